@@ -1,0 +1,1 @@
+"""Pumice: small, reproducible container images cut out of distribution packages."""

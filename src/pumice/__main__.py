@@ -1,0 +1,3 @@
+from pumice.cli.main import run
+
+run()

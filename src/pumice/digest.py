@@ -1,0 +1,40 @@
+"""Digests as everybody writes them: ``sha256:`` and 64 lower-case hexadecimal digits.
+
+Image-spec 1.1, descriptor.md, "Digests". A digest is a plain string throughout; this file is the
+only one that takes it apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from pumice.errors import FormatError
+
+Digest = str
+
+_HEX = frozenset("0123456789abcdef")
+
+
+def of(data: bytes | bytearray | memoryview) -> Digest:
+    """Return the SHA-256 digest of ``data``."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def from_hex(hex_digits: str) -> Digest:
+    """Return the digest for 64 hexadecimal digits; raises FormatError for anything else."""
+    return check("sha256:" + hex_digits)
+
+
+def hex_of(digest: Digest) -> str:
+    """Return the hexadecimal digits of a SHA-256 digest."""
+    return check(digest)[7:]
+
+
+def check(text: str) -> Digest:
+    """Return ``text`` if it is a SHA-256 digest; raises FormatError otherwise.
+
+    Everything that becomes a file name passes here, so a digest can never carry a path.
+    """
+    if len(text) == 71 and text.startswith("sha256:") and _HEX.issuperset(text[7:]):
+        return text
+    raise FormatError(f"{text[:100]!r} is not a sha256 digest", hint="expected sha256: and 64 hex digits")

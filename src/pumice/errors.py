@@ -1,0 +1,117 @@
+"""Everything that Pumice says when it cannot go on.
+
+An error is a sentence for a person, the place it concerns, and a hint what to do; the exit code
+belongs to its class and is documented in ``docs/reference/exit-codes.md``.
+
+    PumiceError            1   anything not named below
+    ├─ UsageError          2   the command line
+    ├─ RecipeError         3   the recipe; carries every problem found, each with its place
+    ├─ LockError           4   the lock is missing, stale or does not fit
+    ├─ ResolveError        5   no set of packages satisfies the recipe
+    ├─ FetchError          6   a mirror, the network, or --offline
+    ├─ TrustError          7   a signature, an expiry date or a digest does not hold
+    ├─ FormatError         8   a package, archive or document is malformed or hostile
+    ├─ StoreError          9   the local store: no space, read-only, damaged
+    ├─ ImageError         10   an image or destination: not found, or contents that clash
+    └─ SandboxError       11   a program could not be started in isolation
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class PumiceError(Exception):
+    """A failure that a person can act on.
+
+    ``message`` is one sentence without a full stop, ``where`` a place such as ``recipe.yaml:7:5``
+    or a reference, ``hint`` what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{head}\n  hint: {self.hint}" if self.hint else head
+
+
+class UsageError(PumiceError):
+    """The command line does not make sense."""
+
+    exit_code = 2
+
+
+class Problem(PumiceError):
+    """One finding in a recipe; a `RecipeError` carries all of them."""
+
+    exit_code = 3
+
+
+class RecipeError(PumiceError):
+    """A recipe that cannot be used, with every problem that was found in it."""
+
+    exit_code = 3
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        super().__init__(first.message, where=first.where, hint=first.hint)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class LockError(PumiceError):
+    """The lock is missing, stale or does not fit the recipe."""
+
+    exit_code = 4
+
+
+class ResolveError(PumiceError):
+    """No set of packages satisfies the recipe; the message is a readable proof."""
+
+    exit_code = 5
+
+
+class FetchError(PumiceError):
+    """Something could not be had: mirror down, not found, or offline."""
+
+    exit_code = 6
+
+
+class TrustError(PumiceError):
+    """A signature, an expiry date or a digest does not hold."""
+
+    exit_code = 7
+
+
+class FormatError(PumiceError):
+    """Bytes from outside are malformed, hostile or larger than allowed."""
+
+    exit_code = 8
+
+
+class StoreError(PumiceError):
+    """The local store cannot do what was asked of it."""
+
+    exit_code = 9
+
+
+class ImageError(PumiceError):
+    """An image or a destination: not found, or contents that clash."""
+
+    exit_code = 10
+
+
+class SandboxError(PumiceError):
+    """A program could not be started in isolation."""
+
+    exit_code = 11

@@ -1,0 +1,156 @@
+"""What people write, as frozen values. Every default is visible here, every rule in `load`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of everything in a recipe."""
+
+
+class ExtraArchive(_Value):
+    """Another archive of Debian's shape, beside the distribution's own."""
+
+    name: str
+    url: str
+    suite: str
+    components: tuple[str, ...] = ("main",)
+    key: str = ""
+    """Path of its OpenPGP keyring, relative to the recipe."""
+    trusted: bool = False
+    """Take it without a signature: only when the recipe says so in as many words."""
+
+
+class Origin(_Value):
+    """The recipe's ``from``: which distribution and where it is found.
+
+    Empty ``mirrors`` and ``keyrings`` mean: Pumice's configuration, then the machine's own apt
+    configuration. ``snapshots`` are URL templates in which ``{date}`` stands for the lock's date.
+    """
+
+    debian: str
+    mirrors: tuple[str, ...] = ()
+    security_mirrors: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    components: tuple[str, ...] = ("main",)
+    keyrings: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+    """Suites to use instead of the default release, updates and security."""
+    archives: tuple[ExtraArchive, ...] = ()
+
+
+class Request(_Value):
+    """One line of ``packages``.
+
+    ``python3``, ``python3=3.11.2-1+b1``, ``-perl`` (``exclude``) or ``./hello.deb`` (``file``,
+    relative to the recipe). ``where`` is its ``file:line:col``; it takes no part in any digest.
+    """
+
+    name: str
+    version: str = ""
+    exclude: bool = False
+    file: str = ""
+    where: str = ""
+
+
+class FileRule(_Value):
+    """One item of ``files``: exactly one of ``source``, ``text``, ``link`` or ``directory``.
+
+    ``source`` is the recipe's ``from``: a path or glob relative to ``base_dir``, the folder of the
+    recipe file that wrote the rule. ``owner`` is ``user[:group]`` by name or number.
+    """
+
+    to: str
+    source: str = ""
+    text: str | None = None
+    link: str = ""
+    directory: bool = False
+    mode: int | None = None
+    owner: str = ""
+    ignore: tuple[str, ...] = ()
+    base_dir: str = ""
+    where: str = ""
+
+
+class User(_Value):
+    """A user to add; an id left out is allocated and kept in the lock."""
+
+    name: str
+    uid: int | None = None
+    group: str = ""
+    groups: tuple[str, ...] = ()
+    home: str = "/nonexistent"
+    shell: str = "/usr/sbin/nologin"
+    comment: str = ""
+
+
+class Group(_Value):
+    """A group to add; an id left out is allocated and kept in the lock."""
+
+    name: str
+    gid: int | None = None
+
+
+class HealthCheck(_Value):
+    """How an engine asks the container whether it is well; times are seconds."""
+
+    command: tuple[str, ...]
+    interval: int = 30
+    timeout: int = 30
+    start_period: int = 0
+    retries: int = 3
+
+
+class Run(_Value):
+    """What runs, as whom and where."""
+
+    user: str = ""
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    directory: str = ""
+    ports: dict[str, str] = {}
+    """Name to ``PORT[/tcp|udp]``."""
+    volumes: dict[str, str] = {}
+    """Name to path."""
+    stop_signal: str = ""
+    health: HealthCheck | None = None
+
+
+class Python(_Value):
+    """Python extras."""
+
+    bytecode: bool = False
+
+
+LayerPolicy = Literal["auto", "packages", "single"]
+Base = Literal["data", "essential", "none"]
+
+
+class Recipe(_Value):
+    """An effective recipe: everything extended and checked."""
+
+    name: str
+    version: str
+    origin: Origin
+    description: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    base: Base = "data"
+    recommends: bool = False
+    packages: tuple[Request, ...] = ()
+    files: tuple[FileRule, ...] = ()
+    users: tuple[User, ...] = ()
+    groups: tuple[Group, ...] = ()
+    environment: dict[str, str] = {}
+    run: Run = Run()
+    archs: tuple[str, ...] = ()
+    """Debian architecture names; empty means the machine's own."""
+    layers: LayerPolicy = "auto"
+    include: tuple[str, ...] = ()
+    """Of docs, man, info, locales, lintian: what is kept though it is dropped by default."""
+    python: Python = Python()
+    path: str = ""
+    """The recipe file; takes no part in any digest."""

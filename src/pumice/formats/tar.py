@@ -7,9 +7,14 @@ names and PAX. Refused: sparse files, PAX global headers, paths that leave the r
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
+
+from pumice.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Kind = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo"]
 
@@ -33,3 +38,347 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     link: str = ""
     xattrs: dict[str, bytes] = {}
     device: tuple[int, int] = (0, 0)
+
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+"""The end-of-archive mark."""
+
+_KINDS: dict[bytes, Kind] = {
+    b"0": "file",
+    b"\0": "file",
+    b"7": "file",
+    b"1": "hardlink",
+    b"2": "symlink",
+    b"3": "char",
+    b"4": "block",
+    b"5": "dir",
+    b"6": "fifo",
+}
+_FLAGS: dict[Kind, bytes] = {
+    "file": b"0",
+    "hardlink": b"1",
+    "symlink": b"2",
+    "char": b"3",
+    "block": b"4",
+    "dir": b"5",
+    "fifo": b"6",
+}
+_XATTR = "SCHILY.xattr."
+_MAX_NUMBER = 0o7777777
+_MAX_LONG_NUMBER = 0o77777777777
+_MAX_EXTENDED = 1 << 20
+"""A long name or a set of PAX records larger than this is hostile."""
+_MAX_SIZE = 1 << 50
+
+
+def padding(size: int) -> int:
+    """Return how many zero bytes follow a body of ``size`` bytes."""
+    return -size % BLOCK
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+def header(entry: Entry) -> bytes:
+    """Return the header blocks of ``entry``: equal entries give equal bytes.
+
+    The body, padded to whole blocks, is for the caller to add.
+    """
+    path = _member_name(entry)
+    records: dict[str, bytes] = {}
+    prefix, name = _split(path, records)
+    link = entry.link.encode("utf-8", "surrogateescape")
+    if len(link) > 100 or not link.isascii():
+        records["linkpath"] = link
+        link = _ascii(link)[:100]
+    for attribute, value in entry.xattrs.items():
+        records[_XATTR + attribute] = value
+    uid = _bounded("uid", entry.uid, _MAX_NUMBER, records)
+    gid = _bounded("gid", entry.gid, _MAX_NUMBER, records)
+    size = _bounded("size", entry.size, _MAX_LONG_NUMBER, records)
+    mtime = _bounded("mtime", entry.mtime, _MAX_LONG_NUMBER, records)
+    main = _block(name, prefix, entry, uid, gid, size, mtime, _FLAGS[entry.kind], link)
+    if not records:
+        return main
+    body = b"".join(_record(key, records[key]) for key in sorted(records))
+    # The name of the extended header itself is never used; a constant keeps it out of the digest.
+    extended = _block(b"@PaxHeader", b"", _PLAIN, 0, 0, len(body), 0, b"x", b"")
+    return extended + body + bytes(padding(len(body))) + main
+
+
+_PLAIN = Entry(path="", kind="file", mode=0o644)
+
+
+def _member_name(entry: Entry) -> bytes:
+    if entry.kind != "dir":
+        return entry.path.encode("utf-8", "surrogateescape")
+    return (entry.path + "/").encode("utf-8", "surrogateescape") if entry.path else b"./"
+
+
+def _split(path: bytes, records: dict[str, bytes]) -> tuple[bytes, bytes]:
+    """Return the ustar prefix and name of ``path``; what does not fit goes into ``records``."""
+    if path.isascii():
+        if len(path) <= 100:
+            return b"", path
+        if len(path) <= 256:
+            # The shortest prefix that leaves a name that fits; the final slash of a directory stays.
+            cut = path.find(b"/", len(path) - 101, len(path) - 1)
+            if 0 < cut <= 155:
+                return path[:cut], path[cut + 1 :]
+    records["path"] = path
+    return b"", _ascii(path)[:100]
+
+
+def _ascii(text: bytes) -> bytes:
+    return bytes(byte if 32 <= byte < 127 else 63 for byte in text)
+
+
+def _bounded(key: str, value: int, limit: int, records: dict[str, bytes]) -> int:
+    if 0 <= value <= limit:
+        return value
+    records[key] = str(value).encode()
+    return 0
+
+
+def _record(key: str, value: bytes) -> bytes:
+    body = b" " + key.encode() + b"=" + value + b"\n"
+    length = len(body)
+    total = length + len(str(length))
+    total = length + len(str(total))
+    return str(total).encode() + body
+
+
+def _block(
+    name: bytes,
+    prefix: bytes,
+    entry: Entry,
+    uid: int,
+    gid: int,
+    size: int,
+    mtime: int,
+    flag: bytes,
+    link: bytes,
+) -> bytes:
+    start = b"%s%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (
+        name,
+        bytes(100 - len(name)),
+        entry.mode,
+        uid,
+        gid,
+        size,
+        mtime,
+    )
+    end = b"%s%s%sustar\00000%s%07o\0%07o\0%s%s" % (
+        flag,
+        link,
+        bytes(100 - len(link)),
+        bytes(64),
+        entry.device[0],
+        entry.device[1],
+        prefix,
+        bytes(167 - len(prefix)),
+    )
+    checksum = sum(start) + sum(end) + 8 * 32
+    return b"%s%06o\0 %s" % (start, checksum, end)
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """Bytes to read: ``read(n)`` returns fewer than ``n`` only at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next ``size`` bytes."""
+
+
+class Body:
+    """The content of the entry just read; what is left of it is skipped with the next entry."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        self._source = source
+        self._left = size
+        self._padding = padding(size)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes (all that is left by default), ``b""`` at the end."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        if not wanted:
+            return b""
+        data = self._source.read(wanted)
+        if len(data) != wanted:
+            raise FormatError("the archive ends in the middle of a file")
+        self._left -= wanted
+        return data
+
+    def skip(self) -> None:
+        """Read over the rest of the body and its padding."""
+        while self.read(1 << 20):
+            pass
+        if self._padding and len(self._source.read(self._padding)) != self._padding:
+            raise FormatError("the archive ends in the middle of a file")
+        self._padding = 0
+
+
+def read(source: Source) -> Iterator[tuple[Entry, Body]]:
+    """Yield the entries of an archive, each with its body, in their order.
+
+    Reads to the end-of-archive mark, or to the end of ``source`` between two entries. Raises
+    FormatError for anything malformed, sparse, or with a path that leaves the root.
+    """
+    extended: dict[str, bytes] = {}
+    while True:
+        block = source.read(BLOCK)
+        if len(block) < BLOCK:
+            if block:
+                raise FormatError("the archive ends in the middle of a header")
+            return
+        if block == _ZERO:
+            return
+        flag = _checked_flag(block)
+        size = _number(block, 124, 136)
+        if flag in _EXTENSIONS:
+            extended |= _extension(source, flag, size)
+            continue
+        entry = _entry(block, flag, size, extended)
+        extended = {}
+        body = Body(source, entry.size)
+        yield entry, body
+        body.skip()
+
+
+_ZERO = bytes(BLOCK)
+_EXTENSIONS = (b"x", b"L", b"K")
+
+
+def _checked_flag(block: bytes) -> bytes:
+    try:
+        stated = int(block[148:156].rstrip(b"\0 ") or b"0", 8)
+    except ValueError:
+        stated = -1
+    if stated != sum(block) - sum(block[148:156]) + 8 * 32:
+        raise FormatError("a tar header is damaged: its checksum does not hold")
+    flag = block[156:157]
+    if flag in _KINDS or flag in _EXTENSIONS:
+        return flag
+    if flag == b"g":
+        raise FormatError("the archive has a PAX global header, which is refused")
+    if flag == b"S":
+        raise FormatError("the archive has a sparse file, which is refused")
+    raise FormatError(f"the archive has an entry of unknown type {flag!r}")
+
+
+def _number(block: bytes, start: int, end: int) -> int:
+    field = block[start:end]
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big") & ((1 << (8 * (end - start) - 1)) - 1)
+        if field[0] & 0x40:  # negative base-256: only times before 1970 have a use for it
+            value -= 1 << (8 * (end - start) - 1)
+    else:
+        try:
+            value = int(field.strip(b"\0 ") or b"0", 8)
+        except ValueError:
+            raise FormatError(f"a tar header has {field!r} where a number belongs") from None
+    if value > _MAX_SIZE:
+        raise FormatError("a tar header has a number beyond all bounds")
+    return value
+
+
+def _extension(source: Source, flag: bytes, size: int) -> dict[str, bytes]:
+    if not 0 <= size <= _MAX_EXTENDED:
+        raise FormatError("an extended tar header is larger than 1 MiB")
+    body = Body(source, size)
+    data = body.read()
+    body.skip()
+    if flag == b"L":
+        return {"path": data.rstrip(b"\0")}
+    if flag == b"K":
+        return {"linkpath": data.rstrip(b"\0")}
+    return _records(data)
+
+
+def _records(data: bytes) -> dict[str, bytes]:
+    records: dict[str, bytes] = {}
+    position = 0
+    while position < len(data):
+        space = data.find(b" ", position, position + 20)
+        digits = data[position:space]
+        if space < 0 or not digits.isdigit():
+            raise FormatError("a PAX record has no length")
+        end = position + int(digits)
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if not equals or end > len(data) or data[end - 1 : end] != b"\n":
+            raise FormatError("a PAX record is malformed")
+        if key.startswith(b"GNU.sparse."):
+            raise FormatError("the archive has a sparse file, which is refused")
+        records[key.decode("utf-8", "surrogateescape")] = value
+        position = end
+    return records
+
+
+def _entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> Entry:
+    kind = _KINDS[flag]
+    raw = extended.get("path") if extended else None
+    if raw is None:
+        raw = block[:100].split(b"\0", 1)[0]
+        if block[257:263] == b"ustar\0" and block[345]:
+            raw = block[345:500].split(b"\0", 1)[0] + b"/" + raw
+    if kind == "file" and raw.endswith(b"/"):  # pre-POSIX archives mark directories so
+        kind = "dir"
+    path = clean_path(raw)
+    link = extended.get("linkpath", b"") if extended else b""
+    if not link and kind in ("symlink", "hardlink"):
+        link = block[157:257].split(b"\0", 1)[0]
+    text = clean_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
+    mtime, uid, gid = _number(block, 136, 148), _number(block, 108, 116), _number(block, 116, 124)
+    xattrs: dict[str, bytes] = {}
+    if extended:
+        size, uid, gid, mtime = (
+            _extended_number(extended, key, value)
+            for key, value in (("size", size), ("uid", uid), ("gid", gid), ("mtime", mtime))
+        )
+        xattrs = {key[len(_XATTR) :]: extended[key] for key in extended if key.startswith(_XATTR)}
+    if size < 0 or uid < 0 or gid < 0:
+        raise FormatError(f"{path!r} has a negative size or owner")
+    device = (0, 0)
+    if kind in ("char", "block"):
+        device = (_number(block, 329, 337), _number(block, 337, 345))
+    return Entry(
+        path=path,
+        kind=kind,
+        mode=_number(block, 100, 108) & 0o7777,
+        uid=uid,
+        gid=gid,
+        mtime=mtime,
+        size=size if kind == "file" else 0,
+        link=text,
+        xattrs=xattrs,
+        device=device,
+    )
+
+
+def _extended_number(extended: dict[str, bytes], key: str, default: int) -> int:
+    raw = extended.get(key)
+    if raw is None:
+        return default
+    whole = raw.split(b".", 1)[0]  # times may carry a fraction
+    if not whole.lstrip(b"-").isdigit() or len(whole) > 20 or abs(int(whole)) > _MAX_SIZE:
+        raise FormatError(f"the PAX record {key!r} holds no usable number")
+    return int(whole)
+
+
+def clean_path(raw: bytes) -> str:
+    """Return a member's name as `Entry.path`; raises FormatError if it leaves the root."""
+    if raw.startswith(b"./"):
+        raw = raw[2:]
+    raw = raw.strip(b"/") if raw[:1] == b"/" or raw[-1:] == b"/" else raw
+    text = raw.decode("utf-8", "surrogateescape")
+    if b"//" in raw or b"/." in raw or raw[:1] == b".":
+        parts = [part for part in text.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise FormatError(f"the path {text!r} leaves the root of the archive")
+        text = "/".join(parts)
+    if "\0" in text:
+        raise FormatError(f"the path {text!r} contains a NUL")
+    return text

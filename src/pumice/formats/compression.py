@@ -1,0 +1,208 @@
+"""Streams of compressed bytes: read by what they are, not by what they are called.
+
+gzip (RFC 1952, any number of members), xz (with its multi-block and multi-stream forms), zstandard
+(any number of frames) and plain. Memory is bounded whatever the input says, and so is the output.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Protocol
+
+from pumice.errors import FormatError
+
+if TYPE_CHECKING:
+    import lzma
+
+    from pumice.formats.tar import Source
+
+_CHUNK = 1 << 18
+_XZ_MEMORY = 256 << 20
+_ZSTD_WINDOW = 1 << 27
+
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
+_SKIPPABLE = range(0x184D2A50, 0x184D2A60)
+
+
+def sniff(start: bytes) -> str:
+    """Return ``gzip``, ``xz``, ``zstd`` or ``plain`` for a stream's first six bytes."""
+    for magic, name in _MAGIC:
+        if start.startswith(magic):
+            return name
+    if int.from_bytes(start[:4], "little") in _SKIPPABLE:
+        return "zstd"
+    return "plain"
+
+
+class _Steps(Protocol):
+    """A decompressor that is fed; `finished` says whether the input may end here."""
+
+    finished: bool
+
+    def feed(self, data: bytes) -> bytes:
+        """Return some output, after taking in ``data`` (empty: continue with what is held)."""
+
+    def hungry(self) -> bool:
+        """Whether more input is needed to go on."""
+
+
+class Decompressed:
+    """The decompressed content of ``source``; a `tar.Source` itself.
+
+    Raises FormatError for damaged or truncated input, and when more than ``limit`` bytes come out.
+    """
+
+    def __init__(self, source: Source, kind: str | None = None, *, limit: int | None = None) -> None:
+        """``kind`` is one of `sniff`'s answers, None to find out."""
+        self._source = source
+        start = source.read(_CHUNK)
+        self.kind = kind or sniff(start)
+        self._steps = _STEPS[self.kind]()
+        self._input = start
+        self._limit = limit
+        self._chunk = b""
+        self._position = 0
+        self._ended = False
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next ``size`` bytes, fewer only at the end."""
+        position = self._position
+        piece = self._chunk[position : position + size]
+        self._position = position + len(piece)
+        if len(piece) == size or self._ended:
+            return piece
+        pieces = [piece]
+        missing = size - len(piece)
+        while missing and self._refill():
+            piece = self._chunk[:missing]
+            self._position = len(piece)
+            missing -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _refill(self) -> bool:
+        self._position = 0
+        while True:
+            if self._steps.hungry() and not self._input:
+                self._input = self._source.read(_CHUNK)
+                if not self._input:
+                    self._finish()
+                    return False
+            data, self._input = self._input, b""
+            try:
+                self._chunk = self._steps.feed(data)
+            except FormatError:
+                raise
+            except Exception as error:  # noqa: BLE001 - each library has errors of its own
+                raise FormatError(f"the {self.kind} data is damaged ({error})") from None
+            if self._chunk:
+                self._count(len(self._chunk))
+                return True
+
+    def _count(self, amount: int) -> None:
+        if self._limit is None:
+            return
+        self._limit -= amount
+        if self._limit < 0:
+            raise FormatError("the compressed data expands beyond all proportion, so it is refused")
+
+    def _finish(self) -> None:
+        self._chunk = b""
+        self._ended = True
+        if not self._steps.finished:
+            raise FormatError(f"the {self.kind} data ends too early")
+
+
+class _Plain:
+    finished = True
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def hungry(self) -> bool:
+        return True
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._decompressor = zlib.decompressobj(31)
+        self._held = b""
+        self.finished = False
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._held + data if self._held else data
+        if self.finished and data:
+            self._decompressor = zlib.decompressobj(31)
+            self.finished = False
+        out = self._decompressor.decompress(data, _CHUNK * 4)
+        if self._decompressor.eof:
+            self.finished = True
+            self._held = self._decompressor.unused_data
+        else:
+            self._held = self._decompressor.unconsumed_tail
+        return out
+
+    def hungry(self) -> bool:
+        return not self._held
+
+
+class _Xz:
+    def __init__(self) -> None:
+        self._decompressor = self._new()
+        self._held = b""
+        self.finished = False
+
+    def _new(self) -> lzma.LZMADecompressor:
+        import lzma
+
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._held + data if self._held else data
+        self._held = b""
+        if self.finished:
+            data = data.lstrip(b"\0")  # stream padding
+            if not data:
+                return b""
+            self._decompressor = self._new()
+            self.finished = False
+        out = self._decompressor.decompress(data, _CHUNK * 4)
+        if self._decompressor.eof:
+            self.finished = True
+            self._held = self._decompressor.unused_data
+        return out
+
+    def hungry(self) -> bool:
+        return not self._held if self.finished else self._decompressor.needs_input
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        import zstandard
+
+        self._new = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj
+        self._object = self._new()
+        self._held = b""
+        self.finished = True
+
+    def feed(self, data: bytes) -> bytes:
+        # The object gives all output at once: small input pieces keep that within reason (a 128 KiB
+        # block is the most that a few bytes can stand for).
+        data = self._held + data if self._held else data
+        if self._object.eof:
+            self._object = self._new()
+        data, self._held = data[:1024], data[1024:]
+        if not data:
+            return b""
+        self.finished = False
+        out: bytes = self._object.decompress(data)
+        if self._object.eof:
+            self.finished = True
+            self._held = self._object.unused_data + self._held
+        return out
+
+    def hungry(self) -> bool:
+        return not self._held
+
+
+_STEPS: dict[str, type[_Steps]] = {"plain": _Plain, "gzip": _Gzip, "xz": _Xz, "zstd": _Zstd}

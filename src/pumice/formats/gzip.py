@@ -1,0 +1,105 @@
+"""gzip as Pumice writes it: a row of members, each holding exactly 1 MiB (the last one less).
+
+Members are independent (RFC 1952, 2.2), so that streams concatenate without being compressed
+again and a file can be read without what stands before it. libdeflate gives the same bytes on
+every processor; its version is no part of the promise, the decompressed content is.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO
+
+import deflate
+
+from pumice.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MEMBER = 1 << 20
+"""Bytes of content in a member."""
+
+LEVEL = 2
+"""libdeflate's compression level: part of the format, since it decides the bytes."""
+
+
+def compress(data: bytes | bytearray | memoryview) -> bytes:
+    """Return one gzip member that holds ``data``: no name, no time."""
+    compressed: bytes = deflate.gzip_compress(bytes(data), LEVEL)
+    return compressed
+
+
+def decompress(member: bytes) -> bytes:
+    """Return the content of one member written by `compress`."""
+    try:
+        content: bytes = deflate.gzip_decompress(member)
+    except (deflate.DeflateError, ValueError) as error:
+        raise FormatError(f"a gzip member is damaged ({error})") from None
+    return content
+
+
+class MemberWriter:
+    """Cuts what is written into members of `MEMBER` bytes and passes them, compressed, to ``sink``."""
+
+    def __init__(self, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+        self._buffer = bytearray()
+        self.written = 0
+        """Bytes of content so far."""
+        self.members: list[int] = []
+        """Compressed size of each member so far."""
+
+    @property
+    def room(self) -> int:
+        """How many bytes fit into the current member: writing just that many copies least."""
+        return MEMBER - len(self._buffer)
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``."""
+        self.written += len(data)
+        self._buffer += data
+        while len(self._buffer) >= MEMBER:
+            self._emit(bytes(memoryview(self._buffer)[:MEMBER]))
+            del self._buffer[:MEMBER]
+
+    def close(self) -> None:
+        """Write the last member."""
+        if self._buffer:
+            self._emit(bytes(self._buffer))
+            self._buffer.clear()
+
+    def _emit(self, data: bytes) -> None:
+        member = compress(data)
+        self.members.append(len(member))
+        self._sink(member)
+
+
+def random_access(file: BinaryIO, members: Sequence[int], size: int) -> Callable[[int, int], bytes]:
+    """Return ``read(offset, length)`` over the content of a row of members.
+
+    ``members`` are the compressed sizes that `MemberWriter` counted and ``size`` is the length of
+    the content; what lies outside it is not returned. A few members are kept at hand.
+    """
+    starts = [0]
+    for length in members:
+        starts.append(starts[-1] + length)
+
+    @lru_cache(maxsize=4)
+    def member(number: int) -> bytes:
+        file.seek(starts[number])
+        return decompress(file.read(members[number]))
+
+    def read(offset: int, length: int) -> bytes:
+        end = min(offset + length, size)
+        pieces = []
+        while offset < end:
+            number, within = divmod(offset, MEMBER)
+            piece = member(number)[within : within + end - offset]
+            if not piece:
+                raise FormatError("a row of gzip members is shorter than its index says")
+            pieces.append(piece)
+            offset += len(piece)
+        return b"".join(pieces)
+
+    return read

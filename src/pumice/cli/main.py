@@ -1,0 +1,149 @@
+"""The door: choose a verb, import it alone, and turn what goes wrong into text and an exit code.
+
+This file is on the path of ``pumice --help``, which must cost about as much as starting Python:
+no argparse, re, typing or json here. A verb is its module ``pumice.cli.<verb>`` with a
+``main(arguments) -> int``; the table below is all that help and tab completion need to know.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": ("pumice.cli.init", "Write a commented starter recipe", "Recipes"),
+    "show": ("pumice.cli.show", "Print the effective recipe and where each value comes from", "Recipes"),
+    "schema": ("pumice.cli.schema", "Print the JSON Schema of recipes, for editors", "Recipes"),
+    "lock": ("pumice.cli.lock", "Pin the packages that a recipe stands for", "Recipes"),
+    "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
+    "build": ("pumice.cli.build", "Build the image of a recipe", "Images"),
+    "run": ("pumice.cli.run", "Run an image, without root or a daemon", "Images"),
+    "images": ("pumice.cli.images", "List the images in the local store", "Images"),
+    "inspect": ("pumice.cli.inspect", "Show what an image is: platforms, config, layers, packages", "Images"),
+    "files": ("pumice.cli.files", "List the files of an image, with their packages and sizes", "Images"),
+    "rm": ("pumice.cli.rm", "Remove images from the local store", "Store"),
+    "gc": ("pumice.cli.gc", "Free the space of what no image needs", "Store"),
+    "store": ("pumice.cli.store", "Verify the local store", "Store"),
+    "completion": ("pumice.cli.completion", "Print a completion script for bash, zsh or fish", "Shell"),
+}
+"""Verb to module, one line of help, and the group it is listed under."""
+
+INTERNAL_ERROR = 70
+INTERRUPTED = 130
+
+
+def run() -> None:
+    """Be the program ``pumice``: never returns."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what ``argv`` (without the program's name) asks; return the exit code."""
+    try:
+        code = _dispatch(list(argv))
+        sys.stdout.flush()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away: nothing to say, and nothing may fail at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as problem:  # noqa: BLE001 - this is where every surprise becomes a sentence
+        return _fail(problem)
+    return code
+
+
+def _dispatch(argv: list[str]) -> int:
+    first = argv[0] if argv else ""
+    if first in {"", "-h", "--help"} or argv == ["help"]:
+        sys.stdout.write(overview())
+        return 0
+    if first in {"-V", "--version"}:
+        from pumice.version import __version__
+
+        sys.stdout.write(f"pumice {__version__}\n")
+        return 0
+    if first == "help":
+        return _command(argv[1])(["--help"])
+    return _command(first)(argv[1:])
+
+
+def _command(verb: str) -> Verb:
+    """Import the one module that ``verb`` needs."""
+    if verb not in COMMANDS:
+        raise _unknown(verb)
+    import importlib
+
+    command: Verb = importlib.import_module(COMMANDS[verb][0]).main
+    return command
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Verb = Callable[[Sequence[str]], int]
+
+
+def _unknown(word: str) -> Exception:
+    from difflib import get_close_matches
+
+    from pumice.errors import UsageError
+
+    kind = "option" if word.startswith("-") else "command"
+    close = get_close_matches(word, [*COMMANDS, "help", "--help", "--version"], n=1)
+    hint = f"did you mean '{close[0]}'?" if close else "'pumice --help' lists the commands"
+    return UsageError(f"there is no {kind} '{word}'", hint=hint)
+
+
+def overview() -> str:
+    """Return the text of ``pumice --help``, made from the table alone."""
+    lines = [
+        "Cut small, reproducible container images out of Debian packages, and run them.",
+        "",
+        "usage: pumice COMMAND [ARGUMENT...]",
+    ]
+    group = ""
+    for verb, (_, summary, where) in COMMANDS.items():
+        if where != group:
+            lines += ["", f"{where}:"]
+            group = where
+        lines.append(f"  {verb:<12}{summary}")
+    lines += [
+        "",
+        "'pumice help COMMAND' explains one of them, 'pumice --version' prints the version.",
+        "Start with: pumice init, then pumice build recipe.yaml",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _fail(problem: Exception) -> int:
+    """Say on stderr what went wrong, as much as a person needs; return the exit code."""
+    from pumice.cli import output
+    from pumice.errors import PumiceError
+
+    if os.environ.get("PUMICE_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(problem)
+    if isinstance(problem, PumiceError):
+        sys.stderr.write(output.describe(problem, colour=output.has_colour(sys.stderr)))
+        return problem.exit_code
+    if isinstance(problem, OSError):
+        # Rooms turn what they expect into their own errors; the rest is still the machine's state, not a bug.
+        place = f"{problem.filename}: " if problem.filename else ""
+        sys.stderr.write(f"error: {place}{(problem.strerror or str(problem)).lower()}\n")
+        return 1
+    what = " ".join(f"{type(problem).__name__}: {problem}".split())
+    sys.stderr.write(
+        f"error: Pumice failed in a way it should not ({what[:300]}); please report it with the traceback "
+        "that PUMICE_DEBUG=1 shows\n"
+    )
+    return INTERNAL_ERROR

@@ -1,0 +1,64 @@
+"""What holds for every test: its own store, a neutral environment, named peers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.support import peers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Other people's machines are slow and busy: only behaviour is asserted, never time.
+hypothesis.settings.register_profile("pumice", deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "thorough", parent=hypothesis.settings.get_profile("pumice"), max_examples=2000
+)
+hypothesis.settings.load_profile(os.environ.get("PUMICE_HYPOTHESIS", "pumice"))
+
+
+@pytest.fixture(autouse=True)
+def _neutral_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give each test its own store, and nothing of the person who runs it."""
+    for name in list(os.environ):
+        if name.startswith("PUMICE_") and name not in {"PUMICE_REQUIRE_PEERS", "PUMICE_HYPOTHESIS"}:
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store that the tests of one process share, to fetch from the mirror only once."""
+    return tmp_path_factory.mktemp("shared-home")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or fail in CI, what the machine has no means for."""
+    for marker in item.iter_markers("peer"):
+        for program in marker.args:
+            peers.need(program)
+    if item.get_closest_marker("mirror") and not _mirror_is_configured():
+        peers.absent("this machine has no apt sources")
+
+
+def _mirror_is_configured() -> bool:
+    apt = Path("/etc/apt")
+    return any(_has_sources(path) for path in (apt / "sources.list", *_parts(apt / "sources.list.d")))
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    yield from folder.glob("*.list")
+    yield from folder.glob("*.sources")
+
+
+def _has_sources(path: Path) -> bool:
+    return path.is_file() and any(
+        line.startswith(("deb ", "deb\t", "deb[", "URIs:"))
+        for line in path.read_text(errors="replace").splitlines()
+    )

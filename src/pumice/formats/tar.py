@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Kind = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo"]
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One member of an archive.
 
     ``path`` is relative, ``/``-separated, without ``./`` or a final ``/``; the root is ``""``.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MAX_LINKS = 40
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """One path of the tree: its entry, the package (or effect) that put it there, and its ELF facts."""
 
     entry: Entry

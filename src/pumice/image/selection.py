@@ -1,0 +1,63 @@
+"""Which files of a package an image gets, and where they go when ``/usr`` is merged."""
+
+from __future__ import annotations
+
+import msgspec
+
+ALIASED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32")
+"""Top-level directories that are links into ``/usr`` on a merged system (usrmerge, UsrMove)."""
+
+TREES: dict[str, tuple[str, ...]] = {
+    "docs": ("usr/share/doc/", "usr/share/doc-base/", "usr/share/gtk-doc/"),
+    "man": ("usr/share/man/",),
+    "info": ("usr/share/info/",),
+    "locales": ("usr/share/locale/",),
+    "lintian": ("usr/share/lintian/", "usr/share/linda/"),
+}
+"""What is left out unless the recipe includes it, by the recipe's word for it."""
+
+_ALWAYS = ("usr/share/locale/locale.alias",)
+_DOC = "usr/share/doc/"
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """What is taken of one package.
+
+    ``include`` names the `TREES` that stay, sorted; ``keep`` paths that stay although their tree
+    goes; ``info`` adds dpkg's own files about the package. ``alone`` interleaves the directories
+    with the files, as a layer that holds nothing but this package wants them.
+    """
+
+    include: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    info: bool = True
+    alone: bool = False
+
+
+def place(path: str) -> str:
+    """Return where a package's ``path`` goes: ``lib/x`` to ``usr/lib/x``.
+
+    A bare ``lib`` is for the caller to leave out if it is a directory (the links come from
+    elsewhere); mapped, it would point at itself.
+    """
+    top, slash, _ = path.partition("/")
+    return f"usr/{path}" if slash and top in ALIASED else path
+
+
+def left_out(path: str, selection: Selection, *, link: bool = False, directory: bool = False) -> bool:
+    """Whether ``path`` is dropped. Copyright files stay, and so does a link that stands for a whole
+    documentation folder, since it is the way to another package's copyright file.
+    """
+    tested = path + "/" if directory else path
+    for word, prefixes in TREES.items():
+        if word in selection.include or not tested.startswith(prefixes):
+            continue
+        if path in _ALWAYS or any(path == kept or path.startswith(kept + "/") for kept in selection.keep):
+            return False
+        if not path.startswith(_DOC):
+            return path != _DOC[:-1]
+        name = path[len(_DOC) :]
+        if "/" not in name:
+            return not (link or directory)
+        return directory or not name.rpartition("/")[2].startswith("copyright")
+    return False

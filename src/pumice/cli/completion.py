@@ -1,0 +1,95 @@
+"""``pumice completion``: scripts that complete verbs from the table and options from each verb's help."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pumice.cli.arguments import parser
+from pumice.cli.main import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Options are read from the help text when they are asked for: always true, and nothing to keep in step.
+BASH = """\
+# bash completion for pumice: source this file, or put it into ~/.local/share/bash-completion/completions/pumice
+_pumice() {
+    local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        COMPREPLY=($(compgen -W "@VERBS@ help --help --version" -- "$word"))
+    elif [ "$verb" = help ]; then
+        COMPREPLY=($(compgen -W "@VERBS@" -- "$word"))
+    elif [[ $word == -* ]]; then
+        COMPREPLY=($(compgen -W "$(pumice help "$verb" 2>/dev/null | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u)" \\
+            -- "$word"))
+    else
+        COMPREPLY=($(compgen -f -- "$word"))
+    fi
+}
+complete -o filenames -F _pumice pumice
+"""
+
+ZSH = """\
+#compdef pumice
+# zsh completion for pumice: put it into a folder of $fpath as _pumice
+_pumice() {
+    local -a verbs options
+    verbs=(
+@DESCRIBED@
+    )
+    if (( CURRENT == 2 )); then
+        _describe command verbs
+    elif [[ $words[2] == help ]]; then
+        _describe command verbs
+    elif [[ $PREFIX == -* ]]; then
+        options=(${(fu)"$(pumice help $words[2] 2>/dev/null | grep -oE -- '--[a-z][a-z0-9-]*')"})
+        compadd -- $options
+    else
+        _files
+    fi
+}
+if [ "$funcstack[1]" = _pumice ]; then _pumice "$@"; else compdef _pumice pumice; fi
+"""
+
+FISH = """\
+# fish completion for pumice: put it into ~/.config/fish/completions/pumice.fish
+function __pumice_options
+    set -l verb (commandline -opc)[2]
+    pumice help $verb 2>/dev/null | string match -ar -- '--[a-z][a-z0-9-]*' | sort -u
+end
+complete -c pumice -n __fish_use_subcommand -f
+@DESCRIBED@
+complete -c pumice -n 'not __fish_use_subcommand; and string match -q -- "-*" (commandline -ct)' \\
+    -f -a '(__pumice_options)'
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the script for one shell."""
+    made = parser("completion", "Print a completion script for a shell.", progress=False)
+    made.add_argument("shell", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    shell: str = made.parse_args(arguments).shell
+    sys.stdout.write({"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]())
+    return 0
+
+
+def _bash() -> str:
+    return BASH.replace("@VERBS@", " ".join(COMMANDS))
+
+
+def _zsh() -> str:
+    lines = [f"        {_quoted(f'{verb}:{summary}')}" for verb, (_, summary, _) in COMMANDS.items()]
+    return ZSH.replace("@DESCRIBED@", "\n".join(lines))
+
+
+def _fish() -> str:
+    lines = [
+        f"complete -c pumice -n __fish_use_subcommand -f -a {verb} -d {_quoted(summary)}"
+        for verb, (_, summary, _) in COMMANDS.items()
+    ]
+    return FISH.replace("@DESCRIBED@", "\n".join(lines))
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"

@@ -12,12 +12,11 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pumice.cli.output import PROGRESS_MODES
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PROGRESS_MODES = ("auto", "plain", "json", "none")
 
 
 class Parser(argparse.ArgumentParser):
@@ -120,25 +119,9 @@ def arch_options(made: argparse.ArgumentParser) -> None:
 
 
 def _architecture(platform: str) -> str:
-    """Return Debian's name of an OCI platform."""
-    names = {
-        "linux/amd64": "amd64",
-        "linux/arm64": "arm64",
-        "linux/arm64/v8": "arm64",
-        "linux/arm/v7": "armhf",
-        "linux/arm/v5": "armel",
-        "linux/386": "i386",
-        "linux/ppc64le": "ppc64el",
-        "linux/s390x": "s390x",
-        "linux/riscv64": "riscv64",
-        "linux/mips64le": "mips64el",
-        "linux/loong64": "loong64",
-    }
-    if platform not in names:
-        raise argparse.ArgumentTypeError(
-            f"there is no platform '{platform}' here (choose from {', '.join(names)})"
-        )
-    return names[platform]
+    from pumice.formats import platforms
+
+    return platforms.to_debian(platforms.parse(platform))
 
 
 _COMPLAINT = re.compile(r"argument (?P<name>[^:]+): (?P<what>.*)", re.DOTALL)

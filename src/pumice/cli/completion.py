@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 # Options are read from the help text when they are asked for: always true, and nothing to keep in step.
 BASH = """\
-# bash completion for pumice: source this file, or put it into ~/.local/share/bash-completion/completions/pumice
+# bash completion for pumice: source this file, or put it into
+# ~/.local/share/bash-completion/completions/pumice
 _pumice() {
     local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -eq 1 ]; then
@@ -21,8 +22,8 @@ _pumice() {
     elif [ "$verb" = help ]; then
         COMPREPLY=($(compgen -W "@VERBS@" -- "$word"))
     elif [[ $word == -* ]]; then
-        COMPREPLY=($(compgen -W "$(pumice help "$verb" 2>/dev/null | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u)" \\
-            -- "$word"))
+        local options=$(pumice help "$verb" 2>/dev/null | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u)
+        COMPREPLY=($(compgen -W "$options" -- "$word"))
     else
         COMPREPLY=($(compgen -f -- "$word"))
     fi

@@ -1,0 +1,110 @@
+"""Relationships between packages: ``Depends``, ``Conflicts``, ``Provides`` and their kin.
+
+deb-control(5) and Debian policy 7.1: ``a (>= 1) | b:any [amd64], c``. A field is parsed when
+somebody asks for it and then kept, for the same field is asked for again and again.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal, cast
+
+import msgspec
+
+from pumice.errors import FormatError
+
+Operator = Literal["", "<<", "<=", "=", ">=", ">>"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*", re.ASCII)
+_TERM = re.compile(  # white space is collapsed first, so that a run of it cannot make matching slow
+    r"([A-Za-z0-9][A-Za-z0-9+.-]*)(?::([a-z0-9-]+))?"
+    r" ?(?:\( ?(<<|<=|<|=|>=|>>|>) ?([^ ()<>=|,]+) ?\))?"
+    r" ?(?:\[([^\[\]]*)\])?"
+    r"(?: ?<[^<>]*>)*",
+    re.ASCII,
+)
+_OBSOLETE = {"<": "<=", ">": ">="}
+_MAX_FIELD = 1 << 20
+
+
+class Relation(msgspec.Struct, frozen=True):
+    """One alternative: a package name and what is asked of it.
+
+    ``operator`` is empty where any version will do. ``qualifier`` is ``any``, an architecture or
+    empty. ``architectures`` are the words of a restriction list, ``!`` included; empty: everywhere.
+    """
+
+    name: str
+    operator: Operator = ""
+    version: str = ""
+    qualifier: str = ""
+    architectures: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        name = f"{self.name}:{self.qualifier}" if self.qualifier else self.name
+        return f"{name} ({self.operator} {self.version})" if self.operator else name
+
+
+Group = tuple[Relation, ...]
+"""Alternatives, of which one is enough."""
+
+
+@lru_cache(maxsize=1 << 15)
+def parse(field: str) -> tuple[Group, ...]:
+    """Return the groups of alternatives in a field; raises FormatError when it is malformed.
+
+    Build profiles (``<!nocheck>``) are tolerated and forgotten: they say nothing about installing.
+    """
+    if not field:
+        return ()
+    if len(field) > _MAX_FIELD:
+        raise FormatError("a relationship field is larger than 1 MiB")
+    parts = [part for part in field.split(",") if part and not part.isspace()]
+    return tuple([_group(part) for part in parts])
+
+
+def flat(field: str) -> tuple[Relation, ...]:
+    """Return the relations of a field without alternatives (Conflicts, Breaks, Provides, Replaces)."""
+    return tuple([relation for group in parse(field) for relation in group])
+
+
+def text(group: Group) -> str:
+    """Return a group as people write it: ``a (>= 1) | b``."""
+    return " | ".join([str(relation) for relation in group])
+
+
+def valid_name(name: str) -> bool:
+    """Say whether ``name`` could be a package's (policy 5.6.7, tolerating old upper-case names)."""
+    return _NAME.fullmatch(name) is not None
+
+
+def applies(relation: Relation, architecture: str) -> bool:
+    """Say whether a relation counts on ``architecture`` (policy 7.1: ``[amd64 !i386 linux-any]``)."""
+    if not relation.architectures:
+        return True
+    negative = relation.architectures[0].startswith("!")
+    named = any(_matches(word.removeprefix("!"), architecture) for word in relation.architectures)
+    return named != negative
+
+
+def _matches(word: str, architecture: str) -> bool:
+    return word in (architecture, "any", "linux-any", f"any-{architecture}", f"linux-{architecture}")
+
+
+@lru_cache(maxsize=1 << 15)
+def _group(part: str) -> Group:
+    if _NAME.fullmatch(name := part.strip()):
+        return (Relation(name),)
+    return tuple([_relation(term, part) for term in part.split("|")])
+
+
+def _relation(term: str, part: str) -> Relation:
+    found = _TERM.fullmatch(" ".join(term.split()))
+    if not found:
+        raise FormatError(
+            f"{part.strip()[:100]!r} is not a relationship", hint="expected NAME (>= VERSION) | NAME ..."
+        )
+    name, qualifier, operator, version, architectures = found.groups("")
+    operator = _OBSOLETE.get(operator, operator)
+    return Relation(name, cast("Operator", operator), version, qualifier, tuple(architectures.split()))

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support import peers
+
+from pumice.distro.debian import version
+from pumice.errors import FormatError, PumiceError
+
+ASCENDING = [
+    # deb-version(7): "~~", "~~a", "~", the empty part, "a"
+    "0~~", "0~~a", "0~", "0", "0a", "0+", "0-0a", "0.0~", "0.0",
+    "1.0~beta1~svn1245", "1.0~beta1", "1.0", "1.0-0.1", "1.0-1~bpo12+1", "1.0-1", "1.0-1+b1", "1.0-1+deb12u1",
+    "1.0-1.1", "1.0-2", "1.0-10", "1.0+dfsg-1", "1.0.0-1", "1.1", "1.2", "1.10", "1.2a+~", "2", "10",
+    "09999999999999999999999999",
+    "1:0", "1:0.1", "2:0~rc1",
+]  # fmt: skip
+EQUAL = [
+    ("0", "0:0"), ("0", "0-0"),
+    ("0-0", "00-0"), ("0-0", "0-00"), ("1.0", "1.00"), ("1.", "1.0"), ("1a", "1a0"),
+    ("0:1:2-3", "0:01:02-03"), ("00001:1", "1:1"), ("1.0-1a", "1.0-1a000"),
+]  # fmt: skip
+VALID = [
+    "0", "0:0", "0:0-0", "0:0.0-0.0", "1:0", "5:1", "0:0-0-0", "0:0-0-0-0", "0:0:0-0",
+    "0:0:0:0-0", "0:0:0-0-0",
+    "0:0-0:0-0", "0:09azAZ.-+~:-0", "0:0-azAZ09.+~", "2147483647:1",
+]  # fmt: skip
+INVALID = [
+    "", " ", "0:", "0:0 0-1", "-1:0-1", "999999999999999999999999:0-1", "2147483648:1",
+    "a:0-0", "A:0-0", "-0", "0:-0",
+    "0:abc3-0", "0:0-0:0", "0-", "0:0-", " 0", "0\n", "٣", "1:", ":1", "0-1:2", "1" * 5000,
+    *[f"0:0{letter}-0" for letter in "!#@$%&/|\\<>()[]{};,_=*^'é\0"],
+    *[f"0:0-{letter}" for letter in "!#@$%&/|\\<>()[]{}:;,_=*^'é\0"],
+]  # fmt: skip
+
+ALPHABET = st.text(alphabet="019aAzZ.+~-:", max_size=8)
+versions = st.builds(
+    lambda epoch, start, rest: f"{epoch}{start}{rest}",
+    st.sampled_from(["", "0:", "1:", "12:"]),
+    st.sampled_from("0129"),
+    ALPHABET,
+).filter(_is_valid)
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        return version.check(text) == text
+    except FormatError:
+        return False
+
+
+def test_published_order() -> None:
+    ordered = sorted(ASCENDING, key=version.key)
+    for older, newer in itertools.pairwise(ordered):
+        assert version.compare(older, newer) == -1
+        assert version.compare(newer, older) == 1
+    for chain in (ASCENDING[:5], ASCENDING[9:16], ASCENDING[-3:]):
+        assert sorted(chain, key=version.key) == chain
+
+
+@pytest.mark.parametrize(("a", "b"), EQUAL)
+def test_equal_versions(a: str, b: str) -> None:
+    assert version.compare(a, b) == 0
+    assert version.key(a) == version.key(b)
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_valid(text: str) -> None:
+    assert version.check(text) == text
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_invalid(text: str) -> None:
+    with pytest.raises(FormatError, match="is not a Debian version"):
+        version.check(text)
+
+
+@given(versions, versions, versions)
+def test_it_is_a_total_order(a: str, b: str, c: str) -> None:
+    assert version.compare(a, b) == -version.compare(b, a)
+    if version.compare(a, b) <= 0 and version.compare(b, c) <= 0:
+        assert version.compare(a, c) <= 0
+
+
+@given(versions)
+def test_a_tilde_is_before_and_a_suffix_after(text: str) -> None:
+    assert version.compare(text + "~", text) == -1
+    assert version.compare(text + "+b1", text) == 1
+
+
+@given(st.text())
+def test_any_text_has_a_key_and_check_only_raises_our_errors(text: str) -> None:
+    assert version.compare(text, text) == 0
+    assert isinstance(version.key(text), str)
+    with contextlib.suppress(PumiceError):
+        version.check(text)
+
+
+@pytest.mark.peer("dpkg")
+@settings(max_examples=300, deadline=None)
+@given(versions, versions)
+def test_same_as_dpkg(a: str, b: str) -> None:
+    peers.need("dpkg")
+    expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare(a, b)]
+    command = ["dpkg", "--compare-versions", a, expected, b]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.peer("dpkg")
+def test_published_cases_same_as_dpkg() -> None:
+    peers.need("dpkg")
+    for a, b in itertools.combinations(ASCENDING, 2):
+        expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare(a, b)]
+        assert subprocess.run(["dpkg", "--compare-versions", a, expected, b], check=False).returncode == 0, (
+            a,
+            b,
+        )

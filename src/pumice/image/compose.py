@@ -1,0 +1,202 @@
+"""Layers out of segments, without unpacking or compressing anything twice.
+
+A layer is one small generated member with ``./`` and every directory once, then the segments, then
+the end mark. Its bytes exist only as the list of those parts; composing it again costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from pumice import canonical
+from pumice.errors import ImageError
+from pumice.formats import gzip, tar
+from pumice.formats.tar import Entry
+from pumice.image.stream import END, ROOT, Stream, WholeLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pumice.digest import Digest
+    from pumice.image.segments import Segment
+    from pumice.image.tree import Node
+    from pumice.store.base import Blobs
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of gzip members that can be part of a layer, and the paths that are in it."""
+
+    blob: str
+    tar_size: int
+    members: tuple[int, ...]
+    paths: tuple[str, ...]
+    directories: tuple[Entry, ...] = ()
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """A file, link or directory that comes from no package; its content is bytes or a file."""
+
+    entry: Entry
+    content: bytes | Path = b""
+
+
+def piece(segment: Segment) -> Piece:
+    """Return a package's segment as a piece of a layer."""
+    return Piece(
+        blob=segment.blob,
+        tar_size=segment.tar_size,
+        members=segment.members,
+        paths=tuple(item.entry.path for item in segment.items),
+        directories=segment.directories,
+    )
+
+
+def made(items: Iterable[Made], blobs: Blobs) -> Piece:
+    """Write generated entries as a piece: by path, hard links last; directories are only noted."""
+    ordered = sorted(items, key=lambda item: (item.entry.kind == "hardlink", item.entry.path))
+    with blobs.writer() as writer:
+        stream = Stream(writer.write, alone=False)
+        for item in ordered:
+            if item.entry.kind != "dir":
+                _add(stream, item)
+        stream.close()
+        blob = writer.commit()
+    return Piece(
+        blob=blob,
+        tar_size=stream.tar_size,
+        members=stream.members,
+        paths=tuple(item.entry.path for item in stream.items),
+        directories=tuple(item.entry for item in ordered if item.entry.kind == "dir"),
+    )
+
+
+def _add(stream: Stream, item: Made) -> None:
+    if isinstance(item.content, bytes):
+        entry = item.entry
+        if entry.kind == "file":
+            entry = msgspec.structs.replace(entry, size=len(item.content))
+        stream.add(entry, io.BytesIO(item.content), {})
+        return
+    try:
+        with item.content.open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            before = stream.tar_size
+            stream.add(msgspec.structs.replace(item.entry, size=size), file, {})
+    except OSError as error:
+        raise ImageError(f"cannot read it: {error.strerror}", where=str(item.content)) from None
+    if stream.tar_size - before < size:
+        raise ImageError("the file became shorter while it was read", where=str(item.content))
+
+
+def directories(pieces: Sequence[Piece], nodes: Mapping[str, Node]) -> list[Entry]:
+    """Return every directory that a layer of ``pieces`` must bring, parents first.
+
+    Modes and owners are those of the whole image, so that no layer undoes another's; the time is
+    the newest that a piece of this layer gives it, so that no other package can change the layer.
+    """
+    times: dict[str, int] = {}
+    for part in pieces:
+        for entry in part.directories:
+            times[entry.path] = max(times.get(entry.path, 0), entry.mtime)
+    for start in {posixpath.dirname(path) for part in pieces for path in part.paths} | set(times):
+        path = start
+        while path and (path not in times or path == start):
+            times.setdefault(path, 0)
+            path = posixpath.dirname(path)
+    times.pop("", None)
+    return [_directory(path, times[path], nodes) for path in sorted(times)]
+
+
+def _directory(path: str, mtime: int, nodes: Mapping[str, Node]) -> Entry:
+    node = nodes.get(path)
+    if node is None or node.entry.kind != "dir":
+        return Entry(path, "dir", 0o755, mtime=mtime)
+    return msgspec.structs.replace(node.entry, mtime=mtime)
+
+
+def alone(segment: Segment, blobs: Blobs) -> WholeLayer:
+    """Return the layer that a segment makes by itself; all is known already."""
+    layer = segment.layer
+    if layer is None:
+        raise ValueError(f"the segment of {segment.facts.name} was not cut to be alone")
+    _compose(layer.digest, (ROOT, END), segment.blob, blobs)
+    return layer
+
+
+def _compose(digest: Digest, ends: tuple[bytes, bytes], middle: Digest, blobs: Blobs) -> None:
+    if blobs.size(digest) is None:
+        blobs.compose([_put(ends[0], blobs), middle, _put(ends[1], blobs)], digest)
+
+
+def _put(data: bytes, blobs: Blobs) -> Digest:
+    with blobs.writer() as writer:
+        writer.write(data)
+        return writer.commit()
+
+
+class Known(msgspec.Struct, frozen=True):
+    """Where finished layers are remembered: by a key, as JSON; both may raise StoreError."""
+
+    get: Callable[[Digest], WholeLayer | None]
+    put: Callable[[Digest, WholeLayer], None]
+
+
+def layer(pieces: Sequence[Piece], nodes: Mapping[str, Node], blobs: Blobs, known: Known) -> WholeLayer:
+    """Compose ``pieces`` into a layer and return its digests, found by reading it once."""
+    start = _start(directories(pieces, nodes))
+    packed = b"".join(start)
+    rows = [part.blob for part in pieces if part.members]
+    key = canonical.digest_of(["layer", hashlib.sha256(packed).hexdigest(), rows])
+    found = known.get(key)
+    if found and blobs.size(found.digest) is not None:
+        return found
+    reader = _Digests()
+    for member in start:
+        reader.member(member)
+    for part in pieces:
+        with blobs.open(part.blob) as file:
+            reader.row(file, part.members)
+    reader.member(END)
+    result = reader.result()
+    if blobs.size(result.digest) is None:
+        blobs.compose([_put(packed, blobs), *rows, _put(END, blobs)], result.digest)
+    known.put(key, result)
+    return result
+
+
+def _start(entries: Sequence[Entry]) -> list[bytes]:
+    members: list[bytes] = []
+    writer = gzip.MemberWriter(members.append)
+    writer.write(tar.header(Entry("", "dir", 0o755)))
+    for entry in entries:
+        writer.write(tar.header(entry))
+    writer.close()
+    return members
+
+
+class _Digests:
+    def __init__(self) -> None:
+        self._packed, self._plain = hashlib.sha256(), hashlib.sha256()
+        self._size = self._tar_size = 0
+
+    def member(self, member: bytes) -> None:
+        content = gzip.decompress(member)
+        self._packed.update(member)
+        self._plain.update(content)
+        self._size += len(member)
+        self._tar_size += len(content)
+
+    def row(self, file: BinaryIO, members: Sequence[int]) -> None:
+        for length in members:
+            self.member(file.read(length))
+
+    def result(self) -> WholeLayer:
+        packed, plain = self._packed.hexdigest(), self._plain.hexdigest()
+        return WholeLayer("sha256:" + packed, self._size, "sha256:" + plain, self._tar_size)

@@ -38,6 +38,14 @@ INVALID = [
     *[f"0:0-{letter}" for letter in "!#@$%&/|\\<>()[]{}:;,_=*^'é\0"],
 ]  # fmt: skip
 
+
+def _is_valid(text: str) -> bool:
+    try:
+        return version.check(text) == text
+    except FormatError:
+        return False
+
+
 ALPHABET = st.text(alphabet="019aAzZ.+~-:", max_size=8)
 versions = st.builds(
     lambda epoch, start, rest: f"{epoch}{start}{rest}",
@@ -45,13 +53,6 @@ versions = st.builds(
     st.sampled_from("0129"),
     ALPHABET,
 ).filter(_is_valid)
-
-
-def _is_valid(text: str) -> bool:
-    try:
-        return version.check(text) == text
-    except FormatError:
-        return False
 
 
 def test_published_order() -> None:

@@ -1,8 +1,19 @@
-"""The documents of image-spec 1.1: descriptors, manifests, indexes, configs and layouts."""
+"""The documents of image-spec 1.1: descriptors, manifests, indexes, configs and layouts.
+
+Written in canonical JSON, so that equal values have equal digests. Read with tolerance, because
+foreign images are written by everybody: unknown fields and nulls are no errors, Docker's media types
+(distribution's "image manifest version 2, schema 2") are as good as OCI's. What is read is only ever
+*looked at*: a document travels as the bytes it was received in, so nothing of it can be lost.
+"""
 
 from __future__ import annotations
 
+from typing import Annotated, Any, TypeVar
+
 import msgspec
+
+from pumice import canonical, digest
+from pumice.errors import FormatError
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -10,6 +21,24 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+EMPTY = "application/vnd.oci.empty.v1+json"
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+
+MANIFESTS = frozenset({MANIFEST, DOCKER_MANIFEST})
+INDEXES = frozenset({INDEX, DOCKER_INDEX})
+CONFIGS = frozenset({CONFIG, DOCKER_CONFIG})
+
+REF_NAME = "org.opencontainers.image.ref.name"
+"""The annotation that gives a descriptor in a layout's index its tag (annotations.md)."""
+
+LAYOUT_VERSION = "1.0.0"
+MAX_DOCUMENT = 4 << 20
+"""Bytes that a manifest, index or config may have: what distribution-spec asks registries to take."""
+
+Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -18,14 +47,239 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     architecture: str
     os: str = "linux"
     variant: str = ""
+    os_version: str = msgspec.field(default="", name="os.version")
+    os_features: tuple[str, ...] = msgspec.field(default=(), name="os.features")
 
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A pointer to content: media type, digest and size in bytes (descriptor.md)."""
+    """A pointer to content: media type, digest and size in bytes (descriptor.md).
+
+    ``data`` is the content itself in base64, ``urls`` are other places to have it from.
+    """
 
     media_type: str
     digest: str
-    size: int
+    size: Size
     annotations: dict[str, str] = {}
     platform: Platform | None = None
     artifact_type: str = ""
+    urls: tuple[str, ...] = ()
+    data: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
+    """One image for one platform, or an artifact (manifest.md)."""
+
+    schema_version: int
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    media_type: str = ""
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+    annotations: dict[str, str] = {}
+
+
+class Index(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
+    """A list of manifests, usually one a platform (image-index.md)."""
+
+    schema_version: int
+    manifests: tuple[Descriptor, ...]
+    media_type: str = ""
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+    annotations: dict[str, str] = {}
+
+
+class Empty(msgspec.Struct, frozen=True):
+    """The value of a Go set's keys: ``{}``."""
+
+
+class HealthCheck(msgspec.Struct, frozen=True, omit_defaults=True, rename="pascal"):
+    """Docker's extension; times are nanoseconds, ``test`` starts with CMD, CMD-SHELL or NONE."""
+
+    test: tuple[str, ...] = ()
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    retries: int = 0
+
+
+class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="pascal"):
+    """The ``config`` of an `ImageConfig`: how a container of the image is started."""
+
+    user: str = ""
+    exposed_ports: dict[str, Empty] = {}
+    env: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    volumes: dict[str, Empty] = {}
+    working_dir: str = ""
+    labels: dict[str, str] = {}
+    stop_signal: str = ""
+    healthcheck: HealthCheck | None = None
+
+
+class RootFs(msgspec.Struct, frozen=True):
+    """The layers' digests before compression, base first."""
+
+    type: str
+    diff_ids: tuple[str, ...]
+
+
+class History(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How one layer came to be; entries that are not ``empty_layer`` stand for the layers in order."""
+
+    created: str = ""
+    created_by: str = ""
+    author: str = ""
+    comment: str = ""
+    empty_layer: bool = False
+
+
+class ImageConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What an image is made of and how it runs (config.md); ``created`` is RFC 3339."""
+
+    architecture: str
+    os: str
+    rootfs: RootFs
+    variant: str = ""
+    created: str = ""
+    author: str = ""
+    config: RunConfig = RunConfig()
+    history: tuple[History, ...] = ()
+
+
+class LayoutHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """The ``oci-layout`` file (image-layout.md)."""
+
+    image_layout_version: str
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """Return the canonical JSON of a document."""
+    return canonical.dumps(document)
+
+
+def describe(data: bytes, media_type: str, *, platform: Platform | None = None) -> Descriptor:
+    """Return the descriptor of a document's bytes."""
+    return Descriptor(media_type, digest.of(data), len(data), platform=platform)
+
+
+def manifest(
+    config: Descriptor, layers: tuple[Descriptor, ...], *, annotations: dict[str, str] | None = None
+) -> Manifest:
+    """Return an image manifest as Pumice writes it."""
+    return Manifest(
+        schema_version=2, media_type=MANIFEST, config=config, layers=layers, annotations=annotations or {}
+    )
+
+
+def index(manifests: tuple[Descriptor, ...], *, annotations: dict[str, str] | None = None) -> Index:
+    """Return an image index as Pumice writes it."""
+    return Index(schema_version=2, media_type=INDEX, manifests=manifests, annotations=annotations or {})
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+_Read = TypeVar("_Read", bound=msgspec.Struct)
+
+
+def is_index(data: bytes, media_type: str = "") -> bool:
+    """Whether a document is an index rather than a manifest, by its media type, else by its fields.
+
+    Raises FormatError for what is neither, or pretends to be both (CVE-2021-41190: such a document
+    is one image to one reader and another to the next).
+    """
+    raw = _parse(data, "manifest")
+    if raw.get("schemaVersion") == 1 or "fsLayers" in raw:
+        raise FormatError("the image manifest is in Docker's version 1 form, which nothing writes any more")
+    listed = "manifests" in raw
+    if listed and ("layers" in raw or "config" in raw):
+        raise FormatError("the image manifest claims to be a manifest and an index at once")
+    stated = str(raw.get("mediaType") or "")
+    if stated and media_type in MANIFESTS | INDEXES and stated != media_type:
+        raise FormatError(f"the document says it is {stated!r}, what points to it says {media_type!r}")
+    known = stated or media_type
+    if known in MANIFESTS | INDEXES and listed != (known in INDEXES):
+        raise FormatError(f"the document says it is {known!r}, but its fields are another's")
+    if not listed and "layers" not in raw and "config" not in raw:
+        raise FormatError("the document is neither an image manifest nor an index")
+    return listed
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """Read a manifest; raises FormatError when it is malformed or larger than 4 MiB."""
+    raw = _parse(data, "manifest")
+    raw.setdefault("layers", [])
+    read = _convert(raw, Manifest, "manifest")
+    _check_version(read.schema_version)
+    return read
+
+
+def read_index(data: bytes) -> Index:
+    """Read an index; raises FormatError when it is malformed or larger than 4 MiB."""
+    raw = _parse(data, "index")
+    raw.setdefault("manifests", [])
+    read = _convert(raw, Index, "index")
+    _check_version(read.schema_version)
+    return read
+
+
+def read_config(data: bytes) -> ImageConfig:
+    """Read an image config; raises FormatError when it is malformed or larger than 4 MiB."""
+    raw = _parse(data, "config")
+    raw.setdefault("rootfs", {"type": "layers", "diff_ids": []})
+    return _convert(raw, ImageConfig, "config")
+
+
+def read_layout_header(data: bytes) -> LayoutHeader:
+    """Read an ``oci-layout`` file; raises FormatError for a version that is not 1.x."""
+    header = _convert(_parse(data, "layout header"), LayoutHeader, "layout header")
+    if not header.image_layout_version.startswith("1."):
+        raise FormatError(f"the layout's version is {header.image_layout_version[:40]!r}, known is 1.0.0")
+    return header
+
+
+def _check_version(number: int) -> None:
+    if number != 2:
+        raise FormatError(f"the document's schemaVersion is {number}, known is 2")
+
+
+def _parse(data: bytes, what: str) -> dict[str, Any]:
+    if len(data) > MAX_DOCUMENT:
+        raise FormatError(f"the {what} is larger than 4 MiB")
+    try:
+        raw = _without_nulls(msgspec.json.decode(data))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise FormatError(f"the {what} is no JSON ({_one_line(error)})") from None
+    if not isinstance(raw, dict):
+        raise FormatError(f"the {what} is not a JSON object")
+    return raw
+
+
+def _convert(raw: dict[str, Any], kind: type[_Read], what: str) -> _Read:
+    try:
+        return msgspec.convert(raw, kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise FormatError(f"the {what} is malformed ({_one_line(error)})") from None
+
+
+def _without_nulls(value: Any, key: str = "") -> Any:
+    """Go writes an absent list or map as null: the same thing as no field, but ``{}`` in its sets."""
+    if isinstance(value, dict):
+        in_set = key in ("ExposedPorts", "Volumes")
+        return {
+            name: {} if item is None else _without_nulls(item, name)
+            for name, item in value.items()
+            if item is not None or in_set
+        }
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).replace("\n", " ")[:200]

@@ -1,16 +1,28 @@
 """An image is a root descriptor and something to read blobs from; all else is derived.
 
-The types of image-spec 1.1 that Pumice writes, and the seam that every place where an image can
-live supplies (a store, a layout, an archive, a registry).
+Every place where an image can live (the store, a layout, an archive, later a registry) supplies the
+seam `BlobSource` and nothing more. Nothing here changes anything: choosing a platform gives a new
+`Image`. Every document is checked against its digest before it is looked at.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from pumice import digest
+from pumice.errors import FormatError, ImageError, TrustError
+from pumice.formats import oci, platforms
+from pumice.image.layer import Layer
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pumice.digest import Digest
-    from pumice.formats.oci import Descriptor
+    from pumice.formats.oci import Descriptor, ImageConfig, Manifest, Platform
+
+_MAX_DEPTH = 4
+_MAX_DOCUMENTS = 4096
+_UNKNOWN = "unknown"
 
 
 class BlobSource(Protocol):
@@ -26,3 +38,157 @@ class Image:
     def __init__(self, root: Descriptor, blobs: BlobSource) -> None:
         self.root = root
         self.blobs = blobs
+        self._documents: dict[Digest, bytes] = {}
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """Return the bytes of a manifest, index or config, exactly as they are in their place.
+
+        Raises TrustError when they do not have the descriptor's digest, FormatError when there are
+        more than 4 MiB of them.
+        """
+        known = self._documents.get(descriptor.digest)
+        if known is None:
+            known = _fetch(descriptor, self.blobs)
+            self._documents[descriptor.digest] = known
+        return known
+
+    def is_index(self) -> bool:
+        """Whether the root is an index, of which a platform can be chosen."""
+        return oci.is_index(self.document(self.root), self.root.media_type)
+
+    def walk(self) -> Iterator[tuple[Descriptor, bytes]]:
+        """Yield the root and every manifest and index below it with its bytes, each once."""
+        for descriptor in self._descend():
+            yield descriptor, self.document(descriptor)
+
+    def _descend(self) -> Iterator[Descriptor]:
+        """Yield the root and what is below it, reading indexes only."""
+        pending = [(self.root, 0)]
+        seen: set[Digest] = set()
+        while pending:
+            descriptor, depth = pending.pop(0)
+            if descriptor.digest in seen:
+                continue
+            seen.add(descriptor.digest)
+            if depth > _MAX_DEPTH or len(seen) > _MAX_DOCUMENTS:
+                raise FormatError("the image's indexes are nested too deep or list too much")
+            yield descriptor
+            if self._lists(descriptor):
+                children = oci.read_index(self.document(descriptor)).manifests
+                pending = [(child, depth + 1) for child in children] + pending
+
+    def _lists(self, descriptor: Descriptor) -> bool:
+        """Whether a descriptor is an index's. One with a platform is a manifest's: no need to look."""
+        if descriptor.platform and descriptor.media_type in oci.MANIFESTS:
+            return False
+        return oci.is_index(self.document(descriptor), descriptor.media_type)
+
+    def members(self) -> tuple[tuple[Descriptor, Platform], ...]:
+        """Return the descriptor and platform of every runnable manifest, in the index's order.
+
+        Attestations and other artifacts that an index may list are left out.
+        """
+        found: list[tuple[Descriptor, Platform]] = []
+        for descriptor in self._descend():
+            platform = None if self._lists(descriptor) else self._platform(descriptor)
+            if platform is not None and _UNKNOWN not in (platform.os, platform.architecture):
+                found.append((descriptor, platform))
+        return tuple(found)
+
+    def _platform(self, descriptor: Descriptor) -> Platform | None:
+        if descriptor.artifact_type:
+            return None
+        if descriptor.platform is not None:
+            return descriptor.platform
+        manifest = oci.read_manifest(self.document(descriptor))
+        if manifest.artifact_type or manifest.config.media_type not in oci.CONFIGS:
+            return None
+        config = oci.read_config(self.document(manifest.config))
+        return oci.Platform(config.architecture, config.os, config.variant)
+
+    def platforms(self) -> tuple[Platform, ...]:
+        """Return the platforms that the image is for, in the index's order."""
+        return tuple(platform for _, platform in self.members())
+
+    def select(self, platform: Platform | None = None) -> Image:
+        """Return the image of one platform; None takes the only one.
+
+        Raises ImageError when there is none for it, or several and none was named.
+        """
+        members = self.members()
+        if not members:
+            raise ImageError("this is an artifact, not an image that a platform could run")
+        names = ", ".join(platforms.text(found) for _, found in members)
+        if platform is None:
+            if len(members) > 1:
+                raise ImageError(
+                    f"the image is for {len(members)} platforms, and one of them is needed here",
+                    hint=f"choose with --platform: {names}",
+                )
+            return self._at(members[0][0])
+        position = platforms.choose([found for _, found in members], platform)
+        if position is None:
+            raise ImageError(f"the image is not for {platforms.text(platform)}", hint=f"it is for {names}")
+        return self._at(members[position][0])
+
+    def manifest(self, platform: Platform | None = None) -> Manifest:
+        """Return the manifest of one platform (see `select`)."""
+        chosen = self.select(platform)
+        return oci.read_manifest(chosen.document(chosen.root))
+
+    def config(self, platform: Platform | None = None) -> ImageConfig:
+        """Return the config of one platform (see `select`)."""
+        return oci.read_config(self.document(self.manifest(platform).config))
+
+    def layers(self, platform: Platform | None = None) -> tuple[Layer, ...]:
+        """Return the layers of one platform, base first.
+
+        Raises FormatError when config and manifest do not agree on how many there are.
+        """
+        manifest = self.manifest(platform)
+        diff_ids = oci.read_config(self.document(manifest.config)).rootfs.diff_ids
+        if len(diff_ids) != len(manifest.layers):
+            raise FormatError(
+                f"the manifest has {len(manifest.layers)} layers, the config's rootfs {len(diff_ids)}"
+            )
+        return tuple(
+            Layer(descriptor, digest.check(diff_id), self.blobs)
+            for descriptor, diff_id in zip(manifest.layers, diff_ids, strict=True)
+        )
+
+    def _at(self, descriptor: Descriptor) -> Image:
+        if descriptor.digest == self.root.digest:
+            return self
+        chosen = Image(descriptor, self.blobs)
+        chosen._documents = self._documents  # checked already, and shared because it only grows
+        return chosen
+
+
+def contents(image: Image) -> tuple[Descriptor, ...]:
+    """Return the descriptors of everything that the image consists of, each digest once.
+
+    Manifests and indexes first (the root before all), then configs and layers. Layers that may not
+    be distributed (``urls``, deprecated) belong to it as well.
+    """
+    documents: dict[Digest, Descriptor] = {}
+    below: dict[Digest, Descriptor] = {}
+    for descriptor, data in image.walk():
+        documents[descriptor.digest] = descriptor
+        if not oci.is_index(data, descriptor.media_type):
+            manifest = oci.read_manifest(data)
+            for child in (manifest.config, *manifest.layers):
+                below.setdefault(child.digest, child)
+    return (*documents.values(), *(below[key] for key in below if key not in documents))
+
+
+def _fetch(descriptor: Descriptor, blobs: BlobSource) -> bytes:
+    digest.check(descriptor.digest)
+    if descriptor.size > oci.MAX_DOCUMENT:
+        raise FormatError("the image has a manifest or config larger than 4 MiB", where=descriptor.digest)
+    with blobs.open(descriptor.digest) as file:
+        data = file.read(descriptor.size + 1)
+    if len(data) != descriptor.size or digest.of(data) != descriptor.digest:
+        raise TrustError(
+            "a document of the image does not have the digest it is known by", where=descriptor.digest
+        )
+    return data

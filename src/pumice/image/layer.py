@@ -1,0 +1,93 @@
+"""One layer of an image: a compressed tar whose content is checked as it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Protocol
+
+from pumice.errors import FormatError, TrustError
+from pumice.formats import tar
+from pumice.formats.compression import Decompressed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+
+    class _Blobs(Protocol):
+        def open(self, digest: Digest) -> BinaryIO: ...
+
+
+_CHUNK = 1 << 18
+_MAX_ENTRIES = 2_000_000
+_FREE_EXPANSION = 1 << 30
+_EXPANSION = 200
+"""A layer may have a GiB of content whatever its size, beyond that 200 times its size: real ones
+reach 10. Deflate alone can reach 1032, zstandard millions."""
+
+
+class Layer:
+    """A layer where it lies; opened as often as needed."""
+
+    def __init__(self, descriptor: Descriptor, diff_id: Digest, blobs: _Blobs) -> None:
+        self.descriptor = descriptor
+        self.diff_id = diff_id
+        self._blobs = blobs
+
+    def open(self) -> LayerStream:
+        """Open the layer's tar: decompressed by what its bytes are, whatever its media type says."""
+        return LayerStream(self._blobs.open(self.descriptor.digest), self.descriptor.size, self.diff_id)
+
+    def entries(self) -> Iterator[tuple[tar.Entry, tar.Body]]:
+        """Yield the entries of the layer in their order, each with its content.
+
+        After the last one the content has been checked: raises TrustError when the diff ID of the
+        image's config is not that of what was read, FormatError for anything malformed.
+        """
+        with self.open() as stream:
+            for count, (entry, body) in enumerate(tar.read(stream)):
+                if count >= _MAX_ENTRIES:
+                    raise FormatError(f"a layer has more than {_MAX_ENTRIES} entries", where=self.diff_id)
+                yield entry, body
+            stream.finish()
+
+
+class LayerStream:
+    """The bytes of a layer's tar. Reading to the end checks them."""
+
+    def __init__(self, file: BinaryIO, size: int, diff_id: Digest) -> None:
+        self._file = file
+        self._diff_id = diff_id
+        self._hash = hashlib.sha256()
+        try:
+            self._stream = Decompressed(file, limit=_FREE_EXPANSION + _EXPANSION * size)
+        except BaseException:
+            file.close()
+            raise
+
+    @property
+    def compression(self) -> str:
+        """``plain``, ``gzip``, ``zstd`` or ``xz``."""
+        return self._stream.kind
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next ``size`` bytes, fewer only at the end; raises FormatError when damaged."""
+        data = self._stream.read(size)
+        self._hash.update(data)
+        return data
+
+    def finish(self) -> None:
+        """Read what is left and check the whole; raises TrustError if it is not the layer's content."""
+        while self.read(_CHUNK):
+            pass
+        found = "sha256:" + self._hash.hexdigest()
+        if found != self._diff_id:
+            raise TrustError("a layer's content is not what the image's config says", where=self._diff_id)
+
+    def __enter__(self) -> LayerStream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()

@@ -1,0 +1,138 @@
+"""``sources.list`` and ``*.sources``: where apt finds archives (sources.list(5)).
+
+Only ``deb`` entries become values; ``deb-src`` and disabled ones are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import FormatError
+from pumice.formats import deb822
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_TRUE = frozenset({"yes", "true", "with", "on", "enable", "1"})
+_FALSE = frozenset({"no", "false", "without", "off", "disable", "0"})
+_ONE_LINE = re.compile(r"\s*(deb|deb-src)\s+(?:\[([^\]]*)\]\s*)?(.*)")
+_FIELDS = {
+    "arch": "architectures",
+    "signed-by": "signed-by",
+    "trusted": "trusted",
+    "check-valid-until": "check-valid-until",
+    "check-date": "check-date",
+}
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One archive and suite to take packages from.
+
+    ``signed_by`` holds absolute keyring paths and fingerprints, ``key`` an embedded armored key.
+    None stands for options that are not given.
+    """
+
+    uri: str
+    suite: str
+    components: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    signed_by: tuple[str, ...] = ()
+    key: str = ""
+    trusted: bool | None = None
+    check_valid_until: bool | None = None
+    check_date: bool | None = None
+    where: str = ""
+
+
+def one_line(data: bytes, *, where: str = "") -> list[Entry]:
+    """Return the entries of a ``.list`` file; raises FormatError with the line at fault."""
+    entries: list[Entry] = []
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            entries.extend(_from_line(text, f"{where}:{number}"))
+    return entries
+
+
+def deb822_style(data: bytes, *, where: str = "") -> list[Entry]:
+    """Return the entries of a ``.sources`` file; raises FormatError where it is malformed."""
+    entries: list[Entry] = []
+    for fields in deb822.paragraphs(data, comments=True, where=where or None):
+        entries.extend(_from_fields(deb822.lower(fields), where))
+    return entries
+
+
+def _from_line(text: str, where: str) -> Iterator[Entry]:
+    match = _ONE_LINE.fullmatch(text)
+    if match is None:
+        raise FormatError("a source must begin with deb or deb-src", where=where)
+    kind, options, rest = match.groups()
+    words = rest.split()
+    if len(words) < 2:
+        raise FormatError("a source needs a URI and a suite", where=where)
+    uri, suite, *components = words
+    _check_components(suite, components, where)
+    if kind == "deb":
+        yield _entry(uri, suite, tuple(components), _options(options or ""), where)
+
+
+def _options(text: str) -> dict[str, str]:
+    """Return the options in brackets under the names of the deb822 fields."""
+    found = {}
+    for item in text.split():
+        name, equals, value = item.partition("=")
+        if equals and name.lower() in _FIELDS:
+            found[_FIELDS[name.lower()]] = value.replace(",", " ")
+    return found
+
+
+def _from_fields(fields: Mapping[str, str], where: str) -> Iterator[Entry]:
+    for required in ("types", "uris", "suites"):
+        if not fields.get(required, "").split():
+            raise FormatError(f"a paragraph has no {required.capitalize()}", where=where or None)
+    if _flag(fields.get("enabled")) is False or "deb" not in fields["types"].split():
+        return
+    components = tuple(fields.get("components", "").split())
+    for uri in fields["uris"].split():
+        for suite in fields["suites"].split():
+            _check_components(suite, components, where)
+            yield _entry(uri, suite, components, fields, where)
+
+
+def _entry(
+    uri: str, suite: str, components: tuple[str, ...], options: Mapping[str, str], where: str
+) -> Entry:
+    signed_by = options.get("signed-by", "")
+    embedded = "-----BEGIN PGP" in signed_by
+    return Entry(
+        uri=uri,
+        suite=suite,
+        components=components,
+        architectures=tuple(options.get("architectures", "").split()),
+        signed_by=() if embedded else tuple(signed_by.replace(",", " ").split()),
+        key=_embedded_key(signed_by) if embedded else "",
+        trusted=_flag(options.get("trusted")),
+        check_valid_until=_flag(options.get("check-valid-until")),
+        check_date=_flag(options.get("check-date")),
+        where=where,
+    )
+
+
+def _embedded_key(value: str) -> str:
+    """Undo deb822's escaping: each line is indented by one space and an empty one is a dot."""
+    lines = [line.strip() for line in value.strip().split("\n")]
+    return "".join(("" if line == "." else line) + "\n" for line in lines)
+
+
+def _check_components(suite: str, components: tuple[str, ...] | list[str], where: str) -> None:
+    if suite.endswith("/") == bool(components):
+        rule = "an exact path takes no components" if components else "a suite needs at least one component"
+        raise FormatError(f"{rule}: {suite[:100]}", where=where or None)
+
+
+def _flag(text: str | None) -> bool | None:
+    word = (text or "").strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None

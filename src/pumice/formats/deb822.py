@@ -1,0 +1,100 @@
+"""Paragraphs of ``Name: value`` fields (deb822(5)): control files, Release, ``.sources``.
+
+Values keep their text: the first line without surrounding white space, continuation lines as they
+stand, so that `dump` gives back what dpkg wrote.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MAX_FIELDS = 1000
+"""Fields in one paragraph; the largest real ones have about forty."""
+
+Paragraph = dict[str, str]
+
+
+def paragraphs(data: bytes, *, comments: bool = False, where: str | None = None) -> Iterator[Paragraph]:
+    """Yield the paragraphs of ``data`` in order, each with its fields in order.
+
+    ``comments`` skips lines that begin with ``#`` (sources and debian/control have them, indexes
+    do not). ``where`` names the file in errors. Raises FormatError for anything that is not
+    deb822, for a field given twice and for too many fields.
+    """
+    fields: Paragraph = {}
+    names: set[str] = set()
+    last = ""
+    for number, line in enumerate(_lines(data, where), 1):
+        if comments and line.startswith("#"):
+            continue
+        if not line.strip(" \t"):
+            if fields:
+                yield fields
+            fields, names, last = {}, set(), ""
+        elif line[0] in " \t":
+            if not last:
+                raise FormatError("a continuation line continues nothing", where=_place(where, number))
+            fields[last] += "\n" + line
+        else:
+            last, value = _field(line, _place(where, number))
+            if last.lower() in names:
+                raise FormatError(f"the field {last[:100]} is there twice", where=_place(where, number))
+            if len(names) >= MAX_FIELDS:
+                raise FormatError(
+                    f"a paragraph has more than {MAX_FIELDS} fields", where=_place(where, number)
+                )
+            names.add(last.lower())
+            fields[last] = value
+    if fields:
+        yield fields
+
+
+def paragraph(data: bytes, *, where: str | None = None) -> Paragraph:
+    """Return the only paragraph of ``data``; raises FormatError if there is none or a second."""
+    found = paragraphs(data, where=where)
+    first = next(found, None)
+    if first is None:
+        raise FormatError("a paragraph of fields was expected and there is none", where=where)
+    if next(found, None) is not None:
+        raise FormatError("one paragraph of fields was expected and there are more", where=where)
+    return first
+
+
+def lower(fields: Mapping[str, str]) -> Paragraph:
+    """Return ``fields`` under lower-case names: field names are compared without regard to case."""
+    return {name.lower(): value for name, value in fields.items()}
+
+
+def dump(fields: Mapping[str, str]) -> str:
+    """Return the text of one paragraph, each line ended, as dpkg writes it."""
+    return "".join(
+        f"{name}:{value}\n" if value[:1] in {"", "\n"} else f"{name}: {value}\n"
+        for name, value in fields.items()
+    )
+
+
+def _lines(data: bytes, where: str | None) -> list[str]:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            "the text is not UTF-8", where=_place(where, data.count(b"\n", 0, error.start) + 1)
+        ) from None
+    return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def _field(line: str, where: str | None) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    # Policy 5.1: printable ASCII without space and colon, not beginning with # or -.
+    if not colon or not name or name[0] in "#-" or not all("!" <= letter <= "~" for letter in name):
+        raise FormatError(f"{line[:100]!r} is not of the form Name: value", where=where)
+    return name, value.strip(" \t")
+
+
+def _place(where: str | None, line: int) -> str | None:
+    return f"{where}:{line}" if where else None

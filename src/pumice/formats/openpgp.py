@@ -1,0 +1,276 @@
+"""OpenPGP signatures of archives (RFC 9580): clear-signed ``InRelease`` and detached ``Release.gpg``.
+
+What counts is the text that was signed, as the verifier hands it back, never the file around it;
+text outside the signed part is refused. A signature counts when its key is in the keyring and
+neither key nor signature is expired, revoked or made with a broken digest.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import digest
+from pumice.errors import FormatError, TrustError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from pysequoia import Cert, Decrypted
+    from pysequoia.packet import Packet
+
+MAX_SIGNATURES = 32
+"""Signatures looked at; Debian's files carry up to four."""
+MAX_KEYRING = 16 << 20
+"""Bytes of a keyring."""
+
+_BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"
+_SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
+_END = b"-----END PGP SIGNATURE-----"
+_ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_WEAK = ("MD5", "RipeMD", "SHA1")
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """Text that somebody in the keyring signed; ``signers`` are their fingerprints.
+
+    Fingerprints are of primary keys, in upper-case hexadecimal, sorted.
+    """
+
+    content: bytes
+    signers: tuple[str, ...]
+
+
+class Keyring:
+    """Certificates to check signatures with; ``digest`` is that of the bytes they were read from."""
+
+    def __init__(self, data: bytes, certificates: Sequence[Cert]) -> None:
+        self.digest = digest.of(data)
+        self.certificates = tuple(certificates)
+
+    def all(self, _: Sequence[str]) -> list[Cert]:
+        """Return all certificates, whichever keys are asked for: the library picks."""
+        return list(self.certificates)
+
+    def find(self, key: str) -> Cert | None:
+        """Return the certificate that holds the (sub)key with this fingerprint or key ID."""
+        from pysequoia.packet import PacketPile
+
+        for certificate in self.certificates:
+            if certificate.fingerprint == key:
+                return certificate
+        for certificate in self.certificates:
+            for packet in PacketPile.from_bytes(bytes(certificate)):
+                if packet.fingerprint and packet.fingerprint.endswith(key):
+                    return certificate
+        return None
+
+
+def keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = None) -> Keyring:
+    """Read a keyring: binary or armored, any number of certificates or armored blocks.
+
+    ``only`` keeps the certificates with these fingerprints (of the primary key; a final ``!`` and
+    case do not matter). Raises FormatError if nothing usable is there.
+    """
+    from pysequoia import Cert
+
+    if len(data) > MAX_KEYRING:
+        raise FormatError("the keyring is larger than any real one", where=where)
+    certificates: list[Cert] = []
+    with _complaints("it is not an OpenPGP keyring", where):
+        for block in _blocks(data):
+            certificates += Cert.split_bytes(block)
+    wanted = {item.rstrip("!").lower() for item in only}
+    if wanted:
+        certificates = [item for item in certificates if item.fingerprint in wanted]
+    if not certificates:
+        raise FormatError("the keyring holds no OpenPGP certificate", where=where)
+    return Keyring(data, certificates)
+
+
+def clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | None = None) -> Verified:
+    """Return what is signed in a clear-signed text such as InRelease.
+
+    ``now`` is seconds since the epoch. Raises TrustError with the reason if nobody in ``keys``
+    vouches for it, and if there is text outside the signed part.
+    """
+    import pysequoia
+
+    text = data.strip()
+    if not text.startswith(_BEGIN + b"\n") and not text.startswith(_BEGIN + b"\r\n"):
+        raise TrustError("it is not signed", where=where)
+    if not text.endswith(_END) or _count(text, _BEGIN) != 1 or _count(text, _SIGNATURE) != 1:
+        raise TrustError("there is text outside the signed part, or the signature is cut off", where=where)
+    signature = text[text.rfind(_SIGNATURE) :]
+    packets = _signatures(signature, where)
+    result = _verdict(
+        lambda: pysequoia.verify(bytes=text, store=keys.all),
+        packets,
+        keys,
+        now,
+        where,
+    )
+    return Verified(result.bytes or b"", _valid(result, packets, keys, now, where))
+
+
+def detached(
+    content: bytes, signature: bytes, keys: Keyring, *, now: int, where: str | None = None
+) -> Verified:
+    """Return ``content`` if one of the signatures in ``signature`` holds, as in Release.gpg.
+
+    Raises TrustError as `clearsigned` does.
+    """
+    import pysequoia
+
+    packets = _signatures(signature, where)
+    signers: set[str] = set()
+    failure: TrustError | None = None
+    for packet in packets:
+        with _complaints("the signature is malformed", where):
+            one = pysequoia.Sig.from_bytes(bytes(packet))
+        verify = partial(
+            pysequoia.verify, bytes=content, store=lambda _: list(keys.certificates), signature=one
+        )
+        try:
+            signers.update(_valid(_verdict(verify, [packet], keys, now, where), [packet], keys, now, where))
+        except TrustError as error:
+            failure = failure or error
+    if not signers and failure is not None:
+        raise failure
+    return Verified(content, tuple(sorted(signers)))
+
+
+def _count(text: bytes, line: bytes) -> int:
+    """How often ``text`` has ``line`` at the beginning of a line."""
+    return text.count(b"\n" + line) + text.startswith(line)
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    """Split armored text into its blocks: the library stops after the first."""
+    for armor in (_ARMOR, _SIGNATURE):
+        if armor in data:
+            return [armor + part for part in data.split(armor)[1:]]
+    return [data] if data else []
+
+
+def _signatures(data: bytes, where: str | None) -> list[Packet]:
+    from pysequoia.packet import PacketPile
+
+    found: list[Packet] = []
+    with _complaints("the signature is malformed", where):
+        for block in _blocks(data)[:MAX_SIGNATURES]:
+            found += [packet for packet in PacketPile.from_bytes(block) if packet.signature_type is not None]
+    if not found or len(found) > MAX_SIGNATURES:
+        raise TrustError("the signature is malformed", where=where)
+    return found
+
+
+@contextmanager
+def _complaints(sentence: str, where: str | None) -> Iterator[None]:
+    """Put one sentence in place of what the library says, which is long and for its developers."""
+    try:
+        yield
+    except Exception as error:
+        raise FormatError(sentence, where=where) from error
+
+
+def _verdict(
+    verify: Callable[[], Decrypted], packets: Sequence[Packet], keys: Keyring, now: int, where: str | None
+) -> Decrypted:
+    try:
+        return verify()
+    except Exception:  # noqa: BLE001 - as above; the reason is found by looking again
+        reasons = sorted({_reason(packet, keys, now) for packet in packets})
+        raise TrustError(
+            "no signature holds: " + "; ".join(reasons),
+            where=where,
+            hint="check the keyring, the mirror and the machine's clock",
+        ) from None
+
+
+def _valid(
+    result: Decrypted, packets: Sequence[Packet], keys: Keyring, now: int, where: str | None
+) -> tuple[str, ...]:
+    """The signers whose key is good today too, not only on the day they signed (as gpgv sees it)."""
+    signers: set[str] = set()
+    reasons: set[str] = set()
+    for signature in result.valid_sigs:
+        certificate = keys.find(signature.certificate)
+        problem = (
+            _key_problem(certificate, signature.signing_key, now) if certificate else "not in the keyring"
+        )
+        if problem:
+            reasons.add(f"its key {signature.signing_key.upper()} {problem}")
+        else:
+            signers.add(signature.certificate.upper())
+    if not signers:
+        reasons = reasons or {_reason(packet, keys, now) for packet in packets}
+        raise TrustError(
+            "no signature holds: " + "; ".join(sorted(reasons)),
+            where=where,
+            hint="take a newer keyring, or another mirror",
+        )
+    return tuple(sorted(signers))
+
+
+def _reason(packet: Packet, keys: Keyring, now: int) -> str:
+    """Why a signature that the library refused does not hold."""
+    issuer = packet.issuer_fingerprint or packet.issuer_key_id or ""
+    name = issuer.upper() or "an unnamed key"
+    certificate = keys.find(issuer) if issuer else None
+    if certificate is None:
+        return f"it is signed by {name}, which is not in the keyring"
+    algorithm = str(packet.hash_algorithm).rpartition(".")[2]
+    if algorithm in _WEAK:
+        return f"the signature by {name} uses {algorithm}, which is broken"
+    if packet.signature_expiration_time and packet.signature_expiration_time.timestamp() < now:
+        return f"the signature by {name} has expired on {_day(packet.signature_expiration_time)}"
+    problem = _key_problem(certificate, issuer, now)
+    return f"its key {name} {problem}" if problem else f"the text is not what {name} signed"
+
+
+def _key_problem(certificate: Cert, key: str, now: int) -> str:
+    """Say what is wrong with a key of ``certificate`` at the time ``now``; "" if nothing is."""
+    if certificate.is_revoked:
+        return "is revoked"
+    ends = certificate.expiration
+    if ends is None or ends.timestamp() >= now:
+        bindings = _subkey(certificate, key)
+        if any(str(packet.signature_type).endswith("SubkeyRevocation") for _, packet in bindings):
+            return "is revoked"
+        ends = _subkey_expiration(bindings)
+    return f"has expired on {_day(ends)}" if ends is not None and ends.timestamp() < now else ""
+
+
+def _subkey(certificate: Cert, key: str) -> list[tuple[datetime, Packet]]:
+    """Return the creation time of a subkey with each signature that binds or revokes it."""
+    from pysequoia.packet import PacketPile
+
+    found: list[tuple[datetime, Packet]] = []
+    created: datetime | None = None
+    for packet in PacketPile.from_bytes(bytes(certificate)):
+        if packet.fingerprint:
+            mine = packet.fingerprint.endswith(key) and packet.fingerprint != certificate.fingerprint
+            created = packet.key_created if mine else None
+        elif created is not None and packet.signature_created is not None:
+            found.append((created, packet))
+    return found
+
+
+def _subkey_expiration(bindings: Sequence[tuple[datetime, Packet]]) -> datetime | None:
+    """When a subkey expires, by the newest of the signatures that bind it."""
+    dated = [(packet.signature_created, created, packet) for created, packet in bindings]
+    dated = [item for item in dated if str(item[2].signature_type).endswith("SubkeyBinding")]
+    if not dated:
+        return None
+    _, created, packet = max(dated, key=lambda item: item[0].timestamp() if item[0] else 0.0)
+    validity = packet.key_validity_period
+    return created + validity if validity else None
+
+
+def _day(moment: datetime) -> str:
+    return moment.date().isoformat()

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("pumice.cli.init", "Write a commented starter recipe", "Recipes"),
-    "show": ("pumice.cli.show", "Print the effective recipe and where each value comes from", "Recipes"),
+    "show": ("pumice.cli.show", "Print a recipe in full, and where each value comes from", "Recipes"),
     "schema": ("pumice.cli.schema", "Print the JSON Schema of recipes, for editors", "Recipes"),
     "lock": ("pumice.cli.lock", "Pin the packages that a recipe stands for", "Recipes"),
     "explain": ("pumice.cli.explain", "Show why a package is in an image", "Recipes"),
     "build": ("pumice.cli.build", "Build the image of a recipe", "Images"),
     "run": ("pumice.cli.run", "Run an image, without root or a daemon", "Images"),
     "images": ("pumice.cli.images", "List the images in the local store", "Images"),
-    "inspect": ("pumice.cli.inspect", "Show what an image is: platforms, config, layers, packages", "Images"),
-    "files": ("pumice.cli.files", "List the files of an image, with their packages and sizes", "Images"),
+    "inspect": ("pumice.cli.inspect", "Show an image's platforms, config, layers and packages", "Images"),
+    "files": ("pumice.cli.files", "List an image's files, with their packages and sizes", "Images"),
     "rm": ("pumice.cli.rm", "Remove images from the local store", "Store"),
     "gc": ("pumice.cli.gc", "Free the space of what no image needs", "Store"),
     "store": ("pumice.cli.store", "Verify the local store", "Store"),

@@ -123,6 +123,7 @@ class Live(Quiet):
         self._running: list[_Task] = []
         self._display: rich.progress.Progress | None = None
         self._timer: threading.Timer | None = None
+        self.appeared = threading.Event()
 
     def note(self, message: str) -> None:
         """Write one line above the bars."""
@@ -182,6 +183,7 @@ class Live(Quiet):
             for task in self._running:
                 self._add(self._display, task)
             self._display.start()
+            self.appeared.set()
 
     def _add(self, display: rich.progress.Progress, task: _Task) -> None:
         amount = _amount(task.total, task.unit) if task.total else ""

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from pumice.cli import arguments
+from pumice.errors import UsageError
+
+
+def made() -> arguments.Parser:
+    parser = arguments.parser("probe", "Probe things.")
+    arguments.offline_option(parser)
+    arguments.arch_options(parser)
+    parser.add_argument("recipe")
+    parser.add_argument("--depth", type=int)
+    parser.add_argument("--kind", choices=["tree", "list"])
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence", "hint"),
+    [
+        (["r", "--oflin"], "'pumice probe' has no option '--oflin'", "did you mean '--offline'?"),
+        (["r", "--oflin=1"], "'pumice probe' has no option '--oflin'", "did you mean '--offline'?"),
+        (["r", "--off"], "'pumice probe' has no option '--off'", "did you mean '--offline'?"),
+        (["r", "-q"], "'pumice probe' has no option '-q'", "see 'pumice probe --help'"),
+        (["r", "s"], "'s' is one argument too many", "see 'pumice probe --help'"),
+        ([], "recipe is missing", "see 'pumice probe --help'"),
+        (["r", "--progress", "jsn"], "--progress cannot be 'jsn'", "did you mean 'json'?"),
+        (["r", "--kind", "x"], "--kind cannot be 'x'", "use one of tree, list"),
+        (["r", "--depth", "deep"], "--depth needs a number, not 'deep'", "see 'pumice probe --help'"),
+        (["r", "--depth"], "--depth needs a value", "see 'pumice probe --help'"),
+    ],
+)
+def test_complaints_are_sentences(given: list[str], sentence: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        made().parse_args(given)
+    assert (caught.value.message, caught.value.hint) == (sentence, hint)
+
+
+def test_architectures_by_either_name_are_one_list() -> None:
+    given = ["r", "--arch", "arm64", "--platform", "linux/386", "--platform", "linux/arm64/v8"]
+    assert made().parse_args(given).archs == ["arm64", "i386", "arm64"]
+
+
+def test_help_has_one_shape_whatever_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stopped:
+        made().parse_args(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: pumice probe [-h] [--progress MODE]")
+    assert "\narguments:\n" in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("columns", ["", "0", "-5", "wide", "1", "999999999999"])
+def test_an_odd_terminal_width_harms_nothing(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "usage" in made().format_help()

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.cli import main as cli
+from pumice.errors import FetchError, ImageError, Problem, RecipeError, UsageError
+from pumice.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SOURCE = Path(cli.__file__).parent
+NOT_VERBS = {"__init__", "main", "output", "presenters", "arguments"}
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Sequence[str]], int]], None]:
+    """Make ``pumice probe`` do what a test wants."""
+
+    def install(function: Callable[[Sequence[str]], int]) -> None:
+        module = types.ModuleType("pumice_probe")
+        module.main = function  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "pumice_probe", module)
+        monkeypatch.setitem(cli.COMMANDS, "probe", ("pumice_probe", "Probe", "Tests"))
+
+    return install
+
+
+def test_the_table_lists_exactly_the_verbs_that_exist() -> None:
+    files = {path.stem for path in SOURCE.glob("*.py")} - NOT_VERBS
+    assert files == set(cli.COMMANDS)
+    assert all(module == f"pumice.cli.{verb}" for verb, (module, _, _) in cli.COMMANDS.items())
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
+def test_help_lists_every_verb(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {verb} " in text and summary in text for verb, (_, summary, _) in cli.COMMANDS.items())
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pumice {__version__}\n"
+
+
+def test_help_of_a_verb_is_the_verbs_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["help", "completion"]) == 0
+    assert capsys.readouterr().out.startswith("usage: pumice completion")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["buidl"], "error: there is no command 'buidl'\n  hint: did you mean 'build'?\n"),
+        (["help", "lokc"], "error: there is no command 'lokc'\n  hint: did you mean 'lock'?\n"),
+        (["--versoin"], "error: there is no option '--versoin'\n  hint: did you mean '--version'?\n"),
+        (
+            ["\x1b[2Jx"],
+            "error: there is no command '\\x1b[2Jx'\n  hint: 'pumice --help' lists the commands\n",
+        ),
+        (
+            ["x" * 5000],
+            f"error: there is no command '{'x' * 5000}'\n  hint: 'pumice --help' lists the commands\n",
+        ),
+    ],
+)
+def test_unknown_words_get_the_nearest_known_one(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(argv) == UsageError.exit_code
+    assert capsys.readouterr() == ("", said)
+
+
+def test_an_error_is_a_sentence_with_place_and_hint(
+    verb: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def probe(_: Sequence[str]) -> int:
+        raise FetchError("the mirror does not answer", where="bookworm", hint="try --offline")
+
+    verb(probe)
+    assert cli.main(["probe"]) == FetchError.exit_code
+    assert capsys.readouterr().err == "error: bookworm: the mirror does not answer\n  hint: try --offline\n"
+
+
+def test_every_problem_of_a_recipe_is_told(
+    verb: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def probe(_: Sequence[str]) -> int:
+        raise RecipeError(
+            [Problem("first", where="r.yaml:1:1"), Problem("second", where="r.yaml:2:1", hint="h")]
+        )
+
+    verb(probe)
+    assert cli.main(["probe"]) == RecipeError.exit_code
+    assert capsys.readouterr().err == "error: r.yaml:1:1: first\nerror: r.yaml:2:1: second\n  hint: h\n"
+
+
+def test_an_interrupt_is_one_line_and_130(
+    verb: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def probe(_: Sequence[str]) -> int:
+        raise KeyboardInterrupt
+
+    verb(probe)
+    assert cli.main(["probe"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted\n"
+
+
+def test_the_machines_own_refusals_name_the_file(
+    verb: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def probe(_: Sequence[str]) -> int:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), "/some/file")
+
+    verb(probe)
+    assert cli.main(["probe"]) == 1
+    assert capsys.readouterr().err == "error: /some/file: permission denied\n"
+
+
+def test_a_surprise_asks_for_a_report_and_shows_no_traceback(
+    verb: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probe(_: Sequence[str]) -> int:
+        raise ValueError("a\nb")
+
+    verb(probe)
+    assert cli.main(["probe"]) == 70
+    said = capsys.readouterr().err
+    assert said.startswith("error: Pumice failed in a way it should not (ValueError: a b); please report it")
+    assert said.count("\n") == 1
+    monkeypatch.setenv("PUMICE_DEBUG", "1")
+    assert cli.main(["probe"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_verb_gets_the_rest_of_the_line_and_its_code_is_the_exit_code(verb: Callable[..., None]) -> None:
+    seen: list[Sequence[str]] = []
+
+    def probe(arguments: Sequence[str]) -> int:
+        seen.append(arguments)
+        return 42
+
+    verb(probe)
+    assert cli.main(["probe", "--", "-x", "help"]) == 42
+    assert seen == [["--", "-x", "help"]]
+
+
+def test_colours_only_on_a_terminal_that_wants_them() -> None:
+    from pumice.cli import output
+
+    error = ImageError("clash", hint="look")
+    assert "\x1b" not in output.describe(error)
+    assert (
+        output.describe(error, colour=True) == "\x1b[1;31merror:\x1b[0m clash\n  \x1b[36mhint:\x1b[0m look\n"
+    )
+
+
+def test_a_reader_that_goes_away_is_no_news() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "pumice", "--help"], stdout=gone, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output_is_one_sentence() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pumice", "--help"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"error: no space left on device\n")

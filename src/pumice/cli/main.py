@@ -105,7 +105,7 @@ def _unknown(word: str) -> Exception:
 def overview() -> str:
     """Return the text of ``pumice --help``, made from the table alone."""
     lines = [
-        "Cut small, reproducible container images out of Debian packages, and run them.",
+        "Cut small, reproducible OCI images out of Debian packages, and run them.",
         "",
         "usage: pumice COMMAND [ARGUMENT...]",
     ]
@@ -117,7 +117,7 @@ def overview() -> str:
         lines.append(f"  {verb:<12}{summary}")
     lines += [
         "",
-        "'pumice help COMMAND' explains one of them, 'pumice --version' prints the version.",
+        "'pumice help COMMAND' explains one, 'pumice --version' prints the version.",
         "Start with: pumice init, then pumice build recipe.yaml",
         "",
     ]

@@ -1,0 +1,178 @@
+"""``/etc/ld.so.cache`` as glibc's ldconfig writes it (glibc 2.33 and later, ``elf/cache.c``).
+
+A header, 24 bytes for each library in descending order of its name, a string table in which the
+tails of strings are shared, and an extension that names the program that made it.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cmp_to_key
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MAGIC = b"glibc-ld.so.cache1.1"
+_HEADER = struct.Struct("<20sIIB3xI12x")
+_ENTRY = struct.Struct("<iIIIQ")
+_EXTENSION_MAGIC = 0xEAA42174
+_LITTLE_ENDIAN = 2
+_TAG_GENERATOR = 0
+_MAX = 64 << 20
+
+_LIBC6 = 0x0003
+
+FLAGS: dict[str, dict[tuple[int, int], int]] = {
+    "amd64": {(62, 64): 0x0300 | _LIBC6, (3, 32): _LIBC6, (62, 32): 0x0800 | _LIBC6},
+    "arm64": {(183, 64): 0x0A00 | _LIBC6, (40, 32): 0x0900 | _LIBC6},
+    "armel": {(40, 32): 0x0B00 | _LIBC6},
+    "armhf": {(40, 32): 0x0900 | _LIBC6},
+    "i386": {(3, 32): _LIBC6, (62, 64): 0x0300 | _LIBC6},
+    "loong64": {(258, 64): 0x1200 | _LIBC6},
+    "ppc64el": {(21, 64): 0x0500 | _LIBC6},
+    "riscv64": {(243, 64): 0x1000 | _LIBC6},
+}
+"""By Debian architecture: what ldconfig notes for an object of ``(e_machine, bits)``.
+
+Machines that are not in an architecture's row are left out of its cache, as ldconfig does. Only
+little-endian architectures are here.
+"""
+
+
+class Library(msgspec.Struct, frozen=True):
+    """One line of the cache: the name that programs ask for, the file, and its flags."""
+
+    name: str
+    path: str
+    flags: int
+
+
+def dumps(libraries: Iterable[Library], generator: str) -> bytes:
+    """Return the cache file; ``libraries`` that compare equal keep their order.
+
+    ``generator`` is what ldconfig writes of itself: ``ldconfig (...) stable release version 2.36``.
+    """
+    entries = sorted(libraries, key=_descending)
+    strings, offsets = _string_table({text for item in entries for text in (item.name, item.path)})
+    start = _HEADER.size + _ENTRY.size * len(entries)
+    extension = -(-(start + len(strings)) // 4) * 4
+    rows = [
+        _ENTRY.pack(item.flags, start + offsets[item.name], start + offsets[item.path], 0, 0)
+        for item in entries
+    ]
+    header = _HEADER.pack(_MAGIC, len(entries), len(strings), _LITTLE_ENDIAN, extension)
+    body = header + b"".join(rows) + strings
+    text = generator.encode()
+    section = struct.pack("<IIIIII", _EXTENSION_MAGIC, 1, _TAG_GENERATOR, 0, extension + 24, len(text))
+    return body.ljust(extension, b"\0") + section + text
+
+
+def loads(data: bytes) -> tuple[tuple[Library, ...], str]:
+    """Return the libraries of a cache file in its order, and its generator (empty if it has none).
+
+    Raises FormatError for anything that ldconfig of glibc 2.33 or later cannot have written.
+    """
+    if len(data) > _MAX or data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER.size:
+        raise FormatError("the file is not a loader cache of glibc")
+    _, count, _, _, extension = _HEADER.unpack_from(data)
+    if _HEADER.size + count * _ENTRY.size > len(data):
+        raise FormatError("the loader cache is cut short")
+    rows = _ENTRY.iter_unpack(data[_HEADER.size : _HEADER.size + count * _ENTRY.size])
+    found = tuple(Library(_text(data, name), _text(data, path), flags) for flags, name, path, _, _ in rows)
+    return found, _generator(data, extension)
+
+
+def compare(one: str, other: str) -> int:
+    """Order library names as the loader does: runs of digits are numbers, and follow other bytes."""
+    left, right = one.encode(), other.encode()
+    i = j = 0
+    while i < len(left):
+        if _digit(left, i):
+            if not _digit(right, j):
+                return 1
+            i, value = _number(left, i)
+            j, against = _number(right, j)
+            if value != against:
+                return value - against
+        elif _digit(right, j):
+            return -1
+        elif j >= len(right) or left[i] != right[j]:
+            # char is signed where glibc compares, so bytes above 127 come first
+            return _signed(left, i) - _signed(right, j)
+        else:
+            i, j = i + 1, j + 1
+    return -_signed(right, j)
+
+
+def _digit(text: bytes, index: int) -> bool:
+    return index < len(text) and 0x30 <= text[index] <= 0x39
+
+
+def _number(text: bytes, start: int) -> tuple[int, int]:
+    end = start
+    while _digit(text, end):
+        end += 1
+    return end, int(text[start:end][-4000:])
+
+
+def _signed(text: bytes, index: int) -> int:
+    if index >= len(text):
+        return 0
+    return text[index] - 256 if text[index] > 127 else text[index]
+
+
+def _order(one: Library, other: Library) -> int:
+    return compare(other.name, one.name) or other.flags - one.flags
+
+
+_descending = cmp_to_key(_order)
+
+
+def _string_table(texts: set[str]) -> tuple[bytes, dict[str, int]]:
+    """Place strings so that one that ends another shares its bytes (``stringtable_finalize``)."""
+    # 255 - byte sorts the reversed strings downwards; the mark 256 puts a string after those it ends
+    ordered = sorted(texts, key=lambda text: [*(255 - byte for byte in reversed(text.encode())), 256])
+    offsets: dict[str, int] = {}
+    pieces: list[bytes] = []
+    position = 0
+    previous = ""
+    for text in ordered:
+        data = text.encode()
+        if previous.endswith(text):
+            offsets[text] = offsets[previous] + len(previous.encode()) - len(data)
+        else:
+            offsets[text] = position
+            pieces.append(data + b"\0")
+            position += len(data) + 1
+        previous = text
+    return b"".join(pieces), offsets
+
+
+def _text(data: bytes, offset: int) -> str:
+    end = data.find(b"\0", offset, offset + 4096)
+    if end < 0:
+        raise FormatError("a string of the loader cache has no end")
+    try:
+        return data[offset:end].decode()
+    except UnicodeDecodeError:
+        raise FormatError("a string of the loader cache is not UTF-8") from None
+
+
+def _generator(data: bytes, extension: int) -> str:
+    if not extension:
+        return ""
+    if extension + 8 > len(data):
+        raise FormatError("the loader cache is cut short")
+    magic, count = struct.unpack_from("<II", data, extension)
+    if magic != _EXTENSION_MAGIC or extension + 8 + 16 * count > len(data):
+        raise FormatError("the loader cache has a damaged extension")
+    for number in range(count):
+        tag, _, offset, size = struct.unpack_from("<IIII", data, extension + 8 + 16 * number)
+        if tag == _TAG_GENERATOR:
+            return data[offset : offset + size].decode("utf-8", "replace")
+    return ""

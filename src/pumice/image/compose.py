@@ -40,10 +40,14 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, link or directory that comes from no package; its content is bytes or a file."""
+    """A file, link or directory that comes from no package; its content is bytes or a file.
+
+    ``sha256`` (hex), where given, is what the content must still be when it is read.
+    """
 
     entry: Entry
     content: bytes | Path = b""
+    sha256: str = ""
 
 
 def piece(segment: Segment) -> Piece:
@@ -83,16 +87,32 @@ def _add(stream: Stream, item: Made) -> None:
             entry = msgspec.structs.replace(entry, size=len(item.content))
         stream.add(entry, io.BytesIO(item.content), {})
         return
+    changed = ImageError(
+        "the file changed while the image was built", where=str(item.content), hint="build again"
+    )
     try:
         with item.content.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            before = stream.tar_size
-            stream.add(msgspec.structs.replace(item.entry, size=size), file, {})
+            stream.add(msgspec.structs.replace(item.entry, size=size), _Full(file, changed), {})
     except OSError as error:
         raise ImageError(f"cannot read it: {error.strerror}", where=str(item.content)) from None
-    if stream.tar_size - before < size:
-        raise ImageError("the file became shorter while it was read", where=str(item.content))
+    if item.sha256 and stream.items[-1].sha256 != item.sha256:
+        raise changed
+
+
+class _Full:
+    """A file that must not end before it is read as far as was announced."""
+
+    def __init__(self, file: BinaryIO, complaint: ImageError) -> None:
+        self._file = file
+        self._complaint = complaint
+
+    def read(self, size: int, /) -> bytes:
+        data = self._file.read(size)
+        if not data:
+            raise self._complaint
+        return data
 
 
 def directories(pieces: Sequence[Piece], nodes: Mapping[str, Node]) -> list[Entry]:

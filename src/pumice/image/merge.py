@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pumice.image.stream import Item
     from pumice.store.base import Blobs
 
+_ORDER = {"": (0,), "<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,)}
+
 Diversions = dict[str, tuple[str, str]]
 """Path to the package that diverts it and where the others' file goes (dpkg-divert(1))."""
 
@@ -126,12 +128,11 @@ class _Merger:
         from pumice.distro.debian import version
         from pumice.formats import relations
 
-        facts = self._parts[other].facts
-        field = self._parts[name].facts.fields.get("Replaces", "")
+        replaced = self._parts[other].facts.version
         return any(
-            relation.name == other and relation.satisfied_by(facts.version, version.compare)
-            for group in relations.parse(field)
-            for relation in group
+            relation.name == other
+            and version.compare(replaced, relation.version or replaced) in _ORDER[relation.operator]
+            for relation in relations.flat(self._parts[name].facts.fields.get("Replaces", ""))
         )
 
     def check_parents(self) -> None:

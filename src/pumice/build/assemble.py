@@ -1,0 +1,144 @@
+"""Pieces to layers, layers to documents: the last steps of an image."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.formats import oci, platforms
+from pumice.image import compose
+from pumice.image.compose import Made, Piece
+from pumice.image.config import annotations, config
+from pumice.image.stream import WholeLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pumice.digest import Digest
+    from pumice.image.layers import Group
+    from pumice.image.segments import Segment
+    from pumice.image.tree import Generated, Node
+    from pumice.recipe.model import LayerPolicy, Recipe
+    from pumice.store.base import Blobs
+    from pumice.store.home import Home
+
+STATE = frozenset({"dpkg", "ld.so.cache"})
+"""Effects whose results change with any package: kept apart from those that hardly ever change."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that goes into an image's layers; ``parts`` are segments by package name."""
+
+    groups: tuple[Group, ...]
+    base: Sequence[Segment]
+    parts: Mapping[str, Segment]
+    generated: Sequence[Generated]
+    own: Sequence[Made]
+    nodes: Mapping[str, Node]
+
+
+def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list[tuple[str, WholeLayer]]:
+    """Return (what it holds, layer), lowest first."""
+    blobs = home.blobs
+    base = [*map(compose.piece, plan.base), *_made(plan.generated, blobs, volatile=False)]
+    state = _made(plan.generated, blobs, volatile=True)
+    own = [compose.made(plan.own, blobs)] if plan.own else []
+    if policy == "single":
+        packages = [compose.piece(plan.parts[name]) for group in plan.groups for name in group.packages]
+        rows: list[tuple[str, list[Piece]]] = [("everything", [*base, *packages, *state, *own])]
+        return _composed(rows, plan.nodes, home, processors)
+    grouped = [
+        (_title(group, plan.parts), [compose.piece(plan.parts[name]) for name in group.packages])
+        for group in plan.groups
+        if not group.alone
+    ]
+    composed = _composed(
+        [("base", base), *grouped, ("state", state), ("files", own)], plan.nodes, home, processors
+    )
+    by_title = dict(composed)
+    lone = [
+        (_title(group, plan.parts), compose.alone(plan.parts[group.packages[0]], blobs))
+        for group in plan.groups
+        if group.alone
+    ]
+    middle = [(title, by_title[title]) for title, _ in grouped]
+    ends = [(title, by_title[title]) for title in ("state", "files") if title in by_title]
+    return [*([("base", by_title["base"])] if "base" in by_title else []), *lone, *middle, *ends]
+
+
+def _title(group: Group, parts: Mapping[str, Segment]) -> str:
+    if group.alone:
+        facts = parts[group.packages[0]].facts
+        return f"{facts.name}={facts.version}"
+    return f"{group.name}: {', '.join(group.packages)}"
+
+
+def _made(generated: Sequence[Generated], blobs: Blobs, *, volatile: bool) -> list[Piece]:
+    items = [
+        Made(entry=item.entry, content=item.content) for item in generated if (item.by in STATE) == volatile
+    ]
+    return [compose.made(items, blobs)] if items else []
+
+
+def _composed(
+    rows: Sequence[tuple[str, list[Piece]]], nodes: Mapping[str, Node], home: Home, processors: int
+) -> list[tuple[str, WholeLayer]]:
+    known = _known_layers(home)
+
+    def one(pieces: list[Piece]) -> WholeLayer:
+        return compose.layer(pieces, nodes, home.blobs, known)
+
+    filled = [(title, pieces) for title, pieces in rows if pieces]
+    with ThreadPoolExecutor(processors, thread_name_prefix="compose") as pool:
+        return list(zip((title for title, _ in filled), pool.map(one, (p for _, p in filled)), strict=True))
+
+
+def _known_layers(home: Home) -> compose.Known:
+    def get(key: Digest) -> WholeLayer | None:
+        data = home.records.get("layer", key)
+        try:
+            return msgspec.json.decode(data, type=WholeLayer) if data else None
+        except msgspec.MsgspecError:
+            return None
+
+    def put(key: Digest, layer: WholeLayer) -> None:
+        home.records.put("layer", key, msgspec.json.encode(layer), keeps=(layer.digest,))
+
+    return compose.Known(get, put)
+
+
+def documents(
+    recipe: Recipe,
+    architecture: str,
+    finished: Sequence[tuple[str, WholeLayer]],
+    *,
+    created: int,
+    user: str,
+    blobs: Blobs,
+) -> tuple[oci.Descriptor, oci.Descriptor]:
+    """Write config and manifest; return the manifest's descriptor and the config's."""
+    document = oci.encode(config(recipe, architecture, finished, created=created, user=user))
+    described = _put(document, oci.CONFIG, blobs)
+    manifest = oci.manifest(
+        described,
+        tuple(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size) for _, layer in finished),
+        annotations=annotations(recipe, created),
+    )
+    platform = platforms.of_debian(architecture)
+    written = _put(oci.encode(manifest), oci.MANIFEST, blobs)
+    return msgspec.structs.replace(written, platform=platform), described
+
+
+def index(recipe: Recipe, manifests: Sequence[oci.Descriptor], created: int, blobs: Blobs) -> oci.Descriptor:
+    """Write the index of a multi-architecture image and return its descriptor."""
+    document = oci.index(tuple(manifests), annotations=annotations(recipe, created))
+    return _put(oci.encode(document), oci.INDEX, blobs)
+
+
+def _put(data: bytes, media_type: str, blobs: Blobs) -> oci.Descriptor:
+    with blobs.writer() as writer:
+        writer.write(data)
+        writer.commit()
+    return oci.describe(data, media_type)

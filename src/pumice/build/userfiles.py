@@ -1,0 +1,75 @@
+"""The recipe's own files: read, hashed, and given owners once the image's users are known."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import canonical
+from pumice.build.overlay import settle
+from pumice.errors import ImageError
+from pumice.image import files
+from pumice.image.compose import Made
+from pumice.image.tree import Generated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pumice.digest import Digest
+    from pumice.image.files import Item
+    from pumice.image.tree import Tree
+    from pumice.recipe.model import FileRule
+
+BY = "files"
+
+
+class UserFiles(msgspec.Struct, frozen=True):
+    """What a recipe's ``files`` stand for right now; ``digest`` covers rules and contents."""
+
+    rules: tuple[FileRule, ...]
+    root: Path
+    digest: Digest
+    sums: dict[str, str]
+
+
+def read(rules: Sequence[FileRule], root: Path) -> UserFiles:
+    """Collect and hash the files; raises RecipeError or ImageError for what cannot be read."""
+    sums: dict[str, str] = {}
+    facts: list[object] = []
+    for item in files.collect(rules, root, lambda _: (0, 0)):
+        sums[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
+        facts.append([item.entry, sums[item.entry.path]])
+    asked = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
+    return UserFiles(tuple(rules), root, canonical.digest_of([asked, facts]), sums)
+
+
+def _sha256(item: Item) -> str:
+    if isinstance(item.content, bytes):
+        return hashlib.sha256(item.content).hexdigest()
+    try:
+        with item.content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.where) from None
+
+
+def place(
+    given: UserFiles, owners: Callable[[str], tuple[int, int]], tree: Tree
+) -> list[tuple[Generated, Made]]:
+    """Return the entries to add, with owners, at the places that they have in ``tree``.
+
+    Raises ImageError for an unknown owner, or a place that is under no directory.
+    """
+    explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
+    placed: dict[str, tuple[Generated, Made]] = {}
+    for item in files.collect(given.rules, given.root, owners):
+        path = settle(item.entry.path, tree)
+        if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
+            continue  # a folder that is only on the way changes nothing that is there already
+        entry = msgspec.structs.replace(item.entry, path=path)
+        made = Made(entry=entry, content=item.content, sha256=given.sums[item.entry.path])
+        placed[path] = Generated(entry=entry, by=BY), made
+    return [placed[path] for path in sorted(placed)]

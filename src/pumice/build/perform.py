@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pumice.image.effects import Outcome
     from pumice.image.layers import Group
     from pumice.image.merge import Merged
-    from pumice.image.tree import Node, Tree
+    from pumice.image.tree import Tree
     from pumice.progress import Progress
     from pumice.store.home import Home
 

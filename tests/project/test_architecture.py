@@ -1,0 +1,188 @@
+"""The rules by which the code stays easy to find one's way in."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.docs import ROOT
+
+SOURCE = ROOT / "src" / "pumice"
+FILE_LINES = 400
+FUNCTION_LINES = 60
+"""What fails; what people should aim at is 40."""
+
+ONE_FILE = {SOURCE / "runtime" / "sandbox.py"}
+"""Programs that are one file by design: what starts a container is read, copied and audited in one piece."""
+
+VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "lib", "core", "base_utils"}
+
+HOSTS = re.compile(
+    r"""(?x)
+    localhost | 127\.0\.0\.1 | \[::1\]            # this machine
+    | ([a-z0-9-]+\.)*example(\.(com|org|net))?    # RFC 2606
+    | ([a-z0-9-]+\.)*(invalid|test)
+    | github\.com                                 # specifications and the tools we are held against
+    | (www\.)?(debian|freedesktop|json-schema|rfc-editor|ietf|w3|spdx|reproducible-builds|no-color)\.org
+    | diataxis\.fr
+    | (manpages|wiki|specifications)\.(debian|freedesktop)\.org
+    | (man7|kernel|docs\.kernel|docs\.python|peps\.python|gnu|tukaani|semver|keepachangelog|www\.apache)\.org
+    | (www\.)?(gnu|kernel|apache)\.org
+    """
+)
+URL = re.compile(r"https?://([^/\s\"'`<>(){}|\\,;:]+)")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        return [path for path in ROOT.rglob("*") if path.is_file() and ".venv" not in path.parts]
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_no_file_is_longer_than_a_person_reads() -> None:
+    long = {
+        name(path): lines
+        for path in modules()
+        if path not in ONE_FILE and (lines := path.read_text().count("\n")) > FILE_LINES
+    }
+    assert long == {}
+
+
+def test_no_function_is_longer_than_a_person_reads() -> None:
+    long = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > FUNCTION_LINES:
+                    long[f"{name(path)}:{node.lineno} {node.name}"] = lines
+    assert long == {}
+
+
+def test_names_say_what_is_inside() -> None:
+    assert [name(path) for path in modules() if VAGUE & {path.stem, *path.relative_to(SOURCE).parts}] == []
+
+
+def test_annotations_cost_nothing_at_import() -> None:
+    missing = [
+        name(path)
+        for path in modules()
+        if (text := path.read_text()).strip()
+        and "from __future__ import annotations" not in text
+        and re.search(r"^(def |class |import |from )", text, re.MULTILINE)
+        and path.name not in {"__main__.py", "__init__.py"}
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("word", ["print", "exit", "quit", "breakpoint", "input", "eval", "exec"])
+def test_the_library_neither_talks_nor_exits(word: str) -> None:
+    callers = [
+        f"{name(path)}:{node.lineno}"
+        for path in modules()
+        if "cli" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == word
+    ]
+    assert callers == []
+
+
+def test_protocols_are_small() -> None:
+    """A seam has at most five methods, so that a second implementation is an evening's work."""
+    wide = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in node.bases):
+                methods = [
+                    item.name
+                    for item in node.body
+                    if isinstance(item, ast.FunctionDef) and not item.name.startswith("__")
+                ]
+                if len(methods) > 5:
+                    wide[f"{name(path)} {node.name}"] = methods
+    assert wide == {}
+
+
+def test_no_mirror_or_registry_is_baked_in() -> None:
+    """Where packages come from is the machine's configuration: nothing here names a host of its own."""
+    found = set()
+    for path in tracked():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        for match in URL.finditer(text):
+            host = match[1].rsplit("@", 1)[-1].lower().rstrip(".")
+            if not HOSTS.fullmatch(host):
+                found.add(f"{name(path)}: {host}")
+    assert found == set()
+
+
+def test_nothing_names_a_persons_own_folder() -> None:
+    private = re.compile(r"(?<![\w./-])/(?:root|home|Users)/[\w.-]+/[\w./-]+")
+    found = [
+        f"{name(path)}: {match[0]}"
+        for path in tracked("src", "docs", "examples", "tools", "Makefile", "*.md", ".ci")
+        if path.suffix not in {".gpg", ".deb"}
+        for match in private.finditer(path.read_text())
+    ]
+    assert found == []
+
+
+def test_ci_installs_every_program_that_a_test_needs() -> None:
+    packages = {
+        "bwrap": "bubblewrap",
+        "gpg": "gnupg",
+        "dpkg-deb": "dpkg-dev",
+        "dpkg-scanpackages": "dpkg-dev",
+        "dpkg": "dpkg-dev",
+        "newuidmap": "uidmap",
+        "newgidmap": "uidmap",
+        "keytool": "openjdk-17-jre-headless",
+        "java": "openjdk-17-jre-headless",
+        "ip": "iproute2",
+        "xz": "xz-utils",
+        "apt-ftparchive": "apt-utils",
+    }
+    always = {
+        "bash",
+        "sh",
+        "apt-get",
+        "apt-cache",
+        "ldconfig",
+        "tar",
+        "gzip",
+        "unshare",
+        "setpriv",
+        "make",
+        "git",
+    }
+    installed = set((ROOT / ".ci" / "run").read_text().split("peers=(")[1].split(")")[0].split())
+    needed = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        text = path.read_text()
+        needed |= set(re.findall(r"""\bneed\(\s*["']([\w.+-]+)["']""", text))
+        for match in re.findall(r"""mark\.peer\(([^)]*)\)""", text):
+            needed |= set(re.findall(r"""["']([\w.+-]+)["']""", match))
+    for page in (ROOT / "docs").rglob("*.md"):
+        needed |= set(" ".join(re.findall(r"<!-- needs: ([^>]*) -->", page.read_text())).split())
+    assert {word for word in needed - always if packages.get(word, word) not in installed} == set()

@@ -1,0 +1,50 @@
+"""What starting costs, counted in modules: a count is the same on a busy machine, a time is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROBE = """
+import sys
+before = set(sys.modules)
+from pumice.cli.main import main
+sys.stdout = open("/dev/null", "w")
+code = main(sys.argv[1:])
+loaded = sorted(set(sys.modules) - before)
+import json
+sys.__stdout__.write(json.dumps([code, loaded]))
+"""
+
+START = {"__future__", "pumice", "pumice.cli", "pumice.cli.main"}
+
+
+def loaded(*arguments: str) -> set[str]:
+    """Return the modules that a command loads beyond those of a bare interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True, timeout=300
+    )
+    code, modules = json.loads(done.stdout)
+    assert code == 0, done.stderr
+    return set(modules)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
+def test_help_loads_the_table_and_nothing_else(arguments: list[str]) -> None:
+    assert loaded(*arguments) == START
+
+
+def test_version_loads_a_constant_and_nothing_else() -> None:
+    assert loaded("--version") == START | {"pumice.version"}
+
+
+def test_a_verb_loads_no_other_verb() -> None:
+    seen = loaded("completion", "bash")
+    verbs = {name for name in seen if name.startswith("pumice.cli.")}
+    assert verbs == {"pumice.cli.main", "pumice.cli.arguments", "pumice.cli.output", "pumice.cli.completion"}
+    assert seen.isdisjoint(
+        {"rich", "msgspec", "yaml", "urllib3", "dataclasses", "inspect", "asyncio", "email"}
+    )

@@ -1,0 +1,182 @@
+"""Documentation that is run: commands out of Markdown pages, in order, with what they are said to print.
+
+A page is one bash session in an empty folder with a store of its own.
+
+- In a ``console`` block, ``$ `` begins a command, ``> `` continues it, and other lines are its
+  output: ``…`` stands for anything in a line, a line of ``...`` for any lines. No output means that
+  none is compared. It is compared with standard output, or standard error where the command fails.
+- An ``sh`` block is a script of one command a line, whose output is not compared.
+- ``<!-- file: NAME -->`` before a block of another kind writes it to that file.
+- ``<!-- not run: REASON -->`` before a block leaves it out, ``<!-- exits: 3 -->`` expects that exit
+  code, ``<!-- needs: skopeo -->`` anywhere skips the page where that is missing, and
+  ``<!-- examples -->`` gives the page a copy of ``examples/``.
+
+The port 8080 is replaced by one that is free, so that pages can be run beside each other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE_SECONDS = 900
+
+_BLOCK = re.compile(
+    r"(?P<notes>(?:^<!-- [^\n]* -->\n+)*)^```(?P<kind>[a-z]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+_NOTE = re.compile(r"^<!-- (?P<name>[a-z ]+?)(?:: (?P<value>[^\n]*))? -->$", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """A fenced block and the notes that stand right before it."""
+
+    kind: str
+    text: str
+    line: int
+    notes: dict[str, str]
+
+
+class Step(NamedTuple):
+    """One command and what it is said to do."""
+
+    command: str
+    output: str
+    exits: int
+    line: int
+
+
+def pages() -> list[Path]:
+    """Return every page that is run, the README first."""
+    return [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("tutorial/*.md")),
+        *sorted((ROOT / "docs").glob("how-to/*.md")),
+    ]
+
+
+def blocks(text: str) -> list[Block]:
+    """Return the fenced blocks of a page."""
+    found = []
+    for match in _BLOCK.finditer(text):
+        notes = {note["name"]: note["value"] or "" for note in _NOTE.finditer(match["notes"])}
+        line = text.count("\n", 0, match.start("text"))
+        found.append(Block(match["kind"], match["text"], line, notes))
+    return found
+
+
+def needs(text: str) -> list[str]:
+    """Return the programs that a page needs beside Pumice."""
+    notes = {note["value"] or "" for note in _NOTE.finditer(text) if note["name"] == "needs"}
+    return sorted(word for note in notes for word in note.split())
+
+
+def steps(block: Block) -> list[Step]:
+    """Return the commands of a block; none for one that is not run."""
+    exits = int(block.notes.get("exits", "0"))
+    if "not run" in block.notes or block.kind not in {"console", "sh"}:
+        return []
+    if block.kind == "sh":
+        lines = block.text.replace("\\\n", "").splitlines()
+        return [Step(line, "", exits, block.line + 1) for line in lines if line and not line.startswith("#")]
+    found: list[Step] = []
+    for number, line in enumerate(block.text.splitlines(), block.line + 1):
+        if line.startswith("$ "):
+            found.append(Step(line[2:], "", exits, number))
+        elif line.startswith("> ") and found and not found[-1].output:
+            found[-1] = found[-1]._replace(command=f"{found[-1].command}\n{line[2:]}")
+        else:
+            found[-1] = found[-1]._replace(output=f"{found[-1].output}{line}\n")
+    return found
+
+
+def expected(output: str) -> re.Pattern[str]:
+    """Return what matches the output that a page shows."""
+    parts = []
+    for line in output.splitlines():
+        if line == "...":
+            parts.append(r"(?:[^\n]*\n)*")
+        else:
+            parts.append(
+                r"[^\n]*".join(re.escape(part.rstrip() if part == line else part) for part in line.split("…"))
+                + r"\s*\n"
+            )
+    return re.compile("".join(parts))
+
+
+def run(page: Path, folder: Path) -> list[str]:
+    """Run a page in ``folder``; return what did not go as it says."""
+    port = str(_free_port())
+    text = page.read_text().replace("8080", port)
+    work, logs = folder / "work", folder / "logs"
+    work.mkdir()
+    logs.mkdir()
+    if "<!-- examples -->" in text:
+        shutil.copytree(ROOT / "examples", work / "examples", ignore=shutil.ignore_patterns("*.lock"))
+    script = ["set -m", "trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
+    todo: list[Step] = []
+    for block in blocks(text):
+        if name := block.notes.get("file"):
+            target = logs / f"file-{block.line}"
+            target.write_text(block.text)
+            place = shlex.quote(name)
+            script.append(f'mkdir -p "$(dirname {place})" && cp {shlex.quote(str(target))} {place}')
+        for step in steps(block):
+            log = shlex.quote(str(logs / str(len(todo))))
+            script.append(f"{{\n{step.command}\n}} > {log}.out 2> {log}.err < /dev/null")
+            script.append(f"code=$?; echo $code > {log}.code; [ $code = {step.exits} ] || exit 1")
+            todo.append(step)
+    _bash("\n".join(script), work, folder / "store")
+    return [
+        problem for number, step in enumerate(todo) if (problem := _judge(step, logs / str(number), page))
+    ]
+
+
+def _judge(step: Step, log: Path, page: Path) -> str:
+    where = f"{page.relative_to(ROOT)}:{step.line}: {step.command}"
+    code = log.with_suffix(".code")
+    if not log.with_suffix(".out").exists():
+        return f"{where}\nwas not reached"
+    out, err = log.with_suffix(".out").read_text(), log.with_suffix(".err").read_text()
+    if not code.exists() or int(code.read_text()) != step.exits:
+        said = code.read_text().strip() if code.exists() else "nothing"
+        return f"{where}\nended with {said} instead of {step.exits}\n{out}{err}"
+    shown = out if step.exits == 0 else err
+    if step.output and not expected(step.output).fullmatch(shown):
+        return f"{where}\nprinted\n{shown}instead of\n{step.output}"
+    return ""
+
+
+def _bash(script: str, work: Path, store: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "PUMICE_HOME": str(store),
+        "COLUMNS": "100",
+        "HOME": str(work.parent),
+    }
+    shell = subprocess.Popen(
+        ["bash"], stdin=subprocess.PIPE, cwd=work, env=environment, start_new_session=True
+    )
+    try:
+        shell.communicate(script.encode(), timeout=PATIENCE_SECONDS)
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,107 @@
+"""Packages: real ones are read as they are, hostile ones end in one sentence."""
+
+from __future__ import annotations
+
+import io
+import lzma
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError
+from pumice.formats import deb, tar
+from tests.support.deb import Compression, Deb, Item, text
+
+_HELLO = Deb(
+    "hello",
+    fields={"Depends": "libc6 (>= 2.34)", "Description": "says hello\n It says it twice."},
+    files=[text("etc/hello.conf", "x=1\n"), text("usr/bin/hello", "#!/bin/sh\n", 0o755)],
+    conffiles=["/etc/hello.conf"],
+    control_files={"postinst": "#!/bin/sh\nexit 0\n"},
+)
+
+
+@pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst"])
+def test_a_package_is_read_whatever_its_compression(compression: Compression) -> None:
+    package = Deb(**{**_HELLO.__dict__, "compression": compression})
+    file = io.BytesIO(package.build())
+    control = deb.control(file)
+    assert control.fields["Package"] == "hello"
+    assert control.fields["Description"] == "says hello\n It says it twice."
+    assert control.files["postinst"] == b"#!/bin/sh\nexit 0\n"
+    assert control.files["conffiles"] == b"/etc/hello.conf\n"
+    assert control.newest == package.mtime
+    assert [entry.path for entry, _ in tar.read(deb.data(file)) if entry.kind == "file"] == [
+        "etc/hello.conf",
+        "usr/bin/hello",
+    ]
+
+
+def _ar(*members: tuple[bytes, bytes]) -> bytes:
+    head = b"%-16s%-12d%-6d%-6d%-8s%-10d`\n"
+    body = b""
+    for name, data in members:
+        body += head % (name, 0, 0, 0, b"100644", len(data)) + data + b"\n" * (len(data) % 2)
+    return b"!<arch>\n" + body
+
+
+_GOOD = _HELLO.build()
+_CONTROL = Deb("x", compression="none").build()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "ar archive"),
+        (b"<html>404</html>", "ar archive"),
+        (_GOOD[: len(_GOOD) // 2], "in the middle of"),
+        (_GOOD.replace(b"2.0\n", b"9.0\n", 1), "only 2.x"),
+        (_ar((b"control.tar", b"")), "debian-binary"),
+        (_ar((b"debian-binary", b"2.0\n")), "no control.tar"),
+        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.rar", b"")), "unknown way"),
+        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.xz", b"\xfd7zXZ\0" + b"!" * 99)), "damaged"),
+        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar", tar.END)), "no control file"),
+        (b"!<arch>\n" + b"x" * 60, "ar header is damaged"),
+    ],
+)
+def test_what_is_no_package_is_refused(data: bytes, sentence: str) -> None:
+    with pytest.raises(FormatError, match=sentence):
+        deb.control(io.BytesIO(data))
+
+
+def test_a_compression_bomb_is_refused_before_it_goes_off() -> None:
+    bomb = lzma.compress(bytes(300 << 20), preset=0)
+    file = io.BytesIO(_ar((b"debian-binary", b"2.0\n"), (b"data.tar.xz", bomb)))
+    source = deb.data(file)
+    with pytest.raises(FormatError, match="beyond all proportion"):
+        while source.read(1 << 20):
+            pass
+
+
+@given(st.binary(max_size=600), st.integers(0, len(_GOOD) - 1))
+def test_any_damage_gives_a_package_or_a_refusal(noise: bytes, at: int) -> None:
+    data = _GOOD[:at] + noise + _GOOD[at + len(noise) :]
+    try:
+        file = io.BytesIO(data)
+        deb.control(file)
+        for _ in tar.read(deb.data(file)):
+            pass
+    except FormatError:
+        pass
+
+
+@given(st.binary(max_size=500))
+def test_any_control_paragraph_gives_fields_or_a_refusal(data: bytes) -> None:
+    try:
+        fields = deb.paragraph(data)
+    except FormatError:
+        return
+    assert all(isinstance(value, str) for value in fields.values())
+
+
+def test_items_keep_what_the_archive_says() -> None:
+    item = Item("usr/bin/su", b"x", mode=0o4755, uid=0, gid=42, mtime=123)
+    file = io.BytesIO(Deb("su", files=[item]).build())
+    entry = next(entry for entry, _ in tar.read(deb.data(file)) if entry.kind == "file")
+    assert (entry.mode, entry.gid, entry.mtime) == (0o4755, 42, 123)

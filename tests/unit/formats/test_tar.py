@@ -1,0 +1,140 @@
+"""Tar: what is written is read back, by us and by others; what is hostile is refused."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError
+from pumice.formats import tar
+from pumice.formats.tar import Entry
+
+_NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=130)
+_PATHS = (
+    st.lists(_NAMES.filter(lambda name: name not in (".", "..")), min_size=1, max_size=4)
+    .map("/".join)
+    .filter(lambda path: len(path.encode()) < 900)
+)
+_ENTRIES = st.builds(
+    Entry,
+    path=_PATHS,
+    kind=st.sampled_from(["dir", "symlink", "hardlink", "fifo"]),
+    mode=st.integers(0, 0o7777),
+    uid=st.integers(0, 1 << 40),
+    gid=st.integers(0, 1 << 40),
+    mtime=st.integers(0, 1 << 40),
+    xattrs=st.dictionaries(st.sampled_from(["user.a", "security.capability"]), st.binary(max_size=40)),
+).map(
+    lambda entry: Entry(
+        *(entry.path, entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime, 0),
+        entry.path if entry.kind in ("symlink", "hardlink") else "",
+        entry.xattrs,
+    )
+)
+
+
+def _archive(*entries: Entry, end: bytes = tar.END) -> bytes:
+    return b"".join(tar.header(entry) for entry in entries) + end
+
+
+def _read(data: bytes) -> list[Entry]:
+    return [entry for entry, _ in tar.read(io.BytesIO(data))]
+
+
+@given(st.lists(_ENTRIES, max_size=5))
+def test_what_is_written_is_read_back(entries: list[Entry]) -> None:
+    assert _read(_archive(*entries)) == entries
+
+
+@given(_ENTRIES)
+def test_the_standard_library_reads_the_same(entry: Entry) -> None:
+    with tarfile.open(fileobj=io.BytesIO(_archive(entry))) as archive:
+        (member,) = archive
+    assert member.name == entry.path.rstrip("/")
+    assert (member.mode, member.uid, member.gid, member.mtime) == (
+        *(entry.mode, entry.uid, entry.gid),
+        entry.mtime,
+    )
+    assert member.linkname == entry.link
+
+
+@given(_PATHS, st.binary(max_size=2000), st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
+def test_what_the_standard_library_writes_is_read(path: str, content: bytes, style: int) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=style) as archive:
+        info = tarfile.TarInfo("./" + path)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    buffer.seek(0)
+    ((entry, data),) = [(entry, body.read()) for entry, body in tar.read(buffer)]
+    assert (entry.path, entry.kind, data) == (path, "file", content)
+
+
+def test_a_body_that_nobody_reads_is_skipped() -> None:
+    first, second = Entry("a", "file", 0o644, size=1000), Entry("b", "file", 0o644, size=1)
+    data = tar.header(first) + bytes(1024) + tar.header(second) + b"x" + bytes(511)
+    assert _read(data) == [first, second]
+
+
+@given(st.binary(max_size=4000))
+def test_any_bytes_give_entries_or_a_refusal(data: bytes) -> None:
+    try:
+        _read(data)
+    except FormatError:
+        pass
+
+
+@given(st.data())
+def test_a_damaged_archive_gives_entries_or_a_refusal(data: st.DataObject) -> None:
+    good = bytearray(_archive(Entry("usr/bin/x", "symlink", 0o777, link="y" * 120), Entry("a", "dir", 0o755)))
+    for _ in range(data.draw(st.integers(1, 5))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        _read(bytes(good))
+    except FormatError:
+        pass
+
+
+def _with_type(flag: bytes) -> bytes:
+    block = bytearray(tar.header(Entry("x", "file", 0o644)))
+    block[156:157] = flag
+    block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 256)
+    return bytes(block)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (_archive(Entry("../etc/passwd", "symlink", 0o777, link="x")), "leaves the root"),
+        (_archive(Entry("a/../../b", "dir", 0o755)), "leaves the root"),
+        (_archive(Entry("a", "hardlink", 0o644, link="../x")), "leaves the root"),
+        (_with_type(b"g"), "PAX global header"),
+        (_with_type(b"S"), "sparse file"),
+        (_with_type(b"Z"), "unknown type"),
+        (tar.header(Entry("x", "file", 0o644, size=10)) + b"1234", "middle of a file"),
+        (tar.header(Entry("x", "file", 0o644, size=1 << 51)), "no usable number"),
+        (tar.header(Entry("x", "dir", 0o755))[:300], "middle of a header"),
+        (b"\1" * 512, "checksum"),
+    ],
+)
+def test_hostile_archives_are_refused(data: bytes, sentence: str) -> None:
+    with pytest.raises(FormatError, match=sentence):
+        _read(data)
+
+
+def test_headers_never_change() -> None:
+    """These bytes are in digests: a change here is a new format number."""
+    plain = tar.header(Entry("usr/bin/env", "file", 0o755, mtime=1700000000, size=42))
+    assert plain[:12] == b"usr/bin/env\0"
+    assert plain[100:157].hex() == (
+        "3030303037353500"
+        "30303030303030003030303030303000"
+        "303030303030303030353200"
+        "313435323437373034303000"
+        "3031313334330020"
+        "30"
+    ), plain[100:157].hex()

@@ -7,11 +7,7 @@ from typing import Literal
 import msgspec
 
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of everything in a recipe."""
-
-
-class ExtraArchive(_Value):
+class ExtraArchive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Another archive of Debian's shape, beside the distribution's own."""
 
     name: str
@@ -24,7 +20,7 @@ class ExtraArchive(_Value):
     """Take it without a signature: only when the recipe says so in as many words."""
 
 
-class Origin(_Value):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The recipe's ``from``: which distribution and where it is found.
 
     Empty ``mirrors`` and ``keyrings`` mean: Pumice's configuration, then the machine's own apt
@@ -42,11 +38,12 @@ class Origin(_Value):
     archives: tuple[ExtraArchive, ...] = ()
 
 
-class Request(_Value):
+class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of ``packages``.
 
-    ``python3``, ``python3=3.11.2-1+b1``, ``-perl`` (``exclude``) or ``./hello.deb`` (``file``,
-    relative to the recipe). ``where`` is its ``file:line:col``; it takes no part in any digest.
+    ``python3``, ``python3=3.11.2-1+b1``, ``-perl`` (``exclude``) or ``./hello.deb`` (``file``, a
+    clean path relative to the recipe's folder, which only says its ``name`` when it is read: until
+    then that is empty). ``where`` is its ``file:line:col``; it takes no part in any digest.
     """
 
     name: str
@@ -56,11 +53,12 @@ class Request(_Value):
     where: str = ""
 
 
-class FileRule(_Value):
+class FileRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One item of ``files``: exactly one of ``source``, ``text``, ``link`` or ``directory``.
 
-    ``source`` is the recipe's ``from``: a path or glob relative to ``base_dir``, the folder of the
-    recipe file that wrote the rule. ``owner`` is ``user[:group]`` by name or number.
+    ``source`` is the recipe's ``from``: a path or glob in ``base_dir``, the folder of the recipe file
+    that wrote the rule, itself relative to the main recipe's folder (empty: the same). ``owner`` is
+    ``user[:group]`` by name or number.
     """
 
     to: str
@@ -75,7 +73,7 @@ class FileRule(_Value):
     where: str = ""
 
 
-class User(_Value):
+class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user to add; an id left out is allocated and kept in the lock."""
 
     name: str
@@ -87,14 +85,14 @@ class User(_Value):
     comment: str = ""
 
 
-class Group(_Value):
+class Group(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A group to add; an id left out is allocated and kept in the lock."""
 
     name: str
     gid: int | None = None
 
 
-class HealthCheck(_Value):
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an engine asks the container whether it is well; times are seconds."""
 
     command: tuple[str, ...]
@@ -104,7 +102,7 @@ class HealthCheck(_Value):
     retries: int = 3
 
 
-class Run(_Value):
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What runs, as whom and where."""
 
     user: str = ""
@@ -112,14 +110,14 @@ class Run(_Value):
     arguments: tuple[str, ...] = ()
     directory: str = ""
     ports: dict[str, str] = {}
-    """Name to ``PORT[/tcp|udp]``."""
+    """Name to ``NUMBER/tcp`` or ``NUMBER/udp``."""
     volumes: dict[str, str] = {}
     """Name to path."""
     stop_signal: str = ""
     health: HealthCheck | None = None
 
 
-class Python(_Value):
+class Python(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Python extras."""
 
     bytecode: bool = False
@@ -129,7 +127,7 @@ LayerPolicy = Literal["auto", "packages", "single"]
 Base = Literal["data", "essential", "none"]
 
 
-class Recipe(_Value):
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An effective recipe: everything extended and checked."""
 
     name: str

@@ -1,0 +1,277 @@
+"""YAML as a tree in which every value knows its line and column (YAML 1.1 as libyaml reads it).
+
+Scalars stay the text that was written: what a text *means* is decided by whoever asked for it, so
+``version: 1.10`` and ``user: no`` never turn into a number and a truth value. Refused, because
+readers disagree about them and a recipe has no use for them: tags, several documents, keys that
+are not texts, duplicate keys. Aliases are read within the limits below.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from pumice.errors import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_NODES = 100_000
+"""Of the tree with every alias replaced by what it stands for."""
+
+
+class Scalar(msgspec.Struct, frozen=True):
+    """A text. ``plain`` if it was written without quotes. Line and column count from 1."""
+
+    text: str
+    plain: bool
+    file: str
+    line: int
+    column: int
+
+
+class Sequence(msgspec.Struct, frozen=True):
+    """A list."""
+
+    items: tuple[Node, ...]
+    file: str
+    line: int
+    column: int
+
+
+class Mapping(msgspec.Struct, frozen=True):
+    """A map, in the order written; keys are texts, and each stands there once."""
+
+    items: tuple[tuple[Scalar, Node], ...]
+    file: str
+    line: int
+    column: int
+
+
+Node = Scalar | Sequence | Mapping
+
+
+class Document(msgspec.Struct, frozen=True):
+    """What was read: the tree (None if there is none) and everything that is wrong with it."""
+
+    root: Node | None
+    problems: tuple[Problem, ...]
+
+
+def place(node: Node) -> str:
+    """Return ``file:line:column`` of a node."""
+    return f"{node.file}:{node.line}:{node.column}"
+
+
+def parse(data: bytes, file: str) -> Document:
+    """Read one YAML document; ``file`` is the name that places carry. Raises nothing for bad input."""
+    builder = _Builder(file)
+    try:
+        for event in _events(_decode(data, file), file):
+            builder.take(event)
+    except Problem as problem:
+        return Document(None, (*builder.problems, problem))
+    return Document(builder.root, tuple(builder.problems))
+
+
+def _decode(data: bytes, file: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise Problem(f"the file is larger than {MAX_BYTES >> 20} MiB", where=file, hint="is it a YAML file?")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = _end_of(data[: error.start].decode("utf-8-sig", "replace"), file)
+        raise Problem("the text is not UTF-8", where=where, hint="save the file as UTF-8") from None
+    # libyaml refuses these as well, but tells their place in bytes only.
+    odd = re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]", text)
+    if odd:
+        where = _end_of(text[: odd.start()], file)
+        raise Problem(f"the text has the control character U+{ord(odd[0]):04X}", where=where)
+    return text
+
+
+def _end_of(head: str, file: str) -> str:
+    lines = head.split("\n")
+    return f"{file}:{len(lines)}:{len(lines[-1]) + 1}"
+
+
+def _events(text: str, file: str) -> Iterator[Any]:
+    from yaml import YAMLError
+    from yaml._yaml import CParser
+
+    parser = CParser(text)
+    try:
+        while (event := parser.get_event()) is not None:
+            yield event
+    except YAMLError as error:
+        raise _explained(error, text, file) from None
+    finally:
+        parser.dispose()
+
+
+class _Open(msgspec.Struct):
+    """A list or map whose end has not come yet."""
+
+    event: Any
+    children: list[Any] = []
+    weight: int = 1
+
+
+class _Builder:
+    """Takes the parser's events one by one, with a stack of its own: depth is bounded, not recursed."""
+
+    def __init__(self, file: str) -> None:
+        self.problems: list[Problem] = []
+        self.root: Node | None = None
+        self._file = file
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, tuple[Node, int] | None] = {}
+        self._documents = 0
+
+    def take(self, event: Any) -> None:
+        """Take the next event; raises Problem where going on makes no sense."""
+        kind = type(event).__name__
+        if kind == "ScalarEvent":
+            self._refuse_tag(event)
+            self._add(
+                event, Scalar(event.value, event.style is None or event.style == "", *self._at(event)), 1
+            )
+        elif kind in ("SequenceStartEvent", "MappingStartEvent"):
+            self._refuse_tag(event)
+            if len(self._stack) >= MAX_DEPTH:
+                raise self._problem(event, f"values are nested more than {MAX_DEPTH} deep")
+            if event.anchor:
+                self._anchors[event.anchor] = None
+            self._stack.append(_Open(event))
+        elif kind in ("SequenceEndEvent", "MappingEndEvent"):
+            done = self._stack.pop()
+            self._add(done.event, self._closed(done), done.weight)
+        elif kind == "AliasEvent":
+            self._add(None, *self._aliased(event))
+        elif kind == "DocumentStartEvent":
+            self._documents += 1
+            if self._documents > 1:
+                raise self._problem(
+                    event, "a second document begins here", "a recipe is one document; remove '---'"
+                )
+
+    def _at(self, event: Any) -> tuple[str, int, int]:
+        return self._file, event.start_mark.line + 1, event.start_mark.column + 1
+
+    def _problem(self, event: Any, message: str, hint: str | None = None) -> Problem:
+        file, line, column = self._at(event)
+        return Problem(message, where=f"{file}:{line}:{column}", hint=hint)
+
+    def _refuse_tag(self, event: Any) -> None:
+        if event.tag:
+            hint = "remove it: the type follows from the key"
+            self.problems.append(self._problem(event, f"the tag {_shown(event.tag)} is not allowed", hint))
+
+    def _add(self, event: Any, node: Node, weight: int) -> None:
+        if event is not None and event.anchor:
+            self._anchors[event.anchor] = (node, weight)
+        if not self._stack:
+            self.root = node
+            return
+        parent = self._stack[-1]
+        parent.children.append(node)
+        parent.weight += weight
+        if parent.weight > MAX_NODES:
+            raise Problem(f"more than {MAX_NODES} values, aliases expanded", where=place(node))
+
+    def _aliased(self, event: Any) -> tuple[Node, int]:
+        if event.anchor not in self._anchors:
+            raise self._problem(event, f"the alias *{event.anchor} has no anchor &{event.anchor} before it")
+        found = self._anchors[event.anchor]
+        if found is None:
+            raise self._problem(event, f"the alias *{event.anchor} stands inside what it stands for")
+        return found
+
+    def _closed(self, done: _Open) -> Node:
+        if type(done.event).__name__ == "SequenceStartEvent":
+            return Sequence(tuple(done.children), *self._at(done.event))
+        first: dict[str, Scalar] = {}
+        items: list[tuple[Scalar, Node]] = []
+        for key, value in zip(done.children[::2], done.children[1::2], strict=True):
+            if not isinstance(key, Scalar):
+                message = "a key must be a text, not a list or map"
+                self.problems.append(Problem(message, where=place(key)))
+            elif key.text in first:
+                message = f"the key {_shown(key.text)} is there twice, first in line {first[key.text].line}"
+                self.problems.append(Problem(message, where=place(key), hint="keep one of them"))
+            else:
+                first[key.text] = key
+                items.append((key, value))
+        return Mapping(tuple(items), *self._at(done.event))
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+_INDENTATION = "check the indentation of this line and the one before it"
+
+# What libyaml says: (what we say, hint, whether the place is where the construct began).
+_SENTENCES = {
+    "mapping values are not allowed in this context": (
+        "a ':' is not expected here",
+        "put a text that contains ': ' in quotes, and check the indentation",
+        False,
+    ),
+    "could not find expected ':'": ("a key without ':'", "write 'key: value'; " + _INDENTATION, True),
+    "did not find expected key": ("this does not belong to the map around it", _INDENTATION, False),
+    "did not find expected '-' indicator": (
+        "this does not belong to the list around it",
+        _INDENTATION,
+        False,
+    ),
+    "did not find expected ',' or ']'": ("the list that begins here is not closed", "add ',' or ']'", True),
+    "did not find expected ',' or '}'": ("the map that begins here is not closed", "add ',' or '}'", True),
+    "did not find expected node content": ("a value is missing here", "is a bracket not closed?", False),
+    "found unexpected end of stream": ("the quote that begins here is not closed", None, True),
+    "found unknown escape character": (
+        "unknown escape in a double-quoted text",
+        "use single quotes, in which a backslash is only itself",
+        False,
+    ),
+    "block sequence entries are not allowed in this context": (
+        "a list cannot begin here",
+        "begin it in a line of its own, or write [a, b]",
+        False,
+    ),
+    "did not find expected <document start>": (
+        "the text goes on after the end of the value",
+        _INDENTATION,
+        False,
+    ),
+}
+
+
+def _explained(error: Any, text: str, file: str) -> Problem:
+    """Return one clear sentence with its place for an error of libyaml's."""
+    said = getattr(error, "problem", None) or "cannot be read"
+    mark = getattr(error, "problem_mark", None)
+    message: str
+    hint: str | None
+    if said == "found character that cannot start any token":
+        message, hint = _about_character(text, mark)
+    elif "tab character" in said:
+        message, hint = "a tab is used for indentation", "use spaces"
+    else:
+        message, hint, at_start = _SENTENCES.get(said, ("this is not YAML: " + said, None, False))
+        if at_start and getattr(error, "context_mark", None) is not None:
+            mark = error.context_mark
+    where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark is not None else file
+    return Problem(message, where=where, hint=hint)
+
+
+def _about_character(text: str, mark: Any) -> tuple[str, str]:
+    character = text[mark.index : mark.index + 1]
+    if character == "\t":
+        return "a tab is used for indentation", "use spaces"
+    return f"a text cannot begin with {character!r}", "put it in quotes"

@@ -1,0 +1,63 @@
+"""Recipe files into the one value that all else goes by: checked whole, every problem with its place."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from pumice.errors import Problem, RecipeError
+from pumice.formats.yaml import Mapping
+from pumice.recipe.extend import Files
+from pumice.recipe.keys import RECIPE
+from pumice.recipe.model import Recipe
+from pumice.recipe.typed import BAD, Reader
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAX_PROBLEMS = 50
+
+
+class Effective(msgspec.Struct, frozen=True):
+    """A recipe together with the tree it was read from, whose nodes tell where each value stands."""
+
+    recipe: Recipe
+    root: Mapping
+
+
+def load(path: Path | str) -> Recipe:
+    """Return the effective recipe of a file; raises RecipeError with every problem in it."""
+    return effective(path).recipe
+
+
+def effective(path: Path | str) -> Effective:
+    """Return the effective recipe of a file with its sources; raises RecipeError."""
+    files = Files(os.fspath(path))
+    root = files.effective()
+    recipe = None
+    if root is not None:
+        recipe = Reader(files.problems, files.folders()).table(root, RECIPE)
+    if files.problems or recipe is None or recipe is BAD or root is None:
+        raise RecipeError(_sorted(files.problems, list(files.folders())))
+    return Effective(msgspec.structs.replace(recipe, path=os.fspath(path)), root)
+
+
+def _sorted(problems: list[Problem], files: list[str]) -> list[Problem]:
+    """Return the problems by file and place, each once, and not more than a person would read."""
+    order = {name: number for number, name in enumerate(files)}
+
+    def key(problem: Problem) -> tuple[int, int, int]:
+        name, _, tail = (problem.where or "").rpartition(":")
+        name, _, line = name.rpartition(":")
+        if name in order and line.isdigit() and tail.isdigit():
+            return order[name], int(line), int(tail)
+        return -1, 0, 0
+
+    unique = list({(problem.where, problem.message): problem for problem in problems}.values())
+    unique.sort(key=key)
+    if len(unique) > _MAX_PROBLEMS:
+        rest = len(unique) - _MAX_PROBLEMS
+        unique[_MAX_PROBLEMS:] = [Problem(f"and {rest} problems more", hint="mend these first")]
+    return unique

@@ -1,0 +1,109 @@
+"""What a person sets once for all recipes: mirrors, snapshot mirrors and keyrings, by distribution.
+
+``$PUMICE_CONFIG``, else ``$XDG_CONFIG_HOME/pumice/config.yaml``, else ``~/.config/pumice/config.yaml``.
+Specified in ``docs/reference/sources.md``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import Problem, PumiceError, RecipeError
+from pumice.formats import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DISTRIBUTIONS = ("debian",)
+_LISTS = ("mirrors", "security_mirrors", "snapshots", "keyrings")
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the configuration says of one distribution; empty means: not said. Keyrings are paths."""
+
+    mirrors: tuple[str, ...] = ()
+    security_mirrors: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    keyrings: tuple[str, ...] = ()
+
+
+class Config(msgspec.Struct, frozen=True):
+    """The whole configuration."""
+
+    debian: Settings = Settings()
+
+
+def locate(environ: Mapping[str, str]) -> Path:
+    """Return where the configuration is looked for, whether or not there is one."""
+    if environ.get("PUMICE_CONFIG"):
+        return Path(environ["PUMICE_CONFIG"])
+    base = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "/") / ".config")
+    return Path(base) / "pumice" / "config.yaml"
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """Read the configuration; no file is an empty one unless ``PUMICE_CONFIG`` names it.
+
+    Raises RecipeError with every problem in it, PumiceError if it cannot be read.
+    """
+    path = locate(environ)
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if environ.get("PUMICE_CONFIG"):
+            raise PumiceError(
+                "the configuration file is not there", where=str(path), hint="see PUMICE_CONFIG"
+            ) from None
+        return Config()
+    except OSError as error:
+        raise PumiceError(f"the configuration cannot be read: {error.strerror}", where=str(path)) from error
+    return parse(data, str(path))
+
+
+def parse(data: bytes, where: str) -> Config:
+    """Return the configuration in ``data``; paths in it are relative to the folder of ``where``."""
+    document = yaml.parse(data, where)
+    problems = list(document.problems)
+    found: dict[str, Settings] = {}
+    if document.root is not None:
+        for name, node in _items(document.root, _DISTRIBUTIONS, problems):
+            lists = {key: _texts(value, problems) for key, value in _items(node, _LISTS, problems)}
+            if "keyrings" in lists:
+                folder = Path(where).parent
+                lists["keyrings"] = tuple(str(folder / Path(text).expanduser()) for text in lists["keyrings"])
+            found[name] = Settings(**lists)
+    if problems:
+        raise RecipeError(problems)
+    return Config(**found)
+
+
+def _items(node: yaml.Node, known: tuple[str, ...], problems: list[Problem]) -> list[tuple[str, yaml.Node]]:
+    if not isinstance(node, yaml.Mapping):
+        if isinstance(node, yaml.Sequence) or node.text:
+            problems.append(Problem("a map was expected", where=yaml.place(node), hint=_hint(known)))
+        return []
+    for key, _ in node.items:
+        if key.text not in known:
+            problems.append(
+                Problem(f"{key.text!r} is not a setting", where=yaml.place(key), hint=_hint(known))
+            )
+    return [(key.text, value) for key, value in node.items if key.text in known]
+
+
+def _texts(node: yaml.Node, problems: list[Problem]) -> tuple[str, ...]:
+    items = node.items if isinstance(node, yaml.Sequence) else (node,)
+    texts = []
+    for item in items:
+        if isinstance(item, yaml.Scalar) and item.text:
+            texts.append(item.text)
+        else:
+            problems.append(Problem("a list of texts was expected", where=yaml.place(node)))
+            break
+    return tuple(texts)
+
+
+def _hint(known: tuple[str, ...]) -> str:
+    return f"known here: {', '.join(known)}"

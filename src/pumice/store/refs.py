@@ -1,0 +1,82 @@
+"""Names of images: ``name:version`` to the descriptor of its manifest or index."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import files
+from pumice.errors import StoreError
+from pumice.formats.oci import Descriptor
+from pumice.store import sealed
+from pumice.store.names import decode, encode
+
+if TYPE_CHECKING:
+    from pumice.store.directory import DirectoryBlobs
+
+
+class Refs:
+    """The references of a store, one file each: ``refs/<encoded name>``."""
+
+    def __init__(self, root: str, blobs: DirectoryBlobs, fs: files.FileSystem = files.OS) -> None:
+        self._root = os.path.join(root, "refs", "")
+        self._scratch = os.path.join(root, "tmp", "")
+        self._blobs = blobs
+        self._fs = fs
+
+    def get(self, name: str) -> Descriptor | None:
+        """Return what ``name`` stands for, None if it is not there; StoreError if it is damaged."""
+        path = self._path(name)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                data = file.readall()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise files.trouble(error, path) from error
+        content = sealed.unseal(data or b"")
+        try:
+            return msgspec.json.decode(content or b"", type=Descriptor)
+        except msgspec.MsgspecError:
+            raise StoreError(
+                f"the store's reference {name} is damaged", where=path, hint=f"run pumice rm {name}"
+            ) from None
+
+    def set(self, name: str, descriptor: Descriptor) -> None:
+        """Let ``name`` stand for ``descriptor``, durably, and durable blobs first.
+
+        Afterwards, whatever happens, the name has its old or its new meaning.
+        """
+        path = self._path(name)
+        self._blobs.sync(everything=True)
+        data = sealed.seal(msgspec.json.encode(descriptor) + b"\n")
+        with files.told(path):
+            files.install(self._scratch + files.scratch_name(), path, data, fs=self._fs)
+            self._fs.sync_directory(self._root)
+
+    def remove(self, name: str) -> bool:
+        """Forget ``name``; say whether it was there. Its blobs stay until `gc`."""
+        path = self._path(name)
+        try:
+            self._fs.unlink(path)
+            self._fs.sync_directory(self._root)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise files.trouble(error, path) from error
+        return True
+
+    def names(self) -> list[str]:
+        """Return every name, sorted."""
+        with files.told(self._root):
+            return sorted(name for file in os.listdir(self._root) if (name := decode(file)))
+
+    def all(self) -> dict[str, Descriptor]:
+        """Return every name with what it stands for, sorted; StoreError if one is damaged."""
+        found = ((name, self.get(name)) for name in self.names())
+        return {name: descriptor for name, descriptor in found if descriptor is not None}
+
+    def _path(self, name: str) -> str:
+        return self._root + encode(name)

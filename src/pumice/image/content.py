@@ -1,0 +1,110 @@
+"""Contents on their way out of their place: checked while they are copied."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from pumice import digest
+from pumice.errors import TrustError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pumice.formats.oci import Descriptor
+    from pumice.image.layer import Layer
+    from pumice.image.model import BlobSource
+
+    Write = Callable[[bytes], object]
+
+_CHUNK = 1 << 20
+_MOST_THREADS = 4
+_Item = TypeVar("_Item")
+
+
+class Content(Protocol):
+    """Bytes of a known number that can be copied somewhere, as often as needed."""
+
+    size: int
+
+    def copy(self, write: Write) -> None:
+        """Give all bytes to ``write``, piece by piece; raises TrustError if they are not the right ones."""
+
+
+class Literal:
+    """Bytes at hand."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self._data = data
+
+    def copy(self, write: Write) -> None:
+        """Give all bytes to ``write``."""
+        write(self._data)
+
+
+class Blob:
+    """What a descriptor points to."""
+
+    def __init__(self, descriptor: Descriptor, blobs: BlobSource) -> None:
+        self.size = descriptor.size
+        self._digest = digest.check(descriptor.digest)
+        self._blobs = blobs
+
+    def copy(self, write: Write) -> None:
+        """Give all bytes to ``write``; raises TrustError when size or digest are not the descriptor's."""
+        found = hashlib.sha256()
+        left = self.size
+        with self._blobs.open(self._digest) as file:
+            while left > 0 and (data := file.read(min(_CHUNK, left))):
+                found.update(data)
+                write(data)
+                left -= len(data)
+            surplus = file.read(1)
+        if left or surplus or "sha256:" + found.hexdigest() != self._digest:
+            raise TrustError(
+                "a blob of the image does not have the digest it is known by", where=self._digest
+            )
+
+
+class Unpacked:
+    """A layer without its compression. Finding its size takes reading it once."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+        self.size = 0
+        self.copy(self._count)
+
+    def _count(self, data: bytes) -> None:
+        self.size += len(data)
+
+    def copy(self, write: Write) -> None:
+        """Give the layer's tar to ``write``; raises TrustError when it does not have its diff ID."""
+        with self._layer.open() as stream:
+            while data := stream.read(_CHUNK):
+                write(data)
+            stream.finish()
+
+
+def in_parallel(work: Callable[[_Item], object], items: Sequence[_Item]) -> None:
+    """Do ``work`` on every item, in a few threads; the first failure stops what has not begun.
+
+    Copying is hashing and writing, both of which release the interpreter's lock.
+    """
+    threads = min(_MOST_THREADS, os.cpu_count() or 1, len(items))
+    if threads <= 1:
+        for item in items:
+            work(item)
+        return
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        for future in futures:
+            if not future.cancelled():
+                future.result()

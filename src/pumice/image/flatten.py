@@ -1,0 +1,208 @@
+"""The one tree that an image's layers amount to (image-spec 1.1, layer.md, "applying changesets").
+
+Paths are taken literally: no symbolic link is ever followed, so nothing can leave the root, and the
+result is the same whatever file system it ends on. Where a layer puts something below a path that is
+no directory, a directory takes that path's place, which is what overlay file systems show.
+
+Contents are not read here: the tree says which entry of which layer each path shows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pumice.errors import FormatError
+from pumice.formats.tar import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+_RESERVED = ".wh..wh."
+_MAX_DEPTH = 256
+_MAX_PATH = 4096
+_MAX_ENTRIES = 2_000_000
+_MAX_NAMES = 512 << 20
+"""Bytes of paths, links and attributes that all layers together may have: all are held in memory."""
+
+
+class Origin(NamedTuple):
+    """Which entry of which layer a path shows, both counted from 0; -1 for a directory none has.
+
+    Hard links show the entry that they are links to: paths of equal origin are one file.
+    """
+
+    layer: int
+    position: int
+
+
+class Shown(NamedTuple):
+    """What a path shows. A hard link's ``entry`` is that of the file, under the file's own path."""
+
+    entry: Entry
+    origin: Origin
+
+
+class _Node:
+    """One path. ``children`` is None for all but directories, ``shown`` for one that no layer has."""
+
+    __slots__ = ("children", "shown")
+
+    def __init__(self, shown: Shown | None, children: dict[str, _Node] | None) -> None:
+        self.shown = shown
+        self.children = children
+
+
+def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, Shown]:
+    """Return what each path of an image shows, base layer first given, in the order of a tree walk.
+
+    The root is ``""`` and always there; directories that no layer has are 0755. Raises FormatError
+    for layers that amount to no tree.
+    """
+    flat = _Flat()
+    for entries in layers:
+        flat.add(entries)
+    return dict(flat.walk())
+
+
+class _Flat:
+    """A tree under construction: layers are added base first."""
+
+    def __init__(self) -> None:
+        self._top: dict[str, _Node] = {}
+        self._root = _Node(None, self._top)
+        self._layers = 0
+        self._entries = 0
+        self._names = 0
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Put a layer over what is there."""
+        removals, additions = self._sorted_out(entries)
+        links = self._links_below(additions)
+        # Whiteouts are about the layers below only, wherever they stand in their own.
+        for folder, name in removals:
+            self._remove(folder, name)
+        own: dict[str, Shown] = {}
+        late: list[Shown] = []
+        for shown in additions:
+            path, link = shown.entry.path, shown.entry.link
+            if shown.entry.kind == "hardlink":
+                target = own.get(link) or links.get(link)
+                if target is None:
+                    late.append(shown)
+                    continue
+                own[path] = _file(shown.entry, target)
+            else:
+                own[path] = shown
+            self._put(path, own[path])
+        for shown in late:
+            self._put(shown.entry.path, _file(shown.entry, own.get(shown.entry.link)))
+
+    def _sorted_out(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[Shown]]:
+        """Return a layer's whiteouts (folder and name, "" for all of it) and the rest of it."""
+        removals: list[tuple[str, str]] = []
+        additions: list[Shown] = []
+        for position, entry in enumerate(entries):
+            self._check(entry)
+            if "/.wh." not in f"/{entry.path}":
+                additions.append(Shown(entry, Origin(self._layers, position)))
+                continue
+            folder, _, name = entry.path.rpartition("/")
+            if name == _OPAQUE and not _is_reserved(folder):
+                removals.append((folder, ""))
+            elif not _is_reserved(entry.path):
+                removals.append((folder, _removed(folder, name)))
+        self._layers += 1
+        return removals, additions
+
+    def _check(self, entry: Entry) -> None:
+        if len(entry.path) > _MAX_PATH or len(entry.link) > _MAX_PATH or entry.path.count("/") >= _MAX_DEPTH:
+            raise FormatError(f"the path {entry.path[:100]!r}... is too long or too deep")
+        if not entry.path and entry.kind != "dir":
+            raise FormatError(f"the root of a layer is a {entry.kind}, not a directory")
+        if "\0" in entry.link or (entry.kind == "symlink" and not entry.link):
+            raise FormatError(f"{entry.path!r} is a link to nothing")
+        self._entries += 1
+        self._names += len(entry.path) + len(entry.link) + sum(len(value) for value in entry.xattrs.values())
+        if self._entries > _MAX_ENTRIES or self._names > _MAX_NAMES:
+            raise FormatError("the image has more files than any real one")
+
+    def _links_below(self, additions: list[Shown]) -> dict[str, Shown]:
+        """Resolve hard links to the layers below, before anything there goes."""
+        found: dict[str, Shown] = {}
+        for shown in additions:
+            if shown.entry.kind == "hardlink":
+                node = self._find(shown.entry.link)
+                if node is not None and node.children is None and node.shown is not None:
+                    found[shown.entry.link] = node.shown
+        return found
+
+    def _find(self, path: str) -> _Node | None:
+        node = self._root
+        for part in path.split("/") if path else ():
+            child = node.children.get(part) if node.children is not None else None
+            if child is None:
+                return None
+            node = child
+        return node
+
+    def _remove(self, folder: str, name: str) -> None:
+        node = self._find(folder)
+        if node is None or node.children is None:
+            return
+        if name:
+            node.children.pop(name, None)
+        else:
+            node.children.clear()
+
+    def _put(self, path: str, shown: Shown) -> None:
+        if not path:
+            self._root.shown = shown
+            return
+        *parents, name = path.split("/")
+        children = self._top
+        for part in parents:
+            node = children.get(part)
+            below = None if node is None else node.children
+            if below is None:
+                below = {}
+                children[part] = _Node(None, below)
+            children = below
+        known = children.get(name)
+        if shown.entry.kind != "dir":
+            children[name] = _Node(shown, None)
+        elif known is not None and known.children is not None:
+            known.shown = shown
+        else:
+            children[name] = _Node(shown, {})
+
+    def walk(self) -> Iterator[tuple[str, Shown]]:
+        """Yield every path with what it shows: a directory before what is in it, names sorted."""
+        pending = [("", self._root)]
+        while pending:
+            path, node = pending.pop()
+            yield path, node.shown or Shown(Entry(path=path, kind="dir", mode=0o755), Origin(-1, -1))
+            children = node.children or {}
+            start = f"{path}/" if path else ""
+            pending += [(start + name, children[name]) for name in sorted(children, reverse=True)]
+
+
+def _file(link: Entry, target: Shown | None) -> Shown:
+    """Return what a hard link shows, which is what it leads to."""
+    if target is None or target.entry.kind == "dir":
+        raise FormatError(f"{link.path!r} is a hard link to {link.link!r}, which is no file of the image")
+    return target
+
+
+def _is_reserved(path: str) -> bool:
+    """Whether a path belongs to the private notes of AUFS (``.wh..wh.plnk`` and so on)."""
+    return f"/{_RESERVED}" in f"/{path}"
+
+
+def _removed(folder: str, name: str) -> str:
+    """Return the name that a whiteout removes."""
+    removed = name.removeprefix(_WHITEOUT)
+    if f"/{_WHITEOUT}" in f"/{folder}" or removed in ("", ".", ".."):
+        raise FormatError(f"{f'{folder}/{name}'[:200]!r} is no whiteout that removes anything")
+    return removed

@@ -1,0 +1,149 @@
+"""OCI image layouts in one tar file (image-spec 1.1, image-layout.md), read and written.
+
+What skopeo, podman and containerd call an OCI archive. The small files come first, so that a reader
+of a stream knows early what it is about.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from pumice import digest
+from pumice.errors import FormatError, ImageError
+from pumice.formats import oci, tar
+from pumice.formats.compression import sniff
+from pumice.image import archive, layout
+from pumice.image.content import Blob
+from pumice.image.model import Image, contents
+from pumice.image.output import failures
+from pumice.image.plain import open_plain
+
+if TYPE_CHECKING:
+    from pumice.digest import Digest
+    from pumice.image.output import Output
+    from pumice.progress import Progress
+
+_MAX_MEMBERS = 100_000
+
+Places = dict[str, tuple[int, int]]
+"""Member path to offset and size, in bytes."""
+
+
+class ArchiveBlobs:
+    """The blobs of an archive, read where they lie."""
+
+    def __init__(self, path: Path, places: Places) -> None:
+        self._path = path
+        self._places = places
+
+    def open(self, digest_: Digest) -> BinaryIO:
+        """Open a blob; raises ImageError when it is not there. Whoever reads it checks it."""
+        place = self._places.get(f"{layout.BLOBS}/{digest.hex_of(digest_)}")
+        if place is None:
+            raise ImageError(f"the archive has no blob {digest_}", where=str(self._path))
+        with failures(self._path):
+            return cast("BinaryIO", io.BufferedReader(_Section(self._path, *place)))
+
+
+class _Section(io.RawIOBase):
+    """Some bytes in the middle of a file."""
+
+    def __init__(self, path: Path, offset: int, size: int) -> None:
+        super().__init__()
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._position = offset
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object, /) -> int:
+        view = memoryview(cast("bytearray", buffer)).cast("B")
+        data = os.pread(self._descriptor, min(len(view), self._left), self._position)
+        view[: len(data)] = data
+        self._position += len(data)
+        self._left -= len(data)
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+def read(path: Path, tag: str = "") -> Image:
+    """Return the image called ``tag`` in an archive, or the only one; raises ImageError."""
+    places = _scan(path)
+    blobs = ArchiveBlobs(path, places)
+    small = [_small(path, places, name) for name in (layout.HEADER, layout.INDEX)]
+    oci.read_layout_header(small[0])
+    return Image(layout.choose(oci.read_index(small[1]), tag, str(path)), blobs)
+
+
+def _small(path: Path, places: Places, name: str) -> bytes:
+    if name not in places:
+        raise ImageError(f"this is no OCI archive: it has no {name}", where=str(path))
+    offset, size = places[name]
+    if size > oci.MAX_DOCUMENT:
+        raise FormatError(f"its {name} is larger than 4 MiB", where=str(path))
+    with _Section(path, offset, size) as section:
+        return section.read(size) or b""
+
+
+class _Counted:
+    """A file that knows where it is."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.position = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._file.read(size)
+        self.position += len(data)
+        return data
+
+
+def _scan(path: Path) -> Places:
+    """Find where each member lies; raises FormatError for what is no tar file."""
+    file = open_plain(path)
+    if file is None:
+        raise ImageError("there is no such file", where=str(path))
+    with failures(path), file:
+        kind = sniff(file.read(6))
+        if kind != "plain":
+            raise FormatError(f"the archive is compressed ({kind})", where=str(path), hint="unpack it first")
+        file.seek(0)
+        try:
+            return _places(_Counted(file))
+        except FormatError as error:
+            raise FormatError(error.message, where=str(path), hint=error.hint) from None
+
+
+def _places(source: _Counted) -> Places:
+    """As in tar itself, the last of several members with one name counts."""
+    places: Places = {}
+    for count, (entry, _) in enumerate(tar.read(source)):
+        if count >= _MAX_MEMBERS:
+            raise FormatError(f"the archive has more than {_MAX_MEMBERS} members")
+        if entry.kind == "file":
+            places[entry.path] = (source.position, entry.size)
+    return places
+
+
+def write(image: Image, output: Output, tag: str, *, progress: Progress) -> None:
+    """Write a layout of just this image, tagged ``tag``, as a tar file: equal images, equal bytes."""
+    blobs = [
+        archive.Part(f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, image.blobs))
+        for descriptor in sorted(contents(image), key=lambda descriptor: descriptor.digest)
+    ]
+    parts = [
+        archive.text(layout.HEADER, layout.header()),
+        archive.text(layout.INDEX, layout.index_for(image, tag)),
+        archive.Part("blobs"),
+        archive.Part(layout.BLOBS),
+        *blobs,
+    ]
+    archive.write(parts, output, progress)

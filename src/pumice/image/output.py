@@ -1,0 +1,118 @@
+"""One file on its way out: it appears whole under its name, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pumice.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_REASONS = {
+    errno.ENOSPC: (
+        "there is no space left to write the image",
+        "free some space, then run the same command again",
+    ),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
+    errno.EFBIG: ("the image is larger than a file may be here", None),
+    errno.EROFS: ("the file system is read-only", "choose another destination"),
+    errno.EACCES: ("writing is not permitted", "choose a destination that you own"),
+    errno.EPERM: ("writing is not permitted", "choose a destination that you own"),
+    errno.ENOENT: ("the folder above does not exist", "create it first"),
+    errno.ENOTDIR: ("a file stands where a folder is needed", None),
+    errno.EISDIR: ("a folder stands where a file is to be written", None),
+    errno.ENAMETOOLONG: ("a name is too long for the file system", None),
+    errno.ELOOP: ("the path goes in circles", None),
+}
+
+
+@contextmanager
+def failures(where: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the operating system refuses into an ImageError about ``where``."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sentence, hint = _REASONS.get(error.errno or 0, ((error.strerror or str(error)).lower(), None))
+        raise ImageError(sentence, where=os.fspath(where), hint=hint) from error
+
+
+class Output:
+    """A file that is being written; leaving the context with an exception leaves no trace of it.
+
+    Written beside its final name and renamed. Standard output (``-``), devices and pipes are
+    written to directly, because there is nothing to rename.
+    """
+
+    def __init__(self, path: str, stdout: BinaryIO | None = None) -> None:
+        """``stdout`` is where the path ``-`` leads."""
+        self._path = path
+        self._stdout = stdout
+        self._temporary: Path | None = None
+        self._target = Path(path)
+        self.file: BinaryIO
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether the file can be written at any position."""
+        return self._temporary is not None
+
+    def __enter__(self) -> Output:
+        if self._path == "-":
+            self.file = _checked_stdout(self._stdout)
+            return self
+        with failures(self._path):
+            self._target = Path(os.path.realpath(self._path))  # a link to the file stays a link
+            mode = self._target.stat().st_mode if self._target.exists() else stat.S_IFREG
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, "is a directory")
+            if stat.S_ISREG(mode):
+                name = f".{self._target.name[:200]}.pumice-{secrets.token_hex(6)}"
+                self.file = self._target.with_name(name).open("xb")
+                self._temporary = self._target.with_name(name)
+            else:
+                self.file = self._target.open("wb")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        try:
+            with failures(self._path):
+                if self._path == "-":
+                    self.file.flush()
+                    return
+                self._close(failed=kind is not None)
+                if kind is None and self._temporary is not None:
+                    self._temporary.replace(self._target)
+                    self._temporary = None
+        finally:
+            if self._temporary is not None:
+                with suppress(OSError):
+                    self._temporary.unlink()
+
+    def _close(self, *, failed: bool) -> None:
+        try:
+            self.file.close()
+        except OSError:
+            if not failed:  # else the first reason is the one worth telling
+                raise
+
+    def __str__(self) -> str:
+        return self._path
+
+
+def _checked_stdout(stdout: BinaryIO | None) -> BinaryIO:
+    if stdout is None:
+        raise UsageError("standard output cannot be a destination here")
+    if stdout.isatty():
+        raise UsageError(
+            "an image would only garble a terminal", hint="redirect standard output to a file or a pipe"
+        )
+    return stdout

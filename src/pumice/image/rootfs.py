@@ -1,0 +1,121 @@
+"""An image's root as one tree: in a tar file, or in a folder.
+
+The layers are read twice: once for what each path shows, once for the contents that are shown. So
+nothing is kept but names, and an archive of any size can be written to a pipe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from pumice.formats import tar
+from pumice.image.flatten import Origin, Shown, flatten
+from pumice.image.output import failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from pumice.formats.tar import Body, Entry
+    from pumice.image.layer import Layer
+    from pumice.image.model import Image
+    from pumice.image.output import Output
+    from pumice.progress import Progress
+
+_CHUNK = 1 << 20
+
+
+class Target(Protocol):
+    """What a tree is written into: folders first, then the rest, and no path twice."""
+
+    def folder(self, entry: Entry) -> None:
+        """Add a directory; its parents are there already."""
+
+    def other(self, entry: Entry, body: Body) -> None:
+        """Add anything else, a file with its content."""
+
+    def link(self, entry: Entry) -> None:
+        """Add a hard link to a file that is there already."""
+
+
+def tree(layers: Iterable[Layer]) -> dict[str, Shown]:
+    """Return what each path of an image shows (see `flatten`), reading and checking every layer."""
+    return flatten(_entries(layer) for layer in layers)
+
+
+def _entries(layer: Layer) -> Iterator[Entry]:
+    for entry, _ in layer.entries():
+        yield entry
+
+
+def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
+    """Write the root of an image of one platform as a tar file: equal images, equal bytes."""
+    layers = image.layers()
+    with failures(str(output)):
+        _write(layers, tree(layers), _Archive(output), progress, f"writing {output}")
+        output.file.write(tar.END)
+
+
+def write_folder(image: Image, path: Path, *, progress: Progress) -> None:
+    """Unpack the root of an image of one platform into a new or empty folder.
+
+    Owners, devices and capabilities need root; without it they are left out, and a note says so.
+    Raises ImageError, and leaves nothing behind then.
+    """
+    from pumice.image.unpack import unpacked
+
+    layers = image.layers()
+    with unpacked(path, progress) as folder:
+        _write(layers, tree(layers), folder, progress, f"writing {path}")
+
+
+def _write(
+    layers: Sequence[Layer], shown: dict[str, Shown], target: Target, progress: Progress, label: str
+) -> None:
+    paths: dict[Origin, list[str]] = {}
+    total = 0
+    for path, item in shown.items():
+        if item.entry.kind == "dir":
+            target.folder(msgspec.structs.replace(item.entry, path=path))
+        else:
+            if item.origin not in paths:
+                total += item.entry.size
+            paths.setdefault(item.origin, []).append(path)
+    with progress.task(label, total) as task:
+        for number, layer in enumerate(layers):
+            for position, (entry, body) in enumerate(layer.entries()):
+                names = paths.get(Origin(number, position))
+                if names:
+                    _put(entry, body, names, target)
+                    task.advance(entry.size)
+
+
+def _put(entry: Entry, body: Body, names: Sequence[str], target: Target) -> None:
+    """Write one file under all its names, the first of which has the content."""
+    target.other(msgspec.structs.replace(entry, path=names[0]), body)
+    for name in names[1:]:
+        if entry.kind == "file":
+            target.link(msgspec.structs.replace(entry, path=name, kind="hardlink", size=0, link=names[0]))
+        else:  # hard links to links and devices exist, but few programs know
+            target.other(msgspec.structs.replace(entry, path=name), body)
+
+
+class _Archive:
+    """A tar file as a target."""
+
+    def __init__(self, output: Output) -> None:
+        self._file = output.file
+
+    def folder(self, entry: Entry) -> None:
+        self._file.write(tar.header(entry))
+
+    def other(self, entry: Entry, body: Body) -> None:
+        self._file.write(tar.header(entry))
+        while data := body.read(_CHUNK):
+            self._file.write(data)
+        self._file.write(bytes(tar.padding(entry.size)))
+
+    def link(self, entry: Entry) -> None:
+        self._file.write(tar.header(msgspec.structs.replace(entry, xattrs={})))

@@ -1,0 +1,248 @@
+"""A folder that a tree is unpacked into, as the person who runs Pumice may: root or not.
+
+Everything is done relative to open folders and no link is followed, so nothing that is in an image
+(or changes beside us) can lead a write out of the folder. Names are bytes, whatever the locale.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.errors import FormatError, ImageError
+from pumice.image.output import failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.formats.tar import Body, Entry
+    from pumice.progress import Progress
+
+_CHUNK = 1 << 20
+_NO_LINKS = os.O_NOFOLLOW | os.O_CLOEXEC
+_SET_IDS = stat.S_ISUID | stat.S_ISGID
+_MAX_ID = (1 << 32) - 2
+_NOT_ALLOWED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP}
+
+
+@contextmanager
+def unpacked(path: Path, progress: Progress) -> Iterator[Folder]:
+    """Give a folder to fill, which appears at ``path`` when the context is left without an exception.
+
+    Raises ImageError when there is something at ``path`` already, or something cannot be written.
+    """
+    with failures(path):
+        target = Path(os.path.realpath(path))
+        _check_free(target, path)
+        temporary = target.with_name(f".{target.name[:200]}.pumice-{secrets.token_hex(6)}")
+        temporary.mkdir(mode=0o700)
+        try:
+            folder = Folder(temporary, is_root=os.geteuid() == 0)
+            try:
+                yield folder
+                folder.finish()
+            finally:
+                folder.close()
+            temporary.rename(target)
+        except BaseException:
+            _discard(temporary)
+            raise
+        folder.report(progress)
+
+
+def _check_free(target: Path, path: Path) -> None:
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise ImageError("a file stands where a folder is needed", where=str(path))
+    if any(target.iterdir()):
+        raise ImageError("the folder is not empty", where=str(path), hint="choose a new or an empty folder")
+    if target.is_mount():
+        raise ImageError("the folder is a mount point", where=str(path), hint="name a new folder inside it")
+
+
+def _discard(folder: Path) -> None:
+    """Remove what was unpacked, folders without write permission included."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+        for place, names, _ in os.walk(folder):
+            for name in names:
+                if not (Path(place) / name).is_symlink():
+                    (Path(place) / name).chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Folder:
+    """A folder being filled; counts what could not be done."""
+
+    def __init__(self, path: Path, *, is_root: bool) -> None:
+        self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS)
+        self._is_root = is_root
+        self._me = (os.geteuid(), os.getegid())
+        self._folders: list[Entry] = []
+        self._parent = ("", os.dup(self._root))
+        self._owners = 0
+        self._devices = 0
+        self._attributes = 0
+
+    def close(self) -> None:
+        """Let go of the open folders."""
+        os.close(self._parent[1])
+        os.close(self._root)
+
+    def folder(self, entry: Entry) -> None:
+        """Add a directory, writable until `finish`."""
+        self._folders.append(entry)
+        if entry.path:
+            parent, name = self._place(entry.path)
+            os.mkdir(name, 0o700, dir_fd=parent)
+
+    def other(self, entry: Entry, body: Body) -> None:
+        """Add a file, link, pipe or device."""
+        parent, name = self._place(entry.path)
+        if entry.kind == "file":
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS
+            file = os.open(name, flags, 0o600, dir_fd=parent)
+            try:
+                while data := body.read(_CHUNK):
+                    _write_all(file, data)
+                self._dress(file, entry)
+            finally:
+                os.close(file)
+        elif entry.kind == "symlink":
+            os.symlink(_bytes(entry.link), name, dir_fd=parent)
+            self._own_link(entry, name, parent)
+        else:
+            self._special(entry, name, parent)
+
+    def link(self, entry: Entry) -> None:
+        """Add a hard link."""
+        source, old = self._open_parent(entry.link)
+        try:
+            parent, name = self._place(entry.path)
+            os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+        finally:
+            os.close(source)
+
+    def finish(self) -> None:
+        """Give the directories their modes, owners and times, now that nothing is added any more."""
+        for entry in reversed(self._folders):
+            if entry.path:
+                parent, name = self._place(entry.path)
+                file = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=parent)
+            else:
+                file = os.dup(self._root)
+            try:
+                self._dress(file, entry)
+            finally:
+                os.close(file)
+
+    def report(self, progress: Progress) -> None:
+        """Say what was left out."""
+        if self._owners:
+            progress.note(
+                f"{_paths(self._owners)} of other users belong to you now, without set-ID bits: "
+                "owners can only be set by root"
+            )
+        if self._devices:
+            progress.note(f"{_paths(self._devices)} left out: devices can only be made by root")
+        if self._attributes:
+            progress.note(f"{_paths(self._attributes)} without extended attributes, which could not be set")
+
+    def _special(self, entry: Entry, name: bytes, parent: int) -> None:
+        kinds = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
+        try:
+            os.mknod(name, kinds[entry.kind] | 0o600, os.makedev(*entry.device), dir_fd=parent)
+        except PermissionError:
+            self._devices += 1
+            return
+        mode = self._own_link(entry, name, parent)
+        os.chmod(name, mode, dir_fd=parent)
+        os.utime(name, (entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
+
+    def _own_link(self, entry: Entry, name: bytes, parent: int) -> int:
+        """Set owner and time of what cannot be opened; return the mode that goes with the owner."""
+        mode = self._owned(
+            entry, lambda: os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        )
+        os.utime(name, (entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
+        return mode
+
+    def _dress(self, file: int, entry: Entry) -> None:
+        """Give an open file or folder its owner, mode, attributes and time, in the order that keeps them."""
+        os.fchmod(file, self._owned(entry, lambda: os.fchown(file, entry.uid, entry.gid)))
+        if entry.xattrs:
+            self._attribute(file, entry)
+        os.utime(file, (entry.mtime, entry.mtime))
+
+    def _owned(self, entry: Entry, change: Change) -> int:
+        """Set the owner if that is allowed; return the mode, whose set-ID bits would else mean *you*."""
+        if max(entry.uid, entry.gid) > _MAX_ID:
+            raise FormatError(f"{entry.path!r} belongs to an owner that no system has")
+        if (entry.uid, entry.gid) == self._me:
+            return entry.mode
+        if self._is_root:
+            try:
+                change()
+            except OSError as error:  # root of a user namespace that lacks the id
+                if error.errno not in _NOT_ALLOWED:
+                    raise
+            else:
+                return entry.mode
+        self._owners += 1
+        return entry.mode & ~_SET_IDS
+
+    def _attribute(self, file: int, entry: Entry) -> None:
+        try:
+            for name, value in sorted(entry.xattrs.items()):
+                os.setxattr(file, _bytes(name), value)
+        except (OSError, AttributeError) as error:  # AttributeError: not Linux
+            if getattr(error, "errno", errno.ENOTSUP) not in _NOT_ALLOWED:
+                raise
+            self._attributes += 1
+
+    def _place(self, path: str) -> tuple[int, bytes]:
+        """Return the open parent of a path, kept for the next one beside it, and the last name."""
+        folder, _, name = path.rpartition("/")
+        if folder != self._parent[0]:
+            opened, _ = self._open_parent(path)
+            os.close(self._parent[1])
+            self._parent = (folder, opened)
+        return self._parent[1], _bytes(name)
+
+    def _open_parent(self, path: str) -> tuple[int, bytes]:
+        *parents, name = path.split("/")
+        opened = os.dup(self._root)
+        for part in parents:
+            before = opened
+            try:
+                opened = os.open(_bytes(part), os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=before)
+            finally:
+                os.close(before)
+        return opened, _bytes(name)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Change = Callable[[], None]
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _paths(count: int) -> str:
+    return "1 path" if count == 1 else f"{count} paths"
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]

@@ -1,10 +1,25 @@
-"""The lock: exactly which packages a recipe stands for, and which signed indexes say so."""
+"""The lock: exactly which packages a recipe stands for, and which signed indexes say so.
+
+Written as JSON with one package a line, sorted, so that a change of one package is a change of one
+line. Read strictly, for it may have been edited by hand or by a merge, and what it says is fetched.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 import msgspec
+
+from pumice import canonical
+from pumice.errors import LockError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from pumice.recipe.model import Origin, Recipe
 
 LOCK_VERSION = 1
 """The shape of the lock file itself."""
@@ -15,7 +30,9 @@ FORMAT = 1
 Role = Literal["package", "base-data", "local"]
 
 
-class LockedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LockedPackage(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """One package, pinned.
 
     ``path`` is relative to a mirror of ``archive`` (never a host), or to the recipe for the role
@@ -36,7 +53,7 @@ class LockedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     role: Role = "package"
 
 
-class LockedIndex(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LockedIndex(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One signed index that was consulted. Times are seconds since the epoch."""
 
     archive: str
@@ -53,14 +70,14 @@ class LockedIndex(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Digest of the keyring it was checked with."""
 
 
-class Ids(msgspec.Struct, frozen=True, omit_defaults=True):
+class Ids(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Numeric ids allocated for names that have none of their own."""
 
     users: dict[str, int] = {}
     groups: dict[str, int] = {}
 
 
-class Lock(msgspec.Struct, frozen=True, kw_only=True):
+class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole lock file."""
 
     requirements: str
@@ -71,3 +88,308 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     ids: Ids = Ids()
     format: int = FORMAT
     lock: int = LOCK_VERSION
+
+
+def requirements(recipe: Recipe) -> str:
+    """Return the digest of all that decides which packages a recipe stands for, and of nothing else.
+
+    The order of lists says nothing, where a mirror is says nothing, nor does the content of a local
+    package: its own digest is in the lock.
+    """
+    return canonical.digest_of(
+        {
+            "from": _origin(recipe.origin),
+            "base": recipe.base,
+            "recommends": recipe.recommends,
+            "packages": sorted([r.name, r.version, r.exclude, r.file] for r in recipe.packages),
+            "archs": sorted(recipe.archs),
+        }
+    )
+
+
+def _origin(origin: Origin) -> dict[str, Any]:
+    return {
+        "debian": origin.debian,
+        "components": sorted(origin.components),
+        "suites": sorted(origin.suites),
+        "keyrings": sorted(origin.keyrings),
+        "archives": sorted(
+            [a.name, a.url, a.suite, sorted(a.components), a.key, a.trusted] for a in origin.archives
+        ),
+    }
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def dump(lock: Lock) -> bytes:
+    """Return the one way to write a lock: equal locks give equal bytes."""
+    packages = [
+        _block(_line(architecture), "[]", map(_line, sorted(items, key=_package_key)))
+        for architecture, items in sorted(lock.packages.items())
+    ]
+    ids = [
+        _block(f'"{kind}"', "{}", (f"{_line(name)}: {number}" for name, number in sorted(given.items())))
+        for kind, given in (("users", lock.ids.users), ("groups", lock.ids.groups))
+    ]
+    parts = [
+        f'"lock": {lock.lock}',
+        f'"format": {lock.format}',
+        f'"requirements": {_line(lock.requirements)}',
+        _block('"indexes"', "[]", map(_line, sorted(lock.indexes, key=_index_key))),
+        _block('"packages"', "{}", packages),
+        _block('"ids"', "{}", ids),
+    ]
+    return f"{_block('', '{}', parts)}\n".encode()
+
+
+def _line(value: Any) -> str:
+    return _encoder.encode(value).decode()
+
+
+def _block(key: str, brackets: str, items: Iterable[str]) -> str:
+    """Return ``key`` with a list or map of one item a line, indented."""
+    head = f"{key}: " if key else ""
+    body = ",\n".join(items)
+    if not body:
+        return head + brackets
+    indented = "\n".join("  " + line for line in body.split("\n"))
+    return f"{head}{brackets[0]}\n{indented}\n{brackets[1]}"
+
+
+def _package_key(package: LockedPackage) -> tuple[str, str]:
+    return package.name, package.architecture
+
+
+def _index_key(index: LockedIndex) -> tuple[str, str, str]:
+    return index.archive, index.suite, index.digest
+
+
+MAX_BYTES = 64 << 20
+_AGAIN = "write it anew with 'pumice lock', or take it back from version control"
+_NEWER = "use a newer Pumice, or remove the lock and write it anew with 'pumice lock'"
+
+_NAME = re.compile("[a-z0-9][a-z0-9+.-]{0,127}")
+_VERSION = re.compile("[A-Za-z0-9][A-Za-z0-9.+:~-]{0,255}")
+_ARCHITECTURE = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
+_PLACE = re.compile("[A-Za-z0-9][A-Za-z0-9.+~_-]*(/[A-Za-z0-9][A-Za-z0-9.+~_-]*)*")
+_POOL_PATH = re.compile(r"(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+(/(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+)*")
+_LOCAL_PATH = re.compile(r"(\.\./)*(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+(/(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+)*")
+_HEX_64 = re.compile("[0-9a-f]{64}")
+_HEX_128 = re.compile("[0-9a-f]{128}")
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
+_FINGERPRINT = re.compile("[0-9A-F]{40,64}")
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
+_ANY = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
+
+
+def read(path: Path) -> Lock:
+    """Return the lock in a file; raises LockError for one that is missing, malformed or hostile."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise LockError("there is no lock", where=str(path), hint="'pumice lock' writes it") from None
+    except (OSError, ValueError) as error:
+        why = (error.strerror or "") if isinstance(error, OSError) else str(error)
+        raise LockError(f"the lock cannot be read ({why.lower()})", where=str(path)) from None
+    return parse(data, str(path))
+
+
+def parse(data: bytes, name: str) -> Lock:
+    """Return the lock in ``data``; ``name`` is what places call the file. Raises LockError."""
+    if len(data) > MAX_BYTES:
+        raise LockError(f"the lock is larger than {MAX_BYTES >> 20} MiB", where=name, hint=_AGAIN)
+    try:
+        lock = msgspec.json.decode(data, type=Lock)
+    except msgspec.ValidationError as error:
+        _refuse_newer(data, name)
+        raise _misfit(data, name, str(error)) from None
+    except msgspec.DecodeError as error:
+        raise _malformed(data, name, str(error)) from None
+    except RecursionError:
+        raise LockError("the lock is nested too deep", where=name, hint=_AGAIN) from None
+    if lock.lock > LOCK_VERSION or lock.format > FORMAT:
+        _refuse_newer(data, name)
+    for problem, item in _problems(lock):
+        raise LockError(problem, where=_place(data, name, item), hint=_AGAIN)
+    if data != dump(lock):
+        _refuse_twice(data, name)
+    return _sorted(lock)
+
+
+class _Numbers(msgspec.Struct):
+    lock: int = LOCK_VERSION
+    format: int = FORMAT
+
+
+def _refuse_newer(data: bytes, name: str) -> None:
+    """Raise LockError if the reason why a lock cannot be read is that it is newer than this code."""
+    try:
+        found = msgspec.json.decode(data, type=_Numbers)
+    except (msgspec.MsgspecError, RecursionError):
+        return
+    if found.lock > LOCK_VERSION:
+        message = f"the lock has version {found.lock}, this Pumice reads up to version {LOCK_VERSION}"
+        raise LockError(message, where=name, hint=_NEWER)
+    if found.format > FORMAT:
+        message = f"the lock is for images of format {found.format}, this Pumice makes up to format {FORMAT}"
+        raise LockError(message, where=name, hint=_NEWER)
+
+
+def _malformed(data: bytes, name: str, said: str) -> LockError:
+    found = re.search(r"^(<<<<<<<|=======|>>>>>>>)", data.decode("utf-8", "replace"), re.MULTILINE)
+    if found:
+        return LockError("the lock has the marks of a merge conflict in it", where=name, hint=_AGAIN)
+    position = re.search(r"\(byte ([0-9]+)\)", said)
+    if position is None:
+        return LockError("the lock is not JSON: it ends too early", where=name, hint=_AGAIN)
+    head = data[: int(position[1])].decode("utf-8", "replace").split("\n")
+    where = f"{name}:{len(head)}:{len(head[-1]) + 1}"
+    reason = said.removeprefix("JSON is malformed: ").partition(" (byte")[0]
+    return LockError(f"the lock is not JSON: {reason}", where=where, hint=_AGAIN)
+
+
+def _misfit(data: bytes, name: str, said: str) -> LockError:
+    """Return the error for JSON that is no lock; with the line, if it has one package a line."""
+    for line, column, text in _item_lines(data):
+        kind = LockedPackage if b'"name"' in text else LockedIndex
+        try:
+            msgspec.json.decode(text, type=kind)
+        except msgspec.MsgspecError as error:
+            where = f"{name}:{line}:{column}"
+            return LockError(f"the lock does not fit: {_reworded(str(error))}", where=where, hint=_AGAIN)
+        except RecursionError:
+            break
+    return LockError(f"the lock does not fit: {_reworded(said)}", where=name, hint=_AGAIN)
+
+
+def _reworded(said: str) -> str:
+    text, _, path = said.replace("`", "'").partition(" - at ")
+    text = text[:1].lower() + text[1:]
+    return f"{text} at {path.strip(chr(39)).removeprefix('$').removeprefix('.')}" if path else text
+
+
+def _item_lines(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    for number, line in enumerate(data.split(b"\n"), 1):
+        text = line.strip().removesuffix(b",")
+        if text.startswith(b"{") and text.endswith(b"}"):
+            yield number, len(line) - len(line.lstrip()) + 1, text
+
+
+def _place(data: bytes, name: str, item: LockedPackage | LockedIndex | None) -> str:
+    for line, column, text in _item_lines(data) if item is not None else ():
+        try:
+            if msgspec.json.decode(text, type=type(item)) == item:
+                return f"{name}:{line}:{column}"
+        except (msgspec.MsgspecError, RecursionError):
+            continue
+    return name
+
+
+def _refuse_twice(data: bytes, name: str) -> None:
+    """Raise LockError for a key that stands twice in one object, of which JSON readers take either."""
+    import json
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise LockError(
+                f"the lock has the key {twice[:80]!r} twice in one place", where=name, hint=_AGAIN
+            )
+        return found
+
+    json.loads(data, object_pairs_hook=once)
+
+
+def _sorted(lock: Lock) -> Lock:
+    packages = {
+        architecture: tuple(sorted(items, key=_package_key))
+        for architecture, items in sorted(lock.packages.items())
+    }
+    return msgspec.structs.replace(
+        lock, packages=packages, indexes=tuple(sorted(lock.indexes, key=_index_key))
+    )
+
+
+_Finding = tuple[str, "LockedPackage | LockedIndex | None"]
+
+
+def _problems(lock: Lock) -> Iterator[_Finding]:
+    if lock.lock < 1 or lock.format < 1:
+        yield "the lock's 'lock' and 'format' are numbers from 1", None
+    if not _DIGEST.fullmatch(lock.requirements):
+        yield "the lock's 'requirements' is not a sha256 digest", None
+    for index in lock.indexes:
+        yield from _index_problems(index)
+    for architecture, packages in lock.packages.items():
+        if not _ARCHITECTURE.fullmatch(architecture):
+            yield f"{architecture[:80]!r} is not an architecture", None
+        seen: set[tuple[str, str]] = set()
+        for package in packages:
+            key = package.name, package.architecture
+            if key in seen:
+                yield f"the package {package.name!r} is there twice for {architecture}", package
+            seen.add(key)
+            yield from _package_problems(package)
+    yield from _id_problems(lock.ids)
+
+
+_PACKAGE_RULES = (
+    ("name", _NAME, "a package's name"),
+    ("version", _VERSION, "a version"),
+    ("architecture", _ARCHITECTURE, "an architecture"),
+    ("sha256", _HEX_64, "64 lower-case hexadecimal digits"),
+)
+_PACKAGE_OPTIONS = (
+    ("source", _NAME, "a package's name"),
+    ("source_version", _VERSION, "a version"),
+    ("sha512", _HEX_128, "128 lower-case hexadecimal digits"),
+)
+_MIRROR_RULES = (
+    ("archive", _PLACE, "an archive's name"),
+    ("suite", _PLACE, "a suite"),
+    ("path", _POOL_PATH, "a clean path in a mirror"),
+)
+_LOCAL_RULES = (("path", _LOCAL_PATH, "a clean relative path"),)
+
+
+def _package_problems(package: LockedPackage) -> Iterator[_Finding]:
+    rules = _PACKAGE_RULES + (_LOCAL_RULES if package.role == "local" else _MIRROR_RULES)
+    for key, pattern, what in rules:
+        text = getattr(package, key)
+        if not pattern.fullmatch(text):
+            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {what}", package
+    for key, pattern, what in _PACKAGE_OPTIONS:
+        text = getattr(package, key)
+        if text and not pattern.fullmatch(text):
+            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {what}", package
+    if not 0 < package.size < 1 << 40:
+        yield f"the size {package.size} of {package.name[:80]!r} is not a package's", package
+
+
+def _index_problems(index: LockedIndex) -> Iterator[_Finding]:
+    label = f"{index.archive[:80]}/{index.suite[:80]}"
+    if not (_PLACE.fullmatch(index.archive) and _PLACE.fullmatch(index.suite)):
+        yield f"the index {label!r} has no proper 'archive' and 'suite'", index
+    if not (_ANY.fullmatch(index.codename) and _ANY.fullmatch(index.origin)):
+        yield f"the index {label!r} has no proper 'codename' and 'origin'", index
+    if any(text and not _DIGEST.fullmatch(text) for text in (index.digest, index.keyring)):
+        yield f"the 'digest' or 'keyring' of the index {label!r} is not a sha256 digest", index
+    if not (0 <= index.date < 1 << 40 and 0 <= index.valid_until < 1 << 40):
+        yield f"the index {label!r} has no proper 'date' and 'valid_until'", index
+    if not all(_FINGERPRINT.fullmatch(signer) for signer in index.signers):
+        yield f"the 'signers' of the index {label!r} are not fingerprints", index
+
+
+def _id_problems(ids: Ids) -> Iterator[_Finding]:
+    for kind, given in (("user", ids.users), ("group", ids.groups)):
+        for name, number in given.items():
+            if not _ACCOUNT.fullmatch(name):
+                yield f"{name[:80]!r} is not a {kind}'s name", None
+            if not 0 < number < 65535:
+                yield f"the {kind} {name[:80]!r} has no proper id", None
+        if len(set(given.values())) < len(given):
+            yield f"two {kind}s of the lock have the same id", None

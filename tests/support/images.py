@@ -1,187 +1,142 @@
-"""Small images made by hand, and a place in memory for them to live in."""
+"""Small images, made in a store from a dictionary of files."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
-import io
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pumice import digest
-from pumice.errors import StoreError
 from pumice.formats import oci, tar
 from pumice.formats.tar import Entry
 from pumice.image.model import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from pumice.digest import Digest
-    from pumice.formats.oci import Descriptor, Platform
+    from pumice.store.home import Home
 
-Item = tuple[Entry, bytes]
-AMD64 = oci.Platform("amd64")
-ARM64 = oci.Platform("arm64", variant="v8")
+    Layer = Mapping[str, "str | bytes | Entry"]
 
-
-class MemoryBlobs:
-    """Blobs in a dictionary."""
-
-    def __init__(self) -> None:
-        self.content: dict[Digest, bytes] = {}
-
-    def put(self, data: bytes) -> Digest:
-        key = digest.of(data)
-        self.content[key] = data
-        return key
-
-    def open(self, digest_: Digest) -> BinaryIO:
-        if digest_ not in self.content:
-            raise StoreError(f"there is no blob {digest_}")
-        return io.BytesIO(self.content[digest_])
+APPLETS = (
+    "cat",
+    "echo",
+    "env",
+    "id",
+    "kill",
+    "ls",
+    "mkdir",
+    "mount",
+    "ps",
+    "pwd",
+    "rm",
+    "sh",
+    "sleep",
+    "touch",
+)
+"""The names under which `shell` installs busybox."""
 
 
-def folder(path: str, mode: int = 0o755, **more: Any) -> Item:
-    return Entry(path=path, kind="dir", mode=mode, **more), b""
+def layer(content: Layer | Iterable[tuple[Entry, bytes]]) -> bytes:
+    """Return a layer's tar.
 
-
-def file(path: str, content: bytes = b"", mode: int = 0o644, **more: Any) -> Item:
-    return Entry(path=path, kind="file", mode=mode, size=len(content), **more), content
-
-
-def symlink(path: str, link: str, **more: Any) -> Item:
-    return Entry(path=path, kind="symlink", mode=0o777, link=link, **more), b""
-
-
-def hardlink(path: str, link: str, **more: Any) -> Item:
-    return Entry(path=path, kind="hardlink", mode=0o644, link=link, **more), b""
-
-
-def archive(items: Sequence[Item]) -> bytes:
-    """The tar of a layer."""
-    parts = []
-    for entry, content in items:
-        parts += [tar.header(entry), content, bytes(tar.padding(len(content)))]
+    A string is a file's content, bytes that of a program (0755), an `Entry` is used as it is. Parent
+    directories are added. Anything else comes as pairs of entry and content, written in their order.
+    """
+    pairs = content if not isinstance(content, dict) else _pairs(content)
+    parts: list[bytes] = []
+    for entry, data in pairs:  # type: ignore[misc]
+        parts += [tar.header(entry), data, bytes(tar.padding(len(data)))]
     return b"".join([*parts, tar.END])
 
 
-def members(data: bytes, cut: int = 3000) -> bytes:
-    """``data`` as a gzip stream of several members, as Pumice's own layers are."""
-    pieces = [data[start : start + cut] for start in range(0, len(data), cut)] or [b""]
-    return b"".join(gzip.compress(piece, 6, mtime=0) for piece in pieces)
+def _pairs(content: Layer) -> Iterable[tuple[Entry, bytes]]:
+    given: dict[str, tuple[Entry, bytes]] = {}
+    for path, item in content.items():
+        if isinstance(item, Entry):
+            given[path] = (item, b"")
+            continue
+        data = item.encode() if isinstance(item, str) else item
+        mode = 0o644 if isinstance(item, str) else 0o755
+        given[path] = (Entry(path, "file", mode, size=len(data)), data)
+    for path in list(given):
+        for parent in Path(path).parents:
+            name = "" if str(parent) == "." else str(parent)
+            given.setdefault(name, (Entry(name, "dir", 0o755), b""))
+    return [given[path] for path in sorted(given, key=lambda path: path.split("/") if path else [])]
 
 
-def zstd(data: bytes) -> bytes:
-    import zstandard
-
-    return zstandard.compress(data, 3)
-
-
-_COMPRESSIONS = {
-    "gzip": (members, oci.LAYER_GZIP),
-    "zstd": (zstd, oci.LAYER_ZSTD),
-    "plain": (bytes, oci.LAYER_TAR),
-}
+def put(home: Home, data: bytes) -> str:
+    """Store a blob and return its digest."""
+    with home.blobs.writer() as writer:
+        writer.write(data)
+        return writer.commit()
 
 
-@dataclass(frozen=True)
-class Made:
-    """What goes into one platform's image."""
+def make(
+    home: Home,
+    layers: Sequence[Layer | Iterable[tuple[Entry, bytes]]],
+    *,
+    name: str | None = None,
+    architecture: str = "amd64",
+    config: oci.RunConfig | None = None,
+    diff_ids: Sequence[str] = (),
+) -> Image:
+    """Store an image, under ``name`` if one is given, and return it.
 
-    layers: Sequence[Sequence[Item]]
-    compression: str = "gzip"
-    run: oci.RunConfig = field(default_factory=oci.RunConfig)
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    comments: Sequence[str] = ()
-
-
-def image(made: Made, blobs: MemoryBlobs | None = None, platform: Platform = AMD64) -> Image:
-    """An image of one platform."""
-    blobs = blobs or MemoryBlobs()
-    compress, media_type = _COMPRESSIONS[made.compression]
-    tars = [archive(items) for items in made.layers]
-    config = oci.ImageConfig(
-        architecture=platform.architecture,
-        os=platform.os,
-        variant=platform.variant,
-        rootfs=oci.RootFs("layers", tuple(digest.of(data) for data in tars)),
-        config=made.run,
-        created="2024-01-01T00:00:00Z",
-        history=tuple(oci.History(created_by="pumice", comment=text) for text in made.comments),
+    ``diff_ids`` are for images that lie about their layers.
+    """
+    tars = [layer(content) for content in layers]
+    packed = [gzip.compress(data, mtime=0) for data in tars]
+    document = oci.ImageConfig(
+        architecture=architecture,
+        os="linux",
+        rootfs=oci.RootFs("layers", tuple(diff_ids) or tuple(digest.of(data) for data in tars)),
+        config=config or oci.RunConfig(),
     )
+    config_data = oci.encode(document)
+    put(home, config_data)
     manifest = oci.manifest(
-        put(blobs, oci.encode(config), oci.CONFIG),
-        tuple(put(blobs, compress(data), media_type) for data in tars),
-        annotations=dict(made.annotations),
+        oci.describe(config_data, oci.CONFIG),
+        tuple(oci.Descriptor(oci.LAYER_GZIP, put(home, data), len(data)) for data in packed),
     )
-    return Image(put(blobs, oci.encode(manifest), oci.MANIFEST), blobs)
+    data = oci.encode(manifest)
+    put(home, data)
+    root = oci.describe(data, oci.MANIFEST, platform=oci.Platform(architecture))
+    if name:
+        home.refs.set(name, root)
+    return Image(root, home.blobs)
 
 
-def index(images: Mapping[Platform, Made]) -> Image:
-    """An image of several platforms."""
-    blobs = MemoryBlobs()
-    roots = []
-    for platform, made in images.items():
-        root = image(made, blobs, platform).root
-        roots.append(oci.Descriptor(root.media_type, root.digest, root.size, platform=platform))
-    return Image(put(blobs, oci.encode(oci.index(tuple(roots))), oci.INDEX), blobs)
+def compiled(folder: Path, source: str) -> bytes:
+    """Return a static program made of C source; the test skips where there is no compiler."""
+    from tests.support.peers import need
 
-
-def put(blobs: MemoryBlobs, data: bytes, media_type: str) -> Descriptor:
-    return oci.Descriptor(media_type, blobs.put(data), len(data))
-
-
-STATUS = """\
-Package: {name}
-Status: install ok installed
-Installed-Size: 12
-Architecture: amd64
-Version: {version}
-Source: {name}-src (1.0)
-Description: a test
-
-"""
-
-
-def small() -> Made:
-    """Two layers with everything that an ordinary image has, and a whiteout."""
-    base = [
-        folder(""),
-        folder("bin"),
-        file("bin/tool", b"#!" + b"tool" * 500, 0o755),
-        hardlink("bin/tool-2", "bin/tool"),
-        symlink("bin/sh", "tool"),
-        folder("etc"),
-        file("etc/passwd", b"root:*:0:0:root:/root:/bin/sh\nnobody:*:65534:65534::/:/bin/false\n"),
-        file("etc/old", b"old\n"),
-        folder("tmp", 0o1777),
-        file("bin/su", b"su" * 50, 0o4755),
-        folder("var"),
-        folder("var/lib"),
-        folder("var/lib/dpkg"),
-        folder("var/lib/dpkg/info"),
-        file(
-            "var/lib/dpkg/status",
-            (STATUS.format(name="tool", version="1.0-1") + STATUS.format(name="etc", version="2:3.4")).encode(),
-        ),
-        file("var/lib/dpkg/info/tool.list", b"/.\n/bin\n/bin/tool\n/bin/tool-2\n/bin/sh\n/bin/su\n"),
-        file("var/lib/dpkg/info/etc.list", b"/.\n/etc\n/etc/passwd\n/etc/old\n"),
-    ]
-    upper = [folder("app"), file("etc/.wh.old"), file("app/hello", b"hello\n" * 100, uid=65532, gid=65532)]
-    run = oci.RunConfig(
-        user="65532:65532",
-        env=("PATH=/bin",),
-        entrypoint=("/bin/tool",),
-        cmd=("--help",),
-        working_dir="/app",
-        exposed_ports={"8080/tcp": oci.Empty()},
-        labels={"a": "b"},
+    gcc = need("gcc")
+    (folder / "program.c").write_text(source)
+    subprocess.run(
+        [gcc, "-static", "-O1", "-o", str(folder / "program"), str(folder / "program.c")],
+        check=True,
+        capture_output=True,
     )
-    annotations = {"org.opencontainers.image.title": "small"}
-    return Made([base, upper], run=run, annotations=annotations, comments=("base", "application"))
+    return (folder / "program").read_bytes()
 
 
-def random_bytes(size: int, seed: str) -> bytes:
-    """The same incompressible bytes for the same seed."""
-    return hashlib.shake_256(seed.encode()).digest(size)
+def shell() -> dict[str, str | bytes | Entry]:
+    """Return the content of a layer with busybox under `APPLETS`; skips where it is not installed."""
+    from tests.support.peers import absent
+
+    path = shutil.which("busybox")
+    if path is None or b"ld-linux" in Path(path).read_bytes()[:4096]:
+        absent("busybox-static is not installed")
+    files: dict[str, str | bytes | Entry] = {"bin/busybox": Path(str(path)).read_bytes()}
+    for applet in APPLETS:
+        files[f"bin/{applet}"] = Entry(f"bin/{applet}", "symlink", 0o777, link="busybox")
+    files["etc/passwd"] = (
+        "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\nnonroot:x:65532:65532::/home:\n"
+    )
+    files["etc/group"] = "root:x:0:\nwww:x:34:\nstaff:x:50:web,nobody\naudio:x:29:web\n"
+    files["tmp"] = Entry("tmp", "dir", 0o1777)
+    return files

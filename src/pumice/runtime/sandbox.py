@@ -13,7 +13,7 @@ to standard error).
 """
 
 # pathlib would cost more than all the rest, and processes are started by hand here:
-# ruff: noqa: PTH101, PTH102, PTH110, PTH112, PTH116, PTH119, PTH120, PTH123, S606
+# ruff: noqa: PTH101, PTH102, PTH110, PTH112, PTH116, PTH119, PTH120, PTH123, PTH208, S606
 from __future__ import annotations
 
 import contextlib
@@ -27,7 +27,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
 NOT_MADE, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
@@ -39,12 +39,13 @@ FORWARDED = frozenset(
 # linux/sched.h, linux/mount.h, linux/fcntl.h, linux/openat2.h, linux/prctl.h, linux/capability.h
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 _NEWUSER, _NEWPID, _NEWNET = 0x10000000, 0x20000000, 0x40000000
+NAMESPACES = (_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET)
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 0x20, 0x1000, 0x4000, 0x40000
 _OPENAT2, _MOUNT_SETATTR = 437, 442  # the same number on every architecture
 _IN_ROOT = 0x12  # RESOLVE_IN_ROOT and no magic links
-_KEPT = (0, 1, 3, 4, 5, 6, 7, 10)
-"""CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID NET_BIND_SERVICE: all that root has inside."""
-_CAP_KILL = 5
+CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7}
+CAPABILITIES["NET_BIND_SERVICE"] = 10
+"""All that root has inside."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = (
@@ -55,15 +56,15 @@ _DEVICE_LINKS = (
     ("stderr", "/proc/self/fd/2"),
 )
 # The paths that runtime-spec engines hide or freeze by default.
-_MASKED = (
+MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
     *("/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"),
     *("/sys/firmware", "/sys/fs/selinux", "/sys/devices/virtual/powercap"),
 )
-_FROZEN = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+FROZEN = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 # What no contained program needs: name, number on x86_64, number in asm-generic (arm64, riscv64).
-_DENIED = """
+DENIED = """
 acct 163 89, add_key 248 217, bpf 321 280, chroot 161 51, clock_adjtime 305 266, clock_settime 227 112,
 create_module 174 -, delete_module 176 106, fanotify_init 300 262, finit_module 313 273, fsconfig 431 431,
 fsmount 432 432, fsopen 430 430, fspick 433 433, get_kernel_syms 177 -, init_module 175 105,
@@ -78,7 +79,9 @@ unshare 272 97, uselib 134 -, userfaultfd 323 282, vhangup 153 58, _sysctl 156 -
 """
 _FIRST_UNKNOWN = 467  # calls newer than this list answer ENOSYS, as they would on an older kernel
 _CLONE3 = 435
-# machine: (AUDIT_ARCH, column of _DENIED, clone, ioctl)
+INJECTING = (0x5412, 0x541C)
+"""TIOCSTI and TIOCLINUX: they type on the terminal in the name of whoever sits there."""
+# machine: (AUDIT_ARCH, column of DENIED, clone, ioctl)
 _MACHINES = {
     "x86_64": (0xC000003E, 1, 56, 16),
     "aarch64": (0xC00000B7, 2, 220, 29),
@@ -102,6 +105,7 @@ class Options:
         self.root = ""  # --root DIR: never written to
         self.read_only = False  # --read-only
         self.copy = False  # --copy: copy the root into memory instead of laying an overlay over it
+        self.only_root = False  # --only-root: start PROGRAM of this machine, with a writable root at DIR/root
         self.network = "host"  # --network host|none
         self.hostname = "pumice"  # --hostname NAME
         self.uid = 0  # --uid N
@@ -115,6 +119,7 @@ class Options:
         self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
         self.die_with_parent = False  # --die-with-parent
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
+        self.keep: list[int] = []  # --keep FD …: what --only-root's program inherits beside 0, 1 and 2
         self.argv: list[str] = []
 
 
@@ -140,7 +145,7 @@ def parse(arguments: Sequence[str]) -> Options:
 def _take(options: Options, option: str, left: list[str]) -> None:
     name = option.removeprefix("--").replace("-", "_")
     match name:
-        case "read_only" | "copy" | "map_helpers" | "die_with_parent":
+        case "read_only" | "copy" | "only_root" | "map_helpers" | "die_with_parent":
             setattr(options, name, True)
         case "root" | "network" | "hostname" | "cwd" | "owners":
             setattr(options, name, left.pop())
@@ -148,6 +153,8 @@ def _take(options: Options, option: str, left: list[str]) -> None:
             setattr(options, name, int(left.pop()))
         case "group":
             options.groups.append(int(left.pop()))
+        case "keep":
+            options.keep.append(int(left.pop()))
         case "env":
             key, _, value = left.pop().partition("=")
             options.env[key] = value
@@ -193,19 +200,17 @@ def _set_capabilities(numbers: Sequence[int]) -> None:
 # The user namespace -------------------------------------------------------------------------------
 
 
-def _unshare(options: Options) -> None:
-    """Enter the new namespaces; a helper that stays outside writes the maps."""
+def _unshare(options: Options, flags: int) -> None:
+    """Enter a user namespace and those in ``flags``; a helper that stays outside writes the maps."""
     if not options.maps["uid"]:
         options.maps = _default_maps(options)
-    flags = _NEWUSER | _NEWPID | _NEWIPC | _NEWUTS | _NEWCGROUP
-    flags |= _NEWNET if options.network == "none" else 0
     ready, go = os.pipe()
     helper = os.fork()
     if helper == 0:
         os.close(go)
         os.read(ready, 1)
         os._exit(_write_maps(options, os.getppid()))
-    if _libc.unshare(flags) == -1:
+    if _libc.unshare(_NEWUSER | flags) == -1:
         number = ctypes.get_errno()
         os.kill(helper, signal.SIGKILL)
         raise _no_namespaces(os.strerror(number))
@@ -324,8 +329,6 @@ class _Root:
 
 def _build(options: Options) -> None:
     """Make the new root with all that belongs in it, and leave the old one for good."""
-    _call("unshare", _libc.unshare(_NEWNS))
-    _mount("none", "/", None, _REC | _PRIVATE)
     root = _writable_root(options)
     root.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     root.mount("/sys", "/sys", None, _RDONLY | _NOSUID | _NODEV | _NOEXEC)
@@ -350,6 +353,8 @@ def _build(options: Options) -> None:
 
 def _writable_root(options: Options) -> _Root:
     """Return a root over the given one that keeps its changes in memory, so that nothing is left behind."""
+    _call("unshare", _libc.unshare(_NEWNS))
+    _mount("none", "/", None, _REC | _PRIVATE)
     try:
         lower = os.open(options.root, os.O_PATH | os.O_DIRECTORY)
     except OSError as error:
@@ -414,14 +419,14 @@ def _devices(root: _Root) -> None:
 
 
 def _hide(root: _Root) -> None:
-    for path in _MASKED + _FROZEN:
+    for path in MASKED + FROZEN:
         try:
             found = root.open(path)
         except OSError:
             continue
         directory = stat.S_ISDIR(os.fstat(found).st_mode)
         os.close(found)
-        if path in _FROZEN:
+        if path in FROZEN:
             root.mount(f"/proc/self/fd/{root.open(path)}", path, None, _RDONLY)
         elif directory:
             root.mount("tmpfs", path, "tmpfs", _RDONLY | _NOSUID | _NODEV | _NOEXEC, "size=0k")
@@ -442,24 +447,30 @@ def _raise_loopback() -> None:
 
 def _confine() -> None:
     for number in range(64):
-        if number not in _KEPT and _prctl(24, number) == -1:  # PR_CAPBSET_DROP; EINVAL ends the list
+        if (
+            number not in CAPABILITIES.values() and _prctl(24, number) == -1
+        ):  # PR_CAPBSET_DROP; EINVAL ends the list
             break
     _prctl(47, 4)  # PR_CAP_AMBIENT, clear all
     _call("no_new_privs", _libc.prctl(38, 1, 0, 0, 0))
-    machine = os.uname().machine
-    if machine in _MACHINES:
-        program = seccomp(machine)
+    program = seccomp(os.uname().machine)
+    if program:
         buffer = ctypes.create_string_buffer(program, len(program))
         header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
         _call("seccomp", _prctl(22, 2, header))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
 def seccomp(machine: str) -> bytes:
-    """Return the filter for ``machine`` as classic BPF over struct seccomp_data (linux/seccomp.h)."""
+    """Return the filter for ``machine`` as classic BPF over struct seccomp_data (linux/seccomp.h).
+
+    Empty for a machine whose numbers are not known here.
+    """
+    if machine not in _MACHINES:
+        return b""
     architecture, column, clone, ioctl = _MACHINES[machine]
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse, unknown = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
-    words = (row.split() for row in _DENIED.replace("\n", " ").split(","))
+    words = (row.split() for row in DENIED.replace("\n", " ").split(","))
     numbers = sorted(int(row[column]) for row in words if row[column] != "-")
     code = [
         (load, 0, 0, 4),  # the architecture: a 32-bit call would have other numbers
@@ -473,10 +484,9 @@ def seccomp(machine: str) -> bytes:
     ]
     for number in numbers:
         code += [(equal, 0, 1, number), (answer, 0, 0, refuse)]
-    namespaces = _NEWNS | _NEWCGROUP | _NEWUTS | _NEWIPC | _NEWUSER | _NEWPID | _NEWNET
-    code += [(equal, 0, 4, clone), (load, 0, 0, 16), (any_bit, 0, 1, namespaces), (answer, 0, 0, refuse)]
+    code += [(equal, 0, 4, clone), (load, 0, 0, 16), (any_bit, 0, 1, sum(NAMESPACES)), (answer, 0, 0, refuse)]
     code += [(answer, 0, 0, allow), (equal, 0, 4, ioctl), (load, 0, 0, 24)]
-    code += [(equal, 1, 0, 0x5412), (equal, 0, 1, 0x541C), (answer, 0, 0, refuse)]  # TIOCSTI, TIOCLINUX
+    code += [(equal, 1, 0, INJECTING[0]), (equal, 0, 1, INJECTING[1]), (answer, 0, 0, refuse)]
     code += [(answer, 0, 0, allow)]
     return b"".join(struct.pack("HBBI", *line) for line in code)
 
@@ -484,18 +494,20 @@ def seccomp(machine: str) -> bytes:
 # Processes ----------------------------------------------------------------------------------------
 
 
-def attend(child: int) -> int:
+def attend(child: int, target: Callable[[], int] | None = None) -> int:
     """Wait for ``child``, reap every other one, pass signals on; return its exit code, or 128+signal.
 
-    The caller has blocked FORWARDED and SIGCHLD. A signal that a terminal sent is not passed on: the
-    terminal sends it to the whole foreground group, so the child has it already.
+    Signals go to ``child``, or to the process that ``target`` names. The caller has blocked FORWARDED
+    and SIGCHLD. What a terminal sends is not passed on: it goes to the whole foreground group, so the
+    child has it already.
     """
     watched = FORWARDED | {signal.SIGCHLD}
     while True:
         info = signal.sigwaitinfo(watched)
         if info.si_signo != signal.SIGCHLD:
             if info.si_code <= 0:  # sent by a process
-                os.kill(child, info.si_signo)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(target() if target else child, info.si_signo)
             continue
         while True:
             try:
@@ -525,8 +537,20 @@ def _first_process(options: Options) -> int:
     child = os.fork()
     if child == 0:
         _become(options)
-    _set_capabilities([_CAP_KILL])
+    _set_capabilities([CAPABILITIES["KILL"]])
     return attend(child)
+
+
+def _only_root(options: Options) -> NoReturn:
+    """Make the writable root, and start a program of this machine that knows how to use it."""
+    if os.geteuid() != 0:
+        _unshare(options, 0)
+    _writable_root(options)
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor not in options.keep:
+            with contextlib.suppress(OSError):  # the one that listed the others
+                os.set_inheritable(descriptor, False)
+    os.execvp(options.argv[0], options.argv)
 
 
 def _become(options: Options) -> NoReturn:
@@ -538,17 +562,18 @@ def _become(options: Options) -> NoReturn:
                 os.setgroups(options.groups)
         os.setresgid(options.gid, options.gid, options.gid)
         os.setresuid(options.uid, options.uid, options.uid)
-        _set_capabilities(_KEPT if options.uid == 0 else ())
+        _set_capabilities(list(CAPABILITIES.values()) if options.uid == 0 else [])
     except OSError as error:
         _fail(options, Failure(f"cannot become user {options.uid}:{options.gid} in {options.cwd}: {error}"))
     for number in range(1, signal.NSIG):
         if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.set_inheritable(options.status_fd, options.status_fd <= 2)
+    os.closerange(3, options.status_fd)
+    os.closerange(max(3, options.status_fd + 1), os.sysconf("SC_OPEN_MAX"))
     code, message = _execute(options)
-    os.write(2, f"pumice: {options.argv[0]}: {message}\n".encode(errors="surrogateescape"))
-    os._exit(code)
+    _fail(options, Failure(f"{options.argv[0]}: {message}"), code)
 
 
 def _execute(options: Options) -> tuple[int, str]:
@@ -570,11 +595,11 @@ def _execute(options: Options) -> tuple[int, str]:
     return code, message
 
 
-def _fail(options: Options, failure: Failure) -> NoReturn:
+def _fail(options: Options, failure: Failure, code: int = NOT_MADE) -> NoReturn:
     separator = "\n  hint: " if failure.hint else ""
     text = f"{failure.message}{separator}{failure.hint}\n"
     os.write(options.status_fd, text.encode(errors="surrogateescape"))
-    os._exit(NOT_MADE)
+    os._exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -584,9 +609,12 @@ def main(arguments: Sequence[str]) -> int:
         options = parse(arguments)
         if options.die_with_parent:
             _prctl(1, signal.SIGKILL)
+        if options.only_root:
+            _only_root(options)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
-        _unshare(options)
+        network = _NEWNET if options.network == "none" else 0
+        _unshare(options, _NEWPID | _NEWIPC | _NEWUTS | _NEWCGROUP | network)
         child = os.fork()
         if child == 0:
             os._exit(_first_process(options))

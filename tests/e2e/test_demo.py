@@ -1,0 +1,31 @@
+"""`make demo` is the first thing that a person tries."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.docs import ROOT
+
+
+@pytest.mark.mirror
+def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "demo.py")],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(set(re.findall(r"^    (sha256:[0-9a-f]{64})$", done.stdout, re.MULTILINE))) == 1
+    assert "Hello from a small image" in done.stdout
+    assert list(tmp_path.iterdir()) == []

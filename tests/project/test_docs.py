@@ -1,0 +1,124 @@
+"""The documentation is complete, its links lead somewhere, and what it shows is what happens."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pumice import errors
+from pumice.cli.main import COMMANDS
+from tests.support import docs, peers
+from tests.support.docs import ROOT
+from tools import reference, site
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return {site.anchor(match[1].replace("`", "")) for match in re.finditer(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+        if target.startswith(("https://", "http://")):
+            continue
+        path, _, fragment = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (fragment and there.suffix == ".md" and fragment not in anchors(there)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    contents = (ROOT / "docs" / "README.md").read_text() + (
+        ROOT / "docs" / "adr" / "0001-record-decisions.md"
+    ).read_text()
+    pages = {page.name for page in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+    assert {name for name in pages if f"{name})" not in contents} == set()
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_has_its_page_and_its_test(verb: str) -> None:
+    assert (REFERENCE / f"{verb}.md").is_file()
+    assert (ROOT / "tests" / "e2e" / f"test_{verb}.py").is_file()
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_page_of_a_verb_shows_its_help(verb: str) -> None:
+    text = (REFERENCE / f"{verb}.md").read_text()
+    assert reference.BLOCK.search(text), "the page has no '<!-- help -->' block"
+    assert text == reference.renewed(verb), "run: python tools/reference.py"
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = (REFERENCE / "exit-codes.md").read_text()
+    rows = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    kinds = {
+        kind.exit_code
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.PumiceError)
+    }
+    assert kinds | {0, 70, 130} <= rows
+
+
+def test_every_variable_of_the_environment_is_documented() -> None:
+    text = (REFERENCE / "environment.md").read_text()
+    read = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                read |= set(
+                    re.findall(r"^(?:PUMICE_[A-Z0-9_]+|XDG_[A-Z_]+|SOURCE_DATE_EPOCH|NO_COLOR)$", node.value)
+                )
+    assert {name for name in read if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize(
+    "recipe", sorted((ROOT / "examples").glob("*/recipe.yaml")), ids=lambda path: path.parent.name
+)
+def test_examples_fit_into_a_window_and_are_listed(recipe: Path) -> None:
+    assert len(recipe.read_text().splitlines()) <= 25
+    assert f"]({recipe.parent.name}/recipe.yaml)" in (ROOT / "examples" / "README.md").read_text()
+
+
+def test_the_site_is_made_and_its_links_are_whole(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, str(ROOT / "tools" / "site.py"), str(tmp_path / "site")], check=True)
+    made = sorted((tmp_path / "site").rglob("*.html"))
+    broken = set()
+    for page in made:
+        for target in re.findall(r'href="([^"#]+)[^"]*"', page.read_text()):
+            if (
+                target.endswith(".html")
+                and "://" not in target
+                and not (page.parent / target).resolve().is_file()
+            ):
+                broken.add(f"{page.relative_to(tmp_path)}: {target}")
+    assert broken == set()
+    assert tmp_path / "site" / "index.html" in made
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("page", docs.pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_do_what_they_say(page: Path, tmp_path: Path) -> None:
+    for program in docs.needs(page.read_text()):
+        peers.need(program)
+    assert "\n\n".join(docs.run(page, tmp_path)) == ""
+
+
+def test_the_readme_shows_the_recipe_that_the_demo_builds() -> None:
+    recipe = (ROOT / "examples" / "hello-python" / "recipe.yaml").read_text()
+    shown = next(block for block in docs.blocks((ROOT / "README.md").read_text()) if block.kind == "yaml")
+    assert shown.text in recipe

@@ -1,0 +1,54 @@
+"""Renew the ``--help`` texts that the reference pages embed. Tests fail when a page has drifted.
+
+Usage: python tools/reference.py [--check]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+from pumice.cli.main import COMMANDS, main
+
+PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
+BLOCK = re.compile(r"(?<=<!-- help -->\n```text\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+
+
+def help_text(verb: str) -> str:
+    """Return what ``pumice VERB --help`` prints, at a width that does not depend on the terminal."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            main([verb, "--help"])
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+    return printed.getvalue()
+
+
+def renewed(verb: str) -> str:
+    """Return the page of ``verb`` with today's help in it."""
+    text = (PAGES / f"{verb}.md").read_text()
+    return BLOCK.sub(lambda _: help_text(verb), text)
+
+
+def renew(check: bool) -> int:
+    drifted = [verb for verb in COMMANDS if (PAGES / f"{verb}.md").read_text() != renewed(verb)]
+    for verb in drifted:
+        if check:
+            print(f"docs/reference/{verb}.md does not show today's help", file=sys.stderr)
+        else:
+            (PAGES / f"{verb}.md").write_text(renewed(verb))
+    return int(check and bool(drifted))
+
+
+if __name__ == "__main__":
+    sys.exit(renew("--check" in sys.argv[1:]))

@@ -10,7 +10,7 @@ import msgspec
 from pumice.formats import oci, platforms
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
-from pumice.image.config import annotations, config
+from pumice.image.config import config, standard_annotations
 from pumice.image.stream import WholeLayer
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def documents(
     manifest = oci.manifest(
         described,
         tuple(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size) for _, layer in finished),
-        annotations=annotations(recipe, created),
+        annotations=standard_annotations(recipe, created),
     )
     platform = platforms.of_debian(architecture)
     written = _put(oci.encode(manifest), oci.MANIFEST, blobs)
@@ -133,7 +133,7 @@ def documents(
 
 def index(recipe: Recipe, manifests: Sequence[oci.Descriptor], created: int, blobs: Blobs) -> oci.Descriptor:
     """Write the index of a multi-architecture image and return its descriptor."""
-    document = oci.index(tuple(manifests), annotations=annotations(recipe, created))
+    document = oci.index(tuple(manifests), annotations=standard_annotations(recipe, created))
     return _put(oci.encode(document), oci.INDEX, blobs)
 
 

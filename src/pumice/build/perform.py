@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pumice.image.effects import Outcome
     from pumice.image.layers import Group
     from pumice.image.merge import Merged
-    from pumice.image.tree import Tree
+    from pumice.image.tree import Node, Tree
     from pumice.progress import Progress
     from pumice.store.home import Home
 
@@ -200,7 +200,7 @@ def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[
 
 
 def _reworked(
-    name: str, part: Segment, nodes: Mapping[str, merge.Node], merged: Merged, home: Home
+    name: str, part: Segment, nodes: Mapping[str, Node], merged: Merged, home: Home
 ) -> Segment:
     changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()))
     if changes == Changes():

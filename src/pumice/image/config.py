@@ -24,7 +24,7 @@ def timestamp(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def annotations(recipe: Recipe, created: int) -> dict[str, str]:
+def standard_annotations(recipe: Recipe, created: int) -> dict[str, str]:
     """Return the standard annotations of an image; the recipe's own come last and win."""
     standard = {
         _ANNOTATION + "created": timestamp(created),

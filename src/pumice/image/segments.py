@@ -76,15 +76,21 @@ def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
 
     Streams in bounded memory. Raises FormatError for a malformed or hostile package.
     """
-    segment = _make(file, selection, blobs)
+    segment, implied = _make(file, selection, blobs)
     wanted = _targets_left_out(segment)
     if wanted:  # a link that stays keeps its target: seen only at the end, since links come last
         keep = tuple(sorted({*selection.keep, *wanted}))
-        segment = _make(file, msgspec.structs.replace(selection, keep=keep), blobs)
-    return segment
+        segment, implied = _make(file, msgspec.structs.replace(selection, keep=keep), blobs)
+    # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
+    wrong = [entry for entry in segment.directories if entry.path in implied and not _is_plain(entry)]
+    return rework(segment, Changes(directories=tuple(wrong)), blobs) if wrong else segment
 
 
-def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
+def _is_plain(entry: Entry) -> bool:
+    return (entry.mode, entry.uid, entry.gid, entry.xattrs) == (0o755, 0, 0, {})
+
+
+def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, set[str]]:
     control = deb.control(file)
     with blobs.writer() as writer:
         stream = Stream(writer.write, alone=selection.alone)
@@ -95,7 +101,7 @@ def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
         layer = stream.close()
         blob = writer.commit()
     _look_into_large(stream, blob, blobs)
-    return cutter.segment(blob, layer)
+    return cutter.segment(blob, layer), stream.implied
 
 
 def _look_into_large(stream: Stream, blob: Digest, blobs: Blobs) -> None:
@@ -148,7 +154,7 @@ def rework(segment: Segment, changes: Changes, blobs: Blobs) -> Segment:
             if entry.path in hidden:
                 continue
             if entry.kind == "dir":
-                stream.directory(known.get(entry.path, entry), known)
+                stream.directory(given.get(entry.path, entry), known)
             elif entry.kind == "hardlink" and entry.link in hidden:
                 _promote(stream, entry, known, promoted, read)
             else:

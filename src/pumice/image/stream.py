@@ -58,6 +58,8 @@ class Stream:
         self._written: set[str] = {""}
         self._large: list[int] = []
         self.items: list[Item] = []
+        self.implied: set[str] = set()
+        """Directories that had to be written before anything was known of them."""
 
     def _emit(self, member: bytes) -> None:
         self._sink(member)
@@ -78,8 +80,11 @@ class Stream:
 
     def _parents(self, path: str, known: Mapping[str, Entry]) -> None:
         parent = posixpath.dirname(path)
-        if parent not in self._written:
-            self.directory(known.get(parent) or Entry(parent, "dir", 0o755), known)
+        if not self._layer or parent in self._written:
+            return
+        if parent not in known:
+            self.implied.add(parent)
+        self.directory(known.get(parent) or Entry(parent, "dir", 0o755), known)
 
     def add(self, entry: Entry, body: tar.Source, known: Mapping[str, Entry], *, md5: bool = False) -> str:
         """Write anything but a directory; return the MD5 of its content if asked to."""

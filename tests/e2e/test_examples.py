@@ -1,0 +1,165 @@
+"""Every example is built from the real mirror, built again by somebody else, and used."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.docs import ROOT
+
+pytestmark = pytest.mark.mirror
+
+EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/recipe.yaml"))
+PATIENCE_SECONDS = 120
+
+
+def pumice(folder: Path, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pumice", *arguments],
+        cwd=folder,
+        env={**os.environ, "PUMICE_HOME": str(folder / "store"), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str, str]]:
+    """Build an example once for the tests of this file; give its folder, digest and reference."""
+
+    class Built(dict[str, tuple[Path, str, str]]):
+        def __missing__(self, name: str) -> tuple[Path, str, str]:
+            folder = tmp_path_factory.mktemp(name)
+            ignore = shutil.ignore_patterns("*.lock", "__pycache__")
+            shutil.copytree(ROOT / "examples" / name, folder / "example", ignore=ignore)
+            conf = folder / "example" / "nginx.conf"
+            if conf.exists():
+                conf.write_text(conf.read_text().replace("8080", str(free_port())))
+            pumice(folder, "lock", "example/recipe.yaml", "--bundle", "bundle")
+            digest = pumice(folder, "build", "example/recipe.yaml")
+            recipe = (folder / "example" / "recipe.yaml").read_text()
+            parts = [
+                re.search(rf'^{key}: "?([^"\n]+)"?$', recipe, re.MULTILINE) for key in ("name", "version")
+            ]
+            self[name] = folder, digest, ":".join(part[1] for part in parts if part)
+            return self[name]
+
+    return Built()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_somebody_else_gets_the_same_digest(
+    name: str, built: dict[str, tuple[Path, str, str]], tmp_path: Path
+) -> None:
+    folder, digest, _ = built[name]
+    shutil.copytree(folder / "example", tmp_path / "some" / "where", copy_function=shutil.copy)
+    for path in (tmp_path / "some").rglob("*.yaml"):
+        path.write_text(
+            re.sub(
+                r"^packages: \[(.*)\]$",
+                lambda match: f"packages: [{', '.join(reversed(match[1].split(', ')))}]",
+                path.read_text(),
+                flags=re.MULTILINE,
+            )
+        )
+    before = os.umask(0o077)
+    try:
+        again = pumice(
+            tmp_path,
+            *("build", "--locked", "--offline", "--bundle", str(folder / "bundle"), "some/where/recipe.yaml"),
+            TZ="Asia/Kathmandu",
+            LANG="tr_TR.UTF-8",
+            LC_ALL="C",
+            PYTHONHASHSEED="12345",
+        )
+    finally:
+        os.umask(before)
+    assert again == digest
+
+
+def test_static_holds_nothing_to_execute(built: dict[str, tuple[Path, str, str]], tmp_path: Path) -> None:
+    folder, _, _ = built["static"]
+    pumice(folder, "build", "example/recipe.yaml", "-o", f"tar:{tmp_path / 'root.tar'}")
+    with tarfile.open(tmp_path / "root.tar") as archive:
+        members = archive.getmembers()
+    assert [member.name for member in members if member.isfile() and member.mode & 0o111] == []
+    names = {member.name.removeprefix("./") for member in members}
+    assert {"etc/ssl/certs/ca-certificates.crt", "usr/share/zoneinfo/Europe/Oslo", "etc/passwd"} <= names
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("busybox", ["-c", "echo hello; ls /etc/passwd"], "hello\n/etc/passwd\n"),
+        ("postgres-client", [], "psql (PostgreSQL) 15"),
+        ("go-toolchain", [], "hello from go1.19"),
+    ],
+)
+def test_programs_run(
+    name: str, arguments: list[str], said: str, built: dict[str, tuple[Path, str, str]]
+) -> None:
+    folder, _, reference = built[name]
+    assert pumice(folder, "run", reference, *arguments).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("hello-python", "Hello from a small image"), ("nginx", "Served by nginx")]
+)
+def test_servers_serve(name: str, said: str, built: dict[str, tuple[Path, str, str]]) -> None:
+    folder, _, reference = built[name]
+    port = free_port()
+    arguments = [str(port)]
+    if name == "nginx":
+        found = re.search(r"listen (\d+);", (folder / "example" / "nginx.conf").read_text())
+        assert found
+        port, arguments = int(found[1]), []
+    server = subprocess.Popen(
+        [sys.executable, "-m", "pumice", "run", reference, *arguments],
+        cwd=folder,
+        env={**os.environ, "PUMICE_HOME": str(folder / "store")},
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        assert said in fetch(server, port)
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert server.returncode in {0, -15, 143}
+
+
+def fetch(server: subprocess.Popen[bytes], port: int) -> str:
+    """Return the page that ``server`` serves, as soon as it does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().read().decode()
+        except ConnectionError:
+            assert server.poll() is None, f"the server ended with {server.returncode}"
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.05)
+        finally:
+            connection.close()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -58,17 +58,19 @@ def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
         output.file.write(tar.END)
 
 
-def write_folder(image: Image, path: Path, *, progress: Progress) -> None:
+def write_folder(image: Image, path: Path, *, progress: Progress) -> dict[str, Shown]:
     """Unpack the root of an image of one platform into a new or empty folder.
 
     Owners, devices and capabilities need root; without it they are left out, and a note says so.
-    Raises ImageError, and leaves nothing behind then.
+    Returns what each path shows. Raises ImageError, and leaves nothing behind then.
     """
     from pumice.image.unpack import unpacked
 
     layers = image.layers()
+    shown = tree(layers)
     with unpacked(path, progress) as folder:
-        _write(layers, tree(layers), folder, progress, f"writing {path}")
+        _write(layers, shown, folder, progress, f"writing {path}")
+    return shown
 
 
 def _write(

@@ -159,3 +159,18 @@ def test_lines_of_many_threads_never_mix(mode: str) -> None:
         assert len(begun) == 400
     else:
         assert sorted(lines) == sorted(f"t{a}-{b} (1 B)" for a in range(8) for b in range(50))
+
+
+@pytest.mark.parametrize(
+    ("environment", "welcome"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_colours_are_a_terminals_own_business(
+    environment: dict[str, str], welcome: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert output.has_colour(Terminal()) is welcome
+    assert not output.has_colour(io.StringIO())

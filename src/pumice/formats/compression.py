@@ -80,6 +80,14 @@ class Decompressed:
             pieces.append(piece)
         return b"".join(pieces)
 
+    def some(self, size: int, /) -> bytes | memoryview:
+        """Return between 1 and ``size`` bytes without copying them, nothing at the end."""
+        if self._position == len(self._chunk) and (self._ended or not self._refill()):
+            return b""
+        piece = memoryview(self._chunk)[self._position : self._position + size]
+        self._position += len(piece)
+        return piece
+
     def _refill(self) -> bool:
         self._position = 0
         while True:

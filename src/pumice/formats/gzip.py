@@ -24,25 +24,23 @@ LEVEL = 2
 """libdeflate's compression level: part of the format, since it decides the bytes."""
 
 
-def compress(data: bytes | bytearray | memoryview) -> bytes:
+def compress(data: bytes | bytearray) -> bytearray:
     """Return one gzip member that holds ``data``: no name, no time."""
-    compressed: bytes = deflate.gzip_compress(bytes(data), LEVEL)
-    return compressed
+    return deflate.gzip_compress(data, LEVEL)
 
 
-def decompress(member: bytes) -> bytes:
+def decompress(member: bytes | bytearray) -> bytearray:
     """Return the content of one member written by `compress`."""
     try:
-        content: bytes = deflate.gzip_decompress(member)
+        return deflate.gzip_decompress(member)
     except (deflate.DeflateError, ValueError) as error:
         raise FormatError(f"a gzip member is damaged ({error})") from None
-    return content
 
 
 class MemberWriter:
     """Cuts what is written into members of `MEMBER` bytes and passes them, compressed, to ``sink``."""
 
-    def __init__(self, sink: Callable[[bytes], object]) -> None:
+    def __init__(self, sink: Callable[[bytearray], object]) -> None:
         self._sink = sink
         self._buffer = bytearray()
         self.written = 0
@@ -55,21 +53,22 @@ class MemberWriter:
         """How many bytes fit into the current member: writing just that many copies least."""
         return MEMBER - len(self._buffer)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append ``data``."""
         self.written += len(data)
         self._buffer += data
         while len(self._buffer) >= MEMBER:
-            self._emit(bytes(memoryview(self._buffer)[:MEMBER]))
-            del self._buffer[:MEMBER]
+            full, self._buffer = self._buffer, self._buffer[MEMBER:]
+            del full[MEMBER:]
+            self._emit(full)
 
     def close(self) -> None:
         """Write the last member."""
         if self._buffer:
-            self._emit(bytes(self._buffer))
-            self._buffer.clear()
+            self._emit(self._buffer)
+            self._buffer = bytearray()
 
-    def _emit(self, data: bytes) -> None:
+    def _emit(self, data: bytearray) -> None:
         member = compress(data)
         self.members.append(len(member))
         self._sink(member)
@@ -86,7 +85,7 @@ def random_access(file: BinaryIO, members: Sequence[int], size: int) -> Callable
         starts.append(starts[-1] + length)
 
     @lru_cache(maxsize=4)
-    def member(number: int) -> bytes:
+    def member(number: int) -> bytearray:
         file.seek(starts[number])
         return decompress(file.read(members[number]))
 

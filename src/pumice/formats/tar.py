@@ -14,7 +14,7 @@ import msgspec
 from pumice.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Kind = Literal["file", "dir", "symlink", "hardlink", "char", "block", "fifo"]
 
@@ -198,6 +198,7 @@ class Body:
 
     def __init__(self, source: Source, size: int) -> None:
         self._source = source
+        self._some: Callable[[int], bytes | memoryview] = getattr(source, "some", source.read)
         self._left = size
         self._padding = padding(size)
 
@@ -212,9 +213,20 @@ class Body:
         self._left -= wanted
         return data
 
+    def some(self, size: int, /) -> bytes | memoryview:
+        """Return between 1 and ``size`` bytes, ``b""`` at the end; not copied if the source can."""
+        wanted = min(size, self._left)
+        if not wanted:
+            return b""
+        piece = self._some(wanted)
+        if not piece:
+            raise FormatError("the archive ends in the middle of a file")
+        self._left -= len(piece)
+        return piece
+
     def skip(self) -> None:
         """Read over the rest of the body and its padding."""
-        while self.read(1 << 20):
+        while self.some(1 << 20):
             pass
         if self._padding and len(self._source.read(self._padding)) != self._padding:
             raise FormatError("the archive ends in the middle of a file")

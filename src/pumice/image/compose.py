@@ -191,8 +191,8 @@ def layer(pieces: Sequence[Piece], nodes: Mapping[str, Node], blobs: Blobs, know
     return result
 
 
-def _start(entries: Sequence[Entry]) -> list[bytes]:
-    members: list[bytes] = []
+def _start(entries: Sequence[Entry]) -> list[bytearray]:
+    members: list[bytearray] = []
     writer = gzip.MemberWriter(members.append)
     writer.write(tar.header(Entry("", "dir", 0o755)))
     for entry in entries:
@@ -206,7 +206,7 @@ class _Digests:
         self._packed, self._plain = hashlib.sha256(), hashlib.sha256()
         self._size = self._tar_size = 0
 
-    def member(self, member: bytes) -> None:
+    def member(self, member: bytes | bytearray) -> None:
         content = gzip.decompress(member)
         self._packed.update(member)
         self._plain.update(content)

@@ -15,9 +15,9 @@ from pumice.formats.tar import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ROOT = gzip.compress(tar.header(Entry("", "dir", 0o755)))
+ROOT = bytes(gzip.compress(tar.header(Entry("", "dir", 0o755))))
 """The first member of every layer that holds one package: the root itself."""
-END = gzip.compress(tar.END)
+END = bytes(gzip.compress(tar.END))
 """The last member of every layer: the end of the archive."""
 
 _WHOLE_ELF = 4 << 20
@@ -51,7 +51,7 @@ class Stream:
     finds the digests of the layer while it is written.
     """
 
-    def __init__(self, sink: Callable[[bytes], object], *, alone: bool) -> None:
+    def __init__(self, sink: Callable[[bytearray], object], *, alone: bool) -> None:
         self._sink = sink
         self._layer = _LayerDigests() if alone else None
         self._out = gzip.MemberWriter(self._emit)
@@ -61,12 +61,12 @@ class Stream:
         self.implied: set[str] = set()
         """Directories that had to be written before anything was known of them."""
 
-    def _emit(self, member: bytes) -> None:
+    def _emit(self, member: bytearray) -> None:
         self._sink(member)
         if self._layer:
             self._layer.member(member)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         self._out.write(data)
         if self._layer:
             self._layer.content(data)
@@ -95,10 +95,11 @@ class Stream:
             self.items.append(Item(entry))
             return ""
         library = _may_be_library(entry)
-        whole: list[bytes] = []
+        whole: list[bytes | memoryview] = []
         sha256, other = hashlib.sha256(), hashlib.md5(usedforsecurity=False) if md5 else None
         left = entry.size
-        while left and (piece := body.read(min(left, self._out.room))):
+        some: Callable[[int], bytes | memoryview] = getattr(body, "some", body.read)
+        while left and (piece := some(min(left, self._out.room))):
             left -= len(piece)
             self._write(piece)
             sha256.update(piece)
@@ -149,11 +150,11 @@ class _LayerDigests:
         self._size = len(ROOT) + len(END)
         self._tar_size = tar.BLOCK + len(tar.END)
 
-    def member(self, data: bytes) -> None:
+    def member(self, data: bytearray) -> None:
         self._packed.update(data)
         self._size += len(data)
 
-    def content(self, data: bytes) -> None:
+    def content(self, data: bytes | memoryview) -> None:
         self._plain.update(data)
         self._tar_size += len(data)
 

@@ -83,7 +83,7 @@ def test_any_bytes_give_content_or_a_refusal(kind: str, data: bytes) -> None:
 
 @given(st.binary(max_size=3 << 20).map(lambda data: data * 3), st.data())
 def test_a_row_of_members_is_gzip_and_can_be_read_anywhere(content: bytes, data: st.DataObject) -> None:
-    written: list[bytes] = []
+    written: list[bytearray] = []
     writer = gzip.MemberWriter(written.append)
     cut = data.draw(st.integers(0, len(content)))
     writer.write(content[:cut])
@@ -99,8 +99,8 @@ def test_a_row_of_members_is_gzip_and_can_be_read_anywhere(content: bytes, data:
 
 @given(st.lists(st.binary(max_size=5000), max_size=8))
 def test_members_do_not_depend_on_how_they_were_written(pieces: list[bytes]) -> None:
-    def members(parts: list[bytes]) -> list[bytes]:
-        written: list[bytes] = []
+    def members(parts: list[bytes]) -> list[bytearray]:
+        written: list[bytearray] = []
         writer = gzip.MemberWriter(written.append)
         for part in parts:
             writer.write(part)

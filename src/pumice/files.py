@@ -188,7 +188,10 @@ def told(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 _SENTENCES: dict[int, tuple[str, str]] = {
-    errno.ENOSPC: ("there is no space left on the device", "free some space, for example with pumice gc"),
+    errno.ENOSPC: (
+        "there is no space left on the device",
+        "free some space, for example with pumice gc --all",
+    ),
     errno.EROFS: ("the file system is read-only", "set PUMICE_HOME to a directory that can be written"),
     errno.EACCES: (
         "permission denied",
@@ -270,6 +273,25 @@ class FileLock:
             return os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError:
             return -1
+
+
+def is_locked(path: str) -> bool:
+    """Say whether somebody holds a lock on the file or directory itself; False where that cannot be known."""
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _flock(module: ModuleType, descriptor: int, shared: bool, waiting: Callback | None) -> None:

@@ -182,11 +182,16 @@ class DirectoryBlobs:
         if os.path.lexists(self._plain + name):
             return self._hash(name) is not None
         whole = self.parts(digest)
-        if whole is None or self.size(digest) is None:
+        if whole is None:
             return False
         hasher = hashlib.sha256()
-        for part in whole.parts:
-            self._feed(self._plain + hex_of(part), hasher)
+        try:
+            for part in whole.parts:
+                self._feed(self._plain + hex_of(part), hasher)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise files.trouble(error, self._composed + name) from error
         return hasher.hexdigest() == name
 
     def copy_out(self, digest: Digest, target: Target) -> int:

@@ -55,7 +55,7 @@ class Home:
     ) -> None:
         """``progress`` hears of damaged blobs and of waiting."""
         self._root = os.fspath(root)
-        self._fs = fs
+        self.fs = fs
         self._progress: Progress = progress or Silent()
         self._ready = False
         self._guard = threading.RLock()
@@ -196,8 +196,8 @@ class Home:
                 )
             for name in _OURS:
                 self._make(os.path.join(self._root, name))
-            self._fs.sync_directory(os.path.join(self._root, "blobs"))
-        files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self._fs)
+            self.fs.sync_directory(os.path.join(self._root, "blobs"))
+        files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs)
 
     def _make_parents(self, path: str) -> None:
         if os.path.isdir(path):
@@ -205,11 +205,11 @@ class Home:
         parent = os.path.dirname(path)
         self._make_parents(parent)
         self._make(path, 0o700)
-        self._fs.sync_directory(parent)
+        self.fs.sync_directory(parent)
 
     def _make(self, path: str, mode: int = 0o777) -> None:
         try:
-            self._fs.make_directory(path, mode)
+            self.fs.make_directory(path, mode)
         except FileExistsError:
             if not os.path.isdir(path):
                 raise

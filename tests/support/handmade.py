@@ -15,7 +15,7 @@ from pumice.formats.tar import Entry
 from pumice.image.model import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, Platform
@@ -78,7 +78,7 @@ def zstd(data: bytes) -> bytes:
     return zstandard.compress(data, 3)
 
 
-_COMPRESSIONS = {
+_COMPRESSIONS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "gzip": (members, oci.LAYER_GZIP),
     "zstd": (zstd, oci.LAYER_ZSTD),
     "plain": (bytes, oci.LAYER_TAR),

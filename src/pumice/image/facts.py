@@ -158,7 +158,7 @@ def _owners(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
     """
     tree = Tree({path: Node(item.entry) for path, item in shown.items()}, _unreadable)
     folders: dict[str, str | None] = {}
-    owners: dict[str, str] = {}
+    owners = _database_files(texts, shown)
     for package, paths in _lists(texts):
         for path in paths:
             folder, _, name = path.rpartition("/")
@@ -171,6 +171,18 @@ def _owners(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
             item = shown.get(real)
             if item is not None and item.entry.kind != "dir":
                 owners[real] = package
+    return owners
+
+
+def _database_files(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
+    """Return the files of dpkg's database that are about one package: they are there because of it."""
+    known = {name.split(":", 1)[0] for name, _ in texts.below(layer_facts.INFO_FOLDER, ".list")}
+    owners: dict[str, str] = {}
+    for path in shown:
+        if path.startswith(layer_facts.INFO_FOLDER):
+            name = path[len(layer_facts.INFO_FOLDER) :].rpartition(".")[0].split(":", 1)[0]
+            if name in known:
+                owners[path] = name
     return owners
 
 

@@ -125,11 +125,11 @@ class Image:
                     f"the image is for {len(members)} platforms, and one of them is needed here",
                     hint=f"choose with --platform: {names}",
                 )
-            return self._at(members[0][0])
+            return self.at(members[0][0])
         position = platforms.choose([found for _, found in members], platform)
         if position is None:
             raise ImageError(f"the image is not for {platforms.text(platform)}", hint=f"it is for {names}")
-        return self._at(members[position][0])
+        return self.at(members[position][0])
 
     def manifest(self, platform: Platform | None = None) -> Manifest:
         """Return the manifest of one platform (see `select`)."""
@@ -156,7 +156,8 @@ class Image:
             for descriptor, diff_id in zip(manifest.layers, diff_ids, strict=True)
         )
 
-    def _at(self, descriptor: Descriptor) -> Image:
+    def at(self, descriptor: Descriptor) -> Image:
+        """Return the image below the root that ``descriptor`` is of."""
         if descriptor.digest == self.root.digest:
             return self
         chosen = Image(descriptor, self.blobs)

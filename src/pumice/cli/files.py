@@ -1,0 +1,196 @@
+"""``pumice files``: what is in an image, from which package, with sizes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pumice.cli.arguments import Parser
+    from pumice.image.facts import Facts, FileFact
+    from pumice.image.model import Image
+
+_EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
+oci:DIR[:TAG] or oci-archive:FILE[:TAG]. Of an image for several platforms, this machine's is
+shown unless --platform says otherwise. A further name of a file (a hard link) has no size."""
+_NO_PACKAGE = "-"
+
+
+def _parser() -> Parser:
+    made = command_line.parser(
+        "files",
+        "List the files of an image, with the package that each is from and its size.",
+        progress=False,
+        epilog=_EPILOG,
+    )
+    made.add_argument("reference", metavar="REF", help="the image")
+    made.add_argument("--platform", metavar="PLATFORM", help="the platform to look at, such as linux/arm64")
+    made.add_argument(
+        "--sort",
+        choices=("path", "size", "package"),
+        default=None,
+        metavar="KEY",
+        help="order by path (the default), size (largest first) or package",
+    )
+    shape = made.add_mutually_exclusive_group()
+    shape.add_argument(
+        "--tree", action="store_true", help="show directories as a tree, with the size below each"
+    )
+    shape.add_argument(
+        "--by-package", action="store_true", help="show one line for each package, largest first"
+    )
+    made.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        metavar="FORMAT",
+        help="text (the default) or json",
+    )
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the files of an image."""
+    asked = _parser().parse_args(arguments)
+    from pumice.image import facts, reference
+    from pumice.store.home import Home, locate
+
+    with Home(locate(os.environ)) as home:
+        image = _chosen(reference.find(asked.reference, home), asked.platform)
+        found = facts.gather(image, home.records)
+    if asked.format == "json":
+        text = _json(found, asked.sort or "path", by_package=asked.by_package)
+    elif asked.tree:
+        text = "".join(f"{line}\n" for line in _tree(found.files, asked.sort or "path"))
+    elif asked.by_package:
+        text = _package_table(found, asked.sort or "size")
+    else:
+        text = _table(found.files, asked.sort or "path")
+    sys.stdout.write(text)
+    return 0
+
+
+def _chosen(image: Image, platform: str | None) -> Image:
+    from pumice.formats import platforms
+
+    if platform:
+        return image.select(platforms.parse(platform))
+    known = image.platforms()
+    here = platforms.of_machine(os.uname().machine)
+    if len(known) > 1 and platforms.choose(known, here) is not None:
+        return image.select(here)
+    return image.select()
+
+
+def _ordered(files: Sequence[FileFact], key: str) -> Sequence[FileFact]:
+    if key == "size":
+        return sorted(files, key=lambda file: -file.size)
+    if key == "package":
+        return sorted(files, key=lambda file: (not file.package, file.package))
+    return files
+
+
+def _table(files: Sequence[FileFact], key: str) -> str:
+    import stat
+
+    kinds = {"dir": stat.S_IFDIR, "symlink": stat.S_IFLNK, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
+    kinds["fifo"] = stat.S_IFIFO
+    rows = [
+        (
+            stat.filemode(file.mode | kinds.get(file.kind, stat.S_IFREG)),
+            f"{file.uid}:{file.gid}",
+            str(file.size),
+            file.package or _NO_PACKAGE,
+            _name(file),
+        )
+        for file in _ordered(files, key)
+    ]
+    return output.table(("mode", "owner", "size", "package", "path"), rows, right=(2,))
+
+
+def _name(file: FileFact) -> str:
+    path = "/" + file.path
+    return f"{_one_line(path)} -> {_one_line(file.link)}" if file.kind == "symlink" else _one_line(path)
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", "\\n")
+
+
+def _package_table(found: Facts, key: str) -> str:
+    loose = [file for file in found.files if not file.package and file.kind != "dir"]
+    rows = [(package.name, package.version, package.files, package.size) for package in found.packages]
+    if loose:
+        rows.append((_NO_PACKAGE, "", len(loose), sum(file.size for file in loose)))
+    rows.sort(
+        key=(lambda row: (-row[3], row[0]))
+        if key == "size"
+        else (lambda row: (row[0] == _NO_PACKAGE, row[0]))
+    )
+    shown = [(name, version, str(count), output.size(size)) for name, version, count, size in rows]
+    total = ("total", "", str(sum(row[2] for row in rows)), output.size(sum(row[3] for row in rows)))
+    return output.table(("package", "version", "files", "size"), [*shown, total], right=(2, 3))
+
+
+def _tree(files: Sequence[FileFact], key: str) -> Iterator[str]:
+    below = _sizes_below(files)
+    children: dict[str, list[FileFact]] = {}
+    for file in files[1:]:  # all but the root
+        children.setdefault(_parent(file), []).append(file)
+    if key == "size":
+        for siblings in children.values():
+            siblings.sort(key=lambda file: -below[file.path])
+    elif key == "package":
+        for siblings in children.values():
+            siblings.sort(key=lambda file: (not file.package, file.package))
+    width = len(output.size(999_900_000))
+    yield f"{output.size(below['']):>{width}}  /"
+    pending = [("", "", children.get("", []), 0)]
+    while pending:
+        path, indent, siblings, position = pending.pop()
+        if position == len(siblings):
+            continue
+        file, is_last = siblings[position], position == len(siblings) - 1
+        pending.append((path, indent, siblings, position + 1))
+        pending.append((file.path, indent + ("    " if is_last else "│   "), children.get(file.path, []), 0))
+        size = output.size(below[file.path]) if file.kind in ("file", "dir") else ""
+        yield f"{size:>{width}}  {indent}{'└── ' if is_last else '├── '}{output.printable(_label(file))}"
+
+
+def _sizes_below(files: Sequence[FileFact]) -> dict[str, int]:
+    """Return the bytes of each path with all that is in it."""
+    below = {file.path: file.size for file in files}
+    for file in reversed(files[1:]):  # what is in a directory comes after it
+        below[_parent(file)] += below[file.path]
+    return below
+
+
+def _parent(file: FileFact) -> str:
+    return file.path.rpartition("/")[0]
+
+
+def _label(file: FileFact) -> str:
+    name = _one_line(file.path.rpartition("/")[2])
+    if file.kind == "dir":
+        return name + "/"
+    if file.kind == "symlink":
+        name += f" -> {_one_line(file.link)}"
+    return f"{name}  ({file.package})" if file.package else name
+
+
+def _json(found: Facts, key: str, *, by_package: bool) -> str:
+    import json
+
+    import msgspec
+
+    if by_package:
+        value = msgspec.to_builtins(found.packages)
+    else:
+        value = [msgspec.to_builtins(file) for file in _ordered(found.files, key)]
+    return json.dumps(value, indent=1) + "\n"

@@ -96,7 +96,10 @@ def build(
     if found:
         return found
     built = _perform(inputs, files, fetch, home, processors, progress)
-    home.records.put(_KIND, name, msgspec.json.encode(built), keeps=_blobs(built))
+    # With the ids that it allocated, the same lock makes the same image: found then as well.
+    complete = msgspec.structs.replace(inputs, ids=built.ids)
+    for where in {name, key(complete, files)}:
+        home.records.put(_KIND, where, msgspec.json.encode(built), keeps=_blobs(built))
     return built
 
 

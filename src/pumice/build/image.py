@@ -1,0 +1,110 @@
+"""A recipe and its lock to an image with all its architectures: the whole of ``pumice build``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import files
+from pumice.build import assemble, perform, userfiles
+from pumice.errors import UsageError
+from pumice.image.model import Image
+from pumice.recipe.lock import Ids, Lock, dump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pumice.build.perform import Built
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+    from pumice.progress import Progress
+    from pumice.recipe.lock import LockedPackage
+    from pumice.recipe.model import Recipe
+    from pumice.store.home import Home
+
+    Fetch = Callable[[LockedPackage], Digest]
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """An image: what points to it, and how each architecture came to be."""
+
+    root: Descriptor
+    built: dict[str, Built]
+
+    def image(self, home: Home) -> Image:
+        """Return the image, readable from the store."""
+        return Image(self.root, home.blobs)
+
+
+def epoch(environ: Mapping[str, str]) -> int | None:
+    """Return ``SOURCE_DATE_EPOCH`` (reproducible-builds.org) if it is set; raises UsageError."""
+    text = environ.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 11:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {text[:40]!r}", hint="it must be a number of seconds since 1970"
+        )
+    return int(text)
+
+
+def processors() -> int:
+    """Return how many packages to cut at a time; it decides no byte of the result."""
+    return max(1, os.cpu_count() or 1)
+
+
+def build(
+    recipe: Recipe,
+    lock: Lock,
+    architectures: Sequence[str],
+    fetch: Fetch,
+    home: Home,
+    *,
+    moment: int | None,
+    progress: Progress,
+) -> Finished:
+    """Make the image of ``recipe`` as ``lock`` says, and name it in the store.
+
+    Several architectures give an index. Raises PumiceError; a name is only set when all is there.
+    """
+    own = userfiles.read(recipe.files, Path(recipe.path).parent)
+    built: dict[str, Built] = {}
+    ids = lock.ids
+    for architecture in architectures:
+        inputs = perform.Inputs(
+            recipe=recipe,
+            packages=lock.packages[architecture],
+            architecture=architecture,
+            ids=ids,
+            epoch=moment,
+        )
+        built[architecture] = perform.build(
+            inputs, own, fetch, home, processors=processors(), progress=progress
+        )
+        ids = _joined(ids, built[architecture].ids)  # a name has one number on all architectures
+    root = _root(recipe, list(built.values()), home)
+    home.refs.set(f"{recipe.name}:{recipe.version}", root)
+    return Finished(root, built)
+
+
+def _root(recipe: Recipe, built: Sequence[Built], home: Home) -> Descriptor:
+    if len(built) == 1:
+        return built[0].manifest
+    newest = max(one.created for one in built)
+    return assemble.index(recipe, [one.manifest for one in built], newest, home.blobs)
+
+
+def keep_ids(lock: Lock, path: Path, finished: Finished) -> None:
+    """Write the ids that were allocated into the lock, so that later builds keep them."""
+    ids = lock.ids
+    for one in finished.built.values():
+        ids = _joined(ids, one.ids)
+    if ids != lock.ids:
+        files.replace(path, dump(msgspec.structs.replace(lock, ids=ids)))
+
+
+def _joined(ids: Ids, more: Ids) -> Ids:
+    return Ids(more.users | ids.users, more.groups | ids.groups)

@@ -135,7 +135,9 @@ def scratch_name() -> str:
     return f"{os.getpid()}-{os.urandom(8).hex()}"
 
 
-def replace(path: str | os.PathLike[str], data: bytes, *, fs: FileSystem = OS, mode: int = 0o666) -> None:
+def replace(
+    path: str | os.PathLike[str], data: bytes | bytearray, *, fs: FileSystem = OS, mode: int = 0o666
+) -> None:
     """Make ``data`` the whole content of ``path``, durably: afterwards it is the old or the new, never a mix.
 
     ``mode`` is cut by the umask, as for any new file. Raises StoreError and leaves nothing behind.
@@ -150,7 +152,13 @@ def replace(path: str | os.PathLike[str], data: bytes, *, fs: FileSystem = OS, m
 
 
 def install(
-    scratch: str, target: str, data: bytes, *, fs: FileSystem, mode: int = 0o666, sync: bool = True
+    scratch: str,
+    target: str,
+    data: bytes | bytearray,
+    *,
+    fs: FileSystem,
+    mode: int = 0o666,
+    sync: bool = True,
 ) -> None:
     """Write ``data`` to ``scratch`` and rename that to ``target``; the directory is not synced.
 

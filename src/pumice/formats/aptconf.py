@@ -20,7 +20,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _TRUE = frozenset({"yes", "true", "with", "on", "enable", "1"})
-_FALSE = frozenset({"no", "false", "without", "off", "disable", "0"})
+FALSE = frozenset({"no", "false", "without", "off", "disable", "0"})
 _MAX_DEPTH = 100
 
 
@@ -36,7 +36,7 @@ class Configuration(msgspec.Struct, frozen=True):
     def flag(self, name: str) -> bool | None:
         """Return the truth of ``name`` as apt reads it, None if it is not set to one."""
         word = self.get(name).lower()
-        return True if word in _TRUE else False if word in _FALSE else None
+        return True if word in _TRUE else False if word in FALSE else None
 
 
 class Login(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ class Table(msgspec.Struct, frozen=True):
     essential: array[int]
 
 
-def scan(data: bytes | mmap) -> Table:
+def scan(data: bytes | bytearray | mmap) -> Table:
     """Return the table of the index ``data``; raises FormatError if it is too large to be one."""
     if len(data) > MAX_INDEX:
         raise FormatError("the index is larger than any real one")
@@ -145,7 +145,7 @@ def load(data: bytes) -> Table:
 class Index:
     """An index and its table: packages by name, read when they are asked for."""
 
-    def __init__(self, data: bytes | mmap, table: Table, suite: str = "") -> None:
+    def __init__(self, data: bytes | bytearray | mmap, table: Table, suite: str = "") -> None:
         """``suite`` goes into the records. Raises FormatError if the table is not of ``data``."""
         if len(data) != table.size:
             raise FormatError("the table of names belongs to another index")
@@ -194,7 +194,7 @@ class Index:
         end = self._data.find(b"\n\n", place)
         found = self._records.get(start)
         if found is None:
-            text = self._data[start : end if end >= 0 else len(self._data)]
+            text = bytes(self._data[start : end if end >= 0 else len(self._data)])
             found = self._records[start] = record(text, self._suite)
         return found
 

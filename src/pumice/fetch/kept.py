@@ -1,0 +1,112 @@
+"""What is kept of indexes between commands, in the store's ``indexes`` directory.
+
+``release-<key>`` holds the last signed Release that was accepted from one mirror and suite: what
+going back in time is measured by, and what ``--offline`` works from. ``packages-<digest>`` holds a
+decompressed index, ``names-<digest>`` the places of its names. All of it can be lost at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from mmap import ACCESS_READ, mmap
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import files
+from pumice.errors import FormatError
+from pumice.formats import aptindex
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DAY = 86_400
+_LOOK = 32
+"""Bytes before the table: size, inode, mtime and ctime of the index, as they were when it was hashed."""
+
+
+class KeptRelease(msgspec.Struct, frozen=True, array_like=True):
+    """A Release file as it came, from where, and its Date.
+
+    ``signature`` is empty for a clear-signed one; ``indexes`` are the digests of the package indexes
+    that were taken from it.
+    """
+
+    url: str
+    suite: str
+    date: int
+    content: bytes
+    signature: bytes = b""
+    etag: str = ""
+    modified: str = ""
+    indexes: tuple[str, ...] = ()
+
+
+def release(folder: Path, url: str, suite: str) -> KeptRelease | None:
+    """Return what was last accepted from a mirror and suite; a damaged record counts as none."""
+    try:
+        data = _release_path(folder, url, suite).read_bytes()
+        kept = msgspec.msgpack.decode(data, type=KeptRelease)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return kept if (kept.url, kept.suite) == (url, suite) else None
+
+
+def keep_release(folder: Path, kept: KeptRelease) -> None:
+    """Keep ``kept``, durably: it is what tells old from new."""
+    files.replace(_release_path(folder, kept.url, kept.suite), msgspec.msgpack.encode(kept))
+
+
+def index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
+    """Return the index kept under the digest ``key``, None if there is none that is sound."""
+    try:
+        with (folder / f"packages-{key}").open("rb") as file:
+            look = _look(os.fstat(file.fileno()))
+            names = (folder / f"names-{key}").read_bytes()
+            if names[:_LOOK] != look:
+                return None
+            data = mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
+        return aptindex.Index(data, aptindex.load(names[_LOOK:]), suite)
+    except (OSError, ValueError, FormatError):
+        return None
+
+
+def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.Table) -> None:
+    """Keep an index whose content was verified. Raises StoreError."""
+    path = folder / f"packages-{key}"
+    files.replace(path, data)
+    with files.told(path):
+        look = _look(path.stat())
+    files.replace(folder / f"names-{key}", look + aptindex.dump(table))
+
+
+def prune(folder: Path, now: int) -> None:
+    """Remove the indexes that no kept Release names any more, and what was cut off in writing."""
+    used: set[str] = set()
+    found: list[Path] = []
+    with files.told(folder):
+        for path in sorted(folder.iterdir()):
+            kind = path.name.partition("-")[0]
+            if kind == "release":
+                try:
+                    used.update(msgspec.msgpack.decode(path.read_bytes(), type=KeptRelease).indexes)
+                except (OSError, msgspec.MsgspecError):
+                    continue
+            elif kind in {"packages", "names"}:
+                found.append(path)
+            elif path.name.startswith(".") and path.stat().st_mtime < now - _DAY:
+                files.forget(str(path))
+    for path in found:
+        if path.name.partition("-")[2] not in used:
+            files.forget(str(path))
+
+
+def _release_path(folder: Path, url: str, suite: str) -> Path:
+    key = hashlib.sha256(f"{url}\0{suite}".encode()).hexdigest()[:40]
+    return folder / f"release-{key}"
+
+
+def _look(status: os.stat_result) -> bytes:
+    numbers = (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+    return b"".join((number % (1 << 64)).to_bytes(8, "little") for number in numbers)

@@ -159,7 +159,7 @@ class _Loader:
             for path, listed in offers:
                 for place in self._places(url, path, listed):
                     try:
-                        return _decompressed(self._download(place, listed), path, limit)
+                        return _decompressed(self._download(place, listed, path), path, limit)
                     except (FetchError, TrustError, FormatError) as error:
                         problems.append(error)
                     if not isinstance(problems[-1], MissingError):
@@ -176,10 +176,10 @@ class _Loader:
         algorithm, digits = ("SHA256", listed.sha256) if listed.sha256 else ("SHA512", listed.sha512)
         return [f"{folder}/{algorithm}/{digits}", named]
 
-    def _download(self, url: str, listed: FileHash) -> bytes:
+    def _download(self, url: str, listed: FileHash, path: str) -> bytes:
         body = bytearray()
-        name = f"{self._label} {self._suite.source.components[0]}"
-        self._session.download(url, body.extend, size=listed.size, label=name)
+        label = f"{self._label} {path.rpartition('/')[0].replace('/binary-', ' ')}"
+        self._session.download(url, body.extend, size=listed.size, label=label)
         check(body, listed.sha256, listed.sha512, without_login(url))
         return bytes(body)
 

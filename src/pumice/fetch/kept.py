@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from mmap import ACCESS_READ, mmap
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
@@ -18,12 +18,9 @@ from pumice import files
 from pumice.errors import FormatError
 from pumice.formats import aptindex
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _DAY = 86_400
-_LOOK = 32
-"""Bytes before the table: size, inode, mtime and ctime of the index, as they were when it was hashed."""
+_STAMP = 16
+"""Bytes that tell one start of the machine from another, between an index's look and its table."""
 
 
 class KeptRelease(msgspec.Struct, frozen=True, array_like=True):
@@ -64,10 +61,16 @@ def index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
         with (folder / f"packages-{key}").open("rb") as file:
             look = _look(os.fstat(file.fileno()))
             names = (folder / f"names-{key}").read_bytes()
-            if names[:_LOOK] != look:
+            if names[: len(look)] != look:
                 return None
             data = mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
-        return aptindex.Index(data, aptindex.load(names[_LOOK:]), suite)
+        stamp, rest = names[len(look) : len(look) + _STAMP], names[len(look) + _STAMP :]
+        table = aptindex.load(rest)
+        if stamp != _boot():
+            if hashlib.sha256(data).hexdigest() != key:
+                return None
+            _write(folder / f"names-{key}", look + _boot() + rest)
+        return aptindex.Index(data, table, suite)
     except (OSError, ValueError, FormatError):
         return None
 
@@ -75,10 +78,27 @@ def index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
 def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.Table) -> None:
     """Keep an index whose content was verified. Raises StoreError."""
     path = folder / f"packages-{key}"
-    files.replace(path, data)
     with files.told(path):
+        _write(path, data)
         look = _look(path.stat())
-    files.replace(folder / f"names-{key}", look + aptindex.dump(table))
+        _write(folder / f"names-{key}", look + _boot() + aptindex.dump(table))
+
+
+def _write(path: Path, data: bytes | bytearray) -> None:
+    """Write a file that need not survive a crash: waiting for the disk would take longer than a build.
+
+    What a crash can leave is noticed by the stamp of another boot; without stamps, wait.
+    """
+    scratch = path.with_name(f".{path.name}.{files.scratch_name()}")
+    files.install(str(scratch), str(path), data, fs=files.OS, sync=not any(_boot()))
+
+
+def _boot() -> bytes:
+    """What differs from one start of the machine to the next, zeros where that cannot be known."""
+    try:
+        return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
+    except (OSError, ValueError):
+        return bytes(_STAMP)
 
 
 def prune(folder: Path, now: int) -> None:
@@ -108,5 +128,6 @@ def _release_path(folder: Path, url: str, suite: str) -> Path:
 
 
 def _look(status: os.stat_result) -> bytes:
+    """Size, inode, mtime and ctime: as long as they are the same, nobody has touched the file."""
     numbers = (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
     return b"".join((number % (1 << 64)).to_bytes(8, "little") for number in numbers)

@@ -1,0 +1,209 @@
+"""Merging layers, against a model so simple that it must be right: a dictionary of paths."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError
+from pumice.formats.tar import Entry
+from pumice.image.flatten import Origin, Shown, flatten
+
+
+def entry(path: str, kind: str = "file", **more: object) -> Entry:
+    return Entry(path=path, kind=kind, mode=0o644, **more)  # type: ignore[arg-type]
+
+
+def paths(*layers: list[Entry]) -> dict[str, tuple[str, Origin]]:
+    return {path: (shown.entry.kind, shown.origin) for path, shown in flatten(layers).items() if path}
+
+
+def test_an_image_without_layers_is_an_empty_root() -> None:
+    assert flatten([]) == {"": Shown(Entry(path="", kind="dir", mode=0o755), Origin(-1, -1))}
+
+
+def test_later_layers_hide_earlier_ones() -> None:
+    shown = flatten([[entry("a"), entry("b")], [entry("a", size=5)]])
+    assert shown["a"].origin == Origin(1, 0)
+    assert shown["b"].origin == Origin(0, 1)
+
+
+def test_a_directory_over_a_directory_changes_it_and_keeps_what_is_in_it() -> None:
+    assert paths([entry("d", "dir"), entry("d/x")], [entry("d", "dir")]) == {
+        "d": ("dir", Origin(1, 0)),
+        "d/x": ("file", Origin(0, 1)),
+    }
+
+
+@pytest.mark.parametrize("kind", ["file", "symlink"])
+def test_anything_else_over_a_directory_takes_its_place(kind: str) -> None:
+    upper = entry("d", kind, link="t" if kind == "symlink" else "")
+    assert paths([entry("d", "dir"), entry("d/x")], [upper]) == {"d": (kind, Origin(1, 0))}
+
+
+def test_whiteouts_remove_from_the_layers_below_only_wherever_they_stand() -> None:
+    for upper in (
+        [entry(".wh.a"), entry("a", "dir"), entry("a/new")],
+        [entry("a", "dir"), entry("a/new"), entry(".wh.a")],
+    ):
+        assert set(paths([entry("a", "dir"), entry("a/old")], upper)) == {"a", "a/new"}
+
+
+def test_an_opaque_directory_shows_nothing_from_below() -> None:
+    upper = [entry("d/new"), entry("d/.wh..wh..opq")]
+    shown = paths([entry("d", "dir"), entry("d/old"), entry("d/sub/x"), entry("e")], upper)
+    assert set(shown) == {"d", "d/new", "e"}
+    assert shown["d"] == ("dir", Origin(0, 0))
+
+
+def test_an_opaque_root_hides_everything_below() -> None:
+    assert set(paths([entry("a"), entry("b/c")], [entry(".wh..wh..opq"), entry("n")])) == {"n"}
+
+
+def test_the_private_notes_of_aufs_are_ignored() -> None:
+    assert paths([entry(".wh..wh.plnk", "dir"), entry(".wh..wh.plnk/1"), entry(".wh..wh.orph", "dir")]) == {}
+
+
+@pytest.mark.parametrize("path", [".wh.", "a/.wh.", ".wh...", ".wh..", "a/.wh.../b", ".wh.a/b"])
+def test_whiteouts_of_nothing_and_below_whiteouts_are_refused(path: str) -> None:
+    with pytest.raises(FormatError):
+        flatten([[entry(path)]])
+
+
+def test_removing_what_is_not_there_is_nothing() -> None:
+    assert set(paths([entry("a")], [entry(".wh.b"), entry("c/.wh.d"), entry("a/.wh.x")])) == {"a"}
+
+
+def test_nothing_is_written_through_a_symbolic_link() -> None:
+    shown = paths([entry("a", "symlink", link="/etc")], [entry("a/passwd")])
+    assert shown == {"a": ("dir", Origin(-1, -1)), "a/passwd": ("file", Origin(1, 0))}
+
+
+def test_hard_links_show_the_file_they_lead_to() -> None:
+    shown = flatten(
+        [[entry("a", size=3), entry("b", "hardlink", link="a")], [entry("c", "hardlink", link="b")]]
+    )
+    assert {shown[path].origin for path in "abc"} == {Origin(0, 0)}
+    assert {shown[path].entry.size for path in "abc"} == {3}
+
+
+def test_a_hard_link_keeps_a_file_whose_own_path_goes() -> None:
+    shown = flatten([[entry("a", size=3)], [entry(".wh.a"), entry("b", "hardlink", link="a")]])
+    assert set(shown) == {"", "b"}
+    assert shown["b"].entry.size == 3
+
+
+def test_a_hard_link_leads_to_its_own_layers_file_first() -> None:
+    shown = flatten([[entry("a", size=1)], [entry("a", size=2), entry("b", "hardlink", link="a")]])
+    assert shown["b"].origin == Origin(1, 0)
+
+
+def test_a_hard_link_may_stand_before_its_target() -> None:
+    assert flatten([[entry("b", "hardlink", link="a"), entry("a")]])["b"].origin == Origin(0, 1)
+
+
+@pytest.mark.parametrize("target", ["missing", "d", "", "b", "d/x/y"])
+def test_a_hard_link_to_no_file_of_the_image_is_refused(target: str) -> None:
+    layer = [entry("d", "dir"), entry("d/x"), entry("b", "hardlink", link=target)]
+    with pytest.raises(FormatError, match="which is no file of the image"):
+        flatten([layer])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        entry("/".join("d" * 300)),
+        entry("x" * 5000),
+        entry("l", "symlink", link="x" * 5000),
+        entry("l", "symlink", link=""),
+        entry("l", "symlink", link="a\0b"),
+        entry("", "file"),
+    ],
+)
+def test_entries_that_no_tree_can_have_are_refused(bad: Entry) -> None:
+    with pytest.raises(FormatError):
+        flatten([[bad]])
+
+
+def test_the_walk_has_directories_before_what_is_in_them_and_sorted_names() -> None:
+    layer = [entry("b/y"), entry("a"), entry("b-c"), entry("b", "dir"), entry("b/x/z")]
+    assert list(flatten([layer])) == ["", "a", "b", "b/x", "b/x/z", "b/y", "b-c"]
+
+
+# The model: a layer is applied by first deleting, then writing, in a flat dictionary of paths. (Opaque
+# marks are generated below a directory only: at the root every path is "below".)
+
+_NAMES = st.sampled_from(["a", "b", "c"])
+_PATHS = st.lists(_NAMES, min_size=1, max_size=3).map("/".join)
+_ENTRIES = st.one_of(
+    _PATHS.map(entry),
+    _PATHS.map(lambda path: entry(path, "dir")),
+    _PATHS.map(lambda path: entry(path, "symlink", link="/x")),
+    st.tuples(_PATHS, _NAMES).map(lambda pair: entry(f"{pair[0]}/.wh.{pair[1]}")),
+    _NAMES.map(lambda name: entry(f".wh.{name}")),
+    _PATHS.map(lambda path: entry(f"{path}/.wh..wh..opq")),
+)
+_LAYERS = st.lists(st.lists(_ENTRIES, max_size=6), max_size=4)
+
+_IMPLIED = ("dir", Origin(-1, -1))
+
+
+def model(layers: list[list[Entry]]) -> dict[str, tuple[str, Origin]]:
+    tree: dict[str, tuple[str, Origin]] = {}
+    for number, layer in enumerate(layers):
+        for item in layer:
+            delete(tree, item.path)
+        for position, item in enumerate(layer):
+            if ".wh." not in item.path:
+                write(tree, item, Origin(number, position))
+    return tree
+
+
+def delete(tree: dict[str, tuple[str, Origin]], whiteout: str) -> None:
+    folder, _, name = whiteout.rpartition("/")
+    if folder and tree.get(folder, ("",))[0] != "dir":
+        return
+    if name == ".wh..wh..opq":
+        drop_below(tree, folder)
+    elif name.startswith(".wh."):
+        removed = f"{folder}/{name[4:]}".lstrip("/")
+        drop_below(tree, removed)
+        tree.pop(removed, None)
+
+
+def drop_below(tree: dict[str, tuple[str, Origin]], folder: str) -> None:
+    for path in [path for path in tree if path.startswith(folder + "/")]:
+        del tree[path]
+
+
+def write(tree: dict[str, tuple[str, Origin]], item: Entry, origin: Origin) -> None:
+    parts = item.path.split("/")
+    for depth in range(1, len(parts)):
+        parent = "/".join(parts[:depth])
+        if tree.get(parent, ("",))[0] != "dir":
+            tree[parent] = _IMPLIED
+    if item.kind != "dir":
+        drop_below(tree, item.path)
+    tree[item.path] = (item.kind, origin)
+
+
+@given(_LAYERS)
+def test_flattening_is_what_the_simple_model_says(layers: list[list[Entry]]) -> None:
+    assert paths(*layers) == model(layers)
+
+
+@given(_LAYERS)
+def test_the_result_is_a_tree(layers: list[list[Entry]]) -> None:
+    shown = flatten(layers)
+    for path in shown:
+        if path:
+            assert shown[path.rpartition("/")[0]].entry.kind == "dir"
+
+
+@given(_LAYERS, st.lists(_ENTRIES, max_size=6))
+def test_a_layer_applied_twice_changes_nothing_more(layers: list[list[Entry]], last: list[Entry]) -> None:
+    once, twice = flatten([*layers, last]), flatten([*layers, last, last])
+    assert {path: shown.entry for path, shown in once.items()} == {
+        path: shown.entry for path, shown in twice.items()
+    }

@@ -14,45 +14,34 @@ from pumice.formats.tar import Entry
 from pumice.image.model import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pumice.store.home import Home
 
-    Layer = Mapping[str, "str | bytes | Entry"]
+    Files = dict[str, str | bytes | Entry]
+    Layer = Files | list[tuple[Entry, bytes]]
 
 APPLETS = (
-    "cat",
-    "echo",
-    "env",
-    "id",
-    "kill",
-    "ls",
-    "mkdir",
-    "mount",
-    "ps",
-    "pwd",
-    "rm",
-    "sh",
-    "sleep",
+    *("cat", "echo", "env", "grep", "id", "kill", "ls", "mkdir", "mount", "ps", "pwd", "rm", "sh", "sleep"),
     "touch",
 )
 """The names under which `shell` installs busybox."""
 
 
-def layer(content: Layer | Iterable[tuple[Entry, bytes]]) -> bytes:
+def layer(content: Layer) -> bytes:
     """Return a layer's tar.
 
     A string is a file's content, bytes that of a program (0755), an `Entry` is used as it is. Parent
     directories are added. Anything else comes as pairs of entry and content, written in their order.
     """
-    pairs = content if not isinstance(content, dict) else _pairs(content)
+    pairs = _pairs(content) if isinstance(content, dict) else content
     parts: list[bytes] = []
-    for entry, data in pairs:  # type: ignore[misc]
+    for entry, data in pairs:
         parts += [tar.header(entry), data, bytes(tar.padding(len(data)))]
     return b"".join([*parts, tar.END])
 
 
-def _pairs(content: Layer) -> Iterable[tuple[Entry, bytes]]:
+def _pairs(content: Files) -> Iterable[tuple[Entry, bytes]]:
     given: dict[str, tuple[Entry, bytes]] = {}
     for path, item in content.items():
         if isinstance(item, Entry):
@@ -77,7 +66,7 @@ def put(home: Home, data: bytes) -> str:
 
 def make(
     home: Home,
-    layers: Sequence[Layer | Iterable[tuple[Entry, bytes]]],
+    layers: Sequence[Layer],
     *,
     name: str | None = None,
     architecture: str = "amd64",
@@ -124,14 +113,14 @@ def compiled(folder: Path, source: str) -> bytes:
     return (folder / "program").read_bytes()
 
 
-def shell() -> dict[str, str | bytes | Entry]:
+def shell() -> Files:
     """Return the content of a layer with busybox under `APPLETS`; skips where it is not installed."""
     from tests.support.peers import absent
 
     path = shutil.which("busybox")
     if path is None or b"ld-linux" in Path(path).read_bytes()[:4096]:
         absent("busybox-static is not installed")
-    files: dict[str, str | bytes | Entry] = {"bin/busybox": Path(str(path)).read_bytes()}
+    files: Files = {"bin/busybox": Path(str(path)).read_bytes()}
     for applet in APPLETS:
         files[f"bin/{applet}"] = Entry(f"bin/{applet}", "symlink", 0o777, link="busybox")
     files["etc/passwd"] = (

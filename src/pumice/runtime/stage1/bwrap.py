@@ -94,6 +94,15 @@ def _options(container: Container) -> Iterator[str]:
     yield from ("--uid", str(process.uid), "--gid", str(process.gid), "--cap-drop", "ALL")
     for capability in programs.CAPABILITIES if process.uid == 0 else ():
         yield from ("--cap-add", capability)
+    yield from _machine(container)
+    yield from _places(container)
+    yield "--clearenv"
+    for name, value in process.environment.items():
+        yield from ("--setenv", name, value)
+
+
+def _machine(container: Container) -> Iterator[str]:
+    """Yield the root and what the kernel shows of the machine, without what is none of its business."""
     yield from ("--bind", programs.writable(container), "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
     for path in sandbox.FROZEN:
@@ -101,6 +110,9 @@ def _options(container: Container) -> Iterator[str]:
     for path in filter(os.path.exists, sandbox.MASKED):  # this machine's, and so those of its new /proc
         folder = Path(path).is_dir()
         yield from ("--tmpfs", path, "--remount-ro", path) if folder else ("--ro-bind", "/dev/null", path)
+
+
+def _places(container: Container) -> Iterator[str]:
     for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():  # noqa: S108 - inside
         yield from ("--tmpfs", directory)
     for mount in container.mounts:
@@ -108,9 +120,7 @@ def _options(container: Container) -> Iterator[str]:
             yield from ("--tmpfs", mount.target)
         else:
             yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, mount.target)
-    yield from ("--dir", process.directory, "--chdir", process.directory)
+    directory = container.process.directory
+    yield from ("--dir", directory, "--chdir", directory)
     if container.read_only:
         yield from ("--remount-ro", "/")
-    yield "--clearenv"
-    for name, value in process.environment.items():
-        yield from ("--setenv", name, value)

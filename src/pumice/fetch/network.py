@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from pumice.distro.debian.machine import Machine
 
-_PORTS = {"http": 80, "https": 443}
-
 
 class Route(msgspec.Struct, frozen=True):
     """How connections to one host are made; equal routes can share their connections.
@@ -81,9 +79,8 @@ class Rules:
         return self._login(parts.scheme, parts.hostname or "", parts.port, parts.path)
 
     def _login(self, scheme: str, host: str, port: int | None, path: str) -> str:
-        actual = port or _PORTS.get(scheme)
         for login in self._logins:
-            if login.user and login.fits(scheme, host, actual, path):
+            if login.user and login.fits(scheme, host, port, path):
                 return _basic(login.user, login.password)
         return ""
 

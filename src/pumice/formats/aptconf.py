@@ -50,7 +50,10 @@ class Login(msgspec.Struct, frozen=True):
     password: str = ""
 
     def fits(self, scheme: str, host: str, port: int | None, path: str) -> bool:
-        """Say whether this login is meant for a URL with these parts (apt_auth.conf(5))."""
+        """Say whether this login is meant for a URL with these parts (apt_auth.conf(5)).
+
+        ``port`` is None where the URL names none: a login for a port is not for the default one.
+        """
         allowed = scheme == self.scheme if self.scheme else scheme == "https"
         return (
             allowed

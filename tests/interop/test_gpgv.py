@@ -1,0 +1,102 @@
+"""gpgv, which apt believes, must come to the same verdicts as we do."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pumice.clock import SystemClock
+from pumice.distro.debian.sources import builtin_keys
+from pumice.errors import TrustError
+from pumice.formats import openpgp
+from tests.support import archive
+from tests.support.peers import need
+
+TEXT = b"Origin: Debian\nCodename: bookworm\n"
+RING = ("good", "subkey", "expired", "lapsed", "revoked")
+
+
+def gpgv(folder: Path, keyring: bytes, *files: bytes) -> tuple[bool, bytes]:
+    """(whether apt would accept it, the text that was signed)."""
+    program = need("gpgv")
+    certificates = openpgp.keyring(keyring).certificates
+    (folder / "ring.gpg").write_bytes(b"".join(bytes(certificate) for certificate in certificates))
+    names = []
+    for number, data in enumerate(files):
+        (folder / f"file{number}").write_bytes(data)
+        names.append(str(folder / f"file{number}"))
+    output = folder / "output"
+    output.unlink(missing_ok=True)
+    done = subprocess.run(
+        [program, "--homedir", str(folder), "--keyring", str(folder / "ring.gpg"), "--status-fd", "1",
+         *(["--output", str(output)] if len(files) == 1 else []), *names],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    verdicts = {line.split()[1] for line in done.stdout.splitlines() if line.startswith(b"[GNUPG:]")}
+    bad = {b"EXPKEYSIG", b"REVKEYSIG", b"EXPSIG", b"BADSIG", b"ERRSIG", b"NODATA"}
+    return b"VALIDSIG" in verdicts and not verdicts & bad, output.read_bytes() if output.exists() else b""
+
+
+def ours(data: bytes, keyring: bytes) -> tuple[bool, bytes]:
+    try:
+        verified = openpgp.clearsigned(data, openpgp.keyring(keyring), now=SystemClock().now())
+    except TrustError:
+        return False, b""
+    return True, verified.content
+
+
+@pytest.mark.parametrize("signer", ["good", "subkey", "other", "expired", "lapsed", "revoked"])
+def test_verdicts_on_signers_agree(signer: str, tmp_path: Path) -> None:
+    data = archive.sign(TEXT, signer)
+    theirs, content = gpgv(tmp_path, archive.keyring(*RING), data)
+    verdict, signed = ours(data, archive.keyring(*RING))
+    assert verdict == theirs
+    if theirs:
+        assert signed.rstrip() == content.rstrip() == TEXT.rstrip()
+
+
+@pytest.mark.parametrize("signer", ["good", "subkey", "other", "expired", "lapsed", "revoked"])
+def test_verdicts_on_detached_signatures_agree(signer: str, tmp_path: Path) -> None:
+    signature = archive.detached(TEXT, signer)
+    theirs, _ = gpgv(tmp_path, archive.keyring(*RING), signature, TEXT)
+    try:
+        openpgp.detached(TEXT, signature, openpgp.keyring(archive.keyring(*RING)), now=SystemClock().now())
+        verdict = True
+    except TrustError:
+        verdict = False
+    assert verdict == theirs
+
+
+@pytest.mark.parametrize("name", ["signed-with-sha1", "signature-expired", "signed-before-expiry"])
+def test_what_is_refused_of_the_past_gpgv_does_not_vouch_for(name: str, tmp_path: Path) -> None:
+    data = (archive.KEYS / f"{name}.asc").read_bytes()
+    theirs, _ = gpgv(tmp_path, archive.keyring(*RING), data)
+    assert ours(data, archive.keyring(*RING)) == (False, b"")
+    # gpgv leaves SHA-1 to its caller; apt refuses it, and so do we.
+    assert theirs is (name == "signed-with-sha1")
+
+
+def test_a_changed_text_is_refused_by_both(tmp_path: Path) -> None:
+    data = archive.sign(TEXT).replace(b"Debian", b"Devian")
+    assert gpgv(tmp_path, archive.keyring(), data)[0] is False
+    assert ours(data, archive.keyring())[0] is False
+
+
+@pytest.mark.mirror
+def test_real_indexes_are_signed_by_the_keys_that_come_with_pumice(tmp_path: Path) -> None:
+    lists = [
+        path
+        for path in Path("/var/lib/apt/lists").glob("*_InRelease")
+        if b"Origin: Debian\n" in path.read_bytes()
+    ]
+    if not lists:
+        pytest.skip("apt has no lists")
+    keyring = builtin_keys().data
+    for path in lists:
+        theirs, content = gpgv(tmp_path, keyring, path.read_bytes())
+        verdict, signed = ours(path.read_bytes(), keyring)
+        assert verdict
+        assert theirs
+        assert signed.rstrip() == content.rstrip()

@@ -1,0 +1,135 @@
+"""As much of apt's configuration as fetching needs, by apt.conf(5) and apt_auth.conf(5)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError, PumiceError
+from pumice.formats import aptconf
+
+
+def parsed(*texts: str) -> aptconf.Configuration:
+    return aptconf.parse([(f"f{number}", text.encode()) for number, text in enumerate(texts)])
+
+
+def test_scopes_and_names_are_one_tree() -> None:
+    found = parsed(
+        """
+        // a comment
+        # another
+        Acquire::http::Proxy "http://proxy.example:3128"; /* and
+        one more */
+        Acquire { https { Proxy::mirror.example "DIRECT"; Verify-Peer "false"; }; Check-Valid-Until no; };
+        DPkg::Post-Invoke { "rm -f /x || true"; };
+        """
+    )
+    assert found.get("acquire::HTTP::proxy") == "http://proxy.example:3128"
+    assert found.get("Acquire::https::Proxy::mirror.example") == "DIRECT"
+    assert found.flag("Acquire::https::Verify-Peer") is False
+    assert found.flag("Acquire::Check-Valid-Until") is False
+    assert found.flag("Acquire::Check-Date") is None
+    assert found.get("nothing", "else") == "else"
+
+
+def test_a_slash_in_a_value_is_no_comment() -> None:
+    assert parsed('A::B "http://x//y"; C::D value;').get("a::b") == "http://x//y"
+
+
+def test_later_files_win_and_clear_forgets() -> None:
+    assert parsed('A "1";', 'A "2";').get("A") == "2"
+    found = parsed('A::B "1"; A::C::D "2"; AB "3";', "#clear A;")
+    assert (found.get("A::B"), found.get("A::C::D"), found.get("AB")) == ("", "", "3")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('A "1', "f0:1: a quoted value has no end"),
+        ("A { B 1;", "f0: the file ends in the middle of an option"),
+        ("A 1;\n};", "f0:2: a closing brace closes nothing"),
+        ("{" * 200, "f0:1: scopes are nested too deeply"),
+    ],
+)
+def test_what_apt_would_not_read_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        parsed(text)
+    assert str(caught.value) == sentence
+
+
+def test_logins() -> None:
+    found = aptconf.logins(
+        b"""
+# comment
+machine a.example login me password secret
+machine http://B.example:8080/debian
+  login you
+  password login
+machine c.example:443
+"""
+    )
+    assert found == [
+        aptconf.Login("a.example", user="me", password="secret"),
+        aptconf.Login("b.example", "http", 8080, "/debian", "you", "login"),
+        aptconf.Login("c.example", port=443),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("machine", "fits"),
+    [
+        # The examples of apt_auth.conf(5), for https://example.org/debian.
+        ("example.org", True),
+        ("example.org/deb", True),
+        ("example.org/debian", True),
+        ("example.org:443", False),
+        ("example.org/ubuntu", False),
+        ("example.orga", False),
+        ("example.net", False),
+        ("http://example.org", False),
+        ("https://example.org", True),
+    ],
+)
+def test_which_login_is_meant(machine: str, fits: bool) -> None:
+    (login,) = aptconf.logins(f"machine {machine} login apt password debian".encode())
+    assert login.fits("https", "example.org", None, "/debian/dists/x") is fits
+
+
+def test_a_login_is_for_encrypted_connections_unless_it_says_http() -> None:
+    (login,) = aptconf.logins(b"machine example.org login apt password debian")
+    assert not login.fits("http", "example.org", None, "/")
+    (login,) = aptconf.logins(b"machine http://example.org login apt password debian")
+    assert login.fits("http", "example.org", None, "/")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999999", "x", "-1", "\u0663"])
+def test_a_port_is_a_number(port: str) -> None:
+    with pytest.raises(FormatError):
+        aptconf.logins(f"machine example.org:{port} login a password b".encode())
+
+
+PIECES = st.lists(
+    st.sampled_from(["{", "}", ";", '"', "//", "/*", "*/", "#clear", "#include", "A::B", "::", "\n", " x"])
+)
+
+
+@given(st.binary() | PIECES.map("".join).map(str.encode) | PIECES.map(" ".join).map(str.encode))
+def test_any_bytes_give_a_configuration_or_one_error(data: bytes) -> None:
+    try:
+        aptconf.parse([("f", data)])
+    except PumiceError:
+        pass
+
+
+@given(
+    st.binary()
+    | st.lists(st.sampled_from(["machine", "login", "password", "x:1", "[::1]:2", "a://b/c:9"]))
+    .map(" ".join)
+    .map(str.encode)
+)
+def test_any_bytes_give_logins_or_one_error(data: bytes) -> None:
+    try:
+        aptconf.logins(data)
+    except PumiceError:
+        pass

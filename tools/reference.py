@@ -37,7 +37,7 @@ def help_text(verb: str) -> str:
 def renewed(verb: str) -> str:
     """Return the page of ``verb`` with today's help in it."""
     text = (PAGES / f"{verb}.md").read_text()
-    return BLOCK.sub(lambda _: help_text(verb), text)
+    return BLOCK.sub(lambda _: help_text(verb), text, count=1)
 
 
 def renew(check: bool) -> int:

@@ -1,0 +1,190 @@
+"""Resolving a recipe into pins; what `locking` does when a lock does not fit any more."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import FetchError, FormatError, ResolveError, UsageError
+from pumice.formats import aptindex, deb
+from pumice.recipe import lock as locks
+from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
+from pumice.resolve import Wants, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from pumice.build.archives import Archives
+    from pumice.distro.universe import Universe
+    from pumice.formats.aptindex import PackageRecord
+    from pumice.recipe.lock import Role
+    from pumice.recipe.model import Recipe, Request
+
+_CONTROL = (
+    "Package", "Version", "Architecture", "Source", "Installed-Size", "Multi-Arch", "Essential", "Priority",
+    "Section", "Depends", "Pre-Depends", "Recommends", "Conflicts", "Breaks", "Replaces", "Provides",
+)  # fmt: skip
+
+
+def relock(
+    recipe: Recipe,
+    old: Lock | None,
+    archives: Archives,
+    *,
+    again: Sequence[str],
+    kept: Sequence[str],
+    upgrade: frozenset[str] | None = None,
+) -> Lock:
+    """Return a lock for the architectures ``kept``, of which those in ``again`` are resolved.
+
+    The others are taken from ``old``. ``upgrade`` names packages that lose their pins, with all that
+    comes from the same source (empty: all, None: none). Raises ResolveError, FetchError, TrustError
+    or UsageError.
+    """
+    free = _family(old, upgrade)
+    before = old.packages if old else {}
+    packages = {name: before[name] for name in kept if name in before and name not in again}
+    indexes = list(old.indexes) if old and packages else []
+    if again:
+        today = archives.indexes(again)
+        indexes = [*today.locked, *(index for index in indexes if index not in today.locked)]
+        for name in again:
+            wants = wants_of(recipe, archives.folder, name, pins=_pins(before, name, free))
+            packages[name] = _pinned(_solved(archives, today.universe(name), wants), archives)
+    packages = {name: packages[name] for name in sorted(packages)}
+    requirements = locks.requirements(recipe)
+    if old and old.packages == packages and old.requirements == requirements:
+        return old
+    return Lock(
+        requirements=requirements,
+        packages=packages,
+        indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
+        ids=old.ids if old else Ids(),
+        format=old.format if old else FORMAT,
+    )
+
+
+def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Mapping[str, str]) -> Wants:
+    """Return what a recipe asks of the resolver; its local packages are in ``folder``.
+
+    Raises FetchError or FormatError for a local package that cannot be read, ResolveError for one
+    that does not fit.
+    """
+    local: dict[str, PackageRecord] = {}
+    for request in recipe.packages:
+        if request.file and not request.exclude:
+            record = local_record(folder, request)
+            if record.architecture not in ("all", architecture):
+                raise ResolveError(
+                    f"{request.file} is a package for {record.architecture}, not for {architecture}",
+                    where=request.where or None,
+                )
+            twin = next((file for file, one in local.items() if one.name == record.name), "")
+            if twin and twin != request.file:
+                raise ResolveError(
+                    f"{twin} and {request.file} are both the package {record.name}",
+                    where=request.where or None,
+                )
+            local[request.file] = record
+    return Wants(
+        requests=recipe.packages, base=recipe.base, recommends=recipe.recommends, pins=dict(pins), local=local
+    )
+
+
+def local_record(folder: Path, request: Request) -> PackageRecord:
+    """Return the record of a local package: its control fields, size and digest."""
+    path = folder / request.file
+    try:
+        with path.open("rb") as file:
+            fields = deb.control(file).fields
+            size = file.seek(0, 2)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise FetchError(
+            f"the local package {request.file} cannot be read: {reason}", where=request.where or None
+        ) from None
+    except FormatError as error:
+        raise FormatError(error.message, where=str(path), hint=error.hint) from None
+    stanza = "\n".join(f"{field}: {fields[field]}" for field in _CONTROL if field in fields)
+    stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"
+    try:
+        record = aptindex.record(stanza.encode())
+    except FormatError as error:
+        raise FormatError("its name, version or architecture is malformed", where=str(path)) from error
+    return msgspec.structs.replace(record, filename=request.file)
+
+
+def _solved(archives: Archives, universe: Universe, wants: Wants) -> list[tuple[PackageRecord, Role]]:
+    """Return the packages and their roles, having said which could not be taken in their newest version."""
+    solution = resolve(universe, wants)
+    for record, newest in solution.held_back:
+        archives.progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
+    files = {record.filename for record in wants.local.values()}
+    found: list[tuple[PackageRecord, Role]] = [
+        (record, "local" if not record.suite and record.filename in files else "package")
+        for record in solution.packages
+    ]
+    found += [(record, "base-data") for record in solution.base_data]
+    return sorted(found, key=lambda item: item[0].name)
+
+
+def _pinned(found: Iterable[tuple[PackageRecord, Role]], archives: Archives) -> tuple[LockedPackage, ...]:
+    pins: list[LockedPackage] = []
+    for record, role in found:
+        archive, _, suite = record.suite.partition("/")
+        pin = LockedPackage(
+            name=record.name,
+            version=record.version,
+            architecture=record.architecture,
+            archive=archive,
+            suite=suite,
+            path=record.filename,
+            size=record.size,
+            sha256=record.sha256,
+            sha512=record.sha512,
+            source=record.source if record.source != record.name else "",
+            source_version=record.source_version if record.source_version != record.version else "",
+            role=role,
+        )
+        if not pin.sha256:  # an archive that lists SHA-512 only: the package itself gives the other
+            pin = msgspec.structs.replace(pin, sha256=archives.fetch(pin).removeprefix("sha256:"))
+        pins.append(pin)
+    return tuple(pins)
+
+
+def _pins(
+    before: Mapping[str, Sequence[LockedPackage]], architecture: str, free: frozenset[str] | None
+) -> dict[str, str]:
+    """Return the versions to keep: of the same architecture, or to go along with another one."""
+    if free is None:
+        return {}
+    models = [before[architecture]] if architecture in before else list(before.values())[:1]
+    return {
+        package.name: package.version
+        for model in models
+        for package in model
+        if package.role != "local" and package.name not in free
+    }
+
+
+def _family(old: Lock | None, upgrade: frozenset[str] | None) -> frozenset[str] | None:
+    """Return the names that lose their pins (None: all of them)."""
+    if upgrade is None or old is None:
+        return frozenset()
+    if not upgrade:
+        return None
+    everyone = [package for found in old.packages.values() for package in found]
+    known = {package.name for package in everyone}
+    for name in sorted(upgrade - known):
+        from pumice.resolve.missing import near
+
+        meant = near(name, known)
+        hint = f"did you mean {meant!r}?" if meant else "name packages that are in the lock"
+        raise UsageError(f"there is no package {name!r} in the lock to upgrade", hint=hint)
+    sources = {package.source or package.name for package in everyone if package.name in upgrade}
+    return frozenset(package.name for package in everyone if (package.source or package.name) in sources)

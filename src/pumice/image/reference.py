@@ -122,9 +122,12 @@ def _not_found(text: str, home: Home) -> PumiceError:
     from difflib import get_close_matches
 
     names = home.refs.names()
-    close = get_close_matches(text, names, n=1) or [name for name in names if f"/{text}:" in f"/{name}:"][:1]
+    # A name is near when the whole of it is, its last part, or that without its version.
+    near = {name.rpartition("/")[2].partition(":")[0]: name for name in reversed(names)}
+    near |= {name.rpartition("/")[2]: name for name in reversed(names)} | {name: name for name in names}
+    close = get_close_matches(text[:200], near, n=1)
     if close:
-        hint = f"did you mean {close[0]}?"
+        hint = f"did you mean {near[close[0]]}?"
     elif os.path.isdir(text):  # noqa: PTH112 - pathlib's raises for names that are too long
         hint = f"for a layout in a folder, write oci:{text}"
     elif os.path.isfile(text):  # noqa: PTH113

@@ -88,11 +88,16 @@ def _volumes(named: Iterable[str], mounts: Sequence[Mount], read_only: bool) -> 
             yield Mount("", path)
 
 
-def execute(container: Container, runner: Stage1, scratch: Path) -> int:
-    """Run a container by ``runner`` and return its program's exit code; see `run`."""
+def execute(
+    container: Container, runner: Stage1, scratch: Path, streams: tuple[int, int, int] = (0, 1, 2)
+) -> int:
+    """Run a container by ``runner`` and return its program's exit code; see `run`.
+
+    ``streams`` are the descriptors that become its standard input, output and error.
+    """
     with closing(runner), _signals_held():
         start = runner.start(container, scratch)
-        reasons, pid = _spawn(container, start)
+        reasons, pid = _spawn(container, start, streams)
         with os.fdopen(reasons, "rb") as file:
             code = sandbox.attend(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
@@ -110,7 +115,7 @@ def _raise(text: str, code: int) -> None:
     raise SandboxError(message, hint=hint or None)
 
 
-def _spawn(container: Container, start: Start) -> tuple[int, int]:
+def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) -> tuple[int, int]:
     """Start the sandbox's file in a process of its own; return where its reasons come from, and its id.
 
     All options travel in memory, because a command line can be read by everybody.
@@ -142,7 +147,14 @@ def _spawn(container: Container, start: Start) -> tuple[int, int]:
         ]
         # Nothing of this environment is for the program: it could be read through /proc.
         environment = {"PATH": os.environ.get("PATH", sandbox.PATH)}
-        pid = os.posix_spawn(sys.executable, command, environment, setsigmask=(), setsigdef=(signal.SIGPIPE,))
+        pid = os.posix_spawn(
+            sys.executable,
+            command,
+            environment,
+            file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE,),
+        )
     except BaseException:
         os.close(reasons)
         raise

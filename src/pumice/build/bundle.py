@@ -8,28 +8,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pumice.build.archives import Archives
-    from pumice.recipe.lock import Lock
+    from pumice.build.connection import Connection
+    from pumice.progress import Progress
+    from pumice.recipe.lock import Lock, LockedPackage
 
 _THREADS = 4
 
 
-def write(lock: Lock, archives: Archives, folder: Path) -> int:
+def write(lock: Lock, connection: Connection, folder: Path, *, progress: Progress) -> int:
     """Copy the packages of all of the lock's architectures into ``folder``; return how many there are.
 
     What is there already is checked and left alone, so it can be interrupted and repeated. Raises
     FetchError, TrustError or StoreError.
     """
+    from pumice.fetch import packages
+
+    def keep(package: LockedPackage) -> None:
+        connection.fetch(package, lock)
+        packages.keep(package, connection.open()[1], folder)
+
     once = {package.sha256: package for found in lock.packages.values() for package in found}
-    packages = sorted(once.values(), key=lambda package: (package.name, package.architecture))
-    total = sum(package.size for package in packages)
-    with archives.progress.task(f"bundling {len(packages)} packages", total) as task:
+    wanted = sorted(once.values(), key=lambda package: (package.name, package.architecture))
+    with progress.task(f"bundling {len(wanted)} packages", sum(one.size for one in wanted)) as task:
         pool = ThreadPoolExecutor(_THREADS, "bundle")
         try:
-            jobs = [(package, pool.submit(archives.keep, package, folder)) for package in packages]
-            for package, job in jobs:
+            for package, job in [(package, pool.submit(keep, package)) for package in wanted]:
                 job.result()
                 task.advance(package.size)
         finally:
             pool.shutdown(cancel_futures=True)
-    return len(packages)
+    return len(wanted)

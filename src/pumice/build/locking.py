@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pumice.build.archives import Archives
+    from pumice.build.connection import Connection
     from pumice.build.pins import Change
+    from pumice.progress import Progress
     from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
 
@@ -28,12 +29,13 @@ ALL: frozenset[str] = frozenset()
 """As ``upgrade``: every package."""
 
 
-def path_of(recipe: Path) -> Path:
-    """Return where the lock of a recipe file is: beside it, with the ending ``.lock``."""
-    return recipe.with_suffix(".lock")
+def beside(recipe: Path) -> Path:
+    """Return where the lock of a recipe file is: beside it, ``recipe.lock`` for ``recipe.yaml``."""
+    stem = recipe.stem if recipe.suffix in (".yaml", ".yml") else recipe.name
+    return recipe.with_name(f"{stem}.lock")
 
 
-def architectures_of(recipe: Recipe, asked: Sequence[str] = ()) -> tuple[str, ...]:
+def architectures(recipe: Recipe, asked: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the Debian architectures to build: those asked for, the recipe's, or the machine's."""
     chosen = asked or recipe.archs
     if chosen:
@@ -46,9 +48,10 @@ def architectures_of(recipe: Recipe, asked: Sequence[str] = ()) -> tuple[str, ..
 def ensure(
     recipe: Recipe,
     path: Path,
-    archives: Archives,
+    connection: Connection,
     *,
     architectures: Sequence[str],
+    progress: Progress,
     locked: bool = False,
     upgrade: frozenset[str] | None = None,
 ) -> Lock:
@@ -61,27 +64,26 @@ def ensure(
     if locked and upgrade is not None:
         raise UsageError("--locked and --upgrade exclude each other")
     old = locks.read(path) if locked or path.exists() else None
-    reason = stale(recipe, old, architectures, archives.folder)
+    reason = stale(recipe, old, architectures, connection.recipe_dir)
     if old and not reason and upgrade is None:
-        archives.use(old.indexes)
         return old
     if locked:
         hint = f"run 'pumice lock {recipe.path}' and commit the lock"
         raise LockError(f"the lock is stale: {reason}", where=str(path), hint=hint)
-    new = renew(recipe, old, archives, architectures=architectures, upgrade=upgrade)
+    new = renew(recipe, old, connection, architectures=architectures, progress=progress, upgrade=upgrade)
     if new != old:
         files.replace(path, locks.dump(new))
-    tell(archives, path, old, new, reason)
-    archives.use(new.indexes)
+    tell(progress, path, old, new, reason)
     return new
 
 
 def renew(
     recipe: Recipe,
     old: Lock | None,
-    archives: Archives,
+    connection: Connection,
     *,
     architectures: Sequence[str],
+    progress: Progress,
     upgrade: frozenset[str] | None = None,
 ) -> Lock:
     """Return the lock that ``recipe`` should have now; the old one if it need not change.
@@ -97,10 +99,10 @@ def renew(
         old is None
         or upgrade is not None
         or old.requirements != locks.requirements(recipe)
-        or bool(_changed_file(recipe, old, archives.folder))
+        or bool(_changed_file(recipe, old, connection.recipe_dir))
     )
     again = [name for name in sorted(kept) if everything or old is None or name not in old.packages]
-    return relock(recipe, old, archives, again=again, kept=sorted(kept), upgrade=upgrade)
+    return relock(recipe, old, connection, again=again, kept=sorted(kept), progress=progress, upgrade=upgrade)
 
 
 def stale(recipe: Recipe, lock: Lock | None, architectures: Sequence[str], folder: Path) -> str:
@@ -119,9 +121,9 @@ def stale(recipe: Recipe, lock: Lock | None, architectures: Sequence[str], folde
     return f"the local package {changed} has changed" if changed else ""
 
 
-def tell(archives: Archives, path: Path, old: Lock | None, new: Lock, reason: str) -> None:
+def tell(progress: Progress, path: Path, old: Lock | None, new: Lock, reason: str) -> None:
     """Say what became of a lock: how many packages were pinned, or each that changed."""
-    note = archives.progress.note
+    note = progress.note
     if old is None:
         counts = ", ".join(f"{len(found)} for {name}" for name, found in new.packages.items())
         note(f"{path} written: packages pinned, {counts}")
@@ -138,9 +140,10 @@ def tell(archives: Archives, path: Path, old: Lock | None, new: Lock, reason: st
 def check(
     recipe: Recipe,
     path: Path,
-    archives: Archives,
+    connection: Connection,
     *,
     architectures: Sequence[str],
+    progress: Progress,
     upgrade: frozenset[str] = ALL,
 ) -> tuple[Change, ...]:
     """Return what locking again with ``upgrade`` would change; nothing is written.
@@ -148,7 +151,7 @@ def check(
     Raises LockError if there is no lock.
     """
     old = locks.read(path)
-    new = renew(recipe, old, archives, architectures=architectures, upgrade=upgrade)
+    new = renew(recipe, old, connection, architectures=architectures, progress=progress, upgrade=upgrade)
     return changes(old.packages, new.packages)
 
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from pumice.build.archives import Archives
+    from pumice.build.connection import Connection
     from pumice.distro.universe import Universe
     from pumice.formats.aptindex import PackageRecord
+    from pumice.progress import Progress
     from pumice.recipe.lock import Role
     from pumice.recipe.model import Recipe, Request
 
@@ -32,10 +33,11 @@ _CONTROL = (
 def relock(
     recipe: Recipe,
     old: Lock | None,
-    archives: Archives,
+    connection: Connection,
     *,
     again: Sequence[str],
     kept: Sequence[str],
+    progress: Progress,
     upgrade: frozenset[str] | None = None,
 ) -> Lock:
     """Return a lock for the architectures ``kept``, of which those in ``again`` are resolved.
@@ -49,11 +51,11 @@ def relock(
     packages = {name: before[name] for name in kept if name in before and name not in again}
     indexes = list(old.indexes) if old and packages else []
     if again:
-        today = archives.indexes(again)
+        today = connection.indexes(again)
         indexes = [*today.locked, *(index for index in indexes if index not in today.locked)]
         for name in again:
-            wants = wants_of(recipe, archives.folder, name, pins=_pins(before, name, free))
-            packages[name] = _pinned(_solved(archives, today.universe(name), wants), archives)
+            wants = wants_of(recipe, connection.recipe_dir, name, pins=_pins(before, name, free))
+            packages[name] = _pinned(_solved(today.universe(name), wants, progress), connection)
     packages = {name: packages[name] for name in sorted(packages)}
     requirements = locks.requirements(recipe)
     if old and old.packages == packages and old.requirements == requirements:
@@ -119,11 +121,11 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
     return msgspec.structs.replace(record, filename=request.file)
 
 
-def _solved(archives: Archives, universe: Universe, wants: Wants) -> list[tuple[PackageRecord, Role]]:
+def _solved(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[PackageRecord, Role]]:
     """Return the packages and their roles, having said which could not be taken in their newest version."""
     solution = resolve(universe, wants)
     for record, newest in solution.held_back:
-        archives.progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
+        progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
     files = {record.filename for record in wants.local.values()}
     found: list[tuple[PackageRecord, Role]] = [
         (record, "local" if not record.suite and record.filename in files else "package")
@@ -133,7 +135,7 @@ def _solved(archives: Archives, universe: Universe, wants: Wants) -> list[tuple[
     return sorted(found, key=lambda item: item[0].name)
 
 
-def _pinned(found: Iterable[tuple[PackageRecord, Role]], archives: Archives) -> tuple[LockedPackage, ...]:
+def _pinned(found: Iterable[tuple[PackageRecord, Role]], connection: Connection) -> tuple[LockedPackage, ...]:
     pins: list[LockedPackage] = []
     for record, role in found:
         archive, _, suite = record.suite.partition("/")
@@ -152,7 +154,7 @@ def _pinned(found: Iterable[tuple[PackageRecord, Role]], archives: Archives) -> 
             role=role,
         )
         if not pin.sha256:  # an archive that lists SHA-512 only: the package itself gives the other
-            pin = msgspec.structs.replace(pin, sha256=archives.fetch(pin).removeprefix("sha256:"))
+            pin = msgspec.structs.replace(pin, sha256=connection.fetch(pin).removeprefix("sha256:"))
         pins.append(pin)
     return tuple(pins)
 

@@ -1,0 +1,71 @@
+"""``pumice lock``: pin the packages that a recipe stands for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.build import locking
+from pumice.build.connection import Connection
+from pumice.cli import arguments as command_line
+from pumice.cli import output
+from pumice.recipe.load import load
+from pumice.store.home import Home, locate
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+_EPILOG = """A lock that fits the recipe is left alone. Without packages, --upgrade takes the newest
+version of everything; a package brings along all that is made from the same source. --check
+compares with what --upgrade would give, prints each difference as OLD -> NEW, and ends with
+1 if there is one."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = command_line.parser("lock", "Pin the packages that a recipe stands for.", epilog=_EPILOG)
+    made.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
+    made.add_argument(
+        "--upgrade", nargs="*", metavar="PKG", help="take newer versions, of these packages or of all"
+    )
+    made.add_argument("--check", action="store_true", help="write nothing, say what an upgrade would change")
+    made.add_argument("--bundle", metavar="DIR", type=Path, help="copy all that the lock names into a folder")
+    command_line.arch_options(made)
+    command_line.offline_option(made)
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = _parser().parse_args(arguments)
+    upgrade = None if asked.upgrade is None else frozenset(asked.upgrade)
+    progress = output.progress(asked.progress)
+    recipe = load(asked.recipe)
+    path = locking.beside(asked.recipe)
+    architectures = locking.architectures(recipe, asked.archs)
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        Connection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
+    ):
+        if asked.check:
+            found = locking.check(
+                recipe,
+                path,
+                connection,
+                architectures=architectures,
+                progress=progress,
+                upgrade=upgrade or locking.ALL,
+            )
+            for change in found:
+                print(output.printable(str(change)))
+            return 1 if found else 0
+        lock = locking.ensure(
+            recipe, path, connection, architectures=architectures, progress=progress, upgrade=upgrade
+        )
+        if asked.bundle:
+            from pumice.build import bundle
+
+            count = bundle.write(lock, connection, asked.bundle, progress=progress)
+            progress.note(f"{asked.bundle} holds the {count} packages of {path}")
+    return 0

@@ -293,11 +293,13 @@ class _Root:
         """Return a descriptor of ``path``, made with its parents if it is not there."""
         try:
             return self.open(path)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ELOOP):
+                raise
             parent, _, name = path.rstrip("/").rpartition("/")
         above = self.place(parent or "/", directory=True)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=above)  # a link that leads nowhere
+            os.unlink(name, dir_fd=above)  # a link that leads nowhere, or in circles
         if directory:
             os.mkdir(name, 0o755, dir_fd=above)
         else:

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pumice.errors import ImageError, PumiceError, UsageError
+from pumice.formats.oci import RunConfig
+from pumice.runtime import process
+from pumice.runtime.process import Identity, Overrides
+
+PASSWD = """root:x:0:0:root:/root:/bin/sh
+broken line
+web:x:33:34:Web:/srv:/usr/sbin/nologin
+bad:x:no:0::/:/bin/sh
+huge:x:99999999999:0::/:/bin/sh
+"""
+GROUP = "root:x:0:\nwww:x:34:\naudio:x:29:nobody,web\nstaff:x:50:web\nbad:x:x:web\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(PASSWD)
+    (tmp_path / "etc/group").write_text(GROUP)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("", Identity(0, 0, (), "/root")),
+        ("root", Identity(0, 0, (), "/root")),
+        ("web", Identity(33, 34, (29, 50), "/srv")),
+        ("33", Identity(33, 34, (29, 50), "/srv")),
+        ("web:audio", Identity(33, 29, (), "/srv")),
+        ("web:7", Identity(33, 7, (), "/srv")),
+        ("1234", Identity(1234, 0, (), "/")),
+        ("1234:5678", Identity(1234, 5678, (), "/")),
+        ("0:50", Identity(0, 50, (), "/root")),
+        (":50", Identity(0, 50, (), "/root")),
+        ("web:", Identity(33, 34, (29, 50), "/srv")),
+    ],
+)
+def test_users_are_looked_up_in_the_image(root: Path, user: str, expected: Identity) -> None:
+    assert process.identity(user, root) == expected
+
+
+@pytest.mark.parametrize(
+    "user", ["nobody", "bad", "huge", "web:nogroup", "99999999999", "-1", "web:bad", "٣"]
+)
+def test_a_user_that_the_image_lacks_is_an_error(root: Path, user: str) -> None:
+    with pytest.raises(ImageError, match="the image has no"):
+        process.identity(user, root)
+
+
+def test_an_image_without_users_knows_numbers_only(tmp_path: Path) -> None:
+    assert process.identity("65532", tmp_path) == Identity(65532, 0)
+    with pytest.raises(ImageError):
+        process.identity("root", tmp_path)
+
+
+def test_the_users_of_this_machine_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").symlink_to("/etc/passwd")
+    with pytest.raises(ImageError):
+        process.identity("root", tmp_path)
+    (tmp_path / "etc/passwd").unlink()
+    (tmp_path / "etc/passwd").symlink_to("../../../../../../../../etc/passwd")
+    with pytest.raises(ImageError):
+        process.identity("root", tmp_path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(passwd=st.binary(max_size=300), group=st.binary(max_size=300), user=st.text(max_size=20))
+def test_any_database_gives_a_user_or_an_error(
+    tmp_path: Path, passwd: bytes, group: bytes, user: str
+) -> None:
+    (tmp_path / "etc").mkdir(exist_ok=True)
+    (tmp_path / "etc/passwd").write_bytes(passwd)
+    (tmp_path / "etc/group").write_bytes(group)
+    try:
+        who = process.identity(user, tmp_path)
+    except PumiceError:
+        return
+    assert 0 <= who.uid < (1 << 32) - 1
+    assert 0 <= who.gid < (1 << 32) - 1
+
+
+def arguments(config: RunConfig, **wishes: object) -> tuple[str, ...]:
+    return process.plan(config, Path("/nonexistent"), Overrides(**wishes), {}).arguments  # type: ignore[arg-type]
+
+
+def test_entry_point_and_arguments_follow_the_image_specification() -> None:
+    both = RunConfig(entrypoint=("e", "1"), cmd=("c", "2"))
+    assert arguments(both) == ("e", "1", "c", "2")
+    assert arguments(both, arguments=("x",)) == ("e", "1", "x")
+    assert arguments(both, entrypoint="n") == ("n",)
+    assert arguments(both, entrypoint="n", arguments=("x",)) == ("n", "x")
+    assert arguments(both, entrypoint="", arguments=("x",)) == ("x",)
+    assert arguments(RunConfig(cmd=("c",))) == ("c",)
+    assert arguments(RunConfig(cmd=("c",)), arguments=("x", "y")) == ("x", "y")
+
+
+@pytest.mark.parametrize("config", [RunConfig(), RunConfig(cmd=("",))])
+def test_an_image_that_says_nothing_to_run_is_an_error(config: RunConfig) -> None:
+    with pytest.raises(ImageError, match="does not say what to run"):
+        arguments(config)
+
+
+def environment(image: tuple[str, ...], wishes: tuple[str, ...] = (), user: str = "7") -> dict[str, str]:
+    config = RunConfig(cmd=("x",), env=image, user=user)
+    overrides = Overrides(environment=wishes)
+    return process.plan(
+        config, Path("/nonexistent"), overrides, {"HERE": "value", "PATH": "/mine"}
+    ).environment
+
+
+def test_the_environment_starts_with_a_path_and_a_home() -> None:
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert environment(()) == {"PATH": path, "HOME": "/"}
+    assert environment(("PATH=/app", "HOME=/app", "=no", "none")) == {"PATH": "/app", "HOME": "/app"}
+
+
+def test_variables_may_be_set_and_passed_on() -> None:
+    found = environment(("A=image",), ("A=b=c", "HERE", "ABSENT", "EMPTY="))
+    assert found["A"] == "b=c"
+    assert found["HERE"] == "value"
+    assert found["EMPTY"] == ""
+    assert "ABSENT" not in found
+
+
+@pytest.mark.parametrize("wish", ["=x", "", "A=\0"])
+def test_what_is_no_variable_is_refused(wish: str) -> None:
+    with pytest.raises(UsageError, match="is no variable"):
+        environment((), (wish,))
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"), [("", "/"), ("/a/../../b", "/b"), ("//x//y/.", "/x/y"), ("/srv", "/srv")]
+)
+def test_the_directory_stays_inside(given_: str, expected: str) -> None:
+    config = RunConfig(cmd=("x",), working_dir=given_)
+    assert process.plan(config, Path("/nonexistent"), Overrides(), {}).directory == expected
+
+
+def test_a_relative_directory_is_refused() -> None:
+    with pytest.raises(UsageError, match="not an absolute path"):
+        process.plan(RunConfig(cmd=("x",)), Path("/nonexistent"), Overrides(directory="srv"), {})

@@ -1,0 +1,179 @@
+"""A file system that writes down what is done to it, and what a power failure could leave of that.
+
+The model is what POSIX promises and no more: what was written is safe after fsync of the file, a
+name after fsync of its directory. Everything else may be there or not, in any combination.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+from pumice import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from pumice.files import NewFile
+    from tests.support.storework import Promise
+
+
+class Operation(NamedTuple):
+    """One thing that was done: to which path, with which second path, data or file number."""
+
+    kind: str
+    path: str = ""
+    target: str = ""
+    data: bytes = b""
+    number: int = 0
+    promise: Promise | None = None
+
+
+class Recorder:
+    """Does everything for real below ``root``, and logs it with paths relative to that."""
+
+    def __init__(self, root: Path) -> None:
+        self.log: list[Operation] = []
+        self._root = str(root)
+        self._numbers = itertools.count()
+
+    def promise(self, promise: Promise) -> None:
+        self.log.append(Operation("promise", promise=promise))
+
+    def create(self, path: str, mode: int = 0o666) -> NewFile:
+        file = files.OS.create(path, mode)
+        number = next(self._numbers)
+        self.log.append(Operation("create", self._name(path), number=number))
+        return _RecordedFile(file, self.log, number)
+
+    def rename(self, source: str, target: str) -> None:
+        files.OS.rename(source, target)
+        self.log.append(Operation("rename", self._name(source), self._name(target)))
+
+    def unlink(self, path: str) -> None:
+        files.OS.unlink(path)
+        self.log.append(Operation("unlink", self._name(path)))
+
+    def make_directory(self, path: str, mode: int = 0o777) -> None:
+        files.OS.make_directory(path, mode)
+        self.log.append(Operation("make_directory", self._name(path)))
+
+    def sync_directory(self, path: str) -> None:
+        files.OS.sync_directory(path)
+        self.log.append(Operation("sync_directory", self._name(path)))
+
+    def _name(self, path: str) -> str:
+        return os.path.relpath(path, self._root)
+
+
+class _RecordedFile:
+    def __init__(self, file: NewFile, log: list[Operation], number: int) -> None:
+        self._file = file
+        self._log = log
+        self._number = number
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._file.write(data)
+        self._log.append(Operation("write", data=bytes(data), number=self._number))
+
+    def sync(self) -> None:
+        self._file.sync()
+        self._log.append(Operation("sync", number=self._number))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+
+
+class Disk:
+    """What a log's prefix did to an empty directory: what is certain, and what is pending."""
+
+    def __init__(self) -> None:
+        self.contents: dict[int, bytes] = {}
+        self.synced: dict[int, bytes] = {}
+        self.certain: dict[str, dict[str, int | None]] = {".": {}}
+        """By directory: names with file numbers, None for a directory."""
+        self.pending: dict[str, list[tuple[str, str, int | None]]] = {".": []}
+        self.promised: Promise = {}
+
+    def apply(self, operation: Operation) -> None:
+        kind, path, number = operation.kind, operation.path, operation.number
+        if kind == "create":
+            self.contents[number] = b""
+            self._name(path, "add", number)
+        elif kind == "write":
+            self.contents[number] += operation.data
+        elif kind == "sync":
+            self.synced[number] = self.contents[number]
+        elif kind == "rename":
+            self._name(operation.target, "add", self._current(path))
+            self._name(path, "remove", None)
+        elif kind == "unlink":
+            self._name(path, "remove", None)
+        elif kind == "make_directory":
+            self._name(path, "add", None)
+            self.certain[path], self.pending[path] = {}, []
+        elif kind == "sync_directory":
+            self.certain[path] = self._after(path, lambda: True)
+            self.pending[path] = []
+        elif operation.promise is not None:
+            self.promised |= operation.promise
+
+    def leave(self, place: Path, survives: Callable[[], bool], lose: Callable[[bytes], bytes]) -> None:
+        """Make ``place`` what is left: pending names that ``survive``, unsynced content after ``lose``."""
+        self._leave(".", place, survives, lose)
+
+    def _leave(
+        self, name: str, place: Path, survives: Callable[[], bool], lose: Callable[[bytes], bytes]
+    ) -> None:
+        place.mkdir()
+        for entry, number in self._after(name, survives).items():
+            if number is None:
+                self._leave(os.path.normpath(f"{name}/{entry}"), place / entry, survives, lose)
+            else:
+                synced, full = self.synced.get(number), self.contents[number]
+                (place / entry).write_bytes(full if synced == full else lose(full))
+
+    def _after(self, folder: str, survives: Callable[[], bool]) -> dict[str, int | None]:
+        names = dict(self.certain[folder])
+        for what, name, number in self.pending[folder]:
+            if survives():
+                if what == "add":
+                    names[name] = number
+                else:
+                    names.pop(name, None)
+        return names
+
+    def _current(self, path: str) -> int | None:
+        folder, name = os.path.split(path)
+        return self._after(folder or ".", lambda: True)[name]
+
+    def _name(self, path: str, what: str, number: int | None) -> None:
+        folder, name = os.path.split(path)
+        self.pending[folder or "."].append((what, name, number))
+
+
+def states(log: Sequence[Operation], place: Path, seed: int) -> list[tuple[Path, Promise]]:
+    """Return directories that a power failure after ``log`` could leave, with what was promised by then."""
+    disk = Disk()
+    for operation in log:
+        disk.apply(operation)
+    dice = random.Random(seed)
+    policies: list[tuple[Callable[[], bool], Callable[[bytes], bytes]]] = [
+        (lambda: False, lambda _: b""),
+        (lambda: True, lambda full: full),
+        (lambda: True, lambda _: b""),
+        (lambda: True, lambda full: bytes(len(full))),
+        (lambda: True, lambda full: full[: len(full) // 2]),
+        (lambda: dice.random() < 0.5, lambda full: dice.choice([b"", full, bytes(len(full))])),
+        (lambda: dice.random() < 0.8, lambda full: dice.choice([b"", full, full[:3]])),
+    ]
+    found = []
+    for number, (survives, lose) in enumerate(policies):
+        disk.leave(place / str(number), survives, lose)
+        found.append((place / str(number), dict(disk.promised)))
+    return found

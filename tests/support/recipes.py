@@ -1,0 +1,78 @@
+"""Recipes for tests: written into a folder, and made up from the table of keys."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pumice.recipe.keys import RECIPE
+from pumice.recipe.kinds import Choice, Duration, Flag, Integer, Kind, ListOf, MapOf, Mode, Table, Text
+from pumice.recipe.load import load
+from pumice.recipe.model import Recipe
+
+HEAD = 'name: example.com/hello\nversion: "1.0"\nfrom: {debian: bookworm}\n'
+
+
+def write(folder: Path, text: str, name: str = "recipe.yaml") -> Path:
+    """Write a recipe file and return its path."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(folder: Path, text: str) -> Recipe:
+    """Return the recipe of ``text`` behind the three keys that each needs."""
+    return load(write(folder, HEAD + text))
+
+
+def made_up(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
+    """Return values of a kind as JSON has them; nearly all of them load."""
+    if isinstance(kind, Table):
+        required = {key.name: made_up(key.kind) for key in kind.keys if key.required}
+        optional = {
+            key.name: made_up(key.kind) for key in kind.keys if not key.required and key.name != "extend"
+        }
+        return st.fixed_dictionaries(required, optional=optional).map(_one_source)
+    if isinstance(kind, ListOf):
+        return st.lists(made_up(kind.item), min_size=kind.least, max_size=3)
+    if isinstance(kind, MapOf):
+        return st.dictionaries(made_up(kind.key), made_up(kind.value), max_size=3)
+    if isinstance(kind, Text):
+        if kind.grammar is None:
+            return st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12)
+        return st.from_regex(re.compile(kind.grammar.pattern, re.ASCII), fullmatch=True).filter(
+            lambda text: len(text) < 100
+        )
+    return _word(kind)
+
+
+def _word(kind: Flag | Integer | Mode | Duration | Choice) -> st.SearchStrategy[Any]:
+    if isinstance(kind, Flag):
+        return st.booleans()
+    if isinstance(kind, Integer):
+        return st.integers(kind.low, kind.high)
+    if isinstance(kind, Mode):
+        return st.integers(0, 0o7777).map(lambda mode: f"{mode:04o}")
+    if isinstance(kind, Duration):
+        return st.builds(lambda n, unit: f"{n}{unit}", st.integers(0, 99), st.sampled_from(["", "s", "m", "h"]))
+    return st.sampled_from(kind.words)
+
+
+def _one_source(value: dict[str, Any]) -> dict[str, Any]:
+    """Make a rule of ``files`` say one thing only."""
+    if "to" not in value:
+        return value
+    kept = next((name for name in ("from", "text", "link") if name in value), None)
+    dropped = {"from", "text", "link", "directory", "ignore", "mode"} - {kept}
+    found = {name: item for name, item in value.items() if name not in dropped}
+    return found if kept else {**found, "directory": True}
+
+
+def as_yaml(value: object) -> str:
+    """Return JSON, which is YAML as well."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

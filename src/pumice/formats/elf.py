@@ -63,9 +63,7 @@ def identify(read: Callable[[int, int], bytes], size: int) -> Elf | None:
 _Segment = tuple[int, int, int, int]  # type, offset in the file, address, length in the file
 
 
-def _segments(
-    head: bytes, layout: _Layout, read: Callable[[int, int], bytes], size: int
-) -> list[_Segment]:
+def _segments(head: bytes, layout: _Layout, read: Callable[[int, int], bytes], size: int) -> list[_Segment]:
     if layout.bits == 64:
         if len(head) < 64:
             return []

@@ -81,7 +81,7 @@ class Tree:
             self._children = {}
             for path in sorted(self.nodes):
                 if path:
-                    self._children.setdefault(posixpath.dirname(path), []).append(path)
+                    self._children.setdefault(path.rpartition("/")[0], []).append(path)
         return self._children.get(directory, ())
 
     def resolve(self, path: str) -> str | None:
@@ -123,14 +123,31 @@ class Tree:
             return self.read(entry.link)
         return self._read(target)
 
-    def plus(self, generated: Iterable[Generated]) -> Tree:
-        """Return this tree with ``generated`` put over it."""
+    def plus(self, generated: Iterable[Generated], removed: Iterable[str] = ()) -> Tree:
+        """Return this tree without the paths ``removed`` and with ``generated`` put over it."""
         made = {item.entry.path: item for item in generated}
+        gone = [path for path in removed if path in self.nodes]
+        if not made and not gone:
+            return self
         nodes = dict(self.nodes)
+        for path in gone:
+            del nodes[path]
         for path, item in made.items():
             nodes[path] = Node(item.entry, item.by)
 
         def read(path: str) -> bytes:
             return made[path].content if path in made else self._read(path)
 
-        return Tree(nodes, read, self.packages)
+        tree = Tree(nodes, read, self.packages)
+        tree._children = self._changed_children([*gone, *(path for path in made if path not in self.nodes)])
+        return tree
+
+    def _changed_children(self, changed: Iterable[str]) -> dict[str, list[str]] | None:
+        """Return the lists of children with ``changed`` paths come or gone; the rest is shared."""
+        if self._children is None:
+            return None
+        children = dict(self._children)
+        for path in changed:
+            parent = posixpath.dirname(path)
+            children[parent] = sorted({path} ^ set(children.get(parent, ())))
+        return children

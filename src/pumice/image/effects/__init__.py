@@ -1,0 +1,98 @@
+"""What maintainer scripts would have left behind, made without running them.
+
+Each effect is a small function of the tree: it sees the packages' files and what earlier effects
+made, and answers with entries. The table below is the order. `apply` runs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.image.effects.alternatives import alternatives
+from pumice.image.effects.certificates import ca_certificates, java_key_store
+from pumice.image.effects.dpkg import package_database
+from pumice.image.effects.files import scripted_files
+from pumice.image.effects.links import merged_usr, moved_run
+from pumice.image.effects.loader import loader_cache
+from pumice.image.effects.model import Effect, Given, Outcome, Settings
+from pumice.image.effects.report import not_done
+from pumice.image.effects.scripts import actions
+from pumice.image.effects.system import machine_id, name_service, shells, temporary
+from pumice.image.effects.tmpfiles import tmpfiles
+from pumice.image.effects.users import NONROOT, users
+
+if TYPE_CHECKING:
+    from pumice.formats.tar import Entry
+    from pumice.image.tree import Generated, Tree
+
+__all__ = ["EFFECTS", "NONROOT", "Effect", "Given", "Outcome", "Settings", "apply"]
+
+EFFECTS: tuple[Effect, ...] = (
+    merged_usr,  # first: every later path goes through these links
+    moved_run,
+    temporary,
+    users,  # before all that has owners
+    name_service,
+    ca_certificates,
+    java_key_store,
+    scripted_files,  # after all that knows better what a file of its own must hold
+    tmpfiles,
+    shells,
+    machine_id,
+    alternatives,  # after files, which may bring targets
+    loader_cache,  # after alternatives, which may link libraries
+    package_database,  # last: keeps what earlier effects wrote into dpkg's folder
+)
+
+
+def apply(tree: Tree, settings: Settings) -> Outcome:
+    """Return what all effects add to the packages' files.
+
+    Depends on nothing but its arguments. Raises ImageError where ids clash or something in a
+    package cannot be an image's.
+    """
+    original = tree
+    links = merged_usr(Given(tree, settings, {}))  # scripts look for /bin/sh and the like, too
+    taken, failed = actions(tree.plus(links.generated), settings.architecture)
+    made: dict[str, Generated] = {}
+    removed: dict[str, None] = {}
+    report: list[tuple[str, str]] = list(not_done(tree.packages, taken, failed))
+    ids = settings.ids
+    for effect in EFFECTS:
+        result = effect(Given(tree, settings, taken))
+        made |= {item.entry.path: item for item in result.generated}
+        removed |= dict.fromkeys(result.removed)
+        report += result.report
+        ids = result.ids or ids
+        tree = tree.plus(result.generated, result.removed)
+    generated, directories = _sorted_out(made, original)
+    return Outcome(
+        generated=generated,
+        removed=tuple(sorted(path for path in removed if path not in made)),
+        directories=directories,
+        ids=ids,
+        report=_by_package(report),
+    )
+
+
+def _sorted_out(made: dict[str, Generated], original: Tree) -> tuple[tuple[Generated, ...], dict[str, Entry]]:
+    """Part changes of packages' directories from entries that are new or take another's place."""
+    generated: list[Generated] = []
+    directories: dict[str, Entry] = {}
+    for path in sorted(made):
+        node = original.get(path)
+        entry = made[path].entry
+        if node is None or node.entry.kind != "dir" or entry.kind != "dir":
+            generated.append(made[path])
+        elif entry != node.entry:
+            directories[path] = msgspec.structs.replace(entry, mtime=node.entry.mtime)
+    return tuple(generated), directories
+
+
+def _by_package(report: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for package, action in report:
+        found.setdefault(package, set()).add(action)
+    return {package: tuple(sorted(found[package])) for package in sorted(found)}

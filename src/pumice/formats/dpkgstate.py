@@ -1,0 +1,74 @@
+"""Files in dpkg's database: ``status``, ``diversions`` and trigger interests (dpkg(1), deb-triggers(5))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_ORDER = [
+    "Package",
+    "Essential",
+    "Protected",
+    "Status",
+    "Priority",
+    "Section",
+    "Installed-Size",
+    "Origin",
+    "Maintainer",
+    "Bugs",
+    "Architecture",
+    "Multi-Arch",
+    "Source",
+    "Version",
+    "Replaces",
+    "Provides",
+    "Depends",
+    "Pre-Depends",
+    "Recommends",
+    "Suggests",
+    "Breaks",
+    "Conflicts",
+    "Enhances",
+    "Conffiles",
+    "Description",
+]
+"""The order in which dpkg writes the fields it knows (``lib/dpkg/parse.c``); others follow in theirs."""
+
+
+def paragraph(fields: Mapping[str, str], conffiles: Mapping[str, str]) -> str:
+    """Return what ``status`` says of an installed package.
+
+    ``fields`` is its control paragraph; ``conffiles`` maps paths to MD5 sums in hexadecimal.
+    """
+    known = {name.lower(): (name, value) for name, value in fields.items()}
+    known["status"] = ("Status", "install ok installed")
+    known.pop("conffiles", None)
+    if conffiles:
+        lines = (f"\n {path} {conffiles[path]}" for path in conffiles)
+        known["conffiles"] = ("Conffiles", "".join(lines))
+    first = [name.lower() for name in _ORDER if name.lower() in known]
+    rest = [name for name in known if name not in first]
+    ordered = [known[name] for name in (*first, *rest)]
+    names = dict(zip((name.lower() for name in _ORDER), _ORDER, strict=True))
+    return "".join(_field(names.get(name.lower(), name), value) for name, value in ordered)
+
+
+def _field(name: str, value: str) -> str:
+    if value.startswith("\n"):
+        return f"{name}:{value}\n"
+    return f"{name}: {value}\n"
+
+
+def diversions(rows: Iterable[tuple[str, str, str]]) -> bytes:
+    """Return the file of diversions: rows of a path, where it goes, and the package that asked."""
+    return "".join(f"{path}\n{target}\n{package}\n" for path, target, package in rows).encode()
+
+
+def interests(triggers: bytes) -> Iterable[tuple[str, bool]]:
+    """Yield the names that a ``triggers`` control file is interested in, and whether it is awaited."""
+    for line in triggers.decode("utf-8", "replace").splitlines():
+        words = line.partition("#")[0].split()
+        if len(words) == 2 and words[0] in ("interest", "interest-await", "interest-noawait"):
+            yield words[1], words[0] != "interest-noawait"

@@ -1,0 +1,127 @@
+"""Just enough of certificates (RFC 5280, X.690 DER) to find them as OpenSSL does.
+
+OpenSSL looks certificates up under a hash of their subject's canonical form (``X509_NAME_hash``,
+``crypto/x509/x_name.c``), not of its bytes.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import re
+
+from pumice.errors import FormatError
+
+_PEM = re.compile(
+    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
+    re.DOTALL,
+)
+_SEQUENCE, _SET, _OID, _VERSION = 0x30, 0x31, 0x06, 0xA0
+_UTF8 = 0x0C
+_ENCODINGS = {
+    0x0C: "utf-8",
+    0x13: "latin-1",  # PrintableString
+    0x14: "latin-1",  # TeletexString, which everybody takes for Latin-1
+    0x16: "latin-1",  # IA5String
+    0x1A: "latin-1",  # VisibleString
+    0x1C: "utf-32-be",  # UniversalString
+    0x1E: "utf-16-be",  # BMPString
+}
+_SPACES = " \t\n\v\f\r"
+_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+
+
+def pem(data: bytes) -> list[bytes]:
+    """Return the DER bytes of each certificate in a PEM file; raises FormatError if one is damaged."""
+    found: list[bytes] = []
+    for match in _PEM.finditer(data):
+        try:
+            found.append(binascii.a2b_base64(match[1]))
+        except binascii.Error:
+            raise FormatError("a certificate is not Base64") from None
+    return found
+
+
+def subject_hash(certificate: bytes) -> str:
+    """Return the eight hexadecimal digits under which OpenSSL looks for a certificate (DER).
+
+    Raises FormatError if it is no certificate.
+    """
+    digest = hashlib.sha1(_canonical(_subject(certificate)), usedforsecurity=False).digest()
+    return f"{int.from_bytes(digest[:4], 'little'):08x}"
+
+
+def _subject(certificate: bytes) -> bytes:
+    outer = _content(certificate, 0, _SEQUENCE)
+    inner = _content(outer, 0, _SEQUENCE)
+    position = 0
+    if inner[:1] == bytes((_VERSION,)):
+        position = _next(inner, position)
+    for _ in range(4):  # serial number, signature algorithm, issuer, validity
+        position = _next(inner, position)
+    return _content(inner, position, _SEQUENCE)
+
+
+def _canonical(name: bytes) -> bytes:
+    sets: list[bytes] = []
+    position = 0
+    while position < len(name):
+        values = _content(name, position, _SET)
+        position = _next(name, position)
+        members: list[bytes] = []
+        at = 0
+        while at < len(values):
+            members.append(_encoded(_SEQUENCE, _canonical_attribute(_content(values, at, _SEQUENCE))))
+            at = _next(values, at)
+        sets.append(_encoded(_SET, b"".join(sorted(members))))
+    return b"".join(sets)
+
+
+def _canonical_attribute(attribute: bytes) -> bytes:
+    _content(attribute, 0, _OID)
+    split = _next(attribute, 0)
+    tag, start, end = _header(attribute, split)
+    encoding = _ENCODINGS.get(tag)
+    if encoding is None:
+        return attribute[:end]
+    try:
+        text = attribute[start:end].decode(encoding)
+    except UnicodeDecodeError:
+        raise FormatError("a certificate has a malformed name") from None
+    words = re.split(f"[{_SPACES}]+", text.strip(_SPACES).translate(_LOWER))
+    return attribute[:split] + _encoded(_UTF8, " ".join(words).encode("utf-8", "surrogatepass"))
+
+
+def _header(data: bytes, position: int) -> tuple[int, int, int]:
+    """Return the tag, start and end of the value at ``position``."""
+    if position + 2 > len(data):
+        raise FormatError("a certificate is cut short")
+    length, start = data[position + 1], position + 2
+    if length & 0x80:
+        size = length & 0x7F
+        if not 1 <= size <= 4 or start + size > len(data):
+            raise FormatError("a certificate has a malformed length")
+        length = int.from_bytes(data[start : start + size], "big")
+        start += size
+    if start + length > len(data):
+        raise FormatError("a certificate is cut short")
+    return data[position], start, start + length
+
+
+def _content(data: bytes, position: int, tag: int) -> bytes:
+    found, start, end = _header(data, position)
+    if found != tag:
+        raise FormatError("the data is no X.509 certificate")
+    return data[start:end]
+
+
+def _next(data: bytes, position: int) -> int:
+    return _header(data, position)[2]
+
+
+def _encoded(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    if length < 0x80:
+        return bytes((tag, length)) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes((tag, 0x80 | size)) + length.to_bytes(size, "big") + content

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pumice.store.base import Blobs
     from pumice.store.home import Home
 
-STATE = frozenset({"dpkg", "ld.so.cache"})
+STATE = frozenset({"dpkg", "ldconfig"})
 """Effects whose results change with any package: kept apart from those that hardly ever change."""
 
 

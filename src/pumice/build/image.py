@@ -66,9 +66,9 @@ def build(
     moment: int | None,
     progress: Progress,
 ) -> Finished:
-    """Make the image of ``recipe`` as ``lock`` says, and name it in the store.
+    """Make the image of ``recipe`` as ``lock`` says; several architectures give an index.
 
-    Several architectures give an index. Raises PumiceError; a name is only set when all is there.
+    Raises PumiceError; what is finished by then stays in the store for the next time.
     """
     own = userfiles.read(recipe.files, Path(recipe.path).parent)
     built: dict[str, Built] = {}
@@ -85,9 +85,7 @@ def build(
             inputs, own, fetch, home, processors=processors(), progress=progress
         )
         ids = _joined(ids, built[architecture].ids)  # a name has one number on all architectures
-    root = _root(recipe, list(built.values()), home)
-    home.refs.set(f"{recipe.name}:{recipe.version}", root)
-    return Finished(root, built)
+    return Finished(_root(recipe, list(built.values()), home), built)
 
 
 def _root(recipe: Recipe, built: Sequence[Built], home: Home) -> Descriptor:

@@ -63,12 +63,18 @@ def final_nodes(
     for item in over:
         known = nodes.get(item.entry.path)
         if known and known.entry.kind == "dir" and item.entry.kind != "dir":
-            raise ImageError(
-                f"/{item.entry.path} is a directory of {known.owner or 'the image'}, "
-                f"so {item.by} cannot put a {item.entry.kind} there"
-            )
+            _check_empty(item, known, nodes)
         nodes[item.entry.path] = Node(item.entry, item.by)
     return nodes
+
+
+def _check_empty(item: Generated, known: Node, nodes: Mapping[str, Node]) -> None:
+    path = item.entry.path
+    if any(other.startswith(path + "/") for other in nodes):
+        raise ImageError(
+            f"/{path} is a directory of {known.owner or 'the image'} with something in it, "
+            f"so {item.by} cannot put a {item.entry.kind} there"
+        )
 
 
 def changes(

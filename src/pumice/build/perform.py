@@ -16,12 +16,14 @@ from pumice.build.cut import Wanted, cut, recall, remember
 from pumice.formats import gzip, oci
 from pumice.image import effects, layers, merge, segments
 from pumice.image.config import numeric_user
+from pumice.image.effects.diversions import diversions
 from pumice.image.segments import Changes, Segment
 from pumice.image.selection import Selection
 from pumice.image.stream import WholeLayer
 from pumice.image.tree import Generated
 from pumice.recipe.lock import FORMAT, Ids, LockedPackage
 from pumice.recipe.model import Recipe
+from pumice.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,7 +79,10 @@ def key(inputs: Inputs, files: UserFiles) -> Digest:
         if name not in ("path", "packages", "origin", "archs", "files")
     }
     return canonical.digest_of(
-        [FORMAT, gzip.LEVEL, recipe, pins, inputs.architecture, inputs.ids, files.digest, inputs.epoch]
+        [
+            *(__version__, FORMAT, gzip.LEVEL, recipe, pins),
+            *(inputs.architecture, inputs.ids, files.digest, inputs.epoch),
+        ]
     )
 
 
@@ -130,7 +135,7 @@ def _perform(
     wanted = _wanted(inputs, groups)
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)
     parts = _with_link_targets(wanted, parts, fetch, home, processors, progress)
-    merged = merge.merge(parts, effects.DIVERSIONS, home.blobs)
+    merged = merge.merge(parts, diversions(parts), home.blobs)
     outcome = effects.apply(merged.tree, _settings(inputs))
     generated = [*_diverted(merged, parts, home), *outcome.generated]
     tree = merged.tree.plus(generated)
@@ -154,6 +159,7 @@ def _perform(
 def _settings(inputs: Inputs) -> effects.Settings:
     return effects.Settings(
         architecture=inputs.architecture,
+        base=inputs.recipe.base,
         include=inputs.recipe.include,
         users=inputs.recipe.users,
         groups=inputs.recipe.groups,
@@ -202,9 +208,7 @@ def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[
     return moved
 
 
-def _reworked(
-    name: str, part: Segment, nodes: Mapping[str, Node], merged: Merged, home: Home
-) -> Segment:
+def _reworked(name: str, part: Segment, nodes: Mapping[str, Node], merged: Merged, home: Home) -> Segment:
     changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()))
     if changes == Changes():
         return part

@@ -1,0 +1,109 @@
+"""The way to a recipe's archives, opened only when something must be fetched after all."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pumice.digest import Digest
+    from pumice.distro.debian.sources import Source
+    from pumice.fetch.indexes import Indexes
+    from pumice.fetch.session import Session
+    from pumice.progress import Progress
+    from pumice.recipe.lock import Lock, LockedPackage
+    from pumice.recipe.model import Recipe
+    from pumice.store.home import Home
+
+
+class Connection:
+    """Sources and a session for one recipe; a context manager, safe for threads.
+
+    A build of which nothing changed never opens it, and so imports no HTTP and reads no apt
+    configuration.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        home: Home,
+        environ: Mapping[str, str],
+        *,
+        offline: bool,
+        progress: Progress,
+        bundle: Path | None = None,
+    ) -> None:
+        """``bundle`` is a folder of packages to take before asking a mirror."""
+        self._recipe = recipe
+        self._home = home
+        self._environ = environ
+        self._offline = offline
+        self._progress = progress
+        self._bundle = bundle
+        self._lock = threading.Lock()
+        self._opened: tuple[Sequence[Source], Session] | None = None
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._opened:
+            self._opened[1].close()
+
+    @property
+    def recipe_dir(self) -> Path:
+        """Where local packages and keys are looked for."""
+        return Path(self._recipe.path).parent
+
+    def open(self) -> tuple[Sequence[Source], Session]:
+        """Return the recipe's sources and the session; raises PumiceError."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def _open(self) -> tuple[Sequence[Source], Session]:
+        from pumice.distro import config
+        from pumice.distro.debian import machine, sources
+        from pumice.fetch.session import Session
+
+        found = machine.read()
+        listed = sources.sources(
+            self._recipe.origin,
+            recipe_dir=self.recipe_dir,
+            config=config.load(self._environ),
+            machine=found,
+        )
+        session = Session(
+            self._home,
+            offline=self._offline,
+            progress=self._progress,
+            machine=found,
+            environ=self._environ,
+        )
+        return listed, session
+
+    def indexes(self, architectures: Sequence[str]) -> Indexes:
+        """Return the verified indexes of the recipe's sources."""
+        from pumice.fetch import indexes
+
+        listed, session = self.open()
+        return indexes.load(listed, architectures, session)
+
+    def fetch(self, package: LockedPackage, lock: Lock | None = None) -> Digest:
+        """Make a package a verified blob of the store and return its digest."""
+        from pumice.fetch import packages
+
+        listed, session = self.open()
+        dates = [index.date for index in lock.indexes if index.archive == package.archive] if lock else []
+        return packages.fetch(
+            package,
+            listed,
+            session,
+            recipe_dir=self.recipe_dir,
+            bundle=self._bundle,
+            date=max(dates, default=0),
+        )

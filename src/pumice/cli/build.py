@@ -1,0 +1,129 @@
+"""``pumice build``: from a recipe to an image."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.build import image as building
+from pumice.build import locking
+from pumice.build.connection import Connection
+from pumice.cli import arguments as command_line
+from pumice.cli import output
+from pumice.recipe.load import load
+from pumice.store.home import Home, locate
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.build.image import Finished
+    from pumice.image.destination import Destination
+    from pumice.progress import Progress
+    from pumice.recipe.model import Recipe
+
+_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE or
+dir:DIR; - as FILE is standard output. Without -o the image goes into the local store as
+name:version. The lock stands beside the recipe and is written if there is none. The digest is
+printed on standard output (standard error if the image goes there)."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = command_line.parser("build", "Build the image of a recipe.", epilog=_EPILOG)
+    made.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
+    made.add_argument(
+        "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
+    )
+    command_line.arch_options(made)
+    made.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.offline_option(made)
+    made.add_argument("--bundle", metavar="DIR", type=Path, help="take packages from this folder")
+    made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
+    made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = _parser().parse_args(arguments)
+    destinations = _destinations(asked.output)
+    moment = building.epoch(os.environ)
+    progress = output.progress(asked.progress)
+    recipe = load(asked.recipe)
+    with Home(locate(os.environ), progress=progress) as home:
+        finished = _build(asked, recipe, home, progress, moment)
+        if destinations:
+            _deliver(finished, destinations, recipe, home, progress)
+        else:
+            home.refs.set(f"{recipe.name}:{recipe.version}", finished.root)
+    to_pipe = any(destination.path == "-" for destination in destinations)
+    print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
+    if asked.digest_file:
+        _write(asked.digest_file, finished.root.digest.encode() + b"\n")
+    return 0
+
+
+def _destinations(texts: Sequence[str]) -> list[Destination]:
+    if not texts:
+        return []
+    from pumice.image import destination
+
+    return [destination.parse(text) for text in texts]
+
+
+def _build(
+    asked: argparse.Namespace, recipe: Recipe, home: Home, progress: Progress, moment: int | None
+) -> Finished:
+    path = locking.beside(asked.recipe)
+    with Connection(
+        recipe, home, os.environ, offline=asked.offline, progress=progress, bundle=asked.bundle
+    ) as connection:
+        architectures = locking.architectures(recipe, asked.archs)
+        lock = locking.ensure(
+            recipe, path, connection, architectures=architectures, locked=asked.locked, progress=progress
+        )
+        finished = building.build(
+            recipe,
+            lock,
+            architectures,
+            lambda package: connection.fetch(package, lock),
+            home,
+            moment=moment,
+            progress=progress,
+        )
+    if not asked.locked:
+        building.keep_ids(lock, path, finished)
+    if asked.report:
+        from pumice.build.report import report
+
+        _write(asked.report, report(recipe, lock, finished))
+    return finished
+
+
+def _deliver(
+    finished: Finished,
+    destinations: Sequence[Destination],
+    recipe: Recipe,
+    home: Home,
+    progress: Progress,
+) -> None:
+    from pumice.image import destination
+
+    for one in destinations:
+        destination.write(
+            finished.image(home),
+            one,
+            name=recipe.name,
+            version=recipe.version,
+            records=home.records,
+            progress=progress,
+            stdout=sys.stdout.buffer,
+        )
+
+
+def _write(path: Path, data: bytes) -> None:
+    from pumice import files
+
+    files.replace(path, data)

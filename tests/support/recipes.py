@@ -9,12 +9,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pumice.recipe import grammar
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import Choice, Duration, Flag, Integer, Kind, ListOf, MapOf, Mode, Table, Text
 from pumice.recipe.load import load
 from pumice.recipe.model import Recipe
 
 HEAD = 'name: example.com/hello\nversion: "1.0"\nfrom: {debian: bookworm}\n'
+
+_SAMPLES = {
+    grammar.SIGNAL: ["SIGTERM", "SIGQUIT", "SIGRTMIN+3"],
+    grammar.ARCHITECTURE: ["amd64", "linux/arm64", "armhf", "riscv64"],
+}
 
 
 def write(folder: Path, text: str, name: str = "recipe.yaml") -> Path:
@@ -39,12 +45,16 @@ def made_up(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
         }
         return st.fixed_dictionaries(required, optional=optional).map(_one_source)
     if isinstance(kind, ListOf):
-        return st.lists(made_up(kind.item), min_size=kind.least, max_size=3)
+        same = (lambda item: item["name"]) if kind.identity == "name" else json.dumps
+        unique = same if kind.identity else None
+        return st.lists(made_up(kind.item), min_size=kind.least, max_size=3, unique_by=unique)
     if isinstance(kind, MapOf):
         return st.dictionaries(made_up(kind.key), made_up(kind.value), max_size=3)
     if isinstance(kind, Text):
         if kind.grammar is None:
             return st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12)
+        if kind.grammar in _SAMPLES:
+            return st.sampled_from(_SAMPLES[kind.grammar])
         return st.from_regex(re.compile(kind.grammar.pattern, re.ASCII), fullmatch=True).filter(
             lambda text: len(text) < 100
         )
@@ -59,7 +69,9 @@ def _word(kind: Flag | Integer | Mode | Duration | Choice) -> st.SearchStrategy[
     if isinstance(kind, Mode):
         return st.integers(0, 0o7777).map(lambda mode: f"{mode:04o}")
     if isinstance(kind, Duration):
-        return st.builds(lambda n, unit: f"{n}{unit}", st.integers(0, 99), st.sampled_from(["", "s", "m", "h"]))
+        return st.builds(
+            lambda n, unit: f"{n}{unit}", st.integers(0, 99), st.sampled_from(["", "s", "m", "h"])
+        )
     return st.sampled_from(kind.words)
 
 
@@ -74,5 +86,6 @@ def _one_source(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_yaml(value: object) -> str:
-    """Return JSON, which is YAML as well."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return JSON, which is YAML as well once what YAML allows in escapes only is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub("[\x7f-\x9f\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)

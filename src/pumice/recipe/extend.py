@@ -128,18 +128,17 @@ class Files:
 def _effective(file: File) -> Mapping:
     assert file.root is not None  # noqa: S101 - checked by whoever calls
     if file.merged is None:
-        own = _relocated(file.root, RECIPE, file.folder)
-        assert isinstance(own, Mapping)  # noqa: S101 - a map stays a map
-        own = Mapping(
-            tuple(item for item in own.items if item[0].text != _EXTEND.name), own.file, own.line, own.column
-        )
-        tree: Node | None = None
+        below: Node | None = None
         for parent in file.parents:
-            below = _effective(parent)
-            tree = below if tree is None else merge(RECIPE, tree, below)
-        merged = own if tree is None else merge(RECIPE, tree, own)
-        assert isinstance(merged, Mapping)  # noqa: S101
-        file.merged = merged
+            below = _effective(parent) if below is None else merge(RECIPE, below, _effective(parent))
+        tree = _relocated(file.root, RECIPE, file.folder)
+        if below is not None:
+            tree = merge(RECIPE, below, tree)
+        assert isinstance(tree, Mapping)  # noqa: S101 - maps merge to a map
+        if file.parents:
+            kept = tuple(item for item in tree.items if item[0].text != _EXTEND.name)
+            tree = Mapping(kept, tree.file, tree.line, tree.column)
+        file.merged = tree
     return file.merged
 
 

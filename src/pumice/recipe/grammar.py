@@ -12,6 +12,9 @@ MAX_ID = 65534
 """The highest user or group id: 65535 is (uid_t) -1 for what still has 16 bits."""
 
 _USER = "[a-z_][a-z0-9_-]{0,31}"
+# Printable ASCII without what begins a query or fragment, and for hosts without '/' and '@'.
+_URL_TEXT = '[!-"$->@-~]'
+_URL_HOST = '[!-"$-.0->A-~]+'
 _PART = "[A-Za-z0-9][A-Za-z0-9.+~_-]*"
 
 # Where OCI repository names (distribution-spec 1.1, "name") and App Container identifiers
@@ -36,12 +39,12 @@ ARCHIVE = Grammar(
 )
 URL = Grammar(
     "a URL of an archive",
-    r"https?://[^\s/@?#]+(/[^\s?#]*)?|file:(//)?/[^\s?#]*",
+    f"https?://{_URL_HOST}(/{_URL_TEXT}*)?|file:(//)?/{_URL_TEXT}*",
     "it begins with https://, http:// or file:/ and names no user; passwords belong in apt's auth.conf",
 )
 SNAPSHOT = Grammar(
     "a URL template of a snapshot mirror",
-    r"(https?://[^\s/@?#]+/|file:(//)?/)[^\s?#]*\{date\}[^\s?#]*",
+    f"(https?://{_URL_HOST}/|file:(//)?/){_URL_TEXT}*[{{]date[}}]{_URL_TEXT}*",
     "a URL in which {date} stands for the lock's date, as in https://snapshot.example/{date}/debian",
 )
 # Debian Policy 5.6.1 and 5.6.12.

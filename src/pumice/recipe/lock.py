@@ -201,7 +201,11 @@ def parse(data: bytes, name: str) -> Lock:
     if len(data) > MAX_BYTES:
         raise LockError(f"the lock is larger than {MAX_BYTES >> 20} MiB", where=name, hint=_AGAIN)
     try:
+        data.decode("utf-8")
         lock = msgspec.json.decode(data, type=Lock)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise LockError("the lock is not UTF-8", where=f"{name}:{line}", hint=_AGAIN) from None
     except msgspec.ValidationError as error:
         _refuse_newer(data, name)
         raise _misfit(data, name, str(error)) from None
@@ -238,7 +242,7 @@ def _refuse_newer(data: bytes, name: str) -> None:
 
 
 def _malformed(data: bytes, name: str, said: str) -> LockError:
-    found = re.search(r"^(<<<<<<<|=======|>>>>>>>)", data.decode("utf-8", "replace"), re.MULTILINE)
+    found = re.search(rb"^(<<<<<<<|=======|>>>>>>>)", data, re.MULTILINE)
     if found:
         return LockError("the lock has the marks of a merge conflict in it", where=name, hint=_AGAIN)
     position = re.search(r"\(byte ([0-9]+)\)", said)

@@ -275,6 +275,7 @@ _NOUNS = {
 
 
 def _shown(text: str) -> str:
+    text = re.sub("//[^/@]*@", "//...@", text)  # a message is no place for a password
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 

@@ -1,0 +1,170 @@
+"""YAML with positions: what is read, what is refused, and that nothing escapes as another error."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.formats import yaml
+from pumice.formats.yaml import Mapping, Node, Scalar, Sequence
+
+
+def plain(node: Node | None) -> object:
+    if isinstance(node, Mapping):
+        return {key.text: plain(value) for key, value in node.items}
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    return None if node is None else node.text
+
+
+def good(text: str) -> Node:
+    document = yaml.parse(text.encode(), "r.yaml")
+    assert [str(problem) for problem in document.problems] == []
+    assert document.root is not None
+    return document.root
+
+
+def problems(text: str | bytes) -> list[str]:
+    data = text.encode() if isinstance(text, str) else text
+    return [f"{p.where}: {p.message}" for p in yaml.parse(data, "r.yaml").problems]
+
+
+def test_scalars_stay_what_was_written() -> None:
+    assert plain(good("a: 1.10\nb: no\nc: 0755\nd: 22:22\ne: ~\nf: 2001-01-01\n")) == {
+        "a": "1.10",
+        "b": "no",
+        "c": "0755",
+        "d": "22:22",
+        "e": "~",
+        "f": "2001-01-01",
+    }
+
+
+def test_places_count_from_one_in_characters() -> None:
+    root = good("é: x\nlist:\n  - 'ä'\n  - {b: c}\n")
+    assert isinstance(root, Mapping)
+    assert [yaml.place(key) for key, _ in root.items] == ["r.yaml:1:1", "r.yaml:2:1"]
+    items = root.items[1][1]
+    assert isinstance(items, Sequence)
+    assert [yaml.place(item) for item in items.items] == ["r.yaml:3:5", "r.yaml:4:5"]
+
+
+def test_quotes_are_remembered() -> None:
+    root = good("[a, 'b', \"c\", '']")
+    assert isinstance(root, Sequence)
+    assert [item.plain for item in root.items if isinstance(item, Scalar)] == [True, False, False, False]
+
+
+def test_block_texts_keep_their_lines() -> None:
+    assert plain(good("a: |\n  one\n  two\nb: >-\n  one\n  two\n")) == {"a": "one\ntwo\n", "b": "one two"}
+
+
+def test_a_byte_order_mark_is_no_text() -> None:
+    assert plain(good("\ufeffa: b")) == {"a": "b"}
+
+
+def test_aliases_stand_for_their_anchors() -> None:
+    assert plain(good("a: &x [1, 2]\nb: *x\n")) == {"a": ["1", "2"], "b": ["1", "2"]}
+
+
+def test_a_merge_key_is_an_ordinary_key() -> None:
+    assert plain(good("<<: {a: b}")) == {"<<": {"a": "b"}}
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n...\n"])
+def test_nothing_is_no_tree(text: str) -> None:
+    document = yaml.parse(text.encode(), "r.yaml")
+    assert document.problems == ()
+    assert document.root is None or plain(document.root) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "r.yaml:3:1: the key 'a' is there twice, first in line 1"),
+        ("a: !!str 1", "r.yaml:1:4: the tag 'tag:yaml.org,2002:str' is not allowed"),
+        ("a: !x {}", "r.yaml:1:4: the tag '!x' is not allowed"),
+        ("--- a\n--- b", "r.yaml:2:1: a second document begins here"),
+        ("{[a]: b}", "r.yaml:1:2: a key must be a text, not a list or map"),
+        ("a: *x", "r.yaml:1:4: the alias *x has no anchor &x before it"),
+        ("a: &x [*x]", "r.yaml:1:8: the alias *x stands inside what it stands for"),
+        ("a: b: c", "r.yaml:1:5: a ':' is not expected here"),
+        ("a: [1, 2", "r.yaml:1:4: the list that begins here is not closed"),
+        ("{a: 1", "r.yaml:1:1: the map that begins here is not closed"),
+        ("a: 'x", "r.yaml:1:4: the quote that begins here is not closed"),
+        ("a:\n\t- b", "r.yaml:2:1: a tab is used for indentation"),
+        ("a: @b", "r.yaml:1:4: a text cannot begin with '@'"),
+        ("a: - b", "r.yaml:1:4: a list cannot begin here"),
+        ("a: 1\n- b", "r.yaml:2:1: this does not belong to the map around it"),
+        ("- a\nb: c", "r.yaml:2:1: this does not belong to the list around it"),
+        ("a: \x07", "r.yaml:1:4: the text has the control character U+0007"),
+        ("[" * 100_000, "r.yaml:1:33: values are nested more than 32 deep"),
+        ("a: " * 40, "r.yaml:1:5: a ':' is not expected here"),
+    ],
+)
+def test_what_is_refused_says_where_and_why(text: str, said: str) -> None:
+    assert problems(text) == [said]
+
+
+def test_all_duplicate_keys_are_found_at_once() -> None:
+    assert problems("a: 1\na: 2\nb: {c: 1, c: 2}\n") == [
+        "r.yaml:3:11: the key 'c' is there twice, first in line 3",
+        "r.yaml:2:1: the key 'a' is there twice, first in line 1",
+    ]
+
+
+def test_text_that_is_not_utf_8_is_refused_at_its_place() -> None:
+    assert problems(b"a: \xc3\xa4\nb: \xff\n") == ["r.yaml:2:4: the text is not UTF-8"]
+
+
+def test_an_alias_bomb_is_refused_before_it_goes_off() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
+    (said,) = problems("\n".join(lines))
+    assert said.endswith("more than 100000 values, aliases expanded")
+
+
+def test_a_large_file_is_refused() -> None:
+    assert problems(b"#" * (yaml.MAX_BYTES + 1)) == ["r.yaml: the file is larger than 1 MiB"]
+
+
+_BITS = [
+    "a",
+    "b: ",
+    "- ",
+    "\n",
+    "  ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "&x ",
+    "*x",
+    "!t ",
+    "'",
+    '"',
+    "|",
+    ">",
+    "#",
+    "é",
+    "\t",
+    "---",
+    "? ",
+]
+
+
+@given(st.lists(st.sampled_from(_BITS), max_size=30).map("".join) | st.text(max_size=60))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    document = yaml.parse(text.encode("utf-8", "surrogatepass"), "r.yaml")
+    assert document.root is None or not document.problems or isinstance(document.root, Node)
+    for problem in document.problems:
+        assert problem.where is not None
+        assert problem.where.startswith("r.yaml")
+        assert not problem.message.endswith(".")
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    yaml.parse(data, "r.yaml")

@@ -1,0 +1,157 @@
+"""Recipes that extend others: what is merged how, and that places name the right file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pumice.errors import RecipeError
+from pumice.recipe.load import load
+from pumice.recipe.model import ExtraArchive, HealthCheck, Recipe
+from tests.support.recipes import HEAD, write
+
+
+def merged(folder: Path, below: str, above: str) -> Recipe:
+    write(folder, HEAD + below, "base.yaml")
+    return load(write(folder, "extend: base.yaml\n" + above))
+
+
+def names(recipe: Recipe) -> list[str]:
+    return [
+        f"{'-' if r.exclude else ''}{r.name}{'=' if r.version else ''}{r.version}" for r in recipe.packages
+    ]
+
+
+def test_what_is_not_said_comes_from_below(tmp_path: Path) -> None:
+    found = merged(tmp_path, "description: below\nlayers: single\n", "description: above\n")
+    assert (found.name, found.description, found.layers) == ("example.com/hello", "above", "single")
+
+
+def test_maps_merge_key_by_key(tmp_path: Path) -> None:
+    below = "environment: {A: 1, B: 1}\n"
+    below += "run: {user: root, ports: {http: 80}, health: {command: [x], retries: 2}}\n"
+    above = "environment: {B: 2, C: 2}\nrun: {user: nonroot, ports: {dns: 53}, health: {interval: 1m}}\n"
+    found = merged(tmp_path, below, above)
+    assert found.environment == {"A": "1", "B": "2", "C": "2"}
+    assert found.run.user == "nonroot"
+    assert found.run.ports == {"http": "80/tcp", "dns": "53/tcp"}
+    assert found.run.health == HealthCheck(command=("x",), retries=2, interval=60)
+
+
+def test_lists_follow_one_another_without_repeating(tmp_path: Path) -> None:
+    found = merged(tmp_path, "archs: [amd64]\ninclude: [docs]\n", "archs: [arm64, amd64]\ninclude: [man]\n")
+    assert (found.archs, found.include) == (("amd64", "arm64"), ("docs", "man"))
+
+
+def test_commands_and_arguments_are_replaced_whole(tmp_path: Path) -> None:
+    below = "run: {command: [a, b], arguments: [c], health: {command: [d, e]}}\n"
+    found = merged(tmp_path, below, "run: {command: x, arguments: [], health: {command: [y]}}\n")
+    assert (found.run.command, found.run.arguments) == (("x",), ())
+    assert found.run.health == HealthCheck(command=("y",))
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "both"),
+    [
+        ("[aa, bb]", "[cc]", ["aa", "bb", "cc"]),
+        ("[aa, bb]", "[aa]", ["aa", "bb"]),
+        ("[aa, bb]", "[aa=1]", ["aa=1", "bb"]),
+        ("[aa=1]", "[aa]", ["aa"]),
+        ("[aa, bb]", "[-aa]", ["bb"]),
+        ("[aa=1, bb]", "[-aa]", ["bb"]),
+        ("[aa]", "[-cc]", ["aa", "-cc"]),
+        ("[-aa]", "[aa]", ["aa"]),
+        ("[-aa]", "[-aa]", ["-aa"]),
+    ],
+)
+def test_a_request_takes_the_place_of_one_for_the_same_package(
+    tmp_path: Path, below: str, above: str, both: list[str]
+) -> None:
+    assert names(merged(tmp_path, f"packages: {below}\n", f"packages: {above}\n")) == both
+
+
+def test_users_groups_and_archives_merge_by_name(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        'name: example.com/x\nversion: "1"\n'
+        'from: {debian: x, archives: [{name: t, url: "https://a.example/", suite: s}]}\n'
+        "users: [{name: a, uid: 1}, {name: b}]\n",
+        "base.yaml",
+    )
+    above = (
+        "extend: base.yaml\nfrom: {archives: [{name: t, key: k}]}\nusers: [{name: b, uid: 2}, {name: c}]\n"
+    )
+    found = load(write(tmp_path, above))
+    assert [(user.name, user.uid) for user in found.users] == [("a", 1), ("b", 2), ("c", None)]
+    assert found.origin.archives == (ExtraArchive(name="t", url="https://a.example/", suite="s", key="k"),)
+
+
+def test_several_are_merged_in_their_order(tmp_path: Path) -> None:
+    write(tmp_path, HEAD + "description: one\npackages: [aa]\n", "one.yaml")
+    write(tmp_path, "description: two\npackages: [bb, -aa]\n", "two.yaml")
+    found = load(write(tmp_path, "extend: [one.yaml, two.yaml]\npackages: [cc]\n"))
+    assert (found.description, names(found)) == ("two", ["bb", "cc"])
+
+
+def test_what_is_extended_by_two_ways_comes_once(tmp_path: Path) -> None:
+    write(tmp_path, HEAD + "packages: [aa]\nfiles: [{text: a, to: /a}]\n", "root.yaml")
+    write(tmp_path, "extend: root.yaml\npackages: [bb]\n", "left.yaml")
+    write(tmp_path, "extend: root.yaml\npackages: [cc]\n", "right.yaml")
+    found = load(write(tmp_path, "extend: [left.yaml, right.yaml]\n"))
+    assert names(found) == ["aa", "bb", "cc"]
+    assert len(found.files) == 1
+
+
+def test_many_ways_to_one_file_cost_no_more_than_one(tmp_path: Path) -> None:
+    write(tmp_path, HEAD + "files: [{text: a, to: /a}]\n", "0.yaml")
+    for number in range(1, 60):
+        write(tmp_path, f"extend: [{number - 1}.yaml, {number - 1}.yaml]\n", f"{number}.yaml")
+    assert len(load(tmp_path / "59.yaml").files) == 1
+
+
+def test_paths_are_seen_from_the_main_recipe(tmp_path: Path) -> None:
+    below = """
+from:
+  debian: bookworm
+  keyrings: [a.asc, /b.asc]
+  archives: [{name: t, url: "https://a.example/", suite: s, key: k/k}]
+packages: [./x.deb, ../y.deb]
+files: [{from: app, to: /app}]
+"""
+    write(tmp_path, below, "common/deep/base.yaml")
+    above = "extend: ../common/deep/base.yaml\nfiles: [{from: own, to: /own}]\n"
+    above += 'name: example.com/x\nversion: "1"\n'
+    found = load(write(tmp_path, above, "app/recipe.yaml"))
+    assert found.origin.keyrings == ("../common/deep/a.asc", "/b.asc")
+    assert found.origin.archives[0].key == "../common/deep/k/k"
+    assert [r.file for r in found.packages] == ["../common/deep/x.deb", "../common/y.deb"]
+    assert [(rule.source, rule.base_dir) for rule in found.files] == [("app", "../common/deep"), ("own", "")]
+    assert found.files[0].where == f"{tmp_path}/common/deep/base.yaml:7:9"
+
+
+def test_places_name_the_file_as_the_person_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "pakages: []\n", "common/base.yaml")
+    write(tmp_path, "extend: ../common/base.yaml\n" + HEAD, "app/recipe.yaml")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError) as caught:
+        load(Path("app/recipe.yaml"))
+    assert caught.value.problems[0].where == "common/base.yaml:1:1"
+
+
+def test_what_is_wrong_below_is_told_though_it_is_overridden(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"base.yaml:4:9: 'nope' is not possible here"):
+        merged(tmp_path, "layers: nope\n", "layers: auto\n")
+
+
+@pytest.mark.parametrize("path", ["recipe.yaml", "./recipe.yaml", "sub/../recipe.yaml"])
+def test_a_recipe_cannot_extend_itself(tmp_path: Path, path: str) -> None:
+    with pytest.raises(RecipeError, match="extends itself"):
+        load(write(tmp_path, f"extend: {path}\n" + HEAD))
+
+
+def test_too_many_files_are_refused(tmp_path: Path) -> None:
+    for number in range(100):
+        write(tmp_path, f"extend: {number + 1}.yaml\n", f"{number}.yaml")
+    with pytest.raises(RecipeError, match="more than 64 recipes"):
+        load(tmp_path / "0.yaml")

@@ -1,0 +1,289 @@
+"""The lock: one way to write it, a strict way to read it, and what makes it stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import LockError
+from pumice.recipe import lock
+from pumice.recipe.lock import Ids, Lock, LockedIndex, LockedPackage
+from pumice.recipe.model import Origin, Recipe, Request
+from tests.support.recipes import read
+
+
+def package(bare_name: str, **changes: Any) -> LockedPackage:
+    given: dict[str, Any] = {
+        "name": bare_name,
+        "version": "1:1.0-1+b1",
+        "architecture": "amd64",
+        "archive": "debian",
+        "suite": "bookworm",
+        "path": f"pool/main/{bare_name[0]}/{bare_name}/{bare_name}_1%3a1.0-1+b1_amd64.deb",
+        "size": 1234,
+        "sha256": "0123456789abcdef" * 4,
+    }
+    return LockedPackage(**{**given, **changes})
+
+
+INDEX = LockedIndex(
+    archive="debian",
+    suite="bookworm",
+    codename="bookworm",
+    origin="Debian",
+    date=1_700_000_000,
+    digest="sha256:" + "a" * 64,
+    signers=("A" * 40,),
+)
+GOOD = Lock(
+    requirements="sha256:" + "0" * 64,
+    packages={
+        "amd64": (package("bash"), package("zlib1g")),
+        "arm64": (package("bash", architecture="arm64"),),
+    },
+    indexes=(INDEX,),
+    ids=Ids(users={"redis": 100}, groups={"redis": 101}),
+)
+TEXT = lock.dump(GOOD).decode()
+
+
+def refused(text: str) -> LockError:
+    with pytest.raises(LockError) as caught:
+        lock.parse(text.encode(), "r.lock")
+    return caught.value
+
+
+def test_it_is_written_one_package_a_line() -> None:
+    assert (Path(__file__).resolve().parents[2] / "golden/lock/example.lock").read_text() == TEXT
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert lock.parse(TEXT.encode(), "r.lock") == GOOD
+
+
+def test_order_does_not_matter() -> None:
+    mixed = msgspec.structs.replace(
+        GOOD, packages={"arm64": GOOD.packages["arm64"], "amd64": GOOD.packages["amd64"][::-1]}
+    )
+    assert lock.dump(mixed) == lock.dump(GOOD)
+    text = msgspec.json.encode(mixed)
+    assert lock.dump(lock.parse(text, "r.lock")) == TEXT.encode()
+    assert [p.name for p in lock.parse(text, "r.lock").packages["amd64"]] == ["bash", "zlib1g"]
+
+
+def test_one_changed_package_is_one_changed_line() -> None:
+    newer = package("bash", version="2")
+    changed = msgspec.structs.replace(
+        GOOD, packages={**GOOD.packages, "amd64": (newer, GOOD.packages["amd64"][1])}
+    )
+    lines = zip(TEXT.splitlines(), lock.dump(changed).decode().splitlines(), strict=True)
+    assert sum(before != after for before, after in lines) == 1
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "r.lock").write_text(TEXT)
+    assert lock.read(tmp_path / "r.lock") == GOOD
+
+
+@pytest.mark.parametrize("name", ["none.lock", ".", "loop"])
+def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(LockError) as caught:
+        lock.read(tmp_path / name)
+    assert caught.value.where == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"lock": 1', '"lock": 2', "the lock has version 2, this Pumice reads up to version 1"),
+        ('"lock": 1', '"lock": 2, "new": {}', "the lock has version 2, this Pumice reads up to version 1"),
+        (
+            '"format": 1',
+            '"format": 9',
+            "the lock is for images of format 9, this Pumice makes up to format 1",
+        ),
+        ('"lock": 1', '"lock": 0', "the lock's 'lock' and 'format' are numbers from 1"),
+        ('"lock": 1', '"lock": 1, "lock": 1', "the lock has the key 'lock' twice in one place"),
+        ('"arm64": [', '"amd64": [], "arm64": [', "the lock has the key 'amd64' twice in one place"),
+        ('"sha256:0', '"md5:0', "the lock's 'requirements' is not a sha256 digest"),
+        ('"arm64": [', '"../x": [', "'../x' is not an architecture"),
+        ("  }\n}\n", "", "the lock is not JSON: it ends too early"),
+        ('"redis": 100', '"redis": 0', "the user 'redis' has no proper id"),
+        ('"redis": 100', '"redis": 65535', "the user 'redis' has no proper id"),
+        ('"redis": 100', '"redis": 100, "b": 100', "two users of the lock have the same id"),
+        ('"redis": 101', '"a:b": 101', "'a:b' is not a group's name"),
+        ('  "format": 1', '<<<<<<< HEAD\n  "format": 1', "the lock has the marks of a merge conflict in it"),
+    ],
+)
+def test_a_lock_that_does_not_hold_is_refused(old: str, new: str, said: str) -> None:
+    assert old in TEXT
+    error = refused(TEXT.replace(old, new, 1))
+    assert (error.message, error.where) == (said, "r.lock")
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"path": "../x.deb"}, "the path '../x.deb' of 'bash' is not a clean path in a mirror"),
+        ({"path": "/etc/passwd"}, "the path '/etc/passwd' of 'bash' is not a clean path in a mirror"),
+        ({"path": "a/../../x.deb"}, "the path 'a/../../x.deb' of 'bash' is not a clean path in a mirror"),
+        ({"path": "a//x.deb"}, "the path 'a//x.deb' of 'bash' is not a clean path in a mirror"),
+        ({"path": "http://x/y?z"}, "the path 'http://x/y?z' of 'bash' is not a clean path in a mirror"),
+        ({"path": ""}, "the path '' of 'bash' is not a clean path in a mirror"),
+        ({"role": "local", "path": "/x.deb"}, "the path '/x.deb' of 'bash' is not a clean relative path"),
+        (
+            {"role": "local", "path": "a/../x.deb"},
+            "the path 'a/../x.deb' of 'bash' is not a clean relative path",
+        ),
+        ({"name": "../bash"}, "the name '../bash' of '../bash' is not a package's name"),
+        ({"version": "1/2"}, "the version '1/2' of 'bash' is not a version"),
+        ({"architecture": "Amd"}, "the architecture 'Amd' of 'bash' is not an architecture"),
+        ({"archive": ""}, "the archive '' of 'bash' is not an archive's name"),
+        ({"suite": "../x"}, "the suite '../x' of 'bash' is not a suite"),
+        ({"sha256": "abc"}, "the sha256 'abc' of 'bash' is not 64 lower-case hexadecimal digits"),
+        ({"sha256": "A" * 64}, f"the sha256 '{'A' * 64}' of 'bash' is not 64 lower-case hexadecimal digits"),
+        ({"sha512": "0"}, "the sha512 '0' of 'bash' is not 128 lower-case hexadecimal digits"),
+        ({"size": 0}, "the size 0 of 'bash' is not a package's"),
+        ({"size": 1 << 50}, "the size 1125899906842624 of 'bash' is not a package's"),
+        ({"source": "A B"}, "the source 'A B' of 'bash' is not a package's name"),
+    ],
+)
+def test_a_package_is_held_to_its_grammar(changes: dict[str, Any], said: str) -> None:
+    bad = msgspec.structs.replace(GOOD, packages={"amd64": (package("bash", **changes),)})
+    error = refused(lock.dump(bad).decode())
+    assert (error.message, error.where) == (said, "r.lock:10:7")
+
+
+def test_a_local_package_may_lie_beside_the_recipes_folder() -> None:
+    local = package("bash", role="local", path="../common/my tool.deb", archive="", suite="")
+    good = msgspec.structs.replace(GOOD, packages={"amd64": (local,)})
+    assert lock.parse(lock.dump(good), "r.lock") == good
+
+
+def test_a_package_stands_there_once() -> None:
+    twice = msgspec.structs.replace(GOOD, packages={"amd64": (package("bash"), package("bash", version="2"))})
+    assert refused(lock.dump(twice).decode()).message == "the package 'bash' is there twice for amd64"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"archive": ""},
+        {"suite": "a b"},
+        {"digest": "x"},
+        {"keyring": "/etc/passwd"},
+        {"date": -1},
+        {"signers": ("abc",)},
+        {"origin": "a\nb"},
+    ],
+)
+def test_an_index_is_held_to_its_grammar(changes: dict[str, Any]) -> None:
+    bad = msgspec.structs.replace(GOOD, indexes=(msgspec.structs.replace(INDEX, **changes),))
+    assert refused(lock.dump(bad).decode()).where == "r.lock:6:5"
+
+
+def test_what_does_not_fit_is_told_with_its_line() -> None:
+    error = refused(TEXT.replace('"size":1234', '"size":"1234"', 1))
+    assert (error.where, error.message) == (
+        "r.lock:10:7",
+        "the lock does not fit: expected 'int', got 'str' at size",
+    )
+    error = refused(TEXT.replace('"size"', '"sizes"', 1))
+    assert error.message == "the lock does not fit: object contains unknown field 'sizes'"
+
+
+def test_broken_json_is_told_with_its_place() -> None:
+    error = refused(TEXT.replace('"format": 1', '"format": one'))
+    assert (error.where, error.message) == ("r.lock:3:13", "the lock is not JSON: invalid character")
+
+
+def test_requirements_ignore_order_and_places(tmp_path: Path) -> None:
+    one = read(tmp_path, "packages: [aa, bb, -cc, ./x.deb]\narchs: [amd64, arm64]\n")
+    other = read(
+        tmp_path,
+        "# moved\nfiles: [{text: a, to: /a}]\narchs: [arm64, amd64]\npackages: [./x.deb, -cc, bb, aa]\n",
+    )
+    assert lock.requirements(one) == lock.requirements(other)
+
+
+def test_where_a_mirror_is_does_not_make_a_lock_stale(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    assert lock.requirements(_from(path, "")) == lock.requirements(
+        _from(path, ", mirrors: [https://mirror.example/], snapshots: ['https://a.example/{date}/']")
+    )
+
+
+def _from(path: Path, more: str) -> Recipe:
+    from pumice.recipe.load import load
+
+    path.write_text(f'name: a\nversion: "1"\nfrom: {{debian: bookworm{more}}}\n')
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "packages: [aa]",
+        "packages: [aa=1]",
+        "packages: [-aa]",
+        "packages: [./aa.deb]",
+        "base: none",
+        "recommends: true",
+        "archs: [arm64]",
+    ],
+)
+def test_requirements_notice_what_decides(tmp_path: Path, text: str) -> None:
+    assert lock.requirements(read(tmp_path, text)) != lock.requirements(read(tmp_path, ""))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ", components: [main, contrib]",
+        ", suites: [sid]",
+        ", keyrings: [k]",
+        ", archives: [{name: t, url: 'https://a.example/', suite: s}]",
+    ],
+)
+def test_requirements_notice_the_origin(tmp_path: Path, more: str) -> None:
+    path = tmp_path / "o.yaml"
+    assert lock.requirements(_from(path, "")) != lock.requirements(_from(path, more))
+
+
+def test_the_digest_of_requirements_stays() -> None:
+    """A change of this digest makes every lock in the world stale."""
+    recipe = Recipe(name="a", version="1", origin=Origin(debian="bookworm"), packages=(Request(name="bash"),))
+    assert (
+        lock.requirements(recipe) == "sha256:ed4f01eceb457f3a9b6931dc648d3bdc2bbafcc8a0d2750f50c8e1286b3449b3"
+    )
+
+
+@given(st.integers(0, len(TEXT)), st.integers(0, 20), st.binary(max_size=12))
+def test_any_edit_gives_a_lock_or_a_lock_error(start: int, length: int, new: bytes) -> None:
+    data = TEXT.encode()
+    _read(data[:start] + new + data[start + length :])
+
+
+@given(
+    st.binary(max_size=200)
+    | st.integers(1, 50_000).map(lambda n: b"[" * n)
+    | st.integers(1, 50_000).map(lambda n: b'{"ids":' * n)
+)
+def test_any_bytes_give_a_lock_or_a_lock_error(data: bytes) -> None:
+    _read(data)
+
+
+def _read(data: bytes) -> None:
+    try:
+        found = lock.parse(data, "r.lock")
+    except LockError as error:
+        assert (error.where or "").startswith("r.lock")
+    else:
+        assert lock.parse(lock.dump(found), "r.lock") == found

@@ -1,0 +1,67 @@
+"""The JSON Schema against an independent validator: it takes what loads, and refuses what it can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import assume, given, settings
+
+from pumice.errors import RecipeError
+from pumice.recipe.load import load
+from pumice.recipe.schema import schema
+from tests.support.recipes import as_yaml, made_up, write
+
+ROOT = Path(__file__).resolve().parents[3]
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+def test_it_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_the_examples_of_the_project_are_valid() -> None:
+    for path in sorted((ROOT / "examples").glob("*/recipe.yaml")):
+        VALIDATOR.validate(yaml.safe_load(path.read_text()))
+
+
+# What only a look at other values or files can tell.
+_BEYOND = {"duplicate-keys", "aliases", "empty", "syntax", "tab"}
+_BEYOND |= {"extend-cycle", "extend-missing", "extend-together"}
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (ROOT / "tests/golden/recipe").glob("*.yaml")))
+def test_what_does_not_load_is_not_valid(name: str) -> None:
+    if name in _BEYOND:
+        return
+    text = (ROOT / "tests/golden/recipe" / f"{name}.yaml").read_text()
+    assert not VALIDATOR.is_valid(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "extend: base.yaml",
+        "extend: [base.yaml]\nfrom: {mirrors: ['https://mirror.example/']}",
+        "{name: a, version: 1.10, from: {debian: x}, files: [{from: a, to: /a, mode: 0755}]}",
+        "{name: a, version: 1, from: {debian: x}, run: {user: no, ports: {http: 8080}, command: sh}}",
+        "{name: a, version: 1, from: {debian: x}, run: {health: {command: x, interval: 5}}}",
+    ],
+)
+def test_values_as_other_readers_type_them_are_valid(text: str) -> None:
+    VALIDATOR.validate(yaml.safe_load(text))
+
+
+@settings(max_examples=40)
+@given(made_up())
+def test_everything_that_loads_is_valid(
+    tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
+) -> None:
+    try:
+        load(write(tmp_path_factory.getbasetemp(), as_yaml(value), "valid.yaml"))
+    except RecipeError:
+        assume(False)
+    VALIDATOR.validate(value)

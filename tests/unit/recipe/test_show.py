@@ -1,0 +1,111 @@
+"""The effective recipe as text: it loads as the same recipe, and says where each value stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import assume, given, settings
+
+from pumice.errors import RecipeError
+from pumice.formats import yaml
+from pumice.recipe import show
+from pumice.recipe.load import effective, load
+from pumice.recipe.model import Recipe
+from tests.support.recipes import HEAD, as_yaml, made_up, write
+
+
+def bare(recipe: Recipe) -> Recipe:
+    """Return a recipe without what tells where it was written."""
+    return msgspec.structs.replace(
+        recipe,
+        path="",
+        packages=tuple(msgspec.structs.replace(item, where="") for item in recipe.packages),
+        files=tuple(msgspec.structs.replace(item, where="", base_dir="") for item in recipe.files),
+    )
+
+
+def test_each_value_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(
+        tmp_path,
+        HEAD + "packages: [python3, -perl]\nfiles:\n  - {from: app, to: /app, mode: 755}\n",
+        "base.yaml",
+    )
+    path = write(
+        tmp_path, 'extend: base.yaml\nversion: 1.10\npackages:\n  - curl\nlabels: {}\nrun: {user: "no"}\n'
+    )
+    assert show.as_yaml(effective(path.relative_to(tmp_path))) == (
+        "name: example.com/hello  # base.yaml:1:7\n"
+        'version: "1.10"  # recipe.yaml:2:10\n'
+        "from:\n"
+        "  debian: bookworm  # base.yaml:3:16\n"
+        "packages:\n"
+        "  - python3  # base.yaml:4:12\n"
+        '  - "-perl"  # base.yaml:4:21\n'
+        "  - curl  # recipe.yaml:4:5\n"
+        "files:\n"
+        "  - from: app  # base.yaml:6:12\n"
+        "    to: /app  # base.yaml:6:21\n"
+        '    mode: "0755"  # base.yaml:6:33\n'
+        "labels: {}  # recipe.yaml:5:9\n"
+        "run:\n"
+        '  user: "no"  # recipe.yaml:6:13\n'
+    )
+
+
+def test_json_has_the_sources_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, HEAD + "labels: {a/b: x}\nrecommends: true\nusers: [{name: u, uid: 7}]\n")
+    found = show.as_json(effective("recipe.yaml"))
+    assert found["recipe"] == {
+        "name": "example.com/hello",
+        "version": "1.0",
+        "from": {"debian": "bookworm"},
+        "labels": {"a/b": "x"},
+        "recommends": True,
+        "users": [{"name": "u", "uid": 7}],
+    }
+    assert found["sources"]["/labels/a~1b"] == "recipe.yaml:4:15"
+    assert found["sources"]["/users/0/uid"] == "recipe.yaml:6:24"
+
+
+def test_a_file_name_cannot_end_its_comment(tmp_path: Path) -> None:
+    path = write(tmp_path, HEAD, "a\nrun: evil.yaml")
+    shown = show.as_yaml(effective(path))
+    assert len(shown.splitlines()) == 4
+    assert load(write(tmp_path, shown, "again.yaml")).name == "example.com/hello"
+
+
+@settings(max_examples=40)
+@given(made_up())
+def test_what_is_shown_loads_as_the_same_recipe(
+    tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    path = write(folder, as_yaml(value), "shown.yaml")
+    try:
+        found = effective(path)
+    except RecipeError:
+        assume(False)
+    again = write(folder, show.as_yaml(found), "again.yaml")
+    assert bare(load(again)) == bare(found.recipe)
+    assert show.as_json(effective(again))["recipe"] == show.as_json(found)["recipe"]
+
+
+@settings(max_examples=40)
+@given(made_up())
+def test_what_is_shown_is_what_other_readers_take_for_texts(
+    tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
+) -> None:
+    import yaml as pyyaml
+
+    path = write(tmp_path_factory.getbasetemp(), as_yaml(value), "others.yaml")
+    try:
+        found = effective(path)
+    except RecipeError:
+        assume(False)
+    assert pyyaml.safe_load(show.as_yaml(found)) == show.as_json(found)["recipe"]
+    assert yaml.parse(show.as_yaml(found).encode(), "x").problems == ()

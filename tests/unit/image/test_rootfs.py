@@ -221,7 +221,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     reads = 0
 
     class Failing(MemoryBlobs):
-        def open(self, digest_: str) -> io.BytesIO:  # type: ignore[override]
+        def open(self, digest_: str) -> io.BytesIO:
             nonlocal reads
             reads += digest_ == last
             return io.BytesIO(intact[:-9] if digest_ == last and reads > 1 else blobs.content[digest_])

@@ -1,0 +1,62 @@
+"""runc runs what we write: unpacked by umoci, and unpacked by us."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+
+from pumice.image import rootfs
+from pumice.progress import Silent
+from tests.support import specimens
+from tests.support.specimens import HELLO, quiet, written
+
+pytestmark = [
+    pytest.mark.peer("runc", "umoci"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="runc is driven as root only"),
+]
+
+
+def run(bundle: Path, *arguments: str) -> str:
+    """Run a bundle's program without a terminal and without cgroups to clean up."""
+    path = bundle / "config.json"
+    config = json.loads(path.read_bytes())
+    config["process"]["terminal"] = False
+    if arguments:
+        config["process"]["args"] = list(arguments)
+    path.write_text(json.dumps(config))
+    return quiet(
+        "runc", f"--root={bundle}/state", "run", "--bundle", str(bundle), f"pumice-{secrets.token_hex(6)}"
+    )
+
+
+def test_the_image_runs(tmp_path: Path) -> None:
+    place = written(specimens.made("many-members"), f"oci:{tmp_path}/image")
+    quiet("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+    assert run(tmp_path / "bundle") == HELLO
+
+
+def test_the_folder_that_we_unpack_runs_as_well(tmp_path: Path) -> None:
+    image = specimens.made("zstd")
+    place = written(specimens.made("many-members"), f"oci:{tmp_path}/image")
+    quiet("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+    (tmp_path / "bundle/rootfs").rename(tmp_path / "theirs")
+    rootfs.write_folder(image, tmp_path / "bundle/rootfs", progress=Silent())
+    assert run(tmp_path / "bundle") == HELLO
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("busybox", ("/bin/busybox", "echo", "hello")),
+        ("hello-python", ("/usr/bin/python3", "-c", "print('hello')")),
+    ],
+)
+def test_a_built_example_runs(tmp_path: Path, shared_home: Path, name: str, command: tuple[str, ...]) -> None:
+    place = specimens.example(name, tmp_path, shared_home)
+    quiet("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
+    assert run(tmp_path / "bundle", *command) == "hello\n"

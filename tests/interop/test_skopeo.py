@@ -1,0 +1,77 @@
+"""skopeo reads what we write and we read what it writes; nothing changes on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pumice.image import layout, layout_archive
+from pumice.image.model import Image, contents
+from tests.support import handmade, specimens
+from tests.support.handmade import AMD64, ARM64, Made, file
+from tests.support.specimens import HELLO, MADE, quiet, written
+
+pytestmark = pytest.mark.peer("skopeo")
+
+
+def skopeo(*arguments: str) -> str:
+    return quiet("skopeo", "--insecure-policy", *arguments)
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+def test_inspect_finds_the_same_digest_config_and_layers(tmp_path: Path, kind: str, name: str) -> None:
+    image = specimens.made(name)
+    place = written(image, f"{kind}:{tmp_path}/image")
+    found = json.loads(skopeo("inspect", place))
+    assert found["Digest"] == image.root.digest
+    assert found["Layers"] == [layer.descriptor.digest for layer in image.layers()]
+    assert (found["Architecture"], found["Os"]) == ("amd64", "linux")
+    config = json.loads(skopeo("inspect", "--config", place))
+    assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in image.layers()]
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+@pytest.mark.parametrize("name", MADE[:2])
+def test_copies_keep_the_digest_both_ways(tmp_path: Path, kind: str, name: str) -> None:
+    image = specimens.made(name)
+    skopeo("copy", written(image, f"{kind}:{tmp_path}/ours"), f"{kind}:{tmp_path}/theirs:copied")
+    path = tmp_path / "theirs"
+    theirs = layout.read(path, "copied") if kind == "oci" else layout_archive.read(path, "copied")
+    assert theirs.root.digest == image.root.digest
+    assert _content(theirs) == HELLO
+
+
+def test_an_index_is_copied_with_all_its_platforms(tmp_path: Path) -> None:
+    image = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+    skopeo("copy", "--all", written(image, f"oci:{tmp_path}/ours"), f"oci:{tmp_path}/theirs:copied")
+    theirs = layout.read(tmp_path / "theirs")
+    assert theirs.root.digest == image.root.digest
+    assert len(contents(theirs)) == len(contents(image))
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_docker_archive_is_read(tmp_path: Path, name: str) -> None:
+    image = specimens.made(name)
+    written(image, f"docker-archive:{tmp_path}/image")
+    place = f"docker-archive:{tmp_path}/image:example.com/specimen:1.0"
+    config = json.loads(skopeo("inspect", "--config", place))
+    assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in image.layers()]
+    skopeo("copy", place, f"oci:{tmp_path}/theirs:copied")
+    assert _content(layout.read(tmp_path / "theirs")) == HELLO
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("name", ["busybox", "static"])
+def test_a_built_example_is_copied_unchanged(tmp_path: Path, shared_home: Path, name: str) -> None:
+    place = specimens.example(name, tmp_path, shared_home)
+    found = json.loads(skopeo("inspect", place))
+    skopeo("copy", place, f"oci:{tmp_path}/theirs:copied")
+    assert layout.read(tmp_path / "theirs").root.digest == found["Digest"]
+
+
+def _content(image: Image) -> str:
+    last = image.layers()[-1]
+    return next(body.read().decode() for entry, body in last.entries() if entry.path == "app/greeting")

@@ -1,0 +1,114 @@
+"""Images that other programs are to accept: small ones made by hand, and the examples as built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from pumice.formats import oci
+from pumice.formats.tar import Entry
+from pumice.image import destination
+from tests.support import handmade, images
+from tests.support.docs import ROOT
+from tests.support.handmade import Made, file, folder, hardlink, symlink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pumice.image.model import Image
+
+HELLO = "hello from the image\n"
+TAG = "1.0"
+MADE = ("many-members", "zstd", "plain")
+
+
+def made(name: str) -> Image:
+    """Return an image with busybox that says hello; ``name`` is one of `MADE`.
+
+    It has what is known to trip readers: several gzip members, hard links, set-ID bits, a sticky
+    directory, a capability, long and non-ASCII names, whiteouts, an upper layer without parents.
+    """
+    capability = bytes.fromhex("0100000200040000000000000000000000000000")
+    base = [
+        folder(""),
+        folder("bin"),
+        *_busybox(),
+        file("bin/su", b"#!/bin/sh\n", 0o4755),
+        file("bin/ping", b"#!/bin/sh\n", 0o755, xattrs={"security.capability": capability}),
+        hardlink("bin/ping4", "bin/ping"),
+        folder("etc"),
+        file("etc/passwd", b"root:*:0:0:root:/root:/bin/sh\nnonroot:*:65532:65532::/:/bin/sh\n"),
+        file("etc/gone", b"x"),
+        folder("long"),
+        file(f"long/{'x' * 120}/{'y' * 120}", b"long"),
+        file("long/näme", b"utf-8"),
+        folder("tmp", 0o1777),
+    ]
+    upper = [file("etc/.wh.gone"), file("app/greeting", HELLO.encode(), uid=65532, gid=65532)]
+    compression = {"many-members": "gzip"}.get(name, name)
+    run = oci.RunConfig(
+        env=("PATH=/bin",),
+        entrypoint=("/bin/cat",),
+        cmd=("/app/greeting",),
+        working_dir="/app",
+        user="65532:65532",
+    )
+    return handmade.image(Made([base, upper], compression, run))
+
+
+def _busybox() -> list[handmade.Item]:
+    found = []
+    for path, item in images.shell().items():
+        if isinstance(item, Entry):
+            if item.kind == "symlink":
+                found.append(symlink(path, item.link))
+        elif path == "bin/busybox":
+            found.append(file(path, item if isinstance(item, bytes) else item.encode(), 0o755))
+    return sorted(found, key=lambda pair: pair[0].kind != "file")
+
+
+def written(image: Image, place: str) -> str:
+    """Write an image to ``KIND:PATH`` and return that with its tag."""
+    destination.write(image, destination.parse(place), name="example.com/specimen", version=TAG)
+    return f"{place}:{TAG}"
+
+
+def example(name: str, where: Path, home: Path) -> str:
+    """Build the example ``name`` into a layout below ``where``; return its name with the tag."""
+    ignore = shutil.ignore_patterns("*.lock", "__pycache__")
+    shutil.copytree(ROOT / "examples" / name, where / name, ignore=ignore)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pumice",
+            "build",
+            str(where / name / "recipe.yaml"),
+            "-o",
+            f"oci:{where}/{name}.oci:{TAG}",
+        ],
+        env={**os.environ, "PUMICE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return f"oci:{where}/{name}.oci:{TAG}"
+
+
+def quiet(*command: str, allowed: str = "") -> str:
+    """Run another program, which must succeed and warn of nothing; return what it prints.
+
+    Lines on standard error that contain ``allowed`` are its ordinary talk.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if not (allowed and allowed in line)]
+    worries = [
+        line for line in said if any(word in line.lower() for word in ("warn", "error", "fail", "ignor"))
+    ]
+    assert worries == []
+    return done.stdout

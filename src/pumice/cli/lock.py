@@ -10,6 +10,7 @@ from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
+from pumice.errors import UsageError
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
 
@@ -25,7 +26,7 @@ compares with what --upgrade would give, prints each difference as OLD -> NEW, a
 
 def _parser() -> argparse.ArgumentParser:
     made = command_line.parser("lock", "Pin the packages that a recipe stands for.", epilog=_EPILOG)
-    made.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
+    made.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="the recipe file")
     made.add_argument(
         "--upgrade", nargs="*", metavar="PKG", help="take newer versions, of these packages or of all"
     )
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
+    _find_recipe(asked)
     upgrade = None if asked.upgrade is None else frozenset(asked.upgrade)
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
@@ -69,3 +71,13 @@ def main(arguments: Sequence[str]) -> int:
             count = bundle.write(lock, connection, asked.bundle, progress=progress)
             progress.note(f"{asked.bundle} holds the {count} packages of {path}")
     return 0
+
+
+def _find_recipe(asked: argparse.Namespace) -> None:
+    """Take the recipe from behind ``--upgrade``, where argparse counts it among the packages."""
+    if asked.recipe is None:
+        words = [word for word in asked.upgrade or () if word.endswith((".yaml", ".yml")) or "/" in word]
+        if len(words) != 1:
+            raise UsageError("RECIPE is missing", hint="see 'pumice lock --help'")
+        asked.recipe = Path(words[0])
+        asked.upgrade.remove(words[0])

@@ -68,6 +68,11 @@ def _fewer(other: Cost, cost: Cost) -> bool:
     return other[0] < cost[0] and other[1] <= cost[1]
 
 
+def reachable(pool: Pool, chosen: Chosen, gone: set[int]) -> Chosen:
+    """Return what the recipe leads to within ``chosen`` when ``gone`` are not there."""
+    return _Support(pool, chosen).reachable(gone)
+
+
 class _Support:
     """Who satisfies whose needs within a set: each need of ``owner`` with its satisfiers."""
 

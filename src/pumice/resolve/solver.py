@@ -32,7 +32,7 @@ def resolve(universe: Universe, wants: Wants) -> Solution:
     _check_names(universe, wants.requests)
     engine = Engine()
     pool = Pool(universe, wants, engine)
-    pool.set_root(_root_needs(pool, requests))
+    pool.set_root(root_needs(pool, requests))
     try:
         chosen = _search(pool, frozenset())
     except Contradiction as contradiction:
@@ -65,7 +65,7 @@ def _check_names(universe: Universe, requests: Iterable[Request]) -> None:
         raise refusal(universe, missing)
 
 
-def _root_needs(pool: Pool, requests: Iterable[Request]) -> Iterable[Need]:
+def root_needs(pool: Pool, requests: Iterable[Request]) -> Iterable[Need]:
     """Return what the recipe asks for by name, and the essential packages if it wants those."""
     excluded: set[str] = set()
     for request in requests:

@@ -38,6 +38,9 @@ INTERRUPTED = 130
 
 def run() -> None:
     """Be the program ``pumice``: never returns."""
+    if sys.stdout is not None:
+        # A terminal's old encoding lacks some letters of paths; that is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main(sys.argv[1:]))
 
 

@@ -1,0 +1,78 @@
+"""``pumice files`` as people type it: what it prints is written down in ``tests/golden/files``."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.formats import platforms
+from pumice.formats.oci import Platform
+from pumice.image import destination
+from tests.support import handmade
+from tests.support.handmade import AMD64, Made, file
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "files"
+
+SMALL = dataclasses.replace(handmade.small(), compression="plain")
+"""Without compression, because the golden texts have digests and zlib is not the same everywhere."""
+
+
+@pytest.fixture(autouse=True)
+def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    destination.write(handmade.image(SMALL), destination.parse("oci-archive:small"), version="1.0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "golden"),
+    [
+        ((), "path.txt"),
+        (("--sort", "size"), "size.txt"),
+        (("--sort", "package"), "package.txt"),
+        (("--tree",), "tree.txt"),
+        (("--tree", "--sort", "size"), "tree-size.txt"),
+        (("--by-package",), "by-package.txt"),
+        (("--format", "json"), "path.json"),
+        (("--by-package", "--format", "json"), "by-package.json"),
+    ],
+)
+def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], golden: str) -> None:
+    for _ in ("first", "again"):  # the second time from what was kept of the first
+        assert main(["files", "oci-archive:small", *arguments]) == 0
+        assert capsys.readouterr() == ((GOLDEN / golden).read_text(), "")
+
+
+def test_of_several_platforms_this_machines_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    here = platforms.of_machine(os.uname().machine)
+    image = handmade.index({Platform("vax"): Made([[file("vax")]]), here: Made([[file("here")]])})
+    destination.write(image, destination.parse("oci:two"), version="1.0")
+    assert main(["files", "oci:two"]) == 0
+    assert "/here\n" in capsys.readouterr().out
+    assert main(["files", "oci:two", "--platform", "linux/vax"]) == 0
+    assert "/vax\n" in capsys.readouterr().out
+
+
+def test_of_several_foreign_platforms_one_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    image = handmade.index({Platform(name): Made([[file(name)]]) for name in ("vax", "pdp")})
+    destination.write(image, destination.parse("oci:two"), version="1.0")
+    assert main(["files", "oci:two"]) == 10
+    assert capsys.readouterr().err == (
+        "error: the image is for 2 platforms, and one of them is needed here\n"
+        "  hint: choose with --platform: linux/vax, linux/pdp\n"
+    )
+
+
+def test_an_image_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    destination.write(handmade.image(Made([]), platform=AMD64), destination.parse("oci:empty"), version="1.0")
+    for arguments in ([], ["--tree"], ["--by-package"]):
+        assert main(["files", "oci:empty", *arguments]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_tree_and_by_package_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["files", "oci-archive:small", "--tree", "--by-package"]) == 2
+    assert "not allowed with" in capsys.readouterr().err

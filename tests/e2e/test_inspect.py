@@ -1,0 +1,96 @@
+"""``pumice inspect`` as people type it: what it prints is written down in ``tests/golden/inspect``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.formats.tar import Entry
+from pumice.image import destination
+from tests.support import handmade
+from tests.support.handmade import AMD64, ARM64, Made, file
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "inspect"
+
+SMALL = dataclasses.replace(handmade.small(), compression="plain")
+"""Without compression, because the golden texts have digests and zlib is not the same everywhere."""
+
+
+@pytest.fixture(autouse=True)
+def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    two = handmade.index({AMD64: SMALL, ARM64: Made([[file("arm")]])})
+    for name, image in (("small", handmade.image(SMALL)), ("two", two)):
+        destination.write(image, destination.parse(f"oci:{name}"), version="1.0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "golden"),
+    [
+        (("oci:small",), "small.txt"),
+        (("oci:small", "--format", "json"), "small.json"),
+        (("oci:two",), "two.txt"),
+        (("oci:two:1.0", "--platform", "linux/arm64"), "arm64.txt"),
+    ],
+)
+def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], golden: str) -> None:
+    assert main(["inspect", *arguments]) == 0
+    assert capsys.readouterr() == ((GOLDEN / golden).read_text(), "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        ((), 2, "error: REF is missing\n  hint: see 'pumice inspect --help'\n"),
+        (("oci:none",), 10, "error: none: this is no OCI layout: it has no oci-layout\n"),
+        (("oci:small:2",), 10, "error: small: the layout has no tag '2'\n  hint: its tags are 1.0\n"),
+        (
+            ("small",),
+            10,
+            "error: there is no image small\n  hint: for a layout in a folder, write oci:small\n",
+        ),
+        (
+            ("oci:small", "--platform", "linux/arm64"),
+            10,
+            "error: the image is not for linux/arm64\n  hint: it is for linux/amd64\n",
+        ),
+        (
+            ("oci:small", "--format", "jsn"),
+            2,
+            "error: --format cannot be 'jsn'\n  hint: did you mean 'json'?\n",
+        ),
+    ],
+)
+def test_what_goes_wrong(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, text: str
+) -> None:
+    assert main(["inspect", *arguments]) == code
+    assert capsys.readouterr() == ("", text)
+
+
+def test_nothing_in_an_image_can_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b[31mred\x1b]0;title\x07\r\nnew line"
+    layer = [
+        file(f"tmp/{evil}", b"", 0o4777),
+        (Entry(path=f"l{evil}", kind="symlink", mode=0o777, link=evil), b""),
+        file("etc/passwd", f"{evil}:x:0:".encode()),
+        file("etc/os-release", f"PRETTY_NAME={evil}".encode()),
+    ]
+    run = SMALL.run
+    made = Made([layer], "gzip", run, {evil: evil}, (evil,))
+    destination.write(handmade.image(made), destination.parse("oci:evil"), version="1.0")
+    for command in (["inspect"], ["files"], ["files", "--tree"], ["files", "--by-package"]):
+        assert main([*command, "oci:evil"]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert "red" in out or "--by-package" in command
+        assert all(line.isprintable() for line in out.split("\n"))
+    for command in (["inspect"], ["files"]):
+        assert main([*command, "oci:evil", "--format", "json"]) == 0
+        out = capsys.readouterr().out
+        assert out.isascii()
+        assert json.loads(out)

@@ -11,7 +11,7 @@ from pumice.formats import oci, platforms
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
 from pumice.image.config import config, standard_annotations
-from pumice.image.stream import WholeLayer
+from pumice.image.layers import WholeLayer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.build import assemble, perform, userfiles
+from pumice.build import perform, userfiles
 from pumice.errors import UsageError
-from pumice.image.model import Image
 from pumice.recipe.lock import Ids, Lock, dump
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from pumice.build.perform import Built
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
+    from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import Recipe
@@ -36,6 +36,8 @@ class Finished(msgspec.Struct, frozen=True):
 
     def image(self, home: Home) -> Image:
         """Return the image, readable from the store."""
+        from pumice.image.model import Image
+
         return Image(self.root, home.blobs)
 
 
@@ -91,6 +93,8 @@ def build(
 def _root(recipe: Recipe, built: Sequence[Built], home: Home) -> Descriptor:
     if len(built) == 1:
         return built[0].manifest
+    from pumice.build import assemble
+
     newest = max(one.created for one in built)
     return assemble.index(recipe, [one.manifest for one in built], newest, home.blobs)
 

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import canonical
-from pumice.build.overlay import settle
 from pumice.errors import ImageError
 from pumice.image import files
-from pumice.image.compose import Made
-from pumice.image.tree import Generated
+from pumice.recipe.model import FileRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pumice.digest import Digest
+    from pumice.image.compose import Made
     from pumice.image.files import Item
-    from pumice.image.tree import Tree
-    from pumice.recipe.model import FileRule
+    from pumice.image.tree import Generated, Tree
 
 BY = "files"
 
@@ -63,6 +61,10 @@ def place(
 
     Raises ImageError for an unknown owner, or a place that is under no directory.
     """
+    from pumice.build.overlay import settle
+    from pumice.image.compose import Made
+    from pumice.image.tree import Generated
+
     explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
     placed: dict[str, tuple[Generated, Made]] = {}
     for item in files.collect(given.rules, given.root, owners):

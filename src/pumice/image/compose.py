@@ -18,7 +18,8 @@ from pumice import canonical
 from pumice.errors import ImageError
 from pumice.formats import gzip, tar
 from pumice.formats.tar import Entry
-from pumice.image.stream import END, ROOT, Stream, WholeLayer
+from pumice.image.layers import WholeLayer
+from pumice.image.stream import END, ROOT, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -11,7 +11,7 @@ from pumice.formats import oci, platforms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.image.stream import WholeLayer
+    from pumice.image.layers import WholeLayer
     from pumice.recipe.model import HealthCheck, Recipe
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -37,6 +37,15 @@ class Group(msgspec.Struct, frozen=True):
     alone: bool = False
 
 
+class WholeLayer(msgspec.Struct, frozen=True):
+    """A finished layer: its compressed digest and size, its diff ID and plain size."""
+
+    digest: str
+    size: int
+    diff_id: str
+    tar_size: int
+
+
 def plan(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple[Group, ...]:
     """Return the groups for ``packages``, in the order of their layers.
 

@@ -19,8 +19,9 @@ from pumice.errors import FormatError
 from pumice.formats import deb, gzip, tar
 from pumice.formats.compression import Decompressed
 from pumice.formats.tar import Entry
+from pumice.image.layers import WholeLayer
 from pumice.image.selection import ALIASED, Selection, left_out, place
-from pumice.image.stream import Item, Stream, WholeLayer
+from pumice.image.stream import Item, Stream
 from pumice.image.tree import PackageFacts
 from pumice.recipe.lock import FORMAT
 

@@ -11,6 +11,7 @@ import msgspec
 from pumice.formats import elf, gzip, tar
 from pumice.formats.elf import Elf
 from pumice.formats.tar import Entry
+from pumice.image.layers import WholeLayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,15 +34,6 @@ class Item(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=
     offset: int = 0
     sha256: str = ""
     elf: Elf | None = None
-
-
-class WholeLayer(msgspec.Struct, frozen=True):
-    """A finished layer: its compressed digest and size, its diff ID and plain size."""
-
-    digest: str
-    size: int
-    diff_id: str
-    tar_size: int
 
 
 class Stream:

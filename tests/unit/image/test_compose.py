@@ -14,8 +14,8 @@ from pumice.errors import ImageError
 from pumice.formats.tar import Entry
 from pumice.image import compose, segments
 from pumice.image.compose import Known, Made, Piece
+from pumice.image.layers import WholeLayer
 from pumice.image.selection import Selection
-from pumice.image.stream import WholeLayer
 from pumice.image.tree import Node
 from pumice.store.home import Home
 from tests.support.deb import Deb, folder, hardlink, text

@@ -1,0 +1,185 @@
+"""The making of one image, step by step: cut, merge, apply effects, put layers together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.build import assemble, overlay, userfiles
+from pumice.build.cut import Wanted, cut, recall, remember
+from pumice.build.perform import Built, Inputs
+from pumice.image import effects, layers, merge, segments
+from pumice.image.config import numeric_user
+from pumice.image.effects.diversions import diversions
+from pumice.image.segments import Changes, Segment
+from pumice.image.selection import Selection
+from pumice.image.tree import Generated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pumice.build.userfiles import UserFiles
+    from pumice.digest import Digest
+    from pumice.image.effects import Outcome
+    from pumice.image.layers import Group, WholeLayer
+    from pumice.image.merge import Merged
+    from pumice.image.tree import Node, Tree
+    from pumice.progress import Progress
+    from pumice.recipe.lock import LockedPackage
+    from pumice.store.home import Home
+
+
+def make(
+    inputs: Inputs,
+    files: UserFiles,
+    fetch: Callable[[LockedPackage], Digest],
+    home: Home,
+    processors: int,
+    progress: Progress,
+) -> Built:
+    """Make the image. Raises PumiceError; leaves nothing half done."""
+    groups = layers.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
+    wanted = _wanted(inputs, groups)
+    parts = cut(wanted, fetch, home, processors=processors, progress=progress)
+    parts = _with_link_targets(wanted, parts, fetch, home, processors, progress)
+    merged = merge.merge(parts, diversions(parts), home.blobs)
+    outcome = effects.apply(merged.tree, _settings(inputs))
+    generated = [*_diverted(merged, parts, home), *outcome.generated]
+    tree = merged.tree.plus(generated)
+    own = userfiles.place(files, _Owners(tree), tree)
+    over = [*generated, *(item for item, _ in own)]
+    nodes = overlay.final_nodes(merged.tree, outcome.removed, outcome.directories, over)
+    parts = {name: _reworked(name, part, nodes, merged, home) for name, part in parts.items()}
+    own_paths = {item.entry.path for item, _ in own}
+    plan = assemble.Plan(
+        groups=groups,
+        base=[parts[p.name] for p in inputs.packages if p.role == "base-data"],
+        parts=parts,
+        generated=[item for item in generated if item.entry.path not in own_paths],
+        own=[made for _, made in own],
+        nodes=nodes,
+    )
+    finished = assemble.layers(plan, inputs.recipe.layers, home, processors)
+    return _image(inputs, parts, finished, merged, outcome, home)
+
+
+def _settings(inputs: Inputs) -> effects.Settings:
+    return effects.Settings(
+        architecture=inputs.architecture,
+        base=inputs.recipe.base,
+        include=inputs.recipe.include,
+        users=inputs.recipe.users,
+        groups=inputs.recipe.groups,
+        ids=inputs.ids,
+    )
+
+
+def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:
+    alone = {name for group in groups if group.alone for name in group.packages}
+    include = tuple(sorted(set(inputs.recipe.include)))
+    return [
+        Wanted(
+            package,
+            Selection(include=include, info=package.role != "base-data", alone=package.name in alone),
+        )
+        for package in inputs.packages
+    ]
+
+
+def _with_link_targets(
+    wanted: list[Wanted],
+    parts: dict[str, Segment],
+    fetch: Callable[[LockedPackage], Digest],
+    home: Home,
+    processors: int,
+    progress: Progress,
+) -> dict[str, Segment]:
+    """Cut once more those packages in which another package's link has its target."""
+    keep = merge.kept_links_to_dropped(parts)
+    again = [
+        Wanted(item.package, msgspec.structs.replace(item.selection, keep=keep[item.package.name]))
+        for item in wanted
+        if item.package.name in keep
+    ]
+    return parts | cut(again, fetch, home, processors=processors, progress=progress) if again else parts
+
+
+def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[Generated]:
+    """Return the files that a diversion moves out of the way (dpkg-divert(1))."""
+    moved = []
+    for name, path, new_path in merged.diverted:
+        entry = next(item.entry for item in parts[name].items if item.entry.path == path)
+        content = segments.contents(parts[name], home.blobs)(path) if entry.kind == "file" else b""
+        placed = msgspec.structs.replace(entry, path=new_path)
+        moved.append(Generated(entry=placed, content=content, by="diversions"))
+    return moved
+
+
+def _reworked(name: str, part: Segment, nodes: Mapping[str, Node], merged: Merged, home: Home) -> Segment:
+    changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()))
+    if changes == Changes():
+        return part
+    where = segments.reworked_key(part, changes)
+    known = recall(where, home)
+    if known is None:
+        known = segments.rework(part, changes, home.blobs)
+        remember(where, known, home)
+    return known
+
+
+class _Owners:
+    """A recipe's ``user[:group]`` to the numbers that the image's own tables give them."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._passwd = _text(tree, "etc/passwd")
+        self._group = _text(tree, "etc/group")
+
+    def __call__(self, owner: str) -> tuple[int, int]:
+        user, _, group = owner.partition(":")
+        uid = numeric_user(user, self._passwd, self._group)
+        gid = numeric_user(f"0:{group}", self._passwd, self._group).partition(":")[2] if group else ""
+        return int(uid or 0), int(gid or self._primary(uid))
+
+    def _primary(self, uid: str) -> str:
+        for line in self._passwd.splitlines():
+            fields = line.split(":")
+            if len(fields) > 3 and fields[2] == uid:
+                return fields[3]
+        return uid or "0"
+
+    def user(self, owner: str) -> str:
+        """Return ``owner`` for an image's config: numbers, so that engines can tell it is not root."""
+        return numeric_user(owner, self._passwd, self._group)
+
+
+def _text(tree: Tree, path: str) -> str:
+    try:
+        return tree.read(path).decode("utf-8", "replace")
+    except KeyError:
+        return ""
+
+
+def _image(
+    inputs: Inputs,
+    parts: Mapping[str, Segment],
+    finished: list[tuple[str, WholeLayer]],
+    merged: Merged,
+    outcome: Outcome,
+    home: Home,
+) -> Built:
+    newest = max((part.newest for part in parts.values()), default=0)
+    created = newest if inputs.epoch is None else inputs.epoch
+    user = _Owners(merged.tree.plus(outcome.generated)).user(inputs.recipe.run.user)
+    manifest, config = assemble.documents(
+        inputs.recipe, inputs.architecture, finished, created=created, user=user, blobs=home.blobs
+    )
+    return Built(
+        manifest=manifest,
+        config=config,
+        created=created,
+        ids=outcome.ids,
+        layers=tuple(finished),
+        undone={name: tuple(actions) for name, actions in sorted(outcome.report.items())},
+        notes=merged.notes,
+    )

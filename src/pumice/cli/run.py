@@ -23,9 +23,10 @@ except on volumes."""
 def _parser() -> argparse.ArgumentParser:
     made = command_line.parser("run", "Run an image, without root or a daemon.", epilog=_EPILOG)
     made.add_argument("reference", metavar="REF", help="name:version, a digest, or a place such as oci:DIR")
-    made.add_argument(
+    rest = made.add_argument(
         "arguments", metavar="ARG", nargs=argparse.REMAINDER, help="arguments instead of the image's own"
     )
+    rest.required = False  # argparse thinks otherwise of everything that takes the rest
     made.add_argument(
         "--stage1",
         choices=("builtin", "bwrap", "runc", "crun"),
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.runtime.run import run
     from pumice.store.home import Home, locate
 
+    _end_tidily()
     home = Home(locate(os.environ))
     return run(
         reference.find(asked.reference, home),
@@ -92,6 +94,16 @@ def main(arguments: Sequence[str]) -> int:
         platform=platforms.parse(asked.platform) if asked.platform else None,
         progress=output.progress(asked.progress),
     )
+
+
+def _end_tidily() -> None:
+    """Let the signals that end a program unwind this one, so that a tree being unpacked is removed."""
+    import signal
+    import sys
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # else somebody wants it ignored, as nohup does
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def volume(text: str) -> Mount:

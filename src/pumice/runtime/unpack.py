@@ -116,15 +116,14 @@ def _boot() -> bytes:
 
 
 def _make(image: Image, place: Path, scratch: Path, progress: Progress) -> None:
-    import tempfile
-
     from pumice.image import rootfs
 
-    with files.told(place):
-        if place.exists():
-            _discard(place, scratch)
-        temporary = Path(tempfile.mkdtemp(prefix="tree-", dir=scratch))  # 0700: there may be set-id programs
+    temporary = scratch / f"tree-{files.scratch_name()}"
     try:
+        with files.told(place):
+            if place.exists():
+                _discard(place, scratch)
+            temporary.mkdir(mode=0o700)  # there may be set-id programs in it
         shown = rootfs.write_folder(image, temporary / "root", progress=_WithoutNotes(progress))
         with files.told(place):
             if os.geteuid() != 0:
@@ -154,10 +153,8 @@ def _write_owners(path: Path, shown: Mapping[str, Shown], progress: Progress) ->
 
 def _discard(place: Path, scratch: Path) -> None:
     """Take a tree away at once, then remove it."""
-    import tempfile
-
-    grave = Path(tempfile.mkdtemp(prefix="dropped-", dir=scratch))
-    place.rename(grave / "tree")
+    grave = scratch / f"dropped-{files.scratch_name()}"
+    place.rename(grave)
     _remove(grave)
 
 
@@ -165,6 +162,8 @@ def _remove(folder: Path) -> None:
     """Remove a tree with all that its modes forbid; what cannot be removed is left to the next gc."""
     import shutil
 
+    with suppress(OSError):
+        folder.chmod(0o700)
     for place, names, _ in os.walk(folder):
         for name in names:
             path = Path(place, name)

@@ -55,9 +55,9 @@ class Apt:
         (root / "status").write_bytes(b"")
         sources: list[str] = []
         for path in debian_indexes(architecture):
-            with (root / "lists" / path.name.removesuffix(path.suffix)).open("wb") as plain:
-                # apt looks records up at random, which is slow in a compressed file
-                subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", str(path)], stdout=plain, check=True)
+            # Not compressed, because apt looks records up at random.
+            name = re.sub(r"_Packages\.\w+$", "_Packages", path.name)
+            (root / "lists" / name).write_bytes(content(path))
             release = re.sub(r"(_dists_[^_]+)_.*", r"\1_InRelease", path.name)
             (root / "lists" / release).unlink(missing_ok=True)
             (root / "lists" / release).symlink_to(LISTS / release)
@@ -91,6 +91,13 @@ def debian_indexes(architecture: str = "amd64") -> list[Path]:
         if release.exists() and re.search(rb"^Origin: Debian$", release.read_bytes(), re.MULTILINE):
             found.append(path)
     return found
+
+
+def content(path: Path) -> bytes:
+    """Return what is in one of apt's files, however apt has compressed it."""
+    return subprocess.run(
+        ["/usr/lib/apt/apt-helper", "cat-file", str(path)], check=True, capture_output=True
+    ).stdout
 
 
 def _source(name: str) -> str:

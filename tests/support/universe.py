@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pumice.distro.debian import version
 from pumice.formats.aptindex import PackageRecord
+from pumice.recipe.model import Request
+from tests.support import apt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 _FIELDS = {
     "Depends": "depends", "Pre-Depends": "pre_depends", "Recommends": "recommends", "Conflicts": "conflicts",
@@ -101,19 +104,53 @@ def _record(stanza: str, suite: str) -> PackageRecord:
     )
 
 
-LISTS = Path("/var/lib/apt/lists")
+class Sketch(msgspec.Struct, frozen=True):
+    """A small universe on a page: what there is, what is wanted, and what should come of it."""
+
+    universe: str
+    wants: tuple[str, ...]
+    packages: tuple[str, ...]
+    error: str
+
+    def stanzas(self) -> str:
+        """The universe as ``Packages`` has it. A line ``NAME VERSION [KIB]`` begins a package."""
+        made = []
+        for line in self.universe.splitlines():
+            if line.startswith(" "):
+                made.append(line.strip())
+            else:
+                name, number, *size = line.split()
+                made += ["", f"Package: {name}", f"Version: {number}", f"Installed-Size: {(*size, '10')[0]}"]
+        return "\n".join(made)
+
+    def requests(self) -> tuple[Request, ...]:
+        """What is wanted, one request a line from line 5 of a recipe on."""
+        found = []
+        for line, word in enumerate(self.wants, 5):
+            name, _, number = word.removeprefix("-").partition("=")
+            exclude = word.startswith("-")
+            found.append(Request(name=name, version=number, exclude=exclude, where=f"recipe.yaml:{line}:5"))
+        return tuple(found)
+
+
+def sketch(path: Path) -> Sketch:
+    """Read a sketch: sections ``[universe]``, ``[wants]``, and ``[packages]`` or ``[error]``."""
+    parts = re.split(r"^\[([a-z]+)\]\n", path.read_text(), flags=re.MULTILINE)[1:]
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    return Sketch(
+        universe=sections["universe"],
+        wants=tuple(sections["wants"].split()),
+        packages=tuple(sections.get("packages", "").splitlines()),
+        error=sections.get("error", ""),
+    )
 
 
 @functools.cache
 def from_apt(architecture: str = "amd64") -> TextUniverse:
     """Return the universe of Debian's own indexes that apt has fetched; empty if it has none."""
     indexes = []
-    for path in sorted(LISTS.glob(f"*_binary-{architecture}_Packages*")):
-        archive, _, rest = path.name.partition("_dists_")
-        if archive.endswith(("_debian", "_debian-security")):
-            name = archive.rsplit("_", 1)[1]
-            text = subprocess.run(
-                ["/usr/lib/apt/apt-helper", "cat-file", str(path)], check=True, capture_output=True
-            ).stdout
-            indexes.append((f"{name}/{rest.split('_')[0]}", text.decode()))
+    for path in apt.debian_indexes(architecture):
+        address, _, rest = path.name.partition("_dists_")
+        archive = address.rsplit("_", 1)[1]
+        indexes.append((f"{archive}/{rest.split('_')[0]}", apt.content(path).decode()))
     return TextUniverse(indexes, architecture)

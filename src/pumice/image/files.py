@@ -175,7 +175,7 @@ class _Plan:
         if real != limit and not real.startswith(limit.rstrip(b"/") + b"/"):
             message = f"'{rule.source}' leads out of the recipe's folder"
             raise _problem(rule, message, "copy what it needs into the folder")
-        if not os.path.lexists(real):
+        if not os.path.exists(real):
             raise _problem(rule, f"there is no '{'/'.join(parts)}' in the recipe's folder", _near(real))
         return real
 

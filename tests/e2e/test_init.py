@@ -1,0 +1,76 @@
+"""``pumice init`` as a person meets it. That its recipe builds is shown where builds are tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.recipe.keys import RECIPE, RUN
+from pumice.recipe.load import load
+
+RECIPE_KEYS = {key.name for table in (RECIPE, RUN) for key in table.keys}
+
+
+@pytest.mark.parametrize(
+    ("argument", "written", "name"),
+    [
+        (None, "recipe.yaml", "example.com/start"),
+        ("new/My App", "new/My App/recipe.yaml", "example.com/my-app"),
+        ("web.yaml", "web.yaml", "example.com/start"),
+        ("new/web.yml", "new/web.yml", "example.com/new"),
+        ("___", "___/recipe.yaml", "example.com/hello"),
+        ("ü1" + "x" * 200, "ü1" + "x" * 200 + "/recipe.yaml", "example.com/1" + "x" * 63),
+    ],
+)
+def test_it_writes_a_recipe_that_loads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    argument: str | None,
+    written: str,
+    name: str,
+) -> None:
+    (tmp_path / "start").mkdir()
+    monkeypatch.chdir(tmp_path / "start")
+    assert main(["init", *([argument] if argument else [])]) == 0
+    assert capsys.readouterr().out == f"{written}\n"
+    assert load(Path(written)).name == name
+
+
+def test_what_is_commented_out_would_load(tmp_path: Path) -> None:
+    """Every line that begins with '# ' and looks like a key is taken in, one at a time."""
+    assert main(["init", str(tmp_path)]) == 0
+    lines = (tmp_path / "recipe.yaml").read_text().splitlines()
+    tried = 0
+    for number, line in enumerate(lines):
+        body = line.lstrip().removeprefix("# ")
+        indent = line[: len(line) - len(line.lstrip())]
+        if not line.lstrip().startswith("# ") or not (
+            body.startswith("- ") or body.split(":")[0] in RECIPE_KEYS
+        ):
+            continue
+        changed = [*lines[:number], indent + body, *lines[number + 1 :]]
+        (tmp_path / "changed.yaml").write_text("\n".join(changed))
+        load(tmp_path / "changed.yaml")
+        tried += 1
+    assert tried >= 8
+
+
+@pytest.mark.parametrize("argument", ["recipe.yaml", ".", "recipe.yaml/below"])
+def test_nothing_is_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argument: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("recipe.yaml").write_text("mine")
+    assert main(["init", argument]) in (1, 2)
+    said = capsys.readouterr()
+    assert (said.out, said.err[:7]) == ("", "error: ")
+    assert Path("recipe.yaml").read_text() == "mine"
+
+
+def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").symlink_to("elsewhere")
+    assert main(["init", str(tmp_path)]) == 2
+    assert not (tmp_path / "elsewhere").exists()

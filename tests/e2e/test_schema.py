@@ -1,0 +1,20 @@
+"""``pumice schema`` as a person meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.recipe.schema import schema
+
+
+def test_it_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == schema()
+
+
+def test_it_takes_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "recipe.yaml"]) == 2
+    assert capsys.readouterr().out == ""

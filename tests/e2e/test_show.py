@@ -1,0 +1,45 @@
+"""``pumice show`` as a person meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from tests.support.recipes import HEAD, write
+
+
+def test_it_prints_a_recipe_that_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, HEAD + "packages: [python3]\n", "base.yaml")
+    write(tmp_path, "extend: base.yaml\ndescription: ünï\n")
+    assert main(["show", "recipe.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "  - python3  # base.yaml:4:12\n" in shown
+    assert 'description: "ünï"  # recipe.yaml:2:14\n' in shown
+    write(tmp_path, shown, "shown.yaml")
+    assert main(["show", "shown.yaml"]) == 0
+
+
+def test_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(write(tmp_path, HEAD)), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["from"] == {"debian": "bookworm"}
+
+
+def test_every_problem_is_told_and_nothing_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(write(tmp_path, HEAD + "pakages: []\nlayers: none\n"))]) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("error: ") == 2
+    assert "did you mean 'packages'?" in said.err
+
+
+def test_no_recipe_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(tmp_path / "none.yaml")]) == 3
+    assert capsys.readouterr().err.startswith(f"error: there is no recipe '{tmp_path}/none.yaml'")

@@ -60,6 +60,7 @@ class Mirror:
         self.credentials = credentials
         self.ranges = ranges
         self.requests: list[Request] = []
+        self.connections = 0
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -94,6 +95,10 @@ class Mirror:
                     return fault
         return None
 
+    def connected(self) -> None:
+        with self._lock:
+            self.connections += 1
+
     def record(self, request: Request) -> None:
         with self._lock:
             self.requests.append(request)
@@ -122,6 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.mirror.connected()
 
     def do_GET(self) -> None:
         mirror = self.server.mirror

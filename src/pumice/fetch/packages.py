@@ -7,6 +7,7 @@ is streamed into the store and becomes a part of it only if its digest is the lo
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -45,29 +46,33 @@ def fetch(
     call from many threads. Raises FetchError if it cannot be had, TrustError if it is not what the
     lock says, LockError for a local file that has changed.
     """
-    if package.sha256:
-        wanted = digest.from_hex(package.sha256)
-        if session.home.blobs.size(wanted) == package.size:
-            return wanted
-    if package.size > MAX_PACKAGE:
-        raise FormatError("the package is larger than any real one", where=_name(package))
-    path = relative_path(package.path, _name(package)) if package.role != "local" else package.path
+    wanted = _wanted(package)
+    if wanted and session.home.blobs.size(wanted) == package.size:
+        return wanted
     problems: list[PumiceError] = []
     if bundle is not None:
-        found = _attempt(lambda: _from_file(bundle / bundle_path(package), package, session), problems)
+        found = _attempt(partial(_from_file, bundle / bundle_path(package), package, session), problems)
         if found:
             return found
     if package.role == "local":
-        return _local(recipe_dir / path, package, session)
-    places = _places(package, sources, date or session.clock.now())
-    for url in places:
-        place = f"{url}/{quote(path, safe='/+~:')}"
-        found = _attempt(lambda place=place: _from_mirror(place, package, session), problems)  # type: ignore[misc]
+        return _local(recipe_dir / package.path, package, session)
+    path = quote(relative_path(package.path, _name(package)), safe="/+~:")
+    for url in _places(package, sources, date or session.clock.now()):
+        found = _attempt(partial(_from_mirror, f"{url}/{path}", package, session), problems)
         if found:
             for problem in problems:
                 session.progress.note(f"{problem.where}: {problem.message}; taken from another place")
             return found
     raise _failure(package, problems, session)
+
+
+def _wanted(package: LockedPackage) -> Digest | None:
+    """The digest of the blob, None where the lock has SHA-512 alone; raises TrustError without either."""
+    if package.size > MAX_PACKAGE:
+        raise FormatError("the package is larger than any real one", where=_name(package))
+    if not (package.sha256 or package.sha512):
+        raise TrustError("nothing says what its digest is", where=_name(package), hint="run pumice lock")
+    return digest.from_hex(package.sha256) if package.sha256 else None
 
 
 def bundle_path(package: LockedPackage) -> str:
@@ -129,6 +134,16 @@ def _attempt(get: Callable[[], Digest], problems: list[PumiceError]) -> Digest |
 
 
 def _from_mirror(url: str, package: LockedPackage, session: Session) -> Digest:
+    pieces, found = _download(url, package, session)
+    if found is None and pieces > 1:  # the file may have changed between one piece and the next
+        _, found = _download(url, package, session)
+    if found is None:
+        raise _other(package, without_login(url))
+    return found
+
+
+def _download(url: str, package: LockedPackage, session: Session) -> tuple[int, Digest | None]:
+    """(in how many pieces it came, its digest if it is the locked package)."""
     with session.home.blobs.writer() as writer:
         hasher = hashlib.sha512() if package.sha512 else None
 
@@ -137,8 +152,8 @@ def _from_mirror(url: str, package: LockedPackage, session: Session) -> Digest:
             if hasher is not None:
                 hasher.update(data)
 
-        session.download(url, take, size=package.size, label=f"{package.name} {package.version}")
-        return _commit(writer.commit, package, hasher.hexdigest() if hasher else "", without_login(url))
+        answer = session.download(url, take, size=package.size, label=f"{package.name} {package.version}")
+        return answer.pieces, _commit(writer.commit, package, hasher.hexdigest() if hasher else "")
 
 
 def _from_file(path: Path, package: LockedPackage, session: Session) -> Digest:
@@ -165,28 +180,27 @@ def _from_file(path: Path, package: LockedPackage, session: Session) -> Digest:
             raise TrustError(
                 f"the file is not {package.name} as locked: its size is another", where=str(path)
             )
-        return _commit(writer.commit, package, hasher.hexdigest(), str(path))
+        found = _commit(writer.commit, package, hasher.hexdigest())
+    if found is None:
+        raise _other(package, str(path))
+    return found
 
 
-def _commit(
-    commit: Callable[[Digest | None], Digest], package: LockedPackage, sha512: str, where: str
-) -> Digest:
-    """Let the blob into the store only if it is the locked one."""
-    if not (package.sha256 or package.sha512):
-        raise TrustError(f"nothing says what the digest of {package.name} is", where=where)
-    if package.sha512 and package.sha512 != sha512:
-        raise _other(package, where)
+def _commit(commit: Callable[[Digest | None], Digest], package: LockedPackage, sha512: str) -> Digest | None:
+    """Let a blob into the store only if it is the locked package; None if it is not."""
+    if package.sha512 != sha512 and package.sha512:
+        return None
     try:
-        return commit(digest.from_hex(package.sha256) if package.sha256 else None)
+        return commit(_wanted(package))
     except TrustError:
-        raise _other(package, where) from None
+        return None
 
 
 def _other(package: LockedPackage, where: str) -> TrustError:
     return TrustError(
         f"the file is not {package.name} {package.version} as locked: its digest is another",
         where=where,
-        hint="the mirror is broken or hostile, or a proxy meddles: try another mirror",
+        hint="it was damaged or exchanged on its way or where it is kept: try another mirror",
     )
 
 

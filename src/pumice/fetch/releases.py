@@ -235,17 +235,17 @@ class _Attempt:
     def _check_identity(self, release: Release) -> None:
         """Refuse a Release that is genuine but of something else."""
         source = self._source
+        hint = "check which archive the mirror's URL leads to"
         if source.origin and release.origin != source.origin:
+            said = repr(release.origin[:100])
             raise TrustError(
-                f"its signed Release says Origin {release.origin[:100]!r} and not {source.origin}",
-                where=self._where,
+                f"its signed Release says Origin {said} and not {source.origin}", where=self._where, hint=hint
             )
         names = {name.removesuffix("/updates") for name in (release.codename, release.suite)}
         if source.names and not names.intersection(name.removesuffix("/updates") for name in source.names):
+            said = repr((release.codename or release.suite)[:100])
             raise TrustError(
-                f"its signed Release is of {release.codename[:100] or release.suite[:100]!r}"
-                f" and not of {source.suite}",
-                where=self._where,
+                f"its signed Release is of {said} and not of {source.suite}", where=self._where, hint=hint
             )
 
     def _in_time(self, found: Found) -> Found:

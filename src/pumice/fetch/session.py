@@ -87,7 +87,7 @@ class Session:
         answer = self._download(url, body.extend, limit, headers)
         return msgspec.structs.replace(answer, body=bytes(body))
 
-    def download(self, url: str, sink: Sink, *, size: int, label: str = "") -> None:
+    def download(self, url: str, sink: Sink, *, size: int, label: str = "") -> Answer:
         """Pass the ``size`` bytes at ``url`` to ``sink``, resuming where a connection broke.
 
         Raises as `get`, and FetchError if there are fewer bytes. What was passed before an error
@@ -102,9 +102,10 @@ class Session:
                 sink(data)
                 task.advance(len(data))
 
-            self._download(url, take, size, {})
+            answer = self._download(url, take, size, {})
             if count != size:
                 raise FetchError(f"the file has {count} bytes instead of {size}", where=without_login(url))
+            return answer
 
     def _download(self, url: str, sink: Sink, limit: int, headers: dict[str, str]) -> Answer:
         scheme = split(url).scheme

@@ -37,12 +37,16 @@ class MissingError(FetchError):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came back: ``unchanged`` if the copy that the caller has is still current."""
+    """What came back: ``unchanged`` if the copy that the caller has is still current.
+
+    ``pieces`` says in how many answers it came: more than one may be of different files.
+    """
 
     body: bytes
     etag: str = ""
     modified: str = ""
     unchanged: bool = False
+    pieces: int = 1
 
 
 class Sink(Protocol):
@@ -80,6 +84,7 @@ class Transfer:
         self._headers = headers
         self._done = 0
         self._validator = ""
+        self._pieces = 0
 
     def run(self) -> Answer:
         """Do it; raises MissingError, FetchError, FormatError for too many bytes, what the sink raises."""
@@ -141,6 +146,7 @@ class Transfer:
             skip = self._resumed_at(response)
             etag = response.headers.get("ETag", "")
             modified = response.headers.get("Last-Modified", "")
+            self._pieces += 1
             self._validator = "" if etag.startswith("W/") else etag or modified
             for data in response.stream(CHUNK, decode_content=False):
                 fresh = data[skip:] if skip < len(data) else b""
@@ -149,7 +155,7 @@ class Transfer:
                 if self._done > self._limit:
                     raise too_large(self._url, self._limit)
                 self._sink(fresh)
-            return Answer(b"", etag, modified)
+            return Answer(b"", etag, modified, pieces=self._pieces)
         raise self._refusal(response)
 
     def _resumed_at(self, response: BaseHTTPResponse) -> int:
@@ -216,12 +222,12 @@ def _sentence(error: Exception) -> str:
 
     if isinstance(error, exceptions.NameResolutionError):
         return "the host's name cannot be resolved"
+    if isinstance(error, exceptions.NewConnectionError):
+        return "no connection can be made"
     if isinstance(error, exceptions.ConnectTimeoutError):
         return "connecting takes too long"
     if isinstance(error, exceptions.ReadTimeoutError):
         return "the server does not answer"
-    if isinstance(error, exceptions.NewConnectionError):
-        return "no connection can be made"
     if isinstance(error, exceptions.SSLError):
         return f"the server's certificate is not accepted ({error})"
     if isinstance(error, exceptions.ProxyError):

@@ -51,13 +51,12 @@ def test_a_good_signature_gives_the_text_and_the_primary_key(signer: str, finger
     ],
 )
 def test_a_signature_that_does_not_count_says_why(signer: str, ring: str, reason: str) -> None:
-    for attempt in (
-        lambda: clearsigned(archive.sign(TEXT, signer), ring),
-        lambda: detached(archive.detached(TEXT, signer), ring),
-    ):
-        with pytest.raises(TrustError) as caught:
-            attempt()
-        assert caught.value.message == f"no signature holds: {reason}"
+    with pytest.raises(TrustError) as caught:
+        clearsigned(archive.sign(TEXT, signer), ring)
+    assert caught.value.message == f"no signature holds: {reason}"
+    with pytest.raises(TrustError) as caught:
+        detached(archive.detached(TEXT, signer), ring)
+    assert caught.value.message == f"no signature holds: {reason}"
 
 
 @pytest.mark.parametrize(

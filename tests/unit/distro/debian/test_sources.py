@@ -1,0 +1,216 @@
+"""Where a recipe's packages may come from: the recipe's word first, and never a stranger's archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import pumice.distro.debian
+from pumice.distro.config import Config, Settings
+from pumice.distro.debian import machine
+from pumice.distro.debian.sources import Source, builtin_keys, sources
+from pumice.errors import FetchError, TrustError
+from pumice.formats import openpgp
+from pumice.recipe.model import ExtraArchive, Origin
+from tests.support import archive
+
+DEBIAN = """\
+Types: deb
+URIs: http://mirror.example/debian/
+Suites: bookworm bookworm-updates
+Components: main contrib
+
+Types: deb
+URIs: http://mirror.example/debian-security
+Suites: bookworm-security
+Components: main
+"""
+
+
+def apt(root: Path, **files: str) -> machine.Machine:
+    """Read a machine whose ``/etc/apt`` has these files (``__`` for ``/``, ``_`` for ``.``)."""
+    for name, text in files.items():
+        path = root / "etc/apt" / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return machine.read(root)
+
+
+def find(
+    origin: Origin,
+    there: machine.Machine | None,
+    folder: Path = Path("/nowhere"),
+    config: Config | None = None,
+) -> tuple[Source, ...]:
+    return sources(origin, recipe_dir=folder, config=config or Config(), machine=there)
+
+
+def urls(found: tuple[Source, ...]) -> dict[str, list[str]]:
+    return {source.label: [mirror.url for mirror in source.mirrors] for source in found}
+
+
+def test_release_updates_and_security_are_the_default(tmp_path: Path) -> None:
+    found = find(Origin(debian="bookworm"), apt(tmp_path, sources_list_d__x_sources=DEBIAN))
+    assert urls(found) == {
+        "debian/bookworm": ["http://mirror.example/debian"],
+        "debian/bookworm-updates": ["http://mirror.example/debian"],
+        "debian-security/bookworm-security": ["http://mirror.example/debian-security"],
+    }
+    assert [source.optional for source in found] == [False, True, True]
+    assert {source.origin for source in found} == {"Debian"}
+
+
+def test_another_suite_is_found_on_the_same_mirrors(tmp_path: Path) -> None:
+    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
+    assert urls(find(Origin(debian="trixie"), there)) == {
+        "debian/trixie": ["http://mirror.example/debian"],
+        "debian/trixie-updates": ["http://mirror.example/debian"],
+        "debian-security/trixie-security": ["http://mirror.example/debian-security"],
+    }
+    assert list(urls(find(Origin(debian="sid"), there))) == ["debian/sid"]
+    assert list(urls(find(Origin(debian="buster"), there)))[2] == "debian-security/buster/updates"
+    chosen = Origin(debian="bookworm", suites=("bookworm", "bookworm-backports"))
+    assert list(urls(find(chosen, there))) == ["debian/bookworm", "debian/bookworm-backports"]
+
+
+def test_what_else_the_machine_has_is_no_mirror_of_debian(tmp_path: Path) -> None:
+    there = apt(
+        tmp_path,
+        sources_list_d__a_list="""\
+deb https://tool.example/apt nodistro main
+deb https://cloud.example/apt cloud-sdk-bookworm main
+deb https://docker.example/debian bookworm stable
+deb [trusted=yes] cdrom:[disk]/ bookworm main
+deb tor+http://onion.example/debian bookworm main
+""",
+        sources_list_d__x_sources=DEBIAN,
+        preferences="Package: *\nPin: origin tool.example\nPin-Priority: 1001\n",
+    )
+    for source in find(Origin(debian="bookworm"), there):
+        assert all(mirror.url.startswith("http://mirror.example/") for mirror in source.mirrors)
+
+
+def test_a_stranger_that_calls_its_suite_bookworm_is_asked_last(tmp_path: Path) -> None:
+    there = apt(
+        tmp_path,
+        sources_list_d__a_list="deb https://stranger.example/node bookworm main\n",
+        sources_list_d__x_sources=DEBIAN,
+    )
+    found = urls(find(Origin(debian="bookworm"), there))
+    assert found["debian/bookworm"] == ["http://mirror.example/debian", "https://stranger.example/node"]
+
+
+def test_the_recipe_goes_before_the_configuration_before_the_machine(tmp_path: Path) -> None:
+    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
+    config = Config(
+        Settings(mirrors=("http://config.example/debian",), security_mirrors=("http://config.example/sec",))
+    )
+    found = urls(
+        find(Origin(debian="bookworm", mirrors=("http://recipe.example/debian/",)), there, config=config)
+    )
+    assert found == {
+        "debian/bookworm": ["http://recipe.example/debian"],
+        "debian/bookworm-updates": ["http://recipe.example/debian"],
+        "debian-security/bookworm-security": ["http://config.example/sec"],
+    }
+    found = urls(find(Origin(debian="bookworm", mirrors=("http://recipe.example/debian",)), there))
+    assert found["debian-security/bookworm-security"] == ["http://mirror.example/debian-security"]
+
+
+def test_no_mirror_at_all_is_one_sentence_on_how_to_name_one() -> None:
+    for there in (None, machine.Machine()):
+        with pytest.raises(FetchError) as caught:
+            find(Origin(debian="bookworm"), there)
+        assert caught.value.message == "no mirror of Debian is known for bookworm"
+        assert "mirrors: [https://mirror.example/debian]" in (caught.value.hint or "")
+
+
+def test_security_may_be_missing_from_the_sources() -> None:
+    found = find(Origin(debian="bookworm", mirrors=("http://mirror.example/debian",)), None)
+    assert found[2].mirrors == ()
+    assert found[2].optional
+
+
+def test_keys_of_the_recipe_replace_all_others(tmp_path: Path) -> None:
+    (tmp_path / "ours.asc").write_bytes(archive.keyring("good"))
+    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
+    for origin in (
+        Origin(debian="bookworm", keyrings=("ours.asc",)),
+        Origin(debian="bookworm", keyrings=("ours.asc",), mirrors=("http://recipe.example",)),
+    ):
+        for source in find(origin, there, tmp_path):
+            for mirror in source.mirrors:
+                assert [keys.data for keys in mirror.keys] == [archive.keyring("good")]
+
+
+def test_debians_keys_go_before_those_the_machine_names(tmp_path: Path) -> None:
+    (tmp_path / "ours.asc").write_bytes(archive.keyring("good"))
+    signed = DEBIAN.replace("Components", "Signed-By: /ours.asc ABCD\nComponents")
+    there = apt(tmp_path, sources_list_d__x_sources=signed)
+    (mirror,) = find(Origin(debian="bookworm"), there)[0].mirrors
+    assert [keys.data for keys in mirror.keys] == [builtin_keys().data, archive.keyring("good")]
+    assert mirror.keys[1].only == ("ABCD",)
+
+
+def test_a_machines_keyring_that_is_gone_vouches_for_nobody(tmp_path: Path) -> None:
+    signed = DEBIAN.replace("Components", "Signed-By: /gone.gpg\nComponents")
+    (mirror,) = find(Origin(debian="bookworm"), apt(tmp_path, sources_list_d__x_sources=signed))[0].mirrors
+    assert [keys.data for keys in mirror.keys] == [builtin_keys().data]
+
+
+def test_a_recipes_keyring_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TrustError, match="the keyring cannot be read"):
+        find(Origin(debian="bookworm", keyrings=("gone.gpg",)), None, tmp_path)
+
+
+def test_checks_of_dates_follow_the_entry_then_the_machine(tmp_path: Path) -> None:
+    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
+    assert find(Origin(debian="bookworm"), there)[0].mirrors[0].check_valid_until
+    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN, apt_conf='Acquire::Check-Valid-Until "false";')
+    assert not find(Origin(debian="bookworm"), there)[0].mirrors[0].check_valid_until
+    assert (
+        not find(Origin(debian="bookworm", mirrors=("http://m.example",)), there)[0]
+        .mirrors[0]
+        .check_valid_until
+    )
+    said = DEBIAN.replace("Components", "Check-Valid-Until: yes\nComponents")
+    there = apt(tmp_path, sources_list_d__x_sources=said)
+    assert find(Origin(debian="bookworm"), there)[0].mirrors[0].check_valid_until
+
+
+def test_other_archives_need_a_key_or_the_recipes_word(tmp_path: Path) -> None:
+    (tmp_path / "tool.asc").write_bytes(archive.keyring("other"))
+    base = Origin(debian="sid", mirrors=("http://m.example",))
+    with pytest.raises(TrustError, match="the archive tool has no key"):
+        find(_with(base, ExtraArchive(name="tool", url="http://t.example", suite="x")), None, tmp_path)
+    found = find(
+        _with(base, ExtraArchive(name="tool", url="http://t.example/", suite="x", key="tool.asc")),
+        None,
+        tmp_path,
+    )
+    assert found[1].label == "tool/x"
+    assert found[1].mirrors[0].url == "http://t.example"
+    assert [keys.data for keys in found[1].mirrors[0].keys] == [archive.keyring("other")]
+    assert not found[1].trusted
+    found = find(
+        _with(base, ExtraArchive(name="tool", url="http://t.example", suite="x", trusted=True)),
+        None,
+        tmp_path,
+    )
+    assert found[1].trusted
+
+
+def test_debians_keys_are_those_its_readme_lists() -> None:
+    keyring = openpgp.keyring(builtin_keys().data)
+    readme = (Path(pumice.distro.debian.__path__[0]) / "keys/README").read_text()
+    for certificate in keyring.certificates:
+        expiration = certificate.expiration
+        assert expiration is not None
+        assert f"{certificate.fingerprint.upper()}  " in readme
+        assert expiration.date().isoformat() in readme
+    assert readme.count("until 20") == len(keyring.certificates)
+
+
+def _with(origin: Origin, extra: ExtraArchive) -> Origin:
+    return Origin(debian=origin.debian, mirrors=origin.mirrors, archives=(extra,))

@@ -1,0 +1,71 @@
+"""The configuration says where distributions are found; what it says wrongly is named with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.distro import config
+from pumice.errors import PumiceError, RecipeError
+
+
+def test_where_it_is_looked_for() -> None:
+    assert config.locate({"HOME": "/h"}) == Path("/h/.config/pumice/config.yaml")
+    assert config.locate({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}) == Path("/x/pumice/config.yaml")
+    assert config.locate({"HOME": "/h", "PUMICE_CONFIG": "/c.yaml"}) == Path("/c.yaml")
+
+
+def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
+    assert config.load({"HOME": str(tmp_path)}) == config.Config()
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(PumiceError) as caught:
+        config.load({"PUMICE_CONFIG": str(tmp_path / "none")})
+    assert caught.value.message == "the configuration file is not there"
+
+
+def test_all_settings(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        """\
+debian:
+  mirrors: [https://mirror.example/debian, "file:/srv/debian"]
+  security_mirrors: https://mirror.example/debian-security
+  snapshots: ["https://snapshot.example/{archive}/{date}"]
+  keyrings: [keys/ours.gpg, /etc/keys.gpg]
+"""
+    )
+    assert config.load({"PUMICE_CONFIG": str(path)}).debian == config.Settings(
+        mirrors=("https://mirror.example/debian", "file:/srv/debian"),
+        security_mirrors=("https://mirror.example/debian-security",),
+        snapshots=("https://snapshot.example/{archive}/{date}",),
+        keyrings=(str(tmp_path / "keys/ours.gpg"), "/etc/keys.gpg"),
+    )
+
+
+def test_every_problem_has_its_place() -> None:
+    data = b"debian:\n  mirror: x\n  mirrors: {a: b}\nfedora: {}\n"
+    with pytest.raises(RecipeError) as caught:
+        config.parse(data, "c.yaml")
+    assert sorted(problem.where or "" for problem in caught.value.problems) == [
+        "c.yaml:2:3",
+        "c.yaml:3:12",
+        "c.yaml:4:1",
+    ]
+
+
+@given(
+    st.binary()
+    | st.lists(st.sampled_from(["debian:", "mirrors:", "-", "[", "]", "a", "\n"]))
+    .map(" ".join)
+    .map(str.encode)
+)
+def test_any_bytes_give_a_configuration_or_one_error(data: bytes) -> None:
+    try:
+        config.parse(data, "c.yaml")
+    except PumiceError:
+        pass

@@ -1,0 +1,507 @@
+"""Indexes are fetched from mirrors that lie, lag and break, and believed only as far as they are signed."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pumice import digest
+from pumice.clock import FixedClock
+from pumice.distro.debian.sources import Keys, Mirror, Source
+from pumice.errors import FetchError, FormatError, PumiceError, StoreError, TrustError
+from pumice.fetch import indexes
+from pumice.fetch.session import Session
+from pumice.store.home import Home
+from tests.support import archive, mirror
+from tests.support.archive import EPOCH, Deb, Suite
+from tests.support.mirror import Fault
+from tests.support.telling import Telling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAY = 86_400
+SUITE = Suite("bookworm", [Deb("hello", fields={"Provides": "greeting"}), Deb("data", architecture="all")])
+GOOD = Keys("test keys", archive.keyring("good"))
+
+
+class World:
+    """A mirror, a store, and a day."""
+
+    def __init__(self, root: Path, server: mirror.Mirror, home: Home) -> None:
+        self.root = root
+        self.server = server
+        self.home = home
+        self.told = Telling()
+        self.today = EPOCH + DAY
+
+    def publish(self, *suites: Suite) -> None:
+        shutil.rmtree(self.root / "dists", ignore_errors=True)
+        archive.publish(self.root, *(suites or (SUITE,)))
+
+    def source(self, **changes: object) -> Source:
+        basic = Source(
+            archive="debian", suite="bookworm", components=("main",),
+            mirrors=(Mirror(self.server.url, (GOOD,)),), origin="Debian", names=("bookworm",),
+        )  # fmt: skip
+        return msgspec.structs.replace(basic, **changes)
+
+    def load(
+        self, *sources: Source, arch: tuple[str, ...] = ("amd64",), offline: bool = False
+    ) -> indexes.Indexes:
+        clock = FixedClock(self.today)
+        with Session(
+            self.home, progress=self.told, clock=clock, offline=offline, pause=lambda _: None
+        ) as session:
+            return indexes.load(sources or (self.source(),), arch, session)
+
+    def fails(
+        self, *sources: Source, offline: bool = False, arch: tuple[str, ...] = ("amd64",)
+    ) -> PumiceError:
+        with pytest.raises(PumiceError) as caught:
+            self.load(*sources, offline=offline, arch=arch)
+        assert not isinstance(caught.value, StoreError)
+        return caught.value
+
+    def kept(self, kind: str) -> list[str]:
+        return sorted(path.name for path in self.home.directory("indexes").glob(f"{kind}*"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    root = tmp_path / "mirror"
+    root.mkdir()
+    with mirror.Mirror(root) as server, Home(tmp_path / "home") as home:
+        found = World(root, server, home)
+        found.publish()
+        yield found
+
+
+def names(found: indexes.Indexes, arch: str = "amd64") -> list[str]:
+    return list(found.universe(arch).names())
+
+
+def test_a_universe_and_a_record_of_what_it_rests_on(world: World) -> None:
+    world.publish(replace(SUITE, valid_until=EPOCH + 7 * DAY))
+    found = world.load()
+    assert names(found) == ["data", "hello"]
+    (record,) = found.universe("amd64").versions("hello")
+    assert record.suite == "debian/bookworm"
+    assert [item.name for item in found.universe("amd64").providers("greeting")] == ["hello"]
+    (locked,) = found.locked
+    assert (locked.archive, locked.suite, locked.codename, locked.origin) == (
+        "debian",
+        "bookworm",
+        "bookworm",
+        "Debian",
+    )
+    assert (locked.date, locked.valid_until) == (EPOCH, EPOCH + 7 * DAY)
+    assert locked.digest == digest.of((world.root / "dists/bookworm/InRelease").read_bytes())
+    assert locked.signers == ("B8A9EF63C56A3BB3D0E7713B2E99162619536278",)
+    assert locked.keyring == digest.of(GOOD.data)
+
+
+def test_several_architectures_and_components(world: World) -> None:
+    arm = Deb("only-arm", architecture="arm64")
+    world.publish(replace(SUITE, packages={"main": [Deb("hello"), arm], "contrib": [Deb("extra")]}))
+    found = world.load(world.source(components=("main", "contrib")), arch=("amd64", "arm64"))
+    assert names(found) == ["extra", "hello"]
+    assert names(found, "arm64") == ["only-arm"]
+
+
+def test_only_the_smallest_number_of_files_is_fetched(world: World) -> None:
+    world.load()
+    paths = world.server.paths
+    assert len(paths) == 2
+    assert paths[0] == "/dists/bookworm/InRelease"
+    assert paths[1].startswith("/dists/bookworm/main/binary-amd64/by-hash/SHA256/")
+
+
+def test_a_second_time_asks_once_and_parses_nothing(world: World) -> None:
+    world.load()
+    world.server.heal()
+    assert names(world.load()) == ["data", "hello"]
+    assert [(request.path, request.status) for request in world.server.requests] == [
+        ("/dists/bookworm/InRelease", 304)
+    ]
+
+
+def test_offline_works_from_what_is_kept(world: World) -> None:
+    world.load()
+    world.server.heal()
+    assert names(world.load(offline=True)) == ["data", "hello"]
+    assert world.server.requests == []
+
+
+def test_offline_without_anything_kept_is_an_error(world: World) -> None:
+    error = world.fails(offline=True)
+    assert isinstance(error, FetchError)
+    assert error.message == "no index is kept, and --offline forbids to fetch one"
+    assert error.where == f"{world.server.url}/dists/bookworm"
+
+
+def test_offline_counts_expiry_as_well(world: World) -> None:
+    world.publish(replace(SUITE, valid_until=EPOCH + 2 * DAY))
+    world.load()
+    world.today = EPOCH + 3 * DAY
+    assert "has expired" in world.fails(offline=True).message
+
+
+def test_a_file_mirror(world: World) -> None:
+    source = world.source(mirrors=(Mirror(world.root.as_uri(), (GOOD,)),))
+    assert names(world.load(source, offline=True)) == ["data", "hello"]
+
+
+@pytest.mark.parametrize("signing", ["inline", "both", "detached"])
+def test_release_and_its_signature_stand_in_for_inrelease(signing: str, world: World) -> None:
+    world.publish(replace(SUITE, signing=signing))  # type: ignore[arg-type]
+    assert names(world.load()) == ["data", "hello"]
+    assert names(world.load()) == ["data", "hello"]
+
+
+@pytest.mark.parametrize("hashes", [("SHA256",), ("SHA512",), ("MD5Sum", "SHA1", "SHA256", "SHA512")])
+@pytest.mark.parametrize("by_hash", [True, False])
+@pytest.mark.parametrize("compressions", [("", ".gz", ".xz"), (".gz",), (".xz",), ("",)])
+def test_every_shape_of_archive(
+    hashes: tuple[str, ...], by_hash: bool, compressions: tuple[str, ...], world: World
+) -> None:
+    world.publish(replace(SUITE, hashes=hashes, by_hash=by_hash, compressions=compressions))
+    assert names(world.load()) == ["data", "hello"]
+
+
+def test_packages_of_all_architectures_in_an_index_of_their_own(world: World) -> None:
+    world.publish(replace(SUITE, architectures=("all", "amd64")))
+    assert names(world.load()) == ["data", "hello"]
+
+
+# Trust
+
+
+@pytest.mark.parametrize(
+    ("suite", "sentence"),
+    [
+        (replace(SUITE, signing="none"), "the suite is not signed"),
+        (replace(SUITE, signer="other"), "which is not in the keyring"),
+        (replace(SUITE, signer="other", signing="detached"), "which is not in the keyring"),
+        (replace(SUITE, origin="Ubuntu"), "its signed Release says Origin 'Ubuntu' and not Debian"),
+        (replace(SUITE, codename="trixie", suite="testing"),
+         "its signed Release is of 'trixie' and not of bookworm"),
+        (replace(SUITE, valid_until=EPOCH + 3600), "the index has expired on 2023-11-14 23:13 UTC"),
+        (replace(SUITE, date=EPOCH + 9 * DAY),
+         "the index is of 2023-11-23 22:13 UTC, which is still to come"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trusted_is_refused(suite: Suite, sentence: str, world: World) -> None:
+    world.publish(suite)
+    error = world.fails()
+    assert isinstance(error, TrustError)
+    assert sentence in error.message
+    assert error.where == f"{world.server.url}/dists/bookworm"
+    assert error.hint
+    assert world.kept("") == []
+
+
+@pytest.mark.parametrize("name", ["expired", "lapsed", "revoked"])
+def test_keys_that_are_no_longer_good(name: str, world: World) -> None:
+    world.publish(replace(SUITE, signer=name))
+    source = world.source(mirrors=(Mirror(world.server.url, (Keys("ring", archive.keyring(name)),)),))
+    error = world.fails(source)
+    assert isinstance(error, TrustError)
+    assert "revoked" in error.message or "expired" in error.message
+
+
+def test_a_suite_by_its_other_name(world: World) -> None:
+    world.publish(replace(SUITE, name="stable", suite="stable", codename="bookworm"))
+    assert names(world.load(world.source(suite="stable", names=("stable",)))) == ["data", "hello"]
+
+
+def test_any_of_several_keyrings_may_vouch(world: World) -> None:
+    ring = (Keys("others", archive.keyring("other")), Keys("rubbish", b"rubbish"), GOOD)
+    found = world.load(world.source(mirrors=(Mirror(world.server.url, ring),)))
+    assert found.locked[0].keyring == digest.of(GOOD.data)
+
+
+def test_valid_until_counts_unless_the_machine_says_otherwise(world: World) -> None:
+    world.publish(replace(SUITE, valid_until=EPOCH + 3600))
+    lenient = world.source(mirrors=(Mirror(world.server.url, (GOOD,), check_valid_until=False),))
+    assert names(world.load(lenient)) == ["data", "hello"]
+
+
+def test_unsigned_is_taken_only_on_the_recipes_word(world: World) -> None:
+    world.publish(replace(SUITE, signing="none"))
+    error = world.fails(world.source(mirrors=(Mirror(world.server.url, (GOOD,), apt_trusts=True),)))
+    assert "[trusted=yes] does not count" in (error.hint or "")
+    trusted = world.source(mirrors=(Mirror(world.server.url),), trusted=True, origin="", names=())
+    found = world.load(trusted)
+    assert names(found) == ["data", "hello"]
+    assert found.locked[0].signers == ()
+    world.publish(SUITE)
+    assert names(world.load(trusted)) == ["data", "hello"]
+
+
+def test_trusted_with_a_key_still_means_the_key(world: World) -> None:
+    world.publish(replace(SUITE, signer="other"))
+    assert isinstance(world.fails(world.source(trusted=True)), TrustError)
+
+
+def test_an_index_that_is_not_the_signed_one_is_refused(world: World) -> None:
+    world.server.fault("binary-amd64", Fault(corrupt=True))
+    error = world.fails()
+    assert isinstance(error, TrustError)
+    assert "its sha256 is not the one that was signed" in str(error)
+    assert world.kept("packages") == []
+
+
+def test_a_tampered_inrelease_is_refused(world: World) -> None:
+    data = (world.root / "dists/bookworm/InRelease").read_bytes()
+    for body in (
+        data.replace(b"amd64", b"amd46"),
+        b"Origin: Debian\n" + data,
+        data + b"\n\nmore",
+        b"<html>",
+        b"",
+    ):
+        world.server.heal()
+        world.server.fault("InRelease", Fault(body=body))
+        assert isinstance(world.fails(), TrustError)
+
+
+def test_a_login_portal_is_no_archive(world: World) -> None:
+    world.server.fault("/", Fault(body=b"<html>please log in</html>"))
+    assert isinstance(world.fails(), TrustError)
+
+
+# Time
+
+
+def test_an_older_index_is_ignored_while_the_newer_one_holds(world: World) -> None:
+    newer = replace(SUITE, packages=[Deb("newer")], date=EPOCH + 3600)
+    world.publish(newer)
+    world.load()
+    world.publish(SUITE)
+    assert names(world.load()) == ["newer"]
+    (note,) = world.told.notes
+    assert "an index of 2023-11-14 22:13 UTC is offered after one of 2023-11-14 23:13 UTC was seen" in note
+    assert "the newer is used" in note
+    world.publish(replace(newer, packages=[Deb("newest")], date=EPOCH + 7200))
+    assert names(world.load()) == ["newest"]
+
+
+def test_going_back_in_time_is_an_error_once_the_newer_one_has_expired(world: World) -> None:
+    world.publish(replace(SUITE, date=EPOCH + 3600, valid_until=EPOCH + 2 * DAY))
+    world.load()
+    world.publish(replace(SUITE, date=EPOCH, valid_until=EPOCH + 9 * DAY))
+    world.today = EPOCH + 3 * DAY
+    error = world.fails()
+    assert isinstance(error, TrustError)
+    assert "is no longer good" in error.message
+
+
+def test_other_mirrors_may_lag_behind(world: World, tmp_path: Path) -> None:
+    archive.publish(tmp_path / "lagging", replace(SUITE, packages=[Deb("older")], date=EPOCH - DAY))
+    world.load()
+    with mirror.Mirror(tmp_path / "lagging") as lagging:
+        found = world.load(world.source(mirrors=(Mirror(lagging.url, (GOOD,)),)))
+    assert names(found) == ["older"]
+
+
+# Mirrors
+
+
+def test_the_next_mirror_is_tried(world: World, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with mirror.Mirror(tmp_path / "empty") as empty:
+        places = ("http://127.0.0.1:1", empty.url, world.server.url)
+        found = world.load(world.source(mirrors=tuple(Mirror(url, (GOOD,)) for url in places)))
+    assert names(found) == ["data", "hello"]
+    assert len(world.told.notes) == 2
+
+
+def test_a_mirror_that_cannot_be_trusted_is_passed_over(world: World, tmp_path: Path) -> None:
+    archive.publish(tmp_path / "evil", replace(SUITE, signer="other", packages=[Deb("evil")]))
+    with mirror.Mirror(tmp_path / "evil") as evil:
+        found = world.load(
+            world.source(mirrors=(Mirror(evil.url, (GOOD,)), Mirror(world.server.url, (GOOD,))))
+        )
+    assert names(found) == ["data", "hello"]
+
+
+def test_all_mirrors_down_names_each(world: World) -> None:
+    error = world.fails(
+        world.source(mirrors=(Mirror("http://127.0.0.1:1", (GOOD,)), Mirror("http://127.0.0.1:2", (GOOD,))))
+    )
+    assert isinstance(error, FetchError)
+    assert error.message == "none of the 2 mirrors of debian/bookworm can be used"
+    assert "http://127.0.0.1:1/" in (error.hint or "")
+    assert "http://127.0.0.1:2/" in (error.hint or "")
+
+
+def test_an_index_may_come_from_another_mirror_than_its_release(world: World, tmp_path: Path) -> None:
+    archive.publish(tmp_path / "half", SUITE)
+    shutil.rmtree(tmp_path / "half/dists/bookworm/main")
+    with mirror.Mirror(tmp_path / "half") as half:
+        found = world.load(
+            world.source(mirrors=(Mirror(half.url, (GOOD,)), Mirror(world.server.url, (GOOD,))))
+        )
+    assert names(found) == ["data", "hello"]
+
+
+def test_without_the_copy_by_hash_the_plain_name_is_asked(world: World) -> None:
+    shutil.rmtree(world.root / "dists/bookworm/main/binary-amd64/by-hash")
+    assert names(world.load()) == ["data", "hello"]
+
+
+def test_a_cut_download_is_resumed(world: World) -> None:
+    world.server.fault("InRelease", Fault(truncate=100, times=1))
+    world.server.fault("by-hash", Fault(truncate=100, times=1))
+    assert names(world.load()) == ["data", "hello"]
+
+
+def test_a_suite_that_is_not_there(world: World) -> None:
+    error = world.fails(world.source(suite="bookwrom", names=("bookwrom",)))
+    assert isinstance(error, FetchError)
+    assert error.message == "the mirror does not have this suite"
+    assert error.where == f"{world.server.url}/dists/bookwrom"
+
+
+def test_an_optional_suite_may_be_missing_with_a_warning(world: World) -> None:
+    security = world.source(archive="debian-security", suite="bookworm-security", optional=True)
+    for there in (security, msgspec.structs.replace(security, mirrors=())):
+        world.told.warnings.clear()
+        found = world.load(world.source(), there)
+        assert len(found.locked) == 1
+        assert world.told.warnings == [
+            "the sources have no bookworm-security, so the image gets nothing from it and no security updates"
+        ]
+
+
+def test_an_optional_suite_that_was_there_before_does_not_vanish_quietly(world: World) -> None:
+    world.publish(SUITE, replace(SUITE, name="bookworm-updates"))
+    updates = world.source(suite="bookworm-updates", names=("bookworm-updates",), optional=True)
+    world.load(updates)
+    shutil.rmtree(world.root / "dists/bookworm-updates")
+    assert world.fails(updates).message == "the mirror no longer has this suite"
+
+
+def test_an_optional_suite_that_cannot_be_trusted_is_still_an_error(world: World) -> None:
+    world.publish(replace(SUITE, signer="other"))
+    assert isinstance(world.fails(world.source(optional=True)), TrustError)
+
+
+@pytest.mark.parametrize(
+    ("changes", "arch", "sentence"),
+    [
+        (
+            {"components": ("main", "nonsense")},
+            "amd64",
+            "debian/bookworm has no component nonsense for amd64",
+        ),
+        ({}, "s390x", "debian/bookworm has no packages for s390x"),
+    ],
+)
+def test_what_the_suite_does_not_have(
+    changes: dict[str, object], arch: str, sentence: str, world: World
+) -> None:
+    error = world.fails(world.source(**changes), arch=(arch,))
+    assert isinstance(error, FetchError)
+    assert error.message == sentence
+
+
+# Snapshots
+
+
+def test_a_snapshot_is_asked_after_the_mirrors_and_may_have_expired(world: World, tmp_path: Path) -> None:
+    old = replace(SUITE, packages=[Deb("older")], valid_until=EPOCH + 60)
+    archive.publish(tmp_path / "snapshots/debian/20231115T221320Z", old)
+    with mirror.Mirror(tmp_path / "snapshots") as server:
+        snapshots = (Mirror(f"{server.url}/{{archive}}/{{date}}", (GOOD,), check_valid_until=False),)
+        assert names(world.load(world.source(snapshots=snapshots))) == ["data", "hello"]
+        assert server.requests == []
+        down = (Mirror("http://127.0.0.1:1", (GOOD,)),)
+        assert names(world.load(world.source(mirrors=down, snapshots=snapshots))) == ["older"]
+        assert server.paths[0] == "/debian/20231115T221320Z/dists/bookworm/InRelease"
+
+
+# What is kept
+
+
+def test_a_kept_index_that_was_touched_is_fetched_again(world: World) -> None:
+    world.load()
+    (name,) = world.kept("packages")
+    path = world.home.directory("indexes") / name
+    path.write_bytes(path.read_bytes().replace(b"hello", b"evil!"))
+    assert names(world.load()) == ["data", "hello"]
+
+
+@pytest.mark.parametrize("kind", ["packages", "names", "release"])
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, b"x" * 10000])
+def test_damage_to_what_is_kept_heals(kind: str, damage: bytes, world: World) -> None:
+    world.load()
+    for name in world.kept(kind):
+        (world.home.directory("indexes") / name).write_bytes(damage)
+    assert names(world.load()) == ["data", "hello"]
+    assert names(world.load(offline=True)) == ["data", "hello"]
+
+
+def test_an_index_kept_by_another_boot_is_hashed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.load()
+    monkeypatch.setattr("pumice.fetch.kept._boot", lambda: b"b" * 16)
+    assert names(world.load(offline=True)) == ["data", "hello"]
+    monkeypatch.setattr("pumice.fetch.kept._boot", lambda: b"c" * 16)
+    (name,) = world.kept("packages")
+    path = world.home.directory("indexes") / name
+    status = path.stat()
+    path.write_bytes(bytes(status.st_size))
+    assert isinstance(world.fails(offline=True), FetchError)
+
+
+def test_indexes_that_nothing_names_any_more_go(world: World) -> None:
+    world.load()
+    before = world.kept("packages")
+    world.publish(replace(SUITE, packages=[Deb("other")], date=EPOCH + 60))
+    world.load()
+    after = world.kept("packages")
+    assert len(after) == 1
+    assert after != before
+    world.load(arch=("arm64",))
+    assert len(world.kept("packages")) == 2
+    assert names(world.load(offline=True)) == ["other"]
+
+
+# Hostile contents, although they are signed
+
+
+def test_an_index_that_expands_beyond_its_size_is_refused(world: World) -> None:
+    import gzip
+
+    bomb = gzip.compress(bytes(50_000_000))
+    path = world.root / "dists/bookworm"
+    release = (path / "Release").read_text()
+    listed = digest.of(bomb)[7:]
+    text = "\n".join(
+        f" {listed} {len(bomb)} main/binary-amd64/Packages.gz"
+        if line.endswith("binary-amd64/Packages.gz")
+        else line
+        for line in release.splitlines()
+    )
+    (path / "InRelease").write_bytes(archive.sign(text.encode()))
+    (path / "main/binary-amd64/Packages.gz").write_bytes(bomb)
+    (path / "main/binary-amd64/Packages.xz").unlink()
+    (path / "main/binary-amd64/Packages").unlink()
+    shutil.rmtree(path / "main/binary-amd64/by-hash")
+    error = world.fails()
+    assert "expands beyond all proportion" in str(error) or isinstance(error, FormatError)
+
+
+def test_a_package_with_a_path_out_of_the_mirror_is_refused_when_it_is_looked_at(world: World) -> None:
+    world.publish(
+        replace(SUITE, packages=[Deb("hello", fields={"Multi-Arch": "no\nFilename: ../../etc/passwd"})])
+    )
+    found = world.load()
+    with pytest.raises(FormatError):
+        found.universe("amd64").versions("hello")

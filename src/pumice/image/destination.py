@@ -15,6 +15,7 @@ from pumice.formats import platforms
 from pumice.progress import Silent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import BinaryIO
 
     from pumice.formats.oci import Platform
@@ -76,6 +77,27 @@ def parse(text: str) -> Destination:
             f"a folder cannot be written to standard output, as {text!r} asks", hint="use oci-archive:-"
         )
     return Destination(kind, path, tag)
+
+
+def check(
+    destinations: Sequence[Destination], *, name: str, version: str, wanted: Sequence[Platform]
+) -> None:
+    """Refuse, before anything is built, what `write` would refuse afterwards.
+
+    ``wanted`` are the platforms that the image will have. Raises UsageError and ImageError.
+    """
+    if sum(destination.path == STANDARD_OUTPUT for destination in destinations) > 1:
+        raise UsageError("only one destination can be standard output")
+    for destination in destinations:
+        if destination.kind in _ONE_PLATFORM and len(wanted) > 1:
+            raise _too_many(destination, wanted)
+        tag = destination.tag or version
+        if destination.kind == "docker-archive":
+            from pumice.image import docker_archive
+
+            docker_archive.reference(name, tag)
+        elif destination.kind in _TAGGED:
+            _checked(tag, destination)
 
 
 def write(
@@ -143,9 +165,13 @@ def _only(image: Image, destination: Destination) -> Image:
     members = image.members()
     if len(members) <= 1:
         return image.select()
-    names = ", ".join(platforms.text(platform) for _, platform in members)
-    raise ImageError(
-        f"a {destination.kind} holds one platform, and the image is for {len(members)}",
+    raise _too_many(destination, [platform for _, platform in members])
+
+
+def _too_many(destination: Destination, found: Sequence[Platform]) -> ImageError:
+    names = ", ".join(platforms.text(platform) for platform in found)
+    return ImageError(
+        f"a {destination.kind} holds one platform, and the image is for {len(found)}",
         where=str(destination),
         hint=f"choose with --platform one of {names}, or write an oci: layout, which holds all",
     )

@@ -129,6 +129,33 @@ def test_standard_output_must_be_there_and_no_terminal() -> None:
         destination.write(image, destination.parse("tar:-"), stdout=Terminal())
 
 
+@pytest.mark.parametrize(
+    ("places", "sentence"),
+    [
+        (["tar:-", "oci-archive:-"], "only one destination can be standard output"),
+        (["oci:a", "tar:b"], "a tar holds one platform, and the image is for 2"),
+        (["docker-archive:a"], "a docker-archive holds one platform"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_built(places: list[str], sentence: str) -> None:
+    with pytest.raises(PumiceError, match=sentence):
+        destination.check(
+            [destination.parse(place) for place in places], name="x", version="1", wanted=[AMD64, ARM64]
+        )
+
+
+def test_tags_and_names_are_checked_before_anything_is_built() -> None:
+    for place in ("oci:a", "oci-archive:a"):
+        with pytest.raises(UsageError, match="cannot be a tag"):
+            destination.check([destination.parse(place)], name="x", version="1~rc", wanted=[AMD64])
+        destination.check([destination.parse(f"{place}:rc")], name="x", version="1~rc", wanted=[AMD64, ARM64])
+    with pytest.raises(UsageError, match="no name for Docker"):
+        destination.check([destination.parse("docker-archive:a")], name="X", version="1", wanted=[AMD64])
+    destination.check(
+        [destination.parse("tar:a"), destination.parse("dir:b")], name="X", version="~", wanted=[AMD64]
+    )
+
+
 def test_errors_are_pumice_errors_with_their_exit_code() -> None:
     assert issubclass(UsageError, PumiceError)
     assert (UsageError.exit_code, ImageError.exit_code) == (2, 10)

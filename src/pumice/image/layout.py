@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -227,7 +226,7 @@ class _Writer:
         return True
 
     def _copy(self, blob: Blob, path: Path, task: Task) -> None:
-        temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        temporary = path.with_name(f"{_TEMPORARY}{os.urandom(8).hex()}")
         try:
             with temporary.open("xb", buffering=0) as file:
 
@@ -253,7 +252,7 @@ class _Writer:
         with suppress(OSError):
             if not path.is_symlink() and path.read_bytes() == data:
                 return
-        temporary = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        temporary = path.with_name(f"{_TEMPORARY}{os.urandom(8).hex()}")
         try:
             temporary.write_bytes(data)
             if not os.path.lexists(path):

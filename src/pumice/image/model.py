@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from pumice import digest
 from pumice.errors import FormatError, ImageError, TrustError
 from pumice.formats import oci, platforms
-from pumice.image.layer import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, ImageConfig, Manifest, Platform
+    from pumice.image.layer import Layer
 
 _MAX_DEPTH = 4
 _MAX_DOCUMENTS = 4096
@@ -145,6 +145,8 @@ class Image:
 
         Raises FormatError when config and manifest do not agree on how many there are.
         """
+        from pumice.image.layer import Layer  # a warm build opens none
+
         manifest = self.manifest(platform)
         diff_ids = oci.read_config(self.document(manifest.config)).rootfs.diff_ids
         if len(diff_ids) != len(manifest.layers):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,7 +74,7 @@ class Output:
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
             if stat.S_ISREG(mode):
-                name = f".{self._target.name[:200]}.pumice-{secrets.token_hex(6)}"
+                name = f".pumice-{os.urandom(8).hex()}"
                 self.file = self._target.with_name(name).open("xb")
                 self._temporary = self._target.with_name(name)
             else:

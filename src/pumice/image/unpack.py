@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 from contextlib import contextmanager, suppress
@@ -40,7 +39,7 @@ def unpacked(path: Path, progress: Progress) -> Iterator[Folder]:
     with failures(path):
         target = Path(os.path.realpath(path))
         _check_free(target, path)
-        temporary = target.with_name(f".{target.name[:200]}.pumice-{secrets.token_hex(6)}")
+        temporary = target.with_name(f".pumice-{os.urandom(8).hex()}")
         temporary.mkdir(mode=0o700)
         try:
             folder = Folder(temporary, is_root=os.geteuid() == 0)

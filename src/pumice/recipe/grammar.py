@@ -182,6 +182,14 @@ def archive_name(text: str) -> str:
     return text
 
 
+def check_archive(values: dict[str, Any]) -> list[Refused]:
+    """Return what does not fit together in an extra archive."""
+    if values.get("trusted") and values.get("key"):
+        hint = "keep the key: then the archive is checked with it"
+        return [Refused("'key' and 'trusted' do not go together", hint, key="trusted")]
+    return []
+
+
 def check_users(values: dict[str, Any]) -> list[Refused]:
     """Return what is wrong with the users and groups of a recipe taken together."""
     found = []

@@ -40,6 +40,7 @@ ARCHIVE = Table(
         ),
         Key("trusted", Flag(), "Take it without any signature.", "true"),
     ),
+    grammar.check_archive,
 )
 
 ORIGIN = Table(

@@ -114,7 +114,7 @@ def _origin(origin: Origin) -> dict[str, Any]:
         "suites": sorted(origin.suites),
         "keyrings": sorted(origin.keyrings),
         "archives": sorted(
-            [a.name, a.url, a.suite, sorted(a.components), a.key, a.trusted] for a in origin.archives
+            [a.name, a.suite, sorted(a.components), a.key, a.trusted] for a in origin.archives
         ),
     }
 

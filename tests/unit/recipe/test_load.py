@@ -82,7 +82,7 @@ from:
       suite: stable
       components: [x/y]
       key: k.asc
-      trusted: true
+    - {name: bare, url: "file:/srv/bare", suite: x, trusted: true}
 """
     assert load(write(tmp_path, text)).origin == model.Origin(
         debian="trixie",
@@ -99,8 +99,8 @@ from:
                 suite="stable",
                 components=("x/y",),
                 key="k.asc",
-                trusted=True,
             ),
+            model.ExtraArchive(name="bare", url="file:/srv/bare", suite="x", trusted=True),
         ),
     )
 
@@ -195,6 +195,7 @@ def test_a_mode_is_octal_however_it_is_written(tmp_path: Path, mode: str) -> Non
     "text",
     [
         "users: [{name: a, uid: 7}, {name: b, uid: 7}]",
+        "groups: [{name: b, gid: 7}, {name: b, gid: 8}]",
         "groups: [{name: a, gid: 7}, {name: b, gid: 7}]",
         "run: {ports: {a: 80, b: 80/tcp}}",
         "run: {volumes: {a: /x, b: /x}}",

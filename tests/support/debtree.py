@@ -36,13 +36,14 @@ def load(
 ) -> Loaded:
     """Return what ``packages`` make together; file contents go into ``spool``."""
     loaded = Loaded()
-    for path in packages:
-        with path.open("rb") as file:
+    for package in packages:
+        with package.open("rb") as file:
             _add(loaded, file, spool, wanted, frozenset(data_only), diversions or {})
-    for path in sorted({posixpath.dirname(path) for path in loaded.nodes}):
-        while path and path not in loaded.nodes:
-            loaded.nodes[path] = Node(Entry(path, "dir", 0o755))
-            path = posixpath.dirname(path)
+    for folder in sorted({posixpath.dirname(path) for path in loaded.nodes}):
+        parent = folder
+        while parent and parent not in loaded.nodes:
+            loaded.nodes[parent] = Node(Entry(parent, "dir", 0o755))
+            parent = posixpath.dirname(parent)
     return loaded
 
 

@@ -8,23 +8,18 @@ arithmetic) stay as parts whose value is unknown.
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 import msgspec
 
 from pumice.errors import FormatError
+from pumice.formats.shellwords import TEXT, Part, Word, Words
 
 _MAX_SIZE = 1 << 20
-_MAX_DEPTH = 60
 
-_TEXT = re.compile(r"[^\s'\"\\$`;&|<>()]+")
-_QUOTED_TEXT = re.compile(r"[^\"\\$`]+")
-_BLANK = re.compile(r"(?:[ \t\r]|\\\n)+")
 _OPERATOR = re.compile(r"&&|\|\||;;&?|;&|[;&|()]")
 _REDIRECT = re.compile(r"(\d*)(<<-?|>>|>&|<&|<>|>\||&>>?|[<>])")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
-_BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])(:?[-=+?]|%%?|##?)?", re.DOTALL)
 _RESERVED = frozenset(
     [
         "if",
@@ -45,24 +40,6 @@ _RESERVED = frozenset(
         "in",
     ]
 )
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A piece of a word.
-
-    ``text`` is literal for the kind ``text``, a parameter's name for ``parameter``, the source of a
-    command or of an expansion that is not understood for ``unknown``. ``operator`` and ``operand``
-    are those of ``${name:-word}`` and its kin. What is not ``quoted`` is split at white space.
-    """
-
-    kind: Literal["text", "parameter", "unknown"]
-    text: str
-    quoted: bool = False
-    operator: str = ""
-    operand: tuple[Part, ...] = ()
-
-
-Word = tuple[Part, ...]
 
 
 class Redirect(msgspec.Struct):
@@ -163,36 +140,28 @@ def _literal(word: Word) -> str | None:
     return None
 
 
-class _Parser:
+class _Parser(Words):
     """A recursive descent over the text; ``at`` is the next character."""
 
-    def __init__(self, text: str, depth: int = 0) -> None:
-        self.text = text
-        self.at = 0
-        self._depth = depth
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
         self._documents: list[tuple[str, bool, bool, Redirect]] = []
-
-    def error(self) -> FormatError:
-        line = self.text.count("\n", 0, self.at) + 1
-        return FormatError(f"the shell script is not understood at its line {line}")
 
     # Commands
 
     def sequence(self, *stops: str) -> Sequence:
         """Read commands until one of the reserved words ``stops``, an operator that ends them, or the end."""
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise self.error()
+        self.deeper()
         found: list[AndOr] = []
         while True:
             self._lines()
             if self._ends() or (stops and self._reserved() in stops):
                 break
             found.append(self._and_or())
-            self._blank()
+            self.blank()
             if self._operator() in (";", "&"):
                 self.at += 1
-        self._depth -= 1
+        self.depth -= 1
         return tuple(found)
 
     def _ends(self) -> bool:
@@ -202,7 +171,7 @@ class _Parser:
         first = self._pipeline()
         rest: list[tuple[str, Pipeline]] = []
         while True:
-            self._blank()
+            self.blank()
             operator = self._operator()
             if operator not in ("&&", "||"):
                 return AndOr(first, tuple(rest))
@@ -211,14 +180,14 @@ class _Parser:
             rest.append((operator, self._pipeline()))
 
     def _pipeline(self) -> Pipeline:
-        self._blank()
+        self.blank()
         negated = self._reserved() == "!"
         if negated:
             self.at += 1
-            self._blank()
+            self.blank()
         commands = [self._command()]
         while True:
-            self._blank()
+            self.blank()
             if self._operator() != "|":
                 return Pipeline(tuple(commands), negated)
             self.at += 1
@@ -274,8 +243,8 @@ class _Parser:
 
     def _case(self) -> Case:
         self._expect("case")
-        self._blank()
-        word = self._word()
+        self.blank()
+        word = self.word()
         self._lines()
         self._expect("in")
         arms: list[tuple[tuple[Word, ...], Sequence]] = []
@@ -294,9 +263,9 @@ class _Parser:
             self.at += 1
         patterns: list[Word] = []
         while True:
-            self._blank()
-            patterns.append(self._word())
-            self._blank()
+            self.blank()
+            patterns.append(self.word())
+            self.blank()
             if self._operator() != "|":
                 self._expect_operator(")")
                 return tuple(patterns)
@@ -304,7 +273,7 @@ class _Parser:
 
     def _for(self) -> For:
         self._expect("for")
-        self._blank()
+        self.blank()
         name = _NAME.match(self.text, self.at)
         if not name:
             raise self.error()
@@ -314,11 +283,11 @@ class _Parser:
         if self._reserved() == "in":
             self._expect("in")
             words = []
-            self._blank()
+            self.blank()
             while self.at < len(self.text) and self.text[self.at] != "\n" and not self._operator():
-                words.append(self._word())
-                self._blank()
-        self._blank()
+                words.append(self.word())
+                self.blank()
+        self.blank()
         if self._operator() == ";":
             self.at += 1
         self._lines()
@@ -337,18 +306,18 @@ class _Parser:
         redirects: list[Redirect] = []
         while True:
             redirects += self._redirects()
-            self._blank()
+            self.blank()
             if self.at >= len(self.text) or self.text[self.at] == "\n" or self._operator():
                 break
             assigned = None if words else _ASSIGNMENT.match(self.text, self.at)
             if assigned:
                 self.at = assigned.end()
-                assignments.append((assigned[1], self._word(empty=True)))
+                assignments.append((assigned[1], self.word(empty=True)))
             else:
-                words.append(self._word())
+                words.append(self.word())
         if len(words) == 1 and self._operator() == "(" and (name := _literal(words[0])):
             self.at += 1
-            self._blank()
+            self.blank()
             self._expect_operator(")")
             self._lines()
             return Function(name, self._command())
@@ -359,13 +328,13 @@ class _Parser:
     def _redirects(self) -> list[Redirect]:
         found: list[Redirect] = []
         while True:
-            self._blank()
+            self.blank()
             match = _REDIRECT.match(self.text, self.at)
             if not match or (match[2].startswith("&") and self.text.startswith("&&", self.at)):
                 return found
             self.at = match.end()
-            self._blank()
-            target = self._word()
+            self.blank()
+            target = self.word()
             redirect = Redirect(match[1], match[2], target)
             if match[2] in ("<<", "<<-"):
                 mark = "".join(part.text for part in target)
@@ -373,11 +342,16 @@ class _Parser:
                 self._documents.append((mark, match[2] == "<<-", quoted, redirect))
             found.append(redirect)
 
+    def substitution(self) -> None:
+        """Read the commands of ``$(...)`` up to the parenthesis."""
+        self.sequence()
+        self._expect_operator(")")
+
     # Tokens
 
     def _reserved(self) -> str:
         """Return the reserved word that comes next, or nothing; reads nothing."""
-        match = _TEXT.match(self.text, self.at)
+        match = TEXT.match(self.text, self.at)
         if not match or match[0] not in _RESERVED:
             return ""
         after = self.text[match.end() : match.end() + 1]
@@ -397,20 +371,13 @@ class _Parser:
             raise self.error()
         self.at += len(operator)
 
-    def _blank(self) -> None:
-        if match := _BLANK.match(self.text, self.at):
-            self.at = match.end()
-        if self.text.startswith("#", self.at):
-            end = self.text.find("\n", self.at)
-            self.at = len(self.text) if end < 0 else end
-
     def _lines(self) -> None:
-        self._blank()
+        self.blank()
         while self.text.startswith("\n", self.at):
             self.at += 1
             if self._documents:
                 self._read_documents()
-            self._blank()
+            self.blank()
 
     def _read_documents(self) -> None:
         for mark, tabs, quoted, redirect in self._documents:
@@ -428,125 +395,3 @@ class _Parser:
             literal = quoted or not set(text) & set("$`\\")
             redirect.target = (Part("text" if literal else "unknown", text, quoted=True),)
         self._documents.clear()
-
-    # Words
-
-    def _word(self, *, empty: bool = False) -> Word:
-        parts: list[Part] = []
-        start = self.at
-        while self.at < len(self.text):
-            match = _TEXT.match(self.text, self.at)
-            if match:
-                parts.append(Part("text", match[0]))
-                self.at = match.end()
-            elif not self._special(parts):
-                break
-        if self.at == start and not empty:
-            raise self.error()
-        return tuple(parts)
-
-    def _special(self, parts: list[Part]) -> bool:
-        """Read one quoted or expanded piece of a word; False where the word ends."""
-        char = self.text[self.at]
-        if char == "\\":
-            piece = self.text[self.at + 1 : self.at + 2]
-            self.at = min(self.at + 2, len(self.text))
-            if piece not in ("", "\n"):
-                parts.append(Part("text", piece, quoted=True))
-        elif char == "'":
-            end = self.text.find("'", self.at + 1)
-            if end < 0:
-                raise self.error()
-            parts.append(Part("text", self.text[self.at + 1 : end], quoted=True))
-            self.at = end + 1
-        elif char == '"':
-            self._double_quoted(parts)
-        elif char in "$`":
-            parts.append(self._expansion(quoted=False))
-        else:
-            return False
-        return True
-
-    def _double_quoted(self, parts: list[Part]) -> None:
-        self.at += 1
-        parts.append(Part("text", "", quoted=True))
-        while not self.text.startswith('"', self.at):
-            if self.at >= len(self.text):
-                raise self.error()
-            if match := _QUOTED_TEXT.match(self.text, self.at):
-                parts.append(Part("text", match[0], quoted=True))
-                self.at = match.end()
-            elif self.text[self.at] == "\\":
-                piece = self.text[self.at + 1 : self.at + 2]
-                self.at = min(self.at + 2, len(self.text))
-                if piece != "\n":
-                    kept = piece if piece and piece in '$`"\\' else "\\" + piece
-                    parts.append(Part("text", kept, quoted=True))
-            else:
-                parts.append(self._expansion(quoted=True))
-        self.at += 1
-
-    def _expansion(self, *, quoted: bool) -> Part:
-        start = self.at
-        if self.text[start] == "`":
-            end = re.compile(r"(?:[^`\\]|\\.)*`", re.DOTALL).match(self.text, start + 1)
-            if not end:
-                raise self.error()
-            self.at = end.end()
-            return Part("unknown", self.text[start + 1 : self.at - 1].strip(), quoted)
-        if self.text.startswith("$((", start):
-            self._skip_arithmetic()
-            return Part("unknown", self.text[start : self.at], quoted)
-        if self.text.startswith("$(", start):
-            self.at += 2
-            self.sequence()
-            self._expect_operator(")")
-            return Part("unknown", self.text[start + 2 : self.at - 1].strip(), quoted)
-        if self.text.startswith("${", start):
-            return self._braced(quoted=quoted)
-        match = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])").match(self.text, start)
-        if not match:
-            self.at += 1
-            return Part("text", "$", quoted=True)
-        self.at = match.end()
-        return Part("parameter", match[1], quoted)
-
-    def _skip_arithmetic(self) -> None:
-        depth = 0
-        while self.at < len(self.text):
-            char = self.text[self.at]
-            self.at += 1
-            depth += (char == "(") - (char == ")")
-            if char == ")" and depth == 0:
-                return
-        raise self.error()
-
-    def _braced(self, *, quoted: bool) -> Part:
-        start = self.at
-        self.at += 2
-        match = _BRACED.match(self.text, self.at)
-        if match:
-            self.at = match.end()
-        operand = self._operand()
-        if not match or (operand and not match[2]):
-            return Part("unknown", self.text[start : self.at], quoted)
-        return Part("parameter", match[1], quoted, match[2] or "", operand)
-
-    def _operand(self) -> Word:
-        """Read what follows the operator of ``${name:-word}``, and the closing brace."""
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise self.error()
-        parts: list[Part] = []
-        plain = re.compile(r"[^'\"\\$`}]+")
-        while not self.text.startswith("}", self.at):
-            if self.at >= len(self.text):
-                raise self.error()
-            if match := plain.match(self.text, self.at):
-                parts.append(Part("text", match[0]))
-                self.at = match.end()
-            else:
-                self._special(parts)
-        self.at += 1
-        self._depth -= 1
-        return tuple(parts)

@@ -16,7 +16,8 @@ from pumice.image.effects import options
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pumice.image.effects.interpret import Action, Value
+    from pumice.image.effects.action import Action
+    from pumice.image.effects.scope import Value
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _NOLOGIN = "/usr/sbin/nologin"
@@ -88,7 +89,7 @@ def from_command(action: Action) -> Wanted | None:
     if parser is None or line is None:
         return None
     wanted = parser(line)
-    return wanted if wanted is not None and _sound(wanted) else None
+    return wanted if wanted is not None and sound(wanted) else None
 
 
 def is_command(words: Sequence[Value]) -> bool:
@@ -187,8 +188,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
-def _sound(wanted: Wanted) -> bool:
-    """Whether nothing in it could break a line of passwd or group."""
+def sound(wanted: Wanted) -> bool:
+    """Whether nothing in a request could break a line of passwd or group."""
     names = [user.name for user in wanted.users] + [name for name, _ in wanted.groups]
     names += [name for pair in wanted.members for name in pair]
     texts = [text for user in wanted.users for text in (user.home, user.shell, user.comment, user.group)]
@@ -208,7 +209,7 @@ def sysusers(text: str) -> tuple[Wanted, ...]:
             continue
         fields += ["-"] * (6 - len(fields))
         wanted = _sysuser(fields[0], *["" if field == "-" else field for field in fields[1:6]])
-        if wanted is not None and _sound(wanted):
+        if wanted is not None and sound(wanted):
             found.append(wanted)
     return tuple(found)
 

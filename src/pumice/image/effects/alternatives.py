@@ -19,7 +19,7 @@ from pumice.image.effects.model import Given, Result, data, file, table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pumice.image.effects.interpret import Value
+    from pumice.image.effects.scope import Value
     from pumice.image.tree import Tree
 
 BY = "effect:alternatives"

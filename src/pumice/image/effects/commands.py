@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pumice.image.effects.canvas import Canvas
-    from pumice.image.effects.interpret import Value
+    from pumice.image.effects.scope import Value
 
 _SYMBOLIC = re.compile(r"([ugoa]*)([=+-])([rwxXst]*)")
 _BITS = {"r": 4, "w": 2, "x": 1}
@@ -39,7 +39,7 @@ class Hand:
         self._users = users
         self._groups = groups
         self._folder: Value = "/"
-        self._umask = 0o022
+        self._mask = 0o022
 
     def does(self, words: Sequence[Value], folder: Value) -> bool | None:
         """Do a command. False: it cannot be done; None: it is no file command."""
@@ -93,16 +93,16 @@ class Hand:
 
     def start(self) -> None:
         """Begin another script."""
-        self._umask = 0o022
+        self._mask = 0o022
 
     # Commands
 
-    def umask(self, line: options.Line) -> bool:
+    def _umask(self, line: options.Line) -> bool:
         if line.operands:
-            self._umask = int(line.operands[0], 8) & 0o777
+            self._mask = int(line.operands[0], 8) & 0o777
         return True
 
-    def mkdir(self, line: options.Line) -> bool:
+    def _mkdir(self, line: options.Line) -> bool:
         mode = line.values.get("m") or line.values.get("mode")
         done = True
         for operand in line.operands:
@@ -112,17 +112,17 @@ class Hand:
             parent = posixpath.dirname(path)
             if not (line.flags & {"p", "parents"} or parent == "/" or self.canvas.exists(parent)):
                 return False
-            done = self.canvas.directory(path, _mode(mode, 0o755) if mode else 0o777 & ~self._umask) and done
+            done = self.canvas.directory(path, _mode(mode, 0o755) if mode else 0o777 & ~self._mask) and done
         return done
 
-    def chown(self, line: options.Line) -> bool:
+    def _chown(self, line: options.Line) -> bool:
         owner = line.operands[0] if line.operands else ""
         if "from" in line.values:
             return False
         uid, gid = self._owner(owner)
         return self._change(line, line.operands[1:], uid=uid, gid=gid)
 
-    def chgrp(self, line: options.Line) -> bool:
+    def _chgrp(self, line: options.Line) -> bool:
         gid = self._group(line.operands[0] if line.operands else "")
         return self._change(line, line.operands[1:], gid=gid)
 
@@ -144,7 +144,7 @@ class Hand:
                     return False
         return bool(operands)
 
-    def chmod(self, line: options.Line) -> bool:
+    def _chmod(self, line: options.Line) -> bool:
         flags = line.flags & {"R", "recursive", "f", "v", "c", "silent", "quiet", "verbose", "changes"}
         # "-x" looks like a flag and is a mode
         given = ["-" + "".join(sorted(line.flags - flags))] if line.flags - flags else []
@@ -154,7 +154,7 @@ class Hand:
         text = words[0]
         for operand in words[1:]:
             path = self._path(operand)
-            targets = self.canvas.below(path) if flags & {"R", "recursive"} else [path]
+            targets = list(self.canvas.below(path)) if flags & {"R", "recursive"} else [path]
             if not targets:
                 return False
             for target in targets:
@@ -168,13 +168,13 @@ class Hand:
                     return False
         return True
 
-    def touch(self, line: options.Line) -> bool:
+    def _touch(self, line: options.Line) -> bool:
         paths = [self._path(operand) for operand in line.operands]
-        return all(
-            [self.canvas.exists(path) or self.canvas.file(path, b"", 0o666 & ~self._umask) for path in paths]
-        )
+        mode = 0o666 & ~self._mask
+        done = [self.canvas.exists(path) or self.canvas.file(path, b"", mode) for path in paths]
+        return all(done)
 
-    def link(self, line: options.Line) -> bool:
+    def _link(self, line: options.Line) -> bool:
         if not line.flags & {"s", "symbolic"} or len(line.operands) != 2:
             return False
         target, path = line.operands
@@ -185,7 +185,7 @@ class Hand:
             path = f"{path}/{posixpath.basename(target)}"
         return self.canvas.link(self._path(path), target, force=bool(line.flags & {"f", "force"}))
 
-    def copy(self, line: options.Line) -> bool:
+    def _copy(self, line: options.Line) -> bool:
         if len(line.operands) != 2 or line.flags & {"r", "R", "recursive"}:
             return False
         source, path = (self._path(operand) for operand in line.operands)
@@ -195,14 +195,14 @@ class Hand:
         path = self._into(path, source)
         if line.flags & {"n", "no-clobber"} and self.canvas.exists(path):
             return True
-        mode = entry.mode if line.flags & {"p", "a", "preserve"} else entry.mode & 0o777 & ~self._umask
+        mode = entry.mode if line.flags & {"p", "a", "preserve"} else entry.mode & 0o777 & ~self._mask
         return self.canvas.file(path, content, mode)
 
     def _into(self, path: str, source: str) -> str:
         entry = self.canvas.entry(path)
         return f"{path}/{posixpath.basename(source)}" if entry is not None and entry.kind == "dir" else path
 
-    def install(self, line: options.Line) -> bool:
+    def _install(self, line: options.Line) -> bool:
         text = line.values.get("m") or line.values.get("mode")
         mode = _mode(text, 0) if text else 0o755
         owner = line.values.get("o") or line.values.get("owner")
@@ -211,12 +211,11 @@ class Hand:
         gid = self._group(group) if group else 0
         if line.flags & {"d", "directory"}:
             paths = [self._path(operand) for operand in line.operands]
-            return all(
-                [
-                    self.canvas.directory(path) and self.canvas.change(path, mode=mode, uid=uid, gid=gid)
-                    for path in paths
-                ]
-            )
+            done = [
+                self.canvas.directory(path) and self.canvas.change(path, mode=mode, uid=uid, gid=gid)
+                for path in paths
+            ]
+            return all(done)
         if len(line.operands) != 2:
             return False
         source, path = (self._path(operand) for operand in line.operands)
@@ -226,17 +225,17 @@ class Hand:
             return False
         return self.canvas.file(path, content) and self.canvas.change(path, mode=mode, uid=uid, gid=gid)
 
-    def move(self, line: options.Line) -> bool:
+    def _move(self, line: options.Line) -> bool:
         if len(line.operands) != 2:
             return False
         return self.canvas.move(self._path(line.operands[0]), self._path(line.operands[1]))
 
-    def remove(self, line: options.Line) -> bool:
+    def _remove(self, line: options.Line) -> bool:
         for operand in line.operands:
             self.canvas.forget(self._path(operand))
         return True
 
-    def enable(self, line: options.Line, kind: str) -> bool:
+    def _enable(self, line: options.Line, kind: str) -> bool:
         """Enable parts of Apache: ``a2enmod``, ``a2enconf``, ``a2ensite`` (apache2 2.4)."""
         done = True
         for name in line.operands:
@@ -247,7 +246,7 @@ class Hand:
                     done = self.canvas.link(place, f"../{kind}-available/{name}.{suffix}") and done
         return done
 
-    def setcap(self, line: options.Line) -> bool:
+    def _setcap(self, line: options.Line) -> bool:
         from pumice.formats import capabilities
 
         if len(line.operands) != 2:
@@ -258,7 +257,7 @@ class Hand:
             return False
         return self.canvas.attribute(self._path(line.operands[1]), capabilities.ATTRIBUTE, value)
 
-    def statoverride(self, line: options.Line) -> bool:
+    def _statoverride(self, line: options.Line) -> bool:
         if "add" not in line.flags:
             if "remove" in line.flags and line.operands:
                 self.overrides.pop(line.operands[0], None)
@@ -274,7 +273,7 @@ class Hand:
         self.overrides[path] = Override(user, group, digits, path)
         return True
 
-    def ucf(self, line: options.Line) -> bool:
+    def _ucf(self, line: options.Line) -> bool:
         if len(line.operands) != 2 or "purge" in line.flags or "p" in line.flags:
             return len(line.operands) == 1
         source, path = (self._path(operand) for operand in line.operands)
@@ -321,23 +320,23 @@ def _applied(old: int, who: str, operator: str, what: str, *, directory: bool) -
 
 
 _COMMANDS: dict[str, Callable[[Hand, options.Line], bool]] = {
-    "mkdir": Hand.mkdir,
-    "chown": Hand.chown,
-    "chgrp": Hand.chgrp,
-    "chmod": Hand.chmod,
-    "touch": Hand.touch,
-    "ln": Hand.link,
-    "cp": Hand.copy,
-    "install": Hand.install,
-    "mv": Hand.move,
-    "rm": Hand.remove,
-    "umask": Hand.umask,
-    "a2enmod": lambda hand, line: hand.enable(line, "mods"),
-    "a2enconf": lambda hand, line: hand.enable(line, "conf"),
-    "a2ensite": lambda hand, line: hand.enable(line, "sites"),
-    "setcap": Hand.setcap,
-    "dpkg-statoverride": Hand.statoverride,
-    "ucf": Hand.ucf,
+    "mkdir": Hand._mkdir,
+    "chown": Hand._chown,
+    "chgrp": Hand._chgrp,
+    "chmod": Hand._chmod,
+    "touch": Hand._touch,
+    "ln": Hand._link,
+    "cp": Hand._copy,
+    "install": Hand._install,
+    "mv": Hand._move,
+    "rm": Hand._remove,
+    "umask": Hand._umask,
+    "a2enmod": lambda hand, line: hand._enable(line, "mods"),
+    "a2enconf": lambda hand, line: hand._enable(line, "conf"),
+    "a2ensite": lambda hand, line: hand._enable(line, "sites"),
+    "setcap": Hand._setcap,
+    "dpkg-statoverride": Hand._statoverride,
+    "ucf": Hand._ucf,
 }
 _VALUED = {
     "mkdir": ("m", "mode"),

@@ -25,11 +25,8 @@ _FOLDERS = ("", "/alternatives", "/info", "/parts", "/triggers", "/updates")
 def package_database(given: Given) -> Result:
     """Return the database of all packages that count as installed."""
     installed = [package for package in given.tree.packages if package.installed]
-    made: list[Generated] = []
-    for parent in ("var", "var/lib"):
-        if given.tree.get(parent) is None:
-            made.append(directory(parent, BY))
-    made += (directory(_ADMIN + folder, BY) for folder in _FOLDERS if given.tree.get(_ADMIN + folder) is None)
+    folders = ("var", "var/lib", *(_ADMIN + folder for folder in _FOLDERS))
+    made: list[Generated] = [directory(path, BY) for path in folders if given.tree.get(path) is None]
     made.append(file(f"{_ADMIN}/status", status(installed), BY))
     made.append(file(f"{_ADMIN}/available", b"", BY))
     made.append(file(f"{_ADMIN}/arch", f"{given.settings.architecture}\n".encode(), BY))

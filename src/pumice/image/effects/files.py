@@ -16,7 +16,7 @@ from pumice.image.effects.model import Given, Result, data, file, table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pumice.image.effects.interpret import Action
+    from pumice.image.effects.action import Action
 
 BY = "effect:scripts"
 _OVERRIDES = "var/lib/dpkg/statoverride"
@@ -67,10 +67,11 @@ def _perform(package: str, actions: Iterable[Action], hand: Hand) -> Iterable[tu
             if not _write(action, hand.canvas):
                 yield package, "file contents"
             continue
-        if hand.does(action.words, action.folder) is False:
-            # a directory that both branches of an unknown condition make is there all the same
-            if not (_made_before(action, possible, hand) and hand.does(action.words, action.folder)):
-                yield package, name
+        # a directory that both branches of an unknown condition make is there all the same
+        if hand.does(action.words, action.folder) is False and not (
+            _made_before(action, possible, hand) and hand.does(action.words, action.folder)
+        ):
+            yield package, name
     for action in possible:
         name = (action.words[0] or "").rpartition("/")[2] if action.words else ""
         if name in _REPORTED and not _is_done(action, hand):

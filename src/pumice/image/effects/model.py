@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats.tar import Entry
-from pumice.image.effects.interpret import Action
+from pumice.image.effects.action import Action
 from pumice.image.tree import Generated
 from pumice.recipe.lock import Ids
 from pumice.recipe.model import Base, Group, User

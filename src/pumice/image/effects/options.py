@@ -9,7 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pumice.image.effects.interpret import Value
+    from pumice.image.effects.scope import Value
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from pumice.image.effects.model import data, table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pumice.image.effects.interpret import Action
+    from pumice.image.effects.action import Action
     from pumice.image.tree import PackageFacts
 
 _SCRIPTS = ("preinst", "postinst")

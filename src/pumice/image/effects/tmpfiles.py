@@ -16,7 +16,7 @@ from pumice.image.effects.canvas import Canvas
 from pumice.image.effects.model import Given, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pumice.image.tree import Tree
 
@@ -42,8 +42,8 @@ def tmpfiles(given: Given) -> Result:
     report: list[tuple[str, str]] = []
     for owner, text in _files(given.tree):
         for line in parse(text):
-            if _lasts(line.path) and not _create(line, canvas, users, groups):
-                report.append((owner, "tmpfiles"))
+            done = not _lasts(line.path) or _create(line, canvas, users, groups)
+            report += () if done else ((owner, "tmpfiles"),)
     return Result(generated=tuple(canvas.made.values()), report=tuple(dict.fromkeys(report)))
 
 
@@ -65,7 +65,7 @@ def parse(text: str) -> Iterable[Line]:
             fields[0].rstrip("+-=~^$"),
             posixpath.normpath(fields[1]),
             int(mode, 8) if mode.isdecimal() and not set(mode) & set("89") and len(mode) < 6 else None,
-            fields[3].lstrip(":").replace("-", "") if fields[3] == "-" else fields[3].lstrip(":"),
+            "" if fields[3] == "-" else fields[3].lstrip(":"),
             "" if fields[4] == "-" else fields[4].lstrip(":"),
             argument,
         )
@@ -94,45 +94,47 @@ def _ids(tree: Tree, name: str) -> dict[str, int]:
 
 def _create(line: Line, canvas: Canvas, users: Mapping[str, int], groups: Mapping[str, int]) -> bool:
     uid, gid = _id(line.user, users), _id(line.group, groups)
-    if uid is None or gid is None:
+    action = _ACTIONS.get(line.kind)
+    if uid is None or gid is None or (action is None and line.kind not in _IGNORED):
         return False
+    return action is None or action(line, canvas, uid, gid)
+
+
+def _directory(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
+    mode = 0o755 if line.mode is None else line.mode
+    return canvas.directory(line.path) and canvas.change(line.path, mode=mode, uid=uid, gid=gid)
+
+
+def _file(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
+    if canvas.exists(line.path) and line.kind == "f":
+        return True
+    try:
+        content = line.argument.encode("latin-1", "backslashreplace").decode("unicode_escape").encode()
+    except UnicodeError:
+        return False
+    mode = 0o644 if line.mode is None else line.mode
+    return (
+        canvas.directory(posixpath.dirname(line.path))
+        and canvas.file(line.path, content)
+        and canvas.change(line.path, mode=mode, uid=uid, gid=gid)
+    )
+
+
+def _link(line: Line, canvas: Canvas, _uid: int, _gid: int) -> bool:
+    if canvas.exists(line.path):
+        return True
+    target = line.argument or f"/usr/share/factory{line.path}"
+    return canvas.directory(posixpath.dirname(line.path)) and canvas.link(line.path, target)
+
+
+def _change(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
+    if not canvas.exists(line.path):
+        return True
     owned = line.user or line.group
-    if line.kind in "dDvqQ":
-        if not canvas.directory(line.path):
-            return False
-        return canvas.change(line.path, mode=0o755 if line.mode is None else line.mode, uid=uid, gid=gid)
-    if line.kind in ("f", "F"):
-        if canvas.exists(line.path) and line.kind == "f":
-            return True
-        if not canvas.directory(posixpath.dirname(line.path)):
-            return False
-        content = line.argument.encode().decode("unicode_escape", "replace").encode()
-        return canvas.file(line.path, content) and canvas.change(
-            line.path, mode=0o644 if line.mode is None else line.mode, uid=uid, gid=gid
-        )
-    if line.kind == "L":
-        target = line.argument or f"/usr/share/factory{line.path}"
-        if canvas.exists(line.path):
-            return True
-        return canvas.directory(posixpath.dirname(line.path)) and canvas.link(line.path, target)
-    if line.kind == "C":
-        return _copy(line, canvas)
-    if line.kind in ("z", "Z") and "*" not in line.path:
-        if not canvas.exists(line.path):
-            return True
-        return canvas.change(
-            line.path, mode=line.mode, uid=uid if owned else None, gid=gid if owned else None
-        )
-    return line.kind in "rRxXhHaAtTmeb"
+    return canvas.change(line.path, mode=line.mode, uid=uid if owned else None, gid=gid if owned else None)
 
 
-def _id(name: str, ids: Mapping[str, int]) -> int | None:
-    if not name or name == "root":
-        return 0
-    return int(name) if name.isdecimal() and len(name) < 10 else ids.get(name)
-
-
-def _copy(line: Line, canvas: Canvas) -> bool:
+def _copy(line: Line, canvas: Canvas, _uid: int, _gid: int) -> bool:
     source = line.argument or f"/usr/share/factory{line.path}"
     if canvas.exists(line.path) or canvas.entry(source) is None:
         return True
@@ -140,3 +142,22 @@ def _copy(line: Line, canvas: Canvas) -> bool:
     if content is None or entry is None or not canvas.directory(posixpath.dirname(line.path)):
         return False
     return canvas.file(line.path, content, entry.mode if line.mode is None else line.mode)
+
+
+_ACTIONS: dict[str, Callable[[Line, Canvas, int, int], bool]] = {
+    **dict.fromkeys("dDvqQ", _directory),
+    "f": _file,
+    "F": _file,
+    "L": _link,
+    "C": _copy,
+    "z": _change,
+    "Z": _change,
+}
+_IGNORED = "rRxXhHaAtTmeb"
+"""Clean-up, attributes that no package needs, and devices."""
+
+
+def _id(name: str, ids: Mapping[str, int]) -> int | None:
+    if not name or name == "root":
+        return 0
+    return int(name) if name.isdecimal() and len(name) < 10 else ids.get(name)

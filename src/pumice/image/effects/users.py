@@ -14,7 +14,8 @@ import msgspec
 from pumice.errors import ImageError
 from pumice.image.effects import accounts
 from pumice.image.effects.accounts import Account, Wanted
-from pumice.image.effects.model import Given, Result, data, directory, file, table
+from pumice.image.effects.canvas import Canvas
+from pumice.image.effects.model import Given, Result, data, file, table
 from pumice.recipe.lock import Ids
 
 if TYPE_CHECKING:
@@ -59,16 +60,22 @@ def users(given: Given) -> Result:
     if given.settings.base == "none" and not (wanted.users or wanted.groups) and not _master(given.tree):
         return Result(report=report)
     book = _Book(*_base_files(given.tree), given.settings.ids)
-    book.add(accounts.merged([wanted, _nonroot()]))
+    if any(user.uid == NONROOT for user in wanted.users):
+        nonroot = Wanted()  # the recipe gives that number to somebody else
+    else:
+        nonroot = _nonroot()
+    everybody = accounts.merged([wanted, nonroot])
+    book.add(everybody)
     return Result(
-        generated=(*book.files(given.tree), *_homes(book, wanted, given.tree)),
+        generated=(*book.files(), *_homes(book, everybody, given.tree)),
         ids=Ids(dict(sorted(book.ids.users.items())), dict(sorted(book.ids.groups.items()))),
         report=report,
     )
 
 
 def _nonroot() -> Wanted:
-    user = Account(name="nonroot", uid=NONROOT, group="nonroot", home="/home/nonroot", comment="nonroot")
+    home = "/home/nonroot"
+    user = Account(name="nonroot", uid=NONROOT, group="nonroot", home=home, comment="nonroot", make_home=True)
     return Wanted(users=(user,), groups=(("nonroot", NONROOT),))
 
 
@@ -85,10 +92,15 @@ def _from_recipe(settings: Settings) -> Iterable[Wanted]:
             comment=user.comment,
             make_home=True,
         )
-        named = [(user.name, user.uid)] if not user.group else []
-        named += [(group, None) for group in (user.group, *user.groups) if group and not group.isdecimal()]
+        named = [(group, None) for group in (user.group, *user.groups) if group and not group.isdecimal()]
         members = tuple((user.name, group) for group in user.groups)
-        yield Wanted(users=(account,), groups=tuple(named), members=members)
+        wanted = Wanted(users=(account,), groups=tuple(named), members=members)
+        if not accounts.sound(wanted):
+            raise ImageError(
+                f"the user {user.name!r} has a name, group, home, shell or comment that passwd cannot hold",
+                hint="names have letters, digits, '_', '-' and '.'; nothing may have ':' or a line break",
+            )
+        yield wanted
 
 
 def _from_scripts(given: Given) -> tuple[list[Wanted], tuple[tuple[str, str], ...]]:
@@ -168,8 +180,8 @@ class _Book:
         users = {user.name: user for user in wanted.users if user.name not in self._users}
         groups = {name: gid for name, gid in wanted.groups if name not in self._groups}
         for user in users.values():
-            if user.group == user.name and user.name not in self._groups:
-                groups.setdefault(user.name, user.uid)
+            if not user.group.isdecimal() and user.group not in self._groups:
+                groups.setdefault(user.group, None)
         self._fixed(users, groups)
         self._allocate(users, groups)
         for user in users.values():
@@ -194,6 +206,10 @@ class _Book:
         for name, user in sorted(users.items()):
             if user.uid is not None:
                 self._claim(self._uids, "user", name, user.uid)
+        for name, user in sorted(users.items()):  # a group of one's own has the same number if it can
+            wanted = user.uid if user.group == name and name in groups else None
+            if wanted is not None and name not in self._gids and wanted not in self._gids.values():
+                self._gids[name] = wanted
         for ids, kept, asked in (
             (self._gids, self._kept.groups, groups),
             (self._uids, self._kept.users, users),
@@ -226,9 +242,9 @@ class _Book:
                 number = self._free(needs)
                 for ids in needs:
                     ids[name] = number
-        for name in groups:
+        for name, gid in groups.items():
             self._groups[name] = _Group(name, self._gids[name], [])
-            if groups[name] is None:
+            if gid is None:
                 self.ids.groups[name] = self._gids[name]
         for name, user in users.items():
             if user.uid is None:
@@ -248,18 +264,13 @@ class _Book:
     def _gid(self, user: Account) -> int:
         if user.group.isdecimal():
             return int(user.group)
-        if user.group not in self._groups:
-            raise ImageError(
-                f"the user {user.name} belongs to the group {user.group}, which nobody adds",
-                hint=f"add the group {user.group} to the recipe",
-            )
         return self._groups[user.group].gid
 
     def id_of(self, name: str) -> tuple[int, int]:
         """Return a user's uid and gid."""
         return self._users[name].uid, self._users[name].gid
 
-    def files(self, tree: Tree) -> Iterable[Generated]:
+    def files(self) -> Iterable[Generated]:
         """Yield the four files. Nobody has a password, and none is old, so no tool asks for a new one."""
         passwd = [
             f"{user.name}:x:{user.uid}:{user.gid}:{user.comment}:{user.home}:{user.shell}"
@@ -280,18 +291,12 @@ def _lines(lines: list[str]) -> bytes:
 
 
 def _homes(book: _Book, wanted: Wanted, tree: Tree) -> Iterable[Generated]:
-    if tree.get("home") is None:
-        yield directory("home", BY)
-    uid, gid = book.id_of("nonroot")
-    yield directory("home/nonroot", BY, mode=0o700, uid=uid, gid=gid)
-    for user in wanted.users:
-        path = user.home.strip("/")
-        if (
-            not user.make_home
-            or not path
-            or user.home.startswith("/nonexistent")
-            or tree.resolve(path) is not None
-        ):
+    """Return the home directories that are not there yet; nobody else may look into nonroot's."""
+    canvas = Canvas(tree, BY)
+    for user in sorted(wanted.users, key=lambda user: user.name):
+        if not user.make_home or user.home.startswith("/nonexistent") or canvas.exists(user.home):
             continue
         uid, gid = book.id_of(user.name)
-        yield directory(path, BY, uid=uid, gid=gid)
+        if canvas.directory(user.home):
+            canvas.change(user.home, mode=0o700 if user.uid == NONROOT else 0o755, uid=uid, gid=gid)
+    return canvas.made.values()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 STATE = frozenset({"dpkg", "ldconfig"})
 """Effects whose results change with any package: kept apart from those that hardly ever change."""
 
+_BYTECODE = "byte code"
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that goes into an image's layers; ``parts`` are segments by package name."""
@@ -37,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     generated: Sequence[Generated]
     own: Sequence[Made]
     nodes: Mapping[str, Node]
+    bytecode: Piece | None = None
 
 
 def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list[tuple[str, WholeLayer]]:
@@ -45,9 +48,10 @@ def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list
     base = [*map(compose.piece, plan.base), *_made(plan.generated, blobs, volatile=False)]
     state = _made(plan.generated, blobs, volatile=True)
     own = [compose.made(plan.own, blobs)] if plan.own else []
+    bytecode = [plan.bytecode] if plan.bytecode else []
     if policy == "single":
         packages = [compose.piece(plan.parts[name]) for group in plan.groups for name in group.packages]
-        rows: list[tuple[str, list[Piece]]] = [("everything", [*base, *packages, *state, *own])]
+        rows: list[tuple[str, list[Piece]]] = [("everything", [*base, *packages, *bytecode, *state, *own])]
         return _composed(rows, plan.nodes, home, processors)
     grouped = [
         (_title(group, plan.parts), [compose.piece(plan.parts[name]) for name in group.packages])
@@ -55,7 +59,10 @@ def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list
         if not group.alone
     ]
     composed = _composed(
-        [("base", base), *grouped, ("state", state), ("files", own)], plan.nodes, home, processors
+        [("base", base), *grouped, (_BYTECODE, bytecode), ("state", state), ("files", own)],
+        plan.nodes,
+        home,
+        processors,
     )
     by_title = dict(composed)
     lone = [
@@ -64,7 +71,7 @@ def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list
         if group.alone
     ]
     middle = [(title, by_title[title]) for title, _ in grouped]
-    ends = [(title, by_title[title]) for title in ("state", "files") if title in by_title]
+    ends = [(title, by_title[title]) for title in (_BYTECODE, "state", "files") if title in by_title]
     return [*([("base", by_title["base"])] if "base" in by_title else []), *lone, *middle, *ends]
 
 

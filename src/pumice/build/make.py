@@ -60,6 +60,11 @@ def make(
         own=[made for _, made in own],
         nodes=nodes,
     )
+    if inputs.recipe.python.bytecode:
+        from pumice.build.python import byte_code
+
+        made = byte_code(plan, inputs, home, processors, progress)
+        plan = msgspec.structs.replace(plan, bytecode=made)
     finished = assemble.layers(plan, inputs.recipe.layers, home, processors)
     return _image(inputs, parts, finished, merged, outcome, home)
 

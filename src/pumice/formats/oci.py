@@ -45,7 +45,7 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a manifest in an index runs on."""
 
     architecture: str
-    os: str = "linux"
+    os: str = msgspec.field(default_factory=lambda: "linux")  # a factory's value is always written
     variant: str = ""
     os_version: str = msgspec.field(default="", name="os.version")
     os_features: tuple[str, ...] = msgspec.field(default=(), name="os.features")

@@ -1,0 +1,90 @@
+"""``python: {bytecode: true}``: the byte code of an image, made once for the same sources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import canonical
+from pumice.build import assemble
+from pumice.formats import platforms
+from pumice.image import compose
+from pumice.image.compose import Made, Piece
+from pumice.image.model import Image
+from pumice.recipe.lock import FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pumice.build.assemble import Plan
+    from pumice.build.perform import Inputs
+    from pumice.digest import Digest
+    from pumice.progress import Progress
+    from pumice.store.home import Home
+
+_KIND = "bytecode"
+_INTERPRETER = ("python3", "libpython3")
+
+
+def byte_code(plan: Plan, inputs: Inputs, home: Home, processors: int, progress: Progress) -> Piece | None:
+    """Return the byte code for the Python files of ``plan`` as a piece of a layer, None if there is none.
+
+    What decides it is the sources and the interpreter; for the same ones nothing runs. Raises
+    ImageError and SandboxError as `bytecode.compile`.
+    """
+    sources = _sources(plan)
+    if not sources:
+        return None
+    key = _key(plan, inputs, sources)
+    found = _recall(key, home)
+    if found is None:
+        found = _made(plan, inputs, sources, home, processors, progress)
+        home.records.put(_KIND, key, msgspec.json.encode(found), keeps=[found.blob])
+    return found
+
+
+def _sources(plan: Plan) -> list[str]:
+    return sorted(path for path in plan.nodes if path.endswith(".py"))
+
+
+def _key(plan: Plan, inputs: Inputs, sources: Iterable[str]) -> Digest:
+    sums = {
+        item.entry.path: item.sha256
+        for part in plan.parts.values()
+        for item in part.items
+        if item.entry.path.endswith(".py")
+    }
+    sums |= {made.entry.path: made.sha256 for made in plan.own}
+    interpreter = sorted(plan.parts[name].blob for name in plan.parts if name.startswith(_INTERPRETER))
+    listed = [(path, sums.get(path, "")) for path in sources]
+    return canonical.digest_of([_KIND, FORMAT, inputs.architecture, interpreter, listed])
+
+
+def _recall(key: Digest, home: Home) -> Piece | None:
+    data = home.records.get(_KIND, key)
+    try:
+        found = msgspec.json.decode(data, type=Piece) if data else None
+    except msgspec.MsgspecError:
+        return None
+    return found if found and home.blobs.size(found.blob) is not None else None
+
+
+def _made(
+    plan: Plan, inputs: Inputs, sources: Iterable[str], home: Home, processors: int, progress: Progress
+) -> Piece:
+    from pumice.build import bytecode
+    from pumice.runtime import unpack
+
+    finished = assemble.layers(plan, inputs.recipe.layers, home, processors)
+    manifest, _ = assemble.documents(
+        inputs.recipe, inputs.architecture, finished, created=0, user="", blobs=home.blobs
+    )
+    tree = unpack.prepare(Image(manifest, home.blobs), home, progress)
+    generated = bytecode.compile(
+        tree.root,
+        sorted({path.split("/")[0] for path in sources if "/" in path}),
+        platform=platforms.of_debian(inputs.architecture),
+        scratch=home.directory("tmp"),
+    )
+    return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)

@@ -1,0 +1,345 @@
+"""``pumice build``, as people use it, on a small distribution of the test's own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.deb import Deb, Item, text
+from tests.support.docs import ROOT
+from tests.support.world import BASE, HELLO, LIBHELLO, PACKAGES, World, blob
+
+GOLDEN = "sha256:5e5ba22c1426446abbefd73e010b44ca405744131ae0c2db1263aa3426ab018e"
+"""Of what the committed lock names: it may only change together with the format number."""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_the_digest_is_the_one_that_is_written_here(tmp_path: Path) -> None:
+    # Without compression the packages' own digests, and so the lock, are the same everywhere.
+    world = World(tmp_path, [Deb(**{**package.__dict__, "compression": "none"}) for package in PACKAGES])
+    shutil.copy(ROOT / "tests/golden/build/recipe.lock", world.project)
+    assert world.build("--locked") == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("environment", "umask"),
+    [
+        ({"TZ": "Pacific/Kiritimati", "LANG": "tr_TR.UTF-8", "LC_ALL": "C"}, 0o077),
+        ({"PYTHONHASHSEED": "1", "TZ": "America/New_York"}, 0o000),
+        ({"PYTHONHASHSEED": "4294967295", "USER": "somebody", "HOME": "/nonexistent"}, 0o027),
+    ],
+)
+def test_nothing_around_a_build_reaches_the_image(
+    world: World, tmp_path: Path, environment: dict[str, str], umask: int
+) -> None:
+    files = "files:\n  - {from: app, to: /app}\n  - {text: 'x', to: /etc/x, mode: '0600'}\n"
+    world.write(files, "[hello, libhello]")
+    (world.project / "app").mkdir()
+    for name in ("b", "a", "c.sh"):
+        (world.project / "app" / name).write_text(name)
+    (world.project / "app" / "c.sh").chmod(0o755)
+    first = world.build("-o", "oci:one")
+    other = tmp_path / "some" / "where else"
+    shutil.copytree(world.project, other)
+    (other / "recipe.lock").unlink()
+    recipe = other / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("[hello, libhello]", "[libhello, hello]"))
+    again = world.run(
+        "build", str(recipe), "-o", "oci:two", environment=environment, umask=umask, cwd=other, store="empty"
+    )
+    assert again.stdout == first, again.stderr
+    assert _files(world.project / "one") == _files(other / "two")
+
+
+def _files(layout: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(layout)): path.read_bytes() for path in layout.rglob("*") if path.is_file()}
+
+
+def test_the_number_of_processors_changes_nothing(world: World) -> None:
+    first = world.build()
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("processors cannot be chosen here")
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(everywhere)})
+    try:
+        assert world.build(store="empty") == first
+    finally:
+        os.sched_setaffinity(0, everywhere)
+
+
+def test_a_file_changed_with_size_and_time_preserved_is_noticed(world: World) -> None:
+    world.write("files:\n  - {from: app.txt, to: /app.txt}\n")
+    source = world.project / "app.txt"
+    source.write_text("one")
+    os.utime(source, (1, 1))
+    first = world.build()
+    source.write_text("two")
+    os.utime(source, (1, 1))
+    assert world.build() != first
+
+
+def test_locking_the_same_packages_again_gives_the_same_image(world: World) -> None:
+    first = world.build()
+    lock = world.project / "recipe.lock"
+    before = lock.read_bytes()
+    lock.unlink()
+    world.publish(PACKAGES, date=1_800_000_000)
+    assert world.build() == first
+    assert lock.read_bytes() != before  # another signed index, the same packages
+
+
+def test_a_second_build_fetches_and_cuts_nothing(world: World) -> None:
+    first = world.build()
+    shutil.rmtree(world.mirror)
+    assert world.build("--locked", "--offline") == first
+
+
+def test_the_image_is_what_the_recipe_says(world: World) -> None:
+    world.write(
+        "description: Says hello\n"
+        "labels: {team: rock}\n"
+        "environment: {GREETING: hi}\n"
+        "users: [{name: app, uid: 1234}]\n"
+        "files: [{text: x, to: /srv/x, owner: app}]\n"
+        "run:\n  user: app\n  command: [/bin/hello]\n  arguments: [--loud]\n  directory: /srv\n"
+        "  ports: {http: 8080, dns: 53/udp}\n  volumes: {data: /data}\n  stop_signal: SIGINT\n"
+    )
+    world.build("-o", "oci:image:v1")
+    image = world.project / "image"
+    manifest = world.blobs(image)
+    config = manifest["_config"]
+    assert config["config"] == {
+        "Cmd": ["--loud"],
+        "Entrypoint": ["/bin/hello"],
+        "Env": [
+            "GREETING=hi",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ],
+        "ExposedPorts": {"53/udp": {}, "8080/tcp": {}},
+        "Labels": {"team": "rock"},
+        "StopSignal": "SIGINT",
+        "User": "1234",
+        "Volumes": {"/data": {}},
+        "WorkingDir": "/srv",
+    }
+    assert (config["architecture"], config["os"], config["created"]) == (
+        *("amd64", "linux"),
+        "2023-11-14T22:13:20Z",
+    )
+    assert len(config["history"]) == len(config["rootfs"]["diff_ids"]) == len(manifest["layers"])
+    assert manifest["annotations"]["org.opencontainers.image.description"] == "Says hello"
+    index = json.loads((image / "index.json").read_bytes())
+    (descriptor,) = index["manifests"]
+    assert descriptor["annotations"] == {"org.opencontainers.image.ref.name": "v1"}
+
+
+def _root(world: World, *arguments: str) -> dict[str, tarfile.TarInfo]:
+    world.build("-o", "tar:root.tar", *arguments)
+    with tarfile.open(world.project / "root.tar") as archive:
+        return {member.name.removeprefix("./"): member for member in archive}
+
+
+def test_the_tree_is_a_merged_debian_with_a_true_package_database(world: World) -> None:
+    root = _root(world)
+    assert root["bin"].linkname == "usr/bin"
+    assert root["usr/bin/hello"].mode == 0o755
+    assert "usr/share/doc/hello/copyright" in root
+    assert "usr/share/doc/hello/README" not in root
+    assert root["tmp"].mode == 0o1777
+    with tarfile.open(world.project / "root.tar") as archive:
+        status = archive.extractfile(root["var/lib/dpkg/status"].name)
+        assert status
+        listed = [line for line in status.read().decode().splitlines() if line.startswith("Package: ")]
+    assert listed == ["Package: hello", "Package: libhello"]
+
+
+def test_files_take_the_place_of_a_packages_and_follow_links(world: World) -> None:
+    world.write(
+        "files:\n  - {text: 'mine', to: /etc/hello.conf}\n  - {text: 'tool', to: /bin/tool, mode: '0755'}\n"
+    )
+    root = _root(world)
+    assert root["etc/hello.conf"].size == 4
+    assert "usr/bin/tool" in root
+    assert root["bin"].issym()
+
+
+@pytest.mark.parametrize("policy", ["auto", "packages", "single"])
+def test_every_layer_policy_gives_the_same_tree(world: World, policy: str) -> None:
+    world.write(f"layers: {policy}\n")
+    root = _root(world)
+    facts = {path: (m.mode, m.uid, m.gid, m.size, m.linkname, m.type) for path, m in root.items()}
+    world.write()
+    expected = _root(world, "--digest-file", "digest")
+    assert facts == {path: (m.mode, m.uid, m.gid, m.size, m.linkname, m.type) for path, m in expected.items()}
+
+
+def test_no_layer_has_a_path_twice_and_parents_come_first(world: World) -> None:
+    world.build("-o", "oci:image")
+    image = world.project / "image"
+    manifest = world.blobs(image)
+    diff_ids = manifest["_config"]["rootfs"]["diff_ids"]
+    assert len(set(diff_ids)) == len(diff_ids)
+    for layer in manifest["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(blob(image, layer["digest"]))) as archive:
+            paths = [member.name.removeprefix("./") for member in archive]
+        assert paths[0] in (".", "")
+        assert len(paths) == len(set(paths))
+        seen = {""}
+        for path in paths[1:]:
+            assert path.rpartition("/")[0] in seen
+            seen.add(path)
+
+
+def test_several_architectures_make_an_index(world: World) -> None:
+    arm = Deb(**{**LIBHELLO.__dict__, "architecture": "arm64", "files": [text("usr/lib/hello/data", "arm")]})
+    other = [
+        Deb(**{**package.__dict__, "architecture": "arm64"})
+        for package in PACKAGES
+        if package is not LIBHELLO
+    ]
+    world.publish([*PACKAGES, arm, *other])
+    world.build("--arch", "amd64", "--platform", "linux/arm64", "-o", "oci:image")
+    index = world.blobs(world.project / "image")
+    assert [item["platform"] for item in index["manifests"]] == [
+        {"architecture": "amd64", "os": "linux"},
+        {"architecture": "arm64", "os": "linux", "variant": "v8"},
+    ]
+    lock = json.loads((world.project / "recipe.lock").read_bytes())
+    assert sorted(lock["packages"]) == ["amd64", "arm64"]
+
+
+def test_source_date_epoch_is_the_images_time(world: World) -> None:
+    world.build("-o", "oci:image", environment={"SOURCE_DATE_EPOCH": "86400"})
+    assert world.blobs(world.project / "image")["_config"]["created"] == "1970-01-02T00:00:00Z"
+
+
+def test_standard_output_is_the_digest_or_the_image(world: World) -> None:
+    digest = world.build("--digest-file", "digest", "--report", "report.json")
+    assert digest == (world.project / "digest").read_text().strip()
+    report = json.loads((world.project / "report.json").read_bytes())
+    assert report["digest"] == digest
+    assert [package["name"] for package in report["platforms"]["amd64"]["packages"]] == [
+        *("base-files", "base-passwd"),
+        *("hello", "libhello"),
+    ]
+    outcome = world.run("build", "recipe.yaml", "-o", "oci-archive:-")
+    assert digest in outcome.stderr
+    with tarfile.open(fileobj=io.BytesIO(outcome.raw)) as archive:
+        assert "index.json" in archive.getnames()
+
+
+def test_what_scripts_would_have_done_is_reported(world: World) -> None:
+    scripted = Deb("scripted", control_files={"postinst": "#!/bin/sh\ndeb-systemd-helper enable x.service\n"})
+    world.publish([*PACKAGES, scripted])
+    world.write(packages="[scripted]")
+    world.build("--report", "report.json")
+    report = json.loads((world.project / "report.json").read_bytes())
+    (package,) = [p for p in report["platforms"]["amd64"]["packages"] if p["name"] == "scripted"]
+    assert isinstance(package["scripts_not_run"], list)
+
+
+def test_an_update_ships_the_package_that_changed_and_the_state(world: World) -> None:
+    big = [
+        Deb(f"big{number}", files=[Item(f"usr/lib/big{number}", os.urandom(400_000))]) for number in range(3)
+    ]
+    world.publish([*PACKAGES, *big])
+    world.write(packages="[hello, big0, big1, big2]")
+    world.build("-o", "oci:one")
+    newer = Deb("big1", "1.1", files=[Item("usr/lib/big1", os.urandom(400_000))])
+    world.publish([*PACKAGES, big[0], newer, big[2]])
+    (world.project / "recipe.lock").unlink()
+    world.build("-o", "oci:two")
+    one, two = (
+        {layer["digest"]: layer["size"] for layer in world.blobs(world.project / name)["layers"]}
+        for name in ("one", "two")
+    )
+    new = [size for digest, size in two.items() if digest not in one]
+    assert len(new) == 2
+    assert 400_000 < sum(new) < 1.2 * 400_000 + 300_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "sentence"),
+    [
+        (["nothing.yaml"], {}, 3, "nothing.yaml"),
+        (["recipe.yaml", "-o", "floppy:a"], {}, 2, "floppy"),
+        (["recipe.yaml", "--arch", "vax"], {}, 6, "no packages for vax"),
+        (["recipe.yaml", "--locked"], {}, 4, "recipe.lock"),
+        (["recipe.yaml"], {"SOURCE_DATE_EPOCH": "yesterday"}, 2, "SOURCE_DATE_EPOCH is 'yesterday'"),
+        (["recipe.yaml", "--no-such"], {}, 2, "no option '--no-such'"),
+        (["recipe.yaml", "-o", "oci:/proc/nowhere/x"], {}, 10, "/proc/nowhere"),
+        (["recipe.yaml"], {"PUMICE_HOME": "/proc/pumice"}, 9, "/proc"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(
+    world: World, arguments: list[str], environment: dict[str, str], code: int, sentence: str
+) -> None:
+    outcome = world.run("build", *arguments, environment=environment)
+    assert (outcome.code, outcome.stdout) == (code, ""), outcome.stderr
+    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, outcome.stderr
+    assert sentence in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "sentence"),
+    [
+        (Deb("evil", files=[Item("../../etc/passwd", b"x", raw=True)]), "leaves the root"),
+        (Deb("evil", files=[Item("dev/sda", kind="block", device=(8, 0))]), "special file"),
+        (
+            Deb("evil", files=[text("usr/bin/hello", "mine")], fields={"Depends": "hello"}),
+            "clash at /usr/bin/hello",
+        ),
+    ],
+)
+def test_a_hostile_package_leaves_nothing_behind(world: World, package: Deb, sentence: str) -> None:
+    world.publish([*PACKAGES, package])
+    world.write(packages="[evil]")
+    outcome = world.run("build", "recipe.yaml", "-o", "oci:image")
+    assert outcome.code in (8, 10)
+    assert sentence in outcome.stderr
+    assert "evil" in outcome.stderr
+    assert not (world.project / "image").exists()
+
+
+def test_a_package_that_is_not_what_the_lock_says_is_refused(world: World) -> None:
+    world.run("lock", "recipe.yaml")
+    (path,) = world.mirror.rglob("hello_*.deb")
+    path.write_bytes(path.read_bytes().replace(b"2.0\n", b"2.1\n", 1))
+    outcome = world.run("build", "recipe.yaml", store="empty")
+    assert outcome.code in (6, 7)
+    assert "hello" in outcome.stderr
+
+
+def test_unknown_users_are_errors_at_their_place(world: World) -> None:
+    world.write("run: {user: ghost}\n")
+    outcome = world.run("build", "recipe.yaml")
+    assert outcome.code == 10
+    assert "ghost" in outcome.stderr
+
+
+def test_the_base_can_be_left_out(world: World) -> None:
+    world.write("base: none\n", packages="[libhello]")
+    root = _root(world)
+    assert "usr/share/base-passwd/passwd.master" not in root
+    assert "usr/lib/hello/data" in root
+
+
+def test_essential_packages_can_be_asked_for(world: World) -> None:
+    world.write("base: essential\n")
+    world.build()
+    lock = json.loads((world.project / "recipe.lock").read_bytes())
+    assert {package["name"] for package in lock["packages"]["amd64"]} >= {
+        package.name for package in (*BASE, HELLO)
+    }

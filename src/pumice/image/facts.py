@@ -160,15 +160,17 @@ def _owners(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
     folders: dict[str, str | None] = {}
     owners = _database_files(texts, shown)
     for package, paths in _lists(texts):
+        # What has something in it is a directory in the package, and may be a merging link here.
+        inhabited = {path.rpartition("/")[0] for path in paths}
         for path in paths:
             folder, _, name = path.rpartition("/")
+            if path in inhabited:
+                continue
             if folder not in folders:
                 folders[folder] = tree.resolve(folder)
             place = folders[folder]
-            if place is None:
-                continue
             real = f"{place}/{name}" if place else name
-            item = shown.get(real)
+            item = shown.get(real) if place is not None else None
             if item is not None and item.entry.kind != "dir":
                 owners[real] = package
     return owners
@@ -186,13 +188,14 @@ def _database_files(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
     return owners
 
 
-def _lists(texts: _Texts) -> Iterator[tuple[str, Iterator[str]]]:
+def _lists(texts: _Texts) -> Iterator[tuple[str, list[str]]]:
+    """Yield each package with the paths that it says are its own, without slashes at their ends."""
     for name, text in texts.below(layer_facts.INFO_FOLDER, ".list"):
         lines = text.decode("utf-8", "surrogateescape").split("\n")
-        yield name.split(":", 1)[0], (line.strip("/") for line in lines if line not in ("", "/."))
+        yield name.split(":", 1)[0], [line.strip("/") for line in lines if line not in ("", "/.")]
     for name, text in texts.below(layer_facts.STATUS_FOLDER, ".md5sums"):
         lines = text.decode("utf-8", "surrogateescape").split("\n")
-        yield name, (line[34:].removeprefix("./").strip("/") for line in lines if len(line) > 34)
+        yield name, [line[34:].removeprefix("./").strip("/") for line in lines if len(line) > 34]
 
 
 def _unreadable(path: str) -> bytes:

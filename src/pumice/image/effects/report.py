@@ -10,9 +10,10 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.image.effects.model import data, table
+from pumice.image.effects.scripts import snippets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pumice.image.effects.action import Action
     from pumice.image.tree import PackageFacts
@@ -30,9 +31,9 @@ def not_done(
     names = {row[0]: row[1] for row in table(data("actions.tsv"))}
     for package in packages:
         if package.name in actions:
-            commands = {_name(action) for action in actions[package.name]}
+            commands = {_name(action) for action in actions[package.name]} | _words(package, snippets)
         else:
-            commands = _words(package)
+            commands = _words(package, bytes)
         yield from (
             (package.name, action) for action in sorted({names[word] for word in commands & names.keys()})
         )
@@ -44,11 +45,11 @@ def _name(action: Action) -> str:
     return (action.words[0] or "").rpartition("/")[2] if action.words else ""
 
 
-def _words(package: PackageFacts) -> set[str]:
+def _words(package: PackageFacts, part: Callable[[bytes], bytes]) -> set[str]:
     found: set[str] = set()
     for script in _SCRIPTS:
-        text = package.files.get(script, b"")
-        if text and not re.match(rb"#!\s*\S*sh\b", text):
+        text = part(package.files.get(script, b""))
+        if text and part is bytes and not re.match(rb"#!\s*\S*sh\b", text):
             found.add("perl")
         found |= set(_COMMAND.findall(text.decode("utf-8", "replace")))
     return found

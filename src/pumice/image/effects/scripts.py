@@ -23,6 +23,24 @@ _WORTH_READING = re.compile(
 )
 """Most scripts only speak to services; they need not be read at all."""
 
+_SNIPPET = re.compile(
+    rb"^# Automatically added by dh_(?:installinit|installsystemd|installsystemduser|systemd_enable"
+    rb"|systemd_start|installdeb|installtmpfiles|installsysusers|python3|py3compile)\b.*?"
+    rb"^# End automatically added section$",
+    re.MULTILINE | re.DOTALL,
+)
+"""What debhelper adds for services, upgrades, and what other effects do: a third of all script text."""
+
+
+def without_snippets(script: bytes) -> bytes:
+    """Return ``script`` without the parts that no effect needs; line numbers stay."""
+    return _SNIPPET.sub(lambda match: b"\n" * match[0].count(b"\n"), script)
+
+
+def snippets(script: bytes) -> bytes:
+    """Return the parts that `without_snippets` leaves out."""
+    return b"\n".join(match[0] for match in _SNIPPET.finditer(script))
+
 
 def actions(tree: Tree, architecture: str) -> tuple[dict[str, tuple[Action, ...]], tuple[str, ...]]:
     """Return the actions of each package's scripts, and the packages whose scripts are not understood."""
@@ -43,7 +61,7 @@ def actions(tree: Tree, architecture: str) -> tuple[dict[str, tuple[Action, ...]
 
 def _follow(world: World, script: str, arguments: Sequence[str]) -> tuple[Action, ...]:
     package = world.package
-    text = package.files.get(script, b"")
+    text = without_snippets(package.files.get(script, b""))
     if not _is_shell(text) or not _WORTH_READING.search(text):
         return ()
     variables = {

@@ -55,7 +55,8 @@ def test_bookworm_with_updates_and_security(session: Session, tmp_path: Path) ->
     archive, _, suite = record.suite.partition("/")
     locked = LockedPackage(
         name=record.name, version=record.version, architecture=record.architecture,
-        archive=archive, suite=suite, path=record.filename, size=record.size, sha256=record.sha256, sha512=record.sha512,
+        archive=archive, suite=suite, path=record.filename,
+        size=record.size, sha256=record.sha256, sha512=record.sha512,
     )  # fmt: skip
     digest = packages.fetch(locked, found, session, recipe_dir=tmp_path)
     with session.home.blobs.open(digest) as file:

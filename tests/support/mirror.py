@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass
@@ -54,7 +58,9 @@ class Request:
 class Mirror:
     """The server; a context manager. ``requests`` says what was asked of it, in order of the answers."""
 
-    def __init__(self, root: Path, *, credentials: str = "", ranges: bool = True) -> None:
+    def __init__(
+        self, root: Path, *, credentials: str = "", ranges: bool = True, tls: ssl.SSLContext | None = None
+    ) -> None:
         """``credentials``: the one ``Authorization`` value accepted; "" lets everybody in."""
         self.root = root
         self.credentials = credentials
@@ -65,11 +71,14 @@ class Mirror:
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.mirror = self
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def paths(self) -> list[str]:

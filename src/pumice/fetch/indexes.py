@@ -54,6 +54,8 @@ def load(
     ``date`` (seconds since the epoch, 0: now) is the time that snapshot mirrors are asked for.
     Raises FetchError, TrustError, FormatError or StoreError.
     """
+    for problem in session.machine.problems if session.machine else ():
+        session.progress.warn(f"a part of apt's configuration is left out: {problem}")
     with ThreadPoolExecutor(_THREADS, "index") as pool:
         moment = date or session.clock.now()
         found = list(pool.map(lambda source: releases.find(source, session, moment), sources))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pumice import digest, files
+from pumice.distro.debian.sources import unknown
 from pumice.errors import FetchError, FormatError, LockError, PumiceError, TrustError
 from pumice.fetch import releases
 from pumice.fetch.network import without_login
@@ -111,7 +112,11 @@ def keep(package: LockedPackage, session: Session, bundle: Path) -> None:
 
 
 def _places(package: LockedPackage, sources: Sequence[Source], date: int) -> list[str]:
-    """The URLs of all mirrors of a package's archive: first those of its suite, then of its siblings."""
+    """The URLs of all mirrors of a package's archive: first those of its suite, then of its siblings.
+
+    A pool is shared by the suites of an archive. A snapshot taken at the very time of an index may be
+    from before that was published, so the next day's is asked as well. Raises LockError, FetchError.
+    """
     siblings = [source for source in sources if source.archive == package.archive]
     siblings.sort(key=lambda source: source.suite != package.suite)
     if not siblings:
@@ -119,10 +124,17 @@ def _places(package: LockedPackage, sources: Sequence[Source], date: int) -> lis
             f"the lock takes {package.name} from the archive {package.archive}, unknown to the recipe",
             hint="run pumice lock",
         )
-    found = [(past, url) for source in siblings for _, url, past in releases.places(source, date)]
-    # A pool is shared by the suites of an archive, so a snapshot is asked after every mirror.
-    found.sort(key=lambda place: place[0])
-    return list(dict.fromkeys(url for _, url in found))
+    mirrors = [mirror.url for source in siblings for mirror in source.mirrors]
+    snapshots = [
+        url
+        for moment in (date, date + 86_400)
+        for source in siblings
+        for _, url, past in releases.places(source, moment)
+        if past
+    ]
+    if not (mirrors or snapshots):
+        raise unknown(siblings[0])
+    return list(dict.fromkeys([*mirrors, *snapshots]))
 
 
 def _attempt(get: Callable[[], Digest], problems: list[PumiceError]) -> Digest | None:
@@ -226,7 +238,7 @@ def _failure(package: LockedPackage, problems: list[PumiceError], session: Sessi
             f"{_name(package)} is not in the store, and --offline forbids to fetch it",
             hint="run it once without --offline, or use a bundle (--bundle DIR)",
         )
-    if problems and all(isinstance(problem, MissingError) for problem in problems):
+    if all(isinstance(problem, MissingError) for problem in problems):
         return FetchError(
             f"the mirrors no longer have {_name(package)}",
             where=problems[0].where,

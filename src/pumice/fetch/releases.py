@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest
+from pumice.distro.debian.sources import unknown
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
 from pumice.fetch import kept as keeping
 from pumice.fetch.kept import KeptRelease
@@ -64,7 +65,7 @@ def find(source: Source, session: Session, date: int) -> Found | None:
             + (" and no security updates" if source.suite.endswith(("-security", "/updates")) else "")
         )
         return None
-    raise together(problems, source.label)
+    raise together(problems, source.label) if problems else unknown(source)
 
 
 def places(source: Source, date: int) -> list[tuple[Mirror, str, bool]]:
@@ -78,11 +79,9 @@ def places(source: Source, date: int) -> list[tuple[Mirror, str, bool]]:
 
 
 def together(problems: list[PumiceError], what: str) -> PumiceError:
-    """Return one error for all mirrors of ``what``: it is about trust if any of them is."""
+    """Return one error for all that is wrong with mirrors of ``what``: it is about trust if any is."""
     if len(problems) == 1:
         return problems[0]
-    if not problems:
-        return FetchError(f"no mirror of {what} is known", hint="see docs/reference/sources.md")
     worst = next((problem for problem in problems if isinstance(problem, TrustError)), problems[0])
     reasons = "; ".join(f"{problem.where}: {problem.message}" for problem in problems)
     return type(worst)(f"none of the {len(problems)} mirrors of {what} can be used", where=what, hint=reasons)

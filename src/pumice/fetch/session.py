@@ -6,6 +6,7 @@ A session does not know what it fetches; whether the bytes can be trusted is for
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 class Session:
     """Connections, and the rules for making them; a context manager, safe for threads.
 
-    ``home`` is where indexes and packages are kept. ``machine`` gives apt's proxies and logins.
+    ``home`` is where indexes and packages are kept. ``machine`` gives apt's proxies and logins,
+    ``environ`` (default: the process's) the proxies of the environment.
     ``pause`` waits a number of seconds (tests pass their own).
     """
 
@@ -54,7 +56,8 @@ class Session:
         self.offline = offline
         self.progress: Progress = progress or Silent()
         self.clock: Clock = clock or SystemClock()
-        self._rules = Rules(machine, environ or {})
+        self.machine = machine
+        self._rules = Rules(machine, dict(os.environ) if environ is None else environ)
         self._pause = pause
         self._pools: dict[Route, PoolManager] = {}
         self._lock = threading.Lock()
@@ -155,12 +158,16 @@ def _make_pool(route: Route) -> PoolManager:
 
     from pumice.version import __version__
 
-    options = {
+    options: dict[str, object] = {
         "maxsize": 8,
         "headers": {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"},
         "timeout": urllib3.Timeout(connect=min(route.timeout, 15.0), read=route.timeout),
         "ssl_context": _tls(route) if route.tls else None,
     }
+    if not route.verify_host:
+        options["assert_hostname"] = False
+    if not route.verify_peer:  # apt's configuration says so: a warning at each request helps nobody
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     if not route.proxy:
         return urllib3.PoolManager(**options)  # type: ignore[arg-type]
     proxy_headers = {"Proxy-Authorization": route.proxy_login} if route.proxy_login else {}

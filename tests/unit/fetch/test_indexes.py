@@ -12,6 +12,7 @@ import pytest
 
 from pumice import digest
 from pumice.clock import FixedClock
+from pumice.distro.debian.machine import Machine
 from pumice.distro.debian.sources import Keys, Mirror, Source
 from pumice.errors import FetchError, FormatError, PumiceError, StoreError, TrustError
 from pumice.fetch import indexes
@@ -56,7 +57,7 @@ class World:
     ) -> indexes.Indexes:
         clock = FixedClock(self.today)
         with Session(
-            self.home, progress=self.told, clock=clock, offline=offline, pause=lambda _: None
+            self.home, progress=self.told, clock=clock, offline=offline, environ={}, pause=lambda _: None
         ) as session:
             return indexes.load(sources or (self.source(),), arch, session)
 
@@ -360,6 +361,17 @@ def test_a_cut_download_is_resumed(world: World) -> None:
     world.server.fault("InRelease", Fault(truncate=100, times=1))
     world.server.fault("by-hash", Fault(truncate=100, times=1))
     assert names(world.load()) == ["data", "hello"]
+
+
+def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> None:
+    assert world.fails(world.source(mirrors=())).message == "no mirror of Debian is known for bookworm"
+
+
+def test_a_broken_part_of_apts_configuration_is_told(world: World) -> None:
+    clock, there = FixedClock(world.today), Machine(problems=("x.list:1: it is broken",))
+    with Session(world.home, progress=world.told, clock=clock, machine=there, environ={}) as session:
+        indexes.load((world.source(),), ("amd64",), session)
+    assert world.told.warnings == ["a part of apt's configuration is left out: x.list:1: it is broken"]
 
 
 def test_a_suite_that_is_not_there(world: World) -> None:

@@ -68,7 +68,7 @@ class World:
     ) -> str:
         clock = FixedClock(EPOCH)
         with Session(
-            self.home, progress=self.told, clock=clock, offline=offline, pause=lambda _: None
+            self.home, progress=self.told, clock=clock, offline=offline, environ={}, pause=lambda _: None
         ) as session:
             return packages.fetch(
                 package, sources or (self.source(),), session, recipe_dir=self.root, bundle=bundle, date=date
@@ -186,8 +186,9 @@ def test_a_package_that_the_mirrors_dropped(world: World) -> None:
     assert "bundle" in (error.hint or "")
 
 
-def test_a_snapshot_has_what_the_mirrors_dropped(world: World) -> None:
-    past = world.root / "past/20231001T000000Z"
+@pytest.mark.parametrize("day", ["20231001T000000Z", "20231002T000000Z"])
+def test_a_snapshot_has_what_the_mirrors_dropped(day: str, world: World) -> None:
+    past = world.root / "past" / day
     shutil.copytree(world.root / "mirror", past)
     world.pool.unlink()
     with mirror.Mirror(world.root / "past") as server:
@@ -211,6 +212,16 @@ def test_a_mirror_that_is_down_says_why(world: World) -> None:
     assert error.message == "the download failed: no connection can be made"
 
 
+def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> None:
+    nowhere = Source("debian", "bookworm", ("main",), ())
+    assert world.fails(HELLO, nowhere).message == "no mirror of Debian is known for bookworm"
+    world.fetch()
+    bundle = world.root / "bundle"
+    keep(world, HELLO, bundle)
+    world.home.blobs.delete(DIGEST)
+    assert world.fetch(HELLO, nowhere, offline=True, bundle=bundle) == DIGEST
+
+
 def test_an_archive_that_the_recipe_lost_is_a_stale_lock(world: World) -> None:
     assert isinstance(world.fails(changed(archive="tool")), LockError)
 
@@ -223,7 +234,7 @@ def test_a_lock_cannot_lead_out_of_the_mirror(path: str, world: World) -> None:
 
 def test_many_threads_fetch_at_once(world: World) -> None:
     clock = FixedClock(EPOCH)
-    with Session(world.home, clock=clock) as session, ThreadPoolExecutor(8) as pool:
+    with Session(world.home, clock=clock, environ={}) as session, ThreadPoolExecutor(8) as pool:
         found = pool.map(
             lambda _: packages.fetch(HELLO, (world.source(),), session, recipe_dir=world.root), range(16)
         )
@@ -234,7 +245,7 @@ def test_many_threads_fetch_at_once(world: World) -> None:
 
 
 def keep(world: World, package: LockedPackage, bundle: Path) -> None:
-    with Session(world.home) as session:
+    with Session(world.home, environ={}) as session:
         packages.keep(package, session, bundle)
 
 

@@ -38,7 +38,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def session(tmp_path: Path, pauses: list[float]) -> Iterator[Session]:
-    with Home(tmp_path / "home") as home, Session(home, pause=pauses.append) as found:
+    with Home(tmp_path / "home") as home, Session(home, environ={}, pause=pauses.append) as found:
         yield found
 
 
@@ -180,7 +180,7 @@ def test_a_login_is_sent_to_its_host_and_not_along_a_redirection(tmp_path: Path,
     with (
         Home(tmp_path / "home") as home,
         Mirror(tmp_path / "mirror", credentials="Basic bWU6c2VjcmV0") as closed,
-        Session(home, machine=Machine(logins=tuple(logins))) as session,
+        Session(home, machine=Machine(logins=tuple(logins)), environ={}) as session,
     ):
         with pytest.raises(FetchError) as caught:
             session.get(f"{closed.url}/file", limit=len(CONTENT))
@@ -210,7 +210,7 @@ def test_a_proxy_is_asked_instead_of_the_host(tmp_path: Path, mirror: Mirror) ->
     (mirror.root / "far").write_bytes(b"x")
     with (
         Home(tmp_path / "home") as home,
-        Session(home, machine=Machine(configuration=configuration)) as session,
+        Session(home, machine=Machine(configuration=configuration), environ={}) as session,
     ):
         assert session.get("http://nowhere.invalid/far", limit=1).body == b"x"
     assert mirror.requests[0].path == "http://nowhere.invalid/far"
@@ -224,7 +224,7 @@ def test_a_host_that_is_not_there_is_one_sentence(session: Session) -> None:
 
 
 def test_offline_nothing_is_asked(tmp_path: Path, mirror: Mirror) -> None:
-    with Home(tmp_path / "home") as home, Session(home, offline=True) as session:
+    with Home(tmp_path / "home") as home, Session(home, offline=True, environ={}) as session:
         with pytest.raises(FetchError, match="--offline"):
             session.get(f"{mirror.url}/file", limit=1)
         local = session.get((mirror.root / "file").as_uri(), limit=len(CONTENT))

@@ -84,20 +84,24 @@ def sources(
 ) -> tuple[Source, ...]:
     """Return what a recipe's ``from`` stands for, Debian's suites first.
 
-    Raises FetchError if no mirror is known, TrustError for an archive without a key or a keyring
-    that cannot be read.
+    A source may have no mirrors: a build whose packages are all at hand needs none, and `unknown`
+    is the error for when one is needed after all. Raises TrustError for an archive without a key
+    and for a keyring that cannot be read.
     """
     finder = _Finder(origin, recipe_dir, config.debian, machine)
     found = [finder.source(archive, suite, optional) for archive, suite, optional in _wanted(origin)]
-    if not any(source.mirrors or source.snapshots for source in found):
-        raise FetchError(
-            f"no mirror of Debian is known for {origin.debian}",
-            hint="name one in the recipe, from: {debian: "
-            f"{origin.debian}, mirrors: [https://mirror.example/debian]"
-            "}, or under debian: mirrors: in Pumice's configuration",
-        )
     found += [finder.other(archive) for archive in origin.archives]
     return tuple(found)
+
+
+def unknown(source: Source) -> FetchError:
+    """Return the error for a source that has no mirror: how to name one."""
+    suite = source.suite
+    return FetchError(
+        f"no mirror of Debian is known for {suite}",
+        hint=f"name one in the recipe, from: {{debian: {suite}, mirrors: [https://mirror.example/debian]}},"
+        " or under debian: mirrors: in Pumice's configuration",
+    )
 
 
 def builtin_keys() -> Keys:

@@ -55,7 +55,8 @@ def show(folder: Path) -> None:
 
     title("What is in it")
     pumice(one, "images")
-    pumice(one, "inspect", REFERENCE)
+    pumice(one, "files", "--by-package", REFERENCE, lines=12)
+    pumice(one, "explain", "hello-python/recipe.yaml", "libssl3")
 
     title("Nothing is done twice")
     again, seconds = build(one)
@@ -78,8 +79,10 @@ def title(text: str) -> None:
     print(f"\n\x1b[1m{text}\x1b[0m\n" if sys.stdout.isatty() else f"\n{text}\n", flush=True)
 
 
-def indented(text: str) -> str:
-    return "".join(f"    {line}\n" for line in text.splitlines()).rstrip("\n")
+def indented(text: str, most: int = 1000) -> str:
+    lines = text.splitlines()
+    more = [f"... and {len(lines) - most} lines more"] if len(lines) > most else []
+    return "".join(f"    {line}\n" for line in [*lines[:most], *more]).rstrip("\n")
 
 
 def same(digest: str, other: str) -> None:
@@ -103,12 +106,12 @@ def environment(place: Path) -> dict[str, str]:
     return {**os.environ, "PUMICE_HOME": str(place / "store")}
 
 
-def pumice(place: Path, *arguments: str) -> str:
-    """Run one command in ``place`` with its own store, show and return what it prints."""
+def pumice(place: Path, *arguments: str, lines: int = 1000) -> str:
+    """Run one command in ``place`` with its own store; return what it prints, and show ``lines`` of it."""
     done = subprocess.run(
         command(*arguments), cwd=place, env=environment(place), stdout=subprocess.PIPE, text=True, check=False
     )
-    print(indented(done.stdout), flush=True)
+    print(indented(done.stdout, lines), flush=True)
     if done.returncode != 0:
         raise DemoError(f"'pumice {arguments[0]}' ended with exit code {done.returncode}")
     return done.stdout

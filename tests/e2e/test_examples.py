@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -92,14 +93,17 @@ def test_somebody_else_gets_the_same_digest(
     assert again == digest
 
 
-def test_static_holds_nothing_to_execute(built: dict[str, tuple[Path, str, str]], tmp_path: Path) -> None:
-    folder, _, _ = built["static"]
+def test_static_has_data_and_no_way_to_run_a_script(
+    built: dict[str, tuple[Path, str, str]], tmp_path: Path
+) -> None:
+    folder, _, reference = built["static"]
     pumice(folder, "build", "example/recipe.yaml", "-o", f"tar:{tmp_path / 'root.tar'}")
     with tarfile.open(tmp_path / "root.tar") as archive:
-        members = archive.getmembers()
-    assert [member.name for member in members if member.isfile() and member.mode & 0o111] == []
-    names = {member.name.removeprefix("./") for member in members}
+        names = {member.name.removeprefix("./") for member in archive}
     assert {"etc/ssl/certs/ca-certificates.crt", "usr/share/zoneinfo/Europe/Oslo", "etc/passwd"} <= names
+    assert {f"usr/bin/{name}" for name in ("sh", "dash", "bash", "perl", "python3")}.isdisjoint(names)
+    config = json.loads(pumice(folder, "inspect", "--format", "json", reference))
+    assert "Entrypoint" not in json.dumps(config)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,11 @@ def run(page: Path, folder: Path) -> list[str]:
     work.mkdir()
     logs.mkdir()
     if "<!-- examples -->" in text:
-        shutil.copytree(ROOT / "examples", work / "examples", ignore=shutil.ignore_patterns("*.lock"))
+        shutil.copytree(
+            ROOT / "examples", work / "examples", ignore=shutil.ignore_patterns("*.lock", "__pycache__")
+        )
+        for copy in (work / "examples").rglob("*.*"):
+            copy.write_text(copy.read_text().replace("8080", port))
     script = ["set -m", "trap 'kill $(jobs -p) 2>/dev/null' EXIT"]
     todo: list[Step] = []
     for block in blocks(text):

@@ -23,7 +23,7 @@ SMALL = dataclasses.replace(handmade.small(), compression="plain")
 @pytest.fixture(autouse=True)
 def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    two = handmade.index({AMD64: SMALL, ARM64: Made([[file("arm")]])})
+    two = handmade.index({AMD64: SMALL, ARM64: Made([[file("arm")]], compression="plain")})
     for name, image in (("small", handmade.image(SMALL)), ("two", two)):
         destination.write(image, destination.parse(f"oci:{name}"), version="1.0")
 

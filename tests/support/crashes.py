@@ -87,8 +87,6 @@ class _RecordedFile:
         self._file.close()
 
 
-
-
 class Disk:
     """What a log's prefix did to an empty directory: what is certain, and what is pending."""
 

@@ -196,7 +196,9 @@ class Home:
                 )
             for name in _OURS:
                 self._make(os.path.join(self._root, name))
+            # Where there is a version there must be all the rest, whatever fails in between.
             self.fs.sync_directory(os.path.join(self._root, "blobs"))
+            self.fs.sync_directory(self._root)
         files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs)
 
     def _make_parents(self, path: str) -> None:

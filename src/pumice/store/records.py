@@ -77,11 +77,8 @@ class Records:
         data = sealed.seal(msgspec.json.encode([hex_of(digest) for digest in keeps]) + b"\n" + value)
         scratch = self._scratch + files.scratch_name()
         with files.told(path):
-            try:
-                files.install(scratch, path, data, fs=self._fs, sync=False)
-            except FileNotFoundError:
-                self._make(os.path.dirname(path))
-                files.install(scratch, path, data, fs=self._fs, sync=False)
+            self._make(os.path.dirname(path))
+            files.install(scratch, path, data, fs=self._fs, sync=False)
 
     def all(self) -> Iterator[Record]:
         """Yield every record, sorted; one that is damaged keeps nothing and was never used."""
@@ -105,10 +102,11 @@ class Records:
         return f"{self._root}{kind}/{hex_of(key)}"
 
     def _make(self, folder: str) -> None:
-        try:
-            self._fs.make_directory(folder)
-        except FileExistsError:
-            pass
+        if not os.path.isdir(folder):
+            try:
+                self._fs.make_directory(folder)
+            except FileExistsError:
+                pass
 
 
 def _names(folder: str) -> list[str]:

@@ -48,11 +48,12 @@ def verify(home: Home, progress: Progress, *, repair: bool = False) -> Findings:
             if home.blobs.verify(digest):
                 sound[digest] = home.blobs.size(digest)
             task.advance(home.blobs.stored_size(digest))
-    damaged = [digest for digest in digests if digest not in sound]
+    unsound = [digest for digest in digests if digest not in sound]
+    damaged = [digest for digest in unsound if not _lacks_parts(digest, home, sound)]
     references, incomplete = _follow(home, sound)
     records = [record.path for record in home.records.all() if not record.size]
     if repair:
-        for digest in damaged:
+        for digest in unsound:
             home.blobs.delete(digest)
         for name in references:
             home.refs.remove(name)
@@ -65,6 +66,12 @@ def verify(home: Home, progress: Progress, *, repair: bool = False) -> Findings:
         incomplete=incomplete,
         records=len(records),
     )
+
+
+def _lacks_parts(digest: Digest, home: Home, sound: dict[Digest, int | None]) -> bool:
+    """Say whether a blob is composed of what is not there: then it counts as absent, not as damaged."""
+    whole = home.blobs.parts(digest)
+    return whole is not None and any(part not in sound for part in whole.parts)
 
 
 def _follow(home: Home, sound: dict[Digest, int | None]) -> tuple[list[str], dict[str, tuple[Digest, ...]]]:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.support.deb import Deb, Item
+from tests.support.workshop import Workshop
+
+
+def deb(name: str, depends: str = "", **fields: str) -> Deb:
+    content = [Item(f"usr/share/{name}", bytes(2048))]
+    return Deb(name, "1.0", fields={"Depends": depends, **fields}, files=content)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    made = Workshop(tmp_path)
+    made.publish(
+        deb("app", "mid, tiny | big"),
+        deb("mid", "deep (>= 1)"),
+        deb("deep", "deeper"),
+        deb("deeper"),
+        deb("side", "tiny"),
+        deb("tiny", Provides="little"),
+        deb("big", "deeper"),
+        deb("base-files", "nobody"),
+        deb("base-passwd"),
+    )
+    made.write(["app", "side", "-big"], base="data")
+    return made
+
+
+def explain(shop: Workshop, capsys: pytest.CaptureFixture[str], name: str, *more: str) -> str:
+    ran = shop.run(
+        capsys, "explain", str(shop.recipe_path), name, "--arch", "amd64", "--progress", "none", *more
+    )
+    assert (ran.code, ran.err) == (0, "")
+    return ran.out
+
+
+def test_the_shortest_chain_and_the_cost(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    line = shop.recipe_path.read_text().splitlines().index('    "app",') + 1
+    assert explain(shop, capsys, "deep") == (
+        "deep 1.0\n"
+        f"  app: the recipe asks for it (recipe.yaml:{line}:5)\n"
+        "  mid: app needs mid\n"
+        "  deep: mid needs deep (>= 1)\n"
+        "  without it the image would be 4.1 kB smaller: deeper would go as well\n"
+    )
+    assert explain(shop, capsys, "tiny") == (
+        "tiny 1.0\n"
+        f"  app: the recipe asks for it (recipe.yaml:{line}:5)\n"
+        "  tiny: app needs tiny | big\n"
+        "  needed by 2: app (tiny | big), side (tiny)\n"
+        "  without it the image would be 2.0 kB smaller\n"
+    )
+
+
+def test_what_is_not_there_is_answered_too(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    place = shop.recipe_path.read_text().splitlines().index('    "-big"') + 1
+    assert explain(shop, capsys, "big") == (
+        "big is not in the image\n"
+        f"  it is excluded (recipe.yaml:{place}:5)\n"
+        "  app needs tiny | big: tiny was taken\n"
+    )
+    assert explain(shop, capsys, "nowhere") == (
+        "nowhere is not in the image\n  nothing in the image needs it, and the recipe does not ask for it\n"
+    )
+    assert explain(shop, capsys, "base-files") == (
+        "base-files 1.0\n  base: data takes its files, without what it depends on\n"
+    )
+
+
+def test_json(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = msgspec.json.decode(explain(shop, capsys, "deeper", "--format", "json"))
+    assert found["presence"] == "installed"
+    assert [step["package"] for step in found["chain"]] == ["app", "mid", "deep", "deeper"]
+    assert found["alone"] == ["deeper"]
+    assert found["alone_size"] == 2
+
+
+def test_versions_that_the_archive_dropped_are_guessed(
+    shop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explain(shop, capsys, "deep")
+    shop.publish(deb("app", "mid, tiny | big"), Deb("mid", "1.1", fields={"Depends": "deep"}), deb("deep"))
+    text = explain(shop, capsys, "deep")
+    assert "deep: mid needs deep\n" in text
+    assert text.endswith("  told by newer versions than the locked ones: mid\n")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.deb import Deb
+from tests.support.workshop import Workshop
+
+APP = Deb("app", "1.0", fields={"Depends": "lib"})
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workshop:
+    made = Workshop(tmp_path)
+    made.publish(APP, Deb("lib", "1.0"), Deb("lib", "1.0", architecture="arm64"))
+    made.write(["app"])
+    return made
+
+
+def test_lock_check_and_upgrade(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = str(shop.recipe_path)
+    made = shop.run(capsys, "lock", recipe, "--arch", "amd64", "--progress", "plain")
+    assert (made.code, made.out) == (0, "")
+    assert "recipe.lock written: packages pinned, 2 for amd64" in made.err
+    assert shop.run(capsys, "lock", recipe, "--arch", "amd64").err == ""
+    same = shop.run(capsys, "lock", "--check", recipe, "--arch", "amd64")
+    assert (same.code, same.out) == (0, "")
+    shop.publish(APP, Deb("lib", "1.1"))
+    before = shop.lock_path.read_bytes()
+    differs = shop.run(capsys, "lock", "--check", recipe, "--arch", "amd64")
+    assert (differs.code, differs.out) == (1, "lib 1.0 -> 1.1 (amd64)\n")
+    assert shop.lock_path.read_bytes() == before
+    upgraded = shop.run(capsys, "lock", "--arch", "amd64", "--upgrade", recipe)
+    assert upgraded.code == 0
+    assert "lib 1.0 -> 1.1 (amd64)" in upgraded.err
+    assert shop.pins() == ["app=1.0", "lib=1.1"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["RECIPE", "--upgrade", "lib"],
+        ["--upgrade", "lib", "--check", "RECIPE"],
+        ["--upgrade", "lib", "RECIPE"],
+        ["--upgrade", "RECIPE"],
+    ],
+)
+def test_the_recipe_is_found_on_either_side_of_upgrade(
+    shop: Workshop, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    shop.run(capsys, "lock", str(shop.recipe_path), "--arch", "amd64")
+    arguments = [str(shop.recipe_path) if word == "RECIPE" else word for word in words]
+    assert shop.run(capsys, "lock", "--arch", "amd64", *arguments).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        ([], 2, "error: RECIPE is missing\n  hint: see 'pumice lock --help'\n"),
+        (["--upgrade", "lib"], 2, "error: RECIPE is missing\n  hint: see 'pumice lock --help'\n"),
+        (["none.yaml"], 3, "none.yaml"),
+        (["RECIPE", "--upgrade", "lub"], 2, "error: there is no package 'lub' in the lock to upgrade"),
+        (["RECIPE", "--arch", "vax"], 6, "has no packages for vax"),
+        (
+            ["RECIPE", "--chek"],
+            2,
+            "error: 'pumice lock' has no option '--chek'\n  hint: did you mean '--check'?\n",
+        ),
+    ],
+)
+def test_bad_use_is_one_sentence(
+    shop: Workshop, capsys: pytest.CaptureFixture[str], words: list[str], code: int, error: str
+) -> None:
+    shop.run(capsys, "lock", str(shop.recipe_path), "--arch", "amd64")
+    ran = shop.run(capsys, "lock", *[str(shop.recipe_path) if word == "RECIPE" else word for word in words])
+    assert (ran.code, ran.out) == (code, "")
+    assert error in ran.err
+    assert ran.err.count("error:") == 1
+
+
+def test_check_without_a_lock(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = shop.run(capsys, "lock", "--check", str(shop.recipe_path), "--arch", "amd64")
+    assert (ran.code, ran.err) == (
+        4,
+        "error: recipe.lock: there is no lock\n  hint: 'pumice lock' writes it\n",
+    )
+
+
+def test_an_unsolvable_recipe_is_a_proof(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.publish(Deb("python3-foo", fields={"Depends": "libbar (>= 2)"}), Deb("libbar", "1.9"))
+    shop.write(["python3-foo"])
+    ran = shop.run(capsys, "lock", str(shop.recipe_path), "--arch", "amd64", "--progress", "none")
+    assert ran.code == 5
+    sentence = "python3-foo needs libbar (>= 2), the suite has libbar 1.9\n"
+    assert ran.err.startswith("error: recipe.yaml:") and sentence in ran.err
+    assert not shop.lock_path.exists()
+
+
+def test_a_bundle_holds_all_that_the_lock_names(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop.root / "mine.deb").write_bytes(Deb("mine", architecture="all").build())
+    shop.write(["app", "./mine.deb"])
+    bundle = shop.root / "bundle"
+    recipe = str(shop.recipe_path)
+    for _ in range(2):
+        ran = shop.run(
+            capsys, "lock", "--bundle", str(bundle), recipe, "--arch", "amd64", "--progress", "plain"
+        )
+        assert ran.code == 0
+        assert "bundle holds the 3 packages of recipe.lock" in ran.err
+    found = sorted(str(path.relative_to(bundle)) for path in bundle.rglob("*.deb"))
+    mine = next(package for package in shop.lock().packages["amd64"] if package.name == "mine")
+    assert found == [
+        "debian/pool/main/a/app/app_1.0_amd64.deb",
+        "debian/pool/main/lib/lib/lib_1.0_amd64.deb",
+        f"local/{mine.sha256}/mine.deb",
+    ]
+
+
+def test_equal_locks_whatever_the_surroundings(shop: Workshop) -> None:
+    found = set()
+    for number, (zone, language, seed, mask) in enumerate(
+        [("UTC", "C", "0", 0o022), ("Asia/Tokyo", "de_DE.UTF-8", "7", 0o077)]
+    ):
+        environment = {
+            **os.environ,
+            "TZ": zone,
+            "LANG": language,
+            "PYTHONHASHSEED": seed,
+            "PUMICE_HOME": str(shop.root / f"home{number}"),
+        }
+        shop.lock_path.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "pumice", "lock", str(shop.recipe_path), "--arch", "amd64"]
+        subprocess.run(command, check=True, env=environment, umask=mask, cwd=shop.root if number else "/")
+        found.add(shop.lock_path.read_bytes())
+    assert len(found) == 1

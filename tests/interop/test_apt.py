@@ -1,0 +1,106 @@
+"""Solutions for real packages, judged by apt on the same indexes and an empty root.
+
+Neither side has the Essential packages: the recipes say ``base: none``, and apt does not add them
+to an empty root by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.errors import ResolveError
+from pumice.recipe.model import Request
+from pumice.resolve import Wants, resolve
+from tests.support import universe
+from tests.support.apt import Apt, Verdict
+from tests.support.peers import absent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.universe import TextUniverse
+
+pytestmark = [pytest.mark.mirror, pytest.mark.peer("apt-get")]
+
+SEED = 20261121
+COUNT = 200
+LARGE = (
+    "python3", "ca-certificates", "nodejs", "git", "nginx", "postgresql-client", "openjdk-17-jre-headless",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def debian() -> TextUniverse:
+    found = universe.from_apt()
+    if not found.names():
+        absent("apt has fetched no indexes of Debian: run apt-get update")
+    return found
+
+
+@pytest.fixture(scope="module")
+def apt(tmp_path_factory: pytest.TempPathFactory, debian: TextUniverse) -> Apt:
+    folder: Path = tmp_path_factory.mktemp("apt")
+    return Apt(folder, debian.architecture)
+
+
+def ours(debian: TextUniverse, *names: str) -> tuple[str, ...] | None:
+    """Our solution as ``name=version``, None if there is none."""
+    try:
+        found = resolve(debian, Wants(requests=tuple(Request(name=name) for name in names)))
+    except ResolveError:
+        return None
+    return tuple(sorted(f"{record.name}={record.version}" for record in found.packages))
+
+
+def judged(apt: Apt, names: tuple[str, ...], mine: tuple[str, ...] | None) -> tuple[Verdict, Verdict | None]:
+    """What apt takes for the names, and what for exactly our packages where those are others."""
+    verdict = apt.install(names)
+    other = None if mine is None or mine == verdict.packages else apt.install(mine)
+    return verdict, other
+
+
+def test_two_hundred_packages(debian: TextUniverse, apt: Apt) -> None:
+    names = random.Random(SEED).sample(sorted(debian.names()), COUNT)
+    mine = [ours(debian, name) for name in names]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        verdicts = list(pool.map(lambda name, found: judged(apt, (name,), found), names, mine))
+    problems = []
+    for name, found, (verdict, other) in zip(names, mine, verdicts, strict=True):
+        if (found is None) != bool(verdict.refusal):
+            problems.append(f"{name}: we say {found is not None}, apt says {verdict.refusal or 'yes'}")
+        elif found is not None and len(found) > len(verdict.packages):
+            problems.append(f"{name}: {len(found)} packages, apt has {len(verdict.packages)}")
+        elif other is not None and other.packages != found:
+            problems.append(f"{name}: apt does not take our packages as they are: {other}")
+    assert not problems, "\n".join(problems)
+
+
+def test_the_large_set(debian: TextUniverse, apt: Apt) -> None:
+    mine = ours(debian, *LARGE)
+    assert mine is not None
+    verdict, other = judged(apt, LARGE, mine)
+    assert not verdict.refusal
+    assert len(mine) <= len(verdict.packages)
+    assert other is None or other.packages == mine
+    names = {item.partition("=")[0] for item in mine}
+    assert "usrmerge" not in names
+
+
+def test_apt_adds_no_essential_package_by_itself(debian: TextUniverse, apt: Apt) -> None:
+    """What both sides rely on: an Essential package that nobody needs is not installed."""
+    names = {item.partition("=")[0] for item in apt.install(["tzdata"]).packages}
+    essential = {record.name for record in debian.essential()}
+    assert essential - names
+
+
+def test_essential_packages_are_what_apt_would_take(debian: TextUniverse, apt: Apt) -> None:
+    found = resolve(debian, Wants(base="essential"))
+    mine = tuple(sorted(f"{record.name}={record.version}" for record in found.packages))
+    verdict = apt.install([record.name for record in debian.essential()])
+    assert len(mine) <= len(verdict.packages)
+    assert apt.install(mine).packages == mine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ RECIPE_KEYS = {key.name for table in (RECIPE, RUN) for key in table.keys}
         ("new/My App", "new/My App/recipe.yaml", "example.com/my-app"),
         ("web.yaml", "web.yaml", "example.com/start"),
         ("new/web.yml", "new/web.yml", "example.com/new"),
+        ("a\nb.yaml", "a\nb.yaml", "example.com/start"),
+        ("a\udcff.yaml", "a\udcff.yaml", "example.com/start"),
         ("___", "___/recipe.yaml", "example.com/hello"),
         ("ü1" + "x" * 200, "ü1" + "x" * 200 + "/recipe.yaml", "example.com/1" + "x" * 63),
     ],
@@ -27,7 +30,7 @@ RECIPE_KEYS = {key.name for table in (RECIPE, RUN) for key in table.keys}
 def test_it_writes_a_recipe_that_loads(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capsysbinary: pytest.CaptureFixture[bytes],
     argument: str | None,
     written: str,
     name: str,
@@ -35,7 +38,7 @@ def test_it_writes_a_recipe_that_loads(
     (tmp_path / "start").mkdir()
     monkeypatch.chdir(tmp_path / "start")
     assert main(["init", *([argument] if argument else [])]) == 0
-    assert capsys.readouterr().out == f"{written}\n"
+    assert capsysbinary.readouterr().out == os.fsencode(written) + b"\n"
     assert load(Path(written)).name == name
 
 

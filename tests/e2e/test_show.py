@@ -30,6 +30,20 @@ def test_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out)["recipe"]["from"] == {"debian": "bookworm"}
 
 
+@pytest.mark.parametrize("name", ["a\nb.yaml", "a\udcff.yaml"])
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_any_file_name_is_told(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], name: str, form: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(HEAD)
+    assert main(["show", str(path), "--format", form]) == 0
+    shown = capsysbinary.readouterr().out.decode()
+    (tmp_path / "shown.yaml").write_text(shown)
+    assert form == "yaml" or json.loads(shown)["recipe"]["name"] == "example.com/hello"
+    assert form == "json" or main(["show", str(tmp_path / "shown.yaml")]) == 0
+
+
 def test_every_problem_is_told_and_nothing_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,5 +43,5 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         why = (error.strerror or "unknown").lower()
         raise PumiceError(f"the recipe cannot be written ({why})", where=str(file)) from None
-    sys.stdout.write(f"{file}\n")
+    sys.stdout.buffer.write(os.fsencode(file) + b"\n")
     return 0

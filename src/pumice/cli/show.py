@@ -32,5 +32,6 @@ def main(arguments: Sequence[str]) -> int:
         text = json.dumps(show.as_json(found), indent=2, ensure_ascii=False) + "\n"
     else:
         text = show.as_yaml(found)
-    sys.stdout.buffer.write(text.encode())
+    # A file name may be no UTF-8; its place is told all the same, in the escape that JSON knows.
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     return 0

@@ -170,14 +170,14 @@ def _merge_lists(kind: ListOf, below: Node, above: Node) -> Node:
         return above
     over: dict[str, Node] = {}
     there = {place(item) for item in below.items}
-    added = []
+    added: dict[str, Node] = {}
     for item in above.items:
         same = identity(item, kind)
         if same is not None:
             over[same] = item
         # A recipe that is extended by two ways brings its items once.
         if place(item) not in there:
-            added.append(item)
+            added[place(item)] = item
     items: list[Node] = []
     for item in below.items:
         same = identity(item, kind)
@@ -185,11 +185,10 @@ def _merge_lists(kind: ListOf, below: Node, above: Node) -> Node:
         if upper is None:
             items.append(item)
             continue
-        if upper in added:
-            added.remove(upper)
+        added.pop(place(upper), None)
         if not _cancels(kind, item, upper):
             items.append(merge(kind.item, item, upper) if isinstance(kind.item, Table) else upper)
-    return Sequence((*items, *added), above.file, above.line, above.column)
+    return Sequence((*items, *added.values()), above.file, above.line, above.column)
 
 
 def _cancels(kind: ListOf, below: Node, above: Node) -> bool:

@@ -51,4 +51,5 @@ def starter(folder: str, file: str) -> str:
     """Return a commented recipe for an image named after ``folder``, to be written to ``file``."""
     word = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.lower())
     word = "-".join(part for part in word.split("-") if part)[:64].strip("-")
-    return _STARTER.format(name=f"example.com/{word or 'hello'}", file=file)
+    shown = "".join(c if c.isprintable() else "?" for c in file)
+    return _STARTER.format(name=f"example.com/{word or 'hello'}", file=shown)

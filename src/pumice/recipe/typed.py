@@ -35,6 +35,7 @@ BAD = object()
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _MAX_SECONDS = 86400 * 30
+_MAX_HINTS = 100
 
 
 class Reader:
@@ -105,7 +106,9 @@ class Reader:
             if name.text == reserved:
                 self._bad(name, message, hint)
                 return
-        self._bad(name, f"unknown key {_shown(name.text)}", _nearest_key(name.text, table))
+        # Looking for what is near takes a while, and nobody reads the thousandth hint.
+        hint = _nearest_key(name.text, table) if len(self._problems) < _MAX_HINTS else None
+        self._bad(name, f"unknown key {_shown(name.text)}", hint)
 
     def _bad(self, node: Node, message: str, hint: str | None) -> Any:
         self._problems.append(Problem(message, where=place(node), hint=hint))

@@ -60,6 +60,7 @@ def load(
         moment = date or session.clock.now()
         found = list(pool.map(lambda source: releases.find(source, session, moment), sources))
         suites = [item for item in found if item is not None]
+        _warn(sources, found, session)
         jobs = [
             (suite, architecture, index)
             for architecture in architectures
@@ -74,6 +75,15 @@ def load(
         keys.setdefault(suite.source.label, []).append(key)
     _remember(suites, keys, session)
     return Indexes([suite.locked for suite in suites], indexes)
+
+
+def _warn(sources: Sequence[Source], found: Sequence[Found | None], session: Session) -> None:
+    for source, suite in zip(sources, found, strict=True):
+        if suite is None:
+            lost = " and no security updates" if source.suite.endswith(("-security", "/updates")) else ""
+            session.progress.warn(
+                f"the sources have no {source.suite}, so the image gets nothing from it{lost}"
+            )
 
 
 def _remember(suites: Sequence[Found], keys: dict[str, list[str]], session: Session) -> None:

@@ -46,8 +46,7 @@ def find(source: Source, session: Session, date: int) -> Found | None:
     """Return the Release of ``source`` from the first of its mirrors that has a good one.
 
     ``date`` (seconds since the epoch) is what ``{date}`` stands for in snapshot mirrors, which are
-    tried after the ordinary ones. None, after a warning, if the source is optional and no mirror
-    has it. Raises FetchError or TrustError.
+    tried after the ordinary ones. None if the source is optional and no mirror has it. Raises FetchError or TrustError.
     """
     problems: list[PumiceError] = []
     for mirror, url, past in places(source, date):
@@ -60,10 +59,6 @@ def find(source: Source, session: Session, date: int) -> Found | None:
                 session.progress.note(f"{problem.where}: {problem.message}; another mirror is used")
             return found
     if source.optional and all(isinstance(problem, MissingError) for problem in problems):
-        session.progress.warn(
-            f"the sources have no {source.suite}, so the image gets nothing from it"
-            + (" and no security updates" if source.suite.endswith(("-security", "/updates")) else "")
-        )
         return None
     raise together(problems, source.label) if problems else unknown(source)
 

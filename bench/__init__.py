@@ -1,0 +1,1 @@
+"""Measurements against other tools: ``make bench``, or ``python -m bench --help``."""

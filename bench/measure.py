@@ -1,0 +1,78 @@
+"""Whole processes, timed in turn: A B A B …, so that a machine that changes speed changes both."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished process: seconds on the clock, seconds of processor, MB of memory at most."""
+
+    wall: float
+    processor: float
+    memory: float
+
+
+@dataclass
+class Contender:
+    """A command to be timed; ``prepare`` is called before each run and is not timed."""
+
+    name: str
+    command: Callable[[int], Sequence[str]]
+    prepare: Callable[[int], object] = lambda _: None
+    environment: dict[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    runs: list[Run] = field(default_factory=list)
+
+    def once(self, number: int) -> None:
+        """Run once and note what it took; raises RuntimeError with what it said if it fails."""
+        self.prepare(number)
+        log = Path(os.environ.get("TMPDIR", "/tmp"), f"bench-{os.getpid()}.log")
+        with log.open("w+b") as said:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                list(self.command(number)),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env={**os.environ, **self.environment},
+                cwd=self.folder,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+        text = log.read_text(errors="replace")
+        log.unlink()
+        if process.returncode:
+            raise RuntimeError(f"{self.name} failed with {process.returncode}:\n{text[-2000:]}")
+        self.runs.append(Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024))
+
+    @property
+    def wall(self) -> float:
+        """Median seconds on the clock."""
+        return statistics.median(run.wall for run in self.runs)
+
+    @property
+    def memory(self) -> float:
+        """Highest memory of all runs, in MB."""
+        return max(run.memory for run in self.runs)
+
+
+def interleave(contenders: Sequence[Contender], runs: int) -> None:
+    """Run all contenders in turn, ``runs`` times each."""
+    for number in range(runs):
+        for contender in contenders:
+            contender.once(number)
+
+
+def ratio(ours: Contender, theirs: Contender) -> float:
+    """Return the median of the ratios of runs that stood side by side."""
+    pairs = zip(ours.runs, theirs.runs, strict=True)
+    return statistics.median(our.wall / their.wall for our, their in pairs)

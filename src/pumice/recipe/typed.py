@@ -107,8 +107,8 @@ class Reader:
                 self._bad(name, message, hint)
                 return
         # Looking for what is near takes a while, and nobody reads the thousandth hint.
-        hint = _nearest_key(name.text, table) if len(self._problems) < _MAX_HINTS else None
-        self._bad(name, f"unknown key {_shown(name.text)}", hint)
+        near = _nearest_key(name.text, table) if len(self._problems) < _MAX_HINTS else None
+        self._bad(name, f"unknown key {_shown(name.text)}", near)
 
     def _bad(self, node: Node, message: str, hint: str | None) -> Any:
         self._problems.append(Problem(message, where=place(node), hint=hint))

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,7 +25,7 @@ from tests.support.docs import ROOT
 from tests.support.peers import absent, need
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from tests.support.crashes import Operation
     from tests.support.storework import Promise
@@ -43,6 +45,17 @@ def finish(process: subprocess.Popen[str]) -> str:
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
+
+
+@pytest.fixture
+def fast_path(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in memory where there is such a thing: for thousands of small files."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="pumice-test-", dir=memory) as place:
+        yield Path(place)
 
 
 @pytest.fixture
@@ -98,9 +111,9 @@ def test_a_change_of_a_name_is_safe_before_it_is_reported(log: list[Operation]) 
     assert changes == 5
 
 
-def test_power_may_fail_anywhere(log: list[Operation], tmp_path: Path) -> None:
+def test_power_may_fail_anywhere(log: list[Operation], fast_path: Path) -> None:
     for length in range(len(log) + 1):
-        place = tmp_path / "crash"
+        place = fast_path / "crash"
         place.mkdir()
         for root, promised in crashes.states(log[:length], place, seed=length):
             store = root / "store"
@@ -112,13 +125,13 @@ def test_power_may_fail_anywhere(log: list[Operation], tmp_path: Path) -> None:
         shutil.rmtree(place)
 
 
-def test_a_kill_at_each_operation_leaves_a_store_that_works(tmp_path: Path) -> None:
-    operations = int(finish(start("kill", str(tmp_path))))
+def test_a_kill_at_each_operation_leaves_a_store_that_works(fast_path: Path) -> None:
+    operations = int(finish(start("kill", str(fast_path))))
     assert operations > 100
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
-def test_a_refusal_at_each_operation_is_one_sentence_and_breaks_nothing(tmp_path: Path, number: int) -> None:
+def test_a_refusal_at_each_operation_is_one_sentence_and_breaks_nothing(fast_path: Path, number: int) -> None:
     def refuse() -> None:
         raise OSError(number, os.strerror(number))
 
@@ -126,7 +139,7 @@ def test_a_refusal_at_each_operation_is_one_sentence_and_breaks_nothing(tmp_path
     failed = True
     while failed:
         at += 1
-        root = tmp_path / str(at)
+        root = fast_path / str(at)
         promised: Promise = {}
         failed = False
         try:

@@ -46,7 +46,8 @@ def find(source: Source, session: Session, date: int) -> Found | None:
     """Return the Release of ``source`` from the first of its mirrors that has a good one.
 
     ``date`` (seconds since the epoch) is what ``{date}`` stands for in snapshot mirrors, which are
-    tried after the ordinary ones. None if the source is optional and no mirror has it. Raises FetchError or TrustError.
+    tried after the ordinary ones. None if the source is optional and no mirror has it. Raises
+    FetchError or TrustError.
     """
     problems: list[PumiceError] = []
     for mirror, url, past in places(source, date):

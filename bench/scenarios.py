@@ -64,9 +64,7 @@ class Workshop:
             apk.repack(self.files, folder)
         return folder
 
-    def pumice(
-        self, name: str, recipe: Path, store: str, *, fresh: bool, extra: tuple[str, ...] = ()
-    ) -> Contender:
+    def pumice(self, recipe: Path, store: str, *, fresh: bool) -> Contender:
         """Pumice building ``recipe``; ``fresh``: with an empty store and without a lock each time."""
         home = self.root / store
 

@@ -63,6 +63,13 @@ def test_platforms_keep_their_dotted_names() -> None:
     }
 
 
+def test_the_operating_system_of_a_platform_is_always_written() -> None:
+    written = json.loads(
+        oci.encode(oci.index((msgspec.structs.replace(POINTER, platform=oci.Platform("s390x")),)))
+    )
+    assert written["manifests"][0]["platform"] == {"architecture": "s390x", "os": "linux"}
+
+
 def test_what_is_written_is_read_back() -> None:
     manifest = oci.manifest(POINTER, (POINTER,), annotations={"a": "b"})
     index = oci.index((POINTER,))

@@ -72,6 +72,14 @@ def place(
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
             continue  # a folder that is only on the way changes nothing that is there already
         entry = msgspec.structs.replace(item.entry, path=path)
-        made = Made(entry=entry, content=item.content, sha256=given.sums[item.entry.path])
+        made = Made(entry=entry, content=item.content, sha256=_sum(given, item))
         placed[path] = Generated(entry=entry, by=BY), made
     return [placed[path] for path in sorted(placed)]
+
+
+def _sum(given: UserFiles, item: Item) -> str:
+    if item.entry.path not in given.sums:
+        raise ImageError(
+            f"/{item.entry.path} appeared while the image was built", where=item.where, hint="build again"
+        )
+    return given.sums[item.entry.path]

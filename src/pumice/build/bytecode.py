@@ -68,12 +68,15 @@ def compile(  # noqa: A001 - the verb is the thing
     with tempfile.TemporaryDirectory(prefix="bytecode-", dir=scratch) as folder:
         out = Path(folder, "out")
         out.mkdir()
-        _run(root, present, out, Path(folder, "messages"))
-        return list(_generated(root, present, out))
+        complaint = _run(root, present, out, Path(folder, "messages"))
+        made = list(_generated(root, present, out))
+    if complaint and not made:
+        raise ImageError(f"the image's python3 could not make byte code ({complaint})")
+    return made
 
 
-def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> None:
-    """Let the image's interpreter write byte code to ``out``."""
+def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> str:
+    """Let the image's interpreter write byte code to ``out``; return its last words if it complained."""
     command = ("-s", "-S", "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash")
     process = Process(
         arguments=(_INTERPRETER, *command, *(f"/{path}" for path in directories)),
@@ -95,10 +98,13 @@ def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> N
         except SandboxError as error:
             error.message = f"byte code cannot be made without the sandbox: {error.message}"
             raise
-        if code not in (0, _SOME_FAILED):
-            log.seek(0)
-            said = log.read(_MAX_COMPLAINT).decode(errors="replace").strip().rpartition("\n")[2]
-            raise ImageError(f"the image's python3 could not make byte code ({said or f'exit code {code}'})")
+        if code == 0:
+            return ""
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _MAX_COMPLAINT))
+        said = log.read().decode(errors="replace").strip().rpartition("\n")[2] or f"exit code {code}"
+    if code != _SOME_FAILED:
+        raise ImageError(f"the image's python3 could not make byte code ({said})")
+    return said
 
 
 def _generated(root: Path, directories: Sequence[str], out: Path) -> Iterator[Generated]:

@@ -65,11 +65,10 @@ def run(
         network=network,
         read_only=read_only,
     )
-    scratch = home.directory("tmp")
     in_use = unpack.use(tree)
     try:
         home.close()  # a program may run for weeks: collections need not wait for it
-        return execute(container, runner, scratch)
+        return execute(container, runner, tree.root.parent)
     finally:
         os.close(in_use)
 

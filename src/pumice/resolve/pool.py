@@ -151,7 +151,7 @@ class Pool:
         self.records[variable] = record
         names = [record.name]
         if record.provides:
-            names += [provided.name for provided in relations.flat(record.provides)]
+            names += [provided.name for (provided, *_) in _read(record.provides, record, "provides")]
         for name in dict.fromkeys(names):
             self._providing.setdefault(name, []).append(variable)
             for owner, kind, relation in self._against.get(name, ()):
@@ -185,7 +185,7 @@ class Pool:
                 self._against.setdefault(relation.name, []).append((variable, kind, relation))
 
 
-def _read(field: str, record: PackageRecord, kind: Kind) -> tuple[Group, ...]:
+def _read(field: str, record: PackageRecord, kind: str) -> tuple[Group, ...]:
     try:
         return relations.parse(field)
     except FormatError as error:

@@ -49,7 +49,7 @@ class UsageError(PumiceError):
     exit_code = 2
 
 
-class Problem(PumiceError):
+class Problem(PumiceError):  # noqa: N818  it is part of an error, and raised only inside one
     """One finding in a recipe; a `RecipeError` carries all of them."""
 
     exit_code = 3

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import peers
 
 from pumice.distro.debian import version
 from pumice.errors import FormatError, PumiceError
+from tests.support import peers
 
 ASCENDING = [
     # deb-version(7): "~~", "~~a", "~", the empty part, "a"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.support.world import World
 
 PROBE = """
 import sys
@@ -48,3 +51,30 @@ def test_a_verb_loads_no_other_verb() -> None:
     assert seen.isdisjoint(
         {"rich", "msgspec", "yaml", "urllib3", "dataclasses", "inspect", "asyncio", "email"}
     )
+
+
+HEAVY = {
+    "rich",
+    "urllib3",
+    "pysequoia",
+    "cryptography",
+    "asyncio",
+    "email",
+    "dataclasses",
+    "http",
+    "ssl",
+    "tarfile",
+}
+
+
+def test_a_build_with_nothing_to_do_loads_nothing_that_fetches_checks_or_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.build()
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    seen = loaded("build", str(world.project / "recipe.yaml"))
+    assert seen & HEAVY == set()
+    assert {
+        name for name in seen if name.startswith(("pumice.fetch", "pumice.resolve", "pumice.runtime"))
+    } == set()

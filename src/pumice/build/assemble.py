@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.build import remembered
 from pumice.formats import oci, platforms
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
@@ -104,14 +105,10 @@ def _composed(
 
 def _known_layers(home: Home) -> compose.Known:
     def get(key: Digest) -> WholeLayer | None:
-        data = home.records.get("layer", key)
-        try:
-            return msgspec.json.decode(data, type=WholeLayer) if data else None
-        except msgspec.MsgspecError:
-            return None
+        return remembered.recall(home, "layer", key, WholeLayer)
 
     def put(key: Digest, layer: WholeLayer) -> None:
-        home.records.put("layer", key, msgspec.json.encode(layer), keeps=(layer.digest,))
+        remembered.remember(home, "layer", key, layer, keeps=(layer.digest,))
 
     return compose.Known(get, put)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import canonical
-from pumice.build import assemble, overlay, userfiles
+from pumice.build import assemble, overlay, remembered, userfiles
 from pumice.build.cut import Wanted, cut, recall, remember
 from pumice.build.perform import Built, Inputs
 from pumice.image import effects, layers, merge, segments
@@ -86,14 +86,11 @@ def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home:
     )
     blobs = {name: part.blob for name, part in parts.items()}
     key = canonical.digest_of([_EFFECTS, __version__, FORMAT, settings, blobs])
-    data = home.records.get(_EFFECTS, key)
-    if data:
-        try:
-            return msgspec.msgpack.decode(data, type=effects.Outcome)
-        except msgspec.MsgspecError:
-            pass
+    known = remembered.recall(home, _EFFECTS, key, effects.Outcome)
+    if known:
+        return known
     outcome = effects.apply(merged.tree, settings)
-    home.records.put(_EFFECTS, key, msgspec.msgpack.encode(outcome))
+    remembered.remember(home, _EFFECTS, key, outcome)
     return outcome
 
 

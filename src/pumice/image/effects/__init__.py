@@ -18,6 +18,7 @@ from pumice.image.effects.files import scripted_files
 from pumice.image.effects.links import merged_usr, moved_run
 from pumice.image.effects.loader import loader_cache
 from pumice.image.effects.model import Effect, Given, Outcome, Settings, directory
+from pumice.image.effects.pam import authentication
 from pumice.image.effects.report import not_done
 from pumice.image.effects.scripts import actions
 from pumice.image.effects.system import machine_id, name_service, shells, temporary
@@ -38,6 +39,7 @@ EFFECTS: tuple[Effect, ...] = (
     temporary,
     users,  # before all that has owners
     name_service,
+    authentication,
     ca_certificates,
     java_key_store,
     scripted_files,  # after all that knows better what a file of its own must hold

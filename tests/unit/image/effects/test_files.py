@@ -58,8 +58,10 @@ def made(script: str, name: str = "x") -> str:
         ("if unknown; then mkdir -Z /srv; else mkdir /srv; fi; chmod 700 /srv", "0700 0:0 srv/"),
         (
             "dpkg-statoverride --update --add redis adm 0640 /etc/x.conf",
-            "0640 101:4 etc/x.conf 'package'\n"
-            "0644 0:0 var/lib/dpkg/statoverride 'redis adm 640 /etc/x.conf\\n'",
+            (
+                "0640 101:4 etc/x.conf 'package'\n"
+                "0644 0:0 var/lib/dpkg/statoverride 'redis adm 640 /etc/x.conf\\n'"
+            ),
         ),
         # what is not certain, literal or possible is only reported
         ("unknown && chmod 777 /etc/x.conf", "not done: chmod (conditional)"),

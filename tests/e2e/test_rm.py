@@ -45,11 +45,13 @@ def test_a_name_without_version_will_do_if_there_is_one(world: World) -> None:
     )
 
 
-def test_a_digest_means_all_its_names(world: World) -> None:
+@pytest.mark.parametrize("length", [7 + 64, 7 + 8])
+@pytest.mark.parametrize("start", [0, 7])
+def test_a_digest_means_all_its_names(world: World, length: int, start: int) -> None:
     with Home(world.root / "store") as home:
         descriptor = home.refs.get("b:1")
     assert descriptor
-    assert world.run("rm", descriptor.digest).stdout == "b:1\nexample.com/a:1"
+    assert world.run("rm", descriptor.digest[start:length]).stdout == "b:1\nexample.com/a:1"
     assert names(world) == ["example.com/a:2"]
 
 

@@ -131,7 +131,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"--include={','.join(PACKAGES)},?essential",
         "--skip=essential/unlink,cleanup/apt,cleanup/tmp",
     ]
-    command += [f"--customize-hook={keep}", SUITE, str(folder / "root.tar")]
+    command += ["--dpkgopt=force-unsafe-io", f"--customize-hook={keep}", SUITE, str(folder / "root.tar")]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if result.returncode:

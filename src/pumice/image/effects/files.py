@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.image.effects.action import Action
+    from pumice.image.tree import PackageFacts
 
 BY = "effect:scripts"
 _OVERRIDES = "var/lib/dpkg/statoverride"
@@ -32,9 +33,9 @@ def scripted_files(given: Given) -> Result:
     report: list[tuple[str, str]] = []
     for package, actions in given.actions.items():
         report += _perform(package, actions, hand)
-    installed = {package.name for package in given.tree.packages}
+    packages = {package.name: package for package in given.tree.packages}
     for row in table(data("files.tsv")):
-        if row[0] in installed:
+        if row[0] in packages and (row[1] != "text" or _names_path(packages[row[0]], row[2])):
             _from_table(row, canvas, hand)
     if hand.overrides:
         lines = [
@@ -113,6 +114,11 @@ def _write(action: Action, canvas: Canvas) -> bool:
         if not place.startswith("/") or not canvas.file(place, before + action.text.encode()):
             return False
     return True
+
+
+def _names_path(package: PackageFacts, path: str) -> bool:
+    """Whether a script of the package still speaks of ``path``: its versions in other suites may not."""
+    return any(path.encode() in package.files.get(script, b"") for script in ("preinst", "postinst"))
 
 
 def _from_table(row: list[str], canvas: Canvas, hand: Hand) -> None:

@@ -107,10 +107,12 @@ def test_other_effects_know_better() -> None:
 
 def test_facts_from_the_table() -> None:
     paths = {**PATHS, "usr/share/zoneinfo/Etc/UTC": "zone"}
+    zone = "etc/localtime -> /usr/share/zoneinfo/Etc/UTC"
     result = scripted_files(given(tree(paths, [package("tzdata")])))
-    assert shown(result.generated, content=True) == (
-        "etc/localtime -> /usr/share/zoneinfo/Etc/UTC\n0644 0:0 etc/timezone 'Etc/UTC\\n'"
-    )
+    assert shown(result.generated, content=True) == zone
+    writes = package("tzdata", postinst='echo "$(ask)" > /etc/timezone\n')
+    result = scripted_files(given(tree(paths, [writes])))
+    assert shown(result.generated, content=True) == f"{zone}\n0644 0:0 etc/timezone 'Etc/UTC\\n'"
 
 
 @each(st.text(st.sampled_from("ugoa+-=rwxXst,07"), min_size=1, max_size=12), st.integers(0, 0o7777))

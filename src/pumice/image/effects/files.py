@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.image.effects.action import Action
-    from pumice.image.tree import PackageFacts
 
 BY = "effect:scripts"
 _OVERRIDES = "var/lib/dpkg/statoverride"
@@ -33,9 +32,9 @@ def scripted_files(given: Given) -> Result:
     report: list[tuple[str, str]] = []
     for package, actions in given.actions.items():
         report += _perform(package, actions, hand)
-    packages = {package.name: package for package in given.tree.packages}
+    installed = {package.name for package in given.tree.packages}
     for row in table(data("files.tsv")):
-        if row[0] in packages and (row[1] != "text" or _names_path(packages[row[0]], row[2])):
+        if row[0] in installed and (row[1] != "text" or _writes(given.actions.get(row[0], ()), row[2])):
             _from_table(row, canvas, hand)
     if hand.overrides:
         lines = [
@@ -116,9 +115,9 @@ def _write(action: Action, canvas: Canvas) -> bool:
     return True
 
 
-def _names_path(package: PackageFacts, path: str) -> bool:
-    """Whether a script of the package still speaks of ``path``: its versions in other suites may not."""
-    return any(path.encode() in package.files.get(script, b"") for script in ("preinst", "postinst"))
+def _writes(actions: Iterable[Action], path: str) -> bool:
+    """Whether a script would write ``path``: that of another suite may not any more."""
+    return any(path in action.writes for action in actions)
 
 
 def _from_table(row: list[str], canvas: Canvas, hand: Hand) -> None:

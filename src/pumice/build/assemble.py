@@ -12,6 +12,7 @@ from pumice.formats import oci, platforms
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
 from pumice.image.config import config, standard_annotations
+from pumice.image.effects import dpkg, loader
 from pumice.image.layers import WholeLayer
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pumice.store.base import Blobs
     from pumice.store.home import Home
 
-STATE = frozenset({"dpkg", "ldconfig"})
+STATE = frozenset({dpkg.BY, loader.BY})
 """Effects whose results change with any package: kept apart from those that hardly ever change."""
 
 _BYTECODE = "byte code"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -118,8 +119,8 @@ class Fact(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with ``root.tar``, the installation, and ``debs``, the packages in it."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a folder with ``root.tar``, the installation, and ``debs``, the packages in it."""
     program = need("mmdebstrap")
     folder = tmp_path_factory.mktemp("installed")
     (folder / "debs").mkdir()
@@ -136,7 +137,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if result.returncode:
         pytest.fail(f"mmdebstrap cannot install {SUITE} here:\n{result.stderr[-2000:]}", pytrace=False)
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # more than a gigabyte
 
 
 @pytest.fixture(scope="module")

@@ -26,18 +26,23 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.image.segments import Segment
+    from pumice.image.stream import Item
     from pumice.image.tree import Node
     from pumice.store.base import Blobs
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of gzip members that can be part of a layer, and the paths that are in it."""
+    """A row of gzip members that can be part of a layer, and what is in it.
+
+    ``package`` is whose files they are, empty for those that no package ships.
+    """
 
     blob: str
     tar_size: int
     members: tuple[int, ...]
-    paths: tuple[str, ...]
+    items: tuple[Item, ...]
     directories: tuple[Entry, ...] = ()
+    package: str = ""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +62,9 @@ def piece(segment: Segment) -> Piece:
         blob=segment.blob,
         tar_size=segment.tar_size,
         members=segment.members,
-        paths=tuple(item.entry.path for item in segment.items),
+        items=segment.items,
         directories=segment.directories,
+        package=segment.facts.name,
     )
 
 
@@ -76,7 +82,7 @@ def made(items: Iterable[Made], blobs: Blobs) -> Piece:
         blob=blob,
         tar_size=stream.tar_size,
         members=stream.members,
-        paths=tuple(item.entry.path for item in stream.items),
+        items=tuple(stream.items),
         directories=tuple(item.entry for item in ordered if item.entry.kind == "dir"),
     )
 
@@ -126,7 +132,7 @@ def directories(pieces: Sequence[Piece], nodes: Mapping[str, Node]) -> list[Entr
     for part in pieces:
         for entry in part.directories:
             times[entry.path] = max(times.get(entry.path, 0), entry.mtime)
-    for start in {posixpath.dirname(path) for part in pieces for path in part.paths} | set(times):
+    for start in {posixpath.dirname(item.entry.path) for part in pieces for item in part.items} | set(times):
         path = start
         while path and (path not in times or path == start):
             times.setdefault(path, 0)

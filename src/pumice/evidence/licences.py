@@ -27,7 +27,8 @@ _MAX_QUOTED = 1 << 18
 _SHORT_PROSE = 4000
 
 _GNU = re.compile(
-    r"(?P<family>lgpl|agpl|gpl|gfdl)(?P<niv>-niv)?[-_ ]?v?(?P<version>\d(?:\.\d)?)?(?:\.0)?(?P<later>\+|-or-later)?(?P<only>-only)?"
+    r"(?P<family>lgpl|agpl|gpl|gfdl)(?P<niv>-niv)?[-_ ]?v?(?P<version>\d(?:\.\d)?)?(?:\.0)?"
+    r"(?P<later>\+|-or-later)?(?:-only)?"
 )
 _GNU_VERSIONS = {
     "gpl": ("1.0", "2.0", "3.0"),
@@ -62,11 +63,11 @@ def _names() -> _Names:
     folder = Path(__file__).parent / "data"
     ids, _, exceptions = (folder / "spdx-ids.txt").read_text(encoding="utf-8").partition("\n\n")
     lines = (folder / "licence-names.tsv").read_text(encoding="utf-8").splitlines()
-    aliases = (line.split("\t") for line in lines if line and not line.startswith("#"))
+    pairs = (line.split("\t", 1) for line in lines if line and not line.startswith("#"))
     return _Names(
         {name.lower(): name for name in ids.split("\n")[1:]},
         {name.lower(): name for name in exceptions.split("\n") if name},
-        {name: spdx for name, spdx in aliases},
+        {name: spdx for name, spdx in pairs},  # noqa: C416 - lists, not tuples,
     )
 
 
@@ -185,13 +186,13 @@ class _RollUp:
         return self._atom(plain)
 
     def _by_parentheses(self, text: str) -> str:
-        tokens = re.findall(r"\(|\)|[^()]+", text)
+        words_and_signs = re.findall(r"\(|\)|[^()]+", text)
         out: list[str] = []
-        for token in tokens:
-            if token in "()":
-                out.append(token)
+        for piece in words_and_signs:
+            if piece in "()":
+                out.append(piece)
                 continue
-            words = re.split(r"(?i)(?:^|\s+)(and|or)(?=\s|$)", token.strip())
+            words = re.split(r"(?i)(?:^|\s+)(and|or)(?=\s|$)", piece.strip())
             out.extend(
                 word.upper() if word.lower() in ("and", "or") else self._atom(" ".join(word.split()))
                 for word in words
@@ -273,16 +274,16 @@ def atoms(expression: str) -> tuple[str, ...]:
 def is_expression(text: str) -> bool:
     """Whether ``text`` has the form of an SPDX expression (words are not looked up)."""
     depth, operand = 0, True
-    for token in re.findall(r"\(|\)|[^\s()]+", text):
-        if token == "(":
+    for word in re.findall(r"\(|\)|[^\s()]+", text):
+        if word == "(":
             if not operand:
                 return False
             depth += 1
-        elif token == ")":
+        elif word == ")":
             depth -= 1
             if operand or depth < 0:
                 return False
-        elif token in ("AND", "OR", "WITH"):
+        elif word in ("AND", "OR", "WITH"):
             if operand:
                 return False
             operand = True

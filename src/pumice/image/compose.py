@@ -56,6 +56,14 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
+class Filled(msgspec.Struct, frozen=True):
+    """A finished layer, what it is called, and the pieces it was composed of."""
+
+    title: str
+    layer: WholeLayer
+    pieces: tuple[Piece, ...]
+
+
 def piece(segment: Segment) -> Piece:
     """Return a package's segment as a piece of a layer."""
     return Piece(

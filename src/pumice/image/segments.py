@@ -243,8 +243,10 @@ class _Cutter:
             return
         link = place(entry.link) if entry.kind == "hardlink" else entry.link
         if entry.kind == "file" and path == f"{DOC}/{self._control.fields['Package']}/copyright":
-            body = self._noted(entry, body)
-        sum_ = self._stream.add(_moved(entry, path, link), body, self._known, md5=md5)
+            content: tar.Source = self._noted(entry, body)
+        else:
+            content = body
+        sum_ = self._stream.add(_moved(entry, path, link), content, self._known, md5=md5)
         if md5:
             self._md5[entry.path] = sum_
 

@@ -160,16 +160,20 @@ def _sources(facts: Facts) -> Iterator[Element]:
 
 def _others(facts: Facts, maker: str) -> Iterator[Element]:
     """Yield one package for the recipe's files and one for what was generated (or is nobody's)."""
-    kinds = {_other_id(file) for file in facts.files if file.package < 0}
+    sums: dict[str, list[str]] = {}
+    for file in facts.files:
+        if file.package < 0:
+            sums.setdefault(_other_id(file), []).append(file.sha1)
     for id_, name, version, summary, supplier in (
         (_RECIPE, f"{facts.name} (files)", facts.version, "the recipe's own files", maker),
         (_GENERATED, "pumice (generated files)", __version__, "what installing packages generates", maker),
         (_UNKNOWN, "files of no package", NO_ASSERTION, "files that no package database lists", NO_ASSERTION),
     ):
-        if id_ in kinds:
-            yield spdx.package(
+        if id_ in sums:
+            made = spdx.package(
                 id_, name, version or NO_ASSERTION, purpose="FILE", supplier=supplier, summary=summary
             )
+            yield made | {"filesAnalyzed": True, "packageVerificationCode": spdx.verification_code(sums[id_])}
 
 
 def _file(facts: Facts, number: int, file: File) -> Element:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
@@ -12,6 +13,7 @@ from pumice.formats import apkstate, deb822, oci, platforms
 from pumice.image import facts as image_facts
 from pumice.image import layer_facts
 from pumice.image.flatten import Shown, flatten
+from pumice.image.segments import DOC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +41,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
     known = image_facts.of_layers(plain)
     texts = _texts(shown, read)
     status = _status(texts)
-    packages, licensed, owners = _deb(status, known, texts)
+    packages, licensed, owners = _deb(status, known, texts, shown)
     alpine, apk_owners = _apk(texts, shown, licensed)
     found = (*packages, *alpine)
     numbers = {package.name: number for number, package in enumerate(found)}
@@ -119,7 +121,10 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
 
 
 def _deb(
-    status: Mapping[str, Mapping[str, str]], known: image_facts.Facts, texts: Mapping[str, bytes]
+    status: Mapping[str, Mapping[str, str]],
+    known: image_facts.Facts,
+    texts: Mapping[str, bytes],
+    shown: Mapping[str, Shown],
 ) -> tuple[tuple[Package, ...], dict[str, Licensing], dict[str, str]]:
     needs = edges(status)
     licensed: dict[str, Licensing] = {}
@@ -127,7 +132,7 @@ def _deb(
     for one in known.packages:
         fields = status.get(one.name, {})
         source, source_version = source_of(one.name, one.version, fields.get("Source", ""))
-        licensed[one.name] = licences.roll_up(texts.get(f"usr/share/doc/{one.name}/copyright", b""), source)
+        licensed[one.name] = licences.roll_up(_copyright(one.name, texts, shown), source)
         packages.append(
             Package(
                 type="deb",
@@ -147,6 +152,17 @@ def _deb(
         )
     owners = {file.path: file.package for file in known.files if file.package}
     return tuple(packages), licensed, owners
+
+
+def _copyright(name: str, texts: Mapping[str, bytes], shown: Mapping[str, Shown]) -> bytes:
+    """Return a package's copyright file; its folder or the file may be a link to another package's."""
+    folder = shown.get(f"{DOC}/{name}")
+    if folder and folder.entry.kind == "symlink":
+        name = folder.entry.link.rstrip("/").rpartition("/")[2]
+    file = shown.get(f"{DOC}/{name}/copyright")
+    if file and file.entry.kind == "symlink":
+        name = posixpath.dirname(file.entry.link).rpartition("/")[2]
+    return texts.get(f"{DOC}/{name}/copyright", b"")
 
 
 def _apk(

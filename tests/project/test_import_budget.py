@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.support.world import World
 
 PROBE = """
 import sys
@@ -48,3 +51,44 @@ def test_a_verb_loads_no_other_verb() -> None:
     assert seen.isdisjoint(
         {"rich", "msgspec", "yaml", "urllib3", "dataclasses", "inspect", "asyncio", "email"}
     )
+
+
+HEAVY = {
+    "rich",
+    "urllib3",
+    "pysequoia",
+    "cryptography",
+    "asyncio",
+    "email",
+    "dataclasses",
+    "http",
+    "ssl",
+    "tarfile",
+    "lzma",
+    "zstandard",
+    "deflate",
+    "subprocess",
+    "tempfile",
+    "concurrent",
+    "json",
+    "logging",
+    "difflib",
+}
+
+ROOMS_AT_REST = ("fetch", "resolve", "runtime", "distro", "image.effects", "image.segments", "build.make")
+"""What nobody needs to find an image that is there."""
+
+WARM_MODULES = 170
+"""As many modules as such a build may load; 155 when this was written."""
+
+
+def test_a_build_with_nothing_to_do_loads_nothing_that_fetches_checks_or_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.build()
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    seen = loaded("build", str(world.project / "recipe.yaml"))
+    assert seen & HEAVY == set()
+    assert [name for name in seen if name.removeprefix("pumice.").startswith(ROOMS_AT_REST)] == []
+    assert len(seen) <= WARM_MODULES

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.build import remembered
 from pumice.errors import FormatError
 from pumice.image import segments
 from pumice.image.segments import Segment
@@ -69,19 +70,12 @@ def cut(
 
 def recall(key: Digest, home: Home) -> Segment | None:
     """Return a segment that is kept under ``key``, if its bytes are there too."""
-    data = home.records.get(_KIND, key)
-    if data is None:
-        return None
-    try:
-        segment = msgspec.msgpack.decode(data, type=Segment)
-    except msgspec.MsgspecError:
-        return None
-    return segment if home.blobs.size(segment.blob) is not None else None
+    return remembered.recall(home, _KIND, key, Segment, lambda segment: (segment.blob,))
 
 
 def remember(key: Digest, segment: Segment, home: Home) -> None:
     """Keep what is known of a segment under ``key``."""
-    home.records.put(_KIND, key, msgspec.msgpack.encode(segment), keeps=(segment.blob,))
+    remembered.remember(home, _KIND, key, segment, keeps=(segment.blob,))
 
 
 class _Line:

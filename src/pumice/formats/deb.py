@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from pumice.errors import FormatError
-from pumice.formats import tar
+from pumice.formats import deb822, tar
 from pumice.formats.compression import Decompressed
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def control(file: BinaryIO) -> Control:
         files[entry.path] = body.read()
     if "control" not in files:
         raise FormatError("the package has no control file", hint=_HINT)
-    fields = paragraph(files.pop("control"))
+    fields = deb822.paragraph(files.pop("control"), where="control")
     for field in ("Package", "Version", "Architecture"):
         if not fields.get(field):
             raise FormatError(f"the control file has no {field}", hint=_HINT)
@@ -100,26 +100,6 @@ def data(file: BinaryIO) -> Source:
     """
     found = members(file)
     return _archive(file, found, "data.tar", (64 << 20) + 400 * sum(member.size for member in found))
-
-
-def paragraph(text: bytes) -> dict[str, str]:
-    """Return the fields of a control paragraph (deb822(5)) in their order."""
-    fields: dict[str, str] = {}
-    last = ""
-    try:
-        lines = text.decode().rstrip("\n").split("\n")
-    except UnicodeDecodeError:
-        raise FormatError("the control file is not UTF-8") from None
-    for line in lines:
-        if line[:1] in (" ", "\t") and last:
-            fields[last] += "\n" + line
-            continue
-        name, colon, value = line.partition(":")
-        if not colon or not name or " " in name or name in fields:
-            raise FormatError(f"the control file has a malformed line {line[:60]!r}")
-        last = name
-        fields[name] = value.strip()
-    return fields
 
 
 class _Section:

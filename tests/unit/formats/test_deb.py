@@ -91,15 +91,6 @@ def test_any_damage_gives_a_package_or_a_refusal(noise: bytes, at: int) -> None:
         pass
 
 
-@given(st.binary(max_size=500))
-def test_any_control_paragraph_gives_fields_or_a_refusal(data: bytes) -> None:
-    try:
-        fields = deb.paragraph(data)
-    except FormatError:
-        return
-    assert all(isinstance(value, str) for value in fields.values())
-
-
 def test_items_keep_what_the_archive_says() -> None:
     item = Item("usr/bin/su", b"x", mode=0o4755, uid=0, gid=42, mtime=123)
     file = io.BytesIO(Deb("su", files=[item]).build())

@@ -140,20 +140,11 @@ def directories(pieces: Sequence[Piece], nodes: Mapping[str, Node]) -> list[Entr
     for part in pieces:
         for entry in part.directories:
             times[entry.path] = max(times.get(entry.path, 0), entry.mtime)
-<<<<<<< HEAD
-    for start in {posixpath.dirname(item.entry.path) for part in pieces for item in part.items} | set(times):
-        path = start
-        while path and (path not in times or path == start):
-            times.setdefault(path, 0)
-            path = posixpath.dirname(path)
-    times.pop("", None)
-=======
-    above = {posixpath.dirname(path) for part in pieces for path in part.paths}
+    above = {posixpath.dirname(item.entry.path) for part in pieces for item in part.items}
     above |= {posixpath.dirname(path) for path in times}
     while above := {path for path in above if path and path not in times}:
         times |= dict.fromkeys(above, 0)
         above = {posixpath.dirname(path) for path in above}
->>>>>>> main
     return [_directory(path, times[path], nodes) for path in sorted(times)]
 
 

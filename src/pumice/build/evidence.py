@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice import canonical
+from pumice.build import remembered
 from pumice.formats import oci
 from pumice.recipe.lock import FORMAT
 from pumice.version import __version__
@@ -105,12 +106,14 @@ def _platform(
             *(built.manifest.digest, built.facts, _bytes(recipe), plain(recipe), lock, files.digest, moment),
         ]
     )
-    found = _recall(name, home)
+    found = remembered.recall(
+        home, _KIND, name, tuple[oci.Descriptor, ...], lambda ones: [one.digest for one in ones]
+    )
     if found is None:
         from pumice.build.documents import write
 
         found, keeps = write(recipe, _bytes(recipe), lock, architecture, built, moment, home)
-        home.records.put(_KIND, name, msgspec.json.encode(found), keeps=[built.manifest.digest, *keeps])
+        remembered.remember(home, _KIND, name, found, keeps=[built.manifest.digest, *keeps])
     return found
 
 
@@ -137,17 +140,6 @@ def interpreter() -> str:
     import sys
 
     return ".".join(map(str, sys.version_info[:3]))
-
-
-def _recall(name: Digest, home: Home) -> tuple[Descriptor, ...] | None:
-    data = home.records.get(_KIND, name)
-    if data is None:
-        return None
-    try:
-        found = msgspec.json.decode(data, type=tuple[oci.Descriptor, ...])
-    except msgspec.MsgspecError:
-        return None
-    return found if all(home.blobs.size(one.digest) is not None for one in found) else None
 
 
 def _put(data: bytes, home: Home) -> Digest:

@@ -95,7 +95,7 @@ def _written(facts: Facts, form: str) -> bytes:
     ]
     text = output.table(("package", "version", "arch", "source", "licence"), rows)
     loose = sum(file.package < 0 for file in facts.files)
-    text += f"{len(facts.packages)} packages, {len(facts.files)} files, {loose} of them of no package\n"
+    text += f"packages: {len(facts.packages)}, files: {len(facts.files)}, of no package: {loose}\n"
     return text.encode(errors="backslashreplace")
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import zstandard
 
 from tests.support import real
-from tests.support.deb import Deb, ar, compress, paragraph, tar
-from tests.support.deb import Item as Member
+from tests.support.rock import Rock
 from tests.support.world import PACKAGES, World
 
 MOST = 200 << 20
@@ -71,49 +65,6 @@ def measure(folder: Path, home: Path, *arguments: str) -> Usage:
     )
     code, peak = json.loads(notes.read_bytes())
     return Usage(code, peak, done.stdout)
-
-
-class _Rock(io.RawIOBase):
-    """A file of ``size`` bytes, cheap to make: it compresses about 60 to 1, so it is no bomb."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self._number = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        parts = []
-        while size > 0:
-            self._number += 1
-            parts.append(hashlib.sha256(self._number.to_bytes(8, "big")).digest() * 128)
-            size -= len(parts[-1])
-        data = b"".join(parts)[: self._left]
-        self._left -= len(data)
-        return data
-
-
-@dataclass(frozen=True)
-class Rock(Deb):
-    """A package with one huge file, built without holding it."""
-
-    weight: int = 0
-
-    def build(self) -> bytes:
-        packed = io.BytesIO()
-        with (
-            zstandard.ZstdCompressor(level=1).stream_writer(packed, closefd=False) as stream,
-            tarfile.open(fileobj=stream, mode="w|", format=tarfile.GNU_FORMAT) as archive,
-        ):
-            for path in (".", "./usr", "./usr/lib"):
-                folder = tarfile.TarInfo(path)
-                folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-                archive.addfile(folder)
-            file = tarfile.TarInfo("./usr/lib/rock")
-            file.size, file.mode = self.weight, 0o644
-            archive.addfile(file, _Rock(self.weight))
-        sums = Member("md5sums", b"0" * 32 + b"  usr/lib/rock\n")
-        control = tar([Member("control", paragraph(self.paragraph()).encode()), sums])
-        members = [("debian-binary", b"2.0\n"), ("control.tar.gz", compress(control, "gz"))]
-        return ar([*members, ("data.tar.zst", packed.getvalue())])
 
 
 def build_rock(folder: Path, weight: int, *arguments: str) -> Usage:

@@ -63,7 +63,8 @@ def facts(
             annotations=standard_annotations(inputs.recipe, created),
         ),
         built.system_of(release.encode(), inputs.recipe.origin.debian),
-        home.records,
+        own=[made.entry for made in plan.own],
+        records=home.records,
     )
     return _put(msgspec.msgpack.encode(found), home)
 

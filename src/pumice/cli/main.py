@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "diff": ("pumice.cli.diff", "Show how two images differ", "Images"),
     "sbom": ("pumice.cli.sbom", "Print what an image is made of", "Evidence"),
     "licenses": ("pumice.cli.licenses", "List the licences of what is in an image", "Evidence"),
+    "reproduce": ("pumice.cli.reproduce", "Build an image again from its provenance", "Evidence"),
     "rm": ("pumice.cli.rm", "Remove images from the local store", "Store"),
     "gc": ("pumice.cli.gc", "Free the space of what no image needs", "Store"),
     "store": ("pumice.cli.store", "Verify the local store", "Store"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.evidence.licences import Licensing
+    from pumice.formats.tar import Entry
     from pumice.image.compose import Filled
     from pumice.image.segments import Segment
     from pumice.recipe.lock import LockedPackage
@@ -45,6 +46,7 @@ def gather(
     origins: Mapping[str, str],
     documents: Documents,
     system: System,
+    own: Sequence[Entry] = (),
     records: Records | None = None,
 ) -> Facts:
     """Return the facts of an image just built.
@@ -78,6 +80,7 @@ def gather(
         files=files,
         texts={id_: text for name in numbers for id_, text in licensed[name].texts.items()},
         annotations=documents.annotations,
+        own=tuple(own),
         complete=True,
     )
 

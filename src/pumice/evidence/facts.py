@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pumice.formats import relations
+from pumice.formats.tar import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -108,6 +109,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[File, ...]
     texts: dict[str, str]
     annotations: dict[str, str] = {}
+    own: tuple[Entry, ...] = ()
+    """The recipe's own entries, folders and links included; empty for a scan."""
     complete: bool = False
 
 

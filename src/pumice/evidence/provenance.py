@@ -135,9 +135,16 @@ def _keyrings(indexes: Sequence[LockedIndex]) -> Iterator[dict[str, Any]]:
 
 
 def _own_files(facts: Facts) -> Iterator[dict[str, Any]]:
-    for file in facts.files:
-        if file.by == RECIPE:
-            yield resource(f"/{file.path}", sha256=file.sha256, annotations={"size": file.size})
+    sums = {file.path: file.sha256 for file in facts.files if file.by == RECIPE}
+    for entry in facts.own:
+        told: dict[str, Any] = {
+            "kind": entry.kind,
+            "mode": f"{entry.mode:04o}",
+            "owner": f"{entry.uid}:{entry.gid}",
+        }
+        if entry.link:
+            told["link"] = entry.link
+        yield resource(f"/{entry.path}", sha256=sums.get(entry.path, ""), annotations=told)
 
 
 def _sha256(data: bytes) -> str:

@@ -62,7 +62,7 @@ def forge(layout: Path, path: str, *, mode: int | None = None) -> int:
                     data = data if mode else bytes([data[0] ^ 1]) + data[1:]
                 new.addfile(member, io.BytesIO(data) if body else None)
         if changed == number + 1:
-            layer |= put(layout, gzip.compress(out.getvalue()))
+            layer.update(put(layout, gzip.compress(out.getvalue())))
             config["rootfs"]["diff_ids"][number] = "sha256:" + hashlib.sha256(out.getvalue()).hexdigest()
     manifest["config"] |= put(layout, json.dumps(config).encode())
     old = descriptor["digest"]
@@ -75,7 +75,7 @@ def forge(layout: Path, path: str, *, mode: int | None = None) -> int:
         )
         artifact["layers"][0] |= put(layout, text)
         artifact["subject"] |= {key: descriptor[key] for key in ("digest", "size")}
-        one |= put(layout, json.dumps(artifact).encode())
+        one.update(put(layout, json.dumps(artifact).encode()))
     descriptor["annotations"]["dev.pumice.referrers"] = put(layout, json.dumps(listed).encode())["digest"]
     (layout / "index.json").write_text(json.dumps(index))
     return changed

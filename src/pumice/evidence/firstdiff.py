@@ -59,9 +59,9 @@ def _in_layer(place: str, number: int, mine: Layer, theirs: Layer) -> Found:
         if left == right and one.sums[position] == two.sums[position]:
             continue
         if left is None or right is None or left.path != right.path:
-            sides = tuple(f"/{entry.path}" if entry else "nothing more" for entry in (left, right))
-            path = f"/{(right or left).path}" if right or left else ""
-            return Found(place=place, layer=number, path=path, what="entry", given=sides[0], rebuilt=sides[1])
+            named = [f"/{entry.path}" if entry else "nothing more" for entry in (left, right)]
+            path = named[1] if right else named[0]
+            return Found(place=place, layer=number, path=path, what="entry", given=named[0], rebuilt=named[1])
         what, given, rebuilt = _what(one, two, position)
         return Found(place=place, layer=number, path=f"/{left.path}", what=what, given=given, rebuilt=rebuilt)
     return Found(

@@ -10,7 +10,7 @@ import msgspec
 from pumice.build import remembered
 from pumice.formats import oci, platforms
 from pumice.image import compose
-from pumice.image.compose import Made, Piece
+from pumice.image.compose import Filled, Made, Piece
 from pumice.image.config import config, standard_annotations
 from pumice.image.effects import dpkg, loader
 from pumice.image.layers import WholeLayer
@@ -44,8 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     bytecode: Piece | None = None
 
 
-def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list[tuple[str, WholeLayer]]:
-    """Return (what it holds, layer), lowest first."""
+def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list[Filled]:
+    """Return the layers, lowest first."""
     blobs = home.blobs
     base = [*map(compose.piece, plan.base), *_made(plan.generated, blobs, volatile=False)]
     state = _made(plan.generated, blobs, volatile=True)
@@ -66,15 +66,16 @@ def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list
         home,
         processors,
     )
-    by_title = dict(composed)
-    lone = [
-        (_title(group, plan.parts), compose.alone(plan.parts[group.packages[0]], blobs))
-        for group in plan.groups
-        if group.alone
-    ]
-    middle = [(title, by_title[title]) for title, _ in grouped]
-    ends = [(title, by_title[title]) for title in (_BYTECODE, "state", "files") if title in by_title]
-    return [*([("base", by_title["base"])] if "base" in by_title else []), *lone, *middle, *ends]
+    by_title = {one.title: one for one in composed}
+    lone = [_alone(group, plan, blobs) for group in plan.groups if group.alone]
+    middle = [by_title[title] for title, _ in grouped]
+    ends = [by_title[title] for title in (_BYTECODE, "state", "files") if title in by_title]
+    return [*([by_title["base"]] if "base" in by_title else []), *lone, *middle, *ends]
+
+
+def _alone(group: Group, plan: Plan, blobs: Blobs) -> Filled:
+    segment = plan.parts[group.packages[0]]
+    return Filled(_title(group, plan.parts), compose.alone(segment, blobs), (compose.piece(segment),))
 
 
 def _title(group: Group, parts: Mapping[str, Segment]) -> str:
@@ -93,15 +94,15 @@ def _made(generated: Sequence[Generated], blobs: Blobs, *, volatile: bool) -> li
 
 def _composed(
     rows: Sequence[tuple[str, list[Piece]]], nodes: Mapping[str, Node], home: Home, processors: int
-) -> list[tuple[str, WholeLayer]]:
+) -> list[Filled]:
     known = _known_layers(home)
 
-    def one(pieces: list[Piece]) -> WholeLayer:
-        return compose.layer(pieces, nodes, home.blobs, known)
+    def one(row: tuple[str, list[Piece]]) -> Filled:
+        title, pieces = row
+        return Filled(title, compose.layer(pieces, nodes, home.blobs, known), tuple(pieces))
 
-    filled = [(title, pieces) for title, pieces in rows if pieces]
     with ThreadPoolExecutor(processors, thread_name_prefix="compose") as pool:
-        return list(zip((title for title, _ in filled), pool.map(one, (p for _, p in filled)), strict=True))
+        return list(pool.map(one, [row for row in rows if row[1]]))
 
 
 def _known_layers(home: Home) -> compose.Known:
@@ -117,18 +118,19 @@ def _known_layers(home: Home) -> compose.Known:
 def documents(
     recipe: Recipe,
     architecture: str,
-    finished: Sequence[tuple[str, WholeLayer]],
+    finished: Sequence[Filled],
     *,
     created: int,
     user: str,
     blobs: Blobs,
 ) -> tuple[oci.Descriptor, oci.Descriptor]:
     """Write config and manifest; return the manifest's descriptor and the config's."""
-    document = oci.encode(config(recipe, architecture, finished, created=created, user=user))
+    titled = [(one.title, one.layer) for one in finished]
+    document = oci.encode(config(recipe, architecture, titled, created=created, user=user))
     described = _put(document, oci.CONFIG, blobs)
     manifest = oci.manifest(
         described,
-        tuple(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size) for _, layer in finished),
+        tuple(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size) for _, layer in titled),
         annotations=standard_annotations(recipe, created),
     )
     platform = platforms.of_debian(architecture)

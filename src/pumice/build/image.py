@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.build import perform, userfiles
+from pumice.build import evidence, perform, userfiles
 from pumice.errors import UsageError
 from pumice.recipe.lock import Ids, Lock, dump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from pumice.build.evidence import Attached
     from pumice.build.perform import Built
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
@@ -35,12 +36,26 @@ class Finished(msgspec.Struct, frozen=True):
 
     root: Descriptor
     built: dict[str, Built]
+    evidence: Attached = {}
 
     def image(self, home: Home) -> Image:
-        """Return the image, readable from the store."""
+        """Return the image, readable from the store, with its evidence and what else is about it there."""
+        from pumice.build.evidence import is_ours
         from pumice.image.model import Image
 
-        return Image(self.root, home.blobs)
+        def about(digest: Digest) -> list[Descriptor]:
+            known = [one for one in home.referrers.get(digest) if not is_ours(one)]
+            return [*known, *self.evidence.get(digest, ())]
+
+        return Image(self.root, home.blobs, about)
+
+    def keep(self, name: str, home: Home) -> None:
+        """Let ``name`` stand for the image in the store, with its evidence."""
+        from pumice.build.evidence import is_ours
+
+        for digest, artifacts in self.evidence.items():
+            home.referrers.add(digest, artifacts, instead_of=is_ours)
+        home.refs.set(name, self.root)
 
 
 def epoch(environ: Mapping[str, str]) -> int | None:
@@ -73,10 +88,13 @@ def build(
     *,
     moment: int | None,
     progress: Progress,
+    locked: bool = False,
 ) -> Finished:
     """Make the image of ``recipe`` as ``lock`` says; several architectures give an index.
 
-    Raises PumiceError; what is finished by then stays in the store for the next time.
+    Evidence is attached for the lock with the ids that were allocated, which `keep_ids` writes, or with
+    ``locked`` for the lock as it is. Raises PumiceError; what is finished by then stays in the store
+    for the next time.
     """
     own = userfiles.read(recipe.files, Path(recipe.path).parent)
     built: dict[str, Built] = {}
@@ -93,7 +111,9 @@ def build(
             inputs, own, fetch, home, processors=processors(), progress=progress
         )
         ids = _joined(ids, built[architecture].ids)  # a name has one number on all architectures
-    return Finished(_root(recipe, list(built.values()), home), built)
+    final = lock if locked else with_ids(lock, built.values())
+    attached = evidence.attach(recipe, final, own, built, moment, home)
+    return Finished(_root(recipe, list(built.values()), home), built, attached)
 
 
 def _root(recipe: Recipe, built: Sequence[Built], home: Home) -> Descriptor:
@@ -107,11 +127,17 @@ def _root(recipe: Recipe, built: Sequence[Built], home: Home) -> Descriptor:
 
 def keep_ids(lock: Lock, path: Path, finished: Finished) -> None:
     """Write the ids that were allocated into the lock, so that later builds keep them."""
+    final = with_ids(lock, finished.built.values())
+    if final.ids != lock.ids:
+        files.replace(path, dump(final))
+
+
+def with_ids(lock: Lock, built: Iterable[Built]) -> Lock:
+    """Return the lock with the ids that builds allocated."""
     ids = lock.ids
-    for one in finished.built.values():
+    for one in built:
         ids = _joined(ids, one.ids)
-    if ids != lock.ids:
-        files.replace(path, dump(msgspec.structs.replace(lock, ids=ids)))
+    return msgspec.structs.replace(lock, ids=ids)
 
 
 def _joined(ids: Ids, more: Ids) -> Ids:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from pumice.build.userfiles import UserFiles
     from pumice.digest import Digest
+    from pumice.image.compose import Filled
     from pumice.image.effects import Outcome
-    from pumice.image.layers import Group, WholeLayer
+    from pumice.image.layers import Group
     from pumice.image.merge import Merged
     from pumice.image.tree import Node, Tree
     from pumice.progress import Progress
@@ -76,7 +77,7 @@ def make(
         made = byte_code(plan, inputs, home, processors, progress)
         plan = msgspec.structs.replace(plan, bytecode=made)
     finished = assemble.layers(plan, inputs.recipe.layers, home, processors)
-    return _image(inputs, parts, finished, merged, outcome, home)
+    return _image(inputs, plan, finished, merged, outcome, home)
 
 
 def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home: Home) -> Outcome:
@@ -186,24 +187,29 @@ def _text(tree: Tree, path: str) -> str:
 
 def _image(
     inputs: Inputs,
-    parts: Mapping[str, Segment],
-    finished: list[tuple[str, WholeLayer]],
+    plan: assemble.Plan,
+    finished: list[Filled],
     merged: Merged,
     outcome: Outcome,
     home: Home,
 ) -> Built:
-    newest = max((part.newest for part in parts.values()), default=0)
+    newest = max((part.newest for part in plan.parts.values()), default=0)
     created = newest if inputs.epoch is None else inputs.epoch
-    user = _Owners(merged.tree.plus(outcome.generated)).user(inputs.recipe.run.user)
+    tree = merged.tree.plus(outcome.generated)
+    user = _Owners(tree).user(inputs.recipe.run.user)
     manifest, config = assemble.documents(
         inputs.recipe, inputs.architecture, finished, created=created, user=user, blobs=home.blobs
     )
+    from pumice.build import evidence
+
+    release = _text(tree, "usr/lib/os-release") or _text(tree, "etc/os-release")
     return Built(
         manifest=manifest,
         config=config,
         created=created,
         ids=outcome.ids,
-        layers=tuple(finished),
+        layers=tuple((one.title, one.layer) for one in finished),
+        facts=evidence.facts(inputs, plan, finished, (manifest, config), created, release, home),
         undone={name: tuple(actions) for name, actions in sorted(outcome.report.items())},
         notes=merged.notes,
     )

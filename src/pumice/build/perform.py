@@ -44,7 +44,8 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     """One platform's image, and what is worth knowing about how it was made.
 
     ``ids`` are all that were allocated; ``undone`` lists, by package, what its scripts would have
-    done beyond; ``layers`` are (what it holds, layer), lowest first.
+    done beyond; ``layers`` are (what it holds, layer), lowest first; ``facts`` the digest of the
+    blob with `pumice.evidence.facts.Facts`, which documents about the image are written from.
     """
 
     manifest: oci.Descriptor
@@ -54,6 +55,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[tuple[str, WholeLayer], ...]
     undone: dict[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
+    facts: str
 
 
 def key(inputs: Inputs, files: UserFiles) -> Digest:
@@ -100,4 +102,9 @@ def build(
 
 
 def _blobs(built: Built) -> list[Digest]:
-    return [built.manifest.digest, built.config.digest, *(layer.digest for _, layer in built.layers)]
+    return [
+        built.manifest.digest,
+        built.config.digest,
+        built.facts,
+        *(layer.digest for _, layer in built.layers),
+    ]

@@ -41,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
     command_line.offline_option(made)
     made.add_argument("--bundle", metavar="DIR", type=Path, help="take packages from this folder")
+    made.add_argument(
+        "--referrers-in-index",
+        action="store_true",
+        help="list SBOM and provenance in a layout's index.json, for oras and cosign",
+    )
     made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
     made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
     return made
@@ -60,9 +65,9 @@ def main(arguments: Sequence[str]) -> int:
     with Home(locate(os.environ), progress=progress) as home:
         finished = _build(asked, recipe, architectures, home, progress, moment)
         if destinations:
-            _deliver(finished, destinations, recipe, home, progress)
+            _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
         else:
-            home.refs.set(f"{recipe.name}:{recipe.version}", finished.root)
+            finished.keep(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)
     if asked.digest_file:
         _write(asked.digest_file, finished.root.digest.encode() + b"\n")
@@ -119,6 +124,7 @@ def _build(
             home,
             moment=moment,
             progress=progress,
+            locked=asked.locked,
         )
     if not asked.locked:
         building.keep_ids(lock, path, finished)
@@ -135,6 +141,8 @@ def _deliver(
     recipe: Recipe,
     home: Home,
     progress: Progress,
+    *,
+    listed: bool,
 ) -> None:
     from pumice.image import destination
 
@@ -147,6 +155,7 @@ def _deliver(
             records=home.records,
             progress=progress,
             stdout=sys.stdout.buffer,
+            listed=listed,
         )
 
 

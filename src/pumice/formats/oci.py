@@ -34,6 +34,12 @@ CONFIGS = frozenset({CONFIG, DOCKER_CONFIG})
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation that gives a descriptor in a layout's index its tag (annotations.md)."""
 
+REFERRERS = "dev.pumice.referrers"
+"""The annotation on a layout's one descriptor that names the digest of an index of its referrers."""
+
+EVIDENCE = "dev.pumice.evidence"
+"""The annotation of the artifacts that a build attaches to an image: ``sbom`` or ``provenance``."""
+
 LAYOUT_VERSION = "1.0.0"
 MAX_DOCUMENT = 4 << 20
 """Bytes that a manifest, index or config may have: what distribution-spec asks registries to take."""
@@ -180,6 +186,27 @@ def manifest(
 def index(manifests: tuple[Descriptor, ...], *, annotations: dict[str, str] | None = None) -> Index:
     """Return an image index as Pumice writes it."""
     return Index(schema_version=2, media_type=INDEX, manifests=manifests, annotations=annotations or {})
+
+
+EMPTY_CONFIG = Descriptor(
+    EMPTY, "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2, data="e30="
+)
+"""Of an artifact that has none: ``{}`` (manifest.md, "Guidance for an Empty Descriptor")."""
+
+
+def artifact(
+    subject: Descriptor, artifact_type: str, layer: Descriptor, *, annotations: dict[str, str]
+) -> Manifest:
+    """Return the manifest of an artifact that is one blob about ``subject``."""
+    return Manifest(
+        schema_version=2,
+        media_type=MANIFEST,
+        artifact_type=artifact_type,
+        config=EMPTY_CONFIG,
+        layers=(layer,),
+        subject=Descriptor(subject.media_type, subject.digest, subject.size),
+        annotations=annotations,
+    )
 
 
 # Reading ------------------------------------------------------------------------------------------

@@ -26,18 +26,23 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.image.segments import Segment
+    from pumice.image.stream import Item
     from pumice.image.tree import Node
     from pumice.store.base import Blobs
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of gzip members that can be part of a layer, and the paths that are in it."""
+    """A row of gzip members that can be part of a layer, and what is in it.
+
+    ``package`` is whose files they are, empty for those that no package ships.
+    """
 
     blob: str
     tar_size: int
     members: tuple[int, ...]
-    paths: tuple[str, ...]
+    items: tuple[Item, ...]
     directories: tuple[Entry, ...] = ()
+    package: str = ""
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,14 +56,23 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
+class Filled(msgspec.Struct, frozen=True):
+    """A finished layer, what it is called, and the pieces it was composed of."""
+
+    title: str
+    layer: WholeLayer
+    pieces: tuple[Piece, ...]
+
+
 def piece(segment: Segment) -> Piece:
     """Return a package's segment as a piece of a layer."""
     return Piece(
         blob=segment.blob,
         tar_size=segment.tar_size,
         members=segment.members,
-        paths=tuple(item.entry.path for item in segment.items),
+        items=segment.items,
         directories=segment.directories,
+        package=segment.facts.name,
     )
 
 
@@ -76,7 +90,7 @@ def made(items: Iterable[Made], blobs: Blobs) -> Piece:
         blob=blob,
         tar_size=stream.tar_size,
         members=stream.members,
-        paths=tuple(item.entry.path for item in stream.items),
+        items=tuple(stream.items),
         directories=tuple(item.entry for item in ordered if item.entry.kind == "dir"),
     )
 
@@ -126,7 +140,7 @@ def directories(pieces: Sequence[Piece], nodes: Mapping[str, Node]) -> list[Entr
     for part in pieces:
         for entry in part.directories:
             times[entry.path] = max(times.get(entry.path, 0), entry.mtime)
-    above = {posixpath.dirname(path) for part in pieces for path in part.paths}
+    above = {posixpath.dirname(item.entry.path) for part in pieces for item in part.items}
     above |= {posixpath.dirname(path) for path in times}
     while above := {path for path in above if path and path not in times}:
         times |= dict.fromkeys(above, 0)

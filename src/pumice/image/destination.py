@@ -110,12 +110,14 @@ def write(
     records: Records | None = None,
     progress: Progress | None = None,
     stdout: BinaryIO | None = None,
+    listed: bool = False,
 ) -> None:
     """Write an image to a place; what fails leaves nothing behind.
 
     ``name`` and ``version`` are the image's own, for the tag where the destination has none.
     ``platform`` narrows an image of several. ``records`` remembers what a layout folder holds
-    (``Home.records``). ``stdout`` is where ``-`` goes. Raises ImageError.
+    (``Home.records``). ``stdout`` is where ``-`` goes. ``listed`` puts evidence and signatures into a
+    layout's ``index.json`` itself (see `layout.whole`). Raises ImageError.
     """
     progress = progress or Silent()
     if platform is not None:
@@ -127,13 +129,14 @@ def write(
     if destination.kind == "oci":
         from pumice.image import layout
 
-        layout.write(image, path, _checked(tag, destination), records=records, progress=progress)
+        checked = _checked(tag, destination)
+        layout.write(image, path, checked, records=records, progress=progress, listed=listed)
     elif destination.kind == "dir":
         from pumice.image import rootfs
 
         rootfs.write_folder(image, path, progress=progress)
     else:
-        _write_file(image, destination, name, tag, progress, stdout)
+        _write_file(image, destination, name, tag, progress, stdout, listed=listed)
 
 
 def _write_file(
@@ -143,6 +146,8 @@ def _write_file(
     tag: str,
     progress: Progress,
     stdout: BinaryIO | None,
+    *,
+    listed: bool,
 ) -> None:
     from pumice.image.output import Output
 
@@ -150,7 +155,8 @@ def _write_file(
         if destination.kind == "oci-archive":
             from pumice.image import layout_archive
 
-            layout_archive.write(image, output, _checked(tag, destination), progress=progress)
+            checked = _checked(tag, destination)
+            layout_archive.write(image, output, checked, progress=progress, listed=listed)
         elif destination.kind == "docker-archive":
             from pumice.image import docker_archive
 

@@ -86,7 +86,11 @@ def gather(image: Image, records: Records | None = None) -> Facts:
     With ``records`` (``Home.records``) each layer is read only once in its life. Raises what
     reading the layers does, and FormatError for a package database that is none.
     """
-    layers = [layer_facts.of(layer, records) for layer in image.layers()]
+    return of_layers([layer_facts.of(layer, records) for layer in image.layers()])
+
+
+def of_layers(layers: Sequence[LayerFacts]) -> Facts:
+    """Return the facts of the image that layers amount to, base first."""
     shown = flatten(layer.entries for layer in layers)
     texts = _Texts(shown, layers)
     packages = _packages(texts)

@@ -84,12 +84,13 @@ def _read(layer: Layer) -> LayerFacts:
     texts: dict[str, bytes] = {}
     for entry, body in layer.entries():
         entries.append(entry)
-        if entry.kind == "file" and _is_telling(entry.path):
+        if entry.kind == "file" and is_telling(entry.path):
             texts[entry.path] = _text(entry, body, sum(len(text) for text in texts.values()))
     return LayerFacts(tuple(entries), texts, sum(entry.size for entry in entries))
 
 
-def _is_telling(path: str) -> bool:
+def is_telling(path: str) -> bool:
+    """Whether a file's content says what is in the image."""
     if path.startswith(INFO_FOLDER):
         return path.endswith(".list")
     return path == STATUS or path.startswith(STATUS_FOLDER) or path in USERS or path in RELEASES

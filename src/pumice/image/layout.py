@@ -15,9 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import msgspec
+
 from pumice import digest
 from pumice.errors import ImageError, PumiceError, TrustError
 from pumice.formats import oci
+from pumice.image import referrers
 from pumice.image.content import Blob, in_parallel
 from pumice.image.model import Image, contents
 from pumice.image.output import failures
@@ -25,10 +28,11 @@ from pumice.image.plain import is_plain, open_plain, read_small
 from pumice.image.stamps import Stamps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, Index
+    from pumice.image.model import BlobSource
     from pumice.image.stamps import Records
     from pumice.progress import Progress, Task
 
@@ -64,38 +68,67 @@ def read(folder: Path, tag: str = "") -> Image:
         missing = HEADER if header is None else INDEX
         raise ImageError(f"this is no OCI layout: it has no {missing}", where=str(folder))
     oci.read_layout_header(header)
-    return Image(choose(oci.read_index(index), tag, str(folder)), LayoutBlobs(folder))
+    return chosen(oci.read_index(index), tag, str(folder), LayoutBlobs(folder))
 
 
-def choose(index: Index, tag: str, where: str) -> Descriptor:
-    """Return the descriptor that a layout's index has under ``tag``, or the only one."""
-    if not index.manifests:
+def chosen(index: Index, tag: str, where: str, blobs: BlobSource) -> Image:
+    """Return the image that a layout's index has under ``tag``, or the only one, with what is about it."""
+    images, about = referrers.split(index)
+    root = _choose(images, tag, where)
+    if not about and oci.REFERRERS not in root.annotations:
+        return Image(root, blobs)
+    return Image(root, blobs, referrers.Listed(root, about, blobs))
+
+
+def _choose(images: Sequence[Descriptor], tag: str, where: str) -> Descriptor:
+    if not images:
         raise ImageError("the layout holds no image", where=where)
-    names = [descriptor.annotations.get(oci.REF_NAME, "") for descriptor in index.manifests]
+    names = [descriptor.annotations.get(oci.REF_NAME, "") for descriptor in images]
     known = ", ".join(sorted({name for name in names if name})[:20]) or "none"
     if not tag:
-        if len(index.manifests) > 1:
+        if len(images) > 1:
             raise ImageError(
                 f"the layout holds {len(names)} images, so one must be named",
                 where=where,
                 hint=f"append :TAG; its tags are {known}",
             )
-        return index.manifests[0]
+        return images[0]
     if tag not in names:
         raise ImageError(f"the layout has no tag {tag!r}", where=where, hint=f"its tags are {known}")
-    return index.manifests[names.index(tag)]
+    return images[names.index(tag)]
 
 
 # Writing ------------------------------------------------------------------------------------------
 
 
-def index_for(image: Image, tag: str) -> bytes:
-    """Return the ``index.json`` of a layout that holds one image: the same for the same image and tag."""
-    root = image.root
+class Whole(msgspec.Struct, frozen=True):
+    """All that a layout of one image consists of: its ``index.json``, the blobs, and where to read them."""
+
+    index: bytes
+    parts: tuple[Descriptor, ...]
+    image: Image
+
+
+def whole(image: Image, tag: str, *, listed: bool = False) -> Whole:
+    """Return what a layout of ``image`` is: the same for the same image, evidence and tag.
+
+    What is about the image is in an index that an annotation names; with ``listed`` it is in
+    ``index.json`` itself, which oras and cosign want and skopeo, buildah and crane refuse.
+    """
+    root, about = image.root, referrers.gather(image)
+    annotations = {oci.REF_NAME: tag}
+    parts, data = contents(image) + about.parts, []
+    if about.artifacts and not listed:
+        data.append(about.index())
+        described = oci.describe(data[0], oci.INDEX)
+        annotations[oci.REFERRERS] = described.digest
+        parts = (*parts, described)
     pointer = oci.Descriptor(
-        root.media_type, root.digest, root.size, {oci.REF_NAME: tag}, artifact_type=root.artifact_type
+        root.media_type, root.digest, root.size, annotations, artifact_type=root.artifact_type
     )
-    return oci.encode(oci.index((pointer,)))
+    index = oci.index((pointer, *about.artifacts) if listed else (pointer,))
+    once = tuple({part.digest: part for part in parts}.values())
+    return Whole(oci.encode(index), once, Image(root, referrers.Over(data, image.blobs)))
 
 
 def header() -> bytes:
@@ -103,19 +136,21 @@ def header() -> bytes:
     return oci.encode(oci.LayoutHeader(oci.LAYOUT_VERSION))
 
 
-def write(image: Image, folder: Path, tag: str, *, records: Records | None, progress: Progress) -> None:
-    """Make ``folder`` a layout of just this image, tagged ``tag``.
+def write(
+    image: Image, folder: Path, tag: str, *, records: Records | None, progress: Progress, listed: bool = False
+) -> None:
+    """Make ``folder`` a layout of just this image, tagged ``tag``; ``listed`` as in `whole`.
 
     The folder is made when it does not exist; otherwise it must be empty or a layout of at most one
     image. Blobs that are there already are hashed, or known from ``records``, and not written again.
     Raises ImageError; then the folder is as it was.
     """
-    wanted = contents(image)
+    made = whole(image, tag, listed=listed)
     with failures(folder), _held(folder) as writer:
         writer.check()
-        writer.fill(wanted, image, progress, Stamps(folder, records))
-        writer.publish(index_for(image, tag))
-        writer.sweep({digest.hex_of(descriptor.digest) for descriptor in wanted})
+        writer.fill(made.parts, made.image, progress, Stamps(folder, records))
+        writer.publish(made.index)
+        writer.sweep({digest.hex_of(descriptor.digest) for descriptor in made.parts})
         writer.stamps.keep()
 
 
@@ -162,7 +197,7 @@ class _Writer:
             )
         oci.read_layout_header(found)
         index = read_small(self._folder / INDEX, oci.MAX_DOCUMENT)
-        count = len(oci.read_index(index).manifests) if index is not None else 0
+        count = len(referrers.split(oci.read_index(index))[0]) if index is not None else 0
         if count > 1:
             raise ImageError(
                 f"the layout holds {count} images, which would be lost",

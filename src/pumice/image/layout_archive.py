@@ -17,12 +17,12 @@ from pumice.formats import oci, tar
 from pumice.formats.compression import sniff
 from pumice.image import archive, layout
 from pumice.image.content import Blob
-from pumice.image.model import Image, contents
 from pumice.image.output import failures
 from pumice.image.plain import open_plain
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
+    from pumice.image.model import Image
     from pumice.image.output import Output
     from pumice.progress import Progress
 
@@ -80,7 +80,7 @@ def read(path: Path, tag: str = "") -> Image:
     blobs = ArchiveBlobs(path, places)
     small = [_small(path, places, name) for name in (layout.HEADER, layout.INDEX)]
     oci.read_layout_header(small[0])
-    return Image(layout.choose(oci.read_index(small[1]), tag, str(path)), blobs)
+    return layout.chosen(oci.read_index(small[1]), tag, str(path), blobs)
 
 
 def _small(path: Path, places: Places, name: str) -> bytes:
@@ -133,15 +133,19 @@ def _places(source: _Counted) -> Places:
     return places
 
 
-def write(image: Image, output: Output, tag: str, *, progress: Progress) -> None:
-    """Write a layout of just this image, tagged ``tag``, as a tar file: equal images, equal bytes."""
+def write(image: Image, output: Output, tag: str, *, progress: Progress, listed: bool = False) -> None:
+    """Write a layout of just this image, tagged ``tag``, as a tar file: equal images, equal bytes.
+
+    ``listed`` is as in `layout.whole`.
+    """
+    made = layout.whole(image, tag, listed=listed)
     blobs = [
-        archive.Part(f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, image.blobs))
-        for descriptor in sorted(contents(image), key=lambda descriptor: descriptor.digest)
+        archive.Part(f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, made.image.blobs))
+        for descriptor in sorted(made.parts, key=lambda descriptor: descriptor.digest)
     ]
     parts = [
         archive.text(layout.HEADER, layout.header()),
-        archive.text(layout.INDEX, layout.index_for(image, tag)),
+        archive.text(layout.INDEX, made.index),
         archive.Part("blobs"),
         archive.Part(layout.BLOBS),
         *blobs,

@@ -14,7 +14,7 @@ from pumice.errors import FormatError, ImageError, TrustError
 from pumice.formats import oci, platforms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, ImageConfig, Manifest, Platform
@@ -35,10 +35,24 @@ class BlobSource(Protocol):
 class Image:
     """A manifest or an index with everything below it, wherever it lives."""
 
-    def __init__(self, root: Descriptor, blobs: BlobSource) -> None:
+    def __init__(
+        self,
+        root: Descriptor,
+        blobs: BlobSource,
+        referrers: Callable[[Digest], Sequence[Descriptor]] | None = None,
+    ) -> None:
+        """``referrers`` knows which manifests are about a manifest or index, where the place can tell."""
         self.root = root
         self.blobs = blobs
         self._documents: dict[Digest, bytes] = {}
+        self._about = referrers
+
+    def referrers(self, about: Digest = "") -> tuple[Descriptor, ...]:
+        """Return the descriptors of the artifacts whose ``subject`` is the root, or ``about`` of it.
+
+        Evidence and signatures are such artifacts. Raises what finding them in that place does.
+        """
+        return tuple(self._about(about or self.root.digest)) if self._about else ()
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return the bytes of a manifest, index or config, exactly as they are in their place.
@@ -162,7 +176,7 @@ class Image:
         """Return the image below the root that ``descriptor`` is of."""
         if descriptor.digest == self.root.digest:
             return self
-        chosen = Image(descriptor, self.blobs)
+        chosen = Image(descriptor, self.blobs, self._about)
         chosen._documents = self._documents  # checked already, and shared because it only grows
         return chosen
 

@@ -45,7 +45,7 @@ def find(text: str, home: Home) -> Image:
         descriptor = home.refs.get(text)
         if descriptor is None:
             raise _not_found(text, home)
-        return Image(descriptor, home.blobs)
+        return Image(descriptor, home.blobs, home.referrers.get)
     return _by_name(text, home)
 
 
@@ -70,7 +70,7 @@ def _by_name(name: str, home: Home) -> Image:
     if len(versions) == 1:
         descriptor = home.refs.get(versions[0])
         if descriptor is not None:
-            return Image(descriptor, home.blobs)
+            return Image(descriptor, home.blobs, home.referrers.get)
     if len(versions) > 1:
         raise ImageError(
             f"there are {len(versions)} versions of {name}, so one must be named",
@@ -100,7 +100,7 @@ def _by_digest(digits: str, text: str, home: Home) -> Image:
             f"{len(found)} images have a digest that begins with {digits}",
             hint="write more of it: " + ", ".join(root.digest[7:23] for root in found[:5]),
         )
-    return Image(found[0], home.blobs)
+    return Image(found[0], home.blobs, home.referrers.get)
 
 
 def _root(digest: Digest, home: Home) -> Descriptor | None:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from pumice.store.base import Blobs
 
 INFO = "var/lib/dpkg/info"
+DOC = "usr/share/doc"
+_SHAPE = 2
+"""Of `Segment` as it is kept; to be raised when it knows more than before."""
+_MAX_COPYRIGHT = 4 << 20
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +43,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
     ``directories`` are those that the package ships and that stay, ``parents`` those that are only
     there if something in them stays, ``dropped`` the paths left out, ``newest`` the time of the
-    package itself, ``layer`` the layer it makes if it was cut to be alone in one.
+    package itself, ``layer`` the layer it makes if it was cut to be alone in one. ``sha512`` (hex) is
+    the package file's own, ``copyright`` the text of its ``/usr/share/doc/*/copyright``.
     """
 
     blob: str
@@ -53,6 +58,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     facts: PackageFacts
     newest: int
     layer: WholeLayer | None = None
+    sha512: str = ""
+    copyright: bytes = b""
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,12 +71,12 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 def key(package_sha256: str, selection: Selection) -> Digest:
     """Return what a segment is kept under."""
-    return canonical.digest_of([FORMAT, gzip.LEVEL, package_sha256, selection])
+    return canonical.digest_of([FORMAT, gzip.LEVEL, _SHAPE, package_sha256, selection])
 
 
 def reworked_key(segment: Segment, changes: Changes) -> Digest:
     """Return what a reworked segment is kept under."""
-    return canonical.digest_of([FORMAT, gzip.LEVEL, segment.blob, changes])
+    return canonical.digest_of([FORMAT, gzip.LEVEL, _SHAPE, segment.blob, changes])
 
 
 def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
@@ -95,7 +102,7 @@ def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, 
     control = deb.control(file)
     with blobs.writer() as writer:
         stream = Stream(writer.write, alone=selection.alone)
-        cutter = _Cutter(selection, control, stream)
+        cutter = _Cutter(selection, control, stream, _sha512(file))
         for entry, body in tar.read(deb.data(file)):
             cutter.add(entry, body)
         cutter.add_info()
@@ -195,7 +202,9 @@ def _promote(
 class _Cutter:
     """Decides for each entry of a package whether and where it stays."""
 
-    def __init__(self, selection: Selection, control: deb.Control, stream: Stream) -> None:
+    def __init__(self, selection: Selection, control: deb.Control, stream: Stream, sha512: str) -> None:
+        self._sha512 = sha512
+        self._copyright = b""
         self._selection = selection
         self._control = control
         self._stream = stream
@@ -228,9 +237,20 @@ class _Cutter:
                 self._md5[entry.path] = _md5(body)
             return
         link = place(entry.link) if entry.kind == "hardlink" else entry.link
-        sum_ = self._stream.add(_moved(entry, path, link), body, self._known, md5=md5)
+        if entry.kind == "file" and path == f"{DOC}/{self._control.fields['Package']}/copyright":
+            content: tar.Source = self._noted(entry, body)
+        else:
+            content = body
+        sum_ = self._stream.add(_moved(entry, path, link), content, self._known, md5=md5)
         if md5:
             self._md5[entry.path] = sum_
+
+    def _noted(self, entry: Entry, body: tar.Source) -> tar.Source:
+        """Keep a copyright file's text: reading it again later would mean decompressing for it."""
+        if entry.size > _MAX_COPYRIGHT:
+            return body
+        self._copyright = body.read(entry.size)
+        return io.BytesIO(self._copyright)
 
     def _add_directory(self, entry: Entry) -> None:
         if entry.path in ALIASED or entry.path in self._known:
@@ -285,7 +305,17 @@ class _Cutter:
             ),
             newest=self._control.newest,
             layer=layer,
+            sha512=self._sha512,
+            copyright=self._copyright,
         )
+
+
+def _sha512(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.sha512()
+    while piece := file.read(1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _md5(body: tar.Body) -> str:

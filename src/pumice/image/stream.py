@@ -27,13 +27,15 @@ _WHOLE_ELF = 4 << 20
 class Item(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One entry of a segment.
 
-    ``offset`` is where its body starts in the plain tar stream, ``sha256`` its content's hex digest.
+    ``offset`` is where its body starts in the plain tar stream, ``sha256`` its content's hex digest;
+    ``sha1`` is what SPDX 2.3 wants of each file as well (section 8.4), and is for nothing else.
     """
 
     entry: Entry
     offset: int = 0
     sha256: str = ""
     elf: Elf | None = None
+    sha1: str = ""
 
 
 class Stream:
@@ -88,13 +90,15 @@ class Stream:
             return ""
         library = _may_be_library(entry)
         whole: list[bytes | memoryview] = []
-        sha256, other = hashlib.sha256(), hashlib.md5(usedforsecurity=False) if md5 else None
+        sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
+        other = hashlib.md5(usedforsecurity=False) if md5 else None
         left = entry.size
         some: Callable[[int], bytes | memoryview] = getattr(body, "some", body.read)
         while left and (piece := some(min(left, self._out.room))):
             left -= len(piece)
             self._write(piece)
             sha256.update(piece)
+            sha1.update(piece)
             if other:
                 other.update(piece)
             if library and entry.size <= _WHOLE_ELF:
@@ -102,7 +106,8 @@ class Stream:
         self._write(bytes(tar.padding(entry.size)))
         if library and not whole:
             self._large.append(len(self.items))
-        self.items.append(Item(entry, offset, sha256.hexdigest(), _identify(b"".join(whole))))
+        facts = _identify(b"".join(whole))
+        self.items.append(Item(entry, offset, sha256.hexdigest(), facts, sha1.hexdigest()))
         return other.hexdigest() if other else ""
 
     def close(self) -> WholeLayer | None:
@@ -130,7 +135,7 @@ class Stream:
                 return read(start + offset, max(0, min(length, end - offset)))
 
             facts = elf.identify(within, size)
-            self.items[number] = Item(item.entry, item.offset, item.sha256, facts)
+            self.items[number] = msgspec.structs.replace(item, elf=facts)
 
 
 class _LayerDigests:

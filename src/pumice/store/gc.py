@@ -59,7 +59,7 @@ def collect(
     if a reference is damaged: what it needs is not known.
     """
     with home.alone():
-        wanted = reachable(home.refs.all().values(), home.blobs)
+        wanted = _wanted(home)
         # The clock tells whole seconds: 0 days means everything, also what is of this very second.
         cutoff = float("inf") if keep_days is None else clock.now() + 1 - keep_days * _DAY
         old, kept = _judge_records(home, wanted, cutoff, drop_all=keep_days is None)
@@ -71,6 +71,16 @@ def collect(
             _sweep(home, old, doomed, leftovers)
     present = frozenset(digest for digest, there in wanted.items() if there)
     return Collected(blobs=len(doomed), records=len(old), freed=freed, cache=cache, wanted=present)
+
+
+def _wanted(home: Home) -> dict[Digest, bool]:
+    """Return all that references lead to, and what is about any of that, and about that in turn."""
+    found = reachable(home.refs.all().values(), home.blobs)
+    about = {subject: home.referrers.get(subject) for subject in home.referrers.subjects()}
+    while fresh := [one for subject in about.keys() & found.keys() for one in about.pop(subject)]:
+        for digest, there in reachable(fresh, home.blobs).items():
+            found.setdefault(digest, there)
+    return found
 
 
 def _judge_records(
@@ -114,6 +124,9 @@ def _sweep(home: Home, old: list[Record], doomed: dict[Digest, int], leftovers: 
             home.fs.unlink(record.path)
     for digest in doomed:
         home.blobs.delete(digest)
+    for subject in home.referrers.subjects():
+        if home.blobs.size(subject) is None:
+            home.referrers.forget(subject)
     for path in leftovers:
         remove_tree(path)
     home.blobs.rewrite_trust()

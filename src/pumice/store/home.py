@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pumice.progress import Progress
+    from pumice.store.referrers import Referrers
 
 LAYOUT = 1
 """Version of the layout that ``docs/reference/store.md`` specifies."""
@@ -64,6 +65,7 @@ class Home:
         self._blobs = DirectoryBlobs(self._root, fs, self._progress)
         self._records = Records(self._root, self._blobs, fs)
         self._refs = Refs(self._root, self._blobs, fs)
+        self._referrers: Referrers | None = None
 
     @property
     def root(self) -> Path:
@@ -87,6 +89,16 @@ class Home:
         """Images by name."""
         self._use()
         return self._refs
+
+    @property
+    def referrers(self) -> Referrers:
+        """Evidence and signatures by what they are about."""
+        self._use()
+        if self._referrers is None:
+            from pumice.store.referrers import Referrers
+
+            self._referrers = Referrers(self._root, self._blobs, self.fs)
+        return self._referrers
 
     def directory(self, name: str) -> Path:
         """Return a directory of the store for one room's own files; made if it is not there.

@@ -1,0 +1,149 @@
+"""Evidence for an image that was just built: bills of materials and provenance, attached to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pumice import canonical
+from pumice.build import remembered
+from pumice.formats import oci
+from pumice.recipe.lock import FORMAT
+from pumice.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pumice.build.assemble import Plan
+    from pumice.build.perform import Built, Inputs
+    from pumice.build.userfiles import UserFiles
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+    from pumice.image.compose import Filled
+    from pumice.recipe.lock import Lock
+    from pumice.recipe.model import Recipe
+    from pumice.store.home import Home
+
+_KIND = "evidence"
+_SHAPE = 1
+"""Of the documents; to be raised when they say more or something else than before."""
+
+_MAX_RECIPE = 1 << 20
+
+Attached = dict[str, tuple["Descriptor", ...]]
+"""A manifest's digest to the artifacts about it."""
+
+
+def facts(
+    inputs: Inputs,
+    plan: Plan,
+    finished: Sequence[Filled],
+    documents: tuple[Descriptor, Descriptor],
+    created: int,
+    release: str,
+    home: Home,
+) -> Digest:
+    """Write the facts of an image as a blob, while everything about it is at hand; return its digest."""
+    from pumice.evidence import built
+    from pumice.image.config import standard_annotations, timestamp
+
+    manifest, config = documents
+    found = built.gather(
+        inputs.recipe,
+        inputs.architecture,
+        inputs.packages,
+        plan.parts,
+        finished,
+        {item.entry.path: item.by for item in plan.generated},
+        built.Documents(
+            manifest=manifest,
+            config=config,
+            created=timestamp(created),
+            annotations=standard_annotations(inputs.recipe, created),
+        ),
+        built.system_of(release.encode(), inputs.recipe.origin.debian),
+        own=[made.entry for made in plan.own],
+        records=home.records,
+    )
+    return _put(msgspec.msgpack.encode(found), home)
+
+
+def attach(
+    recipe: Recipe,
+    lock: Lock,
+    files: UserFiles,
+    finished: Mapping[str, Built],
+    moment: int | None,
+    home: Home,
+) -> Attached:
+    """Return the evidence of each platform's image, written now or found written.
+
+    Where nothing changed, that is one look-up a platform. Raises StoreError.
+    """
+    return {
+        built.manifest.digest: _platform(recipe, lock, files, architecture, built, moment, home)
+        for architecture, built in finished.items()
+    }
+
+
+def is_ours(descriptor: Descriptor) -> bool:
+    """Whether an artifact is what a build attaches: the next build of the same image replaces it."""
+    return oci.EVIDENCE in descriptor.annotations
+
+
+def _platform(
+    recipe: Recipe,
+    lock: Lock,
+    files: UserFiles,
+    architecture: str,
+    built: Built,
+    moment: int | None,
+    home: Home,
+) -> tuple[Descriptor, ...]:
+    name = canonical.digest_of(
+        [
+            *(_SHAPE, __version__, FORMAT, interpreter(), architecture),
+            *(built.manifest.digest, built.facts, _bytes(recipe), plain(recipe), lock, files.digest, moment),
+        ]
+    )
+    found = remembered.recall(
+        home, _KIND, name, tuple[oci.Descriptor, ...], lambda ones: [one.digest for one in ones]
+    )
+    if found is None:
+        from pumice.build.documents import write
+
+        found, keeps = write(recipe, _bytes(recipe), lock, architecture, built, moment, home)
+        remembered.remember(home, _KIND, name, found, keeps=[built.manifest.digest, *keeps])
+    return found
+
+
+def _bytes(recipe: Recipe) -> str:
+    """Return the recipe file as it is, one that is no text or gone as nothing."""
+    try:
+        with open(recipe.path, "rb") as file:  # noqa: PTH123 - on the way of every build
+            return file.read(_MAX_RECIPE).decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as plain values, without the places where its lines stand on this machine."""
+    told: dict[str, Any] = msgspec.to_builtins(recipe)
+    told.pop("path", None)
+    for item in (*told.get("packages", ()), *told.get("files", ())):
+        item.pop("where", None)
+    return told
+
+
+def interpreter() -> str:
+    """Return the version of the Python that this is."""
+    import sys
+
+    return ".".join(map(str, sys.version_info[:3]))
+
+
+def _put(data: bytes, home: Home) -> Digest:
+    with home.blobs.writer() as writer:
+        writer.write(data)
+        return writer.commit()

@@ -1,0 +1,123 @@
+"""``pumice licenses``: what licences the software in an image is under."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pumice.cli.arguments import Parser
+    from pumice.evidence.facts import Facts
+    from pumice.evidence.policy import Violation
+
+_FORBIDDEN = 1
+
+
+def _parser() -> Parser:
+    made = command_line.parser(
+        "licenses",
+        "List the licences of the packages in an image, read from their copyright files, and hold\n"
+        "them against a policy.",
+        progress=False,
+        epilog=f"{reading.REFERENCES}\nEnds with 1 if the policy forbids a licence.",
+    )
+    made.add_argument("reference", metavar="REF", help="the image")
+    made.add_argument("--policy", metavar="FILE", type=Path, help="fail if this policy forbids a licence")
+    made.add_argument("--by-package", action="store_true", help="list packages with their licences")
+    made.add_argument("--texts", action="store_true", help="print the texts of licences that are on no list")
+    made.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        metavar="FORMAT",
+        help="text (the default) or json",
+    )
+    reading.platform_option(made)
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the licences; return 1 if one is forbidden."""
+    asked = _parser().parse_args(arguments)
+    from pumice.evidence import policy
+    from pumice.image import reference
+    from pumice.image.plain import read_small
+    from pumice.store.home import Home, locate
+
+    rules = policy.Policy()
+    if asked.policy:
+        from pumice.errors import UsageError
+
+        data = read_small(asked.policy, 1 << 20)
+        if data is None:
+            raise UsageError("there is no such policy file", hint=f"looked for {asked.policy}")
+        rules = policy.read(data, str(asked.policy))
+    with Home(locate(os.environ)) as home:
+        image = reading.chosen(reference.find(asked.reference, home), asked.platform)
+        found = reading.facts(image, home, asked.reference)
+    forbidden = policy.check(found.packages, rules)
+    if asked.format == "json":
+        import json
+
+        sys.stdout.write(json.dumps(_value(found, forbidden), indent=1) + "\n")
+    else:
+        lines = _packages(found) if asked.by_package else _licences(found)
+        sys.stdout.write(lines)
+        if asked.texts:
+            sys.stdout.write("".join(_texts(found)))
+        for one in forbidden:
+            sys.stderr.write(output.printable(f"forbidden: {one.package} is under {one.licence}") + "\n")
+    return _FORBIDDEN if forbidden else 0
+
+
+def _inventory(found: Facts) -> dict[str, list[str]]:
+    from pumice.evidence import licences
+
+    by: dict[str, list[str]] = {}
+    for package in found.packages:
+        for licence in licences.atoms(package.licence):
+            by.setdefault(licence, []).append(package.name)
+    return {name: by[name] for name in sorted(by, key=lambda name: (-len(by[name]), name.lower()))}
+
+
+def _licences(found: Facts) -> str:
+    rows = [(name, str(len(packages)), _short(packages)) for name, packages in _inventory(found).items()]
+    return output.table(("licence", "packages", "which"), rows, right=(1,))
+
+
+def _short(names: Sequence[str]) -> str:
+    text = ", ".join(names[:4])
+    return f"{text}, ..." if len(names) > 4 else text
+
+
+def _packages(found: Facts) -> str:
+    return output.table(
+        ("package", "version", "licence"), [(one.name, one.version, one.licence) for one in found.packages]
+    )
+
+
+def _texts(found: Facts) -> Iterator[str]:
+    for name, text in sorted(found.texts.items()):
+        yield f"\n==== {output.printable(name)} ====\n{output.printable(text)}\n"
+
+
+def _value(found: Facts, forbidden: Sequence[Violation]) -> dict[str, Any]:
+    import msgspec
+
+    return {
+        "digest": found.digest,
+        "licences": _inventory(found),
+        "packages": [
+            {"name": one.name, "version": one.version, "licence": one.licence, "exact": one.exact}
+            for one in found.packages
+        ],
+        "texts": dict(sorted(found.texts.items())),
+        "forbidden": msgspec.to_builtins(list(forbidden)),
+    }

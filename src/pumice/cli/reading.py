@@ -1,0 +1,42 @@
+"""What commands that look at an image share: its reference, its platform, its facts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pumice.cli.arguments import Parser
+    from pumice.evidence.facts import Facts
+    from pumice.image.model import Image
+    from pumice.store.home import Home
+
+REFERENCES = """REF is name:version, name alone if there is one version, a digest or its beginning,
+oci:DIR[:TAG] or oci-archive:FILE[:TAG]. Of an image for several platforms, this machine's is
+taken unless --platform says otherwise."""
+
+
+def platform_option(made: Parser) -> None:
+    """Add ``--platform``."""
+    made.add_argument("--platform", metavar="PLATFORM", help="the platform to look at, such as linux/arm64")
+
+
+def chosen(image: Image, platform: str | None) -> Image:
+    """Return the image of one platform: the one asked for, else this machine's, else the only one."""
+    from pumice.formats import platforms
+
+    if platform:
+        return image.select(platforms.parse(platform))
+    known = image.platforms()
+    here = platforms.of_machine(os.uname().machine)
+    if len(known) > 1 and platforms.choose(known, here) is not None:
+        return image.select(here)
+    return image.select()
+
+
+def facts(image: Image, home: Home, reference: str) -> Facts:
+    """Return the facts of an image, read from its layers; ``reference`` names it if it does not say."""
+    from pumice.evidence import scan
+
+    name = reference.rpartition("/")[2].partition(":")[0] if ":" in reference else reference
+    return scan.gather(image, home.records, name or "image")

@@ -1,0 +1,144 @@
+"""``pumice tree``: an image with its platforms and layers, and what is attached to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pumice.cli.arguments import Parser
+    from pumice.formats.oci import Descriptor
+    from pumice.image.model import Image
+
+_EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
+oci:DIR[:TAG] or oci-archive:FILE[:TAG]. Signatures are shown, not verified."""
+_DEEPEST = 6
+
+
+class Branch(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the tree."""
+
+    what: str
+    digest: str
+    size: int
+    note: str = ""
+    below: tuple[Branch, ...] = ()
+
+
+def _parser() -> Parser:
+    made = command_line.parser(
+        "tree",
+        "Show an image as a tree: platforms, layers, and the evidence and signatures about each.",
+        progress=False,
+        epilog=_EPILOG,
+    )
+    made.add_argument("reference", metavar="REF", help="the image")
+    made.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        metavar="FORMAT",
+        help="text (the default) or json",
+    )
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the tree of an image."""
+    asked = _parser().parse_args(arguments)
+    from pumice.image import reference
+    from pumice.store.home import Home, locate
+
+    with Home(locate(os.environ)) as home:
+        image = reference.find(asked.reference, home)
+        found = _branch(image, image.root, 0)
+    if asked.format == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n")
+    else:
+        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in _text(found)))
+    return 0
+
+
+def _branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
+    from pumice.errors import FormatError
+    from pumice.formats import oci, platforms
+
+    if depth > _DEEPEST:
+        raise FormatError("the image's documents are nested too deep", where=descriptor.digest)
+    data = image.document(descriptor)
+    below: list[Branch] = []
+    if oci.is_index(data, descriptor.media_type):
+        what = "index"
+        below += [_branch(image, child, depth + 1) for child in oci.read_index(data).manifests]
+    else:
+        manifest = oci.read_manifest(data)
+        is_artifact = bool(manifest.artifact_type or manifest.subject)
+        platform = platforms.text(descriptor.platform) if descriptor.platform else ""
+        what = _kind(manifest) if is_artifact else platform or _own_platform(image, manifest)
+        titles = [] if is_artifact else _titles(image, manifest)
+        for number, layer in enumerate(manifest.layers):
+            note = titles[number] if len(titles) == len(manifest.layers) else ""
+            below.append(Branch("content" if is_artifact else "layer", layer.digest, layer.size, note))
+    below += [_branch(image, found, depth + 1) for found in image.referrers(descriptor.digest)]
+    return Branch(what, descriptor.digest, descriptor.size, "", tuple(below))
+
+
+def _own_platform(image: Image, manifest: oci.Manifest) -> str:
+    from pumice.formats import oci, platforms
+
+    config = oci.read_config(image.document(manifest.config))
+    return platforms.text(oci.Platform(config.architecture, config.os, config.variant))
+
+
+def _titles(image: Image, manifest: oci.Manifest) -> list[str]:
+    from pumice.formats import oci
+
+    history = oci.read_config(image.document(manifest.config)).history
+    return [(entry.created_by or entry.comment)[:60] for entry in history if not entry.empty_layer]
+
+
+def _kind(manifest: oci.Manifest) -> str:
+    kind = manifest.artifact_type or manifest.config.media_type
+    predicate = manifest.annotations.get("in-toto.io/predicate-type", "")
+    predicate = predicate or manifest.annotations.get("dev.sigstore.bundle.predicateType", "")
+    names = {
+        "application/spdx+json": "SBOM (SPDX)",
+        "application/vnd.cyclonedx+json": "SBOM (CycloneDX)",
+        "https://slsa.dev/provenance/v1": "provenance (SLSA v1)",
+        "https://sigstore.dev/cosign/sign/v1": "signature (sigstore bundle)",
+    }
+    if kind in names:
+        return names[kind]
+    if "sigstore.bundle" in kind and predicate not in names:
+        return f"attestation {predicate}"
+    return names.get(predicate, f"artifact {kind}")
+
+
+def _text(root: Branch) -> Iterator[str]:
+    yield _line(root)
+    pending = [("", root.below, 0)]
+    while pending:
+        indent, siblings, position = pending.pop()
+        if position == len(siblings):
+            continue
+        is_last = position == len(siblings) - 1
+        pending.append((indent, siblings, position + 1))
+        yield f"{indent}{'└── ' if is_last else '├── '}{_line(siblings[position])}"
+        pending.append((indent + ("    " if is_last else "│   "), siblings[position].below, 0))
+
+
+def _line(branch: Branch) -> str:
+    note = f"  {branch.note}".replace("\n", " ") if branch.note else ""
+    return f"{branch.what}  {branch.digest[:19]}  {output.size(branch.size)}{note}"
+
+
+if TYPE_CHECKING:
+    from pumice.formats import oci

@@ -1,0 +1,241 @@
+"""The facts of an image as an SPDX 2.3 document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.evidence import naming
+from pumice.evidence.facts import RECIPE
+from pumice.formats import spdx
+from pumice.formats.spdx import NO_ASSERTION, element_id, relationship
+from pumice.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pumice.evidence.facts import Facts, File, Package
+    from pumice.formats.spdx import Element
+
+_IMAGE = element_id("Image")
+_SYSTEM = element_id("OperatingSystem")
+_COMPLETE = (
+    "Written while the image was built, from what the build knows: every package, file and dependency "
+    "between packages is listed."
+)
+_SCANNED = (
+    "Read from the package databases and files in the image's layers: every file is listed, but software "
+    "that is in no package database is known by its files only."
+)
+
+
+def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
+    """Return the document. Equal facts give equal bytes; ``places`` are the recipe's own mirrors."""
+    maker = f"Organization: {naming.maker(facts)}" if facts.name else NO_ASSERTION
+    others = list(_others(facts, maker))
+    packages = [
+        _root(facts, maker),
+        *([_system(facts)] if facts.system.id else []),
+        *(_layer(facts, number, maker) for number in range(len(facts.layers))),
+        *_packages(facts, places or {}),
+        *_sources(facts),
+        *others,
+    ]
+    return spdx.document(
+        f"{facts.name or 'image'}-{facts.version or facts.digest[7:19]}",
+        created=facts.created,
+        creators=[*([maker] if maker != NO_ASSERTION else []), f"Tool: pumice-{__version__}"],
+        comment=_COMPLETE if facts.complete else _SCANNED,
+        packages=packages,
+        files=[_file(facts, number, file) for number, file in enumerate(facts.files)],
+        relationships=list(_relationships(facts)),
+        texts=facts.texts,
+        describes=_IMAGE,
+    )
+
+
+def _root(facts: Facts, maker: str) -> Element:
+    return spdx.package(
+        _IMAGE,
+        facts.name or facts.digest,
+        facts.version or facts.digest,
+        purpose="CONTAINER",
+        supplier=maker,
+        originator=maker if maker != NO_ASSERTION else "",
+        description=facts.annotations.get("org.opencontainers.image.description", ""),
+        homepage=_web(facts.annotations.get("org.opencontainers.image.url", "")),
+        packageFileName=facts.digest,
+        checksums=spdx.checksums(sha256=facts.digest[7:]),
+        comment=f"manifest {facts.digest}, config {facts.config}, platform {facts.platform}",
+        externalRefs=[spdx.reference("PACKAGE-MANAGER", "purl", naming.image_url(facts))],
+    )
+
+
+def _system(facts: Facts) -> Element:
+    system = facts.system
+    return spdx.package(
+        _SYSTEM,
+        system.id,
+        system.version or system.codename or NO_ASSERTION,
+        purpose="OPERATING-SYSTEM",
+        supplier=f"Organization: {system.id.capitalize()}",
+        description=system.name,
+        summary=f"codename {system.codename}" if system.codename else "",
+    )
+
+
+def _layer(facts: Facts, number: int, maker: str) -> Element:
+    layer = facts.layers[number]
+    return spdx.package(
+        _layer_id(number),
+        f"layer {number + 1}",
+        layer.digest,
+        purpose="ARCHIVE",
+        supplier=maker,
+        summary=layer.title,
+        packageFileName=layer.digest,
+        checksums=spdx.checksums(sha256=layer.digest[7:]),
+        comment=f"diff ID {layer.diff_id}, {layer.size} bytes, {layer.media_type}",
+    )
+
+
+def _packages(facts: Facts, places: Mapping[str, str]) -> Iterator[Element]:
+    sums: dict[int, list[str]] = {}
+    for file in facts.files:
+        sums.setdefault(file.package, []).append(file.sha1)
+    for number, package in enumerate(facts.packages):
+        made = _package(facts, package, naming.download(package, places))
+        found = sums.get(number)
+        if found and all(found):
+            made["filesAnalyzed"] = True
+            made["packageVerificationCode"] = spdx.verification_code(found)
+        yield made
+
+
+def _package(facts: Facts, package: Package, download: str) -> Element:
+    supplier = spdx.actor(package.maintainer)
+    urls = [naming.package_url(package, facts.system)]
+    if facts.system.codename and facts.system.version:
+        urls.append(naming.package_url(package, facts.system, codename=True))
+    return spdx.package(
+        _package_id(package),
+        package.name,
+        package.version,
+        purpose="LIBRARY" if package.name.startswith("lib") else "APPLICATION",
+        supplier=supplier,
+        originator=spdx.actor(package.originator) if package.originator else supplier,
+        download=download,
+        licence=package.licence,
+        packageFileName=package.path.rpartition("/")[2],
+        homepage=_web(package.homepage),
+        summary=package.summary,
+        sourceInfo=f"built package from: {package.source} {package.source_version}",
+        checksums=spdx.checksums(sha256=package.sha256, sha512=package.sha512),
+        licenseComments="" if package.exact else "gathered from the references of a copyright file in prose",
+        externalRefs=[
+            *(spdx.reference("PACKAGE-MANAGER", "purl", url) for url in urls),
+            spdx.reference("SECURITY", "cpe23Type", naming.cpe(package)),
+        ],
+    )
+
+
+def _sources(facts: Facts) -> Iterator[Element]:
+    done: set[str] = set()
+    for package in facts.packages:
+        id_ = _source_id(package)
+        if id_ not in done:
+            done.add(id_)
+            yield spdx.package(
+                id_,
+                package.source,
+                package.source_version,
+                purpose="SOURCE",
+                supplier=spdx.actor(package.maintainer),
+                licence=NO_ASSERTION,
+                homepage=_web(package.homepage),
+                externalRefs=[
+                    spdx.reference("PACKAGE-MANAGER", "purl", naming.source_url(package, facts.system))
+                ],
+            )
+
+
+def _others(facts: Facts, maker: str) -> Iterator[Element]:
+    """Yield one package for the recipe's files and one for what was generated (or is nobody's)."""
+    sums: dict[str, list[str]] = {}
+    for file in facts.files:
+        if file.package < 0:
+            sums.setdefault(_other_id(file), []).append(file.sha1)
+    for id_, name, version, summary, supplier in (
+        (_RECIPE, f"{facts.name} (files)", facts.version, "the recipe's own files", maker),
+        (_GENERATED, "pumice (generated files)", __version__, "what installing packages generates", maker),
+        (_UNKNOWN, "files of no package", NO_ASSERTION, "files that no package database lists", NO_ASSERTION),
+    ):
+        if id_ in sums:
+            made = spdx.package(
+                id_, name, version or NO_ASSERTION, purpose="FILE", supplier=supplier, summary=summary
+            )
+            yield made | {"filesAnalyzed": True, "packageVerificationCode": spdx.verification_code(sums[id_])}
+
+
+def _file(facts: Facts, number: int, file: File) -> Element:
+    made: Element = {
+        "SPDXID": f"SPDXRef-File-{number}",
+        "fileName": f"./{file.path}",
+        "checksums": [
+            {"algorithm": "SHA1", "checksumValue": file.sha1},
+            {"algorithm": "SHA256", "checksumValue": file.sha256},
+        ],
+    }
+    if file.package < 0 or facts.packages[file.package].layer != file.layer:
+        made["comment"] = f"layerID: {facts.layers[file.layer].diff_id}"
+    return made
+
+
+_RECIPE = element_id("RecipeFiles")
+_GENERATED = element_id("GeneratedFiles")
+_UNKNOWN = element_id("UnownedFiles")
+
+
+def _other_id(file: File) -> str:
+    if not file.by:
+        return _UNKNOWN
+    return _RECIPE if file.by == RECIPE else _GENERATED
+
+
+def _relationships(facts: Facts) -> Iterator[Element]:
+    ids = {package.name: _package_id(package) for package in facts.packages}
+    if facts.system.id:
+        yield relationship(_IMAGE, "CONTAINS", _SYSTEM)
+    for number in range(len(facts.layers)):
+        yield relationship(_IMAGE, "CONTAINS", _layer_id(number))
+    for package in facts.packages:
+        id_ = _package_id(package)
+        yield relationship(_IMAGE, "CONTAINS", id_)
+        yield relationship(_layer_id(package.layer), "CONTAINS", id_)
+        yield relationship(id_, "GENERATED_FROM", _source_id(package))
+        for other in package.needs:
+            if other in ids:
+                yield relationship(id_, "DEPENDS_ON", ids[other])
+    for other in sorted({_other_id(file) for file in facts.files if file.package < 0}):
+        yield relationship(_IMAGE, "CONTAINS", other)
+    owners = [_package_id(package) for package in facts.packages]
+    for number, file in enumerate(facts.files):
+        owner = owners[file.package] if file.package >= 0 else _other_id(file)
+        yield relationship(owner, "CONTAINS", f"SPDXRef-File-{number}")
+
+
+def _package_id(package: Package) -> str:
+    return element_id("Package", package.type, package.name, package.architecture)
+
+
+def _source_id(package: Package) -> str:
+    return element_id("Source", package.source, package.source_version)
+
+
+def _layer_id(number: int) -> str:
+    return f"SPDXRef-Layer-{number + 1}"
+
+
+def _web(address: str) -> str:
+    """Return an address as far as it is one: what maintainers write there is free text."""
+    good = address.startswith(("https://", "http://")) and not any(c <= " " or c in '<>"' for c in address)
+    return address[:500] if good else ""

@@ -1,0 +1,78 @@
+"""The database of installed packages of apk (``lib/apk/db/installed``, apk-db(5))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PATHS = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+_MAX_FILES = 2_000_000
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """One installed package; ``files`` are paths without a slash in front."""
+
+    name: str
+    version: str
+    architecture: str = ""
+    origin: str = ""
+    licence: str = ""
+    maintainer: str = ""
+    url: str = ""
+    summary: str = ""
+    depends: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def read(data: bytes, where: str | None = None) -> Iterator[Installed]:
+    """Yield the packages of a database; raises FormatError when a stanza has no name or version."""
+    for stanza in data.decode("utf-8", "replace").split("\n\n"):
+        lines = [line for line in stanza.split("\n") if line]
+        if lines:
+            yield _package(lines, where)
+
+
+def _package(lines: list[str], where: str | None) -> Installed:
+    values: dict[str, str] = {}
+    files: list[str] = []
+    folder = ""
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key == "F":
+            folder = value.strip("/")
+        elif key == "R":
+            files.append(f"{folder}/{value}" if folder else value)
+        else:
+            values.setdefault(key, value)
+    if not values.get("P") or not values.get("V"):
+        raise FormatError("a package of the image has no name or no version", where=where)
+    if len(files) > _MAX_FILES:
+        raise FormatError("a package of the image has too many files", where=where)
+    return Installed(
+        name=values["P"],
+        version=values["V"],
+        architecture=values.get("A", ""),
+        origin=values.get("o", ""),
+        licence=values.get("L", ""),
+        maintainer=values.get("m", ""),
+        url=values.get("U", ""),
+        summary=values.get("T", ""),
+        depends=tuple(values.get("D", "").split()),
+        provides=tuple(values.get("p", "").split()),
+        files=tuple(files),
+    )
+
+
+def word(relation: str) -> str:
+    """Return the name in ``so:libc.so=1`` or ``busybox>=1.3``, its version left out."""
+    for position, letter in enumerate(relation):
+        if letter in "<>=~":
+            return relation[:position]
+    return relation

@@ -1,0 +1,78 @@
+"""CycloneDX 1.6 documents in JSON (ECMA-424), built of plain dicts; see `pumice.formats.spdx`."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MEDIA_TYPE = "application/vnd.cyclonedx+json"
+
+Component = dict[str, Any]
+
+_SPACE = uuid.UUID("b7d1f3de-5b5c-5f55-8a52-0a7f1d2b9e44")
+
+
+def component(kind: str, name: str, version: str = "", **optional: object) -> Component:
+    """Return a component; ``optional`` are its other fields (``bom_ref`` for ``bom-ref``), if not empty."""
+    made: Component = {"type": kind, "name": name}
+    if version:
+        made["version"] = version
+    made.update((key.replace("bom_ref", "bom-ref"), value) for key, value in optional.items() if value)
+    return made
+
+
+def hashes(**sums: str) -> list[Component]:
+    """Return hashes by algorithm (``sha256``), in hexadecimal; empty ones are left out."""
+    return [{"alg": f"SHA-{name[3:]}", "content": value} for name, value in sums.items() if value]
+
+
+def properties(**values: str) -> list[Component]:
+    """Return properties, ``__`` in a name standing for ``:``; empty ones are left out."""
+    return [{"name": name.replace("__", ":"), "value": value} for name, value in values.items() if value]
+
+
+def declared(expression: str) -> list[Component]:
+    """Return the licence that a component's makers declare, nothing for none."""
+    if expression in ("", "NOASSERTION"):
+        return []
+    return [{"expression": expression, "acknowledgement": "declared"}]
+
+
+def organisation(name: str, mail: str = "", url: str = "") -> Component:
+    """Return who made or supplied something."""
+    made: Component = {"name": name}
+    if url:
+        made["url"] = [url]
+    if mail:
+        made["contact"] = [{"name": name, "email": mail}]
+    return made
+
+
+def document(
+    *,
+    metadata: Component,
+    components: Sequence[Component],
+    dependencies: Sequence[Component],
+    compositions: Sequence[Component],
+) -> bytes:
+    """Return the document; its serial number is derived from all the rest."""
+    content: Component = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": "",
+        "version": 1,
+        "metadata": metadata,
+        "components": components,
+        "dependencies": dependencies,
+        "compositions": compositions,
+    }
+    digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+    content["serialNumber"] = f"urn:uuid:{uuid.uuid5(_SPACE, digest)}"
+    return msgspec.json.encode(content) + b"\n"

@@ -1,0 +1,35 @@
+"""Package URLs (github.com/package-url/purl-spec) of the kinds that are in images.
+
+Qualifiers are sorted; everything but unreserved letters and ``:`` is percent-encoded, so ``+`` is
+``%2B``, which scanners insist on.
+"""
+
+from __future__ import annotations
+
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~:")
+
+
+def encode(text: str) -> str:
+    """Return ``text`` percent-encoded."""
+    if _PLAIN.issuperset(text):
+        return text
+    return "".join(c if c in _PLAIN else "".join(f"%{byte:02X}" for byte in c.encode()) for c in text)
+
+
+def purl(kind: str, namespace: str, name: str, version: str, **qualifiers: str) -> str:
+    """Return ``pkg:kind/namespace/name@version?key=value``; empty parts are left out."""
+    head = f"pkg:{kind}/{encode(namespace)}/" if namespace else f"pkg:{kind}/"
+    tail = "&".join(f"{key}={encode(value)}" for key, value in sorted(qualifiers.items()) if value)
+    return head + encode(name) + (f"@{encode(version)}" if version else "") + (f"?{tail}" if tail else "")
+
+
+def cpe(vendor: str, product: str, version: str) -> str:
+    """Return a CPE 2.3 name of an application (NISTIR 7695, formatted string binding)."""
+    words = ":".join(_cpe_word(word) for word in (vendor, product, version))
+    return f"cpe:2.3:a:{words}:*:*:*:*:*:*:*"
+
+
+def _cpe_word(text: str) -> str:
+    if not text:
+        return "*"
+    return "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else f"\\{c}" for c in text.lower())

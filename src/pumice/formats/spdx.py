@@ -1,0 +1,133 @@
+"""SPDX 2.3 documents in JSON (spdx.org/specifications, chapters 6 to 11), built of plain dicts.
+
+Only what a document of an image needs. Validating is not done here: tests let other people's
+validators and the published schema do that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+MEDIA_TYPE = "application/spdx+json"
+NO_ASSERTION = "NOASSERTION"
+
+Element = dict[str, Any]
+
+_SPACE = uuid.UUID("6f0d6e5c-2a0e-5d0e-9f0b-7d1d7f1d6c11")
+"""What the identities of documents are derived in; chosen once."""
+_BAD = re.compile(r"[^A-Za-z0-9.-]")
+_PERSON = re.compile(r"\s*(?P<name>[^<]*?)\s*(?:<(?P<mail>[^<>]*)>)?\s*")
+_MANY = re.compile(
+    r"(?i)\b(team|maintainers?|group|developers?|project|packagers|list|debian [a-z]+ (team|group)|linux)\b"
+)
+
+
+def element_id(*words: str) -> str:
+    """Return the ``SPDXRef-`` for ``words``; other letters become ``.`` and their code."""
+    return "SPDXRef-" + "-".join(_BAD.sub(lambda found: f".{ord(found[0]):x}", word) for word in words)
+
+
+def actor(text: str) -> str:
+    """Return ``Name <mail>`` as a supplier: a person or, by its name, an organisation (7.5)."""
+    found = _PERSON.fullmatch(text.replace("\n", " ")[:300])
+    name = found["name"].strip("\"' ") if found else text[:300]
+    mail = (found["mail"] or "") if found else ""
+    if not name and not mail:
+        return NO_ASSERTION
+    kind = "Organization" if _MANY.search(name) or not mail else "Person"
+    name = name.replace("(", "[").replace(")", "]") or mail
+    return f"{kind}: {name} ({mail})" if "@" in mail else f"{kind}: {name}"
+
+
+def checksums(**sums: str) -> list[Element]:
+    """Return checksums by algorithm (lower case, hexadecimal); empty ones are left out."""
+    return [{"algorithm": name.upper(), "checksumValue": value} for name, value in sums.items() if value]
+
+
+def package(
+    id_: str,
+    name: str,
+    version: str,
+    *,
+    purpose: str,
+    supplier: str = NO_ASSERTION,
+    download: str = NO_ASSERTION,
+    licence: str = NO_ASSERTION,
+    **optional: object,
+) -> Element:
+    """Return a package (chapter 7); ``optional`` are further fields, left out where empty."""
+    made: Element = {
+        "SPDXID": id_,
+        "name": name,
+        "versionInfo": version,
+        "supplier": supplier,
+        "downloadLocation": download or NO_ASSERTION,
+        "filesAnalyzed": False,
+        "primaryPackagePurpose": purpose,
+        "licenseConcluded": NO_ASSERTION,
+        "licenseDeclared": licence,
+        "copyrightText": NO_ASSERTION,
+    }
+    made.update((key, value) for key, value in optional.items() if value)
+    return made
+
+
+def reference(category: str, kind: str, locator: str) -> Element:
+    """Return an external reference (7.21)."""
+    return {"referenceCategory": category, "referenceType": kind, "referenceLocator": locator}
+
+
+def verification_code(sha1s: Iterable[str]) -> Element:
+    """Return the code over a package's files (7.9)."""
+    value = hashlib.sha1("".join(sorted(sha1s)).encode(), usedforsecurity=False).hexdigest()
+    return {"packageVerificationCodeValue": value}
+
+
+def relationship(one: str, kind: str, other: str, comment: str = "") -> Element:
+    """Return a relationship (chapter 11)."""
+    made = {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
+    return made | {"comment": comment} if comment else made
+
+
+def document(
+    name: str,
+    *,
+    created: str,
+    creators: Sequence[str],
+    comment: str,
+    packages: Sequence[Element],
+    files: Sequence[Element],
+    relationships: Sequence[Element],
+    texts: Mapping[str, str],
+    describes: str,
+) -> bytes:
+    """Return the document; its namespace is derived from all the rest, so equal content is equal bytes."""
+    content: Element = {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": name,
+        "documentNamespace": "",
+        "creationInfo": {"created": created, "creators": list(creators), "comment": comment},
+        "documentDescribes": [describes],
+        "packages": packages,
+        "files": files,
+        "relationships": [relationship("SPDXRef-DOCUMENT", "DESCRIBES", describes), *relationships],
+    }
+    if texts:
+        content["hasExtractedLicensingInfos"] = [
+            {"licenseId": id_, "extractedText": text, "name": id_.removeprefix("LicenseRef-")}
+            for id_, text in sorted(texts.items())
+        ]
+    digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+    words = _BAD.sub("-", name)
+    content["documentNamespace"] = f"https://spdx.org/spdxdocs/pumice-{words}-{uuid.uuid5(_SPACE, digest)}"
+    return msgspec.json.encode(content) + b"\n"

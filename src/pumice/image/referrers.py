@@ -1,0 +1,166 @@
+"""Evidence and signatures on their way: what is about an image, and everything that it consists of.
+
+An artifact is a manifest with a ``subject`` (image-spec 1.1, manifest.md). Places that can ask "what is
+about this digest" do so; a layout cannot, so its one descriptor has an annotation with the digest of an
+index of them.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import digest
+from pumice.errors import FormatError, TrustError
+from pumice.formats import oci
+from pumice.image.model import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+    from pumice.image.model import BlobSource
+    from pumice.store.base import Blobs
+
+_MAX_ARTIFACTS = 4096
+_MAX_DEPTH = 4
+
+
+class Attached(msgspec.Struct, frozen=True):
+    """What is about an image: the artifacts' descriptors, and all blobs that they consist of."""
+
+    artifacts: tuple[Descriptor, ...]
+    parts: tuple[Descriptor, ...]
+
+    def index(self) -> bytes:
+        """Return an index of the artifacts."""
+        return oci.encode(oci.index(self.artifacts))
+
+
+def gather(image: Image) -> Attached:
+    """Return what is about an image's root and manifests, and about that in turn (a signed SBOM).
+
+    Raises FormatError where that has no end.
+    """
+    artifacts: dict[Digest, Descriptor] = {}
+    parts: dict[Digest, Descriptor] = {}
+    pending = [(descriptor.digest, 0) for descriptor, _ in image.walk()]
+    while pending:
+        about, depth = pending.pop()
+        for found in image.referrers(about):
+            if found.digest in artifacts:
+                continue
+            artifacts[found.digest] = found
+            if depth > _MAX_DEPTH or len(artifacts) > _MAX_ARTIFACTS:
+                raise FormatError("the documents about the image are nested too deep or too many")
+            pending.append((found.digest, depth + 1))
+            parts[found.digest] = oci.Descriptor(found.media_type, found.digest, found.size)
+            data = image.document(found)
+            if not oci.is_index(data, found.media_type):
+                manifest = oci.read_manifest(data)
+                for part in (manifest.config, *manifest.layers):
+                    parts.setdefault(part.digest, part)
+    ordered = tuple(artifacts[key] for key in sorted(artifacts))
+    return Attached(ordered, tuple(parts[key] for key in sorted(parts)))
+
+
+def attach(
+    subject: Descriptor, data: bytes, media_type: str, blobs: Blobs, *, annotations: dict[str, str]
+) -> Descriptor:
+    """Write ``data`` as an artifact about ``subject`` and return the artifact's descriptor."""
+    layer = oci.Descriptor(media_type, _put(data, blobs), len(data))
+    _put(b"{}", blobs)
+    document = oci.encode(oci.artifact(subject, media_type, layer, annotations=annotations))
+    return oci.Descriptor(
+        oci.MANIFEST, _put(document, blobs), len(document), annotations, artifact_type=media_type
+    )
+
+
+def content(image: Image, artifact: Descriptor, limit: int) -> bytes:
+    """Return the one blob of an artifact; raises FormatError if it has not one or it is over ``limit``."""
+    manifest = oci.read_manifest(image.document(artifact))
+    if len(manifest.layers) != 1:
+        raise FormatError(
+            f"the artifact has {len(manifest.layers)} blobs instead of one", where=artifact.digest
+        )
+    layer = manifest.layers[0]
+    if layer.size > limit:
+        raise FormatError(f"the document is larger than {limit >> 20} MiB", where=layer.digest)
+    with image.blobs.open(layer.digest) as file:
+        data = file.read(layer.size + 1)
+    if len(data) != layer.size or digest.of(data) != layer.digest:
+        raise TrustError("a document does not have the digest it is known by", where=layer.digest)
+    return data
+
+
+class Over:
+    """Blobs in memory over those of another place."""
+
+    def __init__(self, data: Sequence[bytes], below: BlobSource) -> None:
+        self._data = {digest.of(one): one for one in data}
+        self._below = below
+
+    def open(self, digest_: Digest) -> BinaryIO:
+        """Open a blob."""
+        data = self._data.get(digest_)
+        return io.BytesIO(data) if data is not None else self._below.open(digest_)
+
+
+class Listed:
+    """The artifacts that a layout lists, by what they are about; read when somebody asks first."""
+
+    def __init__(self, root: Descriptor, others: Sequence[Descriptor], blobs: BlobSource) -> None:
+        """``others`` are what ``index.json`` lists beside the image."""
+        self._root = root
+        self._others = others
+        self._blobs = blobs
+        self._about: dict[Digest, list[Descriptor]] | None = None
+
+    def __call__(self, about: Digest) -> Sequence[Descriptor]:
+        """Return the artifacts about ``about``; raises FormatError or TrustError for bad lists."""
+        if self._about is None:
+            self._about = self._read()
+        return self._about.get(about, ())
+
+    def _read(self) -> dict[Digest, list[Descriptor]]:
+        found: dict[Digest, list[Descriptor]] = {}
+        image = Image(self._root, self._blobs)
+        listed = [*self._named(), *self._others]
+        if len(listed) > _MAX_ARTIFACTS:
+            raise FormatError(f"the layout lists more than {_MAX_ARTIFACTS} documents about its image")
+        for descriptor in {one.digest: one for one in listed}.values():
+            manifest = oci.read_manifest(image.document(descriptor))
+            if manifest.subject is not None:
+                known = msgspec.structs.replace(
+                    descriptor, annotations=manifest.annotations, artifact_type=manifest.artifact_type
+                )
+                found.setdefault(manifest.subject.digest, []).append(known)
+        return found
+
+    def _named(self) -> Sequence[Descriptor]:
+        name = self._root.annotations.get(oci.REFERRERS, "")
+        if not name:
+            return ()
+        digest.check(name)
+        with self._blobs.open(name) as file:
+            data = file.read(oci.MAX_DOCUMENT + 1)
+        if digest.of(data) != name:
+            raise FormatError("the layout's list of documents about its image is damaged", where=name)
+        return oci.read_index(data).manifests
+
+
+def split(index: oci.Index) -> tuple[tuple[Descriptor, ...], tuple[Descriptor, ...]]:
+    """Return what a layout's index lists as images, and what as documents about them."""
+    about = tuple(one for one in index.manifests if one.artifact_type and oci.REF_NAME not in one.annotations)
+    images = tuple(one for one in index.manifests if one not in about)
+    return (images, about) if images else (about, ())
+
+
+def _put(data: bytes, blobs: Blobs) -> Digest:
+    with blobs.writer() as writer:
+        writer.write(data)
+        return writer.commit()

@@ -1,0 +1,86 @@
+"""``pumice licenses``: the inventory, and the policy that ends with 1."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.deb import Deb, text
+from tests.support.world import BASE, World
+
+DEP5 = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    tool = Deb(
+        "hello",
+        "1.0-1",
+        fields={"Depends": "libodd"},
+        files=[
+            text("usr/bin/hello", "x", 0o755),
+            text(
+                "usr/share/doc/hello/copyright",
+                DEP5 + "Files: *\nLicense: GPL-2+\n\nFiles: y\nLicense: Expat\n",
+            ),
+        ],
+    )
+    odd = Deb(
+        "libodd",
+        "1.0-1",
+        files=[
+            text("usr/lib/libodd/x", "x"),
+            text("usr/share/doc/libodd/copyright", DEP5 + "Files: *\nLicense: Odd\n Do what is odd.\n"),
+        ],
+    )
+    made = World(tmp_path, [*BASE, tool, odd])
+    made.build()
+    return made
+
+
+def test_the_inventory(world: World) -> None:
+    done = world.run("licenses", "example.com/hello")
+    assert done.code == 0
+    assert [line.split()[::2] for line in done.stdout.splitlines()[1:]] == [
+        ["GPL-2.0-or-later", "hello"],
+        [done.stdout.splitlines()[2].split()[0], "libodd"],
+        ["MIT", "hello"],
+    ]
+    assert "Do what is odd." in world.run("licenses", "example.com/hello", "--texts").stdout
+    assert "GPL-2.0-or-later AND MIT" in world.run("licenses", "example.com/hello", "--by-package").stdout
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "said"),
+    [
+        ("deny: [AGPL-*]", 0, ""),
+        ("deny: [GPL-*]", 1, "forbidden: hello is under GPL-2.0-or-later"),
+        ("allow: [MIT, GPL-*]", 1, "forbidden: libodd is under LicenseRef-Odd-"),
+        ("denny: [GPL-*]", 3, "the policy does not fit"),
+        ("[", 3, "policy.yaml:2:1: a value is missing here"),
+    ],
+)
+def test_the_policy(world: World, rules: str, code: int, said: str) -> None:
+    (world.project / "policy.yaml").write_text(rules)
+    done = world.run("licenses", "example.com/hello", "--policy", "policy.yaml")
+    assert done.code == code, done.stderr
+    assert said in done.stderr
+
+
+def test_json(world: World) -> None:
+    (world.project / "policy.yaml").write_text("deny: [MIT]")
+    done = world.run("licenses", "example.com/hello", "--policy", "policy.yaml", "--format", "json")
+    value = json.loads(done.stdout)
+    assert done.code == 1
+    assert value["forbidden"] == [
+        {"package": "hello", "licence": "MIT", "expression": "GPL-2.0-or-later AND MIT"}
+    ]
+    assert value["licences"]["MIT"] == ["hello"]
+    assert list(value["texts"].values()) == ["Do what is odd."]
+
+
+def test_a_policy_that_is_not_there(world: World) -> None:
+    done = world.run("licenses", "example.com/hello", "--policy", "none.yaml")
+    assert (done.code, "there is no such policy file" in done.stderr) == (2, True)

@@ -1,0 +1,51 @@
+"""``pumice tree``: an image with everything about it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.support.world import World
+
+
+def test_everything_about_an_image_is_below_it(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    digest = world.build()
+    text = world.run("tree", "example.com/hello").stdout
+    assert text.splitlines()[0].startswith(f"linux/amd64  {digest[:19]}  ")
+    for what in ("layer", "SBOM (SPDX)", "SBOM (CycloneDX)", "provenance (SLSA v1)"):
+        assert f"── {what}  sha256:" in text
+    value = json.loads(world.run("tree", "example.com/hello", "--format", "json").stdout)
+    assert value["digest"] == digest
+    assert [one["what"] for one in value["below"]].count("layer") >= 2
+
+
+def test_an_image_without_evidence_has_its_layers(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.build("-o", "oci:image")
+    index = world.project / "image" / "index.json"
+    value = json.loads(index.read_bytes())
+    del value["manifests"][0]["annotations"]["dev.pumice.referrers"]
+    index.write_text(json.dumps(value))
+    text = world.run("tree", "oci:image").stdout
+    assert "layer" in text
+    assert "SBOM" not in text
+
+
+def test_bad_lists_are_a_sentence(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.build("-o", "oci:image")
+    index = world.project / "image" / "index.json"
+    for bad in ("sha256:" + "0" * 64, "../../etc/passwd", "sha512:00"):
+        value = json.loads(index.read_bytes())
+        value["manifests"][0]["annotations"]["dev.pumice.referrers"] = bad
+        index.write_text(json.dumps(value))
+        done = world.run("tree", "oci:image")
+        assert done.code in (8, 10)
+        assert "Traceback" not in done.stderr
+
+
+def test_bad_command_lines(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.run("tree").code == 2
+    assert world.run("tree", "none:1").code == 10

@@ -1,0 +1,105 @@
+"""Other people's validators accept our evidence, and other people's libraries read it as we mean it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pumice.evidence import cyclonedx_document, licences, naming, spdx_document
+from pumice.evidence.facts import of_layer
+from pumice.formats import purl
+from tests.support import evidence
+
+_SPDX = """
+import sys
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+for message in validate_full_spdx_document(parse_file(sys.argv[1])):
+    print(message.validation_message[:300])
+"""
+_CYCLONEDX = """
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+found = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read())
+if found:
+    print(str(found)[:2000])
+"""
+
+
+def judged(program: str, path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + (done.stderr if done.returncode else "")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_spdx_tools_has_nothing_to_say(tmp_path: Path, whole: bool) -> None:
+    facts = evidence.facts(20, 200)
+    path = tmp_path / "image.spdx.json"
+    path.write_bytes(spdx_document.write(facts if whole else of_layer(facts, 1)))
+    assert judged(_SPDX, path) == ""
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_cyclonedx_validates_strictly_against_its_schema(tmp_path: Path, whole: bool) -> None:
+    facts = evidence.facts(20, 200)
+    path = tmp_path / "image.cdx.json"
+    path.write_bytes(cyclonedx_document.write(facts if whole else of_layer(facts, 1)))
+    assert judged(_CYCLONEDX, path) == ""
+
+
+def test_the_minimum_elements_of_ntia_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "image.spdx.json"
+    path.write_bytes(spdx_document.write(evidence.facts(20, 200)))
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ntia-checker", path, "-c", "ntia"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"(?i)conformant|compliant", done.stdout), done.stdout
+    assert not re.search(r"(?i)conformant to [^\n]*: *False", done.stdout), done.stdout
+    floating = re.findall(r"\* (SPDXRef-\S+)", done.stdout)
+    assert all(name.startswith("SPDXRef-Source-") for name in floating)  # they are no part of the image
+
+
+@pytest.mark.parametrize(
+    "text", ["libstdc++6", "a b", "é", "1:2.3-4~deb12u1+b5", "g@b", "x/y", "a%b", "a?b#c&d=e"]
+)
+def test_package_urls_are_read_back_by_the_reference_library(text: str) -> None:
+    from packageurl import PackageURL
+
+    made = purl.purl("deb", "debian", text.lower(), text, arch="amd64", upstream=text)
+    read = PackageURL.from_string(made)
+    assert (read.name, read.version) == (text.lower(), text)
+    assert read.qualifiers == {"arch": "amd64", "upstream": text}
+
+
+def test_the_image_and_its_packages_have_package_urls() -> None:
+    from packageurl import PackageURL
+
+    facts = evidence.facts()
+    for url in (naming.image_url(facts), naming.source_url(facts.packages[0], facts.system)):
+        assert PackageURL.from_string(url).name
+
+
+def test_expressions_of_this_machines_copyright_files_parse() -> None:
+    from license_expression import get_spdx_licensing
+
+    known = get_spdx_licensing()
+    files = sorted(Path("/usr/share/doc").glob("*/copyright"))
+    for path in files[:400]:
+        found = licences.roll_up(path.read_bytes(), path.parent.name)
+        plain = re.sub(r"LicenseRef-[A-Za-z0-9.-]+", "MIT", found.expression)
+        if plain != "NOASSERTION":
+            assert known.validate(plain).errors == [], (path, found.expression)

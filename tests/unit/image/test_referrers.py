@@ -1,0 +1,83 @@
+"""Evidence on its way through layouts: found again, whatever form it is in, and never trusted blindly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import PumiceError
+from pumice.formats import oci
+from pumice.image import destination, layout, layout_archive, referrers
+from pumice.image.model import Image
+from pumice.store.home import Home
+from tests.support import images
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    home = Home(tmp_path / "store")
+    made = images.make(home, [{"a": "a"}])
+    sbom = referrers.attach(made.root, b"sbom", "application/x-sbom", home.blobs, annotations={"k": "v"})
+    signature = referrers.attach(sbom, b"sig", "application/x-sig", home.blobs, annotations={})
+    home.referrers.add(made.root.digest, [sbom])
+    home.referrers.add(sbom.digest, [signature])
+    return Image(made.root, home.blobs, home.referrers.get)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+def test_they_come_back_from_every_layout(image: Image, tmp_path: Path, kind: str, listed: bool) -> None:
+    place = tmp_path / "image"
+    destination.write(image, destination.parse(f"{kind}:{place}:1"), listed=listed)
+    back = (layout if kind == "oci" else layout_archive).read(place)
+    assert back.root.digest == image.root.digest
+    assert referrers.gather(back) == referrers.gather(image)
+    (sbom,) = back.referrers()
+    assert referrers.content(back, sbom, 100) == b"sbom"
+    with pytest.raises(PumiceError, match="larger than"):
+        referrers.content(back, sbom, 3)
+
+
+def test_a_layout_has_one_descriptor_unless_asked(image: Image, tmp_path: Path) -> None:
+    layouts = {}
+    for listed in (False, True):
+        made = layout.whole(image, "1", listed=listed)
+        layouts[listed] = json.loads(made.index)["manifests"]
+    assert [len(layouts[False]), len(layouts[True])] == [1, 3]
+    assert oci.REFERRERS not in layouts[True][0]["annotations"]
+
+
+def test_a_loop_ends_in_an_error() -> None:
+    descriptor = oci.Descriptor(oci.MANIFEST, "sha256:" + "0" * 64, 2)
+
+    class Nothing(Image):
+        def referrers(self, about: str = "") -> tuple[oci.Descriptor, ...]:
+            number = int(about[7:], 16) + 1
+            return (oci.Descriptor(oci.MANIFEST, f"sha256:{number:064x}", 2),)
+
+        def walk(self):  # type: ignore[no-untyped-def]
+            yield descriptor, b""
+
+        def document(self, descriptor: oci.Descriptor) -> bytes:
+            return oci.encode(oci.manifest(oci.EMPTY_CONFIG, ()))
+
+    with pytest.raises(PumiceError, match="nested too deep"):
+        referrers.gather(Nothing(descriptor, None))  # type: ignore[arg-type]
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(st.none() | st.text(), st.lists).map(lambda v: json.dumps(v).encode())
+)
+def test_any_list_is_read_or_an_error(data: bytes) -> None:
+    descriptor = oci.describe(data, oci.INDEX)
+    root = oci.Descriptor(oci.MANIFEST, "sha256:" + "0" * 64, 2, {oci.REFERRERS: descriptor.digest})
+    blobs = referrers.Over([data], referrers.Over([], None))  # type: ignore[arg-type]
+    try:
+        referrers.Listed(root, (), blobs)("sha256:" + "0" * 64)
+    except PumiceError:
+        pass

@@ -11,9 +11,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
 
 from pumice import digest
 from pumice.errors import ImageError, PumiceError, TrustError
@@ -23,18 +26,27 @@ from pumice.image.model import Image, contents
 from pumice.image.output import failures
 from pumice.image.plain import is_plain, open_plain, read_small
 from pumice.image.stamps import Stamps
+from pumice.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, Index
+    from pumice.image.model import BlobSource
     from pumice.image.stamps import Records
     from pumice.progress import Progress, Task
 
 HEADER = "oci-layout"
 INDEX = "index.json"
 BLOBS = "blobs/sha256"
+REFERRERS = "dev.pumice.referrers"
+"""The annotation in ``index.json`` with the digest of an index of what refers to the image.
+
+Listed beside it they would make skopeo, buildah and crane refuse the folder.
+"""
+
+_LEGACY = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z]+)?", re.ASCII)
 _TEMPORARY = ".pumice-"
 _MAX_HEADER = 4096
 
@@ -64,7 +76,39 @@ def read(folder: Path, tag: str = "") -> Image:
         missing = HEADER if header is None else INDEX
         raise ImageError(f"this is no OCI layout: it has no {missing}", where=str(folder))
     oci.read_layout_header(header)
-    return Image(choose(oci.read_index(index), tag, str(folder)), LayoutBlobs(folder))
+    return chosen(oci.read_index(index), LayoutBlobs(folder), tag, str(folder))
+
+
+def chosen(index: Index, blobs: BlobSource, tag: str, where: str) -> Image:
+    """Return the image that a layout's index has under ``tag``, or the only one; raises ImageError."""
+    images = tuple(one for one in index.manifests if not is_attachment(one))
+    root = choose(msgspec.structs.replace(index, manifests=images), tag, where)
+    attached = root.annotations.get(REFERRERS)
+    beside = tuple(one for one in index.manifests if one not in images)
+    return Image(root, blobs, beside + (_listed(attached, blobs) if attached else ()))
+
+
+def is_attachment(descriptor: Descriptor) -> bool:
+    """Whether a layout lists something that is no image but belongs to one, such as a signature."""
+    kind = descriptor.annotations.get("kind", "")
+    name = descriptor.annotations.get(oci.REF_NAME, "")
+    return (
+        kind in ("dev.cosignproject.cosign/sigs", "dev.cosignproject.cosign/atts")
+        or _LEGACY.fullmatch(name) is not None
+        or (descriptor.artifact_type != "" and descriptor.artifact_type not in oci.CONFIGS)
+    )
+
+
+def _listed(name: str, blobs: BlobSource) -> tuple[Descriptor, ...]:
+    """Return what the index of referrers lists; nothing if it is lost, for an image is whole without."""
+    try:
+        with blobs.open(digest.check(name)) as file:
+            data = file.read(oci.MAX_DOCUMENT + 1)
+        if digest.of(data) != name:
+            return ()
+        return oci.read_index(data).manifests
+    except PumiceError:
+        return ()
 
 
 def choose(index: Index, tag: str, where: str) -> Descriptor:
@@ -117,6 +161,33 @@ def write(image: Image, folder: Path, tag: str, *, records: Records | None, prog
         writer.publish(index_for(image, tag))
         writer.sweep({digest.hex_of(descriptor.digest) for descriptor in wanted})
         writer.stamps.keep()
+
+
+def attach(folder: Path, image: Image, referrers: tuple[Descriptor, ...], blobs: BlobSource) -> None:
+    """Make ``referrers``, read from ``blobs``, all that refers to an image in a layout folder.
+
+    ``image`` is as `read` returned it; whatever else the layout lists stays. Raises ImageError.
+    """
+    with failures(folder), _held(folder) as writer:
+        writer.check()
+        listed = oci.encode(oci.index(referrers))
+        writer.add_documents(referrers, blobs)
+        writer.add_blob(listed)
+        old = read_small(folder / INDEX, oci.MAX_DOCUMENT)
+        if old is None:
+            raise ImageError(f"the layout has lost its {INDEX}", where=str(folder))
+        before = oci.read_index(old)
+        mine = [one for one in before.manifests if one.digest == image.root.digest]
+        if not mine:
+            raise ImageError("the layout's image has changed meanwhile", where=str(folder), hint="try again")
+        marked = [_marked(one, digest.of(listed), image) for one in before.manifests]
+        writer.publish(oci.encode(msgspec.structs.replace(before, manifests=tuple(marked))))
+
+
+def _marked(descriptor: Descriptor, referrers: Digest, image: Image) -> Descriptor:
+    if descriptor.digest != image.root.digest:
+        return descriptor
+    return msgspec.structs.replace(descriptor, annotations={**descriptor.annotations, REFERRERS: referrers})
 
 
 @contextmanager
@@ -242,6 +313,21 @@ class _Writer:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+    def add_documents(self, manifests: tuple[Descriptor, ...], blobs: BlobSource) -> None:
+        """Add manifests and what they list, unless they are there."""
+        self._make_folders()
+        for descriptor in manifests:
+            data = Image(descriptor, blobs).document(descriptor)
+            below = oci.read_manifest(data)
+            for one in (descriptor, below.config, *below.layers):
+                path = self._blobs / digest.hex_of(one.digest)
+                if not self._is_sound(path, one):
+                    self._copy(Blob(one, blobs), path, Silent().task(""))
+
+    def add_blob(self, data: bytes) -> None:
+        """Add a document."""
+        self._put(self._blobs / digest.hex_of(digest.of(data)), data)
 
     def publish(self, index: bytes) -> None:
         """Make the image the layout's own."""

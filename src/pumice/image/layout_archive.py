@@ -17,12 +17,13 @@ from pumice.formats import oci, tar
 from pumice.formats.compression import sniff
 from pumice.image import archive, layout
 from pumice.image.content import Blob
-from pumice.image.model import Image, contents
+from pumice.image.model import contents
 from pumice.image.output import failures
 from pumice.image.plain import open_plain
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
+    from pumice.image.model import Image
     from pumice.image.output import Output
     from pumice.progress import Progress
 
@@ -80,7 +81,7 @@ def read(path: Path, tag: str = "") -> Image:
     blobs = ArchiveBlobs(path, places)
     small = [_small(path, places, name) for name in (layout.HEADER, layout.INDEX)]
     oci.read_layout_header(small[0])
-    return Image(layout.choose(oci.read_index(small[1]), tag, str(path)), blobs)
+    return layout.chosen(oci.read_index(small[1]), blobs, tag, str(path))
 
 
 def _small(path: Path, places: Places, name: str) -> bytes:

@@ -35,9 +35,11 @@ class BlobSource(Protocol):
 class Image:
     """A manifest or an index with everything below it, wherever it lives."""
 
-    def __init__(self, root: Descriptor, blobs: BlobSource) -> None:
+    def __init__(self, root: Descriptor, blobs: BlobSource, beside: tuple[Descriptor, ...] = ()) -> None:
+        """``beside`` is what else its place lists: there may be signatures of it among them."""
         self.root = root
         self.blobs = blobs
+        self.beside = beside
         self._documents: dict[Digest, bytes] = {}
 
     def document(self, descriptor: Descriptor) -> bytes:
@@ -162,7 +164,7 @@ class Image:
         """Return the image below the root that ``descriptor`` is of."""
         if descriptor.digest == self.root.digest:
             return self
-        chosen = Image(descriptor, self.blobs)
+        chosen = Image(descriptor, self.blobs, self.beside)
         chosen._documents = self._documents  # checked already, and shared because it only grows
         return chosen
 

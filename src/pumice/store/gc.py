@@ -60,6 +60,7 @@ def collect(
     """
     with home.alone():
         wanted = reachable(home.refs.all().values(), home.blobs)
+        _want_referrers(home, wanted)
         cutoff = float("inf") if keep_days is None else clock.now() - keep_days * _DAY
         old, kept = _judge_records(home, wanted, cutoff, drop_all=keep_days is None)
         doomed, cache = _judge_blobs(home, wanted, kept, cutoff)
@@ -70,6 +71,16 @@ def collect(
             _sweep(home, old, doomed, leftovers)
     present = frozenset(digest for digest, there in wanted.items() if there)
     return Collected(blobs=len(doomed), records=len(old), freed=freed, cache=cache, wanted=present)
+
+
+def _want_referrers(home: Home, wanted: dict[Digest, bool]) -> None:
+    """Add to ``wanted`` what is attached to it, and what is attached to that."""
+    left = home.referrers.subjects()
+    while here := [subject for subject in left if subject in wanted]:
+        left = [subject for subject in left if subject not in wanted]
+        for subject in here:
+            for digest, there in reachable(home.referrers.of(subject), home.blobs).items():
+                wanted[digest] = wanted.get(digest) or there
 
 
 def _judge_records(
@@ -113,6 +124,8 @@ def _sweep(home: Home, old: list[Record], doomed: dict[Digest, int], leftovers: 
             home.fs.unlink(record.path)
     for digest in doomed:
         home.blobs.delete(digest)
+        home.built.forget(digest)
+        home.referrers.remove(digest)
     for path in leftovers:
         remove_tree(path)
     home.blobs.rewrite_trust()

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from pumice import files
 from pumice.errors import StoreError
 from pumice.progress import Silent
+from pumice.store.built import Built
 from pumice.store.directory import DirectoryBlobs
 from pumice.store.names import is_word
 from pumice.store.records import Records
+from pumice.store.referrers import Referrers
 from pumice.store.refs import Refs
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class Home:
         self._blobs = DirectoryBlobs(self._root, fs, self._progress)
         self._records = Records(self._root, self._blobs, fs)
         self._refs = Refs(self._root, self._blobs, fs)
+        self._referrers = Referrers(self._root, self._blobs, fs)
+        self._built = Built(self._root, fs)
 
     @property
     def root(self) -> Path:
@@ -87,6 +91,18 @@ class Home:
         """Images by name."""
         self._use()
         return self._refs
+
+    @property
+    def referrers(self) -> Referrers:
+        """What is attached to images: signatures, attestations."""
+        self._use()
+        return self._referrers
+
+    @property
+    def built(self) -> Built:
+        """Which images were built here."""
+        self._use()
+        return self._built
 
     def directory(self, name: str) -> Path:
         """Return a directory of the store for one room's own files; made if it is not there.

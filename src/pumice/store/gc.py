@@ -75,11 +75,11 @@ def collect(
 
 def _want_referrers(home: Home, wanted: dict[Digest, bool]) -> None:
     """Add to ``wanted`` what is attached to it, and what is attached to that."""
-    left = home.referrers.subjects()
+    left = list(home.referrers.subjects())
     while here := [subject for subject in left if subject in wanted]:
         left = [subject for subject in left if subject not in wanted]
         for subject in here:
-            for digest, there in reachable(home.referrers.of(subject), home.blobs).items():
+            for digest, there in reachable(home.referrers.get(subject), home.blobs).items():
                 wanted[digest] = wanted.get(digest) or there
 
 
@@ -125,7 +125,7 @@ def _sweep(home: Home, old: list[Record], doomed: dict[Digest, int], leftovers: 
     for digest in doomed:
         home.blobs.delete(digest)
         home.built.forget(digest)
-        home.referrers.remove(digest)
+        home.referrers.forget(digest)
     for path in leftovers:
         remove_tree(path)
     home.blobs.rewrite_trust()

@@ -1,7 +1,7 @@
-"""What is attached to an image: signatures, attestations and other artifacts, by the image's digest.
+"""What refers to an image: its evidence and signatures, by the digest of what they are about.
 
-One small file for each subject, ``referrers/<hex>``, with the descriptors of the manifests that have
-it as their ``subject`` (image-spec 1.1, manifest.md). `gc` keeps them as long as their subject.
+Unlike a record, a signature cannot be made again by doing the work again: so these lists are durable,
+and `gc` keeps what they name for as long as it keeps what they are about.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from pumice.formats.oci import Descriptor
 from pumice.store import sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pumice.digest import Digest
     from pumice.store.directory import DirectoryBlobs
 
-MAX_REFERRERS = 1000
-"""Of one subject: whoever attaches more wants to keep us busy."""
-_decoder = msgspec.json.Decoder(tuple[Descriptor, ...])
+_FOLDER = "referrers"
+_LOCK = "referrers"
+MOST = 4096
+"""Referrers that one subject may have: what `Image` is willing to look through."""
 
 
 class Referrers:
-    """The referrers of a store's images."""
+    """Lists of descriptors by subject, as the files ``referrers/<hex>``."""
 
     def __init__(self, root: str, blobs: DirectoryBlobs, fs: files.FileSystem = files.OS) -> None:
-        self._root = os.path.join(root, "referrers", "")
+        self._root = os.path.join(root, _FOLDER, "")
+        self._lock_path = os.path.join(root, "locks", _LOCK)
         self._scratch = os.path.join(root, "tmp", "")
         self._blobs = blobs
         self._fs = fs
 
-    def of(self, subject: Digest) -> tuple[Descriptor, ...]:
-        """Return the descriptors of what refers to ``subject``; StoreError if the list is damaged."""
-        path = self._root + hex_of(subject)
+    def get(self, subject: Digest) -> tuple[Descriptor, ...]:
+        """Return the descriptors of the manifests whose ``subject`` it is; StoreError if damaged."""
+        path = self._path(subject)
         try:
             with open(path, "rb", buffering=0) as file:
                 data = file.readall()
@@ -49,52 +51,76 @@ class Referrers:
             raise files.trouble(error, path) from error
         content = sealed.unseal(data or b"")
         try:
-            return _decoder.decode(content or b"")
+            return msgspec.json.decode(content or b"", type=tuple[Descriptor, ...])
         except msgspec.MsgspecError:
             raise StoreError(
-                "the store's list of what is attached to an image is damaged",
+                "the store's list of an image's evidence and signatures is damaged",
                 where=path,
-                hint="remove the file, and sign or fetch the image again",
+                hint="remove the file, and build or fetch the image again",
             ) from None
 
-    def set(self, subject: Digest, referrers: Iterable[Descriptor]) -> None:
-        """Let these and no others refer to ``subject``, durably; their blobs are durable first.
+    def add(self, subject: Digest, referrers: Iterable[Descriptor], *, instead_of: Iterable[str] = ()) -> None:
+        """Let ``referrers`` be about ``subject`` as well, durably; their blobs are in the store.
 
-        Callers who add to the list hold the store's lock ``referrers`` around reading and this.
+        Those there already whose artifact type is in ``instead_of`` are forgotten: an image has one
+        bill of materials of a kind, but any number of signatures.
         """
-        path = self._root + hex_of(subject)
-        unique = {descriptor.digest: descriptor for descriptor in referrers}
-        if len(unique) > MAX_REFERRERS:
-            raise StoreError(f"more than {MAX_REFERRERS} things would refer to one image", where=subject)
+        replaced = set(instead_of)
+        with files.FileLock(self._lock_path):
+            known = self.get(subject)
+            kept = {one.digest: one for one in known if one.artifact_type not in replaced}
+            kept |= {one.digest: one for one in referrers}
+            found = tuple(kept[digest] for digest in sorted(kept))
+            if found != known:
+                self._put(subject, found[:MOST])
+
+    def remove(self, subject: Digest, referrers: Iterable[Digest]) -> None:
+        """Forget some of what is about ``subject``; its blobs stay until `gc`."""
+        gone = set(referrers)
+        with files.FileLock(self._lock_path):
+            known = self.get(subject)
+            kept = tuple(one for one in known if one.digest not in gone)
+            if kept != known:
+                self._put(subject, kept)
+
+    def subjects(self) -> Iterator[Digest]:
+        """Yield everything that something is about, sorted."""
+        try:
+            names = sorted(os.listdir(self._root))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name in names:
+            try:
+                yield from_hex(name)
+            except FormatError:
+                continue  # what a killed process left
+
+    def forget(self, subject: Digest) -> None:
+        """Forget all that is about ``subject``: for `gc`, once the subject is gone."""
+        with files.told(self._root):
+            try:
+                self._fs.unlink(self._path(subject))
+            except FileNotFoundError:
+                pass
+
+    def _put(self, subject: Digest, found: tuple[Descriptor, ...]) -> None:
         self._blobs.sync(everything=True)
-        data = sealed.seal(msgspec.json.encode(list(unique.values())) + b"\n")
+        path = self._path(subject)
         with files.told(path):
             if not os.path.isdir(self._root):
                 try:
                     self._fs.make_directory(self._root)
                 except FileExistsError:
                     pass
-                self._fs.sync_directory(os.path.dirname(os.path.dirname(self._root)))
+                self._fs.sync_directory(os.path.dirname(self._root.rstrip("/")))
+            data = sealed.seal(msgspec.json.encode(found) + b"\n")
             files.install(self._scratch + files.scratch_name(), path, data, fs=self._fs)
             self._fs.sync_directory(self._root)
 
-    def remove(self, subject: Digest) -> None:
-        """Forget what refers to ``subject``; its blobs stay until `gc`."""
-        files.forget(self._root + hex_of(subject), self._fs)
-
-    def subjects(self) -> list[Digest]:
-        """Return every digest that something refers to, sorted."""
-        found = []
-        for name in _names(self._root):
-            try:
-                found.append(from_hex(name))
-            except FormatError:
-                pass  # not ours
-        return found
+    def _path(self, subject: Digest) -> str:
+        return self._root + hex_of(subject)
 
 
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+def roots(wanted: Mapping[Digest, bool], referrers: Referrers) -> list[Descriptor]:
+    """Return what must be kept because it is about something of ``wanted``."""
+    return [one for subject in referrers.subjects() if wanted.get(subject) for one in referrers.get(subject)]

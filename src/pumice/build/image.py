@@ -87,7 +87,10 @@ def build(
             inputs, own, fetch, home, processors=processors(), progress=progress
         )
         ids = _joined(ids, built[architecture].ids)  # a name has one number on all architectures
-    return Finished(_root(recipe, list(built.values()), home), built)
+    root = _root(recipe, list(built.values()), home)
+    for descriptor in (root, *(one.manifest for one in built.values())):
+        home.built.add(descriptor.digest)
+    return Finished(root, built)
 
 
 def _root(recipe: Recipe, built: Sequence[Built], home: Home) -> Descriptor:

@@ -11,7 +11,7 @@ from pumice.build import image as building
 from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, signing
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
 
@@ -41,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     command_line.offline_option(made)
     made.add_argument("--bundle", metavar="DIR", type=Path, help="take packages from this folder")
     made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
+    made.add_argument(
+        "--sign", metavar="KEY", help="sign the image by this key: a file, or a name that 'key list' shows"
+    )
+    signing.passphrase_option(made)
     made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
     return made
 
@@ -53,9 +57,15 @@ def main(arguments: Sequence[str]) -> int:
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
     with Home(locate(os.environ), progress=progress) as home:
+        signer = signing.signer(asked.sign, asked.passphrase_file) if asked.sign else None
         finished = _build(asked, recipe, home, progress, moment)
+        if signer:
+            from pumice.trust import places, sign
+
+            name = f"{recipe.name}:{recipe.version}"
+            sign.sign(finished.image(home), places.StorePlace(home), home, signer, name=name)
         if destinations:
-            _deliver(finished, destinations, recipe, home, progress)
+            _deliver(finished, destinations, recipe, home, progress, signed=signer is not None)
         else:
             home.refs.set(f"{recipe.name}:{recipe.version}", finished.root)
     to_pipe = any(destination.path == "-" for destination in destinations)
@@ -108,6 +118,8 @@ def _deliver(
     recipe: Recipe,
     home: Home,
     progress: Progress,
+    *,
+    signed: bool,
 ) -> None:
     from pumice.image import destination
 
@@ -121,6 +133,10 @@ def _deliver(
             progress=progress,
             stdout=sys.stdout.buffer,
         )
+        if signed and one.kind == "oci":
+            from pumice.trust import places
+
+            places.copy(finished.image(home), home, Path(one.path))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -59,7 +59,9 @@ class Referrers:
                 hint="remove the file, and build or fetch the image again",
             ) from None
 
-    def add(self, subject: Digest, referrers: Iterable[Descriptor], *, instead_of: Iterable[str] = ()) -> None:
+    def add(
+        self, subject: Digest, referrers: Iterable[Descriptor], *, instead_of: Iterable[str] = ()
+    ) -> None:
         """Let ``referrers`` be about ``subject`` as well, durably; their blobs are in the store.
 
         Those there already whose artifact type is in ``instead_of`` are forgotten: an image has one

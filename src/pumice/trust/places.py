@@ -33,7 +33,7 @@ class Place(Protocol):
 
 
 class StorePlace:
-    """The store. Its list of referrers is locked while it is changed."""
+    """The store."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -52,10 +52,10 @@ class StorePlace:
 
     def finish(self) -> None:
         """Make the changes."""
-        with self._home.lock("referrers"):
-            for subject, add, remove in self._changes:
-                old = self._home.referrers.of(subject)
-                self._home.referrers.set(subject, _changed(old, add, remove))
+        for subject, add, remove in self._changes:
+            self._home.referrers.add(subject, add)
+            if remove:
+                self._home.referrers.remove(subject, remove)
         self._changes.clear()
 
 
@@ -110,7 +110,7 @@ def copy(image: Image, home: Home, folder: Path) -> None:
     from pumice.image import layout
 
     subjects = [image.root.digest, *(descriptor.digest for descriptor, _ in image.members())]
-    found = {one.digest: one for subject in subjects for one in home.referrers.of(subject)}
+    found = {one.digest: one for subject in subjects for one in home.referrers.get(subject)}
     if found:
         layout.attach(folder, layout.read(folder), tuple(found.values()), home.blobs)
 

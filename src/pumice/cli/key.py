@@ -19,7 +19,7 @@ _EPILOG = """Private keys are files as cosign writes them: encrypted by a passph
 KEY is a file, or a name that 'list' shows. Fingerprints are the SHA-256 of the public key."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: int | str) -> argparse.ArgumentParser:
     made = command_line.parser(
         "key",
         "Make and keep the keys that images are signed with.\n\n"
@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "action", choices=("generate", "list", "export", "import"), metavar="ACTION", help="see above"
     )
-    made.add_argument("key", nargs="?", default="", metavar="KEY", help="for export and import")
+    made.add_argument("key", nargs=words, metavar="KEY", help="for export and import")
     made.add_argument(
         "--output", metavar="BASE", type=Path, help="where a pair goes; by default 'default' in your folder"
     )
@@ -51,11 +51,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
-    needs_key = asked.action in ("export", "import")
-    if needs_key != bool(asked.key):
-        hint = f"write pumice key {asked.action}" + (" KEY" if needs_key else "")
-        raise UsageError("KEY is missing" if needs_key else f"{asked.action} takes no KEY", hint=hint)
+    needs_key = any(word in ("export", "import") for word in arguments[:1])
+    asked = _parser(1 if needs_key else "*").parse_args(arguments)
+    if not needs_key and asked.key:
+        raise UsageError(f"key {asked.action} takes no KEY", hint=f"write pumice key {asked.action}")
+    asked.key = asked.key[0] if asked.key else ""
     return {"generate": _generate, "list": _list, "export": _export, "import": _import}[asked.action](asked)
 
 

@@ -34,7 +34,7 @@ _NEEDS = {
 _DAY = 86_400
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: int | str) -> argparse.ArgumentParser:
     made = command_line.parser(
         "trust",
         "Say whose images may be used here.\n\n"
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     made.add_argument("action", choices=tuple(_WORDS), metavar="ACTION", help="see above")
-    made.add_argument("words", nargs="*", metavar="WORD", help="what the action needs")
+    made.add_argument("words", nargs=words, metavar="WORD", help="what the action needs")
     made.add_argument("--prefix", metavar="P", help="names that begin with these whole elements")
     made.add_argument("--root", action="store_true", help="every name")
     made.add_argument("--fingerprint", metavar="HEX", help="what the new key's fingerprint must be")
@@ -71,13 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
-    if len(asked.words) != _WORDS[asked.action]:
-        needs = _NEEDS.get(asked.action, "")
-        raise UsageError(
-            f"trust {asked.action} needs {needs or 'nothing else'}",
-            hint=f"write pumice trust {asked.action} {needs}".rstrip(),
-        )
+    asked = _parsed(arguments)
     actions = {
         "add": _add,
         "list": _list,
@@ -89,6 +83,21 @@ def main(arguments: Sequence[str]) -> int:
         "export": _export,
     }
     return actions[asked.action](asked)
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Only with a number of words known beforehand does argparse take them after options as well."""
+    action = next((word for word in arguments if word in _WORDS), "")
+    count = _WORDS.get(action, 0)
+    try:
+        return _parser(count or "*").parse_args(arguments)
+    except UsageError as error:
+        if "WORD" not in error.message:
+            raise
+        needs = _NEEDS[action]
+        raise UsageError(
+            f"trust {action} needs {needs}", hint=f"write pumice trust {action} {needs}"
+        ) from None
 
 
 def _levels() -> tuple[Level, ...]:

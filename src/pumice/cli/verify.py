@@ -13,7 +13,7 @@ from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pumice.trust.verify import Finding, TrustedKey, Verdict
 
@@ -86,7 +86,8 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
         image = reference.find(asked.reference, home)
         name = asked.name or names.asked(asked.reference, home)
         if asked.key:
-            trusted = [_given(text) for text in asked.key]
+            revoked = keyring.revocations(keyring.levels(os.environ))
+            trusted = [_given(text, revoked) for text in asked.key]
             verdict = gate.given(image, home, name, trusted, now=now, allow_older=asked.allow_older)
         else:
             levels = keyring.levels(os.environ)
@@ -97,11 +98,14 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
     return verdict
 
 
-def _given(text: str) -> TrustedKey:
+def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
     from pumice.trust import keyfiles, keys, verify
 
     path = keyfiles.find(text, ".pub", os.environ)
-    return verify.TrustedKey(key=keys.read_public(path), rule=f"--key {text}", label=path.name)
+    key = keys.read_public(path)
+    return verify.TrustedKey(
+        key=key, rule=f"--key {text}", label=path.name, revoked=revoked.get(key.fingerprint, "")
+    )
 
 
 def _require(verdict: Verdict, kind: str, policy: Any) -> None:

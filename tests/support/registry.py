@@ -52,7 +52,9 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the registry did not start")
 
 
-def push(folder: Path, host: str, repository: str, tag: str, *, kinds: tuple[str, ...] = ("sig", "bundle")) -> str:
+def push(
+    folder: Path, host: str, repository: str, tag: str, *, kinds: tuple[str, ...] = ("sig", "bundle")
+) -> str:
     """Push a layout and those of its referrers that are of ``kinds``; return the digest."""
     image = layout.read(folder)
     base = f"http://{host}/v2/{repository}"
@@ -68,7 +70,11 @@ def push(folder: Path, host: str, repository: str, tag: str, *, kinds: tuple[str
         assert subject is not None
         by_subject.setdefault(subject.digest, []).append(descriptor)
     for subject_digest, found in by_subject.items():  # distribution-spec 1.1, "Referrers Tag Schema"
-        _put(f"{base}/manifests/{subject_digest.replace(':', '-')}", oci.encode(oci.index(tuple(found))), oci.INDEX)
+        _put(
+            f"{base}/manifests/{subject_digest.replace(':', '-')}",
+            oci.encode(oci.index(tuple(found))),
+            oci.INDEX,
+        )
     return image.root.digest
 
 

@@ -21,6 +21,7 @@ import msgspec
 from pumice import digest
 from pumice.errors import ImageError, PumiceError, TrustError
 from pumice.formats import oci
+from pumice.image import saved
 from pumice.image.content import Blob, in_parallel
 from pumice.image.model import Image, contents
 from pumice.image.output import failures
@@ -76,7 +77,10 @@ def read(folder: Path, tag: str = "") -> Image:
         missing = HEADER if header is None else INDEX
         raise ImageError(f"this is no OCI layout: it has no {missing}", where=str(folder))
     oci.read_layout_header(header)
-    return chosen(oci.read_index(index), LayoutBlobs(folder), tag, str(folder))
+    found = chosen(oci.read_index(index), LayoutBlobs(folder), tag, str(folder))
+    if saved.KIND in found.root.annotations:
+        found.beside += saved.unlisted(folder / BLOBS, found.root)
+    return found
 
 
 def chosen(index: Index, blobs: BlobSource, tag: str, where: str) -> Image:

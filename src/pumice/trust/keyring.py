@@ -100,7 +100,8 @@ def rules(found: Sequence[Level]) -> list[Rule]:
         top = level.folder / PREFIX
         for folder, _, _ in os.walk(top):
             places.add(str(Path(folder).relative_to(level.folder)))
-    return [rule for place in sorted(places - {PREFIX}) for rule in _rules_at(place, found)]
+    listed = [rule for place in places - {PREFIX} for rule in _rules_at(place, found)]
+    return sorted(listed, key=lambda rule: (rule.prefix, rule.path.name))
 
 
 def revocations(found: Sequence[Level]) -> dict[str, str]:
@@ -139,7 +140,7 @@ def moment(text: str) -> int:
         found = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
     except ValueError:
         raise UsageError(f"{text[:40]!r} is no day", hint="write it as 2027-12-31") from None
-    return int(found.timestamp())
+    return max(1, int(found.timestamp()))  # 0 is never
 
 
 def _rules_at(place: str, found: Sequence[Level]) -> Iterator[Rule]:

@@ -97,9 +97,7 @@ def write_pair(base: Path, key: PrivateKey, passphrase: bytes) -> tuple[Path, Pa
     private, public = Path(f"{base}.key"), Path(f"{base}.pub")
     for path in (private, public):
         if os.path.lexists(path):
-            raise StoreError(
-                "there is a key already, and it stays", where=str(path), hint="choose another name"
-            )
+            raise StoreError("there is such a file already", where=str(path), hint="choose another name")
     files.replace(private, seal(key, passphrase), mode=0o600)
     files.replace(public, key.public.pem(), mode=0o644)
     return private, public

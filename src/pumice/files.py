@@ -264,6 +264,9 @@ class FileLock:
         if descriptor >= 0:
             os.close(descriptor)
 
+    def __del__(self) -> None:
+        self.release()
+
     def __enter__(self) -> FileLock:
         self.acquire()
         return self

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.build import assemble, overlay, userfiles
+from pumice import canonical
+from pumice.build import assemble, overlay, remembered, userfiles
 from pumice.build.cut import Wanted, cut, recall, remember
 from pumice.build.perform import Built, Inputs
 from pumice.image import effects, layers, merge, segments
@@ -15,6 +16,8 @@ from pumice.image.effects.diversions import diversions
 from pumice.image.segments import Changes, Segment
 from pumice.image.selection import Selection
 from pumice.image.tree import Generated
+from pumice.recipe.lock import FORMAT
+from pumice.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
     from pumice.store.home import Home
+
+_EFFECTS = "effects"
 
 
 def make(
@@ -44,7 +49,7 @@ def make(
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)
     parts = _with_link_targets(wanted, parts, fetch, home, processors, progress)
     merged = merge.merge(parts, diversions(parts), home.blobs)
-    outcome = effects.apply(merged.tree, _settings(inputs))
+    outcome = _effects(inputs, parts, merged, home)
     generated = [*_diverted(merged, parts, home), *outcome.generated]
     tree = merged.tree.plus(generated)
     own = userfiles.place(files, _Owners(tree), tree)
@@ -69,8 +74,9 @@ def make(
     return _image(inputs, parts, finished, merged, outcome, home)
 
 
-def _settings(inputs: Inputs) -> effects.Settings:
-    return effects.Settings(
+def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home: Home) -> Outcome:
+    """Return what effects add; the same packages and settings give the same, so it is remembered."""
+    settings = effects.Settings(
         architecture=inputs.architecture,
         base=inputs.recipe.base,
         include=inputs.recipe.include,
@@ -78,6 +84,14 @@ def _settings(inputs: Inputs) -> effects.Settings:
         groups=inputs.recipe.groups,
         ids=inputs.ids,
     )
+    blobs = {name: part.blob for name, part in parts.items()}
+    key = canonical.digest_of([_EFFECTS, __version__, FORMAT, settings, blobs])
+    known = remembered.recall(home, _EFFECTS, key, effects.Outcome)
+    if known:
+        return known
+    outcome = effects.apply(merged.tree, settings)
+    remembered.remember(home, _EFFECTS, key, outcome)
+    return outcome
 
 
 def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:

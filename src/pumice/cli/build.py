@@ -56,9 +56,12 @@ def main(arguments: Sequence[str]) -> int:
     moment = building.epoch(os.environ)
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
+    architectures = locking.architectures(recipe, asked.archs)
+    if destinations:
+        _check(destinations, recipe, architectures)
     with Home(locate(os.environ), progress=progress) as home:
         signer = signing.signer(asked.sign, asked.passphrase_file) if asked.sign else None
-        finished = _build(asked, recipe, home, progress, moment)
+        finished = _build(asked, recipe, architectures, home, progress, moment)
         if signer:
             from pumice.trust import places, sign
 
@@ -83,14 +86,27 @@ def _destinations(texts: Sequence[str]) -> list[Destination]:
     return [destination.parse(text) for text in texts]
 
 
+def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:
+    """Refuse before the work what could not be delivered after it."""
+    from pumice.formats import platforms
+    from pumice.image import destination
+
+    wanted = [platforms.of_debian(name) for name in architectures]
+    destination.check(destinations, name=recipe.name, version=recipe.version, wanted=wanted)
+
+
 def _build(
-    asked: argparse.Namespace, recipe: Recipe, home: Home, progress: Progress, moment: int | None
+    asked: argparse.Namespace,
+    recipe: Recipe,
+    architectures: Sequence[str],
+    home: Home,
+    progress: Progress,
+    moment: int | None,
 ) -> Finished:
     path = locking.beside(asked.recipe)
     with Connection(
         recipe, home, os.environ, offline=asked.offline, progress=progress, bundle=asked.bundle
     ) as connection:
-        architectures = locking.architectures(recipe, asked.archs)
         lock = locking.ensure(
             recipe, path, connection, architectures=architectures, locked=asked.locked, progress=progress
         )

@@ -74,20 +74,24 @@ class MemberWriter:
         self._sink(member)
 
 
-def random_access(file: BinaryIO, members: Sequence[int], size: int) -> Callable[[int, int], bytes]:
+def random_access(
+    opened: Callable[[], BinaryIO], members: Sequence[int], size: int
+) -> Callable[[int, int], bytes]:
     """Return ``read(offset, length)`` over the content of a row of members.
 
-    ``members`` are the compressed sizes that `MemberWriter` counted and ``size`` is the length of
-    the content; what lies outside it is not returned. A few members are kept at hand.
+    ``opened`` opens the row, each time that a member is needed which is not at hand. ``members`` are
+    the compressed sizes that `MemberWriter` counted and ``size`` is the length of the content; what
+    lies outside it is not returned.
     """
     starts = [0]
     for length in members:
         starts.append(starts[-1] + length)
 
-    @lru_cache(maxsize=4)
+    @lru_cache(maxsize=2)
     def member(number: int) -> bytearray:
-        file.seek(starts[number])
-        return decompress(file.read(members[number]))
+        with opened() as file:
+            file.seek(starts[number])
+            return decompress(file.read(members[number]))
 
     def read(offset: int, length: int) -> bytes:
         end = min(offset + length, size)

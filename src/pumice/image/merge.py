@@ -7,6 +7,7 @@ anything else that collides is an error that names both.
 from __future__ import annotations
 
 import posixpath
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pumice.image.segments import Segment
     from pumice.image.stream import Item
     from pumice.store.base import Blobs
+
+_OPEN = 8
+"""Segments that are held open for reading: effects go through one package after the other."""
 
 _ORDER = {"": (0,), "<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,)}
 
@@ -64,15 +68,11 @@ def merge(parts: Mapping[str, Segment], diversions: Diversions, blobs: Blobs) ->
 
 
 def _reader(parts: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blobs) -> Callable[[str], bytes]:
-    readers: dict[str, Callable[[str], bytes]] = {}
+    @lru_cache(maxsize=_OPEN)
+    def reader(owner: str) -> Callable[[str], bytes]:
+        return segments.contents(parts[owner], blobs)
 
-    def read(path: str) -> bytes:
-        owner = nodes[path].owner
-        if owner not in readers:
-            readers[owner] = segments.contents(parts[owner], blobs)
-        return readers[owner](path)
-
-    return read
+    return lambda path: reader(nodes[path].owner)(path)
 
 
 class _Merger:

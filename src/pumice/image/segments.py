@@ -106,8 +106,8 @@ def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, 
 
 
 def _look_into_large(stream: Stream, blob: Digest, blobs: Blobs) -> None:
-    with blobs.open(blob) as file:
-        stream.identify_large(gzip.random_access(file, stream.members, stream.tar_size))
+    read = gzip.random_access(lambda: blobs.open(blob), stream.members, stream.tar_size)
+    stream.identify_large(read)
 
 
 def _targets_left_out(segment: Segment) -> list[str]:
@@ -128,13 +128,8 @@ def link_targets(segment: Segment) -> Iterator[str]:
 def contents(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
     """Return ``read(path)`` over the files of a segment; raises KeyError for any other path."""
     items = {item.entry.path: item for item in segment.items}
-
-    def read(path: str) -> bytes:
-        item = items[path]
-        with blobs.open(segment.blob) as file:
-            return gzip.random_access(file, segment.members, segment.tar_size)(item.offset, item.entry.size)
-
-    return read
+    read = gzip.random_access(lambda: blobs.open(segment.blob), segment.members, segment.tar_size)
+    return lambda path: read(items[path].offset, items[path].entry.size)
 
 
 def rework(segment: Segment, changes: Changes, blobs: Blobs) -> Segment:

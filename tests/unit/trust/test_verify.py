@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pumice.errors import PumiceError, TrustError
@@ -112,6 +112,7 @@ def test_a_stranger_hides_nothing(place: Path) -> None:
 
 
 @pytest.mark.parametrize("media_type", [simplesigning.PAYLOAD, dsse.ENVELOPE, sigstore.BUNDLE])
+@settings(max_examples=15)
 @given(data=st.binary(max_size=100))
 def test_garbage_hides_nothing(
     tmp_path_factory: pytest.TempPathFactory, media_type: str, data: bytes

@@ -45,4 +45,4 @@ def test_what_goes_wrong(tmp_path: Path) -> None:
     assert "is not the name of an image" in world.refused(
         "sign", "oci:plain", "--key", "release.key", "--as", "a b", code=2
     )
-    assert "is not signed" in world.refused("verify", "oci:plain", "--key", "release.pub")
+    assert "is not signed" in world.refused("verify", "oci:plain", "--key", "release.pub", store="other")

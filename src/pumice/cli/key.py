@@ -33,7 +33,7 @@ def _parser(words: int | str) -> argparse.ArgumentParser:
     made.add_argument(
         "action", choices=("generate", "list", "export", "import"), metavar="ACTION", help="see above"
     )
-    made.add_argument("key", nargs=words, metavar="KEY", help="for export and import")
+    made.add_argument("key", nargs=words, default=[], metavar="KEY", help="for export and import")
     made.add_argument(
         "--output", metavar="BASE", type=Path, help="where a pair goes; by default 'default' in your folder"
     )

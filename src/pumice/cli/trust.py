@@ -50,7 +50,7 @@ def _parser(words: int | str) -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     made.add_argument("action", choices=tuple(_WORDS), metavar="ACTION", help="see above")
-    made.add_argument("words", nargs=words, metavar="WORD", help="what the action needs")
+    made.add_argument("words", nargs=words, default=[], metavar="WORD", help="what the action needs")
     made.add_argument("--prefix", metavar="P", help="names that begin with these whole elements")
     made.add_argument("--root", action="store_true", help="every name")
     made.add_argument("--fingerprint", metavar="HEX", help="what the new key's fingerprint must be")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.trusting import Trusting, signed
 
-OTHER = {"store": "other"}
+OTHER = "other"
 
 
 @pytest.fixture
@@ -32,26 +32,26 @@ def trust(world: Trusting, *arguments: str) -> str:
 
 
 def test_a_rule_lets_an_image_be_used(world: Trusting) -> None:
-    said = world.refused("run", "oci:out", "/bin/hello", **OTHER)
+    said = world.refused("run", "oci:out", "/bin/hello", store=OTHER)
     assert "no key is trusted for example.com/hello:1.0" in said
     trust(world, "--prefix", "example.com/hello")
     # It needs a shell, which is not in the image; that it got so far is what counts.
-    assert "its interpreter" in world.do("run", "oci:out", "/bin/hello", **OTHER).stderr
-    why = world.must("trust", "why", "oci:out", **OTHER)
+    assert "its interpreter" in world.do("run", "oci:out", "/bin/hello", store=OTHER).stderr
+    why = world.must("trust", "why", "oci:out", store=OTHER)
     assert "(user rule for example.com/hello)" in why
     assert fingerprint(world) in world.must("trust", "list")
 
 
 def test_a_rule_for_another_prefix_does_not(world: Trusting) -> None:
     trust(world, "--prefix", "example.com/hel")
-    world.refused("verify", "oci:out", **OTHER)
+    world.refused("verify", "oci:out", store=OTHER)
 
 
 def test_insecure_is_loud_and_for_once(world: Trusting) -> None:
-    done = world.do("run", "--insecure-options=image", "oci:out", "/bin/hello", **OTHER)
+    done = world.do("run", "--insecure-options=image", "oci:out", "/bin/hello", store=OTHER)
     assert "warning: nothing is checked of who made oci:out" in done.stderr
     assert "its interpreter" in done.stderr
-    world.refused("run", "oci:out", "/bin/hello", **OTHER)
+    world.refused("run", "oci:out", "/bin/hello", store=OTHER)
 
 
 def test_what_was_built_here_runs_without_a_rule_or_a_key(world: Trusting) -> None:
@@ -95,29 +95,29 @@ def test_on_a_terminal_a_person_is_asked(world: Trusting, answer: str, code: int
 def test_removing_revoking_and_rotating(world: Trusting) -> None:
     key = fingerprint(world)
     trust(world, "--root")
-    world.must("verify", "oci:out", **OTHER)
+    world.must("verify", "oci:out", store=OTHER)
     world.must("trust", "remove", key[:12])
-    world.refused("verify", "oci:out", **OTHER)
+    world.refused("verify", "oci:out", store=OTHER)
     trust(world, "--prefix", "example.com")
     new = world.must("key", "generate", "--output", "new")
     world.must("trust", "rotate", key, "new.pub", "--fingerprint", new)
-    world.must("verify", "oci:out", **OTHER)
+    world.must("verify", "oci:out", store=OTHER)
     world.must("trust", "rotate", key, "new.pub", "--fingerprint", new, "--overlap", "0")
-    assert "has expired on" in world.refused("verify", "oci:out", **OTHER)
+    assert "has expired on" in world.refused("verify", "oci:out", store=OTHER)
     world.must("sign", "oci:out", "--key", "new.key")
-    world.must("verify", "oci:out", **OTHER)
+    world.must("verify", "oci:out", store=OTHER)
     world.must("trust", "revoke", new, "--reason", "stolen")
-    assert "is revoked (stolen)" in world.refused("verify", "oci:out", **OTHER)
-    assert "is revoked (stolen)" in world.refused("verify", "oci:out", "--key", "new.pub", **OTHER)
+    assert "is revoked (stolen)" in world.refused("verify", "oci:out", store=OTHER)
+    assert "is revoked (stolen)" in world.refused("verify", "oci:out", "--key", "new.pub", store=OTHER)
 
 
 def test_two_of_two(world: Trusting) -> None:
     trust(world, "--prefix", "example.com", "--threshold", "2")
     second = world.must("key", "generate", "--output", "second")
     world.must("trust", "add", "--prefix", "example.com", "second.pub", "--fingerprint", second)
-    assert "signed by 1 of the 2 keys" in world.refused("verify", "oci:out", **OTHER)
+    assert "signed by 1 of the 2 keys" in world.refused("verify", "oci:out", store=OTHER)
     world.must("sign", "oci:out", "--key", "second.key")
-    assert world.must("verify", "oci:out", **OTHER).count("signed ") == 2
+    assert world.must("verify", "oci:out", store=OTHER).count("signed ") == 2
 
 
 def test_export(world: Trusting) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pumice.errors import TrustError
 from pumice.image import destination, layout
 from pumice.trust import keys, names, places, sign, verify
 from tests.support import handmade, registry, vouched
@@ -108,7 +109,7 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
     trusted = [verify.TrustedKey(key=key.public, rule="x")]
     verdict = verify.verify(saved, None, trusted, expected="", now=0)
     assert verdict.name in ("", names.split(place)[0])
-    with pytest.raises(verify.TrustError):
+    with pytest.raises(TrustError):
         verify.verify(saved, None, trusted, expected="example.com/other:1.0", now=0)
 
 

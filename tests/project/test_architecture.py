@@ -29,6 +29,7 @@ HOSTS = re.compile(
     | github\.com                                 # specifications and the tools we are held against
     | (www\.)?(debian|freedesktop|json-schema|rfc-editor|ietf|w3|spdx|reproducible-builds|no-color)\.org
     | diataxis\.fr
+    | in-toto\.io | (cosign\.)?sigstore\.dev | (slsa|openvex|spdx)\.dev | cyclonedx\.org  # predicates
     | (manpages|wiki|specifications)\.(debian|freedesktop)\.org
     | (man7|kernel|docs\.kernel|docs\.python|peps\.python|gnu|tukaani|semver|keepachangelog|www\.apache)\.org
     | (www\.)?(gnu|kernel|apache)\.org

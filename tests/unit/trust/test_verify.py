@@ -76,12 +76,12 @@ def test_other_name(place: Path) -> None:
     message = refused(image, trusted(), expected="example.com/other:1.0")
     assert f"it is signed as {NAME}, not as example.com/other:1.0" in message
     assert "not as example.com/hello:2" in refused(image, trusted(), expected="example.com/hello:2")
-    assert checked(image, trusted(), expected="example.com/hello")
+    assert checked(image, trusted(), expected="example.com/hello").signatures
 
 
 def test_a_name_given_takes_the_place_of_the_images_own(place: Path) -> None:
     image = signed(place, 0, name="example.com/other:7")
-    assert checked(image, trusted(), expected="example.com/other:7")
+    assert checked(image, trusted(), expected="example.com/other:7").signatures
     assert "not as" in refused(image, trusted())
     assert "not as" in refused(image, trusted(), expected="")
 
@@ -177,14 +177,14 @@ def test_keys_that_expired_or_were_revoked(place: Path) -> None:
     image = signed(place, 0)
     assert "has expired on 2001-09-09" in refused(image, trusted(expires=1_000_000_000))
     assert "is revoked (stolen)" in refused(image, trusted(revoked="stolen"))
-    assert checked(image, trusted(expires=1_000_000_001))
+    assert checked(image, trusted(expires=1_000_000_001)).signatures
 
 
 def test_thresholds_count_keys_not_signatures(place: Path) -> None:
     image = signed(place, 0)
     trust = (trusted(0), trusted(1), trusted(2))
     assert refused(image, *trust, threshold=2) == "the image is signed by 1 of the 2 keys that are needed"
-    assert checked(signed(place, 2), *trust, threshold=2)
+    assert checked(signed(place, 2), *trust, threshold=2).signatures
 
 
 @pytest.mark.parametrize("kind", keys.KINDS)
@@ -192,7 +192,7 @@ def test_kinds_of_keys(place: Path, kind: str) -> None:
     made = keys.generate(kind)
     image = layout.read(place)
     sign.sign(image, places.LayoutPlace(place, image), None, sign.Signer(made.public, lambda: made))
-    assert checked(layout.read(place), verify.TrustedKey(key=made.public, rule="x"))
+    assert checked(layout.read(place), verify.TrustedKey(key=made.public, rule="x")).signatures
 
 
 def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(pl
     )
     envelope = dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(key().sign(dsse.pae(dsse.IN_TOTO, said))),))
     _attach(place, image, sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(envelope)))
-    assert checked(layout.read(place), trusted())
+    assert checked(layout.read(place), trusted()).signatures
     assert "not as" in refused(layout.read(place), trusted(), expected="example.com/other:1.0")
 
 

@@ -10,6 +10,7 @@ from pumice import canonical
 from pumice.build import assemble, overlay, remembered, userfiles
 from pumice.build.cut import Wanted, cut, recall, remember
 from pumice.build.perform import Built, Inputs
+from pumice.formats import platforms
 from pumice.image import effects, layers, merge, segments
 from pumice.image.config import numeric_user
 from pumice.image.effects.diversions import diversions
@@ -44,6 +45,10 @@ def make(
     progress: Progress,
 ) -> Built:
     """Make the image. Raises PumiceError; leaves nothing half done."""
+    if inputs.recipe.python.bytecode:
+        from pumice.build import bytecode
+
+        bytecode.check(platforms.of_debian(inputs.architecture))  # before much is fetched in vain
     groups = layers.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
     wanted = _wanted(inputs, groups)
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)

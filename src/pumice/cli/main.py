@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     first = argv[0] if argv else ""
-    if first in {"", "-h", "--help"} or argv == ["help"]:
+    if first in {"", "-h", "--help"} or argv in (["help"], ["help", "help"]):
         sys.stdout.write(overview())
         return 0
     if first in {"-V", "--version"}:

@@ -30,6 +30,7 @@ HOSTS = re.compile(
     | (www\.)?(debian|freedesktop|json-schema|rfc-editor|ietf|w3|spdx|reproducible-builds|no-color)\.org
     | diataxis\.fr
     | slsa\.dev | in-toto\.io | spdx\.dev | cyclonedx\.org | sigstore\.dev  # names of kinds of evidence
+    | in-toto\.io | (cosign\.)?sigstore\.dev | (slsa|openvex|spdx)\.dev | cyclonedx\.org  # predicates
     | (manpages|wiki|specifications)\.(debian|freedesktop)\.org
     | (man7|kernel|docs\.kernel|docs\.python|peps\.python|gnu|tukaani|semver|keepachangelog|www\.apache)\.org
     | (www\.)?(gnu|kernel|apache)\.org

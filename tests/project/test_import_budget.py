@@ -92,3 +92,14 @@ def test_a_build_with_nothing_to_do_loads_nothing_that_fetches_checks_or_draws(
     assert seen & HEAVY == set()
     assert [name for name in seen if name.removeprefix("pumice.").startswith(ROOMS_AT_REST)] == []
     assert len(seen) <= WARM_MODULES
+
+
+def test_running_what_was_built_here_loads_nothing_that_knows_about_keys() -> None:
+    probe = (
+        "import sys\n"
+        "from pumice.runtime import run\n"
+        "from pumice.store.home import Home\n"
+        "print(sorted(n for n in sys.modules if n.startswith(('pumice.trust', 'cryptography', 'nacl'))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['pumice.trust', 'pumice.trust.gate']"

@@ -94,6 +94,7 @@ def make(
     data = oci.encode(manifest)
     put(home, data)
     root = oci.describe(data, oci.MANIFEST, platform=oci.Platform(architecture))
+    home.built.add(root.digest)
     if name:
         home.refs.set(name, root)
     return Image(root, home.blobs)

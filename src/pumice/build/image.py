@@ -111,9 +111,12 @@ def build(
             inputs, own, fetch, home, processors=processors(), progress=progress
         )
         ids = _joined(ids, built[architecture].ids)  # a name has one number on all architectures
+    root = _root(recipe, list(built.values()), home)
+    for descriptor in (root, *(one.manifest for one in built.values())):
+        home.built.add(descriptor.digest)
     final = lock if locked else with_ids(lock, built.values())
     attached = evidence.attach(recipe, final, own, built, moment, home)
-    return Finished(_root(recipe, list(built.values()), home), built, attached)
+    return Finished(root, built, attached)
 
 
 def _root(recipe: Recipe, built: Sequence[Built], home: Home) -> Descriptor:

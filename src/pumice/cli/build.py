@@ -11,7 +11,7 @@ from pumice.build import image as building
 from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, signing
 from pumice.errors import UsageError
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
@@ -47,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
     made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
+    made.add_argument(
+        "--sign", metavar="KEY", help="sign the image by this key: a file, or a name that 'key list' shows"
+    )
+    signing.passphrase_option(made)
     made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
     return made
 
@@ -63,7 +67,13 @@ def main(arguments: Sequence[str]) -> int:
     if destinations:
         _check(destinations, recipe, architectures)
     with Home(locate(os.environ), progress=progress) as home:
+        signer = signing.signer(asked.sign, asked.passphrase_file) if asked.sign else None
         finished = _build(asked, recipe, architectures, home, progress, moment)
+        if signer:
+            from pumice.trust import places, sign
+
+            name = f"{recipe.name}:{recipe.version}"
+            sign.sign(finished.image(home), places.StorePlace(home), home, signer, name=name)
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
         else:

@@ -63,6 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--entrypoint", metavar="PROGRAM", help="run this instead of the image's entry point")
     made.add_argument("--platform", metavar="PLATFORM", help="which image of several, such as linux/arm64")
+    made.add_argument(
+        "--insecure-options",
+        choices=("image",),
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="image: run it although nobody who is trusted has signed it",
+    )
     return made
 
 
@@ -93,6 +101,8 @@ def main(arguments: Sequence[str]) -> int:
         mounts=asked.volume,
         platform=platforms.parse(asked.platform) if asked.platform else None,
         progress=output.progress(asked.progress),
+        reference=asked.reference,
+        insecure=tuple(asked.insecure_options),
     )
 
 

@@ -20,12 +20,13 @@ import msgspec
 from pumice import digest
 from pumice.errors import ImageError, PumiceError, TrustError
 from pumice.formats import oci
-from pumice.image import referrers
+from pumice.image import referrers, saved
 from pumice.image.content import Blob, in_parallel
 from pumice.image.model import Image, contents
 from pumice.image.output import failures
 from pumice.image.plain import is_plain, open_plain, read_small
 from pumice.image.stamps import Stamps
+from pumice.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +69,10 @@ def read(folder: Path, tag: str = "") -> Image:
         missing = HEADER if header is None else INDEX
         raise ImageError(f"this is no OCI layout: it has no {missing}", where=str(folder))
     oci.read_layout_header(header)
-    return chosen(oci.read_index(index), tag, str(folder), LayoutBlobs(folder))
+    found = chosen(oci.read_index(index), tag, str(folder), LayoutBlobs(folder))
+    if saved.KIND in found.root.annotations:
+        found.beside += saved.unlisted(folder / BLOBS, found.root)
+    return found
 
 
 def chosen(index: Index, tag: str, where: str, blobs: BlobSource) -> Image:
@@ -77,7 +81,8 @@ def chosen(index: Index, tag: str, where: str, blobs: BlobSource) -> Image:
     root = _choose(images, tag, where)
     if not about and oci.REFERRERS not in root.annotations:
         return Image(root, blobs)
-    return Image(root, blobs, referrers.Listed(root, about, blobs))
+    beside = about + referrers.named(root, blobs)
+    return Image(root, blobs, referrers.Listed(root, about, blobs), beside)
 
 
 def _choose(images: Sequence[Descriptor], tag: str, where: str) -> Descriptor:
@@ -152,6 +157,33 @@ def write(
         writer.publish(made.index)
         writer.sweep({digest.hex_of(descriptor.digest) for descriptor in made.parts})
         writer.stamps.keep()
+
+
+def attach(folder: Path, image: Image, about: tuple[Descriptor, ...], blobs: BlobSource) -> None:
+    """Make ``about``, read from ``blobs``, all that refers to an image in a layout folder.
+
+    ``image`` is as `read` returned it; whatever else the layout lists stays. Raises ImageError.
+    """
+    with failures(folder), _held(folder) as writer:
+        writer.check()
+        listed = oci.encode(oci.index(about))
+        writer.add_documents(about, blobs)
+        writer.add_blob(listed)
+        old = read_small(folder / INDEX, oci.MAX_DOCUMENT)
+        if old is None:
+            raise ImageError(f"the layout has lost its {INDEX}", where=str(folder))
+        before = oci.read_index(old)
+        if not any(one.digest == image.root.digest for one in before.manifests):
+            raise ImageError("the layout's image has changed meanwhile", where=str(folder), hint="try again")
+        marked = [_marked(one, digest.of(listed), image) for one in before.manifests]
+        writer.publish(oci.encode(msgspec.structs.replace(before, manifests=tuple(marked))))
+
+
+def _marked(descriptor: Descriptor, listed: Digest, image: Image) -> Descriptor:
+    if descriptor.digest != image.root.digest:
+        return descriptor
+    annotations = {**descriptor.annotations, oci.REFERRERS: listed}
+    return msgspec.structs.replace(descriptor, annotations=annotations)
 
 
 @contextmanager
@@ -277,6 +309,21 @@ class _Writer:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+    def add_documents(self, manifests: tuple[Descriptor, ...], blobs: BlobSource) -> None:
+        """Add manifests and what they list, unless they are there."""
+        self._make_folders()
+        for descriptor in manifests:
+            data = Image(descriptor, blobs).document(descriptor)
+            below = oci.read_manifest(data)
+            for one in (descriptor, below.config, *below.layers):
+                path = self._blobs / digest.hex_of(one.digest)
+                if not self._is_sound(path, one):
+                    self._copy(Blob(one, blobs), path, Silent().task(""))
+
+    def add_blob(self, data: bytes) -> None:
+        """Add a document."""
+        self._put(self._blobs / digest.hex_of(digest.of(data)), data)
 
     def publish(self, index: bytes) -> None:
         """Make the image the layout's own."""

@@ -40,10 +40,15 @@ class Image:
         root: Descriptor,
         blobs: BlobSource,
         referrers: Callable[[Digest], Sequence[Descriptor]] | None = None,
+        beside: tuple[Descriptor, ...] = (),
     ) -> None:
-        """``referrers`` knows which manifests are about a manifest or index, where the place can tell."""
+        """``referrers`` knows which manifests are about a manifest or index, where the place can tell.
+
+        ``beside`` is what else the place lists, as it lists it: there may be signatures among them.
+        """
         self.root = root
         self.blobs = blobs
+        self.beside = beside
         self._documents: dict[Digest, bytes] = {}
         self._about = referrers
 
@@ -176,7 +181,7 @@ class Image:
         """Return the image below the root that ``descriptor`` is of."""
         if descriptor.digest == self.root.digest:
             return self
-        chosen = Image(descriptor, self.blobs, self._about)
+        chosen = Image(descriptor, self.blobs, self._about, self.beside)
         chosen._documents = self._documents  # checked already, and shared because it only grows
         return chosen
 

@@ -8,12 +8,13 @@ index of them.
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice import digest
-from pumice.errors import FormatError, TrustError
+from pumice.errors import FormatError, PumiceError, TrustError
 from pumice.formats import oci
 from pumice.image.model import Image
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pumice.image.model import BlobSource
     from pumice.store.base import Blobs
 
+_LEGACY = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z]+)?", re.ASCII)
 _MAX_ARTIFACTS = 4096
 _MAX_DEPTH = 4
 
@@ -136,7 +138,9 @@ class Listed:
             manifest = oci.read_manifest(image.document(descriptor))
             if manifest.subject is not None:
                 known = msgspec.structs.replace(
-                    descriptor, annotations=manifest.annotations, artifact_type=manifest.artifact_type
+                    descriptor,
+                    annotations=manifest.annotations | descriptor.annotations,
+                    artifact_type=manifest.artifact_type,
                 )
                 found.setdefault(manifest.subject.digest, []).append(known)
         return found
@@ -155,9 +159,33 @@ class Listed:
 
 def split(index: oci.Index) -> tuple[tuple[Descriptor, ...], tuple[Descriptor, ...]]:
     """Return what a layout's index lists as images, and what as documents about them."""
-    about = tuple(one for one in index.manifests if one.artifact_type and oci.REF_NAME not in one.annotations)
+    about = tuple(one for one in index.manifests if is_attachment(one))
     images = tuple(one for one in index.manifests if one not in about)
     return (images, about) if images else (about, ())
+
+
+def is_attachment(descriptor: Descriptor) -> bool:
+    """Whether a layout lists something that is no image but belongs to one, such as a signature."""
+    kind = descriptor.annotations.get("kind", "")
+    name = descriptor.annotations.get(oci.REF_NAME, "")
+    return (
+        kind in ("dev.cosignproject.cosign/sigs", "dev.cosignproject.cosign/atts")
+        or _LEGACY.fullmatch(name) is not None
+        or (descriptor.artifact_type != "" and descriptor.artifact_type not in oci.CONFIGS and not name)
+    )
+
+
+def named(root: Descriptor, blobs: BlobSource) -> tuple[Descriptor, ...]:
+    """Return what the index of referrers lists that ``root`` names; nothing if that is lost or damaged,
+    for an image is whole without.
+    """
+    name = root.annotations.get(oci.REFERRERS, "")
+    try:
+        with blobs.open(digest.check(name)) as file:
+            data = file.read(oci.MAX_DOCUMENT + 1)
+        return oci.read_index(data).manifests if digest.of(data) == name else ()
+    except PumiceError:
+        return ()
 
 
 def _put(data: bytes, blobs: Blobs) -> Digest:

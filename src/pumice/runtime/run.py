@@ -17,6 +17,7 @@ from pumice.progress import Silent
 from pumice.runtime import process, sandbox, stage1, unpack
 from pumice.runtime.container import Container, Mount
 from pumice.runtime.stage1 import programs
+from pumice.trust import gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,14 +45,25 @@ def run(
     mounts: Sequence[Mount] = (),
     platform: Platform | None = None,
     progress: Progress | None = None,
+    reference: str = "",
+    insecure: Sequence[str] = (),
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
     ``isolation`` is one of `stage1.NAMES`; ``platform`` is this machine's by default. What the
-    program writes is gone afterwards, except on ``mounts``. Raises ImageError, TrustError and
+    program writes is gone afterwards, except on ``mounts``. An image that was not built here must be
+    signed as `gate.admit` says: ``reference`` is how it was asked for. Raises ImageError, TrustError and
     FormatError for an image that cannot be used, SandboxError when nothing could be started; its
     exit code is 126 or 127 when the image's program is to blame, as a shell would say it.
     """
+    gate.admit(
+        image,
+        home,
+        reference=reference or image.root.digest,
+        environ=os.environ,
+        progress=progress or Silent(),
+        insecure="image" in insecure,
+    )
     chosen = image.select(platform or platforms.of_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = chosen.config().config

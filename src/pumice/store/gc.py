@@ -124,6 +124,7 @@ def _sweep(home: Home, old: list[Record], doomed: dict[Digest, int], leftovers: 
             home.fs.unlink(record.path)
     for digest in doomed:
         home.blobs.delete(digest)
+        home.built.forget(digest)
     for subject in home.referrers.subjects():
         if home.blobs.size(subject) is None:
             home.referrers.forget(subject)

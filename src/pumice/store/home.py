@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from pumice import files
 from pumice.errors import StoreError
 from pumice.progress import Silent
+from pumice.store.built import Built
 from pumice.store.directory import DirectoryBlobs
 from pumice.store.names import is_word
 from pumice.store.records import Records
+from pumice.store.referrers import Referrers
 from pumice.store.refs import Refs
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Home:
         self._records = Records(self._root, self._blobs, fs)
         self._refs = Refs(self._root, self._blobs, fs)
         self._referrers: Referrers | None = None
+        self._built = Built(self._root, fs)
 
     @property
     def root(self) -> Path:
@@ -99,6 +102,12 @@ class Home:
 
             self._referrers = Referrers(self._root, self._blobs, self.fs)
         return self._referrers
+
+    @property
+    def built(self) -> Built:
+        """Which images were built here."""
+        self._use()
+        return self._built
 
     def directory(self, name: str) -> Path:
         """Return a directory of the store for one room's own files; made if it is not there.

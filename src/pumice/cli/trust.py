@@ -1,0 +1,296 @@
+"""``pumice trust``: whose images may be used here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output
+from pumice.errors import TrustError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pumice.trust.keyring import Level, Rule
+    from pumice.trust.keys import PublicKey
+
+_EPILOG = """Rules are plain files in /usr/lib/pumice/trust, /etc/pumice/trust and your own folder; the later
+are stronger. What was built here needs no rule. A new key's fingerprint is shown for you to
+compare; without a terminal give it by --fingerprint."""
+
+_WORDS = {"add": 1, "list": 0, "remove": 1, "rotate": 2, "revoke": 1, "mirror": 2, "why": 1, "export": 0}
+_NEEDS = {
+    "add": "KEY",
+    "remove": "FINGERPRINT",
+    "rotate": "OLD-FINGERPRINT NEW-KEY",
+    "revoke": "FINGERPRINT",
+    "mirror": "PREFIX NAME",
+    "why": "REF",
+}
+_DAY = 86_400
+
+
+def _parser(words: int | str) -> argparse.ArgumentParser:
+    made = command_line.parser(
+        "trust",
+        "Say whose images may be used here.\n\n"
+        "  add KEY             trust a public key for a prefix of names, or for all\n"
+        "  list                show the rules\n"
+        "  remove FINGERPRINT  trust a key no more, for --prefix or everywhere\n"
+        "  rotate OLD NEW      replace a key by another; the old one counts for --overlap days more\n"
+        "  revoke FINGERPRINT  let a key count nowhere, whoever trusts it\n"
+        "  mirror PREFIX NAME  images called PREFIX/... here are signed as NAME/...\n"
+        "  why REF             explain why an image is trusted, or not\n"
+        "  export              write what podman and skopeo need",
+        progress=False,
+        epilog=_EPILOG,
+    )
+    made.add_argument("action", choices=tuple(_WORDS), metavar="ACTION", help="see above")
+    made.add_argument("words", nargs=words, default=[], metavar="WORD", help="what the action needs")
+    made.add_argument("--prefix", metavar="P", help="names that begin with these whole elements")
+    made.add_argument("--root", action="store_true", help="every name")
+    made.add_argument("--fingerprint", metavar="HEX", help="what the new key's fingerprint must be")
+    made.add_argument("--expires", metavar="DAY", help="with add: until this day, as 2027-12-31")
+    made.add_argument("--threshold", type=int, metavar="N", help="with add: ask for N keys' signatures")
+    made.add_argument("--comment", default="", metavar="TEXT", help="with add: whose key it is")
+    made.add_argument(
+        "--overlap", type=int, default=30, metavar="DAYS", help="with rotate: by default 30 days"
+    )
+    made.add_argument("--reason", default="", metavar="TEXT", help="with revoke: what happened")
+    made.add_argument("--system", action="store_true", help="change /etc/pumice/trust, not your own rules")
+    made.add_argument(
+        "--format", default="containers-policy", metavar="FORMAT", help="with export: containers-policy"
+    )
+    made.add_argument("--output", type=Path, metavar="DIR", help="with export: write the files there")
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = _parsed(arguments)
+    actions = {
+        "add": _add,
+        "list": _list,
+        "remove": _remove,
+        "rotate": _rotate,
+        "revoke": _revoke,
+        "mirror": _mirror,
+        "why": _why,
+        "export": _export,
+    }
+    return actions[asked.action](asked)
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Only with a number of words known beforehand does argparse take them after options as well."""
+    action = next((word for word in arguments if word in _WORDS), "")
+    count = _WORDS.get(action, 0)
+    try:
+        return _parser(count or "*").parse_args(arguments)
+    except UsageError as error:
+        if "WORD" not in error.message:
+            raise
+        needs = _NEEDS[action]
+        raise UsageError(
+            f"trust {action} needs {needs}", hint=f"write pumice trust {action} {needs}"
+        ) from None
+
+
+def _levels() -> tuple[Level, ...]:
+    from pumice.trust import keyring
+
+    return keyring.levels(os.environ)
+
+
+def _mine(asked: argparse.Namespace) -> Level:
+    wanted = "system" if asked.system else "user"
+    for level in _levels():
+        if level.name == wanted:
+            return level
+    raise UsageError("there is no home directory to keep rules in", hint="use --system")
+
+
+def _prefix(asked: argparse.Namespace) -> str:
+    if asked.root == bool(asked.prefix):
+        raise UsageError(
+            "say for which names the key counts", hint="give --prefix example.com/apps, or --root for all"
+        )
+    return asked.prefix or ""
+
+
+def _add(asked: argparse.Namespace) -> int:
+    from pumice.trust import keyring, rules
+
+    prefix = _prefix(asked)
+    expires = keyring.moment(asked.expires) if asked.expires else 0
+    if prefix:
+        keyring.folder_of(prefix)
+    key, label = _reviewed(asked.words[0], prefix, asked.fingerprint)
+    comment = asked.comment or label
+    path = rules.add(_mine(asked), key, prefix, comment=comment, expires=expires)
+    if asked.threshold is not None:
+        rules.threshold(_mine(asked), prefix, asked.threshold)
+    print(output.printable(str(path)))
+    return 0
+
+
+def _reviewed(text: str, prefix: str, expected: str | None) -> tuple[PublicKey, str]:
+    """Return the key in a file once somebody has compared its fingerprint."""
+    from pumice.trust import keyfiles, keys
+
+    path = keyfiles.find(text, ".pub", os.environ)
+    key = keys.read_public(path)
+    if expected is not None:
+        plain = expected.lower().removeprefix("sha256:").replace(" ", "")
+        if plain != key.fingerprint:
+            raise TrustError(
+                f"the key's fingerprint is {key.fingerprint}, not what --fingerprint says",
+                where=str(path),
+                hint="do not trust it unless you know why",
+            )
+        return key, path.stem
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise TrustError(
+            "nobody is there to review the key's fingerprint",
+            where=str(path),
+            hint="give --fingerprint with what its owner told you",
+        )
+    print(f"key          {output.printable(str(path))} ({key.kind})", file=sys.stderr)
+    print(f"fingerprint  {key.fingerprint}", file=sys.stderr)
+    print(f"for          {output.printable(prefix) or 'every name'}", file=sys.stderr)
+    sys.stderr.write("Is this the fingerprint that the key's owner told you? [yes/no] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise TrustError("the key was not added", where=str(path))
+    return key, path.stem
+
+
+def _list(_asked: argparse.Namespace) -> int:
+    from pumice.clock import SystemClock
+    from pumice.trust import keyring
+    from pumice.trust.verify import day
+
+    now = SystemClock().now()
+    rows = [
+        (
+            rule.prefix or "(every name)",
+            rule.key.key.fingerprint,
+            rule.key.label,
+            rule.key.trouble(now) or (f"until {day(rule.key.expires)}" if rule.key.expires else "counts"),
+            rule.level,
+        )
+        for rule in keyring.rules(_levels())
+    ]
+    if rows:
+        sys.stdout.write(output.table(("prefix", "key", "comment", "state", "level"), rows))
+    return 0
+
+
+def _found(asked: argparse.Namespace) -> list[Rule]:
+    from pumice.trust import keyring, rules
+
+    found = rules.find(keyring.rules(_levels()), asked.words[0])
+    if asked.root or asked.prefix:
+        prefix = _prefix(asked)
+        found = [rule for rule in found if rule.prefix == prefix]
+        if not found:
+            raise TrustError(f"the key has no rule for {prefix or 'every name'}")
+    return found
+
+
+def _remove(asked: argparse.Namespace) -> int:
+    from pumice.trust import rules
+
+    for rule in _found(asked):
+        print(output.printable(str(rules.remove(_mine(asked), rule))))
+    return 0
+
+
+def _rotate(asked: argparse.Namespace) -> int:
+    from pumice.clock import SystemClock
+    from pumice.trust import rules
+
+    found = _found(asked)
+    if not 0 <= asked.overlap <= 36_500:
+        raise UsageError(f"an overlap of {asked.overlap} days makes no sense")
+    key, _ = _reviewed(
+        asked.words[1], ", ".join(rule.prefix or "every name" for rule in found), asked.fingerprint
+    )
+    until = SystemClock().now() + asked.overlap * _DAY
+    for path in rules.rotate(_mine(asked), found, key, until=until):
+        print(output.printable(str(path)))
+    return 0
+
+
+def _revoke(asked: argparse.Namespace) -> int:
+    from pumice.clock import SystemClock
+    from pumice.trust import keyring, rules
+    from pumice.trust.verify import day
+
+    word = asked.words[0].lower()
+    fingerprint = word
+    if len(word) != 64 or not set("0123456789abcdef").issuperset(word):
+        fingerprint = rules.find(keyring.rules(_levels()), word)[0].key.key.fingerprint
+    reason = asked.reason or f"on {day(SystemClock().now())}"
+    print(output.printable(str(rules.revoke(_mine(asked), fingerprint, reason))))
+    return 0
+
+
+def _mirror(asked: argparse.Namespace) -> int:
+    from pumice.trust import rules
+
+    print(output.printable(str(rules.mirror(_mine(asked), asked.words[0], asked.words[1]))))
+    return 0
+
+
+def _why(asked: argparse.Namespace) -> int:
+    from pumice.cli import verify
+    from pumice.clock import SystemClock
+    from pumice.image import reference
+    from pumice.store.home import Home, locate
+    from pumice.trust import gate, keyring, names
+
+    levels = _levels()
+    with Home(locate(os.environ)) as home:
+        image = reference.find(asked.words[0], home)
+        name = names.asked(asked.words[0], home)
+        decision = keyring.decide(name or names.own(image), levels)
+        lines = [f"name     {name or names.own(image) or '(none)'}"]
+        if decision.mirror:
+            lines.append(f"as       {decision.name}, by the {decision.mirror}")
+        for one in decision.keys:
+            state = one.trouble(SystemClock().now())
+            lines.append(f"key      {one.label} {one.key.fingerprint} ({one.rule}) {state}".rstrip())
+        if decision.threshold > 1:
+            lines.append(f"needs    {decision.threshold} keys")
+        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in lines))
+        verdict, _ = gate.judge(image, home, name, levels, now=SystemClock().now())
+    sys.stdout.write("".join(f"{output.printable(line)}\n" for line in verify.as_text(verdict)))
+    return 0
+
+
+def _export(asked: argparse.Namespace) -> int:
+    from pumice import files
+    from pumice.clock import SystemClock
+    from pumice.trust import export, keyring
+
+    if asked.format != "containers-policy":
+        raise UsageError(f"there is no format {asked.format!r}", hint="use containers-policy")
+    levels = _levels()
+    rules = keyring.rules(levels)
+    thresholds = {
+        rule.prefix: keyring.decide(f"{rule.prefix}:0" if rule.prefix else "", levels).threshold
+        for rule in rules
+    }
+    policy = export.containers_policy(rules, thresholds, now=SystemClock().now())
+    if asked.output is None:
+        sys.stdout.write(policy.decode())
+        return 0
+    (asked.output / "registries.d").mkdir(parents=True, exist_ok=True)
+    files.replace(asked.output / "policy.json", policy)
+    files.replace(asked.output / "registries.d" / "pumice.yaml", export.registries(rules))
+    return 0

@@ -1,0 +1,179 @@
+"""``pumice verify``: who vouches for an image."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output
+from pumice.errors import TrustError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pumice.trust.verify import Finding, TrustedKey, Verdict
+
+_EPILOG = """Without --key the rules of 'pumice trust' decide. Nothing is asked of a network. The exit code
+is 7 if the image is not trusted; the message says why. Once an image was accepted, an older one
+of the same name is refused."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = command_line.parser(
+        "verify",
+        "Say who signed an image, under which rule that counts, and what is attested of it.",
+        progress=False,
+        epilog=_EPILOG,
+    )
+    made.add_argument(
+        "reference", metavar="REF", help="name:version, a digest, oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
+    )
+    made.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="PUB",
+        help="trust this key, and no rule; may be repeated",
+    )
+    made.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="what the image must be signed as"
+    )
+    made.add_argument(
+        "--attestation", metavar="TYPE", help="also require an attestation of this type by a trusted key"
+    )
+    made.add_argument(
+        "--policy", type=Path, metavar="FILE", help="what must stand in the attestation: JSON, a part of it"
+    )
+    made.add_argument("--allow-older", action="store_true", help="accept an older image than before")
+    made.add_argument(
+        "--format", choices=("text", "json"), default="text", metavar="FORMAT", help="text or json"
+    )
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    asked = _parser().parse_args(arguments)
+    if asked.policy and not asked.attestation:
+        raise UsageError("--policy needs --attestation TYPE", hint="it says what the attestation must hold")
+    policy = None
+    if asked.policy:
+        from pumice.cli.attest import read
+
+        policy = read(asked.policy, "policy")
+    verdict = _verdict(asked, policy)
+    if asked.format == "json":
+        import json
+
+        sys.stdout.write(json.dumps(as_json(verdict), indent=2) + "\n")
+    else:
+        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in as_text(verdict)))
+    return 0
+
+
+def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
+    from pumice.clock import SystemClock
+    from pumice.image import reference
+    from pumice.store.home import Home, locate
+    from pumice.trust import gate, keyring, names
+
+    now = SystemClock().now()
+    with Home(locate(os.environ)) as home:
+        image = reference.find(asked.reference, home)
+        name = asked.name or names.asked(asked.reference, home)
+        if asked.key:
+            revoked = keyring.revocations(keyring.levels(os.environ))
+            trusted = [_given(text, revoked) for text in asked.key]
+            verdict = gate.given(image, home, name, trusted, now=now, allow_older=asked.allow_older)
+        else:
+            levels = keyring.levels(os.environ)
+            verdict, _ = gate.judge(image, home, name, levels, now=now, allow_older=asked.allow_older)
+        if asked.attestation:
+            _require(verdict, asked.attestation, policy)
+        gate.remember(image, verdict, home, keep=True, allow_older=asked.allow_older)
+    return verdict
+
+
+def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
+    from pumice.trust import keyfiles, keys, verify
+
+    path = keyfiles.find(text, ".pub", os.environ)
+    key = keys.read_public(path)
+    return verify.TrustedKey(
+        key=key, rule=f"--key {text}", label=path.name, revoked=revoked.get(key.fingerprint, "")
+    )
+
+
+def _require(verdict: Verdict, kind: str, policy: Any) -> None:
+    from pumice.formats import statement
+    from pumice.trust.verify import matches
+
+    uri = statement.predicate_type(kind)
+    found = [one.claim for one in verdict.attestations if one.claim.predicate_type == uri]
+    if not found:
+        raise TrustError(f"no trusted key attests {uri} of the image", where=verdict.digest)
+    if policy is None:
+        return
+    problems = [matches(policy, claim.predicate) for claim in found]
+    if all(problems):
+        raise TrustError(
+            f"the attestation {uri} is not as the policy asks, at {problems[0]}", where=verdict.digest
+        )
+
+
+def as_text(verdict: Verdict) -> Iterator[str]:
+    """Yield what a person wants to know."""
+    yield f"{verdict.name or 'no name'}  {verdict.digest}"
+    if verdict.built_here:
+        yield "trusted  it was built here"
+    for one in _unique(verdict.signatures):
+        yield f"signed   by {_by(one)}"
+    for one in _unique(verdict.attestations):
+        yield f"attested {one.claim.predicate_type} by {_by(one)}"
+    for reason in sorted({f"{_kind(one)} by {one.claim.form}: {one.problem}" for one in verdict.others}):
+        yield f"ignored  {reason}"
+
+
+def _kind(one: Finding) -> str:
+    return "signature" if one.claim.is_signature else "attestation"
+
+
+def _unique(found: Sequence[Finding]) -> list[Finding]:
+    """Return one finding for each key, type and name: the same thing is usually said in two forms."""
+    seen = {(one.claim.predicate_type, one.claim.names, _by(one)): one for one in reversed(found)}
+    return list(reversed(seen.values()))
+
+
+def _by(one: Finding) -> str:
+    if one.by is None:
+        return "nobody known"
+    label = f"{one.by.label} " if one.by.label else ""
+    return f"{label}{one.by.key.fingerprint} ({one.by.rule})"
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """Return the same for a program."""
+
+    def plain(one: Finding) -> dict[str, Any]:
+        return {
+            "type": one.claim.predicate_type,
+            "form": one.claim.form,
+            "names": list(one.claim.names),
+            "manifest": one.claim.source,
+            "key": one.by.key.fingerprint if one.by else None,
+            "rule": one.by.rule if one.by else None,
+            "problem": one.problem or None,
+        }
+
+    return {
+        "digest": verdict.digest,
+        "name": verdict.name,
+        "built_here": verdict.built_here,
+        "signatures": [plain(one) for one in verdict.signatures],
+        "attestations": [plain(one) for one in verdict.attestations],
+        "ignored": [plain(one) for one in verdict.others],
+    }

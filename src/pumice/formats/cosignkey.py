@@ -1,0 +1,113 @@
+"""Private keys as cosign keeps them: PKCS#8 in a secret box whose key scrypt makes from a passphrase.
+
+sigstore/cosign, pkg/cosign/keys.go, and secure-systems-lab/go-securesystemslib, encrypted/encrypted.go.
+The box is XSalsa20-Poly1305 (NaCl's secretbox).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+
+from pumice.errors import FormatError, TrustError
+from pumice.formats import strictjson
+
+LABEL = b"ENCRYPTED SIGSTORE PRIVATE KEY"
+LABELS = (LABEL, b"ENCRYPTED COSIGN PRIVATE KEY")
+_N, _R, _P = 65536, 8, 1
+_SALT, _NONCE, _KEY = 32, 24, 32
+_MAX_FILE = 1 << 16
+_MAX_MEMORY = 1 << 29
+"""Bytes that a key file may make scrypt use; cosign's own parameters need an eighth of it."""
+_WHAT = "encrypted key"
+_PEM = re.compile(
+    rb"\s*-----BEGIN (ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY)-----\s+"
+    rb"([A-Za-z0-9+/=\s]*)-----END \1-----\s*"
+)
+
+
+def is_encrypted(data: bytes) -> bool:
+    """Say whether a key file is one of cosign's."""
+    return any(b"-----BEGIN " + label + b"-----" in data[:_MAX_FILE] for label in LABELS)
+
+
+def encrypt(der: bytes, passphrase: bytes, *, salt: bytes, nonce: bytes) -> bytes:
+    """Return a key file for a PKCS#8 key in DER; ``salt`` (32) and ``nonce`` (24 bytes) must be random."""
+    from nacl.secret import SecretBox
+
+    if len(salt) != _SALT or len(nonce) != _NONCE:
+        raise ValueError("salt has 32 bytes, nonce 24")
+    box = SecretBox(_stretch(passphrase, salt, _N, _R, _P))
+    document = {
+        "kdf": {"name": "scrypt", "params": {"N": _N, "r": _R, "p": _P}, "salt": _text(salt)},
+        "cipher": {"name": "nacl/secretbox", "nonce": _text(nonce)},
+        "ciphertext": _text(box.encrypt(der, nonce).ciphertext),
+    }
+    body = base64.b64encode(json.dumps(document, separators=(",", ":")).encode())
+    lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+    return b"\n".join([b"-----BEGIN " + LABEL + b"-----", *lines, b"-----END " + LABEL + b"-----", b""])
+
+
+def decrypt(data: bytes, passphrase: bytes) -> bytes:
+    """Return the PKCS#8 key in a key file; raises TrustError for a wrong passphrase, else FormatError."""
+    document = _document(data)
+    kdf, cipher = strictjson.part(document, "kdf", _WHAT), strictjson.part(document, "cipher", _WHAT)
+    names = strictjson.text(kdf, "name", _WHAT), strictjson.text(cipher, "name", _WHAT)
+    if names != ("scrypt", "nacl/secretbox"):
+        raise FormatError(f"the {_WHAT} uses {names[0][:40]!r} and {names[1][:40]!r}, which are not known")
+    salt, nonce = _bytes(kdf, "salt"), _bytes(cipher, "nonce")
+    if not 8 <= len(salt) <= 256 or len(nonce) != _NONCE:
+        raise FormatError(f"the {_WHAT} has a salt or a nonce of the wrong length")
+    key = _stretch(passphrase, salt, *_parameters(strictjson.part(kdf, "params", _WHAT)))
+    from nacl.exceptions import CryptoError
+    from nacl.secret import SecretBox
+
+    try:
+        return bytes(SecretBox(key).decrypt(_bytes(document, "ciphertext"), nonce))
+    except (CryptoError, ValueError):
+        raise TrustError("the passphrase does not open the key, or the key file is damaged") from None
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    if len(data) > _MAX_FILE:
+        raise FormatError(f"the {_WHAT} is larger than 64 KiB")
+    found = _PEM.fullmatch(data)
+    if found is None:
+        raise FormatError(f"the {_WHAT} is cut off or has other things around it")
+    try:
+        body = base64.b64decode(b"".join(found[2].split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise FormatError(f"the {_WHAT} has bad base64 in it") from None
+    return strictjson.mapping(body, _WHAT, limit=_MAX_FILE)
+
+
+def _parameters(params: dict[str, Any]) -> tuple[int, int, int]:
+    n, r, p = (params.get(name) for name in ("N", "r", "p"))
+    if not (type(n) is int and type(r) is int and type(p) is int):
+        raise FormatError(f"the {_WHAT} has no parameters for scrypt")
+    sane = 1 < n <= 1 << 24 and n & (n - 1) == 0 and 0 < r <= 64 and 0 < p <= 16
+    if not sane or 128 * n * r > _MAX_MEMORY:
+        raise FormatError(f"the {_WHAT} asks for scrypt with N={n % 10**12}, r={r % 10**6}, p={p % 10**6}")
+    return n, r, p
+
+
+def _stretch(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
+    import hashlib
+
+    return hashlib.scrypt(
+        passphrase, salt=salt, n=n, r=r, p=p, maxmem=128 * n * r + (1 << 22) + 128 * r * p, dklen=_KEY
+    )
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(document: dict[str, Any], key: str) -> bytes:
+    try:
+        return base64.b64decode(strictjson.text(document, key, _WHAT), validate=True)
+    except (binascii.Error, ValueError):
+        raise FormatError(f"the {_WHAT} has bad base64 in it") from None

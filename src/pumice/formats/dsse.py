@@ -1,0 +1,98 @@
+"""DSSE: a signed envelope that binds the type of its payload (secure-systems-lab/dsse, protocol.md 1.0)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from pumice import canonical
+from pumice.errors import FormatError
+from pumice.formats import strictjson
+
+IN_TOTO = "application/vnd.in-toto+json"
+ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+MAX_ENVELOPE = 64 << 20
+"""Bytes: an SBOM with every file of a large image, twice in base64, fits well."""
+MAX_SIGNATURES = 64
+_WHAT = "signed envelope"
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """One signature over `pae`; ``keyid`` is a hint and proves nothing."""
+
+    value: bytes
+    keyid: str = ""
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """A payload of a type, and who signed both."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[Signature, ...]
+
+    def signed(self) -> bytes:
+        """Return the bytes that the signatures are over."""
+        return pae(self.payload_type, self.payload)
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """Return the pre-authentication encoding: what is signed (protocol.md, "Signature Definition")."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def to_json(envelope: Envelope) -> dict[str, Any]:
+    """Return an envelope as the JSON object that stands in files and bundles."""
+    return {
+        "payload": base64.b64encode(envelope.payload).decode(),
+        "payloadType": envelope.payload_type,
+        "signatures": [
+            {"sig": base64.b64encode(signature.value).decode()}
+            | ({"keyid": signature.keyid} if signature.keyid else {})
+            for signature in envelope.signatures
+        ],
+    }
+
+
+def encode(envelope: Envelope) -> bytes:
+    """Return the JSON of an envelope."""
+    return canonical.dumps(to_json(envelope))
+
+
+def read(data: bytes, *, payload_type: str = IN_TOTO) -> Envelope:
+    """Read an envelope whose payload must have this type; raises FormatError."""
+    return from_json(strictjson.mapping(data, _WHAT, limit=MAX_ENVELOPE), payload_type=payload_type)
+
+
+def from_json(document: dict[str, Any], *, payload_type: str = IN_TOTO) -> Envelope:
+    """Read the JSON object of an envelope; raises FormatError."""
+    kind = strictjson.text(document, "payloadType", _WHAT)
+    if kind != payload_type:
+        raise FormatError(f"the {_WHAT} holds {kind[:80]!r}, expected {payload_type!r}")
+    listed = document.get("signatures")
+    if not isinstance(listed, list) or not 0 < len(listed) <= MAX_SIGNATURES:
+        raise FormatError(f"the {_WHAT} has no list of 1 to {MAX_SIGNATURES} signatures")
+    return Envelope(
+        kind,
+        unbase64(strictjson.text(document, "payload", _WHAT), _WHAT),
+        tuple(_signature(item) for item in listed),
+    )
+
+
+def unbase64(text: str, what: str) -> bytes:
+    """Return the bytes of standard or URL-safe base64 (protocol.md allows both); raises FormatError."""
+    try:
+        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError):
+        raise FormatError(f"the {what} has bad base64 in it") from None
+
+
+def _signature(item: object) -> Signature:
+    if not isinstance(item, dict):
+        raise FormatError(f"the {_WHAT} has a signature that is not an object")
+    value = unbase64(strictjson.text(item, "sig", _WHAT), _WHAT)
+    return Signature(value, strictjson.text(item, "keyid", _WHAT, ""))

@@ -1,0 +1,61 @@
+"""Simple signing: the older payload of cosign and the only one of containers' policy.json.
+
+containers/image, containers-signature(5); sigstore/cosign, specs/SIGNATURE_SPEC.md.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pumice import canonical
+from pumice.digest import Digest, check
+from pumice.errors import FormatError
+from pumice.formats import strictjson
+
+PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
+SIGNATURE = "dev.cosignproject.cosign/signature"
+"""The annotation of a layer that carries the base64 signature over its exact bytes."""
+CERTIFICATE = "dev.sigstore.cosign/certificate"
+
+MAX_PAYLOAD = 1 << 20
+_TYPE = "cosign container image signature"
+_TYPES = frozenset({_TYPE, "atomic container signature"})
+_WHAT = "signature's payload"
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """What is signed: that the image ``digest`` is ``reference``, which may be empty."""
+
+    reference: str
+    digest: Digest
+
+
+def encode(payload: Payload) -> bytes:
+    """Return the bytes to sign."""
+    return canonical.dumps(
+        {
+            "critical": {
+                "identity": {"docker-reference": payload.reference},
+                "image": {"docker-manifest-digest": payload.digest},
+                "type": _TYPE,
+            },
+            "optional": None,
+        }
+    )
+
+
+def read(data: bytes) -> Payload:
+    """Read a payload; raises FormatError. Unknown critical fields are refused: they may restrict it."""
+    document = strictjson.mapping(data, _WHAT, limit=MAX_PAYLOAD)
+    critical = strictjson.part(document, "critical", _WHAT)
+    if unknown := set(critical) - {"identity", "image", "type"}:
+        raise FormatError(f"the {_WHAT} has the unknown critical field {min(unknown)[:40]!r}")
+    kind = strictjson.text(critical, "type", _WHAT)
+    if kind not in _TYPES:
+        raise FormatError(f"the {_WHAT} is of the unknown type {kind[:80]!r}")
+    identity = strictjson.part(critical, "identity", _WHAT)
+    image = strictjson.part(critical, "image", _WHAT)
+    return Payload(
+        strictjson.text(identity, "docker-reference", _WHAT),
+        check(strictjson.text(image, "docker-manifest-digest", _WHAT)),
+    )

@@ -1,0 +1,92 @@
+"""JSON from strangers, where two readers must not see two documents: keys once, bounded size and depth.
+
+RFC 8259 leaves duplicate keys open; what is signed must mean one thing to whoever checks the
+signature and to whoever uses the content.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from pumice.errors import FormatError
+
+MAX_DEPTH = 100
+
+
+def loads(data: bytes, what: str, *, limit: int) -> Any:
+    """Return the value of a JSON document of at most ``limit`` bytes; ``what`` names it in errors.
+
+    Raises FormatError for malformed UTF-8 or JSON, duplicate keys, NaN, and nesting beyond 100.
+    """
+    if len(data) > limit:
+        raise FormatError(f"the {what} is larger than {limit} bytes")
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
+        raise FormatError(f"the {what} is no JSON that can be trusted ({reason})") from None
+    _check_inside(value, what)
+    return value
+
+
+def mapping(data: bytes, what: str, *, limit: int) -> dict[str, Any]:
+    """Return the value of a JSON document that must be an object; raises as `loads`."""
+    value = loads(data, what, limit=limit)
+    if not isinstance(value, dict):
+        raise FormatError(f"the {what} is not a JSON object")
+    return value
+
+
+def text(document: dict[str, Any], key: str, what: str, default: str | None = None) -> str:
+    """Return the string under ``key``; raises FormatError when it is none, or missing without a default."""
+    value = document.get(key, default)
+    if not isinstance(value, str):
+        raise FormatError(f"the {what} has no text {key!r}")
+    return value
+
+
+def part(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
+    """Return the object under ``key``; raises FormatError when there is none."""
+    value = document.get(key)
+    if not isinstance(value, dict):
+        raise FormatError(f"the {what} has no object {key!r}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:40]!r} stands there twice")
+    return made
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _check_text(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise FormatError(f"the {what} has half of a surrogate pair in it") from None
+
+
+def _check_inside(value: object, what: str) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+                below.extend(key for key in item if not key.isascii())
+            elif isinstance(item, list):
+                below.extend(item)
+            elif isinstance(item, str) and not item.isascii():
+                _check_text(item, what)
+        if not below:
+            return
+        level = below
+    raise FormatError(f"the {what} is nested deeper than {MAX_DEPTH}")

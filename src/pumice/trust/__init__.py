@@ -1,0 +1,1 @@
+"""Who vouches for an image: keys, signatures, attestations, and the rules by which they count."""

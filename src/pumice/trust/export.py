@@ -1,0 +1,57 @@
+"""The trust store for podman, skopeo and CRI-O: containers-policy.json(5), containers-registries.d(5)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from pumice.errors import TrustError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.trust.keyring import Rule
+
+
+def containers_policy(rules: Sequence[Rule], thresholds: dict[str, int], *, now: int) -> bytes:
+    """Return a ``policy.json`` that accepts from registries what the rules accept, and nothing else.
+
+    A prefix takes the keys of the prefixes above it as well, because there the nearest scope alone
+    counts. Raises TrustError for a threshold, which cannot be said there.
+    """
+    live = [rule for rule in rules if not rule.key.trouble(now)]
+    scopes: dict[str, Any] = {}
+    for prefix in sorted({rule.prefix for rule in live}):
+        mine = {rule.key.key.fingerprint: rule.key.key.pem() for rule in live if _covers(rule.prefix, prefix)}
+        if max((count for one, count in thresholds.items() if _covers(one, prefix)), default=1) > 1:
+            raise TrustError(
+                f"a policy.json cannot ask for several signatures, as {prefix or 'the rules'} does"
+            )
+        scopes[prefix] = [_requirement([mine[fingerprint] for fingerprint in sorted(mine)])]
+    policy = {
+        "default": [{"type": "reject"}],
+        "transports": {"docker": scopes} if scopes else {},
+    }
+    return json.dumps(policy, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def registries(rules: Sequence[Rule]) -> bytes:
+    """Return a file for ``registries.d`` that makes podman look for signatures beside images."""
+    prefixes = sorted({rule.prefix for rule in rules if rule.prefix})
+    document: dict[str, Any] = {}
+    if any(not rule.prefix for rule in rules):
+        document["default-docker"] = {"use-sigstore-attachments": True}
+    if prefixes:
+        document["docker"] = {prefix: {"use-sigstore-attachments": True} for prefix in prefixes}
+    return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"  # JSON is YAML
+
+
+def _covers(upper: str, prefix: str) -> bool:
+    return not upper or prefix == upper or prefix.startswith(f"{upper}/")
+
+
+def _requirement(pems: list[bytes]) -> dict[str, Any]:
+    data = [base64.b64encode(pem).decode() for pem in pems]
+    keys = {"keyData": data[0]} if len(data) == 1 else {"keyDatas": data}
+    return {"type": "sigstoreSigned", "signedIdentity": {"type": "matchRepository"}, **keys}

@@ -1,0 +1,122 @@
+"""The gate that every image passes before it is used: built here, or signed by a key that is trusted.
+
+What was built here passes with one look-up, and nothing that knows about keys is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pumice.image.model import Image
+    from pumice.progress import Progress
+    from pumice.store.home import Home
+    from pumice.trust.keyring import Decision, Level
+    from pumice.trust.verify import TrustedKey, Verdict
+
+INSECURE = ("image",)
+"""What ``--insecure-options`` can name."""
+
+
+def admit(
+    image: Image,
+    home: Home,
+    *,
+    reference: str,
+    environ: Mapping[str, str],
+    progress: Progress,
+    insecure: bool = False,
+) -> None:
+    """Return if the image may be used; raises TrustError that says why not.
+
+    ``reference`` is how it was asked for: a name in it must be what the image is signed as.
+    ``insecure`` lets everything pass, and says so.
+    """
+    if home.built.has(image.root.digest):
+        return
+    if insecure:
+        progress.warn(
+            f"nothing is checked of who made {reference}: --insecure-options=image lets any image run"
+        )
+        return
+    from pumice.clock import SystemClock
+    from pumice.trust import keyring, names
+
+    judge(
+        image, home, names.asked(reference, home), keyring.levels(environ), now=SystemClock().now(), keep=True
+    )
+
+
+def judge(
+    image: Image,
+    home: Home,
+    asked: str,
+    levels: Sequence[Level],
+    *,
+    now: int,
+    keep: bool = False,
+    allow_older: bool = False,
+) -> tuple[Verdict, Decision]:
+    """Return the verdict on an image by the trust store's rules, and the rules; raises TrustError.
+
+    ``asked`` is the name that the image must have, "" for the one that it has. With ``keep`` older
+    images will not pass any more.
+    """
+    from pumice.errors import TrustError
+    from pumice.trust import keyring, names, verify
+
+    name = asked or names.own(image)
+    decision = keyring.decide(name, levels)
+    if home.built.has(image.root.digest):
+        known = verify.examine(image, home, decision.keys, expected=decision.name, now=now)
+        good = [one for one in known if not one.problem]
+        return verify.Verdict(
+            digest=image.root.digest,
+            name=name,
+            built_here=True,
+            signatures=tuple(one for one in good if one.claim.is_signature),
+            attestations=tuple(one for one in good if not one.claim.is_signature),
+            others=tuple(one for one in known if one.problem),
+        ), decision
+    try:
+        verdict = verify.verify(
+            image, home, decision.keys, expected=decision.name, now=now, threshold=decision.threshold
+        )
+    except TrustError as error:
+        hint = error.hint
+        if not decision.keys:
+            hint = f"no key is trusted for {name or 'it'}: pumice trust add --prefix PREFIX KEY"
+        raise TrustError(error.message, where=error.where, hint=hint) from None
+    remember(image, verdict, home, keep=keep, allow_older=allow_older)
+    return verdict, decision
+
+
+def given(
+    image: Image,
+    home: Home,
+    asked: str,
+    trusted: Sequence[TrustedKey],
+    *,
+    now: int,
+    keep: bool = False,
+    allow_older: bool = False,
+) -> Verdict:
+    """Return the verdict on an image by keys that were given for once; raises TrustError."""
+    from pumice.trust import verify
+
+    verdict = verify.verify(image, home, trusted, expected=asked, now=now)
+    remember(image, verdict, home, keep=keep, allow_older=allow_older)
+    return verdict
+
+
+def remember(image: Image, verdict: Verdict, home: Home, *, keep: bool, allow_older: bool) -> None:
+    """Refuse what is older than what was accepted under the name, and with ``keep`` remember this one."""
+    from pumice.trust import accepted
+
+    if verdict.built_here:  # whoever builds an old version here does it on purpose
+        return
+    found = None if allow_older else accepted.check(image, verdict.name, home)
+    if found is not None and keep:
+        accepted.remember(found, home)

@@ -1,0 +1,101 @@
+"""Where keys are kept: files anywhere, or by name in ``$XDG_CONFIG_HOME/pumice/keys``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import files
+from pumice.errors import FormatError, PumiceError, TrustError, UsageError
+from pumice.trust import keys
+from pumice.trust.sign import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+DEFAULT = "default"
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A pair in the folder of keys; ``can_sign`` is whether the private half is there."""
+
+    name: str
+    public: keys.PublicKey
+    can_sign: bool
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of keys; raises UsageError if there is no home directory to have it in."""
+    base = environ.get("XDG_CONFIG_HOME", "")
+    if not Path(base).is_absolute():
+        if not environ.get("HOME"):
+            raise UsageError("there is no home directory to keep keys in", hint="give --output BASE")
+        base = str(Path(environ["HOME"], ".config"))
+    return Path(base, "pumice", "keys")
+
+
+def find(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
+    """Return the file that ``--key`` means: a path, or a name in the folder of keys; raises TrustError."""
+    path = Path(text)
+    if path.exists() or "/" in text:
+        if not path.exists():
+            raise TrustError("there is no such key file", where=text)
+        return path
+    kept = folder(environ) / f"{text}{suffix}"
+    if kept.exists():
+        return kept
+    raise TrustError(
+        f"there is no key {text[:100]!r}",
+        hint="give a file, or a name that 'pumice key list' shows; 'pumice key generate' makes one",
+    )
+
+
+def signer(path: Path, passphrase: Callable[[], bytes]) -> Signer:
+    """Return what signs with a private key: it is opened at once only if its public half is not beside it."""
+    beside = path.with_suffix(".pub")
+    if path.suffix == ".key" and beside.is_file():
+        return Signer(keys.read_public(beside), lambda: keys.read_private(path, passphrase))
+    opened = keys.read_private(path, passphrase)
+    return Signer(opened.public, lambda: opened)
+
+
+def prepare(base: Path) -> Path:
+    """Make the folder that a pair goes into, for its owner only, and return ``base``."""
+    for missing in reversed([parent for parent in base.parents if not parent.exists()]):
+        with files.told(missing):
+            missing.mkdir(mode=0o700)
+    return base
+
+
+def kept(environ: Mapping[str, str]) -> Iterator[Kept]:
+    """Yield the keys of the folder; what is no key is left out."""
+    place = folder(environ)
+    for path in sorted(place.glob("*.pub")) if place.is_dir() else ():
+        try:
+            public = keys.read_public(path)
+        except PumiceError:
+            continue
+        yield Kept(path.stem, public, path.with_suffix(".key").exists())
+
+
+def bring(
+    path: Path, base: Path, passphrase: Callable[[], bytes], new: Callable[[], bytes]
+) -> keys.PublicKey:
+    """Copy a key of others to ``base``: a private key is encrypted anew, a public one is written as it is.
+
+    Raises StoreError if there is one already.
+    """
+    try:
+        opened = keys.read_private(path, passphrase)
+    except FormatError:
+        public = keys.read_public(path)
+        target = Path(f"{base}.pub")
+        if os.path.lexists(target):
+            raise UsageError("there is such a file already", where=str(target)) from None
+        files.replace(target, public.pem(), mode=0o644)
+        return public
+    keys.write_pair(base, opened, new())
+    return opened.public

@@ -1,0 +1,291 @@
+"""Which keys are trusted for which names: plain files in three folders, the later ones stronger.
+
+    vendor   /usr/lib/pumice/trust
+    system   /etc/pumice/trust
+    user     $XDG_CONFIG_HOME/pumice/trust
+
+    root.d/FINGERPRINT              a key for every name
+    prefix.d/example.com/apps/FINGERPRINT
+                                    a key for example.com/apps and all names below it
+    …/threshold                     a number: how many keys must have signed
+    revoked.d/FINGERPRINT           this key counts nowhere any more; the file says why
+    mirror.d/mirror.example/debian  a name: images called so there were signed under that name here
+
+An empty file hides the one of the same path in a weaker folder. Prefixes match whole elements of a
+name because each is a folder: a key for ``example.com/app`` says nothing about
+``example.com/appliance``. Specified in ``docs/reference/trust.md``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import FormatError, TrustError, UsageError
+from pumice.trust import keys
+from pumice.trust.verify import TrustedKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ROOT, PREFIX, REVOKED, MIRROR = "root.d", "prefix.d", "revoked.d", "mirror.d"
+THRESHOLD = "threshold"
+_HEX = frozenset("0123456789abcdef")
+_MAX_FILE = 1 << 16
+_MAX_THRESHOLD = 100
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One of the three folders."""
+
+    name: str
+    folder: Path
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that is trusted for a prefix; "" is every name. ``path`` is the file that says so."""
+
+    level: str
+    prefix: str
+    path: Path
+    key: TrustedKey
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for one name: ``name`` is what it must be signed as, after mirrors."""
+
+    name: str
+    keys: tuple[TrustedKey, ...]
+    threshold: int
+    mirror: str = ""
+    """The rule by which the name was changed."""
+
+
+def levels(environ: Mapping[str, str]) -> tuple[Level, ...]:
+    """Return the three folders, the weakest first; without a home directory there are two."""
+    found = [Level("vendor", Path("/usr/lib/pumice/trust")), Level("system", Path("/etc/pumice/trust"))]
+    base = environ.get("XDG_CONFIG_HOME", "")
+    if not Path(base).is_absolute():
+        base = str(Path(environ["HOME"], ".config")) if environ.get("HOME") else ""
+    if base:
+        found.append(Level("user", Path(base, "pumice", "trust")))
+    return tuple(found)
+
+
+def decide(name: str, found: Sequence[Level]) -> Decision:
+    """Return which keys count for an image called ``name`` (``name:version``; "" for none known).
+
+    Raises FormatError for a file that cannot be understood: a rule that is not understood must not
+    quietly be no rule.
+    """
+    from pumice.trust.names import split
+
+    original, rule = _mirrored(name, found)
+    places = [ROOT, *_folders(split(original)[0])]
+    threshold = 1
+    keys_found: list[TrustedKey] = []
+    for place in places:
+        keys_found += [one.key for one in _rules_at(place, found)]
+        threshold = _threshold(place, found) or threshold
+    return Decision(name=original, keys=tuple(keys_found), threshold=threshold, mirror=rule)
+
+
+def rules(found: Sequence[Level]) -> list[Rule]:
+    """Return every rule that is not hidden, by prefix."""
+    places = {ROOT}
+    for level in found:
+        top = level.folder / PREFIX
+        for folder, _, _ in os.walk(top):
+            places.add(str(Path(folder).relative_to(level.folder)))
+    listed = [rule for place in places - {PREFIX} for rule in _rules_at(place, found)]
+    return sorted(listed, key=lambda rule: (rule.prefix, rule.path.name))
+
+
+def revocations(found: Sequence[Level]) -> dict[str, str]:
+    """Return why keys are revoked, by fingerprint. No level can take back another's revocation."""
+    revoked: dict[str, str] = {}
+    for level in found:
+        for name in _listing(level.folder / REVOKED):
+            if _is_fingerprint(name):
+                reason = (_text(level.folder / REVOKED / name) or "").strip().split("\n")[0]
+                revoked[name] = reason[:200] or "without a reason"
+    return revoked
+
+
+def folder_of(prefix: str) -> str:
+    """Return the folder below a level for a prefix; raises UsageError if it is none."""
+    return _folders(_checked(prefix))[-1]
+
+
+def text_of(key: keys.PublicKey, *, comment: str = "", expires: int = 0) -> bytes:
+    """Return the content of a rule's file: two lines that a person reads, and the key in PEM."""
+    from pumice.trust.verify import day
+
+    lines = []
+    if comment:
+        lines.append("Comment: " + " ".join(comment.split())[:200])
+    if expires:
+        lines.append("Expires: " + day(expires))
+    return "".join(f"{line}\n" for line in lines).encode() + key.pem()
+
+
+def moment(text: str) -> int:
+    """Return the first second of a day ``YYYY-MM-DD``, UTC; raises UsageError."""
+    import datetime
+
+    try:
+        found = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+    except ValueError:
+        raise UsageError(f"{text[:40]!r} is no day", hint="write it as 2027-12-31") from None
+    return max(1, int(found.timestamp()))  # 0 is never
+
+
+def _rules_at(place: str, found: Sequence[Level]) -> Iterator[Rule]:
+    """Yield the rules of one folder, over all levels."""
+    revoked = revocations(found)
+    strongest: dict[str, Level] = {}
+    for level in found:
+        for name in _listing(level.folder / place):
+            if _is_fingerprint(name):
+                strongest[name] = level
+    prefix = "" if place == ROOT else _prefix(place)
+    for name, level in sorted(strongest.items()):
+        path = level.folder / place / name
+        text = _text(path) or ""
+        if text.strip():
+            key = _trusted(text, path, f"{level.name} rule for {prefix or 'every name'}", revoked)
+            yield Rule(level=level.name, prefix=prefix, path=path, key=key)
+
+
+def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str]) -> TrustedKey:
+    try:
+        key = keys.parse_public(text.encode())
+        head = dict(
+            line.split(": ", 1) for line in text.partition("-----BEGIN")[0].splitlines() if ": " in line
+        )
+        expires = moment(head["Expires"].strip()) if "Expires" in head else 0
+    except (FormatError, UsageError) as error:
+        raise FormatError(f"the trust rule cannot be read: {error.message}", where=str(path)) from None
+    if key.fingerprint != path.name:
+        raise TrustError(
+            "the file's name is not the fingerprint of the key in it",
+            where=str(path),
+            hint=f"its key is {key.fingerprint}",
+        )
+    return TrustedKey(
+        key=key,
+        rule=rule,
+        label=head.get("Comment", "").strip()[:80],
+        expires=expires,
+        revoked=revoked.get(key.fingerprint, ""),
+    )
+
+
+def _threshold(place: str, found: Sequence[Level]) -> int:
+    """Return how many keys a folder asks for, by the strongest level that says so; 0 for none."""
+    for level in reversed(found):
+        path = level.folder / place / THRESHOLD
+        text = _text(path)
+        if text is None:
+            continue
+        word = text.strip()
+        if not word:
+            return 0
+        if not (word.isascii() and word.isdigit()) or not 1 <= int(word[:4]) <= _MAX_THRESHOLD:
+            raise FormatError("the threshold is not a number from 1 to 100", where=str(path))
+        return int(word)
+    return 0
+
+
+def _mirrored(name: str, found: Sequence[Level]) -> tuple[str, str]:
+    """Return the name that an image of a mirror was signed as, and the rule; the longest prefix counts."""
+    from pumice.trust.names import is_name, split
+
+    plain, _ = split(name)
+    for folder in reversed(_folders(plain)):
+        place = folder.replace(PREFIX, MIRROR, 1) + ".name"
+        for level in reversed(found):
+            text = _text(level.folder / place)
+            if text is None:
+                continue
+            target = text.strip()
+            if not target:
+                break
+            if not is_name(target) or split(target)[1]:
+                raise FormatError("the mirror rule holds no name", where=str(level.folder / place))
+            prefix = _prefix(folder)
+            return target + name[len(prefix) :], f"{level.name} mirror of {target} at {prefix}"
+    return name, ""
+
+
+def mirror_file(prefix: str) -> str:
+    """Return the file below a level that says of what ``prefix`` is a mirror."""
+    return folder_of(prefix).replace(PREFIX, MIRROR, 1) + ".name"
+
+
+def _folders(name: str) -> list[str]:
+    """Return the folder of each prefix of a name, the shortest first."""
+    words = name.split("/") if name else []
+    if any(not _encode(word).strip(".") for word in words):
+        return []
+    return ["/".join([PREFIX, *map(_encode, words[: count + 1])]) for count in range(len(words))]
+
+
+def _prefix(folder: str) -> str:
+    return "/".join(_decode(word) for word in folder.split("/")[1:])
+
+
+def _encode(word: str) -> str:
+    """Keep a name's element from being a path, or another one where file names ignore case."""
+    plain = "abcdefghijklmnopqrstuvwxyz0123456789._-"
+    return "".join(c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in word)
+
+
+def _decode(word: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(word)
+
+
+def _checked(prefix: str) -> str:
+    from pumice.trust.names import is_name
+
+    if not is_name(f"{prefix}:0") or prefix.endswith("/"):
+        raise UsageError(f"{prefix[:100]!r} is no prefix of names", hint="write for example example.com/apps")
+    return prefix
+
+
+def _is_fingerprint(name: str) -> bool:
+    return len(name) == 64 and _HEX.issuperset(name)
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _text(path: Path) -> str | None:
+    """Return a small file's text, None if there is none."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if len(data) > _MAX_FILE:
+        raise FormatError("the file is larger than 64 KiB", where=str(path))
+    return data.decode("utf-8", "replace")
+
+
+def _unreadable(path: Path, error: OSError) -> TrustError:
+    return TrustError(
+        f"the trust rules cannot be read ({(error.strerror or str(error)).lower()})", where=str(path)
+    )

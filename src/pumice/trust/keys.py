@@ -1,0 +1,243 @@
+"""Keys: made, read, and used. What opens a private key never leaves this file.
+
+Signatures are as sigstore's tools make and take them: ECDSA over SHA-256 in DER, Ed25519, RSA with
+PKCS#1 1.5. ECDSA's nonces are deterministic (RFC 6979): the same key and the same bytes always give
+the same signature, and a bad source of randomness cannot leak the key.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pumice import digest, files
+from pumice.errors import FormatError, StoreError, TrustError, UsageError
+from pumice.formats import cosignkey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+KINDS = ("ecdsa-p256", "ed25519")
+"""What `generate` makes."""
+
+PASSPHRASE = "PUMICE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
+_MAX_FILE = 1 << 16
+_MIN_RSA, _MAX_RSA = 2048, 16384
+
+
+class PublicKey(msgspec.Struct, frozen=True):
+    """A public key: ``der`` is its SubjectPublicKeyInfo, whose digest is the key's fingerprint."""
+
+    der: bytes
+    kind: str
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits, the same that cosign's bundles hint at."""
+        return digest.hex_of(digest.of(self.der))
+
+    def pem(self) -> bytes:
+        """Return the key as PEM."""
+        import base64
+
+        body = base64.b64encode(self.der)
+        lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+        return b"\n".join([b"-----BEGIN PUBLIC KEY-----", *lines, b"-----END PUBLIC KEY-----", b""])
+
+
+class PrivateKey:
+    """A private key that is open; printing it shows its fingerprint only."""
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self.public = _public(key.public_key())
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature over ``data``: always the same for the same data."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec, padding
+
+        if self.public.kind == "ed25519":
+            return bytes(self._key.sign(data))
+        if self.public.kind == "rsa":
+            return bytes(self._key.sign(data, padding.PKCS1v15(), hashes.SHA256()))
+        return bytes(self._key.sign(data, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
+
+    def der(self) -> bytes:
+        """Return PKCS#8, unencrypted: for writing it encrypted."""
+        from cryptography.hazmat.primitives import serialization as s
+
+        return bytes(self._key.private_bytes(s.Encoding.DER, s.PrivateFormat.PKCS8, s.NoEncryption()))
+
+    def __repr__(self) -> str:
+        return f"<private key {self.public.fingerprint}>"
+
+
+def generate(kind: str = "ecdsa-p256") -> PrivateKey:
+    """Return a new key of one of `KINDS`."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    if kind == "ed25519":
+        return PrivateKey(ed25519.Ed25519PrivateKey.generate())
+    if kind == "ecdsa-p256":
+        return PrivateKey(ec.generate_private_key(ec.SECP256R1()))
+    raise UsageError(f"there is no kind of key {kind[:40]!r}", hint="use one of " + ", ".join(KINDS))
+
+
+def seal(key: PrivateKey, passphrase: bytes) -> bytes:
+    """Return a private key as the file that Pumice and cosign read."""
+    return cosignkey.encrypt(key.der(), passphrase, salt=os.urandom(32), nonce=os.urandom(24))
+
+
+def write_pair(base: Path, key: PrivateKey, passphrase: bytes) -> tuple[Path, Path]:
+    """Write ``BASE.key`` (for its owner only) and ``BASE.pub``; raises StoreError if either exists."""
+    private, public = Path(f"{base}.key"), Path(f"{base}.pub")
+    for path in (private, public):
+        if os.path.lexists(path):
+            raise StoreError("there is such a file already", where=str(path), hint="choose another name")
+    files.replace(private, seal(key, passphrase), mode=0o600)
+    files.replace(public, key.public.pem(), mode=0o644)
+    return private, public
+
+
+def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
+    """Open a private key; ``passphrase`` is asked only if the file needs one.
+
+    Takes cosign's encrypted files and PEM of PKCS#8, SEC 1 or PKCS#1. Raises TrustError for a wrong
+    passphrase, FormatError for what is no key that signs.
+    """
+    from cryptography.hazmat.primitives import serialization
+
+    data = _read(path)
+    if b"PRIVATE KEY-----" not in data:
+        what = "is a public key" if b"PUBLIC KEY-----" in data else "is no private key"
+        raise FormatError(f"the file {what}", where=str(path), hint="signing needs the file BASE.key")
+    try:
+        if cosignkey.is_encrypted(data):
+            opened = serialization.load_der_private_key(cosignkey.decrypt(data, passphrase()), None)
+        elif b"ENCRYPTED" in data:
+            opened = serialization.load_pem_private_key(data, passphrase())
+        else:
+            opened = serialization.load_pem_private_key(data, None)
+        return PrivateKey(opened)
+    except (TrustError, FormatError) as error:
+        raise type(error)(error.message, where=str(path), hint=error.hint) from None
+    except UsageError:
+        raise
+    except Exception:  # noqa: BLE001 - the library's are many, and for its developers
+        if b"ENCRYPTED" in data:
+            raise TrustError("the passphrase does not open the key", where=str(path)) from None
+        raise FormatError("the private key is malformed", where=str(path)) from None
+
+
+def read_public(path: Path) -> PublicKey:
+    """Read a public key in PEM; raises FormatError."""
+    try:
+        return parse_public(_read(path))
+    except FormatError as error:
+        raise FormatError(error.message, where=str(path), hint=error.hint) from None
+
+
+def parse_public(data: bytes) -> PublicKey:
+    """Read a public key in PEM: P-256, P-384, Ed25519, or RSA of 2048 bits or more.
+
+    Text around it, such as a comment, is skipped. Raises FormatError.
+    """
+    from cryptography.hazmat.primitives import serialization
+
+    if b"PRIVATE KEY-----" in data:
+        raise FormatError("this is a private key", hint="trust the public one, BASE.pub")
+    if data.count(b"-----BEGIN PUBLIC KEY-----") != 1:
+        raise FormatError(
+            "this is not one public key in PEM", hint="it begins with -----BEGIN PUBLIC KEY-----"
+        )
+    start = data.index(b"-----BEGIN PUBLIC KEY-----")
+    try:
+        key = serialization.load_pem_public_key(data[start:])
+    except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+        raise FormatError("the public key is malformed") from None
+    return _public(key)
+
+
+def holds(key: PublicKey, signature: bytes, data: bytes) -> bool:
+    """Say whether ``signature`` is that of ``key`` over ``data``."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, padding
+
+    public: Any = serialization.load_der_public_key(key.der)
+    tries: list[tuple[Any, ...]]
+    if key.kind == "ed25519":
+        tries = [()]
+    elif key.kind == "rsa":
+        tries = [(padding.PKCS1v15(), hashes.SHA256())]
+    elif key.kind == "ecdsa-p384":  # cosign hashes by SHA-256 whatever the curve; sigstore's own by the curve
+        tries = [(ec.ECDSA(hashes.SHA256()),), (ec.ECDSA(hashes.SHA384()),)]
+    else:
+        tries = [(ec.ECDSA(hashes.SHA256()),)]
+    for how in tries:
+        try:
+            public.verify(signature, data, *how)
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+            continue
+        return True
+    return False
+
+
+def passphrase_from(
+    environ: Mapping[str, str], file: Path | None, ask: Callable[[], str] | None
+) -> Callable[[], bytes]:
+    """Return what gives the passphrase when it is needed: from ``file``, the environment, or by asking.
+
+    ``ask`` is None where nobody could answer. A file's last line feed is not part of it. Raises UsageError.
+    """
+
+    def get() -> bytes:
+        if file is not None:
+            data = _read(file)
+            return data.removesuffix(b"\n").removesuffix(b"\r")
+        if PASSPHRASE in environ:
+            return os.fsencode(environ[PASSPHRASE])
+        if ask is not None:
+            return ask().encode()
+        raise UsageError(
+            "the key needs a passphrase, and there is no terminal to ask for it",
+            hint=f"give --passphrase-file FILE, or set {PASSPHRASE}",
+        )
+
+    return get
+
+
+def _public(key: Any) -> PublicKey:
+    from cryptography.hazmat.primitives import serialization as s
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    kind = ""
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        kind = "ed25519"
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        kind = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384"}.get(key.curve.name, "")
+    elif isinstance(key, rsa.RSAPublicKey) and _MIN_RSA <= key.key_size <= _MAX_RSA:
+        kind = "rsa"
+    if not kind:
+        raise FormatError(
+            "the key is of a kind that signs no images here",
+            hint="there are ECDSA on P-256 and P-384, Ed25519, and RSA of 2048 bits or more",
+        )
+    return PublicKey(key.public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo), kind)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise TrustError(
+            f"it cannot be read ({(error.strerror or str(error)).lower()})", where=str(path)
+        ) from None
+    if len(data) > _MAX_FILE:
+        raise FormatError("the file is larger than 64 KiB, so it is no key", where=str(path))
+    return data

@@ -1,0 +1,204 @@
+"""Who vouches for an image, and whether that is enough.
+
+Nothing here asks a network. A claim counts if a key that is trusted for the image's name made it
+about this digest, under this name. What does not count is remembered with the reason, so that a
+refusal can say what was found.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pumice.errors import TrustError
+from pumice.trust import claims, keys, names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pumice.digest import Digest
+    from pumice.image.model import Image
+    from pumice.store.home import Home
+    from pumice.trust.claims import Claim
+    from pumice.trust.keys import PublicKey
+
+
+class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key and the rule by which it counts.
+
+    ``expires`` is seconds since the epoch, 0 for never; ``revoked`` says since when or why.
+    """
+
+    key: PublicKey
+    rule: str
+    label: str = ""
+    expires: int = 0
+    revoked: str = ""
+
+    def trouble(self, now: int) -> str:
+        """Say why the key does not count at ``now``; "" if it does."""
+        if self.revoked:
+            return f"is revoked ({self.revoked})"
+        if self.expires and self.expires <= now:
+            return f"has expired on {day(self.expires)}"
+        return ""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim, who made it (None: nobody who is known), and why it does not count ("": it does)."""
+
+    claim: Claim
+    by: TrustedKey | None = None
+    problem: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found out about an image that is trusted."""
+
+    digest: Digest
+    name: str
+    built_here: bool = False
+    signatures: tuple[Finding, ...] = ()
+    attestations: tuple[Finding, ...] = ()
+    others: tuple[Finding, ...] = ()
+    """What does not count, with the reasons."""
+
+
+def verify(
+    image: Image,
+    home: Home | None,
+    trusted: Sequence[TrustedKey],
+    *,
+    expected: str,
+    now: int,
+    threshold: int = 1,
+) -> Verdict:
+    """Return the verdict on an image that ``threshold`` of the trusted keys signed as ``expected``.
+
+    ``expected`` may be "" for an image whose name is not known: then it is the one it was signed as.
+    Raises TrustError that says why the image is not trusted.
+    """
+    found = examine(image, home, trusted, expected=expected or names.own(image), now=now)
+    good = [one for one in found if not one.problem and one.claim.is_signature]
+    signers = {one.by.key.fingerprint for one in good if one.by}
+    if len(signers) < max(1, threshold):
+        raise _refusal(image, found, signers, threshold)
+    return Verdict(
+        digest=image.root.digest,
+        name=expected or names.own(image) or _name(good),
+        signatures=tuple(good),
+        attestations=tuple(one for one in found if not one.problem and not one.claim.is_signature),
+        others=tuple(one for one in found if one.problem),
+    )
+
+
+def examine(
+    image: Image, home: Home | None, trusted: Sequence[TrustedKey], *, expected: str, now: int
+) -> list[Finding]:
+    """Return every claim about an image with who made it and whether it counts."""
+    own = names.own(image)
+    found: list[Finding] = []
+    for claim in claims.read(image, home):
+        if not claim.names and own:  # the image's digest covers what it says of itself
+            claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
+        found += _judge(claim, image.root.digest, trusted, expected, now)
+    return found
+
+
+def _judge(
+    claim: Claim, subject: Digest, trusted: Sequence[TrustedKey], expected: str, now: int
+) -> list[Finding]:
+    """One finding for each trusted key that made the claim; one without a key if none did."""
+    if claim.problem:
+        return [Finding(claim=claim, problem=claim.problem)]
+    if claim.subject != subject:
+        return [Finding(claim=claim, problem=f"it is about another image, {claim.subject}")]
+    makers = [one for one in trusted if _made(claim, one)]
+    if not makers:
+        return [Finding(claim=claim, problem="it is by none of the keys that are trusted for this name")]
+    findings: list[Finding] = []
+    for one in makers:
+        problem = one.trouble(now)
+        if problem:
+            problem = f"its key {short(one)} {problem}"
+        elif expected and not any(names.fits(name, expected) for name in claim.names):
+            problem = f"it is signed as {' and '.join(claim.names) or 'nothing'}, not as {expected}"
+        findings.append(Finding(claim=claim, by=one, problem=problem))
+    return findings
+
+
+def _made(claim: Claim, one: TrustedKey) -> bool:
+    return any(keys.holds(one.key, signature, claim.signed) for signature in claim.signatures)
+
+
+def _name(good: Iterable[Finding]) -> str:
+    stated = sorted({name for one in good for name in one.claim.names})
+    return stated[0] if stated else ""
+
+
+def _refusal(image: Image, found: Sequence[Finding], signers: set[str], threshold: int) -> TrustError:
+    """Say the one thing that is nearest to a signature that would have counted."""
+    where = image.root.digest
+    if signers:
+        return TrustError(
+            f"the image is signed by {len(signers)} of the {threshold} keys that are needed", where=where
+        )
+    known = [one for one in found if one.by and one.claim.is_signature]
+    if known:
+        hint = None
+        if known[0].claim.names and "not as" in known[0].problem:
+            hint = f"if that is what you mean, say --as {known[0].claim.names[0]}"
+        reasons = "; ".join(sorted({one.problem for one in known}))
+        return TrustError(f"the image's signature does not count: {reasons}", where=where, hint=hint)
+    if any(one.by and not one.problem for one in found):
+        return TrustError(
+            "the image has an attestation by a trusted key, but no signature",
+            where=where,
+            hint="an attestation states something about an image, also a bad thing; ask for pumice sign",
+        )
+    if not found:
+        return TrustError("the image is not signed", where=where, hint="sign it: pumice sign REF --key KEY")
+    reasons = "; ".join(sorted({one.problem for one in found})[:5])
+    return TrustError(
+        f"no signature of the image counts: {reasons}",
+        where=where,
+        hint="see 'pumice trust list' for the keys that are trusted",
+    )
+
+
+def matches(policy: Any, predicate: Any) -> str:
+    """Say where ``predicate`` is not as ``policy`` asks, as a path; "" if it is.
+
+    Objects must have the policy's keys with matching values, lists an element that matches for each
+    of the policy's, everything else must be equal.
+    """
+    if isinstance(policy, dict):
+        if not isinstance(predicate, dict):
+            return "."
+        for key, value in policy.items():
+            if key not in predicate:
+                return f".{key}"
+            if below := matches(value, predicate[key]):
+                return f".{key}{below if below != '.' else ''}"
+        return ""
+    if isinstance(policy, list):
+        if not isinstance(predicate, list):
+            return "."
+        for number, value in enumerate(policy):
+            if all(matches(value, item) for item in predicate):
+                return f"[{number}]"
+        return ""
+    return "" if type(policy) is type(predicate) and policy == predicate else "."
+
+
+def short(one: TrustedKey) -> str:
+    """Return what to call a key in a sentence."""
+    return f"{one.label} ({one.key.fingerprint[:16]})" if one.label else one.key.fingerprint[:16]
+
+
+def day(moment: int) -> str:
+    """Return the day of a time in seconds since the epoch, UTC."""
+    import datetime
+
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d")

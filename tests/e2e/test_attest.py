@@ -1,0 +1,62 @@
+"""``pumice attest`` as people type it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.trusting import Trusting, signed
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+    made = signed(tmp_path_factory.mktemp("world"))
+    (made.project / "p.json").write_text('{"score": 9.5, "open": [1, 2]}')
+    made.must("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"), [('{"open": [2]}', ""), ('{"open": [3]}', "at .open[0]"), ('{"x": 1}', "at .x")]
+)
+def test_a_policy_is_held_against_the_predicate(world: Trusting, policy: str, message: str) -> None:
+    (world.project / "policy.json").write_text(policy)
+    command = (
+        *("verify", "oci:out", "--key", "release.pub"),
+        *("--attestation", "vuln", "--policy", "policy.json"),
+    )
+    if message:
+        assert message in world.refused(*command)
+    else:
+        assert "attested https://cosign.sigstore.dev/attestation/vuln/v1" in world.must(*command)
+
+
+def test_another_type_is_not_there(world: Trusting) -> None:
+    said = world.refused("verify", "oci:out", "--key", "release.pub", "--attestation", "spdxjson")
+    assert "no trusted key attests https://spdx.dev/Document" in said
+
+
+def test_the_same_again_is_not_signed_again(world: Trusting) -> None:
+    done = world.do(
+        *("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json"),
+        environment={"PUMICE_KEY_PASSPHRASE": "wrong"},
+    )
+    assert (done.code, "attested already" in done.stderr) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "code", "message"),
+    [
+        ('{"a": 1, "a": 2}', "vuln", 8, "stands there twice"),
+        ("{", "vuln", 8, "no JSON"),
+        ("{}", "nonsense", 8, "is no predicate type"),
+        ("{}", "https://sigstore.dev/cosign/sign/v1", 2, "a signature is no attestation"),
+        (None, "vuln", 2, "cannot be read"),
+    ],
+)
+def test_what_goes_wrong(world: Trusting, content: str | None, kind: str, code: int, message: str) -> None:
+    path = world.project / "bad.json"
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_text(content)
+    command = ("attest", "oci:out", "--key", "release.key", "--type", kind, "--predicate", "bad.json")
+    assert message in world.refused(*command, code=code)

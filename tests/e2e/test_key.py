@@ -1,0 +1,67 @@
+"""``pumice key`` as people type it."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.support.trusting import SECRET, Trusting
+from tests.support.vouched import DATA
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Trusting:
+    return Trusting(tmp_path)
+
+
+def test_a_pair_is_made_listed_and_exported(world: Trusting) -> None:
+    fingerprint = world.must("key", "generate", umask=0)
+    assert fingerprint in world.must("key", "list")
+    folder = world.config / "pumice" / "keys"
+    assert stat.S_IMODE((folder / "default.key").stat().st_mode) == 0o600
+    public = world.must("key", "export", "default")
+    assert public.encode() == (folder / "default.pub").read_bytes().strip()
+    assert world.must("key", "export", "--private", "default").startswith("-----BEGIN ENCRYPTED SIGSTORE")
+    assert "there is such a file already" in world.refused("key", "generate", code=2)
+    assert not any(SECRET.encode() in path.read_bytes() for path in folder.iterdir())
+
+
+def test_nothing_to_list_is_no_error(world: Trusting) -> None:
+    assert world.must("key", "list") == ""
+
+
+def test_a_key_of_cosign_is_imported_under_a_new_passphrase(world: Trusting) -> None:
+    (world.project / "secret").write_text("hunter2\n")
+    world.must("key", "import", str(DATA / "cosign.key"), "--output", "mine", "--passphrase-file", "secret")
+    assert world.must("key", "export", "mine.pub").encode() == (DATA / "cosign.pub").read_bytes().strip()
+    assert "does not open the key" in world.refused("key", "import", "mine.key", "--output", "again")
+
+
+def test_a_public_key_is_imported_alone(world: Trusting) -> None:
+    world.must("key", "import", str(DATA / "cosign.pub"), "--output", "theirs")
+    assert not (world.project / "theirs.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("key",), 2, "ACTION is missing"),
+        (("key", "export"), 2, "KEY is missing"),
+        (("key", "list", "x"), 2, "key list takes no KEY"),
+        (("key", "export", "none"), 7, "there is no key 'none'"),
+        (("key", "import", "recipe.yaml"), 8, "is not one public key"),
+        (("key", "import", "/dev/null", "--output", "x"), 8, "is not one public key"),
+        (("key", "generate", "--passphrase-file", "none"), 7, "none: it cannot be read"),
+    ],
+)
+def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+    assert message in world.refused(*arguments, code=code)
+
+
+def test_without_a_passphrase_or_a_terminal_nothing_is_written(world: Trusting) -> None:
+    done = world.run("key", "generate", "--output", "x")
+    assert done.code == 2
+    assert "no terminal to ask" in done.stderr
+    assert not (world.project / "x.key").exists()

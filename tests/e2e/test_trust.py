@@ -1,0 +1,147 @@
+"""``pumice trust`` as people type it, and what ``pumice run`` makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.trusting import Trusting, signed
+
+OTHER = "other"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Trusting:
+    return signed(tmp_path)
+
+
+def fingerprint(world: Trusting) -> str:
+    from pumice.trust import keys
+
+    return keys.read_public(world.project / "release.pub").fingerprint
+
+
+def trust(world: Trusting, *arguments: str) -> str:
+    return world.must("trust", "add", *arguments, "release.pub", "--fingerprint", fingerprint(world))
+
+
+def test_a_rule_lets_an_image_be_used(world: Trusting) -> None:
+    said = world.refused("run", "oci:out", "/bin/hello", store=OTHER)
+    assert "no key is trusted for example.com/hello:1.0" in said
+    trust(world, "--prefix", "example.com/hello")
+    # It needs a shell, which is not in the image; that it got so far is what counts.
+    assert "its interpreter" in world.do("run", "oci:out", "/bin/hello", store=OTHER).stderr
+    why = world.must("trust", "why", "oci:out", store=OTHER)
+    assert "(user rule for example.com/hello)" in why
+    assert fingerprint(world) in world.must("trust", "list")
+
+
+def test_a_rule_for_another_prefix_does_not(world: Trusting) -> None:
+    trust(world, "--prefix", "example.com/hel")
+    world.refused("verify", "oci:out", store=OTHER)
+
+
+def test_insecure_is_loud_and_for_once(world: Trusting) -> None:
+    done = world.do("run", "--insecure-options=image", "oci:out", "/bin/hello", store=OTHER)
+    assert "warning: nothing is checked of who made oci:out" in done.stderr
+    assert "its interpreter" in done.stderr
+    world.refused("run", "oci:out", "/bin/hello", store=OTHER)
+
+
+def test_what_was_built_here_runs_without_a_rule_or_a_key(world: Trusting) -> None:
+    world.build()
+    assert "its interpreter" in world.do("run", "example.com/hello:1.0", "/bin/hello").stderr
+    assert "it was built here" in world.must("trust", "why", "example.com/hello:1.0")
+
+
+def test_without_a_terminal_a_fingerprint_must_be_given(world: Trusting) -> None:
+    said = world.refused("trust", "add", "--prefix", "example.com", "release.pub")
+    assert "nobody is there to review" in said
+    said = world.refused("trust", "add", "--root", "release.pub", "--fingerprint", "0" * 64)
+    assert "not what --fingerprint says" in said
+
+
+@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7)])
+def test_on_a_terminal_a_person_is_asked(world: Trusting, answer: str, code: int) -> None:
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "XDG_CONFIG_HOME": str(world.config), "PUMICE_HOME": str(world.root / "store")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pumice", "trust", "add", "--prefix", "example.com", "release.pub"],
+        cwd=world.project,
+        env=environ,
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    os.write(ours, f"{answer}\n".encode())
+    shown = b""
+    while process.poll() is None or not shown:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:
+            break
+    assert process.wait() == code
+    os.close(ours)
+    assert fingerprint(world).encode() in shown
+
+
+def test_removing_revoking_and_rotating(world: Trusting) -> None:
+    key = fingerprint(world)
+    trust(world, "--root")
+    world.must("verify", "oci:out", store=OTHER)
+    world.must("trust", "remove", key[:12])
+    world.refused("verify", "oci:out", store=OTHER)
+    trust(world, "--prefix", "example.com")
+    new = world.must("key", "generate", "--output", "new")
+    world.must("trust", "rotate", key, "new.pub", "--fingerprint", new)
+    world.must("verify", "oci:out", store=OTHER)
+    world.must("trust", "rotate", key, "new.pub", "--fingerprint", new, "--overlap", "0")
+    assert "has expired on" in world.refused("verify", "oci:out", store=OTHER)
+    world.must("sign", "oci:out", "--key", "new.key")
+    world.must("verify", "oci:out", store=OTHER)
+    world.must("trust", "revoke", new, "--reason", "stolen")
+    assert "is revoked (stolen)" in world.refused("verify", "oci:out", store=OTHER)
+    assert "is revoked (stolen)" in world.refused("verify", "oci:out", "--key", "new.pub", store=OTHER)
+
+
+def test_two_of_two(world: Trusting) -> None:
+    trust(world, "--prefix", "example.com", "--threshold", "2")
+    second = world.must("key", "generate", "--output", "second")
+    world.must("trust", "add", "--prefix", "example.com", "second.pub", "--fingerprint", second)
+    assert "signed by 1 of the 2 keys" in world.refused("verify", "oci:out", store=OTHER)
+    world.must("sign", "oci:out", "--key", "second.key")
+    assert world.must("verify", "oci:out", store=OTHER).count("signed ") == 2
+
+
+def test_export(world: Trusting) -> None:
+    trust(world, "--prefix", "example.com")
+    world.must("trust", "export", "--output", "policy")
+    policy = json.loads((world.project / "policy" / "policy.json").read_text())
+    assert list(policy["transports"]["docker"]) == ["example.com"]
+    assert (world.project / "policy" / "registries.d" / "pumice.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("add", "release.pub"), 2, "for which names the key counts"),
+        (("add", "release.pub", "--root", "--prefix", "x"), 2, "for which names the key counts"),
+        (("add", "release.pub", "--prefix", "../x"), 2, "is no prefix of names"),
+        (("add", "--root"), 2, "trust add needs KEY"),
+        (("rotate", "x"), 2, "trust rotate needs OLD-FINGERPRINT NEW-KEY"),
+        (("remove", "0" * 64), 7, "no rule has the key"),
+        (("remove", "abc"), 2, "too short"),
+        (("add", "release.pub", "--root", "--expires", "soon"), 2, "is no day"),
+        (("export", "--format", "rego"), 2, "there is no format"),
+        (("mirror", "a b", "c"), 2, "is no prefix of names"),
+    ],
+)
+def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+    assert message in world.refused("trust", *arguments, code=code)

@@ -1,0 +1,137 @@
+"""cosign 2 and 3 verify what we sign, and we verify what they sign; all offline but for a registry here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.errors import TrustError
+from pumice.image import destination, layout
+from pumice.trust import keys, names, places, sign, verify
+from tests.support import handmade, registry, vouched
+from tests.support.handmade import Made, file
+from tests.support.peers import need
+
+SECRET = b"secret"
+PROGRAMS = ["cosign2", "cosign3"]
+OFFLINE_ROOT = '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}'
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with registry.serving(tmp_path_factory.mktemp("registry")) as address:
+        yield address
+
+
+def cosign(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "COSIGN_PASSWORD": SECRET.decode(), "HOME": str(folder)}
+    return subprocess.run(
+        [need(program), *arguments], env=environ, cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def pair(folder: Path, kind: str = "ecdsa-p256") -> keys.PrivateKey:
+    made = keys.generate(kind)
+    keys.write_pair(folder / "pair", made, SECRET)
+    return made
+
+
+@pytest.mark.parametrize("kind", keys.KINDS)
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("forms", [("sig",), ("bundle",), ("sig", "bundle")])
+def test_it_verifies_what_we_sign(
+    host: str, tmp_path: Path, program: str, kind: str, forms: tuple[str, ...]
+) -> None:
+    if (program, forms) == ("cosign2", ("bundle",)):
+        pytest.skip("cosign 2 does not know bundles of images")
+    key = pair(tmp_path, kind)
+    place = vouched.folder(tmp_path / "image")
+    image = layout.read(place)
+    sign.sign(image, places.LayoutPlace(place, image), None, sign.Signer(key.public, lambda: key))
+    repository = f"{program}/{kind}-{'-'.join(forms)}"
+    registry.push(place, host, repository, "1.0", kinds=forms)
+    (tmp_path / "root.json").write_text(OFFLINE_ROOT)
+    done = cosign(
+        *(program, tmp_path, "verify", "--key", "pair.pub", "--insecure-ignore-tlog=true"),
+        *(() if forms == ("sig",) else ("--trusted-root", "root.json")),
+        f"{host}/{repository}:1.0",
+    )
+    assert done.returncode == 0, done.stderr
+    assert image.root.digest in done.stdout
+    keys.write_pair(tmp_path / "other", keys.generate(), SECRET)
+    again = cosign(
+        *(program, tmp_path, "verify", "--key", "other.pub", "--insecure-ignore-tlog=true"),
+        f"{host}/{repository}:1.0",
+    )
+    assert again.returncode != 0
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> None:
+    key = pair(tmp_path)
+    place = vouched.folder(tmp_path / "image")
+    image = layout.read(place)
+    signer = sign.Signer(key.public, lambda: key)
+    sign.attest(
+        *(image, places.LayoutPlace(place, image), None, signer),
+        predicate_type="https://example.com/review",
+        predicate={"score": 1.5},
+    )
+    forms = ("sig",) if program == "cosign2" else ("bundle",)
+    registry.push(place, host, f"{program}/attested", "1.0", kinds=forms)
+    done = cosign(
+        *(program, tmp_path, "verify-attestation", "--key", "pair.pub", "--insecure-ignore-tlog=true"),
+        *("--type", "https://example.com/review", f"{host}/{program}/attested:1.0"),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> None:
+    key = pair(tmp_path)
+    image = handmade.image(Made([[file(program)]]))
+    destination.write(image, destination.parse(f"oci:{tmp_path}/image"), version="1.0")
+    place = f"{host}/{program}/theirs:1.0"
+    registry.push(tmp_path / "image", host, f"{program}/theirs", "1.0")
+    extra = ["--tlog-upload=false"]
+    if program == "cosign3":
+        services = ["--no-default-fulcio", "--no-default-oidc", "--no-default-rekor", "--no-default-tsa"]
+        cosign(program, tmp_path, "signing-config", "create", *services, "--out", "services.json")
+        extra = ["--signing-config", "services.json"]
+    done = cosign(program, tmp_path, "sign", "--yes", "--key", "pair.key", *extra, place)
+    assert done.returncode == 0, done.stderr
+    assert cosign(program, tmp_path, "save", "--dir", "saved", place).returncode == 0
+    saved = layout.read(tmp_path / "saved")
+    trusted = [verify.TrustedKey(key=key.public, rule="x")]
+    verdict = verify.verify(saved, None, trusted, expected="", now=0)
+    assert verdict.name in ("", names.split(place)[0])
+    with pytest.raises(TrustError):
+        verify.verify(saved, None, trusted, expected="example.com/other:1.0", now=0)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_keys_go_both_ways(tmp_path: Path, program: str) -> None:
+    cosign(program, tmp_path, "generate-key-pair")
+    theirs = keys.read_private(tmp_path / "cosign.key", lambda: SECRET)
+    assert theirs.public == keys.read_public(tmp_path / "cosign.pub")
+    for kind in keys.KINDS:
+        folder = tmp_path / kind
+        folder.mkdir()
+        ours = pair(folder, kind)
+        done = cosign(program, folder, "public-key", "--key", "pair.key")
+        assert done.stdout.encode() == ours.public.pem()
+
+
+def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
+    place = vouched.folder(tmp_path / "image")
+    digest = vouched.signed(place, 0).root.digest
+    subprocess.run(
+        [need("skopeo"), "--insecure-policy", "copy", f"oci:{place}", f"oci:{tmp_path}/copy:1.0"],
+        check=True,
+        capture_output=True,
+    )
+    assert layout.read(tmp_path / "copy").root.digest == digest

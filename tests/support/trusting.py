@@ -1,0 +1,51 @@
+"""A world with keys, and a second store that knows nothing of the first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.support.world import Outcome, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "correct horse"
+
+
+class Trusting(World):
+    """`World` with a folder for configuration, and a passphrase in the environment."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.config = root / "config"
+
+    def do(self, *arguments: str, **how: Any) -> Outcome:
+        """Run ``pumice`` with the keys and rules of this world."""
+        environment = {
+            "XDG_CONFIG_HOME": str(self.config),
+            "PUMICE_KEY_PASSPHRASE": SECRET,
+            **how.pop("environment", {}),
+        }
+        return self.run(*arguments, environment=environment, **how)
+
+    def must(self, *arguments: str, **how: Any) -> str:
+        """Do it, and fail the test if it fails; return what it printed."""
+        done = self.do(*arguments, **how)
+        assert done.code == 0, done.stderr
+        return done.stdout
+
+    def refused(self, *arguments: str, code: int = 7, **how: Any) -> str:
+        """Do it, and fail the test unless it fails so; return what it said."""
+        done = self.do(*arguments, **how)
+        assert (done.code, done.stdout) == (code, ""), done.stderr
+        assert "Traceback" not in done.stderr
+        assert SECRET not in done.stderr
+        return done.stderr
+
+
+def signed(root: Path) -> Trusting:
+    """Return a world with the pair ``release`` and the signed layout ``oci:out``."""
+    world = Trusting(root)
+    world.must("key", "generate", "--output", "release")
+    world.must("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:out")
+    return world

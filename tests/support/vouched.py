@@ -1,0 +1,66 @@
+"""Keys and signed images for tests: made once, in memory or in a layout folder."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pumice.formats import oci
+from pumice.image import destination, layout
+from pumice.image.model import Image
+from pumice.trust import keys, names, places, sign, verify
+from tests.support import handmade
+from tests.support.handmade import Made, file
+
+DATA = Path(__file__).parents[1] / "data" / "cosign"
+NAME = "example.com/hello:1.0"
+
+
+@cache
+def _key(number: int) -> keys.PrivateKey:
+    return keys.generate()
+
+
+def key(number: int = 0) -> keys.PrivateKey:
+    """Return a key of this test run, the same for the same number."""
+    return _key(number)
+
+
+def trusted(number: int = 0, **more: object) -> verify.TrustedKey:
+    return verify.TrustedKey(key=key(number).public, rule="test", **more)  # type: ignore[arg-type]
+
+
+def image(name: str = NAME, *, content: bytes = b"hello", created: str = "2024-01-01T00:00:00Z") -> Image:
+    """Return an image that calls itself ``name`` ("": nothing)."""
+    made = handmade.image(Made([[file("greeting", content)]]))
+    manifest = oci.read_manifest(made.document(made.root))
+    title, version = names.split(name)
+    annotations = {names.TITLE: title, names.VERSION: version, names.CREATED: created} if name else {}
+    data = oci.encode(oci.manifest(manifest.config, manifest.layers, annotations=annotations))
+    made.blobs.put(data)  # type: ignore[attr-defined]
+    return Image(oci.describe(data, oci.MANIFEST), made.blobs)
+
+
+def folder(path: Path, made: Image | None = None) -> Path:
+    """Write an image as a layout."""
+    destination.write(made or image(), destination.parse(f"oci:{path}"), version="1.0")
+    return path
+
+
+def signer(number: int = 0) -> sign.Signer:
+    return sign.Signer(key(number).public, lambda: key(number))
+
+
+def signed(path: Path, *numbers: int, name: str = "") -> Image:
+    """Sign the layout at ``path`` by each of the keys and return its image."""
+    for number in numbers:
+        found = layout.read(path)
+        sign.sign(found, places.LayoutPlace(path, found), None, signer(number), name=name)
+    return layout.read(path)
+
+
+def attested(path: Path, number: int, predicate: object, kind: str = "custom", name: str = "") -> Image:
+    found = layout.read(path)
+    place = places.LayoutPlace(path, found)
+    sign.attest(found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name)
+    return layout.read(path)

@@ -1,0 +1,79 @@
+"""Encrypted private keys: those of cosign are opened, and what claims to be one is looked at with care."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError, PumiceError, TrustError
+from pumice.formats import cosignkey
+from tests.support.vouched import DATA
+
+PASSPHRASE = b"hunter2"
+KEY = (DATA / "cosign.key").read_bytes()
+SALT, NONCE = b"s" * 32, b"n" * 24
+
+
+def changed(**changes: object) -> bytes:
+    lines = KEY.strip().split(b"\n")
+    document = json.loads(base64.b64decode(b"".join(lines[1:-1])))
+    for path, value in changes.items():
+        place = document
+        *parents, last = path.split("__")
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return b"\n".join([lines[0], base64.b64encode(json.dumps(document).encode()), lines[-1]])
+
+
+@pytest.mark.parametrize("name", ["cosign.key", "old.key"])
+def test_keys_of_cosign_are_opened(name: str) -> None:
+    der = cosignkey.decrypt((DATA / name).read_bytes(), PASSPHRASE)
+    assert len(der) == 138
+
+
+def test_a_key_is_read_as_it_was_written() -> None:
+    data = cosignkey.encrypt(b"content", b"", salt=SALT, nonce=NONCE)
+    assert cosignkey.is_encrypted(data)
+    assert b"content" not in data
+    assert cosignkey.decrypt(data, b"") == b"content"
+
+
+@pytest.mark.parametrize("data", [KEY, changed(ciphertext="AAAA"), changed(cipher__nonce="AAAA" * 8)])
+def test_a_wrong_passphrase_and_a_damaged_key_are_the_same(data: bytes) -> None:
+    with pytest.raises(TrustError, match="does not open the key"):
+        cosignkey.decrypt(data, b"hunter3")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (changed(kdf__name="md5"), "which are not known"),
+        (changed(cipher__name="rot13"), "which are not known"),
+        (changed(kdf__salt="AAAA"), "wrong length"),
+        (changed(cipher__nonce="AAAA"), "wrong length"),
+        (changed(kdf__params={"N": 1 << 30, "r": 8, "p": 1}), "asks for scrypt"),
+        (changed(kdf__params={"N": 65537, "r": 8, "p": 1}), "asks for scrypt"),
+        (changed(kdf__params={"N": 1 << 24, "r": 64, "p": 1}), "asks for scrypt"),
+        (changed(kdf__params={"N": True, "r": 8, "p": 1}), "no parameters"),
+        (KEY[:200], "cut off"),
+        (KEY + KEY, "cut off"),
+        (KEY.replace(b"A", b"!", 1), "cut off"),
+        (b"x" * 100_000, "larger"),
+    ],
+)
+def test_what_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        cosignkey.decrypt(data, PASSPHRASE)
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda data: KEY[:31] + data + KEY[-30:]))
+def test_any_bytes_are_a_key_or_refused(data: bytes) -> None:
+    try:
+        cosignkey.decrypt(data, b"")
+    except PumiceError:
+        pass

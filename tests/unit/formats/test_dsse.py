@@ -1,0 +1,182 @@
+"""Envelopes, statements and bundles: written as specified, and read with suspicion."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice import digest
+from pumice.errors import FormatError, PumiceError
+from pumice.formats import dsse, sigstore, simplesigning, statement, strictjson
+
+ENVELOPE = dsse.Envelope(dsse.IN_TOTO, b"payload", (dsse.Signature(b"sig", "id"),))
+DIGEST = digest.of(b"")
+
+
+def test_what_is_signed_is_as_in_the_specification() -> None:
+    # protocol.md 1.0, "Test Vectors"
+    signed = dsse.pae("http://example.com/HelloWorld", b"hello world")
+    assert signed == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+
+
+def test_an_envelope_is_read_as_it_was_written() -> None:
+    assert dsse.read(dsse.encode(ENVELOPE)) == ENVELOPE
+
+
+def test_base64_may_be_url_safe() -> None:
+    document = dsse.to_json(dsse.Envelope(dsse.IN_TOTO, b"\xff\xfe\xfb\xf0", (dsse.Signature(b"\xff\xef"),)))
+    text = (
+        json.dumps(document)
+        .replace("/", "_")
+        .replace("+", "-")
+        .replace("application_vnd.in-toto-json", dsse.IN_TOTO)
+    )
+    assert dsse.read(text.encode()).payload == b"\xff\xfe\xfb\xf0"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"payloadType":"text/plain","payload":"","signatures":[{"sig":""}]}', "holds 'text/plain'"),
+        ('{"payloadType":"a","payloadType":"b"}', "stands there twice"),
+        ('{"payloadType":"application/vnd.in-toto+json","payload":"","signatures":[]}', "1 to 64"),
+        ('{"payloadType":"application/vnd.in-toto+json","payload":"!","signatures":[{"sig":""}]}', "base64"),
+        ('{"payloadType":"application/vnd.in-toto+json","payload":"","signatures":[7]}', "not an object"),
+        ('{"payloadType":7}', "has no text"),
+        ("[]", "not a JSON object"),
+        ("NaN", "NaN is no number"),
+        ("[" * 200 + "]" * 200, "nested deeper"),
+        ("[" * 100_000, "nested too deep"),
+        ('{"a":' * 100_000, "nested too deep"),
+        ('{"a":"\\ud800"}', "half of a surrogate pair"),
+        ("1" * 5000, "no JSON that can be trusted"),
+        ("", "no JSON"),
+    ],
+)
+def test_what_is_refused(text: str, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        dsse.read(text.encode())
+
+
+def test_json_has_a_limit() -> None:
+    with pytest.raises(FormatError, match="larger than 10 bytes"):
+        strictjson.loads(b" " * 11, "thing", limit=10)
+
+
+def test_a_statement_is_read_as_it_was_written() -> None:
+    made = statement.Statement((statement.Subject("name:1", DIGEST),), "https://example.com/x", {"a": 1.5})
+    assert statement.read(statement.encode(made)) == made
+
+
+def test_a_statement_of_cosign_is_read() -> None:
+    text = {
+        "_type": statement.V01,
+        "subject": [{"name": "x", "digest": {"sha512": "00"}}, {"digest": {"sha256": DIGEST[7:]}}, 7],
+        "predicateType": "p",
+    }
+    assert statement.read(json.dumps(text).encode()).subjects == (statement.Subject("", DIGEST),)
+
+
+@pytest.mark.parametrize("name", ["slsaprovenance1", "https://example.com/mine"])
+def test_predicate_types_are_names_or_uris(name: str) -> None:
+    assert statement.predicate_type(name).startswith("https://")
+
+
+@pytest.mark.parametrize("name", ["", "mine", "a b:c", "a:\n"])
+def test_other_predicate_types_are_refused(name: str) -> None:
+    with pytest.raises(FormatError, match="no predicate type"):
+        statement.predicate_type(name)
+
+
+def test_a_bundle_is_read_as_it_was_written() -> None:
+    made = sigstore.Bundle(ENVELOPE, "hint")
+    assert sigstore.read(sigstore.encode(made)) == made
+
+
+def test_a_bundle_needs_no_hint_and_no_key() -> None:
+    document = {"mediaType": sigstore.BUNDLE, "dsseEnvelope": dsse.to_json(ENVELOPE)}
+    assert sigstore.read(json.dumps(document).encode()) == sigstore.Bundle(ENVELOPE)
+
+
+def test_a_bundle_with_a_certificate_is_told_apart() -> None:
+    document = {
+        "mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.2",
+        "verificationMaterial": {"certificate": {}},
+        "dsseEnvelope": dsse.to_json(ENVELOPE),
+    }
+    assert sigstore.read(json.dumps(document).encode()).keyless
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"mediaType":"x"}', json.dumps({"mediaType": sigstore.BUNDLE, "messageSignature": {}})]
+)
+def test_other_bundles_are_refused(text: str) -> None:
+    with pytest.raises(FormatError):
+        sigstore.read(text.encode())
+
+
+def test_a_payload_is_read_as_it_was_written() -> None:
+    made = simplesigning.Payload("example.com/hello:1.0", DIGEST)
+    assert simplesigning.read(simplesigning.encode(made)) == made
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"type": "other"}, "unknown type"),
+        ({"expires": 7}, "unknown critical field"),
+        ({"image": {"docker-manifest-digest": "md5:0"}}, "is not a sha256 digest"),
+        ({"identity": {}}, "has no text"),
+    ],
+)
+def test_other_payloads_are_refused(change: dict[str, object], message: str) -> None:
+    document = json.loads(simplesigning.encode(simplesigning.Payload("x", DIGEST)))
+    document["critical"] |= change
+    with pytest.raises(FormatError, match=message):
+        simplesigning.read(json.dumps(document).encode())
+
+
+READERS = [dsse.read, statement.read, sigstore.read, simplesigning.read]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "payload",
+                    "payloadType",
+                    "signatures",
+                    "sig",
+                    "_type",
+                    "subject",
+                    "predicateType",
+                    "digest",
+                    "sha256",
+                    "mediaType",
+                    "dsseEnvelope",
+                    "verificationMaterial",
+                    "publicKey",
+                    "critical",
+                    "identity",
+                    "image",
+                ]
+            ),
+            inner | st.sampled_from([dsse.IN_TOTO, sigstore.BUNDLE, statement.V1, DIGEST[7:], DIGEST]),
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@given(data=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_readers_take_anything(reader: object, data: bytes) -> None:
+    try:
+        reader(data)  # type: ignore[operator]
+    except PumiceError:
+        pass

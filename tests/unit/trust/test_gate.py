@@ -1,0 +1,155 @@
+"""The gate: what was built here, what is signed, what is older than before, and what the store keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pumice.clock import FixedClock
+from pumice.errors import StoreError, TrustError
+from pumice.image.model import Image, contents
+from pumice.store.gc import collect
+from pumice.store.home import Home
+from pumice.trust import accepted, gate, keyring, names, places, rules, sign
+from pumice.trust.keyring import Level
+from tests.support import images, vouched
+from tests.support.vouched import NAME, key, signer, trusted
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "store")
+
+
+@pytest.fixture
+def levels(tmp_path: Path) -> tuple[Level, ...]:
+    found = (Level("user", tmp_path / "trust"),)
+    rules.add(found[0], key(0).public, "example.com")
+    return found
+
+
+def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None = 0, **how: object) -> Image:
+    """Put an image of somebody else's into the store, signed."""
+    made = vouched.image(name, **how)  # type: ignore[arg-type]
+    for descriptor in contents(made):
+        with made.blobs.open(descriptor.digest) as file:
+            images.put(home, file.read())
+    image = Image(made.root, home.blobs)
+    home.refs.set(name, image.root)
+    if by is not None:
+        sign.sign(image, places.StorePlace(home), home, signer(by), name=sign_as)
+    return image
+
+
+def test_what_was_built_here_needs_no_signature(home: Home, levels: tuple[Level, ...]) -> None:
+    image = brought(home, by=None)
+    with pytest.raises(TrustError, match="not signed"):
+        gate.judge(image, home, NAME, levels, now=0)
+    home.built.add(image.root.digest)
+    assert gate.judge(image, home, NAME, levels, now=0)[0].built_here
+
+
+def test_what_is_signed_by_a_key_of_the_rules_passes(home: Home, levels: tuple[Level, ...]) -> None:
+    verdict, decision = gate.judge(brought(home), home, NAME, levels, now=0)
+    assert verdict.signatures[0].by is not None
+    assert verdict.signatures[0].by.rule == "user rule for example.com"
+    assert decision.threshold == 1
+
+
+def test_a_key_for_one_prefix_is_none_for_another(home: Home, levels: tuple[Level, ...]) -> None:
+    image = brought(home, "example.org/hello:1.0")
+    with pytest.raises(TrustError) as caught:
+        gate.judge(image, home, "example.org/hello:1.0", levels, now=0)
+    assert caught.value.hint is not None
+    assert "no key is trusted for example.org/hello:1.0" in caught.value.hint
+
+
+def test_the_name_that_was_asked_for_counts_not_the_one_the_image_has(
+    home: Home, levels: tuple[Level, ...]
+) -> None:
+    image = brought(home)
+    with pytest.raises(TrustError, match="not as example"):
+        gate.judge(image, home, "example.com/bank:1.0", levels, now=0)
+
+
+def test_older_versions_are_refused(home: Home, levels: tuple[Level, ...]) -> None:
+    new, old = (
+        brought(home, "example.com/a:1.10", content=b"new"),
+        brought(home, "example.com/a:1.9", content=b"old"),
+    )
+    gate.judge(old, home, "", levels, now=0, keep=True)
+    gate.judge(new, home, "", levels, now=0, keep=True)
+    gate.judge(new, home, "", levels, now=0, keep=True)
+    with pytest.raises(TrustError, match=r"1\.10 is known") as caught:
+        gate.judge(old, home, "", levels, now=0)
+    assert caught.value.hint is not None
+    assert "--allow-older" in caught.value.hint
+    assert gate.judge(old, home, "", levels, now=0, allow_older=True)[0].signatures
+
+
+def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[Level, ...]) -> None:
+    late = brought(home, created="2024-02-01T00:00:00Z")
+    early = brought(home, created="2024-01-01T00:00:00Z")
+    gate.judge(late, home, NAME, levels, now=0, keep=True)
+    with pytest.raises(TrustError, match="it was made at"):
+        gate.judge(early, home, NAME, levels, now=0)
+
+
+def test_looking_does_not_count_as_accepting(home: Home, levels: tuple[Level, ...]) -> None:
+    gate.judge(brought(home), home, NAME, levels, now=0)
+    assert accepted.recall("example.com/hello", home) is None
+
+
+def test_a_damaged_memory_is_told(home: Home, levels: tuple[Level, ...]) -> None:
+    image = brought(home)
+    gate.judge(image, home, NAME, levels, now=0, keep=True)
+    (path,) = home.directory("accepted").iterdir()
+    path.write_bytes(b"x")
+    with pytest.raises(StoreError, match="is damaged"):
+        gate.judge(image, home, NAME, levels, now=0)
+
+
+def test_versions_without_an_order_are_no_older(home: Home, levels: tuple[Level, ...]) -> None:
+    gate.judge(brought(home, "example.com/a:latest", content=b"1"), home, "", levels, now=0, keep=True)
+    assert gate.judge(brought(home, "example.com/a:edge", content=b"2"), home, "", levels, now=0)[
+        0
+    ].signatures
+
+
+def test_keys_given_for_once(home: Home) -> None:
+    assert gate.given(brought(home), home, NAME, [trusted()], now=0).signatures
+
+
+def test_collections_keep_signatures_as_long_as_the_image(home: Home, levels: tuple[Level, ...]) -> None:
+    image = brought(home)
+    home.built.add(image.root.digest)
+    collect(home, FixedClock(0), keep_days=None)
+    assert len(gate.given(image, home, NAME, [trusted()], now=0).signatures) == 2
+    home.refs.remove(NAME)
+    collect(home, FixedClock(0), keep_days=None)
+    assert list(home.blobs.digests()) == []
+    assert home.referrers.get(image.root.digest) == ()
+    assert not home.built.has(image.root.digest)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected", "fits"),
+    [
+        ("a/b:1", "a/b:1", True),
+        ("a/b:1", "a/b", True),
+        ("a/b", "a/b:1", True),
+        ("a/b:1", "a/b:2", False),
+        ("host:5000/a", "host:5000/a:1", True),
+        ("host:5000/a", "host", False),
+        ("a/b@sha256:00", "a/b:1", True),
+    ],
+)
+def test_names(stated: str, expected: str, fits: bool) -> None:
+    assert names.fits(stated, expected) is fits
+
+
+def test_levels_follow_the_environment(tmp_path: Path) -> None:
+    assert [one.name for one in keyring.levels({})] == ["vendor", "system"]
+    assert keyring.levels({"HOME": "/h"})[-1].folder == Path("/h/.config/pumice/trust")
+    assert keyring.levels({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].folder == Path("/x/pumice/trust")

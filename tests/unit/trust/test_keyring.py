@@ -1,0 +1,155 @@
+"""Rules in plain files: prefixes, masks, thresholds, mirrors, revocations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import PumiceError, TrustError, UsageError
+from pumice.trust import export, keyring, rules
+from pumice.trust.keyring import Level
+from tests.support.vouched import key
+
+
+@pytest.fixture
+def levels(tmp_path: Path) -> tuple[Level, ...]:
+    return tuple(Level(name, tmp_path / name) for name in ("vendor", "system", "user"))
+
+
+def who(name: str, levels: tuple[Level, ...]) -> set[str]:
+    return {one.key.fingerprint for one in keyring.decide(name, levels).keys}
+
+
+def fp(number: int) -> str:
+    return key(number).public.fingerprint
+
+
+def test_prefixes_match_whole_elements(levels: tuple[Level, ...]) -> None:
+    rules.add(levels[2], key(0).public, "example.com/app")
+    assert who("example.com/app:1", levels) == {fp(0)}
+    assert who("example.com/app/web:1", levels) == {fp(0)}
+    assert who("example.com/appliance:1", levels) == set()
+    assert who("example.com:1", levels) == set()
+    assert who("", levels) == set()
+    assert who("../example.com/app:1", levels) == set()
+
+
+def test_root_and_all_prefixes_above_count(levels: tuple[Level, ...]) -> None:
+    rules.add(levels[0], key(0).public, "")
+    rules.add(levels[1], key(1).public, "example.com")
+    rules.add(levels[2], key(2).public, "example.com/Apps+x")
+    assert who("example.com/Apps+x:1", levels) == {fp(0), fp(1), fp(2)}
+    assert who("example.com/apps+x:1", levels) == {fp(0), fp(1)}
+    assert who("example.org:1", levels) == {fp(0)}
+    assert [rule.prefix for rule in keyring.rules(levels)] == ["", "example.com", "example.com/Apps+x"]
+
+
+def test_an_empty_file_hides_a_weaker_rule(levels: tuple[Level, ...]) -> None:
+    rules.add(levels[0], key(0).public, "example.com")
+    (rule,) = keyring.rules(levels)
+    path = rules.remove(levels[2], rule)
+    assert path.read_bytes() == b""
+    assert who("example.com/x:1", levels) == set()
+    rules.add(levels[2], key(0).public, "example.com")
+    (rule,) = keyring.rules(levels)
+    rules.remove(levels[2], rule)
+    assert who("example.com/x:1", levels) == {fp(0)}
+
+
+def test_no_level_takes_back_a_revocation(levels: tuple[Level, ...]) -> None:
+    rules.add(levels[2], key(0).public, "example.com")
+    rules.revoke(levels[0], fp(0), "stolen\nby night")
+    (one,) = keyring.decide("example.com/x:1", levels).keys
+    assert one.trouble(0) == "is revoked (stolen by night)"
+
+
+def test_thresholds(levels: tuple[Level, ...]) -> None:
+    rules.threshold(levels[0], "example.com", 2)
+    rules.threshold(levels[2], "example.com/apps", 3)
+    assert keyring.decide("example.com/apps/x:1", levels).threshold == 3
+    assert keyring.decide("example.com/x:1", levels).threshold == 2
+    assert keyring.decide("example.org/x:1", levels).threshold == 1
+    rules.threshold(levels[1], "example.com", 1)
+    assert keyring.decide("example.com/x:1", levels).threshold == 1
+    with pytest.raises(UsageError, match="makes no sense"):
+        rules.threshold(levels[0], "", 0)
+
+
+def test_mirrors_change_the_name_that_is_expected(levels: tuple[Level, ...]) -> None:
+    rules.add(levels[2], key(0).public, "example.com")
+    rules.mirror(levels[2], "mirror.example/all", "example.com")
+    decision = keyring.decide("mirror.example/all/app:1.0", levels)
+    assert decision.name == "example.com/app:1.0"
+    assert [one.key.fingerprint for one in decision.keys] == [fp(0)]
+    assert decision.mirror == "user mirror of example.com at mirror.example/all"
+    assert keyring.decide("mirror.example/allx:1.0", levels).keys == ()
+
+
+def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[Level, ...]) -> None:
+    rules.add(levels[2], key(0).public, "example.com", comment="ours")
+    found = rules.find(keyring.rules(levels), fp(0)[:8])
+    rules.rotate(levels[2], found, key(1).public, until=keyring.moment("2030-01-01"))
+    state = {one.key.fingerprint: one for one in keyring.decide("example.com/x:1", levels).keys}
+    assert set(state) == {fp(0), fp(1)}
+    assert state[fp(0)].trouble(keyring.moment("2030-01-01")) == "has expired on 2030-01-01"
+    assert state[fp(1)].trouble(keyring.moment("2040-01-01")) == ""
+    assert state[fp(1)].label == "ours"
+
+
+def test_finding_a_key(levels: tuple[Level, ...]) -> None:
+    with pytest.raises(UsageError, match="too short"):
+        rules.find([], "abc")
+    with pytest.raises(TrustError, match="no rule has the key"):
+        rules.find([], "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("0" * 64, None, "not the fingerprint"),
+        ("", b"garbage", "cannot be read"),
+        ("threshold", b"many", "not a number"),
+        ("threshold", b"0", "not a number"),
+    ],
+)
+def test_a_rule_that_is_not_understood_is_an_error(
+    levels: tuple[Level, ...], name: str, content: bytes | None, message: str
+) -> None:
+    folder = levels[1].folder / "prefix.d" / "example.com"
+    folder.mkdir(parents=True)
+    (folder / (name or fp(0))).write_bytes(key(0).public.pem() if content is None else content)
+    with pytest.raises(PumiceError, match=message):
+        keyring.decide("example.com/x:1", levels)
+    assert keyring.decide("example.org/x:1", levels).keys == ()
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "a//b", "../x", "a/", "a b", "x\0"])
+def test_what_is_no_prefix(levels: tuple[Level, ...], prefix: str) -> None:
+    with pytest.raises(UsageError):
+        keyring.folder_of(prefix)
+
+
+@given(st.text(max_size=60))
+def test_no_name_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    found = (Level("user", tmp_path_factory.getbasetemp() / "none"),)
+    assert keyring.decide(name, found).keys == ()
+
+
+def test_a_policy_for_podman(levels: tuple[Level, ...]) -> None:
+    import json
+
+    rules.add(levels[2], key(0).public, "example.com")
+    rules.add(levels[2], key(1).public, "example.com/apps")
+    rules.add(levels[2], key(2).public, "example.com/old", expires=7)
+    found = keyring.rules(levels)
+    policy = json.loads(export.containers_policy(found, {}, now=8))
+    assert policy["default"] == [{"type": "reject"}]
+    scopes = policy["transports"]["docker"]
+    assert set(scopes) == {"example.com", "example.com/apps"}
+    assert len(scopes["example.com/apps"][0]["keyDatas"]) == 2
+    with pytest.raises(TrustError, match="cannot ask for several"):
+        export.containers_policy(found, {"example.com": 2}, now=8)
+    assert b"use-sigstore-attachments" in export.registries(found)

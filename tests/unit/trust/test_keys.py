@@ -1,0 +1,146 @@
+"""Keys: made, kept for their owner only, and read from whoever wrote them."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError, PumiceError, StoreError, TrustError, UsageError
+from pumice.trust import keyfiles, keys
+from tests.support.peers import need
+from tests.support.vouched import DATA, key
+
+
+def secret() -> bytes:
+    return b"hunter2"
+
+
+@pytest.mark.parametrize("kind", keys.KINDS)
+def test_a_pair_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
+    made = keys.generate(kind)
+    private, public = keys.write_pair(tmp_path / "pair", made, secret())
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    read = keys.read_private(private, secret)
+    assert read.public == keys.read_public(public) == made.public
+    assert keys.holds(made.public, read.sign(b"data"), b"data")
+    assert not keys.holds(made.public, read.sign(b"data"), b"other")
+    assert read.sign(b"data") == made.sign(b"data")
+    with pytest.raises(StoreError, match="there is such a file already"):
+        keys.write_pair(tmp_path / "pair", made, secret())
+
+
+def test_a_private_key_is_not_printed() -> None:
+    made = key()
+    assert repr(made) == f"<private key {made.public.fingerprint}>"
+
+
+def test_a_wrong_passphrase(tmp_path: Path) -> None:
+    private, _ = keys.write_pair(tmp_path / "pair", key(), secret())
+    with pytest.raises(TrustError, match="does not open"):
+        keys.read_private(private, lambda: b"other")
+
+
+def test_the_nonce_is_that_of_rfc_6979() -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    # RFC 6979, A.2.5, SHA-256, "sample"
+    number = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
+    made = keys.PrivateKey(ec.derive_private_key(number, ec.SECP256R1()))
+    r, s = decode_dss_signature(made.sign(b"sample"))
+    assert r == 0xEFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716
+    assert s == 0xF7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "genpkey -algorithm ed25519",
+        "ecparam -name prime256v1 -genkey -noout",
+        "ecparam -name secp384r1 -genkey -noout",
+        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048",
+    ],
+)
+def test_keys_of_openssl(tmp_path: Path, command: str) -> None:
+    private, public = tmp_path / "a.key", tmp_path / "a.pub"
+    subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+    made = keys.read_private(private, secret)
+    assert made.public == keys.read_public(public)
+    assert keys.holds(made.public, made.sign(b"data"), b"data")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["ecparam -name secp521r1 -genkey -noout", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024"],
+)
+def test_kinds_that_are_refused(tmp_path: Path, command: str) -> None:
+    private = tmp_path / "a.key"
+    subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
+    with pytest.raises(FormatError, match="of a kind that signs no images"):
+        keys.read_private(private, secret)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is no private key"),
+        (b"-----BEGIN PUBLIC KEY-----", "is a public key"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "malformed"),
+        (b"x" * 100_000, "larger than 64 KiB"),
+    ],
+)
+def test_what_is_no_private_key(tmp_path: Path, data: bytes, message: str) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(data)
+    with pytest.raises(PumiceError, match=message):
+        keys.read_private(path, secret)
+
+
+def test_a_private_key_is_not_trusted() -> None:
+    with pytest.raises(FormatError, match="this is a private key"):
+        keys.parse_public((DATA / "cosign.key").read_bytes())
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda x: b"-----BEGIN PUBLIC KEY-----\n" + x))
+def test_any_bytes_are_a_key_or_refused(data: bytes) -> None:
+    try:
+        keys.parse_public(data)
+    except PumiceError:
+        pass
+
+
+def test_passphrases_come_from_a_file_the_environment_or_a_person(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b" two words \r\n")
+    environ = {keys.PASSPHRASE: "three"}
+    assert keys.passphrase_from(environ, file, lambda: "four")() == b" two words "
+    assert keys.passphrase_from(environ, None, lambda: "four")() == b"three"
+    assert keys.passphrase_from({}, None, lambda: "four")() == b"four"
+    with pytest.raises(UsageError, match="no terminal to ask"):
+        keys.passphrase_from({}, None, None)()
+
+
+def test_keys_are_found_by_name_or_path(tmp_path: Path) -> None:
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    base = keyfiles.prepare(keyfiles.folder(environ) / "mine")
+    keys.write_pair(base, key(), secret())
+    assert keyfiles.find("mine", ".key", environ) == Path(f"{base}.key")
+    assert keyfiles.find(f"{base}.pub", ".key", environ) == Path(f"{base}.pub")
+    assert [(one.name, one.can_sign) for one in keyfiles.kept(environ)] == [("mine", True)]
+    with pytest.raises(TrustError, match="there is no key 'other'"):
+        keyfiles.find("other", ".key", environ)
+
+
+def test_a_key_is_not_opened_while_its_public_half_lies_beside_it(tmp_path: Path) -> None:
+    private, _ = keys.write_pair(tmp_path / "pair", key(), secret())
+
+    def never() -> bytes:
+        raise AssertionError
+
+    assert keyfiles.signer(private, never).public == key().public

@@ -31,7 +31,7 @@ test: lint unit ## run everything that CI runs: lint, types, layers, docs, unit,
 
 .PHONY: unit
 unit: $(VENV)/ready
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS) $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 10 $(PYTEST_OPTIONS) $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/ready ## check style, format, types, and that imports go down only

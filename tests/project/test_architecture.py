@@ -156,6 +156,7 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
         "dpkg-deb": "dpkg-dev",
         "dpkg-scanpackages": "dpkg-dev",
         "dpkg": "dpkg-dev",
+        "dpkg-query": "dpkg-dev",
         "newuidmap": "uidmap",
         "newgidmap": "uidmap",
         "keytool": "default-jre-headless",

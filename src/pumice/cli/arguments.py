@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pumice.cli.output import PROGRESS_MODES
-from pumice.errors import UsageError
+from pumice.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,10 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self._refuse(unknown[0])
         return found, unknown
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; unlike argparse, do not swallow that it could not be written."""
+        (sys.stdout if file is None else file).write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raise argparse's complaint as a UsageError."""
@@ -104,6 +109,7 @@ def arch_options(made: argparse.ArgumentParser) -> None:
         "--arch",
         dest="archs",
         action="append",
+        type=_architecture,
         default=[],
         metavar="ARCH",
         help="architecture by Debian's name, such as arm64; may be repeated",
@@ -112,16 +118,29 @@ def arch_options(made: argparse.ArgumentParser) -> None:
         "--platform",
         dest="archs",
         action="append",
-        type=_architecture,
+        type=_platform,
         metavar="PLATFORM",
         help="the same by its OCI name, such as linux/arm64; may be repeated",
     )
 
 
-def _architecture(platform: str) -> str:
+def _architecture(name: str) -> str:
     from pumice.formats import platforms
 
-    return platforms.to_debian(platforms.parse(platform))
+    try:
+        platforms.of_debian(name)
+    except FormatError as error:  # a word of the command line, not a document
+        raise UsageError(error.message, hint=error.hint) from None
+    return name
+
+
+def _platform(name: str) -> str:
+    from pumice.formats import platforms
+
+    try:
+        return platforms.to_debian(platforms.parse(name))
+    except FormatError as error:
+        raise UsageError(error.message, hint=error.hint) from None
 
 
 _COMPLAINT = re.compile(r"argument (?P<name>[^:]+): (?P<what>.*)", re.DOTALL)

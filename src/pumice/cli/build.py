@@ -12,6 +12,7 @@ from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
+from pumice.errors import UsageError
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
+    _check_paths(asked)
     destinations = _destinations(asked.output)
     moment = building.epoch(os.environ)
     progress = output.progress(asked.progress)
@@ -67,10 +69,19 @@ def main(arguments: Sequence[str]) -> int:
         else:
             finished.keep(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)
-    print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
     if asked.digest_file:
         _write(asked.digest_file, finished.root.digest.encode() + b"\n")
+    print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
     return 0
+
+
+def _check_paths(asked: argparse.Namespace) -> None:
+    for option, path in (("--report", asked.report), ("--digest-file", asked.digest_file)):
+        if path and str(path) == "-":
+            raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
+    if asked.bundle and not asked.bundle.is_dir():
+        hint = "'pumice lock RECIPE --bundle DIR' makes one"
+        raise UsageError(f"there is no bundle: {str(asked.bundle)!r} is no folder", hint=hint)
 
 
 def _destinations(texts: Sequence[str]) -> list[Destination]:
@@ -149,6 +160,7 @@ def _deliver(
 
 
 def _write(path: Path, data: bytes) -> None:
-    from pumice import files
+    from pumice.image.output import Output
 
-    files.replace(path, data)
+    with Output(str(path)) as out:
+        out.file.write(data)

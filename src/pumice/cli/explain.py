@@ -12,6 +12,8 @@ from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
+from pumice.errors import UsageError
+from pumice.formats import relations
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
 
@@ -40,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
+    if not relations.valid_name(asked.package):
+        raise UsageError(f"{asked.package!r} is no name of a package", hint="name it without a version")
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
     architectures = locking.architectures(recipe, asked.archs)

@@ -54,11 +54,10 @@ def run() -> None:
 
 def _leave(code: int) -> None:
     """End at once: at an ordinary end Python waits for threads, and one may wait for a mirror."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            if stream is sys.stderr and stream.isatty():
-                stream.write("\x1b[?25h")  # a progress display hides the cursor
-            stream.flush()
+    if sys.stderr is not None:
+        if sys.stderr.isatty():
+            sys.stderr.write("\x1b[?25h")  # a progress display hides the cursor
+        sys.stderr.flush()
     os._exit(code)
 
 
@@ -67,23 +66,28 @@ def main(argv: Sequence[str]) -> int:
     try:
         code = _dispatch(list(argv))
         sys.stdout.flush()
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
-        return INTERRUPTED
+        code = INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away: nothing to say, and nothing may fail at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        code = 1  # the reader of our output went away: nothing to say
     except Exception as problem:  # noqa: BLE001 - this is where every surprise becomes a sentence
-        return _fail(problem)
+        code = _fail(problem)
+    _let_go()
     return code
+
+
+def _let_go() -> None:
+    """Write out what is left; what cannot be written must not fail a second time, at Python's end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(argv: list[str]) -> int:
     first = argv[0] if argv else ""
-    if first in {"", "-h", "--help"} or argv == ["help"]:
+    if first in {"", "-h", "--help"} or argv in (["help"], ["help", "help"]):
         sys.stdout.write(overview())
         return 0
     if first in {"-V", "--version"}:
@@ -92,8 +96,11 @@ def _dispatch(argv: list[str]) -> int:
         sys.stdout.write(f"pumice {__version__}\n")
         return 0
     if first == "help":
-        return _command(argv[1])(["--help"])
-    return _command(first)(argv[1:])
+        first, argv = argv[1], ["help", "--help"]
+    try:
+        return _command(first)(argv[1:])
+    except SystemExit as stop:  # argparse ends so after --help
+        return stop.code if isinstance(stop.code, int) else 0
 
 
 def _command(verb: str) -> Verb:

@@ -26,6 +26,7 @@ _REASONS = {
     errno.EPERM: ("writing is not permitted", "choose a destination that you own"),
     errno.ENOENT: ("the folder above does not exist", "create it first"),
     errno.ENOTDIR: ("a file stands where a folder is needed", None),
+    errno.EEXIST: ("a file stands where a folder is to be written", None),
     errno.EISDIR: ("a folder stands where a file is to be written", None),
     errno.ENAMETOOLONG: ("a name is too long for the file system", None),
     errno.ELOOP: ("the path goes in circles", None),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -165,20 +165,30 @@ def test_colours_only_on_a_terminal_that_wants_them() -> None:
     )
 
 
-def test_a_reader_that_goes_away_is_no_news() -> None:
+def written_to(stdout: IO[bytes], arguments: list[str], unbuffered: str) -> tuple[int, bytes]:
+    """Return exit code and standard error of a command whose standard output cannot be written to."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pumice", *arguments],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["help", "completion"], ["completion", "--help"]])
+def test_a_reader_that_goes_away_is_no_news(arguments: list[str], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as gone:
-        done = subprocess.run(
-            [sys.executable, "-m", "pumice", "--help"], stdout=gone, stderr=subprocess.PIPE, check=False
-        )
-    assert (done.returncode, done.stderr) == (1, b"")
+        assert written_to(gone, arguments, unbuffered) == (1, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_behind_standard_output_is_one_sentence() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["help", "completion"], ["completion", "--help"]])
+def test_a_full_disk_behind_standard_output_is_one_sentence(arguments: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "pumice", "--help"], stdout=full, stderr=subprocess.PIPE, check=False
-        )
-    assert (done.returncode, done.stderr) == (1, b"error: no space left on device\n")
+        assert written_to(full, arguments, unbuffered) == (1, b"error: no space left on device\n")

@@ -136,3 +136,7 @@ def test_any_script_ends_in_actions_or_an_error(pieces: list[str]) -> None:
         follow(" ".join(pieces).encode(), ["configure", ""], {}, WORLD)
     except PumiceError:
         return
+
+
+def test_a_folder_cannot_be_read_as_a_script() -> None:
+    assert follow(b". .\n. /\n. /etc", ["configure", ""], {}, WORLD) is not None

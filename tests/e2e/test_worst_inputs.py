@@ -1,0 +1,211 @@
+"""The worst inputs that we could think of, for each command: one sentence, a documented code, nothing left.
+
+Each row is what a person types and what must come of it. The project has a recipe that is built
+already, and these beside it: ``empty``, ``noise`` (bytes that are no text), ``plain`` (a file),
+``folder``, ``loop.yaml`` (a link to itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and
+``self.yaml`` (which extends itself).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FEW = {"schema": 3, "completion": 1}
+"""Commands that take so little that there are not five ways to get it wrong: how many fewer."""
+IMAGE = "example.com/hello:1.0"
+NOWHERE = "sha256:" + "0" * 64
+
+TABLE = [
+    # No command, or none that there is.
+    ("nosuch", 2, "there is no command 'nosuch'"),
+    ("buidl recipe.yaml", 2, "did you mean 'build'?"),
+    ("--nosuch", 2, "there is no option '--nosuch'"),
+    ("help nosuch", 2, "there is no command 'nosuch'"),
+    ("version", 2, "did you mean '--version'?"),
+    # build: the recipe
+    ("build", 2, "RECIPE is missing"),
+    ("build nothing.yaml", 3, "there is no recipe 'nothing.yaml'"),
+    ("build empty", 3, "empty:1:1: the recipe is empty"),
+    ("build /dev/null", 3, "the recipe is empty"),
+    ("build noise", 3, "the text is not UTF-8"),
+    ("build folder", 3, "'folder' is a folder, not a recipe"),
+    ("build list.yaml", 3, "a recipe is a map of keys to values, not a list"),
+    ("build loop.yaml", 3, "cannot be read"),
+    ("build deep.yaml", 3, "nested more than 32 deep"),
+    ("build huge.yaml", 3, "larger than 1 MiB"),
+    ("build self.yaml", 3, "'self.yaml' extends itself"),
+    ("build recipe.yaml another.yaml", 2, "'another.yaml' is one argument too many"),
+    # build: where to
+    ("build recipe.yaml -o image", 2, "'image'"),
+    ("build recipe.yaml -o :", 2, "':'"),
+    ("build recipe.yaml -o oci:", 2, "'oci:' names no folder"),
+    ("build recipe.yaml -o tar:", 2, "'tar:' names no file"),
+    ("build recipe.yaml -o oci:plain", 10, "a file stands where a folder is to be written"),
+    ("build recipe.yaml -o tar:folder", 10, "a folder stands where a file is to be written"),
+    ("build recipe.yaml -o dir:folder", 10, "the folder is not empty"),
+    ("build recipe.yaml -o dir:/", 10, "the folder is not empty"),
+    ("build recipe.yaml -o oci:plain/image", 10, "a file stands where a folder is needed"),
+    ("build recipe.yaml -o tar:nowhere/root.tar", 10, "the folder above does not exist"),
+    ("build recipe.yaml -o tar:- -o oci-archive:-", 2, "only one destination can be standard output"),
+    # build: everything else
+    ("build recipe.yaml --arch vax", 2, "'vax' is no architecture"),
+    ("build recipe.yaml --arch ''", 2, "'' is no architecture"),
+    ("build recipe.yaml --platform windows/amd64", 2, "no architecture for the platform windows/amd64"),
+    ("build recipe.yaml --platform linux/a/b/c", 2, "'linux/a/b/c' is no platform"),
+    ("build recipe.yaml --progress sometimes", 2, "--progress cannot be 'sometimes'"),
+    ("build recipe.yaml --bundle nowhere", 2, "there is no bundle: 'nowhere' is no folder"),
+    ("build recipe.yaml --bundle plain", 2, "there is no bundle: 'plain' is no folder"),
+    ("build recipe.yaml --report -", 2, "--report needs a file"),
+    ("build recipe.yaml --report folder", 10, "a folder stands where a file is to be written"),
+    ("build recipe.yaml --report nowhere/report", 10, "the folder above does not exist"),
+    ("build recipe.yaml --digest-file nowhere/digest", 10, "the folder above does not exist"),
+    # lock
+    ("lock", 2, "RECIPE is missing"),
+    ("lock --upgrade", 2, "RECIPE is missing"),
+    ("lock recipe.yaml --upgrade nosuch", 2, "there is no package 'nosuch' in the lock"),
+    ("lock recipe.yaml another.yaml", 2, "'another.yaml' is one argument too many"),
+    ("lock recipe.yaml --bundle plain", 9, "not a directory"),
+    ("lock recipe.yaml --arch vax", 2, "'vax' is no architecture"),
+    # explain
+    ("explain recipe.yaml", 2, "PACKAGE is missing"),
+    ("explain nothing.yaml hello", 3, "there is no recipe 'nothing.yaml'"),
+    ("explain recipe.yaml ''", 2, "'' is no name of a package"),
+    ("explain recipe.yaml hello=1.0-1", 2, "'hello=1.0-1' is no name of a package"),
+    ("explain recipe.yaml ../../etc/passwd", 2, "is no name of a package"),
+    # show
+    ("show", 2, "RECIPE is missing"),
+    ("show folder", 3, "'folder' is a folder, not a recipe"),
+    ("show noise", 3, "the text is not UTF-8"),
+    ("show recipe.yaml --format xml", 2, "--format cannot be 'xml'"),
+    ("show self.yaml", 3, "'self.yaml' extends itself"),
+    # run
+    ("run", 2, "REF is missing"),
+    ("run nosuch:1", 10, "there is no image nosuch:1"),
+    ("run sha256:00", 2, "'sha256:00' is no digest"),
+    ("run oci:folder", 10, "this is no OCI layout"),
+    ("run --stage1 nosuch " + IMAGE, 2, "--stage1 cannot be 'nosuch'"),
+    ("run --volume x " + IMAGE, 2, "'x' is no volume"),
+    ("run " + IMAGE, 10, "the image does not say what to run"),
+    # inspect
+    ("inspect", 2, "REF is missing"),
+    ("inspect " + NOWHERE, 10, "there is no image sha256:000"),
+    ("inspect sha256:zz", 2, "'sha256:zz' is no digest"),
+    ("inspect oci:plain", 10, "this is no OCI layout"),
+    ("inspect ../../etc", 10, "there is no image ../../etc"),
+    # files
+    ("files", 2, "REF is missing"),
+    ("files oci:/dev/null", 10, "this is no OCI layout"),
+    ("files " + IMAGE + " --sort colour", 2, "--sort cannot be 'colour'"),
+    ("files " + IMAGE + " more", 2, "'more' is one argument too many"),
+    ("files oci-archive:noise", 8, "noise: a tar header is damaged"),
+    # rm
+    ("rm", 2, "REF is missing"),
+    ("rm nosuch", 10, "there is no image 'nosuch'"),
+    ("rm " + NOWHERE, 10, "there is no image"),
+    ("rm ../../etc", 10, "there is no image"),
+    ("rm nosuch:1 " + IMAGE, 10, "there is no image 'nosuch:1'"),
+    # gc
+    ("gc more", 2, "'more' is one argument too many"),
+    ("gc --keep-cache -1", 2, "--keep-cache needs a number"),
+    ("gc --keep-cache nan", 2, "--keep-cache needs a number"),
+    ("gc --keep-cache 99999999999999999999", 2, "--keep-cache needs a number"),
+    ("gc --dry-urn", 2, "did you mean '--dry-run'?"),
+    # images
+    ("images more", 2, "'more' is one argument too many"),
+    ("images --format xml", 2, "--format cannot be 'xml'"),
+    ("images --format", 2, "--format"),
+    ("images --progres none", 2, "no option '--progres'"),
+    ("images -x", 2, "'-x'"),
+    # store
+    ("store", 2, "ACTION is missing"),
+    ("store eat", 2, "ACTION cannot be 'eat'"),
+    ("store verify more", 2, "'more' is one argument too many"),
+    ("store path --repair", 2, "--repair goes with verify"),
+    ("store --repair", 2, "ACTION is missing"),
+    # init
+    ("init recipe.yaml", 2, "there is a file already"),
+    ("init plain", 2, "a file is in the way of the folder"),
+    ("init loop.yaml", 2, "loop.yaml"),
+    ("init plain/recipe.yaml", 2, "a file is in the way of the folder"),
+    ("init one two", 2, "'two' is one argument too many"),
+    # schema
+    ("schema more", 2, "'more' is one argument too many"),
+    ("schema --format yaml", 2, "no option '--format'"),
+    # completion
+    ("completion", 2, "shell is missing"),
+    ("completion csh", 2, "did you mean 'zsh'?"),
+    ("completion ''", 2, "use one of bash, zsh, fish"),
+    ("completion bash zsh", 2, "'zsh' is one argument too many"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    made = World(tmp_path_factory.mktemp("worst"))
+    made.build()
+    project = made.project
+    (project / "empty").touch()
+    (project / "noise").write_bytes(b"\xff" + random.Random(0).randbytes(2000))
+    (project / "plain").write_text("x")
+    (project / "folder").mkdir()
+    (project / "folder" / "file").write_text("x")
+    (project / "loop.yaml").symlink_to("loop.yaml")
+    (project / "list.yaml").write_text("- a\n")
+    (project / "deep.yaml").write_text("name: " + "[" * 5000)
+    (project / "huge.yaml").write_text("name: " + "a" * 2_000_000)
+    (project / "self.yaml").write_text("extend: self.yaml\n")
+    return made
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Return every path in a folder with when it changed."""
+    return {str(path): path.lstat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+@pytest.mark.parametrize(("command", "code", "sentence"), TABLE, ids=[row[0] for row in TABLE])
+def test_one_sentence_and_nothing_left(command: str, code: int, sentence: str, world: World) -> None:
+    before = contents(world.project)
+    outcome = world.run(*shlex.split(command))
+    assert (outcome.code, outcome.stdout) == (code, ""), outcome.stderr
+    errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, outcome.stderr
+    assert sentence in outcome.stderr
+    assert all(word not in outcome.stderr for word in ("Traceback", "PUMICE_DEBUG", "Errno"))
+    assert contents(world.project) == before
+
+
+def test_every_command_has_its_rows() -> None:
+    from pumice.cli.main import COMMANDS
+
+    rows = [row[0].split()[0] for row in TABLE]
+    assert {verb: rows.count(verb) for verb in COMMANDS if rows.count(verb) < 5 - FEW.get(verb, 0)} == {}
+
+
+def test_a_device_stays_a_device(world: World) -> None:
+    """What is given a device as its file writes into it, and does not put a file in its place."""
+    fifo = world.project / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        digest = world.build("--digest-file", "fifo")
+        assert os.read(reader, 1000).decode().strip() == digest
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(fifo.lstat().st_mode)
+    fifo.unlink()
+
+
+def test_the_digest_is_not_printed_when_it_could_not_be_written(world: World) -> None:
+    outcome = world.run("build", "recipe.yaml", "--digest-file", "nowhere/digest")
+    assert (outcome.code, outcome.stdout) == (10, "")

@@ -35,6 +35,13 @@ Attached = dict[str, tuple["Descriptor", ...]]
 """A manifest's digest to the artifacts about it."""
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """What is remembered: the artifacts, and every blob that they consist of."""
+
+    artifacts: tuple[oci.Descriptor, ...]
+    blobs: list[str]
+
+
 def facts(
     inputs: Inputs,
     plan: Plan,
@@ -107,15 +114,13 @@ def _platform(
             *(built.manifest.digest, built.facts, _bytes(recipe), plain(recipe), lock, files.digest, moment),
         ]
     )
-    found = remembered.recall(
-        home, _KIND, name, tuple[oci.Descriptor, ...], lambda ones: [one.digest for one in ones]
-    )
-    if found is None:
+    kept = remembered.recall(home, _KIND, name, _Kept, lambda kept: kept.blobs)
+    if kept is None:
         from pumice.build.documents import write
 
-        found, keeps = write(recipe, _bytes(recipe), lock, architecture, built, moment, home)
-        remembered.remember(home, _KIND, name, found, keeps=[built.manifest.digest, *keeps])
-    return found
+        kept = _Kept(*write(recipe, _bytes(recipe), lock, architecture, built, moment, home))
+        remembered.remember(home, _KIND, name, kept, keeps=[built.manifest.digest, *kept.blobs])
+    return kept.artifacts
 
 
 def _bytes(recipe: Recipe) -> str:

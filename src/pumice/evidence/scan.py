@@ -220,6 +220,11 @@ def _placed(
     )
 
 
+def _text(path: str) -> str:
+    """Return a path for documents in UTF-8; bytes of it that are none are shown as ``\\xff``."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _files(
     files: Sequence[FileFact], shown: Mapping[str, Shown], read: Sequence[Read], owners: Mapping[str, int]
 ) -> tuple[File, ...]:
@@ -233,6 +238,6 @@ def _files(
         sha256, sha1 = read[origin.layer].sums[origin.position]
         owner = owners.get(file.path, -1)
         executable = bool(file.mode & 0o111)
-        found.append(File(file.path, entry.size, origin.layer, sha256, sha1, owner, "", executable))
+        found.append(File(_text(file.path), entry.size, origin.layer, sha256, sha1, owner, "", executable))
     found.sort(key=lambda file: file.path)
     return tuple(found)

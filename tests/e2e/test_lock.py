@@ -64,7 +64,7 @@ def test_the_recipe_is_found_on_either_side_of_upgrade(
         (["--upgrade", "lib"], 2, "error: RECIPE is missing\n  hint: see 'pumice lock --help'\n"),
         (["none.yaml"], 3, "none.yaml"),
         (["RECIPE", "--upgrade", "lub"], 2, "error: there is no package 'lub' in the lock to upgrade"),
-        (["RECIPE", "--arch", "vax"], 6, "has no packages for vax"),
+        (["RECIPE", "--arch", "vax"], 2, "vax"),
         (
             ["RECIPE", "--chek"],
             2,

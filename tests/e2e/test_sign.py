@@ -32,7 +32,7 @@ def test_signatures_of_several_keys_stay_beside_each_other(tmp_path: Path) -> No
 
 def test_what_goes_wrong(tmp_path: Path) -> None:
     world = signed(tmp_path)
-    world.must("build", "recipe.yaml", "-o", "oci:plain", "-o", "oci-archive:plain.tar")
+    world.must("build", "recipe.yaml", "-o", "oci:plain", "-o", "oci-archive:plain.tar", store="unsigned")
     wrong = {"PUMICE_KEY_PASSPHRASE": "wrong"}
     assert "does not open the key" in world.refused(
         "sign", "oci:plain", "--key", "release.key", environment=wrong

@@ -103,13 +103,17 @@ _text = st.text(st.characters(codec="utf-8"), max_size=120) | st.sampled_from([S
 @given(
     st.fixed_dictionaries(
         {},
-        optional=dict.fromkeys((
+        optional=dict.fromkeys(
+            (
                 "var/lib/dpkg/status",
                 "var/lib/dpkg/info/tool.list",
                 "lib/apk/db/installed",
                 "etc/os-release",
                 "usr/share/doc/tool/copyright",
-                "var/lib/dpkg/status.d/tool",), _text),
+                "var/lib/dpkg/status.d/tool",
+            ),
+            _text,
+        ),
     )
 )
 def test_any_database_gives_documents_or_an_error(tmp_path: Path, files: dict[str, str]) -> None:

@@ -62,19 +62,21 @@ def main(arguments: Sequence[str]) -> int:
 def _base(asked: argparse.Namespace) -> Path:
     from pumice.trust import keyfiles
 
-    return keyfiles.prepare(asked.output or keyfiles.folder(os.environ) / keyfiles.DEFAULT)
+    base: Path = asked.output or keyfiles.folder(os.environ) / keyfiles.DEFAULT
+    return base
 
 
 def _generate(asked: argparse.Namespace) -> int:
-    from pumice.trust import keys
+    from pumice.trust import keyfiles, keys
 
     base = _base(asked)
     passphrase = signing.passphrase(asked.passphrase_file, new=True, what=f"{base}.key")
     for path in (Path(f"{base}.key"), Path(f"{base}.pub")):
         if os.path.lexists(path):
             raise UsageError("there is such a file already", where=str(path), hint="choose another --output")
+    secret = passphrase()
     key = keys.generate(asked.type)
-    private, public = keys.write_pair(base, key, passphrase())
+    private, public = keys.write_pair(keyfiles.prepare(base), key, secret)
     print(key.public.fingerprint)
     print(f"{output.printable(str(private))} signs: keep it to yourself", file=sys.stderr)
     print(f"{output.printable(str(public))} verifies: give it to everybody", file=sys.stderr)

@@ -126,5 +126,5 @@ def _import(asked: argparse.Namespace) -> int:
     path = keyfiles.find(asked.key, ".key", os.environ)
     old = signing.passphrase(asked.passphrase_file, what=str(path))
     new = signing.passphrase(asked.passphrase_file, new=True, what="the copy")
-    print(keyfiles.bring(path, _base(asked), old, new).fingerprint)
+    print(keyfiles.bring(path, keyfiles.prepare(_base(asked)), old, new).fingerprint)
     return 0

@@ -41,13 +41,18 @@ def pair(folder: Path, kind: str = "ecdsa-p256") -> keys.PrivateKey:
 
 
 @pytest.mark.parametrize("kind", keys.KINDS)
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("forms", [("sig",), ("bundle",), ("sig", "bundle")])
+@pytest.mark.parametrize(
+    ("program", "forms"),
+    [
+        (program, forms)
+        for program in PROGRAMS
+        for forms in (("sig",), ("bundle",), ("sig", "bundle"))
+        if (program, forms) != ("cosign2", ("bundle",))  # which does not know bundles of images
+    ],
+)
 def test_it_verifies_what_we_sign(
     host: str, tmp_path: Path, program: str, kind: str, forms: tuple[str, ...]
 ) -> None:
-    if (program, forms) == ("cosign2", ("bundle",)):
-        pytest.skip("cosign 2 does not know bundles of images")
     key = pair(tmp_path, kind)
     place = vouched.folder(tmp_path / "image")
     image = layout.read(place)

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from pumice.image.destination import Destination
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
+    from pumice.registry.reference import Reference
 
-_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE or
-dir:DIR; - as FILE is standard output. Without -o the image goes into the local store as
+SCHEME = "docker://"
+
+_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
+docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image goes into the local store as
 name:version. The lock stands beside the recipe and is written if there is none. The digest is
 printed on standard output (standard error if the image goes there)."""
 
@@ -48,18 +51,22 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    destinations = _destinations(asked.output)
+    pushed = [text for text in asked.output if text.startswith(SCHEME)]
+    destinations = _destinations([text for text in asked.output if text not in pushed])
     moment = building.epoch(os.environ)
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
     architectures = locking.architectures(recipe, asked.archs)
     if destinations:
         _check(destinations, recipe, architectures)
+    targets = _targets(pushed, recipe) if pushed else []
     with Home(locate(os.environ), progress=progress) as home:
         finished = _build(asked, recipe, architectures, home, progress, moment)
         if destinations:
             _deliver(finished, destinations, recipe, home, progress)
-        else:
+        if targets:
+            _push(finished, targets, home, progress)
+        if not asked.output:
             home.refs.set(f"{recipe.name}:{recipe.version}", finished.root)
     to_pipe = any(destination.path == "-" for destination in destinations)
     print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
@@ -74,6 +81,21 @@ def _destinations(texts: Sequence[str]) -> list[Destination]:
     from pumice.image import destination
 
     return [destination.parse(text) for text in texts]
+
+
+def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
+    from pumice.registry import places
+
+    return [places.pushed(text, recipe.version) for text in texts]
+
+
+def _push(finished: Finished, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
+    from pumice.cli import registries
+    from pumice.registry import places
+
+    with registries.client(None, progress) as client:
+        for target in targets:
+            places.push(finished.image(home), target, client, progress)
 
 
 def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:

@@ -35,10 +35,15 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     import msgspec
 
+    from pumice.image.beside import is_beside
     from pumice.store.home import Home, locate
 
     with Home(locate(os.environ)) as home:
-        images = [_facts(name, root, home) for name, root in home.refs.all().items()]
+        images = [
+            _facts(name, root, home)
+            for name, root in home.refs.all().items()
+            if not is_beside(name.rpartition(":")[2])
+        ]
     if asked.format == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(images)).decode() + "\n")
     else:

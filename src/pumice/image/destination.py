@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pumice.formats.oci import Platform
+    from pumice.image.layout import Beside
     from pumice.image.model import Image
     from pumice.image.stamps import Records
     from pumice.progress import Progress
@@ -107,6 +108,7 @@ def write(
     name: str = "",
     version: str = "",
     platform: Platform | None = None,
+    beside: Beside | None = None,
     records: Records | None = None,
     progress: Progress | None = None,
     stdout: BinaryIO | None = None,
@@ -115,9 +117,12 @@ def write(
 
     ``name`` and ``version`` are the image's own, for the tag where the destination has none.
     ``platform`` narrows an image of several. ``records`` remembers what a layout folder holds
-    (``Home.records``). ``stdout`` is where ``-`` goes. Raises ImageError.
+    (``Home.records``). ``stdout`` is where ``-`` goes. ``beside`` is what belongs to the image, by
+    tag, and readable from its blobs; a place that cannot hold it is refused. Raises ImageError.
     """
     progress = progress or Silent()
+    if beside and destination.kind in _ONE_PLATFORM:
+        raise _cannot_hold(destination, len(beside))
     if platform is not None:
         image = image.select(platform)
     elif destination.kind in _ONE_PLATFORM:
@@ -127,13 +132,14 @@ def write(
     if destination.kind == "oci":
         from pumice.image import layout
 
-        layout.write(image, path, _checked(tag, destination), records=records, progress=progress)
+        tag = _checked(tag, destination)
+        layout.write(image, path, tag, beside=beside, records=records, progress=progress)
     elif destination.kind == "dir":
         from pumice.image import rootfs
 
         rootfs.write_folder(image, path, progress=progress)
     else:
-        _write_file(image, destination, name, tag, progress, stdout)
+        _write_file(image, destination, name, tag, beside, progress, stdout)
 
 
 def _write_file(
@@ -141,6 +147,7 @@ def _write_file(
     destination: Destination,
     name: str,
     tag: str,
+    beside: Beside | None,
     progress: Progress,
     stdout: BinaryIO | None,
 ) -> None:
@@ -150,7 +157,8 @@ def _write_file(
         if destination.kind == "oci-archive":
             from pumice.image import layout_archive
 
-            layout_archive.write(image, output, _checked(tag, destination), progress=progress)
+            tag = _checked(tag, destination)
+            layout_archive.write(image, output, tag, beside=beside, progress=progress)
         elif destination.kind == "docker-archive":
             from pumice.image import docker_archive
 
@@ -166,6 +174,14 @@ def _only(image: Image, destination: Destination) -> Image:
     if len(members) <= 1:
         return image.select()
     raise _too_many(destination, [platform for _, platform in members])
+
+
+def _cannot_hold(destination: Destination, count: int) -> ImageError:
+    return ImageError(
+        f"a {destination.kind} has no place for the image's signatures and referrers ({count})",
+        where=str(destination),
+        hint="leave them out with --only-image, or write an oci: layout, which holds them",
+    )
 
 
 def _too_many(destination: Destination, found: Sequence[Platform]) -> ImageError:

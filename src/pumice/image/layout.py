@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pumice import digest
 from pumice.errors import ImageError, PumiceError, TrustError
 from pumice.formats import oci
+from pumice.image.beside import is_beside
 from pumice.image.content import Blob, in_parallel
 from pumice.image.model import Image, contents
 from pumice.image.output import failures
@@ -37,6 +38,9 @@ INDEX = "index.json"
 BLOBS = "blobs/sha256"
 _TEMPORARY = ".pumice-"
 _MAX_HEADER = 4096
+
+Beside = dict[str, Image]
+"""What belongs to an image (signatures, lists of referrers), by tags such as ``sha256-<hex>.sig``."""
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -59,43 +63,68 @@ class LayoutBlobs:
 
 def read(folder: Path, tag: str = "") -> Image:
     """Return the image called ``tag`` in a layout, or the only one; raises ImageError."""
-    header, index = read_small(folder / HEADER, _MAX_HEADER), read_small(folder / INDEX, oci.MAX_DOCUMENT)
-    if header is None or index is None:
-        missing = HEADER if header is None else INDEX
-        raise ImageError(f"this is no OCI layout: it has no {missing}", where=str(folder))
-    oci.read_layout_header(header)
-    return Image(choose(oci.read_index(index), tag, str(folder)), LayoutBlobs(folder))
+    return Image(choose(index_of(folder), tag, str(folder)), LayoutBlobs(folder))
 
 
 def choose(index: Index, tag: str, where: str) -> Descriptor:
-    """Return the descriptor that a layout's index has under ``tag``, or the only one."""
-    if not index.manifests:
+    """Return the descriptor that a layout's index has under ``tag``, or the only one.
+
+    What belongs to another image (`is_beside`) is not looked at unless it is asked for.
+    """
+    listed = [one for one in index.manifests if tag or not is_beside(tag_of(one))]
+    if not listed:
         raise ImageError("the layout holds no image", where=where)
-    names = [descriptor.annotations.get(oci.REF_NAME, "") for descriptor in index.manifests]
-    known = ", ".join(sorted({name for name in names if name})[:20]) or "none"
+    names = [tag_of(descriptor) for descriptor in listed]
+    known = ", ".join(sorted({name for name in names if name and not is_beside(name)})[:20]) or "none"
     if not tag:
-        if len(index.manifests) > 1:
+        if len(listed) > 1:
             raise ImageError(
                 f"the layout holds {len(names)} images, so one must be named",
                 where=where,
                 hint=f"append :TAG; its tags are {known}",
             )
-        return index.manifests[0]
+        return listed[0]
     if tag not in names:
         raise ImageError(f"the layout has no tag {tag!r}", where=where, hint=f"its tags are {known}")
-    return index.manifests[names.index(tag)]
+    return listed[names.index(tag)]
+
+
+def tag_of(descriptor: Descriptor) -> str:
+    """Return the tag that a layout's index gives to a descriptor, "" for none."""
+    return descriptor.annotations.get(oci.REF_NAME, "")
+
+
+def index_of(folder: Path) -> Index:
+    """Return the index of a layout; raises ImageError for what is none."""
+    header, index = read_small(folder / HEADER, _MAX_HEADER), read_small(folder / INDEX, oci.MAX_DOCUMENT)
+    if header is None or index is None:
+        missing = HEADER if header is None else INDEX
+        raise ImageError(f"this is no OCI layout: it has no {missing}", where=str(folder))
+    oci.read_layout_header(header)
+    return oci.read_index(index)
 
 
 # Writing ------------------------------------------------------------------------------------------
 
 
-def index_for(image: Image, tag: str) -> bytes:
+def index_for(image: Image, tag: str, beside: Beside | None = None) -> bytes:
     """Return the ``index.json`` of a layout that holds one image: the same for the same image and tag."""
-    root = image.root
-    pointer = oci.Descriptor(
+    named = [(tag, image), *sorted((beside or {}).items())]
+    return oci.encode(oci.index(tuple(_pointer(one.root, name) for name, one in named)))
+
+
+def _pointer(root: Descriptor, tag: str) -> Descriptor:
+    return oci.Descriptor(
         root.media_type, root.digest, root.size, {oci.REF_NAME: tag}, artifact_type=root.artifact_type
     )
-    return oci.encode(oci.index((pointer,)))
+
+
+def all_contents(image: Image, beside: Beside | None = None) -> tuple[Descriptor, ...]:
+    """Return the descriptors of an image and of what belongs to it, each digest once."""
+    found = {one.digest: one for one in contents(image)}
+    for other in (beside or {}).values():
+        found |= {one.digest: one for one in contents(other) if one.digest not in found}
+    return tuple(found.values())
 
 
 def header() -> bytes:
@@ -103,18 +132,26 @@ def header() -> bytes:
     return oci.encode(oci.LayoutHeader(oci.LAYOUT_VERSION))
 
 
-def write(image: Image, folder: Path, tag: str, *, records: Records | None, progress: Progress) -> None:
-    """Make ``folder`` a layout of just this image, tagged ``tag``.
+def write(
+    image: Image,
+    folder: Path,
+    tag: str,
+    *,
+    beside: Beside | None = None,
+    records: Records | None,
+    progress: Progress,
+) -> None:
+    """Make ``folder`` a layout of just this image, tagged ``tag``, and what belongs to it.
 
     The folder is made when it does not exist; otherwise it must be empty or a layout of at most one
     image. Blobs that are there already are hashed, or known from ``records``, and not written again.
     Raises ImageError; then the folder is as it was.
     """
-    wanted = contents(image)
+    wanted = all_contents(image, beside)
     with failures(folder), _held(folder) as writer:
         writer.check()
         writer.fill(wanted, image, progress, Stamps(folder, records))
-        writer.publish(index_for(image, tag))
+        writer.publish(index_for(image, tag, beside))
         writer.sweep({digest.hex_of(descriptor.digest) for descriptor in wanted})
         writer.stamps.keep()
 
@@ -162,7 +199,8 @@ class _Writer:
             )
         oci.read_layout_header(found)
         index = read_small(self._folder / INDEX, oci.MAX_DOCUMENT)
-        count = len(oci.read_index(index).manifests) if index is not None else 0
+        listed = oci.read_index(index).manifests if index is not None else ()
+        count = sum(not is_beside(tag_of(descriptor)) for descriptor in listed)
         if count > 1:
             raise ImageError(
                 f"the layout holds {count} images, which would be lost",

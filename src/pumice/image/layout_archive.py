@@ -17,12 +17,14 @@ from pumice.formats import oci, tar
 from pumice.formats.compression import sniff
 from pumice.image import archive, layout
 from pumice.image.content import Blob
-from pumice.image.model import Image, contents
+from pumice.image.model import Image
 from pumice.image.output import failures
 from pumice.image.plain import open_plain
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
+    from pumice.formats.oci import Index
+    from pumice.image.layout import Beside
     from pumice.image.output import Output
     from pumice.progress import Progress
 
@@ -76,11 +78,16 @@ class _Section(io.RawIOBase):
 
 def read(path: Path, tag: str = "") -> Image:
     """Return the image called ``tag`` in an archive, or the only one; raises ImageError."""
+    index, blobs = read_all(path)
+    return Image(layout.choose(index, tag, str(path)), blobs)
+
+
+def read_all(path: Path) -> tuple[Index, ArchiveBlobs]:
+    """Return the index of an archive and its blobs; raises ImageError for what is none."""
     places = _scan(path)
-    blobs = ArchiveBlobs(path, places)
     small = [_small(path, places, name) for name in (layout.HEADER, layout.INDEX)]
     oci.read_layout_header(small[0])
-    return Image(layout.choose(oci.read_index(small[1]), tag, str(path)), blobs)
+    return oci.read_index(small[1]), ArchiveBlobs(path, places)
 
 
 def _small(path: Path, places: Places, name: str) -> bytes:
@@ -133,15 +140,20 @@ def _places(source: _Counted) -> Places:
     return places
 
 
-def write(image: Image, output: Output, tag: str, *, progress: Progress) -> None:
-    """Write a layout of just this image, tagged ``tag``, as a tar file: equal images, equal bytes."""
+def write(
+    image: Image, output: Output, tag: str, *, beside: Beside | None = None, progress: Progress
+) -> None:
+    """Write a layout of just this image, tagged ``tag``, as a tar file: equal images, equal bytes.
+
+    ``beside`` is what belongs to it and goes along; it is read from the image's blobs.
+    """
     blobs = [
         archive.Part(f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, image.blobs))
-        for descriptor in sorted(contents(image), key=lambda descriptor: descriptor.digest)
+        for descriptor in sorted(layout.all_contents(image, beside), key=lambda descriptor: descriptor.digest)
     ]
     parts = [
         archive.text(layout.HEADER, layout.header()),
-        archive.text(layout.INDEX, layout.index_for(image, tag)),
+        archive.text(layout.INDEX, layout.index_for(image, tag, beside)),
         archive.Part("blobs"),
         archive.Part(layout.BLOBS),
         *blobs,

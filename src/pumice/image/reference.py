@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError, ImageError, PumiceError, UsageError
 from pumice.formats import oci
+from pumice.image.beside import is_beside
 from pumice.image.model import Image
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ def _outside(kind: str, rest: str, text: str) -> Image:
 
 def _by_name(name: str, home: Home) -> Image:
     """Find the only version. Which of several is meant is not for us to guess."""
-    versions = [known for known in home.refs.names() if known.rpartition(":")[0] == name]
+    versions = [
+        known
+        for known in home.refs.names()
+        if known.rpartition(":")[0] == name and not is_beside(known.rpartition(":")[2])
+    ]
     if len(versions) == 1:
         descriptor = home.refs.get(versions[0])
         if descriptor is not None:

@@ -26,10 +26,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "inspect": ("pumice.cli.inspect", "Show an image's platforms, config, layers and packages", "Images"),
     "files": ("pumice.cli.files", "List an image's files, with their packages and sizes", "Images"),
     "pull": ("pumice.cli.pull", "Pull an image from a registry into the local store", "Registries"),
-    "push": ("pumice.cli.push", "Push an image to a registry, with all that belongs to it", "Registries"),
+    "push": ("pumice.cli.push", "Push an image and what belongs to it to a registry", "Registries"),
     "copy": (
         "pumice.cli.copy",
-        "Copy an image, with all that belongs to it, between any two places",
+        "Copy an image and what belongs to it anywhere",
         "Registries",
     ),
     "tags": ("pumice.cli.tags", "List the tags of a repository", "Registries"),

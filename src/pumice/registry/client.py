@@ -277,7 +277,10 @@ class Client:
         ask = self._ask(repository, "pull,push", scopes=scopes)
         backoff = Backoff(self.settings.policy, self._jitter)
         upload = Upload(ask, self._address(repository), carried, backoff, chunk=self.settings.chunk)
-        return self._run(upload.steps(origin))
+        try:
+            return self._run(upload.steps(origin))
+        finally:
+            carried.close()
 
     def delete_blob(self, repository: Repository, digest: str) -> None:
         """Delete a blob; raises RegistryError."""

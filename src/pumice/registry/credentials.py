@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from pumice.errors import FormatError, PumiceError
-from pumice.registry import helper
+from pumice.registry import keychain
 from pumice.registry.reference import HUB, Repository, check_host
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class AuthFile:
         for key in keys:
             name = helpers.get(key)
             if isinstance(name, str) and name:
-                found = helper.get(name, _spelled(self.table("credHelpers"), key))
+                found = keychain.get(name, _spelled(self.table("credHelpers"), key))
                 if found is not None:
                     return _of_helper(*found)
         entries = _normal(self.table("auths"))
@@ -154,7 +154,7 @@ class AuthFile:
                 return login
         general = self.content.get("credsStore")
         if isinstance(general, str) and general:
-            found = helper.get(general, helper_key(repository.host))
+            found = keychain.get(general, helper_key(repository.host))
             if found is not None:
                 return _of_helper(*found)
         return None

@@ -119,8 +119,11 @@ class BlobReader(io.RawIOBase):
     def _connect(self) -> Stream:
         response, start = self._opener(self._position)
         self._stream = stream = response.stream
-        if self._size is None and start == 0:
-            self._size = headers.number(response.header("Content-Length"))
+        whole = headers.number(response.header("Content-Length")) if start == 0 else None
+        if self._size is None:
+            self._size = whole
+        elif whole is not None and whole != self._size and response.status == 200:
+            raise self._wrong()
         left = self._position - start
         while left > 0:  # a registry without ranges sends everything again
             data = stream.read(min(_SKIP, left))

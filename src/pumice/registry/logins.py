@@ -10,7 +10,7 @@ import msgspec
 
 from pumice import files
 from pumice.errors import UsageError
-from pumice.registry import helper
+from pumice.registry import keychain
 from pumice.registry.credentials import AuthFile, helper_key, locations, normal, read
 from pumice.registry.reference import HUB, Repository, check_host, parse_repository
 
@@ -46,7 +46,7 @@ def keep(where: Repository, login: Login, environ: Mapping[str, str]) -> str:
     key = _key(where)
     name = file.helper_for(key)
     if name:
-        helper.store(name, helper_key(where.host) if not where.name else key, login.user, login.password)
+        keychain.store(name, helper_key(where.host) if not where.name else key, login.user, login.password)
         return f"docker-credential-{name}"
     auths = dict(file.table("auths"))
     plain = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
@@ -65,7 +65,7 @@ def forget(where: Repository, environ: Mapping[str, str]) -> list[str]:
     for path in locations(environ):
         file = read(path)
         name = file.helper_for(key)
-        if name and helper.erase(name, helper_key(where.host) if not where.name else key):
+        if name and keychain.erase(name, helper_key(where.host) if not where.name else key):
             gone.append(f"docker-credential-{name}")
         auths = file.table("auths")
         left = {known: entry for known, entry in auths.items() if normal(known) != key}

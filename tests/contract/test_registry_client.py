@@ -245,12 +245,13 @@ def test_patience_has_an_end() -> None:
 def test_a_blob_that_is_another_is_refused(lie: bytes, size: int | None) -> None:
     registry = Registry(lies=lie)
     registry.blobs["a", digest(BIG)] = BIG
-    with support.serving(registry) as host, client() as one:
-        with (
-            pytest.raises((TrustError, TransportError)),
-            one.open_blob(Repository(host, "a"), digest(BIG), size) as file,
-        ):
-            file.read()
+    with (
+        support.serving(registry) as host,
+        client() as one,
+        pytest.raises((TrustError, TransportError)),
+        one.open_blob(Repository(host, "a"), digest(BIG), size) as file,
+    ):
+        file.read()
 
 
 def test_a_manifest_that_is_another_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -84,30 +84,33 @@ class Urllib3Transport:
     def _made(self, proxy: str) -> PoolManager:
         import urllib3
 
+        from pumice.registry.strict import POOLS
         from pumice.version import __version__
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         agent = {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"}
         context = _context(self._tls)
-        if not proxy:
-            return urllib3.PoolManager(
-                maxsize=_CONNECTIONS, headers=agent, timeout=timeout, ssl_context=context, blocksize=1 << 20
-            )
         parts = urllib3.util.parse_url(proxy)
         login = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else {}
+        options: dict[str, Any] = {
+            "maxsize": _CONNECTIONS,
+            "headers": agent,
+            "timeout": timeout,
+            "ssl_context": context,
+            "blocksize": 1 << 20,
+        }
         try:
-            return urllib3.ProxyManager(
-                parts._replace(auth=None).url,
-                proxy_headers=login,
-                maxsize=_CONNECTIONS,
-                headers=agent,
-                timeout=timeout,
-                ssl_context=context,
+            made = (
+                urllib3.ProxyManager(parts._replace(auth=None).url, proxy_headers=login, **options)
+                if proxy
+                else urllib3.PoolManager(**options)
             )
         except urllib3.exceptions.HTTPError as error:
             raise UsageError(
                 f"the environment's proxy cannot be used ({error})", hint="see https_proxy"
             ) from None
+        made.pool_classes_by_scheme = dict(POOLS)
+        return made
 
 
 class _Stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_a_round_trip_through_every_place_keeps_everything(
             "store:example.com/back:1.0",
         ),
     ]
-    for source, target in zip(hops, hops[1:], strict=False):
+    for source, target in pairwise(hops):
         gathered = copy(source, target, home)
         assert gathered.root.digest == signed.digest
         assert everything(target, home) == before, target
@@ -290,7 +291,7 @@ def test_sha512_goes_from_registry_to_registry_and_is_refused_by_the_store(home:
     with support.serving(registry) as host:
         copy(f"docker://{host}/a:1", f"docker://{host}/b:1", home)
         assert registry.blobs["b", name] == blob
-        with pytest.raises(PumiceError, match="no sha256 digest|is not a sha256 digest"):
+        with pytest.raises(PumiceError, match="is not a sha256 digest"):
             copy(f"docker://{host}/a:1", "store:x.example/a:1", home)
 
 

@@ -67,10 +67,3 @@ def test_what_is_not_there(host: str, capsys: Out) -> None:
         "",
         f"error: {host}/team/none:1: the registry does not have it (MANIFEST_UNKNOWN: manifest unknown)\n",
     )
-
-
-def test_a_registry_that_is_not_there(host: str, capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    monkeypatch.setattr("pumice.registry.retry.Policy.__struct_defaults__", (1, 0.0, 0.0, 0.0), raising=False)
-    assert main(["pull", "127.0.0.1:1/x:1"]) == 6
-    assert "no connection can be made" in capsys.readouterr().err

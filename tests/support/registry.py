@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -30,7 +31,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 _BLOB = re.compile(r"/v2/(?P<name>.+)/blobs/(?P<digest>sha\d+:[0-9a-f]+)")
 _MANIFEST = re.compile(r"/v2/(?P<name>.+)/manifests/(?P<ref>[^/]+)")
 _START = re.compile(r"/v2/(?P<name>.+)/blobs/uploads/")
-_UPLOAD = re.compile(r"/opaque/(?P<id>\d+)")
+_UPLOAD = re.compile(r"/opaque/(?P<number>\d+)")
 _TAGS = re.compile(r"/v2/(?P<name>.+)/tags/list")
 _REFERRERS = re.compile(r"/v2/(?P<name>.+)/referrers/(?P<digest>.+)")
 
@@ -317,7 +318,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _upload(self, path: str) -> Upload | None:
         found = _UPLOAD.fullmatch(path)
-        return self.registry.uploads.get(found["id"]) if found else None
+        return self.registry.uploads.get(found["number"]) if found else None
 
     def _patch(self, upload: Upload, length: int) -> None:
         registry = self.registry
@@ -351,13 +352,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not length:
             self._answer(202, self._place(number))
 
-    def _finish(self, id: str) -> None:
+    def _finish(self, number: str) -> None:
         registry = self.registry
-        upload = registry.uploads.get(id)
+        upload = registry.uploads.get(number)
         if upload is None or (self.command == "GET" and not registry.resumes):
             self._refuse(404, "BLOB_UPLOAD_UNKNOWN")
         elif self.command == "GET":
-            self._answer(204, self._place(id))
+            self._answer(204, self._place(number))
         elif self.query.get("state") != str(upload.state):
             self._refuse(400, "BLOB_UPLOAD_INVALID")
         else:
@@ -367,8 +368,8 @@ class _Handler(BaseHTTPRequestHandler):
             if hashlib.new(algorithm, data).hexdigest() != digits:
                 self._refuse(400, "DIGEST_INVALID")
                 return
-            del registry.uploads[id]
-            registry.uploads[f"gone-{id}"] = upload
+            del registry.uploads[number]
+            registry.uploads[f"gone-{number}"] = upload
             registry.blobs[upload.name, digest] = data
             self._answer(201, {"Location": f"/v2/{upload.name}/blobs/{digest}"})
 
@@ -406,7 +407,7 @@ class Wire:
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
-        self.host = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Wire:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -470,7 +471,10 @@ def debian(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
         f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
     )
     with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(folder / "registry.yml")], stdout=log, stderr=log)
+        # Variables that begin with REGISTRY_ are configuration to it.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("REGISTRY_")}
+        command = [program, "serve", str(folder / "registry.yml")]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
             _wait(port, process)
             yield f"127.0.0.1:{port}"

@@ -34,8 +34,11 @@ def _neutral_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
 
 @pytest.fixture(scope="session")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store that the tests of one process share, to fetch from the mirror only once."""
-    return tmp_path_factory.mktemp("shared-home")
+    """Return a store that all tests share, in every process, to fetch from the mirror only once."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-home"
+    home.mkdir(exist_ok=True)
+    return home
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -325,10 +325,14 @@ def test_a_program_that_a_signal_ends_gives_128_and_its_number(who: Person, with
         assert running.returncode == 128 + signal.SIGTERM
 
 
-def test_nothing_survives_pumice(who: Person, with_init: str) -> None:
+def test_signals_have_their_usual_effects(who: Person, stage1: str) -> None:
+    assert sh(who, stage1, "sh -c 'kill -PIPE $$'; echo $?; sh -c 'kill -INT $$'; echo $?") == "141\n130\n"
+
+
+def test_nothing_survives_pumice(who: Person, stage1: str) -> None:
     mark = f"4{os.getpid()}"
     with who.started(
-        "run", "--stage1", with_init, "box:1", f"sleep {mark} & echo ready; exec sleep {mark}"
+        "run", "--stage1", stage1, "box:1", f"sleep {mark} & echo ready; exec sleep {mark}"
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"

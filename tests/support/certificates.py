@@ -1,56 +1,36 @@
-"""Throw-away certificates for servers and clients on loopback."""
+"""Certificates for tests: made when they are needed, good for nothing else."""
 
 from __future__ import annotations
 
 import datetime
-import ipaddress
-import ssl
-from typing import TYPE_CHECKING
+from functools import cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-if TYPE_CHECKING:
-    from pathlib import Path
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
 
-def self_signed(folder: Path, name: str = "server") -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 that is its own authority: (certificate, key) in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+@cache
+def certificate(name: str, *, serial: int = 1, printable: bool = False) -> bytes:
+    """Return the DER bytes of a certificate whose subject has the common name ``name``."""
+    kind = _ASN1Type.PrintableString if printable else _ASN1Type.UTF8String
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "HU"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name, _type=kind),
+        ]
     )
-    pem = folder / f"{name}.crt"
-    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    secret = folder / f"{name}.key"
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return pem, secret
+    start = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject)
+    builder = builder.public_key(_KEY.public_key()).serial_number(serial)
+    builder = builder.not_valid_before(start).not_valid_after(start + datetime.timedelta(days=3650))
+    return builder.sign(_KEY, None).public_bytes(Encoding.DER)
 
 
-def server(certificate: Path, key: Path, *, clients: Path | None = None) -> ssl.SSLContext:
-    """The context of a server; with ``clients`` it wants a certificate that this authority signed."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    if clients:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(clients)
-    return context
+def pem(name: str, *, serial: int = 1) -> bytes:
+    """Return `certificate` as PEM text."""
+    return x509.load_der_x509_certificate(certificate(name, serial=serial)).public_bytes(Encoding.PEM)

@@ -44,6 +44,11 @@ class Fault:
     """Where to send the client: a URL, or a path on this server."""
     drop: bool = False
     """Hang up without an answer."""
+    hold: bool = False
+    """Say nothing more until `Mirror.heal`; ``truncate`` bytes come first."""
+    held: threading.Event = field(default_factory=threading.Event)
+    """Set when somebody is kept waiting."""
+    released: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,14 @@ class Mirror:
 
     def heal(self) -> None:
         """Forget all faults and requests."""
+        self._release()
         with self._lock:
             self._faults.clear()
             self.requests.clear()
+
+    def _release(self) -> None:
+        for _, fault in self._faults:
+            fault.released.set()
 
     def take_fault(self, path: str) -> Fault | None:
         with self._lock:
@@ -117,6 +127,7 @@ class Mirror:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._release()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -186,10 +197,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self._unchanged(etag, modified):
             self._answer(304, b"", headers)
             return
+        if fault.hold and fault.truncate is None:
+            fault.held.set()
+            fault.released.wait()
         status, start, end = self._range(len(data))
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
-        self._answer(status, data[start:end], headers, fault.truncate)
+        self._answer(status, data[start:end], headers, fault.truncate, fault)
 
     def _unchanged(self, etag: str, modified: float) -> bool:
         if "If-None-Match" in self.headers:
@@ -206,7 +220,14 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(wanted[6:-1])
         return (206, start, length) if start < length else (416, 0, 0)
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str], truncate: int | None = None) -> None:
+    def _answer(
+        self,
+        status: int,
+        body: bytes,
+        headers: dict[str, str],
+        truncate: int | None = None,
+        fault: Fault | None = None,
+    ) -> None:
         self._record(status)
         self.send_response(status)
         for name, value in headers.items():
@@ -219,6 +240,9 @@ class _Handler(BaseHTTPRequestHandler):
         if truncate is not None:
             self.wfile.flush()
             self.close_connection = True
+            if fault and fault.hold:
+                fault.held.set()
+                fault.released.wait()
 
     def _record(self, status: int) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.build import remembered
 from pumice.formats import oci, platforms
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
 from pumice.image.config import config, standard_annotations
+from pumice.image.effects import dpkg, loader
 from pumice.image.layers import WholeLayer
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from pumice.store.base import Blobs
     from pumice.store.home import Home
 
-STATE = frozenset({"dpkg", "ldconfig"})
+STATE = frozenset({dpkg.BY, loader.BY})
 """Effects whose results change with any package: kept apart from those that hardly ever change."""
 
 _BYTECODE = "byte code"
@@ -104,14 +106,10 @@ def _composed(
 
 def _known_layers(home: Home) -> compose.Known:
     def get(key: Digest) -> WholeLayer | None:
-        data = home.records.get("layer", key)
-        try:
-            return msgspec.json.decode(data, type=WholeLayer) if data else None
-        except msgspec.MsgspecError:
-            return None
+        return remembered.recall(home, "layer", key, WholeLayer)
 
     def put(key: Digest, layer: WholeLayer) -> None:
-        home.records.put("layer", key, msgspec.json.encode(layer), keeps=(layer.digest,))
+        remembered.remember(home, "layer", key, layer, keeps=(layer.digest,))
 
     return compose.Known(get, put)
 

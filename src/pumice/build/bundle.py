@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+
+from pumice.fetch.pool import pool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,12 +30,11 @@ def write(lock: Lock, connection: Connection, folder: Path, *, progress: Progres
 
     once = {package.sha256: package for found in lock.packages.values() for package in found}
     wanted = sorted(once.values(), key=lambda package: (package.name, package.architecture))
-    with progress.task(f"bundling {len(wanted)} packages", sum(one.size for one in wanted)) as task:
-        pool = ThreadPoolExecutor(_THREADS, "bundle")
-        try:
-            for package, job in [(package, pool.submit(keep, package)) for package in wanted]:
-                job.result()
-                task.advance(package.size)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with (
+        progress.task(f"bundling {len(wanted)} packages", sum(one.size for one in wanted)) as task,
+        pool(_THREADS, "bundle") as threads,
+    ):
+        for package, job in [(package, threads.submit(keep, package)) for package in wanted]:
+            job.result()
+            task.advance(package.size)
     return len(wanted)

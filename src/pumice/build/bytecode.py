@@ -51,13 +51,7 @@ def compile(  # noqa: A001 - the verb is the thing
     are left alone, as Python itself would. Raises ImageError when the image has no ``python3`` or is
     for another architecture than this machine's, SandboxError where there is no sandbox.
     """
-    machine = platforms.of_machine(os.uname().machine)
-    if not platforms.matches(platform, machine):
-        raise ImageError(
-            f"byte code for {platforms.text(platform)} cannot be made on {platforms.text(machine)}, "
-            "because the image's own interpreter makes it",
-            hint="build on such a machine, or leave python.bytecode out for this architecture",
-        )
+    check(platform)
     if inside.resolve(root, _INTERPRETER) is None:
         raise ImageError(
             "the image has no /usr/bin/python3 to make byte code", hint="add the package python3-minimal"
@@ -75,9 +69,21 @@ def compile(  # noqa: A001 - the verb is the thing
     return made
 
 
+def check(platform: Platform) -> None:
+    """Raise ImageError unless an image for ``platform`` has an interpreter that runs here."""
+    machine = platforms.of_machine(os.uname().machine)
+    if not platforms.matches(platform, machine):
+        raise ImageError(
+            f"byte code for {platforms.text(platform)} cannot be made on {platforms.text(machine)}, "
+            "because the image's own interpreter makes it",
+            hint="build on such a machine, or leave python.bytecode out for this architecture",
+        )
+
+
 def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> str:
     """Let the image's interpreter write byte code to ``out``; return its last words if it complained."""
-    command = ("-s", "-S", "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash")
+    # With -B: what the interpreter kept of its own imports would count as done, and is compared by time.
+    command = ("-B", "-s", "-S", "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash")
     process = Process(
         arguments=(_INTERPRETER, *command, *(f"/{path}" for path in directories)),
         environment={

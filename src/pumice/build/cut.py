@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
+from pumice.build import remembered
 from pumice.errors import FormatError
+from pumice.fetch.pool import pool
 from pumice.image import segments
 from pumice.image.segments import Segment
 from pumice.image.selection import Selection
@@ -61,7 +62,8 @@ def cut(
     if missing:
         missing.sort(key=lambda item: (-item.package.size, item.package.name))
         total = sum(item.package.size for item in missing)
-        with progress.task(f"cutting {len(missing)} packages", total) as task:
+        what = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
+        with progress.task(f"cutting {what}", total) as task:
             line = _Line(home, fetch, task)
             result |= line.run(missing, processors)
     return result
@@ -69,19 +71,12 @@ def cut(
 
 def recall(key: Digest, home: Home) -> Segment | None:
     """Return a segment that is kept under ``key``, if its bytes are there too."""
-    data = home.records.get(_KIND, key)
-    if data is None:
-        return None
-    try:
-        segment = msgspec.msgpack.decode(data, type=Segment)
-    except msgspec.MsgspecError:
-        return None
-    return segment if home.blobs.size(segment.blob) is not None else None
+    return remembered.recall(home, _KIND, key, Segment, lambda segment: (segment.blob,))
 
 
 def remember(key: Digest, segment: Segment, home: Home) -> None:
     """Keep what is known of a segment under ``key``."""
-    home.records.put(_KIND, key, msgspec.msgpack.encode(segment), keeps=(segment.blob,))
+    remembered.remember(home, _KIND, key, segment, keeps=(segment.blob,))
 
 
 class _Line:
@@ -101,18 +96,22 @@ class _Line:
         for thread in cutters:
             thread.start()
         try:
-            with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch") as fetchers:
+            with pool(_FETCHERS, "fetch") as fetchers:
                 for _ in fetchers.map(self._bring, wanted):
                     pass
+            self._end(cutters)
         except BaseException as error:  # noqa: BLE001 - also Ctrl-C: the line must stop first
             self._fail(error)
-        for number in range(processors):
-            self._arrived.put((float("inf"), str(number), None))
-        for thread in cutters:
-            thread.join()
+            self._end(cutters)
         if self._errors:
             raise self._errors[0]
         return self._done
+
+    def _end(self, cutters: Sequence[threading.Thread]) -> None:
+        for number in range(len(cutters)):
+            self._arrived.put((float("inf"), str(number), None))
+        for thread in cutters:
+            thread.join()
 
     def _fail(self, error: BaseException) -> None:
         self._errors.append(error)
@@ -139,7 +138,8 @@ class _Line:
         package = wanted.package
         with self._home.blobs.open("sha256:" + package.sha256) as file:
             try:
-                segment = segments.make(file, wanted.selection, self._home.blobs)
+                source = cast("BinaryIO", _Stoppable(file, self._failed))
+                segment = segments.make(source, wanted.selection, self._home.blobs)
             except FormatError as error:
                 where = f"{package.name}={package.version}"
                 raise FormatError(error.message, where=error.where or where, hint=error.hint) from None
@@ -147,6 +147,20 @@ class _Line:
         remember(wanted.key, segment, self._home)
         self._done[package.name] = segment
         self._task.advance(package.size)
+
+
+class _Stoppable:
+    """A package's file that ends the work on it when the line stops, however large it is."""
+
+    def __init__(self, file: BinaryIO, stopped: threading.Event) -> None:
+        self._stopped = stopped
+        self._read = file.read
+        self.seek = file.seek
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._stopped.is_set():
+            raise InterruptedError
+        return self._read(size)
 
 
 def _check_identity(package: LockedPackage, segment: Segment) -> None:

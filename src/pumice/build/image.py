@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Fetch = Callable[[LockedPackage], Digest]
 
+_MOST_PROCESSORS = 6
+
 
 class Finished(msgspec.Struct, frozen=True):
     """An image: what points to it, and how each architecture came to be."""
@@ -54,8 +56,12 @@ def epoch(environ: Mapping[str, str]) -> int | None:
 
 
 def processors() -> int:
-    """Return how many packages to cut at a time; it decides no byte of the result."""
-    return max(1, os.cpu_count() or 1)
+    """Return how many packages to cut at a time; it decides no byte of the result.
+
+    Each takes about 12 MB, most of it xz's dictionary; more of them would gain little, since the
+    largest package alone takes longest.
+    """
+    return max(1, min(os.cpu_count() or 1, _MOST_PROCESSORS))
 
 
 def build(

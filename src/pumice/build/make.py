@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import canonical
-from pumice.build import assemble, overlay, userfiles
+from pumice.build import assemble, overlay, remembered, userfiles
 from pumice.build.cut import Wanted, cut, recall, remember
 from pumice.build.perform import Built, Inputs
+from pumice.formats import platforms
 from pumice.image import effects, layers, merge, segments
 from pumice.image.config import numeric_user
 from pumice.image.effects.diversions import diversions
@@ -44,6 +45,10 @@ def make(
     progress: Progress,
 ) -> Built:
     """Make the image. Raises PumiceError; leaves nothing half done."""
+    if inputs.recipe.python.bytecode:
+        from pumice.build import bytecode
+
+        bytecode.check(platforms.of_debian(inputs.architecture))  # before much is fetched in vain
     groups = layers.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
     wanted = _wanted(inputs, groups)
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)
@@ -86,14 +91,11 @@ def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home:
     )
     blobs = {name: part.blob for name, part in parts.items()}
     key = canonical.digest_of([_EFFECTS, __version__, FORMAT, settings, blobs])
-    data = home.records.get(_EFFECTS, key)
-    if data:
-        try:
-            return msgspec.msgpack.decode(data, type=effects.Outcome)
-        except msgspec.MsgspecError:
-            pass
+    known = remembered.recall(home, _EFFECTS, key, effects.Outcome)
+    if known:
+        return known
     outcome = effects.apply(merged.tree, settings)
-    home.records.put(_EFFECTS, key, msgspec.msgpack.encode(outcome))
+    remembered.remember(home, _EFFECTS, key, outcome)
     return outcome
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import canonical
+from pumice.build import remembered
 from pumice.formats import oci
 from pumice.image.layers import WholeLayer
 from pumice.recipe.lock import FORMAT, Ids, LockedPackage
@@ -85,7 +86,7 @@ def build(
 ) -> Built:
     """Make the image, or find it made. Raises PumiceError; leaves nothing half done."""
     name = key(inputs, files)
-    found = _recall(name, home)
+    found = remembered.recall(home, _KIND, name, Built, _blobs)
     if found:
         return found
     from pumice.build import make
@@ -94,19 +95,8 @@ def build(
     # With the ids that it allocated, the same lock makes the same image: found then as well.
     complete = msgspec.structs.replace(inputs, ids=built.ids)
     for where in {name, key(complete, files)}:
-        home.records.put(_KIND, where, msgspec.json.encode(built), keeps=_blobs(built))
+        remembered.remember(home, _KIND, where, built, keeps=_blobs(built))
     return built
-
-
-def _recall(name: Digest, home: Home) -> Built | None:
-    data = home.records.get(_KIND, name)
-    if data is None:
-        return None
-    try:
-        built = msgspec.json.decode(data, type=Built)
-    except msgspec.MsgspecError:
-        return None
-    return built if all(home.blobs.size(digest) is not None for digest in _blobs(built)) else None
 
 
 def _blobs(built: Built) -> list[Digest]:

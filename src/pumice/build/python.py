@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pumice import canonical
-from pumice.build import assemble
+from pumice.build import assemble, remembered
 from pumice.formats import platforms
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
@@ -37,10 +35,10 @@ def byte_code(plan: Plan, inputs: Inputs, home: Home, processors: int, progress:
     if not sources:
         return None
     key = _key(plan, inputs, sources)
-    found = _recall(key, home)
+    found = remembered.recall(home, _KIND, key, Piece, lambda piece: (piece.blob,))
     if found is None:
         found = _made(plan, inputs, sources, home, processors, progress)
-        home.records.put(_KIND, key, msgspec.json.encode(found), keeps=[found.blob])
+        remembered.remember(home, _KIND, key, found, keeps=(found.blob,))
     return found
 
 
@@ -59,15 +57,6 @@ def _key(plan: Plan, inputs: Inputs, sources: Iterable[str]) -> Digest:
     interpreter = sorted(plan.parts[name].blob for name in plan.parts if name.startswith(_INTERPRETER))
     listed = [(path, sums.get(path, "")) for path in sources]
     return canonical.digest_of([_KIND, FORMAT, inputs.architecture, interpreter, listed])
-
-
-def _recall(key: Digest, home: Home) -> Piece | None:
-    data = home.records.get(_KIND, key)
-    try:
-        found = msgspec.json.decode(data, type=Piece) if data else None
-    except msgspec.MsgspecError:
-        return None
-    return found if found and home.blobs.size(found.blob) is not None else None
 
 
 def _made(

@@ -53,7 +53,20 @@ def run() -> None:
     if sys.stdout is not None:
         # A terminal's old encoding lacks some letters of paths; that is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if code == INTERRUPTED:
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """End at once: at an ordinary end Python waits for threads, and one may wait for a mirror."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            if stream is sys.stderr and stream.isatty():
+                stream.write("\x1b[?25h")  # a progress display hides the cursor
+            stream.flush()
+    os._exit(code)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -59,7 +59,14 @@ class Quiet:
 
 
 class Plain(Quiet):
-    """One line where something begins and one from time to time while it lasts: for logs."""
+    """One line where something begins and one from time to time while it lasts: for logs.
+
+    What begins while something else goes on is a part of that, and no line of its own.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._shown: _Task | None = None
 
     def note(self, message: str) -> None:
         """Write one line."""
@@ -67,14 +74,24 @@ class Plain(Quiet):
 
     def began(self, task: _Task) -> None:
         """Write what begins."""
+        with self._lock:
+            if self._shown is not None:
+                return
+            self._shown = task
         amount = f" ({_amount(task.total, task.unit)})" if task.total else ""
         self._line(f"{printable(task.label)}{amount}")
 
     def advanced(self, task: _Task) -> None:
         """Write how far it is, now and then."""
-        if task.due(STILL_SECONDS):
+        if task is self._shown and task.due(STILL_SECONDS):
             of = f" of {_amount(task.total, task.unit)}" if task.total else ""
             self._line(f"{printable(task.label)}: {_amount(task.done, task.unit)}{of}")
+
+    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002
+        """Make room for the next."""
+        with self._lock:
+            if task is self._shown:
+                self._shown = None
 
 
 class JsonLines(Quiet):

@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 
     from pumice.store.refs import Refs
 
+_HEX = frozenset("0123456789abcdef")
+_SHORTEST = 4
+"""Digits that are enough of a digest, as in `pumice.image.reference`."""
+
 
 def _parser() -> argparse.ArgumentParser:
     made = command_line.parser(
         "rm",
         "Remove images from the local store by name. All of them, or none if one is not there.",
-        epilog="The space is freed by the next 'pumice gc', except for what other images need.",
+        epilog="What no other image needs is cache from then on, which 'pumice gc' frees after some days.",
         progress=False,
     )
     made.add_argument(
-        "references", metavar="REF", nargs="+", help="name:version, or sha256:DIGEST for every name of it"
+        "references", metavar="REF", nargs="+", help="name:version, or a digest for every name of it"
     )
     return made
 
@@ -45,19 +49,31 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _find(reference: str, names: Sequence[str], refs: Refs) -> Iterable[str]:
+    """Return the names that ``reference`` means: itself, the only version, or all of one digest."""
     if reference in names:
         return [reference]
-    if reference.startswith("sha256:"):
-        found = [name for name, descriptor in refs.all().items() if descriptor.digest == reference]
-    else:
-        found = [name for name in names if name.rpartition(":")[0] == reference]
-        if len(found) > 1:
-            raise ImageError(
-                f"there are {len(found)} versions of {reference}, so each must be named",
-                hint="write " + " ".join(found[:10]),
-            )
+    found = [name for name in names if name.rpartition(":")[0] == reference]
+    if len(found) > 1:
+        raise ImageError(
+            f"there are {len(found)} versions of {reference}, so each must be named",
+            hint="write " + " ".join(found[:10]),
+        )
+    found = found or _of_digest(reference, refs)
     if not found:
         raise ImageError(
             f"there is no image {reference[:200]!r} in the store", hint="'pumice images' lists what is there"
         )
     return found
+
+
+def _of_digest(reference: str, refs: Refs) -> list[str]:
+    digits = reference.removeprefix("sha256:")
+    if not _HEX.issuperset(digits) or not _SHORTEST <= len(digits) <= 64:
+        return []
+    start = f"sha256:{digits}"
+    found = {name: root.digest for name, root in refs.all().items() if root.digest.startswith(start)}
+    if len(set(found.values())) > 1:
+        raise ImageError(
+            f"several images have a digest that begins with {digits}", hint="write more of the digest"
+        )
+    return list(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from pumice.errors import FetchError, FormatError, PumiceError, TrustError
 from pumice.fetch import kept as keeping
 from pumice.fetch import releases
 from pumice.fetch.network import without_login
+from pumice.fetch.pool import pool
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptindex
 from pumice.formats.compression import Decompressed
@@ -56,9 +56,9 @@ def load(
     """
     for problem in session.machine.problems if session.machine else ():
         session.progress.warn(f"a part of apt's configuration is left out: {problem}")
-    with ThreadPoolExecutor(_THREADS, "index") as pool:
+    with pool(_THREADS, "index") as threads:
         moment = date or session.clock.now()
-        found = list(pool.map(lambda source: releases.find(source, session, moment), sources))
+        found = list(threads.map(lambda source: releases.find(source, session, moment), sources))
         suites = [item for item in found if item is not None]
         _warn(sources, found, session)
         jobs = [
@@ -67,7 +67,7 @@ def load(
             for suite in suites
             for index in _names(suite, architecture)
         ]
-        loaded = list(pool.map(lambda job: _Loader(job[0], session, moment).load(job[2]), jobs))
+        loaded = list(threads.map(lambda job: _Loader(job[0], session, moment).load(job[2]), jobs))
     indexes: dict[str, list[Index]] = {name: [] for name in architectures}
     keys: dict[str, list[str]] = {}
     for (suite, architecture, _), (key, index) in zip(jobs, loaded, strict=True):

@@ -126,12 +126,11 @@ def directories(pieces: Sequence[Piece], nodes: Mapping[str, Node]) -> list[Entr
     for part in pieces:
         for entry in part.directories:
             times[entry.path] = max(times.get(entry.path, 0), entry.mtime)
-    for start in {posixpath.dirname(path) for part in pieces for path in part.paths} | set(times):
-        path = start
-        while path and (path not in times or path == start):
-            times.setdefault(path, 0)
-            path = posixpath.dirname(path)
-    times.pop("", None)
+    above = {posixpath.dirname(path) for part in pieces for path in part.paths}
+    above |= {posixpath.dirname(path) for path in times}
+    while above := {path for path in above if path and path not in times}:
+        times |= dict.fromkeys(above, 0)
+        above = {posixpath.dirname(path) for path in above}
     return [_directory(path, times[path], nodes) for path in sorted(times)]
 
 

@@ -12,6 +12,7 @@ from pumice.errors import TrustError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.layer import Layer
     from pumice.image.model import BlobSource
@@ -63,9 +64,17 @@ class Blob:
                 left -= len(data)
             surplus = file.read(1)
         if left or surplus or "sha256:" + found.hexdigest() != self._digest:
-            raise TrustError(
-                "a blob of the image does not have the digest it is known by", where=self._digest
-            )
+            raise _altered(self._digest, self._blobs)
+
+
+def _altered(name: Digest, blobs: BlobSource) -> TrustError:
+    """Return what to raise for a blob with other content; the store lets go of it, to be made again."""
+    from pumice.store.directory import DirectoryBlobs
+
+    hint = None
+    if isinstance(blobs, DirectoryBlobs) and blobs.weed(name):
+        hint = "it has been removed from the store: build the image again"
+    return TrustError("a blob of the image does not have the digest it is known by", where=name, hint=hint)
 
 
 class Unpacked:

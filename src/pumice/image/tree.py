@@ -139,15 +139,20 @@ class Tree:
             return made[path].content if path in made else self._read(path)
 
         tree = Tree(nodes, read, self.packages)
-        tree._children = self._changed_children([*gone, *(path for path in made if path not in self.nodes)])
+        if self._children is not None:
+            new = [path for path in made if path not in self.nodes]
+            tree._children = _changed(self._children, new, [path for path in gone if path not in made])
         return tree
 
-    def _changed_children(self, changed: Iterable[str]) -> dict[str, list[str]] | None:
-        """Return the lists of children with ``changed`` paths come or gone; the rest is shared."""
-        if self._children is None:
-            return None
-        children = dict(self._children)
-        for path in changed:
-            parent = posixpath.dirname(path)
-            children[parent] = sorted({path} ^ set(children.get(parent, ())))
-        return children
+
+def _changed(
+    children: Mapping[str, list[str]], new: Sequence[str], gone: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return lists of children with some paths come and gone; lists that stay the same are shared."""
+    parents = {posixpath.dirname(path) for path in (*new, *gone)}
+    sets = {parent: set(children.get(parent, ())) for parent in parents}
+    for path in new:
+        sets[posixpath.dirname(path)].add(path)
+    for path in gone:
+        sets[posixpath.dirname(path)].discard(path)
+    return {**children, **{parent: sorted(inside) for parent, inside in sets.items()}}

@@ -46,8 +46,9 @@ def resolve(universe: Universe, wants: Wants) -> Solution:
         except Contradiction:
             return None
 
-    chosen = minimal.improve(pool, chosen, again)
-    return _solution(pool, chosen)
+    solution = _solution(pool, minimal.improve(pool, chosen, again))
+    engine.expand = None  # the two know each other, and would keep the whole index in memory together
+    return solution
 
 
 def _check_names(universe: Universe, requests: Iterable[Request]) -> None:

@@ -106,6 +106,7 @@ class Options:
         self.read_only = False  # --read-only
         self.copy = False  # --copy: copy the root into memory instead of laying an overlay over it
         self.only_root = False  # --only-root: start PROGRAM of this machine, with a writable root at DIR/root
+        self.own_processes = False  # --own-processes: with --only-root, end what it starts when it ends
         self.network = "host"  # --network host|none
         self.hostname = "pumice"  # --hostname NAME
         self.uid = 0  # --uid N
@@ -145,7 +146,7 @@ def parse(arguments: Sequence[str]) -> Options:
 def _take(options: Options, option: str, left: list[str]) -> None:
     name = option.removeprefix("--").replace("-", "_")
     match name:
-        case "read_only" | "copy" | "only_root" | "map_helpers" | "die_with_parent":
+        case "read_only" | "copy" | "only_root" | "own_processes" | "map_helpers" | "die_with_parent":
             setattr(options, name, True)
         case "root" | "network" | "hostname" | "cwd" | "owners":
             setattr(options, name, left.pop())
@@ -543,16 +544,46 @@ def _first_process(options: Options) -> int:
     return attend(child)
 
 
-def _only_root(options: Options) -> NoReturn:
+def _only_root(options: Options) -> int:
     """Make the writable root, and start a program of this machine that knows how to use it."""
-    if os.geteuid() != 0:
-        _unshare(options, 0)
-    _writable_root(options)
+    _enter(options, _NEWPID if options.own_processes else 0)
+    if not options.own_processes:
+        _writable_root(options)
+        _start_outside(options)
+    child = os.fork()
+    if child == 0:
+        _prctl(1, signal.SIGKILL)
+        _writable_root(options)
+        _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+        child = os.fork()
+        if child == 0:
+            _start_outside(options)
+        os._exit(attend(child))
+    return attend(child)
+
+
+def _start_outside(options: Options) -> NoReturn:
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > 2 and descriptor not in options.keep:
             with contextlib.suppress(OSError):  # the one that listed the others
                 os.set_inheritable(descriptor, False)
+    _release_signals()
     os.execvp(options.argv[0], options.argv)
+
+
+def _release_signals() -> None:
+    """Undo what Python and `attend` do to signals; what the caller ignores stays ignored, as for nohup."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _enter(options: Options, flags: int) -> None:
+    """Enter the namespaces in ``flags``; root needs no user namespace for that."""
+    if os.geteuid() != 0:
+        _unshare(options, flags)
+    elif flags:
+        _call("unshare", _libc.unshare(flags))
 
 
 def _become(options: Options) -> NoReturn:
@@ -567,10 +598,7 @@ def _become(options: Options) -> NoReturn:
         _set_capabilities(list(CAPABILITIES.values()) if options.uid == 0 else [])
     except OSError as error:
         _fail(options, Failure(f"cannot become user {options.uid}:{options.gid} in {options.cwd}: {error}"))
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _release_signals()
     os.set_inheritable(options.status_fd, options.status_fd <= 2)
     os.closerange(3, options.status_fd)
     os.closerange(max(3, options.status_fd + 1), os.sysconf("SC_OPEN_MAX"))
@@ -611,10 +639,10 @@ def main(arguments: Sequence[str]) -> int:
         options = parse(arguments)
         if options.die_with_parent:
             _prctl(1, signal.SIGKILL)
-        if options.only_root:
-            _only_root(options)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
+        if options.only_root:
+            return _only_root(options)
         network = _NEWNET if options.network == "none" else 0
         _unshare(options, _NEWPID | _NEWIPC | _NEWUTS | _NEWCGROUP | network)
         child = os.fork()

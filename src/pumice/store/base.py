@@ -17,7 +17,7 @@ class Writer(Protocol):
         """Append ``data``."""
 
     def commit(self, expected: Digest | None = None) -> Digest:
-        """Make it part of the store, durably; raises TrustError if it is not ``expected``."""
+        """Make it part of the store, durable before anything refers to it; TrustError if not ``expected``."""
 
     def __enter__(self) -> Writer: ...
     def __exit__(self, *exc: object) -> None: ...

@@ -25,16 +25,9 @@ from pumice.store.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Protocol
 
     from pumice.digest import Digest
     from pumice.progress import Progress
-
-    class Target(Protocol):
-        """Anything that takes bytes."""
-
-        def write(self, data: bytes, /) -> object:
-            """Take ``data``."""
 
 
 _CHUNK = 1 << 20
@@ -197,29 +190,11 @@ class DirectoryBlobs:
             raise files.trouble(error, self._composed + name) from error
         return hasher.hexdigest() == name
 
-    def copy_out(self, digest: Digest, target: Target) -> int:
-        """Write a blob to ``target``, hashing it on the way; return its size.
-
-        Raises TrustError if it is not what it was, after removing what is damaged; what
-        ``target`` got by then must be thrown away. Its own OSErrors pass through.
-        """
-        hasher = hashlib.sha256()
-        total = 0
-        with self.open(digest) as file:
-            while data := file.read(_CHUNK):
-                hasher.update(data)
-                target.write(data)
-                total += len(data)
-        if hasher.hexdigest() != hex_of(digest):
-            self.weed(digest)
-            raise TrustError(
-                f"the store's copy of {digest} was damaged and has been removed",
-                hint="run the command that made the image again",
-            )
-        return total
-
     def weed(self, digest: Digest) -> bool:
-        """Remove a blob, or those of its parts that are damaged, if it is; say whether it was."""
+        """Remove a blob, or those of its parts that are damaged, if it is; say whether it was.
+
+        For who copied it out and saw another digest, although it looked as it did when it was hashed.
+        """
         if self.verify(digest):
             return False
         whole = self.parts(digest)

@@ -60,7 +60,8 @@ def collect(
     """
     with home.alone():
         wanted = reachable(home.refs.all().values(), home.blobs)
-        cutoff = float("inf") if keep_days is None else clock.now() - keep_days * _DAY
+        # The clock tells whole seconds: 0 days means everything, also what is of this very second.
+        cutoff = float("inf") if keep_days is None else clock.now() + 1 - keep_days * _DAY
         old, kept = _judge_records(home, wanted, cutoff, drop_all=keep_days is None)
         doomed, cache = _judge_blobs(home, wanted, kept, cutoff)
         freed = sum(record.size for record in old) + sum(doomed.values())

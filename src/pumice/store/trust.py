@@ -28,30 +28,32 @@ class Trust:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._looks: dict[bytes, bytes] = {}
+        self._lines: dict[bytes, bytes] = {}
         self._read = 0
         self._inode = -1
         self._guard = threading.Lock()
 
     def holds(self, hex_digits: str, status: os.stat_result) -> bool:
         """Say whether the blob ``hex_digits`` looks as it did when it was hashed."""
-        key, now = hex_digits.encode(), look(status)
-        if self._looks.get(key) == now:
+        key = hex_digits.encode()
+        line = key + b" " + look(status)
+        if self._lines.get(key) == line:
             return True
         self._catch_up()  # another process may have hashed it since we read
-        return self._looks.get(key) == now
+        return self._lines.get(key) == line
 
     def record(self, hex_digits: str, status: os.stat_result) -> None:
         """Remember that a file that looks like ``status`` was hashed and is sound.
 
         Never fails: where it cannot be written, the next process hashes again.
         """
-        key, now = hex_digits.encode(), look(status)
-        self._looks[key] = now
+        key = hex_digits.encode()
+        line = key + b" " + look(status)
+        self._lines[key] = line
         try:
             # A line feed first, in case that a crash tore the line before; one write, so that lines
             # of concurrent processes do not mix.
-            _append(self._path, b"\n" + key + b" " + now + b"\n")
+            _append(self._path, b"\n" + line + b"\n")
         except OSError:
             pass
 
@@ -59,7 +61,7 @@ class Trust:
         """Return a fresh file that holds the lines of ``keep`` only."""
         self._catch_up()
         keys = (hex_digits.encode() for hex_digits in keep)
-        return b"".join(b"%s %s\n" % (key, self._looks[key]) for key in keys if key in self._looks)
+        return b"".join(self._lines[key] + b"\n" for key in keys if key in self._lines)
 
     def _catch_up(self) -> None:
         with self._guard:
@@ -69,16 +71,15 @@ class Trust:
                 return
             whole = fresh.rfind(b"\n") + 1
             self._read += whole
-            self._looks.update(
-                (line[:_HEX], line[_HEX + 1 :]) for line in fresh[:whole].split(b"\n") if len(line) > _HEX
-            )
+            # No line is looked at: one that says nothing sensible is never equal to one that would.
+            self._lines.update({line[:_HEX]: line for line in fresh[:whole].split(b"\n")})
 
     def _fresh(self) -> bytes:
         with open(self._path, "rb", buffering=0) as file:
             inode = os.fstat(file.fileno()).st_ino
             if inode != self._inode:  # gc wrote a shorter one
                 self._inode, self._read = inode, 0
-                self._looks = {}
+                self._lines = {}
             file.seek(self._read)
             return file.readall() or b""
 

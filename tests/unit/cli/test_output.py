@@ -62,21 +62,17 @@ def test_another_mode_is_refused() -> None:
         output.progress("loud")
 
 
-def test_plain_lines() -> None:
+def test_plain_lines_leave_out_the_parts_of_a_task() -> None:
     stream = io.StringIO()
     progress = output.progress("plain", stream)
     with progress.task("fetch libc6", 2_757_000) as task:
         task.advance(1)
-    with progress.task("lock", 3, unit="packages"), progress.task("wait"):
+    with progress.task("lock", 3, unit="packages"), progress.task("a part of it"):
         pass
     progress.note("reusing\x1b[2J 3 packages")
     progress.warn("no security suite")
     assert stream.getvalue() == (
-        "fetch libc6 (2.8 MB)\n"
-        "lock (3 packages)\n"
-        "wait\n"
-        "reusing\\x1b[2J 3 packages\n"
-        "warning: no security suite\n"
+        "fetch libc6 (2.8 MB)\nlock (3 packages)\nreusing\\x1b[2J 3 packages\nwarning: no security suite\n"
     )
 
 

@@ -11,7 +11,7 @@ from pumice.errors import FetchError
 from pumice.fetch.session import Session
 from pumice.formats import aptconf
 from pumice.store.home import Home
-from tests.support import certificates
+from tests.support import tls
 from tests.support.mirror import Fault, Mirror
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def mirror(tmp_path: Path) -> Iterator[Mirror]:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror/file").write_bytes(b"content")
-    with Mirror(tmp_path / "mirror", tls=certificates.server(*certificates.self_signed(tmp_path))) as server:
+    with Mirror(tmp_path / "mirror", tls=tls.server(*tls.self_signed(tmp_path))) as server:
         yield server
 
 
@@ -74,8 +74,8 @@ def test_a_name_that_does_not_fit_is_refused_unless_apt_is_told_not_to_look(
 def test_a_client_certificate(tmp_path: Path) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror/file").write_bytes(b"content")
-    client, key = certificates.self_signed(tmp_path, "client")
-    context = certificates.server(*certificates.self_signed(tmp_path), clients=client)
+    client, key = tls.self_signed(tmp_path, "client")
+    context = tls.server(*tls.self_signed(tmp_path), clients=client)
     authority = f'Acquire::https::CAInfo "{tmp_path}/server.crt";'
     with Mirror(tmp_path / "mirror", tls=context) as mirror:
         with pytest.raises(FetchError):

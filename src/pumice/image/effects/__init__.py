@@ -6,6 +6,7 @@ made, and answers with entries. The table below is the order. `apply` runs it.
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,8 @@ from pumice.image.effects.dpkg import package_database
 from pumice.image.effects.files import scripted_files
 from pumice.image.effects.links import merged_usr, moved_run
 from pumice.image.effects.loader import loader_cache
-from pumice.image.effects.model import Effect, Given, Outcome, Settings
+from pumice.image.effects.model import Effect, Given, Outcome, Settings, directory
+from pumice.image.effects.pam import authentication
 from pumice.image.effects.report import not_done
 from pumice.image.effects.scripts import actions
 from pumice.image.effects.system import machine_id, name_service, shells, temporary
@@ -24,6 +26,8 @@ from pumice.image.effects.tmpfiles import tmpfiles
 from pumice.image.effects.users import NONROOT, users
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from pumice.formats.tar import Entry
     from pumice.image.tree import Generated, Tree
 
@@ -35,6 +39,7 @@ EFFECTS: tuple[Effect, ...] = (
     temporary,
     users,  # before all that has owners
     name_service,
+    authentication,
     ca_certificates,
     java_key_store,
     scripted_files,  # after all that knows better what a file of its own must hold
@@ -62,19 +67,31 @@ def apply(tree: Tree, settings: Settings) -> Outcome:
     ids = settings.ids
     for effect in EFFECTS:
         result = effect(Given(tree, settings, taken))
-        made |= {item.entry.path: item for item in result.generated}
+        generated = (*_parents(result.generated, tree), *result.generated)
+        made |= {item.entry.path: item for item in generated}
         removed |= dict.fromkeys(result.removed)
         report += result.report
         ids = result.ids or ids
-        tree = tree.plus(result.generated, result.removed)
-    generated, directories = _sorted_out(made, original)
+        tree = tree.plus(generated, result.removed)
+    entries, directories = _sorted_out(made, original)
     return Outcome(
-        generated=generated,
+        generated=entries,
         removed=tuple(sorted(path for path in removed if path not in made)),
         directories=directories,
         ids=ids,
         report=_by_package(report),
     )
+
+
+def _parents(generated: Sequence[Generated], tree: Tree) -> Iterable[Generated]:
+    """Yield the directories on the way to what an effect makes that nobody has made yet."""
+    known = {item.entry.path for item in generated}
+    for item in generated:
+        parent = posixpath.dirname(item.entry.path)
+        while parent and parent not in known and parent not in tree.nodes:
+            known.add(parent)
+            yield directory(parent, item.by)
+            parent = posixpath.dirname(parent)
 
 
 def _sorted_out(made: dict[str, Generated], original: Tree) -> tuple[tuple[Generated, ...], dict[str, Entry]]:

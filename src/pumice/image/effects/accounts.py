@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from pumice.image.effects.action import Action
     from pumice.image.effects.scope import Value
+    from pumice.image.tree import Tree
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _NOLOGIN = "/usr/sbin/nologin"
+_MAX_FILE = 1 << 20
 _NOWHERE = "/nonexistent"
 
 
@@ -195,6 +197,24 @@ def sound(wanted: Wanted) -> bool:
     texts = [text for user in wanted.users for text in (user.home, user.shell, user.comment, user.group)]
     texts += [home for _, home in wanted.homes]
     return all(NAME.fullmatch(name) for name in names) and not any(set(text) & set(":\n\0") for text in texts)
+
+
+def known_ids(tree: Tree) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+    """Return (uid, gid) of each user and the gid of each group in an image's account files."""
+    users = {"root": (0, 0)}
+    users |= {row[0]: (int(row[2]), int(row[3])) for row in _rows(tree, "etc/passwd", (2, 3))}
+    return users, {"root": 0} | {row[0]: int(row[2]) for row in _rows(tree, "etc/group", (2,))}
+
+
+def _rows(tree: Tree, path: str, numbers: tuple[int, ...]) -> Iterable[list[str]]:
+    """Yield the rows of an account file; a package may ship anything under that name."""
+    node = tree.get(path)
+    if node is None or node.entry.kind != "file" or node.entry.size > _MAX_FILE:
+        return
+    for line in tree.read(path).decode("utf-8", "replace").splitlines():
+        row = line.split(":")
+        if len(row) > max(numbers) and all(_number(row[index]) is not None for index in numbers):
+            yield row
 
 
 def sysusers(text: str) -> tuple[Wanted, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pumice.image.effects.scope import Value
 
 _SYMBOLIC = re.compile(r"([ugoa]*)([=+-])([rwxXst]*)")
+_APACHE_NEEDS = re.compile(r"^# Depends: *([\w.-]+)", re.MULTILINE)
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 
@@ -238,12 +239,19 @@ class Hand:
     def _enable(self, line: options.Line, kind: str) -> bool:
         """Enable parts of Apache: ``a2enmod``, ``a2enconf``, ``a2ensite`` (apache2 2.4)."""
         done = True
-        for name in line.operands:
-            suffixes = ("load", "conf") if kind == "mods" else ("conf",)
-            for suffix in suffixes:
-                if self.canvas.exists(f"/etc/apache2/{kind}-available/{name}.{suffix}"):
+        pending = list(line.operands)
+        seen: set[str] = set()
+        while pending:
+            name = pending.pop(0)
+            if name in seen or "/" in name:
+                continue
+            seen.add(name)
+            for suffix in ("load", "conf") if kind == "mods" else ("conf",):
+                text = self.canvas.read(f"/etc/apache2/{kind}-available/{name}.{suffix}")
+                if text is not None:
                     place = f"/etc/apache2/{kind}-enabled/{name}.{suffix}"
                     done = self.canvas.link(place, f"../{kind}-available/{name}.{suffix}") and done
+                    pending += _APACHE_NEEDS.findall(text.decode("utf-8", "replace"))
         return done
 
     def _setcap(self, line: options.Line) -> bool:

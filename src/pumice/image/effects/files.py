@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
+from pumice.image.effects.accounts import known_ids
 from pumice.image.effects.canvas import Canvas
 from pumice.image.effects.commands import Hand
 from pumice.image.effects.model import Given, Result, data, file, table
@@ -27,13 +28,13 @@ _MAX_TEXT = 64 << 10
 def scripted_files(given: Given) -> Result:
     """Return what file commands of scripts leave behind, and dpkg's list of attributes kept by hand."""
     canvas = Canvas(given.tree, BY)
-    hand = Hand(canvas, *_ids(given))
+    hand = Hand(canvas, *known_ids(given.tree))
     report: list[tuple[str, str]] = []
     for package, actions in given.actions.items():
         report += _perform(package, actions, hand)
     installed = {package.name for package in given.tree.packages}
     for row in table(data("files.tsv")):
-        if row[0] in installed:
+        if row[0] in installed and (row[1] != "text" or _writes(given.actions.get(row[0], ()), row[2])):
             _from_table(row, canvas, hand)
     if hand.overrides:
         lines = [
@@ -41,17 +42,6 @@ def scripted_files(given: Given) -> Result:
         ]
         canvas.put(file(_OVERRIDES, "".join(lines).encode(), BY))
     return Result(generated=tuple(canvas.made.values()), report=tuple(dict.fromkeys(report)))
-
-
-def _ids(given: Given) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
-    def rows(path: str) -> Iterable[list[str]]:
-        if path not in given.tree.nodes:
-            return []
-        return (line.split(":") for line in given.tree.read(path).decode("utf-8", "replace").splitlines())
-
-    users = {row[0]: (int(row[2]), int(row[3])) for row in rows("etc/passwd")}
-    groups = {row[0]: int(row[2]) for row in rows("etc/group")}
-    return {"root": (0, 0), **users}, {"root": 0, **groups}
 
 
 def _perform(package: str, actions: Iterable[Action], hand: Hand) -> Iterable[tuple[str, str]]:
@@ -123,6 +113,11 @@ def _write(action: Action, canvas: Canvas) -> bool:
         if not place.startswith("/") or not canvas.file(place, before + action.text.encode()):
             return False
     return True
+
+
+def _writes(actions: Iterable[Action], path: str) -> bool:
+    """Whether a script would write ``path``: that of another suite may not any more."""
+    return any(path in action.writes for action in actions)
 
 
 def _from_table(row: list[str], canvas: Canvas, hand: Hand) -> None:

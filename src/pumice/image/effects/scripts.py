@@ -20,6 +20,7 @@ _SCRIPTS = (("preinst", ("install",)), ("postinst", ("configure", "")))
 _WORTH_READING = re.compile(
     rb"\b(?:update-alternatives|adduser|addgroup|useradd|groupadd|usermod|gpasswd|setcap|dpkg-statoverride"
     rb"|chown|chgrp|chmod|mkdir|install|ln|cp|touch|ucf|dpkg-divert|a2enmod|a2enconf|a2ensite|initdb|add-shell)\b"
+    rb"|[^0-9&>]>>?[ \t]*[\"']?(?:\$|/(?!dev/))"
 )
 """Most scripts only speak to services; they need not be read at all."""
 

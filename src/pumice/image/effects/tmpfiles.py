@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.image.effects.accounts import known_ids
 from pumice.image.effects.canvas import Canvas
 from pumice.image.effects.model import Given, Result
 
@@ -38,7 +39,8 @@ class Line(msgspec.Struct, frozen=True):
 def tmpfiles(given: Given) -> Result:
     """Return what systemd-tmpfiles would create in places that last."""
     canvas = Canvas(given.tree, BY)
-    users, groups = _ids(given.tree, "passwd"), _ids(given.tree, "group")
+    accounts, groups = known_ids(given.tree)
+    users = {name: uid for name, (uid, _) in accounts.items()}
     report: list[tuple[str, str]] = []
     for owner, text in _files(given.tree):
         for line in parse(text):
@@ -83,13 +85,6 @@ def _files(tree: Tree) -> Iterable[tuple[str, str]]:
     for name in sorted(found):
         if tree.resolve(found[name]) is not None:
             yield tree.nodes[found[name]].owner, tree.read(found[name]).decode("utf-8", "replace")
-
-
-def _ids(tree: Tree, name: str) -> dict[str, int]:
-    if f"etc/{name}" not in tree.nodes:
-        return {}
-    rows = (row.split(":") for row in tree.read(f"etc/{name}").decode("utf-8", "replace").splitlines())
-    return {row[0]: int(row[2]) for row in rows}
 
 
 def _create(line: Line, canvas: Canvas, users: Mapping[str, int], groups: Mapping[str, int]) -> bool:

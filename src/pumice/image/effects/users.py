@@ -184,12 +184,12 @@ class _Book:
                 groups.setdefault(user.group, None)
         self._fixed(users, groups)
         self._allocate(users, groups)
-        for user in users.values():
+        for _, user in sorted(users.items()):
             gid = self._gid(user)
             self._users[user.name] = _User(
                 user.name, self._uids[user.name], gid, user.comment, user.home, user.shell
             )
-        for name, group in wanted.members:
+        for name, group in sorted(wanted.members):
             if group not in self._groups or name not in self._users:
                 continue
             known = self._groups[group]
@@ -242,7 +242,7 @@ class _Book:
                 number = self._free(needs)
                 for ids in needs:
                     ids[name] = number
-        for name, gid in groups.items():
+        for name, gid in sorted(groups.items()):
             self._groups[name] = _Group(name, self._gids[name], [])
             if gid is None:
                 self.ids.groups[name] = self._gids[name]

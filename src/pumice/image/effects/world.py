@@ -155,7 +155,8 @@ class World:
         """Return a file that is read with ``.``; None if its effect cannot be known."""
         if path in _BENIGN:
             return b""
-        if self._tree.resolve(path) is None:
+        node = self._tree.get(self._tree.resolve(path) or "")
+        if node is None or node.entry.kind not in ("file", "hardlink"):
             return None
         return self._tree.read(path)
 

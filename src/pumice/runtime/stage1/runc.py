@@ -53,7 +53,7 @@ class Runc:
             name,
         )
         owners = ("--owners", container.owners) if container.owners and maps.can_own(found) else ()
-        return Start(("--only-root", *map_options(found), *owners), command)
+        return Start(("--only-root", "--own-processes", *map_options(found), *owners), command)
 
     def target(self, pid: int) -> int:
         """Return ``pid``: runc passes signals on."""

@@ -1,0 +1,63 @@
+"""``pumice images``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pumice.digest import hex_of
+from tests.support.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_a_store_without_images(world: World) -> None:
+    outcome = world.run("images")
+    assert (outcome.code, outcome.stdout) == (0, "NAME  DIGEST  PLATFORMS  CREATED  SIZE")
+    assert world.run("images", "--format", "json").stdout == "[]"
+
+
+def test_the_table(world: World) -> None:
+    digest = world.build(environment={"SOURCE_DATE_EPOCH": "1700000000"})
+    heads, line = world.run("images").stdout.splitlines()
+    assert heads.split() == ["NAME", "DIGEST", "PLATFORMS", "CREATED", "SIZE"]
+    assert line.split()[:4] == ["example.com/hello:1.0", digest[7:19], "linux/amd64", "2023-11-14"]
+
+
+def test_json_is_for_programs(world: World) -> None:
+    digest = world.build("--arch", "amd64", environment={"SOURCE_DATE_EPOCH": "1700000000"})
+    (image,) = json.loads(world.run("images", "--format", "json").stdout)
+    assert image.pop("size") > 1000
+    assert image == {
+        "name": "example.com/hello:1.0",
+        "digest": digest,
+        "media_type": "application/vnd.oci.image.manifest.v1+json",
+        "platforms": ["linux/amd64"],
+        "created": "2023-11-14T22:13:20Z",
+    }
+
+
+def test_a_damaged_image_does_not_hide_the_others(world: World) -> None:
+    digest = world.build()
+    world.write(extra="description: other\n")
+    recipe = world.project / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace('"1.0"', '"2.0"'))
+    world.build()
+    (world.root / "store" / "blobs" / "sha256" / hex_of(digest)).unlink()
+    first, second = world.run("images").stdout.splitlines()[1:]
+    assert "damaged: build it again" in first
+    assert "linux/amd64" in second
+    one, two = json.loads(world.run("images", "--format", "json").stdout)
+    assert one["problem"]
+    assert "problem" not in two
+
+
+def test_mistakes(world: World) -> None:
+    outcome = world.run("images", "--format", "yaml")
+    assert outcome.code == 2
+    assert outcome.stderr == "error: --format cannot be 'yaml'\n  hint: use one of table, json"

@@ -1,0 +1,333 @@
+"""Builds that are stopped: by a person, by a kill, by the disk, by the mirror.
+
+Whatever happens, destinations are complete or absent, the store is sound, and the next build gives
+what an undisturbed one gives.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.deb import Deb, Item
+from tests.support.mirror import Fault, Mirror
+from tests.support.peers import absent, need
+from tests.support.rock import Rock
+from tests.support.world import PACKAGES, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PATIENCE_SECONDS = 120
+# A shell's background jobs, and so whole test runs, may begin with SIGINT ignored.
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pumice.cli.main import run
+run()
+"""
+NOISE = Deb(
+    "noise",
+    files=[Item("usr/lib/noise", random.Random(0).randbytes(8 << 20))],
+    fields={"Depends": "hello"},
+    compression="none",
+)
+"""A package that no compression makes smaller."""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path, [*PACKAGES, NOISE])
+    made.write(packages="[noise]")
+    return made
+
+
+@pytest.fixture
+def mirror(world: World) -> Iterator[Mirror]:
+    with Mirror(world.mirror) as server:
+        over_http(world, server)
+        yield server
+
+
+def over_http(world: World, mirror: Mirror) -> None:
+    recipe = world.project / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(f"file://{world.mirror}", mirror.url))
+
+
+class Build:
+    """A build under way."""
+
+    def __init__(self, world: World, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "build", "recipe.yaml", *arguments],
+            cwd=world.project,
+            env={**os.environ, "PUMICE_HOME": str(world.root / "store")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def stop(self, how: signal.Signals) -> tuple[int, str]:
+        """Send a signal; return the exit code and standard error."""
+        self._process.send_signal(how)
+        return self.end()
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the end; return the exit code and standard error."""
+        out, err = self._process.communicate(timeout=PATIENCE_SECONDS)
+        assert out == "" or self._process.returncode == 0
+        return self._process.returncode, err
+
+    def reaches(self, point: Callable[[], bool]) -> bool:
+        """Wait until ``point`` is true; False if the build ended before."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not point():
+            if self._process.poll() is not None:
+                return False
+            assert time.monotonic() < deadline, "the build never gets there"
+            time.sleep(0.002)
+        return True
+
+
+def check_interrupted(world: World, code: int, said: str, how: signal.Signals) -> None:
+    if how == signal.SIGINT:
+        assert code == 130
+        assert said.splitlines()[-1] == "interrupted"
+        assert "Traceback" not in said
+        assert "rror" not in said
+    else:
+        assert code == -signal.SIGKILL
+    assert world.run("store", "verify").code == 0
+
+
+def left(world: World) -> set[str]:
+    """Return what is in the project's folder beside what a person put there."""
+    known = {"recipe.yaml", "key.asc", "recipe.lock"}
+    return {path.name for path in world.project.iterdir()} - known
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
+@pytest.mark.parametrize(
+    ("where", "sent"),
+    [("InRelease", None), ("by-hash", 100), ("hello_", None), ("noise_", 5_000_000)],
+    ids=["release", "index", "package", "half a package"],
+)
+def test_while_a_mirror_keeps_it_waiting(
+    where: str, sent: int | None, how: signal.Signals, world: World, mirror: Mirror
+) -> None:
+    fault = Fault(hold=True, truncate=sent)
+    mirror.fault(where, fault)
+    build = Build(world, "-o", "oci:image")
+    assert build.reaches(fault.held.is_set)
+    # Well before the mirror's time is up: this would take minutes otherwise.
+    code, said = build.stop(how)
+    check_interrupted(world, code, said, how)
+    assert left(world) == set()
+    mirror.heal()
+    assert world.build("-o", "oci:image") == world.build(store="undisturbed")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
+@pytest.mark.parametrize("stage", ["cutting", "delivering"])
+def test_while_it_works(stage: str, how: signal.Signals, tmp_path: Path) -> None:
+    world = World(tmp_path, [*PACKAGES, Rock("rock", weight=150_000_000)])
+    world.write(packages="[rock, hello]")
+    expected = world.build(store="undisturbed")
+    scratch = tmp_path / "store" / "tmp"
+
+    def cuts() -> bool:
+        return scratch.is_dir() and any(size(path) > 1_000_000 for path in scratch.iterdir())
+
+    def size(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def delivers() -> bool:
+        return bool(left(world))
+
+    if stage == "delivering":
+        world.build()
+    for _ in range(5):  # on a busy machine it may be over before anybody looks
+        build = Build(world, "-o", "tar:root.tar")
+        if build.reaches(cuts if stage == "cutting" else delivers):
+            code, said = build.stop(how)
+            if code != 0:
+                break
+        (world.project / "root.tar").unlink()
+    else:
+        pytest.skip("the build was always over before it could be stopped")
+    check_interrupted(world, code, said, how)
+    if how == signal.SIGINT:
+        assert left(world) == set()
+    assert not (world.project / "root.tar").exists()
+    assert world.build("-o", "tar:root.tar") == expected
+    assert world.run("store", "verify").code == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (Fault(truncate=1_000_000, times=1), ""),
+        (Fault(drop=True, times=1), ""),
+        (Fault(status=503, times=1), ""),
+        (Fault(drop=True), "the connection was cut"),
+        (Fault(status=404), "pumice lock --upgrade noise"),
+        (Fault(short=1_000_000), "the file has 1000000 bytes instead of"),
+        (Fault(corrupt=True), "its digest is another"),
+        (Fault(body=b"<html>log in first</html>"), "instead of"),
+    ],
+    ids=["cut once", "dropped once", "busy once", "dropped", "gone", "truncated", "wrong", "a page"],
+)
+def test_a_package_that_does_not_come_as_it_should(
+    fault: Fault, sentence: str, world: World, mirror: Mirror
+) -> None:
+    mirror.fault("noise_", fault)
+    outcome = world.run("build", "recipe.yaml", "-o", "oci:image")
+    if not sentence:
+        assert outcome.code == 0, outcome.stderr
+    else:
+        assert outcome.code in {6, 7}, outcome.stderr
+        assert outcome.stdout == ""
+        errors = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, outcome.stderr
+        assert "noise" in errors[0]
+        assert sentence in outcome.stderr
+        assert left(world) == set()
+    mirror.heal()
+    assert world.run("store", "verify").code == 0
+    assert world.build() == world.build(store="undisturbed")
+
+
+def test_the_mirror_goes_away_in_the_middle(world: World) -> None:
+    fault = Fault(hold=True, truncate=3_000_000)
+    with Mirror(world.mirror) as gone:
+        over_http(world, gone)
+        gone.fault("noise_", fault)
+        build = Build(world, "-o", "oci:image")
+        assert build.reaches(fault.held.is_set)
+    code, said = build.end()
+    assert code == 6
+    assert said.count("error: ") == 1
+    assert "noise" in said
+    assert left(world) == set()
+    recipe = world.project / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(gone.url, f"file://{world.mirror}"))
+    assert world.build() == world.build(store="undisturbed")
+
+
+def on_a_small_disk(script: str, world: World) -> list[str]:
+    """Run a shell script in the project, with 6 MB of disk at ``$DISK`` and ``pumice`` as a function.
+
+    Its lines are what it prints; each command's exit code is for the script to look at.
+    """
+    unshare = need("unshare")
+    disk = world.root / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=6m none '{disk}'"
+    if subprocess.run([unshare, "-rm", "sh", "-ec", mount], capture_output=True, check=False).returncode != 0:
+        absent("this machine allows no user namespaces with mounts")
+    done = subprocess.run(
+        [
+            unshare,
+            "-rm",
+            "sh",
+            "-uc",
+            f'{mount}\npumice() {{ "{sys.executable}" -m pumice "$@"; }}\n{script}',
+        ],
+        cwd=world.project,
+        env={**os.environ, "DISK": str(disk)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+    return done.stdout.splitlines()
+
+
+def test_the_store_is_on_a_disk_that_fills_up(world: World) -> None:
+    said = on_a_small_disk(
+        """
+        export PUMICE_HOME="$DISK/store"
+        pumice build --progress none recipe.yaml -o oci:image; echo "code $?"
+        ls
+        pumice store verify; echo "code $?"
+        mount -o remount,size=200m "$DISK"
+        pumice build --progress none recipe.yaml
+        """,
+        world,
+    )
+    errors = [line for line in said if line.startswith("error: ")]
+    assert len(errors) == 1, said
+    assert "there is no space left on the device" in errors[0]
+    assert [line for line in said if line.startswith("code ")] == ["code 9", "code 0"]
+    assert "image" not in said
+    assert said[-1] == world.build()
+
+
+def test_the_destination_is_on_a_disk_that_fills_up(world: World) -> None:
+    digest = world.build()
+    for kind in ("oci", "oci-archive", "docker-archive", "tar", "dir"):
+        said = on_a_small_disk(
+            f"""
+            export PUMICE_HOME="{world.root}/store"
+            pumice build recipe.yaml -o {kind}:"$DISK/image"; echo "code $?"
+            find "$DISK" -mindepth 1
+            """,
+            world,
+        )
+        errors = [line for line in said if line.startswith("error: ")]
+        assert len(errors) == 1, said
+        assert "no space left" in errors[0]
+        assert said[-1] in {"code 9", "code 10"}, "something was left behind"
+        (world.root / "disk").rmdir()
+    assert world.build() == digest
+
+
+def test_a_store_that_cannot_be_written_to(world: World) -> None:
+    digest = world.build()
+    said = on_a_small_disk(
+        f"""
+        mount --bind "{world.root}/store" "$DISK"
+        mount -o remount,ro,bind "$DISK"
+        export PUMICE_HOME="$DISK"
+        pumice build --progress none recipe.yaml -o oci:image; echo "code $?"
+        pumice build --progress none recipe.yaml; echo "code $?"
+        echo "environment: {{A: b}}" >> recipe.yaml
+        pumice build --progress none recipe.yaml -o oci:other; echo "code $?"
+        """,
+        world,
+    )
+    codes = [line for line in said if line.startswith("code ")]
+    assert said[0] == digest, "an image that is there needs no writing"
+    assert codes == ["code 0", "code 9", "code 9"], said
+    errors = [line for line in said if line.startswith("error: ")]
+    assert len(errors) == 2, said
+    assert all("read-only" in line for line in errors), said
+    assert left(world) == {"image"}
+
+
+def test_threads_of_a_dead_build_do_not_outlive_it(world: World, mirror: Mirror) -> None:
+    """A second Ctrl-C is not needed, nor patience: nobody waits for the mirror any more."""
+    fault = Fault(hold=True)
+    mirror.fault("pool/", fault)
+    build = Build(world)
+    assert build.reaches(fault.held.is_set)
+    watch = threading.Timer(PATIENCE_SECONDS / 4, mirror.heal)
+    watch.start()
+    code, _ = build.stop(signal.SIGINT)
+    assert watch.is_alive(), "it ended only when the mirror answered"
+    watch.cancel()
+    assert code == 130

@@ -1,0 +1,220 @@
+"""``pumice store``, and what a real build makes of a store that something happened to."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.peers import absent, need
+from tests.support.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def spoil(path: Path) -> None:
+    """Change one byte in the middle; size and mtime stay."""
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def blobs(world: World) -> list[Path]:
+    return sorted((world.root / "store" / "blobs" / "sha256").iterdir())
+
+
+def verify(world: World, *arguments: str) -> tuple[int, list[str], str]:
+    outcome = world.run("store", "verify", "--progress", "none", *arguments)
+    return outcome.code, outcome.stdout.splitlines(), outcome.stderr
+
+
+def test_the_path_is_printed_and_not_made(world: World) -> None:
+    outcome = world.run("store", "path", store="nowhere")
+    assert (outcome.code, outcome.stdout) == (0, str(world.root / "nowhere"))
+    assert not (world.root / "nowhere").exists()
+
+
+def test_a_store_that_is_whole(world: World) -> None:
+    world.build()
+    code, lines, _ = verify(world)
+    number = len(blobs(world)) + len(list((world.root / "store" / "composed").iterdir()))
+    assert (code, lines) == (0, [f"{number} blobs verified, 0 damaged"])
+
+
+def test_damage_is_reported_repaired_and_made_good(world: World) -> None:
+    digest = world.build()
+    manifest = world.root / "store" / "blobs" / digest.replace(":", "/")
+    spoil(manifest)
+    code, lines, error = verify(world)
+    assert code == 9
+    assert lines[:2] == [
+        f"damaged blob {digest}",
+        f"incomplete image example.com/hello:1.0: {digest} is damaged or missing",
+    ]
+    assert error == (
+        "error: the store is damaged\n  hint: run pumice store verify --repair, then build again"
+    )
+    assert manifest.exists()
+    code, repaired, error = verify(world, "--repair")
+    assert (code, repaired) == (9, lines)
+    assert error == (
+        "error: some images are incomplete now\n  hint: build them again, or remove them with pumice rm"
+    )
+    assert not manifest.exists()
+    assert world.build() == digest
+    assert verify(world)[0] == 0
+
+
+def test_each_blob_may_be_spoiled_and_the_next_build_is_the_same(world: World) -> None:
+    digest = world.build("-o", "oci:first")
+    world.build()
+    for path in blobs(world):
+        spoil(path)
+        assert world.build("-o", f"oci:{path.name[:9]}") == digest, path
+        assert world.build() == digest
+        # A package whose segment is there is not read again, so nobody has noticed that one yet.
+        assert verify(world, "--repair")[0] == 0, path
+
+
+def test_everything_may_be_spoiled_at_once(world: World) -> None:
+    digest = world.build()
+    for path in blobs(world):
+        spoil(path)
+    outcome = world.run("build", "recipe.yaml")
+    assert outcome.stdout == digest
+    assert "was damaged; it is made or fetched again" in outcome.stderr
+    assert verify(world)[0] == 0
+
+
+def test_all_records_and_trust_may_be_spoiled(world: World) -> None:
+    digest = world.build()
+    for path in [*(world.root / "store" / "records").rglob("*"), world.root / "store" / "trust"]:
+        if path.is_file():
+            path.write_bytes(b"\0" * path.stat().st_size)
+    assert world.build() == digest
+    assert verify(world)[0] == 0
+
+
+def test_a_build_may_be_killed_anywhere(world: World) -> None:
+    """Killed when it says its n-th line, for each n; then the next one finishes."""
+    lines = 0
+    while True:
+        lines += 1
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pumice", "build", "recipe.yaml", "--progress", "json"],
+            cwd=world.project,
+            env={**os.environ, "PUMICE_HOME": str(world.root / "store")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(lines)]
+        process.kill()
+        process.communicate()
+        assert verify(world)[0] == 0
+        if not said[-1]:
+            break
+    assert lines > 1
+    digest = world.build()
+    assert world.build(store="fresh") == digest
+    assert world.run("gc", "--all").code == 0
+    assert not any((world.root / "store" / "tmp").iterdir())
+    assert verify(world)[0] == 0
+
+
+def test_builds_share_a_store(world: World) -> None:
+    command = [sys.executable, "-m", "pumice"]
+    environment = {**os.environ, "PUMICE_HOME": str(world.root / "store")}
+    world.run("lock", "recipe.yaml", store="other")
+    running = [
+        subprocess.Popen(
+            [*command, *what],
+            cwd=world.project,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for what in (
+            ["build", "recipe.yaml"],
+            ["build", "recipe.yaml"],
+            ["gc"],
+            ["build", "recipe.yaml"],
+            ["gc", "--all"],
+        )
+    ]
+    done = [(process, *process.communicate()) for process in running]
+    assert [process.returncode for process, _, _ in done] == [0] * 5, [error for _, _, error in done]
+    assert len({out for process, out, _ in done if b"sha256:" in out}) == 1
+    assert verify(world)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("mount", "sentence"),
+    [
+        ("mount -t tmpfs -o size=80k none", "there is no space left on the device"),
+        ("mount -t tmpfs -o size=1m,ro none", "the file system is read-only"),
+    ],
+)
+def test_a_disk_that_refuses_gets_one_sentence(world: World, mount: str, sentence: str) -> None:
+    unshare = need("unshare")
+    place = world.root / "disk"
+    place.mkdir()
+    script = f"""
+    {mount} "$1"
+    code=0
+    PUMICE_HOME="$1/store" "$2" -m pumice build recipe.yaml --progress none || code=$?
+    if [ -d "$1/store" ]; then
+        ls -A "$1/store/tmp"
+        PUMICE_HOME="$1/store" "$2" -m pumice store verify --progress none >&2 || echo unsound
+    fi
+    echo "$code"
+    """
+    command = [unshare, "-rm", "sh", "-ec"]
+    if subprocess.run(
+        [*command, f'{mount} "$1"', "sh", str(place)], capture_output=True, check=False
+    ).returncode:
+        absent("this machine allows no user namespaces with mounts")
+    done = subprocess.run(
+        [*command, script, "sh", str(place), sys.executable],
+        cwd=world.project,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert done.stdout == "9\n"
+    first, hint, *_ = done.stderr.splitlines()
+    assert first.startswith(f"error: {place}/store")
+    assert first.endswith(f": {sentence}")
+    assert hint.startswith("  hint: ")
+    assert {path.name for path in world.project.iterdir()} <= {"key.asc", "recipe.yaml", "recipe.lock"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "error: ACTION is missing\n  hint: see 'pumice store --help'"),
+        (("verfy",), "error: ACTION cannot be 'verfy'\n  hint: did you mean 'verify'?"),
+        (("path", "--repair"), "error: --repair goes with verify\n  hint: see 'pumice store --help'"),
+    ],
+)
+def test_mistakes(world: World, arguments: tuple[str, ...], message: str) -> None:
+    outcome = world.run("store", *arguments)
+    assert (outcome.code, outcome.stderr) == (2, message)
+
+
+def test_progress_can_be_read_by_programs(world: World) -> None:
+    world.build()
+    outcome = world.run("store", "verify", "--progress", "json")
+    events = [json.loads(line) for line in outcome.stderr.splitlines()]
+    assert (events[0]["event"], events[-1]["event"]) == ("begin", "end")

@@ -1,0 +1,282 @@
+"""What effects make, held against an installation that ran every script.
+
+Sixty and more packages with a ``postinst``, and all they need, are installed by mmdebstrap; the same
+package files make a tree here. Every path that differs stands in ``effects-differences.tsv``.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from pumice.image import effects
+from pumice.image.effects.diversions import diversions
+from pumice.image.effects.model import Settings
+from pumice.image.tree import Node, Tree
+from tests.support import debtree
+from tests.support.peers import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUITE = "bookworm"
+PACKAGES = [
+    "apache2",
+    "apt",
+    "avahi-daemon",
+    "base-files",
+    "base-passwd",
+    "bash",
+    "bind9",
+    "ca-certificates",
+    "ca-certificates-java",
+    "chrony",
+    "cron",
+    "dash",
+    "dbus",
+    "debianutils",
+    "dnsmasq-base",
+    "dovecot-core",
+    "fontconfig-config",
+    "gawk",
+    "git",
+    "gnupg",
+    "gpgv",
+    "haproxy",
+    "iproute2",
+    "iputils-ping",
+    "less",
+    "libc-bin",
+    "libpam-runtime",
+    "lighttpd",
+    "login",
+    "logrotate",
+    "mariadb-client",
+    "mawk",
+    "memcached",
+    "mosquitto",
+    "mtr-tiny",
+    "nano",
+    "netcat-openbsd",
+    "netcat-traditional",
+    "nginx",
+    "nodejs",
+    "openjdk-17-jre-headless",
+    "openssh-client",
+    "openssh-server",
+    "openssl",
+    "passwd",
+    "perl",
+    "postfix",
+    "postgresql-client",
+    "postgresql-common",
+    "procps",
+    "prometheus-node-exporter",
+    "python3",
+    "redis-server",
+    "rsync",
+    "rsyslog",
+    "screen",
+    "snmpd",
+    "squid",
+    "ssl-cert",
+    "stunnel4",
+    "sudo",
+    "systemd",
+    "tcpdump",
+    "tmux",
+    "tor",
+    "tzdata",
+    "ucf",
+    "unbound",
+    "util-linux",
+    "varnish",
+    "vim-tiny",
+    "vsftpd",
+    "wireshark-common",
+    "zsh",
+]
+TABLE = Path(__file__).parent / "effects-differences.tsv"
+
+
+class Fact(NamedTuple):
+    """What is compared of a path; owners by name, contents by digest."""
+
+    kind: str
+    mode: int
+    owner: tuple[str, str]
+    link: str = ""
+    content: str = ""
+    capability: bytes = b""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield a folder with ``root.tar``, the installation, and ``debs``, the packages in it."""
+    program = need("mmdebstrap")
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "debs").mkdir()
+    (folder / "debs").chmod(0o777)
+    mode = "root" if os.geteuid() == 0 else "unshare"
+    keep = f'cp "$1"/var/cache/apt/archives/*.deb {folder}/debs/'
+    command = [program, f"--mode={mode}", "--variant=custom", "--quiet"]
+    command += [
+        f"--include={','.join(PACKAGES)},?essential",
+        "--skip=essential/unlink,cleanup/apt,cleanup/tmp",
+    ]
+    command += ["--dpkgopt=force-unsafe-io", f"--customize-hook={keep}", SUITE, str(folder / "root.tar")]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if result.returncode:
+        pytest.fail(f"mmdebstrap cannot install {SUITE} here:\n{result.stderr[-2000:]}", pytrace=False)
+    yield folder
+    shutil.rmtree(folder)  # more than a gigabyte
+
+
+@pytest.fixture(scope="module")
+def ours(installed: Path) -> Iterator[Tree]:
+    """Yield the tree of the same packages with all that effects make."""
+    debs = sorted((installed / "debs").glob("*.deb"))
+    diverted = diversions(path.name.split("_")[0] for path in debs)
+    with (installed / "spool").open("w+b") as spool:
+        plain = debtree.tree(debtree.load(debs, spool, diversions=diverted), spool)
+        outcome = effects.apply(plain, Settings(architecture="amd64"))
+        whole = plain.plus(outcome.generated, outcome.removed)
+        changed = {path: Node(entry, "effects") for path, entry in outcome.directories.items()}
+        yield Tree({**whole.nodes, **changed}, whole.read, whole.packages)
+
+
+@pytest.mark.mirror
+def test_every_difference_is_known(installed: Path, ours: Tree) -> None:
+    with tarfile.open(installed / "root.tar") as archive:
+        theirs = dict(_theirs(archive))
+    found = sorted(_differences(theirs, dict(_ours(ours))))
+    rows = [line.split("\t") for line in TABLE.read_text().splitlines() if line and line[0] != "#"]
+    used: set[int] = set()
+    unlisted: list[str] = []
+    for what, path in found:
+        hits = [
+            number for number, row in enumerate(rows) if row[0] == what and fnmatch.fnmatchcase(path, row[1])
+        ]
+        used.update(hits)
+        if not hits:
+            unlisted.append(f"{what}\t{path}\tours {_short(ours, path)} theirs {theirs.get(path)}")
+    unused = ["\t".join(row) for number, row in enumerate(rows) if number not in used]
+    assert not unlisted, "not in the table:\n" + "\n".join(unlisted)
+    assert not unused, "rows that nothing needs:\n" + "\n".join(unused)
+
+
+@pytest.mark.mirror
+def test_accounts_are_the_same_but_for_their_numbers(installed: Path, ours: Tree) -> None:
+    with tarfile.open(installed / "root.tar") as archive:
+        theirs = {name: _read(archive, f"./etc/{name}").decode() for name in ("passwd", "group")}
+    mine = {name: ours.read(f"etc/{name}").decode() for name in ("passwd", "group")}
+    assert _users(mine) - _users(theirs) == {
+        ("nonroot", "nonroot", "nonroot", "/home/nonroot", "/usr/sbin/nologin")
+    }
+    assert _users(theirs) - _users(mine) == set()
+    assert _members(mine) - _members(theirs) == {("nonroot", frozenset())}
+    assert _members(theirs) - _members(mine) == set()
+
+
+@pytest.mark.mirror
+def test_at_least_sixty_of_them_have_a_script(ours: Tree) -> None:
+    scripted = {package.name for package in ours.packages if "postinst" in package.files}
+    assert len(scripted & set(PACKAGES)) >= 60
+
+
+def _differences(theirs: dict[str, Fact], ours: dict[str, Fact]) -> Iterator[tuple[str, str]]:
+    for path in theirs.keys() | ours.keys():
+        one, other = ours.get(path), theirs.get(path)
+        if one is None or other is None:
+            yield ("+" if other is None else "-"), path
+        elif one.kind != other.kind:
+            yield "kind", path
+        elif one.kind == "symlink":
+            if one.link != other.link:
+                yield "link", path
+        else:
+            if (one.mode, one.owner, one.capability) != (other.mode, other.owner, other.capability):
+                yield "owner", path
+            if one.content != other.content:
+                yield "content", path
+
+
+def _theirs(archive: tarfile.TarFile) -> Iterator[tuple[str, Fact]]:
+    users = _names(_read(archive, "./etc/passwd"))
+    groups = _names(_read(archive, "./etc/group"))
+    for member in archive:
+        path = member.name.removeprefix("./").rstrip("/")
+        if path in ("", "."):
+            continue
+        owner = users.get(member.uid, str(member.uid)), groups.get(member.gid, str(member.gid))
+        if member.issym():
+            yield path, Fact("symlink", 0, owner, link=member.linkname)
+        elif member.isdir():
+            yield path, Fact("dir", member.mode, owner)
+        elif member.isfile() or member.islnk():
+            file = archive.extractfile(member)
+            assert file is not None
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            capability = member.pax_headers.get("SCHILY.xattr.security.capability", "")
+            raw = capability.encode("utf-8", "surrogateescape")
+            yield path, Fact("file", member.mode, owner, content=digest, capability=raw)
+        else:
+            yield path, Fact("special", member.mode, owner)
+
+
+def _ours(tree: Tree) -> Iterator[tuple[str, Fact]]:
+    users, groups = _names(tree.read("etc/passwd")), _names(tree.read("etc/group"))
+    for path, node in tree.nodes.items():
+        entry = node.entry if node.entry.kind != "hardlink" else tree.nodes[node.entry.link].entry
+        owner = users.get(entry.uid, str(entry.uid)), groups.get(entry.gid, str(entry.gid))
+        if not path:
+            continue
+        if entry.kind == "symlink":
+            yield path, Fact("symlink", 0, owner, link=entry.link)
+        elif entry.kind == "dir":
+            yield path, Fact("dir", entry.mode, owner)
+        else:
+            digest = hashlib.sha256(tree.read(path)).hexdigest()
+            capability = entry.xattrs.get("security.capability", b"")
+            yield path, Fact("file", entry.mode, owner, content=digest, capability=capability)
+
+
+def _read(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    assert file is not None, name
+    return file.read()
+
+
+def _names(text: bytes) -> dict[int, str]:
+    rows = [line.split(":") for line in text.decode().splitlines()]
+    return {int(row[2]): row[0] for row in rows}
+
+
+def _users(files: dict[str, str]) -> set[tuple[str, str, str, str, str]]:
+    groups = _names(files["group"].encode())
+    rows = (line.split(":") for line in files["passwd"].splitlines())
+    return {(row[0], groups[int(row[3])], row[4].rstrip(","), row[5], row[6]) for row in rows}
+
+
+def _members(files: dict[str, str]) -> set[tuple[str, frozenset[str]]]:
+    """Return the members of each group, without those whose own group it is."""
+    rows = [line.split(":") for line in files["group"].splitlines()]
+    own = {(line.split(":")[0], line.split(":")[3]) for line in files["passwd"].splitlines()}
+    return {
+        (row[0], frozenset(name for name in row[3].split(",") if name and (name, row[2]) not in own))
+        for row in rows
+    }
+
+
+def _short(tree: Tree, path: str) -> object:
+    node = tree.get(path)
+    return node.entry if node else None

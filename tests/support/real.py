@@ -1,0 +1,57 @@
+"""``pumice`` on the real mirror, with a store that tests share so that it is asked for a package once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tests.support.docs import ROOT
+from tests.support.world import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/recipe.yaml"))
+PATIENCE_SECONDS = 600
+
+
+def run(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> Outcome:
+    """Run ``pumice`` with the store ``home``."""
+    return Outcome(
+        subprocess.run(
+            [sys.executable, "-m", "pumice", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "PUMICE_HOME": str(home), **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
+    )
+
+
+def must(home: Path, *arguments: str | Path, cwd: Path | None = None, **environment: str) -> str:
+    """Run ``pumice``, which must succeed; return what it printed."""
+    outcome = run(home, *arguments, cwd=cwd, **environment)
+    assert outcome.code == 0, outcome.stderr
+    return outcome.stdout
+
+
+def example(name: str, folder: Path) -> Path:
+    """Copy an example into ``folder`` without anybody's lock; return its recipe."""
+    ignore = shutil.ignore_patterns("*.lock", "__pycache__")
+    shutil.copytree(ROOT / "examples" / name, folder, ignore=ignore, dirs_exist_ok=True)
+    return folder / "recipe.yaml"
+
+
+def recipe(folder: Path, packages: Sequence[str], *more: str) -> Path:
+    """Write a recipe of ``packages`` for the machine's own mirror; ``more`` are lines to add."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "recipe.yaml"
+    lines = ("name: example.com/real", 'version: "1"', "from: {debian: bookworm}")
+    path.write_text("\n".join([*lines, f"packages: [{', '.join(packages)}]", *more]) + "\n")
+    return path

@@ -1,0 +1,103 @@
+"""Real packages made newer: the same files but one, which is a byte longer, under a higher version."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from typing import TYPE_CHECKING
+
+import zstandard
+
+from tests.support.deb import ar, compress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Change = Callable[[tarfile.TarInfo, bytes], bytes]
+
+_XZ_UP_TO = 16 << 20
+"""Above this many plain bytes xz would take the tests' time; zstd -12 gives about the same size."""
+
+
+def newer(package: Path, folder: Path, suffix: str = "+newer1") -> Path:
+    """Write a newer build of ``package`` into ``folder`` and return it."""
+    members = _members(package.read_bytes())
+    control = members["control.tar"]
+    data = _rewritten(members["data.tar"], _Longer())
+    version = ""
+
+    def bumped(member: tarfile.TarInfo, content: bytes) -> bytes:
+        nonlocal version
+        if member.name.strip("./") != "control":
+            return content
+        old = re.search(r"^Version: (.+)$", content.decode(), re.MULTILINE)
+        assert old
+        version = old[1]
+        # Packages of one source depend on each other's exact version.
+        return content.decode().replace(version, version + suffix).encode()
+
+    control = _rewritten(control, bumped)
+    assert version
+    upstream = version.rpartition(":")[2]
+    target = folder / package.name.replace(upstream, upstream + suffix)
+    assert target.name != package.name
+    packed = (
+        ("data.tar.xz", compress(data, "xz"))
+        if len(data) <= _XZ_UP_TO
+        else ("data.tar.zst", zstandard.ZstdCompressor(level=12, threads=2).compress(data))
+    )
+    target.write_bytes(ar([("debian-binary", b"2.0\n"), ("control.tar.xz", compress(control, "xz")), packed]))
+    return target
+
+
+class _Longer:
+    """Appends a byte to the first file that is not about the package itself."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def __call__(self, member: tarfile.TarInfo, content: bytes) -> bytes:
+        if self._done or not content or "/share/" in member.name or "/etc/" in member.name:
+            return content
+        self._done = True
+        return content + b"\n"
+
+
+def _members(package: bytes) -> dict[str, bytes]:
+    """Return the plain tars in a package by name without the compression's suffix (deb(5))."""
+    found, offset = {}, 8
+    while offset < len(package):
+        name = package[offset : offset + 16].decode().strip()
+        size = int(package[offset + 48 : offset + 58])
+        body = package[offset + 60 : offset + 60 + size]
+        stem, _, how = name.partition(".tar.")
+        found[f"{stem}.tar" if how else name] = _plain(body, how) if how else body
+        offset += 60 + size + size % 2
+    return found
+
+
+def _plain(data: bytes, how: str) -> bytes:
+    import gzip
+    import lzma
+
+    if how == "xz":
+        return lzma.decompress(data)
+    if how == "gz":
+        return gzip.decompress(data)
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+
+
+def _rewritten(tar: bytes, change: Change) -> bytes:
+    out = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(tar)) as old,
+        tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as new,
+    ):
+        for member in old:
+            body = old.extractfile(member) if member.isreg() else None
+            content = change(member, body.read()) if body else b""
+            member.size = len(content)
+            new.addfile(member, io.BytesIO(content))
+    return out.getvalue()

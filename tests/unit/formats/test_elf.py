@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.formats import elf
+from pumice.formats.elf import Elf
+from tests.support.objects import shared_object
+
+
+def identify(data: bytes) -> Elf | None:
+    return elf.identify(lambda offset, length: data[offset : offset + length], len(data))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [32, 64])
+def test_reads_machine_class_and_soname(bits: int, order: str) -> None:
+    data = shared_object("libx.so.1", bits=bits, machine=40, order=order)
+    assert identify(data) == Elf(40, bits, "libx.so.1")
+    assert identify(shared_object(bits=bits, machine=3, order=order)) == Elf(3, bits)
+
+
+def test_anything_else_is_no_shared_object() -> None:
+    program = bytearray(shared_object("libx.so.1"))
+    program[16] = 2  # ET_EXEC
+    for data in (b"", b"\x7fELF", b"INPUT(libc.so.6)\n" * 10, bytes(program), shared_object("a/b")):
+        assert identify(data) is None
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_give_an_answer(data: bytes) -> None:
+    identify(data)
+    identify(b"\x7fELF" + data)
+
+
+@given(st.data())
+def test_any_damage_gives_an_answer(data: st.DataObject) -> None:
+    good = bytearray(shared_object("libx.so.1", bits=data.draw(st.sampled_from([32, 64]))))
+    for _ in range(data.draw(st.integers(1, 8))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    found = identify(bytes(good[: data.draw(st.integers(0, len(good)))]))
+    assert found is None or "/" not in found.soname
+
+
+def test_reads_little_of_a_large_file() -> None:
+    data = shared_object("libx.so.1")
+    asked: list[int] = []
+
+    def read(offset: int, length: int) -> bytes:
+        asked.append(length)
+        return data[offset : offset + length]
+
+    assert elf.identify(read, 1 << 40) == Elf(62, 64, "libx.so.1")
+    assert sum(asked) < 1 << 20
+
+
+def test_agrees_with_pyelftools_on_this_machines_libraries() -> None:
+    checked = 0
+    for path in sorted(Path("/usr/lib").glob("*/*.so*"))[:300]:
+        data = path.read_bytes() if path.is_file() else b""
+        if not data.startswith(b"\x7fELF"):
+            continue
+        assert identify(data) == _expected(path), path
+        checked += 1
+    if not checked:
+        pytest.skip("this machine has no libraries in /usr/lib")
+
+
+def _expected(path: Path) -> Elf | None:
+    with path.open("rb") as file:
+        try:
+            parsed = ELFFile(file)
+        except ELFError:
+            return None
+        dynamic = next((part for part in parsed.iter_segments() if isinstance(part, DynamicSegment)), None)
+        if parsed["e_type"] != "ET_DYN" or dynamic is None:
+            return None
+        names: list[str] = [tag.soname for tag in dynamic.iter_tags("DT_SONAME")]  # type: ignore[attr-defined]
+        machine = int.from_bytes(path.read_bytes()[18:20], "little")
+        return Elf(machine, parsed.elfclass, names[0] if names else "")

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError, PumiceError
+from pumice.formats import x509
+from tests.support.certificates import certificate, pem
+from tests.support.peers import need
+
+NAMES = ["Example CA", "  Two   Spaces\tTab ", "ÁRVÍZTŰRŐ tükörfúrógép", "a", "UPPER lower 123"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_subject_hash_is_openssls(name: str) -> None:
+    der = certificate(name)
+    command = [need("openssl"), "x509", "-inform", "DER", "-noout", "-subject_hash"]
+    result = subprocess.run(command, input=der, capture_output=True, check=True)
+    assert x509.subject_hash(der) == result.stdout.decode().strip()
+
+
+def test_spelling_and_string_type_do_not_matter() -> None:
+    one, other = certificate("Example CA"), certificate("EXAMPLE   ca", printable=True)
+    assert one != other
+    assert x509.subject_hash(one) == x509.subject_hash(other)
+
+
+def test_pem_files_hold_any_number() -> None:
+    text = b"some text\n" + pem("one") + b"\n" + pem("two")
+    assert x509.pem(text) == [certificate("one"), certificate("two")]
+    assert x509.pem(b"nothing") == []
+    with pytest.raises(FormatError, match="Base64"):
+        x509.pem(b"-----BEGIN CERTIFICATE-----\nabcde\n-----END CERTIFICATE-----\n")
+
+
+@given(st.data())
+def test_any_bytes_give_a_hash_or_an_error(data: st.DataObject) -> None:
+    der = bytearray(certificate("one"))
+    for _ in range(data.draw(st.integers(0, 6))):
+        der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+    for candidate in (bytes(der[: data.draw(st.integers(0, len(der)))]), data.draw(st.binary(max_size=60))):
+        try:
+            x509.subject_hash(candidate)
+        except PumiceError:
+            continue

@@ -323,7 +323,8 @@ class Client:
 
     def _listing(self, repository: Repository, subject: str) -> fallback.Listing:
         ask = self._ask(repository, "pull,push")
-        return fallback.Listing(ask, self._address(repository), subject, f"{repository}@{subject}")
+        where = f"{repository}@{subject}"
+        return fallback.Listing(ask, self._address(repository), subject, where, self._jitter)
 
     def _run(self, steps: Steps[Result]) -> Result:
         return drive(steps, self._transport, self._pause)

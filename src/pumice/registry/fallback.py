@@ -17,11 +17,11 @@ from pumice.registry.reference import fallback_tag
 from pumice.registry.refusal import RegistryError, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pumice.registry.message import Ask, Steps
 
-_ATTEMPTS = 8
+_ATTEMPTS = 24
 _ACCEPT = ("Accept", f"{oci.INDEX}, {oci.DOCKER_INDEX}")
 
 
@@ -35,7 +35,9 @@ class _State(msgspec.Struct, frozen=True):
 class Listing:
     """The fallback list of one subject."""
 
-    def __init__(self, ask: Ask, address: str, subject: str, where: str) -> None:
+    def __init__(self, ask: Ask, address: str, subject: str, where: str, jitter: Callable[[], float]) -> None:
+        """``jitter`` gives numbers from 0 to 1."""
+        self._jitter = jitter
         self._ask = ask
         self._url = f"{address}/manifests/{fallback_tag(subject)}"
         self._where = where
@@ -53,7 +55,7 @@ class Listing:
             listed = [*state.content.get("manifests", []), *missing]
             data = _encoded({**state.content, "manifests": listed})
             if not (yield from self._write(data, state)):
-                yield Pause(0.05 * (attempt + 1))
+                yield Pause(min(1.0, 0.05 * (attempt + 1)) * (0.5 + self._jitter()))
         raise RegistryError("others keep changing the list of referrers", where=self._where, hint="try again")
 
     def remove(self, digest: str) -> Steps[None]:
@@ -66,7 +68,7 @@ class Listing:
                 return
             data = _encoded({**state.content, "manifests": left})
             if not (yield from self._write(data, state)):
-                yield Pause(0.05 * (attempt + 1))
+                yield Pause(min(1.0, 0.05 * (attempt + 1)) * (0.5 + self._jitter()))
         raise RegistryError("others keep changing the list of referrers", where=self._where, hint="try again")
 
     def _read(self) -> Steps[_State]:

@@ -69,8 +69,12 @@ class Urllib3Transport:
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
-            for pool in self._pools.values():
-                pool.clear()
+            for manager in self._pools.values():
+                # By itself, a manager leaves its connections to the garbage collector.
+                found = (manager.pools.get(key) for key in manager.pools.keys())  # noqa: SIM118
+                for pool in [pool for pool in found if pool is not None]:
+                    pool.close()
+                manager.clear()
             self._pools.clear()
 
     def _pool(self, url: str) -> PoolManager:

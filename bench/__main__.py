@@ -48,9 +48,8 @@ def main() -> None:
     (results / "latest.svg").write_text(plot(rows))
     if asked.readme:
         text = README.read_text()
-        block = (
-            f"<!-- bench -->\n{table(rows)}\n![the same as bars](bench/results/latest.svg)\n<!-- /bench -->"
-        )
+        image = "![the same as bars](bench/results/latest.svg)"
+        block = f"<!-- bench -->\n{table(rows)}\n\n{image}\n<!-- /bench -->"
         README.write_text(re.sub(r"<!-- bench -->.*<!-- /bench -->", lambda _: block, text, flags=re.DOTALL))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ hypothesis.settings.register_profile(
     "thorough", parent=hypothesis.settings.get_profile("pumice"), max_examples=2000
 )
 hypothesis.settings.load_profile(os.environ.get("PUMICE_HYPOTHESIS", "pumice"))
+
+# Whoever runs the tests in the background may have them ignore Ctrl-C, and every program below them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from pumice.cli.text import has_colour, is_terminal, printable, size
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from pumice.errors import PumiceError
     from pumice.progress import Progress
+
+__all__ = ["PROGRESS_MODES", "describe", "has_colour", "printable", "progress", "size", "table"]
 
 PROGRESS_MODES = ("auto", "plain", "json", "none")
 
@@ -30,7 +34,7 @@ def progress(mode: str = "auto", stream: TextIO | None = None) -> Progress:
 
     stream = sys.stderr if stream is None else stream
     if mode == "auto":
-        mode = "live" if _is_terminal(stream) and os.environ.get("TERM") != "dumb" else "plain"
+        mode = "live" if is_terminal(stream) and os.environ.get("TERM") != "dumb" else "plain"
     if mode == "none":
         return presenters.Quiet(stream)
     if mode == "json":
@@ -42,18 +46,6 @@ def progress(mode: str = "auto", stream: TextIO | None = None) -> Progress:
     from pumice.errors import UsageError
 
     raise UsageError(f"there is no progress mode '{mode}'", hint=f"use one of {', '.join(PROGRESS_MODES)}")
-
-
-def has_colour(stream: TextIO) -> bool:
-    """Say whether colours are welcome: on a terminal, unless NO_COLOR is set (no-color.org)."""
-    return _is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _is_terminal(stream: TextIO) -> bool:
-    try:
-        return stream.isatty()
-    except (AttributeError, ValueError):
-        return False
 
 
 def describe(error: PumiceError, *, colour: bool = False) -> str:
@@ -69,29 +61,6 @@ def describe(error: PumiceError, *, colour: bool = False) -> str:
         if problem.hint:
             lines.append(f"  {cyan}hint:{plain} {printable(problem.hint)}")
     return "\n".join(lines) + "\n"
-
-
-def printable(text: str) -> str:
-    """Return ``text`` without the characters that could command a terminal.
-
-    Names and messages come from recipes, archives and mirrors; none of them may move the cursor.
-    Line breaks stay: a proof has several lines.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-
-
-def size(number: int) -> str:
-    """Return a number of bytes for a person, in decimal units as package managers use them."""
-    if number < 1000:
-        return f"{number} B"
-    value = float(number)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.95:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1000:.1f} PB"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from pumice.cli.output import has_colour, printable, size
+from pumice.cli.text import has_colour, printable, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.peers import need
+from tests.support.peers import absent, need
 from tests.support.world import World, blob
 
 
@@ -136,7 +136,7 @@ def test_from_a_bundle_without_any_network_interface(world: World) -> None:
     need("unshare")
     probe = subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False)
     if probe.returncode:
-        pytest.skip("no network namespaces here")
+        absent("no network namespaces here")
     assert world.run("lock", "recipe.yaml", "--bundle", "bundle").code == 0
     shutil.rmtree(world.mirror)
     import os

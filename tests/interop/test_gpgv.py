@@ -12,7 +12,7 @@ from pumice.distro.debian.sources import builtin_keys
 from pumice.errors import TrustError
 from pumice.formats import openpgp
 from tests.support import archive
-from tests.support.peers import need
+from tests.support.peers import absent, need
 
 TEXT = b"Origin: Debian\nCodename: bookworm\n"
 RING = ("good", "subkey", "expired", "lapsed", "revoked")
@@ -92,7 +92,7 @@ def test_real_indexes_are_signed_by_the_keys_that_come_with_pumice(tmp_path: Pat
         if b"Origin: Debian\n" in path.read_bytes()
     ]
     if not lists:
-        pytest.skip("apt has no lists")
+        absent("apt has no lists")
     keyring = builtin_keys().data
     for path in lists:
         theirs, content = gpgv(tmp_path, keyring, path.read_bytes())

@@ -87,7 +87,7 @@ class Plain(Quiet):
             of = f" of {_amount(task.total, task.unit)}" if task.total else ""
             self._line(f"{printable(task.label)}: {_amount(task.done, task.unit)}{of}")
 
-    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002
+    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
         """Make room for the next."""
         with self._lock:
             if task is self._shown:
@@ -167,7 +167,7 @@ class Live(Quiet):
         if display is not None and task.number:
             display.update(rich_id(task), completed=task.done)
 
-    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002
+    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
         """Take the bar away; the last one takes the display with it."""
         with self._state:
             self._running.remove(task)

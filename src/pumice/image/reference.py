@@ -130,7 +130,7 @@ def _not_found(text: str, home: Home) -> PumiceError:
         hint = f"did you mean {near[close[0]]}?"
     elif os.path.isdir(text):  # noqa: PTH112 - pathlib's raises for names that are too long
         hint = f"for a layout in a folder, write oci:{text}"
-    elif os.path.isfile(text):  # noqa: PTH113
+    elif os.path.isfile(text):  # noqa: PTH113 - as above
         hint = f"for a layout in a tar file, write oci-archive:{text}"
     elif names:
         hint = "'pumice images' lists what is there"

@@ -101,12 +101,12 @@ class Files:
     def _parent(self, file: File, item: Scalar) -> File:
         path = posixpath.normpath(posixpath.join(file.folder, item.text))
         # The name is shown as a person would write it: relative to the same place as the main one's.
-        name = os.path.normpath(os.path.join(os.path.dirname(self._main), path))  # noqa: PTH118, PTH120
+        name = os.path.normpath(os.path.join(os.path.dirname(self._main), path))  # noqa: PTH118, PTH120 - as text
         return File(name, posixpath.dirname(path))
 
     def _bytes(self, file: File, asked_at: Node | None) -> bytes | None:
         try:
-            with open(file.name, "rb") as stream:  # noqa: PTH123
+            with open(file.name, "rb") as stream:  # noqa: PTH123 - on the way of every build
                 return stream.read(yaml.MAX_BYTES + 1)
         except IsADirectoryError:
             self._add(f"'{file.name}' is a folder, not a recipe", asked_at, "name the YAML file in it")

@@ -238,7 +238,7 @@ def _integer(node: Scalar, kind: Kind) -> int:
     return int(node.text)
 
 
-def _mode(node: Scalar, kind: Kind) -> int:  # noqa: ARG001
+def _mode(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - as above
     if not re.fullmatch("(0o|0)?[0-7]{3,4}", node.text):
         raise Refused(
             f"{_shown(node.text)} is not a mode", "three or four octal digits, such as 0644 or 0755"
@@ -249,7 +249,7 @@ def _mode(node: Scalar, kind: Kind) -> int:  # noqa: ARG001
     return mode
 
 
-def _duration(node: Scalar, kind: Kind) -> int:  # noqa: ARG001
+def _duration(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - as above
     found = re.fullmatch("([0-9]{1,7})(s|m|h)?", node.text)
     seconds = int(found[1]) * _UNITS[found[2] or ""] if found else -1
     if not 0 <= seconds <= _MAX_SECONDS:

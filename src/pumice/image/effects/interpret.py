@@ -47,13 +47,13 @@ class _Exit(Exception):  # noqa: N818 - leaves the script, is no error
         self.failed = failed
 
 
-class _Return(Exception):  # noqa: N818
+class _Return(Exception):  # noqa: N818 - leaves the function, is no error
     def __init__(self, status: bool | None) -> None:
         super().__init__()
         self.status = status
 
 
-class _Break(Exception):  # noqa: N818
+class _Break(Exception):  # noqa: N818 - leaves the loop, is no error
     pass
 
 

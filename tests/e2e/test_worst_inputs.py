@@ -172,6 +172,7 @@ TABLE = [
     ("reproduce nothing:1", 10, "there is no image nothing:1"),
     (f"reproduce {IMAGE} --provenance noise", 8, "this is no in-toto statement"),
     (f"reproduce {IMAGE} more", 2, "one argument too many"),
+    (f"reproduce {IMAGE} --bundle nowhere", 2, "there is no bundle: 'nowhere' is no folder"),
     ("reproduce oci:folder", 10, "this is no OCI layout"),
     # Trust: key, sign, attest, verify, trust
     ("key", 2, "ACTION is missing"),

@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pumice.cli.output import PROGRESS_MODES
@@ -101,6 +102,18 @@ def parser(verb: str, description: str, *, progress: bool = True, epilog: str = 
 def offline_option(made: argparse.ArgumentParser) -> None:
     """Add ``--offline`` as ``offline``."""
     made.add_argument("--offline", action="store_true", help="use what is in the store, and no network")
+
+
+def bundle_option(made: argparse.ArgumentParser) -> None:
+    """Add ``--bundle`` as ``bundle``: a folder that is there, else UsageError."""
+    made.add_argument("--bundle", metavar="DIR", type=_bundle, help="take packages from this folder")
+
+
+def _bundle(text: str) -> Path:
+    if not os.path.isdir(text):  # noqa: PTH112 - pathlib's raises for names that are too long
+        hint = "'pumice lock RECIPE --bundle DIR' makes one"
+        raise UsageError(f"there is no bundle: {text!r} is no folder", hint=hint)
+    return Path(text)
 
 
 def arch_options(made: argparse.ArgumentParser) -> None:

@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     command_line.arch_options(made)
     made.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
     command_line.offline_option(made)
-    made.add_argument("--bundle", metavar="DIR", type=Path, help="take packages from this folder")
+    command_line.bundle_option(made)
     made.add_argument(
         "--referrers-in-index",
         action="store_true",
@@ -89,9 +89,6 @@ def _check_paths(asked: argparse.Namespace) -> None:
     for option, path in (("--report", asked.report), ("--digest-file", asked.digest_file)):
         if path and str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
-    if asked.bundle and not asked.bundle.is_dir():
-        hint = "'pumice lock RECIPE --bundle DIR' makes one"
-        raise UsageError(f"there is no bundle: {str(asked.bundle)!r} is no folder", hint=hint)
 
 
 def _destinations(texts: Sequence[str]) -> list[Destination]:

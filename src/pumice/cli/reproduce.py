@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--source", metavar="DIR", type=Path, help="take the recipe's files from here, not from the image"
     )
-    made.add_argument("--bundle", metavar="DIR", type=Path, help="take packages from this folder")
+    command_line.bundle_option(made)
     command_line.offline_option(made)
     made.add_argument(
         "--format",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.build.image import Finished
+    from pumice.build.signed import Key
     from pumice.image.destination import Destination
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
@@ -47,9 +48,13 @@ def _parser() -> argparse.ArgumentParser:
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
     made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
-    made.add_argument(
-        "--sign", metavar="KEY", help="sign the image by this key: a file, or a name that 'key list' shows"
+    by = made.add_mutually_exclusive_group()
+    by.add_argument(
+        "--sign",
+        metavar="KEY",
+        help="sign image, SBOM and provenance by this key: a file, or a name that 'key list' shows",
     )
+    by.add_argument("--no-sign", action="store_true", help="do not sign, whatever the configuration says")
     signing.passphrase_option(made)
     made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
     return made
@@ -67,13 +72,12 @@ def main(arguments: Sequence[str]) -> int:
     if destinations:
         _check(destinations, recipe, architectures)
     with Home(locate(os.environ), progress=progress) as home:
-        signer = signing.signer(asked.sign, asked.passphrase_file) if asked.sign else None
+        key = None if asked.no_sign else _key(asked, recipe)
         finished = _build(asked, recipe, architectures, home, progress, moment)
-        if signer:
-            from pumice.trust import places, sign
+        if key:
+            from pumice.build import signed
 
-            name = f"{recipe.name}:{recipe.version}"
-            sign.sign(finished.image(home), places.StorePlace(home), home, signer, name=name)
+            signed.sign(finished, f"{recipe.name}:{recipe.version}", key, home)
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
         else:
@@ -83,6 +87,20 @@ def main(arguments: Sequence[str]) -> int:
         _write(asked.digest_file, finished.root.digest.encode() + b"\n")
     print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
     return 0
+
+
+def _key(asked: argparse.Namespace, recipe: Recipe) -> Key | None:
+    """Return what the image is to be signed by, before any work is done for it."""
+    text, file = asked.sign, asked.passphrase_file
+    if not text:
+        from pumice.recipe import config
+
+        found = config.load(os.environ).signing(recipe.name)
+        if found is None:
+            return None
+        text = found.key
+        file = file or (Path(found.passphrase_file) if found.passphrase_file else None)
+    return signing.key(text, file)
 
 
 def _check_paths(asked: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from pumice.build.signed import Key
     from pumice.trust.sign import Signer
 
 
@@ -46,6 +47,15 @@ def signer(key: str, file: Path | None) -> Signer:
 
     path = keyfiles.find(key, ".key", os.environ)
     return keyfiles.signer(path, passphrase(file, what=str(path)))
+
+
+def key(text: str, file: Path | None) -> Key:
+    """Return the key that the command line or the configuration names; it is not opened."""
+    from pumice.build.signed import Key
+    from pumice.trust import keyfiles
+
+    path = keyfiles.find(text, ".key", os.environ)
+    return Key(path, lambda: keyfiles.signer(path, passphrase(file, what=str(path))))
 
 
 def _can_ask() -> bool:

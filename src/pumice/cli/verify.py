@@ -109,10 +109,10 @@ def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
 
 
 def _require(verdict: Verdict, kind: str, policy: Any) -> None:
-    from pumice.formats import statement
+    from pumice.formats import intoto
     from pumice.trust.verify import matches
 
-    uri = statement.predicate_type(kind)
+    uri = intoto.predicate_type(kind)
     found = [one.claim for one in verdict.attestations if one.claim.predicate_type == uri]
     if not found:
         raise TrustError(f"no trusted key attests {uri} of the image", where=verdict.digest)

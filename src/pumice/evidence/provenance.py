@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pumice import canonical
 from pumice.evidence import naming
 from pumice.evidence.facts import RECIPE
 from pumice.formats import intoto
@@ -90,8 +91,8 @@ def write(
             ],
         },
     }
-    subject = intoto.Subject({"sha256": facts.digest[7:]}, f"{facts.name}:{facts.version}")
-    return intoto.statement([subject], intoto.PROVENANCE, predicate)
+    subject = intoto.Subject(f"{facts.name}:{facts.version}", facts.digest)
+    return intoto.encode(intoto.Statement((subject,), intoto.PROVENANCE, canonical.dumps(predicate)))
 
 
 def _packages(facts: Facts, inputs: Inputs, places: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -111,7 +111,7 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
     """
     from cryptography.hazmat.primitives import serialization
 
-    data = _read(path)
+    data = read_file(path)
     if b"PRIVATE KEY-----" not in data:
         what = "is a public key" if b"PUBLIC KEY-----" in data else "is no private key"
         raise FormatError(f"the file {what}", where=str(path), hint="signing needs the file BASE.key")
@@ -136,7 +136,7 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
 def read_public(path: Path) -> PublicKey:
     """Read a public key in PEM; raises FormatError."""
     try:
-        return parse_public(_read(path))
+        return parse_public(read_file(path))
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
@@ -197,7 +197,7 @@ def passphrase_from(
 
     def get() -> bytes:
         if file is not None:
-            data = _read(file)
+            data = read_file(file)
             return data.removesuffix(b"\n").removesuffix(b"\r")
         if PASSPHRASE in environ:
             return os.fsencode(environ[PASSPHRASE])
@@ -230,7 +230,8 @@ def _public(key: Any) -> PublicKey:
     return PublicKey(key.public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo), kind)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return the content of a file that should hold a key or a passphrase; raises TrustError."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE + 1)

@@ -43,8 +43,7 @@ class StorePlace:
         """Keep a blob."""
         with self._home.blobs.writer() as writer:
             writer.write(data)
-            writer.commit()
-        return oci.describe(data, media_type)
+            return oci.Descriptor(media_type, writer.commit(), len(data))
 
     def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
         """Remember a change."""

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pumice.errors import PumiceError, TrustError
-from pumice.formats import dsse, oci, sigstore, simplesigning, statement
+from pumice.formats import dsse, intoto, oci, sigstore, simplesigning
 from pumice.image import layout
 from pumice.image.model import Image
 from pumice.trust import claims, keys, places, sign, verify
@@ -155,9 +155,7 @@ def test_a_signature_of_another_image_does_not_count(place: Path, tmp_path: Path
 
 def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
     image = layout.read(place)
-    said = statement.encode(
-        statement.Statement((statement.Subject(NAME, image.root.digest),), sigstore.SIGN, {})
-    )
+    said = intoto.encode(intoto.Statement((intoto.Subject(NAME, image.root.digest),), sigstore.SIGN, b"{}"))
     signature = dsse.Signature(key().sign(dsse.pae("text/plain", said)))
     envelope = dsse.Envelope(dsse.IN_TOTO, said, (signature,))
     _attach(place, image, sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(envelope)))
@@ -217,9 +215,7 @@ def test_images_that_cosign_signed_and_saved(name: str) -> None:
 
 def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(place: Path) -> None:
     image = layout.read(place)
-    said = statement.encode(
-        statement.Statement((statement.Subject("", image.root.digest),), sigstore.SIGN, {})
-    )
+    said = intoto.encode(intoto.Statement((intoto.Subject("", image.root.digest),), sigstore.SIGN, b"{}"))
     envelope = dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(key().sign(dsse.pae(dsse.IN_TOTO, said))),))
     _attach(place, image, sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(envelope)))
     assert checked(layout.read(place), trusted()).signatures

@@ -79,11 +79,7 @@ def _attached(image: Image, home: Home, reference: str, form: str) -> bytes | No
     by = attested.by(image, found, home, levels, asked=asked, now=SystemClock().now())
     data = referrers.content(image, found, documents.MAX_DOCUMENT)
     known = ", ".join(f"{one.label} {one.key.fingerprint}".strip() for one in by)
-    said = (
-        f"attested by {known}"
-        if by
-        else "attached by the image's build, as far as it says: no key vouches for it"
-    )
+    said = f"attested by {known}" if by else "attached to the image, and attested by no key that is trusted"
     print(output.printable(said), file=sys.stderr)
     return data
 

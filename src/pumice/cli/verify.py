@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--attestation",
         metavar="TYPE",
-        help="also require an attestation of this type by a trusted key, of the image or of each platform",
+        help="also require an attestation of this type, of the image or of each platform",
     )
     made.add_argument(
         "--policy", type=Path, metavar="FILE", help="what must stand in the attestation: JSON, a part of it"
@@ -126,9 +126,8 @@ def _require(about: Mapping[Digest, Sequence[Finding]], uri: str, policy: Any) -
             raise TrustError(f"no trusted key attests {uri} of the image", where=digest)
         problems = [matches(policy, one.claim.predicate) for one in found] if policy is not None else [""]
         if all(problems):
-            raise TrustError(
-                f"the attestation {uri} is not as the policy asks, at {problems[0]}", where=digest
-            )
+            text = f"the attestation {uri} is not as the policy asks, at {problems[0]}"
+            raise TrustError(text, where=digest)
 
 
 def as_text(verdict: Verdict) -> Iterator[str]:

@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
     made.add_argument(
-        "--sign", metavar="KEY", help="sign the image by this key: a file, or a name that 'key list' shows"
+        "--sign",
+        metavar="KEY",
+        help="sign the image by this key: a file, a name that 'key list' shows, or gpg:ID",
     )
     signing.passphrase_option(made)
     made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
@@ -67,7 +69,9 @@ def main(arguments: Sequence[str]) -> int:
     if destinations:
         _check(destinations, recipe, architectures)
     with Home(locate(os.environ), progress=progress) as home:
-        signer = signing.signer(asked.sign, asked.passphrase_file) if asked.sign else None
+        detached = bool(asked.sign) and signing.is_openpgp(asked.sign)
+        files = signing.files_to_sign(asked.sign, asked.passphrase_file, destinations) if detached else None
+        signer = signing.signer(asked.sign, asked.passphrase_file) if asked.sign and not detached else None
         finished = _build(asked, recipe, architectures, home, progress, moment)
         if signer:
             from pumice.trust import places, sign
@@ -76,6 +80,8 @@ def main(arguments: Sequence[str]) -> int:
             sign.sign(finished.image(home), places.StorePlace(home), home, signer, name=name)
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
+            if files:
+                files.sign(moment)
         else:
             finished.keep(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)

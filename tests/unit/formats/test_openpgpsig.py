@@ -122,7 +122,7 @@ def test_a_key_that_may_not_sign(file: Path) -> None:
         key = gpg.generate("Flags <flags@example.com>")
         secret = pysequoia.Tsk.from_bytes(gpg.run("--export-secret-keys", key).stdout)
         later = ("--faked-system-time", "20200601T000000!", "--command-fd", "0")
-        gpg.run(*later, "--edit-key", key, "change-usage", data=b"S\nQ\nsave\n")
+        gpg.run(*later, "--edit-key", key, data=b"change-usage\nS\nQ\nsave\n")
         ring = openpgp.keyring(gpg.run("--export", key).stdout)
         data = pysequoia.sign(secret.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
         (one,) = openpgpsig.split(data)

@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
     )
-    signing.key_options(made)
+    signing.key_options(made, openpgp=True)
     return made
 
 

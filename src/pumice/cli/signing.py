@@ -26,13 +26,14 @@ def passphrase_option(made: argparse.ArgumentParser) -> None:
     )
 
 
-def key_options(made: argparse.ArgumentParser) -> None:
-    """Add the options of a command that signs."""
+def key_options(made: argparse.ArgumentParser, *, openpgp: bool = False) -> None:
+    """Add the options of a command that signs; ``openpgp`` is whether gpg's keys will do."""
+    gpg = ", or gpg:ID" if openpgp else ""
     made.add_argument(
         "--key",
         required=True,
         metavar="KEY",
-        help="private key: a file, a name that 'key list' shows, or gpg:ID",
+        help=f"private key: a file, or a name that 'key list' shows{gpg}",
     )
     made.add_argument("--as", dest="name", default="", metavar="NAME", help="sign as this name:version")
     passphrase_option(made)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pumice.build.image import Finished
     from pumice.build.signed import Key
+    from pumice.cli.signing import FilesToSign
     from pumice.image.destination import Destination
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
@@ -52,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     by.add_argument(
         "--sign",
         metavar="KEY",
-        help="sign image, SBOM and provenance by this key: a file, or a name that 'key list' shows",
+        help="sign image, SBOM and provenance by this key: a file, or a name that 'key list' shows; with an "
+        "OpenPGP key or gpg:ID the archives that are written",
     )
     by.add_argument("--no-sign", action="store_true", help="do not sign, whatever the configuration says")
     signing.passphrase_option(made)
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     if destinations:
         _check(destinations, recipe, architectures)
     with Home(locate(os.environ), progress=progress) as home:
-        key = None if asked.no_sign else _key(asked, recipe)
+        key, files = _keys(asked, recipe, destinations)
         finished = _build(asked, recipe, architectures, home, progress, moment)
         if key:
             from pumice.build import signed
@@ -80,6 +82,8 @@ def main(arguments: Sequence[str]) -> int:
             signed.sign(finished, f"{recipe.name}:{recipe.version}", key, home)
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
+            if files:
+                files.sign(moment)
         else:
             finished.keep(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)
@@ -89,18 +93,22 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _key(asked: argparse.Namespace, recipe: Recipe) -> Key | None:
-    """Return what the image is to be signed by, before any work is done for it."""
+def _keys(
+    asked: argparse.Namespace, recipe: Recipe, destinations: Sequence[Destination]
+) -> tuple[Key | None, FilesToSign | None]:
+    """Return what the image is to be signed by, or the files it is written to, before any work is done."""
+    if asked.no_sign:
+        return None, None
     if asked.sign:
-        return signing.key(asked.sign, asked.passphrase_file)
+        return signing.keys(asked.sign, asked.passphrase_file, destinations)
     from pumice.recipe import config
 
     found = config.load(os.environ).signing(recipe.name)
     if found is None:
-        return None
+        return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
-        return signing.key(found.key, asked.passphrase_file or secret)
+        return signing.keys(found.key, asked.passphrase_file or secret, destinations)
     except TrustError as error:
         raise TrustError(error.message, where=found.where, hint=error.hint) from None
 

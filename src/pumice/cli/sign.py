@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
 from pumice.cli import output, signing
+from pumice.clock import SystemClock
+from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -22,12 +24,16 @@ def _parser() -> argparse.ArgumentParser:
     made = command_line.parser(
         "sign",
         "Sign an image with its SBOM and provenance, in the store or in an oci: layout, so that pumice,\n"
-        "cosign, skopeo and podman can verify it: in cosign's older form and as sigstore bundles.",
+        "cosign, skopeo and podman can verify it: in cosign's older form and as sigstore bundles. An\n"
+        "OpenPGP key signs an oci-archive: instead, as FILE.asc beside it, so that pumice and gpg can\n"
+        "verify it.",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, or oci:DIR[:TAG]")
-    signing.key_options(made)
+    made.add_argument(
+        "reference", metavar="REF", help="name:version, a digest, oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
+    )
+    signing.key_options(made, openpgp=True)
     made.add_argument("--no-evidence", dest="evidence", action="store_false", help="sign the image alone")
     return made
 
@@ -35,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
+    if signing.is_openpgp(asked.key):
+        return _sign_archive(asked)
     from pumice.image import reference
     from pumice.store.home import Home, locate
     from pumice.trust import places, sign
@@ -49,4 +57,32 @@ def main(arguments: Sequence[str]) -> int:
     also = f", with {', '.join(done.attested)}" if done.attested else ""
     print(output.printable(f"{done.name} {what} by {done.fingerprint}{also}"), file=sys.stderr)
     print(done.digest)
+    return 0
+
+
+def _sign_archive(asked: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from pumice.build.image import epoch
+    from pumice.image import reference
+    from pumice.store.home import Home, locate
+    from pumice.trust import detached
+
+    kind, _, rest = asked.reference.partition(":")
+    if kind != "oci-archive":
+        raise UsageError(
+            "an OpenPGP key signs archives, and this is none",
+            where=asked.reference[:200],
+            hint="sign oci-archive:FILE, or by a key that 'pumice key generate' makes",
+        )
+    with Home(locate(os.environ)) as home:
+        image = reference.find(asked.reference, home)
+    name = detached.identity(image, asked.name)
+    signer = signing.archive_signer(asked.key, asked.passphrase_file)
+    path = Path(rest.partition(":")[0])
+    done = detached.sign(path, signer, now=SystemClock().now(), moment=epoch(os.environ))
+    what = "signed" if done.new else "was signed already"
+    said = f"{name} {what} by {signer.public.fingerprint} in {done.signature}"
+    print(output.printable(said), file=sys.stderr)
+    print(image.root.digest)
     return 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pumice.digest import Digest
+    from pumice.image.model import Image
     from pumice.trust.verify import Finding, TrustedKey, Verdict
 
 _EPILOG = """Without --key the rules of 'pumice trust' decide. Nothing is asked of a network. The exit code
@@ -39,6 +40,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="PUB",
         help="trust this key, and no rule; may be repeated",
+    )
+    made.add_argument(
+        "--signature",
+        type=Path,
+        metavar="FILE",
+        help="where an archive's OpenPGP signatures are, if not in ARCHIVE.asc",
     )
     made.add_argument(
         "--as", dest="name", default="", metavar="NAME", help="what the image must be signed as"
@@ -86,7 +93,7 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
 
     now = SystemClock().now()
     with Home(locate(os.environ)) as home:
-        image = reference.find(asked.reference, home)
+        image = _with_signature(reference.find(asked.reference, home), asked.signature)
         name = asked.name or names.asked(asked.reference, home)
         trusted: Sequence[TrustedKey]
         if asked.key:
@@ -105,6 +112,16 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
             _require(attested.everywhere(image, home, trusted, uri, expected=name, now=now), uri, policy)
         gate.remember(image, verdict, home, keep=True, allow_older=asked.allow_older)
     return verdict
+
+
+def _with_signature(image: Image, signature: Path | None) -> Image:
+    if signature is None:
+        return image
+    if image.archive is None:
+        raise UsageError("--signature is for an archive", hint="other images have their signatures with them")
+    import msgspec
+
+    return image.inside(msgspec.structs.replace(image.archive, signature=signature))
 
 
 def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
@@ -136,7 +153,7 @@ def as_text(verdict: Verdict) -> Iterator[str]:
     if verdict.built_here:
         yield "trusted  it was built here"
     for one in _unique(verdict.signatures):
-        yield f"signed   by {_by(one)}"
+        yield f"signed   by {_by(one)}{_when(one)}"
     for one in _unique(verdict.attestations):
         yield f"attested {one.claim.predicate_type} by {_by(one)}"
     for reason in sorted({f"{_kind(one)} by {one.claim.form}: {one.problem}" for one in verdict.others}):
@@ -160,6 +177,12 @@ def _by(one: Finding) -> str:
     return f"{label}{one.by.key.fingerprint} ({one.by.rule})"
 
 
+def _when(one: Finding) -> str:
+    from pumice.trust.verify import day
+
+    return f" on {day(one.claim.created)}" if one.claim.created else ""
+
+
 def as_json(verdict: Verdict) -> dict[str, Any]:
     """Return the same for a program."""
 
@@ -171,6 +194,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             "manifest": one.claim.source,
             "key": one.by.key.fingerprint if one.by else None,
             "rule": one.by.rule if one.by else None,
+            "created": one.claim.created or None,
             "problem": one.problem or None,
         }
 

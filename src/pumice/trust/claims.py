@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from pumice.image.model import BlobSource, Image
     from pumice.store.home import Home
 
-Form = Literal["cosign", "bundle"]
-"""How a claim is written down: cosign's older annotations and tags, or a sigstore bundle."""
+Form = Literal["cosign", "bundle", "openpgp"]
+"""How a claim is written down: cosign's older annotations and tags, a sigstore bundle,
+or an OpenPGP signature of the archive that the image lies in."""
 
 MAX_REFERRERS = 1000
 _MAX_LAYERS = 100
@@ -53,6 +54,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     blob: Digest = ""
     """What it was read from."""
     problem: str = ""
+    makers: tuple[str, ...] | None = None
+    """Who made it, where that is known already: fingerprints."""
+    created: int = 0
+    """When it was made, as its maker says, in seconds since the epoch; 0 if it does not say."""
 
     @property
     def is_signature(self) -> bool:

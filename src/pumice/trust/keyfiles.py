@@ -10,7 +10,7 @@ import msgspec
 
 from pumice import files
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
-from pumice.trust import keys
+from pumice.trust import keys, openpgp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -104,6 +104,9 @@ def bring(
 
     Raises StoreError if there is one already.
     """
+    other = openpgp.read(path)
+    if other is not None:
+        return openpgp.bring(other, path, base, passphrase, new)
     try:
         opened = keys.read_private(path, passphrase)
     except FormatError:

@@ -137,9 +137,12 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
 
 
 def read_public(path: Path) -> PublicKey:
-    """Read a public key in PEM; raises FormatError."""
+    """Read a public key in PEM, or an OpenPGP certificate; raises FormatError."""
+    from pumice.trust import openpgp
+
     try:
-        return parse_public(read_file(path))
+        other = openpgp.read(path)
+        return parse_public(read_file(path)) if other is None else openpgp.parse(other)
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
@@ -147,10 +150,14 @@ def read_public(path: Path) -> PublicKey:
 def parse_public(data: bytes) -> PublicKey:
     """Read a public key in PEM: P-256, P-384, Ed25519, or RSA of 2048 bits or more.
 
-    Text around it, such as a comment, is skipped. Raises FormatError.
+    Or an armored OpenPGP certificate. Text around it, such as a comment, is skipped. Raises FormatError.
     """
     from cryptography.hazmat.primitives import serialization
 
+    if b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in data:
+        from pumice.trust import openpgp
+
+        return openpgp.parse(data)
     if b"PRIVATE KEY-----" in data:
         raise FormatError("this is a private key", hint="trust the public one, BASE.pub")
     if data.count(b"-----BEGIN PUBLIC KEY-----") != 1:
@@ -171,6 +178,8 @@ def holds(key: PublicKey, signature: bytes, data: bytes) -> bool:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, padding
 
+    if key.kind == "openpgp":  # it signs files only, which is checked elsewhere
+        return False
     public: Any = serialization.load_der_public_key(key.der)
     tries: list[tuple[Any, ...]]
     if key.kind == "ed25519":

@@ -99,7 +99,7 @@ def of(reference: str, image: Image, home: Home) -> Place:
         raise UsageError(
             "an archive is not changed once it is written",
             where=reference,
-            hint="sign the image in the store or in an oci: layout",
+            hint="sign the image in the store or in an oci: layout, or the archive by an OpenPGP key",
         )
     return StorePlace(home)
 

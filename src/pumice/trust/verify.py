@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.errors import TrustError
-from pumice.trust import claims, keys, names
+from pumice.trust import claims, detached, keys, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -109,7 +109,8 @@ def examine(
     """Return every claim about an image with who made it and whether it counts."""
     own = names.own(image)
     found: list[Finding] = []
-    for claim in claims.read(image, home, signatures_only=signatures_only):
+    read = claims.read(image, home, signatures_only=signatures_only)
+    for claim in (*read, *detached.read(image, trusted, now=now)):
         if not claim.names and own:  # the image's digest covers what it says of itself
             claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
         found += _judge(claim, image.root.digest, trusted, expected, now)
@@ -139,6 +140,8 @@ def _judge(
 
 
 def _made(claim: Claim, one: TrustedKey) -> bool:
+    if claim.makers is not None:
+        return one.key.fingerprint in claim.makers
     return any(keys.holds(one.key, signature, claim.signed) for signature in claim.signatures)
 
 

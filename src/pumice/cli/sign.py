@@ -27,6 +27,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, or oci:DIR[:TAG]")
     signing.key_options(made)
+    made.add_argument(
+        "--docker-reference",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="sign it as what lies at HOST/REPO:TAG as well, for skopeo and podman; may be repeated",
+    )
     return made
 
 
@@ -35,14 +42,18 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     from pumice.image import reference
     from pumice.store.home import Home, locate
-    from pumice.trust import places, sign
+    from pumice.trust import names, places, sign
 
+    registries = [names.place(one) for one in asked.docker_reference]
     signer = signing.signer(asked.key, asked.passphrase_file)
     with Home(locate(os.environ)) as home:
         image = reference.find(asked.reference, home)
         place = places.of(asked.reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
         done = sign.sign(image, place, source, signer, name=asked.name)
+        for one in registries:  # what was just attached must be seen, for it is added to
+            image = reference.find(asked.reference, home)
+            sign.sign_place(image, places.of(asked.reference, image, home), source, signer, one)
     what = "signed" if done.new else "was signed already"
     print(f"{output.printable(done.name)} {what} by {done.fingerprint}", file=sys.stderr)
     print(done.digest)

@@ -181,7 +181,9 @@ def test_keys_that_expired_or_were_revoked(place: Path) -> None:
 def test_thresholds_count_keys_not_signatures(place: Path) -> None:
     image = signed(place, 0)
     trust = (trusted(0), trusted(1), trusted(2))
-    assert refused(image, *trust, threshold=2) == "the image is signed by 1 of the 2 keys that are needed"
+    assert refused(image, *trust, threshold=2).startswith(
+        "the image is signed by 1 of the 2 keys that are needed: "
+    )
     assert checked(signed(place, 2), *trust, threshold=2).signatures
 
 

@@ -54,9 +54,7 @@ def levels(tmp_path: Path) -> tuple[Level, ...]:
     return (Level("user", tmp_path / "trust"),)
 
 
-def test_an_image_that_is_signed_as_its_place(
-    host: str, tmp_path: Path, levels: tuple[Level, ...]
-) -> None:
+def test_an_image_that_is_signed_as_its_place(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
     rules.add(levels[0], key(0).public, f"{host}/apps")
     place = f"{host}/apps/placed:1.0"
     pushed(tmp_path / "image", host, "apps/placed", place=place)

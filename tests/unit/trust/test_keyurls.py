@@ -73,7 +73,9 @@ def test_plain_http_is_for_this_machine(url: str) -> None:
     assert keyurls.check(url, plain_http=True) == url
 
 
-@pytest.mark.parametrize("url", ["ftp://a/b", "file:///etc/passwd", "https://", "://", "http://[::1", "x://y"])
+@pytest.mark.parametrize(
+    "url", ["ftp://a/b", "file:///etc/passwd", "https://", "://", "http://[::1", "x://y"]
+)
 def test_what_is_no_url_of_a_key(url: str) -> None:
     with pytest.raises(PumiceError):
         keyurls.check(url, plain_http=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def serving(
     answers: Mapping[str, bytes | str], tls: ssl.SSLContext | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    """Serve ``answers`` by path: bytes, or a text to be redirected to; the value is (port, paths asked for)."""
+    """Serve ``answers`` by path, a text being where to redirect to; the value is (port, paths asked for)."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

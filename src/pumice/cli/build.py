@@ -12,7 +12,7 @@ from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output, signing
-from pumice.errors import UsageError
+from pumice.errors import TrustError, UsageError
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
 
@@ -91,16 +91,18 @@ def main(arguments: Sequence[str]) -> int:
 
 def _key(asked: argparse.Namespace, recipe: Recipe) -> Key | None:
     """Return what the image is to be signed by, before any work is done for it."""
-    text, file = asked.sign, asked.passphrase_file
-    if not text:
-        from pumice.recipe import config
+    if asked.sign:
+        return signing.key(asked.sign, asked.passphrase_file)
+    from pumice.recipe import config
 
-        found = config.load(os.environ).signing(recipe.name)
-        if found is None:
-            return None
-        text = found.key
-        file = file or (Path(found.passphrase_file) if found.passphrase_file else None)
-    return signing.key(text, file)
+    found = config.load(os.environ).signing(recipe.name)
+    if found is None:
+        return None
+    secret = Path(found.passphrase_file) if found.passphrase_file else None
+    try:
+        return signing.key(found.key, asked.passphrase_file or secret)
+    except TrustError as error:
+        raise TrustError(error.message, where=found.where, hint=error.hint) from None
 
 
 def _check_paths(asked: argparse.Namespace) -> None:

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EPILOG = """An image is signed as the name:version that its recipe gave it, wherever it lies. What the
-key has signed already is not signed again, and then the key is not opened. The digest is printed."""
+key has signed already is not signed again, and then the key is not opened. The documents that a
+build attached are signed with it, as attestations. The digest is printed."""
 
 
 def _parser() -> argparse.ArgumentParser:
     made = command_line.parser(
         "sign",
-        "Sign an image in the store or in an oci: layout, so that pumice, cosign, skopeo and podman\n"
-        "can verify it: as cosign's older signature and as a sigstore bundle.",
+        "Sign an image with its SBOM and provenance, in the store or in an oci: layout, so that pumice,\n"
+        "cosign, skopeo and podman can verify it: in cosign's older form and as sigstore bundles.",
         progress=False,
         epilog=_EPILOG,
     )
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PLACE",
         help="sign it as what lies at HOST/REPO:TAG as well, for skopeo and podman; may be repeated",
     )
+    made.add_argument("--no-evidence", dest="evidence", action="store_false", help="sign the image alone")
     return made
 
 
@@ -50,11 +52,12 @@ def main(arguments: Sequence[str]) -> int:
         image = reference.find(asked.reference, home)
         place = places.of(asked.reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
-        done = sign.sign(image, place, source, signer, name=asked.name)
+        done = sign.sign(image, place, source, signer, name=asked.name, evidence=asked.evidence)
         for one in registries:  # what was just attached must be seen, for it is added to
             image = reference.find(asked.reference, home)
             sign.sign_place(image, places.of(asked.reference, image, home), source, signer, one)
     what = "signed" if done.new else "was signed already"
-    print(f"{output.printable(done.name)} {what} by {done.fingerprint}", file=sys.stderr)
+    also = f", with {', '.join(done.attested)}" if done.attested else ""
+    print(output.printable(f"{done.name} {what} by {done.fingerprint}{also}"), file=sys.stderr)
     print(done.digest)
     return 0

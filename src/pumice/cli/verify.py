@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pumice.digest import Digest
     from pumice.trust.verify import Finding, TrustedKey, Verdict
 
 _EPILOG = """Without --key the rules of 'pumice trust' decide. Nothing is asked of a network. The exit code
@@ -43,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         "--as", dest="name", default="", metavar="NAME", help="what the image must be signed as"
     )
     made.add_argument(
-        "--attestation", metavar="TYPE", help="also require an attestation of this type by a trusted key"
+        "--attestation",
+        metavar="TYPE",
+        help="also require an attestation of this type, of the image or of each platform",
     )
     made.add_argument(
         "--policy", type=Path, metavar="FILE", help="what must stand in the attestation: JSON, a part of it"
@@ -85,15 +88,21 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
     with Home(locate(os.environ)) as home:
         image = reference.find(asked.reference, home)
         name = asked.name or names.asked(asked.reference, home)
+        trusted: Sequence[TrustedKey]
         if asked.key:
             revoked = keyring.revocations(keyring.levels(os.environ))
             trusted = [_given(text, revoked) for text in asked.key]
             verdict = gate.given(image, home, name, trusted, now=now, allow_older=asked.allow_older)
         else:
             levels = keyring.levels(os.environ)
-            verdict, _ = gate.judge(image, home, name, levels, now=now, allow_older=asked.allow_older)
+            verdict, decision = gate.judge(image, home, name, levels, now=now, allow_older=asked.allow_older)
+            trusted, name = decision.keys, decision.name
         if asked.attestation:
-            _require(verdict, asked.attestation, policy)
+            from pumice.formats import intoto
+            from pumice.trust import attested
+
+            uri = intoto.predicate_type(asked.attestation)
+            _require(attested.everywhere(image, home, trusted, uri, expected=name, now=now), uri, policy)
         if ignored := gate.remember(image, verdict, home, keep=True, allow_older=asked.allow_older):
             print(f"warning: {output.printable(ignored)}", file=sys.stderr)
     return verdict
@@ -109,21 +118,17 @@ def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
     )
 
 
-def _require(verdict: Verdict, kind: str, policy: Any) -> None:
-    from pumice.formats import intoto
+def _require(about: Mapping[Digest, Sequence[Finding]], uri: str, policy: Any) -> None:
+    """Refuse unless each of ``about``, an image or the platforms of one, has one as the policy asks."""
     from pumice.trust.verify import matches
 
-    uri = intoto.predicate_type(kind)
-    found = [one.claim for one in verdict.attestations if one.claim.predicate_type == uri]
-    if not found:
-        raise TrustError(f"no trusted key attests {uri} of the image", where=verdict.digest)
-    if policy is None:
-        return
-    problems = [matches(policy, claim.predicate) for claim in found]
-    if all(problems):
-        raise TrustError(
-            f"the attestation {uri} is not as the policy asks, at {problems[0]}", where=verdict.digest
-        )
+    for digest, found in about.items():
+        if not found:
+            raise TrustError(f"no trusted key attests {uri} of the image", where=digest)
+        problems = [matches(policy, one.claim.predicate) for one in found] if policy is not None else [""]
+        if all(problems):
+            text = f"the attestation {uri} is not as the policy asks, at {problems[0]}"
+            raise TrustError(text, where=digest)
 
 
 def as_text(verdict: Verdict) -> Iterator[str]:

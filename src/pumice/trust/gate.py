@@ -45,9 +45,15 @@ def admit(
     from pumice.clock import SystemClock
     from pumice.trust import keyring, names
 
-    found = keyring.levels(environ)
-    now = SystemClock().now()
-    verdict, _ = judge(image, home, names.asked(reference, home), found, now=now, allow_older=allow_older)
+    verdict, _ = judge(
+        image,
+        home,
+        names.asked(reference, home),
+        keyring.levels(environ),
+        now=SystemClock().now(),
+        allow_older=allow_older,
+        signatures_only=True,
+    )
     if ignored := remember(image, verdict, home, keep=True, allow_older=allow_older):
         progress.warn(ignored)
 
@@ -61,6 +67,7 @@ def judge(
     now: int,
     keep: bool = False,
     allow_older: bool = False,
+    signatures_only: bool = False,
 ) -> tuple[Verdict, Decision]:
     """Return the verdict on an image by the trust store's rules, and the rules; raises TrustError.
 
@@ -85,7 +92,13 @@ def judge(
         ), decision
     try:
         verdict = verify.verify(
-            image, home, decision.keys, expected=decision.name, now=now, threshold=decision.threshold
+            image,
+            home,
+            decision.keys,
+            expected=decision.name,
+            now=now,
+            threshold=decision.threshold,
+            signatures_only=signatures_only,
         )
     except TrustError as error:
         hint = error.hint

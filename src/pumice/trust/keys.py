@@ -15,7 +15,6 @@ import msgspec
 
 from pumice import digest, files
 from pumice.errors import FormatError, StoreError, TrustError, UsageError
-from pumice.formats import cosignkey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +88,8 @@ def generate(kind: str = "ecdsa-p256") -> PrivateKey:
 
 def seal(key: PrivateKey, passphrase: bytes) -> bytes:
     """Return a private key as the file that Pumice and cosign read."""
+    from pumice.formats import cosignkey
+
     return cosignkey.encrypt(key.der(), passphrase, salt=os.urandom(32), nonce=os.urandom(24))
 
 
@@ -110,6 +111,8 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
     passphrase, FormatError for what is no key that signs.
     """
     from cryptography.hazmat.primitives import serialization
+
+    from pumice.formats import cosignkey
 
     data = read_file(path)
     if b"PRIVATE KEY-----" not in data:

@@ -77,16 +77,20 @@ def verify(
     expected: str,
     now: int,
     threshold: int = 1,
+    signatures_only: bool = False,
 ) -> Verdict:
     """Return the verdict on an image that ``threshold`` of the trusted keys signed as ``expected``.
 
     ``expected`` may be "" for an image whose name is not known: then it is the one it was signed as.
-    Raises TrustError that says why the image is not trusted.
+    With ``signatures_only`` attestations are not read unless it comes to saying why. Raises TrustError
+    that says why the image is not trusted.
     """
-    found = examine(image, home, trusted, expected=expected or names.own(image), now=now)
+    name = expected or names.own(image)
+    found = examine(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
     good = [one for one in found if not one.problem and one.claim.is_signature]
     signed = [one.by for one in good if one.by]
     if len(signers(signed, trusted)) < max(1, threshold):
+        found = examine(image, home, trusted, expected=name, now=now)
         raise _refusal(image, found, signed, trusted, threshold, now)
     return Verdict(
         digest=image.root.digest,
@@ -99,12 +103,18 @@ def verify(
 
 
 def examine(
-    image: Image, home: Home | None, trusted: Sequence[TrustedKey], *, expected: str, now: int
+    image: Image,
+    home: Home | None,
+    trusted: Sequence[TrustedKey],
+    *,
+    expected: str,
+    now: int,
+    signatures_only: bool = False,
 ) -> list[Finding]:
     """Return every claim about an image with who made it and whether it counts."""
     own = names.own(image)
     found: list[Finding] = []
-    for claim in claims.read(image, home):
+    for claim in claims.read(image, home, signatures_only=signatures_only):
         if not claim.names and own:  # the image's digest covers what it says of itself
             claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
         found += _judge(claim, image.root.digest, trusted, expected, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,11 +20,11 @@ from tests.support import vouched
 from tests.support.vouched import DATA, NAME, attested, folder, key, signed, signer, trusted
 
 
-def checked(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: int) -> verify.Verdict:
+def checked(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: Any) -> verify.Verdict:
     return verify.verify(image, None, trust, expected=expected, now=1_000_000_000, **more)
 
 
-def refused(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: int) -> str:
+def refused(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: Any) -> str:
     with pytest.raises(TrustError) as caught:
         checked(image, *trust, expected=expected, **more)
     return caught.value.message

@@ -1,4 +1,4 @@
-"""The two files by which access is configured: htpasswd, and rules in YAML. All that is wrong is told at once."""
+"""The two files by which access is configured: htpasswd, and rules in YAML. All problems are told at once."""
 
 from __future__ import annotations
 
@@ -36,23 +36,11 @@ def passwords(data: bytes, file: str) -> dict[str, bytes]:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
-        user, colon, hashed = text.partition(":")
-        where, hint = f"{file}:{number}:{len(user) + 2}", "htpasswd -B writes such a line"
-        bcrypt = _HASH.fullmatch(hashed)
-        if not colon or not user:
-            problems.append(Problem("this is not 'user:hash'", where=f"{file}:{number}:1", hint=hint))
-        elif "\ufffd" in text:
-            problems.append(Problem("the line is not UTF-8", where=f"{file}:{number}:1"))
-        elif user in (ANYBODY, USERS):
-            message = f"a user cannot be called '{user}': in rules, the word has another meaning"
-            problems.append(Problem(message, where=f"{file}:{number}:1"))
-        elif user in found:
-            problems.append(Problem(f"the user '{user}' is there twice", where=f"{file}:{number}:1"))
-        elif bcrypt is None:
-            problems.append(Problem("the password is not hashed with bcrypt", where=where, hint=hint))
-        elif not 4 <= int(bcrypt[1]) <= _DEAREST:
-            message = f"a cost of {bcrypt[1]} is not between 4 and {_DEAREST}"
-            problems.append(Problem(message, where=where))
+        user, _, hashed = text.partition(":")
+        wrong = _wrong(text, user, hashed) or (f"the user '{user}' is there twice" if user in found else "")
+        if wrong:
+            hint = "htpasswd -B writes such a line"
+            problems.append(Problem(wrong, where=f"{file}:{number}:1", hint=hint))
         else:
             found[user] = hashed.encode()
     if not found and not problems:
@@ -62,6 +50,21 @@ def passwords(data: bytes, file: str) -> dict[str, bytes]:
     if problems:
         raise AccessError(problems)
     return found
+
+
+def _wrong(text: str, user: str, hashed: str) -> str:
+    if not user or ":" not in text:
+        return "this is not 'user:hash'"
+    if "\ufffd" in text:
+        return "the line is not UTF-8"
+    if user in (ANYBODY, USERS):
+        return f"a user cannot be called '{user}': in rules, the word has another meaning"
+    bcrypt = _HASH.fullmatch(hashed)
+    if bcrypt is None:
+        return "the password is not hashed with bcrypt"
+    if not 4 <= int(bcrypt[1]) <= _DEAREST:
+        return f"a cost of {bcrypt[1]} is not between 4 and {_DEAREST}"
+    return ""
 
 
 def rules(data: bytes, file: str, users: Iterable[str]) -> dict[str, Grants]:

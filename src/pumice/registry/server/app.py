@@ -25,18 +25,21 @@ from pumice.registry.server.pushing import Body, Pushing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
 
     from pumice.registry.server.access import Access
     from pumice.registry.server.accesslog import AccessLog
     from pumice.registry.server.reads import Source
     from pumice.registry.server.storage import Storage
+    from pumice.registry.server.threads import Threads
     from pumice.registry.server.writes import Offer
 
 CHALLENGE = ("www-authenticate", 'Basic realm="pumice"')
 _VERSION = ("docker-distribution-api-version", "registry/2.0")
 _WAITING = 64
 """Passwords that may wait for being checked; more get 429."""
+
+_FRESH = 60
+"""Seconds for which an answer is given again without asking the storage."""
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _log = logging.getLogger("pumice.registry.server")
@@ -93,7 +96,7 @@ class App:
         storage: Storage,
         access: Access,
         *,
-        pool: Executor,
+        threads: Threads,
         options: Options,
         log: AccessLog | None = None,
         source: Source | None = None,
@@ -102,7 +105,7 @@ class App:
         self._storage = storage
         self._source: Source = storage if source is None else source
         self._access = access
-        self._pool = pool
+        self._run = threads.run
         self._options = options
         self._log = log
         self._accept = accept
@@ -110,7 +113,7 @@ class App:
         self._checking = 0
         self._tagging = Locks()
         self._bodies: dict[asyncio.Task[None], _Chunks] = {}
-        self._pushing = Pushing(storage, self._run)
+        self._pushing = Pushing(storage, threads)
 
     def forget(self) -> None:
         """Drop every remembered answer, after something else than a request changed the storage."""
@@ -133,13 +136,12 @@ class App:
         body: Body | None = None
         try:
             user, refusal = await self._who(scope.headers)
-            if refusal is not None:
-                answer = refusal
+            known = refusal or self._remembered(scope, user, started)
+            if known is not None:
+                answer = known
             else:
-                answer = self._remembered(scope, user)
-                if answer is None:
-                    body = Body(_Chunks(proto, asyncio.get_running_loop().time), _declared(scope.headers))
-                    answer = await self._answer(scope, user, body)
+                body = Body(_Chunks(proto, asyncio.get_running_loop().time), _declared(scope.headers))
+                answer = await self._answer(scope, user, body)
         except asyncio.CancelledError:
             answer = answers.error(answers.TOO_SLOW)
         except Exception as problem:  # noqa: BLE001 - whatever it was, the client gets an answer
@@ -172,11 +174,12 @@ class App:
             )
         return user, None
 
-    def _remembered(self, scope: Any, user: str | None) -> Answer | None:
+    def _remembered(self, scope: Any, user: str | None, now: float) -> Answer | None:
         entry = self._hot.entries.get(scope.path)
         if (
             entry is None
             or user is None
+            or entry.until < now
             or scope.method not in ("GET", "HEAD")
             or not self._access.may(user, entry.repository, writes=False)
         ):
@@ -227,7 +230,7 @@ class App:
             answer = (reads.blob if is_blob else reads.manifest)(self._source, call)
             if answer.status != 200:
                 return answer
-            self._hot.keep(scope.path, Entry(call.repository, answer, is_blob))
+            self._hot.keep(scope.path, Entry(call.repository, answer, is_blob, perf_counter() + _FRESH))
             return _conditional(answer, scope, is_blob=is_blob)
         if call.action == "tags":
             return await self._run(reads.tags, self._source, call, parameters)
@@ -288,13 +291,10 @@ class App:
         async with self._tagging.holding(
             call.repository
         ):  # so that nothing comes between If-Match and the put
-            return await self._run(put)  # type: ignore[no-any-return]  # what runs in a thread lost its type
+            return await self._run(put)
 
     def _readable(self, user: str) -> Callable[[str], bool]:
         return lambda repository: self._access.may(user, repository, writes=False)
-
-    async def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
     def _note(self, scope: Any, answer: Answer, user: str | None, body: Body | None, started: float) -> None:
         log = self._log

@@ -1,4 +1,4 @@
-"""From a path and a method to a call: every endpoint of distribution-spec 1.1 and its main branch, as a table.
+"""From a path and a method to a call: every endpoint of distribution-spec 1.1 and its main branch.
 
 Nothing that does not fit the specification's grammar gets past this file, so names, tags and digests
 are harmless wherever they are used, as file names too.
@@ -62,6 +62,7 @@ ONE_UPLOAD: Methods = {
 HEAD is GET without the body everywhere. Asking how far an upload is belongs to writing.
 """
 
+FIXED = {"/v2/": BASE, "/v2": BASE, "/v2/_catalog": CATALOG, "/healthz": HEALTH}
 _KINDS = {"blobs": BLOBS, "manifests": MANIFESTS, "referrers": REFERRERS}
 
 
@@ -70,16 +71,10 @@ def parse(method: str, path: str) -> Call | Answer:
 
     ``path`` is without its query and with its percent escapes undone, whatever they stood for.
     """
-    if path in ("/v2/", "/v2"):
-        return _call(method, BASE)
-    if path == "/healthz":
-        return _call(method, HEALTH)
-    if path == "/v2/_catalog":
-        return _call(method, CATALOG)
-    if not path.startswith("/v2/"):
-        return answers.error(answers.NO_ENDPOINT)
+    if path in FIXED:
+        return _call(method, FIXED[path])
     parts = path[4:].split("/")
-    if len(parts) >= 3:
+    if path.startswith("/v2/") and len(parts) >= 3:
         if parts[-3:-1] == ["blobs", "uploads"] and len(parts) > 3:
             return _upload(method, "/".join(parts[:-3]), parts[-1])
         name, kind, last = "/".join(parts[:-2]), parts[-2], parts[-1]

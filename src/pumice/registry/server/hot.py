@@ -21,6 +21,8 @@ class Entry(msgspec.Struct, frozen=True):
     repository: str
     answer: Answer
     is_blob: bool
+    until: float
+    """When the storage has to be asked again: it keeps young what is asked for."""
 
 
 class Hot:
@@ -34,8 +36,10 @@ class Hot:
     def keep(self, path: str, entry: Entry) -> None:
         """Remember an answer, unless it is large."""
         weight = _weight(entry)
-        if weight > _LARGEST or path in self.entries:
+        if weight > _LARGEST:
             return
+        if path in self.entries:
+            self._drop(path)
         while self.entries and (len(self.entries) >= _ENTRIES or self._bytes + weight > _BYTES):
             self._drop(next(iter(self.entries)))
         self.entries[path] = entry

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pumice.registry.server import answers, calls, writes
 from pumice.registry.server.answers import Answer
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
     from pumice.registry.server.calls import Call
     from pumice.registry.server.storage import Storage
-
-    Run = Callable[..., Awaitable[T]]
-
-T = TypeVar("T")
+    from pumice.registry.server.threads import Threads
 
 _PIECE = 1 << 20
 _LEAST = 64 << 10
@@ -51,9 +48,9 @@ class _Wrong(Exception):  # noqa: N818 - it carries an answer, it is no failure 
 class Pushing:
     """The uploads that are going on in one storage."""
 
-    def __init__(self, storage: Storage, run: Run[T]) -> None:
+    def __init__(self, storage: Storage, threads: Threads) -> None:
         self._storage = storage
-        self._run = run
+        self._run = threads.run
         self._locks = Locks()
         self._active = 0
 
@@ -66,7 +63,7 @@ class Pushing:
             digest = calls.one(parameters, "mount")
             made = await self._run(writes.mount, self._storage, call, digest, source, readable)
             if made is not None:
-                return made  # type: ignore[no-any-return]  # what runs in a thread has lost its type
+                return made
         digest = "" if "mount" in parameters else calls.one(parameters, "digest")
         if digest and not calls.DIGEST.fullmatch(digest):
             return _bad_digest(digest)
@@ -140,7 +137,7 @@ class Pushing:
         offset = await self._run(self._storage.offset, call.repository, call.reference)
         if offset is None:
             raise _Wrong(answers.error(answers.BLOB_UPLOAD_UNKNOWN))
-        expected = _expected(call, body, content_range, offset)
+        expected = _expected(body, content_range, offset)
         self._active += 1
         try:
             offset = await self._copy(call, body, expected, offset)
@@ -181,7 +178,7 @@ class Pushing:
         )
 
 
-def _expected(call: Call, body: Body, content_range: str, offset: int) -> int | None:
+def _expected(body: Body, content_range: str, offset: int) -> int | None:
     """Return how many bytes must come; raises for a range that is not the next one."""
     if not content_range:
         return body.declared

@@ -24,20 +24,19 @@ if TYPE_CHECKING:
 
     Parameters = Mapping[str, list[str]]
 
-SMALL = 64 << 10
-"""Bytes up to which a blob is answered from memory."""
-
 _PAGE = 4 << 20
 """Bytes of referrers in one answer: a manifest's limit, which clients have for an index."""
 
 
 class Blob(Protocol):
-    """A blob that is there; ``path`` and ``size`` are of its file."""
+    """A blob that is there: its file, the size of that, and its content if it is in memory."""
 
     @property
     def path(self) -> str: ...  # noqa: D102 - the class says it
     @property
     def size(self) -> int: ...  # noqa: D102 - the class says it
+    @property
+    def content(self) -> bytes | None: ...  # noqa: D102 - the class says it
 
 
 class Document(Protocol):
@@ -99,13 +98,9 @@ def blob(source: Source, call: Call) -> Answer:
         ("accept-ranges", "bytes"),
         ("etag", f'"{call.reference}"'),
     ]
-    if found.size > SMALL:
-        return Answer(200, headers, FileRange(found.path, 0, found.size))
-    try:
-        with open(found.path, "rb") as file:  # noqa: PTH123 - a Path costs as much as the call
-            return Answer(200, headers, file.read())
-    except FileNotFoundError:  # deleted just now
-        return answers.error(answers.BLOB_UNKNOWN, detail={"digest": call.reference})
+    if found.content is not None:
+        return Answer(200, headers, found.content)
+    return Answer(200, headers, FileRange(found.path, 0, found.size))
 
 
 _RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")

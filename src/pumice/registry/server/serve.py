@@ -22,13 +22,15 @@ from pumice.errors import PumiceError, UsageError
 from pumice.registry.server.access import Access, Policy
 from pumice.registry.server.accesslog import AccessLog
 from pumice.registry.server.app import App, Options
-from pumice.registry.server.storage import Storage
+from pumice.registry.server.storage import open_storage
+from pumice.registry.server.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import BinaryIO
 
     from pumice.clock import Clock
+    from pumice.registry.server.storage import Storage
     from pumice.registry.server.writes import Offer
 
 _BACKLOG = 1024
@@ -49,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     tls: tuple[Path, Path] | None = None
     collect_hours: float = 24
     grace_hours: float = 168
-    stop_seconds: float = 10
+    stop_seconds: int = 10
 
 
 def is_loopback(host: str) -> bool:
@@ -118,7 +120,7 @@ def serve(
         raise UsageError("the server's parts are not installed", hint=hint) from None
     _raise_limit()
     with contextlib.ExitStack() as stack:
-        storage = stack.enter_context(Storage.open(settings.root))
+        storage = stack.enter_context(open_storage(settings.root))
         listening = stack.enter_context(listen(settings.host, settings.port))
         pool = stack.enter_context(ThreadPoolExecutor(_THREADS, "registry"))
         log = None
@@ -128,7 +130,7 @@ def serve(
         app = App(
             storage,
             Access(settings.policy, os.urandom(16)),
-            pool=pool,
+            threads=Threads(pool),
             options=settings.options,
             log=log,
             accept=accept,
@@ -183,14 +185,16 @@ def _engine(settings: Settings, app: App, listening: socket.socket) -> Any:
     from granian.http import HTTP1Settings
     from granian.server.embed import Server
 
-    class Engine(Server):  # type: ignore[misc]  # granian has no types
+    class Engine(Server):
         """Granian on a socket of ours: so that a busy port is an error, and port 0 can be told."""
 
         def _init_shared_socket(self) -> None:
             self._ssp = None
-            self._shd = SocketHolder(listening.fileno(), False, _BACKLOG)
+            self._shd = held
 
     listening.setblocking(False)
+    holder: Any = SocketHolder  # its types do not tell what it takes
+    held: Any = holder(listening.fileno(), False, _BACKLOG)
     certificate, key = settings.tls or (None, None)
     engine = Engine(
         app.serve,

@@ -194,7 +194,7 @@ def _engine(settings: Settings, app: App, listening: socket.socket) -> Any:
 
     listening.setblocking(False)
     holder: Any = SocketHolder  # its types do not tell what it takes
-    held: Any = holder(listening.fileno(), False, _BACKLOG)
+    held: Any = holder(os.dup(listening.fileno()), False, _BACKLOG)  # which it closes
     certificate, key = settings.tls or (None, None)
     engine = Engine(
         app.serve,

@@ -12,6 +12,7 @@ period of less than two `REFRESH` is only for when nobody pushes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from pumice.registry.server.storage_disk import told
 from pumice.registry.server.storage_manifests import listed, subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Set
 
     from pumice.registry.server.storage import Storage
 
@@ -36,6 +37,12 @@ class Collected(msgspec.Struct, frozen=True):
     blobs: int = 0
     uploads: int = 0
     freed: int = 0
+    damaged: tuple[str, ...] = ()
+    """Repositories that were left alone: a manifest or tag of theirs cannot say what it needs (`check`)."""
+
+
+class _Damaged(Exception):  # noqa: N818 - never seen outside of this file
+    """A repository has a manifest or tag that cannot be believed."""
 
 
 class _References(msgspec.Struct, frozen=True):
@@ -54,17 +61,22 @@ def collect(storage: Storage, now: float, grace: float) -> Collected:
     young = now - grace
     storage.blobs.watch()
     try:
-        manifests = links = uploads = 0
+        manifests = links = 0
+        damaged = []
         for repository in storage.repositories():
-            with told(repository):
-                uploads += storage.uploads.expire(repository, young)
-                removed = _sweep(storage, repository, young)
+            try:
+                with told(repository):
+                    removed = _sweep(storage, repository, young)
+            except _Damaged:
+                damaged.append(repository)
+                continue
             manifests += removed[0]
             links += removed[1]
         blobs, freed = _contents(storage)
     finally:
         storage.blobs.unwatch()
-    return Collected(manifests, links, blobs, uploads, freed)
+    uploads = sum(storage.uploads.expire(repository, young) for repository in storage.receiving())
+    return Collected(manifests, links, blobs, uploads, freed, tuple(damaged))
 
 
 def _sweep(storage: Storage, repository: str, young: float) -> tuple[int, int]:
@@ -73,23 +85,29 @@ def _sweep(storage: Storage, repository: str, young: float) -> tuple[int, int]:
     _read(storage, repository, known)  # most of the work, while others can push
     with storage.manifests.lock(repository):
         _read(storage, repository, known)
-        roots = {tag_of(storage, repository, tag) for tag in storage.tags(repository) or ()}
+        roots = _tagged(storage, repository)
         folder = names.folder(storage.root, repository, names.MANIFESTS)
         roots.update(digest for digest in known if _is_young(folder, digest, young))
-        living = _living(known, roots)
-        gone = storage.manifests.remove(repository, sorted(known.keys() - living))
-        needed = {digest for manifest in living for digest in known[manifest].names}
+        gone = 0
+        while dead := _in_order(known, known.keys() - _living(known, roots)):
+            removed = storage.manifests.remove(repository, dead, young)
+            gone += len(removed)
+            for digest in removed:
+                del known[digest]
+            if len(removed) < len(dead):  # somebody looked at one: it is young, with all that it needs
+                roots.add(dead[len(removed)])
+        needed = {digest for manifest in known.values() for digest in manifest.names}
         folder = names.folder(storage.root, repository, names.BLOBS)
-        dead = [d for d in listed(folder) if d not in needed and not _is_young(folder, d, young)]
-        return gone, storage.blobs.unlink(repository, dead)
+        links = [d for d in listed(folder) if d not in needed and not _is_young(folder, d, young)]
+        return gone, storage.blobs.remove_links(repository, links, young)
 
 
-def tag_of(storage: Storage, repository: str, tag: str) -> str | None:
-    """Return what a tag points to; a damaged tag is for `check` to report."""
+def _tagged(storage: Storage, repository: str) -> set[str]:
     try:
-        return storage.manifests.tagged(repository, tag)
-    except StoreError:
-        return None
+        found = {storage.manifests.tagged(repository, tag) for tag in storage.tags(repository) or ()}
+    except StoreError as error:
+        raise _Damaged from error
+    return {digest for digest in found if digest is not None}
 
 
 def _read(storage: Storage, repository: str, known: dict[str, _References]) -> None:
@@ -100,17 +118,22 @@ def _read(storage: Storage, repository: str, known: dict[str, _References]) -> N
     for digest in present:
         if digest not in known:
             body = storage.manifests.body(repository, digest)
+            algorithm, _, hex_digits = digest.partition(":")
+            if hashlib.new(algorithm, body).hexdigest() != hex_digits:
+                if digest in storage.manifests.digests(repository):
+                    raise _Damaged
+                continue  # deleted meanwhile
             known[digest] = _References(frozenset(mentioned(body)), subject_of(body))
 
 
-def _living(known: Mapping[str, _References], roots: Iterable[str | None]) -> set[str]:
+def _living(known: Mapping[str, _References], roots: Iterable[str]) -> set[str]:
     """Return the manifests that are reached from the roots, down to children and up to referrers."""
     about: dict[str, list[str]] = {}
     for digest, references in known.items():
         if references.subject is not None:
             about.setdefault(references.subject, []).append(digest)
     living: set[str] = set()
-    open_ends = [root for root in roots if root is not None]
+    open_ends = list(roots)
     while open_ends:
         digest = open_ends.pop()
         if digest in living or digest not in known:
@@ -119,6 +142,25 @@ def _living(known: Mapping[str, _References], roots: Iterable[str | None]) -> se
         open_ends.extend(known[digest].names)
         open_ends.extend(about.get(digest, ()))
     return living
+
+
+def _in_order(known: Mapping[str, _References], dead: Set[str]) -> list[str]:
+    """Return manifests so that what needs another comes before it: so none is ever left without a part."""
+    waits: dict[str, int] = dict.fromkeys(dead, 0)
+    after: dict[str, list[str]] = {digest: list(known[digest].names & dead) for digest in dead}
+    for digest in dead:
+        if (subject := known[digest].subject) in dead and subject is not None:
+            after[subject].append(digest)
+    for followers in after.values():
+        for digest in followers:
+            waits[digest] += 1
+    ordered = sorted(digest for digest, count in waits.items() if not count)
+    for digest in ordered:  # grows meanwhile
+        for follower in after[digest]:
+            waits[follower] -= 1
+            if not waits[follower]:
+                ordered.append(follower)
+    return ordered
 
 
 def mentioned(body: bytes) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pumice import files
 from pumice.errors import FormatError, StoreError
 from pumice.registry.server import storage_names as names
 from pumice.registry.server.storage_blobs import Blobs, StoredBlob
-from pumice.registry.server.storage_disk import OS, DiskFull, Folders, told
+from pumice.registry.server.storage_disk import OS, Ages, DiskFull, Folders, told
 from pumice.registry.server.storage_manifests import Manifests, StoredManifest
 from pumice.registry.server.uploads import DigestMismatch, OutOfOrder, UnknownUpload, Uploads
 
@@ -56,7 +56,9 @@ def open_storage(
     """
     place = os.path.abspath(root)
     with told(place):
-        os.makedirs(place, exist_ok=True)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        if not os.path.isdir(place):
+            fs.make_directory(place)
     _claim(place, fs)
     lock = files.FileLock(os.path.join(place, "lock"))
     lock.acquire(waiting=lambda: _refuse(place))
@@ -90,8 +92,9 @@ class Storage:
         self.root = root
         self._lock = lock
         folders = Folders(fs, root)
-        self.blobs = Blobs(fs, root, folders, clock, memory)
-        self.manifests = Manifests(fs, root, folders, clock, memory)
+        ages = Ages(fs)
+        self.blobs = Blobs(fs, root, folders, ages, clock, memory)
+        self.manifests = Manifests(fs, root, folders, ages, clock, memory)
         self.uploads = Uploads(fs, root, folders, random)
 
     def close(self) -> None:
@@ -195,6 +198,10 @@ class Storage:
         """Return the names of all repositories that have, or had, content; sorted."""
         return sorted(self._walk())
 
+    def receiving(self) -> Sequence[str]:
+        """Return the names of all repositories that have, or had, unfinished uploads; sorted."""
+        return sorted(self._walk(names.UPLOADS))
+
     def collect(self, now: float, grace: float) -> Collected:
         """Remove what nothing needs any more; safe while others push. See `collect.collect`."""
         from pumice.registry.server import collect
@@ -207,17 +214,17 @@ class Storage:
 
         return check.check(self)
 
-    def _walk(self, above: str = "") -> Iterator[str]:
+    def _walk(self, kind: str = names.TAGS, above: str = "") -> Iterator[str]:
         try:
             found = sorted(os.listdir(os.path.join(self.root, "repositories", above)))
         except OSError:
             return
-        if above and names.TAGS in found:
+        if above and kind in found:
             yield above
         for name in found:
             inner = f"{above}/{name}" if above else name
             if not name.startswith("_") and _is_name(inner):
-                yield from self._walk(inner)
+                yield from self._walk(kind, inner)
 
 
 def _is_name(text: str) -> bool:

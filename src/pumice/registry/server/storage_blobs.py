@@ -19,15 +19,13 @@ from pumice.registry.server.storage_disk import told
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pumice.registry.server.storage_disk import Disk, Folders
+    from pumice.registry.server.storage_disk import Ages, Disk, Folders
 
 SMALL = 64 << 10
 """Bytes up to which a blob's content is kept in memory."""
 
 REFRESH = 600.0
 """Seconds after which looking at something makes its file young again: its client may count on it."""
-
-_PREFIXES = tuple(f"{number:02x}" for number in range(256))
 
 
 class StoredBlob(msgspec.Struct, frozen=True):
@@ -48,9 +46,10 @@ class Blobs:
     """The blobs of all repositories; see `pumice.registry.server.storage.Storage` for what they promise."""
 
     def __init__(
-        self, fs: Disk, root: str, folders: Folders, clock: Callable[[], float], memory: int
+        self, fs: Disk, root: str, folders: Folders, ages: Ages, clock: Callable[[], float], memory: int
     ) -> None:
         self._fs = fs
+        self._ages = ages
         self._root = root
         self._folders = folders
         self._clock = clock
@@ -75,7 +74,8 @@ class Blobs:
         now = self._clock()
         if linked + REFRESH < now:
             linked = now
-            touch(link, now)
+            if not self._ages.renew(link, now):
+                return None
         blob = StoredBlob(path, size, _content(path, digest) if size <= SMALL else None)
         seen = _Seen(blob, linked + REFRESH)
         self._cache.keep(repository, digest, seen, len(blob.content or b""), epoch)
@@ -87,7 +87,7 @@ class Blobs:
         self._pin(digest)
         try:
             with told(digest):
-                self._need(digest)
+                self._folders.need(os.path.dirname(path))
                 self._fs.rename(scratch, path)
                 self._folders.sync(os.path.dirname(path))
                 self._add_link(repository, digest)
@@ -124,9 +124,9 @@ class Blobs:
             self._folders.sync(os.path.dirname(link))
         return True
 
-    def unlink(self, repository: str, digests: Iterable[str]) -> int:
-        """Take several blobs from a repository with one fsync; return how many. For the collection."""
-        gone = [digest for digest in digests if self._unlink(self._link(repository, digest))]
+    def remove_links(self, repository: str, digests: Iterable[str], since: float) -> int:
+        """Take blobs from a repository, unless they are young by now, with one fsync; return how many."""
+        gone = [d for d in digests if self._ages.remove_old(self._link(repository, d), since)]
         if gone:
             self._cache.forget(repository, *gone)
             self._folders.sync(names.folder(self._root, repository, names.BLOBS))
@@ -164,19 +164,17 @@ class Blobs:
         folder = names.folder(self._root, repository)
         self._folders.need(folder, *names.KINDS)
         link = self._link(repository, digest)
-        try:
-            self._fs.create(link, 0o644).close()
-        except FileExistsError:
-            touch(link, self._clock())
+        while not (os.path.exists(link) and self._ages.renew(link, self._clock())):
+            try:
+                self._fs.create(link, 0o644).close()
+            except FileExistsError:
+                continue
+            break
         with self._guard:
             if self._linked is not None:
                 self._linked.add(digest)
         self._folders.sync(os.path.dirname(link))
         self._cache.forget(repository, digest)
-
-    def _need(self, digest: str) -> None:
-        algorithm = os.path.join(self._root, "blobs", digest.partition(":")[0])
-        self._folders.need(algorithm, *_PREFIXES)
 
     def _pin(self, digest: str) -> None:
         with self._guard:
@@ -190,21 +188,6 @@ class Blobs:
 
     def _link(self, repository: str, digest: str) -> str:
         return os.path.join(names.folder(self._root, repository, names.BLOBS), names.file_of(digest))
-
-    def _unlink(self, path: str) -> bool:
-        try:
-            self._fs.unlink(path)
-        except FileNotFoundError:
-            return False
-        return True
-
-
-def touch(path: str, now: float) -> None:
-    """Make a file young, so that no collection takes it soon; a reader's wish, so failing is no error."""
-    try:
-        os.utime(path, (now, now))
-    except OSError:
-        pass
 
 
 def _content(path: str, digest: str) -> bytes:

@@ -55,6 +55,36 @@ def told(what: str) -> Iterator[None]:
         raise StoreError(f"the registry's disk refused: {text[:1].lower()}{text[1:]}", where=what) from error
 
 
+class Ages:
+    """How long files were not needed, by mtime: renewing one and removing it exclude each other."""
+
+    def __init__(self, fs: Disk) -> None:
+        self._fs = fs
+        self._lock = threading.Lock()
+
+    def renew(self, path: str, now: float) -> bool:
+        """Make a file young, so that no collection takes it soon; return False if it is gone."""
+        with self._lock:
+            try:
+                os.utime(path, (now, now))
+            except FileNotFoundError:
+                return False
+            except OSError:  # where nothing can be written, nothing is collected either
+                return True
+        return True
+
+    def remove_old(self, path: str, since: float) -> bool:
+        """Remove a file unless it is young by now; return whether it is gone. Raises OSError."""
+        with self._lock:
+            try:
+                if os.stat(path).st_mtime >= since:
+                    return False
+                self._fs.unlink(path)
+            except FileNotFoundError:
+                pass
+        return True
+
+
 class Folders:
     """Folders below a root that survive a power failure before anything in them is promised."""
 

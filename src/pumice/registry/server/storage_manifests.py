@@ -18,14 +18,14 @@ import msgspec
 from pumice import files
 from pumice.errors import FormatError, StoreError
 from pumice.registry.server import storage_names as names
-from pumice.registry.server.storage_blobs import REFRESH, touch
+from pumice.registry.server.storage_blobs import REFRESH
 from pumice.registry.server.storage_cache import Cache
 from pumice.registry.server.storage_disk import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pumice.registry.server.storage_disk import Disk, Folders
+    from pumice.registry.server.storage_disk import Ages, Disk, Folders
 
 
 class StoredManifest(msgspec.Struct, frozen=True):
@@ -54,9 +54,10 @@ class Manifests:
     """The manifests of all repositories; see `pumice.registry.server.storage.Storage`."""
 
     def __init__(
-        self, fs: Disk, root: str, folders: Folders, clock: Callable[[], float], memory: int
+        self, fs: Disk, root: str, folders: Folders, ages: Ages, clock: Callable[[], float], memory: int
     ) -> None:
         self._fs = fs
+        self._ages = ages
         self._root = root
         self._folders = folders
         self._clock = clock
@@ -140,22 +141,27 @@ class Manifests:
                 self._cache.forget(repository, digest, *tags)
         return True
 
-    def remove(self, repository: str, digests: Iterable[str]) -> int:
-        """Remove manifests that no tag points to, with one fsync; the caller holds the lock."""
+    def remove(self, repository: str, digests: Iterable[str], since: float = float("inf")) -> list[str]:
+        """Remove manifests that no tag points to, with one fsync, up to the first that is young by now.
+
+        Return what is gone. The caller holds the lock.
+        """
         descriptors: list[str] = []
         gone = []
         for digest in digests:
             path = self._path(repository, digest)
-            if (subject := subject_of(_body(path))) is not None:
+            subject = subject_of(_body(path))
+            if not self._ages.remove_old(path, since):
+                break
+            gone.append(digest)
+            if subject is not None:
                 descriptors.append(os.path.join(self._about(repository, subject), names.file_of(digest)))
-            if self._unlink(path):
-                gone.append(digest)
         if gone:
             self._cache.forget(repository, *gone)
             self._folders.sync(names.folder(self._root, repository, names.MANIFESTS))
         for path in descriptors:
             self._unlink(path)  # it counts no more without its manifest, so it needs no fsync
-        return len(gone)
+        return gone
 
     def untag(self, repository: str, tag: str) -> bool:
         """Remove a tag, durably."""
@@ -210,7 +216,8 @@ class Manifests:
             return None
         if changed + REFRESH < now:
             changed = now
-            touch(path, now)
+            if not self._ages.renew(path, now):
+                return None
         media_type, line_feed, body = document.partition(b"\n")
         algorithm, _, hex_digits = digest.partition(":")
         if not line_feed or hashlib.new(algorithm, body).hexdigest() != hex_digits:

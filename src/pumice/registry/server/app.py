@@ -41,6 +41,10 @@ _WAITING = 64
 _FRESH = 60
 """Seconds for which an answer is given again without asking the storage."""
 
+_UNWANTED = 16 << 20
+"""Bytes of a body that are taken although the answer is clear already."""
+
+_CARRY = frozenset({"POST", "PUT", "PATCH"})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _log = logging.getLogger("pumice.registry.server")
 
@@ -78,14 +82,39 @@ class _Chunks:
         self._chunks = proto.__aiter__()
         self._now = now
         self.seen = now()
+        self.ended = False
 
     def __aiter__(self) -> _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk: bytes = await self._chunks.__anext__()
+        try:
+            chunk: bytes = await self._chunks.__anext__()
+        except StopAsyncIteration:
+            self.ended = True
+            raise
         self.seen = self._now()
         return chunk
+
+    async def drain(self) -> None:
+        """Take what nobody wants, within limits: many clients read no answer before they have sent all."""
+        room = _UNWANTED
+        async for chunk in self:
+            room -= len(chunk)
+            if room < 0:
+                break
+
+
+class _NoChunks:
+    def __aiter__(self) -> _NoChunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+
+_NOTHING = Body(_NoChunks(), 0)
+"""The body of a request that has none."""
 
 
 class App:
@@ -135,13 +164,15 @@ class App:
         user: str | None = None
         body: Body | None = None
         try:
-            user, refusal = await self._who(scope.headers)
-            known = refusal or self._remembered(scope, user, started)
-            if known is not None:
-                answer = known
+            if scope.method in _CARRY:
+                user, body, answer = await self._carrying(scope, proto)
             else:
-                body = Body(_Chunks(proto, asyncio.get_running_loop().time), _declared(scope.headers))
-                answer = await self._answer(scope, user, body)
+                user, refusal = await self._who(scope.headers)
+                answer = (
+                    refusal
+                    or self._remembered(scope, user, started)
+                    or await self._answer(scope, user, _NOTHING)
+                )
         except asyncio.CancelledError:
             answer = answers.error(answers.TOO_SLOW)
         except Exception as problem:  # noqa: BLE001 - whatever it was, the client gets an answer
@@ -155,6 +186,23 @@ class App:
             proto.response_bytes(answer.status, answer.headers, answer.body)
         if self._log is not None:
             self._note(scope, answer, user, body, started)
+
+    async def _carrying(self, scope: Any, proto: Engine) -> tuple[str | None, Body, Answer]:
+        """Answer a request that may have a body, which must not stop coming."""
+        chunks = _Chunks(proto, asyncio.get_running_loop().time)
+        body = Body(chunks, _declared(scope.headers))
+        task = asyncio.current_task()
+        if task is not None:
+            self._bodies[task] = chunks
+        try:
+            user, refusal = await self._who(scope.headers)
+            answer = refusal or await self._answer(scope, user, body)
+            if not chunks.ended and scope.headers.get("expect") is None:
+                await chunks.drain()
+            return user, body, answer
+        finally:
+            if task is not None:
+                self._bodies.pop(task, None)
 
     async def _who(self, headers: Any) -> tuple[str | None, Answer | None]:
         """Return the user, or why that is not to be known; None is somebody with a wrong password."""
@@ -194,14 +242,7 @@ class App:
         if refusal is not None:
             return refusal
         if call.writes:
-            task = asyncio.current_task()
-            if task is not None and isinstance(body.chunks, _Chunks):
-                self._bodies[task] = body.chunks
-            try:
-                return await self._write(call, scope, user or ANONYMOUS, body)
-            finally:
-                if task is not None:
-                    self._bodies.pop(task, None)
+            return await self._write(call, scope, user or ANONYMOUS, body)
         return await self._read(call, scope, user or ANONYMOUS)
 
     def _refusal(self, call: Call, scope: Any, user: str | None) -> Answer | None:

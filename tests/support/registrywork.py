@@ -11,6 +11,7 @@ import itertools
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,8 +22,7 @@ from pumice.registry.server.storage_disk import OsDisk
 from tests.support import crashes, storework
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from pumice.files import NewFile
     from tests.support.storework import Promise
@@ -85,7 +85,7 @@ def state(storage: Storage, statement: str) -> str | None:
     kind, repository, name = statement.split(" ", 2)
     if kind == "blob":
         blob = storage.blob(repository, name)
-        return name if blob is not None and os.stat(blob.path).st_size == blob.size else None
+        return name if blob is not None and Path(blob.path).stat().st_size == blob.size else None
     if kind == "referrer":
         subject, _, digest = name.partition(" ")
         found = [msgspec.json.decode(item)["digest"] for item in storage.referrers(repository, subject)]
@@ -101,7 +101,7 @@ class Teller:
         self.storage = storage
         self.promise = promise
 
-    def do(self, act: Callable[[], object], changes: dict[str, str | None]) -> None:
+    def do(self, act: Callable[[], object], changes: Mapping[str, str | None]) -> None:
         before = {statement: state(self.storage, statement) for statement in changes}
         self.promise({s: [before[s], after] for s, after in changes.items()})
         act()
@@ -142,7 +142,8 @@ def work(storage: Storage, promise: Promised) -> None:
     tell.manifest("team", doomed, "a", "b")
     names = (digest_of(doomed), "a", "b")
     tell.do(
-        lambda: storage.delete_manifest("team", digest_of(doomed)), {f"manifest team {n}": None for n in names}
+        lambda: storage.delete_manifest("team", digest_of(doomed)),
+        {f"manifest team {n}": None for n in names},
     )
     tell.do(lambda: storage.delete_tag("team/app", "1.0"), {"manifest team/app 1.0": None})
     dead = image(base, subject=doomed, salt="signature of the dead")

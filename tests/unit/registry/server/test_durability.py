@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from tests.support.registrywork import push_blob, push_manifest, verify, work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pumice.files import NewFile
     from tests.support.storework import Promise
 
 
@@ -41,7 +43,9 @@ def test_every_power_failure_leaves_what_was_acknowledged(fast_path: Path) -> No
             final |= operation.promise or {}
         verify(storage, final)
     seen = 0
-    for end in range(1, len(recorder.log) + 1):
+    for end, last in enumerate(recorder.log, 1):
+        if last.kind == "write" or any(len(allowed) > 1 for allowed in (last.promise or {}).values()):
+            continue  # nothing more than before can be lost, and nothing more is promised
         place = fast_path / "states"
         place.mkdir()
         for left, promised in crashes.states(recorder.log[:end], place, end):
@@ -49,7 +53,7 @@ def test_every_power_failure_leaves_what_was_acknowledged(fast_path: Path) -> No
             with open_storage(left / "registry", registrywork.Careless()) as storage:
                 verify(storage, promised)
             seen += 1
-        _remove(place)
+        shutil.rmtree(place)
     assert seen > 1000
 
 
@@ -72,9 +76,9 @@ def test_a_full_disk_is_an_error_once_and_no_damage(fast_path: Path, stays: bool
             try:
                 work(storage, promised.update)
             except DiskFull as error:
-                assert error.message == "there is no space left for what is pushed to the registry"  # noqa: PT017
+                assert error.message == "there is no space left for what is pushed to the registry"
             verify(storage, promised)
-            assert os.listdir(root / "tmp") == []
+            assert not any((root / "tmp").iterdir())
             disk.at = 1 << 40
             work(storage, promised.update)
             verify(storage, promised)
@@ -103,9 +107,8 @@ def test_a_push_of_a_small_image_takes_few_fsyncs(tmp_path: Path) -> None:
         # Two blobs: file, folder, link each. The manifest: file, folder; the tag: file, folder.
         needed = 2 * 3 + 2 + 2
         assert first <= needed + 10
-        for number in range(3000):  # every folder of contents exists at last
-            storage.blobs._folders._durable.add(f"{storage.root}/blobs/sha256/{number & 255:02x}")
-            os.makedirs(f"{storage.root}/blobs/sha256/{number & 255:02x}", exist_ok=True)
+        for number in range(256):  # every folder of contents exists at last
+            storage.blobs._folders.need(f"{storage.root}/blobs/sha256/{number:02x}")
         before = syncs()
         push("two")
         assert syncs() - before == needed
@@ -117,7 +120,7 @@ def test_a_failed_fsync_is_never_asked_twice(tmp_path: Path) -> None:
     class Failing(registrywork.Careless):
         failing = False
 
-        def extend(self, path: str) -> registrywork.NewFile:
+        def extend(self, path: str) -> NewFile:
             file = super().extend(path)
             return _FailingFile(file) if self.failing else file
 
@@ -127,21 +130,15 @@ def test_a_failed_fsync_is_never_asked_twice(tmp_path: Path) -> None:
         with pytest.raises(StoreError):
             push_blob(storage, "a", b"content")
         disk.failing = False
-        assert os.listdir(tmp_path / "registry/repositories/a/_uploads") == []
+        assert not any((tmp_path / "registry/repositories/a/_uploads").iterdir())
         digest = push_blob(storage, "a", b"content")
         assert storage.blob("a", digest) is not None
 
 
 class _FailingFile:
-    def __init__(self, file: registrywork.NewFile) -> None:
+    def __init__(self, file: NewFile) -> None:
         self.write = file.write
         self.close = file.close
 
     def sync(self) -> None:
         raise OSError(5, "Input/output error")
-
-
-def _remove(place: Path) -> None:
-    import shutil
-
-    shutil.rmtree(place)

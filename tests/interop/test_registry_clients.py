@@ -19,6 +19,9 @@ import pytest
 from tests.support.peers import need
 from tests.support.serving import MANIFEST, Registry, descriptor, digest_of, image, serving
 
+CRANE = "crane"
+"""No package of a distribution: CI builds it as it builds cosign."""
+
 USER, PASSWORD = "alice", "correct horse"
 
 
@@ -134,7 +137,7 @@ def test_buildah_pulls_and_pushes(
 def test_crane_copies_and_lists(
     registry: Registry, layout: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    crane = need("crane")
+    crane = need(CRANE)
     name = f"{registry.host}/crane/app"
     run(crane, "push", layout, f"{name}:1", env=environment)
     run(crane, "copy", f"{name}:1", f"{registry.host}/crane/copy:2", env=environment)

@@ -11,7 +11,7 @@ from pumice.build import image as building
 from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, registries, signing
 from pumice.errors import UsageError
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from pumice.image.destination import Destination
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
+    from pumice.registry.reference import Reference
 
-_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE or
-dir:DIR; - as FILE is standard output. Without -o the image goes into the local store as
+_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
+docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image goes into the local store as
 name:version. The lock stands beside the recipe and is written if there is none. The digest is
 printed on standard output (standard error if the image goes there)."""
 
@@ -59,13 +60,15 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     _check_paths(asked)
-    destinations = _destinations(asked.output)
+    pushed = [text for text in asked.output if text.startswith(registries.SCHEME)]
+    destinations = _destinations([text for text in asked.output if text not in pushed])
     moment = building.epoch(os.environ)
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
     architectures = locking.architectures(recipe, asked.archs)
     if destinations:
         _check(destinations, recipe, architectures)
+    targets = _targets(pushed, recipe) if pushed else []
     with Home(locate(os.environ), progress=progress) as home:
         signer = signing.signer(asked.sign, asked.passphrase_file) if asked.sign else None
         finished = _build(asked, recipe, architectures, home, progress, moment)
@@ -76,7 +79,9 @@ def main(arguments: Sequence[str]) -> int:
             sign.sign(finished.image(home), places.StorePlace(home), home, signer, name=name)
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
-        else:
+        if targets:
+            _push(finished, targets, home, progress)
+        if not asked.output:
             finished.keep(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)
     if asked.digest_file:
@@ -97,6 +102,20 @@ def _destinations(texts: Sequence[str]) -> list[Destination]:
     from pumice.image import destination
 
     return [destination.parse(text) for text in texts]
+
+
+def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
+    from pumice.registry import places
+
+    return [places.pushed(text, recipe.version) for text in texts]
+
+
+def _push(finished: Finished, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
+    from pumice.registry import places
+
+    with registries.client(None, progress) as client:
+        for target in targets:
+            places.push(finished.image(home), target, client, progress)
 
 
 def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pumice.registry.client import Client
     from pumice.registry.copying import Counts
     from pumice.store.home import Home
+    from pumice.trust.places import Place
 
 SCHEME = "docker://"
 
@@ -68,6 +69,18 @@ def found(text: str, home: Home, progress: Progress | None = None) -> Iterator[I
 
     with client(None, progress or Silent()) as made:
         yield places.find(text, home, made)
+
+
+def place(text: str, image: Image, home: Home) -> Place:
+    """Return where signatures of the image that a REF named are put; raises UsageError if nowhere."""
+    from pumice.registry.sources import RegistryBlobs
+    from pumice.trust import places
+
+    if isinstance(image.blobs, RegistryBlobs):
+        from pumice.registry.place import RegistryPlace
+
+        return RegistryPlace(image.blobs.client, image.blobs.repository)
+    return places.of(text, image, home)
 
 
 def transfer(asked: argparse.Namespace, source: str, target: str, progress: Progress) -> str:

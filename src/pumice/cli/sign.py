@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, registries, signing
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +25,9 @@ def _parser() -> argparse.ArgumentParser:
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, or oci:DIR[:TAG]")
+    made.add_argument(
+        "reference", metavar="REF", help="the image: name:version, a digest, oci:DIR or docker://HOST/NAME"
+    )
     signing.key_options(made)
     return made
 
@@ -33,14 +35,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    from pumice.image import reference
     from pumice.store.home import Home, locate
     from pumice.trust import places, sign
 
     signer = signing.signer(asked.key, asked.passphrase_file)
-    with Home(locate(os.environ)) as home:
-        image = reference.find(asked.reference, home)
-        place = places.of(asked.reference, image, home)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
+        place = registries.place(asked.reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
         done = sign.sign(image, place, source, signer, name=asked.name)
     what = "signed" if done.new else "was signed already"

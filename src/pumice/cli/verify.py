@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, registries
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     made.add_argument(
-        "reference", metavar="REF", help="name:version, a digest, oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
+        "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
     made.add_argument(
         "--key",
@@ -77,13 +77,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
     from pumice.clock import SystemClock
-    from pumice.image import reference
     from pumice.store.home import Home, locate
     from pumice.trust import gate, keyring, names
 
     now = SystemClock().now()
-    with Home(locate(os.environ)) as home:
-        image = reference.find(asked.reference, home)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
         name = asked.name or names.asked(asked.reference, home)
         if asked.key:
             revoked = keyring.revocations(keyring.levels(os.environ))

@@ -171,8 +171,8 @@ class RegistryBlobs:
     """A repository as what `pumice.image` reads from, a document at a time: blobs, and what is about what."""
 
     def __init__(self, client: Client, repository: Repository, root: Descriptor) -> None:
-        self._client = client
-        self._repository = repository
+        self.client = client
+        self.repository = repository
         self._source = RegistrySource(client, repository)
         self._documents = {root.digest}
         self._sizes: dict[str, int] = {}
@@ -181,8 +181,8 @@ class RegistryBlobs:
     def open(self, digest: str) -> BinaryIO:
         """Open a manifest, index or blob; raises NotFoundError."""
         if digest not in self._documents:
-            return self._client.open_blob(self._repository, digest, self._sizes.get(digest))
-        found = self._client.manifest(self._repository.at(digest))
+            return self.client.open_blob(self.repository, digest, self._sizes.get(digest))
+        found = self.client.manifest(self.repository.at(digest))
         node = graph.read(found.descriptor, found.data)
         self._documents.update(child.digest for child in node.children)
         self._sizes |= {blob.digest: blob.size for blob in node.blobs}

@@ -45,13 +45,16 @@ def graph_options(made: argparse.ArgumentParser) -> None:
 @contextmanager
 def client(asked: argparse.Namespace | None, progress: Progress) -> Iterator[Client]:
     """Give a client with the machine's logins; ``asked`` has the values of `options`."""
+    from pumice.registry import sites
     from pumice.registry.client import Client, Settings
     from pumice.registry.credentials import AuthFiles
     from pumice.registry.transport import Tls
 
-    settings = Settings()
+    known = sites.load(os.environ)
+    settings = Settings(sites=known)
     if asked is not None:
-        settings = Settings(plain_http=asked.plain_http, tls=Tls(asked.ca, asked.cert, asked.key))
+        tls = Tls(asked.ca, asked.cert, asked.key)
+        settings = Settings(plain_http=asked.plain_http, tls=tls, sites=known)
     with Client(AuthFiles(os.environ), settings, progress=progress) as made:
         yield made
 

@@ -11,21 +11,23 @@ import io
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
-from pumice.errors import FormatError, TrustError, UsageError
+from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.formats import oci
 from pumice.progress import Silent
-from pumice.registry import content, download, fallback, headers, listing
+from pumice.registry import content, download, fallback, headers, listing, sites
 from pumice.registry.auth import Authorised, Keys, scope_of
 from pumice.registry.credentials import Anonymous
+from pumice.registry.document import Document, Stored
 from pumice.registry.exchange import Redirecting, drive, plain
 from pumice.registry.message import Request, literal
-from pumice.registry.reference import Reference, Repository, api_host, is_digest, is_loopback
-from pumice.registry.refusal import refused
+from pumice.registry.reference import Reference, Repository, api_host, check_host, is_digest, is_loopback
+from pumice.registry.refusal import NotFoundError, refused
 from pumice.registry.retry import Backoff, Policy, Retrying
+from pumice.registry.sites import Site
 from pumice.registry.transport import Tls, Urllib3Transport
 from pumice.registry.upload import Upload
 
@@ -50,6 +52,7 @@ ACCEPT = ", ".join(
 )
 """Sent with every question for a manifest: some registries hide what is not asked for."""
 
+_Found = TypeVar("_Found")
 _VERSION_1 = "application/vnd.docker.distribution.manifest.v1"
 
 
@@ -64,36 +67,8 @@ class Settings(msgspec.Struct, frozen=True):
     tls: Tls = Tls()
     chunk: int = 0
     policy: Policy = Policy()
-
-
-class Document(msgspec.Struct, frozen=True):
-    """A manifest or index: the bytes as they were received, and what is known of them."""
-
-    digest: str
-    media_type: str
-    data: bytes
-
-    @property
-    def descriptor(self) -> oci.Descriptor:
-        """A descriptor of it."""
-        return oci.Descriptor(self.media_type, self.digest, len(self.data))
-
-    def json(self) -> dict[str, Any]:
-        """Return its JSON with everything in it; raises FormatError."""
-        try:
-            found = msgspec.json.decode(self.data)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise FormatError("the manifest is not a JSON object", where=self.digest)
-        return found
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """What became of a manifest: ``listed`` says that the registry lists it as a referrer by itself."""
-
-    digest: str
-    listed: bool
+    sites: tuple[Site, ...] = ()
+    """What the configuration says of single registries."""
 
 
 class Client:
@@ -113,7 +88,7 @@ class Client:
     ) -> None:
         """``progress`` hears of registries' warnings, each once. The last four are for tests."""
         self.settings = settings or Settings()
-        self._transport = transport or Urllib3Transport(self.settings.tls)
+        self._transport = transport or Urllib3Transport(self.settings.tls, tls_of=self._tls_of)
         self._keys = Keys(credentials or Anonymous(), clock)
         self._progress: Progress = progress or Silent()
         self._now = now
@@ -150,6 +125,9 @@ class Client:
 
     def find(self, reference: Reference) -> oci.Descriptor | None:
         """Return the descriptor of a reference, None if the registry does not have it."""
+        return self._first(reference.repository, lambda place: self._find(_at(reference, place)))
+
+    def _find(self, reference: Reference) -> oci.Descriptor | None:
         request = Request("HEAD", self._manifest_url(reference), (("Accept", ACCEPT),))
         response = self._run(self._ask(reference.repository, "pull")(request))
         if response.status == 404:
@@ -159,13 +137,16 @@ class Client:
         digest = response.header("Docker-Content-Digest")
         size = headers.number(response.header("Content-Length"))
         if not is_digest(digest) or size is None:
-            return self.manifest(reference).descriptor
+            return self._manifest(reference).descriptor
         if reference.digest and digest != reference.digest:
             raise _other(digest, str(reference))
         return oci.Descriptor(_media_type(response), digest, size)
 
     def manifest(self, reference: Reference) -> Document:
         """Return a manifest or index; raises NotFoundError, TrustError, FormatError beyond 4 MiB."""
+        return self._first(reference.repository, lambda place: self._manifest(_at(reference, place)))
+
+    def _manifest(self, reference: Reference) -> Document:
         where = str(reference)
         request = Request("GET", self._manifest_url(reference), (("Accept", ACCEPT),), limit=oci.MAX_DOCUMENT)
         response = self._run(self._ask(reference.repository, "pull")(request))
@@ -241,10 +222,14 @@ class Client:
         Reading resumes where a connection broke, and raises TrustError when the content is not that of
         ``digest`` or has more or fewer bytes than ``size``.
         """
-        url, where = self._blob_url(repository, digest), f"{repository}@{digest}"
-        ask = self._ask(repository, "pull")
+        where = f"{repository}@{digest}"
+
+        def begin(place: Repository, start: int) -> tuple[Response, int]:
+            ask = self._ask(place, "pull")
+            return self._run(download.begin(ask, self._blob_url(place, digest), where, start))
+
         reader = download.BlobReader(
-            lambda start: self._run(download.begin(ask, url, where, start)),
+            lambda start: self._first(repository, lambda place: begin(place, start)),
             digest,
             size,
             where,
@@ -272,8 +257,10 @@ class Client:
             return "present"
         opener = (lambda: io.BytesIO(source)) if isinstance(source, bytes) else source
         carried = content.Content(descriptor.digest, descriptor.size, opener, sent)
-        origin = mount.name if mount and mount.host == repository.host and mount != repository else ""
-        scopes = [scope_of(Repository(repository.host, origin), "pull")] if origin else []
+        here = sites.target(self.settings.sites, repository)
+        there = sites.target(self.settings.sites, mount) if mount else here
+        origin = there.name if there.host == here.host and there != here else ""
+        scopes = [scope_of(there, "pull")] if origin else []
         ask = self._ask(repository, "pull,push", scopes=scopes)
         backoff = Backoff(self.settings.policy, self._jitter)
         upload = Upload(ask, self._address(repository), carried, backoff, chunk=self.settings.chunk)
@@ -321,6 +308,20 @@ class Client:
 
     # Connections ----------------------------------------------------------------------------------
 
+    def _first(self, repository: Repository, ask: Callable[[Repository], _Found]) -> _Found:
+        """Ask the mirrors of a repository until one has it, and then the repository itself."""
+        for mirror in sites.mirrors(self.settings.sites, repository):
+            try:
+                found = ask(mirror)
+            except NotFoundError:
+                continue
+            except PumiceError as error:
+                self._warn(mirror.host, f"{mirror} is passed over: {error.message}")
+                continue
+            if found is not None:
+                return found
+        return ask(repository)
+
     def _listing(self, repository: Repository, subject: str) -> fallback.Listing:
         ask = self._ask(repository, "pull,push")
         where = f"{repository}@{subject}"
@@ -331,6 +332,7 @@ class Client:
 
     def _ask(self, repository: Repository, actions: str, *, scopes: Sequence[str] = ()) -> Ask:
         """One request with its login, retries and redirections."""
+        repository = sites.target(self.settings.sites, repository)
         own = [scope_of(repository, actions)] if actions else []
         scope = tuple(sorted([*own, *scopes]))
         patient = Retrying(plain, self.settings.policy, self._jitter, self._now)
@@ -347,18 +349,28 @@ class Client:
     def _hear(self, response: Response, host: str) -> None:
         """Pass a registry's warnings on, each once."""
         for text in headers.warnings(response.all("Warning")):
-            with self._guard:
-                fresh = (host, text) not in self._warned and len(self._warned) < 1000
-                self._warned.add((host, text))
-            if fresh:
-                self._progress.warn(f"{host} says: {text}")
+            self._warn(host, f"{host} says: {text}")
+
+    def _warn(self, host: str, text: str) -> None:
+        with self._guard:
+            fresh = (host, text) not in self._warned and len(self._warned) < 1000
+            self._warned.add((host, text))
+        if fresh:
+            self._progress.warn(text)
+
+    def _tls_of(self, address: str) -> Tls | None:
+        site = sites.reach(self.settings.sites, check_host(address))
+        return site.tls if site and self.settings.tls == Tls() else None
 
     def _base(self, host: str) -> str:
         address = api_host(host)
-        clear = self.settings.plain_http or (is_loopback(address) and self.settings.tls == Tls())
+        site = sites.reach(self.settings.sites, host)
+        tls = self.settings.tls != Tls() or bool(site and site.tls != Tls())
+        clear = self.settings.plain_http or bool(site and site.insecure) or (is_loopback(address) and not tls)
         return f"{'http' if clear else 'https'}://{address}"
 
     def _address(self, repository: Repository) -> str:
+        repository = sites.target(self.settings.sites, repository)
         return f"{self._base(repository.host)}/v2/{repository.name}"
 
     def _manifest_url(self, reference: Reference) -> str:
@@ -367,6 +379,10 @@ class Client:
     def _blob_url(self, repository: Repository, digest: str) -> str:
         content.hasher(digest)
         return f"{self._address(repository)}/blobs/{digest}"
+
+
+def _at(reference: Reference, repository: Repository) -> Reference:
+    return msgspec.structs.replace(reference, repository=repository)
 
 
 def _media_type(response: Response) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,7 +17,7 @@ from pumice.registry.refusal import shown
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from urllib3 import BaseHTTPResponse, PoolManager
 
@@ -38,10 +39,17 @@ class Tls(msgspec.Struct, frozen=True):
 class Urllib3Transport:
     """HTTP/1.1 with kept connections, TLS and the environment's proxies. Safe for threads."""
 
-    def __init__(self, tls: Tls | None = None, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        tls: Tls | None = None,
+        environ: Mapping[str, str] | None = None,
+        tls_of: Callable[[str], Tls | None] = lambda _: None,
+    ) -> None:
+        """``tls_of`` says which files one ``HOST[:PORT]`` needs, None for ``tls``."""
         self._tls = tls or Tls()
+        self._tls_of = tls_of
         self._environ = os.environ if environ is None else environ
-        self._pools: dict[str, PoolManager] = {}
+        self._pools: dict[tuple[str, Tls], PoolManager] = {}
         self._lock = threading.Lock()
 
     def send(self, request: Request) -> Response:
@@ -80,12 +88,13 @@ class Urllib3Transport:
     def _pool(self, url: str) -> PoolManager:
         scheme, host, _ = origin(url)
         proxy = proxy_for(scheme, host, self._environ)
+        tls = self._tls_of(urlsplit(url).netloc) or self._tls
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._made(proxy)
-            return self._pools[proxy]
+            if (proxy, tls) not in self._pools:
+                self._pools[proxy, tls] = self._made(proxy, tls)
+            return self._pools[proxy, tls]
 
-    def _made(self, proxy: str) -> PoolManager:
+    def _made(self, proxy: str, tls: Tls) -> PoolManager:
         import urllib3
 
         from pumice.registry.strict import POOLS
@@ -93,7 +102,7 @@ class Urllib3Transport:
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         agent = {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"}
-        context = _context(self._tls)
+        context = _context(tls)
         parts = urllib3.util.parse_url(proxy)
         login = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else {}
         options: dict[str, Any] = {

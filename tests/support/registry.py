@@ -253,6 +253,9 @@ class _Handler(BaseHTTPRequestHandler):
         if condition and condition != f'"{tags.get(ref)}"':
             self._answer(412)
             return
+        if registry.etags and self.headers.get("If-None-Match") == "*" and ref in tags:
+            self._answer(412)
+            return
         missing = [
             one["digest"]
             for one in [document.get("config"), *document.get("layers", [])]

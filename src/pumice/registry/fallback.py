@@ -30,6 +30,7 @@ class _State(msgspec.Struct, frozen=True):
 
     content: dict[str, Any]
     etag: str
+    absent: bool = False
 
 
 class Listing:
@@ -74,7 +75,7 @@ class Listing:
     def _read(self) -> Steps[_State]:
         response = yield from self._ask(Request("GET", self._url, (_ACCEPT,)))
         if response.status in (400, 404):
-            return _State({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": []}, "")
+            return _State({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": []}, "", absent=True)
         if response.status != 200:
             raise refused(response, self._where)
         try:
@@ -91,7 +92,9 @@ class Listing:
         if len(data) > oci.MAX_DOCUMENT:
             raise FormatError("the list of referrers would be larger than 4 MiB", where=self._where)
         sent = [("Content-Type", oci.INDEX)]
-        if state.etag and not state.etag.startswith("W/"):
+        if state.absent:
+            sent.append(("If-None-Match", "*"))
+        elif state.etag and not state.etag.startswith("W/"):
             sent.append(("If-Match", state.etag))
         response = yield from self._ask(Request("PUT", self._url, tuple(sent), body=literal(data)))
         if response.status in (409, 412):

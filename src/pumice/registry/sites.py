@@ -157,7 +157,7 @@ def load(environ: Mapping[str, str]) -> tuple[Site, ...]:
 
     Raises RecipeError with every problem, PumiceError if the file cannot be read.
     """
-    from pumice.distro import config
+    from pumice.recipe import config
 
     found = config.content(environ)
     return read(*found) if found is not None else ()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pumice.distro import config
 from pumice.errors import PumiceError, RecipeError
+from pumice.recipe import config
 from pumice.registry import sites
 from pumice.registry.reference import parse_repository
 

@@ -14,7 +14,7 @@ import pytest
 from pumice.errors import TrustError
 from pumice.image import destination, layout
 from pumice.trust import keys, names, places, sign, verify
-from tests.support import handmade, registry, vouched
+from tests.support import handmade, pushing, registry, vouched
 from tests.support.handmade import Made, file
 from tests.support.peers import need
 from tests.support.trusting import Trusting, signed
@@ -26,7 +26,7 @@ OFFLINE_ROOT = '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;vers
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registry.serving(tmp_path_factory.mktemp("registry")) as address:
+    with registry.debian(tmp_path_factory.mktemp("registry")) as address:
         yield address
 
 
@@ -61,7 +61,7 @@ def test_it_verifies_what_we_sign(
     image = layout.read(place)
     sign.sign(image, places.LayoutPlace(place, image), None, sign.Signer(key.public, lambda: key))
     repository = f"{program}/{kind}-{'-'.join(forms)}"
-    registry.push(place, host, repository, "1.0", kinds=forms)
+    pushing.push(place, host, repository, "1.0", kinds=forms)
     (tmp_path / "root.json").write_text(OFFLINE_ROOT)
     done = cosign(
         *(program, tmp_path, "verify", "--key", "pair.pub", "--insecure-ignore-tlog=true"),
@@ -90,7 +90,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
         predicate={"score": 1.5},
     )
     forms = ("sig",) if program == "cosign2" else ("bundle",)
-    registry.push(place, host, f"{program}/attested", "1.0", kinds=forms)
+    pushing.push(place, host, f"{program}/attested", "1.0", kinds=forms)
     done = cosign(
         *(program, tmp_path, "verify-attestation", "--key", "pair.pub", "--insecure-ignore-tlog=true"),
         *("--type", "https://example.com/review", f"{host}/{program}/attested:1.0"),
@@ -104,7 +104,7 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
     image = handmade.image(Made([[file(program)]]))
     destination.write(image, destination.parse(f"oci:{tmp_path}/image"), version="1.0")
     place = f"{host}/{program}/theirs:1.0"
-    registry.push(tmp_path / "image", host, f"{program}/theirs", "1.0")
+    pushing.push(tmp_path / "image", host, f"{program}/theirs", "1.0")
     extra = ["--tlog-upload=false"]
     if program == "cosign3":
         services = ["--no-default-fulcio", "--no-default-oidc", "--no-default-rekor", "--no-default-tsa"]
@@ -159,7 +159,7 @@ def test_it_verifies_the_evidence_that_a_build_signs(
     host: str, built: Trusting, program: str, forms: tuple[str, ...], kind: str
 ) -> None:
     repository = f"{program}/built-{'-'.join(forms)}"
-    digest = registry.push(built.project / "out", host, repository, "1.0", kinds=forms)
+    digest = pushing.push(built.project / "out", host, repository, "1.0", kinds=forms)
     checked = ("--key", "release.pub", "--insecure-ignore-tlog=true", f"{host}/{repository}:1.0")
     done = cosign(program, built.project, "verify-attestation", "--type", kind, *checked)
     assert done.returncode == 0, done.stderr

@@ -11,13 +11,13 @@ import pytest
 from pumice.image import layout
 from pumice.trust import export, keyring, places, rules, sign
 from pumice.trust.keyring import Level
-from tests.support import registry, skopeo, vouched
+from tests.support import pushing, registry, skopeo, vouched
 from tests.support.vouched import key, signer
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registry.serving(tmp_path_factory.mktemp("registry")) as address:
+    with registry.debian(tmp_path_factory.mktemp("registry")) as address:
         yield address
 
 
@@ -29,7 +29,7 @@ def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, plac
         if place:
             sign.sign_place(image, places.LayoutPlace(folder, image), None, signer(by), place)
     assert (len(layout.read(folder).beside) > 0) is (by is not None)
-    registry.push(folder, host, repository, "1.0")
+    pushing.push(folder, host, repository, "1.0")
 
 
 def fetched(root: Path, levels: tuple[Level, ...], place: str) -> subprocess.CompletedProcess[str]:

@@ -1,108 +1,432 @@
-"""A registry on this machine, and pushing a layout to it with all that refers to its image."""
+"""Registries to test against: Debian's, and one in memory that misbehaves as asked.
+
+`Registry` is small and strict about what distribution-spec asks of clients: a wrong Content-Range, a
+rebuilt upload location or a missing Accept is refused.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import os
+import re
 import socket
 import subprocess
+import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
-from pumice.formats import oci
-from pumice.image import layout
-from pumice.image.model import Image, contents
 from tests.support.peers import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+_BLOB = re.compile(r"/v2/(?P<name>.+)/blobs/(?P<digest>sha\d+:[0-9a-f]+)")
+_MANIFEST = re.compile(r"/v2/(?P<name>.+)/manifests/(?P<ref>[^/]+)")
+_START = re.compile(r"/v2/(?P<name>.+)/blobs/uploads/")
+_UPLOAD = re.compile(r"/opaque/(?P<number>\d+)")
+_TAGS = re.compile(r"/v2/(?P<name>.+)/tags/list")
+_REFERRERS = re.compile(r"/v2/(?P<name>.+)/referrers/(?P<digest>.+)")
+
+
+@dataclass
+class Upload:
+    name: str
+    data: bytearray = field(default_factory=bytearray)
+    state: int = 0
+    """Part of the location: only the latest one is good."""
+
+
+@dataclass
+class Registry:
+    """What a registry in memory holds, how it behaves, and what it was asked."""
+
+    referrers: bool = True
+    ranges: bool = True
+    resumes: bool = True
+    mounts: bool = True
+    etags: bool = False
+    page: int = 0
+    minimum: int = 0
+    largest: int = 0
+    """Bytes of a PATCH above which it answers 413; 0: none."""
+    users: dict[str, str] = field(default_factory=dict)
+    tokens: bool = False
+    """Whether logging in takes a token; else it takes the password itself."""
+    token_uses: int = 0
+    """How many requests a token is good for, 0: any number."""
+    busy: int = 0
+    """How many requests are still to be answered with 429."""
+    retry_after: str = "0"
+    warning: str = ""
+    elsewhere: str = ""
+    """Where blobs are redirected to."""
+    lies: bytes = b""
+    """What is sent in place of every blob."""
+    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
+    log: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    issued: dict[str, int] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    host: str = ""
+
+    def asked(self, method: str, part: str = "") -> list[str]:
+        return [path for verb, path, _ in self.log if verb == method and part in path]
+
+    def put(self, name: str, data: bytes, media_type: str, *tags: str) -> str:
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        self.manifests[name, digest] = (media_type, data)
+        for tag in tags:
+            self.tags.setdefault(name, {})[tag] = digest
+        return digest
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    registry: Registry
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    def handle_one_request(self) -> None:
+        with suppress(ConnectionError, ValueError):
+            super().handle_one_request()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):
+            return self._do
+        raise AttributeError(name)
+
+    def _do(self) -> None:
+        registry = self.registry
+        length = int(self.headers.get("Content-Length") or 0)
+        url = urlsplit(self.path)
+        self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        with registry.lock:
+            registry.log.append((self.command, self.path, dict(self.headers.items())))
+        if self.command == "PATCH" and (upload := self._upload(url.path)):
+            self._patch(upload, length)
+            return
+        self.body = self.rfile.read(length)
+        if len(self.body) != length:
+            self.close_connection = True
+            return
+        with registry.lock:
+            if url.path == "/token":
+                self._token()
+            elif registry.busy > 0:
+                registry.busy -= 1
+                self._answer(429, {"Retry-After": registry.retry_after})
+            elif not self._allowed():
+                self._challenge()
+            else:
+                self._route(url.path)
+
+    def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+        self.send_response(status)
+        sent = {"Content-Length": str(len(body))} | (headers or {})
+        if self.registry.warning:
+            sent["Warning"] = self.registry.warning
+        for name, value in sent.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _refuse(self, status: int, code: str) -> None:
+        body = json.dumps({"errors": [{"code": code, "message": code.lower().replace("_", " ")}]}).encode()
+        self._answer(status, {"Content-Type": "application/json"}, body)
+
+    # Logging in
+
+    def _allowed(self) -> bool:
+        registry = self.registry
+        given = self.headers.get("Authorization", "")
+        if not registry.users:
+            return True
+        if not registry.tokens:
+            return given in {f"Basic {_basic(*pair)}" for pair in registry.users.items()}
+        token = given.removeprefix("Bearer ")
+        if registry.issued.get(token, 0) <= 0:
+            return False
+        registry.issued[token] -= 1
+        return True
+
+    def _challenge(self) -> None:
+        realm = f'Bearer realm="http://{self.registry.host}/token",service="the registry"'
+        value = realm if self.registry.tokens else 'Basic realm="the registry"'
+        self._answer(401, {"WWW-Authenticate": value})
+
+    def _token(self) -> None:
+        registry = self.registry
+        form = {key: values[0] for key, values in parse_qs(self.body.decode()).items()}
+        given = self.headers.get("Authorization", "")
+        known = given in {f"Basic {_basic(*pair)}" for pair in registry.users.items()}
+        if not known and form.get("refresh_token") != "identity":
+            self._refuse(401, "UNAUTHORIZED")
+            return
+        token = f"token-{len(registry.issued)}"
+        registry.issued[token] = registry.token_uses or 1 << 30
+        self._answer(200, {}, json.dumps({"access_token": token, "expires_in": 300}).encode())
+
+    # What there is
+
+    def _route(self, path: str) -> None:
+        for pattern, serve in (
+            (_START, self._start),
+            (_UPLOAD, self._finish),
+            (_BLOB, self._blob),
+            (_MANIFEST, self._manifest),
+            (_TAGS, self._tags),
+            (_REFERRERS, self._referrers),
+        ):
+            found = pattern.fullmatch(path)
+            if found:
+                serve(**found.groupdict())
+                return
+        if path == "/v2/":
+            self._answer(200)
+        else:
+            self._refuse(404, "NOT_FOUND")
+
+    def _blob(self, name: str, digest: str) -> None:
+        registry = self.registry
+        data = registry.blobs.get((name, digest))
+        if data is None:
+            self._refuse(404, "BLOB_UNKNOWN")
+            return
+        if self.command == "DELETE":
+            del registry.blobs[name, digest]
+            self._answer(202)
+            return
+        if registry.elsewhere and self.command == "GET":
+            self._answer(307, {"Location": f"{registry.elsewhere}/{name}/{digest}"})
+            return
+        data = registry.lies or data
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if wanted and registry.ranges:
+            start = int(wanted[1])
+            place = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+            self._answer(206, place, data[start:])
+            return
+        self._answer(200, {"Docker-Content-Digest": digest}, data)
+
+    def _manifest(self, name: str, ref: str) -> None:
+        registry = self.registry
+        tags = registry.tags.setdefault(name, {})
+        digest = ref if ":" in ref else tags.get(ref, "")
+        if self.command == "PUT":
+            self._put_manifest(name, ref)
+        elif (name, digest) not in registry.manifests:
+            self._refuse(404, "MANIFEST_UNKNOWN")
+        elif self.command == "DELETE":
+            if ref == digest:
+                del registry.manifests[name, digest]
+            registry.tags[name] = {tag: one for tag, one in tags.items() if tag != ref and one != ref}
+            self._answer(202)
+        else:
+            media_type, data = registry.manifests[name, digest]
+            if media_type not in self.headers.get("Accept", ""):
+                self._refuse(404, "MANIFEST_UNKNOWN")
+                return
+            etag = {"ETag": f'"{digest}"'} if registry.etags else {}
+            self._answer(200, {"Content-Type": media_type, "Docker-Content-Digest": digest} | etag, data)
+
+    def _put_manifest(self, name: str, ref: str) -> None:
+        registry = self.registry
+        digest = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
+        document = json.loads(self.body)
+        if ":" in ref and ref != digest:
+            self._refuse(400, "DIGEST_INVALID")
+            return
+        tags = registry.tags.setdefault(name, {})
+        condition = self.headers.get("If-Match")
+        if condition and condition != f'"{tags.get(ref)}"':
+            self._answer(412)
+            return
+        if registry.etags and self.headers.get("If-None-Match") == "*" and ref in tags:
+            self._answer(412)
+            return
+        missing = [
+            one["digest"]
+            for one in [document.get("config"), *document.get("layers", [])]
+            if one and "urls" not in one and (name, one["digest"]) not in registry.blobs
+        ]
+        missing += [
+            one["digest"]
+            for one in document.get("manifests", [])
+            if (name, one["digest"]) not in registry.manifests
+        ]
+        if missing:
+            self._refuse(404, "MANIFEST_BLOB_UNKNOWN")
+            return
+        registry.put(name, self.body, self.headers["Content-Type"], *([] if ":" in ref else [ref]))
+        subject = {"OCI-Subject": document["subject"]["digest"]} if "subject" in document else {}
+        self._answer(201, {"Docker-Content-Digest": digest} | (subject if registry.referrers else {}))
+
+    def _tags(self, name: str) -> None:
+        tags = sorted(tag for tag in self.registry.tags.get(name, {}))
+        last = self.query.get("last", "")
+        tags = [tag for tag in tags if tag > last]
+        page = min(self.registry.page or 1 << 30, int(self.query.get("n", 1 << 30)))
+        shown, left = tags[:page], tags[page:]
+        link = {"Link": f'</v2/{name}/tags/list?n={page}&last={shown[-1]}>; rel="next"'} if left else {}
+        self._answer(200, link, json.dumps({"name": name, "tags": shown}).encode())
+
+    def _referrers(self, name: str, digest: str) -> None:
+        if not self.registry.referrers:
+            self._refuse(404, "NOT_FOUND")
+            return
+        found = []
+        for (where, one), (media_type, data) in self.registry.manifests.items():
+            document = json.loads(data)
+            if where == name and document.get("subject", {}).get("digest") == digest:
+                entry = {"mediaType": media_type, "digest": one, "size": len(data), "org.example.more": 1}
+                entry["artifactType"] = document.get("artifactType") or document["config"]["mediaType"]
+                found.append(entry | {"annotations": document.get("annotations", {})})
+        start = int(self.query.get("from", 0))
+        page = self.registry.page or len(found) or 1
+        more = f"</v2/{name}/referrers/{digest}?from={start + page}>; rel=next"
+        link = {"Link": more} if start + page < len(found) else {}
+        body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found[start : start + page]}
+        self._answer(200, {"Content-Type": INDEX} | link, json.dumps(body).encode())
+
+    # Uploads
+
+    def _start(self, name: str) -> None:
+        registry = self.registry
+        mount, origin = self.query.get("mount", ""), self.query.get("from", "")
+        if registry.mounts and (origin, mount) in registry.blobs:
+            registry.blobs[name, mount] = registry.blobs[origin, mount]
+            self._answer(201, {"Location": f"/v2/{name}/blobs/{mount}"})
+            return
+        number = str(len(registry.uploads))
+        registry.uploads[number] = Upload(name)
+        minimum = {"OCI-Chunk-Min-Length": str(registry.minimum)} if registry.minimum else {}
+        self._answer(202, self._place(number) | minimum)
+
+    def _place(self, number: str) -> dict[str, str]:
+        upload = self.registry.uploads[number]
+        place = {"Location": f"/opaque/{number}?state={upload.state}"}
+        return place | ({"Range": f"0-{len(upload.data) - 1}"} if upload.data else {})
+
+    def _upload(self, path: str) -> Upload | None:
+        found = _UPLOAD.fullmatch(path)
+        return self.registry.uploads.get(found["number"]) if found else None
+
+    def _patch(self, upload: Upload, length: int) -> None:
+        registry = self.registry
+        number = next(key for key, value in registry.uploads.items() if value is upload)
+        start, _, end = self.headers.get("Content-Range", "").partition("-")
+        if not start.isdigit() or not end.isdigit() or int(end) - int(start) + 1 != length:
+            self.rfile.read(length)
+            self._refuse(400, "BLOB_UPLOAD_INVALID")
+            return
+        if registry.largest and length > registry.largest:
+            self.rfile.read(length)
+            self._refuse(413, "SIZE_INVALID")
+            return
+        if not self._allowed():
+            self.rfile.read(length)
+            self._challenge()
+            return
+        if int(start) != len(upload.data) or self.query.get("state") != str(upload.state):
+            self.rfile.read(length)
+            self._answer(416, self._place(number))
+            return
+        while length > 0:
+            data = self.rfile.read1(min(length, 1 << 16))
+            if not data:
+                self.close_connection = True
+                break
+            with registry.lock:
+                upload.data += data
+            length -= len(data)
+        upload.state += 1
+        if not length:
+            self._answer(202, self._place(number))
+
+    def _finish(self, number: str) -> None:
+        registry = self.registry
+        upload = registry.uploads.get(number)
+        if upload is None or (self.command == "GET" and not registry.resumes):
+            self._refuse(404, "BLOB_UPLOAD_UNKNOWN")
+        elif self.command == "GET":
+            self._answer(204, self._place(number))
+        elif self.query.get("state") != str(upload.state):
+            self._refuse(400, "BLOB_UPLOAD_INVALID")
+        else:
+            data = bytes(upload.data) + self.body
+            digest = self.query["digest"]
+            algorithm, _, digits = digest.partition(":")
+            if hashlib.new(algorithm, data).hexdigest() != digits:
+                self._refuse(400, "DIGEST_INVALID")
+                return
+            del registry.uploads[number]
+            registry.uploads[f"gone-{number}"] = upload
+            registry.blobs[upload.name, digest] = data
+            self._answer(201, {"Location": f"/v2/{upload.name}/blobs/{digest}"})
+
+
+def _basic(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Run docker-registry on a free port of the loopback; the value is ``HOST:PORT``."""
-    program = need("docker-registry")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    config = folder / "registry.yml"
-    config.write_text(
-        "version: 0.1\nlog: {level: error}\n"
-        f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    process = subprocess.Popen(
-        [program, "serve", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def serving(registry: Registry) -> Iterator[str]:
+    """Serve a registry in memory on loopback; give its host and port."""
+    handler = type("Handler", (_Handler,), {"registry": registry})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    registry.host = f"127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
     try:
-        _wait(port, process)
-        yield f"127.0.0.1:{port}"
+        yield registry.host
     finally:
-        process.terminate()
-        process.wait()
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def debian(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
+    """Run Debian's docker-registry on loopback; give its host and port."""
+    program = need("docker-registry")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    auth = f"auth: {{htpasswd: {{realm: test, path: {htpasswd}}}}}\n" if htpasswd else ""
+    (folder / "registry.yml").write_text(
+        "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}, delete: {{enabled: true}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
+    )
+    with (folder / "registry.log").open("wb") as log:
+        # Variables that begin with REGISTRY_ are configuration to it.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("REGISTRY_")}
+        command = [program, "serve", str(folder / "registry.yml")]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        try:
+            _wait(port, process)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        with socket.socket() as one:
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("the registry did not start")
-
-
-def push(
-    folder: Path, host: str, repository: str, tag: str, *, kinds: tuple[str, ...] = ("sig", "bundle")
-) -> str:
-    """Push a layout and those of its referrers that are of ``kinds``; return the digest."""
-    image = layout.read(folder)
-    base = f"http://{host}/v2/{repository}"
-    _push(image, base, [tag])
-    by_subject: dict[str, list[oci.Descriptor]] = {}
-    for descriptor in image.beside:
-        name = descriptor.annotations.get(oci.REF_NAME, "")
-        if ("sig" if name else "bundle") not in kinds:
-            continue
-        referrer = Image(descriptor, image.blobs)
-        _push(referrer, base, [name] if name else [])
-        subject = oci.read_manifest(referrer.document(descriptor)).subject
-        assert subject is not None
-        by_subject.setdefault(subject.digest, []).append(descriptor)
-    for subject_digest, found in by_subject.items():  # distribution-spec 1.1, "Referrers Tag Schema"
-        _put(
-            f"{base}/manifests/{subject_digest.replace(':', '-')}",
-            oci.encode(oci.index(tuple(found))),
-            oci.INDEX,
-        )
-    return image.root.digest
-
-
-def _push(image: Image, base: str, tags: list[str]) -> None:
-    listed = contents(image)
-    documents = {descriptor.digest: data for descriptor, data in image.walk()}
-    for descriptor in listed:
-        if descriptor.digest not in documents:
-            with image.blobs.open(descriptor.digest) as file:
-                _upload(base, descriptor.digest, file.read())
-    for descriptor in reversed(listed):
-        if descriptor.digest in documents:
-            names = [descriptor.digest, *(tags if descriptor.digest == image.root.digest else ())]
-            for name in names:
-                _put(f"{base}/manifests/{name}", documents[descriptor.digest], descriptor.media_type)
-
-
-def _upload(base: str, digest: str, data: bytes) -> None:
-    request = urllib.request.Request(f"{base}/blobs/uploads/", method="POST", data=b"")
-    with urllib.request.urlopen(request) as answer:
-        place = answer.headers["Location"]
-    _put(f"{place}{'&' if '?' in place else '?'}digest={digest}", data, "application/octet-stream")
-
-
-def _put(url: str, data: bytes, media_type: str) -> None:
-    request = urllib.request.Request(url, method="PUT", data=data, headers={"Content-Type": media_type})
-    try:
-        with urllib.request.urlopen(request) as answer:
-            answer.read()
-    except urllib.error.HTTPError as error:
-        raise AssertionError(json.dumps([url, error.code, error.read().decode()])) from None
+    for _ in range(500):
+        if process.poll() is not None:
+            raise AssertionError("docker-registry ended")
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError("docker-registry does not answer")

@@ -9,7 +9,7 @@ import msgspec
 from pumice.trust import keyfiles, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pumice.build.image import Finished
@@ -24,16 +24,21 @@ class Key(msgspec.Struct, frozen=True):
     signer: Callable[[], Signer]
 
 
-def sign(finished: Finished, name: str, key: Key, home: Home) -> None:
-    """Sign an image and its evidence as ``name``, in the store.
+def sign(finished: Finished, name: str, key: Key, home: Home, *, registries: Sequence[str] = ()) -> None:
+    """Sign an image and its evidence as ``name``, in the store, and as what will lie at HOST/REPO:TAG.
 
     Where nothing changed since the key did that, it is a few look-ups. Raises PumiceError.
     """
-    where = standing.name_of(finished.root.digest, name, keyfiles.stands_for(key.path), finished.evidence)
+    names = (name, *registries)
+    where = standing.name_of(finished.root.digest, names, keyfiles.stands_for(key.path), finished.evidence)
     if standing.holds(where, home):
         return
-    from pumice.trust import places
-    from pumice.trust.sign import sign as sign_image
+    from pumice.trust import places, sign
 
-    done = sign_image(finished.image(home), places.StorePlace(home), home, key.signer(), name=name)
+    signer, place = key.signer(), places.StorePlace(home)
+    done = sign.sign(finished.image(home), place, home, signer, name=name)
+    for one in registries:
+        sign.sign_place(finished.image(home), place, home, signer, one)
+    if registries:  # which manifests hold it all now
+        done = sign.sign(finished.image(home), place, home, signer, name=name)
     standing.remember(where, done.manifests, home)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, registries, signing
 from pumice.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def _parser() -> argparse.ArgumentParser:
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, or oci:DIR[:TAG]")
+    made.add_argument(
+        "reference", metavar="REF", help="the image: name:version, a digest, oci:DIR or docker://HOST/NAME"
+    )
     made.add_argument("--type", required=True, metavar="TYPE", help="what kind of statement it is")
     made.add_argument(
         "--predicate", required=True, type=Path, metavar="FILE", help="the statement itself, JSON"
@@ -41,15 +43,13 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    from pumice.image import reference
     from pumice.store.home import Home, locate
     from pumice.trust import places, sign
 
     predicate = read(asked.predicate, "predicate")
     signer = signing.signer(asked.key, asked.passphrase_file)
-    with Home(locate(os.environ)) as home:
-        image = reference.find(asked.reference, home)
-        place = places.of(asked.reference, image, home)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
+        place = registries.place(asked.reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
         done = sign.attest(
             image,

@@ -11,7 +11,7 @@ from pumice.build import image as building
 from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, registries, signing
 from pumice.errors import TrustError, UsageError
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from pumice.image.destination import Destination
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
+    from pumice.registry.reference import Reference
 
-_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE or
-dir:DIR; - as FILE is standard output. Without -o the image goes into the local store as
+_EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
+docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image goes into the local store as
 name:version. The lock stands beside the recipe and is written if there is none. The digest is
 printed on standard output (standard error if the image goes there)."""
 
@@ -66,25 +67,30 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     _check_paths(asked)
-    destinations = _destinations(asked.output)
+    pushed = [text for text in asked.output if text.startswith(registries.SCHEME)]
+    destinations = _destinations([text for text in asked.output if text not in pushed])
     moment = building.epoch(os.environ)
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
     architectures = locking.architectures(recipe, asked.archs)
     if destinations:
         _check(destinations, recipe, architectures)
+    targets = _targets(pushed, recipe) if pushed else []
     with Home(locate(os.environ), progress=progress) as home:
-        key, files = _keys(asked, recipe, destinations)
+        key, files = _keys(asked, recipe, destinations, targets)
         finished = _build(asked, recipe, architectures, home, progress, moment)
         if key:
             from pumice.build import signed
 
-            signed.sign(finished, f"{recipe.name}:{recipe.version}", key, home)
+            places = [str(one) for one in targets if one.tag and not one.digest]
+            signed.sign(finished, f"{recipe.name}:{recipe.version}", key, home, registries=places)
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
             if files:
                 files.sign(moment)
-        else:
+        if targets:
+            _push(finished, targets, home, progress)
+        if not asked.output:
             finished.keep(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)
     if asked.digest_file:
@@ -94,13 +100,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _keys(
-    asked: argparse.Namespace, recipe: Recipe, destinations: Sequence[Destination]
+    asked: argparse.Namespace,
+    recipe: Recipe,
+    destinations: Sequence[Destination],
+    targets: Sequence[Reference],
 ) -> tuple[Key | None, FilesToSign | None]:
     """Return what the image is to be signed by, or the files it is written to, before any work is done."""
     if asked.no_sign:
         return None, None
     if asked.sign:
-        return signing.keys(asked.sign, asked.passphrase_file, destinations)
+        return signing.keys(asked.sign, asked.passphrase_file, destinations, targets)
     from pumice.recipe import config
 
     found = config.load(os.environ).signing(recipe.name)
@@ -108,7 +117,7 @@ def _keys(
         return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
-        return signing.keys(found.key, asked.passphrase_file or secret, destinations)
+        return signing.keys(found.key, asked.passphrase_file or secret, destinations, targets)
     except TrustError as error:
         raise TrustError(error.message, where=found.where, hint=error.hint) from None
 
@@ -125,6 +134,20 @@ def _destinations(texts: Sequence[str]) -> list[Destination]:
     from pumice.image import destination
 
     return [destination.parse(text) for text in texts]
+
+
+def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
+    from pumice.registry import places
+
+    return [places.pushed(text, recipe.version) for text in texts]
+
+
+def _push(finished: Finished, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
+    from pumice.registry import places
+
+    with registries.client(None, progress) as client:
+        for target in targets:
+            places.push(finished.image(home), target, client, progress)
 
 
 def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:

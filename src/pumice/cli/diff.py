@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading
+from pumice.cli import output, reading, registries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,12 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     """Print the difference; return 1 if there is one."""
     asked = _parser().parse_args(arguments)
     from pumice.evidence import compare
-    from pumice.image import reference
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home:
-        old = reading.chosen(reference.find(asked.old, home), asked.platform)
-        new = reading.chosen(reference.find(asked.new, home), asked.platform)
+    with (
+        Home(locate(os.environ)) as home,
+        registries.found(asked.old, home) as before,
+        registries.found(asked.new, home) as after,
+    ):
+        old, new = reading.chosen(before, asked.platform), reading.chosen(after, asked.platform)
         found = compare.compare(old, new, semantic=asked.semantic, records=home.records)
     if asked.format == "json":
         import json

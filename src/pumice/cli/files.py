@@ -58,11 +58,12 @@ def _parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Print the files of an image."""
     asked = _parser().parse_args(arguments)
-    from pumice.image import facts, reference
+    from pumice.cli import registries
+    from pumice.image import facts
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home:
-        image = _chosen(reference.find(asked.reference, home), asked.platform)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
+        image = _chosen(whole, asked.platform)
         found = facts.gather(image, home.records)
     if asked.format == "json":
         text = _json(found, asked.sort or "path", by_package=asked.by_package)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pumice.image.summary import PlatformSummary, Summary
 
 _EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
-oci:DIR[:TAG] or oci-archive:FILE[:TAG]."""
+oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]."""
 _LONGEST = 12
 
 
@@ -45,13 +45,14 @@ def _parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Print the summary of an image."""
     asked = _parser().parse_args(arguments)
+    from pumice.cli import registries
     from pumice.formats import platforms
-    from pumice.image import reference, summary
+    from pumice.image import summary
     from pumice.store.home import Home, locate
 
     platform = platforms.parse(asked.platform) if asked.platform else None
-    with Home(locate(os.environ)) as home:
-        found = summary.summarise(reference.find(asked.reference, home), platform, home.records)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
+        found = summary.summarise(image, platform, home.records)
     sys.stdout.write(
         _json(found) if asked.format == "json" else "".join(f"{line}\n" for line in _text(found))
     )

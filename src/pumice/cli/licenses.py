@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading
+from pumice.cli import output, reading, registries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +47,6 @@ def main(arguments: Sequence[str]) -> int:
     """Print the licences; return 1 if one is forbidden."""
     asked = _parser().parse_args(arguments)
     from pumice.evidence import policy
-    from pumice.image import reference
     from pumice.image.plain import read_small
     from pumice.store.home import Home, locate
 
@@ -59,8 +58,8 @@ def main(arguments: Sequence[str]) -> int:
         if data is None:
             raise UsageError("there is no such policy file", hint=f"looked for {asked.policy}")
         rules = policy.read(data, str(asked.policy))
-    with Home(locate(os.environ)) as home:
-        image = reading.chosen(reference.find(asked.reference, home), asked.platform)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
+        image = reading.chosen(whole, asked.platform)
         found = reading.facts(image, home, asked.reference)
     forbidden = policy.check(found.packages, rules)
     if asked.format == "json":

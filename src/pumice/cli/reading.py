@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 REFERENCES = """REF is name:version, name alone if there is one version, a digest or its beginning,
-oci:DIR[:TAG] or oci-archive:FILE[:TAG]. Of an image for several platforms, this machine's is
-taken unless --platform says otherwise."""
+oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]. Of an image for several
+platforms, this machine's is taken unless --platform says otherwise."""
 
 
 def platform_option(made: Parser) -> None:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,33 +81,34 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return the program's exit code."""
     asked = _parser().parse_args(arguments)
     from pumice.formats import platforms
-    from pumice.image import reference
     from pumice.runtime.process import Overrides
     from pumice.runtime.run import run
     from pumice.store.home import Home, locate
 
     _end_tidily()
     home = Home(locate(os.environ))
-    return run(
-        reference.find(asked.reference, home),
-        Overrides(
-            arguments=tuple(asked.arguments),
-            entrypoint=asked.entrypoint,
-            user=asked.user,
-            directory=asked.workdir,
-            environment=tuple(asked.env),
-        ),
-        home=home,
-        isolation=asked.stage1,
-        network=asked.network,
-        read_only=asked.read_only,
-        mounts=asked.volume,
-        platform=platforms.parse(asked.platform) if asked.platform else None,
-        progress=output.progress(asked.progress),
-        reference=asked.reference,
-        insecure=tuple(asked.insecure_options),
-        allow_older=asked.allow_older,
-    )
+    progress = output.progress(asked.progress)
+    with registries.found(asked.reference, home, progress) as image:
+        return run(
+            image,
+            Overrides(
+                arguments=tuple(asked.arguments),
+                entrypoint=asked.entrypoint,
+                user=asked.user,
+                directory=asked.workdir,
+                environment=tuple(asked.env),
+            ),
+            home=home,
+            isolation=asked.stage1,
+            network=asked.network,
+            read_only=asked.read_only,
+            mounts=asked.volume,
+            platform=platforms.parse(asked.platform) if asked.platform else None,
+            progress=progress,
+            reference=asked.reference,
+            insecure=tuple(asked.insecure_options),
+            allow_older=asked.allow_older,
+        )
 
 
 def _end_tidily() -> None:

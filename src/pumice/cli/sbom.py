@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading
+from pumice.cli import output, reading, registries
 from pumice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,11 +48,10 @@ def _parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Print the bill of materials."""
     asked = _parser().parse_args(arguments)
-    from pumice.image import reference
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home:
-        image = reading.chosen(reference.find(asked.reference, home), asked.platform)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
+        image = reading.chosen(whole, asked.platform)
         data = None
         if asked.format != "table" and asked.layer is None and not asked.scan:
             data = _attached(image, home, asked.reference, asked.format)

@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     made.add_argument(
-        "reference", metavar="REF", help="name:version, a digest, oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
+        "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
     signing.key_options(made, openpgp=True)
     made.add_argument(
@@ -50,20 +50,18 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     if signing.is_openpgp(asked.key):
         return _sign_archive(asked)
-    from pumice.image import reference
     from pumice.store.home import Home, locate
-    from pumice.trust import names, places, sign
 
-    registries = [names.place(one) for one in asked.docker_reference]
     signer = signing.signer(asked.key, asked.passphrase_file)
     with Home(locate(os.environ)) as home:
-        image = reference.find(asked.reference, home)
-        place = places.of(asked.reference, image, home)
-        source = home if isinstance(place, places.StorePlace) else None
-        done = sign.sign(image, place, source, signer, name=asked.name, evidence=asked.evidence)
-        for one in registries:  # what was just attached must be seen, for it is added to
-            image = reference.find(asked.reference, home)
-            sign.sign_place(image, places.of(asked.reference, image, home), source, signer, one)
+        done = signing.sign_where_it_lies(
+            asked.reference,
+            signer,
+            home,
+            name=asked.name,
+            evidence=asked.evidence,
+            also=asked.docker_reference,
+        )
     what = "signed" if done.new else "was signed already"
     also = f", with {', '.join(done.attested)}" if done.attested else ""
     print(output.printable(f"{done.name} {what} by {done.fingerprint}{also}"), file=sys.stderr)

@@ -7,14 +7,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
     from pumice.build.signed import Key
     from pumice.image.destination import Destination
+    from pumice.registry.reference import Reference
+    from pumice.store.home import Home
     from pumice.trust.detached import Signer as ArchiveSigner
-    from pumice.trust.sign import Signer
+    from pumice.trust.sign import Signed, Signer
 
 
 def passphrase_option(made: argparse.ArgumentParser) -> None:
@@ -65,12 +69,42 @@ def key(text: str, file: Path | None) -> Key:
     return Key(path, lambda: keyfiles.signer(path, passphrase(file, what=str(path))))
 
 
+def sign_where_it_lies(
+    reference: str,
+    signer: Signer,
+    home: Home,
+    *,
+    name: str = "",
+    evidence: bool = True,
+    also: Sequence[str] = (),
+) -> Signed:
+    """Sign the image that a REF names: as itself, as its place if that is a registry, and as ``also``.
+
+    skopeo and podman take an image of a registry only if it is signed as what they ask for, unless they
+    are told otherwise. Raises PumiceError.
+    """
+    from pumice.cli import registries
+    from pumice.trust import names, places, sign
+
+    others = [names.place(one) for one in (*also, *registries.signed_as(reference))]
+    with registries.found(reference, home) as image:
+        place = registries.place(reference, image, home)
+        source = home if isinstance(place, places.StorePlace) else None
+        done = sign.sign(image, place, source, signer, name=name, evidence=evidence)
+    for one in others:
+        with registries.found(reference, home) as image:  # anew, for it is added to what was just attached
+            place = registries.place(reference, image, home)
+            placed = sign.sign_place(image, place, source, signer, one)
+        done = msgspec.structs.replace(done, new=done.new or placed.new)
+    return done
+
+
 def keys(
-    text: str, file: Path | None, destinations: Sequence[Destination]
+    text: str, file: Path | None, destinations: Sequence[Destination], targets: Sequence[Reference]
 ) -> tuple[Key | None, FilesToSign | None]:
     """Return what signs an image that is built, or the files that hold it: which, the kind of key says."""
     if is_openpgp(text):
-        return None, files_to_sign(text, file, destinations)
+        return None, files_to_sign(text, file, destinations, targets)
     return key(text, file), None
 
 
@@ -105,17 +139,19 @@ class FilesToSign:
             detached.sign(path, self._signer, now=SystemClock().now(), moment=moment)
 
 
-def files_to_sign(key: str, file: Path | None, destinations: Sequence[Destination]) -> FilesToSign:
+def files_to_sign(
+    key: str, file: Path | None, destinations: Sequence[Destination], targets: Sequence[Reference]
+) -> FilesToSign:
     """Return what an OpenPGP key will sign; raises UsageError if it cannot sign every destination."""
     from pumice.errors import UsageError
 
-    for one in destinations:
-        if one.kind in ("oci", "dir") or one.path == "-":
-            raise UsageError(
-                "an OpenPGP key signs files only",
-                where=str(one),
-                hint="write oci-archive:FILE, or sign by a key that 'pumice key generate' makes",
-            )
+    folders = [one for one in destinations if one.kind in ("oci", "dir") or one.path == "-"]
+    for one in (*folders, *targets):
+        raise UsageError(
+            "an OpenPGP key signs files only",
+            where=str(one),
+            hint="write oci-archive:FILE, or sign by a key that 'pumice key generate' makes",
+        )
     if not destinations:
         raise UsageError("an OpenPGP key signs files only", hint="write one: -o oci-archive:FILE")
     return FilesToSign(archive_signer(key, file), [Path(one.path) for one in destinations])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, registries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,11 +64,9 @@ def _parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Print the tree of an image."""
     asked = _parser().parse_args(arguments)
-    from pumice.image import reference
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home:
-        image = reference.find(asked.reference, home)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
         found = _branch(image, image.root, 0)
     if asked.format == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, registries
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     made.add_argument(
-        "reference", metavar="REF", help="name:version, a digest, oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
+        "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
     made.add_argument(
         "--key",
@@ -87,13 +87,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
     from pumice.clock import SystemClock
-    from pumice.image import reference
     from pumice.store.home import Home, locate
     from pumice.trust import gate, keyring, names
 
     now = SystemClock().now()
-    with Home(locate(os.environ)) as home:
-        image = _with_signature(reference.find(asked.reference, home), asked.signature)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as found:
+        image = _with_signature(found, asked.signature)
         name = asked.name or names.asked(asked.reference, home)
         trusted: Sequence[TrustedKey]
         if asked.key:

@@ -37,6 +37,9 @@ REF_NAME = "org.opencontainers.image.ref.name"
 REFERRERS = "dev.pumice.referrers"
 """The annotation on a layout's one descriptor that names the digest of an index of its referrers."""
 
+SUBJECT = "dev.pumice.subject"
+"""The annotation on a listed referrer that does not say itself which digest it is about."""
+
 EVIDENCE = "dev.pumice.evidence"
 """The annotation of the artifacts that a build attaches to an image: ``sbom`` or ``provenance``."""
 

@@ -34,7 +34,8 @@ _FORMS: dict[Kind, str] = {
     "dir": "dir:DIR",
 }
 _TAGGED = ("oci", "oci-archive", "docker-archive")
-_ONE_PLATFORM = ("docker-archive", "tar", "dir")
+ONE_PLATFORM = ("docker-archive", "tar", "dir")
+"""Places that hold one platform's files, and nothing about them."""
 _SEPARATORS = frozenset("-._:@+")
 _MAX_TAG = 255
 
@@ -89,7 +90,7 @@ def check(
     if sum(destination.path == STANDARD_OUTPUT for destination in destinations) > 1:
         raise UsageError("only one destination can be standard output")
     for destination in destinations:
-        if destination.kind in _ONE_PLATFORM and len(wanted) > 1:
+        if destination.kind in ONE_PLATFORM and len(wanted) > 1:
             raise _too_many(destination, wanted)
         tag = destination.tag or version
         if destination.kind == "docker-archive":
@@ -122,7 +123,7 @@ def write(
     progress = progress or Silent()
     if platform is not None:
         image = image.select(platform)
-    elif destination.kind in _ONE_PLATFORM:
+    elif destination.kind in ONE_PLATFORM:
         image = _only(image, destination)
     tag = destination.tag or version
     path = Path(destination.path)

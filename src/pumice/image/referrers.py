@@ -16,7 +16,7 @@ import msgspec
 from pumice import digest
 from pumice.errors import FormatError, PumiceError, TrustError
 from pumice.formats import oci
-from pumice.image.model import Image
+from pumice.image.model import Image, contents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,12 @@ def gather(image: Image) -> Attached:
             pending.append((found.digest, depth + 1))
             parts[found.digest] = oci.Descriptor(found.media_type, found.digest, found.size)
             data = image.document(found)
-            if not oci.is_index(data, found.media_type):
+            if oci.is_index(data, found.media_type):
+                artifact = image.at(found)
+                for part in contents(artifact):
+                    parts.setdefault(part.digest, part)
+                pending += [(one.digest, depth + 1) for one, _ in artifact.walk()]
+            else:
                 manifest = oci.read_manifest(data)
                 for part in (manifest.config, *manifest.layers):
                     parts.setdefault(part.digest, part)
@@ -132,18 +137,24 @@ class Listed:
         found: dict[Digest, list[Descriptor]] = {}
         image = Image(self._root, self._blobs)
         listed = [*self._named(), *self._others]
+        listed += [more for one in listed for more in self._below(one, image)]
         if len(listed) > _MAX_ARTIFACTS:
             raise FormatError(f"the layout lists more than {_MAX_ARTIFACTS} documents about its image")
-        for descriptor in {one.digest: one for one in listed}.values():
-            manifest = oci.read_manifest(image.document(descriptor))
-            if manifest.subject is not None:
-                known = msgspec.structs.replace(
-                    descriptor,
-                    annotations=manifest.annotations | descriptor.annotations,
-                    artifact_type=manifest.artifact_type,
-                )
-                found.setdefault(manifest.subject.digest, []).append(known)
-        return found
+        for descriptor in {one.digest: one for one in reversed(listed)}.values():
+            known = described(descriptor, image.document(descriptor))
+            about = subject_of(descriptor, image.document(descriptor))
+            if about:
+                found.setdefault(about, []).append(known)
+        return {about: sorted(some, key=lambda one: one.digest) for about, some in found.items()}
+
+    @staticmethod
+    def _below(descriptor: Descriptor, image: Image) -> Sequence[Descriptor]:
+        """What a list lists that somebody copied out of a registry under its fallback tag."""
+        name = descriptor.annotations.get(oci.REF_NAME, "")
+        data = image.document(descriptor)
+        if "." in name or not _LEGACY.fullmatch(name) or not oci.is_index(data, descriptor.media_type):
+            return ()
+        return oci.read_index(data).manifests
 
     def _named(self) -> Sequence[Descriptor]:
         name = self._root.annotations.get(oci.REFERRERS, "")
@@ -155,6 +166,36 @@ class Listed:
         if digest.of(data) != name:
             raise FormatError("the layout's list of documents about its image is damaged", where=name)
         return oci.read_index(data).manifests
+
+
+def described(descriptor: Descriptor, data: bytes) -> Descriptor:
+    """Return the descriptor of an artifact with what its manifest says of its kind."""
+    manifest = oci.read_index(data) if oci.is_index(data, descriptor.media_type) else oci.read_manifest(data)
+    return msgspec.structs.replace(
+        descriptor,
+        annotations=manifest.annotations | descriptor.annotations,
+        artifact_type=manifest.artifact_type or descriptor.artifact_type,
+    )
+
+
+def subject_of(descriptor: Descriptor, data: bytes) -> Digest:
+    """Return what a listed artifact is about, "" if it does not say.
+
+    Cosign's older signatures have no ``subject``, but a name that is made of the digest.
+    """
+    document = oci.read_index(data) if oci.is_index(data, descriptor.media_type) else oci.read_manifest(data)
+    if document.subject is not None:
+        return document.subject.digest
+    name = descriptor.annotations.get(oci.REF_NAME, "")
+    if "." in name and _LEGACY.fullmatch(name):
+        return name.partition(".")[0].replace("-", ":", 1)
+    return descriptor.annotations.get(oci.SUBJECT, "")
+
+
+def tag_of(descriptor: Descriptor, about: Digest) -> str:
+    """Return the tag under which registries have an artifact about ``about``, "" if it needs none."""
+    name = descriptor.annotations.get(oci.REF_NAME, "")
+    return name if name.startswith(about.replace(":", "-") + ".") and _LEGACY.fullmatch(name) else ""
 
 
 def split(index: oci.Index) -> tuple[tuple[Descriptor, ...], tuple[Descriptor, ...]]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _DISTRIBUTIONS = ("debian",)
+_ELSEWHERE = ("registries",)
+"""Sections that others read."""
 _LISTS = ("mirrors", "security_mirrors", "snapshots", "keyrings")
 _SIGN = "sign"
 _SIGNING = ("key", "passphrase_file", "prefix")
@@ -70,18 +72,23 @@ def load(environ: Mapping[str, str]) -> Config:
 
     Raises RecipeError with every problem in it, PumiceError if it cannot be read.
     """
+    found = content(environ)
+    return parse(*found) if found is not None else Config()
+
+
+def content(environ: Mapping[str, str]) -> tuple[bytes, str] | None:
+    """Return the configuration file's bytes and path, None if there is none; raises as `load` does."""
     path = locate(environ)
     try:
-        data = path.read_bytes()
+        return path.read_bytes(), str(path)
     except (FileNotFoundError, NotADirectoryError):
         if environ.get("PUMICE_CONFIG"):
             raise PumiceError(
                 "the configuration file is not there", where=str(path), hint="see PUMICE_CONFIG"
             ) from None
-        return Config()
+        return None
     except OSError as error:
         raise PumiceError(f"the configuration cannot be read: {error.strerror}", where=str(path)) from error
-    return parse(data, str(path))
 
 
 def parse(data: bytes, where: str) -> Config:
@@ -91,9 +98,10 @@ def parse(data: bytes, where: str) -> Config:
     found: dict[str, Settings] = {}
     sign: tuple[Signing, ...] = ()
     if document.root is not None:
-        for name, node in _items(document.root, (*_DISTRIBUTIONS, _SIGN), problems):
+        for name, node in _items(document.root, (*_DISTRIBUTIONS, _SIGN, *_ELSEWHERE), problems):
             if name == _SIGN:
                 sign = tuple(_signings(node, Path(where).parent, problems))
+            if name in (_SIGN, *_ELSEWHERE):
                 continue
             lists = {key: _texts(value, problems) for key, value in _items(node, _LISTS, problems)}
             if "keyrings" in lists:

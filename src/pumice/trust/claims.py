@@ -85,7 +85,7 @@ def attached(image: Image, home: Home | None) -> Iterator[Attached]:
     places: list[tuple[Descriptor, BlobSource]] = []
     if home is not None:
         places += [(descriptor, home.blobs) for descriptor in home.referrers.get(subject)]
-    places += [(descriptor, image.blobs) for descriptor in image.beside]
+    places += [(descriptor, image.blobs) for descriptor in image.beside or image.referrers()]
     for descriptor, blobs in places[:MAX_REFERRERS]:
         if descriptor.digest in seen or descriptor.media_type not in oci.MANIFESTS:
             continue

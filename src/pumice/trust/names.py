@@ -77,7 +77,7 @@ def split(text: str) -> tuple[str, str]:
 
 def asked(reference: str, home: Home) -> str:
     """Return the name in a REF of the command line; "" if it is a digest or a place."""
-    if reference.startswith(("oci:", "oci-archive:", "sha256:")):
+    if reference.startswith(("oci:", "oci-archive:", "docker://", "sha256:")):
         return ""
     if split(reference)[1] or any(split(known)[0] == reference for known in home.refs.names()):
         return reference

@@ -34,13 +34,15 @@ class _Standing(msgspec.Struct, frozen=True):
     blobs: tuple[str, ...]
 
 
-def name_of(root: Digest, name: str, key: Digest, documents: Mapping[Digest, Sequence[Descriptor]]) -> Digest:
-    """Return where it is remembered that ``key`` signed an image as ``name`` with its documents.
+def name_of(
+    root: Digest, names: Sequence[str], key: Digest, documents: Mapping[Digest, Sequence[Descriptor]]
+) -> Digest:
+    """Return where it is remembered that ``key`` signed an image as each of ``names`` with its documents.
 
     ``key`` is any digest that stands for one key.
     """
     listed = {about: sorted(one.digest for one in found) for about, found in documents.items()}
-    return canonical.digest_of([_KIND, _SHAPE, root, name, key, listed])
+    return canonical.digest_of([_KIND, _SHAPE, root, list(names), key, listed])
 
 
 def holds(where: Digest, home: Home) -> bool:

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SOURCE = Path(cli.__file__).parent
-NOT_VERBS = {"reading", "text", "signing", "__init__", "main", "output", "presenters", "arguments"}
+NOT_VERBS = {
+    "reading",
+    "registries",
+    "text",
+    "signing",
+    "__init__",
+    "main",
+    "output",
+    "presenters",
+    "arguments",
+}
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""``pumice push``: an image to a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.cli import arguments as command_line
+from pumice.cli import output, registries
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+_EPILOG = """Without a destination the image goes where its name says: example.com/hello:1.0 to the
+registry example.com. Blobs that are there already are not sent. The digest is printed."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = command_line.parser(
+        "push", "Push an image to a registry, with all that belongs to it.", epilog=_EPILOG
+    )
+    made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
+    made.add_argument("target", metavar="DEST", nargs="?", help="[docker://]HOST/NAME[:TAG]")
+    registries.graph_options(made)
+    registries.options(made)
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; print the digest."""
+    asked = _parser().parse_args(arguments)
+    progress = output.progress(asked.progress)
+    target = registries.SCHEME + _target(asked).removeprefix(registries.SCHEME)
+    print(registries.transfer(asked, asked.reference, target, progress))
+    return 0
+
+
+def _target(asked: argparse.Namespace) -> str:
+    from pumice.errors import UsageError
+
+    name: str = asked.target or asked.reference.removeprefix("store:")
+    kind, colon, _ = name.partition(":")
+    if asked.target is None and (
+        (colon and kind in ("oci", "oci-archive", "sha256", "docker")) or "/" not in name
+    ):
+        raise UsageError(
+            f"{name[:100]!r} does not say which registry is meant",
+            hint="name one: pumice push REF HOST/NAME:TAG",
+        )
+    return name

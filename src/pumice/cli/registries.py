@@ -1,0 +1,126 @@
+"""What commands that talk to registries have in common: options, a client, and ``docker://`` as REF."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from pumice.image.model import Image
+    from pumice.progress import Progress
+    from pumice.registry.client import Client
+    from pumice.registry.copying import Counts
+    from pumice.store.home import Home
+    from pumice.trust.places import Place
+
+SCHEME = "docker://"
+
+
+def options(made: argparse.ArgumentParser) -> None:
+    """Add the options that say how a registry is reached."""
+    made.add_argument(
+        "--plain-http", action="store_true", help="ask the registry without TLS; no login is sent then"
+    )
+    made.add_argument("--ca", metavar="FILE", default="", help="trust these authorities (PEM), and no others")
+    made.add_argument(
+        "--cert", metavar="FILE", default="", help="identify ourselves with this certificate (PEM)"
+    )
+    made.add_argument("--key", metavar="FILE", default="", help="the key of --cert, if it is not in it")
+
+
+def graph_options(made: argparse.ArgumentParser) -> None:
+    """Add the options that say how much of an image is meant."""
+    made.add_argument(
+        "--only-image",
+        action="store_true",
+        help="leave signatures, SBOMs, attestations and other referrers where they are",
+    )
+    made.add_argument("--platform", metavar="PLATFORM", help="one platform only, such as linux/arm64")
+
+
+@contextmanager
+def client(asked: argparse.Namespace | None, progress: Progress) -> Iterator[Client]:
+    """Give a client with the machine's logins; ``asked`` has the values of `options`."""
+    from pumice.registry import sites
+    from pumice.registry.client import Client, Settings
+    from pumice.registry.credentials import AuthFiles
+    from pumice.registry.transport import Tls
+
+    known = sites.load(os.environ)
+    settings = Settings(sites=known)
+    if asked is not None:
+        tls = Tls(asked.ca, asked.cert, asked.key)
+        settings = Settings(plain_http=asked.plain_http, tls=tls, sites=known)
+    with Client(AuthFiles(os.environ), settings, progress=progress) as made:
+        yield made
+
+
+def signed_as(reference: str) -> list[str]:
+    """Return what an image of a registry is asked for as, ``HOST/REPO:TAG``; nothing for digests, or elsewhere."""
+    if not reference.startswith(SCHEME):
+        return []
+    from pumice.registry.reference import parse
+
+    asked = parse(reference.removeprefix(SCHEME))
+    return [] if asked.digest else [f"{asked.repository}:{asked.tag}"]
+
+
+@contextmanager
+def found(text: str, home: Home, progress: Progress | None = None) -> Iterator[Image]:
+    """Give the image that a REF names, which may be in a registry."""
+    if not text.startswith(SCHEME):
+        from pumice.image import reference
+
+        yield reference.find(text, home)
+        return
+    from pumice.progress import Silent
+    from pumice.registry import places
+
+    with client(None, progress or Silent()) as made:
+        yield places.find(text, home, made)
+
+
+def place(text: str, image: Image, home: Home) -> Place:
+    """Return where signatures of the image that a REF named are put; raises UsageError if nowhere."""
+    from pumice.registry.sources import RegistryBlobs
+    from pumice.trust import places
+
+    if isinstance(image.blobs, RegistryBlobs):
+        from pumice.registry.place import RegistryPlace
+
+        return RegistryPlace(image.blobs.client, image.blobs.repository)
+    return places.of(text, image, home)
+
+
+def transfer(asked: argparse.Namespace, source: str, target: str, progress: Progress) -> str:
+    """Copy an image with what belongs to it, as `graph_options` say; return its digest."""
+    import sys
+
+    from pumice.formats import platforms
+    from pumice.registry import places
+    from pumice.store.home import Home, locate
+
+    platform = platforms.parse(asked.platform) if asked.platform else None
+    with Home(locate(os.environ), progress=progress) as home, client(asked, progress) as made:
+        places.target(target)  # what makes no sense is said before anything is asked
+        image = places.locate(source, home, made)
+        to = places.target(target, image.version)
+        gathered = places.collect(image, whole=not asked.only_image, platform=platform)
+        counts = places.deliver(
+            gathered, image, to, client=made, home=home, progress=progress, stdout=sys.stdout.buffer
+        )
+    progress.note(said(counts, gathered.beside()))
+    return gathered.root.digest
+
+
+def said(counts: Counts, beside: int) -> str:
+    """Return what a copy did, as a sentence."""
+    parts = [f"{counts.sent} blobs copied"]
+    parts += [f"{counts.present} there already"] if counts.present else []
+    parts += [f"{counts.mounted} mounted"] if counts.mounted else []
+    parts += [f"{beside} signatures and referrers along"] if beside else []
+    return ", ".join(parts)

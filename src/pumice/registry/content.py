@@ -1,0 +1,103 @@
+"""Contents by digest, whatever its algorithm: hashed while they pass through."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, BinaryIO
+
+from pumice.errors import FormatError, TrustError
+from pumice.registry.reference import is_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Open = Callable[[], BinaryIO]
+
+CHUNK = 1 << 20
+
+
+def hasher(digest: str) -> hashlib._Hash:
+    """Return the hash for a digest; raises FormatError for one that cannot be checked."""
+    if not is_digest(digest):
+        raise FormatError(
+            f"{digest[:150]!r} is no digest that can be checked", hint="sha256 and sha512 are known"
+        )
+    return hashlib.new(digest.partition(":")[0])
+
+
+def digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    """Return the digest of ``data``."""
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def check(data: bytes, digest: str, where: str) -> bytes:
+    """Return ``data`` if it has ``digest``; raises TrustError otherwise."""
+    found = hasher(digest)
+    found.update(data)
+    if found.hexdigest() != digest.partition(":")[2]:
+        raise TrustError("what the registry sent does not have the digest it was asked for", where=where)
+    return data
+
+
+class Content:
+    """Bytes that are to be sent: where they come from, and what they must be.
+
+    The source stays open between parts that follow each other, so that several requests cost no more
+    reading than one. `close` it in the end.
+    """
+
+    def __init__(self, digest: str, size: int, source: Open, sent: Callable[[int], object]) -> None:
+        """``source`` opens them anew, from the start. ``sent`` hears how many bytes go out."""
+        self.digest = digest
+        self.size = size
+        self._source = source
+        self._sent = sent
+        self._file: BinaryIO | None = None
+        self._position = 0
+        self._hash = hasher(digest)
+
+    def part(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield bytes ``start`` to ``end``.
+
+        The last of all are held back until the whole has been hashed: raises TrustError instead of
+        sending them when it is not what it should be.
+        """
+        file = self._at(start)
+        while self._position < end:
+            data = self._read(file, end)
+            if self._position == self.size:
+                self._check(file)
+            yield data
+            self._sent(len(data))
+
+    def close(self) -> None:
+        """Let go of the source."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _at(self, start: int) -> BinaryIO:
+        """The source, read and hashed up to ``start``."""
+        if self._file is None or self._position > start:
+            self.close()
+            self._hash = hasher(self.digest)
+            self._position = 0
+            self._file = self._source()
+        while self._position < start:
+            self._read(self._file, start)
+        return self._file
+
+    def _read(self, file: BinaryIO, end: int) -> bytes:
+        data = file.read(min(CHUNK, end - self._position))
+        if not data:
+            raise self._wrong()
+        self._hash.update(data)
+        self._position += len(data)
+        return data
+
+    def _check(self, file: BinaryIO) -> None:
+        if self._hash.hexdigest() != self.digest.partition(":")[2] or file.read(1):
+            raise self._wrong()
+
+    def _wrong(self) -> TrustError:
+        return TrustError("what was to be sent does not have the digest it is known by", where=self.digest)

@@ -1,0 +1,153 @@
+"""Receiving a blob: checked as it is read, resumed where it broke (distribution-spec, "Pulling blobs")."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from pumice.errors import TrustError
+from pumice.registry import headers
+from pumice.registry.content import hasher
+from pumice.registry.message import Request, TransportError
+from pumice.registry.refusal import RegistryError, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pumice.registry.message import Ask, Response, Steps, Stream
+    from pumice.registry.retry import Backoff
+
+_SKIP = 1 << 18
+
+
+def begin(ask: Ask, url: str, where: str, start: int = 0) -> Steps[tuple[Response, int]]:
+    """Ask for a blob from byte ``start``; return the answer and the byte that it begins with."""
+    sent = (("Range", f"bytes={start}-"),) if start else ()
+    response = yield from ask(Request("GET", url, sent, stream=True))
+    if response.status == 200:
+        return response, 0
+    if response.status == 206:
+        place = headers.part(response.header("Content-Range"))
+        if start and place is not None and place[0] == start:
+            return response, start
+        response.stream.close()
+        raise RegistryError("the registry sends another part than it was asked for", where=where)
+    raise refused(response, where)
+
+
+class BlobReader(io.RawIOBase):
+    """A blob as a file that is read from start to end; the end is only reached by the right content."""
+
+    def __init__(
+        self,
+        opener: Callable[[int], tuple[Response, int]],
+        digest: str,
+        size: int | None,
+        where: str,
+        backoff: Backoff,
+        pause: Callable[[float], object],
+    ) -> None:
+        """``opener`` asks from a byte on, as `begin`. ``size`` is None where nobody has said it."""
+        super().__init__()
+        self._opener = opener
+        self._digest = digest
+        self._hash = hasher(digest)
+        self._where = where
+        self._backoff = backoff
+        self._pause = pause
+        self._position = 0
+        self._size = size
+        self._stream: Stream | None = None
+        self._finished = False
+        self._connect()  # so that what is not there fails here, where it is opened
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: object, /) -> int:
+        """Fill ``buffer``; see `read`."""
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes, none at the end.
+
+        Raises TrustError when there are more or fewer bytes than there should be, or others;
+        TransportError when the connection breaks too often.
+        """
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_SKIP), b""))
+        if size == 0 or self._finished:
+            return b""
+        data = self._next(size)
+        self._hash.update(data)
+        self._position += len(data)
+        if self._size is not None and self._position > self._size:
+            raise self._wrong()
+        if not data or self._position == self._size:
+            self._finish()
+        return data
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._let_go()
+        super().close()
+
+    def _next(self, size: int) -> bytes:
+        while True:
+            try:
+                stream = self._stream or self._connect()
+                data = stream.read(size)
+                self._check_end(data)
+            except TransportError as error:
+                self._let_go()
+                pause = self._backoff.failed()
+                if error.lasting or pause is None:
+                    raise
+                self._pause(pause.seconds)
+                continue
+            self._backoff.succeeded()
+            return data
+
+    def _check_end(self, data: bytes) -> None:
+        if not data and self._size is not None and self._position < self._size:
+            raise TransportError("the connection was cut", where=self._where)
+
+    def _connect(self) -> Stream:
+        response, start = self._opener(self._position)
+        self._stream = stream = response.stream
+        whole = headers.number(response.header("Content-Length")) if start == 0 else None
+        if self._size is None:
+            self._size = whole
+        elif whole is not None and whole != self._size and response.status == 200:
+            raise self._wrong()
+        left = self._position - start
+        while left > 0:  # a registry without ranges sends everything again
+            data = stream.read(min(_SKIP, left))
+            if not data:
+                raise TransportError("the connection was cut", where=self._where)
+            left -= len(data)
+        return stream
+
+    def _finish(self) -> None:
+        self._finished = True
+        if self._size is not None and self._stream is not None and self._stream.read(1):
+            raise self._wrong()
+        self._let_go()
+        if self._hash.hexdigest() != self._digest.partition(":")[2]:
+            raise self._wrong()
+
+    def _wrong(self) -> TrustError:
+        return TrustError(
+            "what the registry sent does not have the digest it was asked for",
+            where=self._where,
+            hint="the registry, or something on the way to it, is damaged or hostile",
+        )
+
+    def _let_go(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()

@@ -1,0 +1,241 @@
+"""All that belongs to an image: its platforms, and what signs, describes or attests any of it.
+
+Beside what the root leads to there are *referrers* (manifests with a ``subject``, listed by the
+registry or under the fallback tag) and *companions* (tags ``sha256-<hex>.sig``, ``.att``, ``.sbom``,
+which cosign writes). Both may have their own; all of them are followed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import msgspec
+
+from pumice.errors import FormatError
+from pumice.formats import oci
+from pumice.image import referrers
+from pumice.registry.listing import Link
+from pumice.registry.parallel import mapped
+from pumice.registry.reference import is_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pumice.formats.oci import Descriptor
+
+_MAX_DOCUMENTS = 20_000
+_MAX_BYTES = 256 << 20
+_MAX_DEPTH = 16
+_BLOBS = ("config", "layers", "blobs")
+_NOT_FOR_COPIES = "nondistributable"
+
+
+Companions = dict[str, tuple[oci.Descriptor, ...]]
+"""Tags like ``sha256-<hex>.sig`` and what they stand for; only outside of registries one has several."""
+
+
+class Source(Protocol):
+    """A place that an image is read from."""
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """Return a manifest or index, checked against its digest."""
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """Open a blob. Whoever reads it checks it."""
+
+    def referrers(self, digest: str) -> Sequence[Link]:
+        """Return what refers to a manifest."""
+
+    def companions(self, digests: Sequence[str]) -> Companions:
+        """Return the tags that stand for what belongs to some manifests by its name (`suffix`)."""
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A manifest or index: its bytes, and what it leads to."""
+
+    descriptor: oci.Descriptor
+    data: bytes
+    children: tuple[oci.Descriptor, ...] = ()
+    blobs: tuple[oci.Descriptor, ...] = ()
+    subject: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """Return how a list of referrers has it: with the artifact's type and annotations."""
+        raw = msgspec.json.decode(self.data)
+        config = raw.get("config")
+        kind = raw.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
+        entry = {
+            "mediaType": self.descriptor.media_type,
+            "digest": self.descriptor.digest,
+            "size": len(self.data),
+        }
+        optional = {"artifactType": kind, "annotations": raw.get("annotations")}
+        return entry | {name: value for name, value in optional.items() if value}
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """An image with what belongs to it.
+
+    ``nodes`` are in the order in which they can be stored: what a node leads to is before it. ``lists``
+    are the referrers by subject, ``tags`` the companions; both are empty for the image alone.
+    """
+
+    root: oci.Descriptor
+    nodes: dict[str, Node]
+    lists: dict[str, tuple[Link, ...]] = {}
+    tags: Companions = {}
+
+    def blobs(self) -> dict[str, oci.Descriptor]:
+        """Return every blob by digest, each once."""
+        found: dict[str, oci.Descriptor] = {}
+        for node in self.nodes.values():
+            for blob in node.blobs:
+                found.setdefault(blob.digest, blob)
+        return found
+
+    def attached(self) -> dict[str, tuple[oci.Descriptor, ...]]:
+        """Return what is about each manifest as the store and layouts list it, tags in annotations.
+
+        Raises FormatError for what one list cannot say.
+        """
+        found: dict[str, dict[str, Descriptor]] = {}
+        for subject, links in self.lists.items():
+            for link in links:
+                own = self.nodes[link.digest].subject == subject
+                marks = {} if own else {oci.SUBJECT: subject}
+                found.setdefault(subject, {})[link.digest] = _marked(link.descriptor, marks)
+        for tag, some in self.tags.items():
+            subject = suffix(tag, self.nodes)
+            for one in some:
+                entry = msgspec.convert(self.nodes[one.digest].entry(), oci.Descriptor)
+                known = found.setdefault(subject, {}).get(one.digest, entry)
+                if referrers.tag_of(known, subject):
+                    raise FormatError(f"a manifest has two names, and one is {tag}", where=one.digest)
+                found[subject][one.digest] = _marked(known, {oci.REF_NAME: tag})
+        return {subject: tuple(some[digest] for digest in sorted(some)) for subject, some in found.items()}
+
+    def beside(self) -> int:
+        """Return how many manifests are not the image's own."""
+        own: set[str] = set()
+        pending = [self.root.digest]
+        while pending:
+            digest = pending.pop()
+            if digest not in own:
+                own.add(digest)
+                pending += [child.digest for child in self.nodes[digest].children]
+        return len(self.nodes) - len(own)
+
+
+def gather(source: Source, root: Descriptor, *, whole: bool = True) -> Graph:
+    """Read everything that belongs to ``root``; without ``whole``, the image alone.
+
+    Raises PumiceError, above all for anything that is listed and not there: nothing is left out.
+    """
+    found: dict[str, Node] = {}
+    lists: dict[str, tuple[Link, ...]] = {}
+    tags: Companions = {}
+    pending = [root]
+    depth = 0
+    while pending:
+        level = list({one.digest: one for one in pending if one.digest not in found}.values())
+        nodes = mapped(lambda one: _read(source, one), level)
+        found |= {node.descriptor.digest: node for node in nodes}
+        depth += 1
+        _check(found, depth)
+        pending = [child for node in nodes for child in node.children]
+        if whole and nodes:
+            digests = [node.descriptor.digest for node in nodes]
+            for digest, links in zip(digests, mapped(source.referrers, digests), strict=True):
+                if links:
+                    lists[digest] = tuple(links)
+                    pending += [link.descriptor for link in links]
+            more = source.companions(digests)
+            tags |= more
+            pending += [one for some in more.values() for one in some]
+    return Graph(root, _ordered(found, root), lists, dict(sorted(tags.items())))
+
+
+def _marked(descriptor: Descriptor, marks: dict[str, str]) -> Descriptor:
+    return msgspec.structs.replace(descriptor, annotations=descriptor.annotations | marks)
+
+
+def _check(found: dict[str, Node], depth: int) -> None:
+    size = sum(len(node.data) for node in found.values())
+    if len(found) > _MAX_DOCUMENTS or size > _MAX_BYTES or depth > _MAX_DEPTH:
+        raise FormatError("what belongs to the image is nested too deep or too much")
+
+
+def _ordered(found: dict[str, Node], root: Descriptor) -> dict[str, Node]:
+    """What a node leads to before it, subjects before their referrers; the root's own first."""
+    ordered: dict[str, Node] = {}
+    for start in (root.digest, *found):
+        pending = [(start, False)]
+        while pending:
+            digest, ready = pending.pop()
+            if digest in ordered:
+                continue
+            if ready:
+                ordered[digest] = found[digest]
+            else:
+                pending.append((digest, True))
+                pending += [(child.digest, False) for child in reversed(found[digest].children)]
+    return ordered
+
+
+def _read(source: Source, descriptor: Descriptor) -> Node:
+    if descriptor.size > oci.MAX_DOCUMENT:
+        raise FormatError("the image has a manifest larger than 4 MiB", where=descriptor.digest)
+    return read(descriptor, source.document(descriptor))
+
+
+def read(descriptor: Descriptor, data: bytes) -> Node:
+    """Take a manifest apart as far as it leads on; raises FormatError."""
+    try:
+        raw: Any = msgspec.json.decode(data)
+        _check_kind(raw, descriptor.digest)
+        listed = list(_descriptors(raw.get("manifests")))
+        blobs = [one for name in _BLOBS for one in _descriptors(raw.get(name))]
+        subject = next(_descriptors(raw.get("subject")), None)
+    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
+        raise FormatError("a manifest of the image is malformed", where=descriptor.digest) from None
+    children = [one for one in listed if _is_document(one)]
+    blobs += [one for one in listed if not _is_document(one)]
+    stated = raw.get("mediaType")
+    kind = stated if isinstance(stated, str) and stated else descriptor.media_type
+    known = msgspec.structs.replace(descriptor, media_type=kind, size=len(data))
+    return Node(known, data, tuple(children), tuple(blobs), subject.digest if subject else "")
+
+
+def _check_kind(raw: object, where: str) -> None:
+    if not isinstance(raw, dict):
+        raise FormatError("a manifest of the image is not a JSON object", where=where)
+    if raw.get("schemaVersion") == 1 or "fsLayers" in raw:
+        raise FormatError("the manifest is in Docker's version 1 form", where=where)
+
+
+def _descriptors(value: object) -> Iterator[Descriptor]:
+    for item in value if isinstance(value, list) else [] if value is None else [value]:
+        found = msgspec.convert(item, oci.Descriptor)
+        if not is_digest(found.digest):
+            raise FormatError(
+                f"{found.digest[:150]!r} is a digest that cannot be checked, so it cannot go along"
+            )
+        yield found
+
+
+def _is_document(descriptor: Descriptor) -> bool:
+    """Whether what an index lists is kept as a manifest is. All that anybody lists today are."""
+    return descriptor.media_type.endswith(("+json", "/json")) or not descriptor.media_type
+
+
+def may_be_absent(descriptor: Descriptor) -> bool:
+    """Say whether a blob need not be anywhere: layers that must not be distributed (descriptor.md, urls)."""
+    return bool(descriptor.urls) and (
+        _NOT_FOR_COPIES in descriptor.media_type or ".foreign." in descriptor.media_type
+    )
+
+
+def suffix(tag: str, digests: Iterable[str]) -> str:
+    """Return the digest of ``digests`` that a tag like ``sha256-<hex>.sig`` belongs to, or ""."""
+    stem, dot, _ = tag.partition(".")
+    return next((one for one in digests if dot and one.replace(":", "-") == stem), "")

@@ -1,0 +1,148 @@
+"""The headers that registries speak in (RFC 9110, RFC 8288, distribution-spec 1.1), taken apart.
+
+All of it comes from outside: a header that cannot be understood is one that is not there.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PARAMETER = re.compile(rf"\s*(?P<name>{_TOKEN})\s*=\s*(?P<value>{_TOKEN}|{_QUOTED})\s*(?:,|$)")
+_SCHEME = re.compile(rf"\s*,?\s*(?P<scheme>{_TOKEN})(?=\s|,|$)\s*")
+_LINK = re.compile(
+    rf"\s*,?\s*<(?P<target>[^<>]*)>(?P<rest>(?:\s*;\s*{_TOKEN}\s*(?:=\s*(?:{_TOKEN}|{_QUOTED}))?)*)"
+)
+_RELATION = re.compile(rf";\s*rel\s*=\s*(?P<value>{_TOKEN}|{_QUOTED})", re.IGNORECASE)
+_WARNING = re.compile(rf"\s*299\s+(?:{_TOKEN}|\S+)\s+(?P<text>{_QUOTED})")
+_LONGEST = 16384
+_LONGEST_WARNING = 4096
+_INTEGER = re.compile(r"[0-9]{1,18}")
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    """One way to log in that a server offers: a lower-case scheme and its parameters."""
+
+    scheme: str
+    parameters: dict[str, str] = {}
+
+
+def challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
+    """Read ``WWW-Authenticate`` headers (RFC 9110, 11.6.1)."""
+    return tuple(found for value in values for found in _challenges(value[:_LONGEST]))
+
+
+def _challenges(text: str) -> Iterator[Challenge]:
+    position = 0
+    while position < len(text):
+        start = _SCHEME.match(text, position)
+        if start is None:
+            return
+        position = start.end()
+        parameters: dict[str, str] = {}
+        while found := _PARAMETER.match(text, position):
+            parameters.setdefault(found["name"].lower(), _plain(found["value"]))
+            position = found.end()
+        yield Challenge(start["scheme"].lower(), parameters)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
+
+
+def next_page(values: Iterable[str], url: str) -> str:
+    """Return where ``Link: <…>; rel="next"`` leads from ``url``, "" if nowhere (RFC 8288).
+
+    Another host's page is no page of this list: a login must not be led away.
+    """
+    for value in values:
+        for link in _LINK.finditer(value[:_LONGEST]):
+            relation = _RELATION.search(link["rest"])
+            if relation and "next" in _plain(relation["value"]).lower().split():
+                target = resolved(url, link["target"])
+                return target if target and origin(target) == origin(url) else ""
+    return ""
+
+
+def resolved(base: str, location: str) -> str:
+    """Return an absolute URL for a ``Location`` or link, "" if it is none that could be asked."""
+    if not location or len(location) > _LONGEST or not location.isascii() or not location.isprintable():
+        return ""
+    try:
+        target = urljoin(base, location)
+        parts = urlsplit(target)
+        parts.port  # noqa: B018 - it is parsed when it is asked for
+    except ValueError:
+        return ""
+    usable = parts.scheme in ("http", "https") and parts.hostname and " " not in target and not parts.username
+    return target if usable else ""
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL: who is allowed to see a login for it."""
+    parts = urlsplit(url)
+    return (
+        parts.scheme,
+        (parts.hostname or "").lower(),
+        parts.port or (443 if parts.scheme == "https" else 80),
+    )
+
+
+def warnings(values: Iterable[str]) -> list[str]:
+    """Return the texts of ``Warning: 299 - "…"`` headers; others mean nothing here."""
+    found = (match for value in values for match in [_WARNING.match(value[:_LONGEST_WARNING])] if match)
+    return [_plain(match["text"]) for match in found]
+
+
+def wait(values: Iterable[str], now: float) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, None if it says nothing sensible.
+
+    ``now`` is in seconds since the epoch, for the form with a date.
+    """
+    for value in values:
+        text = value.strip()
+        if _INTEGER.fullmatch(text):
+            return float(text)
+        try:
+            moment = calendar.timegm(time.strptime(text[:40], "%a, %d %b %Y %H:%M:%S GMT"))
+        except (ValueError, OverflowError):
+            continue
+        return max(0.0, moment - now)
+    return None
+
+
+def uploaded(value: str) -> int | None:
+    """Return how many bytes ``Range: 0-end`` says are there, None if it says nothing sensible.
+
+    An upload without a byte is told as ``0-0`` by some registries, which one of a single byte is as well;
+    `pumice.registry.upload` asks in another way where that matters.
+    """
+    start, dash, end = value.strip().removeprefix("bytes=").removeprefix("bytes ").partition("-")
+    if start != "0" or not dash or not _INTEGER.fullmatch(end):
+        return None
+    return int(end) + 1
+
+
+def part(value: str) -> tuple[int, int | None] | None:
+    """Return (first byte, size of the whole) of ``Content-Range: bytes a-b/size``, None if malformed."""
+    found = re.fullmatch(
+        r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\s*", value[:100], re.IGNORECASE
+    )
+    if found is None or int(found[2]) < int(found[1]):
+        return None
+    return int(found[1]), None if found[3] == "*" else int(found[3])
+
+
+def number(value: str) -> int | None:
+    """Return a header's number, None if it is none."""
+    return int(value) if _INTEGER.fullmatch(value.strip()) else None

@@ -1,0 +1,112 @@
+"""What registries say when they refuse, as the errors of `pumice.errors`."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from pumice.errors import FetchError
+
+if TYPE_CHECKING:
+    from pumice.registry.message import Response
+
+_LONGEST = 300
+_SENTENCES = {
+    400: "the registry does not understand the request",
+    401: "the registry wants a login",
+    403: "the registry does not allow this",
+    404: "the registry does not have it",
+    405: "the registry does not offer this",
+    413: "the registry finds it too large",
+    415: "the registry does not take this kind of content",
+    416: "the registry has no such part of it",
+    429: "the registry wants fewer requests",
+    507: "the registry has no space left",
+}
+_HINTS = {
+    401: "log in with pumice login HOST, or check the name: many ask for a login for what is not there",
+    403: "check that the account may do this in this repository",
+    429: "wait a while, log in, or use a mirror",
+}
+
+
+class RegistryError(FetchError):
+    """A registry did not do what it was asked. ``status`` is HTTP's, ``codes`` are the registry's own."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        status: int = 0,
+        codes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.status = status
+        self.codes = codes
+
+
+class NotFoundError(RegistryError):
+    """The registry does not have it."""
+
+
+class DeniedError(RegistryError):
+    """The registry wants a login, or another one."""
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    code: str = ""
+    message: str = ""
+
+
+class _Problems(msgspec.Struct, frozen=True):
+    errors: tuple[_Problem, ...] = ()
+
+
+def refused(response: Response, what: str, *, hint: str | None = None) -> RegistryError:
+    """Return the error for an answer that is none of those hoped for; ``what`` was asked about."""
+    said = _read(response.content)
+    text = "; ".join(dict.fromkeys(_said(problem) for problem in said if problem.message or problem.code))
+    sentence = _SENTENCES.get(response.status) or f"the registry answers {phrase(response.status)}"
+    kind = {401: DeniedError, 403: DeniedError, 404: NotFoundError}.get(response.status, RegistryError)
+    return kind(
+        f"{sentence} ({text[:_LONGEST]})" if text else sentence,
+        where=what,
+        hint=hint or _HINTS.get(response.status),
+        status=response.status,
+        codes=tuple(problem.code for problem in said),
+    )
+
+
+def _said(problem: _Problem) -> str:
+    message = problem.message.strip().rstrip(".")
+    return f"{problem.code}: {message}" if problem.code and message else problem.code or message
+
+
+def _read(content: bytes) -> tuple[_Problem, ...]:
+    """Read the JSON of distribution-spec's "Error Codes"; what is none says nothing."""
+    try:
+        return msgspec.json.decode(content, type=_Problems).errors[:10]
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ()
+
+
+def phrase(status: int) -> str:
+    """Return a status as people know it."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def shown(url: str) -> str:
+    """Return a URL without what could be secret in it: login and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a malformed address"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

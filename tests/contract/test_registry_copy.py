@@ -1,0 +1,297 @@
+"""Whole images, with all that belongs to them, from any place to any other: nothing is lost or changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pumice import digest
+from pumice.errors import ImageError, PumiceError
+from pumice.formats import oci
+from pumice.progress import Silent
+from pumice.registry import Client, Policy, Settings, fallback_tag, places
+from pumice.registry.graph import Graph
+from pumice.store.home import Home
+from tests.support import images
+from tests.support import registry as support
+from tests.support.registry import Registry
+from tests.support.wire import Wire
+
+NAME = "example.com/app:1.0"
+QUICK = Settings(policy=Policy(attempts=6, first=0.0, longest=0.0))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with Home(tmp_path / "store") as opened:
+        yield opened
+
+
+def referrer(home: Home, subject: oci.Descriptor, kind: str) -> oci.Descriptor:
+    """Store an artifact about ``subject``."""
+    images.put(home, b"{}")
+    content = f"about {subject.digest}: {kind}".encode()
+    images.put(home, content)
+    document = oci.Manifest(
+        schema_version=2,
+        media_type=oci.MANIFEST,
+        artifact_type=kind,
+        config=oci.Descriptor(oci.EMPTY, digest.of(b"{}"), 2),
+        layers=(oci.Descriptor("text/plain", digest.of(content), len(content)),),
+        subject=oci.Descriptor(subject.media_type, subject.digest, subject.size),
+        annotations={"kind": kind},
+    )
+    data = oci.encode(document)
+    images.put(home, data)
+    return oci.Descriptor(oci.MANIFEST, digest.of(data), len(data), {"kind": kind}, artifact_type=kind)
+
+
+@pytest.fixture
+def signed(home: Home) -> oci.Descriptor:
+    """An index of two platforms, a referrer of it, one of that, one of a platform, and a cosign tag."""
+    members = [
+        images.make(home, [{"file": f"{name} " * 1000}], architecture=name).root
+        for name in ("amd64", "arm64")
+    ]
+    data = oci.encode(oci.index(tuple(members)))
+    root = oci.Descriptor(oci.INDEX, images.put(home, data), len(data))
+    home.refs.set(NAME, root)
+    sbom = referrer(home, root, "application/x-sbom")
+    signature = referrer(home, sbom, "application/x-signature")
+    other = referrer(home, members[1], "application/x-attestation")
+    for subject, entry in ((root, sbom), (sbom, signature), (members[1], other)):
+        home.referrers.add(subject.digest, [entry])
+    cosign = images.make(home, [{"signature": "by cosign"}]).root
+    named = {oci.REF_NAME: f"{root.digest.replace(':', '-')}.sig"}
+    home.referrers.add(root.digest, [oci.Descriptor(cosign.media_type, cosign.digest, cosign.size, named)])
+    return root
+
+
+def copy(source: str, target: str, home: Home, *, whole: bool = True) -> Graph:
+    with Client(settings=QUICK, pause=lambda _: None) as client:
+        found = places.locate(source, home, client)
+        gathered = places.collect(found, whole=whole)
+        to = places.target(target, found.version)
+        places.deliver(gathered, found, to, client=client, home=home, progress=Silent())
+        return gathered
+
+
+def everything(source: str, home: Home) -> dict[str, bytes]:
+    """All that a place has of an image, read and checked: documents, blobs, lists and tags."""
+    with Client(settings=QUICK, pause=lambda _: None) as client:
+        found = places.locate(source, home, client)
+        gathered = places.collect(found)
+        have = {name: node.data for name, node in gathered.nodes.items()}
+        for name, blob in gathered.blobs().items():
+            with found.source.open(blob) as file:
+                have[name] = file.read()
+            assert digest.of(have[name]) == name
+        have |= {f"tag {tag}": one.digest.encode() for tag, (one,) in gathered.tags.items()}
+        for subject, links in gathered.lists.items():
+            have[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
+        return have
+
+
+KINDS = ["memory", "bare", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]
+
+
+@pytest.fixture(params=KINDS)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "debian":
+        with support.debian(tmp_path) as where:
+            yield where
+        return
+    registry = (
+        Registry() if request.param == "memory" else Registry(referrers=False, ranges=False, mounts=False)
+    )
+    with support.serving(registry) as where:
+        yield where
+
+
+def test_a_round_trip_through_every_place_keeps_everything(
+    home: Home, signed: oci.Descriptor, host: str, tmp_path: Path
+) -> None:
+    before = everything(NAME, home)
+    assert len([name for name in before if name.startswith("about ")]) == 3
+    assert len([name for name in before if name.startswith("tag ")]) == 1
+    hops = [
+        *(NAME, f"docker://{host}/a/app:1.0", f"docker://{host}/b/app:1.0", f"oci:{tmp_path}/layout:1.0"),
+        *(
+            f"oci-archive:{tmp_path}/archive.tar:1.0",
+            f"docker://{host}/c/app:1.0",
+            "store:example.com/back:1.0",
+        ),
+    ]
+    for source, target in pairwise(hops):
+        gathered = copy(source, target, home)
+        assert gathered.root.digest == signed.digest
+        assert everything(target, home) == before, target
+
+
+def test_the_image_alone_goes_where_that_is_asked_for(home: Home, signed: oci.Descriptor, host: str) -> None:
+    copy(NAME, f"docker://{host}/a/app:1.0", home, whole=False)
+    have = everything(f"docker://{host}/a/app:1.0", home)
+    assert signed.digest in have
+    assert not [name for name in have if name.startswith(("about ", "tag "))]
+
+
+def test_what_cannot_hold_it_all_is_refused(home: Home, signed: oci.Descriptor, tmp_path: Path) -> None:
+    for kind in ("docker-archive", "tar", "dir"):
+        with pytest.raises(ImageError, match="no place for the image's signatures") as raised:
+            copy(NAME, f"{kind}:{tmp_path}/out", home)
+        assert raised.value.hint is not None
+        assert "--only-image" in raised.value.hint
+        assert not (tmp_path / "out").exists()
+
+
+def test_blobs_that_are_there_are_neither_read_nor_sent(home: Home, signed: oci.Descriptor) -> None:
+    registry = Registry()
+    with support.serving(registry) as host:
+        copy(NAME, f"docker://{host}/a:1", home)
+        registry.log.clear()
+        copy(NAME, f"docker://{host}/a:2", home)
+        assert registry.asked("POST") == []
+        assert registry.asked("PATCH") == []
+        registry.log.clear()
+        copy(f"docker://{host}/a:2", f"docker://{host}/b:2", home)
+        assert registry.asked("GET", "/blobs/") == []
+        assert registry.asked("PATCH") == []
+        assert registry.asked("PUT", "digest=") == []
+        with Home(home.root.parent / "other") as other:
+            copy(f"docker://{host}/b:2", "store:x.example/b:2", other)
+            registry.log.clear()
+            copy(f"docker://{host}/b:2", "store:x.example/b:2", other)
+        assert registry.asked("GET", "/blobs/") == []
+
+
+def test_the_tag_comes_last(home: Home, signed: oci.Descriptor) -> None:
+    registry = Registry()
+    with support.serving(registry) as host:
+        copy(NAME, f"docker://{host}/a:1", home)
+    assert registry.asked("PUT")[-1] == "/v2/a/manifests/1"
+
+
+def test_what_is_listed_and_missing_is_an_error(home: Home, signed: oci.Descriptor) -> None:
+    registry = Registry(referrers=False)
+    with support.serving(registry) as host:
+        copy(NAME, f"docker://{host}/a:1", home)
+        name = next(
+            key
+            for key in registry.manifests
+            if key[0] == "a"
+            and b"x-attestation" in registry.manifests[key][1]
+            and b"subject" in registry.manifests[key][1]
+        )
+        del registry.manifests[name]
+        with pytest.raises(PumiceError, match="does not have it"):
+            copy(f"docker://{host}/a:1", "store:x.example/a:1", home)
+    assert home.refs.get("x.example/a:1") is None
+
+
+def test_a_list_that_others_made_is_added_to(home: Home, signed: oci.Descriptor) -> None:
+    registry = Registry(referrers=False)
+    theirs = {"mediaType": oci.MANIFEST, "digest": "", "size": 2, "x-more": 1}
+    with support.serving(registry) as host:
+        copy(NAME, f"docker://{host}/a:1", home, whole=False)
+        theirs["digest"] = registry.put("a", b"{}", oci.MANIFEST)
+        index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [theirs], "x-list": [1.5]}
+        registry.put("a", json.dumps(index).encode(), oci.INDEX, fallback_tag(signed.digest))
+        copy(NAME, f"docker://{host}/a:1", home)
+        key = registry.tags["a"][fallback_tag(signed.digest)]
+        after = json.loads(registry.manifests["a", key][1])
+    assert after["x-list"] == [1.5]
+    assert after["manifests"][0] == theirs
+    assert len(after["manifests"]) == 2
+
+
+def _total(home: Home, source: str, target: str, host: str) -> int:
+    with Wire(host, 1 << 40) as wire:
+        copy(source.format(wire.host), target.format(wire.host), home)
+        return wire.count
+
+
+@pytest.mark.parametrize("what", ["push", "pull", "copy"])
+def test_a_copy_survives_a_cut_anywhere(
+    home: Home, signed: oci.Descriptor, what: str, tmp_path: Path
+) -> None:
+    """The wire breaks after N bytes, for N all over what is sent in one copy."""
+    before = everything(NAME, home)
+    registry = Registry()
+    with support.serving(registry) as host:
+        copy(NAME, f"docker://{host}/from:1", home)
+        source = NAME if what == "push" else "docker://{}/from:1"
+
+        def target(number: int) -> str:
+            return f"store:to.example/{number}:1" if what == "pull" else f"docker://{{}}/to{number}:1"
+
+        registry.mounts = False
+        with Home(tmp_path / "measure") as other:
+            reader = home if what == "push" else other
+            total = _total(reader, source, target(999), host)
+        for number, after in enumerate(range(0, total, max(1, total // 18))):
+            with Home(tmp_path / f"pulled-{number}") as other, Wire(host, after) as wire:
+                reader = home if what == "push" else other
+                place = target(number).format(wire.host)
+                copy(source.format(wire.host), place, reader)
+                assert wire.is_cut or number > 15  # how much goes over the wire varies a little
+                assert everything(place.replace(wire.host, host), reader) == before
+
+
+def test_a_registry_that_stays_away_leaves_no_name(home: Home, signed: oci.Descriptor) -> None:
+    registry = Registry()
+    with support.serving(registry) as host:
+        copy(NAME, f"docker://{host}/a:1", home)
+        for key in list(registry.blobs):
+            registry.blobs[key] = b"damaged"
+        with Home(home.root.parent / "other") as other:
+            with pytest.raises(PumiceError):
+                copy(f"docker://{host}/a:1", "store:x.example/a:1", other)
+            assert other.refs.names() == []
+            assert all(other.blobs.verify(one) for one in other.blobs.digests())
+
+
+def test_a_repository_of_many_tags_is_not_listed_whole(home: Home, signed: oci.Descriptor) -> None:
+    registry = Registry(page=3)
+    with support.serving(registry) as host:
+        copy(NAME, f"docker://{host}/a:1", home)
+        registry.tags["a"] |= {f"t{number}": "x" for number in range(20)}
+        registry.log.clear()
+        have = everything(f"docker://{host}/a:1", home)
+    assert have == everything(NAME, home)
+    assert len(registry.asked("GET", "/tags/list")) == 1
+
+
+def test_sha512_goes_from_registry_to_registry_and_is_refused_by_the_store(home: Home) -> None:
+    import hashlib
+
+    blob = b"content"
+    name = f"sha512:{hashlib.sha512(blob).hexdigest()}"
+    document = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "config": {"mediaType": oci.EMPTY, "digest": name, "size": len(blob)},
+        "layers": [],
+    }
+    registry = Registry(mounts=False)
+    registry.blobs["a", name] = blob
+    registry.put("a", json.dumps(document).encode(), oci.MANIFEST, "1")
+    with support.serving(registry) as host:
+        copy(f"docker://{host}/a:1", f"docker://{host}/b:1", home)
+        assert registry.blobs["b", name] == blob
+        with pytest.raises(PumiceError, match="is not a sha256 digest"):
+            copy(f"docker://{host}/a:1", "store:x.example/a:1", home)
+
+
+def test_an_image_in_a_registry_is_read_where_it_is(home: Home, signed: oci.Descriptor, host: str) -> None:
+    copy(NAME, f"docker://{host}/a:1", home)
+    with Client(settings=QUICK) as client:
+        image = places.find(f"docker://{host}/a:1", home, client)
+        amd, arm = image.platforms()
+        assert (amd.architecture, arm.architecture) == ("amd64", "arm64")
+        (layer,) = image.layers(arm)
+        contents = {entry.path: body.read(1 << 20) for entry, body in layer.entries() if entry.kind == "file"}
+    assert contents == {"file": b"arm64 " * 1000}

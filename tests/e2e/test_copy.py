@@ -1,0 +1,64 @@
+"""``pumice copy`` as people type it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.store.home import Home
+from tests.support import images
+from tests.support import registry as support
+from tests.support.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def host(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A registry, a store with one image, and nobody's logins."""
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    with Home(tmp_path / "store") as home:
+        images.make(home, [{"etc/motd": "hello"}], name="example.com/hello:1.0")
+    with support.serving(registry) as where:
+        yield where
+
+
+DIGEST = "sha256:"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    assert main(arguments) == code
+    return capsys.readouterr()
+
+
+Out = pytest.CaptureFixture[str]
+
+
+def test_from_any_place_to_any_other(host: str, registry: Registry, capsys: Out, tmp_path: Path) -> None:
+    digest, _ = run(capsys, "copy", "example.com/hello:1.0", f"docker://{host}/a/hello")
+    for source, target in [
+        (f"docker://{host}/a/hello:1.0", f"docker://{host}/b/hello"),
+        (f"docker://{host}/b/hello:1.0", "oci:layout"),
+        ("oci:layout", "oci-archive:archive.tar"),
+        ("oci-archive:archive.tar", f"docker://{host}/c/hello"),
+        (f"docker://{host}/c/hello:1.0", "store:example.com/back"),
+        ("example.com/back:1.0", "docker-archive:docker.tar"),
+    ]:
+        assert run(capsys, "copy", source, target)[0] == digest
+    assert (tmp_path / "docker.tar").is_file()
+
+
+def test_what_does_not_make_sense(host: str, capsys: Out) -> None:
+    assert (
+        "does not say what kind of destination"
+        in run(capsys, "copy", "example.com/hello:1.0", "there", code=2)[1]
+    )
+    assert "is missing" in run(capsys, "copy", "example.com/hello:1.0", code=2)[1]

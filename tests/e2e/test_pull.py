@@ -1,0 +1,69 @@
+"""``pumice pull`` as people type it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.store.home import Home
+from tests.support import images
+from tests.support import registry as support
+from tests.support.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def host(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A registry, a store with one image, and nobody's logins."""
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    with Home(tmp_path / "store") as home:
+        images.make(home, [{"etc/motd": "hello"}], name="example.com/hello:1.0")
+    with support.serving(registry) as where:
+        yield where
+
+
+DIGEST = "sha256:"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    assert main(arguments) == code
+    return capsys.readouterr()
+
+
+Out = pytest.CaptureFixture[str]
+
+
+def test_an_image_is_pulled_under_its_name(
+    host: str, registry: Registry, capsys: Out, tmp_path: Path
+) -> None:
+    digest, _ = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")
+    with Home(tmp_path / "store") as home:
+        home.refs.remove("example.com/hello:1.0")
+    assert run(capsys, "pull", f"{host}/team/hello:1.0")[0] == digest
+    assert run(capsys, "pull", f"docker://{host}/team/hello:1.0", "mine/hello")[0] == digest
+    assert run(capsys, "pull", f"{host}/team/hello@{digest.strip()}")[0] == digest
+    listed = json.loads(run(capsys, "images", "--format", "json")[0])
+    short = digest.strip()[7:19]
+    assert [one["name"] for one in listed] == [
+        f"{host}/team/hello:1.0",
+        f"{host}/team/hello:digest-{short}",
+        "mine/hello:1.0",
+    ]
+
+
+def test_what_is_not_there(host: str, capsys: Out) -> None:
+    out, err = run(capsys, "pull", f"{host}/team/none:1", "--progress", "none", code=6)
+    assert (out, err) == (
+        "",
+        f"error: {host}/team/none:1: the registry does not have it (MANIFEST_UNKNOWN: manifest unknown)\n",
+    )

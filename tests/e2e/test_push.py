@@ -1,0 +1,87 @@
+"""``pumice push`` as people type it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.store.home import Home
+from tests.support import images
+from tests.support import registry as support
+from tests.support.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def host(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A registry, a store with one image, and nobody's logins."""
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    with Home(tmp_path / "store") as home:
+        images.make(home, [{"etc/motd": "hello"}], name="example.com/hello:1.0")
+    with support.serving(registry) as where:
+        yield where
+
+
+DIGEST = "sha256:"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    assert main(arguments) == code
+    return capsys.readouterr()
+
+
+Out = pytest.CaptureFixture[str]
+
+
+def test_an_image_goes_where_it_is_told(host: str, registry: Registry, capsys: Out) -> None:
+    out, err = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")
+    assert registry.tags["team/hello"] == {"1.0": out.strip()}
+    assert "3 blobs copied" in err or "2 blobs copied" in err
+    out, err = run(capsys, "push", "example.com/hello:1.0", f"docker://{host}/team/hello:again")
+    assert registry.tags["team/hello"]["again"] == out.strip()
+    assert "there already" in err
+
+
+def test_an_image_goes_where_its_name_says(
+    host: str, registry: Registry, capsys: Out, tmp_path: Path
+) -> None:
+    with Home(tmp_path / "store") as home:
+        images.make(home, [{"a": "b"}], name=f"{host}/team/named:2")
+    run(capsys, "push", f"{host}/team/named:2")
+    assert "2" in registry.tags["team/named"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("hello",), 2, "does not say which registry is meant"),
+        (("oci:dir",), 2, "does not say which registry is meant"),
+        (("absent.example/x:1", "127.0.0.1:1/x"), 10, "there is no image"),
+        (("example.com/hello:1.0", "127.0.0.1:1/X"), 2, "is not the name of a repository"),
+    ],
+)
+def test_what_goes_wrong(host: str, capsys: Out, arguments: tuple[str, ...], code: int, text: str) -> None:
+    out, err = run(capsys, "push", *arguments, code=code)
+    assert out == ""
+    assert text in err
+
+
+def test_a_build_can_push(
+    host: str, registry: Registry, capsys: Out, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.support.world import World
+
+    world = World(tmp_path / "world")
+    world.build("-o", f"docker://{host}/team/built:1", "-o", f"oci:{tmp_path}/layout")
+    index = json.loads((tmp_path / "layout" / "index.json").read_text())
+    assert registry.tags["team/built"] == {"1": index["manifests"][0]["digest"]}

@@ -1,0 +1,86 @@
+"""Evidence and signatures on their way through registries: nothing is lost, and all of it verifies there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.support import registry as support
+from tests.support.registry import Registry
+from tests.support.trusting import Trusting
+
+NAME = "example.com/hello:1.0"
+KINDS = ["memory", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]
+
+
+@pytest.fixture(params=KINDS)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A registry with referrers, and Debian's, which has none."""
+    if request.param == "debian":
+        with support.debian(tmp_path) as where:
+            yield where
+    else:
+        with support.serving(Registry()) as where:
+            yield where
+
+
+def attached(world: Trusting, reference: str, store: str = "store") -> list[str]:
+    """What ``tree`` shows, artifacts and all, in one order."""
+
+    def names(branch: object) -> Iterator[str]:
+        if isinstance(branch, dict):
+            yield from [str(branch["digest"])] if "digest" in branch else []
+            for value in branch.values():
+                yield from names(value)
+        elif isinstance(branch, list):
+            for one in branch:
+                yield from names(one)
+
+    return sorted(names(json.loads(world.must("tree", reference, "--format", "json", store=store))))
+
+
+def test_a_signed_build_goes_round_and_loses_nothing(host: str, tmp_path: Path) -> None:
+    world = Trusting(tmp_path)
+    world.must("key", "generate", "--output", "release")
+    pushed = f"docker://{host}/team/hello:1.0"
+    world.must("build", "recipe.yaml", "--sign", "release.key", "-o", pushed, "-o", "oci:out")
+    before = attached(world, "oci:out")
+    assert len(before) > 6
+    assert attached(world, pushed) == before
+    hops = [
+        *(pushed, "store:example.com/a:1", f"docker://{host}/b:1", "oci-archive:c.tar:1"),
+        *("oci:d:1", f"docker://{host}/e:1", "store:example.com/f:1"),
+    ]
+    for source, target in pairwise(hops):
+        world.must("copy", source, target, store="elsewhere")
+        there = target.removeprefix("store:")
+        assert attached(world, there, "elsewhere") == before, target
+        said = world.must("verify", there, "--key", "release.pub", "--as", NAME, store="elsewhere")
+        assert "signed   by" in said
+    assert world.must("sbom", pushed, store="other") == world.must("sbom", "oci:out", store="other")
+
+
+def test_an_image_is_signed_and_attested_where_it_is(host: str, tmp_path: Path) -> None:
+    world = Trusting(tmp_path)
+    for key in ("one", "two"):
+        world.must("key", "generate", "--output", key)
+    (world.project / "p.json").write_text('{"passed": true}')
+    pushed = f"docker://{host}/team/hello:1.0"
+    world.must("build", "recipe.yaml", "-o", pushed)
+    assert "not signed" in world.refused("verify", pushed, "--key", "one.pub", store="other")
+    for key in ("one", "two"):
+        world.must("sign", pushed, "--key", f"{key}.key")
+    again = world.do("sign", pushed, "--key", "one.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
+    assert (again.code, "was signed already" in again.stderr) == (0, True)
+    world.must("attest", pushed, "--key", "one.key", "--type", "https://t.example/t", "--predicate", "p.json")
+    for key in ("one", "two"):
+        assert "signed   by" in world.must("verify", pushed, "--key", f"{key}.pub", store="other")
+    world.must("verify", pushed, "--key", "one.pub", "--attestation", "https://t.example/t", store="other")
+    world.must("pull", pushed, "example.com/x:1", store="third")
+    assert "signed   by" in world.must(
+        "verify", "example.com/x:1", "--key", "two.pub", "--as", NAME, store="third"
+    )

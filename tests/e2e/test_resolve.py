@@ -1,0 +1,58 @@
+"""``pumice resolve`` as people type it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.store.home import Home
+from tests.support import images
+from tests.support import registry as support
+from tests.support.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def host(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A registry, a store with one image, and nobody's logins."""
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    with Home(tmp_path / "store") as home:
+        images.make(home, [{"etc/motd": "hello"}], name="example.com/hello:1.0")
+    with support.serving(registry) as where:
+        yield where
+
+
+DIGEST = "sha256:"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    assert main(arguments) == code
+    return capsys.readouterr()
+
+
+Out = pytest.CaptureFixture[str]
+
+
+def test_a_name_becomes_a_digest(host: str, registry: Registry, capsys: Out) -> None:
+    digest, _ = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")
+    assert run(capsys, "resolve", f"docker://{host}/team/hello:1.0")[0] == digest
+    assert run(capsys, "resolve", "example.com/hello:1.0")[0] == digest
+    out = run(capsys, "resolve", "--full", f"docker://{host}/team/hello:1.0")[0]
+    assert out == f"{host}/team/hello@{digest}"
+    assert run(capsys, "resolve", f"docker://{out.strip()}", "--platform", "linux/amd64")[0] == digest
+    assert "--full is for" in run(capsys, "resolve", "--full", "example.com/hello:1.0", code=2)[1]
+
+
+def test_an_image_is_inspected_in_its_registry(host: str, capsys: Out) -> None:
+    digest, _ = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")
+    assert digest.strip() in run(capsys, "inspect", f"docker://{host}/team/hello:1.0")[0]
+    assert "etc/motd" in run(capsys, "files", f"docker://{host}/team/hello:1.0")[0]

@@ -1,0 +1,54 @@
+"""``pumice tags`` as people type it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from pumice.store.home import Home
+from tests.support import images
+from tests.support import registry as support
+from tests.support.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def host(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A registry, a store with one image, and nobody's logins."""
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    with Home(tmp_path / "store") as home:
+        images.make(home, [{"etc/motd": "hello"}], name="example.com/hello:1.0")
+    with support.serving(registry) as where:
+        yield where
+
+
+DIGEST = "sha256:"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    assert main(arguments) == code
+    return capsys.readouterr()
+
+
+Out = pytest.CaptureFixture[str]
+
+
+def test_tags_are_listed(host: str, registry: Registry, capsys: Out) -> None:
+    beside = "sha256-" + "0" * 64 + ".sig"
+    registry.tags["a/b"] = {"1.0": "x", "2.0": "x", beside: "x"}
+    registry.page = 1
+    assert run(capsys, "tags", f"{host}/a/b")[0] == "1.0\n2.0\n"
+    assert run(capsys, "tags", f"docker://{host}/a/b", "--all")[0] == f"1.0\n2.0\n{beside}\n"
+
+
+def test_what_is_no_repository(host: str, capsys: Out) -> None:
+    assert "is not the name of a repository" in run(capsys, "tags", f"{host}/A", code=2)[1]

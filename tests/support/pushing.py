@@ -1,0 +1,68 @@
+"""Pushing a layout to a registry by hand, with those of its referrers that a test wants there."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from pumice.formats import oci
+from pumice.image import layout
+from pumice.image.model import Image, contents
+
+
+def push(
+    folder: Path, host: str, repository: str, tag: str, *, kinds: tuple[str, ...] = ("sig", "bundle")
+) -> str:
+    """Push a layout and those of its referrers that are of ``kinds``; return the digest."""
+    image = layout.read(folder)
+    base = f"http://{host}/v2/{repository}"
+    _push(image, base, [tag])
+    by_subject: dict[str, list[oci.Descriptor]] = {}
+    for descriptor in image.beside:
+        name = descriptor.annotations.get(oci.REF_NAME, "")
+        if ("sig" if name else "bundle") not in kinds:
+            continue
+        referrer = Image(descriptor, image.blobs)
+        _push(referrer, base, [name] if name else [])
+        subject = oci.read_manifest(referrer.document(descriptor)).subject
+        assert subject is not None
+        by_subject.setdefault(subject.digest, []).append(descriptor)
+    for subject_digest, found in by_subject.items():  # distribution-spec 1.1, "Referrers Tag Schema"
+        _put(
+            f"{base}/manifests/{subject_digest.replace(':', '-')}",
+            oci.encode(oci.index(tuple(found))),
+            oci.INDEX,
+        )
+    return image.root.digest
+
+
+def _push(image: Image, base: str, tags: list[str]) -> None:
+    listed = contents(image)
+    documents = {descriptor.digest: data for descriptor, data in image.walk()}
+    for descriptor in listed:
+        if descriptor.digest not in documents:
+            with image.blobs.open(descriptor.digest) as file:
+                _upload(base, descriptor.digest, file.read())
+    for descriptor in reversed(listed):
+        if descriptor.digest in documents:
+            names = [descriptor.digest, *(tags if descriptor.digest == image.root.digest else ())]
+            for name in names:
+                _put(f"{base}/manifests/{name}", documents[descriptor.digest], descriptor.media_type)
+
+
+def _upload(base: str, digest: str, data: bytes) -> None:
+    request = urllib.request.Request(f"{base}/blobs/uploads/", method="POST", data=b"")
+    with urllib.request.urlopen(request) as answer:
+        place = answer.headers["Location"]
+    _put(f"{place}{'&' if '?' in place else '?'}digest={digest}", data, "application/octet-stream")
+
+
+def _put(url: str, data: bytes, media_type: str) -> None:
+    request = urllib.request.Request(url, method="PUT", data=data, headers={"Content-Type": media_type})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            answer.read()
+    except urllib.error.HTTPError as error:
+        raise AssertionError(json.dumps([url, error.code, error.read().decode()])) from None

@@ -1,0 +1,71 @@
+"""A wire that is cut."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+
+class Wire:
+    """A loopback port that leads to another, and breaks every connection after so many bytes, once."""
+
+    def __init__(self, host: str, after: int) -> None:
+        """``after`` counts bytes both ways, over all connections."""
+        name, _, port = host.partition(":")
+        self._target = (name, int(port))
+        self._left = after
+        self.is_cut = False
+        self.count = 0
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Wire:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._listener.close()
+        self._break()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                try:
+                    there = socket.create_connection(self._target)
+                except OSError:
+                    here.close()
+                    continue
+                self._open += [here, there]
+                threading.Thread(target=self._join, args=(here, there), daemon=True).start()
+
+    def _join(self, here: socket.socket, there: socket.socket) -> None:
+        with here, there:
+            back = threading.Thread(target=self._pump, args=(there, here), daemon=True)
+            back.start()
+            self._pump(here, there)
+            back.join()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 14):
+                with self._lock:
+                    self.count += len(data)
+                    allowed = data if self.is_cut else data[: self._left]
+                    self._left -= len(allowed)
+                target.sendall(allowed)
+                if len(allowed) < len(data):
+                    self.is_cut = True
+                    self._break()
+                    return
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def _break(self) -> None:
+        opened, self._open = self._open, []
+        for one in opened:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,204 @@
+"""Logins from files and helpers: which one counts, and how they are kept and forgotten."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError, PumiceError
+from pumice.registry import credentials, logins
+from pumice.registry.credentials import AuthFiles, Login
+from pumice.registry.reference import Repository, parse_repository
+
+HELPER = """#!/bin/sh
+verb=$1; read -r key
+printf '%s %s\\n' "$verb" "$key" >> "$HELPER_LOG"
+case "$verb:$key" in
+get:helped.example) echo '{"Username": "h", "Secret": "s"}';;
+get:helped.example/team) echo '{"Username": "<token>", "Secret": "refresh"}';;
+get:broken.example) echo 'secret things' >&2; exit 3;;
+get:*) echo 'credentials not found in native keychain'; exit 1;;
+esac
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "docker-credential-test"
+    program.write_text(HELPER)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("HELPER_LOG", str(tmp_path / "helper.log"))
+    return {"HOME": str(tmp_path)}
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def write(environ: dict[str, str], name: str, content: Any) -> Path:
+    path = Path(environ["HOME"], name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def find(environ: dict[str, str], name: str) -> Login | None:
+    return AuthFiles(environ).find(parse_repository(name))
+
+
+def test_the_longest_key_that_fits_decides(environ: dict[str, str]) -> None:
+    auths = {
+        "a.example": basic("host", "1"),
+        "a.example/team": basic("team", "2"),
+        "a.example/team/app": basic("app", "3"),
+        "b.example:5000": basic("port", "4"),
+    }
+    write(environ, ".docker/config.json", {"auths": auths})
+    for name, user in [
+        ("a.example/x", "host"),
+        ("a.example/teams/x", "host"),
+        ("a.example/team/x", "team"),
+        ("a.example/team/app", "app"),
+        ("a.example/team/app/x", "app"),
+        ("b.example:5000/x", "port"),
+    ]:
+        found = find(environ, name)
+        assert found is not None
+        assert found.user == user
+    assert find(environ, "b.example/x") is None
+    assert find(environ, "a.example.evil.example/x") is None
+
+
+def test_addresses_of_old_are_understood(environ: dict[str, str]) -> None:
+    auths = {
+        "https://index." + "docker.io/v1/": basic("hub", "1"),
+        "https://a.example/v2/": {"username": "u", "password": "p:q"},
+        "c.example": {"identitytoken": "refresh"},
+        "d.example": {"registrytoken": "bearer"},
+        "e.example": {},
+    }
+    write(environ, ".docker/config.json", {"auths": auths})
+    assert find(environ, "debian") == Login("hub", "1")
+    assert find(environ, "a.example/x") == Login("u", "p:q")
+    assert find(environ, "c.example/x") == Login(identity="refresh")
+    assert find(environ, "d.example/x") == Login(bearer="bearer")
+    assert find(environ, "e.example/x") is None
+
+
+def test_files_are_searched_in_order(environ: dict[str, str]) -> None:
+    write(
+        environ,
+        ".docker/config.json",
+        {"auths": {"a.example": basic("d", "1"), "b.example": basic("d", "1")}},
+    )
+    write(environ, ".config/containers/auth.json", {"auths": {"a.example": basic("c", "1")}})
+    write(environ, "run/containers/auth.json", {"auths": {"c.example": basic("r", "1")}})
+    environ["XDG_RUNTIME_DIR"] = environ["HOME"] + "/run"
+    assert [getattr(find(environ, f"{host}.example/x"), "user", "") for host in "abc"] == ["c", "d", "r"]
+    chosen = write(environ, "chosen.json", {"auths": {}})
+    environ["REGISTRY_AUTH_FILE"] = str(chosen)
+    assert find(environ, "a.example/x") is None
+
+
+def test_helpers_are_asked(environ: dict[str, str]) -> None:
+    helpers = {"helped.example": "test", "helped.example/team": "test", "broken.example": "test"}
+    write(environ, ".docker/config.json", {"credHelpers": helpers, "auths": {"x.example": basic("x", "1")}})
+    assert find(environ, "helped.example/x") == Login("h", "s")
+    assert find(environ, "helped.example/team/x") == Login(identity="refresh")
+    assert find(environ, "x.example/x") == Login("x", "1")
+    with pytest.raises(PumiceError, match="docker-credential-test ended with 3") as raised:
+        find(environ, "broken.example/x")
+    assert "secret" not in str(raised.value)
+    write(environ, ".docker/config.json", {"credsStore": "test"})
+    assert find(environ, "helped.example/x") == Login("h", "s")
+    assert find(environ, "other.example/x") is None
+    write(environ, ".docker/config.json", {"credsStore": "absent"})
+    with pytest.raises(PumiceError, match="cannot be run"):
+        find(environ, "other.example/x")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "-x", "", "x\n"])
+def test_a_helper_is_a_word(environ: dict[str, str], name: str) -> None:
+    write(environ, ".docker/config.json", {"credHelpers": {"a.example": name}})
+    if name:
+        with pytest.raises(FormatError):
+            find(environ, "a.example/x")
+    else:
+        assert find(environ, "a.example/x") is None
+
+
+def test_passwords_are_not_shown() -> None:
+    login = Login("user", "secret", "secret", "secret")
+    assert "secret" not in f"{login} {login!r} {[login]}"
+
+
+def test_a_login_is_kept_read_and_forgotten(environ: dict[str, str]) -> None:
+    path = write(
+        environ, ".config/containers/auth.json", {"more": {"kept": 1}, "auths": {"b.example": {"x": 1}}}
+    )
+    where = logins.place("a.example:5000/team")
+    assert logins.keep(where, Login("me", "pass:word"), environ) == str(path)
+    assert find(environ, "a.example:5000/team/app") == Login("me", "pass:word")
+    assert find(environ, "a.example:5000/app") is None
+    content = json.loads(path.read_text())
+    assert content["more"] == {"kept": 1}
+    assert content["auths"]["b.example"] == {"x": 1}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert logins.forget(where, environ) == [str(path)]
+    assert find(environ, "a.example:5000/team/app") is None
+    assert logins.forget(where, environ) == []
+
+
+def test_a_first_login_makes_a_private_file(environ: dict[str, str]) -> None:
+    kept = Path(logins.keep(logins.place("docker.io"), Login("me", "x"), environ))
+    assert kept == Path(environ["HOME"], ".config/containers/auth.json")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert find(environ, "debian") == Login("me", "x")
+
+
+def test_a_helper_keeps_what_it_is_meant_to(environ: dict[str, str]) -> None:
+    path = write(environ, ".docker/config.json", {"credHelpers": {"helped.example": "test"}})
+    before = path.read_text()
+    assert logins.keep(logins.place("helped.example"), Login("me", "x"), environ) == "docker-credential-test"
+    assert path.read_text() == before
+    assert logins.forget(logins.place("helped.example"), environ) == ["docker-credential-test"]
+    log = Path(environ["HOME"], "helper.log").read_text()
+    assert '"ServerURL":"helped.example"' in log
+    assert "erase helped.example" in log
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    max_leaves=8,
+)
+_files = st.fixed_dictionaries(
+    {},
+    optional={
+        "auths": _json
+        | st.dictionaries(st.sampled_from(["a.example", "https://a.example/v1/", "%", ""]), _json),
+        "credHelpers": _json,
+        "other": _json,
+    },
+)
+
+
+@given(st.binary(max_size=60) | _files.map(lambda value: json.dumps(value).encode()))
+def test_any_file_gives_a_login_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.mktemp("auth") / "auth.json"
+    path.write_bytes(data)
+    try:
+        found = credentials.read(path).find(Repository("a.example", "team/app"))
+    except PumiceError:
+        return
+    assert found is None or isinstance(found, Login)

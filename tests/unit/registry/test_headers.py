@@ -1,0 +1,132 @@
+"""Headers of registries, good and hostile."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.registry import headers
+from pumice.registry.headers import Challenge
+
+URL = "https://registry.example/v2/app/tags/list?n=2"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["Basic realm=x"], [Challenge("basic", {"realm": "x"})]),
+        (["Negotiate"], [Challenge("negotiate", {})]),
+        (
+            ['Bearer realm="https://auth.example/t",service="r, \\"s\\"",scope="repository:a:pull,push"'],
+            [
+                Challenge(
+                    "bearer",
+                    {
+                        "realm": "https://auth.example/t",
+                        "service": 'r, "s"',
+                        "scope": "repository:a:pull,push",
+                    },
+                )
+            ],
+        ),
+        (
+            ['Basic realm="a", Bearer realm="b" , service=c', "Digest x=y"],
+            [
+                Challenge("basic", {"realm": "a"}),
+                Challenge("bearer", {"realm": "b", "service": "c"}),
+                Challenge("digest", {"x": "y"}),
+            ],
+        ),
+        (["", "=", '"'], []),
+    ],
+)
+def test_challenges(values: list[str], expected: list[Challenge]) -> None:
+    assert list(headers.challenges(values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            '</v2/app/tags/list?n=2&last=b>; rel="next"',
+            "https://registry.example/v2/app/tags/list?n=2&last=b",
+        ),
+        ("<?n=2&last=b>; rel=next", "https://registry.example/v2/app/tags/list?n=2&last=b"),
+        ('</a>; rel="prev", </b>; title="x"; rel="next last"', "https://registry.example/b"),
+        ("<https://registry.example:443/b>; rel=next", "https://registry.example:443/b"),
+        ("<https://other.example/b>; rel=next", ""),
+        ("<http://registry.example/b>; rel=next", ""),
+        ("<https://user@registry.example/b>; rel=next", ""),
+        ('</b>; rel="prev"', ""),
+        ("</b>", ""),
+        ("", ""),
+    ],
+)
+def test_the_next_page(value: str, expected: str) -> None:
+    assert headers.next_page([value], URL) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("5", 5.0),
+        (" 0 ", 0.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("-1", None),
+        ("1.5", None),
+        ("9" * 40, None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_retry_after(value: str, expected: float | None) -> None:
+    assert headers.wait([value], 60.0) == expected
+
+
+def test_warnings_are_those_of_the_specification() -> None:
+    given_ = [
+        '299 - "it \\"moves\\""',
+        '299 host "b"',
+        '199 - "no"',
+        "299 - bare",
+        '299 - "' + "x" * 5000 + '"',
+    ]
+    assert headers.warnings(given_) == ['it "moves"', "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("0-9", 10), ("bytes=0-0", 1), ("1-9", None), ("0-", None), ("", None), ("0-x", None)],
+)
+def test_how_much_was_uploaded(value: str, expected: int | None) -> None:
+    assert headers.uploaded(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("bytes 5-9/10", (5, 10)),
+        ("bytes 5-9/*", (5, None)),
+        ("bytes 9-5/10", None),
+        ("5-9", None),
+        ("", None),
+    ],
+)
+def test_the_place_of_a_part(value: str, expected: tuple[int, int | None] | None) -> None:
+    assert headers.part(value) == expected
+
+
+@given(st.text(max_size=200) | st.text(' ",=<>;\\abrelnext/:?-09', max_size=120))
+def test_any_header_is_understood_or_ignored(text: str) -> None:
+    headers.challenges([text])
+    headers.warnings([text])
+    headers.wait([text], 0)
+    headers.uploaded(text)
+    headers.part(text)
+    headers.number(text)
+    target = headers.next_page([text], URL)
+    assert target == "" or headers.origin(target) == headers.origin(URL)
+    location = headers.resolved(URL, text)
+    assert location == "" or location.startswith(("https://", "http://"))

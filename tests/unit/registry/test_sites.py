@@ -1,0 +1,95 @@
+"""Which registry is asked in place of another, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import PumiceError, RecipeError
+from pumice.recipe import config
+from pumice.registry import sites
+from pumice.registry.reference import parse_repository
+
+EXAMPLE = b"""
+registries:
+  docker.io/library:
+    mirrors: [mirror.example/hub, 127.0.0.1:5000/library]
+  old.example:
+    rewrite: new.example/moved
+  new.example:
+    insecure: true
+  tls.example:
+    ca: ca.pem
+    cert: /absolute/me.crt
+    key: me.key
+debian:
+  mirrors: [https://mirror.example/debian]
+"""
+
+
+def test_the_longest_beginning_decides() -> None:
+    read = sites.read(EXAMPLE, "/etc/pumice/config.yaml")
+    hub = parse_repository("docker.io/library/debian")
+    assert [str(one) for one in sites.mirrors(read, hub)] == [
+        "mirror.example/hub/debian",
+        "127.0.0.1:5000/library/debian",
+    ]
+    assert sites.mirrors(read, parse_repository("docker.io/libraryx/debian")) == ()
+    moved = sites.target(read, parse_repository("old.example/team/app"))
+    assert str(moved) == "new.example/moved/team/app"
+    assert sites.target(read, hub) == hub
+
+
+def test_how_a_host_is_reached() -> None:
+    read = sites.read(EXAMPLE, "/etc/pumice/config.yaml")
+    plain, tls = sites.reach(read, "new.example"), sites.reach(read, "tls.example")
+    assert plain is not None
+    assert plain.insecure
+    assert tls is not None
+    assert (tls.tls.ca, tls.tls.certificate, tls.tls.key) == (
+        "/etc/pumice/ca.pem",
+        "/absolute/me.crt",
+        "/etc/pumice/me.key",
+    )
+    assert sites.reach(read, "mirror.example") is None
+
+
+def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_bytes(EXAMPLE)
+    environ = {"PUMICE_CONFIG": str(file)}
+    assert config.load(environ).debian.mirrors == ("https://mirror.example/debian",)
+    assert len(sites.load(environ)) == 4
+    assert sites.load({"HOME": str(tmp_path)}) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("registries: [a]", "a map was expected"),
+        ("registries: {x.example: {mirror: y.example}}", "'mirror' is not a setting"),
+        ("registries: {'a b': {insecure: true}}", "is not the host"),
+        ("registries: {x.example: {insecure: perhaps}}", "true or false"),
+        ("registries: {x.example: {rewrite: [y]}}", "was expected"),
+        ("registries: {x.example: {ca: [y]}}", "a text was expected"),
+        ("registries: {x.example/UP: {}}", "is not the name of a repository"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
+    with pytest.raises(RecipeError) as raised:
+        sites.read(text.encode(), "config.yaml")
+    assert said in str(raised.value)
+    assert "config.yaml:1:" in str(raised.value)
+
+
+@given(
+    st.binary(max_size=200) | st.text(max_size=100).map(lambda text: f"registries: {{x: {text}}}".encode())
+)
+def test_any_file_is_read_or_an_error(data: bytes) -> None:
+    try:
+        sites.read(data, "config.yaml")
+    except PumiceError:
+        pass

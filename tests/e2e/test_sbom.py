@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pumice.formats import oci
+from tests.support import bsi, schemas
 from tests.support.world import PACKAGES, World, blob
 
 
@@ -70,6 +71,21 @@ def test_they_survive_a_collection_and_go_with_the_image(world: World) -> None:
     assert world.run("gc", "--all").code == 0
     assert list((world.root / "store" / "referrers").iterdir()) == []
     assert not any((world.root / "store" / "blobs" / "sha256").iterdir())
+
+
+def test_what_is_attached_passes_the_published_schemas_and_bsi(world: World) -> None:
+    world.write(
+        "files: [{text: x, to: /srv/x}, {directory: true, to: /srv/dir}]\n"
+        "annotations: {org.opencontainers.image.licenses: MIT}\n"
+    )
+    world.build("-o", "oci:image")
+    documents = attached(world.project / "image")
+    assert schemas.complaints("spdx", documents["application/spdx+json"]) == []
+    assert schemas.complaints("cyclonedx", documents["application/vnd.cyclonedx+json"]) == []
+    assert schemas.complaints("provenance", documents["application/vnd.in-toto+json"]) == []
+    silent = {"operating-system debian: creator"}  # the os-release of this archive names no site
+    found = set(bsi.complaints(json.loads(documents["application/vnd.cyclonedx+json"])))
+    assert found <= silent
 
 
 def test_every_file_and_package_is_there_with_its_owner(world: World) -> None:

@@ -62,7 +62,7 @@ def _root(facts: Facts, maker: str) -> Element:
         supplier=maker,
         originator=maker if maker != NO_ASSERTION else "",
         description=facts.annotations.get("org.opencontainers.image.description", ""),
-        homepage=_web(facts.annotations.get("org.opencontainers.image.url", "")),
+        homepage=naming.address(facts.annotations.get("org.opencontainers.image.url", "")),
         packageFileName=facts.digest,
         checksums=spdx.checksums(sha256=facts.digest[7:]),
         comment=f"manifest {facts.digest}, config {facts.config}, platform {facts.platform}",
@@ -76,7 +76,7 @@ def _system(facts: Facts) -> Element:
         _SYSTEM,
         system.id,
         system.version or system.codename or NO_ASSERTION,
-        purpose="OPERATING-SYSTEM",
+        purpose="OPERATING_SYSTEM",
         supplier=f"Organization: {system.id.capitalize()}",
         description=system.name,
         summary=f"codename {system.codename}" if system.codename else "",
@@ -126,7 +126,7 @@ def _package(facts: Facts, package: Package, download: str) -> Element:
         download=download,
         licence=package.licence,
         packageFileName=package.path.rpartition("/")[2],
-        homepage=_web(package.homepage),
+        homepage=naming.address(package.homepage),
         summary=package.summary,
         sourceInfo=f"built package from: {package.source} {package.source_version}",
         checksums=spdx.checksums(sha256=package.sha256, sha512=package.sha512),
@@ -151,7 +151,7 @@ def _sources(facts: Facts) -> Iterator[Element]:
                 purpose="SOURCE",
                 supplier=spdx.actor(package.maintainer),
                 licence=NO_ASSERTION,
-                homepage=_web(package.homepage),
+                homepage=naming.address(package.homepage),
                 externalRefs=[
                     spdx.reference("PACKAGE-MANAGER", "purl", naming.source_url(package, facts.system))
                 ],
@@ -233,9 +233,3 @@ def _source_id(package: Package) -> str:
 
 def _layer_id(number: int) -> str:
     return f"SPDXRef-Layer-{number + 1}"
-
-
-def _web(address: str) -> str:
-    """Return an address as far as it is one: what maintainers write there is free text."""
-    good = address.startswith(("https://", "http://")) and not any(c <= " " or c in '<>"' for c in address)
-    return address[:500] if good else ""

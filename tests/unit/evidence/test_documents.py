@@ -76,7 +76,9 @@ def test_cyclonedx_has_everything_and_says_that_it_is_complete() -> None:
     assert properties["aquasecurity:trivy:SrcVersion"] == "12.2.0"
     assert properties["aquasecurity:trivy:SrcRelease"] == "14+deb12u1"
     assert [one["alg"] for one in library["hashes"]] == ["SHA-256", "SHA-512"]
-    assert library["licenses"] == [{"expression": facts.packages[0].licence, "acknowledgement": "declared"}]
+    licence = facts.packages[0].licence
+    assert library["licenses"] == [{"expression": licence, "acknowledgement": "concluded"}]
+    assert library["evidence"]["licenses"] == [{"expression": licence, "acknowledgement": "declared"}]
     files = sum(len(one.get("components", ())) for one in document["components"])
     files += sum(one["type"] == "file" and one["name"].startswith("/") for one in document["components"])
     assert files == len(facts.files)
@@ -104,7 +106,8 @@ def test_a_mirror_that_the_recipe_names_is_the_download_location() -> None:
     (same,) = (
         one for one in cyclonedx(evidence.facts(), debian=mirror)["components"] if one["name"] == "package001"
     )
-    assert {"type": "distribution", "url": library["downloadLocation"]} in same["externalReferences"]
+    (deployed,) = (one for one in same["externalReferences"] if one["type"] == "distribution")
+    assert deployed["url"] == library["downloadLocation"]
 
 
 def test_identity_follows_content() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from pumice.formats import oci
 from tests.support import bsi, schemas
+from tests.support.docs import ROOT
 from tests.support.world import PACKAGES, World, blob
 
 
@@ -214,6 +215,28 @@ def test_a_build_with_nothing_to_do_loads_no_evidence(world: World) -> None:
         env={**os.environ, "PUMICE_HOME": str(world.root / "store")},
         check=True,
     )
+
+
+def test_the_benchmark_builds_the_same_image_without_evidence(world: World) -> None:
+    digest = world.build()
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.bare", "build", "recipe.yaml", "-o", "oci:bare"],
+        cwd=world.project,
+        env={
+            **os.environ,
+            "PUMICE_HOME": str(world.root / "other"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, digest), done.stderr
+    (descriptor,) = json.loads((world.project / "bare" / "index.json").read_bytes())["manifests"]
+    assert oci.REFERRERS not in descriptor.get("annotations", {})
 
 
 def test_locking_again_renews_the_provenance_only(world: World) -> None:

@@ -31,8 +31,8 @@ def test_a_policy_is_held_against_the_predicate(world: Trusting, policy: str, me
 
 
 def test_another_type_is_not_there(world: Trusting) -> None:
-    said = world.refused("verify", "oci:out", "--key", "release.pub", "--attestation", "spdxjson")
-    assert "no trusted key attests https://spdx.dev/Document" in said
+    said = world.refused("verify", "oci:out", "--key", "release.pub", "--attestation", "openvex")
+    assert "no trusted key attests https://openvex.dev/ns" in said
 
 
 def test_the_same_again_is_not_signed_again(world: Trusting) -> None:

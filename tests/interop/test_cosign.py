@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from pumice.trust import keys, names, places, sign, verify
 from tests.support import handmade, registry, vouched
 from tests.support.handmade import Made, file
 from tests.support.peers import need
+from tests.support.trusting import Trusting, signed
 
 SECRET = b"secret"
 PROGRAMS = ["cosign2", "cosign3"]
@@ -140,3 +143,26 @@ def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
         capture_output=True,
     )
     assert layout.read(tmp_path / "copy").root.digest == digest
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+    """A world with an image that saw ``pumice build --sign`` and nothing else."""
+    return signed(tmp_path_factory.mktemp("built"))
+
+
+@pytest.mark.parametrize("kind", ["slsaprovenance1", "spdxjson", "cyclonedx"])
+@pytest.mark.parametrize(
+    ("program", "forms"), [("cosign2", ("sig",)), ("cosign3", ("sig", "bundle")), ("cosign3", ("bundle",))]
+)
+def test_it_verifies_the_evidence_that_a_build_signs(
+    host: str, built: Trusting, program: str, forms: tuple[str, ...], kind: str
+) -> None:
+    repository = f"{program}/built-{'-'.join(forms)}"
+    digest = registry.push(built.project / "out", host, repository, "1.0", kinds=forms)
+    checked = ("--key", "release.pub", "--insecure-ignore-tlog=true", f"{host}/{repository}:1.0")
+    done = cosign(program, built.project, "verify-attestation", "--type", kind, *checked)
+    assert done.returncode == 0, done.stderr
+    payload = json.loads(base64.b64decode(json.loads(done.stdout.splitlines()[0])["payload"]))
+    assert payload["subject"] == [{"digest": {"sha256": digest[7:]}, "name": "example.com/hello:1.0"}]
+    assert cosign(program, built.project, "verify", *checked).returncode == 0

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pumice.clock import SystemClock
-from pumice.distro.config import Config
 from pumice.distro.debian import machine
 from pumice.distro.debian.sources import sources
 from pumice.fetch import indexes, packages
 from pumice.fetch.session import Session
+from pumice.recipe.config import Config
 from pumice.recipe.lock import LockedPackage
 from pumice.recipe.model import Origin
 from pumice.store.home import Home

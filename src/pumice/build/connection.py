@@ -66,9 +66,9 @@ class Connection:
             return self._opened
 
     def _open(self) -> tuple[Sequence[Source], Session]:
-        from pumice.distro import config
         from pumice.distro.debian import machine, sources
         from pumice.fetch.session import Session
+        from pumice.recipe import config
 
         found = machine.read()
         listed = sources.sources(

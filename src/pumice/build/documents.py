@@ -12,11 +12,13 @@ from pumice.build.evidence import interpreter, plain
 from pumice.errors import StoreError
 from pumice.evidence import cyclonedx_document, provenance, spdx_document
 from pumice.evidence.facts import Facts
-from pumice.formats import cyclonedx, intoto, oci, spdx
+from pumice.formats import cyclonedx, intoto, oci, platforms, spdx
 from pumice.image import referrers
 from pumice.recipe.lock import dump
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pumice.build.perform import Built
     from pumice.digest import Digest
     from pumice.recipe.lock import Lock
@@ -48,20 +50,51 @@ def write(
             ("sbom.spdx.json", "sbom.cdx.json"), made, attached, strict=True
         )
     ]
-    inputs = provenance.Inputs(
+    inputs = msgspec.structs.replace(
+        _inputs(recipe, text, lock, moment),
+        architecture=architecture,
+        suites={package.name: package.suite for package in lock.packages[architecture]},
+    )
+    statement = provenance.write(facts, inputs, places, byproducts)
+    attached.append(_attach(about, statement, intoto.MEDIA_TYPE, "provenance", intoto.PROVENANCE, home))
+    return _listed(attached)
+
+
+def write_index(
+    recipe: Recipe,
+    text: str,
+    lock: Lock,
+    root: oci.Descriptor,
+    built: Mapping[str, Built],
+    moment: int | None,
+    home: Home,
+) -> tuple[tuple[oci.Descriptor, ...], list[Digest]]:
+    """Write and attach the provenance of an index; return as `write` does."""
+    manifests = [
+        (architecture, platforms.text(platforms.of_debian(architecture)), one.manifest)
+        for architecture, one in built.items()
+    ]
+    subject = (f"{recipe.name}:{recipe.version}", root.digest)
+    statement = provenance.write_index(subject, _inputs(recipe, text, lock, moment), manifests)
+    return _listed([_attach(root, statement, intoto.MEDIA_TYPE, "provenance", intoto.PROVENANCE, home)])
+
+
+def _inputs(recipe: Recipe, text: str, lock: Lock, moment: int | None) -> provenance.Inputs:
+    return provenance.Inputs(
         recipe_name=Path(recipe.path).name,
         recipe=text.encode(),
         effective=plain(recipe),
         lock=dump(lock),
         indexes=lock.indexes,
-        architecture=architecture,
         format=lock.format,
         python=interpreter(),
         epoch=moment,
-        suites={package.name: package.suite for package in lock.packages[architecture]},
     )
-    statement = provenance.write(facts, inputs, places, byproducts)
-    attached.append(_attach(about, statement, intoto.MEDIA_TYPE, "provenance", intoto.PROVENANCE, home))
+
+
+def _listed(
+    attached: Sequence[tuple[oci.Descriptor, Digest]],
+) -> tuple[tuple[oci.Descriptor, ...], list[Digest]]:
     blobs = [digest for artifact, data in attached for digest in (artifact.digest, data)]
     return tuple(artifact for artifact, _ in attached), [*blobs, oci.EMPTY_CONFIG.digest]
 

@@ -80,18 +80,22 @@ def attach(
     recipe: Recipe,
     lock: Lock,
     files: UserFiles,
+    root: Descriptor,
     finished: Mapping[str, Built],
     moment: int | None,
     home: Home,
 ) -> Attached:
-    """Return the evidence of each platform's image, written now or found written.
+    """Return the evidence of each platform's image and of their index, written now or found written.
 
-    Where nothing changed, that is one look-up a platform. Raises StoreError.
+    Where nothing changed, that is one look-up for each. Raises StoreError.
     """
-    return {
+    found = {
         built.manifest.digest: _platform(recipe, lock, files, architecture, built, moment, home)
         for architecture, built in finished.items()
     }
+    if root.digest not in found:
+        found[root.digest] = _index(recipe, lock, root, finished, moment, home)
+    return found
 
 
 def is_ours(descriptor: Descriptor) -> bool:
@@ -120,6 +124,29 @@ def _platform(
 
         kept = _Kept(*write(recipe, _bytes(recipe), lock, architecture, built, moment, home))
         remembered.remember(home, _KIND, name, kept, keeps=[built.manifest.digest, *kept.blobs])
+    return kept.artifacts
+
+
+def _index(
+    recipe: Recipe,
+    lock: Lock,
+    root: Descriptor,
+    finished: Mapping[str, Built],
+    moment: int | None,
+    home: Home,
+) -> tuple[Descriptor, ...]:
+    name = canonical.digest_of(
+        [
+            *(_SHAPE, __version__, FORMAT, interpreter(), list(finished)),
+            *(root.digest, _bytes(recipe), plain(recipe), lock, moment),
+        ]
+    )
+    kept = remembered.recall(home, _KIND, name, _Kept, lambda kept: kept.blobs)
+    if kept is None:
+        from pumice.build.documents import write_index
+
+        kept = _Kept(*write_index(recipe, _bytes(recipe), lock, root, finished, moment, home))
+        remembered.remember(home, _KIND, name, kept, keeps=[root.digest, *kept.blobs])
     return kept.artifacts
 
 

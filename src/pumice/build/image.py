@@ -115,7 +115,7 @@ def build(
     for descriptor in (root, *(one.manifest for one in built.values())):
         home.built.add(descriptor.digest)
     final = lock if locked else with_ids(lock, built.values())
-    attached = evidence.attach(recipe, final, own, built, moment, home)
+    attached = evidence.attach(recipe, final, own, root, built, moment, home)
     return Finished(root, built, attached)
 
 

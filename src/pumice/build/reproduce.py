@@ -63,7 +63,8 @@ def order(statement: Statement) -> Order:
     Raises FormatError for another one's and for a malformed one, LockError for a lock that is none.
     """
     try:
-        definition = statement.predicate["buildDefinition"]
+        predicate = statement.predicate
+        definition = predicate["buildDefinition"]
         if definition["buildType"] != BUILD_TYPE:
             raise FormatError(
                 f"the provenance is of the build type {str(definition['buildType'])[:100]!r}",
@@ -75,13 +76,13 @@ def order(statement: Statement) -> Order:
         if hashlib.sha256(content).hexdigest() != told["digest"]["sha256"]:
             raise TrustError("the lock in the provenance does not have the digest that stands beside it")
         return Order(
-            subject=digest.from_hex(statement.subject[0].digest["sha256"]),
+            subject=statement.subjects[0].digest,
             recipe=msgspec.convert(external["effectiveRecipe"], Recipe),
             lock=locks.parse(content, "the provenance's lock"),
             architecture=msgspec.convert(external["architecture"], str),
             epoch=msgspec.convert(external.get("sourceDateEpoch"), int | None),
             files=tuple(_own_files(definition["resolvedDependencies"])),
-            pumice=str(statement.predicate["runDetails"]["builder"]["version"]["pumice"]),
+            pumice=str(predicate["runDetails"]["builder"]["version"]["pumice"]),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"{type(error).__name__}: {error}".replace("\n", " ")[:200]

@@ -12,7 +12,7 @@ from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output, signing
-from pumice.errors import UsageError
+from pumice.errors import TrustError, UsageError
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.build.image import Finished
+    from pumice.build.signed import Key
+    from pumice.cli.signing import FilesToSign
     from pumice.image.destination import Destination
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
@@ -47,9 +49,14 @@ def _parser() -> argparse.ArgumentParser:
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
     made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
-    made.add_argument(
-        "--sign", metavar="KEY", help="sign the image by this key: a file, or a name that 'key list' shows"
+    by = made.add_mutually_exclusive_group()
+    by.add_argument(
+        "--sign",
+        metavar="KEY",
+        help="sign image, SBOM and provenance by this key: a file, or a name that 'key list' shows; with an "
+        "OpenPGP key or gpg:ID the archives that are written",
     )
+    by.add_argument("--no-sign", action="store_true", help="do not sign, whatever the configuration says")
     signing.passphrase_option(made)
     made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
     return made
@@ -67,15 +74,16 @@ def main(arguments: Sequence[str]) -> int:
     if destinations:
         _check(destinations, recipe, architectures)
     with Home(locate(os.environ), progress=progress) as home:
-        signer = signing.signer(asked.sign, asked.passphrase_file) if asked.sign else None
+        key, files = _keys(asked, recipe, destinations)
         finished = _build(asked, recipe, architectures, home, progress, moment)
-        if signer:
-            from pumice.trust import places, sign
+        if key:
+            from pumice.build import signed
 
-            name = f"{recipe.name}:{recipe.version}"
-            sign.sign(finished.image(home), places.StorePlace(home), home, signer, name=name)
+            signed.sign(finished, f"{recipe.name}:{recipe.version}", key, home)
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
+            if files:
+                files.sign(moment)
         else:
             finished.keep(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)
@@ -83,6 +91,26 @@ def main(arguments: Sequence[str]) -> int:
         _write(asked.digest_file, finished.root.digest.encode() + b"\n")
     print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
     return 0
+
+
+def _keys(
+    asked: argparse.Namespace, recipe: Recipe, destinations: Sequence[Destination]
+) -> tuple[Key | None, FilesToSign | None]:
+    """Return what the image is to be signed by, or the files it is written to, before any work is done."""
+    if asked.no_sign:
+        return None, None
+    if asked.sign:
+        return signing.keys(asked.sign, asked.passphrase_file, destinations)
+    from pumice.recipe import config
+
+    found = config.load(os.environ).signing(recipe.name)
+    if found is None:
+        return None, None
+    secret = Path(found.passphrase_file) if found.passphrase_file else None
+    try:
+        return signing.keys(found.key, asked.passphrase_file or secret, destinations)
+    except TrustError as error:
+        raise TrustError(error.message, where=found.where, hint=error.hint) from None
 
 
 def _check_paths(asked: argparse.Namespace) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _EPILOG = """Private keys are files as cosign writes them: encrypted by a passphrase, and for you only.
-KEY is a file, or a name that 'list' shows. Fingerprints are the SHA-256 of the public key."""
+KEY is a file, or a name that 'list' shows; to export also gpg:ID. Fingerprints are the SHA-256 of
+the public key, of OpenPGP keys their own."""
 
 
 def _parser(words: int | str) -> argparse.ArgumentParser:
@@ -26,7 +27,7 @@ def _parser(words: int | str) -> argparse.ArgumentParser:
         "  generate     make a pair, BASE.key and BASE.pub\n"
         "  list         show the keys in your folder of keys\n"
         "  export KEY   print the public key; with --private the private one, encrypted\n"
-        "  import KEY   copy a key from a file of cosign or openssl, encrypted anew",
+        "  import KEY   copy a key from a file of cosign, openssl or gpg, encrypted anew",
         progress=False,
         epilog=_EPILOG,
     )
@@ -43,6 +44,11 @@ def _parser(words: int | str) -> argparse.ArgumentParser:
         default="ecdsa-p256",
         metavar="TYPE",
         help="for generate: ecdsa-p256 (the default) or ed25519",
+    )
+    made.add_argument(
+        "--openpgp",
+        metavar="USER-ID",
+        help='for generate: an OpenPGP key of "Ada <ada@example.com>", for archives',
     )
     made.add_argument("--private", action="store_true", help="for export: the private key")
     signing.passphrase_option(made)
@@ -67,16 +73,21 @@ def _base(asked: argparse.Namespace) -> Path:
 
 
 def _generate(asked: argparse.Namespace) -> int:
-    from pumice.trust import keyfiles, keys
+    from pumice.trust import keyfiles, keys, openpgp
 
     base = _base(asked)
     passphrase = signing.passphrase(asked.passphrase_file, new=True, what=f"{base}.key")
     for path in (Path(f"{base}.key"), Path(f"{base}.pub")):
         if os.path.lexists(path):
             raise UsageError("there is such a file already", where=str(path), hint="choose another --output")
-    secret = passphrase()
-    key = keys.generate(asked.type)
-    private, public = keys.write_pair(keyfiles.prepare(base), key, secret)
+    key: openpgp.SecretKey | keys.PrivateKey
+    if asked.openpgp is not None:
+        key = openpgp.generate(asked.openpgp)
+        private, public = openpgp.write_pair(keyfiles.prepare(base), key, passphrase())
+    else:
+        secret = passphrase()
+        key = keys.generate(asked.type)
+        private, public = keys.write_pair(keyfiles.prepare(base), key, secret)
     print(key.public.fingerprint)
     print(f"{output.printable(str(private))} signs: keep it to yourself", file=sys.stderr)
     print(f"{output.printable(str(public))} verifies: give it to everybody", file=sys.stderr)
@@ -95,8 +106,14 @@ def _list(_asked: argparse.Namespace) -> int:
 
 
 def _export(asked: argparse.Namespace) -> int:
-    from pumice.trust import keyfiles, keys
+    from pumice.trust import archives, keyfiles, keys
 
+    if archives.is_openpgp(asked.key, os.environ):
+        file = asked.passphrase_file
+        passphrase = signing.passphrase(file, new=True, what="the exported key")
+        made = archives.exported(asked.key, os.environ, passphrase if asked.private else None)
+        sys.stdout.write(made.decode())
+        return 0
     if not asked.private:
         public = Path(asked.key).with_suffix(".pub") if asked.key.endswith(".key") else None
         if public is not None and public.is_file():

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         image = reading.chosen(reference.find(asked.reference, home), asked.platform)
         data = None
         if asked.format != "table" and asked.layer is None and not asked.scan:
-            data = _attached(image, asked.format)
+            data = _attached(image, home, asked.reference, asked.format)
         if data is None:
             data = _written(_facts(image, home, asked.reference, asked.layer), asked.format)
     sys.stdout.flush()
@@ -63,11 +63,25 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _attached(image: Image, form: str) -> bytes | None:
-    from pumice.evidence import attached
+def _attached(image: Image, home: Home, reference: str, form: str) -> bytes | None:
+    """Return the attached document and say on standard error whose word it is; raises TrustError."""
+    from pumice.clock import SystemClock
+    from pumice.evidence import attached as documents
     from pumice.formats import cyclonedx, spdx
+    from pumice.image import referrers
+    from pumice.trust import attested, keyring, names
 
-    return attached.sbom(image, spdx.MEDIA_TYPE if form == "spdx" else cyclonedx.MEDIA_TYPE)
+    found = documents.sbom(image, spdx.MEDIA_TYPE if form == "spdx" else cyclonedx.MEDIA_TYPE)
+    if found is None:
+        return None
+    asked = names.asked(reference, home)
+    levels = keyring.levels(os.environ)
+    by = attested.by(image, found, home, levels, asked=asked, now=SystemClock().now())
+    data = referrers.content(image, found, documents.MAX_DOCUMENT)
+    known = ", ".join(f"{one.label} {one.key.fingerprint}".strip() for one in by)
+    said = f"attested by {known}" if by else "attached to the image, and attested by no key that is trusted"
+    print(output.printable(said), file=sys.stderr)
+    return data
 
 
 def _facts(image: Image, home: Home, reference: str, layer: int | None) -> Facts:

@@ -8,31 +8,41 @@ from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
 from pumice.cli import output, signing
+from pumice.clock import SystemClock
+from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
 _EPILOG = """An image is signed as the name:version that its recipe gave it, wherever it lies. What the
-key has signed already is not signed again, and then the key is not opened. The digest is printed."""
+key has signed already is not signed again, and then the key is not opened. The documents that a
+build attached are signed with it, as attestations. The digest is printed."""
 
 
 def _parser() -> argparse.ArgumentParser:
     made = command_line.parser(
         "sign",
-        "Sign an image in the store or in an oci: layout, so that pumice, cosign, skopeo and podman\n"
-        "can verify it: as cosign's older signature and as a sigstore bundle.",
+        "Sign an image with its SBOM and provenance, in the store or in an oci: layout, so that pumice,\n"
+        "cosign, skopeo and podman can verify it: in cosign's older form and as sigstore bundles. An\n"
+        "OpenPGP key signs an oci-archive: instead, as FILE.asc beside it, so that pumice and gpg can\n"
+        "verify it.",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, or oci:DIR[:TAG]")
-    signing.key_options(made)
+    made.add_argument(
+        "reference", metavar="REF", help="name:version, a digest, oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
+    )
+    signing.key_options(made, openpgp=True)
+    made.add_argument("--no-evidence", dest="evidence", action="store_false", help="sign the image alone")
     return made
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
+    if signing.is_openpgp(asked.key):
+        return _sign_archive(asked)
     from pumice.image import reference
     from pumice.store.home import Home, locate
     from pumice.trust import places, sign
@@ -42,8 +52,37 @@ def main(arguments: Sequence[str]) -> int:
         image = reference.find(asked.reference, home)
         place = places.of(asked.reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
-        done = sign.sign(image, place, source, signer, name=asked.name)
+        done = sign.sign(image, place, source, signer, name=asked.name, evidence=asked.evidence)
     what = "signed" if done.new else "was signed already"
-    print(f"{output.printable(done.name)} {what} by {done.fingerprint}", file=sys.stderr)
+    also = f", with {', '.join(done.attested)}" if done.attested else ""
+    print(output.printable(f"{done.name} {what} by {done.fingerprint}{also}"), file=sys.stderr)
     print(done.digest)
+    return 0
+
+
+def _sign_archive(asked: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from pumice.build.image import epoch
+    from pumice.image import reference
+    from pumice.store.home import Home, locate
+    from pumice.trust import detached
+
+    kind, _, rest = asked.reference.partition(":")
+    if kind != "oci-archive":
+        raise UsageError(
+            "an OpenPGP key signs archives, and this is none",
+            where=asked.reference[:200],
+            hint="sign oci-archive:FILE, or by a key that 'pumice key generate' makes",
+        )
+    with Home(locate(os.environ)) as home:
+        image = reference.find(asked.reference, home)
+    name = detached.identity(image, asked.name)
+    signer = signing.archive_signer(asked.key, asked.passphrase_file)
+    path = Path(rest.partition(":")[0])
+    done = detached.sign(path, signer, now=SystemClock().now(), moment=epoch(os.environ))
+    what = "signed" if done.new else "was signed already"
+    said = f"{name} {what} by {signer.public.fingerprint} in {done.signature}"
+    print(output.printable(said), file=sys.stderr)
+    print(image.root.digest)
     return 0

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from pumice.build.signed import Key
+    from pumice.image.destination import Destination
+    from pumice.trust.detached import Signer as ArchiveSigner
     from pumice.trust.sign import Signer
 
 
@@ -24,10 +27,14 @@ def passphrase_option(made: argparse.ArgumentParser) -> None:
     )
 
 
-def key_options(made: argparse.ArgumentParser) -> None:
-    """Add the options of a command that signs."""
+def key_options(made: argparse.ArgumentParser, *, openpgp: bool = False) -> None:
+    """Add the options of a command that signs; ``openpgp`` is whether gpg's keys will do."""
+    gpg = ", or gpg:ID" if openpgp else ""
     made.add_argument(
-        "--key", required=True, metavar="KEY", help="private key: a file, or a name that 'key list' shows"
+        "--key",
+        required=True,
+        metavar="KEY",
+        help=f"private key: a file, or a name that 'key list' shows{gpg}",
     )
     made.add_argument("--as", dest="name", default="", metavar="NAME", help="sign as this name:version")
     passphrase_option(made)
@@ -42,10 +49,76 @@ def passphrase(file: Path | None, *, new: bool = False, what: str = "") -> Calla
 
 def signer(key: str, file: Path | None) -> Signer:
     """Return what signs with the key that the command line names."""
-    from pumice.trust import keyfiles
+    from pumice.trust import archives, keyfiles
 
+    archives.refuse(key, os.environ)
     path = keyfiles.find(key, ".key", os.environ)
     return keyfiles.signer(path, passphrase(file, what=str(path)))
+
+
+def key(text: str, file: Path | None) -> Key:
+    """Return the key that the command line or the configuration names; it is not opened."""
+    from pumice.build.signed import Key
+    from pumice.trust import keyfiles
+
+    path = keyfiles.find(text, ".key", os.environ)
+    return Key(path, lambda: keyfiles.signer(path, passphrase(file, what=str(path))))
+
+
+def keys(
+    text: str, file: Path | None, destinations: Sequence[Destination]
+) -> tuple[Key | None, FilesToSign | None]:
+    """Return what signs an image that is built, or the files that hold it: which, the kind of key says."""
+    if is_openpgp(text):
+        return None, files_to_sign(text, file, destinations)
+    return key(text, file), None
+
+
+def is_openpgp(key: str) -> bool:
+    """Say whether the command line names an OpenPGP key, which signs archives and nothing else."""
+    from pumice.trust import archives
+
+    return archives.is_openpgp(key, os.environ)
+
+
+def archive_signer(key: str, file: Path | None) -> ArchiveSigner:
+    """Return what signs archives with the OpenPGP key that the command line names."""
+    from pumice.trust import archives, keys
+
+    given = file is not None or keys.PASSPHRASE in os.environ
+    return archives.signer(key, os.environ, passphrase(file, what=key), given=given)
+
+
+class FilesToSign:
+    """Archives that ``build`` writes, and the OpenPGP key that signs them."""
+
+    def __init__(self, signer: ArchiveSigner, paths: Sequence[Path]) -> None:
+        self._signer = signer
+        self._paths = paths
+
+    def sign(self, moment: int | None) -> None:
+        """Write the signature of each file beside it."""
+        from pumice.clock import SystemClock
+        from pumice.trust import detached
+
+        for path in self._paths:
+            detached.sign(path, self._signer, now=SystemClock().now(), moment=moment)
+
+
+def files_to_sign(key: str, file: Path | None, destinations: Sequence[Destination]) -> FilesToSign:
+    """Return what an OpenPGP key will sign; raises UsageError if it cannot sign every destination."""
+    from pumice.errors import UsageError
+
+    for one in destinations:
+        if one.kind in ("oci", "dir") or one.path == "-":
+            raise UsageError(
+                "an OpenPGP key signs files only",
+                where=str(one),
+                hint="write oci-archive:FILE, or sign by a key that 'pumice key generate' makes",
+            )
+    if not destinations:
+        raise UsageError("an OpenPGP key signs files only", hint="write one: -o oci-archive:FILE")
+    return FilesToSign(archive_signer(key, file), [Path(one.path) for one in destinations])
 
 
 def _can_ask() -> bool:

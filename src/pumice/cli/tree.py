@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 _EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
 oci:DIR[:TAG] or oci-archive:FILE[:TAG]. Signatures are shown, not verified."""
 _DEEPEST = 6
+_KINDS = {
+    "application/spdx+json": "SBOM (SPDX)",
+    "application/vnd.cyclonedx+json": "SBOM (CycloneDX)",
+    "application/vnd.dev.cosign.artifact.sig.v1+json": "signatures (cosign)",
+    "application/vnd.dev.cosign.artifact.att.v1+json": "attestations (cosign)",
+    "https://cyclonedx.org/bom": "SBOM (CycloneDX)",
+    "https://slsa.dev/provenance/v1": "provenance (SLSA v1)",
+    "https://spdx.dev/Document": "SBOM (SPDX)",
+}
+"""What people call types of artifacts, and of the statements in them."""
 
 
 class Branch(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,17 +119,11 @@ def _kind(manifest: oci.Manifest) -> str:
     kind = manifest.artifact_type or manifest.config.media_type
     predicate = manifest.annotations.get("in-toto.io/predicate-type", "")
     predicate = predicate or manifest.annotations.get("dev.sigstore.bundle.predicateType", "")
-    names = {
-        "application/spdx+json": "SBOM (SPDX)",
-        "application/vnd.cyclonedx+json": "SBOM (CycloneDX)",
-        "https://slsa.dev/provenance/v1": "provenance (SLSA v1)",
-        "https://sigstore.dev/cosign/sign/v1": "signature (sigstore bundle)",
-    }
-    if kind in names:
-        return names[kind]
-    if "sigstore.bundle" in kind and predicate not in names:
-        return f"attestation {predicate}"
-    return names.get(predicate, f"artifact {kind}")
+    if "sigstore.bundle" in kind:
+        if predicate == "https://sigstore.dev/cosign/sign/v1":
+            return "signature (sigstore bundle)"
+        return f"attestation (sigstore bundle) of {_KINDS.get(predicate, predicate or 'something')}"
+    return _KINDS.get(kind) or _KINDS.get(predicate, f"artifact {kind}")
 
 
 def _text(root: Branch) -> Iterator[str]:

@@ -140,7 +140,7 @@ def _add(asked: argparse.Namespace) -> int:
 
 def _reviewed(text: str, prefix: str, expected: str | None) -> tuple[PublicKey, str]:
     """Return the key in a file once somebody has compared its fingerprint."""
-    from pumice.trust import keyfiles, keys
+    from pumice.trust import keyfiles, keys, openpgp
 
     path = keyfiles.find(text, ".pub", os.environ)
     key = keys.read_public(path)
@@ -161,6 +161,8 @@ def _reviewed(text: str, prefix: str, expected: str | None) -> tuple[PublicKey, 
         )
     print(f"key          {output.printable(str(path))} ({key.kind})", file=sys.stderr)
     print(f"fingerprint  {key.fingerprint}", file=sys.stderr)
+    if isinstance(key, openpgp.Certificate):
+        print(f"user ID      {output.printable(key.user)}", file=sys.stderr)
     print(f"for          {output.printable(prefix) or 'every name'}", file=sys.stderr)
     sys.stderr.write("Is this the fingerprint that the key's owner told you? [yes/no] ")
     sys.stderr.flush()
@@ -233,7 +235,7 @@ def _revoke(asked: argparse.Namespace) -> int:
 
     word = asked.words[0].lower()
     fingerprint = word
-    if len(word) != 64 or not set("0123456789abcdef").issuperset(word):
+    if len(word) not in (40, 64) or not set("0123456789abcdef").issuperset(word):
         fingerprint = rules.find(keyring.rules(_levels()), word)[0].key.key.fingerprint
     reason = asked.reason or f"on {day(SystemClock().now())}"
     print(output.printable(str(rules.revoke(_mine(asked), fingerprint, reason))))
@@ -286,6 +288,10 @@ def _export(asked: argparse.Namespace) -> int:
         rule.prefix: keyring.decide(f"{rule.prefix}:0" if rule.prefix else "", levels).threshold
         for rule in rules
     }
+    if any(rule.key.key.kind == "openpgp" for rule in rules):
+        print(
+            "# OpenPGP keys are left out: podman and skopeo do not verify archives by them", file=sys.stderr
+        )
     policy = export.containers_policy(rules, thresholds, now=SystemClock().now())
     if asked.output is None:
         sys.stdout.write(policy.decode())

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pumice.digest import Digest
+    from pumice.image.model import Image
     from pumice.trust.verify import Finding, TrustedKey, Verdict
 
 _EPILOG = """Without --key the rules of 'pumice trust' decide. Nothing is asked of a network. The exit code
@@ -40,10 +42,18 @@ def _parser() -> argparse.ArgumentParser:
         help="trust this key, and no rule; may be repeated",
     )
     made.add_argument(
+        "--signature",
+        type=Path,
+        metavar="FILE",
+        help="where an archive's OpenPGP signatures are, if not in ARCHIVE.asc",
+    )
+    made.add_argument(
         "--as", dest="name", default="", metavar="NAME", help="what the image must be signed as"
     )
     made.add_argument(
-        "--attestation", metavar="TYPE", help="also require an attestation of this type by a trusted key"
+        "--attestation",
+        metavar="TYPE",
+        help="also require an attestation of this type, of the image or of each platform",
     )
     made.add_argument(
         "--policy", type=Path, metavar="FILE", help="what must stand in the attestation: JSON, a part of it"
@@ -83,19 +93,35 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
 
     now = SystemClock().now()
     with Home(locate(os.environ)) as home:
-        image = reference.find(asked.reference, home)
+        image = _with_signature(reference.find(asked.reference, home), asked.signature)
         name = asked.name or names.asked(asked.reference, home)
+        trusted: Sequence[TrustedKey]
         if asked.key:
             revoked = keyring.revocations(keyring.levels(os.environ))
             trusted = [_given(text, revoked) for text in asked.key]
             verdict = gate.given(image, home, name, trusted, now=now, allow_older=asked.allow_older)
         else:
             levels = keyring.levels(os.environ)
-            verdict, _ = gate.judge(image, home, name, levels, now=now, allow_older=asked.allow_older)
+            verdict, decision = gate.judge(image, home, name, levels, now=now, allow_older=asked.allow_older)
+            trusted, name = decision.keys, decision.name
         if asked.attestation:
-            _require(verdict, asked.attestation, policy)
+            from pumice.formats import intoto
+            from pumice.trust import attested
+
+            uri = intoto.predicate_type(asked.attestation)
+            _require(attested.everywhere(image, home, trusted, uri, expected=name, now=now), uri, policy)
         gate.remember(image, verdict, home, keep=True, allow_older=asked.allow_older)
     return verdict
+
+
+def _with_signature(image: Image, signature: Path | None) -> Image:
+    if signature is None:
+        return image
+    if image.archive is None:
+        raise UsageError("--signature is for an archive", hint="other images have their signatures with them")
+    import msgspec
+
+    return image.inside(msgspec.structs.replace(image.archive, signature=signature))
 
 
 def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
@@ -108,21 +134,17 @@ def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
     )
 
 
-def _require(verdict: Verdict, kind: str, policy: Any) -> None:
-    from pumice.formats import statement
+def _require(about: Mapping[Digest, Sequence[Finding]], uri: str, policy: Any) -> None:
+    """Refuse unless each of ``about``, an image or the platforms of one, has one as the policy asks."""
     from pumice.trust.verify import matches
 
-    uri = statement.predicate_type(kind)
-    found = [one.claim for one in verdict.attestations if one.claim.predicate_type == uri]
-    if not found:
-        raise TrustError(f"no trusted key attests {uri} of the image", where=verdict.digest)
-    if policy is None:
-        return
-    problems = [matches(policy, claim.predicate) for claim in found]
-    if all(problems):
-        raise TrustError(
-            f"the attestation {uri} is not as the policy asks, at {problems[0]}", where=verdict.digest
-        )
+    for digest, found in about.items():
+        if not found:
+            raise TrustError(f"no trusted key attests {uri} of the image", where=digest)
+        problems = [matches(policy, one.claim.predicate) for one in found] if policy is not None else [""]
+        if all(problems):
+            text = f"the attestation {uri} is not as the policy asks, at {problems[0]}"
+            raise TrustError(text, where=digest)
 
 
 def as_text(verdict: Verdict) -> Iterator[str]:
@@ -131,7 +153,7 @@ def as_text(verdict: Verdict) -> Iterator[str]:
     if verdict.built_here:
         yield "trusted  it was built here"
     for one in _unique(verdict.signatures):
-        yield f"signed   by {_by(one)}"
+        yield f"signed   by {_by(one)}{_when(one)}"
     for one in _unique(verdict.attestations):
         yield f"attested {one.claim.predicate_type} by {_by(one)}"
     for reason in sorted({f"{_kind(one)} by {one.claim.form}: {one.problem}" for one in verdict.others}):
@@ -155,6 +177,12 @@ def _by(one: Finding) -> str:
     return f"{label}{one.by.key.fingerprint} ({one.by.rule})"
 
 
+def _when(one: Finding) -> str:
+    from pumice.trust.verify import day
+
+    return f" on {day(one.claim.created)}" if one.claim.created else ""
+
+
 def as_json(verdict: Verdict) -> dict[str, Any]:
     """Return the same for a program."""
 
@@ -166,6 +194,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             "manifest": one.claim.source,
             "key": one.by.key.fingerprint if one.by else None,
             "rule": one.by.rule if one.by else None,
+            "created": one.claim.created or None,
             "problem": one.problem or None,
         }
 

@@ -8,20 +8,21 @@ from pumice.formats import intoto, oci
 from pumice.image import referrers
 
 if TYPE_CHECKING:
+    from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
 
 MAX_DOCUMENT = 256 << 20
 """Bytes of a document that is looked at: 100,000 files make 60 MB."""
 
 
-def sbom(image: Image, media_type: str) -> bytes | None:
+def sbom(image: Image, media_type: str) -> Descriptor | None:
     """Return the bill of materials of that type that its build attached to an image, None if there is none.
 
-    ``image`` is of one platform. Raises TrustError for one that does not have its digest.
+    ``image`` is of one platform.
     """
     for artifact in image.referrers():
         if artifact.artifact_type == media_type and oci.EVIDENCE in artifact.annotations:
-            return referrers.content(image, artifact, MAX_DOCUMENT)
+            return artifact
     return None
 
 

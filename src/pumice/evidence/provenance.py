@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pumice import canonical
 from pumice.evidence import naming
 from pumice.evidence.facts import RECIPE
 from pumice.formats import intoto, purl
@@ -19,11 +20,14 @@ from pumice.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pumice.digest import Digest
     from pumice.evidence.facts import Facts
+    from pumice.formats.oci import Descriptor
     from pumice.recipe.lock import LockedIndex
 
 BUILD_TYPE = "urn:pumice:build:v1"
-"""Specified in ``docs/reference/provenance.md``."""
+INDEX_TYPE = "urn:pumice:index:v1"
+"""Both are specified in ``docs/reference/provenance.md``."""
 BUILDER = "urn:pumice:builder:local"
 """Whoever runs ``pumice build`` on a machine of theirs: nothing vouches for it but its signature."""
 
@@ -40,9 +44,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     effective: dict[str, Any]
     lock: bytes
     indexes: tuple[LockedIndex, ...]
-    architecture: str
     format: int
     python: str
+    architecture: str = ""
     epoch: int | None = None
     suites: dict[str, str] = {}
     """Package name to the suite it was locked from."""
@@ -52,6 +56,52 @@ def write(
     facts: Facts, inputs: Inputs, places: Mapping[str, str], byproducts: Sequence[tuple[str, str, str]]
 ) -> bytes:
     """Return the statement; ``byproducts`` are (name, media type, digest) of what else was written."""
+    made = [
+        resource(name, sha256=digest.removeprefix("sha256:"), media_type=media_type)
+        for name, media_type, digest in byproducts
+    ]
+    return _statement(
+        (f"{facts.name}:{facts.version}", facts.digest),
+        BUILD_TYPE,
+        _external(inputs) | {"architecture": inputs.architecture},
+        inputs,
+        [
+            *_packages(facts, inputs, places),
+            *_indexes(inputs.indexes),
+            *_keyrings(inputs.indexes),
+            *_own_files(facts),
+        ],
+        byproducts=made,
+    )
+
+
+def write_index(
+    subject: tuple[str, Digest], inputs: Inputs, manifests: Sequence[tuple[str, str, Descriptor]]
+) -> bytes:
+    """Return the statement about the index of an image of several platforms.
+
+    ``subject`` is its name and digest, ``manifests`` are (Debian's architecture, platform, manifest): what
+    went into each, its own statement says.
+    """
+    return _statement(
+        subject,
+        INDEX_TYPE,
+        _external(inputs) | {"architectures": [architecture for architecture, _, _ in manifests]},
+        inputs,
+        [
+            resource(
+                platform,
+                sha256=one.digest.removeprefix("sha256:"),
+                media_type=one.media_type,
+                annotations={"architecture": architecture},
+            )
+            for architecture, platform, one in manifests
+        ],
+    )
+
+
+def _external(inputs: Inputs) -> dict[str, Any]:
+    """Return what somebody asked for."""
     external: dict[str, Any] = {
         "recipe": resource(
             inputs.recipe_name,
@@ -66,32 +116,35 @@ def write(
             media_type="application/json",
             content=inputs.lock,
         ),
-        "architecture": inputs.architecture,
     }
     if inputs.epoch is not None:
         external["sourceDateEpoch"] = inputs.epoch
+    return external
+
+
+def _statement(
+    subject: tuple[str, Digest],
+    build_type: str,
+    external: Mapping[str, Any],
+    inputs: Inputs,
+    dependencies: Sequence[Mapping[str, Any]],
+    **more: Sequence[Mapping[str, Any]],
+) -> bytes:
+    """``more`` is what the run's details say beside the builder."""
     predicate = {
         "buildDefinition": {
-            "buildType": BUILD_TYPE,
+            "buildType": build_type,
             "externalParameters": external,
             "internalParameters": {"format": inputs.format},
-            "resolvedDependencies": [
-                *_packages(facts, inputs, places),
-                *_indexes(inputs.indexes),
-                *_keyrings(inputs.indexes),
-                *_own_files(facts),
-            ],
+            "resolvedDependencies": dependencies,
         },
         "runDetails": {
             "builder": {"id": BUILDER, "version": {"pumice": __version__, "python": inputs.python}},
-            "byproducts": [
-                resource(name, sha256=digest.removeprefix("sha256:"), media_type=media_type)
-                for name, media_type, digest in byproducts
-            ],
+            **more,
         },
     }
-    subject = intoto.Subject({"sha256": facts.digest[7:]}, f"{facts.name}:{facts.version}")
-    return intoto.statement([subject], intoto.PROVENANCE, predicate)
+    about = (intoto.Subject(*subject),)
+    return intoto.encode(intoto.Statement(about, intoto.PROVENANCE, canonical.dumps(predicate)))
 
 
 def _packages(facts: Facts, inputs: Inputs, places: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -14,8 +14,8 @@ from pumice.formats import strictjson
 
 IN_TOTO = "application/vnd.in-toto+json"
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
-MAX_ENVELOPE = 64 << 20
-"""Bytes: an SBOM with every file of a large image, twice in base64, fits well."""
+MAX_ENVELOPE = 129 << 20
+"""Bytes: the largest statement that is read, in base64, and what is around it."""
 MAX_SIGNATURES = 64
 _WHAT = "signed envelope"
 
@@ -86,7 +86,9 @@ def from_json(document: dict[str, Any], *, payload_type: str = IN_TOTO) -> Envel
 def unbase64(text: str, what: str) -> bytes:
     """Return the bytes of standard or URL-safe base64 (protocol.md allows both); raises FormatError."""
     try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+        if "-" in text or "_" in text:
+            text = text.replace("-", "+").replace("_", "/")
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise FormatError(f"the {what} has bad base64 in it") from None
 

@@ -1,67 +1,158 @@
-"""in-toto statements (github.com/in-toto/attestation, Statement v1) and their SLSA provenance v1."""
+"""in-toto statements: a claim (predicate) of some type about things known by digest.
+
+github.com/in-toto/attestation, spec/v1. What is written is compact JSON with sorted keys, so that equal
+statements are equal bytes; what is read is held to what strangers could do with JSON.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice import canonical
+from pumice.digest import Digest, hex_of
 from pumice.errors import FormatError
+from pumice.formats import strictjson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MEDIA_TYPE = "application/vnd.in-toto+json"
-STATEMENT = "https://in-toto.io/Statement/v1"
-OLD_STATEMENT = "https://in-toto.io/Statement/v0.1"
-"""What cosign still writes."""
+V1 = "https://in-toto.io/Statement/v1"
+V01 = "https://in-toto.io/Statement/v0.1"
+"""What cosign writes to this day."""
+
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SPDX = "https://spdx.dev/Document"
 CYCLONEDX = "https://cyclonedx.org/bom"
-MAX_STATEMENT = 64 << 20
+PREDICATES = {
+    "slsaprovenance": PROVENANCE,
+    "slsaprovenance1": PROVENANCE,
+    "slsaprovenance02": "https://slsa.dev/provenance/v0.2",
+    "spdx": SPDX,
+    "spdxjson": SPDX,
+    "cyclonedx": CYCLONEDX,
+    "openvex": "https://openvex.dev/ns",
+    "vuln": "https://cosign.sigstore.dev/attestation/vuln/v1",
+    "link": "https://in-toto.io/Link/v1",
+    "custom": "https://cosign.sigstore.dev/attestation/v1",
+}
+"""Short names of predicate types, as cosign has them."""
+
+MAX_STATEMENT = 96 << 20
+"""Bytes: more than 100,000 files; in base64 they are the 128 MiB that cosign reads."""
+
+_WHAT = "statement"
+_HEX = re.compile("[0-9a-f]{64}")
 
 
-class Subject(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a statement is about; ``digest`` is hexadecimal by algorithm."""
+class Subject(msgspec.Struct, frozen=True):
+    """What a statement is about; ``name`` may be empty."""
 
-    digest: dict[str, str]
-    name: str = ""
+    name: str
+    digest: Digest
 
 
-class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim about subjects; what ``predicate`` holds depends on its type."""
+class Statement(msgspec.Struct, frozen=True):
+    """A statement; ``json`` is its predicate as JSON of the predicate type's own shape."""
+
+    subjects: tuple[Subject, ...]
+    predicate_type: str
+    json: bytes = b"null"
+
+    @property
+    def predicate(self) -> Any:
+        """The predicate itself; raises FormatError where two readers could see two of them."""
+        return strictjson.loads(self.json, "predicate", limit=MAX_STATEMENT)
+
+
+class _Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A statement whose predicate is not looked at."""
 
     type: str = msgspec.field(name="_type")
-    subject: tuple[Subject, ...]
+    subject: list[Any]
     predicate_type: str = msgspec.field(name="predicateType")
-    predicate: dict[str, Any] = {}
+    predicate: msgspec.Raw
 
 
-def statement(subject: Sequence[Subject], predicate_type: str, predicate: object) -> bytes:
-    """Return a statement in canonical JSON: equal claims are equal bytes."""
-    return canonical.dumps(
-        {
-            "_type": STATEMENT,
-            "subject": msgspec.to_builtins(subject),
-            "predicateType": predicate_type,
-            "predicate": predicate,
-        }
+_parts = msgspec.json.Decoder(_Parts)
+
+
+def to_json(predicate: Any) -> bytes:
+    """Return a predicate as JSON: equal ones give equal bytes.
+
+    Not by `canonical`, because a predicate of others may hold floating point.
+    """
+    import json
+
+    text = json.dumps(predicate, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def encode(statement: Statement) -> bytes:
+    """Return the JSON of a statement. Its predicate is put in as it is: a large one is not read for that."""
+    subjects = [
+        {"digest": {"sha256": hex_of(subject.digest)}} | ({"name": subject.name} if subject.name else {})
+        for subject in statement.subjects
+    ]
+    return _frame(V1, subjects, statement.predicate_type, statement.json)
+
+
+def _frame(kind: str, subjects: Sequence[Any], predicate_type: str, predicate: bytes) -> bytes:
+    def text(value: object) -> bytes:
+        return msgspec.json.encode(value, order="deterministic")
+
+    return b'{"_type":%b,"predicate":%b,"predicateType":%b,"subject":%b}' % (
+        *(text(kind), predicate, text(predicate_type)),
+        text(subjects),
     )
 
 
 def read(data: bytes) -> Statement:
-    """Read a statement; raises FormatError for anything else, and beyond 64 MiB."""
-    if len(data) > MAX_STATEMENT:
-        raise FormatError("the statement is larger than 64 MiB")
+    """Read a statement; subjects without a SHA-256 are left out. Raises FormatError."""
     try:
-        found = msgspec.json.decode(data, type=Statement)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        text = str(error).replace("\n", " ")[:200]
-        raise FormatError(f"this is no in-toto statement ({text})") from None
-    if found.type not in (STATEMENT, OLD_STATEMENT):
-        raise FormatError(f"this is no in-toto statement: its type is {found.type[:100]!r}")
-    return found
+        kind, listed, predicate_type, predicate = _framed(data) or _loose(data)
+    except FormatError as error:
+        raise FormatError(f"this is no in-toto statement: {error.message}") from None
+    if kind not in (V1, V01):
+        raise FormatError(f"this is no in-toto statement: it is of the type {kind[:80]!r}")
+    subjects = [subject for item in listed if (subject := _subject(item))]
+    return Statement(tuple(subjects), predicate_type, predicate)
+
+
+def _framed(data: bytes) -> tuple[str, list[Any], str, bytes] | None:
+    """Take apart what looks exactly as `encode` writes it, so that no key of it can stand there twice."""
+    if len(data) > MAX_STATEMENT:
+        return None
+    try:
+        parts = _parts.decode(data)
+        made = _frame(parts.type, parts.subject, parts.predicate_type, bytes(parts.predicate))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return (parts.type, parts.subject, parts.predicate_type, bytes(parts.predicate)) if made == data else None
+
+
+def _loose(data: bytes) -> tuple[str, list[Any], str, bytes]:
+    document = strictjson.mapping(data, _WHAT, limit=MAX_STATEMENT)
+    listed = document.get("subject")
+    if not isinstance(listed, list):
+        raise FormatError(f"the {_WHAT} has no subjects")
+    kind = strictjson.text(document, "_type", _WHAT)
+    predicate_type = strictjson.text(document, "predicateType", _WHAT)
+    try:
+        return kind, listed, predicate_type, to_json(document.get("predicate"))
+    except ValueError:
+        raise FormatError(f"the {_WHAT} holds a number that is none") from None
+
+
+def predicate_type(name: str) -> str:
+    """Return the URI for a short name, or ``name`` if it is a URI; raises FormatError otherwise."""
+    known = PREDICATES.get(name, name)
+    if ":" not in known or not known.isprintable() or " " in known:
+        names = ", ".join(PREDICATES)
+        raise FormatError(f"{name[:80]!r} is no predicate type", hint=f"write a URI or one of {names}")
+    return known
 
 
 def resource(
@@ -89,3 +180,12 @@ def resource(
         "annotations": annotations or {},
     }
     return {key: value for key, value in made.items() if value}
+
+
+def _subject(item: object) -> Subject | None:
+    digests = item.get("digest") if isinstance(item, dict) else None
+    hex_digits = digests.get("sha256") if isinstance(digests, dict) else None
+    if not isinstance(item, dict) or not isinstance(hex_digits, str) or not _HEX.fullmatch(hex_digits):
+        return None
+    name = item.get("name")
+    return Subject(name if isinstance(name, str) else "", "sha256:" + hex_digits)

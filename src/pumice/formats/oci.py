@@ -40,6 +40,9 @@ REFERRERS = "dev.pumice.referrers"
 EVIDENCE = "dev.pumice.evidence"
 """The annotation of the artifacts that a build attaches to an image: ``sbom`` or ``provenance``."""
 
+ATTESTED = "dev.pumice.attested"
+"""The annotation of an attestation that names the digest of the attached document that it states."""
+
 LAYOUT_VERSION = "1.0.0"
 MAX_DOCUMENT = 4 << 20
 """Bytes that a manifest, index or config may have: what distribution-spec asks registries to take."""

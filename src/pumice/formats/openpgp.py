@@ -114,7 +114,7 @@ def clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | None = Non
         now,
         where,
     )
-    return Verified(result.bytes or b"", _valid(result, packets, keys, now, where))
+    return Verified(result.bytes or b"", signers_of(result, packets, keys, now, where))
 
 
 def detached(
@@ -136,7 +136,9 @@ def detached(
             pysequoia.verify, bytes=content, store=lambda _: list(keys.certificates), signature=one
         )
         try:
-            signers.update(_valid(_verdict(verify, [packet], keys, now, where), [packet], keys, now, where))
+            signers.update(
+                signers_of(_verdict(verify, [packet], keys, now, where), [packet], keys, now, where)
+            )
         except TrustError as error:
             failure = failure or error
     if not signers and failure is not None:
@@ -196,7 +198,7 @@ def _verdict(
     try:
         return verify()
     except Exception:  # noqa: BLE001 - as above; the reason is found by looking again
-        reasons = sorted({_reason(packet, keys, now) for packet in packets})
+        reasons = sorted({reason(packet, keys, now) for packet in packets})
         raise TrustError(
             "no signature holds: " + "; ".join(reasons),
             where=where,
@@ -204,10 +206,10 @@ def _verdict(
         ) from None
 
 
-def _valid(
+def signers_of(
     result: Decrypted, packets: Sequence[Packet], keys: Keyring, now: int, where: str | None
 ) -> tuple[str, ...]:
-    """The signers whose key is good today too, not only on the day they signed (as gpgv sees it)."""
+    """Return the signers whose key is good today too, not only on the day they signed (as gpgv sees it)."""
     signers: set[str] = set()
     reasons: set[str] = set()
     for signature in result.valid_sigs:
@@ -220,7 +222,7 @@ def _valid(
         else:
             signers.add(signature.certificate.upper())
     if not signers:
-        reasons = reasons or {_reason(packet, keys, now) for packet in packets}
+        reasons = reasons or {reason(packet, keys, now) for packet in packets}
         raise TrustError(
             "no signature holds: " + "; ".join(sorted(reasons)),
             where=where,
@@ -229,8 +231,8 @@ def _valid(
     return tuple(sorted(signers))
 
 
-def _reason(packet: Packet, keys: Keyring, now: int) -> str:
-    """Why a signature that the library refused does not hold."""
+def reason(packet: Packet, keys: Keyring, now: int) -> str:
+    """Say why a signature that the library refused does not hold."""
     issuer = packet.issuer_fingerprint or packet.issuer_key_id or ""
     name = issuer.upper() or "an unnamed key"
     certificate = keys.find(issuer) if issuer else None

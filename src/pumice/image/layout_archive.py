@@ -17,6 +17,7 @@ from pumice.formats import oci, tar
 from pumice.formats.compression import sniff
 from pumice.image import archive, layout
 from pumice.image.content import Blob
+from pumice.image.model import Archive
 from pumice.image.output import failures
 from pumice.image.plain import open_plain
 
@@ -76,11 +77,22 @@ class _Section(io.RawIOBase):
 
 def read(path: Path, tag: str = "") -> Image:
     """Return the image called ``tag`` in an archive, or the only one; raises ImageError."""
+    seen = look(path)
     places = _scan(path)
     blobs = ArchiveBlobs(path, places)
     small = [_small(path, places, name) for name in (layout.HEADER, layout.INDEX)]
     oci.read_layout_header(small[0])
-    return layout.chosen(oci.read_index(small[1]), tag, str(path), blobs)
+    return layout.chosen(oci.read_index(small[1]), tag, str(path), blobs).inside(Archive(path, seen))
+
+
+def look(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file does: whoever checks it after reading it compares."""
+    with failures(path):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return ()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _small(path: Path, places: Places, name: str) -> bytes:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+import msgspec
+
 from pumice import digest
 from pumice.errors import FormatError, ImageError, TrustError
 from pumice.formats import oci, platforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, ImageConfig, Manifest, Platform
@@ -32,6 +35,17 @@ class BlobSource(Protocol):
         """Open a blob; raises PumiceError if there is none."""
 
 
+class Archive(msgspec.Struct, frozen=True):
+    """A file that holds an image, as it looked before it was read.
+
+    ``signature`` is the file that holds detached signatures of it, None for the usual one.
+    """
+
+    path: Path
+    look: tuple[int, ...]
+    signature: Path | None = None
+
+
 class Image:
     """A manifest or an index with everything below it, wherever it lives."""
 
@@ -41,14 +55,17 @@ class Image:
         blobs: BlobSource,
         referrers: Callable[[Digest], Sequence[Descriptor]] | None = None,
         beside: tuple[Descriptor, ...] = (),
+        archive: Archive | None = None,
     ) -> None:
         """``referrers`` knows which manifests are about a manifest or index, where the place can tell.
 
         ``beside`` is what else the place lists, as it lists it: there may be signatures among them.
+        ``archive`` is the file that the image was read from, if its place is one.
         """
         self.root = root
         self.blobs = blobs
         self.beside = beside
+        self.archive = archive
         self._documents: dict[Digest, bytes] = {}
         self._about = referrers
 
@@ -176,6 +193,12 @@ class Image:
             Layer(descriptor, digest.check(diff_id), self.blobs)
             for descriptor, diff_id in zip(manifest.layers, diff_ids, strict=True)
         )
+
+    def inside(self, archive: Archive) -> Image:
+        """Return the same image, known to be what ``archive`` holds."""
+        found = Image(self.root, self.blobs, self._about, self.beside, archive)
+        found._documents = self._documents
+        return found
 
     def at(self, descriptor: Descriptor) -> Image:
         """Return the image below the root that ``descriptor`` is of."""

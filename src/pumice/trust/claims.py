@@ -12,7 +12,7 @@ import msgspec
 
 from pumice import digest
 from pumice.errors import PumiceError
-from pumice.formats import dsse, oci, sigstore, simplesigning, statement
+from pumice.formats import dsse, intoto, oci, sigstore, simplesigning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from pumice.image.model import BlobSource, Image
     from pumice.store.home import Home
 
-Form = Literal["cosign", "bundle"]
-"""How a claim is written down: cosign's older annotations and tags, or a sigstore bundle."""
+Form = Literal["cosign", "bundle", "openpgp"]
+"""How a claim is written down: cosign's older annotations and tags, a sigstore bundle,
+or an OpenPGP signature of the archive that the image lies in."""
 
 MAX_REFERRERS = 1000
 _MAX_LAYERS = 100
+PREDICATE_TYPE = "predicateType"
+"""The annotation that cosign gives to its older attestations."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,15 +45,29 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     """What the subject is called; none, if the claim does not say."""
     predicate_type: str = ""
-    predicate: Any = None
+    json: bytes = b"null"
+    """The predicate, as JSON."""
     signed: bytes = b""
     signatures: tuple[bytes, ...] = ()
+    attested: Digest = ""
+    """The attached document that is stated here, as whoever wrote it down says; "" for others."""
+    blob: Digest = ""
+    """What it was read from."""
     problem: str = ""
+    makers: tuple[str, ...] | None = None
+    """Who made it, where that is known already: fingerprints."""
+    created: int = 0
+    """When it was made, as its maker says, in seconds since the epoch; 0 if it does not say."""
 
     @property
     def is_signature(self) -> bool:
         """Whether this vouches for the image as such, rather than stating something about it."""
         return self.predicate_type == sigstore.SIGN
+
+    @property
+    def predicate(self) -> Any:
+        """What is stated; raises FormatError where two readers could see two things."""
+        return intoto.Statement((), self.predicate_type, self.json).predicate
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -96,11 +113,28 @@ def _refers(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bool
     return name.startswith(f"sha256-{digest.hex_of(subject)}") or kind.startswith("dev.cosignproject.cosign/")
 
 
-def read(image: Image, home: Home | None) -> Iterator[Claim]:
-    """Yield every claim that is attached to the image's root, believed or not."""
+def read(image: Image, home: Home | None, *, signatures_only: bool = False) -> Iterator[Claim]:
+    """Yield every claim that is attached to the image's root, believed or not.
+
+    With ``signatures_only`` what says of itself that it is an attestation is left out: a bill of
+    materials is large.
+    """
     for one in attached(image, home):
         for layer in one.manifest.layers[:_MAX_LAYERS]:
-            yield from _layer(layer, one)
+            if not signatures_only or _stated(layer, one) in ("", sigstore.SIGN):
+                for claim in _layer(layer, one):
+                    yield msgspec.structs.replace(
+                        claim, blob=layer.digest, attested=_annotation(layer, one, oci.ATTESTED)
+                    )
+
+
+def _stated(layer: Descriptor, one: Attached) -> str:
+    """Return of which predicate type a claim is said to be; "" if nothing is said."""
+    return layer.annotations.get(PREDICATE_TYPE) or one.manifest.annotations.get(sigstore.PREDICATE_TYPE, "")
+
+
+def _annotation(layer: Descriptor, one: Attached, name: str) -> str:
+    return layer.annotations.get(name) or one.manifest.annotations.get(name, "")
 
 
 def _layer(layer: Descriptor, one: Attached) -> Iterator[Claim]:
@@ -150,7 +184,7 @@ def _simple(layer: Descriptor, data: bytes, source: Digest) -> Claim:
 
 def _statement(envelope: dsse.Envelope, form: Form, source: Digest) -> Iterator[Claim]:
     """One statement may have several subjects: one claim about each digest, under all its names."""
-    read = statement.read(envelope.payload)
+    read = intoto.read(envelope.payload)
     for subject in sorted({subject.digest for subject in read.subjects}):
         names = {one.name for one in read.subjects if one.digest == subject and one.name}
         yield Claim(
@@ -159,7 +193,7 @@ def _statement(envelope: dsse.Envelope, form: Form, source: Digest) -> Iterator[
             subject=subject,
             names=tuple(sorted(names)),
             predicate_type=read.predicate_type,
-            predicate=read.predicate,
+            json=read.json,
             signed=envelope.signed(),
             signatures=tuple(signature.value for signature in envelope.signatures),
         )

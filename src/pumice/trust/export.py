@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pumice.errors import TrustError
+from pumice.trust import openpgp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +19,10 @@ def containers_policy(rules: Sequence[Rule], thresholds: dict[str, int], *, now:
     """Return a ``policy.json`` that accepts from registries what the rules accept, and nothing else.
 
     A prefix takes the keys of the prefixes above it as well, because there the nearest scope alone
-    counts. Raises TrustError for a threshold, which cannot be said there.
+    counts. OpenPGP keys are left out, because what podman knows as signatures by such keys are others than
+    those of archives. Raises TrustError for a threshold, which cannot be said there.
     """
-    live = [rule for rule in rules if not rule.key.trouble(now)]
+    live = [rule for rule in rules if not rule.key.trouble(now) and rule.key.key.kind != openpgp.KIND]
     scopes: dict[str, Any] = {}
     for prefix in sorted({rule.prefix for rule in live}):
         mine = {rule.key.key.fingerprint: rule.key.key.pem() for rule in live if _covers(rule.prefix, prefix)}
@@ -38,6 +40,7 @@ def containers_policy(rules: Sequence[Rule], thresholds: dict[str, int], *, now:
 
 def registries(rules: Sequence[Rule]) -> bytes:
     """Return a file for ``registries.d`` that makes podman look for signatures beside images."""
+    rules = [rule for rule in rules if rule.key.key.kind != openpgp.KIND]
     prefixes = sorted({rule.prefix for rule in rules if rule.prefix})
     document: dict[str, Any] = {}
     if any(not rule.prefix for rule in rules):

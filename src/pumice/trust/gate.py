@@ -45,7 +45,13 @@ def admit(
     from pumice.trust import keyring, names
 
     judge(
-        image, home, names.asked(reference, home), keyring.levels(environ), now=SystemClock().now(), keep=True
+        image,
+        home,
+        names.asked(reference, home),
+        keyring.levels(environ),
+        now=SystemClock().now(),
+        keep=True,
+        signatures_only=True,
     )
 
 
@@ -58,6 +64,7 @@ def judge(
     now: int,
     keep: bool = False,
     allow_older: bool = False,
+    signatures_only: bool = False,
 ) -> tuple[Verdict, Decision]:
     """Return the verdict on an image by the trust store's rules, and the rules; raises TrustError.
 
@@ -82,7 +89,13 @@ def judge(
         ), decision
     try:
         verdict = verify.verify(
-            image, home, decision.keys, expected=decision.name, now=now, threshold=decision.threshold
+            image,
+            home,
+            decision.keys,
+            expected=decision.name,
+            now=now,
+            threshold=decision.threshold,
+            signatures_only=signatures_only,
         )
     except TrustError as error:
         hint = error.hint

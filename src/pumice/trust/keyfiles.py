@@ -10,11 +10,13 @@ import msgspec
 
 from pumice import files
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
-from pumice.trust import keys
-from pumice.trust.sign import Signer
+from pumice.trust import keys, openpgp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from pumice.digest import Digest
+    from pumice.trust.sign import Signer
 
 DEFAULT = "default"
 
@@ -55,11 +57,25 @@ def find(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
 
 def signer(path: Path, passphrase: Callable[[], bytes]) -> Signer:
     """Return what signs with a private key: it is opened at once only if its public half is not beside it."""
+    from pumice.trust.sign import Signer
+
     beside = path.with_suffix(".pub")
     if path.suffix == ".key" and beside.is_file():
         return Signer(keys.read_public(beside), lambda: keys.read_private(path, passphrase))
     opened = keys.read_private(path, passphrase)
     return Signer(opened.public, lambda: opened)
+
+
+def stands_for(path: Path) -> Digest:
+    """Return a digest that stands for a private key without opening it: of its public half, or of its file.
+
+    Raises TrustError if it cannot be read.
+    """
+    from pumice import digest
+
+    beside = path.with_suffix(".pub")
+    public = path.suffix == ".key" and beside.is_file()
+    return digest.of(keys.read_file(beside if public else path))
 
 
 def prepare(base: Path) -> Path:
@@ -88,6 +104,9 @@ def bring(
 
     Raises StoreError if there is one already.
     """
+    other = openpgp.read(path)
+    if other is not None:
+        return openpgp.bring(other, path, base, passphrase, new)
     try:
         opened = keys.read_private(path, passphrase)
     except FormatError:

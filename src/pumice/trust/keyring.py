@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ROOT, PREFIX, REVOKED, MIRROR = "root.d", "prefix.d", "revoked.d", "mirror.d"
 THRESHOLD = "threshold"
 _HEX = frozenset("0123456789abcdef")
-_MAX_FILE = 1 << 16
+_MAX_FILE = 1 << 20
 _MAX_THRESHOLD = 100
 
 
@@ -259,7 +259,7 @@ def _checked(prefix: str) -> str:
 
 
 def _is_fingerprint(name: str) -> bool:
-    return len(name) == 64 and _HEX.issuperset(name)
+    return len(name) in (40, 64) and _HEX.issuperset(name)  # 40 of OpenPGP
 
 
 def _listing(folder: Path) -> list[str]:
@@ -281,7 +281,7 @@ def _text(path: Path) -> str | None:
     except OSError as error:
         raise _unreadable(path, error) from None
     if len(data) > _MAX_FILE:
-        raise FormatError("the file is larger than 64 KiB", where=str(path))
+        raise FormatError("the file is larger than 1 MiB", where=str(path))
     return data.decode("utf-8", "replace")
 
 

@@ -15,7 +15,6 @@ import msgspec
 
 from pumice import digest, files
 from pumice.errors import FormatError, StoreError, TrustError, UsageError
-from pumice.formats import cosignkey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +88,8 @@ def generate(kind: str = "ecdsa-p256") -> PrivateKey:
 
 def seal(key: PrivateKey, passphrase: bytes) -> bytes:
     """Return a private key as the file that Pumice and cosign read."""
+    from pumice.formats import cosignkey
+
     return cosignkey.encrypt(key.der(), passphrase, salt=os.urandom(32), nonce=os.urandom(24))
 
 
@@ -111,7 +112,9 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
     """
     from cryptography.hazmat.primitives import serialization
 
-    data = _read(path)
+    from pumice.formats import cosignkey
+
+    data = read_file(path)
     if b"PRIVATE KEY-----" not in data:
         what = "is a public key" if b"PUBLIC KEY-----" in data else "is no private key"
         raise FormatError(f"the file {what}", where=str(path), hint="signing needs the file BASE.key")
@@ -134,9 +137,12 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
 
 
 def read_public(path: Path) -> PublicKey:
-    """Read a public key in PEM; raises FormatError."""
+    """Read a public key in PEM, or an OpenPGP certificate; raises FormatError."""
+    from pumice.trust import openpgp
+
     try:
-        return parse_public(_read(path))
+        other = openpgp.read(path)
+        return parse_public(read_file(path)) if other is None else openpgp.parse(other)
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
@@ -144,10 +150,14 @@ def read_public(path: Path) -> PublicKey:
 def parse_public(data: bytes) -> PublicKey:
     """Read a public key in PEM: P-256, P-384, Ed25519, or RSA of 2048 bits or more.
 
-    Text around it, such as a comment, is skipped. Raises FormatError.
+    Or an armored OpenPGP certificate. Text around it, such as a comment, is skipped. Raises FormatError.
     """
     from cryptography.hazmat.primitives import serialization
 
+    if b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in data:
+        from pumice.trust import openpgp
+
+        return openpgp.parse(data)
     if b"PRIVATE KEY-----" in data:
         raise FormatError("this is a private key", hint="trust the public one, BASE.pub")
     if data.count(b"-----BEGIN PUBLIC KEY-----") != 1:
@@ -168,6 +178,8 @@ def holds(key: PublicKey, signature: bytes, data: bytes) -> bool:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, padding
 
+    if key.kind == "openpgp":  # it signs files only, which is checked elsewhere
+        return False
     public: Any = serialization.load_der_public_key(key.der)
     tries: list[tuple[Any, ...]]
     if key.kind == "ed25519":
@@ -197,7 +209,7 @@ def passphrase_from(
 
     def get() -> bytes:
         if file is not None:
-            data = _read(file)
+            data = read_file(file)
             return data.removesuffix(b"\n").removesuffix(b"\r")
         if PASSPHRASE in environ:
             return os.fsencode(environ[PASSPHRASE])
@@ -230,7 +242,8 @@ def _public(key: Any) -> PublicKey:
     return PublicKey(key.public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo), kind)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return the content of a file that should hold a key or a passphrase; raises TrustError."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE + 1)

@@ -43,8 +43,7 @@ class StorePlace:
         """Keep a blob."""
         with self._home.blobs.writer() as writer:
             writer.write(data)
-            writer.commit()
-        return oci.describe(data, media_type)
+            return oci.Descriptor(media_type, writer.commit(), len(data))
 
     def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
         """Remember a change."""
@@ -100,7 +99,7 @@ def of(reference: str, image: Image, home: Home) -> Place:
         raise UsageError(
             "an archive is not changed once it is written",
             where=reference,
-            hint="sign the image in the store or in an oci: layout",
+            hint="sign the image in the store or in an oci: layout, or the archive by an OpenPGP key",
         )
     return StorePlace(home)
 

@@ -1,9 +1,8 @@
-"""Signing: what is written, so that cosign 2, cosign 3, skopeo, podman and Pumice all read it.
+"""Signing: what a key vouches for, so that cosign 2, cosign 3, skopeo, podman and Pumice all read it.
 
-Each signature and attestation is written twice: as cosign's older artifact, which has every
-signature of an image in one manifest, and as a sigstore bundle. Both refer to the image by its
-digest, are the same for the same key and image, and name the image by the recipe's
-``name:version``.
+An image is signed with the documents that its build attached to it: what it is called, what it is
+made of, and how it was built. Everything is the same for the same key and image, and names the image by
+the recipe's ``name:version``.
 """
 
 from __future__ import annotations
@@ -12,28 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice import canonical, digest
-from pumice.digest import hex_of
-from pumice.errors import TrustError, UsageError
-from pumice.formats import dsse, oci, sigstore, simplesigning, statement
-from pumice.formats.oci import Descriptor
-from pumice.trust import claims, keys, names
+from pumice.errors import FormatError, TrustError, UsageError
+from pumice.formats import intoto, oci, sigstore, strictjson
+from pumice.trust import claims, keys, names, written
+from pumice.trust.written import Said
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
     from pumice.store.home import Home
-    from pumice.trust.claims import Attached, Claim
+    from pumice.trust.claims import Claim
     from pumice.trust.keys import PrivateKey, PublicKey
     from pumice.trust.places import Place
 
-_SIGNATURES = "application/vnd.dev.cosign.artifact.sig.v1+json"
-_ATTESTATIONS = "application/vnd.dev.cosign.artifact.att.v1+json"
-_EMPTY = b"{}"
-_PREDICATE_TYPE = "in-toto.io/predicate-type"
-"""What other readers of referrers look at."""
+_DOCUMENTS = {
+    "application/spdx+json": intoto.SPDX,
+    "application/vnd.cyclonedx+json": intoto.CYCLONEDX,
+    intoto.MEDIA_TYPE: intoto.PROVENANCE,
+}
+"""What a build attaches, and what it is called once it is attested."""
+_BOTH = {"cosign", "bundle"}
 
 
 class Signer(msgspec.Struct, frozen=True):
@@ -44,12 +44,18 @@ class Signer(msgspec.Struct, frozen=True):
 
 
 class Signed(msgspec.Struct, frozen=True):
-    """What was done: the image, the name it was signed as, and whether anything was ``new``."""
+    """What was done: the image, the name it was signed as, and whether anything was ``new``.
+
+    ``attested`` are the predicate types of the documents that were signed with it; ``manifests`` what
+    holds it all, by what it is about.
+    """
 
     digest: Digest
     name: str
     fingerprint: str
     new: bool
+    attested: tuple[str, ...] = ()
+    manifests: dict[Digest, tuple[Digest, ...]] = {}
 
 
 def identity(image: Image, given: str = "") -> str:
@@ -63,19 +69,35 @@ def identity(image: Image, given: str = "") -> str:
     return names.check(name)
 
 
-def sign(image: Image, place: Place, home: Home | None, signer: Signer, *, name: str = "") -> Signed:
+def sign(
+    image: Image, place: Place, home: Home | None, signer: Signer, *, name: str = "", evidence: bool = True
+) -> Signed:
     """Sign an image and, of an index, the image of each platform, under ``name`` or its own.
 
-    What this key has signed under this name already stays as it is; then the key is not opened.
+    With ``evidence``, the documents that a build attached to each are attested as well. What this key
+    has signed under this name already stays as it is; if that is all, the key is not opened. Raises
+    TrustError for attached documents that are not what they should be.
     """
     name = identity(image, name)
-    todo = [one for one in _subjects(image) if not _is_signed(one, home, signer.public, name)]
-    if todo:
-        key = _opened(signer)
-        for one in todo:
-            _write_signature(one, place, home, key, name)
+    key: PrivateKey | None = None
+    manifests: dict[Digest, tuple[Digest, ...]] = {}
+    attested: dict[str, None] = {}
+    for one in _subjects(image):
+        said = [_signature(one, name), *(_documents(one, home, name) if evidence else ())]
+        attested |= dict.fromkeys(claim.predicate_type for claim in said[1:])
+        known = _known(one, home, signer.public, name)
+        missing = [claim for claim in said if {form for form, _ in _stating(claim, known)} != _BOTH]
+        found = [where for claim in said if claim not in missing for _, where in _stating(claim, known)]
+        if missing:
+            key = key or _opened(signer)
+            stale = {old.blob for old in known if any(_replaces(claim, old) for claim in missing)}
+            found += written.write(one, place, home, key, name, missing, stale=stale)
+        manifests[one.root.digest] = tuple(dict.fromkeys(found))
+    if key:
         place.finish()
-    return Signed(image.root.digest, name, signer.public.fingerprint, bool(todo))
+    return Signed(
+        *(image.root.digest, name, signer.public.fingerprint, key is not None), tuple(attested), manifests
+    )
 
 
 def attest(
@@ -90,22 +112,71 @@ def attest(
 ) -> Signed:
     """State ``predicate`` (JSON) about an image, unless this key has stated just that already."""
     name = identity(image, name)
-    uri = statement.predicate_type(predicate_type)
+    uri = intoto.predicate_type(predicate_type)
     if uri == sigstore.SIGN:
         raise UsageError("a signature is no attestation", hint="use pumice sign")
-    root = image.root.digest
-    payload = statement.encode(statement.Statement((statement.Subject(name, root),), uri, predicate))
-    signed = dsse.pae(dsse.IN_TOTO, payload)
-    if any(claim.signed == signed and _by(claim, signer.public) for claim in claims.read(image, home)):
-        return Signed(root, name, signer.public.fingerprint, new=False)
-    key = _opened(signer)
-    envelope = dsse.Envelope(dsse.IN_TOTO, payload, (dsse.Signature(key.sign(signed)),))
-    _write_bundle(image, place, key, envelope, uri)
-    layer = place.put(dsse.encode(envelope), dsse.ENVELOPE)
-    layer = msgspec.structs.replace(layer, annotations={simplesigning.SIGNATURE: "", "predicateType": uri})
-    _write_older(image, place, home, layer, _ATTESTATIONS, ".att")
-    place.finish()
-    return Signed(root, name, signer.public.fingerprint, new=True)
+    said = _said(image, name, uri, intoto.to_json(predicate))
+    known = _known(image, home, signer.public, name)
+    new = {form for form, _ in _stating(said, known)} != _BOTH
+    if new:
+        written.write(image, place, home, _opened(signer), name, [said])
+        place.finish()
+    return Signed(image.root.digest, name, signer.public.fingerprint, new, (uri,))
+
+
+def statement_of(
+    image: Image, artifact: Descriptor, name: str, *, trusted: bool = False
+) -> tuple[str, bytes]:
+    """Return what an attached document says, as the type and the JSON of a statement about the image.
+
+    One that is not ``trusted`` to be our own is read with suspicion. Raises FormatError, and TrustError
+    for a provenance of another image.
+    """
+    from pumice.image import referrers
+
+    data = referrers.content(image, artifact, intoto.MAX_STATEMENT)
+    uri = _DOCUMENTS[artifact.artifact_type]
+    if artifact.artifact_type == intoto.MEDIA_TYPE:
+        found = intoto.read(data)
+        if all(subject.digest != image.root.digest for subject in found.subjects):
+            raise TrustError("the provenance that is attached is about another image", where=artifact.digest)
+        uri, data = found.predicate_type, found.json
+    if not trusted:
+        strictjson.mapping(data, "attached document", limit=intoto.MAX_STATEMENT)
+    return uri, _said(image, name, uri, data.strip()).payload
+
+
+def _documents(image: Image, home: Home | None, name: str) -> Iterator[Said]:
+    """Yield what the build's documents about the root say; raises TrustError for two of a type."""
+    built_here = home is not None and home.built.has(image.root.digest)
+    seen: set[str] = set()
+    for artifact in image.referrers():
+        if oci.EVIDENCE not in artifact.annotations or artifact.artifact_type not in _DOCUMENTS:
+            continue
+        try:
+            uri, payload = statement_of(image, artifact, name, trusted=built_here)
+        except FormatError as error:
+            raise FormatError(error.message, where=artifact.digest, hint=_HINT) from None
+        if uri in seen:
+            raise TrustError(
+                f"two documents of the type {uri} are attached to the image",
+                where=image.root.digest,
+                hint=_HINT,
+            )
+        seen.add(uri)
+        yield Said(predicate_type=uri, payload=payload, document=artifact.digest)
+
+
+_HINT = "sign the image alone: --no-evidence"
+
+
+def _signature(image: Image, name: str) -> Said:
+    return _said(image, name, sigstore.SIGN, b"{}")
+
+
+def _said(image: Image, name: str, uri: str, predicate: bytes) -> Said:
+    subject = intoto.Subject(name, image.root.digest)
+    return Said(predicate_type=uri, payload=intoto.encode(intoto.Statement((subject,), uri, predicate)))
 
 
 def _subjects(image: Image) -> Iterator[Image]:
@@ -116,20 +187,31 @@ def _subjects(image: Image) -> Iterator[Image]:
             yield image.at(descriptor)
 
 
-def _is_signed(image: Image, home: Home | None, key: PublicKey, name: str) -> bool:
-    forms = {
-        claim.form
+def _known(image: Image, home: Home | None, key: PublicKey, name: str) -> list[Claim]:
+    """Return what the key has claimed already about the image, under the name."""
+    return [
+        claim
         for claim in claims.read(image, home)
-        if claim.is_signature
-        and claim.subject == image.root.digest
+        if claim.subject == image.root.digest
         and claim.names == (name,)
-        and _by(claim, key)
-    }
-    return forms == {"cosign", "bundle"}
+        and any(keys.holds(key, signature, claim.signed) for signature in claim.signatures)
+    ]
 
 
-def _by(claim: Claim, key: PublicKey) -> bool:
-    return any(keys.holds(key, signature, claim.signed) for signature in claim.signatures)
+def _stating(said: Said, known: Sequence[Claim]) -> list[tuple[str, Digest]]:
+    """Return in which forms a claim stands already, and in which manifests."""
+    if said.predicate_type == sigstore.SIGN:  # the older form has other bytes
+        return [(old.form, old.source) for old in known if old.is_signature]
+    return [(old.form, old.source) for old in known if old.signed == said.signed]
+
+
+def _replaces(said: Said, old: Claim) -> bool:
+    """An image has one document of a type from its build: what was said of an earlier one is over."""
+    return (
+        bool(said.document and old.attested)
+        and said.predicate_type == old.predicate_type
+        and said.signed != old.signed
+    )
 
 
 def _opened(signer: Signer) -> PrivateKey:
@@ -137,96 +219,3 @@ def _opened(signer: Signer) -> PrivateKey:
     if key.public != signer.public:
         raise TrustError("the private key and the public key beside it are not a pair")
     return key
-
-
-def _write_signature(image: Image, place: Place, home: Home | None, key: PrivateKey, name: str) -> None:
-    root = image.root.digest
-    payload = simplesigning.encode(simplesigning.Payload(name, root))
-    layer = place.put(payload, simplesigning.PAYLOAD)
-    layer = msgspec.structs.replace(layer, annotations={simplesigning.SIGNATURE: _text(key.sign(payload))})
-    _write_older(image, place, home, layer, _SIGNATURES, ".sig")
-    said = statement.encode(statement.Statement((statement.Subject(name, root),), sigstore.SIGN, {}))
-    signature = dsse.Signature(key.sign(dsse.pae(dsse.IN_TOTO, said)))
-    _write_bundle(image, place, key, dsse.Envelope(dsse.IN_TOTO, said, (signature,)), sigstore.SIGN)
-
-
-def _text(data: bytes) -> str:
-    import base64
-
-    return base64.b64encode(data).decode()
-
-
-def _write_bundle(image: Image, place: Place, key: PrivateKey, envelope: dsse.Envelope, uri: str) -> None:
-    bundle = sigstore.Bundle(envelope, sigstore.hint(key.public.der))
-    layer = place.put(sigstore.encode(bundle), sigstore.BUNDLE)
-    annotations = {sigstore.CONTENT: "dsse-envelope", sigstore.PREDICATE_TYPE: uri}
-    if uri != sigstore.SIGN:
-        annotations[_PREDICATE_TYPE] = uri
-    empty = place.put(_EMPTY, oci.EMPTY)
-    _refer(image, place, empty, (layer,), sigstore.BUNDLE, annotations)
-
-
-def _write_older(
-    image: Image, place: Place, home: Home | None, layer: Descriptor, kind: str, suffix: str
-) -> None:
-    """Add a layer to the one manifest with all of its kind, whose tag is made of the image's digest."""
-    media_type = layer.media_type
-    before = [one for one in claims.attached(image, home) if _holds_only(one, media_type)]
-    layers = {old.digest + old.annotations.get(simplesigning.SIGNATURE, ""): old for old in _layers(before)}
-    layers[layer.digest + layer.annotations.get(simplesigning.SIGNATURE, "")] = layer
-    for one in before:  # they may come from another place than the one that is written to
-        for old in one.manifest.layers:
-            with one.blobs.open(old.digest) as file:
-                place.put(file.read(old.size), old.media_type)
-    listed = tuple(layers.values())
-    config = place.put(_config([one.digest for one in listed]), oci.CONFIG)
-    tag = f"sha256-{hex_of(image.root.digest)}{suffix}"
-    old_ones = [one.descriptor.digest for one in before]
-    _refer(image, place, config, listed, kind, {}, tag=tag, instead=old_ones)
-
-
-def _holds_only(one: Attached, media_type: str) -> bool:
-    layers = one.manifest.layers
-    return bool(layers) and all(layer.media_type == media_type for layer in layers)
-
-
-def _layers(found: list[Attached]) -> Iterator[Descriptor]:
-    for one in found:
-        yield from one.manifest.layers
-
-
-def _config(diff_ids: list[Digest]) -> bytes:
-    """The config that cosign gives to its artifacts: an image's, of nothing."""
-    return canonical.dumps(
-        {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    )
-
-
-def _refer(
-    image: Image,
-    place: Place,
-    config: Descriptor,
-    layers: tuple[Descriptor, ...],
-    kind: str,
-    annotations: dict[str, str],
-    *,
-    tag: str = "",
-    instead: list[Digest] | None = None,
-) -> None:
-    root = image.root
-    manifest = oci.Manifest(
-        schema_version=2,
-        media_type=oci.MANIFEST,
-        artifact_type=kind,
-        config=config,
-        layers=layers,
-        subject=Descriptor(root.media_type, root.digest, root.size),
-        annotations=annotations,
-    )
-    data = oci.encode(manifest)
-    written = place.put(data, oci.MANIFEST)
-    listed = msgspec.structs.replace(
-        written, artifact_type=kind, annotations={**annotations, **({oci.REF_NAME: tag} if tag else {})}
-    )
-    gone = [one for one in instead or [] if one != digest.of(data)]
-    place.change(root.digest, [listed], gone)

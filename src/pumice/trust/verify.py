@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.errors import TrustError
-from pumice.trust import claims, keys, names
+from pumice.trust import claims, detached, keys, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,16 +73,20 @@ def verify(
     expected: str,
     now: int,
     threshold: int = 1,
+    signatures_only: bool = False,
 ) -> Verdict:
     """Return the verdict on an image that ``threshold`` of the trusted keys signed as ``expected``.
 
     ``expected`` may be "" for an image whose name is not known: then it is the one it was signed as.
-    Raises TrustError that says why the image is not trusted.
+    With ``signatures_only`` attestations are not read unless it comes to saying why. Raises TrustError
+    that says why the image is not trusted.
     """
-    found = examine(image, home, trusted, expected=expected or names.own(image), now=now)
+    name = expected or names.own(image)
+    found = examine(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
     good = [one for one in found if not one.problem and one.claim.is_signature]
     signers = {one.by.key.fingerprint for one in good if one.by}
     if len(signers) < max(1, threshold):
+        found = examine(image, home, trusted, expected=name, now=now)
         raise _refusal(image, found, signers, threshold)
     return Verdict(
         digest=image.root.digest,
@@ -94,12 +98,19 @@ def verify(
 
 
 def examine(
-    image: Image, home: Home | None, trusted: Sequence[TrustedKey], *, expected: str, now: int
+    image: Image,
+    home: Home | None,
+    trusted: Sequence[TrustedKey],
+    *,
+    expected: str,
+    now: int,
+    signatures_only: bool = False,
 ) -> list[Finding]:
     """Return every claim about an image with who made it and whether it counts."""
     own = names.own(image)
     found: list[Finding] = []
-    for claim in claims.read(image, home):
+    read = claims.read(image, home, signatures_only=signatures_only)
+    for claim in (*read, *detached.read(image, trusted, now=now)):
         if not claim.names and own:  # the image's digest covers what it says of itself
             claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
         found += _judge(claim, image.root.digest, trusted, expected, now)
@@ -129,6 +140,8 @@ def _judge(
 
 
 def _made(claim: Claim, one: TrustedKey) -> bool:
+    if claim.makers is not None:
+        return one.key.fingerprint in claim.makers
     return any(keys.holds(one.key, signature, claim.signed) for signature in claim.signatures)
 
 

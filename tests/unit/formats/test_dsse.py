@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pumice import digest
 from pumice.errors import FormatError, PumiceError
-from pumice.formats import dsse, sigstore, simplesigning, statement, strictjson
+from pumice.formats import dsse, intoto, sigstore, simplesigning, strictjson
 
 ENVELOPE = dsse.Envelope(dsse.IN_TOTO, b"payload", (dsse.Signature(b"sig", "id"),))
 DIGEST = digest.of(b"")
@@ -66,31 +66,6 @@ def test_json_has_a_limit() -> None:
         strictjson.loads(b" " * 11, "thing", limit=10)
 
 
-def test_a_statement_is_read_as_it_was_written() -> None:
-    made = statement.Statement((statement.Subject("name:1", DIGEST),), "https://example.com/x", {"a": 1.5})
-    assert statement.read(statement.encode(made)) == made
-
-
-def test_a_statement_of_cosign_is_read() -> None:
-    text = {
-        "_type": statement.V01,
-        "subject": [{"name": "x", "digest": {"sha512": "00"}}, {"digest": {"sha256": DIGEST[7:]}}, 7],
-        "predicateType": "p",
-    }
-    assert statement.read(json.dumps(text).encode()).subjects == (statement.Subject("", DIGEST),)
-
-
-@pytest.mark.parametrize("name", ["slsaprovenance1", "https://example.com/mine"])
-def test_predicate_types_are_names_or_uris(name: str) -> None:
-    assert statement.predicate_type(name).startswith("https://")
-
-
-@pytest.mark.parametrize("name", ["", "mine", "a b:c", "a:\n"])
-def test_other_predicate_types_are_refused(name: str) -> None:
-    with pytest.raises(FormatError, match="no predicate type"):
-        statement.predicate_type(name)
-
-
 def test_a_bundle_is_read_as_it_was_written() -> None:
     made = sigstore.Bundle(ENVELOPE, "hint")
     assert sigstore.read(sigstore.encode(made)) == made
@@ -139,7 +114,7 @@ def test_other_payloads_are_refused(change: dict[str, object], message: str) -> 
         simplesigning.read(json.dumps(document).encode())
 
 
-READERS = [dsse.read, statement.read, sigstore.read, simplesigning.read]
+READERS = [dsse.read, intoto.read, sigstore.read, simplesigning.read]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=9),
     lambda inner: (
@@ -165,7 +140,7 @@ JSON = st.recursive(
                     "image",
                 ]
             ),
-            inner | st.sampled_from([dsse.IN_TOTO, sigstore.BUNDLE, statement.V1, DIGEST[7:], DIGEST]),
+            inner | st.sampled_from([dsse.IN_TOTO, sigstore.BUNDLE, intoto.V1, DIGEST[7:], DIGEST]),
             max_size=5,
         )
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pumice.errors import PumiceError, TrustError
-from pumice.formats import dsse, oci, sigstore, simplesigning, statement
+from pumice.formats import dsse, intoto, oci, sigstore, simplesigning
 from pumice.image import layout
 from pumice.image.model import Image
 from pumice.trust import claims, keys, places, sign, verify
@@ -19,11 +20,11 @@ from tests.support import vouched
 from tests.support.vouched import DATA, NAME, attested, folder, key, signed, signer, trusted
 
 
-def checked(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: int) -> verify.Verdict:
+def checked(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: Any) -> verify.Verdict:
     return verify.verify(image, None, trust, expected=expected, now=1_000_000_000, **more)
 
 
-def refused(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: int) -> str:
+def refused(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: Any) -> str:
     with pytest.raises(TrustError) as caught:
         checked(image, *trust, expected=expected, **more)
     return caught.value.message
@@ -155,9 +156,7 @@ def test_a_signature_of_another_image_does_not_count(place: Path, tmp_path: Path
 
 def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
     image = layout.read(place)
-    said = statement.encode(
-        statement.Statement((statement.Subject(NAME, image.root.digest),), sigstore.SIGN, {})
-    )
+    said = intoto.encode(intoto.Statement((intoto.Subject(NAME, image.root.digest),), sigstore.SIGN, b"{}"))
     signature = dsse.Signature(key().sign(dsse.pae("text/plain", said)))
     envelope = dsse.Envelope(dsse.IN_TOTO, said, (signature,))
     _attach(place, image, sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(envelope)))
@@ -217,9 +216,7 @@ def test_images_that_cosign_signed_and_saved(name: str) -> None:
 
 def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(place: Path) -> None:
     image = layout.read(place)
-    said = statement.encode(
-        statement.Statement((statement.Subject("", image.root.digest),), sigstore.SIGN, {})
-    )
+    said = intoto.encode(intoto.Statement((intoto.Subject("", image.root.digest),), sigstore.SIGN, b"{}"))
     envelope = dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(key().sign(dsse.pae(dsse.IN_TOTO, said))),))
     _attach(place, image, sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(envelope)))
     assert checked(layout.read(place), trusted()).signatures

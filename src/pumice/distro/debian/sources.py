@@ -15,9 +15,9 @@ import msgspec
 from pumice.errors import FetchError, TrustError
 
 if TYPE_CHECKING:
-    from pumice.distro.config import Config, Settings
     from pumice.distro.debian.machine import Machine
     from pumice.formats.aptsources import Entry
+    from pumice.recipe.config import Config, Settings
     from pumice.recipe.model import ExtraArchive, Origin
 
 DEBIAN = "debian"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import pumice.distro.debian
-from pumice.distro.config import Config, Settings
 from pumice.distro.debian import machine
 from pumice.distro.debian.sources import Source, builtin_keys, sources, unknown
 from pumice.errors import TrustError
 from pumice.formats import openpgp
+from pumice.recipe.config import Config, Settings
 from pumice.recipe.model import ExtraArchive, Origin
 from tests.support import archive
 

@@ -1,7 +1,7 @@
-"""What a person sets once for all recipes: mirrors, snapshot mirrors and keyrings, by distribution.
+"""What a person sets once for all recipes: where packages come from, by distribution, and who signs.
 
 ``$PUMICE_CONFIG``, else ``$XDG_CONFIG_HOME/pumice/config.yaml``, else ``~/.config/pumice/config.yaml``.
-Specified in ``docs/reference/sources.md``.
+Specified in ``docs/reference/configuration.md``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from pumice.errors import Problem, PumiceError, RecipeError
 from pumice.formats import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _DISTRIBUTIONS = ("debian",)
 _LISTS = ("mirrors", "security_mirrors", "snapshots", "keyrings")
+_SIGN = "sign"
+_SIGNING = ("key", "passphrase_file", "prefix")
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -30,10 +32,29 @@ class Settings(msgspec.Struct, frozen=True):
     keyrings: tuple[str, ...] = ()
 
 
+class Signing(msgspec.Struct, frozen=True, kw_only=True):
+    """By which key images are signed whose name is ``prefix`` or below it ("": all).
+
+    ``key`` is a path or the name of a key that is kept, ``passphrase_file`` a path, "" for none.
+    ``where`` is where that stands.
+    """
+
+    key: str
+    passphrase_file: str = ""
+    prefix: str = ""
+    where: str = ""
+
+
 class Config(msgspec.Struct, frozen=True):
     """The whole configuration."""
 
     debian: Settings = Settings()
+    sign: tuple[Signing, ...] = ()
+
+    def signing(self, name: str) -> Signing | None:
+        """Return what an image called ``name`` is signed by: the longest prefix counts; None for nothing."""
+        fitting = [one for one in self.sign if not one.prefix or f"{name}/".startswith(f"{one.prefix}/")]
+        return max(fitting, key=lambda one: len(one.prefix), default=None)
 
 
 def locate(environ: Mapping[str, str]) -> Path:
@@ -68,8 +89,12 @@ def parse(data: bytes, where: str) -> Config:
     document = yaml.parse(data, where)
     problems = list(document.problems)
     found: dict[str, Settings] = {}
+    sign: tuple[Signing, ...] = ()
     if document.root is not None:
-        for name, node in _items(document.root, _DISTRIBUTIONS, problems):
+        for name, node in _items(document.root, (*_DISTRIBUTIONS, _SIGN), problems):
+            if name == _SIGN:
+                sign = tuple(_signings(node, Path(where).parent, problems))
+                continue
             lists = {key: _texts(value, problems) for key, value in _items(node, _LISTS, problems)}
             if "keyrings" in lists:
                 folder = Path(where).parent
@@ -77,7 +102,54 @@ def parse(data: bytes, where: str) -> Config:
             found[name] = Settings(**lists)
     if problems:
         raise RecipeError(problems)
-    return Config(**found)
+    return Config(**found, sign=sign)
+
+
+def _signings(node: yaml.Node, folder: Path, problems: list[Problem]) -> Iterator[Signing]:
+    """Yield one key's settings, or those of a list of them."""
+    seen: dict[str, str] = {}
+    for item in node.items if isinstance(node, yaml.Sequence) else (node,):
+        before = len(problems)
+        told = {key: _word(key, value, problems) for key, value in _items(item, _SIGNING, problems)}
+        if len(problems) > before:
+            continue
+        if not told.get("key"):
+            problems.append(Problem("there is no key to sign with", where=yaml.place(item), hint="say key:"))
+            continue
+        prefix = told.get("prefix", "")
+        if prefix in seen:
+            text = f"a key for {prefix or 'every name'} stands at {seen[prefix]} already"
+            problems.append(Problem(text, where=yaml.place(item), hint="give each its own prefix:"))
+            continue
+        seen[prefix] = yaml.place(item)
+        secret = told.get("passphrase_file", "")
+        yield Signing(
+            key=_near(folder, told["key"]),
+            passphrase_file=str(folder / Path(secret).expanduser()) if secret else "",
+            prefix=prefix,
+            where=yaml.place(item),
+        )
+
+
+def _near(folder: Path, key: str) -> str:
+    """Return the path of a key's file, unless it is the name of one that is kept."""
+    path = folder / Path(key).expanduser()
+    return str(path) if "/" in key or path.exists() else key
+
+
+def _word(key: str, node: yaml.Node, problems: list[Problem]) -> str:
+    if not isinstance(node, yaml.Scalar) or not node.text:
+        problems.append(Problem("a text was expected", where=yaml.place(node)))
+        return ""
+    if key == "prefix" and (":" in node.text or "" in node.text.split("/")):
+        problems.append(
+            Problem(
+                f"{node.text[:100]!r} is no prefix of names",
+                where=yaml.place(node),
+                hint="write for example example.com/apps",
+            )
+        )
+    return node.text
 
 
 def _items(node: yaml.Node, known: tuple[str, ...], problems: list[Problem]) -> list[tuple[str, yaml.Node]]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pumice.distro import config
 from pumice.errors import PumiceError, RecipeError
+from pumice.recipe import config
 
 
 def test_where_it_is_looked_for() -> None:
@@ -58,9 +58,54 @@ def test_every_problem_has_its_place() -> None:
     ]
 
 
+def test_keys_to_sign_with(tmp_path: Path) -> None:
+    (tmp_path / "here.key").touch()
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        """\
+sign:
+  - {key: here.key, passphrase_file: secret}
+  - {key: apps, prefix: example.com/apps}
+  - {key: /etc/other.key, prefix: example.com}
+"""
+    )
+    found = config.load({"PUMICE_CONFIG": str(path)})
+    chosen = {
+        name: (signing.key, signing.passphrase_file)
+        for name in ("elsewhere.example/x", "example.com/appliance", "example.com/apps/x", "example.com/apps")
+        if (signing := found.signing(name))
+    }
+    assert chosen == {
+        "elsewhere.example/x": (str(tmp_path / "here.key"), str(tmp_path / "secret")),
+        "example.com/appliance": ("/etc/other.key", ""),
+        "example.com/apps/x": ("apps", ""),
+        "example.com/apps": ("apps", ""),
+    }
+    assert config.Config().signing("example.com/apps") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("sign: {keys: x}", "c.yaml:1:8", "'keys' is not a setting"),
+        ("sign: {prefix: example.com}", "c.yaml:1:7", "there is no key to sign with"),
+        ("sign:\n  key: [a]", "c.yaml:2:8", "a text was expected"),
+        ("sign: x", "c.yaml:1:7", "a map was expected"),
+        ("sign:", "c.yaml:1:6", "there is no key to sign with"),
+        ("sign: {key: x, prefix: example.com/}", "c.yaml:1:24", "'example.com/' is no prefix of names"),
+        ("sign: {key: x, prefix: 'a:1'}", "c.yaml:1:24", "'a:1' is no prefix of names"),
+        ("sign: [{key: x}, {key: y}]", "c.yaml:1:18", "a key for every name stands at c.yaml:1:8 already"),
+    ],
+)
+def test_what_is_wrong_with_keys_has_its_place(text: str, place: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        config.parse(text.encode(), "c.yaml")
+    assert [(problem.where, problem.message) for problem in caught.value.problems][:1] == [(place, message)]
+
+
 @given(
     st.binary()
-    | st.lists(st.sampled_from(["debian:", "mirrors:", "-", "[", "]", "a", "\n"]))
+    | st.lists(st.sampled_from(["debian:", "mirrors:", "sign:", "key:", "prefix:", "-", "[", "]", "a", "\n"]))
     .map(" ".join)
     .map(str.encode)
 )

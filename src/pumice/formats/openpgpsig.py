@@ -1,0 +1,192 @@
+"""Detached OpenPGP signatures of files (RFC 9580, 5.2): taken apart, and each checked by itself.
+
+A file of signatures may hold many, by whoever wanted to add one. Nothing here stops at one that is
+malformed or not understood, so that no signature hides another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import FormatError, TrustError
+from pumice.formats import openpgp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from pysequoia.packet import Packet
+
+    from pumice.formats.openpgp import Keyring
+
+MAX_FILE = 1 << 20
+"""Bytes of a file of signatures; one of an elliptic curve has about 250, one of RSA 600."""
+MAX_SIGNATURES = 256
+
+_BEGIN = b"-----BEGIN PGP SIGNATURE-----"
+_END = b"-----END PGP SIGNATURE-----"
+_CHUNK = 1 << 20
+_HASHES = {8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224", 12: "sha3_256", 14: "sha3_512"}
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """One signature: ``data`` is its packet.
+
+    ``issuer`` (fingerprint or key ID, lower case) and ``created`` (seconds since the epoch) are what
+    it says of itself. With a ``problem`` it is none that could hold.
+    """
+
+    data: bytes = b""
+    issuer: str = ""
+    created: int = 0
+    problem: str = ""
+
+
+def split(data: bytes) -> Iterator[Signature]:
+    """Yield what a file of signatures, binary or armored in any number of blocks, consists of."""
+    if len(data) > MAX_FILE:
+        yield Signature(problem="the file is larger than 1 MiB, so it is no signature")
+        return
+    count = 0
+    for block in _blocks(data):
+        for one in _packets(block):
+            count += 1
+            if count > MAX_SIGNATURES:
+                yield Signature(problem=f"there are more than {MAX_SIGNATURES} signatures")
+                return
+            yield one
+
+
+def armored(signatures: Iterable[bytes]) -> bytes:
+    """Return signature packets as one armored block, because gpg reads only the first of a file."""
+    import pysequoia
+
+    text = pysequoia.armor(b"".join(signatures), pysequoia.ArmorKind.Signature)
+    return text.encode()
+
+
+def made_by(path: Path, signature: Signature, keys: Keyring, *, now: int) -> str:
+    """Return the fingerprint (lower case) of the primary key that signed the file at ``path``.
+
+    The file is read in pieces. ``now`` is seconds since the epoch. Raises TrustError that says why
+    the signature does not count.
+    """
+    import pysequoia
+
+    certificate = keys.find(signature.issuer) if signature.issuer else None
+    if certificate is None:
+        who = signature.issuer.upper() or "an unnamed key"
+        raise TrustError(f"it is by the OpenPGP key {who}, which is not trusted for this name")
+    packet = _packet(signature.data)
+    try:
+        result = pysequoia.verify(
+            file=path, store=lambda _: [certificate], signature=pysequoia.Sig.from_bytes(signature.data)
+        )
+    except Exception:  # noqa: BLE001 - the library says at length, for its developers, that it does not hold
+        raise TrustError(_reason(path, signature, packet, keys, now)) from None
+    try:
+        return openpgp.signers_of(result, [packet], keys, now, None)[0].lower()
+    except TrustError:
+        raise
+    except Exception:  # noqa: BLE001 - as above: the library reads no key that is bound by SHA-1
+        raise TrustError(f"its key {signature.issuer.upper()} is not sound by today's standards") from None
+
+
+def fits(path: Path, signature: bytes) -> bool:
+    """Say whether a signature is about the content of a file, whoever made it.
+
+    By the two bytes of the digest that it holds in the clear: one in 65,536 others fits as well.
+    """
+    try:
+        name, before, after, left = _digested(bytes(_packet(signature).body))
+    except (FormatError, IndexError):
+        return False
+    state = hashlib.new(name, before, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
+    state.update(after)
+    return state.digest()[:2] == left
+
+
+def _blocks(data: bytes) -> list[bytes]:
+    """Split armor at its own first line only, so that nothing else in a file takes its place."""
+    if _BEGIN not in data:
+        return [data]
+    return [
+        _BEGIN + part.partition(_END)[0] + _END + b"\n" if _END in part else b""
+        for part in data.split(_BEGIN)[1:]
+    ]
+
+
+def _packets(block: bytes) -> Iterator[Signature]:
+    from pysequoia.packet import PacketPile
+
+    try:
+        found = list(PacketPile.from_bytes(block))
+    except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+        found = []
+    if not found:
+        yield Signature(problem="it is no OpenPGP signature, or a malformed one")
+    for packet in found:
+        yield _signature(packet)
+
+
+def _signature(packet: Packet) -> Signature:
+    try:
+        kind = packet.signature_type
+        if kind is None:
+            return Signature(problem="it is no OpenPGP signature, or a malformed one")
+        moment = packet.signature_created
+        created = int(moment.timestamp()) if moment else 0
+        issuer = packet.issuer_fingerprint or packet.issuer_key_id or ""
+        # One of text means the same with other line ends, but an archive would not be the same.
+        name = str(kind).rpartition(".")[2]
+        problem = "" if name == "Binary" else f"it is not about a file's bytes (its type is {name})"
+        return Signature(bytes(packet), issuer.lower(), created, problem)
+    except Exception:  # noqa: BLE001 - as above, such as for times that do not exist
+        return Signature(problem="it is a malformed OpenPGP signature")
+
+
+def _packet(data: bytes) -> Packet:
+    from pysequoia.packet import PacketPile
+
+    try:
+        packet: Packet
+        (packet,) = PacketPile.from_bytes(data)
+    except Exception:  # noqa: BLE001 - as above
+        raise FormatError("it is a malformed OpenPGP signature") from None
+    return packet
+
+
+def _reason(path: Path, signature: Signature, packet: Packet, keys: Keyring, now: int) -> str:
+    who = signature.issuer.upper()
+    try:
+        found = openpgp.reason(packet, keys, now)
+    except Exception:  # noqa: BLE001 - the library reads no key that is bound by SHA-1
+        return f"its key {who} is not sound by today's standards"
+    if not found.startswith("the text is not"):
+        return found
+    if fits(path, signature.data):
+        return f"{who} did not make it, or may not sign"
+    return f"the file is not what {who} signed"
+
+
+def _digested(body: bytes) -> tuple[str, bytes, bytes, bytes]:
+    """Return of a signature's body the digest's name, what is digested before and after, its first bytes."""
+    version = body[0]
+    if version not in (4, 6):
+        raise FormatError("the signature is of an unknown version")
+    width = 2 if version == 4 else 4
+    name = _HASHES.get(body[3])
+    if name is None:
+        raise FormatError("the signature's digest is of an unknown kind")
+    start = 4 + width
+    end = start + int.from_bytes(body[4:start], "big")
+    rest = end + width + int.from_bytes(body[end : end + width], "big")
+    salt = body[rest + 3 : rest + 3 + body[rest + 2]] if version == 6 else b""
+    trailer = bytes((version, 0xFF)) + end.to_bytes(4, "big")
+    return name, salt, body[:end] + trailer, body[rest : rest + 2]

@@ -1,0 +1,84 @@
+"""Whether a document that is attached to an image is the one that was signed: it could have been swapped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pumice.errors import PumiceError, TrustError
+from pumice.formats import dsse, intoto
+from pumice.trust import keyring, names, sign, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+    from pumice.image.model import Image
+    from pumice.store.home import Home
+    from pumice.trust.claims import Claim
+    from pumice.trust.keyring import Level
+    from pumice.trust.verify import Finding, TrustedKey
+
+
+def by(
+    image: Image, artifact: Descriptor, home: Home, levels: Sequence[Level], *, asked: str, now: int
+) -> tuple[TrustedKey, ...]:
+    """Return the keys that attest an attached document; none, where no rule says whose word would count.
+
+    ``image`` is what the document is about, ``asked`` the name it must have, "" for its own. What the
+    store attached itself to what it built needs no key. Raises TrustError for a document that trusted keys
+    do not attest.
+    """
+    decision = keyring.decide(asked or names.own(image), levels)
+    if not decision.keys:
+        return ()
+    uri, payload = sign.statement_of(image, artifact, decision.name)
+    stated = [
+        one
+        for one in verify.examine(image, home, decision.keys, expected=decision.name, now=now)
+        if not one.problem and one.claim.predicate_type == uri
+    ]
+    found = {one.by.key.fingerprint: one.by for one in stated if one.by and _says(one.claim, payload)}
+    if len(found) >= decision.threshold:
+        return tuple(found.values())
+    if not stated and _is_own(image, artifact, home):
+        return ()
+    if stated and not found:
+        text = "the document that is attached to the image is not the one that was signed"
+    else:
+        text = f"{len(found)} of the {decision.threshold} trusted keys that are needed attest the document"
+    raise TrustError(text, where=artifact.digest, hint="read the layers instead: --scan")
+
+
+def _is_own(image: Image, artifact: Descriptor, home: Home) -> bool:
+    about = image.root.digest
+    return home.built.has(about) and artifact.digest in {one.digest for one in home.referrers.get(about)}
+
+
+def _says(claim: Claim, payload: bytes) -> bool:
+    """Whether a claim's statement is ``payload``, perhaps spelled in another way."""
+    if claim.signed == dsse.pae(dsse.IN_TOTO, payload):
+        return True
+    try:
+        told: Any = claim.predicate
+        return bool(told == intoto.read(payload).predicate)
+    except PumiceError:
+        return False
+
+
+def everywhere(
+    image: Image, home: Home, trusted: Sequence[TrustedKey], uri: str, *, expected: str, now: int
+) -> dict[Digest, list[Finding]]:
+    """Return the attestations of a type that count: the root's, else those of each platform's manifest."""
+    found = {}
+    members = [one for one, _ in image.members()]
+    for descriptor in (image.root, *members):
+        known = verify.examine(image.at(descriptor), home, trusted, expected=expected, now=now)
+        found[descriptor.digest] = [
+            one for one in known if not one.problem and one.claim.predicate_type == uri
+        ]
+        if descriptor is image.root and found[descriptor.digest]:
+            return {descriptor.digest: found[descriptor.digest]}
+    if image.is_index():
+        del found[image.root.digest]
+    return found

@@ -1,0 +1,157 @@
+"""OpenPGP signatures of archives: ``FILE.asc`` beside ``FILE``, just what ``gpg --verify`` accepts.
+
+Who signs an archive signs its bytes, so also the image's digest and what it says that it is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import files
+from pumice.errors import FormatError, TrustError, UsageError
+from pumice.formats import openpgpsig, sigstore
+from pumice.image.output import failures
+from pumice.image.plain import read_small
+from pumice.trust import names, openpgp
+from pumice.trust.claims import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pumice.formats.openpgp import Keyring
+    from pumice.formats.openpgpsig import Signature
+    from pumice.image.model import Archive, Image
+    from pumice.trust.openpgp import Certificate
+    from pumice.trust.verify import TrustedKey
+
+SUFFIX = ".asc"
+_MOST_LOOKED_AT = 32
+"""Each means reading the whole archive."""
+
+
+class Signer(msgspec.Struct, frozen=True):
+    """A key and what signs a file by it: returns signature packets, made at a time if that is given."""
+
+    public: Certificate
+    sign: Callable[[Path, int | None], bytes]
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """What was done: the file of signatures, and whether anything was ``new``."""
+
+    signature: Path
+    new: bool
+
+
+def beside(archive: Path) -> Path:
+    """Return the file that holds an archive's signatures."""
+    return archive.with_name(archive.name + SUFFIX)
+
+
+def identity(image: Image, given: str) -> str:
+    """Return what an archive's image is called; raises UsageError if that is not ``given``, or nothing.
+
+    Who signs bytes cannot give them another name.
+    """
+    own = names.own(image)
+    if not own:
+        raise UsageError(
+            "the archive's image does not say what it is called, so that signing it would name nothing",
+            hint="build it by Pumice, or sign the file for others: gpg --detach-sign --armor FILE",
+        )
+    if given and not names.fits(own, given):
+        raise UsageError(
+            f"the archive's image is called {own}, and its bytes cannot be signed as {given[:100]}",
+            hint="leave out --as, or sign the image in the store or in an oci: layout by another kind of key",
+        )
+    return own
+
+
+def sign(archive: Path, signer: Signer, *, now: int, moment: int | None = None) -> Signed:
+    """Sign a file unless this key has done so; signatures of it by others stay, those of other bytes go.
+
+    ``moment`` is when the signature is to be made, in seconds since the epoch, if the signer can say
+    other than ``now``. Raises TrustError, StoreError.
+    """
+    target = beside(archive)
+    data = read_small(target, openpgpsig.MAX_FILE)
+    old = [one for one in openpgpsig.split(data or b"") if not one.problem]
+    ring = openpgp.keyring([signer.public])
+    with failures(archive):
+        mine = [one for one in old if ring.find(one.issuer or "none") is not None]
+        if any(_made_by(archive, one, ring, now) for one in mine):
+            return Signed(target, new=False)
+        kept = [one.data for one in old if one not in mine and openpgpsig.fits(archive, one.data)]
+        made = signer.sign(archive, moment)
+    files.replace(target, openpgpsig.armored([made, *kept]), mode=0o644)
+    return Signed(target, new=True)
+
+
+def read(image: Image, trusted: Sequence[TrustedKey], *, now: int) -> Iterator[Claim]:
+    """Yield a claim for each OpenPGP signature of the archive that an image was read from.
+
+    Only what says it is by a trusted key is checked. Raises TrustError if a file of signatures that
+    was named is not there, or if the archive is not the one any more that the image was read from.
+    """
+    archive = image.archive
+    if archive is None:
+        return
+    data = _signatures(archive)
+    if data is None:
+        return
+    certificates = {one.key.fingerprint: one.key for one in trusted}
+    ring = openpgp.keyring([one for one in certificates.values() if isinstance(one, openpgp.Certificate)])
+    looked_at = 0
+    for one in openpgpsig.split(data):
+        known = not one.problem and ring.find(one.issuer or "none") is not None
+        looked_at += known
+        if known and looked_at > _MOST_LOOKED_AT:
+            yield _claim(image, one, problem=f"more than {_MOST_LOOKED_AT} claim to be by trusted keys")
+            return
+        yield _checked(image, archive, one, ring, now)
+
+
+def _checked(image: Image, archive: Archive, one: Signature, ring: Keyring, now: int) -> Claim:
+    from pumice.image import layout_archive
+
+    if one.problem:
+        return _claim(image, one, problem=one.problem)
+    try:
+        with failures(archive.path):
+            maker = openpgpsig.made_by(archive.path, one, ring, now=now)
+    except (TrustError, FormatError) as error:
+        return _claim(image, one, problem=error.message)
+    if layout_archive.look(archive.path) != archive.look:
+        raise TrustError("the archive was changed while it was looked at", where=str(archive.path))
+    return _claim(image, one, makers=(maker,))
+
+
+def _claim(image: Image, one: Signature, *, makers: tuple[str, ...] = (), problem: str = "") -> Claim:
+    return Claim(
+        form="openpgp",
+        source=image.root.digest,
+        subject=image.root.digest,
+        predicate_type=sigstore.SIGN,
+        makers=makers,
+        created=one.created,
+        problem=problem,
+    )
+
+
+def _made_by(archive: Path, one: Signature, ring: Keyring, now: int) -> bool:
+    try:
+        openpgpsig.made_by(archive, one, ring, now=now)
+    except (TrustError, FormatError):
+        return False
+    return True
+
+
+def _signatures(archive: Archive) -> bytes | None:
+    named = archive.signature
+    data = read_small(named or beside(archive.path), openpgpsig.MAX_FILE)
+    if data is None and named is not None:
+        raise TrustError("there is no such file of signatures", where=str(named))
+    return data

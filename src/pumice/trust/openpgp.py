@@ -1,0 +1,232 @@
+"""OpenPGP keys: made, read and kept, in files as gpg reads and writes them.
+
+A certificate is a public key among the others in the trust store. Its fingerprint is that of its
+primary key (40 hexadecimal digits, or 64 of version 6); signatures by its subkeys count as its own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pumice import files
+from pumice.errors import FormatError, StoreError, TrustError, UsageError
+from pumice.formats import openpgp, openpgpkey
+from pumice.trust.keys import PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pysequoia import PySigner, Tsk
+
+KIND = "openpgp"
+MAX_FILE = 1 << 20
+"""Bytes of a key's file: what strangers certified may stand in it as well."""
+
+_PUBLIC = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+_PRIVATE = b"-----BEGIN PGP PRIVATE KEY BLOCK-----"
+_MAX_USER = 200
+
+
+class Certificate(PublicKey, frozen=True):
+    """An OpenPGP certificate: ``der`` is it in binary, ``user`` the first user ID, unproven."""
+
+    primary: str = ""
+    user: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The primary key's, in lower-case hexadecimal."""
+        return self.primary
+
+    def pem(self) -> bytes:
+        """Return the certificate, armored."""
+        import pysequoia
+
+        return pysequoia.armor(self.der, pysequoia.ArmorKind.PublicKey).encode()
+
+
+def keyring(certificates: Sequence[Certificate]) -> openpgp.Keyring:
+    """Return certificates as something to check signatures with."""
+    from pysequoia import Cert
+
+    return openpgp.Keyring(b"", [Cert.from_bytes(one.der) for one in certificates])
+
+
+def is_public(data: bytes) -> bool:
+    """Say whether a file's content looks like an OpenPGP certificate."""
+    return _PUBLIC in data or openpgpkey.tag(data) == openpgpkey.PUBLIC
+
+
+def is_private(data: bytes) -> bool:
+    """Say whether a file's content looks like an OpenPGP secret key."""
+    return _PRIVATE in data or openpgpkey.tag(data) == openpgpkey.SECRET
+
+
+def read(path: Path) -> bytes | None:
+    """Return a file's content if that looks like an OpenPGP key, else None; also if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError:
+        return None
+    if not is_public(data) and not is_private(data):
+        return None
+    if len(data) > MAX_FILE:
+        raise FormatError("the file is larger than 1 MiB, so it is no key", where=str(path))
+    return data
+
+
+def secret(path: Path) -> bytes:
+    """Return the content of a secret key's file; raises FormatError."""
+    data = read(path)
+    if data is None or not is_private(data):
+        raise FormatError(
+            "the file is a public key" if data else "the file is no OpenPGP key",
+            where=str(path),
+            hint="signing needs the secret key",
+        )
+    return data
+
+
+def parse(data: bytes) -> Certificate:
+    """Read one certificate, armored (with text around it) or binary; raises FormatError."""
+    from pysequoia import Cert
+
+    if is_private(data):
+        raise FormatError("this is a private key", hint="trust the public one: pumice key export KEY")
+    if data.count(_PUBLIC) > 1:
+        raise FormatError("there are several OpenPGP keys in the file", hint="take one of them at a time")
+    if _PUBLIC in data:
+        data = data[data.index(_PUBLIC) :]
+    try:
+        found = Cert.split_bytes(data)
+        one = found[0]
+        made = Certificate(bytes(one), KIND, one.fingerprint.lower(), _user(data))
+    except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+        raise FormatError("the OpenPGP key is malformed") from None
+    if len(found) > 1:
+        raise FormatError("there are several OpenPGP keys in the file", hint="take one of them at a time")
+    return made
+
+
+class SecretKey:
+    """A secret key that signs; printing it shows its fingerprint only."""
+
+    def __init__(self, data: bytes, where: Path) -> None:
+        """Read an armored or binary secret key; raises FormatError."""
+        from pysequoia import Tsk
+
+        self._where = where
+        try:
+            self._key: Tsk = Tsk.from_bytes(data[max(0, data.find(_PRIVATE)) :])
+            certificate = self._key.extract_certificate()
+            self.public = Certificate(
+                bytes(certificate), KIND, certificate.fingerprint.lower(), _user(bytes(certificate))
+            )
+            self.protected = openpgpkey.is_protected(bytes(self._key))
+        except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+            raise FormatError("the OpenPGP key is malformed", where=str(where)) from None
+
+    def open(self, passphrase: Callable[[], bytes]) -> PySigner:
+        """Return what signs; the passphrase is asked only if there is one. Raises TrustError."""
+        where = str(self._where)
+        try:
+            return self._key.signer()
+        except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+            if not self.protected:
+                raise TrustError("the OpenPGP key has no part that may sign today", where=where) from None
+        word = passphrase()
+        try:
+            return self._key.signer(word.decode())
+        except Exception:  # noqa: BLE001 - as above
+            sentence = "the passphrase does not open the key, or no part of it may sign today"
+            raise TrustError(sentence, where=where) from None
+
+    def sign(self, file: Path, passphrase: Callable[[], bytes]) -> bytes:
+        """Return the detached signature of a file, in binary; raises TrustError, OSError.
+
+        The library takes its time from the machine's clock, and puts random bytes into what it signs.
+        """
+        import tempfile
+
+        import pysequoia
+
+        signer = self.open(passphrase)
+        mode = pysequoia.SignatureMode.DETACHED
+        with tempfile.TemporaryDirectory(prefix="pumice-") as folder:
+            target = Path(folder, "signature")
+            try:
+                pysequoia.sign_file(signer, file, target, mode=mode, armor=False)
+            except Exception as error:  # noqa: BLE001 - as above
+                reason = str(error).partition("\n")[0][:200]
+                raise TrustError(f"the key did not sign ({reason})", where=str(file)) from None
+            return target.read_bytes()
+
+    def sealed(self, passphrase: bytes) -> bytes:
+        """Return the armored key, protected by a passphrase unless that is empty or there is one already."""
+        import pysequoia
+
+        data = bytes(self._key)
+        if passphrase and not self.protected:
+            data = openpgpkey.protect(data, passphrase, os.urandom)
+        return pysequoia.armor(data, pysequoia.ArmorKind.SecretKey).encode()
+
+    def __repr__(self) -> str:
+        return f"<OpenPGP key {self.public.fingerprint}>"
+
+
+def generate(user: str) -> SecretKey:
+    """Return a new key for ``user``: Ed25519, in the form of RFC 4880 that every gpg reads."""
+    import pysequoia
+
+    if not user.strip() or len(user) > _MAX_USER or not user.isprintable():
+        raise UsageError(
+            f"{user[:40]!r} is no user ID", hint='write a name and an address: "Ada <ada@example.com>"'
+        )
+    made = pysequoia.Tsk.generate(
+        user, profile=pysequoia.Profile.RFC4880, cipher_suite=pysequoia.CipherSuite.Cv25519
+    )
+    return SecretKey(bytes(made), Path("the new key"))
+
+
+def write_pair(base: Path, key: SecretKey, passphrase: bytes) -> tuple[Path, Path]:
+    """Write ``BASE.key`` (for its owner only) and ``BASE.pub``; raises StoreError if either exists."""
+    private, public = Path(f"{base}.key"), Path(f"{base}.pub")
+    for path in (private, public):
+        if os.path.lexists(path):
+            raise StoreError("there is such a file already", where=str(path), hint="choose another name")
+    files.replace(private, key.sealed(passphrase), mode=0o600)
+    files.replace(public, key.public.pem(), mode=0o644)
+    return private, public
+
+
+def bring(
+    data: bytes, path: Path, base: Path, old: Callable[[], bytes], new: Callable[[], bytes]
+) -> Certificate:
+    """Copy a key of others to ``base``.
+
+    A secret key keeps its passphrase, which must open it, and is given one if it has none.
+    """
+    if not is_private(data):
+        public = parse(data)
+        target = Path(f"{base}.pub")
+        if os.path.lexists(target):
+            raise UsageError("there is such a file already", where=str(target))
+        files.replace(target, public.pem(), mode=0o644)
+        return public
+    key = SecretKey(data, path)
+    key.open(old)
+    write_pair(base, key, b"" if key.protected else new())
+    return key.public
+
+
+def _user(data: bytes) -> str:
+    """Return the first user ID; it may be any bytes."""
+    from pysequoia.packet import PacketPile
+
+    for packet in PacketPile.from_bytes(data):
+        if str(packet.tag).endswith(".UserID"):
+            return " ".join(bytes(packet.body).decode("utf-8", "replace").split())[:_MAX_USER]
+    return ""

@@ -1,0 +1,82 @@
+"""Signatures that stand: remembered, so that a build of which nothing changed opens no key and checks none.
+
+A record says by which manifests a key has signed an image and its documents. It counts only as long as
+the store lists each of them about that image and has every blob of it, unchanged: their content is
+their digest, so what was a good signature still is one. Whatever else is the case is found out anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import canonical
+from pumice.errors import PumiceError
+from pumice.formats import oci
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+    from pumice.store.home import Home
+
+_KIND = "signed"
+_SHAPE = 1
+"""Of what is signed; to be raised when signing writes more or something else than before."""
+
+
+class _Standing(msgspec.Struct, frozen=True):
+    """Manifests by what they are about, and the blobs that all of them consist of."""
+
+    manifests: dict[str, tuple[str, ...]]
+    blobs: tuple[str, ...]
+
+
+def name_of(root: Digest, name: str, key: Digest, documents: Mapping[Digest, Sequence[Descriptor]]) -> Digest:
+    """Return where it is remembered that ``key`` signed an image as ``name`` with its documents.
+
+    ``key`` is any digest that stands for one key.
+    """
+    listed = {about: sorted(one.digest for one in found) for about, found in documents.items()}
+    return canonical.digest_of([_KIND, _SHAPE, root, name, key, listed])
+
+
+def holds(where: Digest, home: Home) -> bool:
+    """Say whether all that is remembered at ``where`` is still in the store as it was."""
+    data = home.records.get(_KIND, where)
+    if data is None:
+        return False
+    try:
+        known = msgspec.msgpack.decode(data, type=_Standing)
+    except msgspec.MsgspecError:  # written by another version of Pumice: as good as nothing
+        return False
+    if not known.manifests or not all(known.manifests.values()):
+        return False
+    for about, manifests in known.manifests.items():
+        if not {one.digest for one in home.referrers.get(about)}.issuperset(manifests):
+            return False
+    return all(home.blobs.size(one) is not None for one in known.blobs)
+
+
+def remember(where: Digest, manifests: Mapping[Digest, tuple[Digest, ...]], home: Home) -> None:
+    """Remember that these manifests hold all that was to be signed; they are in the store.
+
+    Does nothing if they cannot be read: then the next build looks again.
+    """
+    try:
+        blobs = tuple(dict.fromkeys(_blobs((one for some in manifests.values() for one in some), home)))
+    except PumiceError:
+        return
+    home.records.put(_KIND, where, msgspec.msgpack.encode(_Standing(dict(manifests), blobs)))
+
+
+def _blobs(manifests: Iterable[Digest], home: Home) -> Iterable[Digest]:
+    for one in manifests:
+        with home.blobs.open(one) as file:
+            found = oci.read_manifest(file.read(oci.MAX_DOCUMENT))
+        yield one
+        yield found.config.digest
+        for layer in found.layers:
+            yield layer.digest

@@ -1,0 +1,218 @@
+"""Archives and OpenPGP keys, as people type it; what gpg makes of them is in ``tests/interop``."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.trusting import Trusting
+
+ARCHIVE = "oci-archive:image.tar"
+OTHER = "other"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+    world = Trusting(tmp_path_factory.mktemp("world"))
+    for name in ("ada", "eve"):
+        world.must("key", "generate", "--openpgp", f"{name.title()} <{name}@example.com>", "--output", name)
+    world.must("build", "recipe.yaml", "--sign", "ada.key", "-o", ARCHIVE)
+    return world
+
+
+@pytest.fixture
+def world(built: Trusting) -> Trusting:
+    """No rules, and the archive signed by ada alone."""
+    shutil.rmtree(built.config, ignore_errors=True)
+    shutil.rmtree(built.root / OTHER, ignore_errors=True)
+    (built.project / "image.tar.asc").unlink(missing_ok=True)
+    built.must("build", "recipe.yaml", "--sign", "ada.key", "-o", ARCHIVE)
+    return built
+
+
+def fingerprint(world: Trusting, name: str) -> str:
+    from pumice.trust import keys
+
+    return keys.read_public(world.project / f"{name}.pub").fingerprint
+
+
+def trust(world: Trusting, *arguments: str, key: str = "ada") -> str:
+    return world.must("trust", "add", *arguments, f"{key}.pub", "--fingerprint", fingerprint(world, key))
+
+
+def test_signing_again_changes_nothing_and_needs_no_passphrase(world: Trusting) -> None:
+    signature = world.project / "image.tar.asc"
+    before = signature.read_bytes()
+    done = world.do("sign", ARCHIVE, "--key", "ada.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
+    assert "was signed already" in done.stderr
+    assert signature.read_bytes() == before
+    assert (world.project / "ada.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_who_when_and_by_which_rule(world: Trusting) -> None:
+    said = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
+    assert re.search(rf"signed   by ada.pub {fingerprint(world, 'ada')} \(--key ada.pub\) on 20\d\d-", said)
+    printed = json.loads(world.must("verify", ARCHIVE, "--key", "ada.pub", "--format", "json", store=OTHER))
+    assert [(one["form"], one["created"] > 0) for one in printed["signatures"]] == [("openpgp", True)]
+
+
+def test_names_are_bound_by_the_content(world: Trusting) -> None:
+    key = ("--key", "ada.pub")
+    world.must("verify", ARCHIVE, *key, "--as", "example.com/hello:1.0", store=OTHER)
+    said = world.refused("verify", ARCHIVE, *key, "--as", "example.com/bank:1.0", store=OTHER)
+    assert "not as example.com/bank:1.0" in said
+    said = world.refused("sign", ARCHIVE, "--key", "eve.key", "--as", "example.com/bank:1.0", code=2)
+    assert "cannot be signed as example.com/bank:1.0" in said
+
+
+def test_a_rule_lets_an_archive_run(world: Trusting) -> None:
+    said = world.refused("run", ARCHIVE, "/bin/hello", store=OTHER)
+    assert "no key is trusted for example.com/hello:1.0" in said
+    trust(world, "--prefix", "example.com/hel")
+    world.refused("run", ARCHIVE, "/bin/hello", store=OTHER)
+    trust(world, "--prefix", "example.com/hello")
+    # It needs a shell, which is not in the image; that it got so far is what counts.
+    assert "its interpreter" in world.do("run", ARCHIVE, "/bin/hello", store=OTHER).stderr
+    assert "(user rule for example.com/hello)" in world.must("trust", "why", ARCHIVE, store=OTHER)
+    assert fingerprint(world, "ada") in world.must("trust", "list")
+
+
+def test_a_stranger_hides_nothing(world: Trusting) -> None:
+    signature = world.project / "image.tar.asc"
+    ours = signature.read_bytes()
+    signature.unlink()
+    world.must("sign", ARCHIVE, "--key", "eve.key")
+    assert "is not trusted" in world.refused("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
+    signature.write_bytes(signature.read_bytes() + ours)
+    said = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
+    assert "signed   by ada.pub" in said
+    assert "ignored  signature by openpgp: it is by the OpenPGP key" in said
+
+
+def test_revoking_and_rotating(world: Trusting) -> None:
+    key, new = fingerprint(world, "ada"), fingerprint(world, "eve")
+    trust(world, "--prefix", "example.com")
+    world.must("verify", ARCHIVE, store=OTHER)
+    world.must("trust", "rotate", key, "eve.pub", "--fingerprint", new, "--overlap", "0")
+    assert "has expired on" in world.refused("verify", ARCHIVE, store=OTHER)
+    world.must("sign", ARCHIVE, "--key", "eve.key")
+    world.must("verify", ARCHIVE, store=OTHER)
+    world.must("trust", "revoke", new, "--reason", "stolen")
+    assert "is revoked (stolen)" in world.refused("verify", ARCHIVE, "--key", "eve.pub", store=OTHER)
+
+
+def test_masking(world: Trusting) -> None:
+    trust(world, "--root")
+    path = world.config / "pumice" / "trust" / "root.d" / fingerprint(world, "ada")
+    path.write_bytes(b"")
+    world.refused("verify", ARCHIVE, store=OTHER)
+
+
+def test_two_of_two(world: Trusting) -> None:
+    trust(world, "--prefix", "example.com", "--threshold", "2")
+    trust(world, "--prefix", "example.com", key="eve")
+    assert "signed by 1 of the 2 keys" in world.refused("verify", ARCHIVE, store=OTHER)
+    world.must("sign", ARCHIVE, "--key", "eve.key")
+    assert world.must("verify", ARCHIVE, store=OTHER).count("signed ") == 2
+
+
+def test_a_policy_for_podman_leaves_openpgp_keys_out(world: Trusting) -> None:
+    trust(world, "--prefix", "example.com")
+    done = world.do("trust", "export")
+    assert json.loads(done.stdout) == {"default": [{"type": "reject"}], "transports": {}}
+    assert "OpenPGP keys are left out" in done.stderr
+
+
+def test_keys_are_listed_exported_and_imported(world: Trusting) -> None:
+    made = world.must("key", "generate", "--openpgp", "Kay <kay@example.com>")
+    assert made in world.must("key", "list")
+    public = world.must("key", "export", "default")
+    assert public.startswith("-----BEGIN PGP PUBLIC KEY BLOCK-----")
+    private = world.must("key", "export", "default", "--private")
+    assert private.startswith("-----BEGIN PGP PRIVATE KEY BLOCK-----")
+    (world.project / "kay.asc").write_text(private)
+    for name in ("kay.key", "kay.pub"):
+        (world.project / name).unlink(missing_ok=True)
+    assert world.must("key", "import", "kay.asc", "--output", "kay") == made
+    said = world.refused(
+        "key", "import", "kay.asc", "--output", "again", environment={"PUMICE_KEY_PASSPHRASE": "wrong"}
+    )
+    assert "the passphrase does not open the key" in said
+    assert not (world.project / "again.key").exists()
+
+
+def test_every_file_that_is_written_is_signed(world: Trusting) -> None:
+    world.must("build", "recipe.yaml", "--sign", "ada.key", "-o", "docker-archive:d.tar", "-o", "tar:t.tar")
+    assert (world.project / "d.tar.asc").exists()
+    assert (world.project / "t.tar.asc").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("sign", "oci:out", "--key", "ada.key"), 2, "an OpenPGP key signs archives, and this is none"),
+        (("sign", "example.com/hello:1.0", "--key", "ada.key"), 2, "signs archives, and this is none"),
+        (("sign", "oci-archive:nothing", "--key", "ada.key"), 10, "there is no such file"),
+        (("sign", "oci-archive:ada.key", "--key", "ada.key"), 8, ""),
+        (("sign", ARCHIVE, "--key", "ada.pub"), 8, "the file is a public key"),
+        (("build", "recipe.yaml", "--sign", "ada.key"), 2, "signs files only"),
+        (("build", "recipe.yaml", "--sign", "ada.key", "-o", "oci:out"), 2, "signs files only"),
+        (("build", "recipe.yaml", "--sign", "ada.key", "-o", "tar:-"), 2, "signs files only"),
+        (("verify", ARCHIVE, "--key", "ada.key"), 8, "this is a private key"),
+        (("verify", ARCHIVE, "--key", "ada.pub", "--signature", "nowhere"), 7, "no such file of signatures"),
+        (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "image.tar"), 7, "no OpenPGP signature"),
+        (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "."), 10, "not a plain file"),
+        (("verify", "example.com/hello:1.0", "--signature", "x"), 10, "there is no image"),
+        (("key", "generate", "--openpgp", ""), 2, "is no user ID"),
+        (("key", "generate", "--openpgp", "A <a@example.com>", "--output", "ada"), 2, "such a file already"),
+        (("key", "export", "gpg:ada", "--private"), 2, "gpg keeps its secret keys"),
+        (("trust", "add", "--root", "ada.key"), 8, "this is a private key"),
+        (("trust", "revoke", "0" * 39), 7, "no rule has the key"),
+    ],
+)
+def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+    assert message in world.refused(*arguments, code=code, store=OTHER)
+
+
+def test_an_unsigned_archive(world: Trusting) -> None:
+    (world.project / "image.tar.asc").unlink()
+    assert "the image is not signed" in world.refused("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
+
+
+# The library maps the file into memory, and the kernel counts that; what it allocates is what matters.
+PROBE = """
+import re, resource, sys
+from pathlib import Path
+from pumice.formats import openpgpsig
+from pumice.trust import keys, openpgp
+ring = openpgp.keyring([keys.read_public(Path(sys.argv[1]))])
+used = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
+resource.setrlimit(resource.RLIMIT_DATA, (used + (48 << 20),) * 2)
+large = Path(sys.argv[2])
+for one in openpgpsig.split(Path(f"{large}.asc").read_bytes()):
+    assert openpgpsig.fits(large, one.data)
+    openpgpsig.made_by(large, one, ring, now=1_900_000_000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_archive(world: Trusting) -> None:
+    large = world.project / "large"
+    with large.open("wb") as file:
+        file.truncate(300 << 20)
+    from pumice.trust import openpgp
+
+    key = openpgp.SecretKey((world.project / "ada.key").read_bytes(), Path("ada.key"))
+    Path(f"{large}.asc").write_bytes(key.sign(large, lambda: b"correct horse"))
+    subprocess.run(
+        [sys.executable, "-c", PROBE, "ada.pub", "large"],
+        cwd=world.project,
+        check=True,
+    )
+    large.unlink()

@@ -1,0 +1,45 @@
+"""Keys under a passphrase, which another program must be able to open."""
+
+from __future__ import annotations
+
+import pysequoia
+import pytest
+
+from pumice.errors import FormatError
+from pumice.formats import openpgpkey
+
+
+def made(**more: object) -> pysequoia.Tsk:
+    return pysequoia.Tsk.generate("Ada <ada@example.com>", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "suite", [pysequoia.CipherSuite.Cv25519, pysequoia.CipherSuite.RSA2k, pysequoia.CipherSuite.P256]
+)
+def test_the_library_opens_what_we_protect(suite: pysequoia.CipherSuite) -> None:
+    plain = bytes(made(profile=pysequoia.Profile.RFC4880, cipher_suite=suite))
+    assert not openpgpkey.is_protected(plain)
+    sealed = openpgpkey.protect(plain, "pässword".encode(), lambda size: b"r" * size)
+    assert openpgpkey.is_protected(sealed)
+    key = pysequoia.Tsk.from_bytes(sealed)
+    key.signer("pässword")
+    assert (
+        key.extract_certificate().fingerprint
+        == pysequoia.Tsk.from_bytes(plain).extract_certificate().fingerprint
+    )
+    for wrong in ("", "password"):
+        with pytest.raises(RuntimeError):
+            key.signer(wrong)
+
+
+def test_version_6_is_not_protected_wrongly() -> None:
+    with pytest.raises(FormatError, match="cannot be given a passphrase"):
+        openpgpkey.protect(bytes(made(profile=pysequoia.Profile.RFC9580)), b"x", bytes)
+
+
+def test_what_a_file_begins_with() -> None:
+    key = made(profile=pysequoia.Profile.RFC4880)
+    assert openpgpkey.tag(bytes(key)) == openpgpkey.SECRET
+    assert openpgpkey.tag(bytes(key.extract_certificate())) == openpgpkey.PUBLIC
+    assert openpgpkey.tag(b"\x99\x01") == openpgpkey.PUBLIC  # as gpg writes it
+    assert [openpgpkey.tag(data) for data in (b"", b"-----", b"\x30\x82")] == [0, 0, 0]

@@ -1,0 +1,155 @@
+"""Detached signatures of files: which count, and that none hides another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pysequoia
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pumice.clock import SystemClock
+from pumice.errors import PumiceError, TrustError
+from pumice.formats import openpgp, openpgpsig
+from pumice.formats.openpgpsig import Signature
+from tests.support import archive, gnupg
+
+DATA = b"an archive"
+MALFORMED = b"-----BEGIN PGP SIGNATURE-----\n\nbm90aGluZw==\n-----END PGP SIGNATURE-----\n"
+GOOD = archive.detached(DATA, "good")
+STRANGER = archive.detached(DATA, "other")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    return path
+
+
+def made_by(file: Path, one: Signature, *trusted: str) -> str:
+    ring = openpgp.keyring(archive.keyring(*(trusted or ("good", "subkey", "expired", "lapsed", "revoked"))))
+    return openpgpsig.made_by(file, one, ring, now=SystemClock().now())
+
+
+def refused(file: Path, data: bytes, *trusted: str) -> str:
+    (one,) = openpgpsig.split(data)
+    with pytest.raises(TrustError) as caught:
+        made_by(file, one, *trusted)
+    return caught.value.message
+
+
+@pytest.mark.parametrize("signer", ["good", "subkey"])
+def test_a_good_signature(file: Path, signer: str) -> None:
+    (one,) = openpgpsig.split(archive.detached(DATA, signer))
+    (certificate,) = openpgp.keyring(archive.keyring(signer)).certificates
+    assert made_by(file, one) == certificate.fingerprint
+    assert (one.problem, openpgpsig.fits(file, one.data)) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("signer", "message"),
+    [
+        ("other", "which is not trusted for this name"),
+        ("expired", "has expired on 2021-01-01"),
+        ("lapsed", "has expired on 2021-01-01"),
+        ("revoked", "is revoked"),
+    ],
+)
+def test_signatures_that_do_not_count(file: Path, signer: str, message: str) -> None:
+    assert message in refused(file, archive.detached(DATA, signer))
+
+
+def test_a_changed_byte(file: Path) -> None:
+    file.write_bytes(DATA.replace(b"v", b"w"))
+    assert "the file is not what" in refused(file, GOOD)
+    (one,) = openpgpsig.split(GOOD)
+    assert not openpgpsig.fits(file, one.data)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        STRANGER,
+        MALFORMED,
+        b"-----BEGIN PGP SIGNATURE-----\n",
+        b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nnonsense\n",
+        MALFORMED.replace(b"bm90", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"),
+        archive.keyring("other"),
+        b"\xff\xfe noise \0",
+    ],
+)
+def test_nothing_hides_a_good_signature(file: Path, before: bytes) -> None:
+    found = [one for one in openpgpsig.split(before + b"\n" + GOOD) if not one.problem]
+    assert made_by(file, found[-1]) == openpgp.keyring(archive.keyring("good")).certificates[0].fingerprint
+
+
+def test_several_in_one_block(file: Path) -> None:
+    packets = [one.data for data in (STRANGER, GOOD) for one in openpgpsig.split(data)]
+    for data in (openpgpsig.armored(packets), b"".join(packets)):
+        first, second = openpgpsig.split(data)
+        assert "not trusted" in refused(file, first.data)
+        made_by(file, second)
+
+
+def test_a_key_is_no_signature() -> None:
+    assert all(one.problem for one in openpgpsig.split(archive.keyring("good")))
+
+
+def test_there_is_a_limit() -> None:
+    (packet,) = openpgpsig.split(GOOD)
+    found = list(openpgpsig.split(packet.data * 300))
+    assert (len(found), found[-1].problem) == (257, "there are more than 256 signatures")
+    (one,) = openpgpsig.split(b"x" * (openpgpsig.MAX_FILE + 1))
+    assert "larger than 1 MiB" in one.problem
+
+
+def test_version_6(file: Path) -> None:
+    key = pysequoia.Tsk.generate("six", profile=pysequoia.Profile.RFC9580)
+    signature = pysequoia.sign(key.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
+    (one,) = openpgpsig.split(signature)
+    ring = openpgp.Keyring(b"", [key.extract_certificate()])
+    assert (
+        openpgpsig.made_by(file, one, ring, now=SystemClock().now()) == key.extract_certificate().fingerprint
+    )
+    assert openpgpsig.fits(file, one.data)
+
+
+def test_a_key_that_may_not_sign(file: Path) -> None:
+    """Whoever has the secret can sign all the same; what the certificate says is what counts."""
+    for gpg in gnupg.started():
+        key = gpg.generate("Flags <flags@example.com>")
+        secret = pysequoia.Tsk.from_bytes(gpg.run("--export-secret-keys", key).stdout)
+        later = ("--faked-system-time", "20200601T000000!", "--command-fd", "0")
+        gpg.run(*later, "--edit-key", key, data=b"change-usage\nS\nQ\nsave\n")
+        ring = openpgp.keyring(gpg.run("--export", key).stdout)
+        data = pysequoia.sign(secret.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
+        (one,) = openpgpsig.split(data)
+        with pytest.raises(TrustError, match="did not make it, or may not sign"):
+            openpgpsig.made_by(file, one, ring, now=SystemClock().now())
+
+
+RAW = next(iter(openpgpsig.split(GOOD))).data
+
+
+@given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda data: GOOD[:60] + data))
+def test_any_bytes_are_signatures_or_problems(data: bytes) -> None:
+    for one in openpgpsig.split(data):
+        assert one.problem or one.data
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, len(RAW) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_no_damage_goes_unnoticed_or_breaks_anything(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(RAW)
+    for position, value in changes:
+        data[position] = value
+    path = Path(archive.KEYS / "README")  # another file than the one that was signed
+    ring = openpgp.keyring(archive.keyring("good"))
+    for one in openpgpsig.split(bytes(data)):
+        if one.problem:
+            continue
+        openpgpsig.fits(path, one.data)
+        with pytest.raises(PumiceError):
+            openpgpsig.made_by(path, one, ring, now=SystemClock().now())

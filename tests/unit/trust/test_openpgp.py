@@ -1,0 +1,98 @@
+"""OpenPGP keys as keys among others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError, PumiceError, TrustError, UsageError
+from pumice.trust import keyfiles, keys, openpgp
+from tests.support import archive
+
+PUBLIC = (archive.KEYS / "good.asc").read_bytes()
+PRIVATE = (archive.KEYS / "good.secret.asc").read_bytes()
+BINARY = openpgp.parse(PUBLIC).der
+
+
+def test_a_certificate_is_a_public_key(tmp_path: Path) -> None:
+    one = openpgp.parse(b"Comment: mine\n" + PUBLIC)
+    assert (one.kind, len(one.fingerprint)) == ("openpgp", 40)
+    assert one.user.endswith("<good@pumice.invalid>")
+    assert openpgp.parse(BINARY) == one == openpgp.parse(one.pem())
+    (tmp_path / "key").write_bytes(BINARY)
+    assert keys.read_public(tmp_path / "key") == one
+    assert not keys.holds(one, b"anything", b"anything")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (PRIVATE, "this is a private key"),
+        (PUBLIC + PUBLIC, "several OpenPGP keys"),
+        (BINARY + BINARY, "several OpenPGP keys"),
+        (PUBLIC[:200], "malformed"),
+        (BINARY[:20], "malformed"),
+    ],
+)
+def test_what_is_no_certificate(data: bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        openpgp.parse(data)
+
+
+def test_a_pair(tmp_path: Path) -> None:
+    key = openpgp.generate("Ada Lovelace <ada@example.com>")
+    private, public = openpgp.write_pair(tmp_path / "ada", key, b"secret")
+    assert (private.stat().st_mode & 0o777, public.stat().st_mode & 0o777) == (0o600, 0o644)
+    assert b"secret" not in private.read_bytes()
+    again = openpgp.SecretKey(private.read_bytes(), private)
+    assert (again.protected, again.public) == (True, keys.read_public(public))
+    assert repr(again) == f"<OpenPGP key {key.public.fingerprint}>"
+    again.open(lambda: b"secret")
+    for wrong in (b"", b"Secret", b"\xff"):
+        with pytest.raises(TrustError, match="the passphrase does not open the key"):
+            again.open(lambda wrong=wrong: wrong)  # type: ignore[misc]
+    with pytest.raises(PumiceError, match="there is such a file already"):
+        openpgp.write_pair(tmp_path / "ada", key, b"other")
+
+
+def test_an_unprotected_key_asks_nobody_and_is_protected_when_it_is_brought(tmp_path: Path) -> None:
+    def never() -> bytes:
+        raise AssertionError("somebody was asked")
+
+    source = tmp_path / "from-gpg.asc"
+    source.write_bytes(PRIVATE)
+    openpgp.SecretKey(PRIVATE, source).open(never)
+    made = keyfiles.bring(source, tmp_path / "copy", never, lambda: b"new")
+    copy = tmp_path / "copy.key"
+    assert openpgp.SecretKey(copy.read_bytes(), copy).protected
+    assert keys.read_public(tmp_path / "copy.pub") == made
+
+
+@pytest.mark.parametrize("user", ["", "  ", "a\nb", "x" * 201, "tab\there", "\x1b[31mred"])
+def test_user_ids_that_are_none(user: str) -> None:
+    with pytest.raises(UsageError, match="is no user ID"):
+        openpgp.generate(user)
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda data: PUBLIC[:150] + data))
+def test_any_bytes_are_a_key_or_an_error(data: bytes) -> None:
+    for read in (openpgp.parse, keys.parse_public, lambda data: openpgp.SecretKey(data, Path("x"))):
+        try:
+            read(data)
+        except PumiceError:
+            pass
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, len(BINARY) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_damaged_keys_are_keys_or_errors(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(BINARY)
+    for position, value in changes:
+        data[position] = value
+    try:
+        openpgp.keyring([openpgp.parse(bytes(data))])
+    except PumiceError:
+        pass

@@ -12,7 +12,7 @@ import pytest
 from packageurl import PackageURL
 
 from tests.support import handmade, inventory, real
-from tests.support.handmade import Made, file
+from tests.support.handmade import Made, file, folder
 from tests.support.inventory import Listed
 from tests.support.peers import need
 from tests.support.specimens import written
@@ -40,6 +40,7 @@ INSTALLED = (
 FOREIGN = {
     "dpkg": [file("etc/os-release", RELEASE.encode()), file("var/lib/dpkg/status", STATUS.encode())],
     "distroless": [
+        folder("var/lib/dpkg/status.d"),  # syft looks for files in folders that a layer names
         file("etc/os-release", RELEASE.encode()),
         file("var/lib/dpkg/status.d/libssl3", STATUS.replace("Status: install ok installed\n", "").encode()),
     ],

@@ -66,6 +66,7 @@ def _scenarios(shop: Workshop, only: str) -> Iterator[Scenario]:
             *scenarios.from_a_local_mirror(shop, url),
             scenarios.one_package_more(shop),
             scenarios.one_file_changed(shop),
+            scenarios.evidence(shop),
         ]
         for scenario in found:
             if only in scenario.name:

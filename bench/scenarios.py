@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from bench.measure import Contender
 from bench.sets import EXTRA, SETS, Recipe
 
 PUMICE = (sys.executable, "-m", "pumice")
+BARE = (sys.executable, "-m", "bench.bare")
+_ROOT = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path[1:]])
+_SECRET = {"PUMICE_KEY_PASSPHRASE": "benchmark"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,15 @@ class Workshop:
         if not folder.is_dir():
             apk.repack(self.files, folder)
         return folder
+
+    def key(self) -> Path:
+        """A key to sign with, under a passphrase as a person's key is."""
+        base = self.root / "key"
+        if not base.with_suffix(".key").is_file():
+            command = [*PUMICE, "key", "generate", "--output", str(base)]
+            environment = {**os.environ, **_SECRET, "PUMICE_HOME": str(self.root / "prepare")}
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+        return base.with_suffix(".key")
 
     def pumice(self, recipe: Path, store: str, *, fresh: bool) -> Contender:
         """Pumice building ``recipe``; ``fresh``: with an empty store and without a lock each time."""
@@ -123,6 +136,35 @@ def _apko(shop: Workshop, url: str, *, fresh: bool) -> Contender:
     command = ["apko", "build", "--ignore-signatures", "--sbom=false", "--cache-dir", str(cache)]
     return Contender(
         "apko", lambda _: [*command, str(config), "bench:1", str(shop.root / "apko.tar")], prepare
+    )
+
+
+def evidence(shop: Workshop) -> Scenario:
+    """All of it cold from packages at hand: with evidence and signatures, and without either.
+
+    No network blurs what is compared; the ratio is what evidence and signatures cost.
+    """
+    recipe = Recipe(shop.root / "evidence" / "recipe.yaml", shop.packages).write()
+    bundle = shop.root / "bundle"
+    if not recipe.with_suffix(".lock").is_file():
+        shop.run("lock", str(recipe), "--bundle", str(bundle), store="prepare")
+    build = ("build", str(recipe), "--progress", "none", "--locked", "--offline", "--bundle", str(bundle))
+    home = shop.root / "evidence-store"
+
+    def contender(name: str, *command: str) -> Contender:
+        return Contender(
+            name,
+            lambda _: command,
+            lambda _: shutil.rmtree(home, ignore_errors=True),
+            {"PUMICE_HOME": str(home), "PYTHONPATH": _ROOT, **_SECRET},
+        )
+
+    return Scenario(
+        f"{shop.name}: SBOM, provenance and signatures, nothing there yet",
+        (
+            contender("pumice, signing", *PUMICE, *build, "--sign", str(shop.key())),
+            contender("pumice without evidence", *BARE, *build),
+        ),
     )
 
 

@@ -9,13 +9,15 @@ import json
 import shutil
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.deb import Deb
 from tests.support.peers import absent, need
-from tests.support.world import World, blob
+from tests.support.world import BASE, World, blob
 
 
 @pytest.fixture
@@ -151,6 +153,20 @@ def test_from_a_bundle_without_any_network_interface(world: World) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout[:11]) == (0, "reproduced:"), done.stderr
+
+
+def test_from_a_snapshot_mirror_when_mirrors_have_moved_on(world: World) -> None:
+    lock = json.loads((world.project / "recipe.lock").read_bytes())
+    date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(lock["indexes"][0]["date"]))
+    shutil.copytree(world.mirror, world.root / "past" / "debian" / date)
+    shutil.rmtree(world.mirror / "pool")
+    world.publish([*BASE, Deb("hello", "2.0-1")], date=1_800_000_000)
+    gone = world.run("reproduce", "oci:image", store="empty")
+    assert (gone.code, "snapshot mirror" in gone.stderr) == (6, True), gone.stderr
+    config = world.root / "config.yaml"
+    config.write_text(f"debian:\n  snapshots: ['file://{world.root}/past/{{archive}}/{{date}}']\n")
+    done = world.run("reproduce", "oci:image", store="empty", environment={"PUMICE_CONFIG": str(config)})
+    assert (done.code, done.stdout[:11]) == (0, "reproduced:"), done.stderr
 
 
 def test_provenance_of_another_image_is_refused(world: World) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from pumice.formats import oci
+from tests.support import bsi, schemas
+from tests.support.docs import ROOT
 from tests.support.world import PACKAGES, World, blob
 
 
@@ -70,6 +72,21 @@ def test_they_survive_a_collection_and_go_with_the_image(world: World) -> None:
     assert world.run("gc", "--all").code == 0
     assert list((world.root / "store" / "referrers").iterdir()) == []
     assert not any((world.root / "store" / "blobs" / "sha256").iterdir())
+
+
+def test_what_is_attached_passes_the_published_schemas_and_bsi(world: World) -> None:
+    world.write(
+        "files: [{text: x, to: /srv/x}, {directory: true, to: /srv/dir}]\n"
+        "annotations: {org.opencontainers.image.licenses: MIT}\n"
+    )
+    world.build("-o", "oci:image")
+    documents = attached(world.project / "image")
+    assert schemas.complaints("spdx", documents["application/spdx+json"]) == []
+    assert schemas.complaints("cyclonedx", documents["application/vnd.cyclonedx+json"]) == []
+    assert schemas.complaints("provenance", documents["application/vnd.in-toto+json"]) == []
+    silent = {"operating-system debian: creator"}  # the os-release of this archive names no site
+    found = set(bsi.complaints(json.loads(documents["application/vnd.cyclonedx+json"])))
+    assert found <= silent
 
 
 def test_every_file_and_package_is_there_with_its_owner(world: World) -> None:
@@ -198,6 +215,28 @@ def test_a_build_with_nothing_to_do_loads_no_evidence(world: World) -> None:
         env={**os.environ, "PUMICE_HOME": str(world.root / "store")},
         check=True,
     )
+
+
+def test_the_benchmark_builds_the_same_image_without_evidence(world: World) -> None:
+    digest = world.build()
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.bare", "build", "recipe.yaml", "-o", "oci:bare"],
+        cwd=world.project,
+        env={
+            **os.environ,
+            "PUMICE_HOME": str(world.root / "other"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, digest), done.stderr
+    (descriptor,) = json.loads((world.project / "bare" / "index.json").read_bytes())["manifests"]
+    assert oci.REFERRERS not in descriptor.get("annotations", {})
 
 
 def test_locking_again_renews_the_provenance_only(world: World) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pumice.evidence import cyclonedx_document, licences, naming, spdx_document
 from pumice.evidence.facts import of_layer
 from pumice.formats import purl
-from tests.support import evidence
+from tests.support import bsi, evidence, schemas
 
 _SPDX = """
 import sys
@@ -55,6 +57,51 @@ def test_cyclonedx_validates_strictly_against_its_schema(tmp_path: Path, whole: 
     path = tmp_path / "image.cdx.json"
     path.write_bytes(cyclonedx_document.write(facts if whole else of_layer(facts, 1)))
     assert judged(_CYCLONEDX, path) == ""
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_published_schemas_accept_documents_of_any_size(whole: bool) -> None:
+    facts = evidence.facts(100, 5000)
+    facts = facts if whole else of_layer(facts, 1)
+    assert schemas.complaints("spdx", spdx_document.write(facts)) == []
+    assert schemas.complaints("cyclonedx", cyclonedx_document.write(facts)) == []
+
+
+def test_the_schemas_are_not_asleep() -> None:
+    facts = evidence.facts()
+    broken = spdx_document.write(facts).replace(b'"SHA256"', b'"SHA257"')
+    assert any("SHA257" in one for one in schemas.complaints("spdx", broken))
+    broken = cyclonedx_document.write(facts).replace(b'"operating-system"', b'"operating"')
+    assert schemas.complaints("cyclonedx", broken)
+    broken = cyclonedx_document.write(facts).replace(b'"SHA-256","content":"', b'"SHA-256","content":"x')
+    assert schemas.complaints("cyclonedx", broken)
+
+
+@pytest.mark.parametrize(
+    "authors", ["", "Jane Doe <jane@example.com>", "jane@example.com is not of the form"]
+)
+def test_every_field_that_bsi_wants_is_in_cyclonedx(authors: str) -> None:
+    facts = evidence.facts(20, 200)
+    annotations = {**facts.annotations, "org.opencontainers.image.authors": authors}
+    document = cyclonedx_document.write(msgspec.structs.replace(facts, annotations=annotations))
+    assert bsi.complaints(json.loads(document)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "missing"),
+    [
+        ("bsi:component:archive", "x", "bsi:component:archive"),
+        ("bsi:component:filename", "x", "filename"),
+        ('"complete"', '"not_specified"', "completeness of dependencies"),
+        ('"acknowledgement":"concluded"', '"acknowledgement":"declared"', "distribution licences"),
+        ("SHA-512", "SHA-384", "SHA-512 of the deployable form"),
+        ("mail", "male", "creator"),
+        ("source-distribution", "vcs", "source code URI"),
+    ],
+)
+def test_the_checker_for_bsi_is_not_asleep(old: str, new: str, missing: str) -> None:
+    document = cyclonedx_document.write(evidence.facts()).decode().replace(old, new)
+    assert any(one.endswith(missing) for one in bsi.complaints(json.loads(document)))
 
 
 def test_the_minimum_elements_of_ntia_are_there(tmp_path: Path) -> None:

@@ -65,7 +65,13 @@ def facts(packages: int = 3, files: int = 30) -> Facts:
         platform="linux/amd64",
         architecture="amd64",
         created="2024-05-06T07:08:09Z",
-        system=System(id="debian", version="12", codename="bookworm", name="Debian GNU/Linux 12 (bookworm)"),
+        system=System(
+            id="debian",
+            version="12",
+            codename="bookworm",
+            name="Debian GNU/Linux 12 (bookworm)",
+            home="https://www.debian.org/",
+        ),
         packages=listed,
         layers=tuple(
             Layer(
@@ -92,4 +98,5 @@ def facts(packages: int = 3, files: int = 30) -> Facts:
         texts={"LicenseRef-odd-00000000": "Do what is odd."},
         annotations={"org.opencontainers.image.description": "Says hello"},
         complete=True,
+        sha512=hashlib.sha512(b"manifest").hexdigest(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,9 +100,12 @@ def _listed(
 
 
 def _facts(built: Built, home: Home) -> Facts:
+    with home.blobs.open(built.manifest.digest) as file:
+        sha512 = hashlib.sha512(file.read()).hexdigest()
     with home.blobs.open(built.facts) as file:
         try:
-            return msgspec.msgpack.decode(file.read(), type=Facts)
+            found = msgspec.msgpack.decode(file.read(), type=Facts)
+            return msgspec.structs.replace(found, sha512=sha512)
         except msgspec.MsgspecError:
             raise StoreError(
                 "what the store knows about the image is damaged",

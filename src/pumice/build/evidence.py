@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _KIND = "evidence"
-_SHAPE = 1
+_SHAPE = 2
 """Of the documents; to be raised when they say more or something else than before."""
 
 _MAX_RECIPE = 1 << 20

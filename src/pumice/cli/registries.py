@@ -60,7 +60,7 @@ def client(asked: argparse.Namespace | None, progress: Progress) -> Iterator[Cli
 
 
 def signed_as(reference: str) -> list[str]:
-    """Return what an image of a registry is asked for as, ``HOST/REPO:TAG``; nothing for digests, or elsewhere."""
+    """Return what an image of a registry is asked for as, ``HOST/REPO:TAG``; nothing for any other REF."""
     if not reference.startswith(SCHEME):
         return []
     from pumice.registry.reference import parse

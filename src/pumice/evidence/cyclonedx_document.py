@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from pumice.evidence import naming
+from pumice.evidence import bsi, naming
 from pumice.evidence.facts import RECIPE
+from pumice.evidence.licences import is_expression
 from pumice.formats import cyclonedx
 from pumice.formats.cyclonedx import component, hashes, properties
 from pumice.version import __version__
@@ -17,31 +17,27 @@ if TYPE_CHECKING:
     from pumice.evidence.facts import Facts, File, Package
     from pumice.formats.cyclonedx import Component
 
-_PERSON = re.compile(r"\s*([^<]*?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
+_OWN, _GENERATED = "files:recipe", "files:generated"
 
 
 def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
     """Return the document. Equal facts give equal bytes; ``places`` are the recipe's own mirrors.
 
-    The files of a package are the components inside it.
+    Files are components inside of what they belong to, layers inside of the image.
     """
-    owned: dict[int, list[Component]] = {}
+    owned: dict[int, list[File]] = {}
     for file in facts.files:
-        owned.setdefault(file.package, []).append(_file(facts, file))
+        owned.setdefault(file.package, []).append(file)
     packages = [
         _package(facts, package, owned.get(number, []), naming.download(package, places or {}))
         for number, package in enumerate(facts.packages)
     ]
+    grouped, loose = _others(facts, owned.get(-1, []))
     return cyclonedx.document(
         metadata=_metadata(facts),
-        components=[
-            *([_system(facts)] if facts.system.id else []),
-            *(_layer(facts, number) for number in range(len(facts.layers))),
-            *packages,
-            *owned.get(-1, []),
-        ],
-        dependencies=list(_dependencies(facts)),
-        compositions=_compositions(facts),
+        components=[*([_system(facts)] if facts.system.id else []), *packages, *grouped, *loose],
+        dependencies=list(_dependencies(facts, grouped)),
+        compositions=_compositions(facts, grouped),
     )
 
 
@@ -59,18 +55,13 @@ def _metadata(facts: Facts) -> Component:
         "component": _root(facts),
     }
     if facts.name:
-        made["manufacturer"] = _maker(facts)
-        made["supplier"] = _maker(facts)
+        made["manufacturer"] = bsi.maker(facts)
+        made["supplier"] = bsi.maker(facts)
     authors = facts.annotations.get("org.opencontainers.image.authors", "")
     if authors:
-        person = _PERSON.fullmatch(authors)
-        made["authors"] = [{"name": person[1], "email": person[2]} if person else {"name": authors}]
+        name, mail = bsi.person(authors)
+        made["authors"] = [{"name": name, "email": mail} if mail else {"name": name}]
     return made
-
-
-def _maker(facts: Facts) -> Component:
-    domain = facts.name.partition("/")[0]
-    return cyclonedx.organisation(naming.maker(facts), url=f"https://{domain}" if "." in domain else "")
 
 
 def _root(facts: Facts) -> Component:
@@ -78,32 +69,43 @@ def _root(facts: Facts) -> Component:
         {"license": {"name": id_, "text": {"content": text, "contentType": "text/plain"}}}
         for id_, text in sorted(facts.texts.items())
     ]
+    licensed = bsi.licensed(bsi.of_all(facts.packages), complete=facts.complete)
+    if quoted:
+        licensed["evidence"] = {"licenses": quoted}
+    hex_ = facts.digest.partition(":")[2]
     return component(
         "container",
         facts.name or facts.digest,
         facts.version or facts.digest,
         bom_ref=_ref_root(facts),
-        supplier=_maker(facts) if facts.name else None,
+        manufacturer=bsi.maker(facts) if facts.name else None,
+        supplier=bsi.maker(facts) if facts.name else None,
         description=facts.annotations.get("org.opencontainers.image.description", ""),
-        hashes=hashes(sha256=facts.digest[7:]),
+        hashes=hashes(sha256=hex_, sha512=facts.sha512),
         purl=naming.image_url(facts),
-        evidence={"licenses": quoted} if quoted else None,
+        externalReferences=bsi.deployable(naming.image_url(facts), sha256=hex_, sha512=facts.sha512),
+        components=[_layer(facts, number) for number in range(len(facts.layers))],
+        **licensed,
         properties=properties(
             pumice__config=facts.config,
             pumice__platform=facts.platform,
             aquasecurity__trivy__SchemaVersion="2",
+            **bsi.file_properties(hex_, executable=bsi.runs(facts.files)),
         ),
     )
 
 
 def _system(facts: Facts) -> Component:
     system = facts.system
+    home = naming.address(system.home)
     return component(
         "operating-system",
         system.id,
         system.version or system.codename,
         bom_ref=_ref_system(facts),
+        manufacturer=bsi.creator(system.id.capitalize(), "", home) if home else None,
         description=system.name,
+        **bsi.licensed(bsi.of_all(facts.packages), complete=facts.complete),
         properties=properties(
             pumice__codename=system.codename,
             aquasecurity__trivy__Class="os-pkgs",
@@ -131,52 +133,87 @@ def _layer(facts: Facts, number: int) -> Component:
     )
 
 
-def _package(facts: Facts, package: Package, files: list[Component], download: str) -> Component:
+def _package(facts: Facts, package: Package, files: list[File], download: str) -> Component:
     source = component(
         "library",
         package.source,
         package.source_version,
         purl=naming.source_url(package, facts.system),
     )
-    layer = facts.layers[package.layer] if facts.layers else None
-    epoch, _, rest = package.source_version.rpartition(":")
-    upstream, dash, revision = rest.rpartition("-")
-    found = _PERSON.fullmatch(package.maintainer)
+    name, mail = bsi.person(package.maintainer)
+    website = naming.address(package.homepage)
+    made_by = bsi.creator(name, mail, website) if mail or website else None
     return component(
         "library",
         package.name,
         package.version,
         bom_ref=_ref(facts, package),
-        supplier=cyclonedx.organisation(found[1] or found[2], found[2]) if found else None,
+        manufacturer=made_by,
+        supplier=made_by,
         publisher=package.maintainer,
         description=package.summary,
         hashes=hashes(sha256=package.sha256, sha512=package.sha512),
-        licenses=cyclonedx.declared(package.licence),
+        **bsi.licensed(package.licence, complete=facts.complete),
         cpe=naming.cpe(package),
-        purl=naming.package_url(package, facts.system),
+        purl=_ref(facts, package),
         externalReferences=[
-            *([{"type": "website", "url": package.homepage}] if _is_address(package.homepage) else []),
-            *([{"type": "distribution", "url": download}] if download else []),
+            *([{"type": "website", "url": website}] if website else []),
+            *bsi.deployable(download or _ref(facts, package), sha256=package.sha256, sha512=package.sha512),
+            bsi.source(package, facts),
         ],
         pedigree={"ancestors": [source]},
-        components=files,
-        properties=properties(
-            aquasecurity__trivy__PkgID=f"{package.name}@{package.version}",
-            aquasecurity__trivy__PkgType=facts.system.id or "debian",
-            aquasecurity__trivy__SrcName=package.source,
-            aquasecurity__trivy__SrcVersion=upstream if dash else rest,
-            aquasecurity__trivy__SrcRelease=revision if dash else "",
-            aquasecurity__trivy__SrcEpoch=epoch,
-            aquasecurity__trivy__LayerDigest=layer.digest if layer else "",
-            aquasecurity__trivy__LayerDiffID=layer.diff_id if layer else "",
-            pumice__purl=_codename_url(facts, package),
-            pumice__filename=package.path.rpartition("/")[2],
-            pumice__role=package.role,
-            pumice__licence="" if package.exact else "gathered from prose",
-            syft__metadata__source=package.source,
-            syft__metadata__sourceVersion=package.source_version,
-        ),
+        components=[_file(facts, file) for file in files],
+        properties=[
+            *_for_trivy(facts, package),
+            *properties(
+                pumice__purl=_codename_url(facts, package),
+                pumice__role=package.role,
+                pumice__licence="" if package.exact else "gathered from prose",
+                syft__metadata__source=package.source,
+                syft__metadata__sourceVersion=package.source_version,
+                **(bsi.file_properties(naming.filename(package), executable=bsi.runs(files))),
+            ),
+        ],
     )
+
+
+def _for_trivy(facts: Facts, package: Package) -> list[Component]:
+    layer = facts.layers[package.layer] if facts.layers else None
+    epoch, _, rest = package.source_version.rpartition(":")
+    upstream, dash, revision = rest.rpartition("-")
+    return properties(
+        aquasecurity__trivy__PkgID=f"{package.name}@{package.version}",
+        aquasecurity__trivy__PkgType=facts.system.id or "debian",
+        aquasecurity__trivy__SrcName=package.source,
+        aquasecurity__trivy__SrcVersion=upstream if dash else rest,
+        aquasecurity__trivy__SrcRelease=revision if dash else "",
+        aquasecurity__trivy__SrcEpoch=epoch,
+        aquasecurity__trivy__LayerDigest=layer.digest if layer else "",
+        aquasecurity__trivy__LayerDiffID=layer.diff_id if layer else "",
+    )
+
+
+def _others(facts: Facts, files: list[File]) -> tuple[list[Component], list[Component]]:
+    """Return what groups files of no package, and the files that nobody knows the origin of."""
+    groups: list[Component] = []
+    for ref, name, version, own in (
+        (_OWN, f"{facts.name} (files)", facts.version, True),
+        (_GENERATED, "pumice (generated files)", __version__, False),
+    ):
+        parts = [file for file in files if file.by and (file.by == RECIPE) == own]
+        said = facts.annotations.get("org.opencontainers.image.licenses", "") if own else "Apache-2.0"
+        if parts:
+            made = component(
+                "application" if own else "data",
+                name,
+                version,
+                bom_ref=ref,
+                manufacturer=bsi.maker(facts),
+                **bsi.licensed(said if is_expression(said) else "", complete=facts.complete),
+                components=[_file(facts, file) for file in parts],
+            )
+            groups.append(made)
+    return groups, [_file(facts, file) for file in files if not file.by]
 
 
 def _codename_url(facts: Facts, package: Package) -> str:
@@ -199,14 +236,16 @@ def _file(facts: Facts, file: File) -> Component:
     return made
 
 
-def _dependencies(facts: Facts) -> Iterator[Component]:
+def _dependencies(facts: Facts, grouped: list[Component]) -> Iterator[Component]:
     refs = {package.name: _ref(facts, package) for package in facts.packages}
-    below = sorted(refs.values())
+    others = [one["bom-ref"] for one in grouped]
+    below = sorted([*refs.values(), *others])
     if facts.system.id:
         yield {"ref": _ref_root(facts), "dependsOn": [_ref_system(facts), *below]}
         yield {"ref": _ref_system(facts), "dependsOn": []}
     else:
         yield {"ref": _ref_root(facts), "dependsOn": below}
+    yield from ({"ref": ref, "dependsOn": []} for ref in others)
     for package in facts.packages:
         yield {
             "ref": refs[package.name],
@@ -214,9 +253,11 @@ def _dependencies(facts: Facts) -> Iterator[Component]:
         }
 
 
-def _compositions(facts: Facts) -> list[Component]:
+def _compositions(facts: Facts, grouped: list[Component]) -> list[Component]:
     """Say whether what is listed is all there is: of the image's parts and of each one's dependencies."""
     refs = [_ref_root(facts), *(_ref(facts, package) for package in facts.packages)]
+    refs += [one["bom-ref"] for one in grouped]
+    refs += [_ref_system(facts)] if facts.system.id else []
     aggregate = "complete" if facts.complete else "unknown"
     return [{"aggregate": aggregate, "assemblies": refs, "dependencies": refs}]
 
@@ -231,7 +272,3 @@ def _ref_system(facts: Facts) -> str:
 
 def _ref(facts: Facts, package: Package) -> str:
     return naming.package_url(package, facts.system)
-
-
-def _is_address(text: str) -> bool:
-    return text.startswith(("https://", "http://")) and not any(c <= " " or c in '<>"' for c in text)

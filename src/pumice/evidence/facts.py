@@ -29,6 +29,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     codename: str = ""
     name: str = ""
+    home: str = ""
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +113,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[Entry, ...] = ()
     """The recipe's own entries, folders and links included; empty for a scan."""
     complete: bool = False
+    sha512: str = ""
+    """Of the manifest, in hexadecimal."""
 
 
 def os_release(text: bytes) -> System:
@@ -126,6 +129,7 @@ def os_release(text: bytes) -> System:
         version=values.get("VERSION_ID", ""),
         codename=values.get("VERSION_CODENAME", ""),
         name=values.get("PRETTY_NAME", ""),
+        home=values.get("HOME_URL", ""),
     )
 
 

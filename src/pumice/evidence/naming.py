@@ -72,6 +72,16 @@ def cpe(package: Package) -> str:
     return purl.cpe(package.source, package.source, version.rpartition("-")[0] or version)
 
 
+def filename(package: Package) -> str:
+    """Return what the package's file is called, as an archive calls it (deb(7)) where that is not known."""
+    if package.path:
+        return package.path.rpartition("/")[2]
+    version = package.version.partition(":")[2] or package.version
+    if package.type == "apk":
+        return f"{package.name}-{version}.apk"
+    return f"{package.name}_{version}_{package.architecture}.deb"
+
+
 def download(package: Package, places: Mapping[str, str]) -> str:
     """Return where the recipe says that a package is to be had; nothing if it does not."""
     place = places.get(package.archive, "") if package.archive else ""
@@ -82,3 +92,9 @@ def maker(facts: Facts) -> str:
     """Return who makes the image: what its annotations say, else the domain of its name."""
     said = facts.annotations.get("org.opencontainers.image.vendor", "")
     return said or facts.name.partition("/")[0]
+
+
+def address(text: str) -> str:
+    """Return an address as far as it is one: what maintainers write there is free text."""
+    good = text.startswith(("https://", "http://")) and not any(c <= " " or c in '<>"' for c in text)
+    return text[:500] if good else ""

@@ -13,7 +13,7 @@ import msgspec
 from pumice import canonical
 from pumice.evidence import naming
 from pumice.evidence.facts import RECIPE
-from pumice.formats import intoto
+from pumice.formats import intoto, purl
 from pumice.formats.intoto import resource
 from pumice.version import __version__
 
@@ -197,7 +197,10 @@ def _own_files(facts: Facts) -> Iterator[dict[str, Any]]:
         }
         if entry.link:
             told["link"] = entry.link
-        yield resource(f"/{entry.path}", sha256=sums.get(entry.path, ""), annotations=told)
+        sha256 = sums.get(entry.path, "")
+        # Folders and links have no content; a ResourceDescriptor has a digest or an address.
+        uri = "" if sha256 else "file:///" + "/".join(map(purl.encode, entry.path.split("/")))
+        yield resource(f"/{entry.path}", uri=uri, sha256=sha256, annotations=told)
 
 
 def _sha256(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
         files=_files(known.files, shown, read, by_path),
         texts={id_: text for one in licensed.values() for id_, text in one.texts.items()},
         annotations=manifest.annotations,
+        sha512=hashlib.sha512(image.document(root)).hexdigest(),
     )
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pumice.evidence.facts import Facts, File, Package
     from pumice.formats.spdx import Element
 
-_IMAGE = element_id("Image")
 _SYSTEM = element_id("OperatingSystem")
 _COMPLETE = (
     "Written while the image was built, from what the build knows: every package, file and dependency "
@@ -49,20 +48,20 @@ def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
         files=[_file(facts, number, file) for number, file in enumerate(facts.files)],
         relationships=list(_relationships(facts)),
         texts=facts.texts,
-        describes=_IMAGE,
+        describes=_image_id(facts),
     )
 
 
 def _root(facts: Facts, maker: str) -> Element:
     return spdx.package(
-        _IMAGE,
+        _image_id(facts),
         facts.name or facts.digest,
         facts.version or facts.digest,
         purpose="CONTAINER",
         supplier=maker,
         originator=maker if maker != NO_ASSERTION else "",
         description=facts.annotations.get("org.opencontainers.image.description", ""),
-        homepage=_web(facts.annotations.get("org.opencontainers.image.url", "")),
+        homepage=naming.address(facts.annotations.get("org.opencontainers.image.url", "")),
         packageFileName=facts.digest,
         checksums=spdx.checksums(sha256=facts.digest[7:]),
         comment=f"manifest {facts.digest}, config {facts.config}, platform {facts.platform}",
@@ -76,7 +75,7 @@ def _system(facts: Facts) -> Element:
         _SYSTEM,
         system.id,
         system.version or system.codename or NO_ASSERTION,
-        purpose="OPERATING-SYSTEM",
+        purpose="OPERATING_SYSTEM",
         supplier=f"Organization: {system.id.capitalize()}",
         description=system.name,
         summary=f"codename {system.codename}" if system.codename else "",
@@ -126,7 +125,7 @@ def _package(facts: Facts, package: Package, download: str) -> Element:
         download=download,
         licence=package.licence,
         packageFileName=package.path.rpartition("/")[2],
-        homepage=_web(package.homepage),
+        homepage=naming.address(package.homepage),
         summary=package.summary,
         sourceInfo=f"built package from: {package.source} {package.source_version}",
         checksums=spdx.checksums(sha256=package.sha256, sha512=package.sha512),
@@ -151,7 +150,7 @@ def _sources(facts: Facts) -> Iterator[Element]:
                 purpose="SOURCE",
                 supplier=spdx.actor(package.maintainer),
                 licence=NO_ASSERTION,
-                homepage=_web(package.homepage),
+                homepage=naming.address(package.homepage),
                 externalRefs=[
                     spdx.reference("PACKAGE-MANAGER", "purl", naming.source_url(package, facts.system))
                 ],
@@ -203,24 +202,30 @@ def _other_id(file: File) -> str:
 
 def _relationships(facts: Facts) -> Iterator[Element]:
     ids = {package.name: _package_id(package) for package in facts.packages}
+    image = _image_id(facts)
     if facts.system.id:
-        yield relationship(_IMAGE, "CONTAINS", _SYSTEM)
+        yield relationship(image, "CONTAINS", _SYSTEM)
     for number in range(len(facts.layers)):
-        yield relationship(_IMAGE, "CONTAINS", _layer_id(number))
+        yield relationship(image, "CONTAINS", _layer_id(number))
     for package in facts.packages:
         id_ = _package_id(package)
-        yield relationship(_IMAGE, "CONTAINS", id_)
+        yield relationship(image, "CONTAINS", id_)
         yield relationship(_layer_id(package.layer), "CONTAINS", id_)
         yield relationship(id_, "GENERATED_FROM", _source_id(package))
         for other in package.needs:
             if other in ids:
                 yield relationship(id_, "DEPENDS_ON", ids[other])
     for other in sorted({_other_id(file) for file in facts.files if file.package < 0}):
-        yield relationship(_IMAGE, "CONTAINS", other)
+        yield relationship(image, "CONTAINS", other)
     owners = [_package_id(package) for package in facts.packages]
     for number, file in enumerate(facts.files):
         owner = owners[file.package] if file.package >= 0 else _other_id(file)
         yield relationship(owner, "CONTAINS", f"SPDXRef-File-{number}")
+
+
+def _image_id(facts: Facts) -> str:
+    """Return the image's own id: of two images in one merged document it must not be the same."""
+    return element_id("Image", facts.digest.partition(":")[2][:12])
 
 
 def _package_id(package: Package) -> str:
@@ -233,9 +238,3 @@ def _source_id(package: Package) -> str:
 
 def _layer_id(number: int) -> str:
     return f"SPDXRef-Layer-{number + 1}"
-
-
-def _web(address: str) -> str:
-    """Return an address as far as it is one: what maintainers write there is free text."""
-    good = address.startswith(("https://", "http://")) and not any(c <= " " or c in '<>"' for c in address)
-    return address[:500] if good else ""

@@ -37,11 +37,11 @@ def properties(**values: str) -> list[Component]:
     return [{"name": name.replace("__", ":"), "value": value} for name, value in values.items() if value]
 
 
-def declared(expression: str) -> list[Component]:
-    """Return the licence that a component's makers declare, nothing for none."""
+def licence(expression: str, acknowledgement: str) -> list[Component]:
+    """Return a licence that is ``declared`` or ``concluded``; nothing for none."""
     if expression in ("", "NOASSERTION"):
         return []
-    return [{"expression": expression, "acknowledgement": "declared"}]
+    return [{"expression": expression, "acknowledgement": acknowledgement}]
 
 
 def organisation(name: str, mail: str = "", url: str = "") -> Component:

@@ -31,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registry.serving(tmp_path_factory.mktemp("registry")) as address:
+    with registry.debian(tmp_path_factory.mktemp("registry")) as address:
         yield address
 
 

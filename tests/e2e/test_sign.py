@@ -10,6 +10,7 @@ import pytest
 from pumice.formats import oci
 from pumice.image import layout as reading
 from pumice.image import referrers
+from pumice.store import sealed
 from pumice.store.memory import MemoryBlobs
 from tests.support.deb import Deb
 from tests.support.trusting import SECRET, signed
@@ -81,7 +82,7 @@ def test_what_stands_is_believed_only_while_it_is_there(tmp_path: Path, how: str
     (listed,) = [
         one for one in (tmp_path / "store" / "referrers").iterdir() if b"sigstore" in one.read_bytes()
     ]
-    manifests = json.loads(listed.read_bytes().partition(b"\n")[0])
+    manifests = json.loads(sealed.unseal(listed.read_bytes()) or b"")
     bundle = next(one["digest"] for one in manifests if "sigstore" in one.get("artifactType", ""))
     blob = tmp_path / "store" / "blobs" / bundle.replace(":", "/")
     if how == "list":
@@ -109,7 +110,7 @@ def test_the_documents_of_an_earlier_build_are_not_attested_any_more(tmp_path: P
 def test_keys_of_the_configuration_sign(tmp_path: Path) -> None:
     world = signed(tmp_path)
     folder = world.config / "pumice"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True)
     (folder / "secret").write_text(SECRET + "\n")
     settings = folder / "config.yaml"
     settings.write_text(

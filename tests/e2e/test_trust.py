@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import keyserver
 from tests.support.trusting import Trusting, signed
 
 OTHER = "other"
@@ -92,6 +93,22 @@ def test_on_a_terminal_a_person_is_asked(world: Trusting, answer: str, code: int
     assert fingerprint(world).encode() in shown
 
 
+def test_a_key_from_a_url(world: Trusting) -> None:
+    key = fingerprint(world)
+    pem = (world.project / "release.pub").read_bytes()
+    with keyserver.serving({"/release.pub": pem}) as (port, asked):
+        url = f"http://127.0.0.1:{port}/release.pub"
+        environment = {"no_proxy": "127.0.0.1"}
+        said = world.refused("trust", "add", "--prefix", "example.com", url, environment=environment)
+        assert "nobody is there to review" in said
+        assert asked == []  # what nobody will look at is not fetched
+        words = ("trust", "add", "--prefix", "example.com", url, "--fingerprint")
+        assert "not what --fingerprint says" in world.refused(*words, "0" * 64, environment=environment)
+        assert key in world.must(*words, key, environment=environment)
+    assert "release" in world.must("trust", "list")
+    world.must("verify", "oci:out", store=OTHER)
+
+
 def test_removing_revoking_and_rotating(world: Trusting) -> None:
     key = fingerprint(world)
     trust(world, "--root")
@@ -115,6 +132,7 @@ def test_two_of_two(world: Trusting) -> None:
     trust(world, "--prefix", "example.com", "--threshold", "2")
     second = world.must("key", "generate", "--output", "second")
     world.must("trust", "add", "--prefix", "example.com", "second.pub", "--fingerprint", second)
+    assert "example.com needs 2 keys" in world.must("trust", "list")
     assert "signed by 1 of the 2 keys" in world.refused("verify", "oci:out", store=OTHER)
     world.must("sign", "oci:out", "--key", "second.key")
     assert world.must("verify", "oci:out", store=OTHER).count("signed ") == 2
@@ -140,6 +158,9 @@ def test_export(world: Trusting) -> None:
         (("remove", "abc"), 2, "too short"),
         (("add", "release.pub", "--root", "--expires", "soon"), 2, "is no day"),
         (("export", "--format", "rego"), 2, "there is no format"),
+        (("add", "release.pub", "--root", "--threshold", "0"), 2, "a threshold of 0 makes no sense"),
+        (("add", "http://example.com/a.pub", "--root"), 2, "anybody on the way can change"),
+        (("add", "file:///etc/passwd", "--root"), 2, "by https only"),
         (("mirror", "a b", "c"), 2, "is no prefix of names"),
     ],
 )

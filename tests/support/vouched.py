@@ -8,7 +8,7 @@ from pathlib import Path
 from pumice.formats import oci
 from pumice.image import destination, layout
 from pumice.image.model import Image
-from pumice.trust import keys, names, places, sign, verify
+from pumice.trust import accepted, keys, names, places, sign, verify
 from tests.support import handmade
 from tests.support.handmade import Made, file
 
@@ -30,12 +30,15 @@ def trusted(number: int = 0, **more: object) -> verify.TrustedKey:
     return verify.TrustedKey(key=key(number).public, rule="test", **more)  # type: ignore[arg-type]
 
 
-def image(name: str = NAME, *, content: bytes = b"hello", created: str = "2024-01-01T00:00:00Z") -> Image:
+def image(
+    name: str = NAME, *, content: bytes = b"hello", created: str = "2024-01-01T00:00:00Z", track: str = ""
+) -> Image:
     """Return an image that calls itself ``name`` ("": nothing)."""
     made = handmade.image(Made([[file("greeting", content)]]))
     manifest = oci.read_manifest(made.document(made.root))
     title, version = names.split(name)
     annotations = {names.TITLE: title, names.VERSION: version, names.CREATED: created} if name else {}
+    annotations |= {accepted.TRACK: track} if track else {}
     data = oci.encode(oci.manifest(manifest.config, manifest.layers, annotations=annotations))
     made.blobs.put(data)  # type: ignore[attr-defined]
     return Image(oci.describe(data, oci.MANIFEST), made.blobs)

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rm": ("pumice.cli.rm", "Remove images from the local store", "Store"),
     "gc": ("pumice.cli.gc", "Free the space of what no image needs", "Store"),
     "store": ("pumice.cli.store", "Verify the local store", "Store"),
+    "serve": ("pumice.cli.serve", "Be a registry that images are pushed to and pulled from", "Registry"),
     "completion": ("pumice.cli.completion", "Print a completion script for bash, zsh or fish", "Shell"),
 }
 """Verb to module, one line of help, and the group it is listed under."""

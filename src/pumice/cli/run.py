@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WHAT",
         help="image: run it although nobody who is trusted has signed it",
     )
+    made.add_argument(
+        "--allow-older", action="store_true", help="run it although a newer version was accepted before"
+    )
     return made
 
 
@@ -103,6 +106,7 @@ def main(arguments: Sequence[str]) -> int:
         progress=output.progress(asked.progress),
         reference=asked.reference,
         insecure=tuple(asked.insecure_options),
+        allow_older=asked.allow_older,
     )
 
 

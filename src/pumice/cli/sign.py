@@ -34,6 +34,13 @@ def _parser() -> argparse.ArgumentParser:
         "reference", metavar="REF", help="name:version, a digest, oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
     )
     signing.key_options(made, openpgp=True)
+    made.add_argument(
+        "--docker-reference",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="sign it as what lies at HOST/REPO:TAG as well, for skopeo and podman; may be repeated",
+    )
     made.add_argument("--no-evidence", dest="evidence", action="store_false", help="sign the image alone")
     return made
 
@@ -45,14 +52,18 @@ def main(arguments: Sequence[str]) -> int:
         return _sign_archive(asked)
     from pumice.image import reference
     from pumice.store.home import Home, locate
-    from pumice.trust import places, sign
+    from pumice.trust import names, places, sign
 
+    registries = [names.place(one) for one in asked.docker_reference]
     signer = signing.signer(asked.key, asked.passphrase_file)
     with Home(locate(os.environ)) as home:
         image = reference.find(asked.reference, home)
         place = places.of(asked.reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
         done = sign.sign(image, place, source, signer, name=asked.name, evidence=asked.evidence)
+        for one in registries:  # what was just attached must be seen, for it is added to
+            image = reference.find(asked.reference, home)
+            sign.sign_place(image, places.of(asked.reference, image, home), source, signer, one)
     what = "signed" if done.new else "was signed already"
     also = f", with {', '.join(done.attested)}" if done.attested else ""
     print(output.printable(f"{done.name} {what} by {done.fingerprint}{also}"), file=sys.stderr)

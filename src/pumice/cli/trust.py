@@ -24,7 +24,7 @@ compare; without a terminal give it by --fingerprint."""
 
 _WORDS = {"add": 1, "list": 0, "remove": 1, "rotate": 2, "revoke": 1, "mirror": 2, "why": 1, "export": 0}
 _NEEDS = {
-    "add": "KEY",
+    "add": "KEY|URL",
     "remove": "FINGERPRINT",
     "rotate": "OLD-FINGERPRINT NEW-KEY",
     "revoke": "FINGERPRINT",
@@ -38,7 +38,7 @@ def _parser(words: int | str) -> argparse.ArgumentParser:
     made = command_line.parser(
         "trust",
         "Say whose images may be used here.\n\n"
-        "  add KEY             trust a public key for a prefix of names, or for all\n"
+        "  add KEY|URL         trust a public key for a prefix of names, or for all\n"
         "  list                show the rules\n"
         "  remove FINGERPRINT  trust a key no more, for --prefix or everywhere\n"
         "  rotate OLD NEW      replace a key by another; the old one counts for --overlap days more\n"
@@ -54,6 +54,9 @@ def _parser(words: int | str) -> argparse.ArgumentParser:
     made.add_argument("--prefix", metavar="P", help="names that begin with these whole elements")
     made.add_argument("--root", action="store_true", help="every name")
     made.add_argument("--fingerprint", metavar="HEX", help="what the new key's fingerprint must be")
+    made.add_argument(
+        "--insecure-allow-http", action="store_true", help="fetch a key by http, which anybody can change"
+    )
     made.add_argument("--expires", metavar="DAY", help="with add: until this day, as 2027-12-31")
     made.add_argument("--threshold", type=int, metavar="N", help="with add: ask for N keys' signatures")
     made.add_argument("--comment", default="", metavar="TEXT", help="with add: whose key it is")
@@ -129,37 +132,66 @@ def _add(asked: argparse.Namespace) -> int:
     expires = keyring.moment(asked.expires) if asked.expires else 0
     if prefix:
         keyring.folder_of(prefix)
-    key, label = _reviewed(asked.words[0], prefix, asked.fingerprint)
+    if asked.threshold is not None:
+        rules.check_threshold(asked.threshold)
+    key, label = _reviewed(asked, asked.words[0], prefix)
     comment = asked.comment or label
     path = rules.add(_mine(asked), key, prefix, comment=comment, expires=expires)
     if asked.threshold is not None:
         rules.threshold(_mine(asked), prefix, asked.threshold)
+    decision = keyring.decide(f"{prefix}:0" if prefix else "", _levels())
+    if decision.threshold > len(decision.keys):
+        print(
+            f"note: {decision.threshold} keys must sign, and {len(decision.keys)} can: add the others",
+            file=sys.stderr,
+        )
     print(output.printable(str(path)))
     return 0
 
 
-def _reviewed(text: str, prefix: str, expected: str | None) -> tuple[PublicKey, str]:
-    """Return the key in a file once somebody has compared its fingerprint."""
-    from pumice.trust import keyfiles, keys, openpgp
+def _key(asked: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
+    """Return a public key, where it is from, and what to call it."""
+    from pumice.trust import keyfiles, keys, keyurls
 
-    path = keyfiles.find(text, ".pub", os.environ)
-    key = keys.read_public(path)
+    if not keyurls.is_url(text):
+        path = keyfiles.find(text, ".pub", os.environ)
+        return keys.read_public(path), str(path), path.stem
+    keyurls.check(text, plain_http=asked.insecure_allow_http)
+    if asked.fingerprint is None:
+        _somebody_is_there(keyurls.shown(text))  # before anything is fetched
+    from pumice.fetch.session import Session
+    from pumice.store.home import Home, locate
+
+    with Session(Home(locate(os.environ))) as session:
+        return keyurls.fetch(text, session), keyurls.shown(text), keyurls.name_of(text)
+
+
+def _somebody_is_there(where: str) -> None:
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise TrustError(
+            "nobody is there to review the key's fingerprint",
+            where=where,
+            hint="give --fingerprint with what its owner told you",
+        )
+
+
+def _reviewed(asked: argparse.Namespace, text: str, prefix: str) -> tuple[PublicKey, str]:
+    """Return the key in a file or at a URL once somebody has compared its fingerprint."""
+    from pumice.trust import openpgp
+
+    expected = asked.fingerprint
+    key, path, label = _key(asked, text)
     if expected is not None:
         plain = expected.lower().removeprefix("sha256:").replace(" ", "")
         if plain != key.fingerprint:
             raise TrustError(
                 f"the key's fingerprint is {key.fingerprint}, not what --fingerprint says",
-                where=str(path),
+                where=path,
                 hint="do not trust it unless you know why",
             )
-        return key, path.stem
-    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise TrustError(
-            "nobody is there to review the key's fingerprint",
-            where=str(path),
-            hint="give --fingerprint with what its owner told you",
-        )
-    print(f"key          {output.printable(str(path))} ({key.kind})", file=sys.stderr)
+        return key, label
+    _somebody_is_there(path)
+    print(f"key          {output.printable(path)} ({key.kind})", file=sys.stderr)
     print(f"fingerprint  {key.fingerprint}", file=sys.stderr)
     if isinstance(key, openpgp.Certificate):
         print(f"user ID      {output.printable(key.user)}", file=sys.stderr)
@@ -167,8 +199,8 @@ def _reviewed(text: str, prefix: str, expected: str | None) -> tuple[PublicKey, 
     sys.stderr.write("Is this the fingerprint that the key's owner told you? [yes/no] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise TrustError("the key was not added", where=str(path))
-    return key, path.stem
+        raise TrustError("the key was not added", where=path)
+    return key, label
 
 
 def _list(_asked: argparse.Namespace) -> int:
@@ -189,6 +221,10 @@ def _list(_asked: argparse.Namespace) -> int:
     ]
     if rows:
         sys.stdout.write(output.table(("prefix", "key", "comment", "state", "level"), rows))
+    for prefix, count in sorted(keyring.thresholds(_levels()).items()):
+        print(f"{output.printable(prefix) or '(every name)'} needs {count} keys")
+    for prefix, target in keyring.mirrors(_levels()).items():
+        print(output.printable(f"{prefix} is a mirror of {target}"))
     return 0
 
 
@@ -219,10 +255,10 @@ def _rotate(asked: argparse.Namespace) -> int:
     found = _found(asked)
     if not 0 <= asked.overlap <= 36_500:
         raise UsageError(f"an overlap of {asked.overlap} days makes no sense")
-    key, _ = _reviewed(
-        asked.words[1], ", ".join(rule.prefix or "every name" for rule in found), asked.fingerprint
-    )
-    until = SystemClock().now() + asked.overlap * _DAY
+    key, _ = _reviewed(asked, asked.words[1], ", ".join(rule.prefix or "every name" for rule in found))
+    until = SystemClock().now()
+    if asked.overlap:  # whole days, of which a part of today is none
+        until += asked.overlap * _DAY + -until % _DAY
     for path in rules.rotate(_mine(asked), found, key, until=until):
         print(output.printable(str(path)))
     return 0
@@ -268,7 +304,7 @@ def _why(asked: argparse.Namespace) -> int:
             state = one.trouble(SystemClock().now())
             lines.append(f"key      {one.label} {one.key.fingerprint} ({one.rule}) {state}".rstrip())
         if decision.threshold > 1:
-            lines.append(f"needs    {decision.threshold} keys")
+            lines.append(f"needs    {decision.threshold} of these {len(decision.keys)} keys")
         sys.stdout.write("".join(f"{output.printable(line)}\n" for line in lines))
         verdict, _ = gate.judge(image, home, name, levels, now=SystemClock().now())
     sys.stdout.write("".join(f"{output.printable(line)}\n" for line in verify.as_text(verdict)))
@@ -283,20 +319,16 @@ def _export(asked: argparse.Namespace) -> int:
     if asked.format != "containers-policy":
         raise UsageError(f"there is no format {asked.format!r}", hint="use containers-policy")
     levels = _levels()
-    rules = keyring.rules(levels)
-    thresholds = {
-        rule.prefix: keyring.decide(f"{rule.prefix}:0" if rule.prefix else "", levels).threshold
-        for rule in rules
-    }
+    rules, mirrors = keyring.rules(levels), keyring.mirrors(levels)
     if any(rule.key.key.kind == "openpgp" for rule in rules):
         print(
             "# OpenPGP keys are left out: podman and skopeo do not verify archives by them", file=sys.stderr
         )
-    policy = export.containers_policy(rules, thresholds, now=SystemClock().now())
+    policy = export.containers_policy(rules, keyring.thresholds(levels), mirrors, now=SystemClock().now())
     if asked.output is None:
         sys.stdout.write(policy.decode())
         return 0
     (asked.output / "registries.d").mkdir(parents=True, exist_ok=True)
     files.replace(asked.output / "policy.json", policy)
-    files.replace(asked.output / "registries.d" / "pumice.yaml", export.registries(rules))
+    files.replace(asked.output / "registries.d" / "pumice.yaml", export.registries(rules, mirrors))
     return 0

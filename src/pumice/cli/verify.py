@@ -110,7 +110,8 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
 
             uri = intoto.predicate_type(asked.attestation)
             _require(attested.everywhere(image, home, trusted, uri, expected=name, now=now), uri, policy)
-        gate.remember(image, verdict, home, keep=True, allow_older=asked.allow_older)
+        if ignored := gate.remember(image, verdict, home, keep=True, allow_older=asked.allow_older):
+            print(f"warning: {output.printable(ignored)}", file=sys.stderr)
     return verdict
 
 
@@ -154,6 +155,8 @@ def as_text(verdict: Verdict) -> Iterator[str]:
         yield "trusted  it was built here"
     for one in _unique(verdict.signatures):
         yield f"signed   by {_by(one)}{_when(one)}"
+    if verdict.threshold > 1:
+        yield f"needed   {verdict.threshold} different keys"
     for one in _unique(verdict.attestations):
         yield f"attested {one.claim.predicate_type} by {_by(one)}"
     for reason in sorted({f"{_kind(one)} by {one.claim.form}: {one.problem}" for one in verdict.others}):
@@ -202,6 +205,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "digest": verdict.digest,
         "name": verdict.name,
         "built_here": verdict.built_here,
+        "threshold": verdict.threshold,
         "signatures": [plain(one) for one in verdict.signatures],
         "attestations": [plain(one) for one in verdict.attestations],
         "ignored": [plain(one) for one in verdict.others],

@@ -75,10 +75,13 @@ class Session:
                 pool.clear()
             self._pools.clear()
 
-    def get(self, url: str, *, limit: int, etag: str = "", modified: str = "") -> Answer:
+    def get(
+        self, url: str, *, limit: int, etag: str = "", modified: str = "", same_host: bool = False
+    ) -> Answer:
         """Return what is at ``url``, at most ``limit`` bytes.
 
-        ``etag`` and ``modified`` are of a copy that the caller has. Raises MissingError, FetchError,
+        ``etag`` and ``modified`` are of a copy that the caller has. With ``same_host`` no redirection
+        to another host is followed. Raises MissingError, FetchError,
         FormatError for more than ``limit`` bytes.
         """
         body = bytearray()
@@ -87,7 +90,7 @@ class Session:
             headers["If-None-Match"] = etag
         elif modified:
             headers["If-Modified-Since"] = modified
-        answer = self._download(url, body.extend, limit, headers)
+        answer = self._download(url, body.extend, limit, headers, same_host=same_host)
         return msgspec.structs.replace(answer, body=bytes(body))
 
     def download(self, url: str, sink: Sink, *, size: int, label: str = "") -> Answer:
@@ -110,7 +113,9 @@ class Session:
                 raise FetchError(f"the file has {count} bytes instead of {size}", where=without_login(url))
             return answer
 
-    def _download(self, url: str, sink: Sink, limit: int, headers: dict[str, str]) -> Answer:
+    def _download(
+        self, url: str, sink: Sink, limit: int, headers: dict[str, str], *, same_host: bool = False
+    ) -> Answer:
         scheme = split(url).scheme
         if scheme in {"file", "copy"}:
             return self._read_file(url, sink, limit)
@@ -118,7 +123,7 @@ class Session:
             raise FetchError(f"mirrors of the kind {scheme}: are not supported", where=without_login(url))
         if self.offline:
             raise FetchError("it is not here, and --offline forbids to fetch it", where=without_login(url))
-        return Transfer(self._request, self._pause, url, sink, limit, headers).run()
+        return Transfer(self._request, self._pause, url, sink, limit, headers, same_host=same_host).run()
 
     def _read_file(self, url: str, sink: Sink, limit: int) -> Answer:
         path = unquote(split(url).path)

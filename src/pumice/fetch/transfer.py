@@ -75,6 +75,8 @@ class Transfer:
         sink: Sink,
         limit: int,
         headers: dict[str, str],
+        *,
+        same_host: bool = False,
     ) -> None:
         self._request = request
         self._pause = pause
@@ -82,6 +84,7 @@ class Transfer:
         self._sink = sink
         self._limit = limit
         self._headers = headers
+        self._same_host = same_host
         self._done = 0
         self._validator = ""
         self._pieces = 0
@@ -134,6 +137,12 @@ class Transfer:
             old, new = split(url).scheme, split(target).scheme
             if new not in {"http", "https"} or (old, new) == ("https", "http"):
                 raise FetchError(f"the mirror redirects from {old} to {new}", where=without_login(self._url))
+            if self._same_host and split(target).hostname != split(self._url).hostname:
+                raise FetchError(
+                    f"the server redirects to another host, {split(target).hostname}",
+                    where=without_login(self._url),
+                    hint=f"if that is what you expect, ask there: {without_login(target)[:200]}",
+                )
             url = target
         raise FetchError("the mirror redirects in circles", where=without_login(self._url))
 

@@ -47,6 +47,7 @@ def run(
     progress: Progress | None = None,
     reference: str = "",
     insecure: Sequence[str] = (),
+    allow_older: bool = False,
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
@@ -63,6 +64,7 @@ def run(
         environ=os.environ,
         progress=progress or Silent(),
         insecure="image" in insecure,
+        allow_older=allow_older,
     )
     chosen = image.select(platform or platforms.of_machine(os.uname().machine))
     runner = stage1.choose(isolation)

@@ -1,7 +1,9 @@
 """What was accepted before, so that nobody can pass off an old image, rightly signed and full of holes.
 
 For each name the newest version that was trusted here, in the store as ``accepted/<hex>``. Older is
-an older version by Debian's order, or the same version made earlier.
+an older version by Debian's order, or the same version made earlier. A publisher who cares for several
+series of versions under one name says in the annotation `TRACK` to which an image belongs: each has its
+own newest version. The annotation stands in the manifest, so that it is signed with the digest.
 """
 
 from __future__ import annotations
@@ -18,19 +20,40 @@ from pumice.store import sealed
 from pumice.trust import names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pumice.image.model import Image
     from pumice.store.home import Home
 
+TRACK = "dev.pumice.track"
+_MOST = 1000
+"""Records of one name; those without an order, such as of revisions, could be any number."""
 
-class Accepted(msgspec.Struct, frozen=True):
+
+class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     """An image that was trusted; ``created`` is seconds since the epoch, 0 if not known."""
 
     name: str
     version: str
     created: int
     digest: str
+    track: str = ""
+
+    @property
+    def slot(self) -> tuple[str, str]:
+        """What this takes the place of: one of a track, and one of each version that has no order."""
+        return (self.track, "" if _ordered(self.version) else self.version)
+
+
+def of(image: Image, name: str) -> Accepted | None:
+    """Return what there is to remember of an image; None if its version is not known."""
+    plain, version = names.split(name)
+    annotations = names.annotations_of(image)
+    version = version or annotations.get(names.VERSION, "")
+    if not plain or not version:
+        return None
+    return Accepted(plain, version, _created(image), image.root.digest, annotations.get(TRACK, "")[:100])
 
 
 def check(image: Image, name: str, home: Home) -> Accepted | None:
@@ -38,41 +61,42 @@ def check(image: Image, name: str, home: Home) -> Accepted | None:
 
     None for an image whose version is not known: it cannot be older than anything.
     """
-    plain, version = names.split(name)
-    version = version or names.annotations_of(image).get(names.VERSION, "")
-    if not plain or not version:
-        return None
-    now = Accepted(plain, version, _created(image), image.root.digest)
-    before = recall(plain, home)
-    if before is None or before.digest == now.digest:
-        return now
-    problem = _older(now, before)
-    if problem:
-        raise TrustError(
-            f"the image is older than one that was accepted before: {problem}",
-            where=f"{plain}:{version}",
-            hint="if going back is what you want, say --allow-older",
-        )
+    now = of(image, name)
+    if now is not None:
+        _refuse_older(now, recall(now.name, home))
     return now
 
 
 def remember(accepted: Accepted, home: Home) -> None:
-    """Let this be what later images are compared with."""
-    if recall(accepted.name, home) != accepted:
-        files.replace(_path(accepted.name, home), sealed.seal(msgspec.json.encode(accepted)), fs=home.fs)
+    """Let this be what later images are compared with.
+
+    Raises TrustError if another process accepted something newer since it was checked.
+    """
+    if accepted in recall(accepted.name, home):
+        return
+    with home.lock("accepted"):
+        before = recall(accepted.name, home)
+        _refuse_older(accepted, before)
+        kept = [one for one in before if one.slot != accepted.slot]
+        # Those with an order come first: they are what must never be forgotten.
+        kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MOST]
+        data = sealed.seal(msgspec.json.encode(kept))
+        files.replace(_path(accepted.name, home), data, fs=home.fs)
 
 
-def recall(name: str, home: Home) -> Accepted | None:
-    """Return what was accepted under a name; StoreError if that is damaged."""
+def recall(name: str, home: Home) -> tuple[Accepted, ...]:
+    """Return what was accepted under a name, of each track; StoreError if that is damaged."""
     path = _path(name, home)
     with files.told(path):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            return None
-    content = sealed.unseal(data)
+            return ()
+    content = sealed.unseal(data) or b""
     try:
-        return msgspec.json.decode(content or b"", type=Accepted)
+        if content.startswith(b"{"):  # the one that earlier versions of Pumice kept
+            return (msgspec.json.decode(content, type=Accepted),)
+        return msgspec.json.decode(content, type=tuple[Accepted, ...])
     except msgspec.MsgspecError:
         raise StoreError(
             f"what the store knows of the versions of {name} is damaged",
@@ -85,16 +109,45 @@ def _path(name: str, home: Home) -> Path:
     return home.directory("accepted") / digest.hex_of(digest.of(name.encode()))
 
 
+def _refuse_older(now: Accepted, known: Sequence[Accepted]) -> None:
+    """An image without a track must not be older than anything: else leaving it out would help."""
+    for before in known:
+        if now.track and before.track != now.track:
+            continue
+        problem = "" if before.digest == now.digest else _older(now, before)
+        if problem:
+            raise TrustError(
+                f"the image is older than one that was accepted before: {problem}",
+                where=f"{now.name}:{now.version}",
+                hint="if going back is what you want, say --allow-older",
+            )
+
+
 def _older(now: Accepted, before: Accepted) -> str:
-    if now.version == before.version:
+    ordered = _ordered(now.version) and _ordered(before.version)
+    order = debian.compare(now.version, before.version) if ordered else 0
+    if now.version == before.version or (ordered and order == 0):
         if 0 < now.created < before.created:
-            return f"it was made at {now.created}, and one made at {before.created} is known"
+            return (
+                f"it was made on {_moment(now.created)}, and one made on {_moment(before.created)} is known"
+            )
         return ""
+    track = f" of the track {before.track}" if before.track else ""
+    return f"{before.version}{track} is known" if order < 0 else ""  # "latest" has no order to go by
+
+
+def _ordered(version: str) -> bool:
     try:
-        order = debian.compare(debian.check(now.version), debian.check(before.version))
+        debian.check(version)
     except FormatError:
-        return ""  # such as "latest": there is no order to go by
-    return f"{before.version} is known" if order < 0 else ""
+        return False
+    return True
+
+
+def _moment(seconds: int) -> str:
+    import datetime
+
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d at %H:%M:%S")
 
 
 def _created(image: Image) -> int:

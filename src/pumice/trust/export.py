@@ -10,27 +10,30 @@ from pumice.errors import TrustError
 from pumice.trust import openpgp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pumice.trust.keyring import Rule
 
 
-def containers_policy(rules: Sequence[Rule], thresholds: dict[str, int], *, now: int) -> bytes:
+def containers_policy(
+    rules: Sequence[Rule], thresholds: Mapping[str, int], mirrors: Mapping[str, str], *, now: int
+) -> bytes:
     """Return a ``policy.json`` that accepts from registries what the rules accept, and nothing else.
 
     A prefix takes the keys of the prefixes above it as well, because there the nearest scope alone
-    counts. OpenPGP keys are left out, because what podman knows as signatures by such keys are others than
-    those of archives. Raises TrustError for a threshold, which cannot be said there.
+    counts. Images must be signed as what they are asked for (``HOST/REPO:TAG``), those of a mirror as
+    what they are at its origin. OpenPGP keys are left out, because what podman knows as signatures by
+    such keys are others than those of archives. Raises TrustError for a threshold, which cannot be said
+    there.
     """
     live = [rule for rule in rules if not rule.key.trouble(now) and rule.key.key.kind != openpgp.KIND]
     scopes: dict[str, Any] = {}
-    for prefix in sorted({rule.prefix for rule in live}):
-        mine = {rule.key.key.fingerprint: rule.key.key.pem() for rule in live if _covers(rule.prefix, prefix)}
-        if max((count for one, count in thresholds.items() if _covers(one, prefix)), default=1) > 1:
-            raise TrustError(
-                f"a policy.json cannot ask for several signatures, as {prefix or 'the rules'} does"
-            )
-        scopes[prefix] = [_requirement([mine[fingerprint] for fingerprint in sorted(mine)])]
+    for prefix in sorted({rule.prefix for rule in live} - mirrors.keys()):
+        scopes[prefix] = [_requirement(_pems(live, thresholds, prefix), {"type": "matchRepoDigestOrExact"})]
+    for prefix, origin in mirrors.items():
+        if pems := _pems(live, thresholds, origin):
+            identity = {"type": "remapIdentity", "prefix": prefix, "signedPrefix": origin}
+            scopes[prefix] = [_requirement(pems, identity)]
     policy = {
         "default": [{"type": "reject"}],
         "transports": {"docker": scopes} if scopes else {},
@@ -38,10 +41,21 @@ def containers_policy(rules: Sequence[Rule], thresholds: dict[str, int], *, now:
     return json.dumps(policy, indent=2, sort_keys=True).encode() + b"\n"
 
 
-def registries(rules: Sequence[Rule]) -> bytes:
+def _pems(live: Sequence[Rule], thresholds: Mapping[str, int], prefix: str) -> list[bytes]:
+    """Return the keys that count for a prefix; raises TrustError where one of them is not enough."""
+    asking = max((one for one in thresholds if _covers(one, prefix)), key=len, default=None)
+    if asking is not None and thresholds[asking] > 1:
+        raise TrustError(
+            f"a policy.json cannot ask for several signatures, as the rule for {asking or 'every name'} does"
+        )
+    mine = {rule.key.key.fingerprint: rule.key.key.pem() for rule in live if _covers(rule.prefix, prefix)}
+    return [mine[fingerprint] for fingerprint in sorted(mine)]
+
+
+def registries(rules: Sequence[Rule], mirrors: Mapping[str, str]) -> bytes:
     """Return a file for ``registries.d`` that makes podman look for signatures beside images."""
     rules = [rule for rule in rules if rule.key.key.kind != openpgp.KIND]
-    prefixes = sorted({rule.prefix for rule in rules if rule.prefix})
+    prefixes = sorted({rule.prefix for rule in rules if rule.prefix} | mirrors.keys())
     document: dict[str, Any] = {}
     if any(not rule.prefix for rule in rules):
         document["default-docker"] = {"use-sigstore-attachments": True}
@@ -54,7 +68,7 @@ def _covers(upper: str, prefix: str) -> bool:
     return not upper or prefix == upper or prefix.startswith(f"{upper}/")
 
 
-def _requirement(pems: list[bytes]) -> dict[str, Any]:
+def _requirement(pems: list[bytes], identity: dict[str, str]) -> dict[str, Any]:
     data = [base64.b64encode(pem).decode() for pem in pems]
     keys = {"keyData": data[0]} if len(data) == 1 else {"keyDatas": data}
-    return {"type": "sigstoreSigned", "signedIdentity": {"type": "matchRepository"}, **keys}
+    return {"type": "sigstoreSigned", "signedIdentity": identity, **keys}

@@ -28,6 +28,7 @@ def admit(
     environ: Mapping[str, str],
     progress: Progress,
     insecure: bool = False,
+    allow_older: bool = False,
 ) -> None:
     """Return if the image may be used; raises TrustError that says why not.
 
@@ -44,15 +45,17 @@ def admit(
     from pumice.clock import SystemClock
     from pumice.trust import keyring, names
 
-    judge(
+    verdict, _ = judge(
         image,
         home,
         names.asked(reference, home),
         keyring.levels(environ),
         now=SystemClock().now(),
-        keep=True,
+        allow_older=allow_older,
         signatures_only=True,
     )
+    if ignored := remember(image, verdict, home, keep=True, allow_older=allow_older):
+        progress.warn(ignored)
 
 
 def judge(
@@ -124,12 +127,22 @@ def given(
     return verdict
 
 
-def remember(image: Image, verdict: Verdict, home: Home, *, keep: bool, allow_older: bool) -> None:
-    """Refuse what is older than what was accepted under the name, and with ``keep`` remember this one."""
+def remember(image: Image, verdict: Verdict, home: Home, *, keep: bool, allow_older: bool) -> str:
+    """Refuse what is older than what was accepted under the name, and with ``keep`` remember this one.
+
+    With ``allow_older`` it is not refused, and not remembered; returned is what to warn of.
+    """
+    from pumice.errors import TrustError
     from pumice.trust import accepted
 
     if verdict.built_here:  # whoever builds an old version here does it on purpose
-        return
-    found = None if allow_older else accepted.check(image, verdict.name, home)
+        return ""
+    try:
+        found = accepted.check(image, verdict.name, home)
+    except TrustError as error:
+        if allow_older:
+            return f"{error.where}: {error.message}; it is allowed by --allow-older"
+        raise
     if found is not None and keep:
         accepted.remember(found, home)
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ def signer(path: Path, passphrase: Callable[[], bytes]) -> Signer:
 
     beside = path.with_suffix(".pub")
     if path.suffix == ".key" and beside.is_file():
-        return Signer(keys.read_public(beside), lambda: keys.read_private(path, passphrase))
+        return Signer(keys.read_public(beside), cache(lambda: keys.read_private(path, passphrase)))
     opened = keys.read_private(path, passphrase)
     return Signer(opened.public, lambda: opened)
 

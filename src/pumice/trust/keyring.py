@@ -95,13 +95,16 @@ def decide(name: str, found: Sequence[Level]) -> Decision:
 
 def rules(found: Sequence[Level]) -> list[Rule]:
     """Return every rule that is not hidden, by prefix."""
+    listed = [rule for place in _places(found) for rule in _rules_at(place, found)]
+    return sorted(listed, key=lambda rule: (rule.prefix, rule.path.name))
+
+
+def _places(found: Sequence[Level]) -> set[str]:
     places = {ROOT}
     for level in found:
-        top = level.folder / PREFIX
-        for folder, _, _ in os.walk(top):
+        for folder, _, _ in os.walk(level.folder / PREFIX):
             places.add(str(Path(folder).relative_to(level.folder)))
-    listed = [rule for place in places - {PREFIX} for rule in _rules_at(place, found)]
-    return sorted(listed, key=lambda rule: (rule.prefix, rule.path.name))
+    return places - {PREFIX}
 
 
 def revocations(found: Sequence[Level]) -> dict[str, str]:
@@ -120,8 +123,8 @@ def folder_of(prefix: str) -> str:
     return _folders(_checked(prefix))[-1]
 
 
-def text_of(key: keys.PublicKey, *, comment: str = "", expires: int = 0) -> bytes:
-    """Return the content of a rule's file: two lines that a person reads, and the key in PEM."""
+def text_of(key: keys.PublicKey, *, comment: str = "", expires: int = 0, replaces: str = "") -> bytes:
+    """Return the content of a rule's file: up to three lines that a person reads, and the key in PEM."""
     from pumice.trust.verify import day
 
     lines = []
@@ -129,6 +132,8 @@ def text_of(key: keys.PublicKey, *, comment: str = "", expires: int = 0) -> byte
         lines.append("Comment: " + " ".join(comment.split())[:200])
     if expires:
         lines.append("Expires: " + day(expires))
+    if replaces:
+        lines.append("Replaces: " + replaces)
     return "".join(f"{line}\n" for line in lines).encode() + key.pem()
 
 
@@ -180,6 +185,7 @@ def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str]) -> Tr
         rule=rule,
         label=head.get("Comment", "").strip()[:80],
         expires=expires,
+        replaces=head.get("Replaces", "").strip().lower(),
         revoked=revoked.get(key.fingerprint, ""),
     )
 
@@ -194,10 +200,29 @@ def _threshold(place: str, found: Sequence[Level]) -> int:
         word = text.strip()
         if not word:
             return 0
-        if not (word.isascii() and word.isdigit()) or not 1 <= int(word[:4]) <= _MAX_THRESHOLD:
+        if not (word.isascii() and word.isdigit()) or not 1 <= int(word[:9]) <= _MAX_THRESHOLD:
             raise FormatError("the threshold is not a number from 1 to 100", where=str(path))
-        return int(word)
+        return int(word[:9])
     return 0
+
+
+def thresholds(found: Sequence[Level]) -> dict[str, int]:
+    """Return how many keys must have signed, by the prefix for which a rule says so."""
+    listed = {place: _threshold(place, found) for place in _places(found)}
+    return {"" if place == ROOT else _prefix(place): count for place, count in listed.items() if count}
+
+
+def mirrors(found: Sequence[Level]) -> dict[str, str]:
+    """Return what images below a prefix are signed as, by prefix; raises FormatError."""
+    listed: dict[str, str] = {}
+    for level in found:
+        for folder, _, names in os.walk(level.folder / MIRROR):
+            for name in names:
+                place = Path(folder, name).relative_to(level.folder / MIRROR)
+                if place.suffix == ".name":
+                    prefix = _decode(str(place.with_suffix("")))
+                    listed[prefix] = _mirrored(f"{prefix}/x:0", found)[0].removesuffix("/x:0")
+    return {prefix: target for prefix, target in sorted(listed.items()) if target != prefix}
 
 
 def _mirrored(name: str, found: Sequence[Level]) -> tuple[str, str]:

@@ -57,6 +57,17 @@ def check(text: str) -> str:
     )
 
 
+def place(text: str) -> str:
+    """Return ``text`` if it is ``HOST/REPO:TAG``, where an image lies in a registry; raises UsageError."""
+    host, slash, rest = text.partition("/")
+    if slash and rest and ("." in host or ":" in host or host == "localhost") and split(text)[1]:
+        return check(text)
+    raise UsageError(
+        f"{text[:100]!r} is no place in a registry",
+        hint="expected HOST/REPO:TAG, as in registry.example/apps/hello:1.0",
+    )
+
+
 def split(text: str) -> tuple[str, str]:
     """Return name and version; the version is "" if there is none."""
     text = text.partition("@")[0]

@@ -17,24 +17,31 @@ if TYPE_CHECKING:
 _SHORTEST = 8
 
 
-def add(level: Level, key: PublicKey, prefix: str, *, comment: str = "", expires: int = 0) -> Path:
+def add(
+    level: Level, key: PublicKey, prefix: str, *, comment: str = "", expires: int = 0, replaces: str = ""
+) -> Path:
     """Trust ``key`` for ``prefix``, "" for every name; return the file. Raises StoreError, UsageError.
 
     The same rule again takes the place of the old one.
     """
     place = keyring.folder_of(prefix) if prefix else keyring.ROOT
     path = level.folder / place / key.fingerprint
-    _write(path, keyring.text_of(key, comment=comment, expires=expires))
+    _write(path, keyring.text_of(key, comment=comment, expires=expires, replaces=replaces))
     return path
 
 
 def threshold(level: Level, prefix: str, count: int) -> Path:
     """Ask for ``count`` signatures below ``prefix``; return the file."""
+    path = level.folder / (keyring.folder_of(prefix) if prefix else keyring.ROOT) / keyring.THRESHOLD
+    _write(path, b"%d\n" % check_threshold(count))
+    return path
+
+
+def check_threshold(count: int) -> int:
+    """Return ``count`` if so many keys can be asked for; raises UsageError."""
     if not 1 <= count <= 100:
         raise UsageError(f"a threshold of {count} makes no sense", hint="it is a number from 1 to 100")
-    path = level.folder / (keyring.folder_of(prefix) if prefix else keyring.ROOT) / keyring.THRESHOLD
-    _write(path, b"%d\n" % count)
-    return path
+    return count
 
 
 def mirror(level: Level, prefix: str, name: str) -> Path:
@@ -71,13 +78,19 @@ def remove(level: Level, rule: Rule) -> Path:
 
 
 def rotate(level: Level, found: list[Rule], new: PublicKey, *, until: int) -> list[Path]:
-    """Trust ``new`` wherever an old key is, and the old one until ``until`` (seconds) only."""
+    """Trust ``new`` wherever an old key is, and the old one until ``until`` (seconds) only.
+
+    While both count they are one signer.
+    """
+    if any(rule.key.key.fingerprint == new.fingerprint for rule in found):
+        raise UsageError("the new key is the old one", hint="'pumice key generate' makes another")
     changed: list[Path] = []
     for rule in found:
         old = rule.key
-        changed.append(add(level, new, rule.prefix, comment=old.label))
+        changed.append(add(level, new, rule.prefix, comment=old.label, replaces=old.key.fingerprint))
         ends = min(until, old.expires) if old.expires else until
-        changed.append(add(level, old.key, rule.prefix, comment=old.label, expires=ends))
+        kept = {"comment": old.label, "replaces": old.replaces}
+        changed.append(add(level, old.key, rule.prefix, expires=ends, **kept))
     return changed
 
 

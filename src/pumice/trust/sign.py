@@ -100,6 +100,24 @@ def sign(
     )
 
 
+def sign_place(image: Image, place: Place, home: Home | None, signer: Signer, reference: str) -> Signed:
+    """Sign an image once more, as what lies at ``reference`` (``HOST/REPO:TAG``), and its platforms.
+
+    That is the only name by which skopeo and podman, unless they are told otherwise, accept an image of
+    a registry; they read cosign's older form alone. What stands already stays. Raises UsageError.
+    """
+    name = names.place(reference)
+    key: PrivateKey | None = None
+    for one in _subjects(image):
+        known = _known(one, home, signer.public, name)
+        if not any(claim.form == "cosign" and claim.is_signature for claim in known):
+            key = key or _opened(signer)
+            written.write_place(one, place, home, key, name)
+    if key:
+        place.finish()
+    return Signed(image.root.digest, name, signer.public.fingerprint, key is not None)
+
+
 def attest(
     image: Image,
     place: Place,

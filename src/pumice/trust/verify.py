@@ -15,7 +15,7 @@ from pumice.errors import TrustError
 from pumice.trust import claims, detached, keys, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pumice.digest import Digest
     from pumice.image.model import Image
@@ -35,6 +35,8 @@ class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     expires: int = 0
     revoked: str = ""
+    replaces: str = ""
+    """The fingerprint of the key whose place this takes: both together are one signer."""
 
     def trouble(self, now: int) -> str:
         """Say why the key does not count at ``now``; "" if it does."""
@@ -61,6 +63,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     built_here: bool = False
     signatures: tuple[Finding, ...] = ()
     attestations: tuple[Finding, ...] = ()
+    threshold: int = 1
+    """How many different keys had to sign."""
     others: tuple[Finding, ...] = ()
     """What does not count, with the reasons."""
 
@@ -84,14 +88,15 @@ def verify(
     name = expected or names.own(image)
     found = examine(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
     good = [one for one in found if not one.problem and one.claim.is_signature]
-    signers = {one.by.key.fingerprint for one in good if one.by}
-    if len(signers) < max(1, threshold):
+    signed = [one.by for one in good if one.by]
+    if len(signers(signed, trusted)) < max(1, threshold):
         found = examine(image, home, trusted, expected=name, now=now)
-        raise _refusal(image, found, signers, threshold)
+        raise _refusal(image, found, signed, trusted, threshold, now)
     return Verdict(
         digest=image.root.digest,
         name=expected or names.own(image) or _name(good),
         signatures=tuple(good),
+        threshold=threshold,
         attestations=tuple(one for one in found if not one.problem and not one.claim.is_signature),
         others=tuple(one for one in found if one.problem),
     )
@@ -150,13 +155,54 @@ def _name(good: Iterable[Finding]) -> str:
     return stated[0] if stated else ""
 
 
-def _refusal(image: Image, found: Sequence[Finding], signers: set[str], threshold: int) -> TrustError:
+def signers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[str]:
+    """Return who these keys are: one fingerprint for a key and all that took its place.
+
+    Else somebody whose key was rotated would be two signers while the periods of both overlap.
+    """
+    older = {one.key.fingerprint: one.replaces for one in trusted if one.replaces}
+    return {_first(one.key.fingerprint, older) for one in found}
+
+
+def _first(fingerprint: str, older: Mapping[str, str]) -> str:
+    seen: list[str] = []
+    while fingerprint in older and fingerprint not in seen:
+        seen.append(fingerprint)
+        fingerprint = older[fingerprint]
+    return min(seen[seen.index(fingerprint) :]) if fingerprint in seen else fingerprint
+
+
+def _too_few(
+    where: str, signed: Sequence[TrustedKey], trusted: Sequence[TrustedKey], threshold: int, now: int
+) -> TrustError:
+    """Say who signed, and who else could."""
+    count = len(signers(signed, trusted))
+    done = sorted({short(one) for one in signed})
+    can = [one for one in trusted if not one.trouble(now)]
+    done_by = signers(signed, trusted)
+    missing = sorted({short(one) for one in can if not signers([one], trusted) <= done_by})
+    hint = f"signatures of these count as well: {', '.join(missing)}"
+    if len(signers(can, trusted)) < threshold:
+        hint = f"no more than {len(signers(can, trusted))} signers are trusted for this name at all"
+    return TrustError(
+        f"the image is signed by {count} of the {threshold} keys that are needed: {', '.join(done)}",
+        where=where,
+        hint=hint,
+    )
+
+
+def _refusal(
+    image: Image,
+    found: Sequence[Finding],
+    signed: Sequence[TrustedKey],
+    trusted: Sequence[TrustedKey],
+    threshold: int,
+    now: int,
+) -> TrustError:
     """Say the one thing that is nearest to a signature that would have counted."""
     where = image.root.digest
-    if signers:
-        return TrustError(
-            f"the image is signed by {len(signers)} of the {threshold} keys that are needed", where=where
-        )
+    if signed:
+        return _too_few(where, signed, trusted, threshold, now)
     known = [one for one in found if one.by and one.claim.is_signature]
     if known:
         hint = None

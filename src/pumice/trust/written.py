@@ -86,6 +86,18 @@ def write(
     return tuple(written)
 
 
+def write_place(image: Image, place: Place, home: Home | None, key: PrivateKey, reference: str) -> Digest:
+    """Sign the image's root as what lies at ``reference``, in the older form only; return the manifest."""
+    payload = simplesigning.encode(simplesigning.Payload(reference, image.root.digest))
+    layer = _signature(place, key, payload)
+    return _write_older(image, place, home, [layer], _SIGNATURES, ".sig", frozenset())
+
+
+def _signature(place: Place, key: PrivateKey, payload: bytes) -> Descriptor:
+    layer = place.put(payload, simplesigning.PAYLOAD)
+    return msgspec.structs.replace(layer, annotations={simplesigning.SIGNATURE: _text(key.sign(payload))})
+
+
 def _is_stale(one: Attached, stale: AbstractSet[Digest]) -> bool:
     """Whether it is a bundle of nothing but what is not to stay."""
     layers = one.manifest.layers
@@ -105,9 +117,7 @@ def _older(
         layer = place.put(dsse.encode(envelope), dsse.ENVELOPE)
         told = {simplesigning.SIGNATURE: "", claims.PREDICATE_TYPE: one.predicate_type, **_notes(one)}
         return msgspec.structs.replace(layer, annotations=told)
-    payload = simplesigning.encode(simplesigning.Payload(name, image.root.digest))
-    layer = place.put(payload, simplesigning.PAYLOAD)
-    return msgspec.structs.replace(layer, annotations={simplesigning.SIGNATURE: _text(key.sign(payload))})
+    return _signature(place, key, simplesigning.encode(simplesigning.Payload(name, image.root.digest)))
 
 
 def _notes(one: Said) -> dict[str, str]:

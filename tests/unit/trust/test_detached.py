@@ -33,9 +33,9 @@ def trusted(name: str, **more: object) -> verify.TrustedKey:
     return verify.TrustedKey(key=secret(name).public, rule="test", **more)  # type: ignore[arg-type]
 
 
-def checked(file: Path, *trust: verify.TrustedKey, expected: str = "", **more: int) -> verify.Verdict:
+def checked(file: Path, *trust: verify.TrustedKey, expected: str = "", threshold: int = 1) -> verify.Verdict:
     image = layout_archive.read(file)
-    return verify.verify(image, None, trust, expected=expected, now=NOW, **more)
+    return verify.verify(image, None, trust, expected=expected, now=NOW, threshold=threshold)
 
 
 def refused(file: Path, *trust: verify.TrustedKey, **more: object) -> str:

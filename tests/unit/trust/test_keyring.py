@@ -145,11 +145,11 @@ def test_a_policy_for_podman(levels: tuple[Level, ...]) -> None:
     rules.add(levels[2], key(1).public, "example.com/apps")
     rules.add(levels[2], key(2).public, "example.com/old", expires=7)
     found = keyring.rules(levels)
-    policy = json.loads(export.containers_policy(found, {}, now=8))
+    policy = json.loads(export.containers_policy(found, {}, {}, now=8))
     assert policy["default"] == [{"type": "reject"}]
     scopes = policy["transports"]["docker"]
     assert set(scopes) == {"example.com", "example.com/apps"}
     assert len(scopes["example.com/apps"][0]["keyDatas"]) == 2
     with pytest.raises(TrustError, match="cannot ask for several"):
-        export.containers_policy(found, {"example.com": 2}, now=8)
-    assert b"use-sigstore-attachments" in export.registries(found)
+        export.containers_policy(found, {"example.com": 2}, {}, now=8)
+    assert b"use-sigstore-attachments" in export.registries(found, {})

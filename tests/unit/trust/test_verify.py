@@ -182,7 +182,9 @@ def test_keys_that_expired_or_were_revoked(place: Path) -> None:
 def test_thresholds_count_keys_not_signatures(place: Path) -> None:
     image = signed(place, 0)
     trust = (trusted(0), trusted(1), trusted(2))
-    assert refused(image, *trust, threshold=2) == "the image is signed by 1 of the 2 keys that are needed"
+    assert refused(image, *trust, threshold=2).startswith(
+        "the image is signed by 1 of the 2 keys that are needed: "
+    )
     assert checked(signed(place, 2), *trust, threshold=2).signatures
 
 
@@ -255,3 +257,38 @@ def test_a_pair_that_is_none(place: Path) -> None:
 )
 def test_policies(policy: object, predicate: object, where: str) -> None:
     assert verify.matches(policy, predicate) == where
+
+
+_GOOD = dsse.Envelope(dsse.IN_TOTO, b"{}", (dsse.Signature(b"x"),))
+_HOSTILE = [
+    (sigstore.BUNDLE, b"[" * 100_000, "nested too deep"),
+    (dsse.ENVELOPE, b'{"a":' * 100_000, "nested too deep"),
+    (sigstore.BUNDLE, b'{"mediaType":"a","mediaType":"b"}', "stands there twice"),
+    (simplesigning.PAYLOAD, b'{"critical":{"type":"a","type":"b"}}', "stands there twice"),
+    (dsse.ENVELOPE, b'{"payloadType":"text/plain","payload":"","signatures":[{}]}', "holds 'text/plain'"),
+    (sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(_GOOD)), "statement"),
+    (simplesigning.PAYLOAD, b'{"critical":{"type":"x","identity":{},"image":{}}}', "unknown type"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("media_type", "data", "message"), _HOSTILE)
+def test_what_is_hostile_is_told_and_hides_nothing(
+    place: Path, media_type: str, data: bytes, message: str
+) -> None:
+    _attach(place, layout.read(place), media_type, data, {simplesigning.SIGNATURE: "eA=="})
+    assert message in refused(layout.read(place), trusted())
+    verdict = checked(signed(place, 0), trusted())
+    assert len(verdict.signatures) == 2
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p384", "rsa"])
+def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    private = {
+        "ed25519": lambda: keys.generate("ed25519"),
+        "ecdsa-p384": lambda: keys.PrivateKey(ec.generate_private_key(ec.SECP384R1())),
+        "rsa": lambda: keys.PrivateKey(rsa.generate_private_key(65537, 2048)),
+    }[kind]()
+    other = verify.TrustedKey(key=private.public, rule="x")
+    assert "none of the keys" in refused(signed(place, 0), other)

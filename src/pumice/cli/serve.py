@@ -1,0 +1,188 @@
+"""``pumice serve``: be a registry that images are pushed to and pulled from."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pumice.cli import arguments as command_line
+from pumice.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from pumice.registry.server.access import Level, Policy
+
+_EPILOG = """The first line on standard output is the address, once connections are taken.
+SIGTERM and Ctrl-C end the server; what is in flight gets ten seconds to end."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    made = command_line.parser(
+        "serve", "Be a registry that images are pushed to and pulled from.", progress=False, epilog=_EPILOG
+    )
+    made.add_argument(
+        "--listen",
+        type=_address,
+        default=("127.0.0.1", 5000),
+        metavar="HOST:PORT",
+        help="where to listen (127.0.0.1:5000); port 0 is any that is free",
+    )
+    made.add_argument("--root", type=Path, metavar="DIR", help="where everything is kept")
+    made.add_argument(
+        "--tls-cert", type=Path, metavar="FILE", help="certificate chain (PEM) to serve HTTPS with"
+    )
+    made.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
+    made.add_argument(
+        "--htpasswd", type=Path, metavar="FILE", help="users and their passwords, from htpasswd -B"
+    )
+    made.add_argument(
+        "--access", type=Path, metavar="FILE", help="rules (YAML) for who may read and write what"
+    )
+    made.add_argument(
+        "--anonymous",
+        choices=("read", "write", "none"),
+        metavar="LEVEL",
+        help="what everybody may without a password: read, write or none",
+    )
+    made.add_argument(
+        "--insecure-passwords",
+        action="store_true",
+        help="take passwords over plain HTTP from other machines, where everybody on the way can read them",
+    )
+    made.add_argument("--read-only", action="store_true", help="let nobody write")
+    made.add_argument(
+        "--sparse", action="store_true", help="take manifests although blobs that they refer to are missing"
+    )
+    made.add_argument(
+        "--access-log", metavar="FILE", help="append a JSON line for each request; - is standard output"
+    )
+    made.add_argument(
+        "--gc",
+        type=_hours,
+        default=24.0,
+        metavar="HOURS",
+        help="free what nothing needs so often (24; 0: never)",
+    )
+    made.add_argument(
+        "--keep-untagged",
+        type=_hours,
+        default=168.0,
+        metavar="HOURS",
+        help="how long manifests without a tag and unfinished uploads stay (168)",
+    )
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return the exit code."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    from pumice.clock import SystemClock
+    from pumice.registry.server import serve
+    from pumice.registry.server.app import Options
+    from pumice.store.home import locate
+
+    host, port = asked.listen
+    if (asked.tls_cert is None) != (asked.tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together")
+    tls = (asked.tls_cert, asked.tls_key) if asked.tls_cert else None
+    if tls is not None:
+        serve.check_tls(*tls)
+    policy = _policy(asked, loopback=serve.is_loopback(host), tls=tls is not None)
+    root: Path = asked.root or locate(os.environ) / "registry"
+    settings = serve.Settings(
+        root=root,
+        host=host,
+        port=port,
+        policy=policy,
+        options=Options(read_only=asked.read_only, sparse=asked.sparse),
+        tls=tls,
+        collect_hours=0 if asked.read_only else asked.gc,
+        grace_hours=asked.keep_untagged,
+    )
+    with _log_file(asked.access_log) as log_file:
+        serve.serve(settings, clock=SystemClock(), ready=lambda url: _ready(url, root), log_file=log_file)
+    return 0
+
+
+def _ready(url: str, root: Path) -> None:
+    print(url, flush=True)
+    print(f"serving {root}; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+
+def _policy(asked: argparse.Namespace, *, loopback: bool, tls: bool) -> Policy:
+    from pumice.registry.server.access import Policy
+    from pumice.registry.server.accessfiles import passwords, rules
+
+    users = passwords(_read(asked.htpasswd), str(asked.htpasswd)) if asked.htpasswd else {}
+    if users and not (loopback or tls or asked.insecure_passwords):
+        raise UsageError(
+            "passwords would cross the network in clear",
+            hint="give --tls-cert and --tls-key, or accept it with --insecure-passwords",
+        )
+    anonymous: Level = asked.anonymous or ("write" if loopback and not users else "read")
+    if anonymous == "none" and not users:
+        raise UsageError(
+            "nobody could do anything: --anonymous none, and there are no users", hint="give --htpasswd FILE"
+        )
+    granted = rules(_read(asked.access), str(asked.access), users) if asked.access else {}
+    if anonymous != "write" and not (users or granted or asked.read_only):
+        print(
+            "nobody can write here: give --htpasswd FILE, or --anonymous write to let everybody",
+            file=sys.stderr,
+        )
+    return Policy(anonymous=anonymous, passwords=users, rules=granted)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read((1 << 20) + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(reason.lower(), where=str(path)) from None
+    if len(data) > 1 << 20:
+        raise UsageError("the file is larger than 1 MiB", where=str(path))
+    return data
+
+
+@contextlib.contextmanager
+def _log_file(name: str | None) -> Iterator[BinaryIO | None]:
+    if name is None:
+        yield None
+    elif name == "-":
+        yield sys.stdout.buffer
+    else:
+        try:
+            file = Path(name).open("ab")  # noqa: SIM115 - closed below; only the opening is guarded
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(reason.lower(), where=name) from None
+        with file:
+            yield file
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise UsageError(f"{text!r} is no HOST:PORT", hint="write an IPv6 address as [::1]:5000")
+    if not (colon and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
+        raise UsageError(f"{text!r} is no HOST:PORT", hint="such as 127.0.0.1:5000")
+    return host or "0.0.0.0", int(port)  # noqa: S104 - it is what an empty host means, and needs --anonymous
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = -1.0
+    if not 0 <= hours <= 1_000_000:
+        raise UsageError(f"{text!r} is no number of hours", hint="such as 24, or 0.5 for half an hour")
+    return hours

@@ -1,0 +1,1 @@
+"""Registries of OCI images: distribution-spec, both sides of it."""

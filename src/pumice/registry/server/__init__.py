@@ -1,0 +1,1 @@
+"""A registry server: what distribution-spec asks of one, on a directory."""

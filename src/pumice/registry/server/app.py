@@ -1,0 +1,392 @@
+"""One request: who asks, what for, and the answer. The engine (RSGI) is here, its sockets are not.
+
+The way of a pull that was asked for before is short on purpose: two look-ups for the user, one for the
+answer, one for the rules, and a line of the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from pumice.registry.server import answers, calls, manifests, reads, writes
+from pumice.registry.server.access import ANONYMOUS
+from pumice.registry.server.accesslog import Line
+from pumice.registry.server.answers import Answer, FileRange
+from pumice.registry.server.calls import Call
+from pumice.registry.server.hot import Entry, Hot
+from pumice.registry.server.locks import Locks
+from pumice.registry.server.pushing import Body, Pushing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pumice.registry.server.access import Access
+    from pumice.registry.server.accesslog import AccessLog
+    from pumice.registry.server.reads import Source
+    from pumice.registry.server.storage import Storage
+    from pumice.registry.server.threads import Threads
+    from pumice.registry.server.writes import Offer
+
+CHALLENGE = ("www-authenticate", 'Basic realm="pumice"')
+_VERSION = ("docker-distribution-api-version", "registry/2.0")
+_WAITING = 64
+"""Passwords that may wait for being checked; more get 429."""
+
+_FRESH = 60
+"""Seconds for which an answer is given again without asking the storage."""
+
+_UNWANTED = 16 << 20
+"""Bytes of a body that are taken although the answer is clear already."""
+
+_CARRY = frozenset({"POST", "PUT", "PATCH"})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_log = logging.getLogger("pumice.registry.server")
+
+
+class Engine(Protocol):
+    """What RSGI gives for answering a request."""
+
+    def response_empty(self, status: int, headers: answers.Headers) -> None:
+        """Answer without a body."""
+
+    def response_bytes(self, status: int, headers: answers.Headers, body: bytes) -> None:
+        """Answer with bytes."""
+
+    def response_file_range(
+        self, status: int, headers: answers.Headers, file: str, start: int, end: int
+    ) -> None:
+        """Answer with a part of a file."""
+
+    def __aiter__(self) -> Any:
+        """Yield what the request carries."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How the registry behaves."""
+
+    read_only: bool = False
+    sparse: bool = False
+    body_timeout: float = 60.0
+
+
+class _Chunks:
+    """The body of a request; ``seen`` is when something of it came last."""
+
+    def __init__(self, proto: Engine, now: Callable[[], float]) -> None:
+        self._chunks = proto.__aiter__()
+        self._now = now
+        self.seen = now()
+        self.ended = False
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk: bytes = await self._chunks.__anext__()
+        except StopAsyncIteration:
+            self.ended = True
+            raise
+        self.seen = self._now()
+        return chunk
+
+    async def drain(self) -> None:
+        """Take what nobody wants, within limits: many clients read no answer before they have sent all."""
+        room = _UNWANTED
+        async for chunk in self:
+            room -= len(chunk)
+            if room < 0:
+                break
+
+
+class _NoChunks:
+    def __aiter__(self) -> _NoChunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+
+_NOTHING = Body(_NoChunks(), 0)
+"""The body of a request that has none."""
+
+
+class App:
+    """A registry at work: answers one request after the other, all in one thread but what takes long."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        access: Access,
+        *,
+        threads: Threads,
+        options: Options,
+        log: AccessLog | None = None,
+        source: Source | None = None,
+        accept: Callable[[Offer], str | None] | None = None,
+    ) -> None:
+        self._storage = storage
+        self._source: Source = storage if source is None else source
+        self._access = access
+        self._run = threads.run
+        self._options = options
+        self._log = log
+        self._accept = accept
+        self._hot = Hot()
+        self._checking = 0
+        self._tagging = Locks()
+        self._bodies: dict[asyncio.Task[None], _Chunks] = {}
+        self._pushing = Pushing(storage, threads)
+
+    def forget(self) -> None:
+        """Drop every remembered answer, after something else than a request changed the storage."""
+        self._hot.clear()
+
+    async def watch(self) -> None:
+        """End requests whose bodies have stopped coming; runs as long as the server does."""
+        limit = self._options.body_timeout
+        while True:
+            await asyncio.sleep(limit / 4)
+            now = asyncio.get_running_loop().time()
+            for task, chunks in list(self._bodies.items()):
+                if now - chunks.seen > limit:
+                    task.cancel()
+
+    async def serve(self, scope: Any, proto: Engine) -> None:
+        """Answer one request; what goes wrong inside becomes 500 without details."""
+        started = perf_counter()
+        user: str | None = None
+        body: Body | None = None
+        try:
+            if scope.method in _CARRY:
+                user, body, answer = await self._carrying(scope, proto)
+            else:
+                user, refusal = await self._who(scope.headers)
+                answer = (
+                    refusal
+                    or self._remembered(scope, user, started)
+                    or await self._answer(scope, user, _NOTHING)
+                )
+        except asyncio.CancelledError:
+            answer = answers.error(answers.TOO_SLOW)
+        except Exception as problem:  # noqa: BLE001 - whatever it was, the client gets an answer
+            answer = _failed(problem)
+        if scope.method == "HEAD" or not answer.length:
+            proto.response_empty(answer.status, answer.headers)
+        elif isinstance(answer.body, FileRange):
+            part = answer.body
+            proto.response_file_range(answer.status, answer.headers, part.path, part.start, part.end)
+        else:
+            proto.response_bytes(answer.status, answer.headers, answer.body)
+        if self._log is not None:
+            self._note(scope, answer, user, body, started)
+
+    async def _carrying(self, scope: Any, proto: Engine) -> tuple[str | None, Body, Answer]:
+        """Answer a request that may have a body, which must not stop coming."""
+        chunks = _Chunks(proto, asyncio.get_running_loop().time)
+        body = Body(chunks, _declared(scope.headers))
+        task = asyncio.current_task()
+        if task is not None:
+            self._bodies[task] = chunks
+        try:
+            user, refusal = await self._who(scope.headers)
+            answer = refusal or await self._answer(scope, user, body)
+            if not chunks.ended and scope.headers.get("expect") is None:
+                await chunks.drain()
+            return user, body, answer
+        finally:
+            if task is not None:
+                self._bodies.pop(task, None)
+
+    async def _who(self, headers: Any) -> tuple[str | None, Answer | None]:
+        """Return the user, or why that is not to be known; None is somebody with a wrong password."""
+        authorization = headers.get("authorization")
+        known, user = self._access.known(authorization)
+        if not known:
+            if self._checking >= _WAITING:
+                return None, answers.error(answers.TOO_MANY_REQUESTS, headers=[("retry-after", "1")])
+            self._checking += 1
+            try:
+                user = await self._run(self._access.check, authorization)
+            finally:
+                self._checking -= 1
+        if user is None:
+            return None, answers.error(
+                answers.UNAUTHORIZED, "the user name or password is wrong", headers=[CHALLENGE, _VERSION]
+            )
+        return user, None
+
+    def _remembered(self, scope: Any, user: str | None, now: float) -> Answer | None:
+        entry = self._hot.entries.get(scope.path)
+        if (
+            entry is None
+            or user is None
+            or entry.until < now
+            or scope.method not in ("GET", "HEAD")
+            or not self._access.may(user, entry.repository, writes=False)
+        ):
+            return None
+        return _conditional(entry.answer, scope, is_blob=entry.is_blob)
+
+    async def _answer(self, scope: Any, user: str | None, body: Body) -> Answer:
+        call = calls.parse(scope.method, scope.path)
+        if isinstance(call, Answer):
+            return call
+        refusal = self._refusal(call, scope, user)
+        if refusal is not None:
+            return refusal
+        if call.writes:
+            return await self._write(call, scope, user or ANONYMOUS, body)
+        return await self._read(call, scope, user or ANONYMOUS)
+
+    def _refusal(self, call: Call, scope: Any, user: str | None) -> Answer | None:
+        if call.action in ("health", "catalog"):
+            return None
+        if call.action == "base":  # clients learn here whether to send passwords, so ask whenever they help
+            if user == ANONYMOUS and self._access.policy.invites:
+                return answers.error(answers.UNAUTHORIZED, headers=[CHALLENGE, _VERSION])
+            return None
+        if self._access.may(user or ANONYMOUS, call.repository, writes=call.writes):
+            if call.writes and self._options.read_only:
+                message = "this registry is read-only"
+                return answers.error(answers.UNSUPPORTED, message, headers=[("allow", "GET, HEAD")])
+            if call.writes and scope.headers.get("origin") is not None:
+                return answers.error(answers.DENIED, "web pages may not write here")
+            return None
+        if user == ANONYMOUS and self._access.policy.passwords:
+            return answers.error(answers.UNAUTHORIZED, headers=[CHALLENGE, _VERSION])
+        what = "write to" if call.writes else "read"
+        return answers.error(answers.DENIED, f"you may not {what} {calls.shown(call.repository)}")
+
+    async def _read(self, call: Call, scope: Any, user: str) -> Answer:
+        parameters = calls.query(scope.query_string)
+        if call.action in ("manifest", "blob"):
+            is_blob = call.action == "blob"
+            answer = (reads.blob if is_blob else reads.manifest)(self._source, call)
+            if answer.status != 200:
+                return answer
+            self._hot.keep(scope.path, Entry(call.repository, answer, is_blob, perf_counter() + _FRESH))
+            return _conditional(answer, scope, is_blob=is_blob)
+        if call.action == "tags":
+            return await self._run(reads.tags, self._source, call, parameters)
+        if call.action == "referrers":
+            return await self._run(reads.referrers, self._source, call, parameters)
+        if call.action == "catalog":
+            return await self._run(reads.catalog, self._source, self._readable(user), parameters)
+        return answers.document(200, {}, headers=[_VERSION])
+
+    async def _write(self, call: Call, scope: Any, user: str, body: Body) -> Answer:
+        parameters = calls.query(scope.query_string)
+        content_range = scope.headers.get("content-range", "")
+        action = call.action
+        if action == "append":
+            return await self._pushing.append(call, body, content_range)
+        if action == "finish":
+            return await self._pushing.finish(call, parameters, body, content_range)
+        if action == "begin":
+            return await self._pushing.begin(call, parameters, body, self._readable(user))
+        if action == "status":
+            return await self._pushing.status(call)
+        if action == "cancel":
+            return await self._pushing.cancel(call)
+        try:
+            if action == "put-manifest":
+                return await self._put(call, parameters, scope.headers, body)
+            if action == "delete-manifest":
+                return await self._run(writes.delete_manifest, self._storage, call)
+            return await self._run(writes.delete_blob, self._storage, call)
+        finally:
+            self._hot.forget(call.repository)
+
+    async def _put(self, call: Call, parameters: dict[str, list[str]], headers: Any, body: Body) -> Answer:
+        if body.declared is not None and body.declared > manifests.MAX_MANIFEST:
+            return answers.error(answers.TOO_LARGE)
+        pieces: list[bytes] = []
+        async for chunk in body.chunks:
+            body.received += len(chunk)
+            if body.received > manifests.MAX_MANIFEST:
+                return answers.error(answers.TOO_LARGE)
+            pieces.append(chunk)
+        if body.declared is not None and body.received != body.declared:
+            return answers.error(answers.SIZE_INVALID)
+        conditions = writes.Conditions(headers.get("if-match", ""), headers.get("if-none-match", ""))
+
+        def put() -> Answer:
+            return writes.put_manifest(
+                self._storage,
+                call,
+                parameters,
+                headers.get("content-type", ""),
+                b"".join(pieces),
+                conditions=conditions,
+                accept=self._accept,
+                sparse=self._options.sparse,
+            )
+
+        async with self._tagging.holding(
+            call.repository
+        ):  # so that nothing comes between If-Match and the put
+            return await self._run(put)
+
+    def _readable(self, user: str) -> Callable[[str], bool]:
+        return lambda repository: self._access.may(user, repository, writes=False)
+
+    def _note(self, scope: Any, answer: Answer, user: str | None, body: Body | None, started: float) -> None:
+        log = self._log
+        if log is None:
+            return
+        log.add(
+            Line(
+                log.stamp(),
+                scope.client,
+                scope.method,
+                scope.path,
+                answer.status,
+                0 if scope.method == "HEAD" else answer.length,
+                round((perf_counter() - started) * 1000, 3),
+                user or "",
+                scope.query_string,
+                scope.headers.get("user-agent", ""),
+                body.received if body is not None else 0,
+            )
+        )
+
+
+def _declared(headers: Any) -> int | None:
+    length = headers.get("content-length")
+    return int(length) if length is not None and length.isdigit() else None
+
+
+def _conditional(whole: Answer, scope: Any, *, is_blob: bool) -> Answer:
+    """Return the whole, a part, or that nothing changed, as the request's headers ask (RFC 9110, 13, 14)."""
+    headers = scope.headers
+    tags = headers.get("if-none-match")
+    if tags is not None and reads.matches(whole, tags):
+        return reads.unchanged(whole)
+    if not is_blob or scope.method != "GET":
+        return whole
+    wanted = headers.get("range")
+    if wanted is None:
+        return whole
+    unless = headers.get("if-range")
+    if unless is not None and not reads.matches(whole, unless):
+        return whole
+    return reads.part(whole, wanted)
+
+
+def _failed(problem: Exception) -> Answer:
+    """Return 500, or 507 when the disk is full; the reason goes to the operator and not to the client."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
+            _log.error("%s", problem)
+            return answers.error(answers.NO_SPACE)
+        cause = cause.__cause__
+    _log.error("a request failed", exc_info=problem)
+    return answers.error(answers.BROKEN)

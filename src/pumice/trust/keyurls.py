@@ -1,0 +1,76 @@
+"""Public keys from a URL: fetched once, for a person to compare the fingerprint, and never again.
+
+The connection proves little about whose key it is, so it is only kept from making things worse: TLS with
+a certificate that holds, no other host than the one that was named, and not many bytes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from pumice.errors import FetchError, FormatError, UsageError
+from pumice.fetch.network import split, without_login
+
+if TYPE_CHECKING:
+    from pumice.fetch.session import Session
+    from pumice.trust.keys import PublicKey
+
+_MAX_KEY = 1 << 16
+
+
+def is_url(text: str) -> bool:
+    """Say whether a KEY of the command line is to be fetched."""
+    return "://" in text
+
+
+def shown(url: str) -> str:
+    """Return a URL for people: without its login."""
+    return without_login(url)
+
+
+def name_of(url: str) -> str:
+    """Return what to call the key at a URL: the file's name, else the host's."""
+    parts = split(url)
+    return parts.path.rpartition("/")[2].rpartition(".")[0] or parts.hostname or ""
+
+
+def check(url: str, *, plain_http: bool = False) -> str:
+    """Return ``url`` if a key may be fetched from it; raises UsageError.
+
+    Without ``plain_http`` it is https, or this machine itself.
+    """
+    try:
+        parts = split(url)
+    except FetchError as error:
+        raise UsageError(error.message) from None
+    where = without_login(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(
+            "a key can be fetched by https only", where=where, hint="or save it, and give the file's name"
+        )
+    if parts.scheme == "http" and not plain_http and not _is_here(parts.hostname):
+        raise UsageError(
+            "anybody on the way can change what comes by http",
+            where=where,
+            hint="use https; or say --insecure-allow-http, and compare the fingerprint all the better",
+        )
+    return url
+
+
+def fetch(url: str, session: Session) -> PublicKey:
+    """Return the one public key at a URL that was checked; raises FetchError, FormatError."""
+    from pumice.trust import keys
+
+    answer = session.get(url, limit=_MAX_KEY, same_host=True)
+    try:
+        return keys.parse_public(answer.body)
+    except FormatError as error:
+        raise FormatError(error.message, where=without_login(url), hint=error.hint) from None
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

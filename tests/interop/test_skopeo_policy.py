@@ -1,0 +1,94 @@
+"""skopeo lets in by an exported policy what the rules here let in, by its default identity rule."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.image import layout
+from pumice.trust import export, keyring, places, rules, sign
+from pumice.trust.keyring import Level
+from tests.support import registry, skopeo, vouched
+from tests.support.vouched import key, signer
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with registry.serving(tmp_path_factory.mktemp("registry")) as address:
+        yield address
+
+
+def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, place: str = "") -> None:
+    """Push an image; signed as itself by one of the keys, and as what lies at ``place``."""
+    vouched.folder(folder)
+    if by is not None:
+        image = vouched.signed(folder, by)
+        if place:
+            sign.sign_place(image, places.LayoutPlace(folder, image), None, signer(by), place)
+    assert (len(layout.read(folder).beside) > 0) is (by is not None)
+    registry.push(folder, host, repository, "1.0")
+
+
+def fetched(root: Path, levels: tuple[Level, ...], place: str) -> subprocess.CompletedProcess[str]:
+    """Let skopeo copy an image from the registry under the policy that is exported."""
+    found, mirrors = keyring.rules(levels), keyring.mirrors(levels)
+    policy = export.containers_policy(found, keyring.thresholds(levels), mirrors, now=0)
+    (root / "policy.json").write_bytes(policy)
+    (root / "registries.d").mkdir(exist_ok=True)
+    (root / "registries.d" / "pumice.yaml").write_bytes(export.registries(found, mirrors))
+    options = ("--policy", f"{root}/policy.json", "--registries.d", f"{root}/registries.d")
+    how = ("copy", "--src-tls-verify=false", "--remove-signatures", f"docker://{place}")
+    return subprocess.run(
+        [*skopeo.command(str(root)), *options, *how, f"dir:{root}/copy"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def levels(tmp_path: Path) -> tuple[Level, ...]:
+    return (Level("user", tmp_path / "trust"),)
+
+
+def test_an_image_that_is_signed_as_its_place(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
+    rules.add(levels[0], key(0).public, f"{host}/apps")
+    place = f"{host}/apps/placed:1.0"
+    pushed(tmp_path / "image", host, "apps/placed", place=place)
+    done = fetched(tmp_path, levels, place)
+    assert done.returncode == 0, done.stderr
+    rules.remove(levels[0], keyring.rules(levels)[0])
+    rules.add(levels[0], key(1).public, f"{host}/apps")
+    assert fetched(tmp_path, levels, place).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("repository", "by", "message"),
+    [("apps/elsewhere", 0, "is not accepted"), ("apps/unsigned", None, "no signature")],
+)
+def test_what_is_signed_as_another_or_not_at_all(
+    host: str, tmp_path: Path, levels: tuple[Level, ...], repository: str, by: int | None, message: str
+) -> None:
+    rules.add(levels[0], key(0).public, f"{host}/apps")
+    pushed(tmp_path / "image", host, repository, by=by, place=f"{host}/apps/placed:1.0")
+    done = fetched(tmp_path, levels, f"{host}/{repository}:1.0")
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
+    rules.add(levels[0], key(0).public, "example.com")
+    rules.mirror(levels[0], f"{host}/mirror", "example.com")
+    pushed(tmp_path / "image", host, "mirror/hello")  # signed as example.com/hello:1.0 and no more
+    done = fetched(tmp_path, levels, f"{host}/mirror/hello:1.0")
+    assert done.returncode == 0, done.stderr
+    pushed(tmp_path / "other", host, "mirror/bank")
+    assert "is not accepted" in fetched(tmp_path, levels, f"{host}/mirror/bank:1.0").stderr
+
+
+def test_an_image_of_nobody(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
+    pushed(tmp_path / "image", host, "apps/nobody", place=f"{host}/apps/nobody:1.0")
+    assert "rejected by policy" in fetched(tmp_path, levels, f"{host}/apps/nobody:1.0").stderr

@@ -1,0 +1,252 @@
+"""A run of everything that a registry's storage can do, and disks that fail or are cut off.
+
+What is promised is written as in `storework`: statements with the values that they may have.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import files
+from pumice.registry.server.storage import Storage, open_storage
+from pumice.registry.server.storage_disk import OsDisk
+from tests.support import crashes, storework
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pumice.files import NewFile
+    from tests.support.storework import Promise
+
+    Promised = Callable[[Promise], None]
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+LATER = 1e6
+
+
+def digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def descriptor(data: bytes, media_type: str = MANIFEST, algorithm: str = "sha256") -> dict[str, object]:
+    return {"mediaType": media_type, "digest": digest_of(data, algorithm), "size": len(data)}
+
+
+def image(*blobs: bytes, subject: bytes | None = None, salt: str = "") -> bytes:
+    document: dict[str, object] = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "layers": [descriptor(b, "l") for b in blobs],
+        "annotations": {"salt": salt},
+    }
+    if subject is not None:
+        document["subject"] = descriptor(subject)
+    return msgspec.json.encode(document)
+
+
+def index(*manifests: bytes) -> bytes:
+    return msgspec.json.encode(
+        {"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor(m) for m in manifests]}
+    )
+
+
+def push_blob(storage: Storage, repository: str, *chunks: bytes, algorithm: str = "sha256") -> str:
+    upload = storage.begin(repository, algorithm)
+    at = 0
+    for chunk in chunks:
+        at = storage.append(repository, upload, at, chunk)
+    digest = digest_of(b"".join(chunks), algorithm)
+    storage.finish(repository, upload, digest)
+    return digest
+
+
+def push_manifest(
+    storage: Storage, repository: str, body: bytes, *tags: str, subject: bytes | None = None
+) -> str:
+    digest = digest_of(body)
+    about = None if subject is None else digest_of(subject)
+    listed = None if subject is None else msgspec.json.encode(descriptor(body))
+    storage.put_manifest(repository, digest, MANIFEST, body, tags, about, listed)
+    return digest
+
+
+def state(storage: Storage, statement: str) -> str | None:
+    """Return what a statement of a promise is now."""
+    kind, repository, name = statement.split(" ", 2)
+    if kind == "blob":
+        blob = storage.blob(repository, name)
+        return name if blob is not None and Path(blob.path).stat().st_size == blob.size else None
+    if kind == "referrer":
+        subject, _, digest = name.partition(" ")
+        found = [msgspec.json.decode(item)["digest"] for item in storage.referrers(repository, subject)]
+        return digest if digest in found else None
+    manifest = storage.manifest(repository, name)
+    return None if manifest is None else manifest.digest
+
+
+class Teller:
+    """Does operations on a storage, and promises what they lead to: while they run, the old or the new."""
+
+    def __init__(self, storage: Storage, promise: Promised) -> None:
+        self.storage = storage
+        self.promise = promise
+
+    def do(self, act: Callable[[], object], changes: Mapping[str, str | None]) -> None:
+        before = {statement: state(self.storage, statement) for statement in changes}
+        self.promise({s: [before[s], after] for s, after in changes.items()})
+        act()
+        self.promise({s: [after] for s, after in changes.items()})
+
+    def blob(self, repository: str, *chunks: bytes, algorithm: str = "sha256") -> None:
+        digest = digest_of(b"".join(chunks), algorithm)
+        changes: dict[str, str | None] = {f"blob {repository} {digest}": digest}
+        self.do(lambda: push_blob(self.storage, repository, *chunks, algorithm=algorithm), changes)
+
+    def manifest(self, repository: str, body: bytes, *tags: str, subject: bytes | None = None) -> None:
+        digest = digest_of(body)
+        changes: dict[str, str | None] = {f"manifest {repository} {name}": digest for name in (digest, *tags)}
+        if subject is not None:
+            changes[f"referrer {repository} {digest_of(subject)} {digest}"] = digest
+        self.do(lambda: push_manifest(self.storage, repository, body, *tags, subject=subject), changes)
+
+
+def work(storage: Storage, promise: Promised) -> None:
+    """Do everything once; ``promise`` is told what must hold from then on, whatever happens."""
+    tell = Teller(storage, promise)
+    base, app, other = b"base layer" * 9, b"application", b"another application"
+    tell.blob("team/app", base)
+    tell.blob("team/app", app[:4], app[4:])
+    tell.blob("team/app", base, algorithm="sha512")
+    first, second = image(base, app, salt="1"), image(base, salt="2")
+    tell.manifest("team/app", first, "1.0", "latest")
+    held = digest_of(base)
+    tell.do(lambda: storage.mount("team", held, "team/app"), {f"blob team {held}": held})
+    tell.manifest("team/app", second, "latest")
+    signature = image(base, subject=second, salt="signature")
+    tell.manifest("team/app", signature, subject=second)
+    tell.manifest("team/app", index(first, second), "all")
+    tell.blob("team", other)
+    gone = digest_of(other)
+    tell.do(lambda: storage.delete_blob("team", gone), {f"blob team {gone}": None})
+    doomed = image(base, salt="doomed")
+    tell.manifest("team", doomed, "a", "b")
+    names = (digest_of(doomed), "a", "b")
+    tell.do(
+        lambda: storage.delete_manifest("team", digest_of(doomed)),
+        {f"manifest team {n}": None for n in names},
+    )
+    tell.do(lambda: storage.delete_tag("team/app", "1.0"), {"manifest team/app 1.0": None})
+    dead = image(base, subject=doomed, salt="signature of the dead")
+    tell.manifest("team", dead, subject=doomed)
+    storage.append("team", storage.begin("team"), 0, b"never finished")
+    removed = {
+        f"manifest team {digest_of(dead)}": None,
+        f"referrer team {digest_of(doomed)} {digest_of(dead)}": None,
+        f"blob team {held}": None,
+        f"blob team/app {digest_of(base, 'sha512')}": None,
+    }
+    tell.do(lambda: storage.collect(time.time() + LATER, 1), removed)
+    tell.blob("team", other)
+
+
+def verify(storage: Storage, promised: Promise) -> None:
+    """Assert that a registry is whole and holds what it promised."""
+    found = storage.check()
+    assert found.problems == ()
+    assert found.incomplete == ()
+    for statement, allowed in promised.items():
+        assert state(storage, statement) in allowed, statement
+
+
+class Recorder(crashes.Recorder):
+    """A disk that writes down what is done to it."""
+
+    def extend(self, path: str) -> NewFile:
+        name = self._name(path)
+        number = next(o.number for o in reversed(self.log) if o.kind == "create" and o.path == name)
+        return crashes._RecordedFile(OsDisk().extend(path), self.log, number)
+
+
+class Stopper(storework.Stopper):
+    """A disk that calls ``stop`` at its ``at``-th operation; nothing else is slow about it."""
+
+    def extend(self, path: str) -> NewFile:
+        self._before()
+        return storework._StopperFile(OsDisk().extend(path), self)
+
+
+class Full(Stopper):
+    """A disk that has no space at its ``at``-th operation, or from then on; removing always works."""
+
+    def __init__(self, at: int, *, stays: bool) -> None:
+        super().__init__(at, _no_space)
+        self.stays = stays
+        self.done = 0
+
+    def step(self) -> bool:
+        self.done += 1
+        return self.done >= self.at if self.stays else self.done == self.at
+
+    def unlink(self, path: str) -> None:
+        files.OS.unlink(path)
+
+
+def _no_space() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Careless(storework.Careless):
+    """A disk that syncs nothing, for tests whose power does not fail."""
+
+    def extend(self, path: str) -> NewFile:
+        return OsDisk().extend(path)
+
+
+def killed(root: Path, at: int) -> storework.Killed:
+    """Work in a process that is killed (SIGKILL) at its ``at``-th operation; return what it had promised."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        try:
+            disk = Stopper(at, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            with open_storage(root, disk) as storage:
+                work(storage, lambda promise: storework._tell(writing, promise))
+        except BaseException:  # noqa: BLE001 - a child must not go on with the tests
+            os._exit(1)
+        os._exit(0)
+    os.close(writing)
+    promised: Promise = {}
+    with os.fdopen(reading, "rb") as lines:
+        for line in lines:
+            promised |= msgspec.json.decode(line)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL), status
+    return storework.Killed(promised, status == 0)
+
+
+def kill_everywhere(root: Path) -> int:
+    """Kill the work at each of its operations, in fresh roots and in one that lives on; return how many."""
+    for at in itertools.count(1):
+        fresh = killed(root / str(at), at)
+        with open_storage(root / str(at), Careless()) as storage:
+            verify(storage, fresh.promised)
+            work(storage, lambda _: None)  # as if nothing had been
+            verify(storage, {})
+        if at % 3 == 0:
+            old = killed(root / "old", at)
+            with open_storage(root / "old", Careless()) as storage:
+                verify(storage, old.promised)
+        if fresh.survived:
+            return at - 1
+    raise AssertionError

@@ -219,15 +219,22 @@ def _short(error: Exception) -> str:
 def _context(tls: Tls) -> ssl.SSLContext:
     import ssl
 
+    file = tls.ca
     try:
         context = ssl.create_default_context(cafile=tls.ca or None)
-        if tls.certificate:
+        if file := tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key or None)
     except OSError as error:  # SSLError is one, and so is a missing file
-        raise UsageError(
-            f"the certificates cannot be used: {error}", hint="see --ca, --cert and --key"
-        ) from error
+        found = isinstance(error, ssl.SSLError)
+        sentence = (
+            "has no certificate, or no key that fits it" if found else f"cannot be read: {_reason(error)}"
+        )
+        raise UsageError(f"the file {sentence}", where=file, hint="see --ca, --cert and --key") from error
     return context
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "it is damaged").lower()
 
 
 def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> str:

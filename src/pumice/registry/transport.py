@@ -49,7 +49,7 @@ class Urllib3Transport:
         self._tls = tls or Tls()
         self._tls_of = tls_of
         self._environ = os.environ if environ is None else environ
-        self._pools: dict[tuple[str, Tls], PoolManager] = {}
+        self._pools: dict[tuple[str, Tls | None], PoolManager] = {}
         self._open: set[_Stream] = set()
         self._lock = threading.Lock()
 
@@ -93,13 +93,14 @@ class Urllib3Transport:
     def _pool(self, url: str) -> PoolManager:
         scheme, host, _ = origin(url)
         proxy = proxy_for(scheme, host, self._environ)
-        tls = self._tls_of(urlsplit(url).netloc) or self._tls
+        # Reading the system's authorities takes longer than a request: not where nobody shows a certificate.
+        tls = (self._tls_of(urlsplit(url).netloc) or self._tls) if "https" in (scheme, proxy[:5]) else None
         with self._lock:
             if (proxy, tls) not in self._pools:
                 self._pools[proxy, tls] = self._made(proxy, tls)
             return self._pools[proxy, tls]
 
-    def _made(self, proxy: str, tls: Tls) -> PoolManager:
+    def _made(self, proxy: str, tls: Tls | None) -> PoolManager:
         import urllib3
 
         from pumice.registry.strict import POOLS
@@ -107,7 +108,7 @@ class Urllib3Transport:
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         agent = {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"}
-        context = _context(tls)
+        context = None if tls is None else _context(tls)
         parts = urllib3.util.parse_url(proxy)
         login = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else {}
         options: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""``make demo``: build an image from nothing, look into it, sign and verify it, build it again elsewhere, run it.
+"""``make demo``: build an image from nothing, look into it, sign and verify it, build it again, run it.
 
 Works in a temporary folder and leaves nothing behind. Needs only Python and an installed pumice.
 """
@@ -64,7 +64,7 @@ def show(folder: Path) -> None:
     same(digest, again)
 
     title(
-        "Signed with a bill of materials and provenance, and verified; cosign, skopeo and podman can do so too"
+        "Signed with bill of materials and provenance; cosign, skopeo and podman can verify it, too"
     )
     pumice(one, "key", "generate", "--output", "release")
     build(one, "--sign", "release.key")

@@ -48,7 +48,7 @@ def key_options(made: argparse.ArgumentParser, *, openpgp: bool = False) -> None
 def identity_options(made: argparse.ArgumentParser, why: str) -> None:
     """Add ``--identity``, ``--issuer`` and ``--trusted-root``; ``why`` begins their help."""
     made.add_argument(
-        "--identity", metavar="WHO", help=f"{why}whoever has this e-mail address or URI in a certificate"
+        "--identity", metavar="WHO", help=f"{why}who a certificate is for: an e-mail address or a URI"
     )
     made.add_argument(
         "--issuer", metavar="URL", help="with --identity: who must have said so (OpenID Connect)"
@@ -57,7 +57,7 @@ def identity_options(made: argparse.ArgumentParser, why: str) -> None:
         "--trusted-root",
         type=Path,
         metavar="FILE",
-        help="with --identity: a sigstore trusted_root.json; else that of the public services",
+        help="with --identity: sigstore's trusted_root.json, if not the public one",
     )
 
 

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PUB",
         help="trust this key, and no rule; may be repeated",
     )
-    signing.identity_options(made, "trust, and by no rule, ")
+    signing.identity_options(made, "trust, and no rule, ")
     made.add_argument(
         "--signature",
         type=Path,
@@ -216,6 +216,8 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             "names": list(one.claim.names),
             "manifest": one.claim.source,
             "key": one.by.key.fingerprint if one.by else None,
+            "identity": getattr(one.by.key, "identity", None) if one.by else None,
+            "issuer": getattr(one.by.key, "issuer", None) if one.by else None,
             "rule": one.by.rule if one.by else None,
             "created": one.claim.created or None,
             "problem": one.problem or None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.errors import TrustError
-from pumice.trust import claims, detached, keys, names
+from pumice.trust import claims, keys, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -119,8 +119,12 @@ def examine(
     """Return every claim about an image with who made it and whether it counts."""
     own = names.own(image)
     found: list[Finding] = []
-    read = claims.read(image, home, signatures_only=signatures_only)
-    for claim in (*read, *detached.read(image, trusted, now=now)):
+    read = [*claims.read(image, home, signatures_only=signatures_only)]
+    if image.archive is not None:  # else what reads OpenPGP is not even loaded
+        from pumice.trust import detached
+
+        read += detached.read(image, trusted, now=now)
+    for claim in read:
         if not claim.names and own:  # the image's digest covers what it says of itself
             claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
         found += _judge(claim, image.root.digest, trusted, expected, now)

@@ -180,6 +180,13 @@ def _key(asked: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
     keyurls.check(text, plain_http=asked.insecure_allow_http)
     if asked.fingerprint is None:
         _somebody_is_there(keyurls.shown(text))  # before anything is fetched
+    if keyurls.is_open(text):
+        place = output.printable(keyurls.shown(text))
+        print(
+            f"warning: {place}: the key comes by http, so anybody on the way can put another in its place:"
+            " only its fingerprint says whose it is (--insecure-allow-http)",
+            file=sys.stderr,
+        )
     from pumice.fetch.session import Session
     from pumice.store.home import Home, locate
 

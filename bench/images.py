@@ -1,0 +1,64 @@
+"""Images of a size that is asked for, as OCI layouts; another number is another content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+CONFIG = "application/vnd.oci.image.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A layout, and the digests of what is in it."""
+
+    folder: Path
+    manifest: str
+    config: str
+    layers: tuple[str, ...]
+
+    def blob(self, digest: str) -> Path:
+        """The file of a blob."""
+        return self.folder / "blobs" / "sha256" / digest.partition(":")[2]
+
+
+def make(folder: Path, sizes: tuple[int, ...], number: int = 0) -> Image:
+    """Write a layout whose layers are plain tars of one file of noise each, of ``sizes`` bytes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def put(data: bytes, media_type: str) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
+
+    layers = [put(_tar(size, number * 100 + place), LAYER) for place, size in enumerate(sizes)]
+    digests = tuple(str(layer["digest"]) for layer in layers)
+    rootfs = {"type": "layers", "diff_ids": digests}
+    config = put(
+        json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode(), CONFIG
+    )
+    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
+    root = put(json.dumps(document).encode(), MANIFEST)
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [root]}))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return Image(folder, str(root["digest"]), str(config["digest"]), digests)
+
+
+def _tar(size: int, seed: int) -> bytes:
+    block = random.Random(seed).randbytes(1 << 20)  # longer than what gzip looks back
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        entry = tarfile.TarInfo(f"file-{seed}")
+        entry.size = size
+        archive.addfile(entry, io.BytesIO(block * -(-size // len(block))))
+    return made.getvalue()

@@ -52,7 +52,9 @@ def contenders(
     stack: ExitStack,
 ) -> list[Contender]:
     """Return who pushes (or pulls) what ``image`` makes for a run; ours is the first."""
-    made = _pushing(server, name, folder / "large") if kind == "push" else _pulling(server, name, folder / "out")
+    made = (
+        _pushing(server, name, folder / "large") if kind == "push" else _pulling(server, name, folder / "out")
+    )
     stack.callback(shutil.rmtree, folder / "out", ignore_errors=True)
     home = {"PUMICE_HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "cache")}
 
@@ -127,9 +129,7 @@ def _main(verb: str, target: str, folder: Path) -> None:
         (path for path in (folder / "blobs" / "sha256").iterdir() if path.stat().st_size > 1 << 20),
         key=lambda path: path.name,
     )
-    client.push(
-        target=target, files=[f"{path}:{LAYER}" for path in layers], disable_path_validation=True
-    )
+    client.push(target=target, files=[f"{path}:{LAYER}" for path in layers], disable_path_validation=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import random
 import shutil
@@ -31,7 +30,10 @@ class Image:
 
 
 def make(folder: Path, sizes: tuple[int, ...], number: int = 0) -> Image:
-    """Write a layout whose layers are plain tars of one file of noise each, of ``sizes`` bytes."""
+    """Write a layout whose layers are plain tars of one file of noise each,
+
+    ``sizes`` are in bytes, each a number of whole MiB.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -41,7 +43,7 @@ def make(folder: Path, sizes: tuple[int, ...], number: int = 0) -> Image:
         (blobs / digest).write_bytes(data)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
-    layers = [put(_tar(size, number * 100 + place), LAYER) for place, size in enumerate(sizes)]
+    layers = [_layer(blobs, size, number * 100 + place) for place, size in enumerate(sizes)]
     digests = tuple(str(layer["digest"]) for layer in layers)
     rootfs = {"type": "layers", "diff_ids": digests}
     config = put(
@@ -54,11 +56,18 @@ def make(folder: Path, sizes: tuple[int, ...], number: int = 0) -> Image:
     return Image(folder, str(root["digest"]), str(config["digest"]), digests)
 
 
-def _tar(size: int, seed: int) -> bytes:
+def _layer(blobs: Path, size: int, seed: int) -> dict[str, object]:
+    """Write a layer piece by piece: what a process has in memory counts for those that it starts."""
     block = random.Random(seed).randbytes(1 << 20)  # longer than what gzip looks back
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
+    path = blobs / "layer"
+    with path.open("w+b") as file:
         entry = tarfile.TarInfo(f"file-{seed}")
         entry.size = size
-        archive.addfile(entry, io.BytesIO(block * -(-size // len(block))))
-    return made.getvalue()
+        file.write(entry.tobuf())
+        for _ in range(size >> 20):
+            file.write(block)
+        file.write(bytes(1024))
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    path.rename(blobs / digest)
+    return {"mediaType": LAYER, "digest": f"sha256:{digest}", "size": (blobs / digest).stat().st_size}

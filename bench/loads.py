@@ -106,7 +106,9 @@ def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[
 
 def _receive(server: Server, path: str) -> None:
     host, _, port = server.host.partition(":")
-    request = f"GET {path} HTTP/1.1\r\nHost: {server.host}\r\n{_ACCEPT}\r\n{_LOGIN}\r\nConnection: close\r\n\r\n"
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {server.host}\r\n{_ACCEPT}\r\n{_LOGIN}\r\nConnection: close\r\n\r\n"
+    )
     buffer = bytearray(_CHUNK // 4)
     with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(request.encode())

@@ -192,7 +192,10 @@ def _row(work: str, contender: Contender) -> Row:
 
 def table(rows: Sequence[dict[str, object]]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| work | tool | result | memory MB | errors | pumice is … times as fast |", "|---|---|--:|--:|--:|--:|"]
+    lines = [
+        "| work | tool | result | memory MB | errors | pumice is … times as fast |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
     for row in rows:
         if str(row["work"]).startswith("memory"):
             lines.append(f"| {row['work']} | {row['tool']} | | {row['memory_mb']} | | |")

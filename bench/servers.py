@@ -64,7 +64,8 @@ def running(folder: Path) -> Iterator[list[Server]]:
         servers = [stack.enter_context(_process("pumice", _ours(folder), folder))]
         for program in PEERS:
             if found := find(program):
-                servers.append(stack.enter_context(_process(program, _theirs(found, program, folder), folder)))
+                started = _theirs(found, program, folder)
+                servers.append(stack.enter_context(_process(program, started, folder)))
         yield servers
 
 

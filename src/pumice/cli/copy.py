@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("source", metavar="SRC", help="the image")
     made.add_argument("target", metavar="DST", help="where it goes")
     registries.graph_options(made)
+    registries.store_options(made)
     registries.options(made)
     return made
 

@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST]")
     made.add_argument("name", metavar="NAME", nargs="?", help="name[:version] to call it in the store")
     registries.graph_options(made)
+    registries.store_options(made)
     registries.options(made)
     return made
 

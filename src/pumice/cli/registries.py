@@ -42,6 +42,24 @@ def graph_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--platform", metavar="PLATFORM", help="one platform only, such as linux/arm64")
 
 
+def store_options(made: argparse.ArgumentParser) -> None:
+    """Add the options that say which images may enter the store."""
+    made.add_argument(
+        "--as", dest="signed_as", default="", metavar="NAME", help="what the image must be signed as"
+    )
+    made.add_argument(
+        "--insecure-options",
+        choices=("image",),
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="image: let it into the store although nobody who is trusted has signed it",
+    )
+    made.add_argument(
+        "--allow-older", action="store_true", help="let it in although a newer version was accepted before"
+    )
+
+
 @contextmanager
 def client(asked: argparse.Namespace | None, progress: Progress) -> Iterator[Client]:
     """Give a client with the machine's logins; ``asked`` has the values of `options`."""
@@ -97,7 +115,10 @@ def place(text: str, image: Image, home: Home) -> Place:
 
 
 def transfer(asked: argparse.Namespace, source: str, target: str, progress: Progress) -> str:
-    """Copy an image with what belongs to it, as `graph_options` say; return its digest."""
+    """Copy an image with what belongs to it, as `graph_options` say; return its digest.
+
+    Into the store only with a signature that counts, as `store_options` say. Raises PumiceError.
+    """
     import sys
 
     from pumice.formats import platforms
@@ -109,12 +130,30 @@ def transfer(asked: argparse.Namespace, source: str, target: str, progress: Prog
         places.target(target)  # what makes no sense is said before anything is asked
         image = places.locate(source, home, made)
         to = places.target(target, image.version)
+        if to.store and not image.in_store:
+            _admit(asked, source, image.image, home, progress)
         gathered = places.collect(image, whole=not asked.only_image, platform=platform)
         counts = places.deliver(
             gathered, image, to, client=made, home=home, progress=progress, stdout=sys.stdout.buffer
         )
     progress.note(said(counts, gathered.beside()))
     return gathered.root.digest
+
+
+def _admit(asked: argparse.Namespace, source: str, image: Image, home: Home, progress: Progress) -> None:
+    """Refuse what is not signed before any layer of it is fetched."""
+    from pumice.trust import gate
+
+    gate.admit(
+        image,
+        home,
+        reference=source,
+        name=asked.signed_as,
+        environ=os.environ,
+        progress=progress,
+        insecure="image" in asked.insecure_options,
+        allow_older=asked.allow_older,
+    )
 
 
 def said(counts: Counts, beside: int) -> str:

@@ -36,6 +36,6 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     asked = _parser().parse_args(arguments)
     progress = output.progress(asked.progress)
-    digest = registries.transfer(asked, asked.source, asked.target, progress)
+    digest = registries.transfer(asked, asked.source, asked.target, progress).digest
     print(digest, file=sys.stderr if asked.target.partition(":")[2].startswith("-") else sys.stdout)
     return 0

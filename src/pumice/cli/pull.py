@@ -37,5 +37,5 @@ def main(arguments: Sequence[str]) -> int:
         name = f"{name}:{named.tag}"
     progress = output.progress(asked.progress)
     source = registries.SCHEME + str(named)
-    print(registries.transfer(asked, source, STORE + name.removeprefix(STORE), progress))
+    print(registries.transfer(asked, source, STORE + name.removeprefix(STORE), progress).digest)
     return 0

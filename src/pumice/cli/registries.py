@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import argparse
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.registry.client import Client
     from pumice.registry.copying import Counts
+    from pumice.registry.places import Target
     from pumice.store.home import Home
     from pumice.trust.places import Place
 
@@ -88,8 +89,10 @@ def signed_as(reference: str) -> list[str]:
 
 
 @contextmanager
-def found(text: str, home: Home, progress: Progress | None = None) -> Iterator[Image]:
-    """Give the image that a REF names, which may be in a registry."""
+def found(
+    text: str, home: Home, progress: Progress | None = None, asked: argparse.Namespace | None = None
+) -> Iterator[Image]:
+    """Give the image that a REF names, which may be in a registry; ``asked`` is as for `client`."""
     if not text.startswith(SCHEME):
         from pumice.image import reference
 
@@ -98,7 +101,7 @@ def found(text: str, home: Home, progress: Progress | None = None) -> Iterator[I
     from pumice.progress import Silent
     from pumice.registry import places
 
-    with client(None, progress or Silent()) as made:
+    with client(asked, progress or Silent()) as made:
         yield places.find(text, home, made)
 
 
@@ -114,8 +117,15 @@ def place(text: str, image: Image, home: Home) -> Place:
     return places.of(text, image, home)
 
 
-def transfer(asked: argparse.Namespace, source: str, target: str, progress: Progress) -> str:
-    """Copy an image with what belongs to it, as `graph_options` say; return its digest.
+class Moved(NamedTuple):
+    """An image that was copied: its digest, and where it is now."""
+
+    digest: str
+    to: Target
+
+
+def transfer(asked: argparse.Namespace, source: str, target: str, progress: Progress) -> Moved:
+    """Copy an image with what belongs to it, as `graph_options` say; return where it is.
 
     Into the store only with a signature that counts, as `store_options` say. Raises PumiceError.
     """
@@ -137,7 +147,7 @@ def transfer(asked: argparse.Namespace, source: str, target: str, progress: Prog
             gathered, image, to, client=made, home=home, progress=progress, stdout=sys.stdout.buffer
         )
     progress.note(said(counts, gathered.beside()))
-    return gathered.root.digest
+    return Moved(gathered.root.digest, to)
 
 
 def _admit(asked: argparse.Namespace, source: str, image: Image, home: Home, progress: Progress) -> None:

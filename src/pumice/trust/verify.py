@@ -119,6 +119,7 @@ def examine(
 ) -> list[Finding]:
     """Return every claim about an image with who made it and whether it counts."""
     own = names.own(image)
+    also = [one for one in (own, image.known_as) if one]
     found: list[Finding] = []
     read = [*claims.read(image, home, signatures_only=signatures_only)]
     if image.archive is not None:  # else what reads OpenPGP is not even loaded
@@ -128,17 +129,17 @@ def examine(
     for claim in read:
         if not claim.names and own:  # the image's digest covers what it says of itself
             claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
-        found += _judge(claim, image.root.digest, trusted, expected, own, now)
+        found += _judge(claim, image.root.digest, trusted, expected, also, now)
     return found
 
 
 def _judge(
-    claim: Claim, subject: Digest, trusted: Sequence[TrustedKey], expected: str, own: str, now: int
+    claim: Claim, subject: Digest, trusted: Sequence[TrustedKey], expected: str, also: Sequence[str], now: int
 ) -> list[Finding]:
     """One finding for each trusted key that made the claim; one without a key if none did.
 
-    Only signatures say what an image may be taken for, so what is attested of it may call it by its
-    ``own`` name, which its digest covers.
+    Only signatures say what an image may be taken for, so what is attested of it may call it by any of
+    ``also``: its own name, which its digest covers, and where it lies.
     """
     if claim.problem:
         return [Finding(claim=claim, problem=claim.problem)]
@@ -152,7 +153,7 @@ def _judge(
         makers, reason = keyless.makers(claim, trusted)
     if not makers:
         return [Finding(claim=claim, problem=reason)]
-    wanted = [expected, *([own] if own and not claim.is_signature else [])]
+    wanted = [expected, *(() if claim.is_signature else also)]
     findings: list[Finding] = []
     for one in makers:
         problem = one.trouble(now)

@@ -1,9 +1,9 @@
 """The worst inputs that we could think of, for each command: one sentence, a documented code, nothing left.
 
 Each row is what a person types and what must come of it. The project has a recipe that is built
-already, the pairs of keys ``release`` and (OpenPGP) ``ada``, and these beside it: ``empty``, ``noise`` (bytes that are no text), ``plain`` (a file),
-``folder``, ``loop.yaml`` (a link to itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and
-``self.yaml`` (which extends itself).
+already, the pairs of keys ``release`` and (OpenPGP) ``ada``, and these beside it: ``empty``,
+``noise`` (bytes that are no text), ``plain`` (a file), ``folder``, ``loop.yaml`` (a link to
+itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and ``self.yaml`` (which extends itself).
 """
 
 from __future__ import annotations
@@ -230,9 +230,9 @@ TABLE = [
         7,
         "there is no such file of signatures",
     ),
-    ("verify oci-archive:archive.tar --signature folder --key ada.pub", 7, "folder"),
+    ("verify oci-archive:archive.tar --signature folder --key ada.pub", 10, "this is not a plain file"),
     ("verify oci-archive:archive.tar --signature noise --key ada.pub", 7, "no signature of the image counts"),
-    ("verify oci-archive:archive.tar --signature empty --key ada.pub", 7, "not signed"),
+    ("verify oci-archive:archive.tar --signature empty --key ada.pub", 7, "it is no OpenPGP signature"),
     ("verify oci-archive:archive.tar --key ada.key", 8, "this is a private key"),
     ("sign oci-archive:noise --key ada.key", 8, "a tar header is damaged"),
     ("sign oci-archive:nowhere.tar --key ada.key", 10, "nowhere.tar"),

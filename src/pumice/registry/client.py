@@ -217,11 +217,14 @@ class Client:
             raise refused(response, f"{repository}@{digest}")
         return headers.number(response.header("Content-Length")) or 0
 
-    def open_blob(self, repository: Repository, digest: str, size: int | None = None) -> BinaryIO:
+    def open_blob(
+        self, repository: Repository, digest: str, size: int | None = None, *, checked: bool = True
+    ) -> BinaryIO:
         """Open a blob for reading once, from its start; raises NotFoundError.
 
         Reading resumes where a connection broke, and raises TrustError when the content is not that of
-        ``digest`` or has more or fewer bytes than ``size``.
+        ``digest`` or has more or fewer bytes than ``size``. Without ``checked`` it is not hashed: for
+        who does that anyway, where it goes.
         """
         where = f"{repository}@{digest}"
 
@@ -236,6 +239,7 @@ class Client:
             where,
             Backoff(self.settings.policy, self._jitter),
             self._pause,
+            checked=checked,
         )
         return cast("BinaryIO", reader)
 

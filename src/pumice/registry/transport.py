@@ -56,7 +56,8 @@ class Urllib3Transport:
     def send(self, request: Request) -> Response:
         """Send one request; see `pumice.registry.message.Transport`."""
         where = shown(request.url)
-        body, sent = None, dict(request.headers)
+        body: Any = None  # its types know no memoryview, although whatever sockets send will do
+        sent = dict(request.headers)
         if request.body is not None:
             sent["Content-Length"] = str(request.body.size)
             body = _checked(request.body) if request.body.size else b""
@@ -152,7 +153,7 @@ class _Stream:
             self._answer.close()
 
 
-def _checked(body: Body) -> Iterator[bytes]:
+def _checked(body: Body) -> Iterator[bytes | memoryview]:
     """The body's chunks; exactly as many bytes as were announced, or the connection would be confused."""
     left = body.size
     for chunk in body.chunks():

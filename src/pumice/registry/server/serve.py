@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 _BACKLOG = 1024
 _THREADS = 8
-_HEADER_BYTES = 32 << 10
+_HEADER_BYTES = 96 << 10
+"""Also what is received at once: with less, uploads spend their time on waking threads up."""
+
 _HEADER_SECONDS = 10
 _log = logging.getLogger("pumice.registry.server")
 

@@ -1,9 +1,9 @@
 """The worst inputs that we could think of, for each command: one sentence, a documented code, nothing left.
 
 Each row is what a person types and what must come of it. The project has a recipe that is built
-already, and these beside it: ``empty``, ``noise`` (bytes that are no text), ``plain`` (a file),
-``folder``, ``loop.yaml`` (a link to itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and
-``self.yaml`` (which extends itself).
+already, the pairs of keys ``release`` and (OpenPGP) ``ada``, and these beside it: ``empty``,
+``noise`` (bytes that are no text), ``plain`` (a file), ``folder``, ``loop.yaml`` (a link to
+itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and ``self.yaml`` (which extends itself).
 """
 
 from __future__ import annotations
@@ -260,6 +260,65 @@ TABLE = [
     ("serve --tls-cert noise", 2, "--tls-cert and --tls-key go together"),
     ("serve --gc nan", 2, "'nan' is no number of hours"),
     ("serve --anonymous all", 2, "--anonymous cannot be 'all'"),
+    # build --sign and --no-sign
+    ("build recipe.yaml --sign", 2, "--sign"),
+    ("build recipe.yaml --sign noise", 8, "noise: the file is no private key"),
+    ("build recipe.yaml --sign nowhere.key", 7, "there is no key 'nowhere.key'"),
+    ("build recipe.yaml --sign empty --no-sign", 2, "not allowed with argument"),
+    ("build recipe.yaml --no-sign=yes", 2, "--no-sign"),
+    ("build recipe.yaml --no-sign --no-sing", 2, "did you mean '--no-sign'?"),
+    ("build nothing.yaml --no-sign", 3, "there is no recipe 'nothing.yaml'"),
+    ("build recipe.yaml --no-sign --passphrase-file", 2, "--passphrase-file"),
+    # --no-evidence, --docker-reference
+    (f"sign {IMAGE} --no-evidence", 2, "--key is missing"),
+    (f"sign {IMAGE} --key empty --no-evidence=1", 2, "--no-evidence"),
+    ("sign nothing:1 --key empty --no-evidence", 8, "the file is no private key"),
+    ("sign oci:folder --key noise --no-evidence", 8, "the file is no private key"),
+    (f"sign {IMAGE} --no-evidense --key empty", 2, "did you mean '--no-evidence'?"),
+    (f"sign {IMAGE} --key nowhere --docker-reference x", 7, "there is no key 'nowhere'"),
+    (f"sign {IMAGE} --key release.key --docker-reference x", 2, "'x'"),
+    (f"sign {IMAGE} --key release.key --docker-reference ''", 2, "''"),
+    (f"sign {IMAGE} --key release.key --docker-reference 'a b/c:1'", 2, "'a b/c:1'"),
+    (f"sign {IMAGE} --key release.key --docker-reference example.com/../x:1", 2, "example.com/../x:1"),
+    (f"sign {IMAGE} --key release.key --docker-reference", 2, "--docker-reference needs a value"),
+    # verify --signature, and OpenPGP archives
+    ("verify oci:layout --signature noise", 2, "--signature is for an archive"),
+    (f"verify {IMAGE} --signature noise", 2, "--signature is for an archive"),
+    ("verify oci-archive:noise --signature noise", 8, "a tar header is damaged"),
+    (
+        "verify oci-archive:archive.tar --signature nowhere --key ada.pub",
+        7,
+        "there is no such file of signatures",
+    ),
+    ("verify oci-archive:archive.tar --signature folder --key ada.pub", 10, "this is not a plain file"),
+    ("verify oci-archive:archive.tar --signature noise --key ada.pub", 7, "no signature of the image counts"),
+    ("verify oci-archive:archive.tar --signature empty --key ada.pub", 7, "it is no OpenPGP signature"),
+    ("verify oci-archive:archive.tar --key ada.key", 8, "this is a private key"),
+    ("sign oci-archive:noise --key ada.key", 8, "a tar header is damaged"),
+    ("sign oci-archive:nowhere.tar --key ada.key", 10, "nowhere.tar"),
+    ("sign oci-archive:archive.tar --key ada.pub", 8, "the file is a public key"),
+    ("sign oci-archive:archive.tar --key gpg:nobody@example.com", 7, "nobody@example.com"),
+    (f"sign {IMAGE} --key ada.key", 2, "an OpenPGP key signs archives, and this is none"),
+    # trust add: from a URL, thresholds, identities
+    ("trust add https:// --root", 2, "by https only"),
+    ("trust add ftp://keys.invalid/a.pub --root", 2, "by https only"),
+    ("trust add http://keys.invalid/a.pub --root", 2, "anybody on the way can change"),
+    ("trust add https://keys.invalid/a.pub --root", 7, "nobody is there to review"),
+    ("trust add https://keys.invalid:99999/a.pub --root", 2, "keys.invalid:99999"),
+    ("trust add release.pub --root --threshold 0", 2, "a threshold of 0 makes no sense"),
+    ("trust add release.pub --root --threshold -1", 2, "a threshold of -1 makes no sense"),
+    ("trust add release.pub --root --threshold 101", 2, "a threshold of 101 makes no sense"),
+    ("trust add release.pub --root --threshold two", 2, "--threshold needs a number"),
+    ("trust add release.pub --root --threshold 99999999999999999999", 2, "makes no sense"),
+    ("trust add --root --identity ada@example.com", 2, "--identity needs --issuer"),
+    ("trust add --root --issuer https://accounts.example.com", 2, "trust add needs KEY"),
+    ("trust add --root --identity ada --issuer https://accounts.example.com", 2, "'ada' is no identity"),
+    ("trust add --root --identity a@b --issuer accounts", 2, "'accounts' is no issuer"),
+    ("trust add --root --identity a@b --issuer https://c --trusted-root noise", 8, "is no JSON"),
+    ("trust add --root --identity a@b --issuer https://c --trusted-root folder", 7, "it cannot be read"),
+    (f"verify {IMAGE} --identity a@b", 2, "--identity needs --issuer"),
+    (f"verify {IMAGE} --trusted-root noise", 2, "go with --identity"),
+    (f"verify {IMAGE} --identity a@b --issuer https://c --trusted-root plain", 8, "is no JSON"),
 ]
 
 
@@ -278,6 +337,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (project / "deep.yaml").write_text("name: " + "[" * 5000)
     (project / "huge.yaml").write_text("name: " + "a" * 2_000_000)
     (project / "self.yaml").write_text("extend: self.yaml\n")
+    secret = {"PUMICE_KEY_PASSPHRASE": "x"}
+    for command in (
+        "key generate --output release",
+        "key generate --openpgp ada@example.com --output ada",
+        f"copy {IMAGE} oci:layout",
+        f"copy {IMAGE} oci-archive:archive.tar",
+    ):
+        done = made.run(*shlex.split(command), environment=secret)
+        assert done.code == 0, done.stderr
     return made
 
 

@@ -37,9 +37,9 @@ def world(built: Trusting) -> Trusting:
 
 
 def fingerprint(world: Trusting, name: str) -> str:
-    from pumice.trust import keys
+    from pumice.trust import publickeys
 
-    return keys.read_public(world.project / f"{name}.pub").fingerprint
+    return publickeys.read(world.project / f"{name}.pub").fingerprint
 
 
 def trust(world: Trusting, *arguments: str, key: str = "ada") -> str:
@@ -190,8 +190,8 @@ PROBE = """
 import re, resource, sys
 from pathlib import Path
 from pumice.formats import openpgpsig
-from pumice.trust import keys, openpgp
-ring = openpgp.keyring([keys.read_public(Path(sys.argv[1]))])
+from pumice.trust import openpgp, publickeys
+ring = openpgp.keyring([publickeys.read(Path(sys.argv[1]))])
 used = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
 resource.setrlimit(resource.RLIMIT_DATA, (used + (48 << 20),) * 2)
 large = Path(sys.argv[2])

@@ -23,9 +23,9 @@ def world(tmp_path: Path) -> Trusting:
 
 
 def fingerprint(world: Trusting) -> str:
-    from pumice.trust import keys
+    from pumice.trust import publickeys
 
-    return keys.read_public(world.project / "release.pub").fingerprint
+    return publickeys.read(world.project / "release.pub").fingerprint
 
 
 def trust(world: Trusting, *arguments: str) -> str:

@@ -14,7 +14,8 @@ import pytest
 from pumice.errors import TrustError
 from pumice.image import destination, layout
 from pumice.store.home import Home
-from pumice.trust import keys, names, places, sign, verify
+from pumice.trust import keys, names, places, publickeys, sign, verify
+from pumice.trust.trusted import TrustedKey
 from tests.support import handmade, pushing, registry, vouched
 from tests.support.handmade import Made, file
 from tests.support.peers import need
@@ -117,7 +118,7 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
     assert done.returncode == 0, done.stderr
     assert cosign(program, tmp_path, "save", "--dir", "saved", place).returncode == 0
     saved = layout.read(tmp_path / "saved")
-    trusted = [verify.TrustedKey(key=key.public, rule="x")]
+    trusted = [TrustedKey(key=key.public, rule="x")]
     verdict = verify.verify(saved, None, trusted, expected="", now=0)
     assert verdict.name in ("", names.split(place)[0])
     with pytest.raises(TrustError):
@@ -151,7 +152,7 @@ def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ou
 def test_keys_go_both_ways(tmp_path: Path, program: str) -> None:
     cosign(program, tmp_path, "generate-key-pair")
     theirs = keys.read_private(tmp_path / "cosign.key", lambda: SECRET)
-    assert theirs.public == keys.read_public(tmp_path / "cosign.pub")
+    assert theirs.public == publickeys.read(tmp_path / "cosign.pub")
     for kind in keys.KINDS:
         folder = tmp_path / kind
         folder.mkdir()

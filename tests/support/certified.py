@@ -10,7 +10,8 @@ import msgspec
 from pumice.formats import oci, sigstore
 from pumice.image import layout
 from pumice.image.model import Image
-from pumice.trust import keyless, places, verify
+from pumice.trust import keyless, places
+from pumice.trust.trusted import TrustedKey
 from tests.support.sigstore_simulator import ADA, ISSUER, Instance, Wish
 
 
@@ -55,13 +56,11 @@ def sign(folder: Path, wish: Wish | None = None, *, number: int = 0, kind: str =
     return attach(folder, instance(number).signature(digest, wish, kind=kind), kind=kind)
 
 
-def trusted(
-    who: str = ADA, issuer: str = ISSUER, *, number: int | None = 0, **more: object
-) -> verify.TrustedKey:
+def trusted(who: str = ADA, issuer: str = ISSUER, *, number: int | None = 0, **more: object) -> TrustedKey:
     """Return an identity that is believed by the trusted root of an instance; None is the public one."""
     root = b"" if number is None else instance(number).trusted_root()
     key = keyless.Identity(b"", keyless.KIND, identity=who, issuer=issuer, root=root)
-    return verify.TrustedKey(key=key, rule="test", label=key.title, **more)  # type: ignore[arg-type]
+    return TrustedKey(key=key, rule="test", label=key.title, **more)  # type: ignore[arg-type]
 
 
 def root_file(path: Path, number: int = 0) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pumice.trust import keys, rules
+from pumice.trust import publickeys, rules
 from pumice.trust.keyring import Level
 from tests.support.world import Outcome, World
 
@@ -38,7 +38,7 @@ class Trusting(World):
 
     def trust(self, key: str, prefix: str = "") -> None:
         """Trust a public key of the project's folder for a prefix, or for every name."""
-        rules.add(self.rules, keys.read_public(self.project / key), prefix)
+        rules.add(self.rules, publickeys.read(self.project / key), prefix)
 
     @property
     def rules(self) -> Level:

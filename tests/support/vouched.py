@@ -8,7 +8,8 @@ from pathlib import Path
 from pumice.formats import oci
 from pumice.image import destination, layout
 from pumice.image.model import Image
-from pumice.trust import accepted, keys, names, places, sign, verify
+from pumice.trust import accepted, keys, names, places, sign
+from pumice.trust.trusted import TrustedKey
 from tests.support import handmade
 from tests.support.handmade import Made, file
 
@@ -26,8 +27,8 @@ def key(number: int = 0) -> keys.PrivateKey:
     return _key(number)
 
 
-def trusted(number: int = 0, **more: object) -> verify.TrustedKey:
-    return verify.TrustedKey(key=key(number).public, rule="test", **more)  # type: ignore[arg-type]
+def trusted(number: int = 0, **more: object) -> TrustedKey:
+    return TrustedKey(key=key(number).public, rule="test", **more)  # type: ignore[arg-type]
 
 
 def image(

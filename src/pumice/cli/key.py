@@ -106,7 +106,7 @@ def _list(_asked: argparse.Namespace) -> int:
 
 
 def _export(asked: argparse.Namespace) -> int:
-    from pumice.trust import archives, keyfiles, keys
+    from pumice.trust import archives, keyfiles, keys, publickeys
 
     if archives.is_openpgp(asked.key, os.environ):
         file = asked.passphrase_file
@@ -117,7 +117,7 @@ def _export(asked: argparse.Namespace) -> int:
     if not asked.private:
         public = Path(asked.key).with_suffix(".pub") if asked.key.endswith(".key") else None
         if public is not None and public.is_file():
-            sys.stdout.write(keys.read_public(public).pem().decode())
+            sys.stdout.write(publickeys.read(public).pem().decode())
             return 0
         try:
             path = keyfiles.find(asked.key, ".pub", os.environ)
@@ -128,7 +128,7 @@ def _export(asked: argparse.Namespace) -> int:
             opened = keys.read_private(path, signing.passphrase(asked.passphrase_file, what=str(path)))
             sys.stdout.write(opened.public.pem().decode())
         else:
-            sys.stdout.write(keys.read_public(path).pem().decode())
+            sys.stdout.write(publickeys.read(path).pem().decode())
         return 0
     path = keyfiles.find(asked.key, ".key", os.environ)
     passphrase = signing.passphrase(asked.passphrase_file, what=str(path))

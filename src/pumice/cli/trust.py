@@ -172,11 +172,11 @@ def _new(asked: argparse.Namespace, prefix: str) -> tuple[PublicKey, str]:
 
 def _key(asked: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
     """Return a public key, where it is from, and what to call it."""
-    from pumice.trust import keyfiles, keys, keyurls
+    from pumice.trust import keyfiles, keyurls, publickeys
 
     if not keyurls.is_url(text):
         path = keyfiles.find(text, ".pub", os.environ)
-        return keys.read_public(path), str(path), path.stem
+        return publickeys.read(path), str(path), path.stem
     keyurls.check(text, plain_http=asked.insecure_allow_http)
     if asked.fingerprint is None:
         _somebody_is_there(keyurls.shown(text))  # before anything is fetched
@@ -234,7 +234,7 @@ def _reviewed(asked: argparse.Namespace, text: str, prefix: str) -> tuple[Public
 def _list(_asked: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
     from pumice.trust import keyring
-    from pumice.trust.verify import day
+    from pumice.trust.trusted import day
 
     now = SystemClock().now()
     rows = [
@@ -295,7 +295,7 @@ def _rotate(asked: argparse.Namespace) -> int:
 def _revoke(asked: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
     from pumice.trust import keyring, rules
-    from pumice.trust.verify import day
+    from pumice.trust.trusted import day
 
     word = asked.words[0].lower()
     fingerprint = word

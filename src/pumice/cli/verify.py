@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.image.model import Image
     from pumice.trust.keyless import Identity
-    from pumice.trust.verify import Finding, TrustedKey, Verdict
+    from pumice.trust.trusted import TrustedKey
+    from pumice.trust.verify import Finding, Verdict
 
 _EPILOG = """Without --key the rules of 'pumice trust' decide. Nothing is asked of a network. The exit code
 is 7 if the image is not trusted; the message says why. Once an image was accepted, an older one
@@ -131,11 +132,13 @@ def _with_signature(image: Image, signature: Path | None) -> Image:
 
 
 def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
-    from pumice.trust import keyfiles, keys, verify
+    from pumice.trust import keyfiles, publickeys
 
     path = keyfiles.find(text, ".pub", os.environ)
-    key = keys.read_public(path)
-    return verify.TrustedKey(
+    key = publickeys.read(path)
+    from pumice.trust.trusted import TrustedKey
+
+    return TrustedKey(
         key=key, rule=f"--key {text}", label=path.name, revoked=revoked.get(key.fingerprint, "")
     )
 
@@ -151,10 +154,11 @@ def _identities(asked: argparse.Namespace) -> list[Identity]:
 
 
 def _somebody(who: Identity, revoked: Mapping[str, str]) -> TrustedKey:
-    from pumice.trust import verify
 
     reason = revoked.get(who.fingerprint, "")
-    return verify.TrustedKey(key=who, rule="--identity", label=who.title, revoked=reason)
+    from pumice.trust.trusted import TrustedKey
+
+    return TrustedKey(key=who, rule="--identity", label=who.title, revoked=reason)
 
 
 def _require(about: Mapping[Digest, Sequence[Finding]], uri: str, policy: Any) -> None:
@@ -203,7 +207,7 @@ def _by(one: Finding) -> str:
 
 
 def _when(one: Finding) -> str:
-    from pumice.trust.verify import day
+    from pumice.trust.trusted import day
 
     return f" on {day(one.claim.created)}" if one.claim.created else ""
 

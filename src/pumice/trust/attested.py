@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
     from pumice.trust.keyring import Level
-    from pumice.trust.verify import Finding, TrustedKey
+    from pumice.trust.trusted import TrustedKey
+    from pumice.trust.verify import Finding
 
 
 def by(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pumice.formats.openpgpsig import Signature
     from pumice.image.model import Archive, Image
     from pumice.trust.openpgp import Certificate
-    from pumice.trust.verify import TrustedKey
+    from pumice.trust.trusted import TrustedKey
 
 SUFFIX = ".asc"
 _MOST_LOOKED_AT = 32

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.store.home import Home
     from pumice.trust.keyring import Decision, Level
-    from pumice.trust.verify import TrustedKey, Verdict
+    from pumice.trust.trusted import TrustedKey
+    from pumice.trust.verify import Verdict
 
 INSECURE = ("image",)
 """What ``--insecure-options`` can name."""

@@ -11,7 +11,7 @@ import msgspec
 
 from pumice import files
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
-from pumice.trust import keys, openpgp
+from pumice.trust import keys, openpgp, publickeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +62,7 @@ def signer(path: Path, passphrase: Callable[[], bytes]) -> Signer:
 
     beside = path.with_suffix(".pub")
     if path.suffix == ".key" and beside.is_file():
-        return Signer(keys.read_public(beside), cache(lambda: keys.read_private(path, passphrase)))
+        return Signer(publickeys.read(beside), cache(lambda: keys.read_private(path, passphrase)))
     opened = keys.read_private(path, passphrase)
     return Signer(opened.public, lambda: opened)
 
@@ -92,7 +92,7 @@ def kept(environ: Mapping[str, str]) -> Iterator[Kept]:
     place = folder(environ)
     for path in sorted(place.glob("*.pub")) if place.is_dir() else ():
         try:
-            public = keys.read_public(path)
+            public = publickeys.read(path)
         except PumiceError:
             continue
         yield Kept(path.stem, public, path.with_suffix(".key").exists())
@@ -111,7 +111,7 @@ def bring(
     try:
         opened = keys.read_private(path, passphrase)
     except FormatError:
-        public = keys.read_public(path)
+        public = publickeys.read(path)
         target = Path(f"{base}.pub")
         if os.path.lexists(target):
             raise UsageError("there is such a file already", where=str(target)) from None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sigstore.verify import Verifier
 
     from pumice.trust.claims import Claim
-    from pumice.trust.verify import TrustedKey
+    from pumice.trust.trusted import TrustedKey
 
 KIND = "identity"
 MISSING = "signatures by certificates cannot be checked, because the Python package sigstore is not installed"

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
-from pumice.trust import keys
-from pumice.trust.verify import TrustedKey
+from pumice.trust import keys, publickeys
+from pumice.trust.trusted import TrustedKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -132,7 +132,7 @@ def folder_of(prefix: str) -> str:
 
 def text_of(key: keys.PublicKey, *, comment: str = "", expires: int = 0, replaces: str = "") -> bytes:
     """Return the content of a rule's file: up to three lines that a person reads, and the key in PEM."""
-    from pumice.trust.verify import day
+    from pumice.trust.trusted import day
 
     lines = []
     if comment:
@@ -178,7 +178,7 @@ def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots
         head = dict(
             line.split(": ", 1) for line in text.partition("-----BEGIN")[0].splitlines() if ": " in line
         )
-        key = _identity(head, roots) if "Identity" in head else keys.parse_public(text.encode())
+        key = _identity(head, roots) if "Identity" in head else publickeys.parse(text.encode())
         expires = moment(head["Expires"].strip()) if "Expires" in head else 0
     except (FormatError, UsageError) as error:
         raise FormatError(f"the trust rule cannot be read: {error.message}", where=str(path)) from None

@@ -136,28 +136,13 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         raise FormatError("the private key is malformed", where=str(path)) from None
 
 
-def read_public(path: Path) -> PublicKey:
-    """Read a public key in PEM, or an OpenPGP certificate; raises FormatError."""
-    from pumice.trust import openpgp
-
-    try:
-        other = openpgp.read(path)
-        return parse_public(read_file(path)) if other is None else openpgp.parse(other)
-    except FormatError as error:
-        raise FormatError(error.message, where=str(path), hint=error.hint) from None
-
-
 def parse_public(data: bytes) -> PublicKey:
     """Read a public key in PEM: P-256, P-384, Ed25519, or RSA of 2048 bits or more.
 
-    Or an armored OpenPGP certificate. Text around it, such as a comment, is skipped. Raises FormatError.
+    Text around it, such as a comment, is skipped. Raises FormatError.
     """
     from cryptography.hazmat.primitives import serialization
 
-    if b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in data:
-        from pumice.trust import openpgp
-
-        return openpgp.parse(data)
     if b"PRIVATE KEY-----" in data:
         raise FormatError("this is a private key", hint="trust the public one, BASE.pub")
     if data.count(b"-----BEGIN PUBLIC KEY-----") != 1:

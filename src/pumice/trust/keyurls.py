@@ -66,11 +66,11 @@ def is_open(url: str) -> bool:
 
 def fetch(url: str, session: Session) -> PublicKey:
     """Return the one public key at a URL that was checked; raises FetchError, FormatError."""
-    from pumice.trust import keys
+    from pumice.trust import publickeys
 
     answer = session.get(url, limit=_MAX_KEY, same_host=True)
     try:
-        return keys.parse_public(answer.body)
+        return publickeys.parse(answer.body)
     except FormatError as error:
         raise FormatError(error.message, where=without_login(url), hint=error.hint) from None
 

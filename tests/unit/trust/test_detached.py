@@ -13,6 +13,7 @@ from pumice.formats import openpgpsig
 from pumice.image import destination, layout, layout_archive
 from pumice.image.model import Image
 from pumice.trust import detached, names, openpgp, verify
+from pumice.trust.trusted import TrustedKey
 from tests.support import archive, vouched
 
 NOW = 1_900_000_000
@@ -29,16 +30,16 @@ def signer(name: str) -> detached.Signer:
     return detached.Signer(secret(name).public, lambda file, _: secret(name).sign(file, bytes))
 
 
-def trusted(name: str, **more: object) -> verify.TrustedKey:
-    return verify.TrustedKey(key=secret(name).public, rule="test", **more)  # type: ignore[arg-type]
+def trusted(name: str, **more: object) -> TrustedKey:
+    return TrustedKey(key=secret(name).public, rule="test", **more)  # type: ignore[arg-type]
 
 
-def checked(file: Path, *trust: verify.TrustedKey, expected: str = "", threshold: int = 1) -> verify.Verdict:
+def checked(file: Path, *trust: TrustedKey, expected: str = "", threshold: int = 1) -> verify.Verdict:
     image = layout_archive.read(file)
     return verify.verify(image, None, trust, expected=expected, now=NOW, threshold=threshold)
 
 
-def refused(file: Path, *trust: verify.TrustedKey, **more: object) -> str:
+def refused(file: Path, *trust: TrustedKey, **more: object) -> str:
     with pytest.raises(TrustError) as caught:
         checked(file, *trust, **more)  # type: ignore[arg-type]
     return caught.value.message

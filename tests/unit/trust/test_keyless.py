@@ -16,6 +16,7 @@ from pumice.formats import dsse, intoto, sigstore, simplesigning
 from pumice.image import layout
 from pumice.image.model import Image
 from pumice.trust import keyless, keyring, rules, verify
+from pumice.trust.trusted import TrustedKey
 from tests.support import certified, sigstore_simulator, vouched
 from tests.support.certified import trusted
 from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
@@ -29,11 +30,11 @@ def place(tmp_path: Path) -> Path:
     return vouched.folder(tmp_path / "image")
 
 
-def checked(image: Image, *keys: verify.TrustedKey, expected: str = NAME, **how: Any) -> verify.Verdict:
+def checked(image: Image, *keys: TrustedKey, expected: str = NAME, **how: Any) -> verify.Verdict:
     return verify.verify(image, None, keys, expected=expected, now=1, **how)
 
 
-def refused(image: Image, *keys: verify.TrustedKey, **how: Any) -> str:
+def refused(image: Image, *keys: TrustedKey, **how: Any) -> str:
     with pytest.raises(TrustError) as caught:
         checked(image, *keys, **how)
     return caught.value.message

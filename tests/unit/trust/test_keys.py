@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError, UsageError
-from pumice.trust import keyfiles, keys
+from pumice.trust import keyfiles, keys, publickeys
 from tests.support.peers import need
 from tests.support.vouched import DATA, key
 
@@ -26,7 +26,7 @@ def test_a_pair_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
     private, public = keys.write_pair(tmp_path / "pair", made, secret())
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     read = keys.read_private(private, secret)
-    assert read.public == keys.read_public(public) == made.public
+    assert read.public == publickeys.read(public) == made.public
     assert keys.holds(made.public, read.sign(b"data"), b"data")
     assert not keys.holds(made.public, read.sign(b"data"), b"other")
     assert read.sign(b"data") == made.sign(b"data")
@@ -71,7 +71,7 @@ def test_keys_of_openssl(tmp_path: Path, command: str) -> None:
     subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
     made = keys.read_private(private, secret)
-    assert made.public == keys.read_public(public)
+    assert made.public == publickeys.read(public)
     assert keys.holds(made.public, made.sign(b"data"), b"data")
 
 
@@ -104,13 +104,13 @@ def test_what_is_no_private_key(tmp_path: Path, data: bytes, message: str) -> No
 
 def test_a_private_key_is_not_trusted() -> None:
     with pytest.raises(FormatError, match="this is a private key"):
-        keys.parse_public((DATA / "cosign.key").read_bytes())
+        publickeys.parse((DATA / "cosign.key").read_bytes())
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda x: b"-----BEGIN PUBLIC KEY-----\n" + x))
 def test_any_bytes_are_a_key_or_refused(data: bytes) -> None:
     try:
-        keys.parse_public(data)
+        publickeys.parse(data)
     except PumiceError:
         pass
 

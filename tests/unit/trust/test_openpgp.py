@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
-from pumice.trust import keyfiles, keys, openpgp
+from pumice.trust import keyfiles, keys, openpgp, publickeys
 from tests.support import archive
 
 PUBLIC = (archive.KEYS / "good.asc").read_bytes()
@@ -23,7 +23,7 @@ def test_a_certificate_is_a_public_key(tmp_path: Path) -> None:
     assert one.user.endswith("<good@pumice.invalid>")
     assert openpgp.parse(BINARY) == one == openpgp.parse(one.pem())
     (tmp_path / "key").write_bytes(BINARY)
-    assert keys.read_public(tmp_path / "key") == one
+    assert publickeys.read(tmp_path / "key") == one
     assert not keys.holds(one, b"anything", b"anything")
 
 
@@ -48,7 +48,7 @@ def test_a_pair(tmp_path: Path) -> None:
     assert (private.stat().st_mode & 0o777, public.stat().st_mode & 0o777) == (0o600, 0o644)
     assert b"secret" not in private.read_bytes()
     again = openpgp.SecretKey(private.read_bytes(), private)
-    assert (again.protected, again.public) == (True, keys.read_public(public))
+    assert (again.protected, again.public) == (True, publickeys.read(public))
     assert repr(again) == f"<OpenPGP key {key.public.fingerprint}>"
     again.open(lambda: b"secret")
     for wrong in (b"", b"Secret", b"\xff"):
@@ -68,7 +68,7 @@ def test_an_unprotected_key_asks_nobody_and_is_protected_when_it_is_brought(tmp_
     made = keyfiles.bring(source, tmp_path / "copy", never, lambda: b"new")
     copy = tmp_path / "copy.key"
     assert openpgp.SecretKey(copy.read_bytes(), copy).protected
-    assert keys.read_public(tmp_path / "copy.pub") == made
+    assert publickeys.read(tmp_path / "copy.pub") == made
 
 
 @pytest.mark.parametrize("user", ["", "  ", "a\nb", "x" * 201, "tab\there", "\x1b[31mred"])

@@ -15,16 +15,17 @@ from pumice.errors import PumiceError, TrustError
 from pumice.formats import dsse, intoto, oci, sigstore, simplesigning
 from pumice.image import layout
 from pumice.image.model import Image
-from pumice.trust import claims, keys, places, sign, verify
+from pumice.trust import claims, keys, places, publickeys, sign, verify
+from pumice.trust.trusted import TrustedKey
 from tests.support import vouched
 from tests.support.vouched import DATA, NAME, attested, folder, key, signed, signer, trusted
 
 
-def checked(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: Any) -> verify.Verdict:
+def checked(image: Image, *trust: TrustedKey, expected: str = NAME, **more: Any) -> verify.Verdict:
     return verify.verify(image, None, trust, expected=expected, now=1_000_000_000, **more)
 
 
-def refused(image: Image, *trust: verify.TrustedKey, expected: str = NAME, **more: Any) -> str:
+def refused(image: Image, *trust: TrustedKey, expected: str = NAME, **more: Any) -> str:
     with pytest.raises(TrustError) as caught:
         checked(image, *trust, expected=expected, **more)
     return caught.value.message
@@ -193,7 +194,7 @@ def test_kinds_of_keys(place: Path, kind: str) -> None:
     made = keys.generate(kind)
     image = layout.read(place)
     sign.sign(image, places.LayoutPlace(place, image), None, sign.Signer(made.public, lambda: made))
-    assert checked(layout.read(place), verify.TrustedKey(key=made.public, rule="x")).signatures
+    assert checked(layout.read(place), TrustedKey(key=made.public, rule="x")).signatures
 
 
 def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cosign2", "cosign3"])
 def test_images_that_cosign_signed_and_saved(name: str) -> None:
     image = layout.read(DATA / name)
-    by = verify.TrustedKey(key=keys.read_public(DATA / "saved.pub"), rule="x")
+    by = TrustedKey(key=publickeys.read(DATA / "saved.pub"), rule="x")
     verdict = checked(image, by, expected="")
     assert len(verdict.signatures) == 1
     assert [one.claim.predicate["Data"] for one in verdict.attestations] == ['{"a":1.5}']
@@ -292,5 +293,5 @@ def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None
         "ecdsa-p384": lambda: keys.PrivateKey(ec.generate_private_key(ec.SECP384R1())),
         "rsa": lambda: keys.PrivateKey(rsa.generate_private_key(65537, 2048)),
     }[kind]()
-    other = verify.TrustedKey(key=private.public, rule="x")
+    other = TrustedKey(key=private.public, rule="x")
     assert "none of the keys" in refused(signed(place, 0), other)

@@ -13,9 +13,10 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pumice.registry.server.access import Level, Policy
+    from pumice.registry.server.writes import Offer
 
 _EPILOG = """The first line on standard output is the address, once connections are taken.
 SIGTERM and Ctrl-C end the server; what is in flight gets ten seconds to end."""
@@ -53,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         "--insecure-passwords",
         action="store_true",
         help="take passwords over plain HTTP from other machines, where everybody on the way can read them",
+    )
+    made.add_argument(
+        "--require-signed",
+        metavar="POLICY",
+        help="set tags only to images that these rules trust: trust (your own), or a folder of rules",
     )
     made.add_argument("--read-only", action="store_true", help="let nobody write")
     made.add_argument(
@@ -94,6 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     if tls is not None:
         serve.check_tls(*tls)
     policy = _policy(asked, loopback=serve.is_loopback(host), tls=tls is not None)
+    accept = _acceptance(asked.require_signed)
     root: Path = asked.root or locate(os.environ) / "registry"
     settings = serve.Settings(
         root=root,
@@ -106,13 +113,28 @@ def main(arguments: Sequence[str]) -> int:
         grace_hours=asked.keep_untagged,
     )
     with _log_file(asked.access_log) as log_file:
-        serve.serve(settings, clock=SystemClock(), ready=lambda url: _ready(url, root), log_file=log_file)
+        serve.serve(
+            settings,
+            clock=SystemClock(),
+            ready=lambda url: _ready(url, root),
+            log_file=log_file,
+            accept=accept,
+        )
     return 0
 
 
 def _ready(url: str, root: Path) -> None:
     print(url, flush=True)
     print(f"serving {root}; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+
+def _acceptance(policy: str | None) -> Callable[[Offer], str | None] | None:
+    if policy is None:
+        return None
+    from pumice.cli import admission
+    from pumice.clock import SystemClock
+
+    return admission.judge(admission.policy(policy), SystemClock())
 
 
 def _policy(asked: argparse.Namespace, *, loopback: bool, tls: bool) -> Policy:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pumice.registry.server.calls import Call
     from pumice.registry.server.manifests import Manifest, Piece
+    from pumice.registry.server.reads import Source
     from pumice.registry.server.storage import Storage
 
 MAX_TAGS = 100
@@ -36,6 +37,8 @@ class Offer(msgspec.Struct, frozen=True):
     tags: tuple[str, ...]
     media_type: str
     body: bytes
+    source: Source
+    """What is here already: signatures must be, before a tag."""
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -69,7 +72,7 @@ def put_manifest(
     if refusal is None:
         refusal = _changed(storage, call, conditions)
     if refusal is None and accept is not None:
-        offer = Offer(call.repository, digest, tags, manifest.media_type, body)
+        offer = Offer(call.repository, digest, tags, manifest.media_type, body, storage)
         if (reason := accept(offer)) is not None:
             refusal = answers.error(answers.DENIED, reason)
     if refusal is not None:

@@ -99,7 +99,8 @@ def main(arguments: Sequence[str]) -> int:
     tls = (asked.tls_cert, asked.tls_key) if asked.tls_cert else None
     if tls is not None:
         serve.check_tls(*tls)
-    policy = _policy(asked, loopback=serve.is_loopback(host), tls=tls is not None)
+    loopback = serve.is_loopback(host)
+    policy = _policy(asked, loopback=loopback, tls=tls is not None)
     accept = _acceptance(asked.require_signed)
     root: Path = asked.root or locate(os.environ) / "registry"
     settings = serve.Settings(
@@ -107,7 +108,11 @@ def main(arguments: Sequence[str]) -> int:
         host=host,
         port=port,
         policy=policy,
-        options=Options(read_only=asked.read_only, sparse=asked.sparse),
+        options=Options(
+            read_only=asked.read_only,
+            sparse=asked.sparse,
+            local=(host.lower(),) if loopback and policy.anonymous == "write" else None,
+        ),
         tls=tls,
         collect_hours=0 if asked.read_only else asked.gc,
         grace_hours=asked.keep_untagged,

@@ -78,6 +78,7 @@ CODES = (
 )
 """All fourteen."""
 
+MALFORMED = Code("UNSUPPORTED", 400, "the request is malformed")
 NO_ENDPOINT = Code("UNSUPPORTED", 404, "there is no such endpoint")
 TOO_LARGE = Code("SIZE_INVALID", 413, "the manifest is larger than 4 MiB")
 TOO_MANY_TAGS = Code("UNSUPPORTED", 414, "too many tags in one request")

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _BACKLOG = 1024
 _THREADS = 8
 _HEADER_BYTES = 32 << 10
-_HEADER_SECONDS = 10
 _log = logging.getLogger("pumice.registry.server")
 
 
@@ -52,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     collect_hours: float = 24
     grace_hours: float = 168
     stop_seconds: int = 10
+    header_seconds: float = 10
 
 
 def is_loopback(host: str) -> bool:
@@ -205,7 +205,7 @@ def _engine(settings: Settings, app: App, listening: socket.socket) -> Any:
         websockets=False,
         backlog=_BACKLOG,
         http1_settings=HTTP1Settings(
-            header_read_timeout=_HEADER_SECONDS * 1000, max_buffer_size=_HEADER_BYTES
+            header_read_timeout=int(settings.header_seconds * 1000), max_buffer_size=_HEADER_BYTES
         ),
         log_enabled=False,
         ssl_cert=certificate,

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -269,7 +270,8 @@ def talk(registry: Registry, data: bytes) -> bytes:
     host, port = registry.host.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as one:
         one.sendall(data)
-        one.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # the server may have ended it by now
+            one.shutdown(socket.SHUT_WR)
         taken = b""
         while chunk := one.recv(65536):
             taken += chunk

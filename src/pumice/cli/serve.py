@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pumice.registry.server.access import Level, Policy
+    from pumice.registry.server.upstream import Upstream
     from pumice.registry.server.writes import Offer
 
 _EPILOG = """The first line on standard output is the address, once connections are taken.
@@ -59,6 +60,22 @@ def _parser() -> argparse.ArgumentParser:
         "--require-signed",
         metavar="POLICY",
         help="set tags only to images that these rules trust: trust (your own), or a folder of rules",
+    )
+    made.add_argument(
+        "--proxy", metavar="URL", help="serve what this registry has, and keep it: https://HOST[/PREFIX]"
+    )
+    made.add_argument(
+        "--proxy-fresh",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="with --proxy: believe tags and lists so long before asking again (60)",
+    )
+    made.add_argument(
+        "--proxy-ca",
+        metavar="FILE",
+        default="",
+        help="with --proxy: trust these authorities (PEM), no others",
     )
     made.add_argument("--read-only", action="store_true", help="let nobody write")
     made.add_argument(
@@ -109,21 +126,23 @@ def main(arguments: Sequence[str]) -> int:
         port=port,
         policy=policy,
         options=Options(
-            read_only=asked.read_only,
+            read_only=_why_read_only(asked),
             sparse=asked.sparse,
             local=(host.lower(),) if loopback and policy.anonymous == "write" else None,
         ),
         tls=tls,
         collect_hours=0 if asked.read_only else asked.gc,
         grace_hours=asked.keep_untagged,
+        fresh_seconds=asked.proxy_fresh,
     )
-    with _log_file(asked.access_log) as log_file:
+    with _upstream(asked) as upstream, _log_file(asked.access_log) as log_file:
         serve.serve(
             settings,
             clock=SystemClock(),
             ready=lambda url: _ready(url, root),
             log_file=log_file,
             accept=accept,
+            upstream=upstream,
         )
     return 0
 
@@ -131,6 +150,41 @@ def main(arguments: Sequence[str]) -> int:
 def _ready(url: str, root: Path) -> None:
     print(url, flush=True)
     print(f"serving {root}; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+
+def _why_read_only(asked: argparse.Namespace) -> str:
+    if asked.proxy:
+        return "this registry passes on what another one has, so push to that one"
+    return "this registry is read-only" if asked.read_only else ""
+
+
+@contextlib.contextmanager
+def _upstream(asked: argparse.Namespace) -> Iterator[Upstream | None]:
+    """Give the registry to pass on, asked with the logins and settings of whoever runs this."""
+    if not asked.proxy:
+        yield None
+        return
+    if asked.require_signed:
+        raise UsageError(
+            "--proxy and --require-signed do not go together", hint="nothing is pushed to a proxy"
+        )
+    from pumice.cli.output import progress
+    from pumice.registry import sites
+    from pumice.registry.client import Client, Settings
+    from pumice.registry.credentials import AuthFiles
+    from pumice.registry.retry import Policy
+    from pumice.registry.server.upstream import Upstream, where
+    from pumice.registry.transport import Tls
+
+    place, plain = where(asked.proxy)
+    settings = Settings(
+        plain_http=plain,
+        tls=Tls(asked.proxy_ca),
+        policy=Policy(attempts=2, first=0.2, longest=1.0, longest_asked=2.0),  # somebody waits for it
+        sites=sites.load(os.environ),
+    )
+    with Client(AuthFiles(os.environ), settings, progress=progress("none")) as client:
+        yield Upstream(client, place)
 
 
 def _acceptance(policy: str | None) -> Callable[[Offer], str | None] | None:
@@ -203,6 +257,16 @@ def _address(text: str) -> tuple[str, int]:
     if not (colon and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
         raise UsageError(f"{text!r} is no HOST:PORT", hint="such as 127.0.0.1:5000")
     return host or "0.0.0.0", int(port)  # noqa: S104 - it is what an empty host means, and needs --anonymous
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 10_000_000:
+        raise UsageError(f"{text!r} is no number of seconds", hint="such as 60")
+    return seconds
 
 
 def _hours(text: str) -> float:

@@ -18,7 +18,7 @@ from pumice.errors import StoreError
 from pumice.registry.server import answers, bodies, calls, doors, manifests, reads, writes
 from pumice.registry.server.access import ANONYMOUS
 from pumice.registry.server.accesslog import Line
-from pumice.registry.server.answers import Answer, FileRange
+from pumice.registry.server.answers import Answer, FileRange, Flow
 from pumice.registry.server.bodies import Incoming
 from pumice.registry.server.calls import Call
 from pumice.registry.server.doors import Logins
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.access import Access
     from pumice.registry.server.accesslog import AccessLog
     from pumice.registry.server.bodies import Engine
+    from pumice.registry.server.proxy import Proxy
     from pumice.registry.server.reads import Source
     from pumice.registry.server.storage import Storage
     from pumice.registry.server.threads import Threads
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _FRESH = 60
 """Seconds for which an answer is given again without asking the storage."""
 
+PROXIED = frozenset({"manifest", "blob", "tags", "referrers"})
 _CARRY = frozenset({"POST", "PUT", "PATCH"})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _log = logging.getLogger("pumice.registry.server")
@@ -48,7 +50,8 @@ _log = logging.getLogger("pumice.registry.server")
 class Options(msgspec.Struct, frozen=True):
     """How the registry behaves."""
 
-    read_only: bool = False
+    read_only: str = ""
+    """Why nobody may write; "" if somebody may."""
     sparse: bool = False
     body_timeout: float = 60.0
     local: tuple[str, ...] | None = None
@@ -66,11 +69,12 @@ class App:
         threads: Threads,
         options: Options,
         log: AccessLog | None = None,
-        source: Source | None = None,
+        proxy: Proxy | None = None,
         accept: Callable[[Offer], str | None] | None = None,
     ) -> None:
         self._storage = storage
-        self._source: Source = storage if source is None else source
+        self._source: Source = storage
+        self._proxy = proxy
         self._access = access
         self._run = threads.run
         self._options = options
@@ -113,6 +117,8 @@ class App:
         elif isinstance(answer.body, FileRange):
             part = answer.body
             proto.response_file_range(answer.status, answer.headers, part.path, part.start, part.end)
+        elif isinstance(answer.body, Flow):
+            await bodies.flow(proto, answer.status, answer.headers, answer.body)
         else:
             proto.response_bytes(answer.status, answer.headers, answer.body)
         if self._log is not None:
@@ -175,8 +181,8 @@ class App:
             return None
         if self._access.may(user or ANONYMOUS, call.repository, writes=call.writes):
             if call.writes and self._options.read_only:
-                message = "this registry is read-only"
-                return answers.error(answers.UNSUPPORTED, message, headers=[("allow", "GET, HEAD")])
+                headers = [("allow", "GET, HEAD")]
+                return answers.error(answers.UNSUPPORTED, self._options.read_only, headers=headers)
             if call.writes and scope.headers.get("origin") is not None:
                 return answers.error(answers.DENIED, "web pages may not write here")
             return None
@@ -187,6 +193,8 @@ class App:
 
     async def _read(self, call: Call, scope: Any, user: str) -> Answer:
         parameters = calls.query(scope.query_string)
+        if self._proxy is not None and call.action in PROXIED:
+            return await self._passed_on(self._proxy, call, scope, parameters)
         if call.action in ("manifest", "blob"):
             is_blob = call.action == "blob"
             answer = (reads.blob if is_blob else reads.manifest)(self._source, call)
@@ -201,6 +209,17 @@ class App:
         if call.action == "catalog":
             return await self._run(reads.catalog, self._source, self._readable(user), parameters)
         return answers.document(200, {}, headers=[doors.VERSION])
+
+    async def _passed_on(
+        self, proxy: Proxy, call: Call, scope: Any, parameters: dict[str, list[str]]
+    ) -> Answer:
+        answer = await proxy.read(call, parameters, head=scope.method == "HEAD")
+        if answer.status != 200 or call.action not in ("manifest", "blob"):
+            return answer
+        is_blob = call.action == "blob"
+        if ":" in call.reference and answer.length and not isinstance(answer.body, Flow):
+            self._hot.keep(scope.path, Entry(call.repository, answer, is_blob, perf_counter() + _FRESH))
+        return _conditional(answer, scope, is_blob=is_blob)
 
     async def _write(self, call: Call, scope: Any, user: str, body: Body) -> Answer:
         parameters = calls.query(scope.query_string)

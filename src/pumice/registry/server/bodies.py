@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pumice.errors import PumiceError
 from pumice.registry.server.pushing import Body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pumice.registry.server import answers
+    from pumice.registry.server.answers import Flow
 
+_log = logging.getLogger("pumice.registry.server")
 _UNWANTED = 16 << 20
 """Bytes of a body that are taken although the answer is clear already."""
 
@@ -107,6 +111,16 @@ class Incoming:
             await asyncio.sleep(self._limit / 4)
             for task in self.late(asyncio.get_running_loop().time()):
                 task.cancel()
+
+
+async def flow(proto: Engine, status: int, headers: answers.Headers, body: Flow) -> None:
+    """Answer with what comes bit by bit; when it ends early the engine cuts the connection."""
+    stream = proto.response_stream(status, headers)
+    try:
+        async for chunk in body.chunks:
+            await stream.send_bytes(chunk)
+    except (PumiceError, OSError, RuntimeError) as problem:  # RuntimeError: the client is gone
+        _log.warning("an answer was cut off: %s", problem)
 
 
 class _NoChunks:

@@ -98,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOURS",
         help="how long manifests without a tag and unfinished uploads stay (168)",
     )
+    made.add_argument(
+        "--check",
+        action="store_true",
+        help="serve nothing: read and hash everything, and say what is wrong",
+    )
+    made.add_argument("--collect", action="store_true", help="serve nothing: free what nothing needs, once")
     return made
 
 
@@ -105,10 +111,16 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit code."""
     parser = _parser()
     asked = parser.parse_args(arguments)
+    if asked.check or asked.collect:
+        from pumice.cli import upkeep
+
+        root = _root(asked)
+        if asked.collect:
+            upkeep.collect(root, asked.keep_untagged)
+        return upkeep.check(root) if asked.check else 0
     from pumice.clock import SystemClock
     from pumice.registry.server import serve
     from pumice.registry.server.app import Options
-    from pumice.store.home import locate
 
     host, port = asked.listen
     if (asked.tls_cert is None) != (asked.tls_key is None):
@@ -119,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
     loopback = serve.is_loopback(host)
     policy = _policy(asked, loopback=loopback, tls=tls is not None)
     accept = _acceptance(asked.require_signed)
-    root: Path = asked.root or locate(os.environ) / "registry"
+    root = _root(asked)
     settings = serve.Settings(
         root=root,
         host=host,
@@ -145,6 +157,13 @@ def main(arguments: Sequence[str]) -> int:
             upstream=upstream,
         )
     return 0
+
+
+def _root(asked: argparse.Namespace) -> Path:
+    from pumice.store.home import locate
+
+    root: Path = asked.root or locate(os.environ) / "registry"
+    return root
 
 
 def _ready(url: str, root: Path) -> None:

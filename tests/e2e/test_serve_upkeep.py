@@ -41,3 +41,36 @@ def test_nothing_is_made_where_nothing_is(tmp_path: Path, capsys: Out) -> None:
         assert main(["serve", option, "--root", str(tmp_path / "none")]) == 2
         assert "there is no registry" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--require-signed", "no/such/folder"), "there is no such folder of rules"),
+        (("--require-signed", "."), "no key is trusted there, so no tag could ever be set"),
+        (("--require-signed", "a\0b"), "there is no such folder of rules"),
+        (("--require-signed", ""), "no key is trusted there"),
+        (("--require-signed", "trust"), "no key is trusted there"),
+        (("--proxy", "registry.example"), "is no address of a registry"),
+        (("--proxy", "https://"), "is no address of a registry"),
+        (("--proxy", "https://alice:secret@registry.example"), "is no address of a registry"),
+        (("--proxy", "ftp://registry.example"), "is no address of a registry"),
+        (("--proxy", "https://registry.example/UPPER"), "is no address of a registry"),
+        (("--proxy", "https://[::1"), "is no address of a registry"),
+        (("--proxy", "https://r.example", "--proxy-fresh", "nan"), "is no number of seconds"),
+        (("--proxy", "https://r.example", "--proxy-fresh", "-1"), "is no number of seconds"),
+        (("--check", "--root", "a\0b"), "there is no registry"),
+    ],
+)
+def test_worst_options(
+    tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert main(["serve", "--listen", "127.0.0.1:0", *options]) == 2
+    found = capsys.readouterr()
+    assert said in found.err
+    assert "secret" not in found.err
+    assert found.out == ""
+    assert list(tmp_path.iterdir()) == []

@@ -39,6 +39,14 @@ def _parser() -> argparse.ArgumentParser:
         "--tls-cert", type=Path, metavar="FILE", help="certificate chain (PEM) to serve HTTPS with"
     )
     made.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
+    _trust_options(made)
+    _proxy_options(made)
+    _storage_options(made)
+    return made
+
+
+def _trust_options(made: argparse.ArgumentParser) -> None:
+    """Add who may do what."""
     made.add_argument(
         "--htpasswd", type=Path, metavar="FILE", help="users and their passwords, from htpasswd -B"
     )
@@ -61,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="POLICY",
         help="set tags only to images that these rules trust: trust (your own), or a folder of rules",
     )
+    made.add_argument("--read-only", action="store_true", help="let nobody write")
+
+
+def _proxy_options(made: argparse.ArgumentParser) -> None:
+    """Add whose images are passed on."""
     made.add_argument(
         "--proxy", metavar="URL", help="serve what this registry has, and keep it: https://HOST[/PREFIX]"
     )
@@ -77,7 +90,10 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         help="with --proxy: trust these authorities (PEM), no others",
     )
-    made.add_argument("--read-only", action="store_true", help="let nobody write")
+
+
+def _storage_options(made: argparse.ArgumentParser) -> None:
+    """Add what is kept, and what is told."""
     made.add_argument(
         "--sparse", action="store_true", help="take manifests although blobs that they refer to are missing"
     )
@@ -104,7 +120,6 @@ def _parser() -> argparse.ArgumentParser:
         help="serve nothing: read and hash everything, and say what is wrong",
     )
     made.add_argument("--collect", action="store_true", help="serve nothing: free what nothing needs, once")
-    return made
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -23,7 +23,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
-demo: $(VENV)/ready ## build an image, show what is in it, build it again, run it and fetch its page
+demo: $(VENV)/ready ## build an image, show what is in it, sign and verify it, build it again, run it and fetch its page
 	@$(BIN)/python tools/demo.py
 
 .PHONY: test

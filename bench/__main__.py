@@ -7,11 +7,12 @@ import json
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import scenarios
+from bench import registry, scenarios
 from bench.measure import interleave, ratio
 from bench.mirror import serve
 from bench.plot import plot
@@ -98,4 +99,7 @@ def table(rows: Sequence[dict[str, object]]) -> str:
     return "\n".join(lines)
 
 
-main()
+if sys.argv[1:2] == ["registry"]:
+    registry.main(sys.argv[2:])
+else:
+    main()

@@ -1,4 +1,4 @@
-"""``make demo``: build an image from nothing, look into it, build it again elsewhere, run it.
+"""``make demo``: build an image from nothing, look into it, sign and verify it, build it again, run it.
 
 Works in a temporary folder and leaves nothing behind. Needs only Python and an installed pumice.
 """
@@ -63,6 +63,13 @@ def show(folder: Path) -> None:
     print(f"    built in {seconds:.2f} s")
     same(digest, again)
 
+    title("Signed with bill of materials and provenance; cosign, skopeo and podman can verify it, too")
+    pumice(one, "key", "generate", "--output", "release")
+    build(one, "--sign", "release.key")
+    pumice(one, "verify", "--key", "release.pub", REFERENCE)
+    pumice(one, "tree", REFERENCE)
+    pumice(one, "sbom", "--format", "table", REFERENCE, lines=8)
+
     title("Another folder, another empty store, only the lock is the same")
     shutil.copy(one / "hello-python" / "recipe.lock", two / "hello-python" / "recipe.lock")
     other, seconds = build(two, "--locked")
@@ -103,7 +110,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(place: Path) -> dict[str, str]:
-    return {**os.environ, "PUMICE_HOME": str(place / "store")}
+    return {**os.environ, "PUMICE_HOME": str(place / "store"), "PUMICE_KEY_PASSPHRASE": "demo"}
 
 
 def pumice(place: Path, *arguments: str, lines: int = 1000) -> str:

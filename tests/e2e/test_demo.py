@@ -27,5 +27,6 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(set(re.findall(r"^    (sha256:[0-9a-f]{64})$", done.stdout, re.MULTILINE))) == 1
+    assert re.search(r"^    signed +by ", done.stdout, re.MULTILINE)
     assert "Hello from a small image" in done.stdout
     assert list(tmp_path.iterdir()) == []

@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pumice.cli.main import main
-from pumice.store.home import Home
-from tests.support import images
-from tests.support import registry as support
 from tests.support.registry import Registry
-
-
-@pytest.fixture
-def registry() -> Registry:
-    return Registry()
-
-
-@pytest.fixture
-def host(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A registry, a store with one image, and nobody's logins."""
-    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
-    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
-    monkeypatch.chdir(tmp_path)
-    with Home(tmp_path / "store") as home:
-        images.make(home, [{"etc/motd": "hello"}], name="example.com/hello:1.0")
-    with support.serving(registry) as where:
-        yield where
-
 
 DIGEST = "sha256:"
 
@@ -43,10 +21,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 Out = pytest.CaptureFixture[str]
 
 
-def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def type_in(monkeypatch: pytest.MonkeyPatch, text: str, encoding: str = "utf-8") -> None:
     import io
 
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode(encoding))))
 
 
 @pytest.mark.parametrize("tokens", [True, False])
@@ -73,3 +51,5 @@ def test_a_password_is_never_an_argument(host: str, capsys: Out, monkeypatch: py
     assert "no terminal" in run(capsys, "login", host, code=2)[1]
     assert "needs --username" in run(capsys, "login", host, "--password-stdin", code=2)[1]
     assert "password is empty" in run(capsys, "login", host, "-u", "me", "--password-stdin", code=2)[1]
+    type_in(monkeypatch, "p\xe4ss", "latin-1")
+    assert "not UTF-8" in run(capsys, "login", host, "-u", "me", "--password-stdin", code=2)[1]

@@ -25,6 +25,8 @@ FEW = {"schema": 3, "completion": 1}
 """Commands that take so little that there are not five ways to get it wrong: how many fewer."""
 IMAGE = "example.com/hello:1.0"
 NOWHERE = "sha256:" + "0" * 64
+AWAY = "127.0.0.1:1/x"
+"""A repository that nobody would get an answer from."""
 
 TABLE = [
     # No command, or none that there is.
@@ -200,6 +202,64 @@ TABLE = [
     ("trust add", 2, "trust add needs KEY"),
     ("trust add noise --root", 8, "this is not one public key in PEM"),
     ("trust why nothing:1", 10, "there is no image nothing:1"),
+    # Registries: push, pull, copy, tags, resolve, delete, login, logout
+    ("push", 2, "REF is missing"),
+    (f"push nothing:1 {AWAY}", 10, "there is no image nothing:1"),
+    (f"push {IMAGE} 127.0.0.1:1/X", 2, "is not the name of a repository"),
+    (f"push oci:plain {AWAY}", 10, "this is no OCI layout"),
+    (f"push {IMAGE} {AWAY} --ca noise", 2, "noise: the file has no certificate"),
+    (f"push {IMAGE} {AWAY} more", 2, "one argument too many"),
+    ("push hello", 2, "'hello' does not say which registry is meant"),
+    ("pull", 2, "REF is missing"),
+    ("pull docker://", 2, "'' is not the name of a repository"),
+    ("pull 127.0.0.1:1/../x", 2, "is not the name of a repository"),
+    ("pull 127.0.0.1:99999/x", 2, "is not the host of a registry"),
+    (f"pull {AWAY}@sha256:00", 2, "'sha256:00' is no digest"),
+    (f"pull {AWAY}:{'t' * 200}", 2, "is no tag"),
+    (f"pull {AWAY} --cert folder", 2, "folder: the file cannot be read: is a directory"),
+    ("copy", 2, "SRC, DST is missing"),
+    (f"copy {IMAGE}", 2, "DST is missing"),
+    ("copy nothing:1 store:x:1", 10, "there is no image nothing:1"),
+    (f"copy {IMAGE} nosuch:place", 2, "there is no kind 'nosuch'"),
+    ("copy oci:folder store:a.example/x:1", 10, "this is no OCI layout"),
+    (f"copy {IMAGE} docker://{AWAY}:..", 2, "'..' is no tag"),
+    (f"copy {IMAGE} oci:plain", 10, "a file stands where a folder is to be written"),
+    (f"copy {IMAGE} tar:folder --only-image", 10, "a folder stands where a file is to be written"),
+    ("tags", 2, "REPOSITORY is missing"),
+    (f"tags {AWAY}:tag", 2, "is not the name of a repository"),
+    ("tags docker://", 2, "'' is not the name of a repository"),
+    (f"tags {AWAY} more", 2, "one argument too many"),
+    ("tags user:pass@host/x", 2, "is not the host of a registry"),
+    ("resolve", 2, "REF is missing"),
+    ("resolve oci:plain", 10, "this is no OCI layout"),
+    (f"resolve docker://{AWAY}@sha512:00", 2, "'sha512:00' is no digest"),
+    (f"resolve docker://{AWAY} --ca nowhere", 2, "nowhere: the file cannot be read: no such file"),
+    ("resolve 'a b/c'", 10, "there is no image"),
+    ("delete", 2, "REF is missing"),
+    (f"delete {AWAY}", 2, "names neither tag nor digest"),
+    (f"delete {AWAY}:..", 2, "'..' is no tag"),
+    ("delete ''", 2, "is not the name of a repository"),
+    (f"delete {AWAY}@sha256:zz", 2, "'sha256:zz' is no digest"),
+    (f"delete {AWAY}:1 --cert noise", 2, "noise: the file has no certificate"),
+    ("login", 2, "HOST[/PATH] is missing"),
+    ("login ''", 2, "'' is not the host of a registry"),
+    ("login a b", 2, "one argument too many"),
+    ("login 127.0.0.1:1", 2, "there is no terminal to ask for the password on"),
+    ("login 127.0.0.1:1 --password-stdin", 2, "--password-stdin needs --username"),
+    ("login 127.0.0.1:1 -u a --password-stdin", 2, "the password is empty"),
+    ("logout", 2, "HOST[/PATH] is missing"),
+    ("logout ''", 2, "'' is not the host of a registry"),
+    ("logout 'ho st'", 2, "is not the host of a registry"),
+    ("logout 127.0.0.1:99999", 2, "is not the host of a registry"),
+    ("logout nobody.example", 1, "there is no login for nobody.example"),
+    # serve
+    ("serve more", 2, "one argument too many"),
+    ("serve --listen nonsense", 2, "'nonsense' is no HOST:PORT"),
+    ("serve --listen 127.0.0.1:0 --root plain", 9, "the registry's disk refused: file exists"),
+    ("serve --listen 127.0.0.1:0 --root folder", 9, "the directory is not empty and not a registry's"),
+    ("serve --tls-cert noise", 2, "--tls-cert and --tls-key go together"),
+    ("serve --gc nan", 2, "'nan' is no number of hours"),
+    ("serve --anonymous all", 2, "--anonymous cannot be 'all'"),
 ]
 
 

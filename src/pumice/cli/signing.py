@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pumice.registry.reference import Reference
     from pumice.store.home import Home
     from pumice.trust.detached import Signer as ArchiveSigner
+    from pumice.trust.keyless import Identity
     from pumice.trust.sign import Signed, Signer
 
 
@@ -42,6 +43,47 @@ def key_options(made: argparse.ArgumentParser, *, openpgp: bool = False) -> None
     )
     made.add_argument("--as", dest="name", default="", metavar="NAME", help="sign as this name:version")
     passphrase_option(made)
+
+
+def identity_options(made: argparse.ArgumentParser, why: str) -> None:
+    """Add ``--identity``, ``--issuer`` and ``--trusted-root``; ``why`` begins their help."""
+    made.add_argument(
+        "--identity", metavar="WHO", help=f"{why}who a certificate is for: an e-mail address or a URI"
+    )
+    made.add_argument(
+        "--issuer", metavar="URL", help="with --identity: who must have said so (OpenID Connect)"
+    )
+    made.add_argument(
+        "--trusted-root",
+        type=Path,
+        metavar="FILE",
+        help="with --identity: sigstore's trusted_root.json, if not the public one",
+    )
+
+
+def identity(asked: argparse.Namespace) -> Identity | None:
+    """Return the identity that was asked for, if one was; raises UsageError for half of one."""
+    from pumice.errors import UsageError
+
+    if asked.identity is None and asked.issuer is None and asked.trusted_root is None:
+        return None
+    if asked.identity is None:
+        raise UsageError("--issuer and --trusted-root go with --identity", hint="say --identity WHO as well")
+    if asked.issuer is None:
+        raise UsageError(
+            "--identity needs --issuer URL",
+            hint="anybody who is an issuer can say that somebody is " + asked.identity[:80],
+        )
+    from pumice.trust import keyless
+
+    return keyless.identity(asked.identity, asked.issuer, asked.trusted_root)
+
+
+def said(done: Signed) -> str:
+    """Return what signing did, as a sentence."""
+    what = "signed" if done.new else "was signed already"
+    also = f", with {', '.join(done.attested)}" if done.attested else ""
+    return f"{done.name} {what} by {done.fingerprint}{also}"
 
 
 def passphrase(file: Path | None, *, new: bool = False, what: str = "") -> Callable[[], bytes]:
@@ -77,22 +119,24 @@ def sign_where_it_lies(
     name: str = "",
     evidence: bool = True,
     also: Sequence[str] = (),
+    connection: argparse.Namespace | None = None,
 ) -> Signed:
     """Sign the image that a REF names: as itself, as its place if that is a registry, and as ``also``.
 
     skopeo and podman take an image of a registry only if it is signed as what they ask for, unless they
-    are told otherwise. Raises PumiceError.
+    are told otherwise. ``connection`` is as for `registries.client`. Raises PumiceError.
     """
     from pumice.cli import registries
     from pumice.trust import names, places, sign
 
     others = [names.place(one) for one in (*also, *registries.signed_as(reference))]
-    with registries.found(reference, home) as image:
+    with registries.found(reference, home, asked=connection) as image:
         place = registries.place(reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
         done = sign.sign(image, place, source, signer, name=name, evidence=evidence)
     for one in others:
-        with registries.found(reference, home) as image:  # anew, for it is added to what was just attached
+        # anew, for it is added to what was just attached
+        with registries.found(reference, home, asked=connection) as image:
             place = registries.place(reference, image, home)
             placed = sign.sign_place(image, place, source, signer, one)
         done = msgspec.structs.replace(done, new=done.new or placed.new)

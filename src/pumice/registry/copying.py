@@ -8,21 +8,24 @@ import msgspec
 
 from pumice import digest
 from pumice.errors import PumiceError, TrustError
-from pumice.image.content import Blob
-from pumice.registry import graph
+from pumice.registry import companions, graph
 from pumice.registry.message import TransportError
 from pumice.registry.parallel import Brake, mapped
 from pumice.registry.reference import Reference, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import BinaryIO
 
     from pumice.formats.oci import Descriptor
     from pumice.progress import Progress, Task
     from pumice.registry.client import Client
     from pumice.registry.graph import Graph, Node, Source
+    from pumice.store.directory import DirectoryWriter
     from pumice.store.home import Home
+
+
+_CHUNK = 1 << 18
+"""Bytes that are received at once: they are still in the processor's cache when they are written."""
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -89,13 +92,13 @@ class ToRegistry:
             if name == gathered.root.digest and self._target.tag and not node.subject:
                 continue  # goes last, with the tag
             target = self._repository.at(name)
-            if node.subject or self._client.find(target) is None:
+            if node.subject or self._client.find(target, direct=True) is None:
                 listed = self._put(node, target)
                 if node.subject and not listed:
                     unlisted.setdefault(node.subject, []).append(node)
         for tag, some in gathered.tags.items():
-            for descriptor in some:
-                self._put(gathered.nodes[descriptor.digest], self._repository.tagged(tag))
+            nodes = [gathered.nodes[descriptor.digest] for descriptor in some]
+            companions.put(self._client, self._repository.tagged(tag), nodes)
         self._list(gathered, unlisted)
 
     def _list(self, gathered: Graph, unlisted: Mapping[str, list[Node]]) -> None:
@@ -153,15 +156,17 @@ class ToStore:
             task.advance(blob.size)
             return "present"
 
-        def put(data: bytes) -> None:
-            brake.check()
-            writer.write(data)
-            task.advance(len(data))
-
         try:
-            with self._home.blobs.writer() as writer:
-                Blob(blob, OneBlob(source, blob)).copy(put)
-                writer.commit(blob.digest)
+            with self._home.blobs.writer() as writer, source.open(blob) as file:
+                left = blob.size
+                while left > 0 and (data := file.read(min(_CHUNK, left))):
+                    brake.check()
+                    writer.write(data)
+                    left -= len(data)
+                    task.advance(len(data))
+                if left or file.read(1):
+                    raise _other(blob.digest)
+                _commit(writer, blob.digest)
         except TransportError:
             raise
         except PumiceError:
@@ -178,13 +183,13 @@ class ToStore:
                 writer.commit(name)
 
 
-class OneBlob:
-    """One blob of a source as what `pumice.image` reads from."""
+def _commit(writer: DirectoryWriter, name: str) -> None:
+    """Make what was written, and hashed on the way, a blob of the store."""
+    try:
+        writer.commit(name)
+    except TrustError:
+        raise _other(name) from None
 
-    def __init__(self, source: Source, descriptor: Descriptor) -> None:
-        self._source = source
-        self._descriptor = descriptor
 
-    def open(self, digest: str) -> BinaryIO:  # noqa: ARG002 - there is only this one
-        """Open it, with a buffer that asks for large pieces."""
-        return self._source.open(self._descriptor)
+def _other(name: str) -> TrustError:
+    return TrustError("a blob of the image does not have the digest it is known by", where=name)

@@ -23,10 +23,13 @@ SMALL = oci.MAX_DOCUMENT + (1 << 16)
 
 
 class Body(msgspec.Struct, frozen=True):
-    """What a request carries: ``size`` bytes, made anew by every call of ``chunks``."""
+    """What a request carries: ``size`` bytes, made anew by every call of ``chunks``.
+
+    A chunk is only good until the next one is asked for: large ones share their memory.
+    """
 
     size: int
-    chunks: Callable[[], Iterable[bytes]]
+    chunks: Callable[[], Iterable[bytes | memoryview]]
 
 
 class Request(msgspec.Struct, frozen=True):

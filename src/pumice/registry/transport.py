@@ -49,13 +49,15 @@ class Urllib3Transport:
         self._tls = tls or Tls()
         self._tls_of = tls_of
         self._environ = os.environ if environ is None else environ
-        self._pools: dict[tuple[str, Tls], PoolManager] = {}
+        self._pools: dict[tuple[str, Tls | None], PoolManager] = {}
+        self._open: set[_Stream] = set()
         self._lock = threading.Lock()
 
     def send(self, request: Request) -> Response:
         """Send one request; see `pumice.registry.message.Transport`."""
         where = shown(request.url)
-        body, sent = None, dict(request.headers)
+        body: Any = None  # its types know no memoryview, although whatever sockets send will do
+        sent = dict(request.headers)
         if request.body is not None:
             sent["Content-Length"] = str(request.body.size)
             body = _checked(request.body) if request.body.size else b""
@@ -72,10 +74,14 @@ class Urllib3Transport:
                 redirect=False,
                 retries=False,
             )
-        return Response(answer.status, tuple(answer.headers.items()), _Stream(answer, where), url=request.url)
+        stream = _Stream(answer, where, self._open.discard)
+        self._open.add(stream)
+        return Response(answer.status, tuple(answer.headers.items()), stream, url=request.url)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, also those of bodies that nobody read to their ends."""
+        for stream in tuple(self._open):
+            stream.close()
         with self._lock:
             for manager in self._pools.values():
                 # By itself, a manager leaves its connections to the garbage collector.
@@ -88,13 +94,14 @@ class Urllib3Transport:
     def _pool(self, url: str) -> PoolManager:
         scheme, host, _ = origin(url)
         proxy = proxy_for(scheme, host, self._environ)
-        tls = self._tls_of(urlsplit(url).netloc) or self._tls
+        # Reading the system's authorities takes longer than a request: not where nobody shows a certificate.
+        tls = (self._tls_of(urlsplit(url).netloc) or self._tls) if "https" in (scheme, proxy[:5]) else None
         with self._lock:
             if (proxy, tls) not in self._pools:
                 self._pools[proxy, tls] = self._made(proxy, tls)
             return self._pools[proxy, tls]
 
-    def _made(self, proxy: str, tls: Tls) -> PoolManager:
+    def _made(self, proxy: str, tls: Tls | None) -> PoolManager:
         import urllib3
 
         from pumice.registry.strict import POOLS
@@ -102,7 +109,7 @@ class Urllib3Transport:
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         agent = {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"}
-        context = _context(tls)
+        context = None if tls is None else _context(tls)
         parts = urllib3.util.parse_url(proxy)
         login = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else {}
         options: dict[str, Any] = {
@@ -129,9 +136,10 @@ class Urllib3Transport:
 class _Stream:
     """A body that is still coming."""
 
-    def __init__(self, answer: BaseHTTPResponse, where: str) -> None:
+    def __init__(self, answer: BaseHTTPResponse, where: str, closed: Callable[[_Stream], object]) -> None:
         self._answer = answer
         self._where = where
+        self._closed = closed
 
     def read(self, size: int, /) -> bytes:
         with _told(self._where):
@@ -139,13 +147,14 @@ class _Stream:
 
     def close(self) -> None:
         """Give the connection back if all was read, else end it."""
+        self._closed(self)
         if getattr(self._answer, "length_remaining", None) == 0:
             self._answer.release_conn()
         else:
             self._answer.close()
 
 
-def _checked(body: Body) -> Iterator[bytes]:
+def _checked(body: Body) -> Iterator[bytes | memoryview]:
     """The body's chunks; exactly as many bytes as were announced, or the connection would be confused."""
     left = body.size
     for chunk in body.chunks():
@@ -212,15 +221,22 @@ def _short(error: Exception) -> str:
 def _context(tls: Tls) -> ssl.SSLContext:
     import ssl
 
+    file = tls.ca
     try:
         context = ssl.create_default_context(cafile=tls.ca or None)
-        if tls.certificate:
+        if file := tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key or None)
     except OSError as error:  # SSLError is one, and so is a missing file
-        raise UsageError(
-            f"the certificates cannot be used: {error}", hint="see --ca, --cert and --key"
-        ) from error
+        found = isinstance(error, ssl.SSLError)
+        sentence = (
+            "has no certificate, or no key that fits it" if found else f"cannot be read: {_reason(error)}"
+        )
+        raise UsageError(f"the file {sentence}", where=file, hint="see --ca, --cert and --key") from error
     return context
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "it is damaged").lower()
 
 
 def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> str:

@@ -40,7 +40,9 @@ _BACKLOG = 1024
 _THREADS = 8
 _FETCHES = 16
 """Blobs that are fetched from an upstream registry at once."""
-_HEADER_BYTES = 32 << 10
+_HEADER_BYTES = 96 << 10
+"""Also what is received at once: with less, uploads spend their time on waking threads up."""
+
 _log = logging.getLogger("pumice.registry.server")
 
 

@@ -1,0 +1,135 @@
+"""Load for a registry: wrk for requests, raw sockets for what is large, so that the client costs little."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.images import MANIFEST, Image
+from bench.servers import LOGIN, Server
+
+_CHUNK = 1 << 20
+_ACCEPT = f"Accept: {MANIFEST}"
+_LOGIN = f"Authorization: Basic {LOGIN}"
+
+
+class FailedError(RuntimeError):
+    """An answer was not what it should be."""
+
+
+def wrk(server: Server, path: str, connections: int, seconds: int) -> tuple[float, float]:
+    """Ask for one path with one thread of wrk; return answers and bytes per second.
+
+    Raises FailedError if any answer was an error.
+    """
+    program = shutil.which("wrk")
+    if program is None:
+        raise FileNotFoundError("wrk is needed: apt-get install wrk")
+    command = [program, "-t1", f"-c{connections}", f"-d{seconds}s", "-H", _ACCEPT, "-H", _LOGIN]
+    said = subprocess.run(
+        [*command, f"http://{server.host}{path}"], check=True, capture_output=True, text=True
+    ).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise FailedError(f"{server.name}: {path}: {said}")
+    speed = re.search(r"Transfer/sec:\s+([\d.]+)([KMG]?)B", said)
+    asked = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    if speed is None or asked is None:
+        raise FailedError(said)
+    factor = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[speed[2]]
+    return float(asked[1]), float(speed[1]) * factor
+
+
+def upload(server: Server, repository: str, path: Path, digest: str, *, streamed: bool) -> float:
+    """Upload one blob; return bytes per second. ``streamed``: by PATCH and PUT, else by PUT alone."""
+    size = path.stat().st_size
+    started = time.perf_counter()
+    location = _ask(server, "POST", f"/v2/{repository}/blobs/uploads/", (202,))
+    if streamed:
+        location = _ask(server, "PATCH", location, (202,), path)
+    joint = "&" if "?" in location else "?"
+    _ask(server, "PUT", f"{location}{joint}digest={digest}", (201,), None if streamed else path)
+    return size / (time.perf_counter() - started)
+
+
+def _ask(server: Server, method: str, url: str, good: tuple[int, ...], body: Path | None = None) -> str:
+    """Send a request with a file as its body, by sendfile; return the answer's Location."""
+    parts = urlsplit(url)
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    connection = server.connect()
+    try:
+        connection.putrequest(method, target)
+        connection.putheader("Authorization", f"Basic {LOGIN}")
+        connection.putheader("Content-Type", "application/octet-stream")
+        connection.putheader("Content-Length", str(body.stat().st_size if body else 0))
+        connection.endheaders()
+        if body is not None:
+            with body.open("rb") as file:
+                connection.sock.sendfile(file)
+        answer = connection.getresponse()
+        said = answer.read()
+        if answer.status not in good:
+            raise FailedError(f"{server.name}: {method} {url}: {answer.status} {said[:500]!r}")
+        return answer.headers.get("Location", "")
+    finally:
+        connection.close()
+
+
+def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[float, int]:
+    """Pull an image by many clients at the same moment; return seconds, and how many of them failed."""
+    failed: list[Exception] = []
+    gate = threading.Barrier(clients + 1)
+
+    def pull() -> None:
+        gate.wait()
+        try:
+            for part in ("manifests/1", f"blobs/{image.config}", *(f"blobs/{one}" for one in image.layers)):
+                _receive(server, f"/v2/{repository}/{part}")
+        except (OSError, ValueError, FailedError) as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=pull, daemon=True) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    gate.wait()
+    started = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - started, len(failed)
+
+
+def _receive(server: Server, path: str) -> None:
+    host, _, port = server.host.partition(":")
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {server.host}\r\n{_ACCEPT}\r\n{_LOGIN}\r\nConnection: close\r\n\r\n"
+    )
+    buffer = bytearray(_CHUNK // 4)
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
+        connection.sendall(request.encode())
+        with connection.makefile("rb", buffering=0) as file:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (data := file.read(4096)):
+                    raise FailedError(f"{path}: no answer")
+                head += data
+            head, _, rest = head.partition(b"\r\n\r\n")
+            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            if not head.startswith(b"HTTP/1.1 200") or length is None:
+                raise FailedError(f"{path}: {head[:100]!r}")
+            left = int(length[1]) - len(rest)
+            while left > 0:
+                count = file.readinto(buffer)
+                if not count:
+                    raise FailedError(f"{path}: {left} bytes are missing")
+                left -= count
+
+
+def folder() -> Path:
+    """Return where the benchmark keeps its files."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pumice-bench" / "registry"

@@ -121,6 +121,8 @@ async def flow(proto: Engine, status: int, headers: answers.Headers, body: Flow)
             await stream.send_bytes(chunk)
     except (PumiceError, OSError, RuntimeError) as problem:  # RuntimeError: the client is gone
         _log.warning("an answer was cut off: %s", problem)
+    finally:
+        del stream  # the connection is cut when nothing knows of it any more
 
 
 class _NoChunks:

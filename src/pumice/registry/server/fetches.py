@@ -10,7 +10,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
-from pumice.errors import StoreError
+from pumice.errors import FetchError, StoreError
 from pumice.registry.refusal import NotFoundError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Fetch:
                 await self._moved.wait()
 
     async def pieces(self, threads: Threads) -> AsyncIterator[bytes]:
-        """Yield the content as it comes; raises its problem instead of the last byte."""
+        """Yield the content as it comes; raises FetchError instead of the last byte."""
         file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         try:
             position = 0
@@ -70,7 +70,8 @@ class Fetch:
                     position += len(data)
                     yield data
                 elif self.problem is not None:
-                    raise self.problem
+                    # Not the problem itself: its traceback would keep the connection from being cut.
+                    raise FetchError(f"the blob was not fetched: {self.problem}", where=self.path)
                 else:
                     await self._moved.wait()
         finally:

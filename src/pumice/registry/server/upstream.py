@@ -35,10 +35,9 @@ def where(url: str) -> tuple[str, bool]:
             return place, parts.scheme == "http"
     except (ValueError, UsageError):
         pass
-    raise UsageError(
-        f"{url[:200]!r} is no address of a registry",
-        hint="such as https://registry.example, with no login in it",
-    )
+    shown = url.rpartition("@")[2][:200]  # a password may stand before it
+    hint = "such as https://registry.example, with no login in it"
+    raise UsageError(f"{shown!r} is no address of a registry", hint=hint)
 
 
 class Upstream:

@@ -50,7 +50,7 @@ def test_what_is_signed_goes_in_with_its_signatures(world: Trusting, registry: R
     place = f"docker://{registry.host}/team/app:1.0"
     world.must("push", "oci:out", place)
     assert registry.ask("GET", "/v2/team/app/manifests/1.0").status == 200
-    assert "signed" in world.must("verify", place, "--key", "release.pub")
+    assert "signed" in world.must("verify", place, "--as", "example.com/hello:1.0", "--key", "release.pub")
     other = f"docker://{registry.host}/other/app:latest"
     world.must("copy", place, other)
     assert registry.ask("GET", "/v2/other/app/manifests/latest").status == 200

@@ -101,8 +101,14 @@ def test_a_stream_needs_neither_length_nor_range(registry: Registry) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Content-Range": "five-six"}, {"Content-Range": "9-3"}, {"Content-Range": "0-"}],
-    ids=["words", "backwards", "open"],
+    [
+        {"Content-Range": "five-six"},
+        {"Content-Range": "9-3"},
+        {"Content-Range": "0-"},
+        {"Content-Range": "bytes 0-0"},
+        {"Content-Range": "0-0/1"},
+    ],
+    ids=["words", "backwards", "open", "unit", "whole"],
 )
 def test_a_malformed_content_range_is_416(registry: Registry, headers: dict[str, str]) -> None:
     assert registry.ask("PATCH", begin(registry, "blobs/malformed"), b"x", headers).status == 416

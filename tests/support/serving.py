@@ -124,6 +124,30 @@ def image(layer: bytes = b"layer", algorithm: str = "sha256", **more: Any) -> by
     return json.dumps(document).encode()
 
 
+IMPATIENT = """
+import sys
+from pathlib import Path
+from pumice.clock import SystemClock
+from pumice.registry.server import serve
+from pumice.registry.server.access import Policy
+from pumice.registry.server.app import Options
+
+settings = serve.Settings(
+    root=Path(sys.argv[1]), host="127.0.0.1", port=0, policy=Policy("write"),
+    options=Options(body_timeout=0.2), header_seconds=0.2,
+)
+serve.serve(settings, clock=SystemClock(), ready=lambda url: print(url, flush=True))
+"""
+"""A server that waits for nobody, as a program."""
+
+
+@contextmanager
+def impatient(root: Path) -> Iterator[Registry]:
+    """Run a server that waits a fifth of a second for headers, and for what comes next of a body."""
+    with _running([sys.executable, "-c", IMPATIENT, str(root)]) as one:
+        yield one
+
+
 @contextmanager
 def serving(
     root: Path, *options: str, listen: str = "127.0.0.1:0", inside: Sequence[str] = ()
@@ -132,8 +156,16 @@ def serving(
 
     ``inside`` is a command that becomes it, such as one that mounts something first.
     """
+    with _running(
+        [*inside, sys.executable, "-m", "pumice", "serve", "--listen", listen, "--root", str(root), *options]
+    ) as one:
+        yield one
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[Registry]:
     process = subprocess.Popen(
-        [*inside, sys.executable, "-m", "pumice", "serve", "--listen", listen, "--root", str(root), *options],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},

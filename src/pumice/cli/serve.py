@@ -13,9 +13,11 @@ from pumice.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pumice.registry.server.access import Level, Policy
+    from pumice.registry.server.upstream import Upstream
+    from pumice.registry.server.writes import Offer
 
 _EPILOG = """The first line on standard output is the address, once connections are taken.
 SIGTERM and Ctrl-C end the server; what is in flight gets ten seconds to end."""
@@ -37,6 +39,14 @@ def _parser() -> argparse.ArgumentParser:
         "--tls-cert", type=Path, metavar="FILE", help="certificate chain (PEM) to serve HTTPS with"
     )
     made.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
+    _trust_options(made)
+    _proxy_options(made)
+    _storage_options(made)
+    return made
+
+
+def _trust_options(made: argparse.ArgumentParser) -> None:
+    """Add who may do what."""
     made.add_argument(
         "--htpasswd", type=Path, metavar="FILE", help="users and their passwords, from htpasswd -B"
     )
@@ -54,7 +64,36 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="take passwords over plain HTTP from other machines, where everybody on the way can read them",
     )
+    made.add_argument(
+        "--require-signed",
+        metavar="POLICY",
+        help="set tags only to images that these rules trust: trust (your own), or a folder of rules",
+    )
     made.add_argument("--read-only", action="store_true", help="let nobody write")
+
+
+def _proxy_options(made: argparse.ArgumentParser) -> None:
+    """Add whose images are passed on."""
+    made.add_argument(
+        "--proxy", metavar="URL", help="serve what this registry has, and keep it: https://HOST[/PREFIX]"
+    )
+    made.add_argument(
+        "--proxy-fresh",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="with --proxy: believe tags and lists so long before asking again (60)",
+    )
+    made.add_argument(
+        "--proxy-ca",
+        metavar="FILE",
+        default="",
+        help="with --proxy: trust these authorities (PEM), no others",
+    )
+
+
+def _storage_options(made: argparse.ArgumentParser) -> None:
+    """Add what is kept, and what is told."""
     made.add_argument(
         "--sparse", action="store_true", help="take manifests although blobs that they refer to are missing"
     )
@@ -75,17 +114,28 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOURS",
         help="how long manifests without a tag and unfinished uploads stay (168)",
     )
-    return made
+    made.add_argument(
+        "--check",
+        action="store_true",
+        help="serve nothing: read and hash everything, and say what is wrong",
+    )
+    made.add_argument("--collect", action="store_true", help="serve nothing: free what nothing needs, once")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit code."""
     parser = _parser()
     asked = parser.parse_args(arguments)
+    if asked.check or asked.collect:
+        from pumice.cli import upkeep
+
+        root = _root(asked)
+        if asked.collect:
+            upkeep.collect(root, asked.keep_untagged)
+        return upkeep.check(root) if asked.check else 0
     from pumice.clock import SystemClock
     from pumice.registry.server import serve
     from pumice.registry.server.app import Options
-    from pumice.store.home import locate
 
     host, port = asked.listen
     if (asked.tls_cert is None) != (asked.tls_key is None):
@@ -93,26 +143,91 @@ def main(arguments: Sequence[str]) -> int:
     tls = (asked.tls_cert, asked.tls_key) if asked.tls_cert else None
     if tls is not None:
         serve.check_tls(*tls)
-    policy = _policy(asked, loopback=serve.is_loopback(host), tls=tls is not None)
-    root: Path = asked.root or locate(os.environ) / "registry"
+    loopback = serve.is_loopback(host)
+    policy = _policy(asked, loopback=loopback, tls=tls is not None)
+    accept = _acceptance(asked.require_signed)
+    root = _root(asked)
     settings = serve.Settings(
         root=root,
         host=host,
         port=port,
         policy=policy,
-        options=Options(read_only=asked.read_only, sparse=asked.sparse),
+        options=Options(
+            read_only=_why_read_only(asked),
+            sparse=asked.sparse,
+            local=(host.lower(),) if loopback and policy.anonymous == "write" else None,
+        ),
         tls=tls,
         collect_hours=0 if asked.read_only else asked.gc,
         grace_hours=asked.keep_untagged,
+        fresh_seconds=asked.proxy_fresh,
     )
-    with _log_file(asked.access_log) as log_file:
-        serve.serve(settings, clock=SystemClock(), ready=lambda url: _ready(url, root), log_file=log_file)
+    with _upstream(asked) as upstream, _log_file(asked.access_log) as log_file:
+        serve.serve(
+            settings,
+            clock=SystemClock(),
+            ready=lambda url: _ready(url, root),
+            log_file=log_file,
+            accept=accept,
+            upstream=upstream,
+        )
     return 0
+
+
+def _root(asked: argparse.Namespace) -> Path:
+    from pumice.store.home import locate
+
+    root: Path = asked.root or locate(os.environ) / "registry"
+    return root
 
 
 def _ready(url: str, root: Path) -> None:
     print(url, flush=True)
     print(f"serving {root}; Ctrl-C ends it", file=sys.stderr, flush=True)
+
+
+def _why_read_only(asked: argparse.Namespace) -> str:
+    if asked.proxy:
+        return "this registry passes on what another one has, so push to that one"
+    return "this registry is read-only" if asked.read_only else ""
+
+
+@contextlib.contextmanager
+def _upstream(asked: argparse.Namespace) -> Iterator[Upstream | None]:
+    """Give the registry to pass on, asked with the logins and settings of whoever runs this."""
+    if not asked.proxy:
+        yield None
+        return
+    if asked.require_signed:
+        raise UsageError(
+            "--proxy and --require-signed do not go together", hint="nothing is pushed to a proxy"
+        )
+    from pumice.cli.output import progress
+    from pumice.registry import sites
+    from pumice.registry.client import Client, Settings
+    from pumice.registry.credentials import AuthFiles
+    from pumice.registry.retry import Policy
+    from pumice.registry.server.upstream import Upstream, where
+    from pumice.registry.transport import Tls
+
+    place, plain = where(asked.proxy)
+    settings = Settings(
+        plain_http=plain,
+        tls=Tls(asked.proxy_ca),
+        policy=Policy(attempts=2, first=0.2, longest=1.0, longest_asked=2.0),  # somebody waits for it
+        sites=sites.load(os.environ),
+    )
+    with Client(AuthFiles(os.environ), settings, progress=progress("none")) as client:
+        yield Upstream(client, place)
+
+
+def _acceptance(policy: str | None) -> Callable[[Offer], str | None] | None:
+    if policy is None:
+        return None
+    from pumice.cli import admission
+    from pumice.clock import SystemClock
+
+    return admission.judge(admission.policy(policy), SystemClock())
 
 
 def _policy(asked: argparse.Namespace, *, loopback: bool, tls: bool) -> Policy:
@@ -176,6 +291,16 @@ def _address(text: str) -> tuple[str, int]:
     if not (colon and port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
         raise UsageError(f"{text!r} is no HOST:PORT", hint="such as 127.0.0.1:5000")
     return host or "0.0.0.0", int(port)  # noqa: S104 - it is what an empty host means, and needs --anonymous
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 10_000_000:
+        raise UsageError(f"{text!r} is no number of seconds", hint="such as 60")
+    return seconds
 
 
 def _hours(text: str) -> float:

@@ -6,9 +6,12 @@ for and never a path of this machine.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 Headers = list[tuple[str, str]]
 """Names in lower case, as the engine wants them; a list is made once and then only read."""
@@ -24,17 +27,29 @@ class FileRange(msgspec.Struct, frozen=True):
     end: int
 
 
+class Flow(msgspec.Struct, frozen=True):
+    """Bytes that are not all here yet, of which there will be ``size``.
+
+    If they end early, or raise, the connection is cut: so the client knows that it has not got all.
+    """
+
+    size: int
+    chunks: AsyncIterator[bytes]
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A whole answer; ``length`` is what goes out when it is no HEAD."""
 
     status: int
     headers: Headers
-    body: bytes | FileRange = b""
+    body: bytes | FileRange | Flow = b""
 
     @property
     def length(self) -> int:
         """Bytes of the body."""
-        return len(self.body) if isinstance(self.body, bytes) else self.body.end - self.body.start
+        if isinstance(self.body, bytes):
+            return len(self.body)
+        return self.body.size if isinstance(self.body, Flow) else self.body.end - self.body.start
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -78,6 +93,7 @@ CODES = (
 )
 """All fourteen."""
 
+MALFORMED = Code("UNSUPPORTED", 400, "the request is malformed")
 NO_ENDPOINT = Code("UNSUPPORTED", 404, "there is no such endpoint")
 TOO_LARGE = Code("SIZE_INVALID", 413, "the manifest is larger than 4 MiB")
 TOO_MANY_TAGS = Code("UNSUPPORTED", 414, "too many tags in one request")
@@ -86,6 +102,13 @@ BAD_NUMBER = Code("UNSUPPORTED", 400, "n must be a number, not negative")
 TOO_SLOW = Code("BLOB_UPLOAD_INVALID", 408, "nothing was received for too long")
 BROKEN = Code("UNKNOWN", 500, "the registry failed; its operator finds the reason in its log")
 NO_SPACE = Code("UNKNOWN", 507, "the registry has no space left")
+
+UPSTREAM_DOWN = Code("UNKNOWN", 502, "the upstream registry cannot be reached, and this is not kept here")
+UPSTREAM_DENIES = Code("DENIED", 403, "the upstream registry does not let this registry read that")
+UPSTREAM_LIES = Code(
+    "UNKNOWN", 502, "what the upstream registry sent does not have the digest that it should"
+)
+UPSTREAM_ODD = Code("UNKNOWN", 502, "the upstream registry answers what makes no sense")
 
 _encode = msgspec.json.encode
 

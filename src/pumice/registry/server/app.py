@@ -10,111 +10,52 @@ import asyncio
 import errno
 import logging
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.registry.server import answers, calls, manifests, reads, writes
+from pumice.errors import StoreError
+from pumice.registry.server import answers, bodies, calls, doors, manifests, reads, writes
 from pumice.registry.server.access import ANONYMOUS
 from pumice.registry.server.accesslog import Line
-from pumice.registry.server.answers import Answer, FileRange
+from pumice.registry.server.answers import Answer, FileRange, Flow
+from pumice.registry.server.bodies import Incoming
 from pumice.registry.server.calls import Call
+from pumice.registry.server.doors import Logins
 from pumice.registry.server.hot import Entry, Hot
-from pumice.registry.server.locks import Locks
 from pumice.registry.server.pushing import Body, Pushing
+from pumice.registry.server.storage_disk import DiskFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pumice.registry.server.access import Access
     from pumice.registry.server.accesslog import AccessLog
+    from pumice.registry.server.bodies import Engine
+    from pumice.registry.server.proxy import Proxy
     from pumice.registry.server.reads import Source
     from pumice.registry.server.storage import Storage
     from pumice.registry.server.threads import Threads
     from pumice.registry.server.writes import Offer
 
-CHALLENGE = ("www-authenticate", 'Basic realm="pumice"')
-_VERSION = ("docker-distribution-api-version", "registry/2.0")
-_WAITING = 64
-"""Passwords that may wait for being checked; more get 429."""
-
 _FRESH = 60
 """Seconds for which an answer is given again without asking the storage."""
 
-_UNWANTED = 16 << 20
-"""Bytes of a body that are taken although the answer is clear already."""
-
+PROXIED = frozenset({"manifest", "blob", "tags", "referrers"})
 _CARRY = frozenset({"POST", "PUT", "PATCH"})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _log = logging.getLogger("pumice.registry.server")
 
 
-class Engine(Protocol):
-    """What RSGI gives for answering a request."""
-
-    def response_empty(self, status: int, headers: answers.Headers) -> None:
-        """Answer without a body."""
-
-    def response_bytes(self, status: int, headers: answers.Headers, body: bytes) -> None:
-        """Answer with bytes."""
-
-    def response_file_range(
-        self, status: int, headers: answers.Headers, file: str, start: int, end: int
-    ) -> None:
-        """Answer with a part of a file."""
-
-    def __aiter__(self) -> Any:
-        """Yield what the request carries."""
-
-
 class Options(msgspec.Struct, frozen=True):
     """How the registry behaves."""
 
-    read_only: bool = False
+    read_only: str = ""
+    """Why nobody may write; "" if somebody may."""
     sparse: bool = False
     body_timeout: float = 60.0
-
-
-class _Chunks:
-    """The body of a request; ``seen`` is when something of it came last."""
-
-    def __init__(self, proto: Engine, now: Callable[[], float]) -> None:
-        self._chunks = proto.__aiter__()
-        self._now = now
-        self.seen = now()
-        self.ended = False
-
-    def __aiter__(self) -> _Chunks:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            chunk: bytes = await self._chunks.__anext__()
-        except StopAsyncIteration:
-            self.ended = True
-            raise
-        self.seen = self._now()
-        return chunk
-
-    async def drain(self) -> None:
-        """Take what nobody wants, within limits: many clients read no answer before they have sent all."""
-        room = _UNWANTED
-        async for chunk in self:
-            room -= len(chunk)
-            if room < 0:
-                break
-
-
-class _NoChunks:
-    def __aiter__(self) -> _NoChunks:
-        return self
-
-    async def __anext__(self) -> bytes:
-        raise StopAsyncIteration
-
-
-_NOTHING = Body(_NoChunks(), 0)
-"""The body of a request that has none."""
+    local: tuple[str, ...] | None = None
+    """Where only this machine gets in and everybody may write, the names that it may be called."""
 
 
 class App:
@@ -128,20 +69,20 @@ class App:
         threads: Threads,
         options: Options,
         log: AccessLog | None = None,
-        source: Source | None = None,
+        proxy: Proxy | None = None,
         accept: Callable[[Offer], str | None] | None = None,
     ) -> None:
         self._storage = storage
-        self._source: Source = storage if source is None else source
+        self._source: Source = storage
+        self._proxy = proxy
         self._access = access
         self._run = threads.run
         self._options = options
         self._log = log
         self._accept = accept
         self._hot = Hot()
-        self._checking = 0
-        self._tagging = Locks()
-        self._bodies: dict[asyncio.Task[None], _Chunks] = {}
+        self._logins = Logins(access, threads)
+        self._incoming = Incoming(options.body_timeout)
         self._pushing = Pushing(storage, threads)
 
     def forget(self) -> None:
@@ -150,13 +91,7 @@ class App:
 
     async def watch(self) -> None:
         """End requests whose bodies have stopped coming; runs as long as the server does."""
-        limit = self._options.body_timeout
-        while True:
-            await asyncio.sleep(limit / 4)
-            now = asyncio.get_running_loop().time()
-            for task, chunks in list(self._bodies.items()):
-                if now - chunks.seen > limit:
-                    task.cancel()
+        await self._incoming.watch()
 
     async def serve(self, scope: Any, proto: Engine) -> None:
         """Answer one request; what goes wrong inside becomes 500 without details."""
@@ -167,11 +102,11 @@ class App:
             if scope.method in _CARRY:
                 user, body, answer = await self._carrying(scope, proto)
             else:
-                user, refusal = await self._who(scope.headers)
+                user, refusal = await self._enter(scope)
                 answer = (
                     refusal
                     or self._remembered(scope, user, started)
-                    or await self._answer(scope, user, _NOTHING)
+                    or await self._answer(scope, user, bodies.NOTHING)
                 )
         except asyncio.CancelledError:
             answer = answers.error(answers.TOO_SLOW)
@@ -182,6 +117,8 @@ class App:
         elif isinstance(answer.body, FileRange):
             part = answer.body
             proto.response_file_range(answer.status, answer.headers, part.path, part.start, part.end)
+        elif isinstance(answer.body, Flow):
+            await bodies.flow(proto, answer.status, answer.headers, answer.body)
         else:
             proto.response_bytes(answer.status, answer.headers, answer.body)
         if self._log is not None:
@@ -189,38 +126,28 @@ class App:
 
     async def _carrying(self, scope: Any, proto: Engine) -> tuple[str | None, Body, Answer]:
         """Answer a request that may have a body, which must not stop coming."""
-        chunks = _Chunks(proto, asyncio.get_running_loop().time)
-        body = Body(chunks, _declared(scope.headers))
-        task = asyncio.current_task()
-        if task is not None:
-            self._bodies[task] = chunks
+        chunks = self._incoming.begin(proto)
+        body = Body(chunks, bodies.declared(scope.headers))
         try:
-            user, refusal = await self._who(scope.headers)
+            user, refusal = await self._enter(scope)
             answer = refusal or await self._answer(scope, user, body)
             if not chunks.ended and scope.headers.get("expect") is None:
                 await chunks.drain()
             return user, body, answer
         finally:
-            if task is not None:
-                self._bodies.pop(task, None)
+            self._incoming.end()
 
-    async def _who(self, headers: Any) -> tuple[str | None, Answer | None]:
-        """Return the user, or why that is not to be known; None is somebody with a wrong password."""
-        authorization = headers.get("authorization")
-        known, user = self._access.known(authorization)
-        if not known:
-            if self._checking >= _WAITING:
-                return None, answers.error(answers.TOO_MANY_REQUESTS, headers=[("retry-after", "1")])
-            self._checking += 1
-            try:
-                user = await self._run(self._access.check, authorization)
-            finally:
-                self._checking -= 1
-        if user is None:
-            return None, answers.error(
-                answers.UNAUTHORIZED, "the user name or password is wrong", headers=[CHALLENGE, _VERSION]
-            )
-        return user, None
+    async def _enter(self, scope: Any) -> tuple[str | None, Answer | None]:
+        """Return who it is, or why nobody gets in with this."""
+        refusal = doors.malformed(scope)
+        if refusal is None and self._options.local is not None:
+            refusal = doors.lured(scope, self._options.local)
+        if refusal is not None:
+            return None, refusal
+        known, user = self._access.known(scope.headers.get("authorization"))
+        if known and user is not None:
+            return user, None
+        return await self._logins.who(scope.headers)
 
     def _remembered(self, scope: Any, user: str | None, now: float) -> Answer | None:
         entry = self._hot.entries.get(scope.path)
@@ -250,22 +177,24 @@ class App:
             return None
         if call.action == "base":  # clients learn here whether to send passwords, so ask whenever they help
             if user == ANONYMOUS and self._access.policy.invites:
-                return answers.error(answers.UNAUTHORIZED, headers=[CHALLENGE, _VERSION])
+                return answers.error(answers.UNAUTHORIZED, headers=[doors.CHALLENGE, doors.VERSION])
             return None
         if self._access.may(user or ANONYMOUS, call.repository, writes=call.writes):
             if call.writes and self._options.read_only:
-                message = "this registry is read-only"
-                return answers.error(answers.UNSUPPORTED, message, headers=[("allow", "GET, HEAD")])
+                headers = [("allow", "GET, HEAD")]
+                return answers.error(answers.UNSUPPORTED, self._options.read_only, headers=headers)
             if call.writes and scope.headers.get("origin") is not None:
                 return answers.error(answers.DENIED, "web pages may not write here")
             return None
         if user == ANONYMOUS and self._access.policy.passwords:
-            return answers.error(answers.UNAUTHORIZED, headers=[CHALLENGE, _VERSION])
+            return answers.error(answers.UNAUTHORIZED, headers=[doors.CHALLENGE, doors.VERSION])
         what = "write to" if call.writes else "read"
         return answers.error(answers.DENIED, f"you may not {what} {calls.shown(call.repository)}")
 
     async def _read(self, call: Call, scope: Any, user: str) -> Answer:
         parameters = calls.query(scope.query_string)
+        if self._proxy is not None and call.action in PROXIED:
+            return await self._passed_on(self._proxy, call, scope, parameters)
         if call.action in ("manifest", "blob"):
             is_blob = call.action == "blob"
             answer = (reads.blob if is_blob else reads.manifest)(self._source, call)
@@ -279,7 +208,18 @@ class App:
             return await self._run(reads.referrers, self._source, call, parameters)
         if call.action == "catalog":
             return await self._run(reads.catalog, self._source, self._readable(user), parameters)
-        return answers.document(200, {}, headers=[_VERSION])
+        return answers.document(200, {}, headers=[doors.VERSION])
+
+    async def _passed_on(
+        self, proxy: Proxy, call: Call, scope: Any, parameters: dict[str, list[str]]
+    ) -> Answer:
+        answer = await proxy.read(call, parameters, head=scope.method == "HEAD")
+        if answer.status != 200 or call.action not in ("manifest", "blob"):
+            return answer
+        is_blob = call.action == "blob"
+        if ":" in call.reference and answer.length and not isinstance(answer.body, Flow):
+            self._hot.keep(scope.path, Entry(call.repository, answer, is_blob, perf_counter() + _FRESH))
+        return _conditional(answer, scope, is_blob=is_blob)
 
     async def _write(self, call: Call, scope: Any, user: str, body: Body) -> Answer:
         parameters = calls.query(scope.query_string)
@@ -317,22 +257,17 @@ class App:
             return answers.error(answers.SIZE_INVALID)
         conditions = writes.Conditions(headers.get("if-match", ""), headers.get("if-none-match", ""))
 
-        def put() -> Answer:
-            return writes.put_manifest(
-                self._storage,
-                call,
-                parameters,
-                headers.get("content-type", ""),
-                b"".join(pieces),
-                conditions=conditions,
-                accept=self._accept,
-                sparse=self._options.sparse,
-            )
-
-        async with self._tagging.holding(
-            call.repository
-        ):  # so that nothing comes between If-Match and the put
-            return await self._run(put)
+        return await self._run(
+            writes.put_manifest,
+            self._storage,
+            call,
+            parameters,
+            headers.get("content-type", ""),
+            b"".join(pieces),
+            conditions=conditions,
+            accept=self._accept,
+            sparse=self._options.sparse,
+        )
 
     def _readable(self, user: str) -> Callable[[str], bool]:
         return lambda repository: self._access.may(user, repository, writes=False)
@@ -358,11 +293,6 @@ class App:
         )
 
 
-def _declared(headers: Any) -> int | None:
-    length = headers.get("content-length")
-    return int(length) if length is not None and length.isdigit() else None
-
-
 def _conditional(whole: Answer, scope: Any, *, is_blob: bool) -> Answer:
     """Return the whole, a part, or that nothing changed, as the request's headers ask (RFC 9110, 13, 14)."""
     headers = scope.headers
@@ -384,9 +314,12 @@ def _failed(problem: Exception) -> Answer:
     """Return 500, or 507 when the disk is full; the reason goes to the operator and not to the client."""
     cause: BaseException | None = problem
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
+        if isinstance(cause, DiskFull) or (isinstance(cause, OSError) and cause.errno in _NO_SPACE):
             _log.error("%s", problem)
             return answers.error(answers.NO_SPACE)
         cause = cause.__cause__
-    _log.error("a request failed", exc_info=problem)
+    if isinstance(problem, StoreError):
+        _log.error("%s: %s", problem.where or "the registry", problem.message)
+    else:
+        _log.error("a request failed", exc_info=problem)
     return answers.error(answers.BROKEN)

@@ -27,7 +27,8 @@ _LEAST = 64 << 10
 _ALL_PIECES = 32 << 20
 """Bytes that wait in memory: at most a piece for an upload, and at most so many for all of them."""
 
-_RANGE = re.compile(r"(?:bytes[ =])?\s*(\d{1,18})-(\d{1,18})(?:/[\d*]+)?")
+_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+"""The specification's own form of Content-Range, and no other: neither a unit nor the whole length."""
 
 
 class Body:
@@ -128,6 +129,9 @@ class Pushing:
         try:
             await self._run(self._storage.finish, call.repository, call.reference, digest)
         except DigestMismatch:
+            if body.declared is None and body.received:  # a broken chunk ends a body like the last one
+                message = "what was received did not come whole, or has another digest"
+                return answers.error(answers.BLOB_UPLOAD_INVALID, message, detail={"digest": digest})
             message = "what was received has another digest"
             return answers.error(answers.DIGEST_INVALID, message, detail={"digest": digest})
         return writes.created_blob(call.repository, digest)
@@ -164,6 +168,10 @@ class Pushing:
                     offset = await writing
                 writing = self._write(call, offset, waiting)
                 waiting, held = [], 0
+        except asyncio.CancelledError:  # it stopped coming
+            offset = offset if writing is None else await writing
+            writing = self._write(call, offset, waiting) if held else None
+            raise
         finally:  # what was received stays, whatever ends the request: an upload can go on from there
             if writing is not None:
                 offset = await writing

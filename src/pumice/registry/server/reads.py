@@ -15,7 +15,7 @@ import msgspec
 
 from pumice.formats import oci
 from pumice.registry.server import answers, calls
-from pumice.registry.server.answers import Answer, FileRange
+from pumice.registry.server.answers import Answer, FileRange, Flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +50,17 @@ class Document(Protocol):
     def body(self) -> bytes: ...  # noqa: D102 - the class says it
 
 
-class Source(Protocol):
+class Lists(Protocol):
+    """What there is a list of; names and digests have been checked."""
+
+    def tags(self, repository: str) -> Sequence[str] | None:
+        """Return all tags in ASCII order; None if there is no such repository."""
+
+    def referrers(self, repository: str, subject: str) -> Sequence[bytes]:
+        """Return the descriptors (JSON) of what refers to ``subject``."""
+
+
+class Source(Lists, Protocol):
     """What can be read of repositories; digests and names have been checked."""
 
     def blob(self, repository: str, digest: str) -> Blob | None:
@@ -58,12 +68,6 @@ class Source(Protocol):
 
     def manifest(self, repository: str, reference: str) -> Document | None:
         """Return a manifest of this repository, by tag or digest."""
-
-    def tags(self, repository: str) -> Sequence[str] | None:
-        """Return all tags in ASCII order; None if there is no such repository."""
-
-    def referrers(self, repository: str, subject: str) -> Sequence[bytes]:
-        """Return the descriptors (JSON) of what refers to ``subject``."""
 
     def repositories(self) -> Sequence[str]:
         """Return the names of all repositories, in order."""
@@ -91,16 +95,21 @@ def blob(source: Source, call: Call) -> Answer:
     found = source.blob(call.repository, call.reference)
     if found is None:
         return answers.error(answers.BLOB_UNKNOWN, detail={"digest": call.reference})
-    headers = [
-        ("content-type", "application/octet-stream"),
-        ("content-length", str(found.size)),
-        ("docker-content-digest", call.reference),
-        ("accept-ranges", "bytes"),
-        ("etag", f'"{call.reference}"'),
-    ]
+    headers = blob_headers(call.reference, found.size)
     if found.content is not None:
         return Answer(200, headers, found.content)
     return Answer(200, headers, FileRange(found.path, 0, found.size))
+
+
+def blob_headers(digest: str, size: int) -> answers.Headers:
+    """Return what goes with a blob."""
+    return [
+        ("content-type", "application/octet-stream"),
+        ("content-length", str(size)),
+        ("docker-content-digest", digest),
+        ("accept-ranges", "bytes"),
+        ("etag", f'"{digest}"'),
+    ]
 
 
 _RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
@@ -109,9 +118,12 @@ _RANGE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
 def part(whole: Answer, wanted: str) -> Answer:
     """Return the part of a blob's answer that a Range header asks for (RFC 9110, 14).
 
-    Several ranges at once, other units and nonsense are ignored, which the RFC allows. A range that
+    Several ranges at once, other units, nonsense, and parts of what is not here yet are ignored, which the
+    RFC allows. A range that
     ends before it begins is unsatisfiable here: who sent it did not mean the whole blob.
     """
+    if isinstance(whole.body, Flow):
+        return whole
     size = whole.length
     match = _RANGE.fullmatch(wanted)
     if match is None or not (match[1] or match[2]):
@@ -143,7 +155,7 @@ def unchanged(answer: Answer) -> Answer:
     return Answer(304, [item for item in answer.headers if item[0] in ("etag", "docker-content-digest")])
 
 
-def tags(source: Source, call: Call, parameters: Parameters) -> Answer:
+def tags(source: Lists, call: Call, parameters: Parameters) -> Answer:
     """GET tags/list (Listing Tags), ``n`` at a time after ``last``."""
     found = source.tags(call.repository)
     if found is None:
@@ -191,7 +203,7 @@ class _Listed(msgspec.Struct):
 _listed = msgspec.json.Decoder(_Listed)
 
 
-def referrers(source: Source, call: Call, parameters: Parameters) -> Answer:
+def referrers(source: Lists, call: Call, parameters: Parameters) -> Answer:
     """GET referrers (Listing Referrers): an index, filtered by ``artifactType``, in pages of 4 MiB."""
     number = calls.one(parameters, "n") or "1000000"
     if not (number.isascii() and number.isdigit() and len(number) < 10):

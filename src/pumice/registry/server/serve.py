@@ -22,6 +22,8 @@ from pumice.errors import PumiceError, UsageError
 from pumice.registry.server.access import Access, Policy
 from pumice.registry.server.accesslog import AccessLog
 from pumice.registry.server.app import App, Options
+from pumice.registry.server.fetches import Fetches
+from pumice.registry.server.proxy import Proxy
 from pumice.registry.server.storage import open_storage
 from pumice.registry.server.threads import Threads
 
@@ -31,14 +33,16 @@ if TYPE_CHECKING:
 
     from pumice.clock import Clock
     from pumice.registry.server.storage import Storage
+    from pumice.registry.server.upstream import Upstream
     from pumice.registry.server.writes import Offer
 
 _BACKLOG = 1024
 _THREADS = 8
+_FETCHES = 16
+"""Blobs that are fetched from an upstream registry at once."""
 _HEADER_BYTES = 96 << 10
 """Also what is received at once: with less, uploads spend their time on waking threads up."""
 
-_HEADER_SECONDS = 10
 _log = logging.getLogger("pumice.registry.server")
 
 
@@ -54,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True):
     collect_hours: float = 24
     grace_hours: float = 168
     stop_seconds: int = 10
+    header_seconds: float = 10
+    fresh_seconds: float = 60
+    """How long a tag of an upstream registry is believed without asking again."""
 
 
 def is_loopback(host: str) -> bool:
@@ -110,6 +117,7 @@ def serve(
     ready: Callable[[str], None],
     log_file: BinaryIO | None = None,
     accept: Callable[[Offer], str | None] | None = None,
+    upstream: Upstream | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; what is in flight then gets ``stop_seconds`` to end.
 
@@ -135,14 +143,32 @@ def serve(
             threads=Threads(pool),
             options=settings.options,
             log=log,
+            proxy=None if upstream is None else _proxy(upstream, storage, settings, stack),
             accept=accept,
         )
         url = url_of(listening, tls=settings.tls is not None)
         finished = _run(_live(settings, app, storage, listening, clock, lambda: ready(url)))
-    if not finished:  # a client does not take its answer: nothing of ours waits for it any longer
+    if not finished or upstream is not None:  # a client, or the upstream, is slow: nobody waits for it
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
+
+
+def _proxy(upstream: Upstream, storage: Storage, settings: Settings, stack: contextlib.ExitStack) -> Proxy:
+    """Return what asks another registry, with threads of its own: it may be slow, and is not waited for."""
+    lookups = ThreadPoolExecutor(_THREADS, "lookups")
+    fetches = ThreadPoolExecutor(_FETCHES, "fetches")
+    proxy = Proxy(
+        storage,
+        upstream,
+        Threads(lookups),
+        Fetches(storage, upstream, Threads(fetches)),
+        settings.fresh_seconds,
+    )
+    for pool in (lookups, fetches):
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    stack.callback(proxy.stop)
+    return proxy
 
 
 def _run(main: Coroutine[Any, Any, bool]) -> bool:
@@ -207,7 +233,7 @@ def _engine(settings: Settings, app: App, listening: socket.socket) -> Any:
         websockets=False,
         backlog=_BACKLOG,
         http1_settings=HTTP1Settings(
-            header_read_timeout=_HEADER_SECONDS * 1000, max_buffer_size=_HEADER_BYTES
+            header_read_timeout=int(settings.header_seconds * 1000), max_buffer_size=_HEADER_BYTES
         ),
         log_enabled=False,
         ssl_cert=certificate,

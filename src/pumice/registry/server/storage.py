@@ -124,6 +124,10 @@ class Storage:
         """Return how many bytes of an upload there are; None if there is no such upload here."""
         return self.uploads.offset(repository, upload)
 
+    def receiving_into(self, repository: str, upload: str) -> str | None:
+        """Return the file that an upload goes into; it can be read, and is renamed when it is finished."""
+        return self.uploads.path(repository, upload)
+
     def append(self, repository: str, upload: str, at: int, chunk: bytes) -> int:
         """Append to an upload; return its new offset. Raises OutOfOrder, UnknownUpload."""
         return self.uploads.append(repository, upload, at, chunk)

@@ -81,6 +81,10 @@ class Uploads:
         except OSError:
             return None
 
+    def path(self, repository: str, upload: str) -> str | None:
+        """Return the file of an upload; None if there is none such."""
+        return self._find(repository, upload)
+
     def append(self, repository: str, upload: str, at: int, chunk: bytes) -> int:
         """Append ``chunk``, which starts at byte ``at``; return the new offset.
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pumice.registry.server.calls import Call
     from pumice.registry.server.manifests import Manifest, Piece
+    from pumice.registry.server.reads import Source
     from pumice.registry.server.storage import Storage
 
 MAX_TAGS = 100
@@ -36,6 +37,8 @@ class Offer(msgspec.Struct, frozen=True):
     tags: tuple[str, ...]
     media_type: str
     body: bytes
+    source: Source
+    """What is here already: signatures must be, before a tag."""
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -65,17 +68,19 @@ def put_manifest(
         manifest = manifests.read(body, content_type)
     except FormatError as error:
         return answers.error(answers.MANIFEST_INVALID, error.message)
-    refusal = None if sparse else _incomplete(storage, call.repository, manifest)
-    if refusal is None:
-        refusal = _changed(storage, call, conditions)
-    if refusal is None and accept is not None:
-        offer = Offer(call.repository, digest, tags, manifest.media_type, body)
+    if accept is not None:
+        offer = Offer(call.repository, digest, tags, manifest.media_type, body, storage)
         if (reason := accept(offer)) is not None:
-            refusal = answers.error(answers.DENIED, reason)
-    if refusal is not None:
-        return refusal
+            return answers.error(answers.DENIED, reason)
     listed = manifests.referrer(manifest, digest, len(body)) if manifest.subject else None
-    storage.put_manifest(call.repository, digest, manifest.media_type, body, tags, manifest.subject, listed)
+    with storage.manifests.lock(call.repository):  # so that nothing comes between a look and the put
+        refusal = None if sparse else _incomplete(storage, call.repository, manifest)
+        if refusal is None:
+            refusal = _changed(storage, call, conditions)
+        if refusal is not None:
+            return refusal
+        kind, subject = manifest.media_type, manifest.subject
+        storage.put_manifest(call.repository, digest, kind, body, tags, subject, listed)
     headers = [
         ("location", f"/v2/{call.repository}/manifests/{digest}"),
         ("docker-content-digest", digest),

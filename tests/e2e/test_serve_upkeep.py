@@ -1,0 +1,76 @@
+"""``pumice serve --check`` and ``--collect``: a registry is looked after while nobody serves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pumice.cli.main import main
+from tests.support.serving import digest_of, serving
+
+Out = pytest.CaptureFixture[str]
+
+
+def test_a_registry_is_checked_and_collected(tmp_path: Path, capsys: Out) -> None:
+    root = tmp_path / "root"
+    with serving(root) as one:
+        _, document = one.push_image("team/app", "1.0")
+        loose = one.push_blob("team/app", b"nobody needs it")
+        assert main(["serve", "--check", "--root", str(root)]) != 0
+        assert "another pumice serve uses this directory" in capsys.readouterr().err
+        one.stop()
+    assert main(["serve", "--check", "--root", str(root)]) == 0
+    assert "1 repositories, 1 manifests, 3 blobs" in capsys.readouterr().out
+    assert main(["serve", "--collect", "--keep-untagged", "0", "--check", "--root", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert "0 manifests, 1 blobs and 0 unfinished uploads removed, 15 bytes freed" in said
+    assert "2 blobs" in said
+    (damaged,) = (root / "blobs").rglob(digest_of(b"layer").partition(":")[2])
+    damaged.write_bytes(b"other")
+    assert main(["serve", "--check", "--root", str(root)]) == 9
+    said = capsys.readouterr().out
+    assert f"damaged  {digest_of(b'layer')}: the content has another digest" in said
+    assert "1 damaged, 0 incomplete" in said
+    assert loose not in said
+    assert document
+
+
+def test_nothing_is_made_where_nothing_is(tmp_path: Path, capsys: Out) -> None:
+    for option in ("--check", "--collect"):
+        assert main(["serve", option, "--root", str(tmp_path / "none")]) == 2
+        assert "there is no registry" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--require-signed", "no/such/folder"), "there is no such folder of rules"),
+        (("--require-signed", "."), "no key is trusted there, so no tag could ever be set"),
+        (("--require-signed", "a\0b"), "there is no such folder of rules"),
+        (("--require-signed", ""), "no key is trusted there"),
+        (("--require-signed", "trust"), "no key is trusted there"),
+        (("--proxy", "registry.example"), "is no address of a registry"),
+        (("--proxy", "https://"), "is no address of a registry"),
+        (("--proxy", "https://alice:secret@registry.example"), "is no address of a registry"),
+        (("--proxy", "ftp://registry.example"), "is no address of a registry"),
+        (("--proxy", "https://registry.example/UPPER"), "is no address of a registry"),
+        (("--proxy", "https://[::1"), "is no address of a registry"),
+        (("--proxy", "https://r.example", "--proxy-fresh", "nan"), "is no number of seconds"),
+        (("--proxy", "https://r.example", "--proxy-fresh", "-1"), "is no number of seconds"),
+        (("--check", "--root", "a\0b"), "there is no registry"),
+    ],
+)
+def test_worst_options(
+    tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert main(["serve", "--listen", "127.0.0.1:0", *options]) == 2
+    found = capsys.readouterr()
+    assert said in found.err
+    assert "secret" not in found.err
+    assert found.out == ""
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,148 @@
+"""A registry that sets tags only to images that are trusted, and how each client gets along with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import trusting
+from tests.support.peers import need
+from tests.support.serving import MANIFEST, Registry, digest_of, image, serving
+from tests.support.trusting import Trusting
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+    """A signed layout ``oci:out``, and a key that is trusted for every name."""
+    made = trusting.signed(tmp_path_factory.mktemp("world"))
+    fingerprint(made)
+    return made
+
+
+def fingerprint(world: Trusting) -> str:
+    """Trust the world's key for every name; return its fingerprint."""
+    from pumice.trust import keys
+
+    made = keys.read_public(world.project / "release.pub").fingerprint
+    world.must("trust", "add", "--root", "release.pub", "--fingerprint", made)
+    return made
+
+
+@pytest.fixture
+def registry(world: Trusting, tmp_path: Path) -> Iterator[Registry]:
+    with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
+        yield one
+
+
+def run(*command: str, folder: Path, ok: bool = True) -> str:
+    environment = os.environ | {"COSIGN_PASSWORD": trusting.SECRET, "HOME": str(folder)}
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is ok, done.stderr
+    return done.stdout if ok else done.stderr
+
+
+def test_what_is_signed_goes_in_with_its_signatures(world: Trusting, registry: Registry) -> None:
+    place = f"docker://{registry.host}/team/app:1.0"
+    world.must("push", "oci:out", place)
+    assert registry.ask("GET", "/v2/team/app/manifests/1.0").status == 200
+    assert "signed" in world.must("verify", place, "--as", "example.com/hello:1.0", "--key", "release.pub")
+    other = f"docker://{registry.host}/other/app:latest"
+    world.must("copy", place, other)
+    assert registry.ask("GET", "/v2/other/app/manifests/latest").status == 200
+
+
+def test_what_is_not_signed_stays_without_a_tag(world: Trusting, registry: Registry) -> None:
+    said = world.do("push", "--only-image", "oci:out", f"docker://{registry.host}/team/plain:1.0")
+    assert said.code != 0
+    assert (
+        "DENIED: a tag may only point to an image that is trusted here: the image is not signed; "
+        in said.stderr
+    )
+    assert "push it by its digest, sign that, and set the tag then" in said.stderr
+    assert registry.ask("GET", "/v2/team/plain/manifests/1.0").status == 404
+    world.must("push", "oci:out", f"docker://{registry.host}/team/bare:1.0")
+    refused = world.do(
+        "copy",
+        "--only-image",
+        f"docker://{registry.host}/team/bare:1.0",
+        f"docker://{registry.host}/team/stripped:1.0",
+    )
+    assert "the image is not signed" in refused.stderr
+
+
+def test_a_revoked_key_counts_no_more_without_a_restart(tmp_path: Path) -> None:
+    world = trusting.signed(tmp_path / "world")
+    key = fingerprint(world)
+    with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
+        world.must("push", "oci:out", f"docker://{one.host}/team/app:1.0")
+        world.must("trust", "revoke", key, "--reason", "lost")
+        refused = world.do("push", "oci:out", f"docker://{one.host}/team/app:1.1")
+        assert "revoked (lost)" in refused.stderr
+
+
+def test_every_tag_of_a_put_is_checked(registry: Registry) -> None:
+    document = image()
+    digest = digest_of(document)
+    for data in (b"{}", b"layer"):
+        registry.push_blob("many", data)
+    assert registry.put("many", digest, document).status == 201
+    mixed = registry.put("many", digest, document, tag=[digest.replace(":", "-"), "1.0"])
+    assert (mixed.status, mixed.code) == (403, "DENIED")
+    assert registry.ask("GET", "/v2/many/tags/list").json["tags"] == []
+    assert registry.put("many", "sha256-" + "0" * 63, document).status == 403
+    assert registry.put("many", digest.replace(":", "-") + ".exe", document).status == 403
+
+
+def test_what_is_no_image_at_all_is_refused_with_one_sentence(registry: Registry) -> None:
+    for document, kind in ((b'{"a": 1}', "application/x"), (b'{"annotations": 7}', "application/y+json")):
+        assert registry.put("odd", "v1", document, kind).status == 403
+    digest = digest_of(b'{"a": 1}', "sha512")
+    assert registry.put("odd", digest, b'{"a": 1}', "application/x", tag="v1").status == 403
+
+
+@pytest.mark.parametrize("generation", ["cosign2", "cosign3"])
+def test_crane_and_cosign_push_by_digest_then_sign_then_tag(
+    world: Trusting, registry: Registry, tmp_path: Path, generation: str
+) -> None:
+    crane, cosign = need("crane"), need(generation)
+    name = f"{registry.host}/theirs/{generation}"
+    said = run(crane, "push", str(world.project / "out"), f"{name}:1.0", folder=tmp_path, ok=False)
+    assert "push it by its digest, sign that, and set the tag then" in said
+    for data in (b"{}", b"layer"):
+        registry.push_blob(f"theirs/{generation}", data)
+    document = image()
+    digest = digest_of(document)
+    run(
+        crane,
+        "push",
+        str(world.project / "out"),
+        f"{name}@{_root(world.project / 'out')}",
+        folder=tmp_path,
+    )
+    assert registry.put(f"theirs/{generation}", digest, document, MANIFEST).status == 201
+    assert "not signed" in run(crane, "tag", f"{name}@{digest}", "1.0", folder=tmp_path, ok=False)
+    offline = ["--tlog-upload=false"]
+    if generation == "cosign3":
+        services = {
+            "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+            "rekorTlogConfig": {"selector": "ANY"},
+            "tsaConfig": {"selector": "ANY"},
+        }
+        (tmp_path / "services.json").write_text(json.dumps(services))
+        offline = ["--signing-config", "services.json"]
+    key = str(world.project / "release.key")
+    run(
+        *(cosign, "sign", "--yes", "--allow-http-registry", *offline, "--key", key, f"{name}@{digest}"),
+        folder=tmp_path,
+    )
+    run(crane, "tag", f"{name}@{digest}", "1.0", folder=tmp_path)
+    assert registry.ask("GET", f"/v2/theirs/{generation}/manifests/1.0").body == document
+
+
+def _root(folder: Path) -> str:
+    return str(json.loads((folder / "index.json").read_text())["manifests"][0]["digest"])

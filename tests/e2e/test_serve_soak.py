@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support import soak
 
-OPERATIONS = 800
+OPERATIONS = 1_504
 MEMORY = 150_000_000
 
 

@@ -21,7 +21,7 @@ from pumice.progress import Silent
 from pumice.registry import content, download, fallback, headers, listing, sites
 from pumice.registry.auth import Authorised, Keys, scope_of
 from pumice.registry.credentials import Anonymous
-from pumice.registry.document import Document, Stored
+from pumice.registry.document import ACCEPT, Document, Stored
 from pumice.registry.exchange import Redirecting, drive, plain
 from pumice.registry.message import Request, literal
 from pumice.registry.reference import Reference, Repository, api_host, check_host, is_digest, is_loopback
@@ -39,18 +39,6 @@ if TYPE_CHECKING:
     from pumice.registry.listing import Link
     from pumice.registry.message import Ask, Header, Response, Result, Steps, Transport
     from pumice.registry.upload import Outcome
-
-ACCEPT = ", ".join(
-    [
-        oci.INDEX,
-        oci.MANIFEST,
-        oci.DOCKER_INDEX,
-        oci.DOCKER_MANIFEST,
-        "application/vnd.oci.artifact.manifest.v1+json",
-        "*/*",
-    ]
-)
-"""Sent with every question for a manifest: some registries hide what is not asked for."""
 
 _Found = TypeVar("_Found")
 _VERSION_1 = "application/vnd.docker.distribution.manifest.v1"

@@ -9,6 +9,18 @@ import msgspec
 from pumice.errors import FormatError
 from pumice.formats import oci
 
+ACCEPT = ", ".join(
+    [
+        oci.INDEX,
+        oci.MANIFEST,
+        oci.DOCKER_INDEX,
+        oci.DOCKER_MANIFEST,
+        "application/vnd.oci.artifact.manifest.v1+json",
+        "*/*",
+    ]
+)
+"""Sent with every question for a manifest: some registries hide what is not asked for."""
+
 
 class Document(msgspec.Struct, frozen=True):
     """A manifest or index: the bytes as they were received, and what is known of them."""

@@ -49,7 +49,7 @@ class Urllib3Transport:
         self._tls = tls or Tls()
         self._tls_of = tls_of
         self._environ = os.environ if environ is None else environ
-        self._pools: dict[tuple[str, Tls], PoolManager] = {}
+        self._pools: dict[tuple[str, str, Tls], PoolManager] = {}
         self._lock = threading.Lock()
 
     def send(self, request: Request) -> Response:
@@ -91,11 +91,11 @@ class Urllib3Transport:
         proxy = proxy_for(scheme, host, self._environ)
         tls = self._tls_of(urlsplit(url).netloc) or self._tls
         with self._lock:
-            if (proxy, tls) not in self._pools:
-                self._pools[proxy, tls] = self._made(proxy, tls)
-            return self._pools[proxy, tls]
+            if (scheme, proxy, tls) not in self._pools:
+                self._pools[scheme, proxy, tls] = self._made(scheme, proxy, tls)
+            return self._pools[scheme, proxy, tls]
 
-    def _made(self, proxy: str, tls: Tls) -> PoolManager:
+    def _made(self, scheme: str, proxy: str, tls: Tls) -> PoolManager:
         import urllib3
 
         from pumice.registry.strict import POOLS
@@ -103,7 +103,8 @@ class Urllib3Transport:
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         agent = {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"}
-        context = _context(tls)
+        clear = scheme == "http" and not proxy
+        context = None if clear else _context(tls)  # reading all authorities takes a while
         parts = urllib3.util.parse_url(proxy)
         login = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else {}
         options: dict[str, Any] = {

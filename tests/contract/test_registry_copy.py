@@ -9,20 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from pumice import digest
 from pumice.errors import ImageError, PumiceError
 from pumice.formats import oci
-from pumice.progress import Silent
-from pumice.registry import Client, Policy, Settings, fallback_tag, places
-from pumice.registry.graph import Graph
+from pumice.registry import Client, fallback_tag, places
 from pumice.store.home import Home
-from tests.support import images
 from tests.support import registry as support
+from tests.support import transfers
 from tests.support.registry import Registry
+from tests.support.transfers import QUICK, copy, everything
 from tests.support.wire import Wire
 
 NAME = "example.com/app:1.0"
-QUICK = Settings(policy=Policy(attempts=6, first=0.0, longest=0.0))
 
 
 @pytest.fixture
@@ -31,69 +28,9 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield opened
 
 
-def referrer(home: Home, subject: oci.Descriptor, kind: str) -> oci.Descriptor:
-    """Store an artifact about ``subject``."""
-    images.put(home, b"{}")
-    content = f"about {subject.digest}: {kind}".encode()
-    images.put(home, content)
-    document = oci.Manifest(
-        schema_version=2,
-        media_type=oci.MANIFEST,
-        artifact_type=kind,
-        config=oci.Descriptor(oci.EMPTY, digest.of(b"{}"), 2),
-        layers=(oci.Descriptor("text/plain", digest.of(content), len(content)),),
-        subject=oci.Descriptor(subject.media_type, subject.digest, subject.size),
-        annotations={"kind": kind},
-    )
-    data = oci.encode(document)
-    images.put(home, data)
-    return oci.Descriptor(oci.MANIFEST, digest.of(data), len(data), {"kind": kind}, artifact_type=kind)
-
-
 @pytest.fixture
 def signed(home: Home) -> oci.Descriptor:
-    """An index of two platforms, a referrer of it, one of that, one of a platform, and a cosign tag."""
-    members = [
-        images.make(home, [{"file": f"{name} " * 1000}], architecture=name).root
-        for name in ("amd64", "arm64")
-    ]
-    data = oci.encode(oci.index(tuple(members)))
-    root = oci.Descriptor(oci.INDEX, images.put(home, data), len(data))
-    home.refs.set(NAME, root)
-    sbom = referrer(home, root, "application/x-sbom")
-    signature = referrer(home, sbom, "application/x-signature")
-    other = referrer(home, members[1], "application/x-attestation")
-    for subject, entry in ((root, sbom), (sbom, signature), (members[1], other)):
-        home.referrers.add(subject.digest, [entry])
-    cosign = images.make(home, [{"signature": "by cosign"}]).root
-    named = {oci.REF_NAME: f"{root.digest.replace(':', '-')}.sig"}
-    home.referrers.add(root.digest, [oci.Descriptor(cosign.media_type, cosign.digest, cosign.size, named)])
-    return root
-
-
-def copy(source: str, target: str, home: Home, *, whole: bool = True) -> Graph:
-    with Client(settings=QUICK, pause=lambda _: None) as client:
-        found = places.locate(source, home, client)
-        gathered = places.collect(found, whole=whole)
-        to = places.target(target, found.version)
-        places.deliver(gathered, found, to, client=client, home=home, progress=Silent())
-        return gathered
-
-
-def everything(source: str, home: Home) -> dict[str, bytes]:
-    """All that a place has of an image, read and checked: documents, blobs, lists and tags."""
-    with Client(settings=QUICK, pause=lambda _: None) as client:
-        found = places.locate(source, home, client)
-        gathered = places.collect(found)
-        have = {name: node.data for name, node in gathered.nodes.items()}
-        for name, blob in gathered.blobs().items():
-            with found.source.open(blob) as file:
-                have[name] = file.read()
-            assert digest.of(have[name]) == name
-        have |= {f"tag {tag}": one.digest.encode() for tag, (one,) in gathered.tags.items()}
-        for subject, links in gathered.lists.items():
-            have[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
-        return have
+    return transfers.signed(home, NAME)
 
 
 KINDS = ["memory", "bare", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]

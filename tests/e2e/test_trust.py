@@ -68,12 +68,36 @@ def test_without_a_terminal_a_fingerprint_must_be_given(world: Trusting) -> None
     assert "not what --fingerprint says" in said
 
 
-@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7)])
+@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7), ("", 7)])
 def test_on_a_terminal_a_person_is_asked(world: Trusting, answer: str, code: int) -> None:
+    shown, returned = on_a_terminal(world, answer, "release.pub")
+    assert returned == code
+    assert fingerprint(world) in shown
+
+
+@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7)])
+def test_on_a_terminal_a_key_from_a_url_is_shown(world: Trusting, answer: str, code: int) -> None:
+    pem = (world.project / "release.pub").read_bytes()
+    with keyserver.serving({"/release.pub": pem}) as (port, asked):
+        url = f"http://127.0.0.1:{port}/release.pub"
+        shown, returned = on_a_terminal(world, answer, url)
+    assert (returned, len(asked)) == (code, 1)
+    assert url in shown
+    assert fingerprint(world) in shown
+    assert ("release" in world.must("trust", "list")) == (code == 0)
+
+
+def on_a_terminal(world: Trusting, answer: str, key: str) -> tuple[str, int]:
+    """Add a key where somebody answers; return what was shown, and the exit code."""
     ours, theirs = pty.openpty()
-    environ = {**os.environ, "XDG_CONFIG_HOME": str(world.config), "PUMICE_HOME": str(world.root / "store")}
+    environ = {
+        **os.environ,
+        "XDG_CONFIG_HOME": str(world.config),
+        "PUMICE_HOME": str(world.root / "store"),
+        "no_proxy": "127.0.0.1",
+    }
     process = subprocess.Popen(
-        [sys.executable, "-m", "pumice", "trust", "add", "--prefix", "example.com", "release.pub"],
+        [sys.executable, "-m", "pumice", "trust", "add", "--prefix", "example.com", key],
         cwd=world.project,
         env=environ,
         stdin=theirs,
@@ -88,9 +112,9 @@ def test_on_a_terminal_a_person_is_asked(world: Trusting, answer: str, code: int
             shown += os.read(ours, 4096)
         except OSError:
             break
-    assert process.wait() == code
+    code = process.wait()
     os.close(ours)
-    assert fingerprint(world).encode() in shown
+    return shown.decode(), code
 
 
 def test_a_key_from_a_url(world: Trusting) -> None:
@@ -107,6 +131,33 @@ def test_a_key_from_a_url(world: Trusting) -> None:
         assert key in world.must(*words, key, environment=environment)
     assert "release" in world.must("trust", "list")
     world.must("verify", "oci:out", store=OTHER)
+
+
+def test_http_is_loud(world: Trusting) -> None:
+    url = "http://keys.invalid/release.pub"
+    words = ("trust", "add", "--root", url, "--fingerprint", "0" * 64)
+    assert "anybody on the way can change" in world.refused(*words, code=2)
+    done = world.do(*words, "--insecure-allow-http", environment={"no_proxy": "*"})
+    assert done.code not in (0, 2)
+    assert f"warning: {url}: the key comes by http" in done.stderr
+
+
+def test_run_takes_an_older_image_once_if_asked(world: Trusting) -> None:
+    trust(world, "--root")
+    recipe = world.project / "recipe.yaml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace('"1.0"', '"1.1"'))
+    world.must("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:newer")
+    recipe.write_text(text)
+    runs = ("run", "oci:out", "/bin/hello")
+    # It needs a shell, which is not in the image; that it got so far is what counts.
+    assert "its interpreter" in world.do(*runs, store=OTHER).stderr
+    assert "its interpreter" in world.do("run", "oci:newer", "/bin/hello", store=OTHER).stderr
+    assert "1.1 is known" in world.refused(*runs, store=OTHER)
+    done = world.do("run", "--allow-older", *runs[1:], store=OTHER)
+    assert "warning: example.com/hello:1.0: the image is older" in done.stderr
+    assert "its interpreter" in done.stderr
+    assert "1.1 is known" in world.refused(*runs, store=OTHER)
 
 
 def test_removing_revoking_and_rotating(world: Trusting) -> None:

@@ -13,10 +13,13 @@ import pytest
 
 from pumice.errors import TrustError
 from pumice.image import destination, layout
+from pumice.store.home import Home
 from pumice.trust import keys, names, places, sign, verify
 from tests.support import handmade, pushing, registry, vouched
 from tests.support.handmade import Made, file
 from tests.support.peers import need
+from tests.support.serving import serving
+from tests.support.transfers import copy
 from tests.support.trusting import Trusting, signed
 
 SECRET = b"secret"
@@ -119,6 +122,29 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
     assert verdict.name in ("", names.split(place)[0])
     with pytest.raises(TrustError):
         verify.verify(saved, None, trusted, expected="example.com/other:1.0", now=0)
+
+
+@pytest.mark.parametrize("ours", [False, True], ids=["debian", "ours"])
+def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ours: bool) -> None:
+    image = handmade.image(Made([[file("both")]]))
+    destination.write(image, destination.parse(f"oci:{tmp_path}/image"), version="1.0")
+    with serving(tmp_path / "root") as one, Home(tmp_path / "store") as home:
+        to = one.host if ours else host
+        for number, place in enumerate((f"{host}/here/one", f"{to}/there/two")):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            pair(folder)
+            copy(f"oci:{tmp_path}/image:1.0", f"docker://{place}:1.0", home)
+            signing = ("sign", "--yes", "--key", "pair.key", "--tlog-upload=false", f"{place}:1.0")
+            done = cosign("cosign2", folder, *signing)
+            assert done.returncode == 0, done.stderr
+        copy(f"docker://{host}/here/one:1.0", f"docker://{to}/there/two:1.0", home)
+        for number in range(2):
+            checked = ("--key", "pair.pub", "--insecure-ignore-tlog=true", f"{to}/there/two:1.0")
+            done = cosign("cosign2", tmp_path / str(number), "verify", *checked)
+            assert done.returncode == 0, done.stderr
+            done = cosign("cosign3", tmp_path / str(number), "verify", *checked)
+            assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import trusting
 from tests.support.world import World
 
 PROBE = """
@@ -93,6 +94,25 @@ def test_a_build_with_nothing_to_do_loads_nothing_that_fetches_checks_or_draws(
     assert seen & HEAVY == set()
     assert [name for name in seen if name.removeprefix("pumice.").startswith(ROOMS_AT_REST)] == []
     assert len(seen) <= WARM_MODULES
+
+
+VERIFY_MODULES = 200
+"""As many modules as verifying by a key may load beyond those of the library for keys."""
+
+
+def test_verifying_by_a_key_loads_nothing_but_what_reads_images_and_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = trusting.signed(tmp_path)
+    monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "other"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    place, key = f"oci:{world.project}/out", str(world.project / "release.pub")
+    seen = loaded("verify", place, "--key", key)
+    needed = {"cryptography", "dataclasses", "json"}  # the second by the first
+    assert seen & ((HEAVY - needed) | {"nacl", "yaml", "sigstore", "pydantic", "requests", "tuf"}) == set()
+    rooms = ("build", "fetch", "resolve", "runtime", "evidence", "registry", "distro.debian.sources")
+    assert [name for name in seen if name.removeprefix("pumice.").startswith(rooms)] == []
+    assert len([name for name in seen if not name.startswith("cryptography")]) <= VERIFY_MODULES
 
 
 def test_running_what_was_built_here_loads_nothing_that_knows_about_keys() -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,10 +125,15 @@ def image(layer: bytes = b"layer", algorithm: str = "sha256", **more: Any) -> by
 
 
 @contextmanager
-def serving(root: Path, *options: str, listen: str = "127.0.0.1:0") -> Iterator[Registry]:
-    """Run ``pumice serve`` on a free port; it is ended by its process, whatever happens."""
+def serving(
+    root: Path, *options: str, listen: str = "127.0.0.1:0", inside: Sequence[str] = ()
+) -> Iterator[Registry]:
+    """Run ``pumice serve`` on a free port; it is ended by its process, whatever happens.
+
+    ``inside`` is a command that becomes it, such as one that mounts something first.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "pumice", "serve", "--listen", listen, "--root", str(root), *options],
+        [*inside, sys.executable, "-m", "pumice", "serve", "--listen", listen, "--root", str(root), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},

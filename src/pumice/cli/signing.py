@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pumice.registry.reference import Reference
     from pumice.store.home import Home
     from pumice.trust.detached import Signer as ArchiveSigner
+    from pumice.trust.keyless import Identity
     from pumice.trust.sign import Signed, Signer
 
 
@@ -42,6 +43,40 @@ def key_options(made: argparse.ArgumentParser, *, openpgp: bool = False) -> None
     )
     made.add_argument("--as", dest="name", default="", metavar="NAME", help="sign as this name:version")
     passphrase_option(made)
+
+
+def identity_options(made: argparse.ArgumentParser, why: str) -> None:
+    """Add ``--identity``, ``--issuer`` and ``--trusted-root``; ``why`` begins their help."""
+    made.add_argument(
+        "--identity", metavar="WHO", help=f"{why}who a certificate is for: an e-mail address or a URI"
+    )
+    made.add_argument(
+        "--issuer", metavar="URL", help="with --identity: who must have said so (OpenID Connect)"
+    )
+    made.add_argument(
+        "--trusted-root",
+        type=Path,
+        metavar="FILE",
+        help="with --identity: sigstore's trusted_root.json, if not the public one",
+    )
+
+
+def identity(asked: argparse.Namespace) -> Identity | None:
+    """Return the identity that was asked for, if one was; raises UsageError for half of one."""
+    from pumice.errors import UsageError
+
+    if asked.identity is None and asked.issuer is None and asked.trusted_root is None:
+        return None
+    if asked.identity is None:
+        raise UsageError("--issuer and --trusted-root go with --identity", hint="say --identity WHO as well")
+    if asked.issuer is None:
+        raise UsageError(
+            "--identity needs --issuer URL",
+            hint="anybody who is an issuer can say that somebody is " + asked.identity[:80],
+        )
+    from pumice.trust import keyless
+
+    return keyless.identity(asked.identity, asked.issuer, asked.trusted_root)
 
 
 def passphrase(file: Path | None, *, new: bool = False, what: str = "") -> Callable[[], bytes]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output
+from pumice.cli import output, signing
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ _EPILOG = """Rules are plain files in /usr/lib/pumice/trust, /etc/pumice/trust a
 are stronger. What was built here needs no rule. A new key's fingerprint is shown for you to
 compare; without a terminal give it by --fingerprint."""
 
+_IDENTITY = "--identity"
 _WORDS = {"add": 1, "list": 0, "remove": 1, "rotate": 2, "revoke": 1, "mirror": 2, "why": 1, "export": 0}
 _NEEDS = {
-    "add": "KEY|URL",
+    "add": "KEY|URL, or --identity and --issuer",
     "remove": "FINGERPRINT",
     "rotate": "OLD-FINGERPRINT NEW-KEY",
     "revoke": "FINGERPRINT",
@@ -38,7 +39,8 @@ def _parser(words: int | str) -> argparse.ArgumentParser:
     made = command_line.parser(
         "trust",
         "Say whose images may be used here.\n\n"
-        "  add KEY|URL         trust a public key for a prefix of names, or for all\n"
+        "  add KEY|URL         trust a public key for a prefix of names, or for all;\n"
+        "                      or --identity WHO --issuer URL in its place\n"
         "  list                show the rules\n"
         "  remove FINGERPRINT  trust a key no more, for --prefix or everywhere\n"
         "  rotate OLD NEW      replace a key by another; the old one counts for --overlap days more\n"
@@ -53,6 +55,7 @@ def _parser(words: int | str) -> argparse.ArgumentParser:
     made.add_argument("words", nargs=words, default=[], metavar="WORD", help="what the action needs")
     made.add_argument("--prefix", metavar="P", help="names that begin with these whole elements")
     made.add_argument("--root", action="store_true", help="every name")
+    signing.identity_options(made, "with add: ")
     made.add_argument("--fingerprint", metavar="HEX", help="what the new key's fingerprint must be")
     made.add_argument(
         "--insecure-allow-http", action="store_true", help="fetch a key by http, which anybody can change"
@@ -92,6 +95,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Only with a number of words known beforehand does argparse take them after options as well."""
     action = next((word for word in arguments if word in _WORDS), "")
     count = _WORDS.get(action, 0)
+    if action == "add" and any(word.partition("=")[0] == _IDENTITY for word in arguments):
+        count = 0
     try:
         return _parser(count or "*").parse_args(arguments)
     except UsageError as error:
@@ -134,7 +139,7 @@ def _add(asked: argparse.Namespace) -> int:
         keyring.folder_of(prefix)
     if asked.threshold is not None:
         rules.check_threshold(asked.threshold)
-    key, label = _reviewed(asked, asked.words[0], prefix)
+    key, label = _new(asked, prefix)
     comment = asked.comment or label
     path = rules.add(_mine(asked), key, prefix, comment=comment, expires=expires)
     if asked.threshold is not None:
@@ -149,6 +154,22 @@ def _add(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _new(asked: argparse.Namespace, prefix: str) -> tuple[PublicKey, str]:
+    """Return whom to trust: a key that somebody compared, or an identity, which is what was typed."""
+    from pumice.trust import keyless
+
+    who = signing.identity(asked)
+    if who is None:
+        return _reviewed(asked, asked.words[0], prefix)
+    for word in asked.words:
+        raise UsageError(f"{word[:80]!r} is one too many", hint="add a key, or an identity")
+    if asked.fingerprint:
+        raise UsageError("an identity has no fingerprint to compare", hint="say --identity and --issuer")
+    if not keyless.installed():
+        print(f"note: {keyless.MISSING}; {keyless.HINT}", file=sys.stderr)
+    return who, ""
+
+
 def _key(asked: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
     """Return a public key, where it is from, and what to call it."""
     from pumice.trust import keyfiles, keys, keyurls
@@ -159,6 +180,13 @@ def _key(asked: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
     keyurls.check(text, plain_http=asked.insecure_allow_http)
     if asked.fingerprint is None:
         _somebody_is_there(keyurls.shown(text))  # before anything is fetched
+    if keyurls.is_open(text):
+        place = output.printable(keyurls.shown(text))
+        print(
+            f"warning: {place}: the key comes by http, so anybody on the way can put another in its place:"
+            " only its fingerprint says whose it is (--insecure-allow-http)",
+            file=sys.stderr,
+        )
     from pumice.fetch.session import Session
     from pumice.store.home import Home, locate
 
@@ -320,10 +348,8 @@ def _export(asked: argparse.Namespace) -> int:
         raise UsageError(f"there is no format {asked.format!r}", hint="use containers-policy")
     levels = _levels()
     rules, mirrors = keyring.rules(levels), keyring.mirrors(levels)
-    if any(rule.key.key.kind == "openpgp" for rule in rules):
-        print(
-            "# OpenPGP keys are left out: podman and skopeo do not verify archives by them", file=sys.stderr
-        )
+    for what in sorted({export.LEFT_OUT.get(rule.key.key.kind, "") for rule in rules} - {""}):
+        print(f"# {what} are left out: podman and skopeo do not verify by them what we do", file=sys.stderr)
     policy = export.containers_policy(rules, keyring.thresholds(levels), mirrors, now=SystemClock().now())
     if asked.output is None:
         sys.stdout.write(policy.decode())

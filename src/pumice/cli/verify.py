@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import output, registries, signing
 from pumice.errors import TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.image.model import Image
+    from pumice.trust.keyless import Identity
     from pumice.trust.verify import Finding, TrustedKey, Verdict
 
 _EPILOG = """Without --key the rules of 'pumice trust' decide. Nothing is asked of a network. The exit code
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PUB",
         help="trust this key, and no rule; may be repeated",
     )
+    signing.identity_options(made, "trust, and no rule, ")
     made.add_argument(
         "--signature",
         type=Path,
@@ -91,13 +93,15 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
     from pumice.trust import gate, keyring, names
 
     now = SystemClock().now()
+    who = _identities(asked)
     with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as found:
         image = _with_signature(found, asked.signature)
         name = asked.name or names.asked(asked.reference, home)
         trusted: Sequence[TrustedKey]
-        if asked.key:
+        if asked.key or who:
             revoked = keyring.revocations(keyring.levels(os.environ))
             trusted = [_given(text, revoked) for text in asked.key]
+            trusted += [_somebody(one, revoked) for one in who]
             verdict = gate.given(image, home, name, trusted, now=now, allow_older=asked.allow_older)
         else:
             levels = keyring.levels(os.environ)
@@ -132,6 +136,23 @@ def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
     return verify.TrustedKey(
         key=key, rule=f"--key {text}", label=path.name, revoked=revoked.get(key.fingerprint, "")
     )
+
+
+def _identities(asked: argparse.Namespace) -> list[Identity]:
+    found = signing.identity(asked)
+    if found is None:
+        return []
+    from pumice.trust import keyless
+
+    keyless.need()
+    return [found]
+
+
+def _somebody(who: Identity, revoked: Mapping[str, str]) -> TrustedKey:
+    from pumice.trust import verify
+
+    reason = revoked.get(who.fingerprint, "")
+    return verify.TrustedKey(key=who, rule="--identity", label=who.title, revoked=reason)
 
 
 def _require(about: Mapping[Digest, Sequence[Finding]], uri: str, policy: Any) -> None:
@@ -195,6 +216,8 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
             "names": list(one.claim.names),
             "manifest": one.claim.source,
             "key": one.by.key.fingerprint if one.by else None,
+            "identity": getattr(one.by.key, "identity", None) if one.by else None,
+            "issuer": getattr(one.by.key, "issuer", None) if one.by else None,
             "rule": one.by.rule if one.by else None,
             "created": one.claim.created or None,
             "problem": one.problem or None,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.registry.credentials import Credentials
     from pumice.registry.listing import Link
-    from pumice.registry.message import Ask, Response, Result, Steps, Transport
+    from pumice.registry.message import Ask, Header, Response, Result, Steps, Transport
     from pumice.registry.upload import Outcome
 
 ACCEPT = ", ".join(
@@ -123,9 +123,9 @@ class Client:
             found = self.manifest(reference).descriptor
         return found
 
-    def find(self, reference: Reference) -> oci.Descriptor | None:
-        """Return the descriptor of a reference, None if the registry does not have it."""
-        return self._first(reference.repository, lambda place: self._find(_at(reference, place)))
+    def find(self, reference: Reference, *, direct: bool = False) -> oci.Descriptor | None:
+        """Return the descriptor of a reference, None if it is not there. ``direct`` asks no mirrors."""
+        return self._first(reference.repository, lambda place: self._find(_at(reference, place)), direct)
 
     def _find(self, reference: Reference) -> oci.Descriptor | None:
         request = Request("HEAD", self._manifest_url(reference), (("Accept", ACCEPT),))
@@ -142,9 +142,9 @@ class Client:
             raise _other(digest, str(reference))
         return oci.Descriptor(_media_type(response), digest, size)
 
-    def manifest(self, reference: Reference) -> Document:
+    def manifest(self, reference: Reference, *, direct: bool = False) -> Document:
         """Return a manifest or index; raises NotFoundError, TrustError, FormatError beyond 4 MiB."""
-        return self._first(reference.repository, lambda place: self._manifest(_at(reference, place)))
+        return self._first(reference.repository, lambda place: self._manifest(_at(reference, place)), direct)
 
     def _manifest(self, reference: Reference) -> Document:
         where = str(reference)
@@ -160,25 +160,26 @@ class Client:
             raise FormatError(
                 "the image is in Docker's version 1 form, which nothing writes any more", where=where
             )
-        document = Document(digest, media_type, response.content)
+        document = Document(digest, media_type, response.content, response.header("ETag"))
         stated = document.json().get("mediaType")
         if isinstance(stated, str) and stated and stated != media_type:
             document = msgspec.structs.replace(document, media_type=stated)
         return document
 
-    def put_manifest(self, reference: Reference, data: bytes, media_type: str) -> Stored:
+    def put_manifest(
+        self, reference: Reference, data: bytes, media_type: str, *, conditions: Sequence[Header] = ()
+    ) -> Stored:
         """Store a manifest or index under a tag or its digest; raises RegistryError.
 
         Where it has a ``subject`` and the registry does not list it by itself (`Stored.listed`), it is
-        for the caller to `list_referrer` it.
+        for the caller to `list_referrer` it. ``conditions`` are headers such as If-Match.
         """
         algorithm = reference.digest.partition(":")[0] or "sha256"
         digest = content.digest_of(data, algorithm)
         if reference.digest and reference.digest != digest:
             raise UsageError(f"the manifest's digest is {digest}", where=str(reference))
-        name = reference.tag or digest
-        url = f"{self._address(reference.repository)}/manifests/{name}"
-        request = Request("PUT", url, (("Content-Type", media_type),), body=literal(data))
+        url = f"{self._address(reference.repository)}/manifests/{reference.tag or digest}"
+        request = Request("PUT", url, (("Content-Type", media_type), *conditions), body=literal(data))
         response = self._run(self._ask(reference.repository, "pull,push")(request))
         if response.status not in (200, 201, 202):
             raise refused(response, str(reference))
@@ -312,9 +313,11 @@ class Client:
 
     # Connections ----------------------------------------------------------------------------------
 
-    def _first(self, repository: Repository, ask: Callable[[Repository], _Found]) -> _Found:
+    def _first(
+        self, repository: Repository, ask: Callable[[Repository], _Found], direct: bool = False
+    ) -> _Found:
         """Ask the mirrors of a repository until one has it, and then the repository itself."""
-        for mirror in sites.mirrors(self.settings.sites, repository):
+        for mirror in () if direct else sites.mirrors(self.settings.sites, repository):
             try:
                 found = ask(mirror)
             except NotFoundError:

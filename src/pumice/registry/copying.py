@@ -8,7 +8,7 @@ import msgspec
 
 from pumice import digest
 from pumice.errors import PumiceError, TrustError
-from pumice.registry import graph
+from pumice.registry import companions, graph
 from pumice.registry.message import TransportError
 from pumice.registry.parallel import Brake, mapped
 from pumice.registry.reference import Reference, Repository
@@ -92,13 +92,13 @@ class ToRegistry:
             if name == gathered.root.digest and self._target.tag and not node.subject:
                 continue  # goes last, with the tag
             target = self._repository.at(name)
-            if node.subject or self._client.find(target) is None:
+            if node.subject or self._client.find(target, direct=True) is None:
                 listed = self._put(node, target)
                 if node.subject and not listed:
                     unlisted.setdefault(node.subject, []).append(node)
         for tag, some in gathered.tags.items():
-            for descriptor in some:
-                self._put(gathered.nodes[descriptor.digest], self._repository.tagged(tag))
+            nodes = [gathered.nodes[descriptor.digest] for descriptor in some]
+            companions.put(self._client, self._repository.tagged(tag), nodes)
         self._list(gathered, unlisted)
 
     def _list(self, gathered: Graph, unlisted: Mapping[str, list[Node]]) -> None:

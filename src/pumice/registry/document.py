@@ -16,6 +16,8 @@ class Document(msgspec.Struct, frozen=True):
     digest: str
     media_type: str
     data: bytes
+    etag: str = ""
+    """What the registry calls this state of the reference, where it says so."""
 
     @property
     def descriptor(self) -> oci.Descriptor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import referrers
-from pumice.registry import content, graph
+from pumice.registry import companions, content, graph
 from pumice.registry.refusal import RegistryError
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class RegistryPlace:
         """
         for subject, add, remove in self._changes:
             for one in add:
-                self._send(one, subject)
+                self._send(one, subject, remove)
             for digest in remove:
                 self._forget(digest, subject)
         self._changes.clear()
 
-    def _send(self, referrer: Descriptor, subject: str) -> None:
+    def _send(self, referrer: Descriptor, subject: str, instead: Sequence[str]) -> None:
         data = self._new.get(referrer.digest)
         if data is None:
             raise FormatError("what is to be attached was never put here", where=referrer.digest)
@@ -62,7 +62,7 @@ class RegistryPlace:
         if not stored.listed:
             self._client.list_referrer(self._repository, subject, [node.entry()])
         if tag := referrers.tag_of(referrer, subject):
-            self._client.put_manifest(self._repository.tagged(tag), data, kind)
+            companions.put(self._client, self._repository.tagged(tag), [node], instead=instead)
 
     def _forget(self, digest: str, subject: str) -> None:
         """Remove what something else took the place of, where the registry allows that."""

@@ -49,7 +49,8 @@ class Urllib3Transport:
         self._tls = tls or Tls()
         self._tls_of = tls_of
         self._environ = os.environ if environ is None else environ
-        self._pools: dict[tuple[str, str, Tls], PoolManager] = {}
+self._pools: dict[tuple[str, str, Tls], PoolManager] = {}
+        self._open: set[_Stream] = set()
         self._lock = threading.Lock()
 
     def send(self, request: Request) -> Response:
@@ -73,10 +74,14 @@ class Urllib3Transport:
                 redirect=False,
                 retries=False,
             )
-        return Response(answer.status, tuple(answer.headers.items()), _Stream(answer, where), url=request.url)
+        stream = _Stream(answer, where, self._open.discard)
+        self._open.add(stream)
+        return Response(answer.status, tuple(answer.headers.items()), stream, url=request.url)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, also those of bodies that nobody read to their ends."""
+        for stream in tuple(self._open):
+            stream.close()
         with self._lock:
             for manager in self._pools.values():
                 # By itself, a manager leaves its connections to the garbage collector.
@@ -131,9 +136,10 @@ class Urllib3Transport:
 class _Stream:
     """A body that is still coming."""
 
-    def __init__(self, answer: BaseHTTPResponse, where: str) -> None:
+    def __init__(self, answer: BaseHTTPResponse, where: str, closed: Callable[[_Stream], object]) -> None:
         self._answer = answer
         self._where = where
+        self._closed = closed
 
     def read(self, size: int, /) -> bytes:
         with _told(self._where):
@@ -141,6 +147,7 @@ class _Stream:
 
     def close(self) -> None:
         """Give the connection back if all was read, else end it."""
+        self._closed(self)
         if getattr(self._answer, "length_remaining", None) == 0:
             self._answer.release_conn()
         else:

@@ -58,6 +58,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Who made it, where that is known already: fingerprints."""
     created: int = 0
     """When it was made, as its maker says, in seconds since the epoch; 0 if it does not say."""
+    certified: bool = False
+    """Whether a certificate takes the place of a key that is known."""
+    bundle: bytes = b""
+    """What proves that: the JSON of the bundle; nothing in cosign's older form."""
 
     @property
     def is_signature(self) -> bool:
@@ -144,13 +148,15 @@ def _layer(layer: Descriptor, one: Attached) -> Iterator[Claim]:
         if layer.media_type == simplesigning.PAYLOAD:
             yield _simple(layer, _content(layer, one.blobs, simplesigning.MAX_PAYLOAD), source)
         elif layer.media_type == dsse.ENVELOPE:
-            yield from _statement(dsse.read(_content(layer, one.blobs)), form, source)
+            for claim in _statement(dsse.read(_content(layer, one.blobs)), form, source):
+                yield msgspec.structs.replace(claim, certified=simplesigning.CERTIFICATE in layer.annotations)
         elif form == "bundle":
-            bundle = sigstore.read(_content(layer, one.blobs))
-            if bundle.keyless:
-                yield Claim(form=form, source=source, problem="it is signed without a key, by a certificate")
-            else:
-                yield from _statement(bundle.envelope, form, source)
+            data = _content(layer, one.blobs)
+            bundle = sigstore.read(data)
+            for claim in _statement(bundle.envelope, form, source):
+                if bundle.keyless:
+                    claim = msgspec.structs.replace(claim, certified=True, bundle=data)  # noqa: PLW2901
+                yield claim
     except PumiceError as error:
         yield Claim(form=form, source=source, problem=error.message)
 
@@ -179,6 +185,7 @@ def _simple(layer: Descriptor, data: bytes, source: Digest) -> Claim:
         predicate_type=sigstore.SIGN,
         signed=data,
         signatures=(dsse.unbase64(text, "signature"),),
+        certified=simplesigning.CERTIFICATE in layer.annotations,
     )
 
 

@@ -7,12 +7,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pumice.errors import TrustError
-from pumice.trust import openpgp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.trust.keyring import Rule
+
+LEFT_OUT = {"openpgp": "OpenPGP keys", "identity": "identities"}
+"""Kinds of keys that cannot be said there, and what to call them."""
 
 
 def containers_policy(
@@ -23,10 +25,10 @@ def containers_policy(
     A prefix takes the keys of the prefixes above it as well, because there the nearest scope alone
     counts. Images must be signed as what they are asked for (``HOST/REPO:TAG``), those of a mirror as
     what they are at its origin. OpenPGP keys are left out, because what podman knows as signatures by
-    such keys are others than those of archives. Raises TrustError for a threshold, which cannot be said
-    there.
+    such keys are others than those of archives; identities, because podman reads no bundles.
+    Raises TrustError for a threshold, which cannot be said there.
     """
-    live = [rule for rule in rules if not rule.key.trouble(now) and rule.key.key.kind != openpgp.KIND]
+    live = [rule for rule in rules if not rule.key.trouble(now) and rule.key.key.kind not in LEFT_OUT]
     scopes: dict[str, Any] = {}
     for prefix in sorted({rule.prefix for rule in live} - mirrors.keys()):
         scopes[prefix] = [_requirement(_pems(live, thresholds, prefix), {"type": "matchRepoDigestOrExact"})]
@@ -54,7 +56,7 @@ def _pems(live: Sequence[Rule], thresholds: Mapping[str, int], prefix: str) -> l
 
 def registries(rules: Sequence[Rule], mirrors: Mapping[str, str]) -> bytes:
     """Return a file for ``registries.d`` that makes podman look for signatures beside images."""
-    rules = [rule for rule in rules if rule.key.key.kind != openpgp.KIND]
+    rules = [rule for rule in rules if rule.key.key.kind not in LEFT_OUT]
     prefixes = sorted({rule.prefix for rule in rules if rule.prefix} | mirrors.keys())
     document: dict[str, Any] = {}
     if any(not rule.prefix for rule in rules):

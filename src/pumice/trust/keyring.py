@@ -9,6 +9,7 @@
                                     a key for example.com/apps and all names below it
     …/threshold                     a number: how many keys must have signed
     revoked.d/FINGERPRINT           this key counts nowhere any more; the file says why
+    sigstore.d/DIGEST.json          a trusted root, by which a rule's identity is believed
     mirror.d/mirror.example/debian  a name: images called so there were signed under that name here
 
 An empty file hides the one of the same path in a weaker folder. Prefixes match whole elements of a
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT, PREFIX, REVOKED, MIRROR = "root.d", "prefix.d", "revoked.d", "mirror.d"
+SIGSTORE = "sigstore.d"
 THRESHOLD = "threshold"
 _HEX = frozenset("0123456789abcdef")
 _MAX_FILE = 1 << 20
@@ -161,16 +163,17 @@ def _rules_at(place: str, found: Sequence[Level]) -> Iterator[Rule]:
         path = level.folder / place / name
         text = _text(path) or ""
         if text.strip():
-            key = _trusted(text, path, f"{level.name} rule for {prefix or 'every name'}", revoked)
+            what = f"{level.name} rule for {prefix or 'every name'}"
+            key = _trusted(text, path, what, revoked, level.folder / SIGSTORE)
             yield Rule(level=level.name, prefix=prefix, path=path, key=key)
 
 
-def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str]) -> TrustedKey:
+def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots: Path) -> TrustedKey:
     try:
-        key = keys.parse_public(text.encode())
         head = dict(
             line.split(": ", 1) for line in text.partition("-----BEGIN")[0].splitlines() if ": " in line
         )
+        key = _identity(head, roots) if "Identity" in head else keys.parse_public(text.encode())
         expires = moment(head["Expires"].strip()) if "Expires" in head else 0
     except (FormatError, UsageError) as error:
         raise FormatError(f"the trust rule cannot be read: {error.message}", where=str(path)) from None
@@ -183,11 +186,27 @@ def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str]) -> Tr
     return TrustedKey(
         key=key,
         rule=rule,
-        label=head.get("Comment", "").strip()[:80],
+        label=" ".join(filter(None, (head.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
         expires=expires,
         replaces=head.get("Replaces", "").strip().lower(),
         revoked=revoked.get(key.fingerprint, ""),
     )
+
+
+def _identity(head: Mapping[str, str], roots: Path) -> keys.PublicKey:
+    """Return the identity in a rule; raises FormatError, UsageError."""
+    from pumice.trust import keyless
+
+    wanted = head.get("Trusted-Root", "").strip()
+    root = None
+    if wanted:
+        if not _is_fingerprint(wanted):
+            raise FormatError("its trusted root is no digest")
+        root = roots / f"{wanted}.json"
+    made = keyless.identity(head["Identity"].strip(), head.get("Issuer", "").strip(), root)
+    if made.root_digest != wanted:
+        raise TrustError("the trusted root does not have the digest it is known by", where=str(root))
+    return made
 
 
 def _threshold(place: str, found: Sequence[Level]) -> int:

@@ -178,7 +178,7 @@ def holds(key: PublicKey, signature: bytes, data: bytes) -> bool:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-    if key.kind == "openpgp":  # it signs files only, which is checked elsewhere
+    if key.kind in ("openpgp", "identity"):  # of files, and by certificates: checked elsewhere
         return False
     public: Any = serialization.load_der_public_key(key.der)
     tries: list[tuple[Any, ...]]

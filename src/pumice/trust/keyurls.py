@@ -49,13 +49,19 @@ def check(url: str, *, plain_http: bool = False) -> str:
         raise UsageError(
             "a key can be fetched by https only", where=where, hint="or save it, and give the file's name"
         )
-    if parts.scheme == "http" and not plain_http and not _is_here(parts.hostname):
+    if not plain_http and is_open(url):
         raise UsageError(
             "anybody on the way can change what comes by http",
             where=where,
             hint="use https; or say --insecure-allow-http, and compare the fingerprint all the better",
         )
     return url
+
+
+def is_open(url: str) -> bool:
+    """Say whether others can change what comes from a URL: by http, and not from this machine."""
+    parts = split(url)
+    return parts.scheme == "http" and not _is_here(parts.hostname or "")
 
 
 def fetch(url: str, session: Session) -> PublicKey:

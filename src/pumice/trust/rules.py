@@ -26,6 +26,8 @@ def add(
     """
     place = keyring.folder_of(prefix) if prefix else keyring.ROOT
     path = level.folder / place / key.fingerprint
+    if key.kind == "identity":
+        _keep_root(level, key)
     _write(path, keyring.text_of(key, comment=comment, expires=expires, replaces=replaces))
     return path
 
@@ -99,6 +101,14 @@ def revoke(level: Level, fingerprint: str, reason: str) -> Path:
     path = level.folder / keyring.REVOKED / fingerprint
     _write(path, " ".join(reason.split()).encode()[:200] + b"\n")
     return path
+
+
+def _keep_root(level: Level, key: PublicKey) -> None:
+    """Put the trusted root of an identity beside the rules of its level."""
+    from pumice.trust.keyless import Identity
+
+    if isinstance(key, Identity) and key.root:
+        _write(level.folder / keyring.SIGSTORE / f"{key.root_digest}.json", key.root)
 
 
 def _folder(rule: Rule) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.errors import TrustError
-from pumice.trust import claims, detached, keys, names
+from pumice.trust import claims, keys, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +37,11 @@ class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
     revoked: str = ""
     replaces: str = ""
     """The fingerprint of the key whose place this takes: both together are one signer."""
+
+    @property
+    def kind(self) -> str:
+        """What it is called in a sentence: a key, or an identity that takes the place of one."""
+        return "identity" if self.key.kind == "identity" else "key"
 
     def trouble(self, now: int) -> str:
         """Say why the key does not count at ``now``; "" if it does."""
@@ -114,8 +119,12 @@ def examine(
     """Return every claim about an image with who made it and whether it counts."""
     own = names.own(image)
     found: list[Finding] = []
-    read = claims.read(image, home, signatures_only=signatures_only)
-    for claim in (*read, *detached.read(image, trusted, now=now)):
+    read = [*claims.read(image, home, signatures_only=signatures_only)]
+    if image.archive is not None:  # else what reads OpenPGP is not even loaded
+        from pumice.trust import detached
+
+        read += detached.read(image, trusted, now=now)
+    for claim in read:
         if not claim.names and own:  # the image's digest covers what it says of itself
             claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
         found += _judge(claim, image.root.digest, trusted, expected, now)
@@ -131,13 +140,18 @@ def _judge(
     if claim.subject != subject:
         return [Finding(claim=claim, problem=f"it is about another image, {claim.subject}")]
     makers = [one for one in trusted if _made(claim, one)]
+    reason = "it is by none of the keys that are trusted for this name"
+    if claim.certified and not makers:
+        from pumice.trust import keyless
+
+        makers, reason = keyless.makers(claim, trusted)
     if not makers:
-        return [Finding(claim=claim, problem="it is by none of the keys that are trusted for this name")]
+        return [Finding(claim=claim, problem=reason)]
     findings: list[Finding] = []
     for one in makers:
         problem = one.trouble(now)
         if problem:
-            problem = f"its key {short(one)} {problem}"
+            problem = f"its {one.kind} {short(one)} {problem}"
         elif expected and not any(names.fits(name, expected) for name in claim.names):
             problem = f"it is signed as {' and '.join(claim.names) or 'nothing'}, not as {expected}"
         findings.append(Finding(claim=claim, by=one, problem=problem))
@@ -219,11 +233,12 @@ def _refusal(
     if not found:
         return TrustError("the image is not signed", where=where, hint="sign it: pumice sign REF --key KEY")
     reasons = "; ".join(sorted({one.problem for one in found})[:5])
-    return TrustError(
-        f"no signature of the image counts: {reasons}",
-        where=where,
-        hint="see 'pumice trust list' for the keys that are trusted",
-    )
+    hint = "see 'pumice trust list' for the keys that are trusted"
+    if any(one.claim.certified for one in found):
+        from pumice.trust import keyless
+
+        hint = keyless.HINT if keyless.MISSING in reasons else hint
+    return TrustError(f"no signature of the image counts: {reasons}", where=where, hint=hint)
 
 
 def matches(policy: Any, predicate: Any) -> str:

@@ -226,10 +226,12 @@ def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(pl
 
 
 def test_a_certificate_is_said_not_to_count(place: Path) -> None:
+    subject = intoto.Subject("", layout.read(place).root.digest)
+    said = intoto.encode(intoto.Statement((subject,), sigstore.SIGN, b"{}"))
     document = {
         "mediaType": sigstore.BUNDLE,
         "verificationMaterial": {"certificate": {}},
-        "dsseEnvelope": dsse.to_json(dsse.Envelope(dsse.IN_TOTO, b"{}", (dsse.Signature(b""),))),
+        "dsseEnvelope": dsse.to_json(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b""),))),
     }
     _attach(place, layout.read(place), sigstore.BUNDLE, json.dumps(document).encode())
     assert "without a key, by a certificate" in refused(layout.read(place), trusted())

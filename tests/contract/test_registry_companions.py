@@ -1,0 +1,110 @@
+"""Signatures under a tag of their own, when the two sides of a copy have others: all of them stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pumice.errors import FormatError
+from pumice.registry import Client, parse
+from pumice.store.home import Home
+from tests.support import images, serving, transfers
+from tests.support import registry as support
+from tests.support.registry import Registry
+from tests.support.transfers import QUICK, copy, cosigned, everything
+
+NAME = "example.com/app:1.0"
+KINDS = ["etags", "bare", "ours", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]
+
+
+@pytest.fixture(params=KINDS)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "debian":
+        with support.debian(tmp_path) as where:
+            yield where
+    elif request.param == "ours":
+        with serving.serving(tmp_path / "root") as one:
+            yield one.host
+    else:
+        plain = request.param == "bare"
+        with support.serving(Registry(referrers=not plain, etags=not plain)) as where:
+            yield where
+
+
+class Side:
+    """A store with the image, the same everywhere, and signatures of its own."""
+
+    def __init__(self, root: Path, *signatures: str, suffix: str = ".sig") -> None:
+        self.home = Home(root)
+        self.image = images.make(self.home, [{"file": "content"}], name=NAME).root
+        if signatures:
+            cosigned(self.home, self.image.digest, *signatures, suffix=suffix)
+
+
+def there(host: str, digest: str, suffix: str = ".sig") -> list[str]:
+    tag = f"{host}/a:{digest.replace(':', '-')}{suffix}"
+    with Client(settings=QUICK) as client:
+        document = client.manifest(parse(f"docker://{tag}")).json()
+        config = client.open_blob(parse(f"docker://{tag}").repository, document["config"]["digest"])
+        with config as file:
+            assert b"diff_ids" in file.read()
+    return transfers.signatures(document)
+
+
+@pytest.mark.parametrize("suffix", [".sig", ".att"])
+def test_signatures_of_both_sides_stay(host: str, tmp_path: Path, suffix: str) -> None:
+    one = Side(tmp_path / "one", "alice", "both", suffix=suffix)
+    two = Side(tmp_path / "two", "bob", "both", suffix=suffix)
+    copy(NAME, f"docker://{host}/a:1", one.home)
+    copy(NAME, f"docker://{host}/a:1", two.home)
+    assert there(host, one.image.digest, suffix) == ["alice", "bob", "both"]
+    copy(NAME, f"docker://{host}/a:1", one.home)  # changes nothing any more
+    assert there(host, one.image.digest, suffix) == ["alice", "bob", "both"]
+    copy(f"docker://{host}/a:1", f"store:{NAME}", two.home)
+    copy(NAME, f"docker://{host}/a:1", two.home)
+    assert there(host, one.image.digest, suffix) == ["alice", "bob", "both"]
+
+
+def test_what_the_store_has_stays_when_it_pulls(host: str, tmp_path: Path) -> None:
+    one = Side(tmp_path / "one", "alice")
+    two = Side(tmp_path / "two", "bob")
+    copy(NAME, f"docker://{host}/a:1", one.home)
+    copy(f"docker://{host}/a:1", f"store:{NAME}", two.home)
+    with Home(tmp_path / "three") as third:
+        copy(NAME, f"docker://{host}/b:1", two.home)
+        copy(f"docker://{host}/b:1", f"store:{NAME}", third)
+        copy(NAME, f"docker://{host}/a:2", third)
+    assert there(host, one.image.digest) == ["alice", "bob"]
+
+
+def test_a_list_that_is_whole_keeps_its_digest(host: str, tmp_path: Path) -> None:
+    one = Side(tmp_path / "one", "alice", "bob")
+    two = Side(tmp_path / "two", "bob")
+    copy(NAME, f"docker://{host}/a:1", two.home)
+    copy(NAME, f"docker://{host}/a:1", one.home)
+    assert everything(f"docker://{host}/a:1", one.home) == everything(NAME, one.home)
+
+
+def test_many_push_theirs_at_once(tmp_path: Path) -> None:
+    names = [f"signer-{number}" for number in range(8)]
+    sides = [Side(tmp_path / name, name) for name in names]
+    with serving.serving(tmp_path / "root") as one, ThreadPoolExecutor(8) as pool:
+        copy(NAME, f"docker://{one.host}/a:1", sides[0].home, whole=False)
+        list(pool.map(lambda side: copy(NAME, f"docker://{one.host}/a:1", side.home), sides))
+        assert there(one.host, sides[0].image.digest) == names
+
+
+def test_what_cannot_be_added_to_is_not_overwritten(host: str, tmp_path: Path) -> None:
+    one = Side(tmp_path / "one", "one text", suffix=".sbom")
+    two = Side(tmp_path / "two", "another", suffix=".sbom")
+    copy(NAME, f"docker://{host}/a:1", one.home)
+    before = everything(f"docker://{host}/a:1", one.home)
+    with pytest.raises(FormatError, match="would be lost") as raised:
+        copy(NAME, f"docker://{host}/a:1", two.home)
+    assert raised.value.hint is not None
+    assert "pumice delete" in raised.value.hint
+    assert everything(f"docker://{host}/a:1", one.home) == before
+    copy(NAME, f"docker://{host}/a:1", two.home, whole=False)

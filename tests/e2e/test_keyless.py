@@ -1,0 +1,117 @@
+"""Keyless signatures as people verify them and trust their makers; of a simulated sigstore instance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support import certified
+from tests.support.sigstore_simulator import ADA, ISSUER, Wish
+from tests.support.trusting import Trusting
+
+WHO = ("--identity", ADA, "--issuer", ISSUER)
+BY = (*WHO, "--trusted-root", "root.json")
+OTHER = "other"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+    world = Trusting(tmp_path_factory.mktemp("world"))
+    world.must("build", "recipe.yaml", "-o", "oci:out")
+    certified.sign(world.project / "out")
+    return world
+
+
+@pytest.fixture
+def world(built: Trusting, tmp_path: Path) -> Trusting:
+    """Return a world with a signed layout, and without rules or keys."""
+    built.config = tmp_path / "config"
+    for old in ("new.key", "new.pub"):
+        (built.project / old).unlink(missing_ok=True)
+    certified.root_file(built.project / "root.json")
+    return built
+
+
+def test_by_an_identity_that_is_given(world: Trusting) -> None:
+    printed = world.must("verify", "oci:out", *BY, store=OTHER)
+    assert f"signed   by {ADA} of {ISSUER}" in printed
+    known = json.loads(world.must("verify", "oci:out", *BY, "--format", "json", store=OTHER))
+    assert (known["signatures"][0]["identity"], known["signatures"][0]["issuer"]) == (ADA, ISSUER)
+    assert "not as example.com/bank:1.0" in world.refused(
+        "verify", "oci:out", *BY, "--as", "example.com/bank:1.0"
+    )
+    other = ("--identity", "eve@example.com", *BY[2:])
+    assert f"its certificate is for {ADA}" in world.refused("verify", "oci:out", *other, store=OTHER)
+    said = world.refused("verify", "oci:out", *WHO, store=OTHER)
+    assert "its certificate proves nothing" in said  # to the public services
+
+
+def test_by_a_rule(world: Trusting) -> None:
+    said = world.refused("verify", "oci:out", store=OTHER)
+    assert "no key is trusted for example.com/hello:1.0" in said
+    path = Path(world.must("trust", "add", "--prefix", "example.com/hel", *BY).strip())
+    world.refused("verify", "oci:out", store=OTHER)  # a prefix is whole elements
+    world.must("trust", "remove", path.name)
+    world.must("trust", "add", "--prefix", "example.com", *BY, "--comment", "Ada", "--expires", "2999-01-01")
+    assert f"Ada {ADA} of {ISSUER}" in world.must("trust", "list")
+    why = world.must("trust", "why", "oci:out", store=OTHER)
+    assert "(user rule for example.com)" in why
+    # It needs a shell, which is not in the image; that it got so far is what counts.
+    assert "its interpreter" in world.do("run", "oci:out", "/bin/hello", store=OTHER).stderr
+    (world.project / "root.json").unlink()  # the rule has its own
+    world.must("verify", "oci:out", store=OTHER)
+    world.must("trust", "revoke", path.name, "--reason", "left")
+    assert "is revoked (left)" in world.refused("verify", "oci:out", store=OTHER)
+
+
+def test_a_key_takes_the_place_of_an_identity(world: Trusting) -> None:
+    path = Path(world.must("trust", "add", "--root", *BY).strip())
+    new = world.must("key", "generate", "--output", "new").strip()
+    world.must("trust", "rotate", path.name, "new.pub", "--fingerprint", new)
+    world.must("verify", "oci:out", store=OTHER)
+    world.must("trust", "rotate", path.name, "new.pub", "--fingerprint", new, "--overlap", "0")
+    assert "its identity" in world.refused("verify", "oci:out", store=OTHER)
+
+
+def test_an_attestation_by_an_identity(world: Trusting) -> None:
+    certified.sign(world.project / "out", kind="https://example.com/review")
+    asked = ("verify", "oci:out", *BY, "--attestation")
+    assert "attested https://example.com/review by" in world.must(
+        *asked, "https://example.com/review", store=OTHER
+    )
+    assert "no trusted key attests" in world.refused(*asked, "https://example.com/audit", store=OTHER)
+
+
+def test_a_certificate_that_had_run_out(world: Trusting) -> None:
+    world.must("build", "recipe.yaml", "-o", "oci:late")
+    certified.sign(world.project / "late", Wish(after=601))
+    assert "not valid at" in world.refused("verify", "oci:late", *BY, store=OTHER)
+
+
+def test_export_leaves_identities_out(world: Trusting) -> None:
+    world.must("trust", "add", "--root", *BY)
+    done = world.do("trust", "export")
+    assert json.loads(done.stdout)["transports"] == {}
+    assert "identities are left out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("verify", "oci:out", "--identity", ADA), 2, "--identity needs --issuer"),
+        (("verify", "oci:out", "--issuer", ISSUER), 2, "go with --identity"),
+        (("verify", "oci:out", "--identity", "ada", "--issuer", ISSUER), 2, "is no identity"),
+        (("verify", "oci:out", "--identity", ADA, "--issuer", "x"), 2, "is no issuer"),
+        (("verify", "oci:out", *WHO, "--trusted-root", "recipe.yaml"), 8, "is no JSON that can be trusted"),
+        (("verify", "oci:out", *WHO, "--trusted-root", "nowhere"), 7, "it cannot be read"),
+        (("trust", "add", *BY), 2, "for which names"),
+        (("trust", "add", "release.pub", "--root", *BY), 2, "'release.pub' is one too many"),
+        (("trust", "add", "--root", *BY, "--fingerprint", "0" * 64), 2, "no fingerprint to compare"),
+        (("trust", "add", "--root", "--identity=ada@example.com"), 2, "--identity needs --issuer"),
+        (("trust", "add", "--root", *WHO, "--trusted-root", "out"), 7, "it cannot be read"),
+    ],
+)
+def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+    assert message in world.refused(*arguments, code=code)

@@ -1,0 +1,266 @@
+"""``pumice serve`` when things break: killed under load, a full disk, damaged files, hostile clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pumice.errors import PumiceError, TrustError
+from pumice.formats import oci
+from pumice.registry import Client, Policy, RegistryError, Repository, Settings, parse
+from pumice.registry.server.check import check
+from pumice.registry.server.storage import open_storage
+from tests.support.peers import absent, need
+from tests.support.serving import Registry, digest_of, image, serving
+
+STUBBORN = Settings(policy=Policy(attempts=400, first=0.02, longest=0.1), chunk=100_000)
+BRISK = Settings(policy=Policy(attempts=2, first=0.0, longest=0.0))
+POST = b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n"
+
+
+def described(data: bytes) -> oci.Descriptor:
+    return oci.Descriptor("application/octet-stream", digest_of(data), len(data))
+
+
+def sound(root: Path) -> None:
+    with open_storage(root) as storage:
+        found = check(storage)
+    assert (found.problems, found.incomplete) == ((), ())
+
+
+class Load:
+    """Clients that push and pull, and remember what they were told to be there."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.acknowledged: dict[str, bytes] = {}
+        self.problems: list[str] = []
+        self.stop = threading.Event()
+
+    def push(self, number: int) -> None:
+        dice = Random(number)
+        try:
+            with Client(settings=STUBBORN) as client:
+                for turn in range(1000):
+                    if self.stop.is_set():
+                        break
+                    where = parse(f"docker://{self.host}/team/app{number}:t{turn}")
+                    layer = dice.randbytes(300_000)
+                    for data in (b"{}", layer):
+                        client.upload(where.repository, described(data), data)
+                    client.put_manifest(where, image(layer), oci.MANIFEST)
+                    self.acknowledged[f"{where}"] = layer
+        except PumiceError as error:
+            self.problems.append(f"push: {error.message}")
+
+    def pull(self) -> None:
+        try:
+            with Client(settings=STUBBORN) as client:
+                while not self.stop.is_set():
+                    for name, layer in list(self.acknowledged.items())[-3:]:
+                        repository = parse(f"docker://{name}").repository
+                        with client.open_blob(repository, digest_of(layer), len(layer)) as file:
+                            self.problems += [] if file.read() == layer else [f"{name} is another"]
+        except PumiceError as error:
+            self.problems.append(f"pull: {error.message}")
+
+
+def test_killed_and_started_again_under_load(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(root))
+        load = Load(server.host)
+        threads = [threading.Thread(target=load.push, args=(number,)) for number in range(4)]
+        threads += [threading.Thread(target=load.pull) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for turn in range(1, 4):
+            while len(load.acknowledged) < turn * 12 and not load.problems:
+                pass
+            server.kill()
+            server = stack.enter_context(serving(root, listen=server.host))
+        load.stop.set()
+        for thread in threads:
+            thread.join()
+        assert load.problems == []
+        with Client(settings=STUBBORN) as client:
+            for name, layer in load.acknowledged.items():
+                assert client.manifest(parse(f"docker://{name}")).data == image(layer)
+        assert server.stop() == 0
+    sound(root)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[tuple[Registry, Path]]:
+    """A registry on a disk of 8 MiB, and the path of that disk as seen from here."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    user = [] if os.geteuid() == 0 else ["-r"]
+    script = 'mount -t tmpfs -o size=8m tmpfs "$0" && exec "$@"'
+    inside = [need("unshare"), *user, "-m", "--propagation", "private", "sh", "-c", script, str(disk)]
+    with serving(disk / "root", inside=inside) as one:
+        seen = Path(f"/proc/{one.process.pid}/root{disk}")
+        if not (seen / "root").is_dir():
+            absent("mount namespaces cannot be looked into")
+        yield one, seen
+
+
+@pytest.mark.peer("unshare")
+def test_a_full_disk_is_told_and_passes(small: tuple[Registry, Path], tmp_path: Path) -> None:
+    registry, disk = small
+    kept = Random(0).randbytes(1 << 20)
+    digest, _ = registry.push_image("team/app", "kept", kept)
+    big = Random(1).randbytes(4 << 20)
+    filler = disk / "filler"
+    filler.write_bytes(bytes(5 << 20))
+    repository = Repository(registry.host, "team/app")
+    with Client(settings=BRISK) as client:
+        with pytest.raises(RegistryError, match="the registry has no space left") as raised:
+            client.upload(repository, described(big), big)
+        assert raised.value.status == 507
+        with pytest.raises(OSError, match="No space"), filler.open("ab", buffering=0) as file:
+            while file.write(bytes(1 << 12)):
+                pass
+        answer = registry.put("team/app", "new", image(kept, annotations={"a": "b" * 10_000}))
+        assert answer.status == 507
+        assert str(tmp_path).encode() not in answer.body
+        assert registry.ask("GET", "/v2/team/app/tags/list").json["tags"] == ["kept"]
+        assert registry.ask("HEAD", f"/v2/team/app/blobs/{digest_of(big)}").status == 404
+        assert registry.ask("HEAD", "/v2/team/app/manifests/kept").headers["Docker-Content-Digest"] == digest
+        filler.unlink()
+        assert client.upload(repository, described(big), big) == "sent"
+        assert registry.put("team/app", "new", image(big)).status == 201
+    shutil.copytree(disk / "root", tmp_path / "copy")
+    sound(tmp_path / "copy")
+
+
+def test_a_blob_that_is_damaged_on_the_disk_is_named(tmp_path: Path) -> None:
+    small, large = b"small", os.urandom(3 << 20)
+    with serving(tmp_path / "root") as one:
+        for data in (small, large):
+            one.push_blob("team/app", data)
+    for data in (small, large):
+        (file,) = (tmp_path / "root" / "blobs").rglob(digest_of(data).partition(":")[2])
+        file.chmod(0o600)
+        with file.open("r+b") as opened:
+            opened.write(b"?")
+    with serving(tmp_path / "root") as one, Client(settings=BRISK) as client:
+        for data, kind in ((small, RegistryError), (large, TrustError)):
+            where = Repository(one.host, "team/app")
+            with (
+                pytest.raises(kind) as raised,
+                client.open_blob(where, digest_of(data), len(data)) as reading,
+            ):
+                reading.read()
+            assert isinstance(raised.value, PumiceError)
+            assert digest_of(data) in (raised.value.where or "")
+        assert one.ask("GET", "/v2/").status == 200
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with serving(tmp_path_factory.mktemp("registry") / "root") as one:
+        yield one
+
+
+def test_clients_that_are_slow_on_purpose_keep_nobody_waiting(registry: Registry) -> None:
+    host, port = registry.host.split(":")
+    with ExitStack() as stack:
+        for number in range(150):
+            slow = stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            slow.sendall(POST + b"X: y\r\n" if number % 2 else POST + b"Content-Length: 1000000\r\n\r\nx")
+        digest, document = registry.push_image("beside/slow", "v1", b"beside")
+        assert registry.ask("GET", f"/v2/beside/slow/manifests/{digest}").body == document
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        POST + b"Transfer-Encoding : chunked\r\nContent-Length: 0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        POST + b"Content-Length: -1\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        POST + b"Content-Length: 99999999999999999999\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        POST + b"Content-Length: 0\r\nContent-Length: 5\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_one_request_is_never_two(registry: Registry, data: bytes) -> None:
+    host, port = registry.host.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as one:
+        one.sendall(data)
+        one.shutdown(socket.SHUT_WR)
+        taken = b"".join(iter(lambda: one.recv(65536), b""))
+    assert taken.count(b"HTTP/1.1 ") <= 1
+    assert b"HTTP/1.1 200" not in taken
+    assert registry.ask("GET", "/v2/").status == 200
+
+
+def _described_as(**more: object) -> bytes:
+    document = json.loads(image())
+    document["layers"][0] |= more
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        b"\xff\xfe{}",
+        b'{"schemaVersion": 1e999}',
+        b'{"schemaVersion": 2, "layers": {}}',
+        b" " * (4 << 20) + b"{}",
+        _described_as(size=-1),
+        _described_as(size=1 << 70),
+        _described_as(size="5"),
+        _described_as(digest="sha256:" + "0" * 5000),
+        _described_as(digest="sha256:../../../../etc/passwd"),
+        _described_as(digest=["sha256"]),
+    ],
+    ids=range(14),
+)
+def test_hostile_manifests_are_refused_in_a_sentence(registry: Registry, body: bytes) -> None:
+    registry.push_blob("hostile", b"{}")
+    registry.push_blob("hostile", b"layer")
+    answer = registry.put("hostile", "v1", body)
+    assert 400 <= answer.status < 500
+    assert len(answer.json["errors"]) == 1
+    assert len(answer.body) < 8000
+    assert registry.ask("GET", "/v2/hostile/manifests/v1").status == 404
+
+
+def test_two_hundred_clients_pull_at_once(registry: Registry) -> None:
+    layer = Random(2).randbytes(200_000)
+    registry.push_image("popular", "v1", layer)
+    where = parse(f"docker://{registry.host}/popular:v1")
+    problems: list[str] = []
+
+    def pull() -> None:
+        try:
+            with Client(settings=BRISK) as client:
+                document = client.manifest(where)
+                with client.open_blob(where.repository, digest_of(layer), len(layer)) as file:
+                    if file.read() != layer or document.data != image(layer):
+                        problems.append("another")
+        except PumiceError as error:
+            problems.append(error.message)
+
+    threads = [threading.Thread(target=pull) for _ in range(200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []

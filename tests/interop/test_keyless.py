@@ -1,0 +1,51 @@
+"""That what our simulator of a sigstore instance makes is what the real tools accept, offline."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from sigstore.models import Bundle, TrustedRoot
+from sigstore.verify import Verifier, policy
+
+from pumice.image import layout
+from tests.support import certified, pushing, registry, vouched
+from tests.support.peers import need
+from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
+
+
+@pytest.mark.parametrize("who", [ADA, WORKFLOW])
+def test_the_library_accepts_what_the_simulator_makes(tmp_path: Path, who: str) -> None:
+    root = certified.root_file(tmp_path / "root.json")
+    bundle = Bundle.from_json(certified.instance().signature("sha256:" + "0" * 64, Wish(identity=who)))
+    verifier = Verifier(trusted_root=TrustedRoot.from_file(str(root)))
+    verifier.verify_dsse(bundle, policy.Identity(identity=who, issuer=ISSUER))
+
+
+@pytest.mark.parametrize("who", [ADA, WORKFLOW])
+def test_cosign_accepts_what_the_simulator_makes(tmp_path: Path, who: str) -> None:
+    place = vouched.folder(tmp_path / "image")
+    certified.sign(place, Wish(identity=who))
+    digest = layout.read(place).root.digest
+    root = certified.root_file(tmp_path / "root.json")
+    with registry.debian(tmp_path) as host:
+        pushing.push(place, host, "keyless/hello", "1.0")
+        words = ("--trusted-root", str(root), "--certificate-oidc-issuer", ISSUER)
+        done = _cosign(tmp_path, *words, "--certificate-identity", who, f"{host}/keyless/hello:1.0")
+        assert done.returncode == 0, done.stderr
+        assert digest in done.stdout
+        other = ("--certificate-identity", "eve@example.com", f"{host}/keyless/hello:1.0")
+        assert _cosign(tmp_path, *words, *other).returncode != 0
+
+
+def _cosign(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [need("cosign3"), "verify", *arguments],
+        env={**os.environ, "HOME": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

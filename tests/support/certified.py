@@ -1,0 +1,70 @@
+"""Images that the simulator of a sigstore instance signed."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from pumice.formats import oci, sigstore
+from pumice.image import layout
+from pumice.image.model import Image
+from pumice.trust import keyless, places, verify
+from tests.support.sigstore_simulator import ADA, ISSUER, Instance, Wish
+
+
+@cache
+def _instance(number: int) -> Instance:
+    return Instance()
+
+
+def instance(number: int = 0) -> Instance:
+    """Return a simulated instance of this test run, the same for the same number."""
+    return _instance(number)
+
+
+def attach(
+    folder: Path,
+    data: bytes,
+    media_type: str = sigstore.BUNDLE,
+    *,
+    kind: str = sigstore.SIGN,
+    annotations: dict[str, str] | None = None,
+) -> Image:
+    """Attach a bundle to the layout in ``folder`` as cosign 3 does, and return its image."""
+    image = layout.read(folder)
+    place = places.LayoutPlace(folder, image)
+    layer = msgspec.structs.replace(place.put(data, media_type), annotations=annotations or {})
+    manifest = oci.Manifest(
+        schema_version=2,
+        config=place.put(b"{}", oci.EMPTY),
+        layers=(layer,),
+        subject=image.root,
+        artifact_type=media_type,
+        annotations={sigstore.CONTENT: "dsse-envelope", sigstore.PREDICATE_TYPE: kind},
+    )
+    place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+    place.finish()
+    return layout.read(folder)
+
+
+def sign(folder: Path, wish: Wish | None = None, *, number: int = 0, kind: str = sigstore.SIGN) -> Image:
+    """Sign the layout in ``folder`` at a simulated instance, and return its image."""
+    digest = layout.read(folder).root.digest
+    return attach(folder, instance(number).signature(digest, wish, kind=kind), kind=kind)
+
+
+def trusted(
+    who: str = ADA, issuer: str = ISSUER, *, number: int | None = 0, **more: object
+) -> verify.TrustedKey:
+    """Return an identity that is believed by the trusted root of an instance; None is the public one."""
+    root = b"" if number is None else instance(number).trusted_root()
+    key = keyless.Identity(b"", keyless.KIND, identity=who, issuer=issuer, root=root)
+    return verify.TrustedKey(key=key, rule="test", label=key.title, **more)  # type: ignore[arg-type]
+
+
+def root_file(path: Path, number: int = 0) -> Path:
+    """Write the trusted root of an instance."""
+    path.write_bytes(instance(number).trusted_root())
+    return path

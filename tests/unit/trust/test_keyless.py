@@ -1,0 +1,238 @@
+"""Signatures by certificates, made by a simulated sigstore instance; no network."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pumice.errors import FormatError, PumiceError, TrustError, UsageError
+from pumice.formats import dsse, intoto, sigstore, simplesigning
+from pumice.image import layout
+from pumice.image.model import Image
+from pumice.trust import keyless, keyring, rules, verify
+from tests.support import certified, sigstore_simulator, vouched
+from tests.support.certified import trusted
+from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
+from tests.support.vouched import NAME
+
+EVE = "eve@example.com"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return vouched.folder(tmp_path / "image")
+
+
+def checked(image: Image, *keys: verify.TrustedKey, expected: str = NAME, **how: Any) -> verify.Verdict:
+    return verify.verify(image, None, keys, expected=expected, now=1, **how)
+
+
+def refused(image: Image, *keys: verify.TrustedKey, **how: Any) -> str:
+    with pytest.raises(TrustError) as caught:
+        checked(image, *keys, **how)
+    return caught.value.message
+
+
+@pytest.mark.parametrize("who", [ADA, WORKFLOW])
+def test_whoever_a_certificate_names_has_signed(place: Path, who: str) -> None:
+    image = certified.sign(place, Wish(identity=who))
+    verdict = checked(image, trusted(who))
+    assert [one.by and one.by.label for one in verdict.signatures] == [f"{who} of {ISSUER}"]
+    assert verdict.signatures[0].claim.names == (NAME,)  # the bundle has none: the image's own counts
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        (Wish(identity=EVE), "its certificate is for eve@example.com of"),
+        (Wish(identity=f"{ADA}.example.net"), "who is not trusted"),
+        (Wish(issuer="https://accounts.example.net"), "of https://accounts.example.net, who is not trusted"),
+        (Wish(after=601), "cert is not valid at validation time"),
+        (Wish(after=-1), "cert is not valid at validation time"),
+        (Wish(timestamped=False), "does not contain a signed certificate timestamp"),
+        (Wish(promised=False), "must contain an inclusion promise"),
+        (Wish(logged=b"{}"), "log entry payload hash does not match"),
+    ],
+)
+def test_what_does_not_hold(place: Path, wish: Wish, reason: str) -> None:
+    assert reason in refused(certified.sign(place, wish), trusted())
+
+
+def test_another_instance_proves_nothing(place: Path) -> None:
+    image = certified.sign(place, number=1)
+    assert "its certificate proves nothing" in refused(image, trusted())
+    assert "its certificate proves nothing" in refused(image, trusted(number=None))
+    assert checked(image, trusted(number=1)).signatures
+
+
+def test_another_name_is_refused(place: Path) -> None:
+    said = refused(certified.sign(place), trusted(), expected="example.com/bank:1.0")
+    assert f"it is signed as {NAME}, not as example.com/bank:1.0" in said
+
+
+def test_an_attestation_is_no_signature(place: Path) -> None:
+    image = certified.sign(place, kind="https://example.com/review")
+    assert "an attestation by a trusted key, but no signature" in refused(image, trusted())
+
+
+def test_a_signature_of_another_image_says_nothing(place: Path) -> None:
+    bundle = certified.instance().signature("sha256:" + "0" * 64)
+    assert "about another image" in refused(certified.attach(place, bundle), trusted())
+
+
+def test_a_statement_that_was_put_in_afterwards(place: Path) -> None:
+    digest = layout.read(place).root.digest
+    document = json.loads(certified.instance().signature("sha256:" + "0" * 64))
+    said = intoto.encode(intoto.Statement((intoto.Subject("", digest),), sigstore.SIGN, b"{}"))
+    signatures = dsse.from_json(document["dsseEnvelope"]).signatures
+    document["dsseEnvelope"] = dsse.to_json(dsse.Envelope(dsse.IN_TOTO, said, signatures))
+    image = certified.attach(place, json.dumps(document).encode())
+    assert "its certificate proves nothing" in refused(image, trusted())
+
+
+def test_two_identities_are_two_signers(place: Path) -> None:
+    certified.sign(place)
+    both = (trusted(), trusted(EVE))
+    assert "signed by 1 of the 2" in refused(layout.read(place), *both, threshold=2)
+    certified.sign(place)  # once more by the same is no second
+    assert "signed by 1 of the 2" in refused(layout.read(place), *both, threshold=2)
+    certified.sign(place, Wish(identity=EVE))
+    assert len(checked(layout.read(place), *both, threshold=2).signatures) == 3
+
+
+def test_a_key_and_an_identity_do_not_hide_each_other(place: Path) -> None:
+    certified.sign(place, Wish(identity=EVE))
+    vouched.signed(place, 0)
+    assert checked(layout.read(place), vouched.trusted()).signatures
+    assert "eve@example.com" in refused(layout.read(place), trusted())
+    certified.sign(place)
+    assert checked(layout.read(place), trusted()).signatures
+
+
+def test_expired_and_revoked(place: Path) -> None:
+    image = certified.sign(place)
+    assert "its identity ada@example.com of" in refused(image, trusted(expires=1))
+    assert "is revoked (left)" in refused(image, trusted(revoked="left"))
+
+
+def test_cosigns_older_form_is_refused_with_a_reason(place: Path) -> None:
+    payload = simplesigning.encode(simplesigning.Payload(NAME, layout.read(place).root.digest))
+    words = {simplesigning.SIGNATURE: "aGVsbG8=", simplesigning.CERTIFICATE: "-----BEGIN CERTIFICATE-----"}
+    image = certified.attach(place, payload, simplesigning.PAYLOAD, annotations=words)
+    assert "in cosign's older form" in refused(image, trusted())
+    assert "no identity is trusted" in refused(image, vouched.trusted())
+
+
+def test_without_the_extra_it_says_what_to_install(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = certified.sign(place)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(TrustError) as caught:
+        checked(image, trusted())
+    assert "the Python package sigstore is not installed" in caught.value.message
+    assert caught.value.hint == "install it: pip install 'pumice[keyless]'"
+    vouched.signed(place, 0)  # and it is in nobody's way
+    assert checked(layout.read(place), trusted(), vouched.trusted()).signatures
+
+
+def test_the_librarys_own_trusted_root_is_of_use() -> None:
+    bundle = certified.instance().signature("sha256:" + "0" * 64)
+    with pytest.raises(TrustError, match="its certificate proves nothing"):
+        keyless.check(bundle, b"")
+
+
+def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
+    level = keyring.Level("user", tmp_path)
+    path = rules.add(
+        level, trusted().key, "example.com/apps", comment="Ada", expires=keyring.moment("2027-01-01")
+    )
+    head = path.read_text().splitlines()
+    assert head[:4] == ["Comment: Ada", "Expires: 2027-01-01", f"Identity: {ADA}", f"Issuer: {ISSUER}"]
+    (found,) = keyring.decide("example.com/apps/web:1", [level]).keys
+    assert (found.key, found.label) == (trusted().key, f"Ada {ADA} of {ISSUER}")
+    assert keyring.decide("example.com/appstore:1", [level]).keys == ()
+    weaker = keyring.Level("vendor", tmp_path)
+    mine = keyring.Level("user", tmp_path / "mine")
+    rules.remove(mine, keyring.rules([weaker])[0])  # an empty file hides it
+    assert keyring.decide("example.com/apps/web:1", [weaker, mine]).keys == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("Issuer: https", "Issuer: gopher"), "is no issuer"),
+        (("Identity: ada", "Identity: "), "is not the fingerprint of the key"),
+        (("Identity: ada@example.com", "Identity: nobody"), "is no identity"),
+        (("Trusted-Root: ", "Trusted-Root: ../../"), "its trusted root is no digest"),
+        (("Trusted-Root: ", "Trusted-Root: " + "0" * 64 + "\nX: "), "it cannot be read"),
+    ],
+)
+def test_a_rule_that_is_not_understood_is_an_error(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    path = rules.add(keyring.Level("user", tmp_path), trusted().key, "")
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises((FormatError, TrustError), match=message):
+        keyring.decide("example.com/apps:1", [keyring.Level("user", tmp_path)])
+
+
+def test_a_trusted_root_that_was_changed_is_an_error(tmp_path: Path) -> None:
+    level = keyring.Level("user", tmp_path)
+    rules.add(level, trusted().key, "")
+    (kept,) = (tmp_path / "sigstore.d").iterdir()
+    kept.write_bytes(certified.instance(1).trusted_root())
+    with pytest.raises(TrustError, match="does not have the digest"):
+        keyring.decide("example.com/apps:1", [level])
+
+
+@pytest.mark.parametrize(
+    ("who", "issuer"),
+    [
+        ("", ISSUER),
+        ("ada", ISSUER),
+        ("a b@c", ISSUER),
+        ("a@b\nIssuer: x", ISSUER),
+        (ADA, ""),
+        (ADA, "accounts"),
+    ],
+)
+def test_what_is_no_identity(who: str, issuer: str) -> None:
+    with pytest.raises(UsageError):
+        keyless.identity(who, issuer)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'{"mediaType": 1}', b"\xff", b"[" * 5000, b" " * (2 << 20)]
+)
+def test_what_is_no_trusted_root(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "root").write_bytes(content)
+    with pytest.raises(FormatError):
+        keyless.read_root(tmp_path / "root")
+
+
+def test_a_trusted_root_with_nothing_in_it(place: Path) -> None:
+    empty = json.dumps({"mediaType": json.loads(certified.instance().trusted_root())["mediaType"]}).encode()
+    with pytest.raises(TrustError, match="the trusted root is of no use"):
+        keyless.check(certified.instance().signature("sha256:" + "0" * 64), b"", empty)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_bundle_gives_a_verdict(data: st.DataObject) -> None:
+    bundle = _BUNDLE
+    start = data.draw(st.integers(0, len(bundle)))
+    end = data.draw(st.integers(start, min(len(bundle), start + 40)))
+    torn = bundle[:start] + data.draw(st.binary(max_size=20)) + bundle[end:]
+    try:
+        keyless.check(torn, b"", certified.instance().trusted_root())
+    except PumiceError:
+        return
+    raise AssertionError(torn)
+
+
+_BUNDLE = sigstore_simulator.Instance().signature("sha256:" + "0" * 64)

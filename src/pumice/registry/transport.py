@@ -49,7 +49,7 @@ class Urllib3Transport:
         self._tls = tls or Tls()
         self._tls_of = tls_of
         self._environ = os.environ if environ is None else environ
-self._pools: dict[tuple[str, str, Tls], PoolManager] = {}
+        self._pools: dict[tuple[str, str, Tls], PoolManager] = {}
         self._open: set[_Stream] = set()
         self._lock = threading.Lock()
 

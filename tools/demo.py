@@ -63,9 +63,7 @@ def show(folder: Path) -> None:
     print(f"    built in {seconds:.2f} s")
     same(digest, again)
 
-    title(
-        "Signed with bill of materials and provenance; cosign, skopeo and podman can verify it, too"
-    )
+    title("Signed with bill of materials and provenance; cosign, skopeo and podman can verify it, too")
     pumice(one, "key", "generate", "--output", "release")
     build(one, "--sign", "release.key")
     pumice(one, "verify", "--key", "release.pub", REFERENCE)

@@ -21,10 +21,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 Out = pytest.CaptureFixture[str]
 
 
-def type_in(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def type_in(monkeypatch: pytest.MonkeyPatch, text: str, encoding: str = "utf-8") -> None:
     import io
 
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode(encoding))))
 
 
 @pytest.mark.parametrize("tokens", [True, False])
@@ -51,3 +51,5 @@ def test_a_password_is_never_an_argument(host: str, capsys: Out, monkeypatch: py
     assert "no terminal" in run(capsys, "login", host, code=2)[1]
     assert "needs --username" in run(capsys, "login", host, "--password-stdin", code=2)[1]
     assert "password is empty" in run(capsys, "login", host, "-u", "me", "--password-stdin", code=2)[1]
+    type_in(monkeypatch, "p\xe4ss", "latin-1")
+    assert "not UTF-8" in run(capsys, "login", host, "-u", "me", "--password-stdin", code=2)[1]

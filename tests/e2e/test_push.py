@@ -65,3 +65,25 @@ def test_a_build_can_push(
     world.build("-o", f"docker://{host}/team/built:1", "-o", f"oci:{tmp_path}/layout")
     index = json.loads((tmp_path / "layout" / "index.json").read_text())
     assert registry.tags["team/built"] == {"1": index["manifests"][0]["digest"]}
+
+
+def test_what_cannot_be_signed_is_not_sent(
+    host: str, registry: Registry, capsys: Out, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "correct horse")
+    run(capsys, "key", "generate", "--output", "release")
+    run(capsys, "key", "generate", "--openpgp", "Ada <a@example.com>", "--output", "ada")
+    push = ("push", "example.com/hello:1.0", f"{host}/team/hello", "--sign")
+    for key, code, text in [
+        ("release.key", 2, "the image does not say what it is called"),
+        ("absent.key", 7, "absent.key"),
+        ("ada.key", 2, "OpenPGP"),
+    ]:
+        assert text in run(capsys, *push, key, code=code)[1]
+    assert registry.tags == {}
+    said = run(capsys, *push, "release.key", "--as", "example.com/hello:1.0")[1]
+    assert "example.com/hello:1.0 signed by" in said
+    assert any(tag.endswith(".sig") for tag in registry.tags["team/hello"])
+    registry.tags.clear()
+    monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "wrong")
+    assert "passphrase" in run(capsys, *push, "release.key", "--as", "example.com/other:1.0", code=7)[1]

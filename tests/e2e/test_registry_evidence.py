@@ -55,8 +55,10 @@ def test_a_signed_build_goes_round_and_loses_nothing(host: str, tmp_path: Path) 
         *(pushed, "store:example.com/a:1", f"docker://{host}/b:1", "oci-archive:c.tar:1"),
         *("oci:d:1", f"docker://{host}/e:1", "store:example.com/f:1"),
     ]
+    world.trust("release.pub")
     for source, target in pairwise(hops):
-        world.must("copy", source, target, store="elsewhere")
+        signed_as = ("--as", NAME) if source.startswith("docker:") else ()
+        world.must("copy", source, target, *signed_as, store="elsewhere")
         there = target.removeprefix("store:")
         assert attached(world, there, "elsewhere") == before, target
         said = world.must("verify", there, "--key", "release.pub", "--as", NAME, store="elsewhere")
@@ -80,6 +82,8 @@ def test_an_image_is_signed_and_attested_where_it_is(host: str, tmp_path: Path) 
     for key in ("one", "two"):
         assert "signed   by" in world.must("verify", pushed, "--key", f"{key}.pub", store="other")
     world.must("verify", pushed, "--key", "one.pub", "--attestation", "https://t.example/t", store="other")
+    assert "no key is trusted for" in world.refused("pull", pushed, "example.com/x:1", store="third")
+    world.trust("two.pub", pushed.removeprefix("docker://").rpartition(":")[0])
     world.must("pull", pushed, "example.com/x:1", store="third")
     assert "signed   by" in world.must(
         "verify", "example.com/x:1", "--key", "two.pub", "--as", NAME, store="third"

@@ -187,7 +187,8 @@ def test_clients_that_are_slow_on_purpose_keep_nobody_waiting(registry: Registry
     [
         POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\n\r\n",
         POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
-        POST + b"Transfer-Encoding : chunked\r\nContent-Length: 0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        POST
+        + b"Transfer-Encoding : chunked\r\nContent-Length: 0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
         POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
         POST + b"Transfer-Encoding: chunked\r\n\r\n-1\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
         POST + b"Content-Length: -1\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",

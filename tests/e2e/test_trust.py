@@ -189,6 +189,15 @@ def test_two_of_two(world: Trusting) -> None:
     assert world.must("verify", "oci:out", store=OTHER).count("signed ") == 2
 
 
+def test_the_documents_of_what_was_built_here_need_no_second_key(world: Trusting) -> None:
+    world.must("build", "recipe.yaml", "--sign", "release.key")
+    trust(world, "--prefix", "example.com", "--threshold", "2")
+    second = world.must("key", "generate", "--output", "second").strip()
+    world.must("trust", "add", "--prefix", "example.com", "second.pub", "--fingerprint", second)
+    assert '"spdxVersion"' in world.must("sbom", "example.com/hello:1.0")
+    assert "1 of the 2 trusted keys" in world.refused("sbom", "oci:out", store=OTHER)
+
+
 def test_export(world: Trusting) -> None:
     trust(world, "--prefix", "example.com")
     world.must("trust", "export", "--output", "policy")

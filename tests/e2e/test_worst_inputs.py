@@ -1,9 +1,9 @@
 """The worst inputs that we could think of, for each command: one sentence, a documented code, nothing left.
 
 Each row is what a person types and what must come of it. The project has a recipe that is built
-already, and these beside it: ``empty``, ``noise`` (bytes that are no text), ``plain`` (a file),
-``folder``, ``loop.yaml`` (a link to itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and
-``self.yaml`` (which extends itself).
+already, the pairs of keys ``release`` and (OpenPGP) ``ada``, and these beside it: ``empty``,
+``noise`` (bytes that are no text), ``plain`` (a file), ``folder``, ``loop.yaml`` (a link to
+itself), ``list.yaml``, ``deep.yaml``, ``huge.yaml`` and ``self.yaml`` (which extends itself).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ FEW = {"schema": 3, "completion": 1}
 """Commands that take so little that there are not five ways to get it wrong: how many fewer."""
 IMAGE = "example.com/hello:1.0"
 NOWHERE = "sha256:" + "0" * 64
+AWAY = "127.0.0.1:1/x"
+"""A repository that nobody would get an answer from."""
 
 TABLE = [
     # No command, or none that there is.
@@ -200,6 +202,123 @@ TABLE = [
     ("trust add", 2, "trust add needs KEY"),
     ("trust add noise --root", 8, "this is not one public key in PEM"),
     ("trust why nothing:1", 10, "there is no image nothing:1"),
+    # Registries: push, pull, copy, tags, resolve, delete, login, logout
+    ("push", 2, "REF is missing"),
+    (f"push nothing:1 {AWAY}", 10, "there is no image nothing:1"),
+    (f"push {IMAGE} 127.0.0.1:1/X", 2, "is not the name of a repository"),
+    (f"push oci:plain {AWAY}", 10, "this is no OCI layout"),
+    (f"push {IMAGE} {AWAY} --ca noise", 2, "noise: the file has no certificate"),
+    (f"push {IMAGE} {AWAY} more", 2, "one argument too many"),
+    ("push hello", 2, "'hello' does not say which registry is meant"),
+    ("pull", 2, "REF is missing"),
+    ("pull docker://", 2, "'' is not the name of a repository"),
+    ("pull 127.0.0.1:1/../x", 2, "is not the name of a repository"),
+    ("pull 127.0.0.1:99999/x", 2, "is not the host of a registry"),
+    (f"pull {AWAY}@sha256:00", 2, "'sha256:00' is no digest"),
+    (f"pull {AWAY}:{'t' * 200}", 2, "is no tag"),
+    (f"pull {AWAY} --cert folder", 2, "folder: the file cannot be read: is a directory"),
+    ("copy", 2, "SRC, DST is missing"),
+    (f"copy {IMAGE}", 2, "DST is missing"),
+    ("copy nothing:1 store:x:1", 10, "there is no image nothing:1"),
+    (f"copy {IMAGE} nosuch:place", 2, "there is no kind 'nosuch'"),
+    ("copy oci:folder store:a.example/x:1", 10, "this is no OCI layout"),
+    (f"copy {IMAGE} docker://{AWAY}:..", 2, "'..' is no tag"),
+    (f"copy {IMAGE} oci:plain", 10, "a file stands where a folder is to be written"),
+    (f"copy {IMAGE} tar:folder --only-image", 10, "a folder stands where a file is to be written"),
+    ("tags", 2, "REPOSITORY is missing"),
+    (f"tags {AWAY}:tag", 2, "is not the name of a repository"),
+    ("tags docker://", 2, "'' is not the name of a repository"),
+    (f"tags {AWAY} more", 2, "one argument too many"),
+    ("tags user:pass@host/x", 2, "is not the host of a registry"),
+    ("resolve", 2, "REF is missing"),
+    ("resolve oci:plain", 10, "this is no OCI layout"),
+    (f"resolve docker://{AWAY}@sha512:00", 2, "'sha512:00' is no digest"),
+    (f"resolve docker://{AWAY} --ca nowhere", 2, "nowhere: the file cannot be read: no such file"),
+    ("resolve 'a b/c'", 10, "there is no image"),
+    ("delete", 2, "REF is missing"),
+    (f"delete {AWAY}", 2, "names neither tag nor digest"),
+    (f"delete {AWAY}:..", 2, "'..' is no tag"),
+    ("delete ''", 2, "is not the name of a repository"),
+    (f"delete {AWAY}@sha256:zz", 2, "'sha256:zz' is no digest"),
+    (f"delete {AWAY}:1 --cert noise", 2, "noise: the file has no certificate"),
+    ("login", 2, "HOST[/PATH] is missing"),
+    ("login ''", 2, "'' is not the host of a registry"),
+    ("login a b", 2, "one argument too many"),
+    ("login 127.0.0.1:1", 2, "there is no terminal to ask for the password on"),
+    ("login 127.0.0.1:1 --password-stdin", 2, "--password-stdin needs --username"),
+    ("login 127.0.0.1:1 -u a --password-stdin", 2, "the password is empty"),
+    ("logout", 2, "HOST[/PATH] is missing"),
+    ("logout ''", 2, "'' is not the host of a registry"),
+    ("logout 'ho st'", 2, "is not the host of a registry"),
+    ("logout 127.0.0.1:99999", 2, "is not the host of a registry"),
+    ("logout nobody.example", 1, "there is no login for nobody.example"),
+    # serve
+    ("serve more", 2, "one argument too many"),
+    ("serve --listen nonsense", 2, "'nonsense' is no HOST:PORT"),
+    ("serve --listen 127.0.0.1:0 --root plain", 9, "the registry's disk refused: file exists"),
+    ("serve --listen 127.0.0.1:0 --root folder", 9, "the directory is not empty and not a registry's"),
+    ("serve --tls-cert noise", 2, "--tls-cert and --tls-key go together"),
+    ("serve --gc nan", 2, "'nan' is no number of hours"),
+    ("serve --anonymous all", 2, "--anonymous cannot be 'all'"),
+    # build --sign and --no-sign
+    ("build recipe.yaml --sign", 2, "--sign"),
+    ("build recipe.yaml --sign noise", 8, "noise: the file is no private key"),
+    ("build recipe.yaml --sign nowhere.key", 7, "there is no key 'nowhere.key'"),
+    ("build recipe.yaml --sign empty --no-sign", 2, "not allowed with argument"),
+    ("build recipe.yaml --no-sign=yes", 2, "--no-sign"),
+    ("build recipe.yaml --no-sign --no-sing", 2, "did you mean '--no-sign'?"),
+    ("build nothing.yaml --no-sign", 3, "there is no recipe 'nothing.yaml'"),
+    ("build recipe.yaml --no-sign --passphrase-file", 2, "--passphrase-file"),
+    # --no-evidence, --docker-reference
+    (f"sign {IMAGE} --no-evidence", 2, "--key is missing"),
+    (f"sign {IMAGE} --key empty --no-evidence=1", 2, "--no-evidence"),
+    ("sign nothing:1 --key empty --no-evidence", 8, "the file is no private key"),
+    ("sign oci:folder --key noise --no-evidence", 8, "the file is no private key"),
+    (f"sign {IMAGE} --no-evidense --key empty", 2, "did you mean '--no-evidence'?"),
+    (f"sign {IMAGE} --key nowhere --docker-reference x", 7, "there is no key 'nowhere'"),
+    (f"sign {IMAGE} --key release.key --docker-reference x", 2, "'x'"),
+    (f"sign {IMAGE} --key release.key --docker-reference ''", 2, "''"),
+    (f"sign {IMAGE} --key release.key --docker-reference 'a b/c:1'", 2, "'a b/c:1'"),
+    (f"sign {IMAGE} --key release.key --docker-reference example.com/../x:1", 2, "example.com/../x:1"),
+    (f"sign {IMAGE} --key release.key --docker-reference", 2, "--docker-reference needs a value"),
+    # verify --signature, and OpenPGP archives
+    ("verify oci:layout --signature noise", 2, "--signature is for an archive"),
+    (f"verify {IMAGE} --signature noise", 2, "--signature is for an archive"),
+    ("verify oci-archive:noise --signature noise", 8, "a tar header is damaged"),
+    (
+        "verify oci-archive:archive.tar --signature nowhere --key ada.pub",
+        7,
+        "there is no such file of signatures",
+    ),
+    ("verify oci-archive:archive.tar --signature folder --key ada.pub", 10, "this is not a plain file"),
+    ("verify oci-archive:archive.tar --signature noise --key ada.pub", 7, "no signature of the image counts"),
+    ("verify oci-archive:archive.tar --signature empty --key ada.pub", 7, "it is no OpenPGP signature"),
+    ("verify oci-archive:archive.tar --key ada.key", 8, "this is a private key"),
+    ("sign oci-archive:noise --key ada.key", 8, "a tar header is damaged"),
+    ("sign oci-archive:nowhere.tar --key ada.key", 10, "nowhere.tar"),
+    ("sign oci-archive:archive.tar --key ada.pub", 8, "the file is a public key"),
+    ("sign oci-archive:archive.tar --key gpg:nobody@example.com", 7, "nobody@example.com"),
+    (f"sign {IMAGE} --key ada.key", 2, "an OpenPGP key signs archives, and this is none"),
+    # trust add: from a URL, thresholds, identities
+    ("trust add https:// --root", 2, "by https only"),
+    ("trust add ftp://keys.invalid/a.pub --root", 2, "by https only"),
+    ("trust add http://keys.invalid/a.pub --root", 2, "anybody on the way can change"),
+    ("trust add https://keys.invalid/a.pub --root", 7, "nobody is there to review"),
+    ("trust add https://keys.invalid:99999/a.pub --root", 2, "keys.invalid:99999"),
+    ("trust add release.pub --root --threshold 0", 2, "a threshold of 0 makes no sense"),
+    ("trust add release.pub --root --threshold -1", 2, "a threshold of -1 makes no sense"),
+    ("trust add release.pub --root --threshold 101", 2, "a threshold of 101 makes no sense"),
+    ("trust add release.pub --root --threshold two", 2, "--threshold needs a number"),
+    ("trust add release.pub --root --threshold 99999999999999999999", 2, "makes no sense"),
+    ("trust add --root --identity ada@example.com", 2, "--identity needs --issuer"),
+    ("trust add --root --issuer https://accounts.example.com", 2, "trust add needs KEY"),
+    ("trust add --root --identity ada --issuer https://accounts.example.com", 2, "'ada' is no identity"),
+    ("trust add --root --identity a@b --issuer accounts", 2, "'accounts' is no issuer"),
+    ("trust add --root --identity a@b --issuer https://c --trusted-root noise", 8, "is no JSON"),
+    ("trust add --root --identity a@b --issuer https://c --trusted-root folder", 7, "it cannot be read"),
+    (f"verify {IMAGE} --identity a@b", 2, "--identity needs --issuer"),
+    (f"verify {IMAGE} --trusted-root noise", 2, "go with --identity"),
+    (f"verify {IMAGE} --identity a@b --issuer https://c --trusted-root plain", 8, "is no JSON"),
 ]
 
 
@@ -218,6 +337,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (project / "deep.yaml").write_text("name: " + "[" * 5000)
     (project / "huge.yaml").write_text("name: " + "a" * 2_000_000)
     (project / "self.yaml").write_text("extend: self.yaml\n")
+    secret = {"PUMICE_KEY_PASSPHRASE": "x"}
+    for command in (
+        "key generate --output release",
+        "key generate --openpgp ada@example.com --output ada",
+        f"copy {IMAGE} oci:layout",
+        f"copy {IMAGE} oci-archive:archive.tar",
+    ):
+        done = made.run(*shlex.split(command), environment=secret)
+        assert done.code == 0, done.stderr
     return made
 
 

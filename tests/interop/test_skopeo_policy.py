@@ -12,6 +12,7 @@ from pumice.image import layout
 from pumice.trust import export, keyring, places, rules, sign
 from pumice.trust.keyring import Level
 from tests.support import pushing, registry, skopeo, vouched
+from tests.support.trusting import Trusting
 from tests.support.vouched import key, signer
 
 
@@ -92,3 +93,26 @@ def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[Level, ..
 def test_an_image_of_nobody(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
     pushed(tmp_path / "image", host, "apps/nobody", place=f"{host}/apps/nobody:1.0")
     assert "rejected by policy" in fetched(tmp_path, levels, f"{host}/apps/nobody:1.0").stderr
+
+
+@pytest.mark.parametrize("how", ["build", "sign", "push"])
+def test_what_the_commands_sign_in_a_registry(host: str, tmp_path: Path, how: str) -> None:
+    world = Trusting(tmp_path)
+    world.must("key", "generate", "--output", "release")
+    place = f"{host}/apps/{how}:1.0"
+    built = ("build", "recipe.yaml", "-o", f"docker://{place}")
+    wrong = {"PUMICE_KEY_PASSPHRASE": "wrong"}
+    signing: dict[str, tuple[str, ...]] = {
+        "build": (*built, "--sign", "release.key"),
+        "sign": ("sign", f"docker://{place}", "--key", "release.key"),
+        "push": ("push", "example.com/hello:1.0", f"{host}/apps/push", "--sign", "release.key"),
+    }
+    if how != "build":
+        world.must(*(built if how == "sign" else built[:2]))
+    digest = world.must(*signing[how])
+    world.trust("release.pub", f"{host}/apps")
+    done = fetched(tmp_path, (world.rules,), place)
+    assert done.returncode == 0, done.stderr
+    assert "signed   by" in world.must("verify", f"docker://{place}", store="other")
+    again = world.do(*signing[how], environment=wrong)  # nothing is signed again, and no key opened
+    assert (again.code, again.stdout) == (0, digest), again.stderr

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urljoin
 
 from pumice.formats import oci
 from pumice.image import layout
@@ -55,7 +56,7 @@ def _push(image: Image, base: str, tags: list[str]) -> None:
 def _upload(base: str, digest: str, data: bytes) -> None:
     request = urllib.request.Request(f"{base}/blobs/uploads/", method="POST", data=b"")
     with urllib.request.urlopen(request) as answer:
-        place = answer.headers["Location"]
+        place = urljoin(base, answer.headers["Location"])
     _put(f"{place}{'&' if '?' in place else '?'}digest={digest}", data, "application/octet-stream")
 
 

@@ -111,3 +111,8 @@ def everything(source: str, home: Home) -> dict[str, bytes]:
         for subject, links in gathered.lists.items():
             have[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
         return have
+
+
+def described(data: bytes) -> oci.Descriptor:
+    """Return a descriptor of some bytes."""
+    return oci.Descriptor("application/octet-stream", digest.of(data), len(data))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pumice.trust import keys, rules
+from pumice.trust.keyring import Level
 from tests.support.world import Outcome, World
 
 if TYPE_CHECKING:
@@ -33,6 +35,15 @@ class Trusting(World):
         done = self.do(*arguments, **how)
         assert done.code == 0, done.stderr
         return done.stdout
+
+    def trust(self, key: str, prefix: str = "") -> None:
+        """Trust a public key of the project's folder for a prefix, or for every name."""
+        rules.add(self.rules, keys.read_public(self.project / key), prefix)
+
+    @property
+    def rules(self) -> Level:
+        """The folder of the user's rules."""
+        return Level("user", self.config / "pumice" / "trust")
 
     def refused(self, *arguments: str, code: int = 7, **how: Any) -> str:
         """Do it, and fail the test unless it fails so; return what it said."""

@@ -204,6 +204,8 @@ def _deliver(
 ) -> None:
     from pumice.image import destination
 
+    if bare := [one.kind for one in destinations if one.kind in destination.ONE_PLATFORM]:
+        progress.note(f"SBOM, provenance and signatures are not in {bare[0]}:, which has no place for them")
     for one in destinations:
         destination.write(
             finished.image(home),

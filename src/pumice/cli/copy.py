@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("source", metavar="SRC", help="the image")
     made.add_argument("target", metavar="DST", help="where it goes")
     registries.graph_options(made)
+    registries.store_options(made)
     registries.options(made)
     return made
 
@@ -35,6 +36,6 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     asked = _parser().parse_args(arguments)
     progress = output.progress(asked.progress)
-    digest = registries.transfer(asked, asked.source, asked.target, progress)
+    digest = registries.transfer(asked, asked.source, asked.target, progress).digest
     print(digest, file=sys.stderr if asked.target.partition(":")[2].startswith("-") else sys.stdout)
     return 0

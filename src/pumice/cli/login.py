@@ -56,7 +56,10 @@ def _asked(asked: argparse.Namespace) -> tuple[str, str]:
     if asked.password_stdin:
         if not asked.username:
             raise UsageError("--password-stdin needs --username")
-        password = sys.stdin.buffer.read(_MAX_PASSWORD).decode(errors="strict").rstrip("\r\n")
+        try:
+            password = sys.stdin.buffer.read(_MAX_PASSWORD).decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise UsageError("the password is not UTF-8") from None
         return asked.username, _checked(password)
     if not sys.stdin.isatty():
         raise UsageError(

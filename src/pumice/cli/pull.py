@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST]")
     made.add_argument("name", metavar="NAME", nargs="?", help="name[:version] to call it in the store")
     registries.graph_options(made)
+    registries.store_options(made)
     registries.options(made)
     return made
 
@@ -36,5 +37,5 @@ def main(arguments: Sequence[str]) -> int:
         name = f"{name}:{named.tag}"
     progress = output.progress(asked.progress)
     source = registries.SCHEME + str(named)
-    print(registries.transfer(asked, source, STORE + name.removeprefix(STORE), progress))
+    print(registries.transfer(asked, source, STORE + name.removeprefix(STORE), progress).digest)
     return 0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, registries
+from pumice.cli import output, registries, signing
+from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from pumice.trust.sign import Signer
 
 _EPILOG = """Without a destination the image goes where its name says: example.com/hello:1.0 to the
 registry example.com. Blobs that are there already are not sent. The digest is printed."""
@@ -22,6 +26,14 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
     made.add_argument("target", metavar="DEST", nargs="?", help="[docker://]HOST/NAME[:TAG]")
     registries.graph_options(made)
+    made.add_argument(
+        "--sign",
+        metavar="KEY",
+        help="sign it where it is then, as itself and as HOST/NAME:TAG: a private key's file, or a name that "
+        "'key list' shows",
+    )
+    made.add_argument("--as", dest="name", default="", metavar="NAME", help="sign as this name:version")
+    signing.passphrase_option(made)
     registries.options(made)
     return made
 
@@ -31,8 +43,25 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     progress = output.progress(asked.progress)
     target = registries.SCHEME + _target(asked).removeprefix(registries.SCHEME)
-    print(registries.transfer(asked, asked.reference, target, progress))
+    signer = _signer(asked) if asked.sign else None
+    moved = registries.transfer(asked, asked.reference, target, progress)
+    if signer and moved.to.registry:
+        place = registries.SCHEME + str(moved.to.registry)
+        with Home(locate(os.environ)) as home:
+            done = signing.sign_where_it_lies(place, signer, home, name=asked.name, connection=asked)
+        progress.note(signing.said(done))
+    print(moved.digest)
     return 0
+
+
+def _signer(asked: argparse.Namespace) -> Signer:
+    """Return what will sign; what cannot be signed is refused before anything is sent."""
+    from pumice.trust import sign
+
+    signer = signing.signer(asked.sign, asked.passphrase_file)
+    with Home(locate(os.environ)) as home, registries.found(asked.reference, home, asked=asked) as image:
+        sign.identity(image, asked.name)
+    return signer
 
 
 def _target(asked: argparse.Namespace) -> str:

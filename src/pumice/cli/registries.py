@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import argparse
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.registry.client import Client
     from pumice.registry.copying import Counts
+    from pumice.registry.places import Target
     from pumice.store.home import Home
     from pumice.trust.places import Place
 
@@ -40,6 +41,24 @@ def graph_options(made: argparse.ArgumentParser) -> None:
         help="leave signatures, SBOMs, attestations and other referrers where they are",
     )
     made.add_argument("--platform", metavar="PLATFORM", help="one platform only, such as linux/arm64")
+
+
+def store_options(made: argparse.ArgumentParser) -> None:
+    """Add the options that say which images may enter the store."""
+    made.add_argument(
+        "--as", dest="signed_as", default="", metavar="NAME", help="what the image must be signed as"
+    )
+    made.add_argument(
+        "--insecure-options",
+        choices=("image",),
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="image: let it into the store although nobody who is trusted has signed it",
+    )
+    made.add_argument(
+        "--allow-older", action="store_true", help="let it in although a newer version was accepted before"
+    )
 
 
 @contextmanager
@@ -70,8 +89,10 @@ def signed_as(reference: str) -> list[str]:
 
 
 @contextmanager
-def found(text: str, home: Home, progress: Progress | None = None) -> Iterator[Image]:
-    """Give the image that a REF names, which may be in a registry."""
+def found(
+    text: str, home: Home, progress: Progress | None = None, asked: argparse.Namespace | None = None
+) -> Iterator[Image]:
+    """Give the image that a REF names, which may be in a registry; ``asked`` is as for `client`."""
     if not text.startswith(SCHEME):
         from pumice.image import reference
 
@@ -80,7 +101,7 @@ def found(text: str, home: Home, progress: Progress | None = None) -> Iterator[I
     from pumice.progress import Silent
     from pumice.registry import places
 
-    with client(None, progress or Silent()) as made:
+    with client(asked, progress or Silent()) as made:
         yield places.find(text, home, made)
 
 
@@ -96,8 +117,18 @@ def place(text: str, image: Image, home: Home) -> Place:
     return places.of(text, image, home)
 
 
-def transfer(asked: argparse.Namespace, source: str, target: str, progress: Progress) -> str:
-    """Copy an image with what belongs to it, as `graph_options` say; return its digest."""
+class Moved(NamedTuple):
+    """An image that was copied: its digest, and where it is now."""
+
+    digest: str
+    to: Target
+
+
+def transfer(asked: argparse.Namespace, source: str, target: str, progress: Progress) -> Moved:
+    """Copy an image with what belongs to it, as `graph_options` say; return where it is.
+
+    Into the store only with a signature that counts, as `store_options` say. Raises PumiceError.
+    """
     import sys
 
     from pumice.formats import platforms
@@ -109,12 +140,30 @@ def transfer(asked: argparse.Namespace, source: str, target: str, progress: Prog
         places.target(target)  # what makes no sense is said before anything is asked
         image = places.locate(source, home, made)
         to = places.target(target, image.version)
+        if to.store and not image.in_store:
+            _admit(asked, source, image.image, home, progress)
         gathered = places.collect(image, whole=not asked.only_image, platform=platform)
         counts = places.deliver(
             gathered, image, to, client=made, home=home, progress=progress, stdout=sys.stdout.buffer
         )
     progress.note(said(counts, gathered.beside()))
-    return gathered.root.digest
+    return Moved(gathered.root.digest, to)
+
+
+def _admit(asked: argparse.Namespace, source: str, image: Image, home: Home, progress: Progress) -> None:
+    """Refuse what is not signed before any layer of it is fetched."""
+    from pumice.trust import gate
+
+    gate.admit(
+        image,
+        home,
+        reference=source,
+        name=asked.signed_as,
+        environ=os.environ,
+        progress=progress,
+        insecure="image" in asked.insecure_options,
+        allow_older=asked.allow_older,
+    )
 
 
 def said(counts: Counts, beside: int) -> str:

@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--entrypoint", metavar="PROGRAM", help="run this instead of the image's entry point")
     made.add_argument("--platform", metavar="PLATFORM", help="which image of several, such as linux/arm64")
     made.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="what the image must be signed as"
+    )
+    made.add_argument(
         "--insecure-options",
         choices=("image",),
         action="append",
@@ -106,6 +109,7 @@ def main(arguments: Sequence[str]) -> int:
             platform=platforms.parse(asked.platform) if asked.platform else None,
             progress=progress,
             reference=asked.reference,
+            name=asked.name,
             insecure=tuple(asked.insecure_options),
             allow_older=asked.allow_older,
         )

@@ -62,9 +62,7 @@ def main(arguments: Sequence[str]) -> int:
             evidence=asked.evidence,
             also=asked.docker_reference,
         )
-    what = "signed" if done.new else "was signed already"
-    also = f", with {', '.join(done.attested)}" if done.attested else ""
-    print(output.printable(f"{done.name} {what} by {done.fingerprint}{also}"), file=sys.stderr)
+    print(output.printable(signing.said(done)), file=sys.stderr)
     print(done.digest)
     return 0
 

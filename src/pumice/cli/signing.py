@@ -79,6 +79,13 @@ def identity(asked: argparse.Namespace) -> Identity | None:
     return keyless.identity(asked.identity, asked.issuer, asked.trusted_root)
 
 
+def said(done: Signed) -> str:
+    """Return what signing did, as a sentence."""
+    what = "signed" if done.new else "was signed already"
+    also = f", with {', '.join(done.attested)}" if done.attested else ""
+    return f"{done.name} {what} by {done.fingerprint}{also}"
+
+
 def passphrase(file: Path | None, *, new: bool = False, what: str = "") -> Callable[[], bytes]:
     """Return what gives the passphrase when it is needed; a ``new`` one is asked for twice."""
     from pumice.trust import keys
@@ -112,22 +119,24 @@ def sign_where_it_lies(
     name: str = "",
     evidence: bool = True,
     also: Sequence[str] = (),
+    connection: argparse.Namespace | None = None,
 ) -> Signed:
     """Sign the image that a REF names: as itself, as its place if that is a registry, and as ``also``.
 
     skopeo and podman take an image of a registry only if it is signed as what they ask for, unless they
-    are told otherwise. Raises PumiceError.
+    are told otherwise. ``connection`` is as for `registries.client`. Raises PumiceError.
     """
     from pumice.cli import registries
     from pumice.trust import names, places, sign
 
     others = [names.place(one) for one in (*also, *registries.signed_as(reference))]
-    with registries.found(reference, home) as image:
+    with registries.found(reference, home, asked=connection) as image:
         place = registries.place(reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
         done = sign.sign(image, place, source, signer, name=name, evidence=evidence)
     for one in others:
-        with registries.found(reference, home) as image:  # anew, for it is added to what was just attached
+        # anew, for it is added to what was just attached
+        with registries.found(reference, home, asked=connection) as image:
             place = registries.place(reference, image, home)
             placed = sign.sign_place(image, place, source, signer, one)
         done = msgspec.structs.replace(done, new=done.new or placed.new)

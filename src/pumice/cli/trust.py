@@ -314,16 +314,14 @@ def _mirror(asked: argparse.Namespace) -> int:
 
 
 def _why(asked: argparse.Namespace) -> int:
-    from pumice.cli import verify
+    from pumice.cli import registries, verify
     from pumice.clock import SystemClock
-    from pumice.image import reference
     from pumice.store.home import Home, locate
     from pumice.trust import gate, keyring, names
 
     levels = _levels()
-    with Home(locate(os.environ)) as home:
-        image = reference.find(asked.words[0], home)
-        name = names.asked(asked.words[0], home)
+    with Home(locate(os.environ)) as home, registries.found(asked.words[0], home) as image:
+        name = names.asked(asked.words[0], home, image)
         decision = keyring.decide(name or names.own(image), levels)
         lines = [f"name     {name or names.own(image) or '(none)'}"]
         if decision.mirror:

@@ -96,12 +96,14 @@ def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
     who = _identities(asked)
     with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as found:
         image = _with_signature(found, asked.signature)
-        name = asked.name or names.asked(asked.reference, home)
+        name = asked.name or names.asked(asked.reference, home, image)
         trusted: Sequence[TrustedKey]
         if asked.key or who:
             revoked = keyring.revocations(keyring.levels(os.environ))
             trusted = [_given(text, revoked) for text in asked.key]
             trusted += [_somebody(one, revoked) for one in who]
+            if image.known_as and not asked.name:
+                name = keyring.signed_as(name, keyring.levels(os.environ))
             verdict = gate.given(image, home, name, trusted, now=now, allow_older=asked.allow_older)
         else:
             levels = keyring.levels(os.environ)

@@ -56,16 +56,19 @@ class Image:
         referrers: Callable[[Digest], Sequence[Descriptor]] | None = None,
         beside: tuple[Descriptor, ...] = (),
         archive: Archive | None = None,
+        known_as: str = "",
     ) -> None:
         """``referrers`` knows which manifests are about a manifest or index, where the place can tell.
 
         ``beside`` is what else the place lists, as it lists it: there may be signatures among them.
-        ``archive`` is the file that the image was read from, if its place is one.
+        ``archive`` is the file that the image was read from, if its place is one. ``known_as`` is the
+        ``HOST/REPO:TAG`` under which a registry gave it, "" elsewhere and where its digest was asked for.
         """
         self.root = root
         self.blobs = blobs
         self.beside = beside
         self.archive = archive
+        self.known_as = known_as
         self._documents: dict[Digest, bytes] = {}
         self._about = referrers
 
@@ -196,7 +199,7 @@ class Image:
 
     def inside(self, archive: Archive) -> Image:
         """Return the same image, known to be what ``archive`` holds."""
-        found = Image(self.root, self.blobs, self._about, self.beside, archive)
+        found = Image(self.root, self.blobs, self._about, self.beside, archive, self.known_as)
         found._documents = self._documents
         return found
 
@@ -204,7 +207,7 @@ class Image:
         """Return the image below the root that ``descriptor`` is of."""
         if descriptor.digest == self.root.digest:
             return self
-        chosen = Image(descriptor, self.blobs, self._about, self.beside)
+        chosen = Image(descriptor, self.blobs, self._about, self.beside, known_as=self.known_as)
         chosen._documents = self._documents  # checked already, and shared because it only grows
         return chosen
 

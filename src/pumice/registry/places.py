@@ -31,13 +31,18 @@ STORE = "store:"
 
 
 class Found(msgspec.Struct, frozen=True):
-    """An image to copy: its root, where it is read from, and the version that it is known by there."""
+    """An image to copy: its root, where it is read from, and the version that it is known by there.
+
+    ``image`` is the same as what a signature is looked for of.
+    """
 
     root: oci.Descriptor
     source: graph.Source
+    image: Image
     name: str = ""
     version: str = ""
     repository: Repository | None = None
+    in_store: bool = False
 
 
 def find(text: str, home: Home, client: Client) -> Image:
@@ -46,8 +51,13 @@ def find(text: str, home: Home, client: Client) -> Image:
         return reference.find(text.removeprefix(STORE), home)
     named = parse(text)
     root = client.resolve(named)
+    return _of_registry(root, named, client)
+
+
+def _of_registry(root: Descriptor, named: Reference, client: Client) -> Image:
     blobs = RegistryBlobs(client, named.repository, root)
-    return Image(root, blobs, blobs.referrers)
+    known_as = "" if named.digest else str(named)
+    return Image(root, blobs, blobs.referrers, known_as=known_as)
 
 
 def locate(text: str, home: Home, client: Client) -> Found:
@@ -56,9 +66,9 @@ def locate(text: str, home: Home, client: Client) -> Found:
         named = parse(text)
         source = RegistrySource(client, named.repository)
         version = named.tag or f"digest-{named.digest.partition(':')[2][:12]}"
-        return Found(
-            client.manifest(named).descriptor, source, str(named.repository), version, named.repository
-        )
+        root = client.manifest(named).descriptor
+        image = _of_registry(root, named, client)
+        return Found(root, source, image, str(named.repository), version, named.repository)
     name = text.removeprefix(STORE)
     image = reference.find(name, home)
     kind, _, rest = text.partition(":")
@@ -67,7 +77,8 @@ def locate(text: str, home: Home, client: Client) -> Found:
         version = rest.partition(":")[2] or version
     else:
         stem, version = _known_as(name, image.root, home)
-    return Found(plain(image.root), LocalSource(image), stem, version)
+    in_store = kind not in ("oci", "oci-archive")
+    return Found(plain(image.root), LocalSource(image), image, stem, version, in_store=in_store)
 
 
 def _known_as(name: str, root: Descriptor, home: Home) -> tuple[str, str]:

@@ -49,7 +49,7 @@ class Urllib3Transport:
         self._tls = tls or Tls()
         self._tls_of = tls_of
         self._environ = os.environ if environ is None else environ
-        self._pools: dict[tuple[str, str, Tls], PoolManager] = {}
+        self._pools: dict[tuple[str, Tls | None], PoolManager] = {}
         self._open: set[_Stream] = set()
         self._lock = threading.Lock()
 
@@ -94,13 +94,14 @@ class Urllib3Transport:
     def _pool(self, url: str) -> PoolManager:
         scheme, host, _ = origin(url)
         proxy = proxy_for(scheme, host, self._environ)
-        tls = self._tls_of(urlsplit(url).netloc) or self._tls
+        # Reading the system's authorities takes longer than a request: not where nobody shows a certificate.
+        tls = (self._tls_of(urlsplit(url).netloc) or self._tls) if "https" in (scheme, proxy[:5]) else None
         with self._lock:
-            if (scheme, proxy, tls) not in self._pools:
-                self._pools[scheme, proxy, tls] = self._made(scheme, proxy, tls)
-            return self._pools[scheme, proxy, tls]
+            if (proxy, tls) not in self._pools:
+                self._pools[proxy, tls] = self._made(proxy, tls)
+            return self._pools[proxy, tls]
 
-    def _made(self, scheme: str, proxy: str, tls: Tls) -> PoolManager:
+    def _made(self, proxy: str, tls: Tls | None) -> PoolManager:
         import urllib3
 
         from pumice.registry.strict import POOLS
@@ -108,8 +109,7 @@ class Urllib3Transport:
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         agent = {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"}
-        clear = scheme == "http" and not proxy
-        context = None if clear else _context(tls)  # reading all authorities takes a while
+        context = None if tls is None else _context(tls)
         parts = urllib3.util.parse_url(proxy)
         login = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else {}
         options: dict[str, Any] = {
@@ -221,15 +221,22 @@ def _short(error: Exception) -> str:
 def _context(tls: Tls) -> ssl.SSLContext:
     import ssl
 
+    file = tls.ca
     try:
         context = ssl.create_default_context(cafile=tls.ca or None)
-        if tls.certificate:
+        if file := tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key or None)
     except OSError as error:  # SSLError is one, and so is a missing file
-        raise UsageError(
-            f"the certificates cannot be used: {error}", hint="see --ca, --cert and --key"
-        ) from error
+        found = isinstance(error, ssl.SSLError)
+        sentence = (
+            "has no certificate, or no key that fits it" if found else f"cannot be read: {_reason(error)}"
+        )
+        raise UsageError(f"the file {sentence}", where=file, hint="see --ca, --cert and --key") from error
     return context
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "it is damaged").lower()
 
 
 def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> str:

@@ -46,6 +46,7 @@ def run(
     platform: Platform | None = None,
     progress: Progress | None = None,
     reference: str = "",
+    name: str = "",
     insecure: Sequence[str] = (),
     allow_older: bool = False,
 ) -> int:
@@ -53,9 +54,10 @@ def run(
 
     ``isolation`` is one of `stage1.NAMES`; ``platform`` is this machine's by default. What the
     program writes is gone afterwards, except on ``mounts``. An image that was not built here must be
-    signed as `gate.admit` says: ``reference`` is how it was asked for. Raises ImageError, TrustError and
-    FormatError for an image that cannot be used, SandboxError when nothing could be started; its
-    exit code is 126 or 127 when the image's program is to blame, as a shell would say it.
+    signed as `gate.admit` says: ``reference`` is how it was asked for, ``name`` what it must be. Raises
+    ImageError, TrustError and FormatError for an image that cannot be used, SandboxError when nothing
+    could be started; its exit code is 126 or 127 when the image's program is to blame, as a shell
+    would say it.
     """
     gate.admit(
         image,
@@ -63,6 +65,7 @@ def run(
         reference=reference or image.root.digest,
         environ=os.environ,
         progress=progress or Silent(),
+        name=name,
         insecure="image" in insecure,
         allow_older=allow_older,
     )

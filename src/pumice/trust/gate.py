@@ -27,19 +27,20 @@ def admit(
     reference: str,
     environ: Mapping[str, str],
     progress: Progress,
+    name: str = "",
     insecure: bool = False,
     allow_older: bool = False,
 ) -> None:
     """Return if the image may be used; raises TrustError that says why not.
 
-    ``reference`` is how it was asked for: a name in it must be what the image is signed as.
-    ``insecure`` lets everything pass, and says so.
+    ``reference`` is how it was asked for: a name in it must be what the image is signed as, unless
+    ``name`` says otherwise. ``insecure`` lets everything pass, and says so.
     """
     if home.built.has(image.root.digest):
         return
     if insecure:
         progress.warn(
-            f"nothing is checked of who made {reference}: --insecure-options=image lets any image run"
+            f"nothing is checked of who made {reference}: --insecure-options=image lets any image in"
         )
         return
     from pumice.clock import SystemClock
@@ -48,7 +49,7 @@ def admit(
     verdict, _ = judge(
         image,
         home,
-        names.asked(reference, home),
+        name or names.asked(reference, home, image),
         keyring.levels(environ),
         now=SystemClock().now(),
         allow_older=allow_older,
@@ -103,10 +104,38 @@ def judge(
     except TrustError as error:
         hint = error.hint
         if not decision.keys:
-            hint = f"no key is trusted for {name or 'it'}: pumice trust add --prefix PREFIX KEY"
+            hint = f"no key is trusted for {decision.name or 'it'}: pumice trust add --prefix PREFIX KEY"
+        hint = _hint(hint, image, decision.name)
         raise TrustError(error.message, where=error.where, hint=hint) from None
     remember(image, verdict, home, keep=keep, allow_older=allow_older)
     return verdict, decision
+
+
+def _hint(hint: str | None, image: Image, expected: str) -> str | None:
+    """Return what to say of an image that a registry gave under a name that it is not signed as."""
+    from pumice.trust import names
+
+    if not expected or image.known_as != expected:
+        return hint
+    own = names.own(image)
+    if own:
+        first = [hint] if hint and "--as" not in hint else []
+        return "; ".join([*first, _meant(image, own)])
+    return (
+        hint or "what is signed without a name must be asked for by its digest: docker://HOST/REPO@sha256:…"
+    )
+
+
+def _meant(image: Image, own: str) -> str:
+    """Say how an image of a registry is taken for what it calls itself."""
+    from pumice.trust import names
+
+    (name, version), (place, tag) = names.split(own), names.split(image.known_as)
+    stem, slash, last = name.rpartition("/")
+    folder = place.removesuffix(f"/{last}")
+    if not slash or version != tag or folder == place:
+        return f"if {own} is what you mean, say --as {own}"
+    return f"if {own} is what you mean, say --as {own}, or once: pumice trust mirror {folder} {stem}"
 
 
 def given(
@@ -120,9 +149,14 @@ def given(
     allow_older: bool = False,
 ) -> Verdict:
     """Return the verdict on an image by keys that were given for once; raises TrustError."""
+    from pumice.errors import TrustError
     from pumice.trust import verify
 
-    verdict = verify.verify(image, home, trusted, expected=asked, now=now)
+    try:
+        verdict = verify.verify(image, home, trusted, expected=asked, now=now)
+    except TrustError as error:
+        hint = _hint(error.hint, image, asked)
+        raise TrustError(error.message, where=error.where, hint=hint) from None
     remember(image, verdict, home, keep=keep, allow_older=allow_older)
     return verdict
 

@@ -95,6 +95,11 @@ def decide(name: str, found: Sequence[Level]) -> Decision:
     return Decision(name=original, keys=tuple(keys_found), threshold=threshold, mirror=rule)
 
 
+def signed_as(name: str, found: Sequence[Level]) -> str:
+    """Return what an image called ``name`` must be signed as, after mirrors."""
+    return _mirrored(name, found)[0]
+
+
 def rules(found: Sequence[Level]) -> list[Rule]:
     """Return every rule that is not hidden, by prefix."""
     listed = [rule for place in _places(found) for rule in _rules_at(place, found)]

@@ -75,8 +75,14 @@ def split(text: str) -> tuple[str, str]:
     return (name, version) if colon and "/" not in version else (text, "")
 
 
-def asked(reference: str, home: Home) -> str:
-    """Return the name in a REF of the command line; "" if it is a digest or a place."""
+def asked(reference: str, home: Home, image: Image | None = None) -> str:
+    """Return the name in a REF of the command line; "" if it is a digest or a place without names.
+
+    A registry can be asked by name: what it gave as ``HOST/REPO:TAG`` (`Image.known_as`) must be signed
+    as that, or whoever keeps it could give another image that is rightly signed.
+    """
+    if image is not None and image.known_as:
+        return image.known_as
     if reference.startswith(("oci:", "oci-archive:", "docker://", "sha256:")):
         return ""
     if split(reference)[1] or any(split(known)[0] == reference for known in home.refs.names()):

@@ -7,6 +7,7 @@ refusal can say what was found.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -118,6 +119,7 @@ def examine(
 ) -> list[Finding]:
     """Return every claim about an image with who made it and whether it counts."""
     own = names.own(image)
+    also = [one for one in (own, image.known_as) if one]
     found: list[Finding] = []
     read = [*claims.read(image, home, signatures_only=signatures_only)]
     if image.archive is not None:  # else what reads OpenPGP is not even loaded
@@ -127,14 +129,18 @@ def examine(
     for claim in read:
         if not claim.names and own:  # the image's digest covers what it says of itself
             claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
-        found += _judge(claim, image.root.digest, trusted, expected, now)
+        found += _judge(claim, image.root.digest, trusted, expected, also, now)
     return found
 
 
 def _judge(
-    claim: Claim, subject: Digest, trusted: Sequence[TrustedKey], expected: str, now: int
+    claim: Claim, subject: Digest, trusted: Sequence[TrustedKey], expected: str, also: Sequence[str], now: int
 ) -> list[Finding]:
-    """One finding for each trusted key that made the claim; one without a key if none did."""
+    """One finding for each trusted key that made the claim; one without a key if none did.
+
+    Only signatures say what an image may be taken for, so what is attested of it may call it by any of
+    ``also``: its own name, which its digest covers, and where it lies.
+    """
     if claim.problem:
         return [Finding(claim=claim, problem=claim.problem)]
     if claim.subject != subject:
@@ -147,12 +153,13 @@ def _judge(
         makers, reason = keyless.makers(claim, trusted)
     if not makers:
         return [Finding(claim=claim, problem=reason)]
+    wanted = [expected, *(() if claim.is_signature else also)]
     findings: list[Finding] = []
     for one in makers:
         problem = one.trouble(now)
         if problem:
             problem = f"its {one.kind} {short(one)} {problem}"
-        elif expected and not any(names.fits(name, expected) for name in claim.names):
+        elif expected and not any(names.fits(*pair) for pair in product(claim.names, wanted)):
             problem = f"it is signed as {' and '.join(claim.names) or 'nothing'}, not as {expected}"
         findings.append(Finding(claim=claim, by=one, problem=problem))
     return findings

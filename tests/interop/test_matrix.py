@@ -1,0 +1,37 @@
+"""The tables of who verifies what are what the programs do today."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import matrix, skopeo
+from tests.support.peers import need
+from tools import interop
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> matrix.Answers:
+    for program in ("cosign2", "cosign3", "docker-registry"):
+        need(program)
+    skopeo.command()
+    return matrix.run(tmp_path_factory.mktemp("matrix"))
+
+
+def test_everybody_reads_what_we_write(answers: matrix.Answers) -> None:
+    assert {said for (one, _, _), said in answers.items() if one.writer == "pumice"} <= {
+        "yes",
+        "yes (`--trusted-root`)",
+    }
+
+
+def test_we_read_what_everybody_writes(answers: matrix.Answers) -> None:
+    for (one, form, reader), said in answers.items():
+        if reader == "pumice" and said not in ("yes", "yes (`--as`)"):
+            assert answers[one, form, one.writer] == said == "no: not by the key"  # not even the writer does
+
+
+def test_the_page_says_so(answers: matrix.Answers) -> None:
+    text = Path(interop.PAGE).read_text()
+    assert text == interop.renewed(matrix.table(answers)), "run: python tools/interop.py"

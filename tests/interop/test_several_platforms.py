@@ -1,0 +1,47 @@
+"""An image of several platforms in a registry: index and platforms are signed, and copies keep digests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from tests.support import serving
+from tests.support.deb import Deb
+from tests.support.peers import need
+from tests.support.trusting import SECRET, Trusting
+from tests.support.world import PACKAGES
+
+
+def test_cosign_and_skopeo_take_it(tmp_path: Path) -> None:
+    world = Trusting(tmp_path / "world")
+    other = [Deb(**{**package.__dict__, "architecture": "arm64"}) for package in PACKAGES]
+    world.publish([*PACKAGES, *other])
+    world.must("key", "generate", "--output", "release")
+    both = ("build", "recipe.yaml", "--arch", "amd64", "--arch", "arm64", "--sign", "release.key")
+    with serving.serving(tmp_path / "served") as host:
+        place = f"{host.host}/team/both"
+        digest = world.must(*both, "-o", f"docker://{place}:1.0")
+        index = host.ask("GET", f"/v2/team/both/manifests/{digest}").json
+        environ = {**os.environ, "COSIGN_PASSWORD": SECRET, "HOME": str(tmp_path)}
+        for one in (digest, *(child["digest"] for child in index["manifests"])):
+            subprocess.run(
+                [
+                    *(need("cosign3"), "verify", "--key", "release.pub", "--insecure-ignore-tlog=true"),
+                    f"{place}@{one}",
+                ],
+                env=environ,
+                cwd=world.project,
+                check=True,
+                capture_output=True,
+            )
+        assert "signed   by" in world.must(
+            "verify", f"docker://{place}:1.0", "--key", "release.pub", store="other"
+        )
+        skopeo = (need("skopeo"), "--insecure-policy", "copy", "--all", "--src-tls-verify=false")
+        subprocess.run(
+            [*skopeo, f"docker://{place}:1.0", f"oci:{tmp_path}/copy:1.0"], check=True, capture_output=True
+        )
+        listed = json.loads((tmp_path / "copy" / "index.json").read_text())["manifests"]
+        assert [one["digest"] for one in listed] == [digest]

@@ -98,10 +98,11 @@ def _pulling(server: Server, name: str, out: Path) -> _Made:
 
     crane, skopeo = program("crane") or "", program("skopeo") or ""
     ours = [*PUMICE, "copy", "--progress", "none"]
+    store = [*PUMICE, "pull", "--progress", "none", "--insecure-options=image"]
     copy = [skopeo, "copy", "--quiet", "--src-tls-verify=false"]
     return {
         "pumice": ("", lambda n: [*ours, f"docker://{source(n)}", f"oci:{out}:1"]),
-        "pumice, into the store": ("", lambda n: [*PUMICE, "pull", "--progress", "none", source(n)]),
+        "pumice, into the store": ("", lambda n: [*store, source(n)]),
         "crane": ("crane", lambda n: [crane, "pull", "--format", "oci", source(n), str(out)]),
         "skopeo": ("skopeo", lambda n: [*copy, f"docker://{source(n)}", f"oci:{out}:1"]),
         "skopeo --preserve-digests": (

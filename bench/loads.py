@@ -7,8 +7,10 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,15 +84,34 @@ def _ask(server: Server, method: str, url: str, good: tuple[int, ...], body: Pat
 
 
 def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[float, int]:
-    """Pull an image by many clients at the same moment; return seconds, and how many of them failed."""
+    """Pull an image by many clients at the same moment; return seconds, and how many of them failed.
+
+    In a process of its own: its memory would count for whatever this one starts afterwards.
+    """
+    parts = [f"blobs/{image.config}", *(f"blobs/{one}" for one in image.layers)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.loads",
+        server.host,
+        repository,
+        str(clients),
+        "manifests/1",
+        *parts,
+    ]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(said[0]), int(said[1])
+
+
+def _pulls(host: str, repository: str, clients: int, parts: Sequence[str]) -> tuple[float, int]:
     failed: list[Exception] = []
     gate = threading.Barrier(clients + 1)
 
     def pull() -> None:
         gate.wait()
         try:
-            for part in ("manifests/1", f"blobs/{image.config}", *(f"blobs/{one}" for one in image.layers)):
-                _receive(server, f"/v2/{repository}/{part}")
+            for part in parts:
+                _receive(host, f"/v2/{repository}/{part}")
         except (OSError, ValueError, FailedError) as error:
             failed.append(error)
 
@@ -104,11 +125,9 @@ def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[
     return time.perf_counter() - started, len(failed)
 
 
-def _receive(server: Server, path: str) -> None:
-    host, _, port = server.host.partition(":")
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: {server.host}\r\n{_ACCEPT}\r\n{_LOGIN}\r\nConnection: close\r\n\r\n"
-    )
+def _receive(address: str, path: str) -> None:
+    host, _, port = address.partition(":")
+    request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\n{_ACCEPT}\r\n{_LOGIN}\r\nConnection: close\r\n\r\n"
     buffer = bytearray(_CHUNK // 4)
     with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(request.encode())
@@ -133,3 +152,7 @@ def _receive(server: Server, path: str) -> None:
 def folder() -> Path:
     """Return where the benchmark keeps its files."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pumice-bench" / "registry"
+
+
+if __name__ == "__main__":
+    print(*_pulls(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]))

@@ -211,8 +211,7 @@ class Client:
         """Open a blob for reading once, from its start; raises NotFoundError.
 
         Reading resumes where a connection broke, and raises TrustError when the content is not that of
-        ``digest`` or has more or fewer bytes than ``size``. Without ``checked`` it is not hashed: for
-        who does that anyway, where it goes.
+        ``digest`` or ``size``. Without ``checked`` it is not hashed: for who does that where it goes.
         """
         where = f"{repository}@{digest}"
 
@@ -220,15 +219,11 @@ class Client:
             ask = self._ask(place, "pull")
             return self._run(download.begin(ask, self._blob_url(place, digest), where, start))
 
-        reader = download.BlobReader(
-            lambda start: self._first(repository, lambda place: begin(place, start)),
-            digest,
-            size,
-            where,
-            Backoff(self.settings.policy, self._jitter),
-            self._pause,
-            checked=checked,
-        )
+        def opener(start: int) -> tuple[Response, int]:
+            return self._first(repository, lambda place: begin(place, start))
+
+        backoff = Backoff(self.settings.policy, self._jitter)
+        reader = download.BlobReader(opener, digest, size, where, backoff, self._pause, checked=checked)
         return cast("BinaryIO", reader)
 
     def upload(

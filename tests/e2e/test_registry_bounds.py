@@ -1,0 +1,30 @@
+"""Memory has a bound that no blob moves: pushing one, serving it, pulling it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import images
+from tests.e2e.test_bounds import measure
+from tests.support.serving import serving
+from tests.support.soak import resident
+
+MOST = 150 << 20
+BLOB = 256 << 20
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def test_a_large_blob_takes_little_memory_on_both_sides(tmp_path: Path) -> None:
+    image = images.make(tmp_path / "image", (BLOB, 1 << 20))
+    with serving(tmp_path / "root") as registry:
+        name = f"{registry.host}/large/app:1"
+        pushed = measure(tmp_path, tmp_path / "home", "push", f"oci:{image.folder}", name)
+        assert (pushed.code, image.manifest in pushed.said) == (0, True), pushed.said
+        pulled = measure(tmp_path, tmp_path / "home", "pull", "--insecure-options=image", name)
+        assert (pulled.code, image.manifest in pulled.said) == (0, True), pulled.said
+        served = resident(registry.process.pid)
+    assert max(pushed.peak, pulled.peak, served) < MOST

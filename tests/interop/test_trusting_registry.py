@@ -26,9 +26,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
 
 def fingerprint(world: Trusting) -> str:
     """Trust the world's key for every name; return its fingerprint."""
-    from pumice.trust import keys
+    from pumice.trust import publickeys
 
-    made = keys.read_public(world.project / "release.pub").fingerprint
+    made = publickeys.read(world.project / "release.pub").fingerprint
     world.must("trust", "add", "--root", "release.pub", "--fingerprint", made)
     return made
 

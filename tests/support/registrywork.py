@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
+from pumice.registry.server.check import check
+from pumice.registry.server.collect import collect
 from pumice.registry.server.storage import Storage, open_storage
 from pumice.registry.server.storage_disk import OsDisk
 from tests.support import crashes, storework
@@ -155,13 +157,13 @@ def work(storage: Storage, promise: Promised) -> None:
         f"blob team {held}": None,
         f"blob team/app {digest_of(base, 'sha512')}": None,
     }
-    tell.do(lambda: storage.collect(time.time() + LATER, 1), removed)
+    tell.do(lambda: collect(storage, time.time() + LATER, 1), removed)
     tell.blob("team", other)
 
 
 def verify(storage: Storage, promised: Promise) -> None:
     """Assert that a registry is whole and holds what it promised."""
-    found = storage.check()
+    found = check(storage)
     assert found.problems == ()
     assert found.incomplete == ()
     for statement, allowed in promised.items():

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pumice.cli import output
 from pumice.clock import SystemClock
 from pumice.errors import StoreError, UsageError
+from pumice.registry.server import check as checking
+from pumice.registry.server import collect as collecting
 from pumice.registry.server.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 def check(root: Path) -> int:
     """Read and hash everything, print what was looked at and what is wrong; return the exit code."""
     with _opened(root) as storage:
-        found = storage.check()
+        found = checking.check(storage)
     for one in (*found.problems, *found.incomplete):
         kind = "damaged" if one in found.problems else "incomplete"
         print(output.printable(f"{kind}  {one.where}: {one.message}"))
@@ -32,7 +34,7 @@ def check(root: Path) -> int:
 def collect(root: Path, hours: float) -> None:
     """Remove what nothing needs and is older than ``hours``; print what that was."""
     with _opened(root) as storage:
-        gone = storage.collect(SystemClock().now(), hours * 3600)
+        gone = collecting.collect(storage, SystemClock().now(), hours * 3600)
     print(
         f"{gone.manifests} manifests, {gone.blobs} blobs and {gone.uploads} unfinished uploads removed, "
         f"{gone.freed} bytes freed"

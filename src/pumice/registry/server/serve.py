@@ -22,6 +22,7 @@ from pumice.errors import PumiceError, UsageError
 from pumice.registry.server.access import Access, Policy
 from pumice.registry.server.accesslog import AccessLog
 from pumice.registry.server.app import App, Options
+from pumice.registry.server.collect import collect
 from pumice.registry.server.fetches import Fetches
 from pumice.registry.server.proxy import Proxy
 from pumice.registry.server.storage import open_storage
@@ -250,7 +251,7 @@ async def _collecting(settings: Settings, app: App, storage: Storage, clock: Clo
     while True:
         await asyncio.sleep(settings.collect_hours * 3600)
         try:
-            await loop.run_in_executor(None, storage.collect, clock.now(), int(settings.grace_hours * 3600))
+            await loop.run_in_executor(None, collect, storage, clock.now(), int(settings.grace_hours * 3600))
         except (PumiceError, OSError) as problem:
             _log.error("garbage was not collected: %s", problem)
         finally:

@@ -22,8 +22,6 @@ from pumice.registry.server.uploads import DigestMismatch, OutOfOrder, UnknownUp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pumice.registry.server.check import Checked
-    from pumice.registry.server.collect import Collected
     from pumice.registry.server.storage_disk import Disk
 
 __all__ = [
@@ -112,7 +110,7 @@ class Storage:
         """Return a blob if this repository has it.
 
         A small one has its content along, checked when it came into memory. A large one is served from
-        its file, which is not hashed again; `check` does that.
+        its file, which is not hashed again; `check.check` does that.
         """
         return self.blobs.find(repository, digest)
 
@@ -205,18 +203,6 @@ class Storage:
     def receiving(self) -> Sequence[str]:
         """Return the names of all repositories that have, or had, unfinished uploads; sorted."""
         return sorted(self._walk(names.UPLOADS))
-
-    def collect(self, now: float, grace: float) -> Collected:
-        """Remove what nothing needs any more; safe while others push. See `collect.collect`."""
-        from pumice.registry.server import collect
-
-        return collect.collect(self, now, grace)
-
-    def check(self) -> Checked:
-        """Read and hash everything. See `check.check`."""
-        from pumice.registry.server import check
-
-        return check.check(self)
 
     def _walk(self, kind: str = names.TAGS, above: str = "") -> Iterator[str]:
         try:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pumice.registry.server import storage_names as names
-from pumice.registry.server.collect import contents, mentioned
+from pumice.registry.server.check import check
+from pumice.registry.server.collect import collect, contents, mentioned
 from pumice.registry.server.storage import Storage, open_storage
 from pumice.registry.server.storage_manifests import listed
 from tests.support import registrywork
@@ -182,13 +183,13 @@ class Registry(RuleBasedStateMachine):
     @precondition(lambda self: any(not y for m in self.models.values() for y in m.blobs.values()))
     @rule()
     def collect(self) -> None:
-        self.storage.collect(time.time(), DAY)
+        collect(self.storage, time.time(), DAY)
         for model in self.models.values():
             model.collect(self.bodies)
         kept = {digest for model in self.models.values() for digest in model.blobs}
         found = set(contents(self.place.name))
         assert found == kept
-        assert self.storage.check().problems == ()
+        assert check(self.storage).problems == ()
 
     @invariant()
     def same(self) -> None:
@@ -233,7 +234,7 @@ def push_while_collecting(storage: Storage) -> int:
         clients = [pool.submit(push_again, storage, number) for number in range(4)]
         collections = 0
         while not all(client.done() for client in clients):
-            storage.collect(time.time(), DAY)
+            collect(storage, time.time(), DAY)
             collections += 1
         for client in clients:
             client.result()
@@ -248,7 +249,7 @@ def test_clients_that_push_again_what_is_old_lose_nothing(tmp_path: Path) -> Non
         age(str(tmp_path))
         with open_storage(tmp_path, registrywork.Careless()) as storage:
             assert push_while_collecting(storage) > 0
-            checked = storage.check()
+            checked = check(storage)
             assert (checked.problems, checked.incomplete) == ((), ())
 
 
@@ -257,7 +258,7 @@ def test_a_damaged_repository_is_left_alone(tmp_path: Path) -> None:
         blob = push_blob(storage, "bad", b"layer")
         digest = push_manifest(storage, "bad", image(b"layer"), "1")
         (tmp_path / "repositories/bad/_manifests" / digest.replace(":", "-")).write_bytes(b"x\n{}")
-        done = storage.collect(time.time() + 9 * DAY, 1)
+        done = collect(storage, time.time() + 9 * DAY, 1)
         assert done.damaged == ("bad",)
         assert storage.blob("bad", blob) is not None
 
@@ -265,8 +266,8 @@ def test_a_damaged_repository_is_left_alone(tmp_path: Path) -> None:
 def test_old_uploads_expire(tmp_path: Path) -> None:
     with open_storage(tmp_path) as storage:
         upload = storage.begin("only/uploads")
-        assert storage.collect(time.time(), DAY).uploads == 0
-        assert storage.collect(time.time() + 2 * DAY, DAY).uploads == 1
+        assert collect(storage, time.time(), DAY).uploads == 0
+        assert collect(storage, time.time() + 2 * DAY, DAY).uploads == 1
         assert storage.offset("only/uploads", upload) is None
 
 
@@ -287,7 +288,7 @@ def test_an_index_goes_before_its_children(tmp_path: Path) -> None:
         for body in (child, *order[:2]):
             push_manifest(storage, "a", body)
         push_manifest(storage, "a", signature, subject=index(child))
-        storage.collect(time.time() + DAY, 1)
+        collect(storage, time.time() + DAY, 1)
     expected = [digest_of(body).replace(":", "-") for body in order]
     assert [name for name in gone if name in expected] == expected
     assert gone.index(expected[1]) < gone.index(digest_of(signature).replace(":", "-"))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, StoreError
 from pumice.registry.server import storage_names as names
+from pumice.registry.server.check import check
 from pumice.registry.server.storage import (
     DigestMismatch,
     OutOfOrder,
@@ -117,8 +118,8 @@ def test_the_same_blob_from_several_clients(storage: Storage) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert storage.check().problems == ()
-    assert storage.check().blobs == 1
+    assert check(storage).problems == ()
+    assert check(storage).blobs == 1
 
 
 def test_manifests_and_tags(storage: Storage) -> None:
@@ -162,7 +163,7 @@ def test_the_longest_names(storage: Storage) -> None:
         storage.put_manifest(name, listed, "x", signature, ["t" * 128], about, b"{}")
         assert storage.blob(name, digest) is not None
         assert storage.referrers(name, about) == [b"{}"]
-    assert storage.check().problems == ()
+    assert check(storage).problems == ()
 
 
 def test_repositories_inside_of_repositories(storage: Storage) -> None:
@@ -230,7 +231,7 @@ def test_damage_is_reported_and_mended_by_pushing_again(tmp_path: Path) -> None:
     kept.write_bytes(kept.read_bytes() + b" ")
     (tmp_path / "repositories/a/_tags/bad").write_bytes(b"")
     with open_storage(tmp_path) as storage:
-        found = storage.check().problems
+        found = check(storage).problems
         assert [finding.where for finding in found] == [
             *sorted(digests),
             f"a@{manifest}",
@@ -246,12 +247,12 @@ def test_damage_is_reported_and_mended_by_pushing_again(tmp_path: Path) -> None:
         push_blob(storage, "a", b"small")
         push_blob(storage, "a", large)
         push_manifest(storage, "a", body, "1", "bad")
-        assert storage.check().problems == ()
+        assert check(storage).problems == ()
 
 
 def test_missing_content_is_told_apart_from_damage(storage: Storage) -> None:
     push_manifest(storage, "a", image(b"never pushed"), "1")
-    checked = storage.check()
+    checked = check(storage)
     assert checked.problems == ()
     assert [finding.where for finding in checked.incomplete] == [f"a@{digest_of(image(b'never pushed'))}"]
 

@@ -33,8 +33,9 @@ def check(root: Path) -> int:
 
 def collect(root: Path, hours: float) -> None:
     """Remove what nothing needs and is older than ``hours``; print what that was."""
+    now = SystemClock().now() + 1  # whole seconds, so a file of this one would be younger than now
     with _opened(root) as storage:
-        gone = collecting.collect(storage, SystemClock().now(), hours * 3600)
+        gone = collecting.collect(storage, now, hours * 3600)
     print(
         f"{gone.manifests} manifests, {gone.blobs} blobs and {gone.uploads} unfinished uploads removed, "
         f"{gone.freed} bytes freed"

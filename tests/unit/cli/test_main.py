@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SOURCE = Path(cli.__file__).parent
 NOT_VERBS = {
+    "admission",
+    "upkeep",
     "reading",
     "registries",
     "text",

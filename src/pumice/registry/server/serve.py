@@ -41,8 +41,8 @@ _BACKLOG = 1024
 _THREADS = 8
 _FETCHES = 16
 """Blobs that are fetched from an upstream registry at once."""
-_HEADER_BYTES = 96 << 10
-"""Also what is received at once: with less, uploads spend their time on waking threads up."""
+_HEADER_BYTES = 256 << 10
+"""Also what is received, and sent, at once: with less, time goes into waking threads up."""
 
 _log = logging.getLogger("pumice.registry.server")
 

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,26 @@ def test_buildah_pulls_and_pushes(
     run(buildah, *store, "push", "--tls-verify=false", found["id"], f"docker://{name}:1", env=environment)
     run(buildah, *store, "rmi", "--all", "--force", env=environment)
     run(buildah, *store, "pull", "--tls-verify=false", f"docker://{name}:1", env=environment)
+
+
+def test_podman_pushes_pulls_and_lists(
+    registry: Registry, layout: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="run") as short:  # it refuses more than 50 letters
+        places = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
+        podman = [need("podman"), *places, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+        _use_podman(podman, f"{registry.host}/podman/app", layout, environment)
+
+
+def _use_podman(podman: list[str], name: str, layout: Path, environment: dict[str, str]) -> None:
+    found = run(*podman, "pull", "--quiet", f"oci:{layout}", env=environment).strip()
+    run(*podman, "push", "--tls-verify=false", found, f"docker://{name}:1", env=environment)
+    run(*podman, "rmi", "--all", "--force", env=environment)
+    assert (
+        run(*podman, "pull", "--quiet", "--tls-verify=false", f"{name}:1", env=environment).strip() == found
+    )
+    said = run(*podman, "search", "--list-tags", "--tls-verify=false", name, env=environment)
+    assert said.split()[-2:] == [name, "1"]
 
 
 def test_crane_copies_and_lists(

@@ -36,14 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     from pumice.registry import logins
-    from pumice.registry.client import Client, Settings
+    from pumice.registry.client import Client
     from pumice.registry.credentials import Given, Login
-    from pumice.registry.transport import Tls
 
     place = logins.place(asked.place)
     user, password = _asked(asked)
-    settings = Settings(plain_http=asked.plain_http, tls=Tls(asked.ca, asked.cert, asked.key))
     login = Login(user, password)
+    settings = registries.reached(asked)
     with Client(Given(place.host, login), settings, progress=output.progress("none")) as client:
         client.ping(place.host)
     where = logins.keep(place, login, os.environ)

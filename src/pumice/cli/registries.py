@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pumice.image.model import Image
     from pumice.progress import Progress
-    from pumice.registry.client import Client
+    from pumice.registry.client import Client, Settings
     from pumice.registry.copying import Counts
     from pumice.registry.places import Target
     from pumice.store.home import Home
@@ -61,19 +61,25 @@ def store_options(made: argparse.ArgumentParser) -> None:
     )
 
 
-@contextmanager
-def client(asked: argparse.Namespace | None, progress: Progress) -> Iterator[Client]:
-    """Give a client with the machine's logins; ``asked`` has the values of `options`."""
+def reached(asked: argparse.Namespace | None) -> Settings:
+    """Return how registries are reached: as `options` say, before what the configuration does."""
     from pumice.registry import sites
-    from pumice.registry.client import Client, Settings
-    from pumice.registry.credentials import AuthFiles
+    from pumice.registry.client import Settings
     from pumice.registry.transport import Tls
 
     known = sites.load(os.environ)
-    settings = Settings(sites=known)
-    if asked is not None:
-        tls = Tls(asked.ca, asked.cert, asked.key)
-        settings = Settings(plain_http=asked.plain_http, tls=tls, sites=known)
+    if asked is None:
+        return Settings(sites=known)
+    return Settings(plain_http=asked.plain_http, tls=Tls(asked.ca, asked.cert, asked.key), sites=known)
+
+
+@contextmanager
+def client(asked: argparse.Namespace | None, progress: Progress) -> Iterator[Client]:
+    """Give a client with the machine's logins; ``asked`` has the values of `options`."""
+    from pumice.registry.client import Client
+    from pumice.registry.credentials import AuthFiles
+
+    settings = reached(asked)
     with Client(AuthFiles(os.environ), settings, progress=progress) as made:
         yield made
 

@@ -13,6 +13,7 @@ import pytest
 
 from pumice.errors import TrustError
 from pumice.image import destination, layout
+from pumice.progress import Silent
 from pumice.store.home import Home
 from pumice.trust import keys, names, places, publickeys, sign, verify
 from pumice.trust.trusted import TrustedKey
@@ -193,3 +194,21 @@ def test_it_verifies_the_evidence_that_a_build_signs(
     payload = json.loads(base64.b64decode(json.loads(done.stdout.splitlines()[0])["payload"]))
     assert payload["subject"] == [{"digest": {"sha256": digest[7:]}, "name": "example.com/hello:1.0"}]
     assert cosign(program, built.project, "verify", *checked).returncode == 0
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> None:
+    made = pair(tmp_path)
+    vouched.folder(tmp_path / "plain")
+    image = layout.read(tmp_path / "plain")
+    signer = sign.Signer(made.public, lambda: made)
+    sign.sign(image, places.LayoutPlace(tmp_path / "plain", image), None, signer)
+    image = layout.read(tmp_path / "plain")
+    layout.write(image, tmp_path / "listed", "v1", records=None, progress=Silent(), listed=True)
+    how = ("verify", "--local-image", "--insecure-ignore-tlog=true", "--key", "pair.pub")
+    done = cosign(program, tmp_path, *how, "listed")
+    assert done.returncode == 0, done.stderr
+    assert cosign(program, tmp_path, *how, "plain").returncode != 0
+    again = layout.read(tmp_path / "listed")
+    assert {one.digest for one in again.beside} == {one.digest for one in image.beside}
+    assert not any("kind" in one.annotations for one in again.beside)

@@ -71,13 +71,17 @@ def read(folder: Path, tag: str = "") -> Image:
     oci.read_layout_header(header)
     found = chosen(oci.read_index(index), tag, str(folder), LayoutBlobs(folder))
     if saved.KIND in found.root.annotations:
-        found.beside += saved.unlisted(folder / BLOBS, found.root)
+        known = {one.digest for one in found.beside}
+        found.beside += tuple(
+            one for one in saved.unlisted(folder / BLOBS, found.root) if one.digest not in known
+        )
     return found
 
 
 def chosen(index: Index, tag: str, where: str, blobs: BlobSource) -> Image:
     """Return the image that a layout's index has under ``tag``, or the only one, with what is about it."""
-    images, about = referrers.split(index)
+    images, listed = referrers.split(index)
+    about = tuple(saved.unmarked(one) for one in listed)
     root = _choose(images, tag, where)
     if not about and oci.REFERRERS not in root.annotations:
         return Image(root, blobs)
@@ -131,7 +135,7 @@ def whole(image: Image, tag: str, *, listed: bool = False) -> Whole:
     pointer = oci.Descriptor(
         root.media_type, root.digest, root.size, annotations, artifact_type=root.artifact_type
     )
-    index = oci.index((pointer, *about.artifacts) if listed else (pointer,))
+    index = oci.index(saved.marked(pointer, about.artifacts) if listed else (pointer,))
     once = tuple({part.digest: part for part in parts}.values())
     return Whole(oci.encode(index), once, Image(root, referrers.Over(data, image.blobs)))
 

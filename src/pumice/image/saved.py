@@ -1,8 +1,13 @@
-"""Layouts that ``cosign save`` wrote: bundles lie among their blobs, but no index lists them."""
+"""Layouts as ``cosign save`` writes them and ``cosign verify --local-image`` reads them.
+
+An annotation says what a descriptor is. Bundles lie among the blobs, but no index lists them.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pumice import digest
 from pumice.errors import PumiceError
@@ -10,12 +15,14 @@ from pumice.formats import oci
 from pumice.image.plain import read_small
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pumice.formats.oci import Descriptor
 
 KIND = "kind"
 IMAGES = ("dev.cosignproject.cosign/image", "dev.cosignproject.cosign/imageIndex")
+_LEGACY = {"sig": "dev.cosignproject.cosign/sigs", "att": "dev.cosignproject.cosign/atts"}
 _MAX_BLOBS = 4096
 _MAX_MANIFEST = 1 << 16
 
@@ -36,3 +43,25 @@ def unlisted(folder: Path, root: Descriptor) -> tuple[Descriptor, ...]:
         if manifest.subject is not None and digest.of(data) == f"sha256:{path.name}":
             found.append(oci.describe(data, oci.MANIFEST))
     return tuple(found)
+
+
+def marked(root: Descriptor, artifacts: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+    """Return an image's descriptor and those of what is about it, as cosign looks for them."""
+    kinds = {f"{root.digest.replace(':', '-')}.{suffix}": kind for suffix, kind in _LEGACY.items()}
+    found = [_with(root, IMAGES[root.media_type == oci.INDEX])]
+    for one in artifacts:
+        kind = kinds.get(one.annotations.get(oci.REF_NAME, ""))
+        found.append(_with(one, kind) if kind else one)
+    return tuple(found)
+
+
+def unmarked(descriptor: Descriptor) -> Descriptor:
+    """Return a descriptor without what `marked` says of it."""
+    if descriptor.annotations.get(KIND) not in _LEGACY.values():
+        return descriptor
+    rest = {name: value for name, value in descriptor.annotations.items() if name != KIND}
+    return msgspec.structs.replace(descriptor, annotations=rest)
+
+
+def _with(descriptor: Descriptor, kind: str) -> Descriptor:
+    return msgspec.structs.replace(descriptor, annotations={**descriptor.annotations, KIND: kind})

@@ -38,6 +38,8 @@ def main() -> None:
             interleave(scenario.contenders, asked.runs)
             rows += _rows(scenario)
             print(table(rows[-len(scenario.contenders) :]))
+    if asked.only:
+        return  # a part is no result of the whole
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
         "runs": asked.runs,

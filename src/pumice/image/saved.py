@@ -56,8 +56,9 @@ def marked(root: Descriptor, artifacts: Sequence[Descriptor]) -> tuple[Descripto
 
 
 def unmarked(descriptor: Descriptor) -> Descriptor:
-    """Return a descriptor without what `marked` says of it."""
-    if descriptor.annotations.get(KIND) not in _LEGACY.values():
+    """Return a descriptor without what `marked` says of it; cosign's own have no other name."""
+    own = oci.REF_NAME in descriptor.annotations
+    if not own or descriptor.annotations.get(KIND) not in _LEGACY.values():
         return descriptor
     rest = {name: value for name, value in descriptor.annotations.items() if name != KIND}
     return msgspec.structs.replace(descriptor, annotations=rest)

@@ -122,7 +122,7 @@ def _main(verb: str, target: str, folder: Path) -> None:
     from oras.client import OrasClient
 
     client = OrasClient(insecure=True, auth_backend="basic")
-    client.auth.set_basic_auth(USER, PASSWORD)  # type: ignore[attr-defined]
+    client.auth.set_basic_auth(USER, PASSWORD)
     if verb == "pull":
         client.pull(target=target, outdir=str(folder))
         return

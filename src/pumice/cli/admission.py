@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ATTACHMENT = re.compile(r"sha(?:256|512)-[a-f0-9]{64,123}(?:\.(?:sig|att|sbom))?")
 """Tags that registries have for what is about an image: signatures must come before the image's own tag."""
 
-_TODO = "push it by its digest, sign that, and set the tag then"
+_INSTEAD = "push it by its digest, sign that, and set the tag then"
 
 
 def policy(text: str) -> tuple[Level, ...]:
@@ -72,7 +72,7 @@ def judge(levels: Sequence[Level], clock: Clock) -> Callable[[Offer], str | None
         except StoreError:
             raise
         except PumiceError as error:
-            return f"a tag may only point to an image that is trusted here: {error.message}; {_TODO}"
+            return f"a tag may only point to an image that is trusted here: {error.message}; {_INSTEAD}"
         return None
 
     return accept

@@ -99,6 +99,32 @@ def parser(verb: str, description: str, *, progress: bool = True, epilog: str = 
     return made
 
 
+def format_option(made: argparse.ArgumentParser) -> None:
+    """Add ``--format`` as ``format``: text or json."""
+    made.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        metavar="FORMAT",
+        help="text (the default) or json",
+    )
+
+
+def admission_options(made: argparse.ArgumentParser, what: str) -> None:
+    """Add the options that say which images may be run, or enter the store: ``what`` says that of one."""
+    made.add_argument(
+        "--insecure-options",
+        choices=("image",),
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help=f"image: {what} although nobody who is trusted has signed it",
+    )
+    made.add_argument(
+        "--allow-older", action="store_true", help=f"{what} although a newer version was accepted before"
+    )
+
+
 def offline_option(made: argparse.ArgumentParser) -> None:
     """Add ``--offline`` as ``offline``."""
     made.add_argument("--offline", action="store_true", help="use what is in the store, and no network")

@@ -45,13 +45,7 @@ def _parser() -> Parser:
     shape.add_argument(
         "--by-package", action="store_true", help="show one line for each package, largest first"
     )
-    made.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text (the default) or json",
-    )
+    command_line.format_option(made)
     return made
 
 

@@ -32,13 +32,7 @@ def _parser() -> Parser:
     )
     made.add_argument("reference", metavar="REF", help="the image")
     made.add_argument("--platform", metavar="PLATFORM", help="one of its platforms only, such as linux/arm64")
-    made.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text (the default) or json",
-    )
+    command_line.format_option(made)
     return made
 
 

@@ -32,13 +32,7 @@ def _parser() -> Parser:
     made.add_argument("--policy", metavar="FILE", type=Path, help="fail if this policy forbids a licence")
     made.add_argument("--by-package", action="store_true", help="list packages with their licences")
     made.add_argument("--texts", action="store_true", help="print the texts of licences that are on no list")
-    made.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text (the default) or json",
-    )
+    command_line.format_option(made)
     reading.platform_option(made)
     return made
 

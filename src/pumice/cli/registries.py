@@ -6,6 +6,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from pumice.cli import arguments as command_line
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
@@ -48,17 +50,7 @@ def store_options(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--as", dest="signed_as", default="", metavar="NAME", help="what the image must be signed as"
     )
-    made.add_argument(
-        "--insecure-options",
-        choices=("image",),
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help="image: let it into the store although nobody who is trusted has signed it",
-    )
-    made.add_argument(
-        "--allow-older", action="store_true", help="let it in although a newer version was accepted before"
-    )
+    command_line.admission_options(made, "let it in")
 
 
 def reached(asked: argparse.Namespace | None) -> Settings:

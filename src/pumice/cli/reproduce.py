@@ -42,13 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command_line.bundle_option(made)
     command_line.offline_option(made)
-    made.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text (the default) or json",
-    )
+    command_line.format_option(made)
     reading.platform_option(made)
     return made
 

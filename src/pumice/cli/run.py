@@ -66,17 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--as", dest="name", default="", metavar="NAME", help="what the image must be signed as"
     )
-    made.add_argument(
-        "--insecure-options",
-        choices=("image",),
-        action="append",
-        default=[],
-        metavar="WHAT",
-        help="image: run it although nobody who is trusted has signed it",
-    )
-    made.add_argument(
-        "--allow-older", action="store_true", help="run it although a newer version was accepted before"
-    )
+    command_line.admission_options(made, "run it")
     return made
 
 

@@ -51,13 +51,7 @@ def _parser() -> Parser:
         epilog=_EPILOG,
     )
     made.add_argument("reference", metavar="REF", help="the image")
-    made.add_argument(
-        "--format",
-        choices=("text", "json"),
-        default="text",
-        metavar="FORMAT",
-        help="text (the default) or json",
-    )
+    command_line.format_option(made)
     return made
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
     from pumice.trust.keyring import Decision, Level
     from pumice.trust.trusted import TrustedKey
-    from pumice.trust.verify import Verdict
+    from pumice.trust.verify import Finding, Verdict
 
 INSECURE = ("image",)
 """What ``--insecure-options`` can name."""
@@ -82,16 +82,10 @@ def judge(
     name = asked or names.own(image)
     decision = keyring.decide(name, levels)
     if home.built.has(image.root.digest):
-        known = verify.examine(image, home, decision.keys, expected=decision.name, now=now)
-        good = [one for one in known if not one.problem]
-        return verify.Verdict(
-            digest=image.root.digest,
-            name=name,
-            built_here=True,
-            signatures=tuple(one for one in good if one.claim.is_signature),
-            attestations=tuple(one for one in good if not one.claim.is_signature),
-            others=tuple(one for one in known if one.problem),
-        ), decision
+        known = verify.examine(
+            image, home, decision.keys, expected=decision.name, now=now, signatures_only=signatures_only
+        )
+        return _built_here(image, name, known), decision
     try:
         verdict = verify.verify(
             image,
@@ -110,6 +104,21 @@ def judge(
         raise TrustError(error.message, where=error.where, hint=hint) from None
     remember(image, verdict, home, keep=keep, allow_older=allow_older)
     return verdict, decision
+
+
+def _built_here(image: Image, name: str, known: Sequence[Finding]) -> Verdict:
+    """Return the verdict on what this store built: trusted whoever signed it, with what is known of it."""
+    from pumice.trust.verify import Verdict
+
+    good = [one for one in known if not one.problem]
+    return Verdict(
+        digest=image.root.digest,
+        name=name,
+        built_here=True,
+        signatures=tuple(one for one in good if one.claim.is_signature),
+        attestations=tuple(one for one in good if not one.claim.is_signature),
+        others=tuple(one for one in known if one.problem),
+    )
 
 
 def _hint(hint: str | None, image: Image, expected: str) -> str | None:

@@ -17,6 +17,7 @@ import msgspec
 from pumice.errors import Problem, RecipeError
 from pumice.formats.tar import Entry
 from pumice.image.patterns import Ignore, component_matches, is_wild
+from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +60,10 @@ class _Planned(msgspec.Struct):
 
 
 def collect(
-    rules: Sequence[FileRule], root: Path, owners: Callable[[str], tuple[int, int]]
+    rules: Sequence[FileRule],
+    root: Path,
+    owners: Callable[[str], tuple[int, int]],
+    lock_format: int = FORMAT,
 ) -> Iterator[Item]:
     """Yield what ``rules`` put into an image, sorted by path, each path once.
 
@@ -68,7 +72,7 @@ def collect(
     Raises RecipeError with every problem found: sources that are missing, unreadable, special or
     outside the recipe's folder, and rules that do not agree about a path.
     """
-    plan = _Plan(os.fsencode(root))
+    plan = _Plan(os.fsencode(root), lock_format)
     for rule in rules:
         plan.add(rule)
     plan.check_parents()
@@ -108,7 +112,8 @@ def _read(path: bytes) -> tuple[bytes | Path, int]:
 class _Plan:
     """Paths to what the rules put there; ``problems`` grows as rules are added."""
 
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: bytes, lock_format: int) -> None:
+        self._format = lock_format
         self.entries: dict[str, _Planned] = {}
         self.problems: list[Problem] = []
         self._root = root

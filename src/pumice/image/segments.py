@@ -63,20 +63,28 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """How a segment differs from the package's own: entries hidden, directories' attributes."""
+    """How a segment differs from the package's own: entries hidden, directories' attributes.
+
+    ``format`` is the lock's.
+    """
 
     hide: tuple[str, ...] = ()
     directories: tuple[Entry, ...] = ()
+    format: int = FORMAT
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.hide or self.directories)
 
 
 def key(package_sha256: str, selection: Selection) -> Digest:
     """Return what a segment is kept under."""
-    return canonical.digest_of([FORMAT, gzip.LEVEL, _SHAPE, package_sha256, selection])
+    return canonical.digest_of([gzip.LEVEL, _SHAPE, package_sha256, selection])
 
 
 def reworked_key(segment: Segment, changes: Changes) -> Digest:
     """Return what a reworked segment is kept under."""
-    return canonical.digest_of([FORMAT, gzip.LEVEL, _SHAPE, segment.blob, changes])
+    return canonical.digest_of([gzip.LEVEL, _SHAPE, segment.blob, changes])
 
 
 def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
@@ -91,7 +99,8 @@ def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
         segment, implied = _make(file, msgspec.structs.replace(selection, keep=keep), blobs)
     # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
     wrong = [entry for entry in segment.directories if entry.path in implied and not _is_plain(entry)]
-    return rework(segment, Changes(directories=tuple(wrong)), blobs) if wrong else segment
+    changes = Changes(directories=tuple(wrong), format=selection.format)
+    return rework(segment, changes, blobs) if changes else segment
 
 
 def _is_plain(entry: Entry) -> bool:

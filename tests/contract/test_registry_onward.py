@@ -29,15 +29,18 @@ DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
 REMOTE = Repository("registry.example", "team/app")
 
 HERE = [
-    "https://127.0.0.1/",
-    "https://localhost:2375/",
-    "https://127.1/",
-    "https://2130706433/",
-    "https://[::1]/",
-    "https://[::ffff:127.0.0.1]/",
-    "https://0.0.0.0/",
-    "https://169.254.169.254/latest/",
-    "https://[fe80::1]/",
+    f"https://{host}/"
+    for host in (
+        "127.0.0.1",
+        "localhost:2375",
+        "127.1",
+        "2130706433",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+        "169.254.169.254",
+        "[fe80::1]",
+    )
 ]
 
 

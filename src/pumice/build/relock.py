@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.distro.preferences import archive_of
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
 from pumice.formats import aptindex, deb
 from pumice.recipe import lock as locks
@@ -126,6 +127,9 @@ def _solved(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[
     solution = resolve(universe, wants)
     for record, newest in solution.held_back:
         progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
+    for record, others in solution.contested:
+        offers = ", ".join(f"{archive_of(one)} ({one.version})" for one in others)
+        progress.note(f"{record.name} {record.version} from {archive_of(record)}; also offered by {offers}")
     files = {record.filename for record in wants.local.values()}
     found: list[tuple[PackageRecord, Role]] = [
         (record, "local" if not record.suite and record.filename in files else "package")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from pumice.recipe.model import Origin, Recipe
+    from pumice.recipe.model import ExtraArchive, Origin, Recipe
 
 LOCK_VERSION = 1
 """The shape of the lock file itself."""
@@ -114,9 +114,15 @@ def _origin(origin: Origin) -> dict[str, Any]:
         "suites": sorted(origin.suites),
         "keyrings": sorted(origin.keyrings),
         "archives": sorted(
-            [a.name, a.suite, sorted(a.components), a.key, a.trusted] for a in origin.archives
+            # What is new is left out where it is not used: older locks stay right.
+            [a.name, a.suite, sorted(a.components), a.key, a.trusted, *_authority(a)]
+            for a in origin.archives
         ),
     }
+
+
+def _authority(archive: ExtraArchive) -> list[Any]:
+    return [sorted(archive.packages), archive.priority] if archive.packages or archive.priority else []
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

@@ -10,7 +10,7 @@ import msgspec
 from pumice.distro.preferences import archive_of
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
 from pumice.formats import aptindex, deb
-from pumice.recipe import lock as locks
+from pumice.recipe import requirements
 from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
 from pumice.resolve import Wants, resolve
 
@@ -59,12 +59,12 @@ def relock(
             wants = wants_of(recipe, connection.recipe_dir, name, pins=_pins(before, name, free))
             packages[name] = _pinned(_solved(today.universe(name), wants, progress), connection)
     packages = {name: packages[name] for name in sorted(packages)}
-    requirements = locks.requirements(recipe)
+    asked = requirements.digest_of(recipe)
     kept_format = old.format if old and upgrade != frozenset() else FORMAT
-    if old and (old.packages, old.requirements, old.format) == (packages, requirements, kept_format):
+    if old and (old.packages, old.requirements, old.format) == (packages, asked, kept_format):
         return old
     return Lock(
-        requirements=requirements,
+        requirements=asked,
         packages=packages,
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         ids=old.ids if old else Ids(),

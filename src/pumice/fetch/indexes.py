@@ -90,9 +90,7 @@ def _standing(suite: Found) -> Standing:
         extra=source.extra,
         packages=source.packages,
         priority=source.priority,
-        released=released(
-            not_automatic=release.not_automatic, automatic_upgrades=release.automatic_upgrades
-        ),
+        released=released(not_automatic=release.not_automatic, automatic_upgrades=release.automatic_upgrades),
     )
 
 

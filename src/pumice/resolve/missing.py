@@ -68,9 +68,7 @@ def _about(universe: Universe, request: Request) -> tuple[str, str]:
         record for record in universe.versions(name) if universe.priority(record, requested=True) <= NEVER
     ]
     versions = [record.version for record in universe.versions(name) if record not in refused]
-    wanted = [
-        record for record in refused if not request.version or matches(record.version, request.version)
-    ]
+    wanted = [record for record in refused if not request.version or matches(record.version, request.version)]
     if wanted:
         return without_authority(wanted[0])
     if versions:

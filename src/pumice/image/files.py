@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import Problem, RecipeError
+from pumice.errors import ImageError, Problem, RecipeError
 from pumice.formats.tar import Entry
+from pumice.image.names import find_flaw, show_path
 from pumice.image.patterns import Ignore, component_matches, is_wild
 from pumice.recipe.lock import FORMAT
 
@@ -70,7 +71,8 @@ def collect(
     ``root`` is the folder of the main recipe; ``owners`` returns user and group id for an ``owner``
     as the recipe writes it. Folders on the way to a path are not made up here.
     Raises RecipeError with every problem found: sources that are missing, unreadable, special or
-    outside the recipe's folder, and rules that do not agree about a path.
+    outside the recipe's folder, and rules that do not agree about a path. Raises ImageError for a
+    name that an image layer cannot hold.
     """
     plan = _Plan(os.fsencode(root), lock_format)
     for rule in rules:
@@ -79,7 +81,20 @@ def collect(
     if plan.problems:
         raise RecipeError(plan.problems)
     for path in sorted(plan.entries):
+        _check_name(path, plan.entries[path])
+    for path in sorted(plan.entries):
         yield _item(path, plan.entries[path], owners)
+
+
+def _check_name(path: str, planned: _Planned) -> None:
+    flaw = find_flaw(path, planned.link)
+    if flaw:
+        is_copied = bool(planned.rule.source)
+        raise ImageError(
+            f"cannot add {show_path(path)} to the image: {flaw}",
+            where=planned.rule.where or None,
+            hint="rename it, or leave it out with 'ignore'" if is_copied else "give it another name in 'to'",
+        )
 
 
 def _item(path: str, planned: _Planned, owners: Callable[[str], tuple[int, int]]) -> Item:

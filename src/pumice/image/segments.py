@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 
 INFO = "var/lib/dpkg/info"
 DOC = "usr/share/doc"
-_SHAPE = 2
+_SHAPE = 3
 """Of `Segment` as it is kept; to be raised when it knows more than before."""
 _MAX_COPYRIGHT = 4 << 20
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +92,8 @@ def reworked_key(segment: Segment, changes: Changes) -> Digest:
 def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
     """Cut a segment out of a package file; its bytes go into ``blobs``.
 
-    Streams in bounded memory. Raises FormatError for a malformed or hostile package.
+    Streams in bounded memory. Raises FormatError for a malformed or hostile package, ImageError for
+    one with a file whose name a layer cannot hold.
     """
     segment, implied = _make(file, selection, blobs)
     wanted = _targets_left_out(segment)
@@ -341,6 +344,8 @@ def _refuse_oddities(entry: Entry) -> None:
         (entry.path + entry.link).encode()
     except UnicodeEncodeError:
         raise FormatError(f"the package has a file name that is not UTF-8: {entry.path!r}") from None
+    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of the package's files has one name per line
+        raise FormatError(f"the package has a file name with a control character: {entry.path!r}")
 
 
 def _moved(entry: Entry, path: str, link: str) -> Entry:

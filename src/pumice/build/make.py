@@ -14,13 +14,14 @@ from pumice.formats import platforms
 from pumice.image import effects, layers, merge, segments
 from pumice.image.config import numeric_user
 from pumice.image.effects.diversions import diversions
+from pumice.image.link_targets import find_link_targets
 from pumice.image.segments import Segment
 from pumice.image.selection import Selection
 from pumice.image.tree import Generated
 from pumice.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pumice.build.userfiles import UserFiles
     from pumice.digest import Digest
@@ -52,10 +53,10 @@ def make(
     groups = layers.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
     wanted = _wanted(inputs, groups)
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)
-    parts = _with_link_targets(wanted, parts, fetch, home, processors, progress)
-    merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format)
+    parts, directories = _with_link_targets(inputs.format, wanted, parts, fetch, home, processors, progress)
+    merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format, directories=directories)
     outcome = _effects(inputs, parts, merged, home)
-    generated = [*_diverted(merged, parts, home), *outcome.generated]
+    generated = [*_diverted(merged, parts, home), *_link_targets(merged, outcome), *outcome.generated]
     tree = merged.tree.plus(generated)
     own = userfiles.place(files, _Owners(tree), tree)
     over = [*generated, *(item for item, _ in own)]
@@ -119,21 +120,35 @@ def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:
 
 
 def _with_link_targets(
+    lock_format: int,
     wanted: list[Wanted],
     parts: dict[str, Segment],
     fetch: Callable[[LockedPackage], Digest],
     home: Home,
     processors: int,
     progress: Progress,
-) -> dict[str, Segment]:
-    """Cut once more those packages in which another package's link has its target."""
-    keep = merge.kept_links_to_dropped(parts)
-    again = [
-        Wanted(item.package, msgspec.structs.replace(item.selection, keep=keep[item.package.name]))
-        for item in wanted
-        if item.package.name in keep
-    ]
-    return parts | cut(again, fetch, home, processors=processors, progress=progress) if again else parts
+) -> tuple[dict[str, Segment], tuple[str, ...]]:
+    """Cut once more those packages in which links have their targets, and what these link to.
+
+    Return all segments, and the directories that stay for links alone.
+    """
+    while True:
+        targets = find_link_targets(parts, lock_format)
+        again = {item.package.name: item for item in _keeping(wanted, targets.keep)}
+        if not again:
+            return parts, targets.directories
+        wanted = [again.get(item.package.name, item) for item in wanted]
+        parts = parts | cut([*again.values()], fetch, home, processors=processors, progress=progress)
+        if lock_format < 2:
+            return parts, ()
+
+
+def _keeping(wanted: list[Wanted], keep: Mapping[str, Sequence[str]]) -> Iterator[Wanted]:
+    """Yield those of ``wanted`` that keep more than before, with all that they keep."""
+    for item in wanted:
+        paths = tuple(sorted({*item.selection.keep, *keep.get(item.package.name, ())}))
+        if paths != item.selection.keep:
+            yield Wanted(item.package, msgspec.structs.replace(item.selection, keep=paths))
 
 
 def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[Generated]:
@@ -145,6 +160,13 @@ def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[
         placed = msgspec.structs.replace(entry, path=new_path)
         moved.append(Generated(entry=placed, content=content, by="diversions"))
     return moved
+
+
+def _link_targets(merged: Merged, outcome: Outcome) -> Iterator[Generated]:
+    """Yield the directories that are there because links point at them, as effects leave them."""
+    for entry in merged.directories:
+        final = outcome.directories.get(entry.path, entry)
+        yield Generated(entry=msgspec.structs.replace(final, mtime=0), by="link targets")
 
 
 def _reworked(

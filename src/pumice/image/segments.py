@@ -96,10 +96,11 @@ def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
     one with a file whose name a layer cannot hold.
     """
     segment, implied = _make(file, selection, blobs)
-    wanted = _targets_left_out(segment)
-    if wanted:  # a link that stays keeps its target: seen only at the end, since links come last
-        keep = tuple(sorted({*selection.keep, *wanted}))
-        segment, implied = _make(file, msgspec.structs.replace(selection, keep=keep), blobs)
+    while keep := _more_to_keep(segment, selection):  # seen only at the end, since links come last
+        selection = msgspec.structs.replace(selection, keep=keep)
+        segment, implied = _make(file, selection, blobs)
+        if selection.format < 2:
+            break
     # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
     wrong = [entry for entry in segment.directories if entry.path in implied and not _is_plain(entry)]
     changes = Changes(directories=tuple(wrong), format=selection.format)
@@ -129,9 +130,16 @@ def _look_into_large(stream: Stream, blob: Digest, blobs: Blobs) -> None:
     stream.identify_large(read)
 
 
-def _targets_left_out(segment: Segment) -> list[str]:
-    dropped = set(segment.dropped) | {entry.path for entry in segment.parents}
-    return [target for target in link_targets(segment) if target in dropped]
+def _more_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
+    """Return what to keep instead, since a link that stays keeps its target; nothing if all is there.
+
+    Whether a directory stays depends on the other packages (`pumice.image.link_targets`).
+    """
+    dropped = set(segment.dropped)
+    if selection.format < 2:
+        dropped.update(entry.path for entry in segment.parents)
+    targets = {target for target in link_targets(segment) if target in dropped}
+    return tuple(sorted({*selection.keep, *targets})) if targets else ()
 
 
 def link_targets(segment: Segment) -> Iterator[str]:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from pumice import canonical
 from pumice.errors import LockError
 
 TYPE_CHECKING = False
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from pumice.recipe.model import Origin, Recipe
 
 LOCK_VERSION = 1
 """The shape of the lock file itself."""
@@ -88,35 +86,6 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ids: Ids = Ids()
     format: int = FORMAT
     lock: int = LOCK_VERSION
-
-
-def requirements(recipe: Recipe) -> str:
-    """Return the digest of all that decides which packages a recipe stands for, and of nothing else.
-
-    The order of lists says nothing, where a mirror is says nothing, nor does the content of a local
-    package: its own digest is in the lock.
-    """
-    return canonical.digest_of(
-        {
-            "from": _origin(recipe.origin),
-            "base": recipe.base,
-            "recommends": recipe.recommends,
-            "packages": sorted([r.name, r.version, r.exclude, r.file] for r in recipe.packages),
-            "archs": sorted(recipe.archs),
-        }
-    )
-
-
-def _origin(origin: Origin) -> dict[str, Any]:
-    return {
-        "debian": origin.debian,
-        "components": sorted(origin.components),
-        "suites": sorted(origin.suites),
-        "keyrings": sorted(origin.keyrings),
-        "archives": sorted(
-            [a.name, a.suite, sorted(a.components), a.key, a.trusted] for a in origin.archives
-        ),
-    }
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")

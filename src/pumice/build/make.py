@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
 from pumice.build import assemble, overlay, remembered, userfiles
 from pumice.build.cut import Wanted, cut, recall, remember
 from pumice.build.perform import Built, Inputs
+from pumice.cache_keys import cache_key
 from pumice.formats import platforms
 from pumice.image import effects, layers, merge, segments
 from pumice.image.config import numeric_user
@@ -18,7 +18,6 @@ from pumice.image.link_targets import find_link_targets
 from pumice.image.segments import Segment
 from pumice.image.selection import Selection
 from pumice.image.tree import Generated
-from pumice.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,15 +52,21 @@ def make(
     groups = layers.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
     wanted = _wanted(inputs, groups)
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)
-    parts, directories = _with_link_targets(inputs.format, wanted, parts, fetch, home, processors, progress)
+    wanted, parts, directories = _with_link_targets(
+        inputs.format, wanted, parts, fetch, home, processors, progress
+    )
+    keys = {item.package.name: item.key for item in wanted}
     merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format, directories=directories)
-    outcome = _effects(inputs, parts, merged, home)
+    outcome = _effects(inputs, keys, merged, home)
     generated = [*_diverted(merged, parts, home), *_link_targets(merged, outcome), *outcome.generated]
     tree = merged.tree.plus(generated)
     own = userfiles.place(files, _Owners(tree), tree)
     over = [*generated, *(item for item, _ in own)]
     nodes = overlay.final_nodes(merged.tree, outcome.removed, outcome.directories, over)
-    parts = {name: _reworked(name, part, nodes, merged, inputs.format, home) for name, part in parts.items()}
+    parts = {
+        name: _reworked(name, part, keys[name], nodes, merged, inputs.format, home)
+        for name, part in parts.items()
+    }
     own_paths = {item.entry.path for item, _ in own}
     plan = assemble.Plan(
         groups=groups,
@@ -81,8 +86,12 @@ def make(
     return _image(inputs, plan, finished, merged, outcome, home)
 
 
-def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home: Home) -> Outcome:
-    """Return what effects add; the same packages and settings give the same, so it is remembered."""
+def _effects(inputs: Inputs, keys: Mapping[str, Digest], merged: Merged, home: Home) -> Outcome:
+    """Return what effects add; the same packages and settings give the same, so it is remembered.
+
+    ``keys`` are what the packages' segments are kept under: those say everything about them, also what
+    their scripts and fields are.
+    """
     settings = effects.Settings(
         architecture=inputs.architecture,
         base=inputs.recipe.base,
@@ -92,8 +101,7 @@ def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home:
         ids=inputs.ids,
         format=inputs.format,
     )
-    blobs = {name: part.blob for name, part in parts.items()}
-    key = canonical.digest_of([_EFFECTS, __version__, settings, blobs])
+    key = cache_key("effects", settings, keys)
     known = remembered.recall(home, _EFFECTS, key, effects.Outcome)
     if known:
         return known
@@ -127,20 +135,20 @@ def _with_link_targets(
     home: Home,
     processors: int,
     progress: Progress,
-) -> tuple[dict[str, Segment], tuple[str, ...]]:
+) -> tuple[list[Wanted], dict[str, Segment], tuple[str, ...]]:
     """Cut once more those packages in which links have their targets, and what these link to.
 
-    Return all segments, and the directories that stay for links alone.
+    Return what was cut in the end, all segments, and the directories that stay for links alone.
     """
     while True:
         targets = find_link_targets(parts, lock_format)
         again = {item.package.name: item for item in _keeping(wanted, targets.keep)}
         if not again:
-            return parts, targets.directories
+            return wanted, parts, targets.directories
         wanted = [again.get(item.package.name, item) for item in wanted]
         parts = parts | cut([*again.values()], fetch, home, processors=processors, progress=progress)
         if lock_format < 2:
-            return parts, ()
+            return wanted, parts, ()
 
 
 def _keeping(wanted: list[Wanted], keep: Mapping[str, Sequence[str]]) -> Iterator[Wanted]:
@@ -170,12 +178,18 @@ def _link_targets(merged: Merged, outcome: Outcome) -> Iterator[Generated]:
 
 
 def _reworked(
-    name: str, part: Segment, nodes: Mapping[str, Node], merged: Merged, lock_format: int, home: Home
+    name: str,
+    part: Segment,
+    key: Digest,
+    nodes: Mapping[str, Node],
+    merged: Merged,
+    lock_format: int,
+    home: Home,
 ) -> Segment:
     changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()), lock_format)
     if not changes:
         return part
-    where = segments.reworked_key(part, changes)
+    where = segments.reworked_key(key, changes)
     known = recall(where, home)
     if known is None:
         known = segments.rework(part, changes, home.blobs)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import FormatError
 from pumice.formats import deb, gzip, tar
 from pumice.formats.compression import Decompressed
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 INFO = "var/lib/dpkg/info"
 DOC = "usr/share/doc"
-_SHAPE = 3
-"""Of `Segment` as it is kept; to be raised when it knows more than before."""
 _MAX_COPYRIGHT = 4 << 20
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
@@ -81,12 +79,15 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 def key(package_sha256: str, selection: Selection) -> Digest:
     """Return what a segment is kept under."""
-    return canonical.digest_of([gzip.LEVEL, _SHAPE, package_sha256, selection])
+    return cache_key("segment", package_sha256, selection)
 
 
-def reworked_key(segment: Segment, changes: Changes) -> Digest:
-    """Return what a reworked segment is kept under."""
-    return canonical.digest_of([gzip.LEVEL, _SHAPE, segment.blob, changes])
+def reworked_key(segment_key: Digest, changes: Changes) -> Digest:
+    """Return what the segment that is kept under ``segment_key`` is kept under with ``changes``.
+
+    Its bytes alone would not do: packages with equal files have equal ones, and differ in what they say.
+    """
+    return cache_key("segment", segment_key, changes)
 
 
 def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:

@@ -42,7 +42,13 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "bytecode": _ALL,
     "image": _ALL,
     "evidence": _ALL,
-    "layer-facts": (*_READING, "formats/apkstate.py", "image/layer_facts.py", "evidence/layers.py"),
+    "layer-facts": (
+        *_READING,
+        "formats/apkstate.py",
+        "image/layer_facts.py",
+        "image/layer_links.py",
+        "evidence/layers.py",
+    ),
     "license": ("evidence/", "formats/"),
 }
 """What shapes each kind, below the package's folder; a name ending with ``/`` is all files in that folder."""

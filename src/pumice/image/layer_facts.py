@@ -12,6 +12,7 @@ import msgspec
 from pumice.cache_keys import cache_key
 from pumice.errors import FormatError, StoreError
 from pumice.formats.tar import Entry
+from pumice.image.layer_links import LayerLinks
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -81,9 +82,10 @@ def _remember(key: Digest, facts: LayerFacts, records: Records | None) -> None:
 def _read(layer: Layer) -> LayerFacts:
     entries: list[Entry] = []
     texts: dict[str, bytes] = {}
+    links = LayerLinks()
     for entry, body in layer.entries():
         entries.append(entry)
-        if entry.kind == "file" and is_telling(entry.path):
+        if is_telling(links.place(entry)) and entry.kind == "file":
             texts[entry.path] = _text(entry, body, sum(len(text) for text in texts.values()))
     return LayerFacts(tuple(entries), texts, sum(entry.size for entry in entries))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.model import Image
@@ -68,7 +69,7 @@ class RegistrySource:
             self._listed = True
             try:
                 tags, complete = self._client.some_tags(self.repository, _TAGS)
-            except RegistryError:
+            except (RegistryError, FormatError):
                 return None
             self._tags = frozenset(tags) if complete else None
         return self._tags

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 
 from pumice.build import remembered
-from pumice.errors import FormatError
+from pumice.errors import FormatError, ImageError
 from pumice.fetch.pool import pool
 from pumice.image import segments
 from pumice.image.segments import Segment
@@ -140,9 +140,9 @@ class _Line:
             try:
                 source = cast("BinaryIO", _Stoppable(file, self._failed))
                 segment = segments.make(source, wanted.selection, self._home.blobs)
-            except FormatError as error:
+            except (FormatError, ImageError) as error:
                 where = f"{package.name}={package.version}"
-                raise FormatError(error.message, where=error.where or where, hint=error.hint) from None
+                raise type(error)(error.message, where=error.where or where, hint=error.hint) from None
         _check_identity(package, segment)
         remember(wanted.key, segment, self._home)
         self._done[package.name] = segment

@@ -9,7 +9,6 @@ import msgspec
 from pumice import canonical
 from pumice.build import remembered
 from pumice.formats import oci
-from pumice.recipe.lock import FORMAT
 from pumice.version import __version__
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def _platform(
 ) -> tuple[Descriptor, ...]:
     name = canonical.digest_of(
         [
-            *(_SHAPE, __version__, FORMAT, interpreter(), architecture),
+            *(_SHAPE, __version__, interpreter(), architecture),
             *(built.manifest.digest, built.facts, _bytes(recipe), plain(recipe), lock, files.digest, moment),
         ]
     )
@@ -137,7 +136,7 @@ def _index(
 ) -> tuple[Descriptor, ...]:
     name = canonical.digest_of(
         [
-            *(_SHAPE, __version__, FORMAT, interpreter(), list(finished)),
+            *(_SHAPE, __version__, interpreter(), list(finished)),
             *(root.digest, _bytes(recipe), plain(recipe), lock, moment),
         ]
     )

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice import files
-from pumice.build.pins import changes
+from pumice.build.pins import lock_changes
 from pumice.errors import LockError, UsageError
 from pumice.recipe import lock as locks
 
@@ -88,7 +88,8 @@ def renew(
 ) -> Lock:
     """Return the lock that ``recipe`` should have now; the old one if it need not change.
 
-    Pins of ``old`` are kept where the archives still have them, numeric ids always.
+    Pins of ``old`` are kept where the archives still have them, numeric ids always, and the format
+    until all is upgraded.
     """
     from pumice.build.relock import relock
 
@@ -128,7 +129,7 @@ def tell(progress: Progress, path: Path, old: Lock | None, new: Lock, reason: st
         counts = ", ".join(f"{len(found)} for {name}" for name, found in new.packages.items())
         note(f"{path} written: packages pinned, {counts}")
         return
-    found = changes(old.packages, new.packages)
+    found = lock_changes(old, new)
     if reason:
         note(f"{path} is locked anew, {reason}")
     for change in found:
@@ -152,7 +153,7 @@ def check(
     """
     old = locks.read(path)
     new = renew(recipe, old, connection, architectures=architectures, progress=progress, upgrade=upgrade)
-    return changes(old.packages, new.packages)
+    return lock_changes(old, new)
 
 
 def _changed_file(recipe: Recipe, lock: Lock, folder: Path) -> str:

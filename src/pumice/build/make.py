@@ -14,10 +14,9 @@ from pumice.formats import platforms
 from pumice.image import effects, layers, merge, segments
 from pumice.image.config import numeric_user
 from pumice.image.effects.diversions import diversions
-from pumice.image.segments import Changes, Segment
+from pumice.image.segments import Segment
 from pumice.image.selection import Selection
 from pumice.image.tree import Generated
-from pumice.recipe.lock import FORMAT
 from pumice.version import __version__
 
 if TYPE_CHECKING:
@@ -54,14 +53,14 @@ def make(
     wanted = _wanted(inputs, groups)
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)
     parts = _with_link_targets(wanted, parts, fetch, home, processors, progress)
-    merged = merge.merge(parts, diversions(parts), home.blobs)
+    merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format)
     outcome = _effects(inputs, parts, merged, home)
     generated = [*_diverted(merged, parts, home), *outcome.generated]
     tree = merged.tree.plus(generated)
     own = userfiles.place(files, _Owners(tree), tree)
     over = [*generated, *(item for item, _ in own)]
     nodes = overlay.final_nodes(merged.tree, outcome.removed, outcome.directories, over)
-    parts = {name: _reworked(name, part, nodes, merged, home) for name, part in parts.items()}
+    parts = {name: _reworked(name, part, nodes, merged, inputs.format, home) for name, part in parts.items()}
     own_paths = {item.entry.path for item, _ in own}
     plan = assemble.Plan(
         groups=groups,
@@ -70,6 +69,7 @@ def make(
         generated=[item for item in generated if item.entry.path not in own_paths],
         own=[made for _, made in own],
         nodes=nodes,
+        format=inputs.format,
     )
     if inputs.recipe.python.bytecode:
         from pumice.build.python import byte_code
@@ -89,9 +89,10 @@ def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home:
         users=inputs.recipe.users,
         groups=inputs.recipe.groups,
         ids=inputs.ids,
+        format=inputs.format,
     )
     blobs = {name: part.blob for name, part in parts.items()}
-    key = canonical.digest_of([_EFFECTS, __version__, FORMAT, settings, blobs])
+    key = canonical.digest_of([_EFFECTS, __version__, settings, blobs])
     known = remembered.recall(home, _EFFECTS, key, effects.Outcome)
     if known:
         return known
@@ -106,7 +107,12 @@ def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:
     return [
         Wanted(
             package,
-            Selection(include=include, info=package.role != "base-data", alone=package.name in alone),
+            Selection(
+                include=include,
+                info=package.role != "base-data",
+                alone=package.name in alone,
+                format=inputs.format,
+            ),
         )
         for package in inputs.packages
     ]
@@ -141,9 +147,11 @@ def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[
     return moved
 
 
-def _reworked(name: str, part: Segment, nodes: Mapping[str, Node], merged: Merged, home: Home) -> Segment:
-    changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()))
-    if changes == Changes():
+def _reworked(
+    name: str, part: Segment, nodes: Mapping[str, Node], merged: Merged, lock_format: int, home: Home
+) -> Segment:
+    changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()), lock_format)
+    if not changes:
         return part
     where = segments.reworked_key(part, changes)
     known = recall(where, home)

@@ -14,7 +14,7 @@ from pumice import canonical
 from pumice.build import remembered
 from pumice.formats import oci
 from pumice.image.layers import WholeLayer
-from pumice.recipe.lock import FORMAT, Ids, LockedPackage
+from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe
 from pumice.version import __version__
 
@@ -30,12 +30,13 @@ _KIND = "image"
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides an image."""
+    """All that decides an image; ``format`` is the lock's."""
 
     recipe: Recipe
     packages: tuple[LockedPackage, ...]
     architecture: str
     ids: Ids
+    format: int
     epoch: int | None = None
     """``SOURCE_DATE_EPOCH``: the image's time instead of the newest package's."""
 
@@ -71,7 +72,7 @@ def key(inputs: Inputs, files: UserFiles) -> Digest:
     }
     return canonical.digest_of(
         [
-            *(__version__, FORMAT, recipe, pins),
+            *(__version__, inputs.format, recipe, pins),
             *(inputs.architecture, inputs.ids, files.digest, inputs.epoch),
         ]
     )

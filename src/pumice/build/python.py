@@ -10,7 +10,6 @@ from pumice.formats import platforms
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
 from pumice.image.model import Image
-from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +55,7 @@ def _key(plan: Plan, inputs: Inputs, sources: Iterable[str]) -> Digest:
     sums |= {made.entry.path: made.sha256 for made in plan.own}
     interpreter = sorted(plan.parts[name].blob for name in plan.parts if name.startswith(_INTERPRETER))
     listed = [(path, sums.get(path, "")) for path in sources]
-    return canonical.digest_of([_KIND, FORMAT, inputs.architecture, interpreter, listed])
+    return canonical.digest_of([_KIND, inputs.format, inputs.architecture, interpreter, listed])
 
 
 def _made(

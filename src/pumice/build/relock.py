@@ -43,7 +43,8 @@ def relock(
     """Return a lock for the architectures ``kept``, of which those in ``again`` are resolved.
 
     The others are taken from ``old``. ``upgrade`` names packages that lose their pins, with all that
-    comes from the same source (empty: all, None: none). Raises ResolveError, FetchError, TrustError
+    comes from the same source (empty: all, None: none). The lock keeps its format, unless all is
+    upgraded: then it gets the newest. Raises ResolveError, FetchError, TrustError
     or UsageError.
     """
     free = _family(old, upgrade)
@@ -58,14 +59,15 @@ def relock(
             packages[name] = _pinned(_solved(today.universe(name), wants, progress), connection)
     packages = {name: packages[name] for name in sorted(packages)}
     requirements = locks.requirements(recipe)
-    if old and old.packages == packages and old.requirements == requirements:
+    kept_format = old.format if old and upgrade != frozenset() else FORMAT
+    if old and (old.packages, old.requirements, old.format) == (packages, requirements, kept_format):
         return old
     return Lock(
         requirements=requirements,
         packages=packages,
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         ids=old.ids if old else Ids(),
-        format=old.format if old else FORMAT,
+        format=kept_format,
     )
 
 

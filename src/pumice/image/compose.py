@@ -18,6 +18,7 @@ from pumice import canonical
 from pumice.errors import ImageError
 from pumice.formats import gzip, tar
 from pumice.formats.tar import Entry
+from pumice.image import names
 from pumice.image.layers import WholeLayer
 from pumice.image.stream import END, ROOT, Stream
 
@@ -210,6 +211,7 @@ def _start(entries: Sequence[Entry]) -> list[bytearray]:
     writer = gzip.MemberWriter(members.append)
     writer.write(tar.header(Entry("", "dir", 0o755)))
     for entry in entries:
+        names.check(entry)
         writer.write(tar.header(entry))
     writer.close()
     return members

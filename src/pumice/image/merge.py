@@ -16,6 +16,7 @@ from pumice.errors import ImageError
 from pumice.formats.tar import Entry
 from pumice.image import segments
 from pumice.image.tree import Node, Tree
+from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,13 +47,18 @@ class Merged(msgspec.Struct, frozen=True):
     notes: tuple[str, ...]
 
 
-def merge(parts: Mapping[str, Segment], diversions: Diversions, blobs: Blobs) -> Merged:
+def merge(
+    parts: Mapping[str, Segment],
+    diversions: Diversions,
+    blobs: Blobs,
+    lock_format: int = FORMAT,
+) -> Merged:
     """Return the tree of ``parts`` (segments by package name).
 
     Raises ImageError when two packages ship the same path and neither replaces the other, or when
     a file lies under something that is not a directory.
     """
-    merger = _Merger(parts, diversions)
+    merger = _Merger(parts, diversions, lock_format)
     for name in sorted(parts):
         merger.directories(name, parts[name])
     for name in sorted(parts):
@@ -76,7 +82,8 @@ def _reader(parts: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blob
 
 
 class _Merger:
-    def __init__(self, parts: Mapping[str, Segment], diversions: Diversions) -> None:
+    def __init__(self, parts: Mapping[str, Segment], diversions: Diversions, lock_format: int) -> None:
+        self._format = lock_format
         self._parts = parts
         self._diversions = diversions
         self._items: dict[str, Item] = {}

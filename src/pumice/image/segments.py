@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 
 INFO = "var/lib/dpkg/info"
 DOC = "usr/share/doc"
-_SHAPE = 2
+_SHAPE = 3
 """Of `Segment` as it is kept; to be raised when it knows more than before."""
 _MAX_COPYRIGHT = 4 << 20
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,26 +65,35 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """How a segment differs from the package's own: entries hidden, directories' attributes."""
+    """How a segment differs from the package's own: entries hidden, directories' attributes.
+
+    ``format`` is the lock's.
+    """
 
     hide: tuple[str, ...] = ()
     directories: tuple[Entry, ...] = ()
+    format: int = FORMAT
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.hide or self.directories)
 
 
 def key(package_sha256: str, selection: Selection) -> Digest:
     """Return what a segment is kept under."""
-    return canonical.digest_of([FORMAT, gzip.LEVEL, _SHAPE, package_sha256, selection])
+    return canonical.digest_of([gzip.LEVEL, _SHAPE, package_sha256, selection])
 
 
 def reworked_key(segment: Segment, changes: Changes) -> Digest:
     """Return what a reworked segment is kept under."""
-    return canonical.digest_of([FORMAT, gzip.LEVEL, _SHAPE, segment.blob, changes])
+    return canonical.digest_of([gzip.LEVEL, _SHAPE, segment.blob, changes])
 
 
 def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
     """Cut a segment out of a package file; its bytes go into ``blobs``.
 
-    Streams in bounded memory. Raises FormatError for a malformed or hostile package.
+    Streams in bounded memory. Raises FormatError for a malformed or hostile package, ImageError for
+    one with a file whose name a layer cannot hold.
     """
     segment, implied = _make(file, selection, blobs)
     wanted = _targets_left_out(segment)
@@ -91,7 +102,8 @@ def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
         segment, implied = _make(file, msgspec.structs.replace(selection, keep=keep), blobs)
     # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
     wrong = [entry for entry in segment.directories if entry.path in implied and not _is_plain(entry)]
-    return rework(segment, Changes(directories=tuple(wrong)), blobs) if wrong else segment
+    changes = Changes(directories=tuple(wrong), format=selection.format)
+    return rework(segment, changes, blobs) if changes else segment
 
 
 def _is_plain(entry: Entry) -> bool:
@@ -332,6 +344,8 @@ def _refuse_oddities(entry: Entry) -> None:
         (entry.path + entry.link).encode()
     except UnicodeEncodeError:
         raise FormatError(f"the package has a file name that is not UTF-8: {entry.path!r}") from None
+    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of the package's files has one name per line
+        raise FormatError(f"the package has a file name with a control character: {entry.path!r}")
 
 
 def _moved(entry: Entry, path: str, link: str) -> Entry:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LOCK_VERSION = 1
 """The shape of the lock file itself."""
 
-FORMAT = 1
+FORMAT = 2
 """The digest-affecting rules by which images are made; kept in each lock from the first day."""
 
 Role = Literal["package", "base-data", "local"]

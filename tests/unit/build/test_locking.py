@@ -154,6 +154,24 @@ def test_an_upgrade_to_the_same_leaves_the_file_alone(shop: Workshop) -> None:
     assert shop.lock_path.read_bytes() == before
 
 
+def test_a_lock_keeps_its_format_until_everything_is_upgraded(shop: Workshop) -> None:
+    ensure(shop)
+    assert shop.lock().format == 2, "a new lock has the newest"
+    shop.lock_path.write_bytes(shop.lock_path.read_bytes().replace(b'"format": 2', b'"format": 1'))
+    shop.write(["app", "other"])
+    ensure(shop)
+    ensure(shop, upgrade=frozenset({"lib"}))
+    assert shop.lock().format == 1
+    with shop.connection() as connection:
+        changes = locking.check(
+            shop.recipe(), shop.lock_path, connection, architectures=("amd64",), progress=shop.said
+        )
+    assert [str(change) for change in changes] == ["format 1 -> 2"]
+    ensure(shop, upgrade=locking.ALL)
+    assert shop.lock().format == 2
+    assert shop.said.notes == ["  format 1 -> 2"]
+
+
 def test_check_shows_old_and_new_and_writes_nothing(shop: Workshop) -> None:
     ensure(shop)
     before = shop.lock_path.read_bytes()

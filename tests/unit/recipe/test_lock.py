@@ -104,9 +104,9 @@ def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
         ('"lock": 1', '"lock": 2', "the lock has version 2, this Pumice reads up to version 1"),
         ('"lock": 1', '"lock": 2, "new": {}', "the lock has version 2, this Pumice reads up to version 1"),
         (
-            '"format": 1',
+            '"format": 2',
             '"format": 9',
-            "the lock is for images of format 9, this Pumice makes up to format 1",
+            "the lock is for images of format 9, this Pumice makes up to format 2",
         ),
         ('"lock": 1', '"lock": 0', "the lock's 'lock' and 'format' are numbers from 1"),
         ('"lock": 1', '"lock": 1, "lock": 1', "the lock has the key 'lock' twice in one place"),
@@ -118,7 +118,7 @@ def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
         ('"redis": 100', '"redis": 65535', "the user 'redis' has no proper id"),
         ('"redis": 100', '"redis": 100, "b": 100', "two users of the lock have the same id"),
         ('"redis": 101', '"a:b": 101', "'a:b' is not a group's name"),
-        ('  "format": 1', '<<<<<<< HEAD\n  "format": 1', "the lock has the marks of a merge conflict in it"),
+        ('  "format": 2', '<<<<<<< HEAD\n  "format": 2', "the lock has the marks of a merge conflict in it"),
     ],
 )
 def test_a_lock_that_does_not_hold_is_refused(old: str, new: str, said: str) -> None:
@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_told_with_its_line() -> None:
 
 
 def test_broken_json_is_told_with_its_place() -> None:
-    error = refused(TEXT.replace('"format": 1', '"format": one'))
+    error = refused(TEXT.replace('"format": 2', '"format": one'))
     assert (error.where, error.message) == ("r.lock:3:13", "the lock is not JSON: invalid character")
 
 

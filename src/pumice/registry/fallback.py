@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 from pumice.registry.message import Ask, Steps
 
 _ATTEMPTS = 24
+_MAX_CONTRADICTIONS = 3
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -44,6 +45,8 @@ class Listing:
         self._url = f"{address}/manifests/{fallback_tag(subject)}"
         self._subject = subject
         self._where = where
+        self._contradictions = 0
+        """Times that a registry did not have the tag and would not create it either."""
 
     def add(self, entries: Sequence[dict[str, Any]]) -> Steps[None]:
         """Make sure that ``entries`` (descriptors) are listed.
@@ -93,12 +96,13 @@ class Listing:
         if len(data) > oci.MAX_DOCUMENT:
             raise FormatError("the list of referrers would be larger than 4 MiB", where=self._where)
         sent = [("Content-Type", oci.INDEX)]
-        if state.absent:
+        if state.absent and self._contradictions < _MAX_CONTRADICTIONS:
             sent.append(("If-None-Match", "*"))
         elif state.etag and not state.etag.startswith("W/"):
             sent.append(("If-Match", state.etag))
         response = yield from self._ask(Request("PUT", self._url, tuple(sent), body=literal(data)))
         if response.status in (409, 412):
+            self._contradictions += state.absent
             return False
         if response.status not in (200, 201, 202, 204):
             raise refused(response, self._where)

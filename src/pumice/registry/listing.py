@@ -11,6 +11,7 @@ from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.registry import headers
 from pumice.registry.content import digest_of
+from pumice.registry.document import ACCEPT
 from pumice.registry.message import Request
 from pumice.registry.reference import fallback_tag, is_digest
 from pumice.registry.refusal import refused
@@ -28,7 +29,8 @@ _NO_API = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 501})
 
 NO_TAG = frozenset({400, 404})
 """Answers to a request for a fallback tag that is not there; 400 where such a tag is not even a tag."""
-FALLBACK_ACCEPT = (("Accept", f"{oci.INDEX}, {oci.DOCKER_INDEX}"),)
+FALLBACK_ACCEPT = (("Accept", ACCEPT),)
+"""What is there is asked for whatever it is, so that it is known when it is no list."""
 
 
 class Link(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from pumice import files
 from pumice.build.pins import lock_changes
 from pumice.errors import LockError, UsageError
 from pumice.recipe import lock as locks
+from pumice.recipe import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,7 @@ def renew(
     everything = (
         old is None
         or upgrade is not None
-        or old.requirements != locks.requirements(recipe)
+        or old.requirements != requirements.digest_of(recipe)
         or bool(_changed_file(recipe, old, connection.recipe_dir))
     )
     again = [name for name in sorted(kept) if everything or old is None or name not in old.packages]
@@ -113,7 +114,7 @@ def stale(recipe: Recipe, lock: Lock | None, architectures: Sequence[str], folde
     """
     if lock is None:
         return "there is no lock"
-    if lock.requirements != locks.requirements(recipe):
+    if lock.requirements != requirements.digest_of(recipe):
         return "the recipe asks for something else than when it was written"
     missing = [name for name in architectures if name not in lock.packages]
     if missing:
@@ -171,7 +172,7 @@ def _changed_file(recipe: Recipe, lock: Lock, folder: Path) -> str:
             if package.role == "local" and package.path == request.file
         }
         try:
-            with (folder / request.file).open("rb") as file:
+            with files.open_regular(folder / request.file) as file:
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             continue

@@ -68,11 +68,11 @@ def _made(
     manifest, _ = assemble.documents(
         inputs.recipe, inputs.architecture, finished, created=0, user="", blobs=home.blobs
     )
-    tree = unpack.prepare(Image(manifest, home.blobs), home, progress)
-    generated = bytecode.compile(
-        tree.root,
-        sorted({path.split("/")[0] for path in sources if "/" in path}),
-        platform=platforms.of_debian(inputs.architecture),
-        scratch=home.directory("tmp"),
-    )
+    with unpack.hold(Image(manifest, home.blobs), home, progress) as tree:
+        generated = bytecode.compile(
+            tree.root,
+            sorted({path.split("/")[0] for path in sources if "/" in path}),
+            platform=platforms.of_debian(inputs.architecture),
+            scratch=home.directory("tmp"),
+        )
     return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice import files
+from pumice.distro.preferences import archive_of
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
 from pumice.formats import aptindex, deb
-from pumice.recipe import lock as locks
+from pumice.recipe import requirements
 from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
 from pumice.resolve import Wants, resolve
 
@@ -58,12 +60,12 @@ def relock(
             wants = wants_of(recipe, connection.recipe_dir, name, pins=_pins(before, name, free))
             packages[name] = _pinned(_solved(today.universe(name), wants, progress), connection)
     packages = {name: packages[name] for name in sorted(packages)}
-    requirements = locks.requirements(recipe)
+    asked = requirements.digest_of(recipe)
     kept_format = old.format if old and upgrade != frozenset() else FORMAT
-    if old and (old.packages, old.requirements, old.format) == (packages, requirements, kept_format):
+    if old and (old.packages, old.requirements, old.format) == (packages, asked, kept_format):
         return old
     return Lock(
-        requirements=requirements,
+        requirements=asked,
         packages=packages,
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         ids=old.ids if old else Ids(),
@@ -102,7 +104,7 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
     """Return the record of a local package: its control fields, size and digest."""
     path = folder / request.file
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             fields = deb.control(file).fields
             size = file.seek(0, 2)
             file.seek(0)
@@ -128,9 +130,12 @@ def _solved(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[
     solution = resolve(universe, wants)
     for record, newest in solution.held_back:
         progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
-    files = {record.filename for record in wants.local.values()}
+    for record, others in solution.contested:
+        offers = ", ".join(f"{archive_of(one)} ({one.version})" for one in others)
+        progress.note(f"{record.name} {record.version} from {archive_of(record)}; also offered by {offers}")
+    local = {record.filename for record in wants.local.values()}
     found: list[tuple[PackageRecord, Role]] = [
-        (record, "local" if not record.suite and record.filename in files else "package")
+        (record, "local" if not record.suite and record.filename in local else "package")
         for record in solution.packages
     ]
     found += [(record, "base-data") for record in solution.base_data]

@@ -92,7 +92,7 @@ def _field(line: str, where: str | None) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     # Policy 5.1: printable ASCII without space and colon, not beginning with # or -.
     if not colon or not name or name[0] in "#-" or not all("!" <= letter <= "~" for letter in name):
-        raise FormatError(f"{line[:100]!r} is not of the form Name: value", where=where)
+        raise FormatError("the line is not of the form Name: value", where=where)
     return name, value.strip(" \t")
 
 

@@ -52,11 +52,17 @@ PACKAGE = Grammar("a package", "[a-z0-9][a-z0-9+.-]+", "lower-case letters, digi
 PACKAGE_VERSION = Grammar(
     "a package version", "([0-9]+:)?[0-9][A-Za-z0-9.+~:-]*", "for example 3.11.2-1+b1", 256
 )
+PACKAGE_PATTERN = Grammar(
+    "a package or a pattern of names",
+    r"[a-z0-9*][a-z0-9+.*-]*",
+    "a name, in which '*' stands for anything, as in postgresql-*",
+    128,
+)
 REQUEST = Grammar(
     "a package",
-    r"-?[a-z0-9][a-z0-9+.-]+|[a-z0-9][a-z0-9+.-]+=([0-9]+:)?[0-9][A-Za-z0-9.+~:-]*"
+    r"-?[a-z0-9][a-z0-9+.-]+|[a-z0-9][a-z0-9+.-]+=([0-9]+:)?[0-9*][A-Za-z0-9.+~:*-]*"
     r"|\.\.?/([^\x00-\x1f\x7f]*/)?[^/\x00-\x1f\x7f]+\.deb",
-    "write name, name=version, -name to exclude it, or ./file.deb",
+    "write name, name=version, name=1.2.*, -name to exclude it, or ./file.deb",
 )
 PATH = Grammar(
     "an absolute path",

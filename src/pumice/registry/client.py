@@ -285,6 +285,11 @@ class Client:
         where = f"{repository}@{digest}"
         return self._run(listing.referrers(ask, self._address(repository), digest, where, artifact_type))
 
+    def referrers_by_tag(self, repository: Repository, digest: str) -> list[Link]:
+        """Return what the fallback tag lists, whatever the referrers API says."""
+        ask = self._ask(repository, "pull")
+        return self._run(listing.by_tag(ask, self._address(repository), digest, f"{repository}@{digest}"))
+
     def list_referrer(self, repository: Repository, subject: str, entries: Sequence[dict[str, Any]]) -> None:
         """List descriptors as referrers of ``subject`` under the fallback tag, unless they are there.
 

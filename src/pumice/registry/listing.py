@@ -123,19 +123,17 @@ def tags(ask: Ask, address: str, where: str, page: int = 0) -> Steps[list[str]]:
 
 
 def referrers(ask: Ask, address: str, digest: str, where: str, artifact_type: str = "") -> Steps[list[Link]]:
-    """Return what refers to ``digest``: from the referrers API, or the fallback tag where there is none.
-
-    An empty answer is not trusted: some registries give one to every request that they do not know.
-    """
+    """Return what refers to ``digest``: from the referrers API, or the fallback tag where there is none."""
     found = yield from _by_api(ask, address, digest, where, artifact_type)
-    if not found:
+    if found is None:
         found = {link.digest: link for link in (yield from by_tag(ask, address, digest, where))}
     return [one for one in found.values() if artifact_type in ("", one.descriptor.artifact_type)]
 
 
 def _by_api(
     ask: Ask, address: str, digest: str, where: str, artifact_type: str = ""
-) -> Steps[dict[str, Link]]:
+) -> Steps[dict[str, Link] | None]:
+    """Return what the referrers API lists, None if there is none."""
     query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
     url = f"{address}/referrers/{digest}{query}"
     found: dict[str, Link] = {}
@@ -145,7 +143,7 @@ def _by_api(
         progress.request(url)
         response = yield from ask(Request("GET", url))
         if is_first and (response.status in _NO_API or not _is_list(response)):
-            return {}
+            return None
         if response.status != 200:
             raise refused(response, where)
         found |= {one.digest: one for one in links(response.content, where)}

@@ -10,7 +10,7 @@ import msgspec
 from pumice import files
 from pumice.distro.preferences import archive_of
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
-from pumice.formats import aptindex, deb
+from pumice.formats import aptindex, deb, deb822
 from pumice.recipe import requirements
 from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
 from pumice.resolve import Wants, resolve
@@ -116,12 +116,13 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
         ) from None
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
-    stanza = "\n".join(f"{field}: {fields[field]}" for field in _CONTROL if field in fields)
+    known = deb822.lower(fields)
+    stanza = "\n".join(f"{field}: {known[field.lower()]}" for field in _CONTROL if field.lower() in known)
     stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"
     try:
         record = aptindex.record(stanza.encode())
     except FormatError as error:
-        raise FormatError("its name, version or architecture is malformed", where=str(path)) from error
+        raise FormatError(error.message, where=str(path), hint=error.hint) from None
     return msgspec.structs.replace(record, filename=request.file)
 
 

@@ -150,6 +150,7 @@ _HEX_128 = re.compile("[0-9a-f]{128}")
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _FINGERPRINT = re.compile("[0-9A-F]{40,64}")
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
+_NO_ID = (1 << 32) - 1
 _ANY = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 
 
@@ -361,7 +362,7 @@ def _id_problems(ids: Ids) -> Iterator[_Finding]:
         for name, number in given.items():
             if not _ACCOUNT.fullmatch(name):
                 yield f"{name[:80]!r} is not a {kind}'s name", None
-            if not 0 < number < 65535:
+            if not 0 < number < _NO_ID:
                 yield f"the {kind} {name[:80]!r} has no proper id", None
         if len(set(given.values())) < len(given):
             yield f"two {kind}s of the lock have the same id", None

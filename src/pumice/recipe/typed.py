@@ -252,10 +252,12 @@ def _flag(node: Scalar, kind: Kind) -> bool:  # noqa: ARG001 - all readers of sc
 
 def _integer(node: Scalar, kind: Kind) -> int:
     kind = cast("Integer", kind)
-    if not re.fullmatch("[0-9]{1,9}", node.text):
+    if not re.fullmatch("[0-9]+", node.text):
         raise Refused(f"{_shown(node.text)} is not a whole number", f"from {kind.low} to {kind.high}")
-    if not kind.low <= int(node.text) <= kind.high:
-        raise Refused(f"{node.text} is out of range", f"from {kind.low} to {kind.high}")
+    if len(node.text) > 20 or not kind.low <= int(node.text) <= kind.high:
+        raise Refused(
+            f"{_shown(node.text).strip(chr(39))} is out of range", f"from {kind.low} to {kind.high}"
+        )
     return int(node.text)
 
 

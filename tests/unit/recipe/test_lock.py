@@ -115,7 +115,7 @@ def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
         ('"arm64": [', '"../x": [', "'../x' is not an architecture"),
         ("  }\n}\n", "", "the lock is not JSON: it ends too early"),
         ('"redis": 100', '"redis": 0', "the user 'redis' has no proper id"),
-        ('"redis": 100', '"redis": 65535', "the user 'redis' has no proper id"),
+        ('"redis": 100', '"redis": 4294967295', "the user 'redis' has no proper id"),
         ('"redis": 100', '"redis": 100, "b": 100', "two users of the lock have the same id"),
         ('"redis": 101', '"a:b": 101', "'a:b' is not a group's name"),
         ('  "format": 2', '<<<<<<< HEAD\n  "format": 2', "the lock has the marks of a merge conflict in it"),

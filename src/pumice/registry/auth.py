@@ -14,9 +14,10 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from pumice.formats.hosts import is_loopback
 from pumice.registry import headers
 from pumice.registry.message import Request, literal
-from pumice.registry.reference import Repository, api_host, is_loopback
+from pumice.registry.reference import Repository, api_host
 from pumice.registry.refusal import DeniedError, refused, shown
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Authorised:
     def _login(self) -> Login | None:
         """The login, if the connection is one that it may be sent over."""
         scheme, host, _ = self._origin
-        if scheme != "https" and not is_loopback(host if ":" not in host else f"[{host}]"):
+        if scheme != "https" and not is_loopback(host):
             return None
         return self._keys.credentials.find(self._repository)
 
@@ -176,7 +177,7 @@ class Authorised:
         parts = urlsplit(usable)
         host = parts.hostname or ""
         clear = parts.scheme == "http"
-        near = is_loopback(host if ":" not in host else f"[{host}]") and is_loopback(api_host(self._host))
+        near = is_loopback(host) and is_loopback(api_host(self._host))
         if clear and not near and (self._origin[0] == "https" or host != self._origin[1]):
             raise DeniedError(
                 "the registry's token service is on plain http, where anybody could read a login",

@@ -17,6 +17,7 @@ import msgspec
 
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.formats import oci
+from pumice.formats.hosts import is_loopback
 from pumice.progress import Silent
 from pumice.registry import content, download, fallback, headers, listing, sites
 from pumice.registry.auth import Authorised, Keys, scope_of
@@ -24,7 +25,8 @@ from pumice.registry.credentials import Anonymous
 from pumice.registry.document import ACCEPT, Document, Stored
 from pumice.registry.exchange import Redirecting, drive, plain
 from pumice.registry.message import Request, literal
-from pumice.registry.reference import Reference, Repository, api_host, check_host, is_digest, is_loopback
+from pumice.registry.onward import Confined
+from pumice.registry.reference import Reference, Repository, api_host, check_host, is_digest
 from pumice.registry.refusal import NotFoundError, refused
 from pumice.registry.retry import Backoff, Policy, Retrying
 from pumice.registry.sites import Site
@@ -325,8 +327,8 @@ class Client:
         repository = sites.target(self.settings.sites, repository)
         own = [scope_of(repository, actions)] if actions else []
         scope = tuple(sorted([*own, *scopes]))
-        patient = Retrying(plain, self.settings.policy, self._jitter, self._now)
         base = self._base(repository.host)
+        patient = Retrying(Confined(plain, base), self.settings.policy, self._jitter, self._now)
         ask = Redirecting(Authorised(patient, self._keys, repository, scope, base))
 
         def heard(request: Request) -> Steps[Response]:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from pumice.registry import headers
+from pumice.registry import headers, onward
 from pumice.registry.message import Body, Request, TransportError
 from pumice.registry.reference import is_digest
 from pumice.registry.refusal import RegistryError, refused, shown
@@ -87,7 +87,7 @@ class Upload:
         return _State(self._location(response, url), least=min(least, 1 << 40))
 
     def _location(self, response: Response, base: str) -> str:
-        location = headers.resolved(response.url or base, response.header("Location"))
+        location = onward.follow(response.url or base, response.header("Location"))
         if not location:
             raise RegistryError("the registry does not say where to send the blob", where=shown(base))
         return location
@@ -160,7 +160,7 @@ class Upload:
         response = yield from self._ask(Request("GET", state.location))
         if response.status not in (200, 202, 204):
             raise _GoneError
-        location = headers.resolved(response.url or state.location, response.header("Location"))
+        location = onward.follow(response.url or state.location, response.header("Location"))
         done = headers.uploaded(response.header("Range"))
         # "0-0" stands for one byte and, in some registries, for none: neither is worth going on from.
         if done is None or done <= 1 or done > self._content.size:

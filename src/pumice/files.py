@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +17,7 @@ from pumice.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedReader
     from types import ModuleType
 
     Callback = Callable[[], None]
@@ -27,6 +29,28 @@ except ImportError:  # Windows: threads still exclude each other, processes do n
     fcntl = None
 else:
     fcntl = _fcntl
+
+
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a regular file for reading, without waiting for a pipe or touching a device.
+
+    Raises OSError, also for anything that is not a regular file.
+    """
+    _require_regular(os.stat(path), path)  # before opening: that alone can make a device do something
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        _require_regular(os.fstat(descriptor), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
 
 
 class NewFile(Protocol):

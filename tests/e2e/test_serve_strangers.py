@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 
 import bcrypt
 import pytest
 
-from pumice.registry.server import doors
-from pumice.registry.server.access import Access, Policy
-from pumice.registry.server.threads import Threads
 from tests.support.serving import Registry, digest_of, impatient, serving
 
 
@@ -65,13 +59,24 @@ def test_a_browser_that_was_lured_here_gets_nothing(registry: Registry, request_
     assert (version, int(said)) == (request_[9:17], status)
 
 
-def test_where_writing_takes_a_password_any_name_will_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [["--anonymous", "read"], ["--anonymous", "none"], ["--read-only"]])
+def test_every_server_on_loopback_checks_the_host(tmp_path: Path, options: list[str]) -> None:
     users = tmp_path / "users"
     users.write_text(f"alice:{bcrypt.hashpw(b'secret', bcrypt.gensalt(4)).decode()}\n")
-    with serving(tmp_path / "root", "--htpasswd", str(users)) as one:
-        assert one.ask("GET", "/healthz", headers={"Host": "registry.example"}).status == 200
+    with serving(tmp_path / "root", "--htpasswd", str(users), *options) as one:
+        for path in ("/healthz", "/v2/", "/v2/_catalog", "/v2/a/tags/list", "/v2/a/manifests/latest"):
+            answer = one.ask("GET", path, headers={"Host": "evil.example"})
+            assert (answer.status, answer.code) == (403, "DENIED")
+            assert "--allowed-host" in answer.json["errors"][0]["message"]
         assert one.ask("GET", "/healthz").status == 200
         assert talk(one, get("Host: a", "Host: b")).startswith(b"HTTP/1.1 400")
+
+
+def test_a_host_that_a_proxy_forwards_can_be_allowed(tmp_path: Path) -> None:
+    with serving(tmp_path / "root", "--allowed-host", "Registry.Example") as one:
+        for host in ("registry.example", "REGISTRY.example:443", "registry.example.", "localhost"):
+            assert one.ask("GET", "/v2/", headers={"Host": host}).status == 200
+        assert one.ask("GET", "/v2/", headers={"Host": "other.example"}).status == 403
 
 
 def test_a_body_that_breaks_is_not_called_a_wrong_digest(registry: Registry) -> None:
@@ -93,30 +98,3 @@ def test_nobody_holds_a_connection_by_being_slow(tmp_path: Path) -> None:
         said = talk(one, head + b"12345")
         assert said.startswith(b"HTTP/1.1 408")
         assert one.ask("GET", place).headers["Range"] == "0-4"
-
-
-def test_more_passwords_than_can_be_checked_are_told_to_come_back() -> None:
-    go = Event()
-
-    class Slow(Access):
-        def check(self, authorization: str) -> str | None:
-            go.wait(60)
-            return super().check(authorization)
-
-    async def flood() -> list[int]:
-        with ThreadPoolExecutor(1) as pool:
-            access = Slow(Policy("read", passwords={"a": b"x"}), b"secret")
-            logins = doors.Logins(access, Threads(pool))
-            waiting = [
-                asyncio.ensure_future(logins.who({"authorization": f"Basic {number}"}))
-                for number in range(doors.WAITING + 5)
-            ]
-            while not any(one.done() for one in waiting):
-                await asyncio.sleep(0)
-            go.set()
-            refused = [answer for _, answer in await asyncio.gather(*waiting) if answer is not None]
-            assert all(dict(one.headers)["retry-after"] == "1" for one in refused if one.status == 429)
-            return [one.status for one in refused]
-
-    found = asyncio.run(flood())
-    assert (found.count(429), found.count(401)) == (5, doors.WAITING)

@@ -12,30 +12,65 @@ from packaging.requirements import Requirement
 
 from tests.support.docs import ROOT
 
+PINS = ("requirements-dev.txt", "requirements-pins.txt")
 
-def pins() -> dict[str, str]:
-    text = (ROOT / "requirements-dev.txt").read_text()
+
+def read_pins(file: str) -> dict[str, str]:
+    text = (ROOT / file).read_text()
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
 
 
-def test_what_is_pinned_is_what_the_project_asks_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    locked = pins()
+def expand(requirements: list[str], extras: dict[str, list[str]]) -> list[Requirement]:
+    """Return the requirements with what the project's own extras stand for."""
+    expanded = []
+    for requirement in map(Requirement, requirements):
+        if requirement.name == "pumice":
+            for extra in sorted(requirement.extras):
+                expanded += expand(extras[extra], extras)
+        else:
+            expanded.append(requirement)
+    return expanded
+
+
+@pytest.mark.parametrize("file", PINS)
+def test_what_is_pinned_is_what_the_project_requires(file: str) -> None:
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = document["project"]["optional-dependencies"]
+    required = {
+        "requirements-dev.txt": [*document["project"]["dependencies"], *extras["dev"]],
+        "requirements-pins.txt": document["dependency-groups"]["pins"],
+    }[file]
+    pinned = read_pins(file)
     wrong = []
-    for line in asked:
-        requirement = Requirement(line)
+    for requirement in expand(required, extras):
         name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-        if name not in locked or not requirement.specifier.contains(locked[name]):
-            wrong.append(line)
+        if name not in pinned or not requirement.specifier.contains(pinned[name]):
+            wrong.append(str(requirement))
     assert wrong == [], "run: make pins"
 
 
-def test_every_pin_has_a_hash_and_no_place() -> None:
-    text = (ROOT / "requirements-dev.txt").read_text().replace("\\\n", "")
+@pytest.mark.parametrize("file", PINS)
+def test_every_pin_has_a_hash_and_no_index(file: str) -> None:
+    text = (ROOT / file).read_text().replace("\\\n", "")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", line) for line in lines)
     assert "://" not in text
+
+
+@pytest.mark.parametrize("file", ["Makefile", ".ci/run"])
+def test_pip_chooses_no_version_by_itself(file: str) -> None:
+    lines = (ROOT / file).read_text().replace("\\\n", "").splitlines()
+    installs = [line for line in lines if re.search(r"\bpip\d* install\b", line) and not line.startswith("#")]
+    assert all("--no-deps" in line for line in installs)
+    assert all("--require-hashes" in line or line.endswith("--editable .") for line in installs)
+
+
+def test_the_extra_all_holds_every_extra_that_users_want() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for_users = [lines for name, lines in extras.items() if name not in {"all", "dev"}]
+    assert {str(one) for one in expand(extras["all"], extras)} == {
+        str(Requirement(line)) for lines in for_users for line in lines
+    }
 
 
 def test_make_lists_its_targets() -> None:

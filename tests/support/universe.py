@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice.distro import preferences
 from pumice.distro.debian import version
 from pumice.formats.aptindex import PackageRecord
 from pumice.recipe.model import Request
@@ -70,6 +71,10 @@ class TextUniverse:
 
     def essential(self) -> Sequence[PackageRecord]:
         return [self.versions(name)[0] for name in sorted(self._essential)]
+
+    def priority(self, record: PackageRecord, *, requested: bool) -> int:
+        del record, requested
+        return preferences.DEFAULT
 
     def names(self) -> Iterable[str]:
         return self._stanzas

@@ -33,7 +33,10 @@ _BYTECODE = "byte code"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that goes into an image's layers; ``parts`` are segments by package name."""
+    """Everything that goes into an image's layers; ``parts`` are segments by package name.
+
+    ``format`` is the lock's.
+    """
 
     groups: tuple[Group, ...]
     base: Sequence[Segment]
@@ -42,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     own: Sequence[Made]
     nodes: Mapping[str, Node]
     bytecode: Piece | None = None
+    format: int
 
 
 def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list[Filled]:

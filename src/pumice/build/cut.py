@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 
 from pumice.build import remembered
-from pumice.errors import FormatError
+from pumice.errors import FormatError, ImageError
 from pumice.fetch.pool import pool
 from pumice.image import segments
 from pumice.image.segments import Segment
@@ -51,22 +51,21 @@ def cut(
     processors: int,
     progress: Progress,
 ) -> dict[str, Segment]:
-    """Return the segments of ``wanted`` by package name.
+    """Return the segments of ``wanted`` by package name, in their order.
 
     ``fetch`` makes a package a verified blob of the store and returns its digest; it is called from
     several threads. Raises whatever goes wrong first; what was finished by then stays.
     """
     found = {item.package.name: recall(item.key, home) for item in wanted}
     missing = [item for item in wanted if found[item.package.name] is None]
-    result = {name: segment for name, segment in found.items() if segment}
     if missing:
         missing.sort(key=lambda item: (-item.package.size, item.package.name))
         total = sum(item.package.size for item in missing)
         what = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
         with progress.task(f"cutting {what}", total) as task:
             line = _Line(home, fetch, task)
-            result |= line.run(missing, processors)
-    return result
+            found |= line.run(missing, processors)  # the keys keep their order
+    return {name: segment for name, segment in found.items() if segment}
 
 
 def recall(key: Digest, home: Home) -> Segment | None:
@@ -140,9 +139,9 @@ class _Line:
             try:
                 source = cast("BinaryIO", _Stoppable(file, self._failed))
                 segment = segments.make(source, wanted.selection, self._home.blobs)
-            except FormatError as error:
+            except (FormatError, ImageError) as error:
                 where = f"{package.name}={package.version}"
-                raise FormatError(error.message, where=error.where or where, hint=error.hint) from None
+                raise type(error)(error.message, where=error.where or where, hint=error.hint) from None
         _check_identity(package, segment)
         remember(wanted.key, segment, self._home)
         self._done[package.name] = segment

@@ -96,7 +96,7 @@ def build(
     ``locked`` for the lock as it is. Raises PumiceError; what is finished by then stays in the store
     for the next time.
     """
-    own = userfiles.read(recipe.files, Path(recipe.path).parent)
+    own = userfiles.read(recipe.files, Path(recipe.path).parent, lock.format)
     built: dict[str, Built] = {}
     ids = lock.ids
     for architecture in architectures:
@@ -105,6 +105,7 @@ def build(
             packages=lock.packages[architecture],
             architecture=architecture,
             ids=ids,
+            format=lock.format,
             epoch=moment,
         )
         built[architecture] = perform.build(

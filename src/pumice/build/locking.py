@@ -11,9 +11,10 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice import files
-from pumice.build.pins import changes
+from pumice.build.pins import lock_changes
 from pumice.errors import LockError, UsageError
 from pumice.recipe import lock as locks
+from pumice.recipe import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,8 @@ def renew(
 ) -> Lock:
     """Return the lock that ``recipe`` should have now; the old one if it need not change.
 
-    Pins of ``old`` are kept where the archives still have them, numeric ids always.
+    Pins of ``old`` are kept where the archives still have them, numeric ids always, and the format
+    until all is upgraded.
     """
     from pumice.build.relock import relock
 
@@ -98,7 +100,7 @@ def renew(
     everything = (
         old is None
         or upgrade is not None
-        or old.requirements != locks.requirements(recipe)
+        or old.requirements != requirements.digest_of(recipe)
         or bool(_changed_file(recipe, old, connection.recipe_dir))
     )
     again = [name for name in sorted(kept) if everything or old is None or name not in old.packages]
@@ -112,7 +114,7 @@ def stale(recipe: Recipe, lock: Lock | None, architectures: Sequence[str], folde
     """
     if lock is None:
         return "there is no lock"
-    if lock.requirements != locks.requirements(recipe):
+    if lock.requirements != requirements.digest_of(recipe):
         return "the recipe asks for something else than when it was written"
     missing = [name for name in architectures if name not in lock.packages]
     if missing:
@@ -128,7 +130,7 @@ def tell(progress: Progress, path: Path, old: Lock | None, new: Lock, reason: st
         counts = ", ".join(f"{len(found)} for {name}" for name, found in new.packages.items())
         note(f"{path} written: packages pinned, {counts}")
         return
-    found = changes(old.packages, new.packages)
+    found = lock_changes(old, new)
     if reason:
         note(f"{path} is locked anew, {reason}")
     for change in found:
@@ -152,7 +154,7 @@ def check(
     """
     old = locks.read(path)
     new = renew(recipe, old, connection, architectures=architectures, progress=progress, upgrade=upgrade)
-    return changes(old.packages, new.packages)
+    return lock_changes(old, new)
 
 
 def _changed_file(recipe: Recipe, lock: Lock, folder: Path) -> str:
@@ -170,7 +172,7 @@ def _changed_file(recipe: Recipe, lock: Lock, folder: Path) -> str:
             if package.role == "local" and package.path == request.file
         }
         try:
-            with (folder / request.file).open("rb") as file:
+            with files.open_regular(folder / request.file) as file:
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             continue

@@ -15,6 +15,7 @@ from pumice.errors import ImageError
 from pumice.formats.tar import Entry
 from pumice.image.segments import Changes
 from pumice.image.tree import Generated, Node, Tree
+from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,6 +83,7 @@ def changes(
     segment: Segment,
     nodes: Mapping[str, Node],
     hidden: Iterable[str],
+    lock_format: int = FORMAT,
 ) -> Changes:
     """Return how the segment of package ``name`` must differ from the package.
 
@@ -104,7 +106,7 @@ def changes(
             for entry in (*segment.directories, *segment.parents)
             if entry.path not in hide and entry.path in nodes and _differs(entry, nodes[entry.path].entry)
         ]
-    return Changes(hide=tuple(sorted(hide)), directories=tuple(kept))
+    return Changes(hide=tuple(sorted(hide)), directories=tuple(kept), format=lock_format)
 
 
 def _differs(one: Entry, other: Entry) -> bool:

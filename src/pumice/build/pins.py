@@ -9,11 +9,14 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.recipe.lock import LockedPackage
+    from pumice.recipe.lock import Lock, LockedPackage
 
 
 class Change(msgspec.Struct, frozen=True, order=True):
-    """One package that differs; ``old`` or ``new`` is empty where it comes or goes."""
+    """One package that differs; ``old`` or ``new`` is empty where it comes or goes.
+
+    Without architectures it is the lock's format.
+    """
 
     name: str
     old: str
@@ -21,7 +24,7 @@ class Change(msgspec.Struct, frozen=True, order=True):
     architectures: tuple[str, ...]
 
     def __str__(self) -> str:
-        where = f" ({', '.join(self.architectures)})"
+        where = f" ({', '.join(self.architectures)})" if self.architectures else ""
         if not self.old:
             return f"{self.name} {self.new} is new{where}"
         if not self.new:
@@ -29,6 +32,12 @@ class Change(msgspec.Struct, frozen=True, order=True):
         if self.old == self.new:
             return f"{self.name} {self.new} has other content{where}"
         return f"{self.name} {self.old} -> {self.new}{where}"
+
+
+def lock_changes(old: Lock, new: Lock) -> tuple[Change, ...]:
+    """Return what differs between two locks and can change an image: the format, and packages by name."""
+    formats = (Change("format", str(old.format), str(new.format), ()),)
+    return (*(formats if old.format != new.format else ()), *changes(old.packages, new.packages))
 
 
 def changes(

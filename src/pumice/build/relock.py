@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice import files
+from pumice.distro.preferences import archive_of
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
-from pumice.formats import aptindex, deb
-from pumice.recipe import lock as locks
+from pumice.formats import aptindex, deb, deb822
+from pumice.recipe import requirements
 from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
 from pumice.resolve import Wants, resolve
 
@@ -43,7 +45,8 @@ def relock(
     """Return a lock for the architectures ``kept``, of which those in ``again`` are resolved.
 
     The others are taken from ``old``. ``upgrade`` names packages that lose their pins, with all that
-    comes from the same source (empty: all, None: none). Raises ResolveError, FetchError, TrustError
+    comes from the same source (empty: all, None: none). The lock keeps its format, unless all is
+    upgraded: then it gets the newest. Raises ResolveError, FetchError, TrustError
     or UsageError.
     """
     free = _family(old, upgrade)
@@ -57,15 +60,16 @@ def relock(
             wants = wants_of(recipe, connection.recipe_dir, name, pins=_pins(before, name, free))
             packages[name] = _pinned(_solved(today.universe(name), wants, progress), connection)
     packages = {name: packages[name] for name in sorted(packages)}
-    requirements = locks.requirements(recipe)
-    if old and old.packages == packages and old.requirements == requirements:
+    asked = requirements.digest_of(recipe)
+    kept_format = old.format if old and upgrade != frozenset() else FORMAT
+    if old and (old.packages, old.requirements, old.format) == (packages, asked, kept_format):
         return old
     return Lock(
-        requirements=requirements,
+        requirements=asked,
         packages=packages,
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
         ids=old.ids if old else Ids(),
-        format=old.format if old else FORMAT,
+        format=kept_format,
     )
 
 
@@ -100,7 +104,7 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
     """Return the record of a local package: its control fields, size and digest."""
     path = folder / request.file
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             fields = deb.control(file).fields
             size = file.seek(0, 2)
             file.seek(0)
@@ -112,12 +116,13 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
         ) from None
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
-    stanza = "\n".join(f"{field}: {fields[field]}" for field in _CONTROL if field in fields)
+    known = deb822.lower(fields)
+    stanza = "\n".join(f"{field}: {known[field.lower()]}" for field in _CONTROL if field.lower() in known)
     stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"
     try:
         record = aptindex.record(stanza.encode())
     except FormatError as error:
-        raise FormatError("its name, version or architecture is malformed", where=str(path)) from error
+        raise FormatError(error.message, where=str(path), hint=error.hint) from None
     return msgspec.structs.replace(record, filename=request.file)
 
 
@@ -126,9 +131,12 @@ def _solved(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[
     solution = resolve(universe, wants)
     for record, newest in solution.held_back:
         progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
-    files = {record.filename for record in wants.local.values()}
+    for record, others in solution.contested:
+        offers = ", ".join(f"{archive_of(one)} ({one.version})" for one in others)
+        progress.note(f"{record.name} {record.version} from {archive_of(record)}; also offered by {offers}")
+    local = {record.filename for record in wants.local.values()}
     found: list[tuple[PackageRecord, Role]] = [
-        (record, "local" if not record.suite and record.filename in files else "package")
+        (record, "local" if not record.suite and record.filename in local else "package")
         for record in solution.packages
     ]
     found += [(record, "base-data") for record in solution.base_data]

@@ -131,12 +131,13 @@ def rebuild(
         raise FormatError(f"the provenance's lock has no packages for {ordered.architecture}")
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=home.directory("tmp")) as folder:
         recipe = _recipe(ordered, image, Path(folder), source)
-        own = userfiles.read(recipe.files, Path(recipe.path).parent)
+        own = userfiles.read(recipe.files, Path(recipe.path).parent, ordered.lock.format)
         inputs = perform.Inputs(
             recipe=recipe,
             packages=ordered.lock.packages[ordered.architecture],
             architecture=ordered.architecture,
             ids=ordered.lock.ids,
+            format=ordered.lock.format,
             epoch=ordered.epoch,
         )
         with (

@@ -11,6 +11,7 @@ import msgspec
 from pumice import canonical
 from pumice.errors import ImageError
 from pumice.image import files
+from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
 if TYPE_CHECKING:
@@ -25,23 +26,28 @@ BY = "files"
 
 
 class UserFiles(msgspec.Struct, frozen=True):
-    """What a recipe's ``files`` stand for right now; ``digest`` covers rules and contents."""
+    """What a recipe's ``files`` stand for right now; ``digest`` covers rules and contents.
+
+    ``format`` is the lock's.
+    """
 
     rules: tuple[FileRule, ...]
     root: Path
     digest: Digest
     sums: dict[str, str]
+    format: int = FORMAT
 
 
-def read(rules: Sequence[FileRule], root: Path) -> UserFiles:
+def read(rules: Sequence[FileRule], root: Path, lock_format: int = FORMAT) -> UserFiles:
     """Collect and hash the files; raises RecipeError or ImageError for what cannot be read."""
     sums: dict[str, str] = {}
     facts: list[object] = []
-    for item in files.collect(rules, root, lambda _: (0, 0)):
+    for item in files.collect(rules, root, lambda _: (0, 0), lock_format):
         sums[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
         facts.append([item.entry, sums[item.entry.path]])
     asked = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
-    return UserFiles(tuple(rules), root, canonical.digest_of([asked, facts]), sums)
+    digest = canonical.digest_of([asked, facts])
+    return UserFiles(tuple(rules), root, digest, sums, lock_format)
 
 
 def _sha256(item: Item) -> str:
@@ -67,7 +73,7 @@ def place(
 
     explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
     placed: dict[str, tuple[Generated, Made]] = {}
-    for item in files.collect(given.rules, given.root, owners):
+    for item in files.collect(given.rules, given.root, owners, given.format):
         path = settle(item.entry.path, tree)
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
             continue  # a folder that is only on the way changes nothing that is there already

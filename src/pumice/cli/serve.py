@@ -70,6 +70,13 @@ def _trust_options(made: argparse.ArgumentParser) -> None:
         help="set tags only to images that these rules trust: trust (your own), or a folder of rules",
     )
     made.add_argument("--read-only", action="store_true", help="let nobody write")
+    made.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="accept requests for this host, such as the name that a proxy forwards (repeatable)",
+    )
 
 
 def _proxy_options(made: argparse.ArgumentParser) -> None:
@@ -155,7 +162,8 @@ def main(arguments: Sequence[str]) -> int:
         options=Options(
             read_only=_why_read_only(asked),
             sparse=asked.sparse,
-            local=(host.lower(),) if loopback and policy.anonymous == "write" else None,
+            hosts=_hosts(host, asked.allowed_host, loopback=loopback),
+            web_pages=not (loopback and policy.anonymous == "write"),
         ),
         tls=tls,
         collect_hours=0 if asked.read_only else asked.gc,
@@ -172,6 +180,13 @@ def main(arguments: Sequence[str]) -> int:
             upstream=upstream,
         )
     return 0
+
+
+def _hosts(listens: str, allowed: Sequence[str], *, loopback: bool) -> tuple[str, ...] | None:
+    """Return the hosts that requests may be for. Only an address that others reach goes by any name."""
+    if not loopback and not allowed:
+        return None
+    return (listens.lower(), *(host.lower().removesuffix(".") for host in allowed))
 
 
 def _root(asked: argparse.Namespace) -> Path:

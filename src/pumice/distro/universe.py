@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pumice.formats.aptindex import PackageRecord
 
 
+BASE_DATA = ("base-files", "base-passwd")
+"""The packages whose files ``base: data`` takes, without what they depend on."""
+
+
 class Universe(Protocol):
     """Every package that could be chosen. Look-ups are lazy: nothing else is parsed."""
 
@@ -22,8 +26,11 @@ class Universe(Protocol):
     def providers(self, name: str) -> Sequence[PackageRecord]:
         """Return the packages whose Provides names ``name``, sorted by name, then newest first."""
 
+    def priority(self, record: PackageRecord, *, requested: bool) -> int:
+        """Return how much a package counts against others of its name (`pumice.distro.preferences`)."""
+
     def essential(self) -> Sequence[PackageRecord]:
-        """Return the newest version of every ``Essential: yes`` package, sorted by name."""
+        """Return the candidate of every ``Essential: yes`` package, sorted by name."""
 
     def names(self) -> Iterable[str]:
         """Return all package names, for suggestions."""

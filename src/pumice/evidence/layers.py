@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import FormatError, StoreError
 from pumice.formats import apkstate
 from pumice.formats.tar import Entry
 from pumice.image import layer_facts
+from pumice.image.layer_links import LayerLinks
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pumice.store.records import Records
 
 _KIND = "evidence-layer"
-_VERSION = 1
 _CHUNK = 1 << 20
 _MAX_TEXT = 64 << 20
 _MAX_TEXTS = 256 << 20
@@ -43,7 +43,7 @@ _decoder = msgspec.msgpack.Decoder(Read)
 
 def read(layer: Layer, records: Records | None = None) -> Read:
     """Return what a layer has; raises TrustError and FormatError as reading it does."""
-    key = canonical.digest_of([_VERSION, layer.diff_id])
+    key = cache_key("layer-facts", layer.diff_id)
     known = _recall(key, records)
     if known is None:
         known = _read(layer)
@@ -68,12 +68,14 @@ def _read(layer: Layer) -> Read:
     sums: list[tuple[str, str]] = []
     texts: dict[str, bytes] = {}
     held = 0
+    links = LayerLinks()
     for entry, body in layer.entries():
         entries.append(entry)
+        path = links.place(entry)
         if entry.kind != "file":
             sums.append(("", ""))
             continue
-        keep = _is_telling(entry)
+        keep = _is_telling(path, entry.size)
         held += entry.size if keep else 0
         if keep and (entry.size > _MAX_TEXT or held > _MAX_TEXTS):
             raise FormatError(
@@ -96,8 +98,7 @@ def _sums(body: Body, keep: list[bytes] | None) -> tuple[str, str]:
     return sha256.hexdigest(), sha1.hexdigest()
 
 
-def _is_telling(entry: Entry) -> bool:
-    path = entry.path
+def _is_telling(path: str, size: int) -> bool:
     if path.startswith("usr/share/doc/") and path.endswith("/copyright"):
-        return entry.size <= _MAX_COPYRIGHT
+        return size <= _MAX_COPYRIGHT
     return path in apkstate.PATHS or layer_facts.is_telling(path)

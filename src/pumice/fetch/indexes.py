@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.distro.debian.suites import SuiteUniverse
+from pumice.distro.preferences import Standing, released
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
 from pumice.fetch import kept as keeping
 from pumice.fetch import releases
@@ -37,9 +38,14 @@ _EXTENSIONS = (".gz", ".xz", "")
 class Indexes:
     """The indexes of all sources. ``locked`` says which signed Release files they come from."""
 
-    def __init__(self, locked: Sequence[LockedIndex], indexes: dict[str, list[Index]]) -> None:
+    def __init__(
+        self,
+        locked: Sequence[LockedIndex],
+        indexes: dict[str, list[Index]],
+        standings: dict[str, Standing],
+    ) -> None:
         self.locked = tuple(locked)
-        self._universes = {name: SuiteUniverse(name, found) for name, found in indexes.items()}
+        self._universes = {name: SuiteUniverse(name, found, standings) for name, found in indexes.items()}
 
     def universe(self, architecture: str) -> Universe:
         """Return what can be installed on ``architecture``; KeyError if it was not loaded."""
@@ -74,7 +80,18 @@ def load(
         indexes[architecture].append(index)
         keys.setdefault(suite.source.label, []).append(key)
     _remember(suites, keys, session)
-    return Indexes([suite.locked for suite in suites], indexes)
+    standings = {suite.source.label: _standing(suite) for suite in suites}
+    return Indexes([suite.locked for suite in suites], indexes, standings)
+
+
+def _standing(suite: Found) -> Standing:
+    source, release = suite.source, suite.release
+    return Standing(
+        extra=source.extra,
+        packages=source.packages,
+        priority=source.priority,
+        released=released(not_automatic=release.not_automatic, automatic_upgrades=release.automatic_upgrades),
+    )
 
 
 def _warn(sources: Sequence[Source], found: Sequence[Found | None], session: Session) -> None:

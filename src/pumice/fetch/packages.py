@@ -171,7 +171,7 @@ def _download(url: str, package: LockedPackage, session: Session) -> tuple[int, 
 def _from_file(path: Path, package: LockedPackage, session: Session) -> Digest:
     """Take a file into the store if it is the package; raises MissingError, FetchError, TrustError."""
     try:
-        file = path.open("rb")
+        file = files.open_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingError("there is no such file", where=str(path)) from None
     except OSError as error:

@@ -14,6 +14,7 @@ import msgspec
 
 from pumice.errors import FetchError, FormatError
 from pumice.fetch.network import split, without_login
+from pumice.formats import hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,6 +138,10 @@ class Transfer:
             old, new = split(url).scheme, split(target).scheme
             if new not in {"http", "https"} or (old, new) == ("https", "http"):
                 raise FetchError(f"the mirror redirects from {old} to {new}", where=without_login(self._url))
+            if hosts.is_local(split(target).hostname or "") and not hosts.is_local(split(url).hostname or ""):
+                raise FetchError(
+                    "the mirror redirects to an address of this machine", where=without_login(self._url)
+                )
             if self._same_host and split(target).hostname != split(self._url).hostname:
                 raise FetchError(
                     f"the server redirects to another host, {split(target).hostname}",

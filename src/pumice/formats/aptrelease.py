@@ -47,6 +47,7 @@ class Release(msgspec.Struct, frozen=True):
     valid_until: int = 0
     by_hash: bool = False
     not_automatic: bool = False
+    automatic_upgrades: bool = False
     architectures: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     separate_all: bool = False
@@ -93,6 +94,7 @@ def parse(data: bytes, *, where: str | None = None) -> Release:
         valid_until=date(fields["valid-until"], where=where) if "valid-until" in fields else 0,
         by_hash=fields.get("acquire-by-hash", "").lower() == "yes",
         not_automatic=fields.get("notautomatic", "").lower() == "yes",
+        automatic_upgrades=fields.get("butautomaticupgrades", "").lower() == "yes",
         architectures=architectures,
         components=tuple(fields.get("components", "").split()),
         separate_all="all" in architectures

@@ -2,7 +2,7 @@
 
 Written: POSIX ustar where the entry fits, and PAX records (POSIX.1-2008, pax "extended header")
 for what does not: long or non-ASCII names, extended attributes, big numbers. Read: ustar, GNU long
-names and PAX. Refused: sparse files, PAX global headers, paths that leave the root.
+names and PAX. Refused: sparse files, paths that leave the root, and PAX global headers unless skipped.
 """
 
 from __future__ import annotations
@@ -233,11 +233,12 @@ class Body:
         self._padding = 0
 
 
-def read(source: Source) -> Iterator[tuple[Entry, Body]]:
+def read(source: Source, *, skip_global_headers: bool = False) -> Iterator[tuple[Entry, Body]]:
     """Yield the entries of an archive, each with its body, in their order.
 
     Reads to the end-of-archive mark, or to the end of ``source`` between two entries. Raises
-    FormatError for anything malformed, sparse, or with a path that leaves the root.
+    FormatError for anything malformed, sparse, or with a path that leaves the root, and for PAX global
+    headers unless they are to be skipped: engines ignore them, and ``git archive`` writes them.
     """
     extended: dict[str, bytes] = {}
     while True:
@@ -250,6 +251,11 @@ def read(source: Source) -> Iterator[tuple[Entry, Body]]:
             return
         flag = _checked_flag(block)
         size = _number(block, 124, 136)
+        if flag == b"g":
+            if not skip_global_headers:
+                raise FormatError("the archive has a PAX global header, which is refused")
+            _extension(source, flag, size)
+            continue
         if flag in _EXTENSIONS:
             extended |= _extension(source, flag, size)
             continue
@@ -272,10 +278,8 @@ def _checked_flag(block: bytes) -> bytes:
     if stated != sum(block) - sum(block[148:156]) + 8 * 32:
         raise FormatError("a tar header is damaged: its checksum does not hold")
     flag = block[156:157]
-    if flag in _KINDS or flag in _EXTENSIONS:
+    if flag in _KINDS or flag in _EXTENSIONS or flag == b"g":
         return flag
-    if flag == b"g":
-        raise FormatError("the archive has a PAX global header, which is refused")
     if flag == b"S":
         raise FormatError("the archive has a sparse file, which is refused")
     raise FormatError(f"the archive has an entry of unknown type {flag!r}")

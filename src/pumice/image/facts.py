@@ -111,8 +111,7 @@ class _Texts:
 
     def __init__(self, shown: dict[str, Shown], layers: Sequence[LayerFacts]) -> None:
         self._found: dict[str, bytes] = {}
-        telling = {path for layer in layers for path in layer.texts}
-        for path in sorted(telling & shown.keys()):
+        for path in sorted(path for path in shown if layer_facts.is_telling(path)):
             item = shown[path]
             text = layers[item.origin.layer].texts.get(item.entry.path) if item.origin.layer >= 0 else None
             if text is not None and item.entry.kind == "file":
@@ -137,7 +136,7 @@ def _packages(texts: _Texts) -> list[PackageFact]:
     ]
     found: dict[tuple[str, str], PackageFact] = {}
     for where, text in paragraphs:
-        for fields in deb822.paragraphs(text, where=where):
+        for fields in deb822.paragraphs(text, latin1=True, where=where):
             package = _package(fields, where)
             if package is not None:
                 found.setdefault((package.name, package.architecture), package)

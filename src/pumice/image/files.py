@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import Problem, RecipeError
+from pumice.errors import ImageError, Problem, RecipeError
 from pumice.formats.tar import Entry
+from pumice.image.names import find_flaw, show_path
 from pumice.image.patterns import Ignore, component_matches, is_wild
+from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,23 +61,40 @@ class _Planned(msgspec.Struct):
 
 
 def collect(
-    rules: Sequence[FileRule], root: Path, owners: Callable[[str], tuple[int, int]]
+    rules: Sequence[FileRule],
+    root: Path,
+    owners: Callable[[str], tuple[int, int]],
+    lock_format: int = FORMAT,
 ) -> Iterator[Item]:
     """Yield what ``rules`` put into an image, sorted by path, each path once.
 
     ``root`` is the folder of the main recipe; ``owners`` returns user and group id for an ``owner``
     as the recipe writes it. Folders on the way to a path are not made up here.
     Raises RecipeError with every problem found: sources that are missing, unreadable, special or
-    outside the recipe's folder, and rules that do not agree about a path.
+    outside the recipe's folder, and rules that do not agree about a path. Raises ImageError for a
+    name that an image layer cannot hold.
     """
-    plan = _Plan(os.fsencode(root))
+    plan = _Plan(os.fsencode(root), lock_format)
     for rule in rules:
         plan.add(rule)
     plan.check_parents()
     if plan.problems:
         raise RecipeError(plan.problems)
     for path in sorted(plan.entries):
+        _check_name(path, plan.entries[path])
+    for path in sorted(plan.entries):
         yield _item(path, plan.entries[path], owners)
+
+
+def _check_name(path: str, planned: _Planned) -> None:
+    flaw = find_flaw(path, planned.link)
+    if flaw:
+        is_copied = bool(planned.rule.source)
+        raise ImageError(
+            f"cannot add {show_path(path)} to the image: {flaw}",
+            where=planned.rule.where or None,
+            hint="rename it, or leave it out with 'ignore'" if is_copied else "give it another name in 'to'",
+        )
 
 
 def _item(path: str, planned: _Planned, owners: Callable[[str], tuple[int, int]]) -> Item:
@@ -108,7 +127,8 @@ def _read(path: bytes) -> tuple[bytes | Path, int]:
 class _Plan:
     """Paths to what the rules put there; ``problems`` grows as rules are added."""
 
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: bytes, lock_format: int) -> None:
+        self._format = lock_format
         self.entries: dict[str, _Planned] = {}
         self.problems: list[Problem] = []
         self._root = root

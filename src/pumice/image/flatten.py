@@ -1,8 +1,10 @@
 """The one tree that an image's layers amount to (image-spec 1.1, layer.md, "applying changesets").
 
-Paths are taken literally: no symbolic link is ever followed, so nothing can leave the root, and the
-result is the same whatever file system it ends on. Where a layer puts something below a path that is
-no directory, a directory takes that path's place, which is what overlay file systems show.
+Within a layer, entries below one of its own symbolic links go where it points to (`layer_links`).
+Over the layers below, paths are literal: where a layer puts something below a path that is not a
+directory, a directory takes that path's place, which is what overlay file systems show. All of that
+happens on names before anything is written, so nothing can leave the root, and the result is the same
+whatever file system it ends on.
 
 Contents are not read here: the tree says which entry of which layer each path shows.
 """
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.errors import FormatError
 from pumice.formats.tar import Entry
+from pumice.image.layer_links import LayerLinks, follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +26,7 @@ _RESERVED = ".wh..wh."
 _MAX_DEPTH = 256
 _MAX_PATH = 4096
 _MAX_ENTRIES = 2_000_000
+_MAX_STEPS = 200_000
 _MAX_NAMES = 512 << 20
 """Bytes of paths, links and attributes that all layers together may have: all are held in memory."""
 
@@ -42,6 +46,14 @@ class Shown(NamedTuple):
 
     entry: Entry
     origin: Origin
+
+
+class _Placed(NamedTuple):
+    """An entry of a layer, where it goes, and where its target is if it is a hard link."""
+
+    path: str
+    link: str
+    shown: Shown
 
 
 class _Node:
@@ -75,50 +87,56 @@ class _Flat:
         self._layers = 0
         self._entries = 0
         self._names = 0
+        self._steps = 0
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Put a layer over what is there."""
         removals, additions = self._sorted_out(entries)
-        links = self._links_below(additions)
+        targets = self._targets_below(additions)
         # Whiteouts are about the layers below only, wherever they stand in their own.
         for folder, name in removals:
             self._remove(folder, name)
         own: dict[str, Shown] = {}
-        late: list[Shown] = []
-        for shown in additions:
-            path, link = shown.entry.path, shown.entry.link
+        late: list[_Placed] = []
+        for placed in additions:
+            shown = placed.shown
             if shown.entry.kind == "hardlink":
-                target = own.get(link) or links.get(link)
+                target = own.get(placed.link) or targets.get(placed.link)
                 if target is None:
-                    late.append(shown)
+                    late.append(placed)
                     continue
-                own[path] = _file(shown.entry, target)
-            else:
-                own[path] = shown
-            self._put(path, own[path])
-        for shown in late:
-            self._put(shown.entry.path, _file(shown.entry, own.get(shown.entry.link)))
+                shown = _file(shown.entry, target)
+            own[placed.path] = shown
+            self._put(placed.path, shown)
+        for path, link, shown in late:
+            self._put(path, _file(shown.entry, own.get(link)))
 
-    def _sorted_out(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[Shown]]:
+    def _sorted_out(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[_Placed]]:
         """Return a layer's whiteouts (folder and name, "" for all of it) and the rest of it."""
         removals: list[tuple[str, str]] = []
-        additions: list[Shown] = []
+        additions: list[_Placed] = []
+        links = LayerLinks()
         for position, entry in enumerate(entries):
             self._check(entry)
             if "/.wh." not in f"/{entry.path}":
-                additions.append(Shown(entry, Origin(self._layers, position)))
+                path = links.place(entry)
+                link = links.resolve_parents(entry.link) if entry.kind == "hardlink" else ""
+                if path != entry.path:
+                    self._check_path(path)
+                additions.append(_Placed(path, link, Shown(entry, Origin(self._layers, position))))
                 continue
             folder, _, name = entry.path.rpartition("/")
             if name == _OPAQUE and not _is_reserved(folder):
-                removals.append((folder, ""))
+                removals.append((links.resolve(folder), ""))
             elif not _is_reserved(entry.path):
-                removals.append((folder, _removed(folder, name)))
+                removals.append((links.resolve(folder), _removed(folder, name)))
         self._layers += 1
         return removals, additions
 
     def _check(self, entry: Entry) -> None:
-        if len(entry.path) > _MAX_PATH or len(entry.link) > _MAX_PATH or entry.path.count("/") >= _MAX_DEPTH:
-            raise FormatError(f"the path {entry.path[:100]!r}... is too long or too deep")
+        if len(entry.link) > _MAX_PATH:
+            raise FormatError(f"the link target {entry.link[:100]!r}... is too long")
+        self._check_path(entry.path)
         if not entry.path and entry.kind != "dir":
             raise FormatError(f"the root of a layer is a {entry.kind}, not a directory")
         if "\0" in entry.link or (entry.kind == "symlink" and not entry.link):
@@ -128,15 +146,35 @@ class _Flat:
         if self._entries > _MAX_ENTRIES or self._names > _MAX_NAMES:
             raise FormatError("the image has more files than any real one")
 
-    def _links_below(self, additions: list[Shown]) -> dict[str, Shown]:
-        """Resolve hard links to the layers below, before anything there goes."""
+    def _check_path(self, path: str) -> None:
+        if len(path) > _MAX_PATH or path.count("/") >= _MAX_DEPTH:
+            raise FormatError(f"the path {path[:100]!r}... is too long or too deep")
+
+    def _targets_below(self, additions: list[_Placed]) -> dict[str, Shown]:
+        """Return what hard links lead to in the layers below, before anything there goes."""
         found: dict[str, Shown] = {}
-        for shown in additions:
-            if shown.entry.kind == "hardlink":
-                node = self._find(shown.entry.link)
+        for _, link, shown in additions:
+            if shown.entry.kind == "hardlink" and link not in found:
+                node = self._find(link) or self._find_through_links(link)
                 if node is not None and node.children is None and node.shown is not None:
-                    found[shown.entry.link] = node.shown
+                    found[link] = node.shown
         return found
+
+    def _find_through_links(self, path: str) -> _Node | None:
+        """Return what is at ``path`` when the links on the way to it are followed."""
+        parent, _, name = path.rpartition("/")
+        return self._find(f"{follow(parent, self._read_link, self._count_step)}/{name}".lstrip("/"))
+
+    def _read_link(self, path: str) -> str | None:
+        node = self._find(path)
+        if node is None or node.shown is None or node.shown.entry.kind != "symlink":
+            return None
+        return node.shown.entry.link
+
+    def _count_step(self) -> None:
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise FormatError("the hard links of the image lead on for too long")
 
     def _find(self, path: str) -> _Node | None:
         node = self._root

@@ -47,7 +47,7 @@ class Layer:
         image's config is not that of what was read, FormatError for anything malformed.
         """
         with self.open() as stream:
-            for count, (entry, body) in enumerate(tar.read(stream)):
+            for count, (entry, body) in enumerate(tar.read(stream, skip_global_headers=True)):
                 if count >= _MAX_ENTRIES:
                     raise FormatError(f"a layer has more than {_MAX_ENTRIES} entries", where=self.diff_id)
                 yield entry, body

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import FormatError, StoreError
 from pumice.formats.tar import Entry
+from pumice.image.layer_links import LayerLinks
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pumice.image.stamps import Records
 
 _KIND = "layer-facts"
-_VERSION = 1
 _MAX_TEXT = 32 << 20
 _MAX_TEXTS = 128 << 20
 
@@ -50,7 +50,7 @@ def of(layer: Layer, records: Records | None = None) -> LayerFacts:
 
     Raises TrustError and FormatError as reading the layer does.
     """
-    key = canonical.digest_of([_VERSION, layer.diff_id])
+    key = cache_key("layer-facts", layer.diff_id)
     known = _recall(key, records)
     if known is None:
         known = _read(layer)
@@ -82,9 +82,10 @@ def _remember(key: Digest, facts: LayerFacts, records: Records | None) -> None:
 def _read(layer: Layer) -> LayerFacts:
     entries: list[Entry] = []
     texts: dict[str, bytes] = {}
+    links = LayerLinks()
     for entry, body in layer.entries():
         entries.append(entry)
-        if entry.kind == "file" and is_telling(entry.path):
+        if is_telling(links.place(entry)) and entry.kind == "file":
             texts[entry.path] = _text(entry, body, sum(len(text) for text in texts.values()))
     return LayerFacts(tuple(entries), texts, sum(entry.size for entry in entries))
 

@@ -137,7 +137,7 @@ def _scan(path: Path) -> Places:
 def _places(source: _Counted) -> Places:
     """As in tar itself, the last of several members with one name counts."""
     places: Places = {}
-    for count, (entry, _) in enumerate(tar.read(source)):
+    for count, (entry, _) in enumerate(tar.read(source, skip_global_headers=True)):
         if count >= _MAX_MEMBERS:
             raise FormatError(f"the archive has more than {_MAX_MEMBERS} members")
         if entry.kind == "file":

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import FormatError
 from pumice.formats import deb, gzip, tar
 from pumice.formats.compression import Decompressed
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 
 INFO = "var/lib/dpkg/info"
 DOC = "usr/share/doc"
-_SHAPE = 2
-"""Of `Segment` as it is kept; to be raised when it knows more than before."""
 _MAX_COPYRIGHT = 4 << 20
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,35 +63,49 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """How a segment differs from the package's own: entries hidden, directories' attributes."""
+    """How a segment differs from the package's own: entries hidden, directories' attributes.
+
+    ``format`` is the lock's.
+    """
 
     hide: tuple[str, ...] = ()
     directories: tuple[Entry, ...] = ()
+    format: int = FORMAT
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.hide or self.directories)
 
 
 def key(package_sha256: str, selection: Selection) -> Digest:
     """Return what a segment is kept under."""
-    return canonical.digest_of([FORMAT, gzip.LEVEL, _SHAPE, package_sha256, selection])
+    return cache_key("segment", package_sha256, selection)
 
 
-def reworked_key(segment: Segment, changes: Changes) -> Digest:
-    """Return what a reworked segment is kept under."""
-    return canonical.digest_of([FORMAT, gzip.LEVEL, _SHAPE, segment.blob, changes])
+def reworked_key(segment_key: Digest, changes: Changes) -> Digest:
+    """Return what the segment that is kept under ``segment_key`` is kept under with ``changes``.
+
+    Its bytes alone would not do: packages with equal files have equal ones, and differ in what they say.
+    """
+    return cache_key("segment", segment_key, changes)
 
 
 def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
     """Cut a segment out of a package file; its bytes go into ``blobs``.
 
-    Streams in bounded memory. Raises FormatError for a malformed or hostile package.
+    Streams in bounded memory. Raises FormatError for a malformed or hostile package, ImageError for
+    one with a file whose name a layer cannot hold.
     """
     segment, implied = _make(file, selection, blobs)
-    wanted = _targets_left_out(segment)
-    if wanted:  # a link that stays keeps its target: seen only at the end, since links come last
-        keep = tuple(sorted({*selection.keep, *wanted}))
-        segment, implied = _make(file, msgspec.structs.replace(selection, keep=keep), blobs)
+    while keep := _more_to_keep(segment, selection):  # seen only at the end, since links come last
+        selection = msgspec.structs.replace(selection, keep=keep)
+        segment, implied = _make(file, selection, blobs)
+        if selection.format < 2:
+            break
     # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
     wrong = [entry for entry in segment.directories if entry.path in implied and not _is_plain(entry)]
-    return rework(segment, Changes(directories=tuple(wrong)), blobs) if wrong else segment
+    changes = Changes(directories=tuple(wrong), format=selection.format)
+    return rework(segment, changes, blobs) if changes else segment
 
 
 def _is_plain(entry: Entry) -> bool:
@@ -117,9 +131,16 @@ def _look_into_large(stream: Stream, blob: Digest, blobs: Blobs) -> None:
     stream.identify_large(read)
 
 
-def _targets_left_out(segment: Segment) -> list[str]:
-    dropped = set(segment.dropped) | {entry.path for entry in segment.parents}
-    return [target for target in link_targets(segment) if target in dropped]
+def _more_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
+    """Return what to keep instead, since a link that stays keeps its target; nothing if all is there.
+
+    Whether a directory stays depends on the other packages (`pumice.image.link_targets`).
+    """
+    dropped = set(segment.dropped)
+    if selection.format < 2:
+        dropped.update(entry.path for entry in segment.parents)
+    targets = {target for target in link_targets(segment) if target in dropped}
+    return tuple(sorted({*selection.keep, *targets})) if targets else ()
 
 
 def link_targets(segment: Segment) -> Iterator[str]:
@@ -332,6 +353,8 @@ def _refuse_oddities(entry: Entry) -> None:
         (entry.path + entry.link).encode()
     except UnicodeEncodeError:
         raise FormatError(f"the package has a file name that is not UTF-8: {entry.path!r}") from None
+    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of the package's files has one name per line
+        raise FormatError(f"the package has a file name with a control character: {entry.path!r}")
 
 
 def _moved(entry: Entry, path: str, link: str) -> Entry:

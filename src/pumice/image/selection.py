@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from pumice.recipe.lock import FORMAT
+
 ALIASED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32")
 """Top-level directories that are links into ``/usr`` on a merged system (usrmerge, UsrMove)."""
 
@@ -25,13 +27,14 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     ``include`` names the `TREES` that stay, sorted; ``keep`` paths that stay although their tree
     goes; ``info`` adds dpkg's own files about the package. ``alone`` interleaves the directories
-    with the files, as a layer that holds nothing but this package wants them.
+    with the files, as a layer that holds nothing but this package wants them. ``format`` is the lock's.
     """
 
     include: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     info: bool = True
     alone: bool = False
+    format: int = FORMAT
 
 
 def place(path: str) -> str:

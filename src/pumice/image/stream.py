@@ -11,6 +11,7 @@ import msgspec
 from pumice.formats import elf, gzip, tar
 from pumice.formats.elf import Elf
 from pumice.formats.tar import Entry
+from pumice.image import names
 from pumice.image.layers import WholeLayer
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ class Stream:
             self._layer.content(data)
 
     def directory(self, entry: Entry, known: Mapping[str, Entry]) -> None:
-        """Write a directory if this stream brings its own; ``known`` has the attributes of others."""
+        """Write a directory if this stream brings its own; ``known`` has the attributes of others.
+
+        Raises ImageError for a name that a layer cannot hold.
+        """
+        names.check(entry)
         if self._layer and entry.path not in self._written:
             self._parents(entry.path, known)
             self._written.add(entry.path)
@@ -81,7 +86,11 @@ class Stream:
         self.directory(known.get(parent) or Entry(parent, "dir", 0o755), known)
 
     def add(self, entry: Entry, body: tar.Source, known: Mapping[str, Entry], *, md5: bool = False) -> str:
-        """Write anything but a directory; return the MD5 of its content if asked to."""
+        """Write anything but a directory; return the MD5 of its content if asked to.
+
+        Raises ImageError for a name that a layer cannot hold.
+        """
+        names.check(entry)
         self._parents(entry.path, known)
         self._write(tar.header(entry))
         offset = self._out.written

@@ -93,7 +93,7 @@ def content(environ: Mapping[str, str]) -> tuple[bytes, str] | None:
 
 def parse(data: bytes, where: str) -> Config:
     """Return the configuration in ``data``; paths in it are relative to the folder of ``where``."""
-    document = yaml.parse(data, where)
+    document = yaml.parse(data, where, quote=False)
     problems = list(document.problems)
     found: dict[str, Settings] = {}
     sign: tuple[Signing, ...] = ()
@@ -152,7 +152,7 @@ def _word(key: str, node: yaml.Node, problems: list[Problem]) -> str:
     if key == "prefix" and (":" in node.text or "" in node.text.split("/")):
         problems.append(
             Problem(
-                f"{node.text[:100]!r} is no prefix of names",
+                "this is not a prefix of image names",
                 where=yaml.place(node),
                 hint="write for example example.com/apps",
             )
@@ -167,9 +167,7 @@ def _items(node: yaml.Node, known: tuple[str, ...], problems: list[Problem]) -> 
         return []
     for key, _ in node.items:
         if key.text not in known:
-            problems.append(
-                Problem(f"{key.text!r} is not a setting", where=yaml.place(key), hint=_hint(known))
-            )
+            problems.append(Problem("unknown setting", where=yaml.place(key), hint=_hint(known)))
     return [(key.text, value) for key, value in node.items if key.text in known]
 
 

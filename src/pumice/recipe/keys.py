@@ -39,6 +39,18 @@ ARCHIVE = Table(
             "keys/tools.asc",
         ),
         Key("trusted", Flag(), "Take it without any signature.", "true"),
+        Key(
+            "packages",
+            ListOf(Text(grammar.PACKAGE_PATTERN), identity="value", least=1),
+            "The only packages to take from it, also as dependencies and in place of Debian's.",
+            '[libpq5, "postgresql-*"]',
+        ),
+        Key(
+            "priority",
+            Integer(1, 1000),
+            "What its packages count for beside Debian's 500, as with apt's pins.",
+            "500",
+        ),
     ),
     grammar.check_archive,
 )

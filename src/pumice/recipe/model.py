@@ -18,6 +18,11 @@ class ExtraArchive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Path of its OpenPGP keyring, relative to the recipe."""
     trusted: bool = False
     """Take it without a signature: only when the recipe says so in as many words."""
+    packages: tuple[str, ...] = ()
+    """Names, or patterns with ``*``, of the only packages to take from it."""
+    priority: int = 0
+    """Of all its packages, as in apt_preferences(5); 0: highest version first if the recipe names
+    the package, else only where the distribution has nothing that fits."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.registry import headers
+from pumice.registry import encoding, onward
 from pumice.registry.message import Nothing, Pause, Request, Response, Result, Steps, TransportError
-from pumice.registry.reference import is_loopback
 from pumice.registry.refusal import RegistryError, shown
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Redirecting:
         self._ask = ask
 
     def __call__(self, request: Request) -> Steps[Response]:
-        """Ask; raises RegistryError when it leads nowhere, in circles, or from https to http."""
+        """Ask; raises RegistryError when it leads nowhere, in circles, or where it must not lead."""
         first = request.url
         for _ in range(_MAX_REDIRECTS):
             response = yield from self._ask(request)
@@ -45,15 +44,11 @@ class Redirecting:
 
 
 def _onward(request: Request, response: Response, first: str) -> Request:
-    target = headers.resolved(request.url, response.header("Location"))
+    target = onward.follow(request.url, response.header("Location"))
     if not target:
         raise RegistryError("the registry redirects to nowhere", where=shown(first))
     if request.method not in ("GET", "HEAD") and response.status not in (307, 308):
         raise RegistryError("the registry redirects what is being sent", where=shown(first))
-    new_scheme, new_host, _ = headers.origin(target)
-    near = is_loopback(new_host if ":" not in new_host else f"[{new_host}]")
-    if new_scheme == "http" and request.url.startswith("https:") and not near:
-        raise RegistryError("the registry redirects from https to http", where=shown(target))
     return msgspec.structs.replace(request, url=target)
 
 
@@ -86,6 +81,7 @@ def _complete(response: Response, request: Request) -> Response:
     """Read the body of what is not streamed. One that is too long is cut for an error's, else refused."""
     if request.stream and response.status in (200, 206):
         return response
+    response = encoding.decoded(response)
     content = bytearray()
     limit = request.limit if response.status < 400 else 1 << 16
     try:

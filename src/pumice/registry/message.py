@@ -36,7 +36,8 @@ class Request(msgspec.Struct, frozen=True):
     """One HTTP request.
 
     ``stream``: the body of a good answer is left to the caller to read; else at most ``limit`` bytes
-    of it come as ``content``. ``again``: may be sent again when the connection breaks.
+    of it come as ``content``. ``again``: may be sent again when the connection breaks. ``elsewhere``: a
+    registry that is not on this machine named the address, so it must not turn out to be this machine.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Request(msgspec.Struct, frozen=True):
     stream: bool = False
     limit: int = SMALL
     again: bool = True
+    elsewhere: bool = False
 
     def adding(self, *headers: Header) -> Request:
         """Return the request with more headers."""
@@ -115,7 +117,8 @@ class Transport(Protocol):
     def send(self, request: Request) -> Response:
         """Send one request as it is and return the answer with its body still to be read.
 
-        Follows no redirection and repeats nothing. Raises TransportError.
+        Follows no redirection and repeats nothing. Raises TransportError, and RegistryError for a request
+        ``elsewhere`` that would go to this machine or its link.
         """
 
     def close(self) -> None:

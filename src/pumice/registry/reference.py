@@ -7,7 +7,7 @@ names without a host are Docker Hub's, as for skopeo's ``docker://``.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address
 
 import msgspec
 
@@ -151,18 +151,6 @@ def is_digest(text: str) -> bool:
 def api_host(host: str) -> str:
     """Return the host and port that answers for ``host``."""
     return _HUB_API if host == HUB else host
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host (with or without a port) is this machine by its name alone; nothing is looked up."""
-    name = host[1 : host.index("]")] if host.startswith("[") and "]" in host else host.partition(":")[0]
-    if name.lower() == "localhost" or name.lower().endswith(".localhost"):
-        return True
-    try:
-        address: IPv4Address | IPv6Address = ip_address(name)
-    except ValueError:
-        return False
-    return address.is_loopback
 
 
 def fallback_tag(digest: str) -> str:

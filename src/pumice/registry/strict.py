@@ -1,16 +1,21 @@
-"""HTTP answers whose head is whole.
+"""HTTP connections that are stricter than Python's own.
 
 Python's own client takes a connection that breaks among the headers for the end of the headers, so
-that a cut looks like an answer without, say, a Location. Here it is a broken connection.
+that a cut looks like an answer without, say, a Location. Here it is a broken connection. And connections
+to addresses that another host named are not made to this machine, whatever its name servers say.
 """
 
 from __future__ import annotations
 
 import http.client
+import socket
 from typing import TYPE_CHECKING, Any
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from pumice.formats import hosts
+from pumice.registry import onward
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,5 +67,38 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
+class _HttpElsewhere(_Http):
+    def _new_conn(self) -> socket.socket:
+        return _not_here(super()._new_conn(), f"http://{self.host}:{self.port}")
+
+
+class _HttpsElsewhere(_Https):
+    def _new_conn(self) -> socket.socket:
+        return _not_here(super()._new_conn(), f"https://{self.host}:{self.port}")
+
+
+class _HttpPoolElsewhere(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpElsewhere
+
+
+class _HttpsPoolElsewhere(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsElsewhere
+
+
+def _not_here(connection: socket.socket, target: str) -> socket.socket:
+    """Return a connection over which nothing was sent yet, unless it ends at this machine or its link."""
+    try:
+        peer = connection.getpeername()[0]
+    except OSError:
+        peer = ""  # it is gone again: the first thing that is sent will say so
+    if hosts.is_local(peer):
+        connection.close()
+        raise onward.local(target)
+    return connection
+
+
 POOLS: Mapping[str, Any] = {"http": _HttpPool, "https": _HttpsPool}
 """What a `urllib3.PoolManager` makes its pools of."""
+
+POOLS_ELSEWHERE: Mapping[str, Any] = {"http": _HttpPoolElsewhere, "https": _HttpsPoolElsewhere}
+"""The same for addresses that were named by a registry which is not on this machine."""

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pumice.errors import UsageError
+from pumice.formats.hosts import is_loopback
 from pumice.registry.headers import origin
 from pumice.registry.message import Response, TransportError
-from pumice.registry.reference import is_loopback
 from pumice.registry.refusal import shown
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Urllib3Transport:
         self._tls = tls or Tls()
         self._tls_of = tls_of
         self._environ = os.environ if environ is None else environ
-        self._pools: dict[tuple[str, Tls | None], PoolManager] = {}
+        self._pools: dict[tuple[str, Tls | None, bool], PoolManager] = {}
         self._open: set[_Stream] = set()
         self._lock = threading.Lock()
 
@@ -63,7 +63,7 @@ class Urllib3Transport:
             body = _checked(request.body) if request.body.size else b""
         elif request.method in ("POST", "PUT", "PATCH"):
             sent["Content-Length"] = "0"
-        pool = self._pool(request.url)
+        pool = self._pool(request.url, elsewhere=request.elsewhere)
         with _told(where):
             answer = pool.request(
                 request.method,
@@ -91,20 +91,21 @@ class Urllib3Transport:
                 manager.clear()
             self._pools.clear()
 
-    def _pool(self, url: str) -> PoolManager:
+    def _pool(self, url: str, *, elsewhere: bool) -> PoolManager:
         scheme, host, _ = origin(url)
         proxy = proxy_for(scheme, host, self._environ)
         # Reading the system's authorities takes longer than a request: not where nobody shows a certificate.
         tls = (self._tls_of(urlsplit(url).netloc) or self._tls) if "https" in (scheme, proxy[:5]) else None
         with self._lock:
-            if (proxy, tls) not in self._pools:
-                self._pools[proxy, tls] = self._made(proxy, tls)
-            return self._pools[proxy, tls]
+            key = (proxy, tls, elsewhere and not proxy)  # a proxy of this machine is no address of it
+            if key not in self._pools:
+                self._pools[key] = self._made(*key)
+            return self._pools[key]
 
-    def _made(self, proxy: str, tls: Tls | None) -> PoolManager:
+    def _made(self, proxy: str, tls: Tls | None, elsewhere: bool) -> PoolManager:
         import urllib3
 
-        from pumice.registry.strict import POOLS
+        from pumice.registry.strict import POOLS, POOLS_ELSEWHERE
         from pumice.version import __version__
 
         timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
@@ -129,7 +130,7 @@ class Urllib3Transport:
             raise UsageError(
                 f"the environment's proxy cannot be used ({error})", hint="see https_proxy"
             ) from None
-        made.pool_classes_by_scheme = dict(POOLS)
+        made.pool_classes_by_scheme = dict(POOLS_ELSEWHERE if elsewhere else POOLS)
         return made
 
 
@@ -241,7 +242,7 @@ def _reason(error: OSError) -> str:
 
 def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> str:
     """Return the environment's proxy for a host as a URL, "" for none (curl's rules)."""
-    if is_loopback(f"[{host}]" if ":" in host else host):
+    if is_loopback(host):
         return ""
     excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     for item in excepted.replace(",", " ").lower().split():

@@ -4,7 +4,8 @@ The first alternative is what the maintainer prefers, and what apt takes. Anothe
 wins when it brings fewer packages and no more bytes (of ``usrmerge | usr-is-merged`` the second,
 because the first drags in perl), or no more packages and far fewer bytes. Small savings alone are
 no reason: of ``gpgv | gpgv1`` the first is the better program. Who merely provides a virtual name
-competes only with other providers: by priority, then by cost.
+competes only with other providers: by priority, then by cost. Before all that, packages of archives
+that are not meant for dependencies are set aside, as long as another alternative is left.
 """
 
 from __future__ import annotations
@@ -60,10 +61,9 @@ class Chooser:
         open_ones = [variable for variable in need.candidates if self._value[variable] == 0]
         if len(open_ones) < 2 or not need.several:
             return open_ones[0] if open_ones else 0
-        records, pins = self._pool.records, self._pool.wants.pins
+        open_ones = self._authorized(open_ones)
         for variable in open_ones:
-            record = records[variable]
-            if record.name in self._preferred or pins.get(record.name) == record.version:
+            if self._pool.records[variable].name in self._preferred or self._pool.is_pinned(variable):
                 return variable
         options = self._options(need, open_ones, depth)
         if len(options) == 1 or depth >= _DEPTH or self._left <= 0:
@@ -74,6 +74,12 @@ class Chooser:
             if cheaper(costs[position], costs[best]):
                 best = position
         return options[best]
+
+    def _authorized(self, open_ones: list[int]) -> list[int]:
+        """Return those whose archive is meant for dependencies, if there are any; and pinned ones."""
+        pool = self._pool
+        best = min(map(pool.tier, open_ones))
+        return [one for one in open_ones if pool.tier(one) == best or pool.is_pinned(one)]
 
     def _options(self, need: Need, open_ones: Sequence[int], depth: int) -> list[int]:
         """Return the first choice, then the other alternatives that are named and real."""

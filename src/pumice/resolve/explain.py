@@ -69,11 +69,14 @@ class _Graph:
     """A locked set with the needs of its members."""
 
     def __init__(self, universe: Universe, wants: Wants, locked: Iterable[LockedPackage]) -> None:
+        self._roles: dict[str, LockedPackage] = {package.name: package for package in locked}
+        # What an older lock pins stays known, whatever its archive may be used for now.
+        pins = {package.name: package.version for package in self._roles.values() if package.role != "local"}
+        wants = msgspec.structs.replace(wants, pins=pins)
         if wants.local:
             universe = Overlay(universe, wants.local.values())
         self._pool = Pool(universe, wants, Engine())
         self._pool.set_root(root_needs(self._pool, wants.requests))
-        self._roles: dict[str, LockedPackage] = {package.name: package for package in locked}
         self._of: dict[str, int] = {}
         self._guessed: list[str] = []
         for package in self._roles.values():

@@ -22,14 +22,14 @@ def prune(pool: Pool, chosen: Chosen) -> Chosen:
     while True:
         support = _Support(pool, chosen)
         chosen = support.reachable()
-        best: tuple[Cost, int] | None = None
+        best: tuple[int, Cost, int] | None = None
         smaller = chosen
         for variable in sorted(chosen - support.indispensable()):
             gone = support.gone_without(variable)
             if gone is None:
                 continue
             rest = support.reachable(gone)
-            rank = (cost_of(pool, rest), variable)
+            rank = (_foreign(pool, rest), cost_of(pool, rest), variable)
             if best is None or rank < best:
                 best, smaller = rank, rest
         if best is None:
@@ -51,7 +51,7 @@ def improve(pool: Pool, chosen: Chosen, again: Callable[[frozenset[str]], Chosen
             break
         tried.add(name)
         other = again(preferred | {name})
-        if other is not None and _fewer(cost_of(pool, other), cost_of(pool, chosen)):
+        if other is not None and _is_better(pool, other, chosen):
             chosen, preferred = other, preferred | {name}
     return chosen
 
@@ -66,6 +66,17 @@ def supporters(pool: Pool, chosen: Chosen, variable: int) -> Iterable[tuple[Need
 
 def _fewer(other: Cost, cost: Cost) -> bool:
     return other[0] < cost[0] and other[1] <= cost[1]
+
+
+def _is_better(pool: Pool, other: Chosen, chosen: Chosen) -> bool:
+    """Return whether a set is smaller, and takes no more from archives that are a last resort."""
+    return _fewer(cost_of(pool, other), cost_of(pool, chosen)) and (
+        _foreign(pool, other) <= _foreign(pool, chosen)
+    )
+
+
+def _foreign(pool: Pool, chosen: Chosen) -> int:
+    return sum(map(pool.tier, chosen))
 
 
 def reachable(pool: Pool, chosen: Chosen, gone: set[int]) -> Chosen:
@@ -126,7 +137,6 @@ class _Support:
 
 def _promising(pool: Pool, chosen: Chosen, tried: set[str]) -> str:
     """Return the name of an alternative that seems to make the set smaller, if there is one."""
-    cost = cost_of(pool, chosen)
     chooser = Chooser(pool, frozenset())
     best: tuple[Cost, str] | None = None
     for variable in _passed_over(pool, chosen):
@@ -134,8 +144,9 @@ def _promising(pool: Pool, chosen: Chosen, tried: set[str]) -> str:
         added = None if name in tried else chooser.added(variable)
         if added is None:
             continue
-        trial = cost_of(pool, prune(pool, chosen.union(added)))
-        if _fewer(trial, cost) and (best is None or (trial, name) < best):
+        smaller = prune(pool, chosen.union(added))
+        trial = cost_of(pool, smaller)
+        if _is_better(pool, smaller, chosen) and (best is None or (trial, name) < best):
             best = (trial, name)
     return best[1] if best else ""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.distro.preferences import NEVER, archive_of
 from pumice.errors import ResolveError
+from pumice.resolve.problem import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.distro.universe import Universe
+    from pumice.formats.aptindex import PackageRecord
     from pumice.recipe.model import Request
 
 _LISTED = 8
@@ -50,9 +53,24 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
+def without_authority(record: PackageRecord) -> tuple[str, str]:
+    """Return what to say of a package that is offered only by an archive that may not provide it."""
+    archive = archive_of(record)
+    return (
+        f"{record.name} {record.version} is only in the archive {archive}, which may not provide it",
+        f"add {record.name} to the 'packages' of the archive {archive}",
+    )
+
+
 def _about(universe: Universe, request: Request) -> tuple[str, str]:
     name = request.name
-    versions = [record.version for record in universe.versions(name)]
+    refused = [
+        record for record in universe.versions(name) if universe.priority(record, requested=True) <= NEVER
+    ]
+    versions = [record.version for record in universe.versions(name) if record not in refused]
+    wanted = [record for record in refused if not request.version or matches(record.version, request.version)]
+    if wanted:
+        return without_authority(wanted[0])
     if versions:
         there = listed(versions)
         hint = f"ask for {name}={versions[0]}, or leave the version out"

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from pumice.distro.preferences import NEVER, tier
 from pumice.errors import FormatError
 from pumice.formats import relations
 from pumice.formats.aptindex import PackageRecord
 from pumice.recipe.model import Request
 from pumice.resolve.engine import Clause, Engine
-from pumice.resolve.problem import satisfies
+from pumice.resolve.problem import matches, satisfies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,6 +69,7 @@ class Pool:
         self._against: dict[str, list[tuple[int, Kind, Relation]]] = {}
         self._candidates: dict[Relation, tuple[int, ...]] = {}
         self._needs: dict[int, tuple[Need, ...]] = {}
+        self._tiers: dict[int, int] = {}
         if engine.variable() != ROOT:
             raise ValueError("the engine has been used before")
         engine.expand = self._clauses
@@ -78,22 +80,63 @@ class Pool:
         self.engine.add(Clause([ROOT]))
 
     def variables(self, name: str) -> tuple[int, ...]:
-        """Return the versions of a package by preference: the pinned one, then the newest first."""
+        """Return the versions of a package by preference as a dependency.
+
+        The pinned one, then by what their archives count for, then the newest first.
+        """
         known = self._by_name.get(name)
         if known is not None:
             return known
-        records = list(self.universe.versions(name))
-        pin = self.wants.pins.get(name)
-        if pin is not None:
-            records.sort(key=lambda record: record.version != pin)
+        records = self._by_preference(name, requested=False, pin=self.wants.pins.get(name))
         made = tuple([self.engine.variable() for _ in records])
         self._by_name[name] = made
         for variable, record in zip(made, records, strict=True):
             self._introduce(variable, record)
         return made
 
+    def requested(self, name: str, version: str = "") -> tuple[int, ...]:
+        """Return the versions of a package by preference where the recipe names it.
+
+        With a ``version``, which may have wildcards, those that match: as with apt the pinned one and
+        then the newest first, whatever their archives count for.
+        """
+        pin = self.wants.pins.get(name)
+        ordered = self._by_preference(name, requested=True, pin=pin)
+        if version:
+            places = {id(record): place for place, record in enumerate(self.universe.versions(name))}
+            ordered = [record for record in ordered if matches(record.version, version)]
+            ordered.sort(key=lambda record: (record.version != pin, places[id(record)]))
+        found = {id(self.records[variable]): variable for variable in self.variables(name)}
+        return tuple([found[id(record)] for record in ordered])
+
+    def is_pinned(self, variable: int) -> bool:
+        """Return whether the lock has this very version."""
+        record = self.records[variable]
+        return self.wants.pins.get(record.name) == record.version
+
+    def tier(self, variable: int) -> int:
+        """Return 0 for a package that may be taken as a dependency, more where only if need be."""
+        found = self._tiers.get(variable)
+        if found is None:
+            priority = self.universe.priority(self.records[variable], requested=False)
+            found = self._tiers[variable] = tier(priority)
+        return found
+
+    def candidate(self, name: str, *, requested: bool) -> PackageRecord | None:
+        """Return the version that would be taken if there were no lock and no other package."""
+        return next(iter(self._by_preference(name, requested=requested, pin=None)), None)
+
+    def _by_preference(self, name: str, *, requested: bool, pin: str | None) -> list[PackageRecord]:
+        ranked = []
+        for record in self.universe.versions(name):
+            priority = self.universe.priority(record, requested=requested)
+            if priority > NEVER or record.version == pin:
+                ranked.append((record.version != pin, -priority, record))
+        ranked.sort(key=lambda item: item[:2])
+        return [record for _, _, record in ranked]
+
     def candidates(self, relation: Relation) -> tuple[int, ...]:
-        """Return what satisfies one relation: the package of that name first, then who provides it."""
+        """Return what satisfies one relation: the package of that name first, then its providers."""
         known = self._candidates.get(relation)
         if known is not None:
             return known

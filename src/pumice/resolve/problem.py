@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from pumice.distro import preferences
 from pumice.distro.debian import version
 from pumice.formats import relations
 from pumice.formats.aptindex import PackageRecord
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.distro.universe import Universe
-
-BASE_DATA = ("base-files", "base-passwd")
-"""The packages whose files ``base: data`` takes, without what they depend on."""
 
 ReasonKind = Literal["requested", "needed", "recommended", "essential", "base-data"]
 
@@ -53,13 +52,15 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     """An exact set of packages, sorted by name, with the reason for each, by name.
 
     ``base_data`` are packages of which only the files are used; they are not in ``packages``.
-    ``held_back`` are those for which the newest version could not be taken, with that version.
+    ``held_back`` are those for which the preferred version could not be taken, with that version.
+    ``contested`` are those that several archives offer, each with the best offer of every other one.
     """
 
     packages: tuple[PackageRecord, ...]
     base_data: tuple[PackageRecord, ...] = ()
     reasons: dict[str, Reason] = {}
     held_back: tuple[tuple[PackageRecord, str], ...] = ()
+    contested: tuple[tuple[PackageRecord, tuple[PackageRecord, ...]], ...] = ()
 
 
 class Overlay:
@@ -81,13 +82,24 @@ class Overlay:
         mine = [record for record in self._local.values() if _provides(record, name)]
         return (*mine, *self._universe.providers(name))
 
+    def priority(self, record: PackageRecord, *, requested: bool) -> int:
+        """Return how much a package counts: a local one most."""
+        if record is self._local.get(record.name):
+            return preferences.LOCAL
+        return self._universe.priority(record, requested=requested)
+
     def essential(self) -> Sequence[PackageRecord]:
-        """Return the newest version of every essential package."""
+        """Return the candidate of every essential package."""
         return self._universe.essential()
 
     def names(self) -> Iterable[str]:
         """Return all package names."""
         return {*self._universe.names(), *self._local}
+
+
+def matches(version: str, pattern: str) -> bool:
+    """Return whether a version is the one that a recipe asks for, in which ``*`` stands for anything."""
+    return fnmatchcase(version, pattern) if "*" in pattern else version == pattern
 
 
 def satisfies(record: PackageRecord, relation: relations.Relation, architecture: str) -> bool:

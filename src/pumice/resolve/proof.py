@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.distro.preferences import NEVER
 from pumice.errors import ResolveError
 from pumice.formats import relations
 from pumice.resolve import missing
 from pumice.resolve.engine import satisfiable
 from pumice.resolve.pool import ROOT
+from pumice.resolve.problem import satisfies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pumice.formats.aptindex import PackageRecord
     from pumice.formats.relations import Relation
     from pumice.recipe.model import Request
     from pumice.resolve.engine import Clause
@@ -165,7 +168,11 @@ class _Proof:
 
     def _absent(self, term: Relation) -> str:
         universe = self._pool.universe
-        versions = universe.versions(term.name)
+        offered = universe.versions(term.name)
+        versions = [one for one in offered if universe.priority(one, requested=False) > NEVER]
+        refused = next((one for one in offered if one not in versions and self._fits(one, term)), None)
+        if refused:
+            return missing.without_authority(refused)[0]
         if versions and term.qualifier == "any" and versions[0].multi_arch != "allowed":
             return f"{term.name} is not Multi-Arch: allowed"
         if versions:
@@ -177,6 +184,9 @@ class _Proof:
             if one.name == term.name
         ]
         return missing.listed(provided) if provided else f"there is no {term.name}"
+
+    def _fits(self, record: PackageRecord, term: Relation) -> bool:
+        return satisfies(record, term, self._pool.universe.architecture)
 
     def _chain(self, told: Sequence[str]) -> str:
         """Return one sentence where one thing simply leads to another, else nothing."""

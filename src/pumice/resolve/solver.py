@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pumice.distro.debian import version
+from pumice.distro.preferences import NEVER, archive_of
+from pumice.distro.universe import BASE_DATA
 from pumice.formats import relations
 from pumice.formats.relations import Relation
 from pumice.resolve import minimal
 from pumice.resolve.choice import Chooser
 from pumice.resolve.engine import Contradiction, Engine
 from pumice.resolve.pool import ROOT, Need, Origin, Pool
-from pumice.resolve.problem import BASE_DATA, Overlay, Reason, Solution
+from pumice.resolve.problem import Overlay, Reason, Solution, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pumice.distro.universe import Universe
     from pumice.formats.aptindex import PackageRecord
@@ -29,7 +32,7 @@ def resolve(universe: Universe, wants: Wants) -> Solution:
     if wants.local:
         universe = Overlay(universe, wants.local.values())
     requests = sorted(wants.requests, key=lambda request: (request.name, request.version, request.file))
-    _check_names(universe, wants.requests)
+    _check_names(universe, wants.requests, wants.pins)
     engine = Engine()
     pool = Pool(universe, wants, engine)
     pool.set_root(root_needs(pool, requests))
@@ -51,14 +54,18 @@ def resolve(universe: Universe, wants: Wants) -> Solution:
     return solution
 
 
-def _check_names(universe: Universe, requests: Iterable[Request]) -> None:
+def _check_names(universe: Universe, requests: Iterable[Request], pins: Mapping[str, str]) -> None:
     """Look at what can be said before any search: names and versions that are not there."""
     missing = [
         request
         for request in requests
         if not request.exclude
         and not request.file
-        and not any(request.version in ("", record.version) for record in universe.versions(request.name))
+        and not any(
+            (not request.version or matches(record.version, request.version))
+            and (universe.priority(record, requested=True) > NEVER or record.version == pins.get(record.name))
+            for record in universe.versions(request.name)
+        )
     ]
     if missing:
         from pumice.resolve.missing import refusal
@@ -77,10 +84,10 @@ def root_needs(pool: Pool, requests: Iterable[Request]) -> Iterable[Need]:
         name = record.name if record else request.name
         exact = record.version if record else request.version
         relation = Relation(name, "=" if exact else "", exact)
-        found = [one for one in pool.variables(name) if exact in ("", pool.records[one].version)]
+        found = pool.requested(name, exact)
         if record:
             found = found[:1]
-        yield Need(Origin("request", ROOT, (relation,), request=request), tuple(found), several=False)
+        yield Need(Origin("request", ROOT, (relation,), request=request), found, several=False)
     if pool.wants.base == "essential":
         for record in pool.universe.essential():
             if record.name not in excluded:
@@ -175,15 +182,33 @@ def _solution(pool: Pool, chosen: minimal.Chosen) -> Solution:
         base_data=tuple(data),
         reasons=reasons,
         held_back=tuple(_held_back(pool, records)),
+        contested=tuple(_contested(pool, (*records, *data))),
     )
 
 
 def _held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[PackageRecord, str]]:
-    asked = {request.name for request in pool.wants.requests if request.version or request.file}
+    requests = {request.name: request for request in pool.wants.requests if not request.exclude}
     for record in records:
-        newest = pool.universe.versions(record.name)[0].version
-        if record.version not in (newest, pool.wants.pins.get(record.name)) and record.name not in asked:
-            yield record, newest
+        request = requests.get(record.name)
+        fixed = request is not None and bool(request.version or request.file)
+        if fixed or record.version == pool.wants.pins.get(record.name):
+            continue
+        preferred = pool.candidate(record.name, requested=request is not None)
+        if preferred and version.compare(record.version, preferred.version) < 0:
+            yield record, preferred.version
+
+
+def _contested(
+    pool: Pool, records: Iterable[PackageRecord]
+) -> Iterable[tuple[PackageRecord, tuple[PackageRecord, ...]]]:
+    """Yield what several archives offer; the distribution's own archives count as one."""
+    for record in records:
+        best = {archive_of(record): record}
+        for other in pool.universe.versions(record.name):
+            best.setdefault(archive_of(other), other)
+        others = tuple(best[archive] for archive in sorted(best) if best[archive] is not record)
+        if others and record.suite:
+            yield record, others
 
 
 def _reasons(pool: Pool, chosen: minimal.Chosen) -> dict[str, Reason]:

@@ -74,25 +74,20 @@ def run(
     chosen = image.select(platform or platforms.of_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = chosen.config().config
-    tree = unpack.prepare(chosen, home, progress or Silent())
-    container = Container(
-        root=str(tree.root),
-        owners=str(tree.owners or ""),
-        process=process.plan(
-            config, tree.root, overrides, os.environ, has_terminal=os.isatty(0) and os.isatty(1)
-        ),
-        mounts=(*_names(tree.root), *_volumes(config.volumes, mounts, read_only), *mounts),
-        files=((_HOSTS, _hosts(HOSTNAME)),),
-        network=network,
-        read_only=read_only,
-        init=init,
-    )
-    in_use = unpack.use(tree)
-    try:
+    has_terminal = os.isatty(0) and os.isatty(1)
+    with unpack.hold(chosen, home, progress or Silent()) as tree:
+        container = Container(
+            root=str(tree.root),
+            owners=str(tree.owners or ""),
+            process=process.plan(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
+            mounts=(*_names(tree.root), *_volumes(config.volumes, mounts, read_only), *mounts),
+            files=((_HOSTS, _hosts(HOSTNAME)),),
+            network=network,
+            read_only=read_only,
+            init=init,
+        )
         home.close()  # a program may run for weeks: collections need not wait for it
         return execute(container, runner, tree.root.parent)
-    finally:
-        os.close(in_use)
 
 
 def _names(root: Path) -> Iterator[Mount]:

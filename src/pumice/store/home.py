@@ -167,9 +167,14 @@ class Home:
             return
         with self._guard:
             if not self._ready:
-                if not self._check_layout():
-                    self._create()
-                self._share()
+                try:
+                    if self._check_layout():
+                        self._share()
+                    else:
+                        self._create()
+                except BaseException:
+                    self._collector.release()
+                    raise
                 self._ready = True
 
     def _share(self) -> None:
@@ -202,25 +207,35 @@ class Home:
         )
 
     def _create(self) -> None:
-        """Make an empty store; what says that it is one comes last."""
+        """Make an empty store and hold its collection lock; what says that it is one comes last.
+
+        The lock comes first: a collection removes every temporary file, also that of a version file.
+        """
         with files.told(self._root):
             self._make_parents(self._root)
-            names = set(os.listdir(self._root))
-            if "version" in names:  # another process was faster
-                self._check_layout()
-                return
-            if strangers := {name for name in names.difference(_OURS) if name[0] != "."}:
-                raise StoreError(
-                    f"this directory has other things in it ({min(strangers)}) and is not a store of Pumice",
-                    where=self._root,
-                    hint="set PUMICE_HOME to an empty directory",
-                )
+            self._refuse_other_content()
+            self._make(os.path.join(self._root, "locks"))
+        self._share()
+        if self._check_layout():  # another process was faster
+            return
+        with files.told(self._root):
             for name in _OURS:
                 self._make(os.path.join(self._root, name))
             # Where there is a version there must be all the rest, whatever fails in between.
             self.fs.sync_directory(os.path.join(self._root, "blobs"))
             self.fs.sync_directory(self._root)
         files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs)
+
+    def _refuse_other_content(self) -> None:
+        names = set(os.listdir(self._root))
+        strangers = {name for name in names.difference(_OURS) if name[0] != "."}
+        # A store that another process has made since we looked may have directories of any room.
+        if strangers and not self._check_layout():
+            raise StoreError(
+                f"this directory has other things in it ({min(strangers)}) and is not a store of Pumice",
+                where=self._root,
+                hint="set PUMICE_HOME to an empty directory",
+            )
 
     def _make_parents(self, path: str) -> None:
         if os.path.isdir(path):

@@ -6,11 +6,11 @@ a certificate that holds, no other host than the one that was named, and not man
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from pumice.errors import FetchError, FormatError, UsageError
 from pumice.fetch.network import split, without_login
+from pumice.formats.hosts import is_loopback
 
 if TYPE_CHECKING:
     from pumice.fetch.session import Session
@@ -61,7 +61,7 @@ def check(url: str, *, plain_http: bool = False) -> str:
 def is_open(url: str) -> bool:
     """Say whether others can change what comes from a URL: by http, and not from this machine."""
     parts = split(url)
-    return parts.scheme == "http" and not _is_here(parts.hostname or "")
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def fetch(url: str, session: Session) -> PublicKey:
@@ -73,10 +73,3 @@ def fetch(url: str, session: Session) -> PublicKey:
         return publickeys.parse(answer.body)
     except FormatError as error:
         raise FormatError(error.message, where=without_login(url), hint=error.hint) from None
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -174,6 +174,22 @@ def test_redirections_are_followed_with_an_end(mirror: Mirror, session: Session)
         session.get(f"{mirror.url}/local", limit=1)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "169.254.169.254", "[::1]"])
+def test_a_mirror_elsewhere_does_not_redirect_to_this_machine(
+    tmp_path: Path, mirror: Mirror, host: str
+) -> None:
+    # The proxy stands in for the mirror on another machine.
+    configuration = aptconf.parse([("c", f'Acquire::http::Proxy "{mirror.url}";'.encode())])
+    mirror.fault("/there", Fault(redirect=f"http://{host}/"))
+    with (
+        Home(tmp_path / "home") as home,
+        Session(home, machine=Machine(configuration=configuration), environ={}) as session,
+        pytest.raises(FetchError, match="redirects to an address of this machine"),
+    ):
+        session.get("http://mirror.example/there", limit=1)
+    assert len(mirror.requests) == 1
+
+
 def test_a_login_is_sent_to_its_host_and_not_along_a_redirection(tmp_path: Path, mirror: Mirror) -> None:
     host = mirror.url.removeprefix("http://")
     logins = aptconf.logins(f"machine http://{host} login me password secret".encode())
@@ -252,6 +268,7 @@ def test_other_kinds_of_urls_are_refused(url: str, session: Session) -> None:
         session.get(url, limit=1)
 
 
+@pytest.mark.concurrency
 def test_many_threads_share_a_session(mirror: Mirror, session: Session) -> None:
     barrier = threading.Barrier(8)
 

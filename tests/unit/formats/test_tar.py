@@ -126,6 +126,17 @@ def test_hostile_archives_are_refused(data: bytes, sentence: str) -> None:
         _read(data)
 
 
+def test_global_headers_are_skipped_where_that_is_wanted() -> None:
+    body = b"52 comment=0123456789012345678901234567890123456789\n"
+    header = bytearray(tar.header(Entry("pax_global_header", "file", 0o666, size=len(body))))
+    header[156:157] = b"g"
+    header[148:156] = b"%06o\0 " % (sum(header) - sum(header[148:156]) + 256)
+    data = bytes(header) + body + bytes(tar.padding(len(body))) + _archive(Entry("x", "file", 0o644))
+    assert [entry.path for entry, _ in tar.read(io.BytesIO(data), skip_global_headers=True)] == ["x"]
+    with pytest.raises(FormatError, match="PAX global header"):
+        _read(data)
+
+
 def test_headers_never_change() -> None:
     """These bytes are in digests: a change here is a new format number."""
     plain = tar.header(Entry("usr/bin/env", "file", 0o755, mtime=1700000000, size=42))

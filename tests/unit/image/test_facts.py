@@ -40,6 +40,19 @@ def test_packages_versions_sources_and_sizes_come_from_the_images_own_database()
     assert [package.name for package in found.packages] == ["etc", "tool"]
 
 
+def test_a_database_below_a_link_of_its_layer_is_found() -> None:
+    rows = [
+        folder("usr/lib"),
+        symlink("lib", "usr/lib"),
+        file("lib/os-release", b'PRETTY_NAME="A"\n'),
+        folder("var"),
+        symlink("v", "/var"),
+        file("v/lib/dpkg/status", STATUS.format(name="tool", version="2").encode()),
+    ]
+    found = gather(rows)
+    assert (found.release, [package.name for package in found.packages]) == ("A", ["tool"])
+
+
 def test_files_say_which_layer_and_package_they_are_from() -> None:
     found = {file.path: file for file in facts.gather(handmade.image(handmade.small())).files}
     assert (found["bin/tool"].layer, found["bin/tool"].package) == (1, "tool")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError
 from pumice.formats.tar import Entry
 from pumice.image.flatten import Origin, Shown, flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def entry(path: str, kind: str = "file", **more: object) -> Entry:
@@ -75,9 +80,64 @@ def test_removing_what_is_not_there_is_nothing() -> None:
     assert set(paths([entry("a")], [entry(".wh.b"), entry("c/.wh.d"), entry("a/.wh.x")])) == {"a"}
 
 
-def test_nothing_is_written_through_a_symbolic_link() -> None:
+def test_a_link_of_a_lower_layer_is_replaced_by_a_directory_as_overlayfs_shows_it() -> None:
     shown = paths([entry("a", "symlink", link="/etc")], [entry("a/passwd")])
     assert shown == {"a": ("dir", Origin(-1, -1)), "a/passwd": ("file", Origin(1, 0))}
+
+
+@pytest.mark.parametrize(
+    ("link", "place"),
+    [
+        ("u/b", "u/b/x"),
+        ("/u/b", "u/b/x"),
+        ("../../u/b", "u/b/x"),
+        ("u/b/..", "u/x"),
+        ("./u//b/", "u/b/x"),
+        ("nowhere/y", "nowhere/y/x"),
+        ("chain", "u/b/x"),
+        ("/", "x"),
+    ],
+)
+def test_entries_below_a_link_of_their_own_layer_go_where_it_points(link: str, place: str) -> None:
+    layer = [
+        entry("u/b", "dir"),
+        entry("chain", "symlink", link="u/b"),
+        entry("l", "symlink", link=link),
+        entry("l/x"),
+    ]
+    shown = paths(layer)
+    assert shown[place] == ("file", Origin(0, 3))
+    assert shown["l"] == ("symlink", Origin(0, 2))
+    assert "l/x" not in shown
+
+
+def test_only_earlier_links_are_followed_and_only_while_they_are_there() -> None:
+    target, link = entry("u", "dir"), entry("l", "symlink", link="u")
+    assert set(paths([target, entry("l/x"), link])) == {"u", "l"}
+    assert set(paths([target, link, entry("l", "dir"), entry("l/x")])) == {"u", "l", "l/x"}
+    assert set(paths([target, link, entry("l"), entry("l/x")])) == {"u", "l", "l/x"}
+    nested = [target, entry("d/l", "symlink", link="/u"), entry("d"), entry("d/l/x")]
+    assert set(paths(nested)) == {"u", "d", "d/l", "d/l/x"}
+
+
+def test_whiteouts_below_a_link_of_their_own_layer_delete_where_it_points() -> None:
+    lower = [entry("u/x"), entry("u/y")]
+    link = entry("l", "symlink", link="u")
+    assert set(paths(lower, [link, entry("l/.wh.x")])) == {"u", "u/y", "l"}
+    assert set(paths(lower, [link, entry("l/.wh..wh..opq")])) == {"u", "l"}
+
+
+def test_a_hard_links_target_is_found_through_links_of_its_own_and_of_lower_layers() -> None:
+    tree = [entry("u/b", "dir"), entry("l", "symlink", link="u/b"), entry("u/b/x", size=3)]
+    assert flatten([[*tree, entry("h", "hardlink", link="l/x")]])["h"].origin == Origin(0, 2)
+    assert flatten([tree, [entry("h", "hardlink", link="l/x")]])["h"].origin == Origin(0, 2)
+    assert flatten([[*tree, entry("h", "hardlink", link="l")]])["h"].entry.link == "u/b"
+
+
+@pytest.mark.parametrize("link", ["l", "k/../l", "/".join(["y"] * 3000)])
+def test_links_that_lead_nowhere_end_in_an_error(link: str) -> None:
+    with pytest.raises(FormatError):
+        flatten([[entry("l", "symlink", link=link), entry("l/x/" + "z" * 3000)]])
 
 
 def test_hard_links_show_the_file_they_lead_to() -> None:
@@ -131,15 +191,17 @@ def test_the_walk_has_directories_before_what_is_in_them_and_sorted_names() -> N
     assert list(flatten([layer])) == ["", "a", "b", "b/x", "b/x/z", "b/y", "b-c"]
 
 
-# The model: a layer is applied by first deleting, then writing, in a flat dictionary of paths. (Opaque
-# marks are generated below a directory only: at the root every path is "below".)
+# The model: a layer is applied by first finding where its entries are, then deleting, then writing, in
+# flat dictionaries of paths. (Opaque marks are generated below a directory only: at the root every path
+# is "below".)
 
 _NAMES = st.sampled_from(["a", "b", "c"])
 _PATHS = st.lists(_NAMES, min_size=1, max_size=3).map("/".join)
+_TARGETS = st.sampled_from(["/x", "/a", "b", "../c", "a/b", "/b/..", "."])
 _ENTRIES = st.one_of(
     _PATHS.map(entry),
     _PATHS.map(lambda path: entry(path, "dir")),
-    _PATHS.map(lambda path: entry(path, "symlink", link="/x")),
+    st.tuples(_PATHS, _TARGETS).map(lambda pair: entry(pair[0], "symlink", link=pair[1])),
     st.tuples(_PATHS, _NAMES).map(lambda pair: entry(f"{pair[0]}/.wh.{pair[1]}")),
     _NAMES.map(lambda name: entry(f".wh.{name}")),
     _PATHS.map(lambda path: entry(f"{path}/.wh..wh..opq")),
@@ -152,12 +214,48 @@ _IMPLIED = ("dir", Origin(-1, -1))
 def model(layers: list[list[Entry]]) -> dict[str, tuple[str, Origin]]:
     tree: dict[str, tuple[str, Origin]] = {}
     for number, layer in enumerate(layers):
-        for item in layer:
-            delete(tree, item.path)
-        for position, item in enumerate(layer):
+        places = list(placed(layer))
+        for place in places:
+            delete(tree, place)
+        for position, (place, item) in enumerate(zip(places, layer, strict=True)):
             if ".wh." not in item.path:
-                write(tree, item, Origin(number, position))
+                write(tree, place, item.kind, Origin(number, position))
     return tree
+
+
+class CircleError(Exception):
+    """Links lead in a circle."""
+
+
+def placed(layer: list[Entry]) -> Iterator[str]:
+    links: dict[str, str] = {}
+    for item in layer:
+        folder, _, name = item.path.rpartition("/")
+        path = f"{real(folder, links)}/{name}".lstrip("/")
+        yield path
+        if ".wh." not in item.path:
+            gone = {path} | {link for link in links if link.startswith(path + "/") and item.kind != "dir"}
+            links = {link: target for link, target in links.items() if link not in gone}
+            if item.kind == "symlink":
+                links[path] = item.link
+
+
+def real(path: str, links: dict[str, str]) -> str:
+    for _ in range(50):
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        for depth in range(1, len(parts) + 1):
+            before = "/".join(parts[: depth - 1])
+            rest = "/".join(parts[depth:])
+            if parts[depth - 1] == "..":
+                path = f"{before.rpartition('/')[0]}/{rest}"
+                break
+            target = links.get("/".join(parts[:depth]))
+            if target is not None:
+                path = f"{target}/{rest}" if target[0] == "/" else f"{before}/{target}/{rest}"
+                break
+        else:
+            return "/".join(parts)
+    raise CircleError
 
 
 def delete(tree: dict[str, tuple[str, Origin]], whiteout: str) -> None:
@@ -177,25 +275,38 @@ def drop_below(tree: dict[str, tuple[str, Origin]], folder: str) -> None:
         del tree[path]
 
 
-def write(tree: dict[str, tuple[str, Origin]], item: Entry, origin: Origin) -> None:
-    parts = item.path.split("/")
+def write(tree: dict[str, tuple[str, Origin]], path: str, kind: str, origin: Origin) -> None:
+    parts = path.split("/")
     for depth in range(1, len(parts)):
         parent = "/".join(parts[:depth])
         if tree.get(parent, ("",))[0] != "dir":
             tree[parent] = _IMPLIED
-    if item.kind != "dir":
-        drop_below(tree, item.path)
-    tree[item.path] = (item.kind, origin)
+    if kind != "dir":
+        drop_below(tree, path)
+    tree[path] = (kind, origin)
 
 
 @given(_LAYERS)
 def test_flattening_is_what_the_simple_model_says(layers: list[list[Entry]]) -> None:
-    assert paths(*layers) == model(layers)
+    try:
+        expected = model(layers)
+    except CircleError:
+        with pytest.raises(FormatError, match="circle"):
+            flatten(layers)
+    else:
+        assert paths(*layers) == expected
+
+
+def flattened(*layers: list[Entry]) -> dict[str, Shown]:
+    try:
+        return flatten(layers)
+    except FormatError:
+        reject()
 
 
 @given(_LAYERS)
 def test_the_result_is_a_tree(layers: list[list[Entry]]) -> None:
-    shown = flatten(layers)
+    shown = flattened(*layers)
     for path in shown:
         if path:
             assert shown[path.rpartition("/")[0]].entry.kind == "dir"
@@ -203,7 +314,7 @@ def test_the_result_is_a_tree(layers: list[list[Entry]]) -> None:
 
 @given(_LAYERS, st.lists(_ENTRIES, max_size=6))
 def test_a_layer_applied_twice_changes_nothing_more(layers: list[list[Entry]], last: list[Entry]) -> None:
-    once, twice = flatten([*layers, last]), flatten([*layers, last, last])
+    once, twice = flattened(*layers, last), flattened(*layers, last, last)
     assert {path: shown.entry for path, shown in once.items()} == {
         path: shown.entry for path, shown in twice.items()
     }

@@ -266,6 +266,15 @@ def test_absolute_paths_are_taken_from_the_root_of_the_image(tmp_path: Path) -> 
     assert (tmp_path / "root/absolute").exists()
 
 
+def test_a_layer_with_a_pax_global_header_is_read(tmp_path: Path) -> None:
+    with tarfile.open(
+        tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "x"}
+    ) as made:
+        made.addfile(tarfile.TarInfo("file"))
+    unpack(_of((tmp_path / "a.tar").read_bytes()), tmp_path / "root")
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["file"]
+
+
 def test_a_hard_link_to_the_outside_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("a")
     info.type, info.linkname = tarfile.LNKTYPE, "/etc/passwd"

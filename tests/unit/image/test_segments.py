@@ -164,6 +164,8 @@ def test_any_change_of_the_package_changes_the_segment(home: Home) -> None:
         ([Item("../../etc/passwd", b"x", raw=True)], "leaves the root"),
         ([Item("x", kind="hardlink", link="../../etc/passwd", raw=True)], "leaves the root"),
         ([Item("usr/\udcff", kind="symlink", link="x", raw=True)], "not UTF-8"),
+        ([text("usr/share/doc/bad/a\nb", "x")], "control character"),
+        ([folder("usr/esc\x1b[2J")], "control character"),
     ],
 )
 @pytest.mark.parametrize("alone", [True, False])

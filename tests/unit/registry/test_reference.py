@@ -95,20 +95,6 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
     assert not set(found.repository.name) & set(":@ %?#\\\n")
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost", "localhost:1", "127.0.0.1", "127.9.9.9:5", "[::1]:5", "a.localhost"]
-)
-def test_this_machine_is_known_by_name(host: str) -> None:
-    assert reference.is_loopback(host)
-
-
-@pytest.mark.parametrize(
-    "host", ["localhost.example", "128.0.0.1", "127.0.0.1.example", "[::2]:5", "0.0.0.0", ""]
-)
-def test_other_machines_are_not_this_one(host: str) -> None:
-    assert not reference.is_loopback(host)
-
-
 def test_the_fallback_tag_is_cut_as_the_specification_says() -> None:
     assert reference.fallback_tag(A) == "sha256-" + "a" * 64
     assert reference.fallback_tag(B) == "sha512-" + "0" * 64

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FetchError, TrustError
+from pumice.files import open_regular
 
 if TYPE_CHECKING:
     from pumice.distro.debian.machine import Machine
@@ -31,6 +32,8 @@ _CURRENT = frozenset(
 )
 _SUITES = _CURRENT | _ROLLING | _OLD
 _EXTENSIONS = ("-updates", "-security", "-backports", "-backports-sloppy", "-proposed-updates", "/updates")
+_BACKPORTS = ("-backports", "-backports-sloppy")
+"""Suites of Debian whose Release files name another origin."""
 _MAX_KEYRING = 16 << 20
 
 
@@ -72,6 +75,12 @@ class Source(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
     trusted: bool = False
     optional: bool = False
+    extra: bool = False
+    """The recipe adds it to the distribution."""
+    packages: tuple[str, ...] = ()
+    """Patterns of the names that it is for; empty for what the recipe names, and what that needs."""
+    priority: int = 0
+    """As in apt_preferences(5); 0 where the recipe says nothing."""
 
     @property
     def label(self) -> str:
@@ -143,7 +152,7 @@ class _Finder:
             components=self._origin.components,
             mirrors=tuple(self._mirrors(archive, suite)),
             snapshots=tuple(Mirror(url.rstrip("/"), keys, check_valid_until=False) for url in snapshots),
-            origin="Debian",
+            origin="Debian Backports" if suite.endswith(_BACKPORTS) else "Debian",
             names=(suite,),
             optional=optional,
         )
@@ -163,6 +172,9 @@ class _Finder:
             components=archive.components,
             mirrors=(Mirror(archive.url.rstrip("/"), keys, valid_until, date),),
             trusted=archive.trusted,
+            extra=True,
+            packages=archive.packages,
+            priority=archive.priority,
         )
 
     def _mirrors(self, archive: str, suite: str) -> list[Mirror]:
@@ -253,7 +265,7 @@ def _base(suite: str) -> str:
 
 def _read(path: Path) -> Keys:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return Keys(str(path), file.read(_MAX_KEYRING))
     except OSError as error:
         raise TrustError(f"the keyring cannot be read ({error.strerror})", where=str(path)) from error

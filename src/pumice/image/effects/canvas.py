@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats.tar import Entry
+from pumice.image import names
 from pumice.image.effects.model import directory, file, link
 from pumice.image.tree import Generated, Node, Tree
 
@@ -49,7 +50,8 @@ class Canvas:
             if found is None:
                 return None
             parent = found
-        return f"{parent}/{pending[-1]}".lstrip("/")
+        place = f"{parent}/{pending[-1]}".lstrip("/")
+        return None if names.find_flaw(place) else place
 
     def entry(self, path: str) -> Entry | None:
         """Return what ``path`` leads to, links followed; None if nothing is there."""

@@ -10,7 +10,7 @@ import msgspec
 from pumice.formats.tar import Entry
 from pumice.image.effects.action import Action
 from pumice.image.tree import Generated
-from pumice.recipe.lock import Ids
+from pumice.recipe.lock import FORMAT, Ids
 from pumice.recipe.model import Base, Group, User
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What of a recipe and its lock effects may depend on; nothing of the machine that builds.
 
-    ``architecture`` is Debian's name; ``ids`` are those that the lock keeps from earlier builds.
+    ``architecture`` is Debian's name; ``ids`` are those that the lock keeps from earlier builds;
+    ``format`` is the lock's: an effect that changes a byte does so from a new format on.
     """
 
     architecture: str
@@ -31,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     users: tuple[User, ...] = ()
     groups: tuple[Group, ...] = ()
     ids: Ids = Ids()
+    format: int = FORMAT
 
 
 class Given(msgspec.Struct, frozen=True):

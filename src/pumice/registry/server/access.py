@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
+from time import perf_counter
 from typing import Literal
 
 import msgspec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 Level = Literal["none", "read", "write"]
 LEVELS: dict[str, int] = {"none": 0, "read": 1, "write": 2}
@@ -28,8 +30,6 @@ USERS = "users"
 
 _REMEMBERED = 4096
 _EMPTY = "Basic " + base64.b64encode(b":").decode()
-_NOBODY = b"$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
-"""A hash to compare with when there is no such user, so that the time taken does not tell."""
 
 
 class Grants(msgspec.Struct, frozen=True):
@@ -87,19 +87,35 @@ class Access:
     """A policy, and what was found out with it so far."""
 
     def __init__(self, policy: Policy, secret: bytes) -> None:
+        """``secret`` is a random key for what is remembered."""
         self.policy = policy
         self._secret = secret
-        self._users: dict[bytes, str | None] = {}
+        self._users: dict[bytes, str] = {}
+        """Apart from the wrong ones, so that a flood of those does not make users log in again."""
+        self._wrong: set[bytes] = set()
+        started = perf_counter()
+        self._nobody = _dummy(policy.passwords.values())
+        """A hash to compare with when there is no such user: it takes as long as a user's."""
+        self.seconds = perf_counter() - started if policy.passwords else 0.0
+        """How long checking one password takes on this machine."""
         self._levels: dict[tuple[str, str], int] = {}
 
     def known(self, authorization: str | None) -> tuple[bool, str | None]:
         """Return whether no password has to be checked, and then the user; None is nobody we know."""
         if authorization is None or not self.policy.passwords or authorization == _EMPTY:
             return True, ANONYMOUS
-        key = self._key(authorization)
-        if key in self._users:
-            return True, self._users[key]
-        return False, None
+        key = self.fingerprint(authorization)
+        user = self._users.get(key)
+        return user is not None or key in self._wrong, user
+
+    def name(self, authorization: str) -> str | None:
+        """Return the name that a header gives, None for a header that is malformed."""
+        given = credentials(authorization)
+        return None if given is None else given[0]
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is a user of this name."""
+        return name in self.policy.passwords
 
     def check(self, authorization: str) -> str | None:
         """Return the user whose password this is, None if it is not; takes a tenth of a second."""
@@ -109,16 +125,25 @@ class Access:
         user = None
         if given is not None:
             name, password = given
-            stored = self.policy.passwords.get(name, _NOBODY)
+            stored = self.policy.passwords.get(name, self._nobody)
             try:  # 72 bytes is what bcrypt has ever looked at
                 right = bcrypt.checkpw(password[:72], stored)
             except ValueError:
                 right = False
             user = name if right and name in self.policy.passwords else None
-        if len(self._users) >= _REMEMBERED:
-            self._users.clear()
-        self._users[self._key(authorization)] = user
+        if user is None:
+            self.reject(authorization)
+        else:
+            if len(self._users) >= _REMEMBERED:
+                self._users.clear()
+            self._users[self.fingerprint(authorization)] = user
         return user
+
+    def reject(self, authorization: str) -> None:
+        """Remember a header as wrong."""
+        if len(self._wrong) >= _REMEMBERED:
+            self._wrong.clear()
+        self._wrong.add(self.fingerprint(authorization))
 
     def may(self, user: str, repository: str, *, writes: bool) -> bool:
         """Say whether ``user`` may read, or write, in a repository."""
@@ -130,7 +155,22 @@ class Access:
             found = self._levels[key] = level(self.policy, user, repository)
         return found >= (2 if writes else 1)
 
-    def _key(self, authorization: str) -> bytes:
+    def fingerprint(self, authorization: str) -> bytes:
+        """Return what a header is remembered as."""
         return hashlib.blake2b(
             authorization.encode(errors="surrogateescape"), key=self._secret, digest_size=16
         ).digest()
+
+
+def _dummy(hashes: Collection[bytes]) -> bytes:
+    """Return a hash that nobody knows a password for, of the highest cost among ``hashes``."""
+    if not hashes:
+        return b""
+    import bcrypt
+
+    return bcrypt.hashpw(os.urandom(16).hex().encode(), bcrypt.gensalt(max(map(_cost, hashes))))
+
+
+def _cost(stored: bytes) -> int:
+    """Return the cost of a bcrypt hash, ``$2b$COST$…``."""
+    return int(stored.split(b"$")[2])

@@ -21,7 +21,6 @@ from pumice.registry.server.accesslog import Line
 from pumice.registry.server.answers import Answer, FileRange, Flow
 from pumice.registry.server.bodies import Incoming
 from pumice.registry.server.calls import Call
-from pumice.registry.server.doors import Logins
 from pumice.registry.server.hot import Entry, Hot
 from pumice.registry.server.pushing import Body, Pushing
 from pumice.registry.server.storage_disk import DiskFull
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.access import Access
     from pumice.registry.server.accesslog import AccessLog
     from pumice.registry.server.bodies import Engine
+    from pumice.registry.server.password_checks import PasswordChecks
     from pumice.registry.server.proxy import Proxy
     from pumice.registry.server.reads import Source
     from pumice.registry.server.storage import Storage
@@ -54,8 +54,10 @@ class Options(msgspec.Struct, frozen=True):
     """Why nobody may write; "" if somebody may."""
     sparse: bool = False
     body_timeout: float = 60.0
-    local: tuple[str, ...] | None = None
-    """Where only this machine gets in and everybody may write, the names that it may be called."""
+    hosts: tuple[str, ...] | None = None
+    """The hosts that requests may be for, besides loopback; None: any."""
+    web_pages: bool = True
+    """Whether web pages may read; where everybody may write, they may do nothing."""
 
 
 class App:
@@ -67,6 +69,7 @@ class App:
         access: Access,
         *,
         threads: Threads,
+        passwords: PasswordChecks,
         options: Options,
         log: AccessLog | None = None,
         proxy: Proxy | None = None,
@@ -81,7 +84,7 @@ class App:
         self._log = log
         self._accept = accept
         self._hot = Hot()
-        self._logins = Logins(access, threads)
+        self._passwords = passwords
         self._incoming = Incoming(options.body_timeout)
         self._pushing = Pushing(storage, threads)
 
@@ -140,14 +143,17 @@ class App:
     async def _enter(self, scope: Any) -> tuple[str | None, Answer | None]:
         """Return who it is, or why nobody gets in with this."""
         refusal = doors.malformed(scope)
-        if refusal is None and self._options.local is not None:
-            refusal = doors.lured(scope, self._options.local)
+        if refusal is None and self._options.hosts is not None:
+            refusal = doors.reject_dns_rebinding(scope, self._options.hosts)
+        if refusal is None and not self._options.web_pages:
+            refusal = doors.reject_web_pages(scope)
         if refusal is not None:
             return None, refusal
-        known, user = self._access.known(scope.headers.get("authorization"))
+        authorization = scope.headers.get("authorization")
+        known, user = self._access.known(authorization)
         if known and user is not None:
             return user, None
-        return await self._logins.who(scope.headers)
+        return await self._passwords.authenticate(authorization or "", scope.client)
 
     def _remembered(self, scope: Any, user: str | None, now: float) -> Answer | None:
         entry = self._hot.entries.get(scope.path)

@@ -24,6 +24,7 @@ from pumice.registry.server.accesslog import AccessLog
 from pumice.registry.server.app import App, Options
 from pumice.registry.server.collect import collect
 from pumice.registry.server.fetches import Fetches
+from pumice.registry.server.password_checks import PasswordChecks
 from pumice.registry.server.proxy import Proxy
 from pumice.registry.server.storage import open_storage
 from pumice.registry.server.threads import Threads
@@ -134,14 +135,18 @@ def serve(
         storage = stack.enter_context(open_storage(settings.root))
         listening = stack.enter_context(listen(settings.host, settings.port))
         pool = stack.enter_context(ThreadPoolExecutor(_THREADS, "registry"))
+        access = Access(settings.policy, os.urandom(16))
+        passwords = PasswordChecks(access)
+        stack.callback(passwords.close)
         log = None
         if log_file is not None:
             log = AccessLog(log_file)
             stack.callback(log.close)
         app = App(
             storage,
-            Access(settings.policy, os.urandom(16)),
+            access,
             threads=Threads(pool),
+            passwords=passwords,
             options=settings.options,
             log=log,
             proxy=None if upstream is None else _proxy(upstream, storage, settings, stack),

@@ -122,9 +122,12 @@ class Storage:
         """Return how many bytes of an upload there are; None if there is no such upload here."""
         return self.uploads.offset(repository, upload)
 
-    def receiving_into(self, repository: str, upload: str) -> str | None:
-        """Return the file that an upload goes into; it can be read, and is renamed when it is finished."""
-        return self.uploads.path(repository, upload)
+    def open_upload(self, repository: str, upload: str) -> int:
+        """Return a descriptor to read what an upload has so far, also once it is finished or forgotten.
+
+        Raises UnknownUpload.
+        """
+        return self.uploads.open(repository, upload)
 
     def append(self, repository: str, upload: str, at: int, chunk: bytes) -> int:
         """Append to an upload; return its new offset. Raises OutOfOrder, UnknownUpload."""
@@ -240,6 +243,9 @@ def _claim(place: str, fs: Disk) -> None:
                 found = file.read(len(names.LAYOUT) + 1)
         except FileNotFoundError:
             strangers = [name for name in os.listdir(place) if not name.startswith((".", "lost+found"))]
+            if strangers and os.path.exists(marker):  # another process has just claimed it
+                _claim(place, fs)
+                return
             if strangers:
                 raise StoreError(
                     "the directory is not empty and not a registry's",

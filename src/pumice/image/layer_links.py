@@ -1,0 +1,125 @@
+"""Where the entries of one layer are when its own symbolic links are followed.
+
+An engine unpacks a layer into a directory of its own before it puts the directory over the layers
+below. So an entry below a link of the *same* layer goes where the link points to, never out of the
+layer's root, and a link of a layer below is not seen (containerd's and containers-storage's diff
+directories; umoci follows both).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pumice.formats.tar import Entry
+
+_MAX_LINKS = 40
+_MAX_PATH = 4096
+_MAX_STEPS = 10_000_000
+"""Path components that links of one layer may make us look at; real layers need less than a million."""
+
+
+class LayerLinks:
+    """The symbolic links of a layer while its entries are read in order."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, str] = {}
+        self._above: dict[str, int] = {}
+        """Directories with links somewhere below them, and how many."""
+        self._resolved: dict[str, str] = {}
+        """Directories whose real place is known; forgotten when a link on the way to one changes."""
+        self._touched: set[str] = set()
+        self._steps = 0
+
+    def place(self, entry: Entry) -> str:
+        """Return where ``entry`` is, and remember it if it is a link.
+
+        Raises FormatError when the links on the way lead in a circle or to an endless path.
+        """
+        path = self.resolve_parents(entry.path)
+        if self._links or entry.kind == "symlink":
+            self._replace(path, entry)
+        return path
+
+    def resolve_parents(self, path: str) -> str:
+        """Return ``path`` with the links on the way to it followed, its last component not."""
+        parent, _, name = path.rpartition("/")
+        return f"{self.resolve(parent)}/{name}".lstrip("/") if parent and self._links else path
+
+    def _replace(self, path: str, entry: Entry) -> None:
+        if path in self._links:
+            self._forget(path)
+        if entry.kind != "dir" and path in self._above:
+            for link in [link for link in self._links if link.startswith(path + "/")]:
+                self._forget(link)
+        if entry.kind == "symlink":
+            self._links[path] = entry.link
+            self._count(path, 1)
+
+    def _forget(self, path: str) -> None:
+        del self._links[path]
+        self._count(path, -1)
+
+    def _count(self, path: str, change: int) -> None:
+        if path in self._touched:
+            self._resolved.clear()
+            self._touched.clear()
+        above = path.rpartition("/")[0]
+        while above:
+            self._above[above] = self._above.get(above, 0) + change
+            if not self._above[above]:
+                del self._above[above]
+            above = above.rpartition("/")[0]
+
+    def resolve(self, path: str) -> str:
+        """Return where ``path`` leads to."""
+        if not self._links:
+            return path
+        known = self._resolved.get(path)
+        if known is None:
+            known = self._resolved[path] = follow(path, self._link, self._check)
+        return known
+
+    def _link(self, path: str) -> str | None:
+        self._touched.add(path)
+        return self._links.get(path)
+
+    def _check(self) -> None:
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            raise FormatError("the symbolic links of the layer lead on for too long")
+
+
+def follow(path: str, read_link: Callable[[str], str | None], check: Callable[[], None]) -> str:
+    """Return where ``path`` leads when every link is followed, within the root.
+
+    ``read_link`` returns the target of a path that is a link, None for any other; ``check`` is called
+    for each component. What is not there is taken as a directory.
+    """
+    pending = path.split("/")[::-1]
+    place: list[str] = []
+    length = links = 0
+    while pending:
+        check()
+        part = pending.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            length -= len(place.pop()) + 1 if place else 0
+            continue
+        target = read_link("/".join([*place, part]))
+        if target is None:
+            place.append(part)
+            length += len(part) + 1
+        else:
+            links += 1
+            if target.startswith("/"):
+                place, length = [], 0
+            pending += target.split("/")[::-1]
+        if links > _MAX_LINKS or length + len(pending) > _MAX_PATH:
+            raise FormatError(f"the links on the way to {path[:200]!r} lead in a circle, or too far")
+    return "/".join(place)

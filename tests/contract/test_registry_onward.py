@@ -1,0 +1,201 @@
+"""Where a registry may send its clients, and what they take along."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from pumice.errors import PumiceError
+from pumice.formats import oci
+from pumice.registry.client import Client, Settings
+from pumice.registry.credentials import Login
+from pumice.registry.message import Request, Response
+from pumice.registry.reference import Repository
+from pumice.registry.refusal import RegistryError
+from pumice.registry.transport import Urllib3Transport
+from tests.support import registry as support
+from tests.support.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DATA = b"x" * (3 << 20)
+"""More than what goes with the closing request alone."""
+DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
+REMOTE = Repository("registry.example", "team/app")
+
+HERE = [
+    f"https://{host}/"
+    for host in (
+        "127.0.0.1",
+        "localhost:2375",
+        "127.1",
+        "2130706433",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+        "169.254.169.254",
+        "[fe80::1]",
+    )
+]
+
+
+class _Everywhere:
+    def find(self, repository: Repository) -> Login:
+        return Login("me", "secret")
+
+
+@dataclass
+class Wire:
+    """A transport that answers as a function says, and remembers what was sent."""
+
+    answer: Callable[[Request], Response]
+    sent: list[Request] = field(default_factory=list)
+
+    def send(self, request: Request) -> Response:
+        self.sent.append(request)
+        return self.answer(request)
+
+    def close(self) -> None:
+        pass
+
+    def hosts(self) -> list[str]:
+        return [urlsplit(request.url).netloc for request in self.sent]
+
+
+def _upload(wire: Wire, repository: Repository = REMOTE) -> None:
+    with Client(_Everywhere(), Settings(), transport=wire) as client:
+        client.upload(repository, oci.Descriptor("application/octet-stream", DIGEST, len(DATA)), DATA)
+
+
+def _begins_at(location: str, *, then: str = "") -> Callable[[Request], Response]:
+    """Answer as a registry whose uploads begin at ``location`` and go on at ``then``."""
+
+    def answer(request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(404)
+        if request.method == "POST":
+            return Response(202, (("Location", location),))
+        if request.method == "PATCH":
+            return Response(202, (("Location", then or location), ("Range", f"0-{len(DATA) - 1}")))
+        return Response(201)
+
+    return answer
+
+
+@pytest.mark.parametrize("location", [*HERE, "http://registry.example/up", "http://storage.example/up"])
+def test_an_upload_is_not_sent_where_a_registry_must_not_lead(location: str) -> None:
+    wire = Wire(_begins_at(location))
+    with pytest.raises(RegistryError, match="cannot follow the registry"):
+        _upload(wire)
+    assert [request.method for request in wire.sent] == ["HEAD", "POST"]
+    assert set(wire.hosts()) == {"registry.example"}
+
+
+@pytest.mark.parametrize("location", [*HERE, "http://storage.example/up"])
+def test_an_upload_does_not_go_on_where_a_registry_must_not_lead(location: str) -> None:
+    wire = Wire(_begins_at("https://storage.example/up", then=location))
+    with pytest.raises(RegistryError, match="cannot follow the registry"):
+        _upload(wire)
+    assert set(wire.hosts()) == {"registry.example", "storage.example"}
+
+
+@pytest.mark.parametrize("location", HERE)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_request_is_redirected_to_this_machine(location: str, status: int) -> None:
+    calls: tuple[tuple[str, Callable[[Client], object]], ...] = (
+        ("GET", lambda one: one.tags(REMOTE)),
+        ("GET", lambda one: one.open_blob(REMOTE, DIGEST).read()),
+        ("POST", lambda one: one.upload(REMOTE, oci.Descriptor("a/b", DIGEST, len(DATA)), DATA)),
+        ("DELETE", lambda one: one.delete_blob(REMOTE, DIGEST)),
+    )
+    for method, call in calls:
+        wire = Wire(
+            lambda request, method=method: (  # type: ignore[misc]
+                Response(status, (("Location", location),)) if request.method == method else Response(404)
+            )
+        )
+        with (
+            Client(transport=wire) as client,
+            pytest.raises(RegistryError, match=r"cannot follow|redirects what"),
+        ):
+            call(client)
+        assert set(wire.hosts()) == {"registry.example"}
+
+
+@pytest.mark.parametrize("location", HERE)
+def test_no_token_is_asked_for_at_this_machine(location: str) -> None:
+    challenge = (("WWW-Authenticate", f'Bearer realm="{location}token",service="x"'),)
+    for login in (Login("me", "secret"), Login(identity="identity")):
+        wire = Wire(lambda _: Response(401, challenge))
+        credentials = _Everywhere()
+        credentials.find = lambda _, login=login: login  # type: ignore[method-assign,misc]
+        with Client(credentials, transport=wire) as client, pytest.raises(RegistryError):
+            client.tags(REMOTE)
+        assert set(wire.hosts()) == {"registry.example"}
+
+
+def test_an_upload_on_another_origin_goes_without_a_login() -> None:
+    def answer(request: Request) -> Response:
+        host = urlsplit(request.url).netloc
+        if host == "registry.example" and "Authorization" not in dict(request.headers):
+            return Response(401, (("WWW-Authenticate", "Basic realm=x"),))
+        return _begins_at("https://storage.example/up")(request)
+
+    wire = Wire(answer)
+    _upload(wire)
+    there = [request for request in wire.sent if "storage.example" in request.url]
+    assert [request.method for request in there] == ["PATCH", "PUT"]
+    assert all("Authorization" not in dict(request.headers) for request in there)
+    assert any("Authorization" in dict(request.headers) for request in wire.sent)
+
+
+def test_a_storage_that_asks_for_a_login_gets_none() -> None:
+    def answer(request: Request) -> Response:
+        if "storage.example" in request.url:
+            return Response(401, (("WWW-Authenticate", "Basic realm=x"),))
+        return _begins_at("https://storage.example/up")(request)
+
+    wire = Wire(answer)
+    with pytest.raises(PumiceError):
+        _upload(wire)
+    assert all("Authorization" not in dict(request.headers) for request in wire.sent)
+
+
+def test_what_another_host_named_is_marked_for_the_transport() -> None:
+    wire = Wire(_begins_at("https://storage.example/up"))
+    _upload(wire)
+    assert {urlsplit(request.url).netloc: request.elsewhere for request in wire.sent} == {
+        "registry.example": False,
+        "storage.example": True,
+    }
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "2130706433", "localhost"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_a_name_that_turns_out_to_be_this_machine_is_not_asked(host: str, method: str) -> None:
+    registry = Registry()
+    with support.serving(registry) as here:
+        url = f"http://{host}:{here.rpartition(':')[2]}/v2/"
+        transport = Urllib3Transport(environ={})
+        try:
+            with pytest.raises(
+                RegistryError, match="cannot follow the registry to an address of this machine"
+            ):
+                transport.send(Request(method, url, elsewhere=True))
+            assert registry.log == []
+            transport.send(Request("GET", url)).stream.close()
+            assert len(registry.log) == 1
+        finally:
+            transport.close()
+
+
+def test_registries_on_this_machine_may_send_clients_around_on_it() -> None:
+    wire = Wire(_begins_at("http://127.0.0.1:2/up"))
+    _upload(wire, Repository("localhost:1", "a"))
+    assert wire.hosts()[-1] == "127.0.0.1:2"
+    assert not any(request.elsewhere for request in wire.sent)

@@ -1,0 +1,231 @@
+"""Which archive a package comes from, held against apt with the pins that say the same."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import archive
+from tests.support.archive import Deb, Suite
+from tests.support.peers import need
+from tests.support.pinned_apt import PinnedApt
+from tests.support.workshop import Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.support.apt import Verdict
+
+pytestmark = pytest.mark.peer("apt-get")
+
+EXTRA = "release o=Tools"
+BACKPORTS = (("NotAutomatic", "yes"), ("ButAutomaticUpgrades", "yes"))
+EXPERIMENTAL = (("NotAutomatic", "yes"),)
+
+
+def deb(name: str, version: str, depends: str = "") -> Deb:
+    return Deb(name, version, fields={"Depends": depends} if depends else {})
+
+
+class World:
+    """Debian, its backports and an archive of tools; asked with Pumice and with apt."""
+
+    def __init__(
+        self,
+        root: Path,
+        debian: Sequence[Deb],
+        tools: Sequence[Deb] = (),
+        backports: Sequence[Deb] = (),
+        tools_fields: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.shop = Workshop(root)
+        self.shop.publish(*debian)
+        archive.publish(
+            root / "mirror",
+            Suite(
+                "bookworm-backports",
+                packages=backports,
+                origin="Debian Backports",
+                suite="stable-backports",
+                fields=BACKPORTS,
+            ),
+        )
+        archive.publish(root / "tools", Suite("stable", packages=tools, origin="Tools", fields=tools_fields))
+        self._runs = 0
+
+    def ours(self, wanted: Sequence[str], /, **tools: object) -> tuple[str, ...]:
+        """What a new lock has."""
+        self.shop.lock_path.unlink(missing_ok=True)
+        entry = {
+            "name": "tools",
+            "url": (self.shop.root / "tools").as_uri(),
+            "suite": "stable",
+            "key": "keyring.asc",
+            **tools,
+        }
+        self.shop.write(
+            wanted,
+            **{
+                "from": {
+                    "debian": "bookworm",
+                    "suites": ["bookworm", "bookworm-backports"],
+                    "mirrors": [self.shop.url],
+                    "keyrings": ["keyring.asc"],
+                    "archives": [entry],
+                }
+            },
+        )
+        from pumice.build import locking
+
+        with self.shop.connection() as connection:
+            locking.ensure(
+                self.shop.recipe(),
+                self.shop.lock_path,
+                connection,
+                architectures=["amd64"],
+                progress=self.shop.said,
+            )
+        return tuple(self.shop.pins())
+
+    def apt(self, packages: Sequence[str], *pins: tuple[str, str, int]) -> Verdict:
+        """What apt with these pins takes."""
+        self._runs += 1
+        entries = [
+            f"{self.shop.url} bookworm main",
+            f"{self.shop.url} bookworm-backports main",
+            f"{(self.shop.root / 'tools').as_uri()} stable main",
+        ]
+        folder = self.shop.root / f"apt{self._runs}"
+        folder.mkdir()
+        return PinnedApt(folder, entries, pins).install(packages)
+
+
+@pytest.fixture(autouse=True)
+def _apt() -> None:
+    need("apt-get")
+
+
+def named(*names: str) -> tuple[tuple[str, str, int], ...]:
+    """The pins that say what an archive of the recipe may do by default."""
+    return ((" ".join(names), EXTRA, 500), ("*", EXTRA, 50))
+
+
+def test_an_extra_archive_replaces_what_is_named_and_nothing_else(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        [deb("app", "1", "lib"), deb("lib", "1", "base"), deb("base", "1")],
+        [deb("app", "2", "lib"), deb("lib", "2", "base"), deb("base", "2")],
+    )
+    expected = ("app=2", "base=1", "lib=1")
+    assert world.ours(["app"]) == expected
+    assert world.apt(["app"], *named("app")).packages == expected
+    assert world.apt(["app"]).packages == ("app=2", "base=2", "lib=2"), "the pins make the difference"
+
+
+def test_a_dependency_comes_from_the_extra_archive_where_only_that_satisfies_it(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        [
+            deb("postgresql", "15", "libpq5"),
+            deb("libpq5", "15.1", "libc6"),
+            deb("libc6", "2"),
+            deb("py", "1", "libpq5"),
+        ],
+        [
+            deb("postgresql", "16", "libpq5 (>= 16), libc6"),
+            deb("libpq5", "16.1", "libc6"),
+            deb("libpq5", "16.2", "libc6"),
+            deb("libc6", "3"),
+        ],
+    )
+    expected = ("libc6=2", "libpq5=16.2", "postgresql=16", "py=1")
+    assert world.ours(["py", "postgresql"]) == expected
+    assert world.apt(["py", "postgresql"], *named("postgresql", "libpq5")).packages == expected
+
+
+def test_backports_are_used_only_when_asked_for_or_needed(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        [deb("app", "1", "lib"), deb("lib", "1"), deb("other", "1", "fresh")],
+        backports=[deb("app", "2~bpo", "lib (>= 2~)"), deb("lib", "2~bpo"), deb("fresh", "3~bpo")],
+    )
+    for wanted, expected in (
+        (["app"], ("app=1", "lib=1")),
+        (["other"], ("fresh=3~bpo", "other=1")),
+        (["app=2~bpo", "lib=2~bpo"], ("app=2~bpo", "lib=2~bpo")),
+        (["app=2*", "lib=2*"], ("app=2~bpo", "lib=2~bpo")),
+    ):
+        assert world.ours(wanted) == expected
+        assert world.apt(wanted).packages == expected
+    assert world.ours(["app=2~bpo"]) == ("app=2~bpo", "lib=2~bpo"), "apt needs -t for this"
+
+
+def test_a_version_with_a_wildcard_is_the_highest_that_matches(tmp_path: Path) -> None:
+    debian = [deb("curl", version) for version in ("7.88.1-10", "7.88.1-9", "7.90-1", "8.1-1")]
+    world = World(tmp_path, debian, backports=[deb("curl", "7.88.2-1~bpo")])
+    for wanted in ("curl=7.88.*", "curl=7.*", "curl=*-1", "curl=7.88.1-*", "curl=8*", "curl=*"):
+        assert world.ours([wanted]) == world.apt([wanted]).packages
+    assert world.ours(["curl=7.88.1*"]) == ("curl=7.88.1-10",)
+
+
+@pytest.mark.parametrize("fields", [BACKPORTS, EXPERIMENTAL], ids=["backports", "experimental"])
+def test_an_extra_archive_that_is_not_automatic(fields: tuple[tuple[str, str], ...], tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        [deb("app", "1"), deb("lib", "1")],
+        [deb("app", "2", "lib"), deb("only", "2", "lib"), deb("lib", "2")],
+        tools_fields=fields,
+    )
+    for wanted in (["app"], ["app=2"], ["only"]):
+        assert world.ours(wanted) == world.apt(wanted).packages
+
+
+@pytest.mark.parametrize("priority", [1, 100, 499, 500, 501, 990])
+def test_a_priority_is_one_of_apts(priority: int, tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        [deb("app", "1", "lib"), deb("lib", "1"), deb("new", "5")],
+        [deb("app", "2", "lib"), deb("lib", "2"), deb("new", "4")],
+    )
+    for wanted in (["app"], ["new"], ["lib", "new"]):
+        ours = world.ours(wanted, priority=priority)
+        assert ours == world.apt(wanted, ("*", EXTRA, priority)).packages
+
+
+def test_packages_says_what_an_archive_is_for(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        [deb("app", "1", "libx1"), deb("libx1", "1"), deb("tool", "1")],
+        [deb("app", "2", "libx1"), deb("libx1", "2"), deb("tool", "2")],
+    )
+    expected = ("app=1", "libx1=2", "tool=1")
+    assert world.ours(["app", "tool"], packages=["libx*"]) == expected
+    pins = (("libx*", EXTRA, 500), ("*", EXTRA, -10))
+    assert world.apt(["app", "tool"], *pins).packages == expected
+
+
+def random_world(root: Path, dice: random.Random) -> tuple[World, list[str]]:
+    """Packages a to h in up to three archives; what they depend on has no version, so pins decide."""
+    names = "abcdefgh"
+    stocks: dict[str, list[Deb]] = {"debian": [], "tools": [], "backports": []}
+    for place, name in enumerate(names):
+        homes = dice.sample(sorted(stocks), dice.randint(1, 3))
+        below = names[place + 1 :]
+        for home in homes:
+            depends = ", ".join(f"p{other}" for other in below if dice.random() < 0.3)
+            stocks[home].append(
+                deb(f"p{name}", f"{dice.randint(1, 9)}.{sorted(stocks).index(home)}", depends)
+            )
+    world = World(root, stocks["debian"], stocks["tools"], stocks["backports"])
+    return world, [f"p{name}" for name in dice.sample(names, dice.randint(1, 3))]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_archives_give_what_apt_gives(seed: int, tmp_path: Path) -> None:
+    world, wanted = random_world(tmp_path, random.Random(seed))
+    # What Debian and its backports have goes before what the tools have, unless it is named.
+    pins = ((" ".join(wanted), EXTRA, 500), ("*", EXTRA, 50))
+    assert world.ours(wanted) == world.apt(wanted, *pins).packages

@@ -1,0 +1,142 @@
+"""What an archive beside Debian's may provide, and what a lock says about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pumice.build import locking
+from pumice.errors import ResolveError
+from tests.support import archive
+from tests.support.archive import Deb, Suite
+from tests.support.workshop import Said, Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+ESSENTIAL = {"Essential": "yes"}
+REQUIRED = {"Priority": "required"}
+
+
+class Shop(Workshop):
+    """A workshop with an archive called ``tools``."""
+
+    def tools(self, *debs: Deb) -> None:
+        archive.publish(self.root / "tools", Suite("stable", packages=debs, origin="Tools"))
+
+    def lock_with(self, wanted: Sequence[str], /, *, base: str = "none", **tools: Any) -> list[str]:
+        entry = {
+            "name": "tools", "url": (self.root / "tools").as_uri(), "suite": "stable", "key": "keyring.asc",
+            **tools,
+        }  # fmt: skip
+        origin = {
+            "debian": "bookworm", "suites": ["bookworm"], "mirrors": [self.url], "keyrings": ["keyring.asc"],
+            "archives": [entry],
+        }  # fmt: skip
+        self.write(wanted, base=base, **{"from": origin})
+        self.said = Said()
+        with self.connection() as connection:
+            locking.ensure(
+                self.recipe(), self.lock_path, connection, architectures=["amd64"], progress=self.said
+            )
+        return self.pins()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    made = Shop(tmp_path)
+    made.publish(
+        Deb("app", "1", fields={"Depends": "lib"}),
+        Deb("lib", "1"),
+        Deb("dash", "1", fields=ESSENTIAL),
+        Deb("mawk", "1", fields=REQUIRED),
+        Deb("base-files", "1"),
+        Deb("base-passwd", "1"),
+    )
+    return made
+
+
+def test_the_base_never_comes_from_an_extra_archive(shop: Shop) -> None:
+    shop.tools(
+        Deb("dash", "9", fields=ESSENTIAL),
+        Deb("mawk", "9"),
+        Deb("base-files", "9"),
+        Deb("evil", "9", fields=ESSENTIAL),
+    )
+    assert shop.lock_with(["mawk"], base="essential") == ["dash=1", "mawk=1"]
+    shop.lock_path.unlink()
+    assert shop.lock_with(["mawk", "dash"], base="data") == [
+        "base-files=1", "base-passwd=1", "dash=1", "mawk=1"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"packages": ["dash", "evil"]}, ["dash=9", "evil=9", "mawk=1"]),
+        ({"priority": 500}, ["dash=9", "evil=9", "mawk=9"]),
+        ({"priority": 499}, ["dash=1", "mawk=1"]),
+    ],
+    ids=["packages", "priority", "low-priority"],
+)
+def test_the_recipe_can_give_an_archive_the_base(
+    shop: Shop, rule: dict[str, Any], expected: list[str]
+) -> None:
+    shop.tools(Deb("dash", "9", fields=ESSENTIAL), Deb("mawk", "9"), Deb("evil", "9", fields=ESSENTIAL))
+    assert shop.lock_with(["mawk"], base="essential", **rule) == expected
+
+
+def test_a_package_that_needs_another_base_is_refused_with_the_cause(shop: Shop) -> None:
+    shop.tools(Deb("tool", "2", fields={"Depends": "dash (>= 9)"}), Deb("dash", "9"))
+    with pytest.raises(ResolveError) as caught:
+        shop.lock_with(["tool"])
+    assert "dash 9 is only in the archive tools, which may not provide it" in str(caught.value)
+    with pytest.raises(ResolveError) as caught:
+        shop.lock_with(["dash=9"])
+    assert caught.value.hint == "add dash to the 'packages' of the archive tools"
+
+
+def test_a_name_that_is_not_listed_is_told_as_such(shop: Shop) -> None:
+    shop.tools(Deb("tool", "2"), Deb("other", "1"))
+    with pytest.raises(ResolveError) as caught:
+        shop.lock_with(["tool"], packages=["other"])
+    assert caught.value.message == "tool 2 is only in the archive tools, which may not provide it"
+
+
+def test_an_alternative_of_debians_goes_before_a_package_of_another_archive(shop: Shop) -> None:
+    shop.publish(Deb("app", "1", fields={"Depends": "tool-lib | lib, mail-agent"}), Deb("lib", "1"),
+                 Deb("mta", "1", fields={"Provides": "mail-agent", "Installed-Size": "90000"}))  # fmt: skip
+    shop.tools(
+        Deb("tool-lib", "2"), Deb("sneaky", "9", fields={"Provides": "mail-agent", "Priority": "required"})
+    )
+    assert shop.lock_with(["app"]) == ["app=1", "lib=1", "mta=1"]
+
+
+def test_lock_prints_what_two_archives_offer_and_which_won(shop: Shop) -> None:
+    shop.tools(Deb("app", "2", fields={"Depends": "lib"}), Deb("lib", "3"), Deb("alone", "1"))
+    assert shop.lock_with(["app", "alone"]) == ["alone=1", "app=2", "lib=1"]
+    assert shop.said.notes[:2] == [
+        "app 2 from tools; also offered by debian (1)",
+        "lib 1 from debian; also offered by tools (3)",
+    ]
+    assert shop.said.warnings == []
+
+
+def test_an_older_lock_keeps_what_it_pins(shop: Shop) -> None:
+    shop.tools(Deb("lib", "3"), Deb("dash", "9"), Deb("other", "1"))
+    listed = ["lib", "dash", "other"]
+    assert shop.lock_with(["app", "dash"], packages=listed) == ["app=1", "dash=9", "lib=3"]
+    # Now the archive has no more to say about these, but nobody has asked for an upgrade.
+    assert shop.lock_with(["app", "dash", "other"]) == ["app=1", "dash=9", "lib=3", "other=1"]
+
+
+def test_what_an_archive_is_for_makes_a_lock_stale_and_nothing_else_does(shop: Shop) -> None:
+    shop.tools(Deb("lib", "3"))
+    assert shop.lock_with(["app"]) == ["app=1", "lib=1"]
+    before = shop.lock_path.read_bytes()
+    shop.lock_with(["app"])
+    assert shop.lock_path.read_bytes() == before
+    shop.lock_with(["app"], priority=600)
+    assert shop.lock_path.read_bytes() != before

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pumice import ownership
 from pumice.errors import SandboxError, UsageError
 from pumice.runtime import maps, sandbox
 from pumice.runtime.container import Maps
@@ -43,7 +44,7 @@ class Runc:
         programs.check(container)
         found = _maps(container)
         self._place = Path(tempfile.mkdtemp(prefix="run-", dir=scratch))
-        (self._place / "state").mkdir()
+        ownership.make_directory(self._place / "state", private=True)
         try:
             config = msgspec.json.encode(bundle(container))
         except UnicodeEncodeError:

@@ -83,9 +83,7 @@ FILE = Grammar("a path", r"[^\x00-\x1f\x7f]+", "a path relative to the recipe")
 LINK = Grammar(
     "the target of a link", r"[^\x00-\x1f\x7f]+", "a path, relative to where the link is or absolute"
 )
-PATTERN = Grammar(
-    "a pattern", r"!?[^\x00-\x1f\x7f!][^\x00-\x1f\x7f]*", "as in .gitignore: '*.pyc', '/build', 'tmp/'"
-)
+PATTERN = Grammar("a pattern", r"[^\x00-\x1f\x7f]+", "as in .gitignore: '*.pyc', '/build', 'tmp/'")
 # Debian Policy 9.2 and adduser(8).
 USER = Grammar("a user name", _USER, "at most 32 lower-case letters, digits, '_' and '-'", 32)
 GROUP = Grammar("a group name", _USER, "at most 32 lower-case letters, digits, '_' and '-'", 32)

@@ -16,7 +16,7 @@ import msgspec
 
 from pumice import digest, files
 from pumice.distro.debian import version as debian
-from pumice.errors import FormatError, StoreError, TrustError
+from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.store import sealed
 from pumice.trust import names
@@ -178,10 +178,10 @@ def _created(image: Image) -> int:
     import datetime
 
     text = names.annotations_of(image).get(names.CREATED, "")
-    if not text and not oci.is_index(image.document(image.root), image.root.media_type):
-        text = image.config().created
     try:
+        if not text and not oci.is_index(image.document(image.root), image.root.media_type):
+            text = image.config().created
         found = datetime.datetime.fromisoformat(text)
         return max(0, int(found.timestamp()))
-    except (ValueError, OverflowError, OSError):
+    except (PumiceError, ValueError, OverflowError, OSError):  # other artifacts have other configs
         return 0

@@ -1,4 +1,4 @@
-"""What CI takes a sample of, and `make soak` (which sets ``PUMICE_SOAK=1``) all of."""
+"""How `make soak` has tests run: on all that CI takes a sample of, many times, or on another day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ Item = TypeVar("Item")
 
 SOAK = "PUMICE_SOAK"
 REPEAT = "PUMICE_REPEAT"
-VARIABLES = frozenset({SOAK, REPEAT})
+ANOTHER_DAY = "PUMICE_ANOTHER_DAY"
+VARIABLES = frozenset({SOAK, REPEAT, ANOTHER_DAY})
 
 
 def is_soak() -> bool:
@@ -28,6 +29,11 @@ def sample(items: Iterable[Item], count: int, seed: int = 0) -> list[Item]:
         return everything
     chosen = random.Random(seed).sample(range(len(everything)), count)
     return [everything[index] for index in sorted(chosen)]
+
+
+def is_another_day() -> bool:
+    """Say whether the clock of the tests, and of programs with a C library, shows another day than it is."""
+    return os.environ.get(ANOTHER_DAY) == "1"
 
 
 def repetitions() -> int:

@@ -81,7 +81,12 @@ def test_keys_of_gpg_are_known_in_pem(gpg: gnupg.Gpg, kind: str) -> None:
     elif kind == "ed25519":
         made = ed25519.Ed25519PublicKey.from_public_bytes(body[-32:])
     else:
-        curve: Any = {"nistp256": ec.SECP256R1, "nistp384": ec.SECP384R1, "nistp521": ec.SECP521R1}[kind]()
+        curves: dict[str, Any] = {
+            "nistp256": ec.SECP256R1,
+            "nistp384": ec.SECP384R1,
+            "nistp521": ec.SECP521R1,
+        }
+        curve = curves[kind]()
         made = ec.EllipticCurvePublicKey.from_encoded_point(curve, body[7 + body[6] + 2 :])
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     pem = made.public_bytes(serialization.Encoding.PEM, form)

@@ -13,6 +13,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from pumice import ownership
 from pumice.errors import StoreError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class NewFile(Protocol):
 class FileSystem(Protocol):
     """Every way in which Pumice changes files. All methods raise OSError."""
 
-    def create(self, path: str, mode: int = 0o666) -> NewFile:
+    def create(self, path: str, mode: int = 0o644) -> NewFile:
         """Make a file that must not exist yet."""
 
     def rename(self, source: str, target: str) -> None:
@@ -78,7 +79,7 @@ class FileSystem(Protocol):
     def unlink(self, path: str) -> None:
         """Take a file's name away."""
 
-    def make_directory(self, path: str, mode: int = 0o777) -> None:
+    def make_directory(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
         """Make a directory; its parent must exist."""
 
     def sync_directory(self, path: str) -> None:
@@ -108,7 +109,7 @@ class _OsFile:
 class OsFileSystem:
     """The operating system's own files."""
 
-    def create(self, path: str, mode: int = 0o666) -> NewFile:
+    def create(self, path: str, mode: int = 0o644) -> NewFile:
         """Make a file that must not exist yet."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         return _OsFile(os.open(path, flags, mode))
@@ -121,7 +122,7 @@ class OsFileSystem:
         """Take a file's name away."""
         os.unlink(path)
 
-    def make_directory(self, path: str, mode: int = 0o777) -> None:
+    def make_directory(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
         """Make a directory."""
         os.mkdir(path, mode)
 
@@ -160,7 +161,7 @@ def scratch_name() -> str:
 
 
 def replace(
-    path: str | os.PathLike[str], data: bytes | bytearray, *, fs: FileSystem = OS, mode: int = 0o666
+    path: str | os.PathLike[str], data: bytes | bytearray, *, fs: FileSystem = OS, mode: int = 0o644
 ) -> None:
     """Make ``data`` the whole content of ``path``, durably: afterwards it is the old or the new, never a mix.
 
@@ -181,7 +182,7 @@ def install(
     data: bytes | bytearray,
     *,
     fs: FileSystem,
-    mode: int = 0o666,
+    mode: int = 0o644,
     sync: bool = True,
 ) -> None:
     """Write ``data`` to ``scratch`` and rename that to ``target``; the directory is not synced.
@@ -251,6 +252,9 @@ def trouble(error: OSError, path: str) -> StoreError:
     return StoreError(text, where=path, hint=hint)
 
 
+_LOCK_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
 class FileLock:
     """An advisory lock on a file: one holder, or any number of shared ones.
 
@@ -300,12 +304,12 @@ class FileLock:
 
     def _open(self) -> int:
         try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            return os.open(self._path, _LOCK_FLAGS | os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise
         try:
-            return os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            return os.open(self._path, _LOCK_FLAGS | os.O_RDONLY)
         except OSError:
             return -1
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
+from pumice.ownership import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -141,7 +142,7 @@ def _make(image: Image, place: Path, scratch: Path, progress: Progress) -> None:
         with files.told(place):
             if place.exists():
                 _discard(place, scratch)
-            temporary.mkdir(mode=0o700)  # there may be set-id programs in it
+            make_directory(temporary, private=True)  # there may be set-id programs in it
         shown = rootfs.write_folder(image, temporary / "root", progress=_WithoutNotes(progress))
         with files.told(place):
             if os.geteuid() != 0:

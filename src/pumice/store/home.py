@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice import files
+from pumice import files, ownership
 from pumice.errors import StoreError
 from pumice.progress import Silent
+from pumice.store import safe_directories
 from pumice.store.built import Built
 from pumice.store.directory import DirectoryBlobs
 from pumice.store.names import is_word
@@ -54,10 +55,18 @@ class Home:
     """
 
     def __init__(
-        self, root: Path | str, fs: files.FileSystem = files.OS, progress: Progress | None = None
+        self,
+        root: Path | str,
+        fs: files.FileSystem = files.OS,
+        progress: Progress | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
-        """``progress`` hears of damaged blobs and of waiting."""
+        """``progress`` hears of damaged blobs and of waiting.
+
+        ``environ`` (default: the process's) tells which stores of other users root may use.
+        """
         self._root = os.fspath(root)
+        self._environ = os.environ if environ is None else environ
         self.fs = fs
         self._progress: Progress = progress or Silent()
         self._ready = False
@@ -167,6 +176,7 @@ class Home:
             return
         with self._guard:
             if not self._ready:
+                safe_directories.check(self._root, self._environ)
                 try:
                     if self._check_layout():
                         self._share()
@@ -242,10 +252,10 @@ class Home:
             return
         parent = os.path.dirname(path)
         self._make_parents(parent)
-        self._make(path, 0o700)
+        self._make(path, ownership.PRIVATE_MODE)
         self.fs.sync_directory(parent)
 
-    def _make(self, path: str, mode: int = 0o777) -> None:
+    def _make(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
         try:
             self.fs.make_directory(path, mode)
         except FileExistsError:

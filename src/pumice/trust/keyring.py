@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
+from pumice.store import safe_directories
 from pumice.trust import keys, publickeys
 from pumice.trust.trusted import TrustedKey
 
@@ -67,13 +68,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def levels(environ: Mapping[str, str]) -> tuple[Level, ...]:
-    """Return the three folders, the weakest first; without a home directory there are two."""
+    """Return the three folders, the weakest first; without a home directory there are two.
+
+    Raises StoreError if root would follow another user's rules.
+    """
     found = [Level("vendor", Path("/usr/lib/pumice/trust")), Level("system", Path("/etc/pumice/trust"))]
     base = environ.get("XDG_CONFIG_HOME", "")
     if not Path(base).is_absolute():
         base = str(Path(environ["HOME"], ".config")) if environ.get("HOME") else ""
     if base:
-        found.append(Level("user", Path(base, "pumice", "trust")))
+        folder = Path(base, "pumice", "trust")
+        safe_directories.check(folder, environ)
+        found.append(Level("user", folder))
     return tuple(found)
 
 
@@ -123,6 +129,13 @@ def revocations(found: Sequence[Level]) -> dict[str, str]:
                 reason = (_text(level.folder / REVOKED / name) or "").strip().split("\n")[0]
                 revoked[name] = reason[:200] or "without a reason"
     return revoked
+
+
+def revocation(key: keys.PublicKey, revoked: Mapping[str, str]) -> str:
+    """Return why a key is revoked, "" if it is not: also where it was revoked in another form."""
+    from pumice.trust import signers
+
+    return next((revoked[one] for one in sorted(signers.identities(key)) if one in revoked), "")
 
 
 def folder_of(prefix: str) -> str:
@@ -194,7 +207,7 @@ def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots
         label=" ".join(filter(None, (head.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
         expires=expires,
         replaces=head.get("Replaces", "").strip().lower(),
-        revoked=revoked.get(key.fingerprint, ""),
+        revoked=revocation(key, revoked) if revoked else "",
     )
 
 

@@ -126,6 +126,7 @@ class InterruptedFileSystem(files.OsFileSystem):
         super().rename(source, target)
 
 
+@pytest.mark.concurrency
 def test_a_collection_leaves_a_store_alone_that_is_being_created(tmp_path: Path) -> None:
     """It waits, because whoever creates a store holds the collection lock already."""
     root = tmp_path / "store"
@@ -198,6 +199,7 @@ def test_directories_for_others_are_made_on_demand(tmp_path: Path) -> None:
                 home.directory(name)
 
 
+@pytest.mark.concurrency
 def test_a_lock_excludes_threads_of_one_and_of_two_homes(tmp_path: Path) -> None:
     homes = [Home(tmp_path / "store") for _ in range(2)]
     inside = 0
@@ -222,6 +224,7 @@ def test_a_lock_excludes_threads_of_one_and_of_two_homes(tmp_path: Path) -> None
             pass
 
 
+@pytest.mark.concurrency
 def test_being_alone_waits_for_those_who_are_in(tmp_path: Path) -> None:
     other = Home(tmp_path / "store")
     put(other.blobs, b"in use")

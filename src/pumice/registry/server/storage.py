@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pumice import files
+from pumice import files, ownership
 from pumice.errors import FormatError, StoreError
 from pumice.registry.server import storage_names as names
 from pumice.registry.server.storage_blobs import Blobs, StoredBlob
@@ -54,9 +54,9 @@ def open_storage(
     """
     place = os.path.abspath(root)
     with told(place):
-        os.makedirs(os.path.dirname(place), exist_ok=True)
+        ownership.make_directories(os.path.dirname(place))
         if not os.path.isdir(place):
-            fs.make_directory(place)
+            fs.make_directory(place, ownership.PRIVATE_MODE)  # not everybody may read every repository
     _claim(place, fs)
     lock = files.FileLock(os.path.join(place, "lock"))
     lock.acquire(waiting=lambda: _refuse(place))

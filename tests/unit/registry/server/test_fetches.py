@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from pumice.registry.server.upstream import Upstream
 
+pytestmark = pytest.mark.concurrency
+
 DATA = os.urandom(3 << 20)
 DIGEST = digest_of(DATA)
 

@@ -102,6 +102,7 @@ def test_many_uploads_at_once_keep_few_files_open(storage: Storage) -> None:
         storage.finish("a", upload, digest_of(b"%03d" % number * 2))
 
 
+@pytest.mark.concurrency
 def test_the_same_blob_from_several_clients(storage: Storage) -> None:
     content = os.urandom(1 << 20)
     failures: list[BaseException] = []
@@ -281,6 +282,7 @@ def test_a_cache_forgets_what_changed_while_it_was_read() -> None:
     assert cache._held <= 10_000
 
 
+@pytest.mark.concurrency
 def test_two_processes_may_make_a_registry_of_an_empty_directory_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

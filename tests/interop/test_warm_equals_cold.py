@@ -14,14 +14,15 @@ from pumice.cli.main import main
 from pumice.store.home import Home
 from tests.support import real
 from tests.support.package_sets import ALL, SAMPLE
+from tests.support.sampling import is_soak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-pytestmark = pytest.mark.mirror
+pytestmark = [pytest.mark.mirror, pytest.mark.sampled]
 
-SETS = list(ALL if os.environ.get("PUMICE_SOAK") == "1" else SAMPLE)
+SETS = list(ALL if is_soak() else SAMPLE)
 random.Random(os.environ.get("PUMICE_SOAK_SEED", "1")).shuffle(SETS)  # what the warm store had before
 
 

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,13 +17,14 @@ from pumice.image.selection import Selection
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support.deb import Deb, Item, hardlink, symlink, text
+from tests.support.sampling import is_soak
 from tests.support.variations import build, lock_of, shuffled_folders
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.recipe.lock import LockedPackage
 
-EXAMPLES = 25 if os.environ.get("PUMICE_SOAK") != "1" else 1000
+EXAMPLES = 1000 if is_soak() else 20
 
 _SHARED = (
     *("usr/share/man", "usr/share/man/man1", "usr/share/doc/shared", "usr/share/info", "usr/share/locale/de"),
@@ -70,6 +72,7 @@ _EXTRAS = st.sampled_from(
 )
 
 
+@pytest.mark.sampled
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(_packages(), _EXTRAS, st.sampled_from((1, 2)), st.data())
 def test_no_store_and_no_number_of_workers_shows_in_an_image(

@@ -186,10 +186,13 @@ def _build(
         )
     if not asked.locked:
         building.keep_ids(lock, path, finished)
-    if asked.report:
-        from pumice.build.report import report
+    from pumice.build.report import report, skipped_actions
 
+    if asked.report:
         _write(asked.report, report(recipe, lock, finished))
+    skipped = skipped_actions(finished.built.values(), str(asked.report or ""))
+    if skipped:
+        (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
     return finished
 
 

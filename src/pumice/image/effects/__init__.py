@@ -60,10 +60,10 @@ def apply(tree: Tree, settings: Settings) -> Outcome:
     """
     original = tree
     links = merged_usr(Given(tree, settings, {}))  # scripts look for /bin/sh and the like, too
-    taken, failed = actions(tree.plus(links.generated), settings.architecture)
+    taken, failed = actions(tree.plus(links.generated), settings.architecture, settings.format)
     made: dict[str, Generated] = {}
     removed: dict[str, None] = {}
-    report: list[tuple[str, str]] = list(not_done(tree.packages, taken, failed))
+    report: list[tuple[str, str]] = list(not_done(tree.packages, taken, failed, settings.format))
     ids = settings.ids
     for effect in EFFECTS:
         result = effect(Given(tree, settings, taken))

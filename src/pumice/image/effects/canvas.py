@@ -164,6 +164,12 @@ class Canvas:
             del self.made[place]
             del self._over[place]
 
+    def restore(self, made: dict[str, Generated]) -> None:
+        """Go back to what was made at some earlier time."""
+        self.made = dict(made)
+        self._over.clear()
+        self._over.update((path, Node(item.entry, item.by)) for path, item in made.items())
+
     def reads_as(self, path: str, target: str) -> bool:
         """Whether ``path`` is a symbolic link with the text ``target``."""
         place = self.place(path)

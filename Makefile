@@ -13,6 +13,7 @@ BIN = $(VENV)/bin
 JOBS ?= 2
 TESTS ?= tests
 PYTEST_OPTIONS ?=
+SOAK ?=
 
 # What runs here is not to depend on the folder that Python or a shell happens to prefer.
 export PYTHONNOUSERSITE := 1
@@ -48,6 +49,10 @@ fmt: $(VENV)/ready ## format the code and fix what can be fixed by itself
 .PHONY: bench
 bench: $(VENV)/ready ## measure this machine against other tools, into bench/results
 	$(BIN)/python -m bench
+
+.PHONY: soak
+soak: $(VENV)/ready ## run what is too long for CI (hours): all samples, concurrency under load, years from now (SOAK=STEP for one)
+	JOBS=$(JOBS) $(BIN)/python tools/soak.py $(SOAK)
 
 .PHONY: docs
 docs: $(VENV)/ready ## write the documentation as pages into site/

@@ -1,7 +1,9 @@
 """The same packages as apks (apk v2: signature-less, control and data as gzip members), for apko.
 
-Every file of the ``.deb`` is kept, under merged ``/usr`` as apko wants it. Dependencies are left out:
-the set is listed in full, so that both tools have the same to do.
+Every file of the ``.deb`` is kept, under merged ``/usr`` as apko wants it. apko does not follow links while
+it writes, and makes no folders by itself: so the links of merged ``/usr`` are a package of their own, no
+package has a folder where another has a link, and each has all the folders that its files are in.
+Dependencies are left out: the set is listed in full, so that both tools have the same to do.
 """
 
 from __future__ import annotations
@@ -10,24 +12,35 @@ import base64
 import gzip
 import hashlib
 import io
+import posixpath
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pumice.formats import deb, tar
 from pumice.image.selection import ALIASED, place
 
+MERGED = "merged-usr"
+"""The package with the links of merged ``/usr``."""
+
+FORMAT = 2
+"""Changes when apks that were made before are to be made again."""
+
+_HOPS = 40
+
 
 def repack(packages: Sequence[Path], folder: Path) -> list[str]:
-    """Write ``packages`` as apks with an index below ``folder``/x86_64; return their names."""
+    """Write ``packages`` as apks with an index below ``folder``/x86_64; return their names, and `MERGED`."""
     target = folder / "x86_64"
     target.mkdir(parents=True, exist_ok=True)
-    stanzas, names = [], []
+    links = find_links(packages)
+    contents = {MERGED: _merged_data()}
     for path in sorted(packages):
         with path.open("rb") as file:
-            fields = deb.control(file).fields
-            data, size = _data(file)
-        name = fields["Package"]
+            name = deb.control(file).fields["Package"]
+            contents[name] = _data(file, links)
+    stanzas = []
+    for name, (data, size) in contents.items():
         info = _info(name, size, hashlib.sha256(data).hexdigest())
         control = _members([(".PKGINFO", info.encode())], end=False)
         (target / f"{name}-1-r0.apk").write_bytes(control + data)
@@ -36,10 +49,32 @@ def repack(packages: Sequence[Path], folder: Path) -> list[str]:
             f"C:Q1{checksum}\nP:{name}\nV:1-r0\nA:x86_64\nS:{len(control) + len(data)}\nI:{size}\n"
             f"T:{name}\nU:\nL:\no:{name}\n\n"
         )
-        names.append(name)
     index = _members([("DESCRIPTION", b"bench"), ("APKINDEX", "".join(stanzas).encode())], end=True)
     (target / "APKINDEX.tar.gz").write_bytes(index)
-    return names
+    return list(contents)
+
+
+def find_links(packages: Sequence[Path]) -> dict[str, str]:
+    """Return every symbolic link of the packages and of merged ``/usr`` with its target."""
+    links = {name: f"usr/{name}" for name in ALIASED}
+    for path in packages:
+        with path.open("rb") as file:
+            for entry, _ in tar.read(deb.data(file)):
+                if entry.kind == "symlink":
+                    links.setdefault(place(entry.path), entry.link)
+    return links
+
+
+def resolve(path: str, links: Mapping[str, str]) -> str:
+    """Return where ``path`` is when the links above it are followed; the last name is not."""
+    for _ in range(_HOPS):
+        parents = [path[:end] for end, letter in enumerate(path) if letter == "/"]
+        link = next((parent for parent in parents if parent in links), None)
+        if link is None:
+            break
+        above = posixpath.join("/", posixpath.dirname(link), links[link])
+        path = posixpath.normpath(above + path[len(link) :]).strip("/")
+    return path
 
 
 def _info(name: str, size: int, datahash: str) -> str:
@@ -61,27 +96,73 @@ def _members(files: Sequence[tuple[str, bytes]], *, end: bool) -> bytes:
     return gzip.compress(buffer.getvalue(), 6, mtime=0)
 
 
-def _data(file: io.BufferedReader) -> tuple[bytes, int]:
-    """Return the data member and the unpacked size; each file carries its SHA-1, as apk wants it."""
-    buffer, size = io.BytesIO(), 0
-    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0) as packed:
-        for entry, body in tar.read(deb.data(file)):
-            if not entry.path or (entry.kind == "dir" and entry.path in ALIASED):
-                continue
-            info = tarfile.TarInfo(place(entry.path))
-            info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, entry.mtime
-            content = body.read()
-            size += len(content)
-            info.size = len(content)
-            info.type = {
-                "file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE,
-                "hardlink": tarfile.LNKTYPE,
-            }[entry.kind]  # fmt: skip
-            info.linkname = place(entry.link) if entry.kind == "hardlink" else entry.link
-            if entry.kind in ("file", "symlink"):
-                digest = hashlib.sha1(content or entry.link.encode()).hexdigest()
-                info.pax_headers = {"APK-TOOLS.checksum.SHA1": digest}
-            packed.write(info.tobuf(tarfile.PAX_FORMAT))
-            packed.write(content + bytes(tar.padding(len(content))))
-        packed.write(tar.END)
-    return buffer.getvalue(), size
+class _Data:
+    """The data member of one apk; each file carries its SHA-1, as apk wants it."""
+
+    def __init__(self) -> None:
+        self._buffer = io.BytesIO()
+        self._packed = gzip.GzipFile(fileobj=self._buffer, mode="wb", compresslevel=6, mtime=0)
+        self._folders = {""}
+        self.size = 0
+
+    def add(self, info: tarfile.TarInfo, content: bytes = b"") -> None:
+        """Append a member, after the folders that it is in."""
+        above = posixpath.dirname(info.name)
+        if above not in self._folders:
+            self.add(_folder(above))
+        if info.isdir():
+            if info.name in self._folders:
+                return
+            self._folders.add(info.name)
+        if info.isreg() or info.issym():
+            digest = hashlib.sha1(content or info.linkname.encode()).hexdigest()
+            info.pax_headers = {"APK-TOOLS.checksum.SHA1": digest}
+        info.size = len(content)
+        self.size += len(content)
+        self._packed.write(info.tobuf(tarfile.PAX_FORMAT))
+        self._packed.write(content + bytes(tar.padding(len(content))))
+
+    def end(self) -> tuple[bytes, int]:
+        """Return the member and the unpacked size."""
+        self._packed.write(tar.END)
+        self._packed.close()
+        return self._buffer.getvalue(), self.size
+
+
+def _folder(name: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, 0o755
+    return info
+
+
+def _merged_data() -> tuple[bytes, int]:
+    data = _Data()
+    for name in ALIASED:
+        data.add(_folder(f"usr/{name}"))
+        info = tarfile.TarInfo(name)
+        info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, f"usr/{name}"
+        data.add(info)
+    return data.end()
+
+
+_TYPES = {
+    "file": tarfile.REGTYPE,
+    "dir": tarfile.DIRTYPE,
+    "symlink": tarfile.SYMTYPE,
+    "hardlink": tarfile.LNKTYPE,
+}
+
+
+def _data(file: io.BufferedReader, links: Mapping[str, str]) -> tuple[bytes, int]:
+    """Return the data member of a package and the unpacked size."""
+    data = _Data()
+    for entry, body in tar.read(deb.data(file)):
+        path = resolve(place(entry.path), links)
+        if not path or entry.path in ALIASED or (entry.kind == "dir" and path in links):
+            continue
+        info = tarfile.TarInfo(path)
+        info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, entry.mtime
+        info.type = _TYPES[entry.kind]
+        info.linkname = resolve(place(entry.link), links) if entry.kind == "hardlink" else entry.link
+        data.add(info, body.read())
+    return data.end()

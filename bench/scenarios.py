@@ -63,7 +63,7 @@ class Workshop:
 
     def apks(self) -> Path:
         """The same packages as apks."""
-        folder = self.root / "apks"
+        folder = self.root / f"apks-{apk.FORMAT}"
         if not folder.is_dir():
             apk.repack(self.files, folder)
         return folder
@@ -120,10 +120,10 @@ def from_a_local_mirror(shop: Workshop, url: str) -> Iterator[Scenario]:
 
 
 def _apko(shop: Workshop, url: str, *, fresh: bool) -> Contender:
-    shop.apks()
+    apks = shop.apks()
     config = shop.root / "apko.yaml"
-    lines = [f"contents:\n  repositories: ['{url}/apks']\n  packages:"]
-    lines += [f"    - {name}" for name in shop.names()]
+    lines = [f"contents:\n  repositories: ['{url}/{apks.name}']\n  packages:"]
+    lines += [f"    - {name}" for name in (apk.MERGED, *shop.names())]
     config.write_text("\n".join(lines) + "\narchs: [x86_64]\n")
     cache = shop.root / "apko-cache"
     cache.mkdir(exist_ok=True)

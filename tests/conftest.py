@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.support import peers
+from tests.support import peers, sampling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +27,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_FOR_TESTS = {"PUMICE_REQUIRE_PEERS", "PUMICE_HYPOTHESIS", *sampling.VARIABLES}
+
+
 @pytest.fixture(autouse=True)
 def _neutral_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give each test its own store, and nothing of the person who runs it."""
     for name in list(os.environ):
-        if name.startswith("PUMICE_") and name not in {"PUMICE_REQUIRE_PEERS", "PUMICE_HYPOTHESIS"}:
+        if name.startswith("PUMICE_") and name not in _FOR_TESTS:
             monkeypatch.delenv(name)
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path_factory.mktemp("home")))
@@ -46,18 +49,35 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat the tests of what runs at once, as often as a soak asks for."""
+    count = sampling.repetitions()
+    if count > 1 and metafunc.definition.get_closest_marker("concurrency"):
+        metafunc.fixturenames.append("repetition")
+        metafunc.parametrize("repetition", range(count))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or fail in CI, what the machine has no means for."""
     for marker in item.iter_markers("peer"):
         for program in marker.args:
             peers.need(program)
-    if item.get_closest_marker("mirror") and not _mirror_is_configured():
-        peers.absent("this machine has no apt sources")
+    if item.get_closest_marker("mirror"):
+        if not _mirror_is_configured():
+            peers.absent("this machine has no apt sources")
+        if sampling.is_another_day() and _mirror_has_a_certificate():
+            pytest.skip("the mirror's certificate is for today")
 
 
 def _mirror_is_configured() -> bool:
     apt = Path("/etc/apt")
     return any(_has_sources(path) for path in (apt / "sources.list", *_parts(apt / "sources.list.d")))
+
+
+def _mirror_has_a_certificate() -> bool:
+    apt = Path("/etc/apt")
+    paths = (apt / "sources.list", *_parts(apt / "sources.list.d"))
+    return any("https:" in path.read_text(errors="replace") for path in paths if path.is_file())
 
 
 def _parts(folder: Path) -> Iterator[Path]:

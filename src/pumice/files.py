@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from pumice import ownership
 from pumice.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedReader
     from types import ModuleType
 
     Callback = Callable[[], None]
@@ -27,6 +30,28 @@ except ImportError:  # Windows: threads still exclude each other, processes do n
     fcntl = None
 else:
     fcntl = _fcntl
+
+
+def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a regular file for reading, without waiting for a pipe or touching a device.
+
+    Raises OSError, also for anything that is not a regular file.
+    """
+    _require_regular(os.stat(path), path)  # before opening: that alone can make a device do something
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        _require_regular(os.fstat(descriptor), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
 
 
 class NewFile(Protocol):
@@ -45,7 +70,7 @@ class NewFile(Protocol):
 class FileSystem(Protocol):
     """Every way in which Pumice changes files. All methods raise OSError."""
 
-    def create(self, path: str, mode: int = 0o666) -> NewFile:
+    def create(self, path: str, mode: int = 0o644) -> NewFile:
         """Make a file that must not exist yet."""
 
     def rename(self, source: str, target: str) -> None:
@@ -54,7 +79,7 @@ class FileSystem(Protocol):
     def unlink(self, path: str) -> None:
         """Take a file's name away."""
 
-    def make_directory(self, path: str, mode: int = 0o777) -> None:
+    def make_directory(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
         """Make a directory; its parent must exist."""
 
     def sync_directory(self, path: str) -> None:
@@ -84,7 +109,7 @@ class _OsFile:
 class OsFileSystem:
     """The operating system's own files."""
 
-    def create(self, path: str, mode: int = 0o666) -> NewFile:
+    def create(self, path: str, mode: int = 0o644) -> NewFile:
         """Make a file that must not exist yet."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         return _OsFile(os.open(path, flags, mode))
@@ -97,7 +122,7 @@ class OsFileSystem:
         """Take a file's name away."""
         os.unlink(path)
 
-    def make_directory(self, path: str, mode: int = 0o777) -> None:
+    def make_directory(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
         """Make a directory."""
         os.mkdir(path, mode)
 
@@ -136,7 +161,7 @@ def scratch_name() -> str:
 
 
 def replace(
-    path: str | os.PathLike[str], data: bytes | bytearray, *, fs: FileSystem = OS, mode: int = 0o666
+    path: str | os.PathLike[str], data: bytes | bytearray, *, fs: FileSystem = OS, mode: int = 0o644
 ) -> None:
     """Make ``data`` the whole content of ``path``, durably: afterwards it is the old or the new, never a mix.
 
@@ -157,7 +182,7 @@ def install(
     data: bytes | bytearray,
     *,
     fs: FileSystem,
-    mode: int = 0o666,
+    mode: int = 0o644,
     sync: bool = True,
 ) -> None:
     """Write ``data`` to ``scratch`` and rename that to ``target``; the directory is not synced.
@@ -227,6 +252,9 @@ def trouble(error: OSError, path: str) -> StoreError:
     return StoreError(text, where=path, hint=hint)
 
 
+_LOCK_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
 class FileLock:
     """An advisory lock on a file: one holder, or any number of shared ones.
 
@@ -276,12 +304,12 @@ class FileLock:
 
     def _open(self) -> int:
         try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            return os.open(self._path, _LOCK_FLAGS | os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise
         try:
-            return os.open(self._path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            return os.open(self._path, _LOCK_FLAGS | os.O_RDONLY)
         except OSError:
             return -1
 

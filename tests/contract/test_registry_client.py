@@ -331,6 +331,7 @@ def test_an_identity_token_is_exchanged() -> None:
     assert registry.asked("POST", "/token")
 
 
+@pytest.mark.concurrency
 def test_threads_share_one_token() -> None:
     registry = Registry(users={"me": "secret"}, tokens=True)
     with support.serving(registry) as host, client(login=(host, Login("me", "secret"))) as one:
@@ -442,6 +443,7 @@ def test_tags_come_in_pages() -> None:
         assert one.tags(Repository(host, "a"), page=1) == [f"t{number}" for number in range(7)]
 
 
+@pytest.mark.concurrency
 def test_lists_of_referrers_are_kept_whole_when_others_change_them() -> None:
     registry = Registry(referrers=False, etags=True)
     subject = digest(b"subject")

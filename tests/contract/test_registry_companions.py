@@ -88,6 +88,7 @@ def test_a_list_that_is_whole_keeps_its_digest(host: str, tmp_path: Path) -> Non
     assert everything(f"docker://{host}/a:1", one.home) == everything(NAME, one.home)
 
 
+@pytest.mark.concurrency
 def test_many_push_theirs_at_once(tmp_path: Path) -> None:
     names = [f"signer-{number}" for number in range(8)]
     sides = [Side(tmp_path / name, name) for name in names]

@@ -17,15 +17,15 @@ from pumice.errors import PumiceError
 from pumice.progress import Silent
 from pumice.registry import Client, Policy, Settings, parse, places
 from pumice.store.home import Home
-from tests.support import images, serving, transfers
+from tests.support import images, sampling, serving, transfers
 from tests.support import registry as support
 from tests.support.cutting import MOMENTS, Cutter, Moment
 from tests.support.transfers import copy, everything
 from tests.support.wire import Wire
 
 NAME = "example.com/app:1.0"
-STEP = 1 if os.environ.get("PUMICE_ALL_CUTS") == "1" else 3
-"""Every third request is cut, the rest at other moments; all of them with PUMICE_ALL_CUTS=1."""
+STEP = 1 if sampling.is_soak() else 3
+"""Every third request is cut, the rest at other moments; all of them in a soak."""
 HASTY = Settings(policy=Policy(attempts=1))
 KINDS = ["ours", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]
 
@@ -94,6 +94,7 @@ def tagged(place: str) -> str:
     return found.digest if found else ""
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("what", ["push", "pull", "copy"])
 def test_a_cut_at_every_request(host: str, home: Home, work: Path, what: str, moment: Moment) -> None:

@@ -131,6 +131,7 @@ def test_what_the_upstream_lies_about_is_never_kept(tmp_path: Path, size: int) -
     assert not list((tmp_path / "root").rglob("_uploads/*"))
 
 
+@pytest.mark.concurrency
 def test_many_who_want_the_same_blob_make_one_fetch(tmp_path: Path) -> None:
     upstream = memory.Registry()
     layer = os.urandom(4 << 20)

@@ -155,6 +155,7 @@ def test_only_digests_name_blobs(blobs: Blobs, name: str) -> None:
         blobs.compose([], name)
 
 
+@pytest.mark.concurrency
 def test_threads_share_a_store(blobs: Blobs) -> None:
     errors: list[BaseException] = []
 

@@ -77,6 +77,7 @@ def test_prepared_trees_go_with_their_images(world: World) -> None:
     assert list(trees.iterdir()) == []
 
 
+@pytest.mark.concurrency
 def test_it_waits_for_who_uses_the_store(world: World) -> None:
     world.build()
     user = Home(world.root / "store")

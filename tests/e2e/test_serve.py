@@ -372,6 +372,7 @@ def test_a_damaged_blob_or_manifest_is_an_error_without_details(tmp_path: Path) 
         assert str(tmp_path).encode() not in answer.body
 
 
+@pytest.mark.concurrency
 def test_two_hundred_pull_at_once(registry: Registry) -> None:
     layer = os.urandom(300_000)
     registry.push_image("popular", "v1", layer)
@@ -389,6 +390,7 @@ def test_two_hundred_pull_at_once(registry: Registry) -> None:
     assert failed == []
 
 
+@pytest.mark.concurrency
 def test_the_same_tag_from_many_sides_ends_at_one_of_them(registry: Registry) -> None:
     documents = []
     for number in range(12):

@@ -74,6 +74,7 @@ class Load:
             self.problems.append(f"pull: {error.message}")
 
 
+@pytest.mark.concurrency
 def test_killed_and_started_again_under_load(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with ExitStack() as stack:
@@ -243,6 +244,7 @@ def test_hostile_manifests_are_refused_in_a_sentence(registry: Registry, body: b
     assert registry.ask("GET", "/v2/hostile/manifests/v1").status == 404
 
 
+@pytest.mark.concurrency
 def test_two_hundred_clients_pull_at_once(registry: Registry) -> None:
     layer = Random(2).randbytes(200_000)
     registry.push_image("popular", "v1", layer)

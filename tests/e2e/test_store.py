@@ -105,6 +105,7 @@ def test_all_records_and_trust_may_be_spoiled(world: World) -> None:
     assert verify(world)[0] == 0
 
 
+@pytest.mark.concurrency
 def test_a_build_may_be_killed_anywhere(world: World) -> None:
     """Killed when it says its n-th line, for each n; then the next one finishes."""
     lines = 0
@@ -132,6 +133,7 @@ def test_a_build_may_be_killed_anywhere(world: World) -> None:
     assert verify(world)[0] == 0
 
 
+@pytest.mark.concurrency
 def test_builds_share_a_store(world: World) -> None:
     command = [sys.executable, "-m", "pumice"]
     environment = {**os.environ, "PUMICE_HOME": str(world.root / "store")}

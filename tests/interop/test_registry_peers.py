@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pumice.cli.main import main
 from pumice.store.home import Home
 from tests.support import images
 from tests.support import registry as support
+from tests.support.peers import need
 
 pytestmark = pytest.mark.peer("docker-registry", "skopeo")
 ANYBODY = "--insecure-options=image"
@@ -68,9 +68,7 @@ def test_we_read_what_skopeo_pushes(host: str, capsys: pytest.CaptureFixture[str
 
 
 def test_crane_reads_and_writes(host: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    crane = shutil.which("crane")
-    if crane is None:
-        pytest.skip("crane is not installed")
+    crane = need("crane")
     digest = pumice(capsys, "push", "example.com/hello:1.0", f"{host}/c/hello")
     assert run(crane, "digest", "--insecure", f"{host}/c/hello:1.0").strip() == digest
     run(crane, "validate", "--insecure", "--remote", f"{host}/c/hello:1.0")

@@ -32,7 +32,7 @@ HELLO = Deb(
 )
 
 
-@pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst"])
+@pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst", "bz2", "lzma"])
 def test_dpkg_unpacks_what_we_make(compression: str, tmp_path: Path) -> None:
     program = need("dpkg-deb")
     deb = replace(HELLO, compression=compression)  # type: ignore[arg-type]

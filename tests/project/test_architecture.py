@@ -180,3 +180,33 @@ def test_ci_installs_every_program_that_a_test_needs() -> None:
     for page in (ROOT / "docs").rglob("*.md"):
         needed |= set(" ".join(re.findall(r"<!-- needs: ([^>]*) -->", page.read_text())).split())
     assert {word for word in needed - always if packages.get(word, word) not in installed} == set()
+
+
+def test_no_folder_is_made_by_the_umask_alone() -> None:
+    """Folders are made by `pumice.ownership`, or with a mode that lets nobody else write."""
+    found = []
+    for path in modules():
+        if path.name == "ownership.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr not in ("mkdir", "makedirs"):
+                continue
+            modes = [ast.unparse(word) for word in (*node.args, *(key.value for key in node.keywords))]
+            if not {"448", "493", "mode"} & set(modes):  # 0o700, 0o755, or what `FileSystem` was told
+                found.append(f"{name(path)}:{node.lineno}")
+    assert found == []
+
+
+def test_no_file_or_folder_is_offered_to_everybody() -> None:
+    """A mode in the code never lets others write: with a umask of 0, it is what they get."""
+    open_to_all = re.compile(r"\b0o(?:666|777|664|775)\b")
+    allowed = {"src/pumice/image", "src/pumice/formats", "src/pumice/evidence", "src/pumice/runtime"}
+    found = [
+        f"{name(path)}: {match[0]}"
+        for path in modules()
+        if not any(name(path).startswith(folder) for folder in allowed)
+        for match in open_to_all.finditer(path.read_text())
+    ]
+    assert found == []

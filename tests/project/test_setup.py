@@ -91,3 +91,13 @@ def test_ci_runs_what_the_readme_says() -> None:
     assert re.search(r"^make test", script, re.MULTILINE)
     assert "make test" in (ROOT / "README.md").read_text()
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
+
+
+def test_ci_names_the_version_of_every_program_that_it_builds() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    listed = re.search(r"^go_peers=\(\n(.*?)^\)", script, re.MULTILINE | re.DOTALL)
+    assert listed
+    lines = [line.strip().strip('"').split() for line in listed[1].splitlines()]
+    assert {line[0] for line in lines} == {"cosign2", "cosign3", "crane", "syft"}
+    assert all(len(line) == 4 and re.fullmatch(r"v\d+\.\d+\.\d+", line[3]) for line in lines)
+    assert not re.search(r"\blatest\b", script)

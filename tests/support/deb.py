@@ -5,6 +5,7 @@ Compression ``none`` is equal on any machine; the others are as stable as their 
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Compression = Literal["none", "gz", "xz", "zst"]
+Compression = Literal["none", "gz", "xz", "zst", "bz2", "lzma"]
 
 EPOCH = 1_700_000_000
 """The time of everything that is given none."""
 
-_SUFFIX = {"none": "", "gz": ".gz", "xz": ".xz", "zst": ".zst"}
+_SUFFIX = {"none": "", "gz": ".gz", "xz": ".xz", "zst": ".zst", "bz2": ".bz2", "lzma": ".lzma"}
 _TYPES = {
     "file": tarfile.REGTYPE,
     "dir": tarfile.DIRTYPE,
@@ -117,10 +118,12 @@ class Deb:
     def build(self) -> bytes:
         """The package's bytes."""
         suffix = _SUFFIX[self.compression]
+        # dpkg-deb takes these for the data only.
+        control = "gz" if self.compression in ("bz2", "lzma") else self.compression
         return ar(
             [
                 ("debian-binary", b"2.0\n"),
-                (f"control.tar{suffix}", compress(self._control_tar(), self.compression)),
+                (f"control.tar{_SUFFIX[control]}", compress(self._control_tar(), control)),
                 (f"data.tar{suffix}", compress(tar(self._items()), self.compression)),
             ],
             self.mtime,
@@ -203,6 +206,10 @@ def compress(data: bytes, how: Compression) -> bytes:
         return gzip.compress(data, 9, mtime=0)
     if how == "xz":
         return lzma.compress(data, check=lzma.CHECK_CRC64, preset=6)
+    if how == "bz2":
+        return bz2.compress(data)
+    if how == "lzma":
+        return lzma.compress(data, format=lzma.FORMAT_ALONE)
     if how == "zst":
         import zstandard
 

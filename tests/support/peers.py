@@ -7,6 +7,13 @@ import shutil
 
 import pytest
 
+from tests.support import sampling
+
+WRITTEN_IN_GO = frozenset(
+    {"buildah", "cosign2", "cosign3", "crane", "docker-registry", "podman", "runc", "skopeo", "syft", "umoci"}
+)
+"""Programs without a C library, which no preloaded library can tell another time."""
+
 
 def required() -> bool:
     """Say whether a missing peer is a failure: CI installs them all and says so."""
@@ -21,7 +28,9 @@ def absent(reason: str) -> None:
 
 
 def need(program: str) -> str:
-    """Return the path of ``program``; without it the test skips with its name."""
+    """Return the path of ``program``; without it, or where it would see another day, the test skips."""
+    if sampling.is_another_day() and program in WRITTEN_IN_GO:
+        pytest.skip(f"{program} does not take part in another day")
     path = shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
     if path is None:
         absent(f"{program} is not installed")

@@ -27,6 +27,8 @@ from tests.support.peers import need
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.quirks import Quirk
+
 INDEX = "application/vnd.oci.image.index.v1+json"
 _BLOB = re.compile(r"/v2/(?P<name>.+)/blobs/(?P<digest>sha\d+:[0-9a-f]+)")
 _MANIFEST = re.compile(r"/v2/(?P<name>.+)/manifests/(?P<ref>[^/]+)")
@@ -57,6 +59,10 @@ class Registry:
     minimum: int = 0
     largest: int = 0
     """Bytes of a PATCH above which it answers 413; 0: none."""
+    moves: bool = True
+    """Whether an upload has another location after each part."""
+    takes: int = 0
+    """Bytes of a PATCH that it keeps, and says so; 0: all."""
     users: dict[str, str] = field(default_factory=dict)
     tokens: bool = False
     """Whether logging in takes a token; else it takes the password itself."""
@@ -78,6 +84,15 @@ class Registry:
     issued: dict[str, int] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     host: str = ""
+    quirk: Quirk | None = None
+    quirks_shown: int = 0
+
+    def odd(self, method: str, path: str) -> Quirk | None:
+        """Return the quirk that a request meets, if it is not over."""
+        quirk = self.quirk
+        if quirk is None or self.quirks_shown >= quirk.times or not quirk.matches(method, path):
+            return None
+        return quirk
 
     def asked(self, method: str, part: str = "") -> list[str]:
         return [path for verb, path, _ in self.log if verb == method and part in path]
@@ -113,6 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
         with registry.lock:
             registry.log.append((self.command, self.path, dict(self.headers.items())))
+        quirk = registry.odd(self.command, self.path)
+        if quirk is not None and quirk.instead:
+            self.rfile.read(length)
+            self._answer(quirk.status)
+            return
         if self.command == "PATCH" and (upload := self._upload(url.path)):
             self._patch(upload, length)
             return
@@ -132,8 +152,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._route(url.path)
 
     def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
-        self.send_response(status)
         sent = {"Content-Length": str(len(body))} | (headers or {})
+        if quirk := self.registry.odd(self.command, self.path):
+            status, sent, body = quirk.changed(status, sent, body)
+            self.registry.quirks_shown += 1
+        self.send_response(status)
         if self.registry.warning:
             sent["Warning"] = self.registry.warning
         for name, value in sent.items():
@@ -343,15 +366,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(length)
             self._answer(416, self._place(number))
             return
+        kept = 0
         while length > 0:
             data = self.rfile.read1(min(length, 1 << 16))
             if not data:
                 self.close_connection = True
                 break
             with registry.lock:
-                upload.data += data
+                left = registry.takes - kept if registry.takes else len(data)
+                upload.data += data[: max(0, left)]
+            kept += len(data)
             length -= len(data)
-        upload.state += 1
+        upload.state += registry.moves
         if not length:
             self._answer(202, self._place(number))
 

@@ -12,7 +12,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from tests.support.peers import absent
+from tests.support import sampling
+from tests.support.peers import absent, need
 
 OLDEST = (1, 14)
 
@@ -20,6 +21,8 @@ OLDEST = (1, 14)
 @cache
 def command(*shown: str) -> tuple[str, ...]:
     """Return how to call it; ``shown`` are folders of this machine that it must see."""
+    if sampling.is_another_day():
+        need("skopeo")
     own = shutil.which("skopeo")
     if own and _version((own,)) >= OLDEST:
         return (own,)

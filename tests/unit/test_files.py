@@ -119,6 +119,7 @@ def test_a_write_that_is_cut_short_goes_on(tmp_path: Path) -> None:
     assert len(received) == 300_000
 
 
+@pytest.mark.concurrency
 def test_a_lock_excludes_threads(tmp_path: Path) -> None:
     inside = 0
     most = 0

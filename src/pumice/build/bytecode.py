@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice import ownership
 from pumice.errors import ImageError, SandboxError
 from pumice.formats import platforms
 from pumice.formats.tar import Entry
@@ -61,7 +62,7 @@ def compile(  # noqa: A001 - the verb is the thing
         return []
     with tempfile.TemporaryDirectory(prefix="bytecode-", dir=scratch) as folder:
         out = Path(folder, "out")
-        out.mkdir()
+        ownership.make_directory(out)
         complaint = _run(root, present, out, Path(folder, "messages"))
         made = list(_generated(root, present, out))
     if complaint and not made:

@@ -51,22 +51,21 @@ def cut(
     processors: int,
     progress: Progress,
 ) -> dict[str, Segment]:
-    """Return the segments of ``wanted`` by package name.
+    """Return the segments of ``wanted`` by package name, in their order.
 
     ``fetch`` makes a package a verified blob of the store and returns its digest; it is called from
     several threads. Raises whatever goes wrong first; what was finished by then stays.
     """
     found = {item.package.name: recall(item.key, home) for item in wanted}
     missing = [item for item in wanted if found[item.package.name] is None]
-    result = {name: segment for name, segment in found.items() if segment}
     if missing:
         missing.sort(key=lambda item: (-item.package.size, item.package.name))
         total = sum(item.package.size for item in missing)
         what = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
         with progress.task(f"cutting {what}", total) as task:
             line = _Line(home, fetch, task)
-            result |= line.run(missing, processors)
-    return result
+            found |= line.run(missing, processors)  # the keys keep their order
+    return {name: segment for name, segment in found.items() if segment}
 
 
 def recall(key: Digest, home: Home) -> Segment | None:

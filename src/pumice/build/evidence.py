@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice import canonical
 from pumice.build import remembered
+from pumice.cache_keys import cache_key
 from pumice.formats import oci
 from pumice.version import __version__
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _KIND = "evidence"
-_SHAPE = 2
-"""Of the documents; to be raised when they say more or something else than before."""
 
 _MAX_RECIPE = 1 << 20
 
@@ -111,11 +109,9 @@ def _platform(
     moment: int | None,
     home: Home,
 ) -> tuple[Descriptor, ...]:
-    name = canonical.digest_of(
-        [
-            *(_SHAPE, __version__, interpreter(), architecture),
-            *(built.manifest.digest, built.facts, _bytes(recipe), plain(recipe), lock, files.digest, moment),
-        ]
+    name = cache_key(
+        *("evidence", __version__, interpreter(), architecture, built.manifest.digest, built.facts),
+        *(_file_name(recipe), _bytes(recipe), plain(recipe), lock, files.digest, moment),
     )
     kept = remembered.recall(home, _KIND, name, _Kept, lambda kept: kept.blobs)
     if kept is None:
@@ -134,11 +130,9 @@ def _index(
     moment: int | None,
     home: Home,
 ) -> tuple[Descriptor, ...]:
-    name = canonical.digest_of(
-        [
-            *(_SHAPE, __version__, interpreter(), list(finished)),
-            *(root.digest, _bytes(recipe), plain(recipe), lock, moment),
-        ]
+    name = cache_key(
+        *("evidence", __version__, interpreter(), list(finished), root.digest),
+        *(_file_name(recipe), _bytes(recipe), plain(recipe), lock, moment),
     )
     kept = remembered.recall(home, _KIND, name, _Kept, lambda kept: kept.blobs)
     if kept is None:
@@ -147,6 +141,10 @@ def _index(
         kept = _Kept(*write_index(recipe, _bytes(recipe), lock, root, finished, moment, home))
         remembered.remember(home, _KIND, name, kept, keeps=[root.digest, *kept.blobs])
     return kept.artifacts
+
+
+def _file_name(recipe: Recipe) -> str:
+    return recipe.path.rpartition("/")[2]
 
 
 def _bytes(recipe: Recipe) -> str:

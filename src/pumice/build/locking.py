@@ -172,7 +172,7 @@ def _changed_file(recipe: Recipe, lock: Lock, folder: Path) -> str:
             if package.role == "local" and package.path == request.file
         }
         try:
-            with (folder / request.file).open("rb") as file:
+            with files.open_regular(folder / request.file) as file:
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             continue

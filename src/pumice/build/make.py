@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
 from pumice.build import assemble, overlay, remembered, userfiles
 from pumice.build.cut import Wanted, cut, recall, remember
 from pumice.build.perform import Built, Inputs
+from pumice.cache_keys import cache_key
 from pumice.formats import platforms
 from pumice.image import effects, layers, merge, segments
 from pumice.image.config import numeric_user
 from pumice.image.effects.diversions import diversions
+from pumice.image.link_targets import find_link_targets
 from pumice.image.segments import Segment
 from pumice.image.selection import Selection
 from pumice.image.tree import Generated
-from pumice.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pumice.build.userfiles import UserFiles
     from pumice.digest import Digest
@@ -52,15 +52,21 @@ def make(
     groups = layers.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
     wanted = _wanted(inputs, groups)
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)
-    parts = _with_link_targets(wanted, parts, fetch, home, processors, progress)
-    merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format)
-    outcome = _effects(inputs, parts, merged, home)
-    generated = [*_diverted(merged, parts, home), *outcome.generated]
+    wanted, parts, directories = _with_link_targets(
+        inputs.format, wanted, parts, fetch, home, processors, progress
+    )
+    keys = {item.package.name: item.key for item in wanted}
+    merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format, directories=directories)
+    outcome = _effects(inputs, keys, merged, home)
+    generated = [*_diverted(merged, parts, home), *_link_targets(merged, outcome), *outcome.generated]
     tree = merged.tree.plus(generated)
     own = userfiles.place(files, _Owners(tree), tree)
     over = [*generated, *(item for item, _ in own)]
     nodes = overlay.final_nodes(merged.tree, outcome.removed, outcome.directories, over)
-    parts = {name: _reworked(name, part, nodes, merged, inputs.format, home) for name, part in parts.items()}
+    parts = {
+        name: _reworked(name, part, keys[name], nodes, merged, inputs.format, home)
+        for name, part in parts.items()
+    }
     own_paths = {item.entry.path for item, _ in own}
     plan = assemble.Plan(
         groups=groups,
@@ -80,8 +86,12 @@ def make(
     return _image(inputs, plan, finished, merged, outcome, home)
 
 
-def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home: Home) -> Outcome:
-    """Return what effects add; the same packages and settings give the same, so it is remembered."""
+def _effects(inputs: Inputs, keys: Mapping[str, Digest], merged: Merged, home: Home) -> Outcome:
+    """Return what effects add; the same packages and settings give the same, so it is remembered.
+
+    ``keys`` are what the packages' segments are kept under: those say everything about them, also what
+    their scripts and fields are.
+    """
     settings = effects.Settings(
         architecture=inputs.architecture,
         base=inputs.recipe.base,
@@ -91,8 +101,7 @@ def _effects(inputs: Inputs, parts: Mapping[str, Segment], merged: Merged, home:
         ids=inputs.ids,
         format=inputs.format,
     )
-    blobs = {name: part.blob for name, part in parts.items()}
-    key = canonical.digest_of([_EFFECTS, __version__, settings, blobs])
+    key = cache_key("effects", settings, keys)
     known = remembered.recall(home, _EFFECTS, key, effects.Outcome)
     if known:
         return known
@@ -119,21 +128,35 @@ def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:
 
 
 def _with_link_targets(
+    lock_format: int,
     wanted: list[Wanted],
     parts: dict[str, Segment],
     fetch: Callable[[LockedPackage], Digest],
     home: Home,
     processors: int,
     progress: Progress,
-) -> dict[str, Segment]:
-    """Cut once more those packages in which another package's link has its target."""
-    keep = merge.kept_links_to_dropped(parts)
-    again = [
-        Wanted(item.package, msgspec.structs.replace(item.selection, keep=keep[item.package.name]))
-        for item in wanted
-        if item.package.name in keep
-    ]
-    return parts | cut(again, fetch, home, processors=processors, progress=progress) if again else parts
+) -> tuple[list[Wanted], dict[str, Segment], tuple[str, ...]]:
+    """Cut once more those packages in which links have their targets, and what these link to.
+
+    Return what was cut in the end, all segments, and the directories that stay for links alone.
+    """
+    while True:
+        targets = find_link_targets(parts, lock_format)
+        again = {item.package.name: item for item in _keeping(wanted, targets.keep)}
+        if not again:
+            return wanted, parts, targets.directories
+        wanted = [again.get(item.package.name, item) for item in wanted]
+        parts = parts | cut([*again.values()], fetch, home, processors=processors, progress=progress)
+        if lock_format < 2:
+            return wanted, parts, ()
+
+
+def _keeping(wanted: list[Wanted], keep: Mapping[str, Sequence[str]]) -> Iterator[Wanted]:
+    """Yield those of ``wanted`` that keep more than before, with all that they keep."""
+    for item in wanted:
+        paths = tuple(sorted({*item.selection.keep, *keep.get(item.package.name, ())}))
+        if paths != item.selection.keep:
+            yield Wanted(item.package, msgspec.structs.replace(item.selection, keep=paths))
 
 
 def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[Generated]:
@@ -147,13 +170,26 @@ def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[
     return moved
 
 
+def _link_targets(merged: Merged, outcome: Outcome) -> Iterator[Generated]:
+    """Yield the directories that are there because links point at them, as effects leave them."""
+    for entry in merged.directories:
+        final = outcome.directories.get(entry.path, entry)
+        yield Generated(entry=msgspec.structs.replace(final, mtime=0), by="link targets")
+
+
 def _reworked(
-    name: str, part: Segment, nodes: Mapping[str, Node], merged: Merged, lock_format: int, home: Home
+    name: str,
+    part: Segment,
+    key: Digest,
+    nodes: Mapping[str, Node],
+    merged: Merged,
+    lock_format: int,
+    home: Home,
 ) -> Segment:
     changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()), lock_format)
     if not changes:
         return part
-    where = segments.reworked_key(part, changes)
+    where = segments.reworked_key(key, changes)
     known = recall(where, home)
     if known is None:
         known = segments.rework(part, changes, home.blobs)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
 from pumice.build import remembered
+from pumice.cache_keys import cache_key
 from pumice.formats import oci
 from pumice.image.layers import WholeLayer
 from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe
-from pumice.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,17 +63,16 @@ def key(inputs: Inputs, files: UserFiles) -> Digest:
 
     What only says where something was written, or how to resolve it, decides no byte of an image.
     """
-    pins = [(package.name, package.version, package.sha256, package.role) for package in inputs.packages]
+    # A suite is only where a package was found: the same one may move from one to another.
+    pins = [msgspec.structs.replace(package, suite="") for package in inputs.packages]
     recipe = {
         name: value
         for name, value in msgspec.to_builtins(inputs.recipe).items()
         if name not in ("path", "packages", "origin", "archs", "files")
     }
-    return canonical.digest_of(
-        [
-            *(__version__, inputs.format, recipe, pins),
-            *(inputs.architecture, inputs.ids, files.digest, inputs.epoch),
-        ]
+    return cache_key(
+        *("image", inputs.format, recipe, inputs.recipe.origin.debian, pins),
+        *(inputs.architecture, inputs.ids, files.digest, inputs.epoch),
     )
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING
 
-from pumice import canonical
+from pumice import digest
 from pumice.build import assemble, remembered
+from pumice.cache_keys import cache_key
 from pumice.formats import platforms
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
 from pumice.image.model import Image
+from pumice.image.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pumice.build.assemble import Plan
     from pumice.build.perform import Inputs
     from pumice.digest import Digest
+    from pumice.image.tree import Node
     from pumice.progress import Progress
     from pumice.store.home import Home
 
@@ -46,16 +50,31 @@ def _sources(plan: Plan) -> list[str]:
 
 
 def _key(plan: Plan, inputs: Inputs, sources: Iterable[str]) -> Digest:
-    sums = {
-        item.entry.path: item.sha256
-        for part in plan.parts.values()
-        for item in part.items
-        if item.entry.path.endswith(".py")
-    }
+    """Return what the byte code is kept under.
+
+    Beside the sources and the interpreter it depends on which folders for it are there already, and a
+    source that is a link on what it leads to.
+    """
+    sums = {item.entry.path: item.sha256 for part in plan.parts.values() for item in part.items}
+    sums |= {item.entry.path: digest.of(item.content) for item in plan.generated}
     sums |= {made.entry.path: made.sha256 for made in plan.own}
+    tree = Tree(plan.nodes, lambda _: b"")
+    listed = [(path, plan.nodes[path].entry.kind, _sum(path, tree, sums)) for path in sources]
+    folders = sorted(path for path, node in plan.nodes.items() if _is_cache(path, node))
     interpreter = sorted(plan.parts[name].blob for name in plan.parts if name.startswith(_INTERPRETER))
-    listed = [(path, sums.get(path, "")) for path in sources]
-    return canonical.digest_of([_KIND, inputs.format, inputs.architecture, interpreter, listed])
+    return cache_key("bytecode", inputs.format, inputs.architecture, interpreter, listed, folders)
+
+
+def _is_cache(path: str, node: Node) -> bool:
+    return node.entry.kind == "dir" and posixpath.basename(path) == "__pycache__"
+
+
+def _sum(path: str, tree: Tree, sums: Mapping[str, str]) -> str:
+    target = tree.resolve(path)
+    node = tree.get(target) if target else None
+    if node is None or target is None:
+        return ""
+    return sums.get(node.entry.link if node.entry.kind == "hardlink" else target, "")
 
 
 def _made(
@@ -68,11 +87,11 @@ def _made(
     manifest, _ = assemble.documents(
         inputs.recipe, inputs.architecture, finished, created=0, user="", blobs=home.blobs
     )
-    tree = unpack.prepare(Image(manifest, home.blobs), home, progress)
-    generated = bytecode.compile(
-        tree.root,
-        sorted({path.split("/")[0] for path in sources if "/" in path}),
-        platform=platforms.of_debian(inputs.architecture),
-        scratch=home.directory("tmp"),
-    )
+    with unpack.hold(Image(manifest, home.blobs), home, progress) as tree:
+        generated = bytecode.compile(
+            tree.root,
+            sorted({path.split("/")[0] for path in sources if "/" in path}),
+            platform=platforms.of_debian(inputs.architecture),
+            scratch=home.directory("tmp"),
+        )
     return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice import files
 from pumice.distro.preferences import archive_of
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
-from pumice.formats import aptindex, deb
+from pumice.formats import aptindex, deb, deb822
 from pumice.recipe import requirements
 from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
 from pumice.resolve import Wants, resolve
@@ -103,7 +104,7 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
     """Return the record of a local package: its control fields, size and digest."""
     path = folder / request.file
     try:
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             fields = deb.control(file).fields
             size = file.seek(0, 2)
             file.seek(0)
@@ -115,12 +116,13 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
         ) from None
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
-    stanza = "\n".join(f"{field}: {fields[field]}" for field in _CONTROL if field in fields)
+    known = deb822.lower(fields)
+    stanza = "\n".join(f"{field}: {known[field.lower()]}" for field in _CONTROL if field.lower() in known)
     stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"
     try:
         record = aptindex.record(stanza.encode())
     except FormatError as error:
-        raise FormatError("its name, version or architecture is malformed", where=str(path)) from error
+        raise FormatError(error.message, where=str(path), hint=error.hint) from None
     return msgspec.structs.replace(record, filename=request.file)
 
 
@@ -132,9 +134,9 @@ def _solved(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[
     for record, others in solution.contested:
         offers = ", ".join(f"{archive_of(one)} ({one.version})" for one in others)
         progress.note(f"{record.name} {record.version} from {archive_of(record)}; also offered by {offers}")
-    files = {record.filename for record in wants.local.values()}
+    local = {record.filename for record in wants.local.values()}
     found: list[tuple[PackageRecord, Role]] = [
-        (record, "local" if not record.suite and record.filename in files else "package")
+        (record, "local" if not record.suite and record.filename in local else "package")
         for record in solution.packages
     ]
     found += [(record, "base-data") for record in solution.base_data]

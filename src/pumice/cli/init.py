@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice import ownership
 from pumice.cli.arguments import parser
 from pumice.errors import PumiceError, UsageError
 from pumice.recipe.starter import starter
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     file = given if given.suffix in (".yaml", ".yml") and not given.is_dir() else given / "recipe.yaml"
     text = starter(file.parent.resolve().name, file.name)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        ownership.make_directories(file.parent)
         with file.open("x", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except FileExistsError as error:

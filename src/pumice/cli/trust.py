@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pumice import ownership
 from pumice.cli import arguments as command_line
 from pumice.cli import output, signing
 from pumice.errors import TrustError, UsageError
@@ -352,7 +353,7 @@ def _export(asked: argparse.Namespace) -> int:
     if asked.output is None:
         sys.stdout.write(policy.decode())
         return 0
-    (asked.output / "registries.d").mkdir(parents=True, exist_ok=True)
+    ownership.make_directories(asked.output / "registries.d")
     files.replace(asked.output / "policy.json", policy)
     files.replace(asked.output / "registries.d" / "pumice.yaml", export.registries(rules, mirrors))
     return 0

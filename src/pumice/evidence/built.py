@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest
+from pumice.cache_keys import cache_key
 from pumice.evidence import licences
 from pumice.evidence.facts import RECIPE, Facts, File, Layer, Package, System, edges, source_of
 from pumice.formats import oci, platforms
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from pumice.store.records import Records
 
 _KIND = "licence"
-_LICENCES = 1
-"""Of what `licences.roll_up` answers; to be raised with its tables."""
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,11 +183,9 @@ def _copyright(name: str, segments: Mapping[str, Segment]) -> bytes:
 
 
 def _remembered(text: bytes, source: str, records: Records | None) -> Licensing:
-    from pumice import canonical
-
     if records is None:
         return licences.roll_up(text, source)
-    key = canonical.digest_of([_LICENCES, source, digest.of(text)])
+    key = cache_key("license", source, digest.of(text))
     data = records.get(_KIND, key)
     try:
         if data is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import FormatError, StoreError
 from pumice.formats import apkstate
 from pumice.formats.tar import Entry
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pumice.store.records import Records
 
 _KIND = "evidence-layer"
-_VERSION = 2
 _CHUNK = 1 << 20
 _MAX_TEXT = 64 << 20
 _MAX_TEXTS = 256 << 20
@@ -44,7 +43,7 @@ _decoder = msgspec.msgpack.Decoder(Read)
 
 def read(layer: Layer, records: Records | None = None) -> Read:
     """Return what a layer has; raises TrustError and FormatError as reading it does."""
-    key = canonical.digest_of([_VERSION, layer.diff_id])
+    key = cache_key("layer-facts", layer.diff_id)
     known = _recall(key, records)
     if known is None:
         known = _read(layer)

@@ -114,7 +114,7 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
     for where, text in sorted(texts.items()):
         is_part = where.startswith(layer_facts.STATUS_FOLDER) and not where.endswith(".md5sums")
         if where == layer_facts.STATUS or is_part:
-            for fields in deb822.paragraphs(text, where=where):
+            for fields in deb822.paragraphs(text, latin1=True, where=where):
                 installed = fields.get("Status", "installed").endswith("installed")
                 if installed and not fields.get("Status", "").endswith("not-installed"):
                     found.setdefault(fields.get("Package", ""), fields)

@@ -76,11 +76,17 @@ def index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
 
 
 def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.Table) -> None:
-    """Keep an index whose content was verified. Raises StoreError."""
+    """Keep an index whose content was verified. Raises StoreError.
+
+    A process that prunes meanwhile may remove it at once; then it is fetched again.
+    """
     path = folder / f"packages-{key}"
     with files.told(path):
         _write(path, data)
-        look = _look(path.stat())
+        try:
+            look = _look(path.stat())
+        except FileNotFoundError:
+            return
         _write(folder / f"names-{key}", look + _boot() + aptindex.dump(table))
 
 
@@ -115,11 +121,19 @@ def prune(folder: Path, now: int) -> None:
                     continue
             elif kind in {"packages", "names"}:
                 found.append(path)
-            elif path.name.startswith(".") and path.stat().st_mtime < now - _DAY:
+            elif path.name.startswith(".") and _changed(path, now) < now - _DAY:
                 files.forget(str(path))
     for path in found:
         if path.name.partition("-")[2] not in used:
             files.forget(str(path))
+
+
+def _changed(path: Path, missing: int) -> float:
+    """Return the time of a file that its writer may rename at any moment; ``missing`` if it has."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return missing
 
 
 def _release_path(folder: Path, url: str, suite: str) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from pumice import digest, files
+from pumice import digest, files, ownership
 from pumice.distro.debian.sources import unknown
 from pumice.errors import FetchError, FormatError, LockError, PumiceError, TrustError
 from pumice.fetch import releases
@@ -92,7 +92,7 @@ def keep(package: LockedPackage, session: Session, bundle: Path) -> None:
             with target.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == package.sha256:
                     return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        ownership.make_directories(target.parent)
         scratch = target.with_name(f".{files.scratch_name()}")
         try:
             with (
@@ -171,7 +171,7 @@ def _download(url: str, package: LockedPackage, session: Session) -> tuple[int, 
 def _from_file(path: Path, package: LockedPackage, session: Session) -> Digest:
     """Take a file into the store if it is the package; raises MissingError, FetchError, TrustError."""
     try:
-        file = path.open("rb")
+        file = files.open_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingError("there is no such file", where=str(path)) from None
     except OSError as error:

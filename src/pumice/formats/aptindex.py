@@ -201,13 +201,17 @@ class Index:
 
 def record(stanza: bytes, suite: str = "") -> PackageRecord:
     """Return the package that one stanza describes; raises FormatError where it is malformed."""
-    fields = deb822.lower(deb822.paragraph(stanza, where=suite or None))
+    fields = deb822.lower(deb822.paragraph(stanza, latin1=True, where=suite or None))
     name = fields.get("package", "")
     where = f"{suite}: {name[:100]}" if suite else name[:100] or None
     version = fields.get("version", "")
     source = _SOURCE.fullmatch(fields.get("source", name))
-    if not _GRAMMAR.fullmatch(name) or not _VERSION.fullmatch(version) or source is None:
-        raise FormatError("the index has a package whose name or version is malformed", where=where)
+    if not _GRAMMAR.fullmatch(name):
+        raise FormatError("the name of a package is malformed", where=where)
+    if not _VERSION.fullmatch(version):
+        raise FormatError("the version of a package is malformed", where=where)
+    if source is None:
+        raise FormatError("the source of a package is malformed", where=where)
     return PackageRecord(
         name=name,
         version=version,
@@ -218,7 +222,7 @@ def record(stanza: bytes, suite: str = "") -> PackageRecord:
         size=_number(fields.get("size", ""), where),
         sha256=_hex(fields.get("sha256", ""), 64, where),
         sha512=_hex(fields.get("sha512", ""), 128, where),
-        installed_size=_number(fields.get("installed-size", "0"), where),
+        installed_size=_leading_number(fields.get("installed-size", "")),
         multi_arch=fields.get("multi-arch", "no"),
         essential=fields.get("essential", "") == "yes",
         priority=fields.get("priority", "optional"),
@@ -252,7 +256,7 @@ def _little(part: array[int]) -> array[int]:
 
 def _architecture(text: str, where: str | None) -> str:
     if not _GRAMMAR.fullmatch(text):
-        raise FormatError("the index has a package without an architecture", where=where)
+        raise FormatError("the architecture of a package is missing or malformed", where=where)
     return text
 
 
@@ -260,6 +264,12 @@ def _number(text: str, where: str | None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise FormatError(f"{text[:50]!r} is not a size", where=where)
     return int(text)
+
+
+def _leading_number(text: str) -> int:
+    """Return what apt makes of an Installed-Size, which dpkg does not look at: ``12.5`` is 12."""
+    found = re.match("[0-9]{1,15}(?![0-9])", text)
+    return int(found[0]) if found else 0
 
 
 def _hex(text: str, length: int, where: str | None) -> str:

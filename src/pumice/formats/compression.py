@@ -1,7 +1,8 @@
 """Streams of compressed bytes: read by what they are, not by what they are called.
 
 gzip (RFC 1952, any number of members), xz (with its multi-block and multi-stream forms), zstandard
-(any number of frames) and plain. Memory is bounded whatever the input says, and so is the output.
+(any number of frames) and plain; bzip2 and lzma where a name says so. Memory is bounded whatever the
+input says, and so is the output.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from pumice.errors import FormatError
 
 if TYPE_CHECKING:
     import lzma
+    from bz2 import BZ2Decompressor
+    from collections.abc import Callable
+    from lzma import LZMADecompressor
 
     from pumice.formats.tar import Source
 
@@ -53,7 +57,7 @@ class Decompressed:
     """
 
     def __init__(self, source: Source, kind: str | None = None, *, limit: int | None = None) -> None:
-        """``kind`` is one of `sniff`'s answers, None to find out."""
+        """``kind`` is one of `sniff`'s answers, ``bzip2`` or ``lzma``; None to find out."""
         self._source = source
         start = source.read(_CHUNK)
         self.kind = kind or sniff(start)
@@ -184,6 +188,45 @@ class _Xz:
         return not self._held if self.finished else self._decompressor.needs_input
 
 
+class _Streams:
+    """Streams of one of the standard library's decompressors, one after the other."""
+
+    def __init__(self, new: Callable[[], BZ2Decompressor | LZMADecompressor]) -> None:
+        self._new = new
+        self._decompressor = new()
+        self._held = b""
+        self.finished = False
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._held + data if self._held else data
+        self._held = b""
+        if self.finished:
+            if not data:
+                return b""
+            self._decompressor = self._new()
+            self.finished = False
+        out = self._decompressor.decompress(data, _CHUNK * 4)
+        if self._decompressor.eof:
+            self.finished = True
+            self._held = self._decompressor.unused_data
+        return out
+
+    def hungry(self) -> bool:
+        return not self._held if self.finished else self._decompressor.needs_input
+
+
+def _bzip2() -> _Steps:
+    import bz2
+
+    return _Streams(bz2.BZ2Decompressor)
+
+
+def _lzma() -> _Steps:
+    import lzma
+
+    return _Streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY))
+
+
 class _Zstd:
     def __init__(self) -> None:
         import zstandard
@@ -213,4 +256,11 @@ class _Zstd:
         return not self._held
 
 
-_STEPS: dict[str, type[_Steps]] = {"plain": _Plain, "gzip": _Gzip, "xz": _Xz, "zstd": _Zstd}
+_STEPS: dict[str, Callable[[], _Steps]] = {
+    "plain": _Plain,
+    "gzip": _Gzip,
+    "xz": _Xz,
+    "zstd": _Zstd,
+    "bzip2": _bzip2,
+    "lzma": _lzma,
+}

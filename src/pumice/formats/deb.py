@@ -18,7 +18,9 @@ _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _MAX_CONTROL = 64 << 20
 _MAX_CONTROL_FILE = 16 << 20
-_COMPRESSIONS = {"": "plain", ".gz": "gzip", ".xz": "xz", ".zst": "zstd"}
+# deb(5), and what dpkg-deb still unpacks.
+_COMPRESSIONS = {"": "plain", ".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".bz2": "bzip2", ".lzma": "lzma"}
+_REQUIRED = ("Package", "Version", "Architecture")
 _HINT = "the file is damaged or not a Debian package"
 
 
@@ -85,8 +87,11 @@ def control(file: BinaryIO) -> Control:
         files[entry.path] = body.read()
     if "control" not in files:
         raise FormatError("the package has no control file", hint=_HINT)
-    fields = deb822.paragraph(files.pop("control"), where="control")
-    for field in ("Package", "Version", "Architecture"):
+    given = deb822.paragraph(files.pop("control"), where="control", latin1=True)
+    # Names of fields have no case: the three that everybody asks for are given their usual one.
+    usual = {field.lower(): field for field in _REQUIRED}
+    fields = {usual.get(name.lower(), name): value for name, value in given.items()}
+    for field in _REQUIRED:
         if not fields.get(field):
             raise FormatError(f"the control file has no {field}", hint=_HINT)
     return Control(fields, files, max(member.mtime for member in found))
@@ -128,6 +133,7 @@ def _archive(file: BinaryIO, found: list[Member], stem: str, limit: int) -> Sour
         if member.name.startswith(stem):
             kind = _COMPRESSIONS.get(member.name.removeprefix(stem))
             if kind is None:
-                raise FormatError(f"the package compresses {member.name!r} in an unknown way")
+                known = ", ".join(sorted(filter(None, _COMPRESSIONS)))
+                raise FormatError(f"{member.name!r} has an unknown compression", hint=f"known are {known}")
             return Decompressed(_Section(file, member), kind, limit=limit)
     raise FormatError(f"the package has no {stem}", hint=_HINT)

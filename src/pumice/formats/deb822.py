@@ -19,17 +19,20 @@ MAX_FIELDS = 1000
 Paragraph = dict[str, str]
 
 
-def paragraphs(data: bytes, *, comments: bool = False, where: str | None = None) -> Iterator[Paragraph]:
+def paragraphs(
+    data: bytes, *, comments: bool = False, latin1: bool = False, where: str | None = None
+) -> Iterator[Paragraph]:
     """Yield the paragraphs of ``data`` in order, each with its fields in order.
 
     ``comments`` skips lines that begin with ``#`` (sources and debian/control have them, indexes
-    do not). ``where`` names the file in errors. Raises FormatError for anything that is not
+    do not). ``latin1`` takes lines that are not UTF-8 as Latin-1, which old packages are written in
+    and dpkg never looks at. ``where`` names the file in errors. Raises FormatError for anything that is not
     deb822, for a field given twice and for too many fields.
     """
     fields: Paragraph = {}
     names: set[str] = set()
     last = ""
-    for number, line in enumerate(_lines(data, where), 1):
+    for number, line in enumerate(_lines(data, where, latin1), 1):
         if comments and line.startswith("#"):
             continue
         if not line.strip(" \t"):
@@ -54,9 +57,9 @@ def paragraphs(data: bytes, *, comments: bool = False, where: str | None = None)
         yield fields
 
 
-def paragraph(data: bytes, *, where: str | None = None) -> Paragraph:
+def paragraph(data: bytes, *, latin1: bool = False, where: str | None = None) -> Paragraph:
     """Return the only paragraph of ``data``; raises FormatError if there is none or a second."""
-    found = paragraphs(data, where=where)
+    found = paragraphs(data, latin1=latin1, where=where)
     first = next(found, None)
     if first is None:
         raise FormatError("a paragraph of fields was expected and there is none", where=where)
@@ -78,21 +81,31 @@ def dump(fields: Mapping[str, str]) -> str:
     )
 
 
-def _lines(data: bytes, where: str | None) -> list[str]:
+def _lines(data: bytes, where: str | None, latin1: bool) -> list[str]:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
+        if latin1:
+            text = "\n".join(map(_either, data.split(b"\n")))
+            return [line.removesuffix("\r") for line in text.split("\n")]
         raise FormatError(
             "the text is not UTF-8", where=_place(where, data.count(b"\n", 0, error.start) + 1)
         ) from None
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
+def _either(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
 def _field(line: str, where: str | None) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     # Policy 5.1: printable ASCII without space and colon, not beginning with # or -.
     if not colon or not name or name[0] in "#-" or not all("!" <= letter <= "~" for letter in name):
-        raise FormatError(f"{line[:100]!r} is not of the form Name: value", where=where)
+        raise FormatError("the line is not of the form Name: value", where=where)
     return name, value.strip(" \t")
 
 

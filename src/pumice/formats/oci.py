@@ -285,7 +285,7 @@ def _parse(data: bytes, what: str) -> dict[str, Any]:
     if len(data) > MAX_DOCUMENT:
         raise FormatError(f"the {what} is larger than 4 MiB")
     try:
-        raw = _without_nulls(msgspec.json.decode(data))
+        raw = without_nulls(msgspec.json.decode(data))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FormatError(f"the {what} is no JSON ({_one_line(error)})") from None
     if not isinstance(raw, dict):
@@ -300,17 +300,17 @@ def _convert(raw: dict[str, Any], kind: type[_Read], what: str) -> _Read:
         raise FormatError(f"the {what} is malformed ({_one_line(error)})") from None
 
 
-def _without_nulls(value: Any, key: str = "") -> Any:
+def without_nulls(value: Any, key: str = "") -> Any:
     """Go writes an absent list or map as null: the same thing as no field, but ``{}`` in its sets."""
     if isinstance(value, dict):
         in_set = key in ("ExposedPorts", "Volumes")
         return {
-            name: {} if item is None else _without_nulls(item, name)
+            name: {} if item is None else without_nulls(item, name)
             for name, item in value.items()
             if item is not None or in_set
         }
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [without_nulls(item) for item in value]
     return value
 
 

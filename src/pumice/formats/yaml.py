@@ -68,11 +68,14 @@ def place(node: Node) -> str:
     return f"{node.file}:{node.line}:{node.column}"
 
 
-def parse(data: bytes, file: str) -> Document:
-    """Read one YAML document; ``file`` is the name that places carry. Raises nothing for bad input."""
-    builder = _Builder(file)
+def parse(data: bytes, file: str, *, quote: bool = True) -> Document:
+    """Read one YAML document; ``file`` is the name that places carry. Raises nothing for bad input.
+
+    ``quote=False`` keeps the content out of problems: for files that nobody named on a command line.
+    """
+    builder = _Builder(file, quote)
     try:
-        for event in _events(_decode(data, file), file):
+        for event in _events(_decode(data, file), file, quote):
             builder.take(event)
     except Problem as problem:
         return Document(None, (*builder.problems, problem))
@@ -100,7 +103,7 @@ def _end_of(head: str, file: str) -> str:
     return f"{file}:{len(lines)}:{len(lines[-1]) + 1}"
 
 
-def _events(text: str, file: str) -> Iterator[Any]:
+def _events(text: str, file: str, quote: bool) -> Iterator[Any]:
     from yaml import YAMLError
     from yaml._yaml import CParser
 
@@ -109,7 +112,7 @@ def _events(text: str, file: str) -> Iterator[Any]:
         while (event := parser.get_event()) is not None:
             yield event
     except YAMLError as error:
-        raise _explained(error, text, file) from None
+        raise _explained(error, text, file, quote) from None
     finally:
         parser.dispose()
 
@@ -125,7 +128,8 @@ class _Open(msgspec.Struct):
 class _Builder:
     """Takes the parser's events one by one, with a stack of its own: depth is bounded, not recursed."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, quote: bool) -> None:
+        self._quote = quote
         self.problems: list[Problem] = []
         self.root: Node | None = None
         self._file = file
@@ -170,7 +174,9 @@ class _Builder:
     def _refuse_tag(self, event: Any) -> None:
         if event.tag:
             hint = "remove it: the type follows from the key"
-            self.problems.append(self._problem(event, f"the tag {_shown(event.tag)} is not allowed", hint))
+            self.problems.append(
+                self._problem(event, f"the tag{self._shown(event.tag)} is not allowed", hint)
+            )
 
     def _add(self, event: Any, node: Node, weight: int) -> None:
         if event is not None and event.anchor:
@@ -186,10 +192,10 @@ class _Builder:
 
     def _aliased(self, event: Any) -> tuple[Node, int]:
         if event.anchor not in self._anchors:
-            raise self._problem(event, f"the alias *{event.anchor} has no anchor &{event.anchor} before it")
+            raise self._problem(event, f"the alias{self._alias(event)} has no anchor before it")
         found = self._anchors[event.anchor]
         if found is None:
-            raise self._problem(event, f"the alias *{event.anchor} stands inside what it stands for")
+            raise self._problem(event, f"the alias{self._alias(event)} stands inside what it stands for")
         return found
 
     def _closed(self, done: _Open) -> Node:
@@ -202,16 +208,20 @@ class _Builder:
                 message = "a key must be a text, not a list or map"
                 self.problems.append(Problem(message, where=place(key)))
             elif key.text in first:
-                message = f"the key {_shown(key.text)} is there twice, first in line {first[key.text].line}"
+                shown = self._shown(key.text)
+                message = f"the key{shown} is there twice, first in line {first[key.text].line}"
                 self.problems.append(Problem(message, where=place(key), hint="keep one of them"))
             else:
                 first[key.text] = key
                 items.append((key, value))
         return Mapping(tuple(items), *self._at(done.event))
 
+    def _alias(self, event: Any) -> str:
+        return f" *{event.anchor}" if self._quote else ""
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    def _shown(self, text: str) -> str:
+        """Return `` 'text'``, or nothing where content is not to be shown."""
+        return f" {text if len(text) <= 60 else text[:57] + '...'!r}" if self._quote else ""
 
 
 _INDENTATION = "check the indentation of this line and the one before it"
@@ -252,14 +262,14 @@ _SENTENCES = {
 }
 
 
-def _explained(error: Any, text: str, file: str) -> Problem:
+def _explained(error: Any, text: str, file: str, quote: bool) -> Problem:
     """Return one clear sentence with its place for an error of libyaml's."""
     said = getattr(error, "problem", None) or "cannot be read"
     mark = getattr(error, "problem_mark", None)
     message: str
     hint: str | None
     if said == "found character that cannot start any token":
-        message, hint = _about_character(text, mark)
+        message, hint = _about_character(text, mark, quote)
     elif "tab character" in said:
         message, hint = "a tab is used for indentation", "use spaces"
     else:
@@ -270,8 +280,9 @@ def _explained(error: Any, text: str, file: str) -> Problem:
     return Problem(message, where=where, hint=hint)
 
 
-def _about_character(text: str, mark: Any) -> tuple[str, str]:
+def _about_character(text: str, mark: Any, quote: bool) -> tuple[str, str]:
     character = text[mark.index : mark.index + 1]
     if character == "\t":
         return "a tab is used for indentation", "use spaces"
-    return f"a text cannot begin with {character!r}", "put it in quotes"
+    shown = repr(character) if quote else "this character"
+    return f"a text cannot begin with {shown}", "put it in quotes"

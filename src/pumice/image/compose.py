@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import ImageError
 from pumice.formats import gzip, tar
 from pumice.formats.tar import Entry
@@ -188,7 +188,7 @@ def layer(pieces: Sequence[Piece], nodes: Mapping[str, Node], blobs: Blobs, know
     start = _start(directories(pieces, nodes))
     packed = b"".join(start)
     rows = [part.blob for part in pieces if part.members]
-    key = canonical.digest_of(["layer", hashlib.sha256(packed).hexdigest(), rows])
+    key = cache_key("layer", hashlib.sha256(packed).hexdigest(), rows)
     found = known.get(key)
     if found and blobs.size(found.digest) is not None:
         return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import FormatError, StoreError
 from pumice.formats.tar import Entry
 from pumice.image.layer_links import LayerLinks
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pumice.image.stamps import Records
 
 _KIND = "layer-facts"
-_VERSION = 2
 _MAX_TEXT = 32 << 20
 _MAX_TEXTS = 128 << 20
 
@@ -51,7 +50,7 @@ def of(layer: Layer, records: Records | None = None) -> LayerFacts:
 
     Raises TrustError and FormatError as reading the layer does.
     """
-    key = canonical.digest_of([_VERSION, layer.diff_id])
+    key = cache_key("layer-facts", layer.diff_id)
     known = _recall(key, records)
     if known is None:
         known = _read(layer)

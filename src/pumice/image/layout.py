@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice import digest
+from pumice import digest, ownership
 from pumice.errors import ImageError, PumiceError, TrustError
 from pumice.formats import oci
 from pumice.image import referrers, saved
@@ -193,8 +193,13 @@ def _marked(descriptor: Descriptor, listed: Digest, image: Image) -> Descriptor:
 @contextmanager
 def _held(folder: Path) -> Iterator[_Writer]:
     """Make the folder if need be and keep other writers out; undo what was added on failure."""
+    folder = Path(ownership.resolve_links(folder))
     made = not folder.exists()
-    folder.mkdir(exist_ok=True)
+    try:
+        ownership.make_directory(folder)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -222,6 +227,7 @@ class _Writer:
 
     def check(self) -> None:
         """Refuse a folder that holds something else, or other images too."""
+        self.check_links()
         if all(path.name.startswith(_TEMPORARY) for path in self._folder.iterdir()):
             return
         found = read_small(self._folder / HEADER, _MAX_HEADER)
@@ -257,10 +263,21 @@ class _Writer:
         with progress.task(f"writing {self._folder}", total) as task:
             in_parallel(lambda descriptor: self._add(descriptor, image, task), missing)
 
+    def check_links(self) -> None:
+        """Refuse a layout whose blobs are elsewhere: what is removed there may be no blobs of ours."""
+        for folder in (self._blobs.parent, self._blobs):
+            if folder.is_symlink():
+                raise ImageError(
+                    "cannot write a layout through a symbolic link",
+                    where=str(folder),
+                    hint="choose a new or an empty folder",
+                )
+
     def _make_folders(self) -> None:
+        self.check_links()
         for folder in (self._blobs.parent, self._blobs):
             if not folder.is_dir():
-                folder.mkdir()
+                ownership.make_directory(folder)
                 self._added.append(folder)
 
     def _is_known(self, descriptor: Descriptor) -> bool:
@@ -351,6 +368,7 @@ class _Writer:
 
     def sweep(self, wanted: set[str]) -> None:
         """Remove blobs that nothing refers to, and what an interrupted run left; nothing else."""
+        self.check_links()
         for path in [*self._blobs.iterdir(), *self._folder.iterdir()]:
             is_blob = path.parent == self._blobs and len(path.name) == 64
             if path.name.startswith(_TEMPORARY) or (is_blob and path.name not in wanted):

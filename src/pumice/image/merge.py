@@ -15,11 +15,12 @@ import msgspec
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
 from pumice.image import segments
+from pumice.image.relationships import replaces
 from pumice.image.tree import Node, Tree
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pumice.image.segments import Segment
     from pumice.image.stream import Item
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 _OPEN = 8
 """Segments that are held open for reading: effects go through one package after the other."""
-
-_ORDER = {"": (0,), "<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,)}
 
 Diversions = dict[str, tuple[str, str]]
 """Path to the package that diverts it and where the others' file goes (dpkg-divert(1))."""
@@ -38,13 +37,15 @@ class Merged(msgspec.Struct, frozen=True):
     """What the packages make together.
 
     ``hidden`` are paths that a package ships but does not own here, by package; ``diverted`` are
-    (package, path, new path); ``notes`` say what a person may want to know.
+    (package, path, new path); ``directories`` are in the tree though no package's files need them;
+    ``notes`` say what a person may want to know.
     """
 
     tree: Tree
     hidden: dict[str, tuple[str, ...]]
     diverted: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
+    directories: tuple[Entry, ...] = ()
 
 
 def merge(
@@ -52,8 +53,12 @@ def merge(
     diversions: Diversions,
     blobs: Blobs,
     lock_format: int = FORMAT,
+    *,
+    directories: Sequence[str] = (),
 ) -> Merged:
     """Return the tree of ``parts`` (segments by package name).
+
+    ``directories`` are those to have even if nothing is in them.
 
     Raises ImageError when two packages ship the same path and neither replaces the other, or when
     a file lies under something that is not a directory.
@@ -64,13 +69,14 @@ def merge(
     for name in sorted(parts):
         merger.files(name, parts[name])
     merger.check_parents()
+    empty = [entry for path in directories if (entry := merger.empty_directory(path))]
     tree = Tree(
         merger.nodes,
         _reader(parts, merger.nodes, blobs),
         [parts[name].facts for name in sorted(parts)],
     )
     hidden = {name: tuple(sorted(paths)) for name, paths in sorted(merger.hidden.items())}
-    return Merged(tree, hidden, tuple(sorted(merger.diverted)), tuple(merger.notes))
+    return Merged(tree, hidden, tuple(sorted(merger.diverted)), tuple(merger.notes), tuple(empty))
 
 
 def _reader(parts: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blobs) -> Callable[[str], bytes]:
@@ -87,6 +93,11 @@ class _Merger:
         self._parts = parts
         self._diversions = diversions
         self._items: dict[str, Item] = {}
+        self._attributes = {
+            entry.path: Node(entry, name)
+            for name in sorted(parts, reverse=True)
+            for entry in parts[name].parents
+        }
         self.nodes: dict[str, Node] = {}
         self.hidden: dict[str, list[str]] = {}
         self.diverted: list[tuple[str, str, str]] = []
@@ -114,6 +125,7 @@ class _Merger:
     def _wins(self, name: str, item: Item, known: Node) -> bool:
         path = item.entry.path
         other = known.owner
+        mine, theirs = self._parts[name].facts, self._parts[other].facts
         if known.entry.kind == "dir":
             raise _clash(path, other, name, "a directory in one and not in the other")
         if path in self._diversions and self._diversions[path][0] in (name, other):
@@ -122,41 +134,35 @@ class _Merger:
             self.diverted.append((loser, path, new_path))
         elif _same(item, self._items[path]):
             loser = name
-        elif self._replaces(name, other):
+        elif replaces(mine, theirs):
             loser = other
-        elif self._replaces(other, name):
+        elif replaces(theirs, mine):
             loser = name
         else:
             raise _clash(path, other, name, "neither says that it replaces the other")
         self.hidden.setdefault(loser, []).append(path)
         return loser == other
 
-    def _replaces(self, name: str, other: str) -> bool:
-        from pumice.distro.debian import version
-        from pumice.formats import relations
-
-        replaced = self._parts[other].facts.version
-        return any(
-            relation.name == other
-            and version.compare(replaced, relation.version or replaced) in _ORDER[relation.operator]
-            for relation in relations.flat(self._parts[name].facts.fields.get("Replaces", ""))
-        )
-
     def check_parents(self) -> None:
         """Give every path its parents, and make sure that nothing lies under a file or link."""
-        attributes = {
-            entry.path: Node(entry, name)
-            for name in sorted(self._parts, reverse=True)
-            for entry in self._parts[name].parents
-        }
         for path in sorted({posixpath.dirname(path) for path in self.nodes}):
-            self._check_parent(path, attributes)
+            self._check_parent(path)
 
-    def _check_parent(self, path: str, attributes: Mapping[str, Node]) -> None:
+    def empty_directory(self, path: str) -> Entry | None:
+        """Add a directory that only a link needs; return nothing if it is there or has no place."""
+        above = path
+        while above and above not in self.nodes:
+            above = posixpath.dirname(above)
+        if above == path or (above and self.nodes[above].entry.kind != "dir"):
+            return None
+        self._check_parent(path)
+        return self.nodes[path].entry
+
+    def _check_parent(self, path: str) -> None:
         while path:
             node = self.nodes.get(path)
             if node is None:
-                self.nodes[path] = attributes.get(path) or Node(Entry(path, "dir", 0o755))
+                self.nodes[path] = self._attributes.get(path) or Node(Entry(path, "dir", 0o755))
             elif node.entry.kind != "dir":
                 inside = sorted(p for p in self.nodes if p.startswith(path + "/"))[0]
                 owner = self.nodes[inside].owner
@@ -182,25 +188,3 @@ def _clash(path: str, one: str, other: str, why: str) -> ImageError:
         f"the packages {one} and {other} clash at /{path}: {why}",
         hint=f"leave one of them out, or exclude it with -{other}",
     )
-
-
-def kept_links_to_dropped(parts: Mapping[str, Segment]) -> dict[str, tuple[str, ...]]:
-    """Return, by package, dropped paths that a link of another package points at.
-
-    A link that stays keeps its target, also when the target is in another package.
-    """
-    dropped = {
-        path: name
-        for name, part in parts.items()
-        for path in (*part.dropped, *(entry.path for entry in part.parents))
-    }
-    wanted: dict[str, set[str]] = {}
-    for target in _targets(parts.values()):
-        if target in dropped:
-            wanted.setdefault(dropped[target], set()).add(target)
-    return {name: tuple(sorted(wanted[name])) for name in sorted(wanted)}
-
-
-def _targets(parts: Iterable[Segment]) -> Iterable[str]:
-    for part in parts:
-        yield from segments.link_targets(part)

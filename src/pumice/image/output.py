@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pumice.errors import ImageError, UsageError
+from pumice.ownership import is_planted, resolve_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +71,8 @@ class Output:
             self.file = _checked_stdout(self._stdout)
             return self
         with failures(self._path):
-            self._target = Path(os.path.realpath(self._path))  # a link to the file stays a link
-            mode = self._target.stat().st_mode if self._target.exists() else stat.S_IFREG
+            self._target = Path(resolve_links(self._path))  # a link to the file stays a link
+            mode = _mode(self._target)
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, "is a directory")
             if stat.S_ISREG(mode):
@@ -106,6 +107,17 @@ class Output:
 
     def __str__(self) -> str:
         return self._path
+
+
+def _mode(target: Path) -> int:
+    """Return the mode of what is written to; a pipe that another user may have planted is refused."""
+    try:
+        status = target.lstat()
+    except FileNotFoundError:
+        return stat.S_IFREG
+    if stat.S_ISFIFO(status.st_mode) and is_planted(status, target.parent.stat(), os.geteuid()):
+        raise PermissionError(errno.EACCES, "it is a pipe of another user")
+    return status.st_mode
 
 
 def _checked_stdout(stdout: BinaryIO | None) -> BinaryIO:

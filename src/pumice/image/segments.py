@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice import canonical
+from pumice.cache_keys import cache_key
 from pumice.errors import FormatError
 from pumice.formats import deb, gzip, tar
 from pumice.formats.compression import Decompressed
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 INFO = "var/lib/dpkg/info"
 DOC = "usr/share/doc"
-_SHAPE = 3
-"""Of `Segment` as it is kept; to be raised when it knows more than before."""
 _MAX_COPYRIGHT = 4 << 20
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
@@ -81,12 +79,15 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 def key(package_sha256: str, selection: Selection) -> Digest:
     """Return what a segment is kept under."""
-    return canonical.digest_of([gzip.LEVEL, _SHAPE, package_sha256, selection])
+    return cache_key("segment", package_sha256, selection)
 
 
-def reworked_key(segment: Segment, changes: Changes) -> Digest:
-    """Return what a reworked segment is kept under."""
-    return canonical.digest_of([gzip.LEVEL, _SHAPE, segment.blob, changes])
+def reworked_key(segment_key: Digest, changes: Changes) -> Digest:
+    """Return what the segment that is kept under ``segment_key`` is kept under with ``changes``.
+
+    Its bytes alone would not do: packages with equal files have equal ones, and differ in what they say.
+    """
+    return cache_key("segment", segment_key, changes)
 
 
 def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
@@ -96,10 +97,11 @@ def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
     one with a file whose name a layer cannot hold.
     """
     segment, implied = _make(file, selection, blobs)
-    wanted = _targets_left_out(segment)
-    if wanted:  # a link that stays keeps its target: seen only at the end, since links come last
-        keep = tuple(sorted({*selection.keep, *wanted}))
-        segment, implied = _make(file, msgspec.structs.replace(selection, keep=keep), blobs)
+    while keep := _more_to_keep(segment, selection):  # seen only at the end, since links come last
+        selection = msgspec.structs.replace(selection, keep=keep)
+        segment, implied = _make(file, selection, blobs)
+        if selection.format < 2:
+            break
     # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
     wrong = [entry for entry in segment.directories if entry.path in implied and not _is_plain(entry)]
     changes = Changes(directories=tuple(wrong), format=selection.format)
@@ -129,9 +131,16 @@ def _look_into_large(stream: Stream, blob: Digest, blobs: Blobs) -> None:
     stream.identify_large(read)
 
 
-def _targets_left_out(segment: Segment) -> list[str]:
-    dropped = set(segment.dropped) | {entry.path for entry in segment.parents}
-    return [target for target in link_targets(segment) if target in dropped]
+def _more_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
+    """Return what to keep instead, since a link that stays keeps its target; nothing if all is there.
+
+    Whether a directory stays depends on the other packages (`pumice.image.link_targets`).
+    """
+    dropped = set(segment.dropped)
+    if selection.format < 2:
+        dropped.update(entry.path for entry in segment.parents)
+    targets = {target for target in link_targets(segment) if target in dropped}
+    return tuple(sorted({*selection.keep, *targets})) if targets else ()
 
 
 def link_targets(segment: Segment) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError, ImageError
 from pumice.image.output import failures
+from pumice.ownership import make_directory, resolve_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +38,10 @@ def unpacked(path: Path, progress: Progress) -> Iterator[Folder]:
     Raises ImageError when there is something at ``path`` already, or something cannot be written.
     """
     with failures(path):
-        target = Path(os.path.realpath(path))
+        target = Path(resolve_links(path))
         _check_free(target, path)
         temporary = target.with_name(f".pumice-{os.urandom(8).hex()}")
-        temporary.mkdir(mode=0o700)
+        make_directory(temporary, private=True)
         try:
             folder = Folder(temporary, is_root=os.geteuid() == 0)
             try:

@@ -22,6 +22,7 @@ _ELSEWHERE = ("registries",)
 """Sections that others read."""
 _LISTS = ("mirrors", "security_mirrors", "snapshots", "keyrings")
 _SIGN = "sign"
+_SAFE = "safe_directories"
 _SIGNING = ("key", "passphrase_file", "prefix")
 
 
@@ -52,6 +53,8 @@ class Config(msgspec.Struct, frozen=True):
 
     debian: Settings = Settings()
     sign: tuple[Signing, ...] = ()
+    safe_directories: tuple[str, ...] = ()
+    """Directories of other users that root uses nevertheless; ``*`` is all of them."""
 
     def signing(self, name: str) -> Signing | None:
         """Return what an image called ``name`` is signed by: the longest prefix counts; None for nothing."""
@@ -93,15 +96,18 @@ def content(environ: Mapping[str, str]) -> tuple[bytes, str] | None:
 
 def parse(data: bytes, where: str) -> Config:
     """Return the configuration in ``data``; paths in it are relative to the folder of ``where``."""
-    document = yaml.parse(data, where)
+    document = yaml.parse(data, where, quote=False)
     problems = list(document.problems)
     found: dict[str, Settings] = {}
     sign: tuple[Signing, ...] = ()
+    safe: tuple[str, ...] = ()
     if document.root is not None:
-        for name, node in _items(document.root, (*_DISTRIBUTIONS, _SIGN, *_ELSEWHERE), problems):
+        for name, node in _items(document.root, (*_DISTRIBUTIONS, _SIGN, _SAFE, *_ELSEWHERE), problems):
             if name == _SIGN:
                 sign = tuple(_signings(node, Path(where).parent, problems))
-            if name in (_SIGN, *_ELSEWHERE):
+            if name == _SAFE:
+                safe = _texts(node, problems)
+            if name in (_SIGN, _SAFE, *_ELSEWHERE):
                 continue
             lists = {key: _texts(value, problems) for key, value in _items(node, _LISTS, problems)}
             if "keyrings" in lists:
@@ -110,7 +116,7 @@ def parse(data: bytes, where: str) -> Config:
             found[name] = Settings(**lists)
     if problems:
         raise RecipeError(problems)
-    return Config(**found, sign=sign)
+    return Config(**found, sign=sign, safe_directories=safe)
 
 
 def _signings(node: yaml.Node, folder: Path, problems: list[Problem]) -> Iterator[Signing]:
@@ -152,7 +158,7 @@ def _word(key: str, node: yaml.Node, problems: list[Problem]) -> str:
     if key == "prefix" and (":" in node.text or "" in node.text.split("/")):
         problems.append(
             Problem(
-                f"{node.text[:100]!r} is no prefix of names",
+                "this is not a prefix of image names",
                 where=yaml.place(node),
                 hint="write for example example.com/apps",
             )
@@ -167,9 +173,7 @@ def _items(node: yaml.Node, known: tuple[str, ...], problems: list[Problem]) -> 
         return []
     for key, _ in node.items:
         if key.text not in known:
-            problems.append(
-                Problem(f"{key.text!r} is not a setting", where=yaml.place(key), hint=_hint(known))
-            )
+            problems.append(Problem("unknown setting", where=yaml.place(key), hint=_hint(known)))
     return [(key.text, value) for key, value in node.items if key.text in known]
 
 

@@ -8,6 +8,7 @@ import posixpath
 import msgspec
 
 from pumice.errors import Problem
+from pumice.files import open_regular
 from pumice.formats import yaml
 from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, place
 from pumice.recipe.keys import RECIPE
@@ -55,13 +56,19 @@ class Files:
         if len(self._known) > 1:
             for file in self._known.values():
                 if file.root is not None:
-                    Reader(self.problems, self.folders(), complete=False).table(file.root, RECIPE)
+                    Reader(self.problems, self.folders(), main=self._main, complete=False).table(
+                        file.root, RECIPE
+                    )
         return None if self.problems else _effective(self.main)
 
     def _load(self, file: File, asked_at: Node | None) -> File | None:
         real = os.path.realpath(file.name)
         if real in self._under_way:
-            self._add(f"'{file.name}' extends itself", asked_at, "a recipe cannot build on what builds on it")
+            self._add(
+                f"{self._label(file, asked_at) or 'the recipe'} extends itself",
+                asked_at,
+                "a recipe cannot build on what builds on it",
+            )
             return None
         if real in self._known:
             return self._known[real]
@@ -72,7 +79,7 @@ class Files:
         if data is None:
             return None
         self._known[real] = file
-        document = yaml.parse(data, file.name)
+        document = yaml.parse(data, file.name, quote=asked_at is None)
         self.problems.extend(document.problems)
         if document.root is None and not document.problems:
             self.problems.append(
@@ -86,14 +93,14 @@ class Files:
             file.parents = self._parents(file, document.root)
             self._under_way.pop()
         elif document.root is not None:
-            Reader(self.problems, {}).table(document.root, RECIPE)
+            Reader(self.problems, {}, main=self._main).table(document.root, RECIPE)
         return file
 
     def _parents(self, file: File, root: Mapping) -> list[File]:
         items: list[Node] = []
         for key, node in root.items:
             # What is wrong with the key itself is noted when the file is checked.
-            if key.text == _EXTEND.name and Reader([], {}).read(node, _EXTEND) is not BAD:
+            if key.text == _EXTEND.name and Reader([], {}, main=self._main).read(node, _EXTEND) is not BAD:
                 items.extend(node.items if isinstance(node, Sequence) else (node,))
         found = [self._load(self._parent(file, item), item) for item in items if isinstance(item, Scalar)]
         return [parent for parent in found if parent is not None]
@@ -106,20 +113,28 @@ class Files:
 
     def _bytes(self, file: File, asked_at: Node | None) -> bytes | None:
         try:
-            with open(file.name, "rb") as stream:  # noqa: PTH123 - on the way of every build
+            # What a person names may be a pipe; what a recipe names is a file that was put there.
+            with open(file.name, "rb") if asked_at is None else open_regular(file.name) as stream:  # noqa: PTH123
                 return stream.read(yaml.MAX_BYTES + 1)
         except IsADirectoryError:
-            self._add(f"'{file.name}' is a folder, not a recipe", asked_at, "name the YAML file in it")
+            message = f"{self._label(file, asked_at) or 'the recipe'} is a folder, not a recipe"
+            self._add(message, asked_at, "name the YAML file in it")
         except FileNotFoundError:
             self._add(
-                f"there is no recipe '{file.name}'",
+                f"there is no recipe {self._label(file, asked_at) or 'of that name'}",
                 asked_at,
                 "'pumice init' writes one" if asked_at is None else None,
             )
         except (OSError, ValueError) as error:
             why = error.strerror or "" if isinstance(error, OSError) else str(error)
-            self._add(f"the recipe '{file.name}' cannot be read ({why.lower()})", asked_at, None)
+            self._add(
+                f"the recipe{self._label(file, asked_at)} cannot be read ({why.lower()})", asked_at, None
+            )
         return None
+
+    def _label(self, file: File, asked_at: Node | None) -> str:
+        """Return ``'name'``; nothing where only another recipe's text says it, which is not quoted."""
+        return f"'{file.name}'" if asked_at is None or asked_at.file == self._main else ""
 
     def _add(self, message: str, node: Node | None, hint: str | None) -> None:
         self.problems.append(Problem(message, where=None if node is None else place(node), hint=hint))

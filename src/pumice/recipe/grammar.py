@@ -8,8 +8,8 @@ from pumice.errors import PumiceError
 from pumice.recipe.kinds import Grammar, Refused
 from pumice.recipe.model import Request
 
-MAX_ID = 65534
-"""The highest user or group id: 65535 is (uid_t) -1 for what still has 16 bits."""
+MAX_ID = (1 << 32) - 2
+"""The highest user or group id: (uid_t) -1 stands for none in system calls."""
 
 _USER = "[a-z_][a-z0-9_-]{0,31}"
 # Printable ASCII without what begins a query or fragment, and for hosts without '/' and '@'.
@@ -89,10 +89,10 @@ PATTERN = Grammar(
 # Debian Policy 9.2 and adduser(8).
 USER = Grammar("a user name", _USER, "at most 32 lower-case letters, digits, '_' and '-'", 32)
 GROUP = Grammar("a group name", _USER, "at most 32 lower-case letters, digits, '_' and '-'", 32)
-GROUP_OR_ID = Grammar("a group", f"{_USER}|[0-9]{{1,5}}", f"a name, or a number up to {MAX_ID}")
+GROUP_OR_ID = Grammar("a group", f"{_USER}|[0-9]{{1,10}}", f"a name, or a number up to {MAX_ID}")
 OWNER = Grammar(
     "a user",
-    f"({_USER}|[0-9]{{1,5}})(:({_USER}|[0-9]{{1,5}}))?",
+    f"({_USER}|[0-9]{{1,10}})(:({_USER}|[0-9]{{1,10}}))?",
     f"user or user:group, each a name or a number up to {MAX_ID}",
 )
 COMMENT = Grammar("a comment", r"[^:\x00-\x1f\x7f]*", "one line without ':'", 256)

@@ -38,7 +38,7 @@ def effective(path: Path | str) -> Effective:
     root = files.effective()
     recipe = None
     if root is not None:
-        recipe = Reader(files.problems, files.folders()).table(root, RECIPE)
+        recipe = Reader(files.problems, files.folders(), main=os.fspath(path)).table(root, RECIPE)
     if files.problems or recipe is None or recipe is BAD or root is None:
         raise RecipeError(_sorted(files.problems, list(files.folders())))
     return Effective(msgspec.structs.replace(recipe, path=os.fspath(path)), root)

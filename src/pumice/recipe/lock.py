@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from pumice.errors import LockError
+from pumice.files import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,13 +150,14 @@ _HEX_128 = re.compile("[0-9a-f]{128}")
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _FINGERPRINT = re.compile("[0-9A-F]{40,64}")
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
+_NO_ID = (1 << 32) - 1
 _ANY = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 
 
 def read(path: Path) -> Lock:
     """Return the lock in a file; raises LockError for one that is missing, malformed or hostile."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise LockError("there is no lock", where=str(path), hint="'pumice lock' writes it") from None
@@ -238,6 +240,8 @@ def _misfit(data: bytes, name: str, said: str) -> LockError:
 
 
 def _reworded(said: str) -> str:
+    # What is no lock may be somebody's secret: its own words are left out.
+    said = re.sub("(unknown field|Invalid enum value) (`[^`]*`|'[^']*')", r"\1", said, flags=re.DOTALL)
     text, _, path = said.replace("`", "'").partition(" - at ")
     text = text[:1].lower() + text[1:]
     return f"{text} at {path.strip(chr(39)).removeprefix('$').removeprefix('.')}" if path else text
@@ -267,11 +271,7 @@ def _refuse_twice(data: bytes, name: str) -> None:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise LockError(
-                f"the lock has the key {twice[:80]!r} twice in one place", where=name, hint=_AGAIN
-            )
+            raise LockError("the lock has a key twice in one place", where=name, hint=_AGAIN)
         return found
 
     json.loads(data, object_pairs_hook=once)
@@ -362,7 +362,7 @@ def _id_problems(ids: Ids) -> Iterator[_Finding]:
         for name, number in given.items():
             if not _ACCOUNT.fullmatch(name):
                 yield f"{name[:80]!r} is not a {kind}'s name", None
-            if not 0 < number < 65535:
+            if not 0 < number < _NO_ID:
                 yield f"the {kind} {name[:80]!r} has no proper id", None
         if len(set(given.values())) < len(given):
             yield f"two {kind}s of the lock have the same id", None

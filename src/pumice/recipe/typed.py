@@ -43,11 +43,15 @@ class Reader:
 
     ``folders`` maps each file that nodes came from to its folder, relative to the main recipe's.
     ``complete=False`` reads one file of several that extend each other: a key that is missing here
-    may stand in another.
+    may stand in another. Problems quote the file called ``main`` only: any other was named by a
+    recipe, not by the person who reads the messages, and may be no recipe at all.
     """
 
-    def __init__(self, problems: list[Problem], folders: Map[str, str], *, complete: bool = True) -> None:
+    def __init__(
+        self, problems: list[Problem], folders: Map[str, str], *, main: str, complete: bool = True
+    ) -> None:
         self._problems = problems
+        self._main = main
         self._folders = folders
         self._complete = complete
 
@@ -76,7 +80,8 @@ class Reader:
         self._missing(node, table, nodes)
         if len(self._problems) == before and table.check is not None:
             for refused in table.check(values):
-                self._bad(nodes.get(refused.key, node), refused.message, refused.hint)
+                at = nodes.get(refused.key, node)
+                self._refuse(at, refused, refused.key, refused.hint if self._is_quotable(at) else None)
         if len(self._problems) > before or not self._is_whole(table, values):
             return BAD
         return self._struct(table, values, node)
@@ -108,7 +113,19 @@ class Reader:
                 return
         # Looking for what is near takes a while, and nobody reads the thousandth hint.
         near = _nearest_key(name.text, table) if len(self._problems) < _MAX_HINTS else None
-        self._bad(name, f"unknown key {_shown(name.text)}", near)
+        self._bad(
+            name, f"unknown key {_shown(name.text)}" if self._is_quotable(name) else "unknown key", near
+        )
+
+    def _is_quotable(self, node: Node) -> bool:
+        return node.file == self._main
+
+    def _refuse(self, node: Node, refused: Refused, key: str, hint: str | None) -> Any:
+        """Note what a check says about a value; without its words where they would quote the value."""
+        if self._is_quotable(node):
+            return self._bad(node, refused.message, hint)
+        message = f"the value of '{key}' is not valid" if key else "the values do not fit together"
+        return self._bad(node, message, hint)
 
     def _bad(self, node: Node, message: str, hint: str | None) -> Any:
         self._problems.append(Problem(message, where=place(node), hint=hint))
@@ -133,7 +150,10 @@ class Reader:
         try:
             value = _SCALARS[type(kind)](node, kind)
         except Refused as refused:
-            return self._bad(node, refused.message, refused.hint or _example(key))
+            hint = refused.hint or _example(key)
+            if not self._is_quotable(node):  # hints that are written down, not made from the value
+                hint = kind.grammar.hint if isinstance(kind, Text) and kind.grammar else _example(key)
+            return self._refuse(node, refused, key.name, hint)
         if isinstance(kind, Text) and hasattr(value, "where"):
             return msgspec.structs.replace(value, where=place(node))
         return value
@@ -142,7 +162,8 @@ class Reader:
         if isinstance(node, Scalar) and kind.single:
             if any(character.isspace() for character in node.text) and key.name == "command":
                 words = ", ".join(node.text.split())
-                hint = f"there is no shell that would split it; write a list: [{words}]"
+                shown = words if self._is_quotable(node) else "program, argument"
+                hint = f"there is no shell that would split it; write a list: [{shown}]"
                 return self._bad(node, "the command is a text with spaces in it", hint)
             items: tuple[Node, ...] = (node,)
         elif isinstance(node, Sequence):
@@ -174,9 +195,8 @@ class Reader:
                 continue
             if same in first:
                 where = place(first[same])
-                self._bad(
-                    node, f"{_shown(same)} is in '{key.name}' twice, first at {where}", "keep one of them"
-                )
+                shown = _shown(same) if self._is_quotable(node) else "this item"
+                self._bad(node, f"{shown} is in '{key.name}' twice, first at {where}", "keep one of them")
             else:
                 first[same] = node
 
@@ -189,10 +209,11 @@ class Reader:
             try:
                 found = _text(name, kind.key)
             except Refused as refused:
-                self._bad(name, refused.message, refused.hint)
+                self._refuse(name, refused, key.name, refused.hint)
                 ok = False
                 continue
-            value = self.read(child, Key(name.text, kind.value, "", ""))
+            label = name.text if self._is_quotable(name) else key.name
+            value = self.read(child, Key(label, kind.value, "", ""))
             ok = ok and value is not BAD
             values[found] = value
         return values if ok else BAD
@@ -231,10 +252,12 @@ def _flag(node: Scalar, kind: Kind) -> bool:  # noqa: ARG001 - all readers of sc
 
 def _integer(node: Scalar, kind: Kind) -> int:
     kind = cast("Integer", kind)
-    if not re.fullmatch("[0-9]{1,9}", node.text):
+    if not re.fullmatch("[0-9]+", node.text):
         raise Refused(f"{_shown(node.text)} is not a whole number", f"from {kind.low} to {kind.high}")
-    if not kind.low <= int(node.text) <= kind.high:
-        raise Refused(f"{node.text} is out of range", f"from {kind.low} to {kind.high}")
+    if len(node.text) > 20 or not kind.low <= int(node.text) <= kind.high:
+        raise Refused(
+            f"{_shown(node.text).strip(chr(39))} is out of range", f"from {kind.low} to {kind.high}"
+        )
     return int(node.text)
 
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
-from pumice.errors import FormatError, PumiceError, TrustError, UsageError
+from pumice.errors import PumiceError, TrustError, UsageError
 from pumice.formats import oci
 from pumice.formats.hosts import is_loopback
 from pumice.progress import Silent
 from pumice.registry import content, download, fallback, headers, listing, sites
 from pumice.registry.auth import Authorised, Keys, scope_of
 from pumice.registry.credentials import Anonymous
-from pumice.registry.document import ACCEPT, Document, Stored
+from pumice.registry.document import ACCEPT, Document, Stored, document_of, head_descriptor
 from pumice.registry.exchange import Redirecting, drive, plain
 from pumice.registry.message import Request, literal
 from pumice.registry.onward import Confined
 from pumice.registry.reference import Reference, Repository, api_host, check_host, is_digest
-from pumice.registry.refusal import NotFoundError, refused
+from pumice.registry.refusal import NotFoundError, RegistryError, refused
 from pumice.registry.retry import Backoff, Policy, Retrying
 from pumice.registry.sites import Site
 from pumice.registry.transport import Tls, Urllib3Transport
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from pumice.registry.upload import Outcome
 
 _Found = TypeVar("_Found")
-_VERSION_1 = "application/vnd.docker.distribution.manifest.v1"
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -122,15 +121,19 @@ class Client:
         response = self._run(self._ask(reference.repository, "pull")(request))
         if response.status == 404:
             return None
-        if response.status != 200:
-            raise refused(response, str(reference))
-        digest = response.header("Docker-Content-Digest")
-        size = headers.number(response.header("Content-Length"))
-        if not is_digest(digest) or size is None:
+        descriptor = head_descriptor(response)
+        if descriptor is None:
+            return self._document(reference)
+        if reference.digest and descriptor.digest != reference.digest:
+            raise _other(descriptor.digest, str(reference))
+        return descriptor
+
+    def _document(self, reference: Reference) -> oci.Descriptor | None:
+        """Ask for the whole document where the answer to a HEAD cannot be relied on."""
+        try:
             return self._manifest(reference).descriptor
-        if reference.digest and digest != reference.digest:
-            raise _other(digest, str(reference))
-        return oci.Descriptor(_media_type(response), digest, size)
+        except NotFoundError:
+            return None
 
     def manifest(self, reference: Reference, *, direct: bool = False) -> Document:
         """Return a manifest or index; raises NotFoundError, TrustError, FormatError beyond 4 MiB."""
@@ -145,16 +148,7 @@ class Client:
         said = response.header("Docker-Content-Digest")
         digest = reference.digest or (said if is_digest(said) else content.digest_of(response.content))
         content.check(response.content, digest, where)
-        media_type = _media_type(response)
-        if media_type.startswith(_VERSION_1):
-            raise FormatError(
-                "the image is in Docker's version 1 form, which nothing writes any more", where=where
-            )
-        document = Document(digest, media_type, response.content, response.header("ETag"))
-        stated = document.json().get("mediaType")
-        if isinstance(stated, str) and stated and stated != media_type:
-            document = msgspec.structs.replace(document, media_type=stated)
-        return document
+        return document_of(response, digest, where)
 
     def put_manifest(
         self, reference: Reference, data: bytes, media_type: str, *, conditions: Sequence[Header] = ()
@@ -171,7 +165,7 @@ class Client:
         url = f"{self._address(reference.repository)}/manifests/{reference.tag or digest}"
         request = Request("PUT", url, (("Content-Type", media_type), *conditions), body=literal(data))
         response = self._run(self._ask(reference.repository, "pull,push")(request))
-        if response.status not in (200, 201, 202):
+        if response.status not in (200, 201, 202, 204):
             raise refused(response, str(reference))
         said = response.header("Docker-Content-Digest")
         if is_digest(said) and said.partition(":")[0] == algorithm and said != digest:
@@ -180,10 +174,20 @@ class Client:
 
     def delete(self, reference: Reference) -> None:
         """Delete a manifest, or only a tag if the reference has no digest; raises RegistryError."""
-        request = Request("DELETE", self._manifest_url(reference))
-        response = self._run(self._ask(reference.repository, "delete,pull,push")(request))
+        self._delete(reference.repository, self._manifest_url(reference), str(reference))
+
+    def _delete(self, repository: Repository, url: str, where: str) -> None:
+        """Delete with the login that the specification names, else with the one that other clients use."""
+        request = Request("DELETE", url)
+        try:
+            response = self._run(self._ask(repository, "delete,pull,push")(request))
+            is_denied = response.status in (401, 403)
+        except RegistryError:
+            is_denied = True
+        if is_denied:
+            response = self._run(self._ask(repository, "*")(request))
         if response.status not in (200, 202, 204):
-            raise refused(response, str(reference), hint=_delete_hint(response))
+            raise refused(response, where, hint=_delete_hint(response))
 
     def remove(self, reference: Reference) -> None:
         """Delete a manifest or tag, and take a deleted referrer out of its subject's fallback list."""
@@ -199,13 +203,9 @@ class Client:
 
     def blob_size(self, repository: Repository, digest: str) -> int | None:
         """Return the size of a blob in bytes, None if it is not there."""
-        request = Request("HEAD", self._blob_url(repository, digest))
-        response = self._run(self._ask(repository, "pull")(request))
-        if response.status == 404:
-            return None
-        if response.status != 200:
-            raise refused(response, f"{repository}@{digest}")
-        return headers.number(response.header("Content-Length")) or 0
+        ask = self._ask(repository, "pull")
+        where = f"{repository}@{digest}"
+        return self._run(download.size(ask, self._blob_url(repository, digest), where))
 
     def open_blob(
         self, repository: Repository, digest: str, size: int | None = None, *, checked: bool = True
@@ -243,28 +243,27 @@ class Client:
         can be mounted from ``mount``. ``sent`` hears of bytes that went out. Raises RegistryError,
         TransportError, TrustError when the content is not what the descriptor says.
         """
-        if self.blob_size(repository, descriptor.digest) is not None:
+        pull = self._ask(repository, "pull")
+        if self._run(download.is_there(pull, self._blob_url(repository, descriptor.digest))):
             return "present"
         opener = (lambda: io.BytesIO(source)) if isinstance(source, bytes) else source
         carried = content.Content(descriptor.digest, descriptor.size, opener, sent)
         here = sites.target(self.settings.sites, repository)
         there = sites.target(self.settings.sites, mount) if mount else here
         origin = there.name if there.host == here.host and there != here else ""
-        scopes = [scope_of(there, "pull")] if origin else []
-        ask = self._ask(repository, "pull,push", scopes=scopes)
+        # Only for mounting: a token service may refuse, or narrow, a token for two repositories.
+        mounting = self._ask(repository, "pull,push", scopes=[scope_of(there, "pull")]) if origin else None
+        ask = self._ask(repository, "pull,push")
         backoff = Backoff(self.settings.policy, self._jitter)
         upload = Upload(ask, self._address(repository), carried, backoff, chunk=self.settings.chunk)
         try:
-            return self._run(upload.steps(origin))
+            return self._run(upload.steps(origin, mounting))
         finally:
             carried.close()
 
     def delete_blob(self, repository: Repository, digest: str) -> None:
         """Delete a blob; raises RegistryError."""
-        request = Request("DELETE", self._blob_url(repository, digest))
-        response = self._run(self._ask(repository, "delete,pull,push")(request))
-        if response.status not in (200, 202, 204):
-            raise refused(response, f"{repository}@{digest}", hint=_delete_hint(response))
+        self._delete(repository, self._blob_url(repository, digest), f"{repository}@{digest}")
 
     # Lists ----------------------------------------------------------------------------------------
 
@@ -277,13 +276,19 @@ class Client:
         """Return the first ``count`` tags or so, and whether these are all."""
         url = f"{self._address(repository)}/tags/list?n={count}"
         found, onward = self._run(listing.tags_page(self._ask(repository, "pull"), url, str(repository)))
-        return found, not onward
+        # Some registries cut a list at what was asked for and say nothing of the rest.
+        return found, not onward and len(found) < count
 
     def referrers(self, repository: Repository, digest: str, artifact_type: str = "") -> list[Link]:
         """Return what refers to a manifest, from the referrers API or the fallback tag."""
         ask = self._ask(repository, "pull")
         where = f"{repository}@{digest}"
         return self._run(listing.referrers(ask, self._address(repository), digest, where, artifact_type))
+
+    def referrers_by_tag(self, repository: Repository, digest: str) -> list[Link]:
+        """Return what the fallback tag lists, whatever the referrers API says."""
+        ask = self._ask(repository, "pull")
+        return self._run(listing.by_tag(ask, self._address(repository), digest, f"{repository}@{digest}"))
 
     def list_referrer(self, repository: Repository, subject: str, entries: Sequence[dict[str, Any]]) -> None:
         """List descriptors as referrers of ``subject`` under the fallback tag, unless they are there.
@@ -375,10 +380,6 @@ class Client:
 
 def _at(reference: Reference, repository: Repository) -> Reference:
     return msgspec.structs.replace(reference, repository=repository)
-
-
-def _media_type(response: Response) -> str:
-    return response.header("Content-Type").partition(";")[0].strip() or oci.MANIFEST
 
 
 def _other(digest: str, where: str) -> TrustError:

@@ -12,6 +12,7 @@ from pumice.registry import companions, graph
 from pumice.registry.message import TransportError
 from pumice.registry.parallel import Brake, mapped
 from pumice.registry.reference import Reference, Repository
+from pumice.registry.refusal import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +93,7 @@ class ToRegistry:
             if name == gathered.root.digest and self._target.tag and not node.subject:
                 continue  # goes last, with the tag
             target = self._repository.at(name)
-            if node.subject or self._client.find(target, direct=True) is None:
+            if node.subject or not self._is_there(target):
                 listed = self._put(node, target)
                 if node.subject and not listed:
                     unlisted.setdefault(node.subject, []).append(node)
@@ -100,6 +101,13 @@ class ToRegistry:
             nodes = [gathered.nodes[descriptor.digest] for descriptor in some]
             companions.put(self._client, self._repository.tagged(tag), nodes)
         self._list(gathered, unlisted)
+
+    def _is_there(self, target: Reference) -> bool:
+        """Whether the registry is known to have a manifest: one that does not say gets it once more."""
+        try:
+            return self._client.find(target, direct=True) is not None
+        except RegistryError:
+            return False
 
     def _list(self, gathered: Graph, unlisted: Mapping[str, list[Node]]) -> None:
         """Keep the lists that the registry does not keep."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -122,6 +123,7 @@ def read(path: Path) -> AuthFile:
         reason = (error.strerror or str(error)).lower()
         raise PumiceError(f"the logins cannot be read: {reason}", where=str(path)) from error
     try:
+        data = data.removeprefix(codecs.BOM_UTF8)  # as some editors write it
         content = msgspec.json.decode(data) if data.strip() and len(data) <= MAX_FILE else {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         content = None
@@ -213,6 +215,12 @@ def _of_helper(user: str, secret: str) -> Login:
     return Login(identity=secret) if user == "<token>" else Login(user, secret)
 
 
+def _base64(text: str) -> bytes:
+    """Decode base64 that may be wrapped in lines or lack its padding: people paste it."""
+    digits = "".join(text.split()).rstrip("=")
+    return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+
+
 def _login(entry: object, where: str) -> Login | None:
     """Read an entry of ``auths``; one without anything in it is none (docker leaves those for helpers)."""
     if not isinstance(entry, dict):
@@ -221,7 +229,7 @@ def _login(entry: object, where: str) -> Login | None:
     user, password = values.get("username", ""), values.get("password", "")
     if "auth" in values:
         try:
-            text = base64.b64decode(values["auth"], validate=True).decode()
+            text = _base64(values["auth"]).decode()
         except (binascii.Error, ValueError):
             raise FormatError("a login in the file is malformed", where=where) from None
         user, _, password = text.rstrip("\0").partition(":")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pumice.errors import FormatError
 from pumice.formats import oci
+from pumice.registry import headers
+from pumice.registry.reference import is_digest
+
+if TYPE_CHECKING:
+    from pumice.registry.message import Response
 
 ACCEPT = ", ".join(
     [
@@ -20,6 +25,9 @@ ACCEPT = ", ".join(
     ]
 )
 """Sent with every question for a manifest: some registries hide what is not asked for."""
+
+
+_MANIFEST_TYPES = oci.MANIFESTS | oci.INDEXES | {"application/vnd.oci.artifact.manifest.v1+json"}
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -52,3 +60,47 @@ class Stored(msgspec.Struct, frozen=True):
 
     digest: str
     listed: bool
+
+
+def document_of(response: Response, digest: str, where: str) -> Document:
+    """Return the manifest or index that an answer carries; raises FormatError.
+
+    What it says of itself counts before the header, which registries and proxies get wrong.
+    """
+    document = Document(digest, _content_type(response), response.content, response.header("ETag"))
+    try:
+        content = document.json()
+    except FormatError:
+        if "html" in document.media_type:
+            raise FormatError(
+                "the registry answers with a web page instead of a manifest", where=where
+            ) from None
+        raise
+    if content.get("schemaVersion") == 1 or "fsLayers" in content:
+        raise FormatError(
+            "the image is in Docker's version 1 form, which nothing writes any more", where=where
+        )
+    stated = content.get("mediaType")
+    if isinstance(stated, str) and stated:
+        return msgspec.structs.replace(document, media_type=stated)
+    if document.media_type in _MANIFEST_TYPES:
+        return document
+    return msgspec.structs.replace(document, media_type=oci.INDEX if "manifests" in content else oci.MANIFEST)
+
+
+def head_descriptor(response: Response) -> oci.Descriptor | None:
+    """Return what the answer to a HEAD says of a manifest, None if it does not say enough to be relied on.
+
+    Some registries refuse HEAD, or answer with a length of 0 or another type; the length of a compressed
+    answer is not the manifest's.
+    """
+    digest = response.header("Docker-Content-Digest")
+    size = headers.number(response.header("Content-Length"))
+    media_type = _content_type(response)
+    if response.status != 200 or not is_digest(digest) or not size or media_type not in _MANIFEST_TYPES:
+        return None
+    return None if response.header("Content-Encoding") else oci.Descriptor(media_type, digest, size)
+
+
+def _content_type(response: Response) -> str:
+    return response.header("Content-Type").partition(";")[0].strip().lower()

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from pumice.errors import TrustError
-from pumice.registry import headers
+from pumice.registry import encoding, headers
 from pumice.registry.content import hasher
 from pumice.registry.message import Request, TransportError
 from pumice.registry.refusal import RegistryError, refused
@@ -18,21 +18,67 @@ if TYPE_CHECKING:
     from pumice.registry.retry import Backoff
 
 _SKIP = 1 << 18
+_NO_RANGES = frozenset({206, 400, 403, 405, 416, 501})
+_MAX_RESUMES = 1000
+"""Connections that one blob may take: whoever sends a few bytes at a time would keep us forever."""
+
+
+def is_there(ask: Ask, url: str) -> Steps[bool]:
+    """Say whether a registry is known to have a blob; one that does not say counts as one that has it not.
+
+    Where it redirects a HEAD to an object store that takes only the GET that it is signed for, GET tells.
+    """
+    try:
+        response = yield from ask(Request("HEAD", url))
+        if response.status != 200 and response.url not in ("", url):
+            response = yield from ask(Request("GET", url, stream=True))
+            response.stream.close()
+    except RegistryError:
+        return False
+    return response.status == 200
+
+
+def size(ask: Ask, url: str, where: str) -> Steps[int | None]:
+    """Return the size of a blob, None if it is not there; where HEAD does not tell, GET does."""
+    response = yield from ask(Request("HEAD", url))
+    if response.status == 404:
+        return None
+    length = headers.number(response.header("Content-Length"))
+    if response.status == 200 and length and not response.header("Content-Encoding"):
+        return length
+    response = yield from ask(Request("GET", url, stream=True))
+    response.stream.close()
+    if response.status == 404:
+        return None
+    if response.status != 200:
+        raise refused(response, where)
+    return headers.number(response.header("Content-Length")) or 0
 
 
 def begin(ask: Ask, url: str, where: str, start: int = 0) -> Steps[tuple[Response, int]]:
-    """Ask for a blob from byte ``start``; return the answer and the byte that it begins with."""
-    sent = (("Range", f"bytes={start}-"),) if start else ()
-    response = yield from ask(Request("GET", url, sent, stream=True))
-    if response.status == 200:
-        return response, 0
-    if response.status == 206:
-        place = headers.part(response.header("Content-Range"))
-        if start and place is not None and place[0] == start:
+    """Ask for a blob from byte ``start``; return the answer and the byte that it begins with.
+
+    A registry that cannot send that part, or sends another one, is asked for the whole blob.
+    """
+    if start:
+        response = yield from ask(Request("GET", url, (("Range", f"bytes={start}-"),), stream=True))
+        if response.status == 200:
+            return response, 0
+        if response.status == 206 and _begins_at(response, start):
             return response, start
+        if response.status not in _NO_RANGES:
+            raise refused(response, where)
         response.stream.close()
-        raise RegistryError("the registry sends another part than it was asked for", where=where)
+    response = yield from ask(Request("GET", url, stream=True))
+    if response.status == 200 or (response.status == 206 and _begins_at(response, 0)):
+        return response, 0
+    response.stream.close()
     raise refused(response, where)
+
+
+def _begins_at(response: Response, start: int) -> bool:
+    place = headers.part(response.header("Content-Range"))
+    return place is not None and place[0] == start and not encoding.is_gzip(response)
 
 
 class BlobReader(io.RawIOBase):
@@ -65,6 +111,8 @@ class BlobReader(io.RawIOBase):
         self._size = size
         self._stream: Stream | None = None
         self._finished = False
+        self._is_encoded = False
+        self._connections = 0
         self._connect()  # so that what is not there fails here, where it is opened
 
     def readable(self) -> bool:
@@ -124,9 +172,17 @@ class BlobReader(io.RawIOBase):
             raise TransportError("the connection was cut", where=self._where)
 
     def _connect(self) -> Stream:
-        response, start = self._opener(self._position)
+        self._connections += 1
+        if self._connections > _MAX_RESUMES:
+            raise TransportError("the connection was cut too often", where=self._where, lasting=True)
+        # The parts of a compressed answer are parts of what nobody wants.
+        response, start = self._opener(0 if self._is_encoded else self._position)
         self._stream = stream = response.stream
         whole = headers.number(response.header("Content-Length")) if start == 0 else None
+        if encoding.is_gzip(response) and (whole is None or whole != self._size):
+            # With the right length it is the blob itself, a gzip file that its store takes for an encoding.
+            self._is_encoded, whole = True, None
+            self._stream = stream = encoding.Decompressed(stream, self._where)
         if self._size is None:
             self._size = whole
         elif whole is not None and whole != self._size and response.status == 200:

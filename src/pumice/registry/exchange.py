@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.registry import onward
+from pumice.registry import encoding, onward
 from pumice.registry.message import Nothing, Pause, Request, Response, Result, Steps, TransportError
 from pumice.registry.refusal import RegistryError, shown
 
@@ -81,6 +81,7 @@ def _complete(response: Response, request: Request) -> Response:
     """Read the body of what is not streamed. One that is too long is cut for an error's, else refused."""
     if request.stream and response.status in (200, 206):
         return response
+    response = encoding.decoded(response)
     content = bytearray()
     limit = request.limit if response.status < 400 else 1 << 16
     try:

@@ -12,6 +12,7 @@ import msgspec
 
 from pumice.errors import FormatError
 from pumice.formats import oci
+from pumice.registry.listing import FALLBACK_ACCEPT, NO_TAG, referrer_list
 from pumice.registry.message import Pause, Request, literal
 from pumice.registry.reference import fallback_tag
 from pumice.registry.refusal import RegistryError, refused
@@ -19,10 +20,11 @@ from pumice.registry.refusal import RegistryError, refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pumice.registry.message import Ask, Steps
+    from pumice.registry.listing import FALLBACK_ACCEPT, NO_TAG, referrer_list
+from pumice.registry.message import Ask, Steps
 
 _ATTEMPTS = 24
-_ACCEPT = ("Accept", f"{oci.INDEX}, {oci.DOCKER_INDEX}")
+_MAX_CONTRADICTIONS = 3
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -41,7 +43,10 @@ class Listing:
         self._jitter = jitter
         self._ask = ask
         self._url = f"{address}/manifests/{fallback_tag(subject)}"
+        self._subject = subject
         self._where = where
+        self._contradictions = 0
+        """Times that a registry did not have the tag and would not create it either."""
 
     def add(self, entries: Sequence[dict[str, Any]]) -> Steps[None]:
         """Make sure that ``entries`` (descriptors) are listed.
@@ -73,17 +78,16 @@ class Listing:
         raise RegistryError("others keep changing the list of referrers", where=self._where, hint="try again")
 
     def _read(self) -> Steps[_State]:
-        response = yield from self._ask(Request("GET", self._url, (_ACCEPT,)))
-        if response.status in (400, 404):
-            return _State({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": []}, "", absent=True)
+        response = yield from self._ask(Request("GET", self._url, FALLBACK_ACCEPT))
+        if response.status in NO_TAG:
+            return _State(_empty(), "", absent=True)
         if response.status != 200:
             raise refused(response, self._where)
-        try:
-            content = msgspec.json.decode(response.content)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            content = None
-        if not isinstance(content, dict) or not isinstance(content.get("manifests") or [], list):
-            raise FormatError("the list of referrers is malformed", where=self._where)
+        content = referrer_list(response.content, self._subject)
+        if content is None:
+            # Nothing of it is kept: a list merged into a manifest would be one image to some readers
+            # and another to others (CVE-2021-41190).
+            return _State(_empty(), "")
         content["manifests"] = content.get("manifests") or []
         return _State(content, response.header("ETag"))
 
@@ -92,16 +96,21 @@ class Listing:
         if len(data) > oci.MAX_DOCUMENT:
             raise FormatError("the list of referrers would be larger than 4 MiB", where=self._where)
         sent = [("Content-Type", oci.INDEX)]
-        if state.absent:
+        if state.absent and self._contradictions < _MAX_CONTRADICTIONS:
             sent.append(("If-None-Match", "*"))
         elif state.etag and not state.etag.startswith("W/"):
             sent.append(("If-Match", state.etag))
         response = yield from self._ask(Request("PUT", self._url, tuple(sent), body=literal(data)))
         if response.status in (409, 412):
+            self._contradictions += state.absent
             return False
-        if response.status not in (200, 201, 202):
+        if response.status not in (200, 201, 202, 204):
             raise refused(response, self._where)
         return True
+
+
+def _empty() -> dict[str, Any]:
+    return {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": []}
 
 
 def _encoded(content: dict[str, Any]) -> bytes:

@@ -9,9 +9,11 @@ import calendar
 import re
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import msgspec
+
+from pumice.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,17 +63,38 @@ def _plain(text: str) -> str:
 
 
 def next_page(values: Iterable[str], url: str) -> str:
-    """Return where ``Link: <…>; rel="next"`` leads from ``url``, "" if nowhere (RFC 8288).
+    """Return where ``Link: <…>; rel="next"`` leads from ``url``, "" if there is no next page (RFC 8288).
 
-    Another host's page is no page of this list: a login must not be led away.
+    A link without ``rel`` is the next page, because no registry links to anything else. One to another
+    origin is what a registry behind a proxy says of itself: its path counts, on the origin that was
+    asked, so that no login is led away. Raises FormatError for a link that cannot be followed: a list
+    that goes on must never look like one that ends.
     """
     for value in values:
-        for link in _LINK.finditer(value[:_LONGEST]):
+        links = list(_LINK.finditer(value[:_LONGEST]))
+        if not links and value.strip():
+            raise _unusable_link()
+        for link in links:
             relation = _RELATION.search(link["rest"])
-            if relation and "next" in _plain(relation["value"]).lower().split():
-                target = resolved(url, link["target"])
-                return target if target and origin(target) == origin(url) else ""
+            if relation is None or "next" in _plain(relation["value"]).lower().split():
+                return _followed(link["target"], url)
     return ""
+
+
+def _followed(link: str, url: str) -> str:
+    target = resolved(url, link)
+    if not target:
+        raise _unusable_link()
+    if origin(target) == origin(url):
+        return target
+    here, there = urlsplit(url), urlsplit(target)
+    if here.path != there.path:
+        raise _unusable_link()
+    return urlunsplit((here.scheme, here.netloc, there.path, there.query, ""))
+
+
+def _unusable_link() -> FormatError:
+    return FormatError("the registry's list continues on a page that cannot be requested")
 
 
 def resolved(base: str, location: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice import files
+from pumice import files, ownership
 from pumice.errors import UsageError
 from pumice.registry import keychain
 from pumice.registry.credentials import AuthFile, helper_key, locations, normal, read
@@ -16,7 +16,6 @@ from pumice.registry.reference import HUB, Repository, check_host, parse_reposit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pumice.registry.credentials import Login
 
@@ -101,9 +100,8 @@ def _file_for(where: Repository, environ: Mapping[str, str]) -> AuthFile:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     """Write a file that only its owner can read; one that is a link stays one."""
-    target = os.path.realpath(path)
-    folder = os.path.dirname(target)  # noqa: PTH120 - of the string that realpath gave
-    with files.told(folder):
-        os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+    with files.told(path):
+        target = ownership.resolve_links(path)
+        ownership.make_directories(Path(target).parent, private=True)
     data = msgspec.json.format(msgspec.json.encode(content), indent=2)
     files.replace(target, data + b"\n", mode=0o600)

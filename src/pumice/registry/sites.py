@@ -80,7 +80,7 @@ def read(data: bytes, where: str) -> tuple[Site, ...]:
 
     Paths are relative to the folder of ``where``. Other sections are not looked at.
     """
-    root = yaml.parse(data, where).root
+    root = yaml.parse(data, where, quote=False).root
     items = root.items if isinstance(root, yaml.Mapping) else ()
     section = next((value for key, value in items if key.text == SECTION), None)
     if section is None:
@@ -102,10 +102,12 @@ def _pairs(node: yaml.Node, problems: list[Problem]) -> Sequence[tuple[yaml.Scal
 
 def _site(key: yaml.Scalar, value: yaml.Node, folder: Path, problems: list[Problem]) -> Site:
     said = {name.text: (name, node) for name, node in _pairs(value, problems)}
-    for name, (node, _) in said.items():
-        if name not in _KEYS:
-            hint = f"known here: {', '.join(_KEYS)}"
-            problems.append(Problem(f"{name!r} is not a setting", where=yaml.place(node), hint=hint))
+    hint = f"known here: {', '.join(_KEYS)}"
+    problems += [
+        Problem("unknown setting", where=yaml.place(node), hint=hint)
+        for name, (node, _) in said.items()
+        if name not in _KEYS
+    ]
 
     def text(name: str) -> str:
         node = said[name][1] if name in said else None
@@ -148,7 +150,9 @@ def _prefix(node: yaml.Node, problems: list[Problem]) -> str:
             str(parse_repository(f"{known}/{text[len(host) + 1 :]}/x")).removesuffix("/x") if slash else known
         )
     except UsageError as error:
-        problems.append(Problem(error.message, where=yaml.place(node), hint=error.hint))
+        # The error quotes the text, which may be of any file that the configuration was taken for.
+        what = "this is not a host or the beginning of a repository's name"
+        problems.append(Problem(what, where=yaml.place(node), hint=error.hint))
         return ""
 
 

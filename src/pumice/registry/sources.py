@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.model import Image
 from pumice.registry import graph, listing
 from pumice.registry.parallel import mapped
-from pumice.registry.reference import Repository
+from pumice.registry.reference import Repository, fallback_tag
 from pumice.registry.refusal import RegistryError
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class RegistrySource:
         self._client = client
         self._tags: frozenset[str] | None = None
         self._listed = False
+        self._guard = threading.Lock()
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return a manifest or index; raises NotFoundError, TrustError."""
@@ -49,7 +52,11 @@ class RegistrySource:
 
     def referrers(self, digest: str) -> Sequence[Link]:
         """Return what refers to a manifest."""
-        return self._client.referrers(self.repository, digest)
+        found = self._client.referrers(self.repository, digest)
+        if not found and fallback_tag(digest) in (self._known_tags() or ()):
+            # Some registries answer every request that they do not know with an empty list.
+            found = self._client.referrers_by_tag(self.repository, digest)
+        return found
 
     def companions(self, digests: Sequence[str]) -> Companions:
         """Return signatures and the like that are found by their tag."""
@@ -64,13 +71,14 @@ class RegistrySource:
 
     def _known_tags(self) -> frozenset[str] | None:
         """Every tag of the repository, if it is one with a list that is not endless."""
-        if not self._listed:
-            self._listed = True
-            try:
-                tags, complete = self._client.some_tags(self.repository, _TAGS)
-            except RegistryError:
-                return None
-            self._tags = frozenset(tags) if complete else None
+        with self._guard:
+            if not self._listed:
+                self._listed = True
+                try:
+                    tags, complete = self._client.some_tags(self.repository, _TAGS)
+                except (RegistryError, FormatError):
+                    return None
+                self._tags = frozenset(tags) if complete else None
         return self._tags
 
 

@@ -72,22 +72,18 @@ def run(
     chosen = image.select(platform or platforms.of_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = chosen.config().config
-    tree = unpack.prepare(chosen, home, progress or Silent())
-    planned = process.plan(config, tree.root, overrides, os.environ)
-    container = Container(
-        root=str(tree.root),
-        owners=str(tree.owners or ""),
-        process=planned,
-        mounts=(*_from_this_machine(), *_volumes(config.volumes, mounts, read_only), *mounts),
-        network=network,
-        read_only=read_only,
-    )
-    in_use = unpack.use(tree)
-    try:
+    with unpack.hold(chosen, home, progress or Silent()) as tree:
+        planned = process.plan(config, tree.root, overrides, os.environ)
+        container = Container(
+            root=str(tree.root),
+            owners=str(tree.owners or ""),
+            process=planned,
+            mounts=(*_from_this_machine(), *_volumes(config.volumes, mounts, read_only), *mounts),
+            network=network,
+            read_only=read_only,
+        )
         home.close()  # a program may run for weeks: collections need not wait for it
         return execute(container, runner, tree.root.parent)
-    finally:
-        os.close(in_use)
 
 
 def _from_this_machine() -> Iterator[Mount]:

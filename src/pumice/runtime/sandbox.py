@@ -365,7 +365,7 @@ def _writable_root(options: Options) -> _Root:
     _mount("tmpfs", options.root, "tmpfs", _NOSUID | _NODEV, "mode=0755")
     os.chdir(options.root)
     for name in ("upper", "work", "root"):
-        os.mkdir(name)
+        os.mkdir(name, 0o755)
     status = os.stat(lower)
     os.chmod("upper", stat.S_IMODE(status.st_mode))
     if options.copy or not _overlaid(lower):

@@ -10,17 +10,17 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice import digest, files
-from pumice.errors import SandboxError
+from pumice.ownership import make_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pumice.digest import Digest
     from pumice.image.flatten import Shown
@@ -40,7 +40,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 def prepare(image: Image, home: Home, progress: Progress) -> Prepared:
-    """Return the tree of an image of one platform, made if it is not there.
+    """Return the tree of an image of one platform, made if it is not there; `hold` also keeps it.
 
     Only the user may enter it. Raises FormatError and TrustError for an image that cannot be
     unpacked, StoreError or ImageError when the tree cannot be written; nothing is left behind then.
@@ -55,20 +55,39 @@ def prepare(image: Image, home: Home, progress: Progress) -> Prepared:
     return Prepared(place / "root", owners if owners.exists() else None)
 
 
-def use(tree: Prepared) -> int:
-    """Return a descriptor that keeps `drop` away from a tree until it is closed.
+@contextmanager
+def hold(image: Image, home: Home, progress: Progress) -> Iterator[Prepared]:
+    """Prepare the tree of an image, and keep `drop` away from it until the context ends.
 
-    Raises SandboxError if the tree has just been dropped.
+    Raises what `prepare` raises.
     """
-    descriptor = os.open(tree.root.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    while True:
+        tree = prepare(image, home, progress)
+        descriptor = _lock_tree(tree.root.parent)
+        if descriptor is not None:
+            break  # or a collection has dropped it in between: that can happen once for each collection
+    try:
+        yield tree
+    finally:
+        os.close(descriptor)
+
+
+def _lock_tree(place: Path) -> int | None:
+    """Return a descriptor that locks a tree against `drop`; None if the tree is not there any more."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
     with suppress(OSError):  # a file system without locks
         fcntl.flock(descriptor, fcntl.LOCK_SH)
-    if not tree.root.is_dir():
-        os.close(descriptor)
-        raise SandboxError(
-            "the image was removed while it was about to run", hint="run the same command again"
-        )
-    return descriptor
+    try:
+        # What is locked must be what has the name now, and not a tree that was dropped and made anew.
+        if os.path.samestat(os.fstat(descriptor), place.stat()):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    os.close(descriptor)
+    return None
 
 
 def drop(home: Home, wanted: Callable[[Digest], bool]) -> int:
@@ -123,7 +142,7 @@ def _make(image: Image, place: Path, scratch: Path, progress: Progress) -> None:
         with files.told(place):
             if place.exists():
                 _discard(place, scratch)
-            temporary.mkdir(mode=0o700)  # there may be set-id programs in it
+            make_directory(temporary, private=True)  # there may be set-id programs in it
         shown = rootfs.write_folder(image, temporary / "root", progress=_WithoutNotes(progress))
         with files.told(place):
             if os.geteuid() != 0:

@@ -50,13 +50,16 @@ class DirectoryBlobs:
     """
 
     def __init__(self, root: str, fs: files.FileSystem = files.OS, progress: Progress | None = None) -> None:
-        """``root`` has the directories ``blobs/sha256``, ``composed`` and ``tmp``."""
+        """``root`` has the directories ``blobs/sha256``, ``composed``, ``locks`` and ``tmp``."""
         self._plain = os.path.join(root, "blobs", "sha256", "")
         self._composed = os.path.join(root, "composed", "")
         self._scratch = os.path.join(root, "tmp", "")
         self._fs = fs
         self._progress: Progress = progress or Silent()
         self._trust = Trust(os.path.join(root, "trust"))
+        # Held while a blob gets its name and while a damaged one is removed: so nobody removes what
+        # another process has just put in the place of what was damaged.
+        self._names_lock = os.path.join(root, "locks", "blobs")
         self._unsynced: set[str] = set()
         self._syncing = threading.Lock()
 
@@ -190,6 +193,12 @@ class DirectoryBlobs:
             raise files.trouble(error, self._composed + name) from error
         return hasher.hexdigest() == name
 
+    def delete_damaged(self, digest: Digest) -> None:
+        """Remove a blob unless it is sound, or has been replaced by a sound one meanwhile."""
+        with files.FileLock(self._names_lock):
+            if not self.verify(digest):
+                self.delete(digest)
+
     def weed(self, digest: Digest) -> bool:
         """Remove a blob, or those of its parts that are damaged, if it is; say whether it was.
 
@@ -231,8 +240,9 @@ class DirectoryBlobs:
             with files.told(target):
                 file.sync()
                 file.close()
-                self._fs.rename(scratch, target)
-                self._trust.record(name, os.stat(target))
+                with files.FileLock(self._names_lock):
+                    self._fs.rename(scratch, target)
+                    self._trust.record(name, os.stat(target))
         # Also if it was there: another process may have put it there and not have synced it yet.
         self._unsynced.add(self._plain)
 
@@ -252,9 +262,7 @@ class DirectoryBlobs:
         if self._trust.holds(name, status):
             return status.st_size
         found = self._hash(name)
-        if found is None:
-            self._discard(name)
-        return found
+        return self._discard(name) if found is None else found
 
     def _hash(self, name: str) -> int | None:
         """Return the size if the content is right, and trust it from now on; else None."""
@@ -280,10 +288,16 @@ class DirectoryBlobs:
                 hasher.update(data)
         return status
 
-    def _discard(self, name: str) -> None:
-        self._progress.warn(f"blob sha256:{name} in the store was damaged; it is made or fetched again")
-        files.forget(self._plain + name, self._fs)
-        files.forget(self._composed + name, self._fs)
+    def _discard(self, name: str) -> int | None:
+        """Remove a damaged blob; return its size instead if another process has replaced it meanwhile."""
+        with files.FileLock(self._names_lock):
+            size = self._hash(name)
+            if size is None:
+                files.forget(self._plain + name, self._fs)
+                files.forget(self._composed + name, self._fs)
+        if size is None:
+            self._progress.warn(f"blob sha256:{name} in the store was damaged; it is made or fetched again")
+        return size
 
 
 class DirectoryWriter:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice import files
+from pumice import files, ownership
 from pumice.errors import StoreError
 from pumice.progress import Silent
+from pumice.store import safe_directories
 from pumice.store.built import Built
 from pumice.store.directory import DirectoryBlobs
 from pumice.store.names import is_word
@@ -54,10 +55,18 @@ class Home:
     """
 
     def __init__(
-        self, root: Path | str, fs: files.FileSystem = files.OS, progress: Progress | None = None
+        self,
+        root: Path | str,
+        fs: files.FileSystem = files.OS,
+        progress: Progress | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
-        """``progress`` hears of damaged blobs and of waiting."""
+        """``progress`` hears of damaged blobs and of waiting.
+
+        ``environ`` (default: the process's) tells which stores of other users root may use.
+        """
         self._root = os.fspath(root)
+        self._environ = os.environ if environ is None else environ
         self.fs = fs
         self._progress: Progress = progress or Silent()
         self._ready = False
@@ -167,9 +176,15 @@ class Home:
             return
         with self._guard:
             if not self._ready:
-                if not self._check_layout():
-                    self._create()
-                self._share()
+                safe_directories.check(self._root, self._environ)
+                try:
+                    if self._check_layout():
+                        self._share()
+                    else:
+                        self._create()
+                except BaseException:
+                    self._collector.release()
+                    raise
                 self._ready = True
 
     def _share(self) -> None:
@@ -202,19 +217,18 @@ class Home:
         )
 
     def _create(self) -> None:
-        """Make an empty store; what says that it is one comes last."""
+        """Make an empty store and hold its collection lock; what says that it is one comes last.
+
+        The lock comes first: a collection removes every temporary file, also that of a version file.
+        """
         with files.told(self._root):
             self._make_parents(self._root)
-            names = set(os.listdir(self._root))
-            if "version" in names:  # another process was faster
-                self._check_layout()
-                return
-            if strangers := {name for name in names.difference(_OURS) if name[0] != "."}:
-                raise StoreError(
-                    f"this directory has other things in it ({min(strangers)}) and is not a store of Pumice",
-                    where=self._root,
-                    hint="set PUMICE_HOME to an empty directory",
-                )
+            self._refuse_other_content()
+            self._make(os.path.join(self._root, "locks"))
+        self._share()
+        if self._check_layout():  # another process was faster
+            return
+        with files.told(self._root):
             for name in _OURS:
                 self._make(os.path.join(self._root, name))
             # Where there is a version there must be all the rest, whatever fails in between.
@@ -222,15 +236,26 @@ class Home:
             self.fs.sync_directory(self._root)
         files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs)
 
+    def _refuse_other_content(self) -> None:
+        names = set(os.listdir(self._root))
+        strangers = {name for name in names.difference(_OURS) if name[0] != "."}
+        # A store that another process has made since we looked may have directories of any room.
+        if strangers and not self._check_layout():
+            raise StoreError(
+                f"this directory has other things in it ({min(strangers)}) and is not a store of Pumice",
+                where=self._root,
+                hint="set PUMICE_HOME to an empty directory",
+            )
+
     def _make_parents(self, path: str) -> None:
         if os.path.isdir(path):
             return
         parent = os.path.dirname(path)
         self._make_parents(parent)
-        self._make(path, 0o700)
+        self._make(path, ownership.PRIVATE_MODE)
         self.fs.sync_directory(parent)
 
-    def _make(self, path: str, mode: int = 0o777) -> None:
+    def _make(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
         try:
             self.fs.make_directory(path, mode)
         except FileExistsError:

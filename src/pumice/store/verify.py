@@ -54,7 +54,7 @@ def verify(home: Home, progress: Progress, *, repair: bool = False) -> Findings:
     records = [record.path for record in home.records.all() if not record.size]
     if repair:
         for digest in unsound:
-            home.blobs.delete(digest)
+            home.blobs.delete_damaged(digest)
         for name in references:
             home.refs.remove(name)
         for path in records:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import files
+from pumice import files, ownership
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.trust import keys, openpgp, publickeys
 
@@ -81,9 +81,8 @@ def stands_for(path: Path) -> Digest:
 
 def prepare(base: Path) -> Path:
     """Make the folder that a pair goes into, for its owner only, and return ``base``."""
-    for missing in reversed([parent for parent in base.parents if not parent.exists()]):
-        with files.told(missing):
-            missing.mkdir(mode=0o700)
+    with files.told(base.parent):
+        ownership.make_directories(base.parent, private=True)
     return base
 
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
+from pumice.store import safe_directories
 from pumice.trust import keys, publickeys
 from pumice.trust.trusted import TrustedKey
 
@@ -67,13 +68,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def levels(environ: Mapping[str, str]) -> tuple[Level, ...]:
-    """Return the three folders, the weakest first; without a home directory there are two."""
+    """Return the three folders, the weakest first; without a home directory there are two.
+
+    Raises StoreError if root would follow another user's rules.
+    """
     found = [Level("vendor", Path("/usr/lib/pumice/trust")), Level("system", Path("/etc/pumice/trust"))]
     base = environ.get("XDG_CONFIG_HOME", "")
     if not Path(base).is_absolute():
         base = str(Path(environ["HOME"], ".config")) if environ.get("HOME") else ""
     if base:
-        found.append(Level("user", Path(base, "pumice", "trust")))
+        folder = Path(base, "pumice", "trust")
+        safe_directories.check(folder, environ)
+        found.append(Level("user", folder))
     return tuple(found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice import files
+from pumice import files, ownership
 from pumice.errors import TrustError, UsageError
 from pumice.trust import keyring
 
@@ -118,5 +118,5 @@ def _folder(rule: Rule) -> Path:
 
 def _write(path: Path, data: bytes) -> None:
     with files.told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        ownership.make_directories(path.parent)
     files.replace(path, data, mode=0o644)

@@ -276,7 +276,18 @@ def test_local_packages_are_hashed_and_followed(shop: Workshop) -> None:
             ResolveError,
             r"x\.deb is a package for arm64, not for amd64",
         ),
-        (Deb("Mine!").build(), FormatError, "its name, version or architecture is malformed"),
+        (Deb("Mine!").build(), FormatError, "the name of a package is malformed"),
+        (Deb("mine", "1 2").build(), FormatError, "the version of a package is malformed"),
+        (
+            Deb("mine", architecture="no arch").build(),
+            FormatError,
+            "the architecture of a package is missing or",
+        ),
+        (
+            Deb("mine", fields={"Source": "a b c"}).build(),
+            FormatError,
+            "the source of a package is malformed",
+        ),
         (Deb("mine", fields={"Depends": "a b"}).build(), FormatError, "'a b' is not a relationship"),
     ],
 )
@@ -289,6 +300,14 @@ def test_bad_local_packages(
     with pytest.raises(error, match=message):
         ensure(shop)
     assert not shop.lock_path.exists()
+
+
+@pytest.mark.parametrize("size", ["12.5", "12 kB", "0012", "unknown", "-3"])
+def test_what_apt_makes_of_an_installed_size(shop: Workshop, size: str) -> None:
+    (shop.root / "x.deb").write_bytes(Deb("mine", fields={"Installed-Size": size}).build())
+    shop.write(["./x.deb"])
+    ensure(shop)
+    assert shop.pins() == ["mine=1.0"]
 
 
 def test_one_package_from_two_files_is_refused(shop: Workshop) -> None:

@@ -135,6 +135,7 @@ def test_bars_appear_when_there_is_something_to_wait_for_and_leave_without_a_tra
 
 
 @pytest.mark.parametrize("mode", ["plain", "json"])
+@pytest.mark.concurrency
 def test_lines_of_many_threads_never_mix(mode: str) -> None:
     stream = io.StringIO()
     progress = output.progress(mode, stream)

@@ -232,6 +232,7 @@ def test_a_lock_cannot_lead_out_of_the_mirror(path: str, world: World) -> None:
     assert world.server.requests == []
 
 
+@pytest.mark.concurrency
 def test_many_threads_fetch_at_once(world: World) -> None:
     clock = FixedClock(EPOCH)
     with Session(world.home, clock=clock, environ={}) as session, ThreadPoolExecutor(8) as pool:

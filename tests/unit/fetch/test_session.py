@@ -268,6 +268,7 @@ def test_other_kinds_of_urls_are_refused(url: str, session: Session) -> None:
         session.get(url, limit=1)
 
 
+@pytest.mark.concurrency
 def test_many_threads_share_a_session(mirror: Mirror, session: Session) -> None:
     barrier = threading.Barrier(8)
 

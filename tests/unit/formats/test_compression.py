@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip as stdlib_gzip
 import io
 import lzma
@@ -23,6 +24,8 @@ _WRITERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": partial(stdlib_gzip.compress, mtime=0),
     "xz": lzma.compress,
     "zstd": zstandard.compress,
+    "bzip2": bz2.compress,
+    "lzma": partial(lzma.compress, format=lzma.FORMAT_ALONE),
 }
 
 
@@ -60,7 +63,7 @@ def test_a_stream_that_ends_early_is_refused(kind: str) -> None:
             pass
 
 
-@pytest.mark.parametrize("kind", ["gzip", "xz", "zstd"])
+@pytest.mark.parametrize("kind", ["gzip", "xz", "zstd", "bzip2", "lzma"])
 def test_output_is_bounded(kind: str) -> None:
     stream = Decompressed(io.BytesIO(_WRITERS[kind](bytes(5 << 20))), kind, limit=1 << 20)
     with pytest.raises(FormatError, match="beyond all proportion"):
@@ -68,10 +71,16 @@ def test_output_is_bounded(kind: str) -> None:
             pass
 
 
-@pytest.mark.parametrize("kind", ["gzip", "xz", "zstd"])
+@pytest.mark.parametrize("kind", ["gzip", "xz", "zstd", "bzip2", "lzma"])
 @given(data=st.binary(max_size=300))
 def test_any_bytes_give_content_or_a_refusal(kind: str, data: bytes) -> None:
-    start = {"gzip": b"\x1f\x8b\x08", "xz": b"\xfd7zXZ\0", "zstd": b"\x28\xb5\x2f\xfd"}[kind]
+    start = {
+        "gzip": b"\x1f\x8b\x08",
+        "xz": b"\xfd7zXZ\0",
+        "zstd": b"\x28\xb5\x2f\xfd",
+        "bzip2": b"BZh9",
+        "lzma": b"\x5d",
+    }[kind]
     for candidate in (data, start + data):
         try:
             stream = Decompressed(io.BytesIO(candidate), kind, limit=1 << 22)

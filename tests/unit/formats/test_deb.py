@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import tarfile
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ _HELLO = Deb(
 )
 
 
-@pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst"])
+@pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst", "bz2", "lzma"])
 def test_a_package_is_read_whatever_its_compression(compression: Compression) -> None:
     package = Deb(**{**_HELLO.__dict__, "compression": compression})
     file = io.BytesIO(package.build())
@@ -36,6 +37,20 @@ def test_a_package_is_read_whatever_its_compression(compression: Compression) ->
         "etc/hello.conf",
         "usr/bin/hello",
     ]
+
+
+def test_a_control_file_may_be_latin_1_and_call_its_fields_as_it_likes() -> None:
+    control = b"package: old\nVERSION: 1\nArchitecture: all\nMaintainer: J\xf6rg \nDescription: caf\xc3\xa9\n"
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as archive:
+        member = tarfile.TarInfo("./control")
+        member.size = len(control)
+        archive.addfile(member, io.BytesIO(control))
+    packed = _ar((b"debian-binary", b"2.0\n"), (b"control.tar", inner.getvalue()), (b"data.tar", bytes(1024)))
+    fields = deb.control(io.BytesIO(packed)).fields
+    assert fields == {
+        "Package": "old", "Version": "1", "Architecture": "all", "Maintainer": "Jörg", "Description": "café"
+    }  # fmt: skip
 
 
 def _ar(*members: tuple[bytes, bytes]) -> bytes:
@@ -59,7 +74,7 @@ _CONTROL = Deb("x", compression="none").build()
         (_GOOD.replace(b"2.0\n", b"9.0\n", 1), "only 2.x"),
         (_ar((b"control.tar", b"")), "debian-binary"),
         (_ar((b"debian-binary", b"2.0\n")), "no control.tar"),
-        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.rar", b"")), "unknown way"),
+        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.rar", b"")), "unknown compression"),
         (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.xz", b"\xfd7zXZ\0" + b"!" * 99)), "damaged"),
         (_ar((b"debian-binary", b"2.0\n"), (b"control.tar", tar.END)), "no control file"),
         (b"!<arch>\n" + b"x" * 60, "ar header is damaged"),

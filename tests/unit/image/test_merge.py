@@ -97,13 +97,3 @@ def test_directories_that_disagree_are_told(tmp_path: Path) -> None:
     merged = _merge(tmp_path, Deb("a", files=[folder("srv/x", 0o700)]), Deb("b", files=[folder("srv/x")]))
     assert merged.notes == ("/srv/x is mode 0700 in a and 0755 in b; the first is used",)
     assert merged.tree.nodes["srv/x"].entry.mode == 0o700
-
-
-def test_a_link_keeps_its_target_in_another_package(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    packages = [
-        Deb("data", files=[text("usr/share/doc/data/table.txt", "1")]),
-        Deb("tool", files=[symlink("usr/share/tool/table.txt", "../doc/data/table.txt")]),
-    ]
-    parts = {p.name: segments.make(io.BytesIO(p.build()), Selection(), home.blobs) for p in packages}
-    assert merge.kept_links_to_dropped(parts) == {"data": ("usr/share/doc/data/table.txt",)}

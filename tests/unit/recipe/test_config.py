@@ -87,13 +87,13 @@ sign:
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
-        ("sign: {keys: x}", "c.yaml:1:8", "'keys' is not a setting"),
+        ("sign: {keys: x}", "c.yaml:1:8", "unknown setting"),
         ("sign: {prefix: example.com}", "c.yaml:1:7", "there is no key to sign with"),
         ("sign:\n  key: [a]", "c.yaml:2:8", "a text was expected"),
         ("sign: x", "c.yaml:1:7", "a map was expected"),
         ("sign:", "c.yaml:1:6", "there is no key to sign with"),
-        ("sign: {key: x, prefix: example.com/}", "c.yaml:1:24", "'example.com/' is no prefix of names"),
-        ("sign: {key: x, prefix: 'a:1'}", "c.yaml:1:24", "'a:1' is no prefix of names"),
+        ("sign: {key: x, prefix: example.com/}", "c.yaml:1:24", "this is not a prefix of image names"),
+        ("sign: {key: x, prefix: 'a:1'}", "c.yaml:1:24", "this is not a prefix of image names"),
         ("sign: [{key: x}, {key: y}]", "c.yaml:1:18", "a key for every name stands at c.yaml:1:8 already"),
     ],
 )

@@ -140,7 +140,7 @@ def test_places_name_the_file_as_the_person_would(tmp_path: Path, monkeypatch: p
 
 
 def test_what_is_wrong_below_is_told_though_it_is_overridden(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"base.yaml:4:9: 'nope' is not possible here"):
+    with pytest.raises(RecipeError, match=r"base.yaml:4:9: the value of 'layers' is not valid"):
         merged(tmp_path, "layers: nope\n", "layers: auto\n")
 
 

@@ -109,13 +109,13 @@ def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
             "the lock is for images of format 9, this Pumice makes up to format 2",
         ),
         ('"lock": 1', '"lock": 0', "the lock's 'lock' and 'format' are numbers from 1"),
-        ('"lock": 1', '"lock": 1, "lock": 1', "the lock has the key 'lock' twice in one place"),
-        ('"arm64": [', '"amd64": [], "arm64": [', "the lock has the key 'amd64' twice in one place"),
+        ('"lock": 1', '"lock": 1, "lock": 1', "the lock has a key twice in one place"),
+        ('"arm64": [', '"amd64": [], "arm64": [', "the lock has a key twice in one place"),
         ('"sha256:0', '"md5:0', "the lock's 'requirements' is not a sha256 digest"),
         ('"arm64": [', '"../x": [', "'../x' is not an architecture"),
         ("  }\n}\n", "", "the lock is not JSON: it ends too early"),
         ('"redis": 100', '"redis": 0', "the user 'redis' has no proper id"),
-        ('"redis": 100', '"redis": 65535', "the user 'redis' has no proper id"),
+        ('"redis": 100', '"redis": 4294967295', "the user 'redis' has no proper id"),
         ('"redis": 100', '"redis": 100, "b": 100', "two users of the lock have the same id"),
         ('"redis": 101', '"a:b": 101', "'a:b' is not a group's name"),
         ('  "format": 2', '<<<<<<< HEAD\n  "format": 2', "the lock has the marks of a merge conflict in it"),
@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_told_with_its_line() -> None:
         "the lock does not fit: expected 'int', got 'str' at size",
     )
     error = refused(TEXT.replace('"size"', '"sizes"', 1))
-    assert error.message == "the lock does not fit: object contains unknown field 'sizes'"
+    assert error.message == "the lock does not fit: object contains unknown field"
 
 
 def test_broken_json_is_told_with_its_place() -> None:

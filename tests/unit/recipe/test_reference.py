@@ -60,5 +60,5 @@ def test_every_example_of_the_table_is_one(tmp_path: Path, table: Table) -> None
         document = yaml.parse(f"{key.name}: {key.example}".encode(), "example")
         assert isinstance(document.root, yaml.Mapping)
         problems: list[Problem] = []
-        value = Reader(problems, {}).read(document.root.items[0][1], key)
+        value = Reader(problems, {}, main=document.root.file).read(document.root.items[0][1], key)
         assert value is not BAD, problems

@@ -202,3 +202,23 @@ def test_any_file_gives_a_login_or_a_sentence(tmp_path_factory: pytest.TempPathF
     except PumiceError:
         return
     assert found is None or isinstance(found, Login)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bWU6c2VjcmV0IHBhc3N3b3JkIG9m\nIHNvbWUgbGVuZ3Ro",
+        "  bWU6c2VjcmV0IHBhc3N3b3JkIG9m\r\n  IHNvbWUgbGVuZ3Ro\r\n",
+        "bWU6c2VjcmV0IHBhc3N3b3JkIG9mIHNvbWUgbGVuZ3Ro",
+    ],
+)
+def test_a_login_may_be_wrapped_in_lines(environ: dict[str, str], text: str) -> None:
+    write(environ, ".docker/config.json", {"auths": {"a.example": {"auth": text}}})
+    assert find(environ, "a.example/x") == Login("me", "secret password of some length")
+
+
+def test_a_login_without_padding_and_a_file_with_a_byte_order_mark(environ: dict[str, str]) -> None:
+    entry = {"auth": base64.b64encode(b"me:pass").decode().rstrip("=")}
+    path = write(environ, ".docker/config.json", "")
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"auths": {"a.example": entry}}).encode())
+    assert find(environ, "a.example/x") == Login("me", "pass")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pumice.errors import FormatError
 from pumice.registry import headers
 from pumice.registry.headers import Challenge
 
@@ -55,16 +58,33 @@ def test_challenges(values: list[str], expected: list[Challenge]) -> None:
         ("<?n=2&last=b>; rel=next", "https://registry.example/v2/app/tags/list?n=2&last=b"),
         ('</a>; rel="prev", </b>; title="x"; rel="next last"', "https://registry.example/b"),
         ("<https://registry.example:443/b>; rel=next", "https://registry.example:443/b"),
-        ("<https://other.example/b>; rel=next", ""),
-        ("<http://registry.example/b>; rel=next", ""),
-        ("<https://user@registry.example/b>; rel=next", ""),
+        (
+            "<http://internal.example:5000/v2/app/tags/list?last=b>; rel=next",
+            "https://registry.example/v2/app/tags/list?last=b",
+        ),
         ('</b>; rel="prev"', ""),
-        ("</b>", ""),
+        ("</b>", "https://registry.example/b"),
         ("", ""),
     ],
 )
 def test_the_next_page(value: str, expected: str) -> None:
     assert headers.next_page([value], URL) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "<https://other.example/b>; rel=next",
+        "<http://registry.example/b>; rel=next",
+        "<https://user@registry.example/v2/app/tags/list>; rel=next",
+        "<ftp://registry.example/v2/app/tags/list>; rel=next",
+        "/v2/app/tags/list?last=b",
+        "<unclosed",
+    ],
+)
+def test_a_link_that_cannot_be_followed_is_never_the_last_page(value: str) -> None:
+    with pytest.raises(FormatError, match="continues on a page"):
+        headers.next_page([value], URL)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +146,8 @@ def test_any_header_is_understood_or_ignored(text: str) -> None:
     headers.uploaded(text)
     headers.part(text)
     headers.number(text)
-    target = headers.next_page([text], URL)
-    assert target == "" or headers.origin(target) == headers.origin(URL)
+    with suppress(FormatError):
+        target = headers.next_page([text], URL)
+        assert target == "" or headers.origin(target) == headers.origin(URL)
     location = headers.resolved(URL, text)
     assert location == "" or location.startswith(("https://", "http://"))

@@ -70,12 +70,12 @@ def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("registries: [a]", "a map was expected"),
-        ("registries: {x.example: {mirror: y.example}}", "'mirror' is not a setting"),
-        ("registries: {'a b': {insecure: true}}", "is not the host"),
+        ("registries: {x.example: {mirror: y.example}}", "unknown setting"),
+        ("registries: {'a b': {insecure: true}}", "is not a host or the beginning"),
         ("registries: {x.example: {insecure: perhaps}}", "true or false"),
         ("registries: {x.example: {rewrite: [y]}}", "was expected"),
         ("registries: {x.example: {ca: [y]}}", "a text was expected"),
-        ("registries: {x.example/UP: {}}", "is not the name of a repository"),
+        ("registries: {x.example/UP: {}}", "is not a host or the beginning"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,15 +130,42 @@ def test_owners_that_cannot_be_set_are_kept_beside(home: Home, monkeypatch: pyte
 
 
 def test_trees_that_nobody_wants_are_dropped_unless_something_runs_on_them(home: Home) -> None:
-    trees = [
-        unpack.prepare(images.make(home, [{str(number): Entry(str(number), "dir", 0o000)}]), home, Silent())
-        for number in range(3)
-    ]
+    made = [images.make(home, [{str(number): Entry(str(number), "dir", 0o000)}]) for number in range(3)]
+    trees = [unpack.prepare(image, home, Silent()) for image in made]
     wanted = f"sha256:{trees[0].root.parent.name}"
-    busy = unpack.use(trees[1])
-    assert unpack.drop(home, lambda digest: digest == wanted) == 1
-    assert [tree.root.exists() for tree in trees] == [True, True, False]
-    os.close(busy)
+    with unpack.hold(made[1], home, Silent()) as held:
+        assert held == trees[1]
+        assert unpack.drop(home, lambda digest: digest == wanted) == 1
+        assert [tree.root.exists() for tree in trees] == [True, True, False]
     assert unpack.drop(home, lambda digest: digest == wanted) == 1
     assert [tree.root.exists() for tree in trees] == [True, False, False]
     assert list(home.directory("tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("remade", [False, True])
+def test_a_tree_that_a_collection_drops_before_it_is_held_is_made_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch, remade: bool
+) -> None:
+    image = images.make(home, [{"a": "content"}])
+    opened = os.open
+    collections = 0
+
+    def open_after_a_collection(path: Any, flags: int, *arguments: Any, **named: Any) -> int:
+        nonlocal collections
+        place = home.root / "trees" / image.root.digest[7:]
+        if path != place or collections:
+            return opened(path, flags, *arguments, **named)
+        collections += 1
+        descriptor = opened(path, flags, *arguments, **named) if remade else -1
+        assert unpack.drop(home, lambda _: False) == 1
+        if not remade:
+            return opened(path, flags, *arguments, **named)
+        unpack.prepare(image, home, Silent())
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_after_a_collection)
+    with unpack.hold(image, home, Silent()) as tree:
+        assert collections == 1
+        assert (tree.root / "a").read_text() == "content"
+        assert unpack.drop(home, lambda _: False) == 0
+        assert (tree.root / "a").read_text() == "content"

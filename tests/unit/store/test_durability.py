@@ -158,6 +158,7 @@ def test_a_refusal_at_each_operation_is_one_sentence_and_breaks_nothing(fast_pat
             storework.check(home, {})
 
 
+@pytest.mark.concurrency
 def test_processes_share_a_store(tmp_path: Path) -> None:
     workers = [start("churn", str(tmp_path / "store"), str(seed), "25") for seed in range(4)]
     promised: Promise = {}
@@ -171,6 +172,7 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
         storework.check(home, promised)
 
 
+@pytest.mark.concurrency
 def test_processes_that_are_killed_leave_a_store_that_works(tmp_path: Path) -> None:
     root = tmp_path / "store"
     for lines in (1, 3, 7, 12):

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pumice import files
+from pumice.clock import FixedClock
 from pumice.errors import StoreError
+from pumice.progress import Silent
+from pumice.store import gc
+from pumice.store.directory import DirectoryBlobs
 from pumice.store.home import Home, locate
 from tests.support.storework import put
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pumice.progress import Task
 
 
@@ -105,6 +112,84 @@ def test_processes_may_create_it_at_once(tmp_path: Path) -> None:
     assert (tmp_path / "store" / "version").read_text() == "1\n"
 
 
+class InterruptedFileSystem(files.OsFileSystem):
+    """Calls ``meanwhile`` once, right before a file gets a name that ends in ``name``."""
+
+    def __init__(self, name: str, meanwhile: Callable[[], None]) -> None:
+        self._name = name
+        self._meanwhile: Callable[[], None] | None = meanwhile
+
+    def rename(self, source: str, target: str) -> None:
+        if target.endswith(self._name) and self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            meanwhile()
+        super().rename(source, target)
+
+
+@pytest.mark.concurrency
+def test_a_collection_leaves_a_store_alone_that_is_being_created(tmp_path: Path) -> None:
+    """It waits, because whoever creates a store holds the collection lock already."""
+    root = tmp_path / "store"
+    events: list[str] = []
+    is_waiting = threading.Event()
+
+    def collect() -> None:
+        class Waiting(Silent):
+            def note(self, message: str) -> None:
+                events.append(message)
+                is_waiting.set()
+
+        with Home(root, progress=Waiting()) as other:
+            gc.collect(other, FixedClock(0), keep_days=None)
+        events.append("collected")
+
+    collector = threading.Thread(target=collect)
+
+    def start_collecting() -> None:
+        collector.start()
+        assert is_waiting.wait(60)
+        events.append("created")
+
+    with Home(root, InterruptedFileSystem("/version", start_collecting)) as home:
+        put(home.blobs, b"content")
+    collector.join()
+    assert events == ["waiting for other pumice commands to finish", "created", "collected"]
+    assert (root / "version").read_text() == "1\n"
+
+
+def test_a_damaged_blob_that_another_process_replaced_stays(tmp_path: Path) -> None:
+    """Between finding the damage and removing it, the sound content may have come back."""
+    root = tmp_path / "store"
+    with Home(root) as home:
+        digest = put(home.blobs, b"content")
+        path = root / "blobs" / "sha256" / digest[7:]
+
+        class RepairedOnReading(DirectoryBlobs):
+            """Hashes the damaged file; then, before it does anything about it, the file is replaced."""
+
+            damaged = True
+
+            def _hash(self, name: str) -> int | None:
+                size = super()._hash(name)
+                if self.damaged:
+                    self.damaged = False
+                    put(home.blobs, b"content")
+                return size
+
+        spoil(path)
+        assert RepairedOnReading(str(root)).size(digest) == len(b"content")
+        spoil(path)
+        blobs = RepairedOnReading(str(root))
+        assert not blobs.verify(digest)
+        blobs.delete_damaged(digest)
+        assert path.read_bytes() == b"content"
+
+
+def spoil(path: Path) -> None:
+    path.chmod(0o600)
+    path.write_bytes(b"damaged")
+
+
 def test_directories_for_others_are_made_on_demand(tmp_path: Path) -> None:
     with Home(tmp_path / "store") as home:
         assert home.directory("trees") == tmp_path / "store" / "trees"
@@ -114,6 +199,7 @@ def test_directories_for_others_are_made_on_demand(tmp_path: Path) -> None:
                 home.directory(name)
 
 
+@pytest.mark.concurrency
 def test_a_lock_excludes_threads_of_one_and_of_two_homes(tmp_path: Path) -> None:
     homes = [Home(tmp_path / "store") for _ in range(2)]
     inside = 0
@@ -138,6 +224,7 @@ def test_a_lock_excludes_threads_of_one_and_of_two_homes(tmp_path: Path) -> None
             pass
 
 
+@pytest.mark.concurrency
 def test_being_alone_waits_for_those_who_are_in(tmp_path: Path) -> None:
     other = Home(tmp_path / "store")
     put(other.blobs, b"in use")

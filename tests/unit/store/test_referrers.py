@@ -49,6 +49,7 @@ def test_one_kind_can_take_the_place_of_another(home: Home) -> None:
     assert {one.digest for one in home.referrers.get(image.root.digest)} == {kept.digest, new.digest}
 
 
+@pytest.mark.concurrency
 def test_threads_lose_nothing(home: Home) -> None:
     image = images.make(home, [{"a": "a"}], name="example.com/a:1")
     threads = [threading.Thread(target=attach, args=(home, image.root, f"n{number}")) for number in range(12)]

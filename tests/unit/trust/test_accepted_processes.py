@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pumice.store.home import Home
 from pumice.trust import accepted
 
@@ -30,6 +32,7 @@ with Home(Path(sys.argv[1])) as home:
 """
 
 
+@pytest.mark.concurrency
 def test_the_newest_of_each_track_stays(tmp_path: Path) -> None:
     Home(tmp_path).close()
     running = [

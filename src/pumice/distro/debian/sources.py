@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FetchError, TrustError
+from pumice.files import open_regular
 
 if TYPE_CHECKING:
     from pumice.distro.debian.machine import Machine
@@ -264,7 +265,7 @@ def _base(suite: str) -> str:
 
 def _read(path: Path) -> Keys:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return Keys(str(path), file.read(_MAX_KEYRING))
     except OSError as error:
         raise TrustError(f"the keyring cannot be read ({error.strerror})", where=str(path)) from error

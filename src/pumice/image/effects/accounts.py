@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _NOLOGIN = "/usr/sbin/nologin"
 _MAX_FILE = 1 << 20
+_MAX_ID = (1 << 32) - 2
 _NOWHERE = "/nonexistent"
 
 
@@ -187,7 +188,9 @@ _COMMANDS = {
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else None
+    if not text or not (text.isascii() and text.isdecimal()) or len(text) > 10:
+        return None
+    return int(text) if int(text) <= _MAX_ID else None
 
 
 def sound(wanted: Wanted) -> bool:

@@ -28,12 +28,14 @@ class FileRange(msgspec.Struct, frozen=True):
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """Bytes that are not all here yet, of which there will be ``size``.
+    """Bytes that are not all here yet, of which there will be ``size``: ``first``, then ``chunks``.
 
-    If they end early, or raise, the connection is cut: so the client knows that it has not got all.
+    ``first`` is at hand, so that what fails at once is answered with an error instead of a promise. If the
+    rest ends early, or raises, the connection is cut: so the client knows that it has not got all.
     """
 
     size: int
+    first: bytes
     chunks: AsyncIterator[bytes]
 
 

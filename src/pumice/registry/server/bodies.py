@@ -117,6 +117,7 @@ async def flow(proto: Engine, status: int, headers: answers.Headers, body: Flow)
     """Answer with what comes bit by bit; when it ends early the engine cuts the connection."""
     stream = proto.response_stream(status, headers)
     try:
+        await stream.send_bytes(body.first)
         async for chunk in body.chunks:
             await stream.send_bytes(chunk)
     except (PumiceError, OSError, RuntimeError) as problem:  # RuntimeError: the client is gone

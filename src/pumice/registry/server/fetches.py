@@ -26,26 +26,37 @@ _HEAD_START = 1 << 20
 
 
 class Fetch:
-    """One blob on its way. Its state changes in the event loop's thread only."""
+    """One blob on its way. Its state changes in the event loop's thread only.
+
+    It is read through a descriptor of its own: the file is renamed when it is complete and removed when it
+    is not, and may have neither name by the time that somebody reads.
+    """
 
     def __init__(self) -> None:
-        self.path = ""
         self.size = 0
         """0 while it is not known."""
         self.received = 0
         self.ended = False
         self.problem: Exception | None = None
+        self._descriptor = -1
+        self._readers = 0
         self._moved = asyncio.Event()
 
-    def move(self, path: str, size: int, received: int) -> None:
+    def start(self, descriptor: int, size: int) -> None:
+        """Note what it is read from, which is closed here, and how large it will be."""
+        self._descriptor, self.size = descriptor, size
+        self._wake()
+
+    def move(self, received: int) -> None:
         """Note how far it is."""
-        self.path, self.size, self.received = path, size, received
+        self.received = received
         self._wake()
 
     def end(self, problem: Exception | None) -> None:
         """Note that it is kept, or that it is not because of ``problem``."""
         self.ended, self.problem = True, problem
         self._wake()
+        self._close_unused()
 
     async def begun(self) -> None:
         """Wait until enough is there to answer, or until it has ended."""
@@ -55,31 +66,86 @@ class Fetch:
             while not self.ended:
                 await self._moved.wait()
 
-    async def pieces(self, threads: Threads) -> AsyncIterator[bytes]:
-        """Yield the content as it comes; raises FetchError instead of the last byte."""
-        file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        try:
-            position = 0
-            while position < self.size:
-                kept = self.ended and self.problem is None
-                end = self.size if kept else min(self.received, self.size - 1)
-                if position < end:
-                    data = await threads.run(os.pread, file, min(_PIECE * 4, end - position), position)
-                    if not data:
-                        raise StoreError("what was fetched is gone", where=self.path)
-                    position += len(data)
-                    yield data
-                elif self.problem is not None:
-                    # Not the problem itself: its traceback would keep the connection from being cut.
-                    raise FetchError(f"the blob was not fetched: {self.problem}", where=self.path)
-                else:
-                    await self._moved.wait()
-        finally:
-            os.close(file)
+    def pieces(self, threads: Threads) -> AsyncIterator[bytes]:
+        """Return an iterator over the content as it comes; it raises FetchError instead of the last byte.
+
+        From the call until the iterator is closed the content can be read, also when the fetch has ended.
+        """
+        return _Pieces(self, threads)
+
+    def acquire(self) -> int:
+        """Return the descriptor, which stays open until `release`."""
+        self._readers += 1
+        return self._descriptor
+
+    def release(self) -> None:
+        """Let go of the descriptor."""
+        self._readers -= 1
+        self._close_unused()
+
+    async def wait(self) -> None:
+        """Wait until something has changed."""
+        await self._moved.wait()
+
+    def _close_unused(self) -> None:
+        if self.ended and not self._readers and self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _wake(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+
+class _Pieces:
+    """Reads a `Fetch` from its beginning; holds its descriptor until the end, an error, or its own."""
+
+    def __init__(self, fetch: Fetch, threads: Threads) -> None:
+        self._fetch = fetch
+        self._threads = threads
+        self._position = 0
+        self._descriptor = fetch.acquire()
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            data = await self._next()
+        except BaseException:
+            self._release()
+            raise
+        if not data:
+            self._release()
+            raise StopAsyncIteration
+        return data
+
+    async def _next(self) -> bytes:
+        """Return the next bytes; none after the last."""
+        fetch = self._fetch
+        while self._position < fetch.size:
+            is_kept = fetch.ended and fetch.problem is None
+            end = fetch.size if is_kept else min(fetch.received, fetch.size - 1)
+            if self._position < end:
+                length = min(_PIECE * 4, end - self._position)
+                data = await self._threads.run(os.pread, self._descriptor, length, self._position)
+                if not data:
+                    raise StoreError("the fetched blob is shorter than the upstream registry said")
+                self._position += len(data)
+                return data
+            if fetch.problem is not None:
+                # Not the problem itself: its traceback would keep the connection from being cut.
+                raise FetchError(f"cannot fetch the blob: {fetch.problem}")
+            await fetch.wait()
+        return b""
+
+    def __del__(self) -> None:
+        self._release()  # nobody has read it, or not to its end
+
+    def _release(self) -> None:
+        if self._descriptor >= 0:
+            self._descriptor = -1
+            self._fetch.release()
 
 
 class Fetches:
@@ -109,21 +175,28 @@ class Fetches:
         self._stopped = True
 
     async def _run(self, key: tuple[str, str], fetch: Fetch) -> None:
-        loop = asyncio.get_running_loop()
-
-        def tell(path: str, size: int, received: int) -> None:
-            loop.call_soon_threadsafe(fetch.move, path, size, received)
-
+        in_loop = asyncio.get_running_loop().call_soon_threadsafe
         problem: Exception | None = None
         try:
-            await self.threads.run(self._copy, *key, tell)
+            await self.threads.run(
+                self._copy,
+                *key,
+                lambda descriptor, size: in_loop(fetch.start, descriptor, size),
+                lambda received: in_loop(fetch.move, received),
+            )
         except Exception as error:  # noqa: BLE001 - whoever waits for it has to hear of it
             problem = error
         finally:
             del self._going[key]
             fetch.end(problem)
 
-    def _copy(self, repository: str, digest: str, tell: Callable[[str, int, int], None]) -> None:
+    def _copy(
+        self,
+        repository: str,
+        digest: str,
+        start: Callable[[int, int], object],
+        move: Callable[[int], object],
+    ) -> None:
         storage = self._storage
         size = self._upstream.size(repository, digest)
         if size is None:
@@ -131,13 +204,13 @@ class Fetches:
         if storage.mount(repository, digest, None):  # another repository has it, and so may this one
             return
         upload = storage.begin(repository, digest.partition(":")[0])
-        path = storage.receiving_into(repository, upload) or ""
         received = 0
         try:
+            start(storage.open_upload(repository, upload), size)
             with self._upstream.open(repository, digest, size or None) as file:
                 while not self._stopped and (data := file.read(_PIECE)):
                     received = storage.append(repository, upload, received, data)
-                    tell(path, size, received)
+                    move(received)
             storage.finish(repository, upload, digest)  # which it is not, if this stopped before its end
         except BaseException:
             storage.cancel(repository, upload)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import PumiceError
+from pumice.errors import FetchError, PumiceError
 from pumice.registry.server import answers, manifests, reads, upstream
 from pumice.registry.server.answers import Answer, Flow
 from pumice.registry.server.locks import Locks
@@ -114,8 +114,12 @@ class Proxy:
             raise fetch.problem
         if fetch.ended:
             return reads.blob(self._storage, call)
-        headers = reads.blob_headers(call.reference, fetch.size)
-        return Answer(200, headers, Flow(fetch.size, fetch.pieces(self._fetches.threads)))
+        chunks = fetch.pieces(self._fetches.threads)
+        try:
+            first = await anext(chunks)
+        except FetchError as problem:
+            return _refused(problem, answers.BLOB_UNKNOWN)
+        return Answer(200, reads.blob_headers(call.reference, fetch.size), Flow(fetch.size, first, chunks))
 
     async def _digest(self, call: Call) -> Answer:
         answer = reads.manifest(self._storage, call)

@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pumice import files
+from pumice import files, ownership
 from pumice.errors import FormatError, StoreError
 from pumice.registry.server import storage_names as names
 from pumice.registry.server.storage_blobs import Blobs, StoredBlob
@@ -54,9 +54,9 @@ def open_storage(
     """
     place = os.path.abspath(root)
     with told(place):
-        os.makedirs(os.path.dirname(place), exist_ok=True)
+        ownership.make_directories(os.path.dirname(place))
         if not os.path.isdir(place):
-            fs.make_directory(place)
+            fs.make_directory(place, ownership.PRIVATE_MODE)  # not everybody may read every repository
     _claim(place, fs)
     lock = files.FileLock(os.path.join(place, "lock"))
     lock.acquire(waiting=lambda: _refuse(place))
@@ -122,9 +122,12 @@ class Storage:
         """Return how many bytes of an upload there are; None if there is no such upload here."""
         return self.uploads.offset(repository, upload)
 
-    def receiving_into(self, repository: str, upload: str) -> str | None:
-        """Return the file that an upload goes into; it can be read, and is renamed when it is finished."""
-        return self.uploads.path(repository, upload)
+    def open_upload(self, repository: str, upload: str) -> int:
+        """Return a descriptor to read what an upload has so far, also once it is finished or forgotten.
+
+        Raises UnknownUpload.
+        """
+        return self.uploads.open(repository, upload)
 
     def append(self, repository: str, upload: str, at: int, chunk: bytes) -> int:
         """Append to an upload; return its new offset. Raises OutOfOrder, UnknownUpload."""
@@ -240,6 +243,9 @@ def _claim(place: str, fs: Disk) -> None:
                 found = file.read(len(names.LAYOUT) + 1)
         except FileNotFoundError:
             strangers = [name for name in os.listdir(place) if not name.startswith((".", "lost+found"))]
+            if strangers and os.path.exists(marker):  # another process has just claimed it
+                _claim(place, fs)
+                return
             if strangers:
                 raise StoreError(
                     "the directory is not empty and not a registry's",

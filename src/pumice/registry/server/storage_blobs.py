@@ -76,7 +76,10 @@ class Blobs:
             linked = now
             if not self._ages.renew(link, now):
                 return None
-        blob = StoredBlob(path, size, _content(path, digest) if size <= SMALL else None)
+        content = _content(path, digest) if size <= SMALL else b""
+        if content is None:  # removed since it was looked at
+            return None
+        blob = StoredBlob(path, size, content if size <= SMALL else None)
         seen = _Seen(blob, linked + REFRESH)
         self._cache.keep(repository, digest, seen, len(blob.content or b""), epoch)
         return blob
@@ -190,10 +193,15 @@ class Blobs:
         return os.path.join(names.folder(self._root, repository, names.BLOBS), names.file_of(digest))
 
 
-def _content(path: str, digest: str) -> bytes:
-    """Read a small blob; what goes into memory, and out from there many times, is hashed once."""
-    with told(digest), open(path, "rb", buffering=0) as file:
-        data = file.read(SMALL + 1)
+def _content(path: str, digest: str) -> bytes | None:
+    """Read a small blob, None if it is gone; what goes into memory, and out again often, is hashed once."""
+    try:
+        with told(digest), open(path, "rb", buffering=0) as file:
+            data = file.read(SMALL + 1)
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     algorithm, _, hex_digits = digest.partition(":")
     if hashlib.new(algorithm, data).hexdigest() != hex_digits:
         raise StoreError(f"the registry's copy of {digest} is damaged", hint="push it again")

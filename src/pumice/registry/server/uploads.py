@@ -81,9 +81,13 @@ class Uploads:
         except OSError:
             return None
 
-    def path(self, repository: str, upload: str) -> str | None:
-        """Return the file of an upload; None if there is none such."""
-        return self._find(repository, upload)
+    def open(self, repository: str, upload: str) -> int:
+        """Return a descriptor that reads the file of an upload, whatever becomes of its name."""
+        path = self._find(repository, upload)
+        if path is None:
+            raise UnknownUpload
+        with told("an upload"):
+            return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
 
     def append(self, repository: str, upload: str, at: int, chunk: bytes) -> int:
         """Append ``chunk``, which starts at byte ``at``; return the new offset.

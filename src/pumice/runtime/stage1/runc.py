@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pumice import ownership
 from pumice.errors import SandboxError
 from pumice.runtime import maps, sandbox
 from pumice.runtime.container import Maps
@@ -38,7 +39,7 @@ class Runc:
         programs.check(container)
         found = _maps(container)
         self._place = Path(tempfile.mkdtemp(prefix="run-", dir=scratch))
-        (self._place / "state").mkdir()
+        ownership.make_directory(self._place / "state", private=True)
         (self._place / "config.json").write_bytes(msgspec.json.encode(bundle(container)))
         log = ("--log", str(self._place / "log"), "--log-format", "json")
         name = self._place.name

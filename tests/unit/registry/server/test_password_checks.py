@@ -15,6 +15,8 @@ import pytest
 from pumice.registry.server.access import Access, Policy
 from pumice.registry.server.password_checks import PENDING, PasswordChecks
 
+pytestmark = pytest.mark.concurrency
+
 ALICE, BOB = "alice", "bob"
 HERE, THERE = "192.0.2.1:1000", "192.0.2.2:1000"
 

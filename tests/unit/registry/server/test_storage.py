@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, StoreError
+from pumice.registry.server import storage_blobs
 from pumice.registry.server import storage_names as names
 from pumice.registry.server.check import check
 from pumice.registry.server.storage import (
@@ -101,6 +102,7 @@ def test_many_uploads_at_once_keep_few_files_open(storage: Storage) -> None:
         storage.finish("a", upload, digest_of(b"%03d" % number * 2))
 
 
+@pytest.mark.concurrency
 def test_the_same_blob_from_several_clients(storage: Storage) -> None:
     content = os.urandom(1 << 20)
     failures: list[BaseException] = []
@@ -278,3 +280,35 @@ def test_a_cache_forgets_what_changed_while_it_was_read() -> None:
     assert cache.get("a", "99") == "v"
     assert cache.get("a", "0") is None
     assert cache._held <= 10_000
+
+
+@pytest.mark.concurrency
+def test_two_processes_may_make_a_registry_of_an_empty_directory_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    listdir = os.listdir
+    others: list[Storage] = []
+
+    def list_after_the_other_process(path: str) -> list[str]:
+        monkeypatch.undo()
+        others.append(open_storage(root))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", list_after_the_other_process)
+    with pytest.raises(StoreError, match="another pumice serve uses this directory"):
+        open_storage(root)
+    others[0].close()
+
+
+def test_a_blob_that_is_removed_while_it_is_looked_up_is_not_there(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = push_blob(storage, "app", b"content")
+
+    def open_too_late(path: str, *arguments: Any, **named: Any) -> Any:
+        Path(path).unlink()
+        return Path(path).open(*arguments, **named)
+
+    monkeypatch.setattr(storage_blobs, "open", open_too_late, raising=False)
+    assert storage.blob("app", digest) is None

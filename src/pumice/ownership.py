@@ -1,0 +1,113 @@
+"""Folders and links on a machine with other users: what may be created, followed and used.
+
+Folders are never created writable for others, whatever the umask. Links that somebody may have planted are
+followed only where the kernel's ``protected_symlinks`` would follow them; the kernel cannot do it for
+paths that were resolved before they are opened. And root does not use what belongs to somebody else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from pumice.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHARED_MODE = 0o755
+PRIVATE_MODE = 0o700
+_MAX_LINKS = 40
+_ANYBODY = "*"
+
+
+def make_directory(path: str | os.PathLike[str], *, private: bool = False) -> None:
+    """Make one directory, at most 0755 or, if ``private``, 0700; raises OSError."""
+    os.mkdir(path, PRIVATE_MODE if private else SHARED_MODE)
+
+
+def make_directories(path: str | os.PathLike[str], *, private: bool = False) -> None:
+    """Make a directory and those above it, where they are missing; raises OSError.
+
+    All that are made get the same mode, as in `make_directory`.
+    """
+    path = os.fspath(path)
+    parent = os.path.dirname(path)
+    if parent and not os.path.isdir(parent):
+        make_directories(parent, private=private)
+    try:
+        make_directory(path, private=private)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+
+
+def resolve_links(path: str | os.PathLike[str], *, user: int | None = None) -> str:
+    """Return ``path`` absolute and without links; what is missing at its end stays as it is.
+
+    Raises PermissionError for a link in a directory where everybody may make some (sticky and writable for
+    all, as ``/tmp``) that belongs neither to ``user`` (default: who asks) nor to the directory's owner.
+    """
+    user = os.geteuid() if user is None else user
+    waiting = _parts(os.path.join(os.getcwd(), os.fspath(path)))
+    resolved = "/"
+    links = 0
+    while waiting:
+        name = waiting.pop()
+        if name == "..":
+            resolved = os.path.dirname(resolved)
+            continue
+        following = os.path.join(resolved, name)
+        try:
+            status = os.lstat(following)
+        except (FileNotFoundError, NotADirectoryError):
+            resolved = following
+            continue
+        if not stat.S_ISLNK(status.st_mode):
+            resolved = following
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+        if is_planted(status, os.stat(resolved), user):
+            raise PermissionError(errno.EACCES, f"{following} is a link of another user", os.fspath(path))
+        target = os.readlink(following)
+        if target.startswith("/"):
+            resolved = "/"
+        waiting += _parts(target)
+    return resolved
+
+
+def is_planted(entry: os.stat_result, folder: os.stat_result, user: int) -> bool:
+    """Return whether an entry of a folder may be another user's trap (proc(5), protected_symlinks)."""
+    everybody = stat.S_ISVTX | stat.S_IWOTH
+    return folder.st_mode & everybody == everybody and entry.st_uid not in (user, folder.st_uid)
+
+
+def check_owner(path: str | os.PathLike[str], trusted: Iterable[str], *, user: int | None = None) -> None:
+    """Raise StoreError if root is about to use a directory of another user.
+
+    That user could change what root reads and, by links, make root write elsewhere. ``trusted`` are
+    directories that are used nevertheless; ``*`` is every directory. ``user`` is who asks.
+    """
+    if (os.geteuid() if user is None else user) != 0:
+        return
+    path = os.path.abspath(path)
+    try:
+        owners = {os.lstat(path).st_uid, os.stat(path).st_uid} - {0}
+    except OSError:
+        return  # it is made now, or using it fails with a better reason
+    if not owners or any(item == _ANYBODY or os.path.abspath(item) == path for item in trusted):
+        return
+    raise StoreError(
+        f"cannot use the directory as root: it belongs to user {min(owners)}",
+        where=path,
+        hint=f"run as that user, set PUMICE_HOME, or trust the user: PUMICE_SAFE_DIRECTORIES={path}",
+    )
+
+
+def _parts(path: str) -> list[str]:
+    """Return the elements of a path, the last one first."""
+    return [part for part in reversed(path.split("/")) if part not in ("", ".")]

@@ -1,0 +1,95 @@
+"""The table of what shapes a kept value is held against the imports of the code that makes it."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.cache_keys import MODULES
+from tests.support.docs import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pumice.cache_keys import Kind
+
+SOURCES = ROOT / "src"
+
+MAKERS: dict[Kind, tuple[str, ...]] = {
+    "segment": ("pumice.image.segments",),
+    "layer": ("pumice.image.compose",),
+    "effects": ("pumice.image.effects", "pumice.image.merge", "pumice.image.link_targets"),
+    "bytecode": ("pumice.build.python",),
+    "image": ("pumice.build.make",),
+    "evidence": ("pumice.build.documents",),
+    "layer-facts": ("pumice.image.layer_facts", "pumice.evidence.layers"),
+    "license": ("pumice.evidence.licences",),
+}
+
+SHAPELESS = (
+    *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
+    "pumice.progress",
+    *("pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
+    "pumice.recipe.lock",  # the format's default; the lock's own is part of each key
+    "pumice.image.layers",  # which packages share a layer is decided anew each time
+)
+"""What is imported and decides no byte; the version is in the keys of the documents that name it."""
+
+
+def _file(module: str) -> Path | None:
+    path = SOURCES / module.replace(".", "/")
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    path = _file(module)
+    assert path
+    return frozenset(_imported(ast.parse(path.read_text())))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pumice"):
+        for name in node.names:
+            module = f"{node.module}.{name.name}"
+            yield module if _file(module) else node.module
+    for child in ast.iter_child_nodes(node):
+        yield from _imported(child)
+
+
+def _closure(modules: tuple[str, ...]) -> set[str]:
+    seen: set[str] = set()
+    pending = list(modules)
+    while pending:
+        module = pending.pop()
+        if module in seen or module == "pumice" or module.startswith(SHAPELESS):
+            continue
+        seen.add(module)
+        pending += _imports(module)
+    return seen
+
+
+@pytest.mark.parametrize("kind", sorted(MODULES))
+def test_every_module_that_makes_a_kept_value_is_part_of_its_key(kind: Kind) -> None:
+    missing = []
+    for module in sorted(_closure(MAKERS[kind])):
+        path = _file(module)
+        assert path
+        name = path.relative_to(SOURCES / "pumice").as_posix()
+        if name not in MODULES[kind] and f"{name.rpartition('/')[0]}/" not in MODULES[kind]:
+            missing.append(name)
+    assert missing == []
+
+
+@pytest.mark.parametrize("kind", sorted(MODULES))
+def test_the_table_names_only_what_is_there(kind: Kind) -> None:
+    assert [name for name in MODULES[kind] if not (SOURCES / "pumice" / name).exists()] == []

@@ -1,0 +1,672 @@
+"""Odd answers of registries, as data: what is changed in which answer, and who is reported to give it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pumice.formats import oci
+
+Headers = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Quirk:
+    """One odd answer. ``path`` is searched for in path and query of the request.
+
+    ``headers`` are added to the usual ones; None removes one. In values, LENGTH is the body's length.
+    ``instead`` means that the registry does not do what it is asked, it only answers. ``when`` limits it
+    to answers that would have had this status, ``times`` to the first few.
+    """
+
+    step: str
+    name: str
+    reported_of: str
+    method: str
+    path: str
+    status: int = 0
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    body: Callable[[bytes], bytes] | None = None
+    instead: bool = False
+    when: int = 0
+    times: int = 1 << 30
+    error: str = ""
+    """What the error says, where that is the right outcome; "" where everything has to work."""
+    registry: Mapping[str, object] = field(default_factory=dict)
+    """Fields of `tests.support.registry.Registry`."""
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.name}"
+
+    def matches(self, method: str, path: str) -> bool:
+        """Say whether this is about a request."""
+        return method in self.method.split("|") and re.search(self.path, path) is not None
+
+    def changed(self, status: int, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
+        """Return an answer as this registry gives it."""
+        if self.when and status != self.when:
+            return status, headers, body
+        body = body if self.body is None else self.body(body)
+        if self.body is not None:
+            headers = headers | {"Content-Length": str(len(body))}
+        for name, value in self.headers.items():
+            headers = {known: text for known, text in headers.items() if known.lower() != name.lower()}
+            if value is not None:
+                headers[name] = value.replace("LENGTH", str(len(body)))
+        return self.status or status, headers, body
+
+
+BEARER = {"users": {"me": "secret"}, "tokens": True}
+BASIC = {"users": {"me": "secret"}}
+NO_REFERRERS = {"referrers": False}
+MANIFEST = r"/manifests/"
+BLOB = r"/blobs/sha256:"
+POST = r"/blobs/uploads/"
+UPLOAD = r"/opaque/"
+MOUNT = r"mount="
+TOKEN = r"/token"
+API = r"/referrers/"
+TAGS = r"/tags/list"
+WEB_PAGE = b"<!doctype html><html><body>Welcome</body></html>"
+
+
+def zipped(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+def rewritten(**changes: Any) -> Any:
+    """Return a change of a JSON body's fields; None as a value stays, ... takes a field away."""
+
+    def change(body: bytes) -> bytes:
+        content = json.loads(body) | changes
+        return json.dumps({key: value for key, value in content.items() if value is not ...}).encode()
+
+    return change
+
+
+def says(text: str | bytes) -> Any:
+    data = text.encode() if isinstance(text, str) else text
+    return lambda _: data
+
+
+PUSH = [
+    # A part of a blob is sent
+    *(
+        Quirk("push", f"Range of a part is {value!r}", who, "PATCH", UPLOAD, headers={"Range": value})
+        for value, who in (
+            ("0-0", "ECR: stale"),
+            ("0-100", "zot: too short"),
+            ("0-99999999", "too long"),
+            ("bytes=0-5", "with a unit"),
+            ("nonsense", "-"),
+            (None, "Nexus, GAR"),
+        )
+    ),
+    *(
+        Quirk("push", f"a part is answered {status}", who, "PATCH", UPLOAD, status, when=202)
+        for status, who in ((200, "-"), (201, "GAR, older specification"), (204, "Pulp"))
+    ),
+    Quirk(
+        "push",
+        "a part is answered without Location",
+        "ollama",
+        "PATCH",
+        UPLOAD,
+        headers={"Location": None},
+        registry={"moves": False},
+    ),
+    *(
+        Quirk("push", f"a part fails with {status} once", who, "PATCH", UPLOAD, status, when=202, times=1)
+        for status, who in ((500, "Quay, ECR"), (502, "any proxy"), (504, "any proxy"))
+    ),
+    *(
+        Quirk(
+            "push",
+            f"a part always fails with {status}",
+            "-",
+            "PATCH",
+            UPLOAD,
+            status,
+            instead=True,
+            error=error,
+        )
+        for status, error in (
+            (500, "500"),
+            (416, "no such part"),
+            (400, "does not understand"),
+            (403, "does not allow"),
+            (404, "keeps losing"),
+            (413, "too large"),
+            (429, "fewer requests"),
+        )
+    ),
+    # An upload begins
+    *(
+        Quirk("push", f"an upload is opened with {status}", "-", "POST", POST, status, when=202)
+        for status in (200, 201)
+    ),
+    Quirk(
+        "push",
+        "an upload has no Location",
+        "-",
+        "POST",
+        POST,
+        headers={"Location": None},
+        error="where to send",
+    ),
+    Quirk(
+        "push", "an upload has an empty chunk length", "-", "POST", POST, headers={"OCI-Chunk-Min-Length": ""}
+    ),
+    Quirk("push", "an upload has a range", "Docker Hub", "POST", POST, headers={"Range": "0-0"}),
+    # An upload ends
+    *(
+        Quirk("push", f"an upload is closed with {status}", who, "PUT", UPLOAD, status, when=201)
+        for status, who in ((200, "-"), (202, "Nexus"), (204, "the older specification"))
+    ),
+    Quirk("push", "an upload fails with 500 once", "Quay", "PUT", UPLOAD, 500, when=201, times=1),
+    Quirk("push", "an upload always fails", "-", "PUT", UPLOAD, 500, instead=True, error="500"),
+    Quirk(
+        "push",
+        "a closed upload has another digest",
+        "-",
+        "PUT",
+        UPLOAD,
+        headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"},
+        error="keeps the blob as",
+    ),
+    # Is a blob there already?
+    *(
+        Quirk("push", f"HEAD of a blob is answered {status}", who, "HEAD", BLOB, status, instead=True)
+        for status, who in (
+            (400, "-"),
+            (401, "-"),
+            (403, "registries behind object stores"),
+            (405, "Nexus, GitHub"),
+            (500, "-"),
+        )
+    ),
+    # Manifests
+    *(
+        Quirk("push", f"HEAD of a manifest is answered {status}", who, "HEAD", MANIFEST, status, instead=True)
+        for status, who in (
+            (401, "-"),
+            (403, "a former CentOS registry"),
+            (404, "-"),
+            (405, "Nexus"),
+            (500, "-"),
+        )
+    ),
+    *(
+        Quirk("push", f"a manifest is taken with {status}", who, "PUT", MANIFEST, status, when=201)
+        for status, who in ((200, "-"), (202, "Artifactory"), (204, "-"))
+    ),
+    Quirk(
+        "push",
+        "a manifest has no digest",
+        "Artifactory",
+        "PUT",
+        MANIFEST,
+        headers={"Docker-Content-Digest": None},
+    ),
+    Quirk(
+        "push",
+        "a manifest was changed",
+        "-",
+        "PUT",
+        MANIFEST,
+        headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"},
+        error="its digest is",
+    ),
+    Quirk(
+        "push",
+        "OCI-Subject is missing though there are referrers",
+        "ACR",
+        "PUT",
+        MANIFEST,
+        headers={"OCI-Subject": None},
+    ),
+]
+PULL = [
+    *(
+        Quirk("pull", f"HEAD of a manifest is answered {status}", who, "HEAD", MANIFEST, status, instead=True)
+        for status, who in (
+            (400, "-"),
+            (401, "-"),
+            (403, "a former CentOS registry, Harbor"),
+            (404, "Nexus"),
+            (405, "ollama, Nexus"),
+            (500, "-"),
+            (501, "-"),
+        )
+    ),
+    Quirk("pull", "HEAD says a length of 0", "proxies", "HEAD", MANIFEST, headers={"Content-Length": "0"}),
+    Quirk("pull", "HEAD says no length", "ollama", "HEAD", MANIFEST, headers={"Content-Length": None}),
+    *(
+        Quirk(
+            "pull",
+            f"the type of a manifest is {kind!r}",
+            who,
+            "HEAD|GET",
+            MANIFEST,
+            headers={"Content-Type": kind},
+        )
+        for kind, who in (
+            ("application/octet-stream", "Artifactory"),
+            ("application/json", "Nexus"),
+            ("text/plain; charset=utf-8", "static registries"),
+            ("application/vnd.docker.distribution.manifest.v1+prettyjws", "Artifactory"),
+            (None, "static registries"),
+        )
+    ),
+    Quirk(
+        "pull",
+        "manifests have no digest",
+        "Artifactory, static registries",
+        "HEAD|GET",
+        MANIFEST,
+        headers={"Docker-Content-Digest": None},
+    ),
+    Quirk(
+        "pull",
+        "a manifest comes compressed",
+        "proxies, Harbor",
+        "GET",
+        MANIFEST,
+        headers={"Content-Encoding": "gzip"},
+        body=zipped,
+    ),
+    Quirk(
+        "pull",
+        "a blob comes compressed",
+        "object stores",
+        "GET",
+        BLOB,
+        headers={"Content-Encoding": "gzip"},
+        body=zipped,
+    ),
+    Quirk(
+        "pull",
+        "a blob comes compressed and truncated",
+        "-",
+        "GET",
+        BLOB,
+        headers={"Content-Encoding": "gzip"},
+        body=lambda body: zipped(body)[:-9],
+        error="ends too early",
+    ),
+    Quirk(
+        "pull",
+        "a gzip file is called compressed",
+        "object stores",
+        "GET",
+        BLOB,
+        headers={"Content-Encoding": "gzip"},
+    ),
+    Quirk(
+        "pull",
+        "an encoding is nonsense of an object store",
+        "object stores",
+        "GET",
+        BLOB,
+        headers={"Content-Encoding": "aws-chunked"},
+    ),
+    Quirk(
+        "pull", "an encoding is unknown", "-", "GET", BLOB, headers={"Content-Encoding": "br"}, error="'br'"
+    ),
+    Quirk(
+        "pull",
+        "a manifest is a web page",
+        "captive portals",
+        "GET",
+        MANIFEST,
+        headers={"Content-Type": "text/html", "Docker-Content-Digest": None},
+        body=says(WEB_PAGE),
+        error="does not have the digest|web page",
+    ),
+    Quirk(
+        "pull", "a blob is called partial", "-", "GET", BLOB, 206, headers={"Content-Range": "bytes 0-1/2"}
+    ),
+    Quirk("pull", "a blob has no type", "-", "GET", BLOB, headers={"Content-Type": None}),
+    Quirk(
+        "pull",
+        "requests are refused at first",
+        "Docker Hub",
+        "GET",
+        MANIFEST,
+        429,
+        instead=True,
+        times=2,
+        headers={"Retry-After": "0"},
+    ),
+    *(
+        Quirk("pull", f"a blob fails with {status} once", "-", "GET", BLOB, status, instead=True, times=1)
+        for status in (500, 502, 503)
+    ),
+]
+COPY = [
+    *(
+        Quirk("copy", f"a mount is answered {status}", who, "POST", MOUNT, status, instead=True)
+        for status, who in (
+            (400, "-"),
+            (401, "Harbor, GitLab, Docker Hub"),
+            (403, "ACR"),
+            (404, "Nexus"),
+            (405, "Nexus"),
+            (500, "-"),
+            (202, "without Location"),
+        )
+    ),
+    Quirk(
+        "copy",
+        "a token for two repositories is refused",
+        "GitLab, GHCR",
+        "GET",
+        r"/token.*scope=.*scope=",
+        403,
+        instead=True,
+        registry=BEARER,
+    ),
+    Quirk(
+        "copy",
+        "a token for two repositories is no token",
+        "GitLab",
+        "GET",
+        r"/token.*scope=.*scope=",
+        body=says('{"token": "unusable"}'),
+        registry=BEARER,
+    ),
+]
+REFERRERS = [
+    *(
+        Quirk(
+            "referrers",
+            f"the API is answered {status}",
+            who,
+            "GET",
+            API,
+            status,
+            instead=True,
+            registry=NO_REFERRERS,
+        )
+        for status, who in (
+            (400, "ECR"),
+            (401, "Harbor 2.7"),
+            (403, "GAR"),
+            (404, "Docker's registry"),
+            (405, "-"),
+            (406, "Artifactory"),
+            (501, "-"),
+        )
+    ),
+    *(
+        Quirk(
+            "referrers",
+            f"the API is {what}",
+            who,
+            "GET",
+            API,
+            200,
+            headers={"Content-Type": kind},
+            body=says(body),
+            registry=NO_REFERRERS,
+        )
+        for what, who, kind, body in (
+            ("a web page", "GitLab", "text/html", WEB_PAGE),
+            ("empty JSON", "registries that answer all requests", "application/json", b"{}"),
+            ("nothing", "registries that answer all requests", "application/json", b""),
+            (
+                "an empty list, whatever is asked",
+                "registries that answer all requests",
+                oci.INDEX,
+                b'{"schemaVersion": 2, "manifests": []}',
+            ),
+            ("a list that is null", "Go servers", oci.INDEX, b'{"schemaVersion": 2, "manifests": null}'),
+        )
+    ),
+    Quirk(
+        "referrers",
+        "the list is called plain JSON",
+        "Quay",
+        "GET",
+        API,
+        headers={"Content-Type": "application/json"},
+    ),
+    Quirk(
+        "referrers",
+        "the list comes compressed",
+        "proxies",
+        "GET",
+        API,
+        headers={"Content-Encoding": "gzip"},
+        body=zipped,
+    ),
+    Quirk(
+        "referrers",
+        "a list has nulls",
+        "Go servers",
+        "GET",
+        API,
+        body=lambda body: body.replace(b'"size"', b'"platform": null, "urls": null, "size"'),
+    ),
+    Quirk("referrers", "the API fails", "-", "GET", API, 500, instead=True, error="500"),
+    Quirk(
+        "referrers",
+        "a list leads to another host",
+        "-",
+        "GET",
+        API,
+        headers={"Link": '<http://other.example/more>; rel="next"'},
+        error="cannot be requested",
+    ),
+    Quirk(
+        "referrers",
+        "a list leads to itself",
+        "-",
+        "GET",
+        API,
+        headers={"Link": '<?>; rel="next"'},
+        error="no end",
+    ),
+]
+LOGIN = [
+    *(
+        Quirk("login", f"the token is {text}", who, "GET", TOKEN, body=rewritten_token, registry=BEARER)
+        for text, who, rewritten_token in (
+            ("token and null", "-", rewritten(token=None)),
+            ("in token only", "Quay", lambda body: body.replace(b"access_token", b"token")),
+            ("valid for null seconds", "Gitea", rewritten(expires_in=None)),
+            ("valid for '300' seconds", "-", rewritten(expires_in="300")),
+            ("valid for 0 seconds", "-", rewritten(expires_in=0)),
+            ("valid for nonsense", "-", rewritten(expires_in={"seconds": 5})),
+            ("without a time", "GHCR", rewritten(expires_in=...)),
+            ("beside others", "GAR", rewritten(issued_at=None, refresh_token=None, scope=None)),
+        )
+    ),
+    Quirk(
+        "login",
+        "a token comes compressed",
+        "-",
+        "GET",
+        TOKEN,
+        headers={"Content-Encoding": "gzip"},
+        body=zipped,
+        registry=BEARER,
+    ),
+    *(
+        Quirk(
+            "login",
+            f"a token is {text}",
+            "-",
+            "GET",
+            TOKEN,
+            body=says(text),
+            registry=BEARER,
+            error="no token",
+        )
+        for text in ("[]", "null", "{}", '{"token": 5}', '{"token": ""}', "nonsense", '{"token": "a\\nb"}')
+    ),
+    Quirk(
+        "login",
+        "a token service refuses",
+        "-",
+        "GET",
+        TOKEN,
+        403,
+        instead=True,
+        registry=BEARER,
+        error="does not allow",
+    ),
+    Quirk(
+        "login",
+        "the registry refuses without a word",
+        "Artifactory",
+        "HEAD|GET|POST",
+        r"/v2/.+",
+        registry=BASIC,
+        when=401,
+        headers={"WWW-Authenticate": None},
+    ),
+    Quirk(
+        "login",
+        "the registry denies instead of asking for a login",
+        "GAR",
+        "HEAD|GET|POST",
+        r"/v2/.+",
+        403,
+        registry=BEARER,
+        when=401,
+        headers={"WWW-Authenticate": None},
+    ),
+    Quirk(
+        "login",
+        "what is private is not there",
+        "GitHub",
+        "HEAD|GET|POST",
+        r"/v2/.+",
+        404,
+        registry=BEARER,
+        when=401,
+        headers={"WWW-Authenticate": None},
+    ),
+    Quirk(
+        "login",
+        "several ways to log in are offered",
+        "Nexus",
+        "HEAD|GET|POST",
+        r"/v2/",
+        registry=BASIC,
+        when=401,
+        headers={"WWW-Authenticate": 'Negotiate, BASIC realm="Sonatype"'},
+    ),
+    Quirk(
+        "login",
+        "a token is asked for without a realm",
+        "-",
+        "HEAD|GET|POST",
+        r"/v2/",
+        registry=BASIC,
+        when=401,
+        headers={"WWW-Authenticate": 'Bearer service="x", Basic realm="y"'},
+    ),
+]
+TAG_LISTS = [
+    Quirk(
+        "tags", "the list is null", "ECR, Go servers", "GET", TAGS, body=says('{"name": "a", "tags": null}')
+    ),
+    Quirk(
+        "tags",
+        "the next page is on another host",
+        "any registry behind a proxy",
+        "GET",
+        TAGS,
+        headers={"Link": '<http://internal.example:5000/v2/a/app/tags/list?last=b>; rel="next"'},
+        times=1,
+    ),
+    Quirk(
+        "tags",
+        "the next page has no relation",
+        "-",
+        "GET",
+        TAGS,
+        headers={"Link": "</v2/a/app/tags/list?last=b>"},
+        times=1,
+    ),
+    Quirk(
+        "tags",
+        "the relation is in capitals",
+        "-",
+        "GET",
+        TAGS,
+        headers={"Link": "</v2/a/app/tags/list?last=b>; REL=Next"},
+        times=1,
+    ),
+    Quirk(
+        "tags",
+        "the next page is elsewhere",
+        "-",
+        "GET",
+        TAGS,
+        headers={"Link": '<http://other.example/list>; rel="next"'},
+        error="cannot be requested",
+    ),
+    Quirk(
+        "tags",
+        "the link cannot be read",
+        "-",
+        "GET",
+        TAGS,
+        headers={"Link": "/v2/a/app/tags/list?last=b"},
+        error="cannot be requested",
+    ),
+    Quirk(
+        "tags",
+        "the list comes compressed",
+        "proxies",
+        "GET",
+        TAGS,
+        headers={"Content-Encoding": "gzip"},
+        body=zipped,
+    ),
+    Quirk(
+        "tags",
+        "the list leads to itself",
+        "-",
+        "GET",
+        TAGS,
+        headers={"Link": '</v2/a/app/tags/list>; rel="next"'},
+        error="no end",
+    ),
+    Quirk("tags", "the list is a web page", "-", "GET", TAGS, body=says(WEB_PAGE), error="malformed"),
+]
+DELETE = [
+    *(
+        Quirk("delete", f"deleting is answered {status}", who, "DELETE", MANIFEST, status, when=202)
+        for status, who in ((200, "Quay, ECR"), (204, "older registries"))
+    ),
+    Quirk(
+        "delete",
+        "deleting is switched off",
+        "Docker's registry",
+        "DELETE",
+        MANIFEST,
+        405,
+        instead=True,
+        error="does not offer",
+    ),
+    Quirk(
+        "delete",
+        "the scope delete is unknown",
+        "Quay",
+        "GET",
+        r"/token.*delete",
+        400,
+        instead=True,
+        registry=BEARER,
+    ),
+]
+
+ALL = [*PUSH, *PULL, *COPY, *REFERRERS, *LOGIN, *TAG_LISTS, *DELETE]

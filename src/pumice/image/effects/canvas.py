@@ -28,7 +28,7 @@ class Canvas:
         self._tree = tree
         self._over: MutableMapping[str, Node] = {}
         nodes = ChainMap(self._over, tree.nodes)  # type: ignore[arg-type]
-        self._view = Tree(nodes, self._read)
+        self._view = Tree(nodes, self._read, (), tree.implied)
 
     def _read(self, path: str) -> bytes:
         return self.made[path].content if path in self.made else self._tree.read(path)
@@ -201,4 +201,6 @@ class Canvas:
 
     def _has_folder(self, place: str) -> bool:
         parent = posixpath.dirname(place)
-        return not parent or (parent in self._view.nodes and self._view.nodes[parent].entry.kind == "dir")
+        node = self._view.nodes.get(parent)
+        is_directory = parent in self._view.implied if node is None else node.entry.kind == "dir"
+        return not parent or is_directory

@@ -47,8 +47,10 @@ def _perform_line(actions: Iterable[Action], possible: list[Action], hand: Hand)
             if not _write(action, hand.canvas):
                 yield "file contents"
         # a directory that both branches of an unknown condition make is there all the same
-        elif hand.does(action.words, action.folder) is False and not (
-            _made_before(action, possible, hand) and hand.does(action.words, action.folder)
+        elif (
+            hand.does(action.words, action.folder) is False
+            and not (_made_before(action, possible, hand) and hand.does(action.words, action.folder))
+            and _name(action) not in _ALWAYS_HARMLESS
         ):
             yield _name(action)
 

@@ -50,6 +50,8 @@ def not_done(
             found |= {names[word] for word in _words(package, bytes) & names.keys()}
         for action in taken:
             name = _name(action)
+            if _is_filter(action):
+                continue
             if name in names:
                 found.add(names[name])
             elif not (
@@ -64,6 +66,12 @@ def _name(action: Action) -> str:
     if not action.words:
         return ":"
     return "unknown command" if action.words[0] is None else action.words[0].rpartition("/")[2]
+
+
+def _is_filter(action: Action) -> bool:
+    """Whether a command that may edit files only prints."""
+    in_place = any((word or "-i").startswith(("-i", "--in-place")) for word in action.words[1:])
+    return _name(action) == "sed" and not in_place
 
 
 def _is_elsewhere(action: Action, package: PackageFacts, diverting: set[str]) -> bool:

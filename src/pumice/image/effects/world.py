@@ -112,12 +112,12 @@ class World:
         if flag in ("-h", "-L"):
             node = self.tree.get(path.strip("/"))
             return node is not None and node.entry.kind == "symlink"
-        if found is None:
+        if found is None or (found in self.tree.implied and self.tree.get(found) is None):
             return False
-        entry = self.tree.nodes[found].entry if found else None
-        if entry is None or entry.kind == "dir":
+        node = self.tree.get(found)
+        if node is None or node.entry.kind == "dir":
             return flag != "-f"
-        return _FILE_TESTS[flag](entry)
+        return _FILE_TESTS[flag](node.entry)
 
     def status(self, words: Sequence[Value]) -> bool | None:
         """Say whether a command succeeds."""

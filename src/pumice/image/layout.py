@@ -337,7 +337,8 @@ class _Writer:
         for descriptor in manifests:
             data = Image(descriptor, blobs).document(descriptor)
             below = oci.read_manifest(data)
-            for one in (descriptor, below.config, *below.layers):
+            parts = (descriptor, below.config, *below.layers)
+            for one in {part.digest: part for part in parts}.values():
                 path = self._blobs / digest.hex_of(one.digest)
                 if not self._is_sound(path, one):
                     self._copy(Blob(one, blobs), path, Silent().task(""))

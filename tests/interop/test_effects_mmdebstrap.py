@@ -54,7 +54,6 @@ PACKAGES = [
     "iproute2",
     "iputils-ping",
     "less",
-    "libapache2-mod-php8.2",
     "libc-bin",
     "libpam-runtime",
     "lighttpd",

@@ -11,7 +11,6 @@ import msgspec
 from pumice import canonical
 from pumice.errors import ImageError
 from pumice.image import files
-from pumice.image.tree import RECIPE, Generated
 from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.image.compose import Made
     from pumice.image.files import Item
-    from pumice.image.tree import Tree
+    from pumice.image.tree import Generated, Tree
 
 
 class UserFiles(msgspec.Struct, frozen=True):
@@ -73,6 +72,7 @@ def place(
     """
     from pumice.build.overlay import settle
     from pumice.image.compose import Made
+    from pumice.image.tree import RECIPE, Generated
 
     explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
     placed: dict[str, tuple[Generated, Made]] = {}

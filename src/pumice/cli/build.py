@@ -188,14 +188,21 @@ def _build(
         )
     if not asked.locked:
         building.keep_ids(lock, path, finished)
-    from pumice.build.report import report, skipped_actions
-
     if asked.report:
+        from pumice.build.report import report
+
         _write(asked.report, report(recipe, lock, finished))
-    skipped = skipped_actions(finished.built.values(), str(asked.report or ""))
+    if any(image.undone for image in finished.built.values()):
+        _summarize_skipped_actions(finished, str(asked.report or ""), progress)
+    return finished
+
+
+def _summarize_skipped_actions(finished: Finished, report_path: str, progress: Progress) -> None:
+    from pumice.build.report import skipped_actions
+
+    skipped = skipped_actions(finished.built.values(), report_path)
     if skipped:
         (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
-    return finished
 
 
 def _deliver(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tests.support.peers import need
 from tests.support.trusting import SECRET, Trusting
 from tests.support.vouched import DATA
 
@@ -70,9 +70,10 @@ def test_without_a_passphrase_or_a_terminal_nothing_is_written(world: Trusting) 
 
 
 def test_a_key_of_openssh_is_not_called_malformed(world: Trusting) -> None:
-    subprocess.run(
-        [need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", "ssh"], cwd=world.project, check=True
+    key = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
+    (world.project / "ssh").write_bytes(key)
     said = world.refused("key", "import", "ssh", "--output", "x", code=8)
     assert "ssh: cannot read an OpenSSH private key" in said
     assert "ssh-keygen -p -m pkcs8 -f COPY" in said

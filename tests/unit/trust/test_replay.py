@@ -107,7 +107,7 @@ def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch:
                 write(path, data, **how)
 
     monkeypatch.setattr(files, "replace", watched)
-    rules.rotate(level, keyring.rules([level]), key(1).public, until=0)
+    rules.rotate(level, keyring.rules([level]), key(1).public, until=50)
     old, new = key(0).public.fingerprint, key(1).public.fingerprint
     assert seen == [{old}, {old, new}, {old, new}, {new}]
 

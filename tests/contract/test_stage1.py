@@ -38,8 +38,8 @@ def stage1(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["builtin", "bwrap"])
-def with_init(request: pytest.FixtureRequest) -> str:
-    """A stage 1 with an init of its own; under runc the program is process 1."""
+def own_stage1(request: pytest.FixtureRequest) -> str:
+    """A stage 1 that Pumice drives itself: signals and process 1 are not up to another engine."""
     if request.param != "builtin":
         peers.need(request.param)
     return str(request.param)
@@ -224,9 +224,19 @@ def test_there_is_no_way_out(who: Person, stage1: str, attempt: str) -> None:
     assert sh(who, stage1, script) == "in\n"
 
 
+def test_the_program_is_process_1_unless_an_init_is_wanted(who: Person, stage1: str) -> None:
+    assert sh(who, stage1, "echo $$") == "1\n"
+    if stage1 != "runc":
+        assert sh(who, stage1, "echo $$", "--init") == "2\n"
+        return
+    done = who.pumice("run", "--stage1", "runc", "--init", "box:1", "echo $$")
+    assert done.returncode == 2
+    assert "runc has no init" in done.stderr
+
+
 def test_the_built_in_init_cannot_be_looked_into(who: Person) -> None:
     script = "ls /proc/1/fd/0 || cat /proc/1/root/etc/hostname || cat /proc/1/mem"
-    assert sh(who, "builtin", f"({script}) >/dev/null 2>&1 && echo out || echo in") == "in\n"
+    assert sh(who, "builtin", f"({script}) >/dev/null 2>&1 && echo out || echo in", "--init") == "in\n"
 
 
 PROBES = r"""
@@ -316,13 +326,29 @@ def test_signals_reach_the_program(who: Person, stage1: str, number: signal.Sign
         assert left_behind(who) == []
 
 
-def test_a_program_that_a_signal_ends_gives_128_and_its_number(who: Person, with_init: str) -> None:
-    with who.started("run", "--stage1", with_init, "box:1", "echo ready; exec sleep 600") as running:
+@pytest.mark.parametrize("options", [(), ("--init",)])
+def test_a_program_that_a_signal_ends_gives_128_and_its_number(
+    who: Person, own_stage1: str, options: tuple[str, ...]
+) -> None:
+    """Even as process 1, to which the kernel gives no signal that it has no handler for."""
+    arguments = ("run", "--stage1", own_stage1, *options, "box:1", "echo ready; exec sleep 600")
+    with who.started(*arguments) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=60)
         assert running.returncode == 128 + signal.SIGTERM
+
+
+def test_signals_that_the_program_ignores_do_not_end_it(who: Person, own_stage1: str) -> None:
+    script = "trap '' TERM; trap 'exit 8' USR1; echo ready; while :; do sleep 0.1; done"
+    with who.started("run", "--stage1", own_stage1, "box:1", script) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        running.send_signal(signal.SIGTERM)
+        running.send_signal(signal.SIGUSR1)
+        running.communicate(timeout=60)
+        assert running.returncode == 8
 
 
 def test_signals_have_their_usual_effects(who: Person, stage1: str) -> None:
@@ -342,9 +368,9 @@ def test_nothing_survives_pumice(who: Person, stage1: str) -> None:
         running.communicate(timeout=60)
 
 
-def test_orphans_are_reaped_and_end_with_the_program(who: Person, with_init: str) -> None:
+def test_orphans_are_reaped_and_end_with_the_program(who: Person, own_stage1: str) -> None:
     script = (
         "sh -c 'sleep 0 & exit 0'; i=0; while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do"
         " i=$((i+1)); [ $i -gt 100 ] && exit 1; sleep 0.1; done; sleep 600 & exit 0"
     )
-    assert sh(who, with_init, script) == ""
+    assert sh(who, own_stage1, script, "--init") == ""

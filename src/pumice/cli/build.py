@@ -83,7 +83,9 @@ def main(arguments: Sequence[str]) -> int:
             from pumice.build import signed
 
             places = [str(one) for one in targets if one.tag and not one.digest]
-            signed.sign(finished, f"{recipe.name}:{recipe.version}", key, home, registries=places)
+            signed.sign(
+                finished, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
+            )
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
             if files:

@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--read-only", action="store_true", help="let only /tmp, /run and volumes be written to"
     )
+    made.add_argument(
+        "--init",
+        action="store_true",
+        help="run an init as process 1, which reaps orphans (default: the program is process 1)",
+    )
     made.add_argument("--entrypoint", metavar="PROGRAM", help="run this instead of the image's entry point")
     made.add_argument("--platform", metavar="PLATFORM", help="which image of several, such as linux/arm64")
     made.add_argument(
@@ -95,6 +100,7 @@ def main(arguments: Sequence[str]) -> int:
             isolation=asked.stage1,
             network=asked.network,
             read_only=asked.read_only,
+            init=asked.init,
             mounts=asked.volume,
             platform=platforms.parse(asked.platform) if asked.platform else None,
             progress=progress,

@@ -6,6 +6,7 @@ of itself (origin, codename), then its dates, then that it is no older than one 
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pumice.distro.debian.sources import Keys, Mirror, Source
     from pumice.fetch.session import Session
 
+_MAX_FLAT_INDEX = 64 << 20
+"""Bytes of an index that nothing describes; flat archives are small."""
 _DAY = 86_400
 """Seconds that a mirror's clock may be ahead of this machine's."""
 
@@ -92,7 +95,7 @@ class _Attempt:
         self._url = url
         self._past = past
         self._session = session
-        self._where = f"{without_login(url)}/dists/{source.suite}"
+        self._where = source.folder(without_login(url))
         self._now = session.clock.now()
         self._folder: Path = session.home.directory("indexes")
         self._seen = keeping.release(self._folder, without_login(url), source.suite)
@@ -156,6 +159,8 @@ class _Attempt:
         try:
             content = self._session.get(f"{self._where_to_fetch()}/Release", limit=MAX_RELEASE).body
         except MissingError:
+            if self._source.is_flat and self._source.trusted:
+                return self._record(self._described(), b"", "", "")
             if self._seen is not None:
                 raise FetchError("the mirror no longer has this suite", where=self._where) from None
             raise MissingError(
@@ -171,8 +176,22 @@ class _Attempt:
             signature = b""
         return self._record(content, signature, "", "")
 
+    def _described(self) -> bytes:
+        """Return a Release for a flat archive that has none: it says what the index is just now."""
+        for name in ("Packages.gz", "Packages.xz", "Packages"):
+            try:
+                data = self._session.get(f"{self._where_to_fetch()}/{name}", limit=_MAX_FLAT_INDEX).body
+            except MissingError:
+                continue
+            return f"SHA256:\n {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n".encode()
+        raise MissingError(
+            "the archive has neither a Release nor a Packages file",
+            where=self._where,
+            hint="check its url and suite",
+        )
+
     def _where_to_fetch(self) -> str:
-        return f"{self._url}/dists/{self._source.suite}"
+        return self._source.folder(self._url)
 
     def _record(self, content: bytes, signature: bytes, etag: str, modified: str) -> KeptRelease:
         url, suite = without_login(self._url), self._source.suite

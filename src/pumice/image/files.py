@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError, Problem, RecipeError
+from pumice.formats.gitignore import Ignore
 from pumice.formats.tar import Entry
 from pumice.image.names import find_flaw, show_path
-from pumice.image.patterns import Ignore, component_matches, is_wild
+from pumice.image.patterns import FirstIgnore, component_matches, is_wild
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class _Plan:
         parts = [part for part in rule.source.split("/") if part not in ("", ".")]
         fixed = next((i for i, part in enumerate(parts) if is_wild(part)), len(parts))
         start = self._inside(base, parts[:fixed], rule)
-        walk = _Walk(rule, start)
+        walk = _Walk(rule, start, self._format)
         if fixed < len(parts):
             found = sorted(walk.glob(start, "", parts[fixed:]))
             if not found:
@@ -224,10 +225,10 @@ class _Plan:
 class _Walk:
     """Finds the files below one rule's source, in the order of their names' bytes."""
 
-    def __init__(self, rule: FileRule, start: bytes) -> None:
+    def __init__(self, rule: FileRule, start: bytes, lock_format: int) -> None:
         self.rule = rule
         self._start = start
-        self._ignored = Ignore(rule.ignore)
+        self._ignored = Ignore(rule.ignore) if lock_format >= 2 else FirstIgnore(rule.ignore)
         self._visited: set[tuple[str, int]] = set()
 
     def glob(self, folder: bytes, relative: str, patterns: list[str]) -> set[str]:

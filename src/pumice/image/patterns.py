@@ -1,4 +1,4 @@
-"""File name patterns: shell wildcards with ``**``, and lists of what to ignore (gitignore(5), a subset).
+"""File name patterns: shell wildcards with ``**``, and what a list of patterns ignored in format 1.
 
 Names are matched one path component at a time, so ``*`` never crosses a ``/``.
 """
@@ -41,11 +41,12 @@ class _Rule(msgspec.Struct, frozen=True):
     directories_only: bool
 
 
-class Ignore:
-    """A list of patterns, of which the last that matches decides; ``!`` takes things back in.
+class FirstIgnore:
+    """What images of format 1 leave out; `pumice.formats.gitignore` is right where this is not.
 
-    A pattern with a ``/`` in it begins at the copied folder, any other matches at every depth; one
-    with a ``/`` at its end matches folders only. What lies in an ignored folder is never looked at.
+    Of a list of patterns the last that matches decides; ``!`` takes things back in. A pattern with a
+    ``/`` in it begins at the copied folder, any other matches at every depth; one with a ``/`` at its
+    end matches folders only. What lies in an ignored folder is never looked at.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:

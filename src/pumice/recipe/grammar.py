@@ -33,6 +33,12 @@ VERSION = Grammar(
     128,
 )
 SUITE = Grammar("a suite", f"{_PART}(/{_PART})*", "a codename such as bookworm", 128)
+ARCHIVE_SUITE = Grammar(
+    "a suite",
+    rf"\.?/|(\./)?({_PART}/)+|{_PART}(/{_PART})*",
+    "a codename such as bookworm; of an archive without dists, its folder with a '/' at the end, or '/'",
+    128,
+)
 COMPONENT = Grammar("a component", f"{_PART}(/{_PART})*", "a name such as main or contrib", 128)
 ARCHIVE = Grammar(
     "an archive's name", "[a-z0-9]+([.-][a-z0-9]+)*", "lower-case letters, digits, '.' and '-'", 64
@@ -83,9 +89,7 @@ FILE = Grammar("a path", r"[^\x00-\x1f\x7f]+", "a path relative to the recipe")
 LINK = Grammar(
     "the target of a link", r"[^\x00-\x1f\x7f]+", "a path, relative to where the link is or absolute"
 )
-PATTERN = Grammar(
-    "a pattern", r"!?[^\x00-\x1f\x7f!][^\x00-\x1f\x7f]*", "as in .gitignore: '*.pyc', '/build', 'tmp/'"
-)
+PATTERN = Grammar("a pattern", r"[^\x00-\x1f\x7f]+", "as in .gitignore: '*.pyc', '/build', 'tmp/'")
 # Debian Policy 9.2 and adduser(8).
 USER = Grammar("a user name", _USER, "at most 32 lower-case letters, digits, '_' and '-'", 32)
 GROUP = Grammar("a group name", _USER, "at most 32 lower-case letters, digits, '_' and '-'", 32)
@@ -181,6 +185,11 @@ def owner(text: str) -> str:
     return text
 
 
+def archive_suite(text: str) -> str:
+    """Return the suite of an extra archive; that of a flat one ends in ``/``, and is ``/`` for its root."""
+    return text.removeprefix("./") or "/"
+
+
 def archive_name(text: str) -> str:
     """Return the name of an extra archive."""
     if text in ("debian", "debian-security"):
@@ -190,10 +199,14 @@ def archive_name(text: str) -> str:
 
 def check_archive(values: dict[str, Any]) -> list[Refused]:
     """Return what does not fit together in an extra archive."""
+    found = []
     if values.get("trusted") and values.get("key"):
         hint = "keep the key: then the archive is checked with it"
-        return [Refused("'key' and 'trusted' do not go together", hint, key="trusted")]
-    return []
+        found.append(Refused("'key' and 'trusted' do not go together", hint, key="trusted"))
+    if str(values.get("suite", "")).endswith("/") and "components" in values:
+        message = "an archive whose suite ends in '/' has no components"
+        found.append(Refused(message, "remove them", key="components"))
+    return found
 
 
 def check_users(values: dict[str, Any]) -> list[Refused]:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 Network = Literal["host", "none"]
+HOSTNAME = "pumice"
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,13 +48,17 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a stage 1 needs to know.
 
     ``root`` is the prepared tree, which is never written to. ``owners`` is the file with the owners
-    that the tree could not be given, empty if there are none.
+    that the tree could not be given, empty if there are none. ``files`` are names and texts of files
+    that exist only while it runs: mounts find them as ``{root}/{name}``. With ``init`` process 1 is an
+    init that forwards signals and reaps orphans, else it is the program.
     """
 
     root: str
     process: Process
     owners: str = ""
     mounts: tuple[Mount, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    init: bool = False
     network: Network = "host"
     read_only: bool = False
-    hostname: str = "pumice"
+    hostname: str = HOSTNAME

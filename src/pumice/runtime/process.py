@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError, UsageError
-from pumice.runtime import inside
+from pumice.runtime import image_text, inside
 from pumice.runtime.container import Process
 from pumice.runtime.sandbox import PATH
 
@@ -47,16 +47,29 @@ class Identity(msgspec.Struct, frozen=True):
     home: str = "/"
 
 
-def plan(config: RunConfig, root: Path, overrides: Overrides, environ: Mapping[str, str]) -> Process:
-    """Return the process for an image whose tree is at ``root``.
+def plan(
+    config: RunConfig,
+    root: Path,
+    overrides: Overrides,
+    environ: Mapping[str, str],
+    *,
+    has_terminal: bool = False,
+) -> Process:
+    """Return the process for an image whose tree is at ``root``; on a terminal it gets a ``TERM``.
 
-    Raises ImageError when the image names no program or a user that it does not have, UsageError
-    when the wishes make no sense. ``environ`` is only asked for variables that are named.
+    Raises ImageError when the image names no program or a user that it does not have, or says any of
+    it in control characters, UsageError when the wishes make no sense. ``environ`` is only asked for
+    variables that are named.
     """
+    image_text.check_config(config)
+    _check_overrides(overrides)
     who = identity(overrides.user if overrides.user is not None else config.user, root)
     return Process(
         arguments=_arguments(config, overrides),
-        environment=_environment(config.env, overrides.environment, who, environ),
+        environment={
+            **({"TERM": "xterm"} if has_terminal else {}),
+            **_environment(config.env, overrides.environment, who, environ),
+        },
         directory=_directory(overrides.directory or config.working_dir or "/"),
         uid=who.uid,
         gid=who.gid,
@@ -76,9 +89,23 @@ def _arguments(config: RunConfig, overrides: Overrides) -> tuple[str, ...]:
             "the image does not say what to run",
             hint="name a program after the image: pumice run REF PROGRAM",
         )
-    if any("\0" in argument for argument in arguments):
-        raise ImageError("the image's command contains a NUL")
+    if overrides.entrypoint is None:
+        # Errors name it: a line end in it could add a line to them.
+        image_text.check_name(arguments[0], "program")
     return arguments
+
+
+def _check_overrides(overrides: Overrides) -> None:
+    words = {
+        "argument": overrides.arguments,
+        "program": (overrides.entrypoint or "",),
+        "user": (overrides.user or "",),
+        "working directory": (overrides.directory or "",),
+    }
+    for name, texts in words.items():
+        for text in texts:
+            if "\0" in text:
+                raise UsageError(f"the {name} {text[:100]!r} contains a NUL")
 
 
 def _environment(
@@ -87,7 +114,7 @@ def _environment(
     found = {"PATH": PATH}
     for line in image:
         name, equals, value = line.partition("=")
-        if name and equals and "\0" not in line:
+        if name and equals:
             found[name] = value
     for line in wishes:
         name, equals, value = line.partition("=")
@@ -138,7 +165,8 @@ def _user(name: str, root: Path) -> tuple[int, int, str, str] | None:
         if not (_is_number(fields[2]) and _is_number(fields[3])):
             continue
         if fields[2] == name if _is_number(name) else fields[0] == name:
-            return _number(fields[2]), _number(fields[3]), fields[0], fields[5] or "/"
+            home = image_text.check_name(fields[5], "/etc/passwd (a home directory)")
+            return _number(fields[2]), _number(fields[3]), fields[0], home or "/"
     return None
 
 

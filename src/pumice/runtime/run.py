@@ -15,9 +15,9 @@ from pumice.errors import SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
 from pumice.runtime import process, sandbox, stage1, unpack
-from pumice.runtime.container import Container, Mount
+from pumice.runtime.container import HOSTNAME, Container, Mount
 from pumice.runtime.stage1 import programs
-from pumice.trust import gate
+from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _MAX_REASON = 1 << 16
-_FROM_THIS_MACHINE = ("/etc/resolv.conf", "/etc/hosts")
+_MAX_HOSTS = 1 << 20
+_HOSTS = "hosts"
 
 
 def run(
@@ -42,6 +43,7 @@ def run(
     isolation: str = "builtin",
     network: Network = "host",
     read_only: bool = False,
+    init: bool = False,
     mounts: Sequence[Mount] = (),
     platform: Platform | None = None,
     progress: Progress | None = None,
@@ -52,44 +54,57 @@ def run(
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; ``platform`` is this machine's by default. What the
-    program writes is gone afterwards, except on ``mounts``. An image that was not built here must be
-    signed as `gate.admit` says: ``reference`` is how it was asked for, ``name`` what it must be. Raises
-    ImageError, TrustError and FormatError for an image that cannot be used, SandboxError when nothing
-    could be started; its exit code is 126 or 127 when the image's program is to blame, as a shell
-    would say it.
+    ``isolation`` is one of `stage1.NAMES`; ``platform`` is this machine's by default. The program is
+    process 1, or the child of an ``init``. What it writes is gone afterwards, except on ``mounts``. An
+    image must be admitted by `admission.admit`: ``reference`` is how it was asked for, ``name`` what it
+    must be signed as. Raises ImageError, TrustError and FormatError for an image that cannot
+    be used, SandboxError when nothing could be started; its exit code is 126 or 127 when the image's
+    program is to blame, as a shell would say it.
     """
-    gate.admit(
+    admission.admit(
         image,
+        "run",
         home,
-        reference=reference or image.root.digest,
+        admission.Request(reference=reference or image.root.digest, name=name, allow_older=allow_older),
         environ=os.environ,
         progress=progress or Silent(),
-        name=name,
         insecure="image" in insecure,
-        allow_older=allow_older,
     )
     chosen = image.select(platform or platforms.of_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = chosen.config().config
+    has_terminal = os.isatty(0) and os.isatty(1)
     with unpack.hold(chosen, home, progress or Silent()) as tree:
-        planned = process.plan(config, tree.root, overrides, os.environ)
         container = Container(
             root=str(tree.root),
             owners=str(tree.owners or ""),
-            process=planned,
-            mounts=(*_from_this_machine(), *_volumes(config.volumes, mounts, read_only), *mounts),
+            process=process.plan(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
+            mounts=(*_names(tree.root), *_volumes(config.volumes, mounts, read_only), *mounts),
+            files=((_HOSTS, _hosts(HOSTNAME)),),
             network=network,
             read_only=read_only,
+            init=init,
         )
         home.close()  # a program may run for weeks: collections need not wait for it
         return execute(container, runner, tree.root.parent)
 
 
-def _from_this_machine() -> Iterator[Mount]:
-    for path in _FROM_THIS_MACHINE:
-        if Path(path).is_file():
-            yield Mount(path, path, read_only=True)
+def _names(root: Path) -> Iterator[Mount]:
+    """Yield what names are resolved by."""
+    if Path("/etc/resolv.conf").is_file():
+        yield Mount("/etc/resolv.conf", "/etc/resolv.conf", read_only=True)
+    yield Mount(f"{root}/{_HOSTS}", "/etc/hosts", read_only=True)
+
+
+def _hosts(hostname: str) -> str:
+    """Return this machine's ``/etc/hosts`` with the container's own name, which must resolve too."""
+    text = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+    if Path("/etc/hosts").is_file():
+        with suppress(OSError), Path("/etc/hosts").open(encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read(_MAX_HOSTS)
+    if any(hostname in line.partition("#")[0].split()[1:] for line in text.splitlines()):
+        return text
+    return f"{text.rstrip()}\n127.0.1.1\t{hostname}\n"
 
 
 def _volumes(named: Iterable[str], mounts: Sequence[Mount], read_only: bool) -> Iterator[Mount]:
@@ -141,10 +156,11 @@ def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) ->
             "--status-fd",
             str(reason),
             "--die-with-parent",
+            *(word for file in container.files for word in ("--file", *file)),
             *start.options,
-            "",
         ]
-        owned.append(programs.memory("\0".join(options).encode(errors="surrogateescape")))
+        programs.check_words((*options, *start.program))
+        owned.append(programs.memory(sandbox.frame(options)))
         for descriptor in owned:
             os.set_inheritable(descriptor, True)
         command = [

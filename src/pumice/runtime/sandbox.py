@@ -4,8 +4,10 @@
 
 It imports nothing from pumice, so that it can be copied anywhere and starts fast. What it isolates
 and what it does not is described in ``docs/explanation/sandbox.md``; the options are those of
-`Options`. Three processes take part: this one stays outside and passes signals in, process 1 of the
-new namespaces builds the file system and then reaps orphans, and its child is the program.
+`Options`. Three processes take part. This one stays outside, passes signals in, and copies streams
+that the program could not open by name. The second supervises: with its process namespace everything
+ends. The third is the program, process 1 of a process namespace within; with ``--init`` the second is
+process 1 instead, and reaps orphans.
 
 Exit code: the program's own, 128+n when signal n ended it, 126 when it is not executable, 127 when
 it does not exist, 125 when the sandbox could not be made (the reason goes to ``--status-fd``, else
@@ -60,7 +62,10 @@ MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
     *("/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"),
     *("/sys/firmware", "/sys/fs/selinux", "/sys/devices/virtual/powercap"),
+    *("/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/security", "/sys/kernel/config"),
+    *("/sys/fs/bpf", "/sys/fs/pstore", "/sys/fs/fuse/connections"),
 )
+_SHOWN_BELOW_SYS = ("sysfs", "cgroup", "cgroup2", "tmpfs")
 FROZEN = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 # What no contained program needs: name, number on x86_64, number in asm-generic (arm64, riscv64).
@@ -99,14 +104,17 @@ class Failure(Exception):  # noqa: N818 - it is the reason why there is no sandb
 
 
 class Options:
-    """What the command line says. Every option may also come NUL-separated from ``--args FD``."""
+    """What the command line says. Options may also come from ``--args FD``, framed as by `frame`."""
 
     def __init__(self) -> None:
         self.root = ""  # --root DIR: never written to
         self.read_only = False  # --read-only
         self.copy = False  # --copy: copy the root into memory instead of laying an overlay over it
-        self.only_root = False  # --only-root: start PROGRAM of this machine, with a writable root at DIR/root
-        self.own_processes = False  # --own-processes: with --only-root, end what it starts when it ends
+        # --only-root: start PROGRAM of this machine, with a writable root at DIR/root, and end with it
+        self.only_root = False
+        self.signal_child = False  # --signal-child: pass signals to the child of --only-root's PROGRAM
+        self.init = False  # --init: be process 1 inside, forward signals and reap orphans
+        self.terminal = False  # --terminal: if 0 and 1 are a terminal, give PROGRAM one of its own
         self.network = "host"  # --network host|none
         self.hostname = "pumice"  # --hostname NAME
         self.uid = 0  # --uid N
@@ -115,6 +123,7 @@ class Options:
         self.cwd = "/"  # --cwd DIR, made if it is not there
         self.env: dict[str, str] = {}  # --env NAME=VALUE …
         self.mounts: list[tuple[str, str, str]] = []  # --bind|--ro-bind SOURCE TARGET, --tmpfs TARGET …
+        self.files: list[tuple[str, str]] = []  # --file NAME TEXT …: DIR/NAME, in memory, as a SOURCE
         self.owners = ""  # --owners FILE: records of `uid gid mode path`, NUL between, applied to the root
         self.maps: dict[str, list[str]] = {"uid": [], "gid": []}  # --uid-map|--gid-map INSIDE:OUTSIDE:COUNT …
         self.map_helpers = False  # --map-helpers: let newuidmap and newgidmap write the maps
@@ -122,6 +131,8 @@ class Options:
         self.status_fd = 2  # --status-fd FD: where the reason of exit code 125 goes
         self.keep: list[int] = []  # --keep FD …: what --only-root's program inherits beside 0, 1 and 2
         self.argv: list[str] = []
+        self.streams = [0, 1, 2]  # what becomes PROGRAM's standard input, output and error
+        self.console = ""  # the terminal among them
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -131,8 +142,8 @@ def parse(arguments: Sequence[str]) -> Options:
     try:
         while left and (option := left.pop()) != "--":
             if option == "--args":
-                with open(int(left.pop()), encoding="utf-8", errors="surrogateescape") as file:
-                    left += reversed(file.read().split("\0")[:-1])
+                with open(int(left.pop()), "rb") as file:
+                    left += reversed(unframe(file.read()))
             else:
                 _take(options, option, left)
     except (IndexError, ValueError, OSError):
@@ -143,19 +154,62 @@ def parse(arguments: Sequence[str]) -> Options:
     return options
 
 
+def frame(words: Sequence[str]) -> bytes:
+    """Return words as bytes that `unframe` reads, each after its length: no word can pose as two."""
+    encoded = [word.encode(errors="surrogateescape") for word in words]
+    return b"".join(struct.pack("<I", len(word)) + word for word in encoded)
+
+
+def unframe(data: bytes) -> list[str]:
+    """Return the words of `frame`; raises ValueError for other bytes, and for a word with a NUL.
+
+    No word may have one, because the kernel would take only what comes before it.
+    """
+    words = []
+    position = 0
+    while position < len(data):
+        if len(data) - position < 4:
+            raise ValueError("a length is cut off")
+        (length,) = struct.unpack_from("<I", data, position)
+        word = data[position + 4 : position + 4 + length]
+        if len(word) != length or b"\0" in word:
+            raise ValueError("a word is cut off or contains a NUL")
+        words.append(word.decode(errors="surrogateescape"))
+        position += 4 + length
+    return words
+
+
+_FLAGS = (
+    "read_only",
+    "copy",
+    "only_root",
+    "map_helpers",
+    "die_with_parent",
+    "signal_child",
+    "init",
+    "terminal",
+)
+_WORDS = ("root", "network", "hostname", "cwd", "owners")
+
+
 def _take(options: Options, option: str, left: list[str]) -> None:
     name = option.removeprefix("--").replace("-", "_")
+    if name in _FLAGS:
+        setattr(options, name, True)
+    elif name in _WORDS:
+        setattr(options, name, left.pop())
+    elif name in ("uid", "gid", "status_fd"):
+        setattr(options, name, int(left.pop()))
+    elif name in ("group", "keep"):
+        (options.groups if name == "group" else options.keep).append(int(left.pop()))
+    elif name in ("uid_map", "gid_map"):
+        options.maps[name[:3]].append(left.pop().replace(":", " "))
+    else:
+        _take_place(options, name, option, left)
+
+
+def _take_place(options: Options, name: str, option: str, left: list[str]) -> None:
     match name:
-        case "read_only" | "copy" | "only_root" | "own_processes" | "map_helpers" | "die_with_parent":
-            setattr(options, name, True)
-        case "root" | "network" | "hostname" | "cwd" | "owners":
-            setattr(options, name, left.pop())
-        case "uid" | "gid" | "status_fd":
-            setattr(options, name, int(left.pop()))
-        case "group":
-            options.groups.append(int(left.pop()))
-        case "keep":
-            options.keep.append(int(left.pop()))
         case "env":
             key, _, value = left.pop().partition("=")
             options.env[key] = value
@@ -163,8 +217,8 @@ def _take(options: Options, option: str, left: list[str]) -> None:
             options.mounts.append((name, left.pop(), left.pop()))
         case "tmpfs":
             options.mounts.append((name, "tmpfs", left.pop()))
-        case "uid_map" | "gid_map":
-            options.maps[name[:3]].append(left.pop().replace(":", " "))
+        case "file":
+            options.files.append((left.pop(), left.pop()))
         case _:
             raise Failure(f"there is no option {option}")
 
@@ -321,13 +375,17 @@ class _Root:
             raise Failure(f"cannot mount {kind or source} on {path} ({error.strerror})") from None
 
     def _restrict(self, path: str, flags: int) -> None:
-        """Add ``flags`` (MS_RDONLY and its like, which equal MOUNT_ATTR_*) to the mounts at ``path``."""
         top = self.open(path)
-        attributes = struct.pack("4Q", flags, 0, 0, 0)
-        at_recursive_empty_path = 0x8000 | 0x1000
-        result = _libc.syscall(_MOUNT_SETATTR, top, b"", at_recursive_empty_path, attributes, len(attributes))
+        _add_flags(top, flags)
         os.close(top)
-        _call(f"mount_setattr {path}", result)
+
+
+def _add_flags(mount_point: int, flags: int) -> None:
+    """Add ``flags`` (MS_RDONLY and its like, which equal MOUNT_ATTR_*) to the mounts at a descriptor."""
+    attributes = struct.pack("4Q", flags, 0, 0, 0)
+    empty_path_recursive = 0x1000 | 0x8000
+    arguments = (mount_point, b"", empty_path_recursive, attributes, len(attributes))
+    _call("mount_setattr", _libc.syscall(_MOUNT_SETATTR, *arguments))
 
 
 def _build(options: Options) -> None:
@@ -335,7 +393,7 @@ def _build(options: Options) -> None:
     root = _writable_root(options)
     root.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     root.mount("/sys", "/sys", None, _RDONLY | _NOSUID | _NODEV | _NOEXEC)
-    _devices(root)
+    _devices(root, options.console)
     _hide(root)
     if options.read_only:
         for path, mode in (("/tmp", "1777"), ("/var/tmp", "1777"), ("/run", "0755")):  # noqa: S108 - inside
@@ -352,6 +410,7 @@ def _build(options: Options) -> None:
     _call("pivot_root", _libc.pivot_root(b".", b"."))
     _call("umount2", _libc.umount2(b".", 2))  # MNT_DETACH: the old root, which now lies on top
     os.chdir("/")
+    _reopen_devices(options)
 
 
 def _writable_root(options: Options) -> _Root:
@@ -368,6 +427,9 @@ def _writable_root(options: Options) -> _Root:
         os.mkdir(name, 0o755)
     status = os.stat(lower)
     os.chmod("upper", stat.S_IMODE(status.st_mode))
+    for file_name, text in options.files:
+        with open(file_name, "x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
     if options.copy or not _overlaid(lower):
         _copied(lower, options)
     root = _Root(os.open("root", os.O_PATH | os.O_DIRECTORY))
@@ -409,10 +471,13 @@ def _own(root: _Root, records: str) -> None:
             os.close(above)
 
 
-def _devices(root: _Root) -> None:
+def _devices(root: _Root, console: str) -> None:
+    """Make /dev. The nodes are this machine's: read-only, so that nobody changes their mode or owner."""
     root.mount("tmpfs", "/dev", "tmpfs", _NOSUID | _NOEXEC, "mode=0755")
     for name in _DEVICES:
-        root.mount(f"/dev/{name}", f"/dev/{name}", None, _NOSUID | _NOEXEC)
+        root.mount(f"/dev/{name}", f"/dev/{name}", None, _RDONLY | _NOSUID | _NOEXEC)
+    if console:
+        root.mount(console, "/dev/console", None, _RDONLY | _NOSUID | _NOEXEC)
     above = root.open("/dev")
     for name, text in _DEVICE_LINKS:
         os.symlink(text, name, dir_fd=above)
@@ -421,8 +486,48 @@ def _devices(root: _Root) -> None:
     root.mount("devpts", "/dev/pts", "devpts", _NOSUID | _NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
 
 
+def _freeze_devices() -> None:
+    """Make the devices read-only for what is started outside: it binds them into the root as they are."""
+    for name in _DEVICES:
+        _mount(f"/dev/{name}", f"/dev/{name}", None, _BIND)
+        node = os.open(f"/dev/{name}", os.O_PATH)
+        _add_flags(node, _RDONLY)
+        os.close(node)
+
+
+def _reopen_devices(options: Options) -> None:
+    """Open the devices among the streams by the names they have here, where they are read-only.
+
+    A descriptor of the machine's own /dev/null would be as good as its path to change its mode.
+    """
+    names = {os.stat(f"/dev/{name}").st_rdev: name for name in _DEVICES if name != "tty"}
+    for number, stream in enumerate(options.streams):
+        try:
+            status = os.fstat(stream)
+        except OSError:  # closed by the caller
+            continue
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev in names:
+            options.streams[number] = os.open(f"/dev/{names[status.st_rdev]}", os.O_RDWR)
+
+
+def masked_paths() -> list[str]:
+    """Return `MASKED`, and what else is mounted below /sys: debugfs, tracefs, bpf and all to come."""
+    found = list(MASKED)
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields = line.split(" ")
+            path, kind = fields[4], fields[fields.index("-") + 1]
+            if path.startswith("/sys/") and kind not in _SHOWN_BELOW_SYS and "\\" not in path:
+                found.append(path)
+    return [path for path in dict.fromkeys(found) if not _is_below(path, found)]
+
+
+def _is_below(path: str, others: Sequence[str]) -> bool:
+    return any(path.startswith(other + "/") for other in others)
+
+
 def _hide(root: _Root) -> None:
-    for path in MASKED + FROZEN:
+    for path in (*masked_paths(), *FROZEN):
         try:
             found = root.open(path)
         except OSError:
@@ -434,7 +539,7 @@ def _hide(root: _Root) -> None:
         elif directory:
             root.mount("tmpfs", path, "tmpfs", _RDONLY | _NOSUID | _NODEV | _NOEXEC, "size=0k")
         else:
-            root.mount("/dev/null", path, None, _NOSUID | _NOEXEC)
+            root.mount("/dev/null", path, None, _RDONLY | _NOSUID | _NOEXEC)
 
 
 def _raise_loopback() -> None:
@@ -494,23 +599,213 @@ def seccomp(machine: str) -> bytes:
     return b"".join(struct.pack("HBBI", *line) for line in code)
 
 
+# Standard streams ---------------------------------------------------------------------------------
+
+
+def _prepare_streams(options: Options) -> list[int]:
+    """Make the standard streams such that the program can open them by name; return helpers to wait for.
+
+    ``/dev/stdout`` opens what the descriptor leads to anew, with the program's own rights. A pipe is
+    given to the program's user, as engines do. Nothing else is: a helper copies to files, which would
+    be cut off or overwritten, to sockets, which nobody can open, and to terminals of somebody else.
+    """
+    helpers = []
+    if options.terminal and os.isatty(0) and os.isatty(1) and _is_foreground():
+        helpers += _own_terminal(options)
+    elif not options.only_root:
+        options.console = next((os.ttyname(number) for number in (0, 1, 2) if os.isatty(number)), "")
+    pipes: dict[tuple[int, int], int] = {}
+    for number in (0, 1, 2):
+        try:
+            status = os.fstat(number)
+        except OSError:  # closed by the caller
+            continue
+        if options.streams[number] != number:
+            continue
+        if _is_anonymous_pipe(status):
+            _give(number, options)
+        elif number and _needs_copying(number, status, options):
+            key = (status.st_dev, status.st_ino)
+            if key not in pipes:
+                pipes[key], helper = _copied_stream(number, options)
+                helpers.append(helper)
+            options.streams[number] = pipes[key]
+    return helpers
+
+
+def _is_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # a terminal that controls another session, or none
+        return True
+
+
+def _is_anonymous_pipe(status: os.stat_result) -> bool:
+    """Whether it has no name: to give away a named one would change a file of this machine."""
+    if not stat.S_ISFIFO(status.st_mode):
+        return False
+    reader, writer = os.pipe()
+    device = os.fstat(reader).st_dev
+    os.close(reader)
+    os.close(writer)
+    return status.st_dev == device
+
+
+def _needs_copying(number: int, status: os.stat_result, options: Options) -> bool:
+    if not stat.S_ISCHR(status.st_mode):
+        return True
+    if os.geteuid() != 0 or options.only_root:  # the ids inside are the caller's own
+        return False
+    if not os.isatty(number):
+        return not any(os.stat(f"/dev/{name}").st_rdev == status.st_rdev for name in _DEVICES)
+    return options.uid not in (0, status.st_uid)
+
+
+def _give(descriptor: int, options: Options) -> None:
+    if os.geteuid() == 0 and not options.only_root:
+        with contextlib.suppress(OSError):  # an id that is not mapped here
+            os.fchown(descriptor, options.uid, -1)
+
+
+def _copied_stream(number: int, options: Options) -> tuple[int, int]:
+    """Return a pipe, or a terminal for a terminal, whose data goes to a descriptor; and the helper's id."""
+    if os.isatty(number):
+        import termios
+
+        source, target = os.openpty()
+        attributes = termios.tcgetattr(target)
+        attributes[1] &= ~termios.OPOST  # the real one turns line ends into two characters
+        termios.tcsetattr(target, termios.TCSANOW, attributes)
+        _copy_size(number, source)
+    else:
+        source, target = os.pipe()
+    _give(target, options)
+    helper = os.fork()
+    if helper == 0:
+        _close_all_but({source, number, options.status_fd})
+        try:
+            while data := os.read(source, 1 << 16):
+                _write_all(number, data)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):  # the end of a terminal, nobody reads any more
+                _fail(options, Failure(f"cannot write the program's output ({error.strerror})"))
+        os._exit(0)
+    os.close(source)
+    return target, helper
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _close_all_but(keep: set[int]) -> None:
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor not in keep:
+            with contextlib.suppress(OSError):  # the one that listed the others
+                os.close(descriptor)
+
+
+def _own_terminal(options: Options) -> list[int]:
+    """Make a terminal for the program and a helper between it and the real one, if there is another."""
+    import termios
+
+    try:
+        ours, theirs = os.openpty()
+    except OSError:
+        options.console = os.ttyname(0)
+        return []
+    attributes = termios.tcgetattr(0)
+    termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+    _copy_size(0, ours)
+    _give(theirs, options)
+    helper = os.fork()
+    if helper == 0:
+        _close_all_but({0, 1, ours})
+        with contextlib.suppress(OSError):  # EIO: the program is gone, or the real terminal is
+            _between_terminals(ours)
+        with contextlib.suppress(OSError):
+            termios.tcsetattr(0, termios.TCSADRAIN, attributes)
+        os._exit(0)
+    os.close(ours)
+    options.console = os.ttyname(theirs)
+    options.streams = [theirs if os.isatty(number) else number for number in (0, 1, 2)]
+    return [helper]
+
+
+def _copy_size(real: int, other: int) -> None:
+    import fcntl
+    import termios
+
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(other, termios.TIOCSWINSZ, fcntl.ioctl(real, termios.TIOCGWINSZ, bytes(8)))
+
+
+def _between_terminals(ours: int) -> None:
+    """Copy between the real terminal and the program's until one of them ends."""
+    import select
+    import termios
+
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    signal.signal(signal.SIGWINCH, lambda *_: _copy_size(0, ours))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGWINCH})
+    # As cfmakeraw(3): the program's own terminal does what is to be done with lines and control keys.
+    raw = termios.tcgetattr(0)
+    raw[:4] = [0, 0, termios.CS8 | termios.CREAD, 0]
+    raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
+    termios.tcsetattr(0, termios.TCSADRAIN, raw)
+    os.set_blocking(ours, False)
+    typed = b""
+    while True:
+        readable, writable, _ = select.select([ours] if typed else [0, ours], [ours] if typed else [], [])
+        with contextlib.suppress(BlockingIOError):
+            if writable:
+                typed = typed[os.write(ours, typed) :]
+            if ours in readable:
+                _write_all(1, os.read(ours, 1 << 16))
+            if 0 in readable:
+                typed = os.read(0, 1 << 12)
+                if not typed:
+                    return
+
+
+def _take_streams(options: Options) -> None:
+    """Put the prepared streams in their places, and the program's own terminal in control."""
+    for number, stream in enumerate(options.streams):
+        if stream != number:
+            os.dup2(stream, number)
+    if options.terminal and options.console and options.streams[0] != 0:
+        import fcntl
+        import termios
+
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 # Processes ----------------------------------------------------------------------------------------
 
 
-def attend(child: int, target: Callable[[], int] | None = None) -> int:
+def attend(
+    child: int, target: Callable[[], int] | None = None, first: Callable[[], str] | None = None
+) -> int:
     """Wait for ``child``, reap every other one, pass signals on; return its exit code, or 128+signal.
 
     Signals go to ``child``, or to the process that ``target`` names. The caller has blocked FORWARDED
     and SIGCHLD. What a terminal sends is not passed on: it goes to the whole foreground group, so the
-    child has it already.
+    child has it already. ``first`` returns the ``/proc`` directory of a program that is process 1: the
+    kernel drops signals that such a one has no handler for, so here they end it, as anywhere else.
     """
     watched = FORWARDED | {signal.SIGCHLD}
+    ended_by = 0
     while True:
         info = signal.sigwaitinfo(watched)
         if info.si_signo != signal.SIGCHLD:
-            if info.si_code <= 0:  # sent by a process
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(target() if target else child, info.si_signo)
+            sent = info.si_signo if info.si_code <= 0 else 0  # by a process
+            if first and _would_end(first(), info.si_signo):
+                sent, ended_by = signal.SIGKILL, info.si_signo
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(target() if target else child, sent)
             continue
         while True:
             try:
@@ -519,47 +814,112 @@ def attend(child: int, target: Callable[[], int] | None = None) -> int:
                 break
             if pid == child:
                 code = os.waitstatus_to_exitcode(status)
-                return code if code >= 0 else 128 - code
+                killed = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+                return 128 + ended_by if killed and ended_by else code if code >= 0 else 128 - code
             if pid == 0:
                 break
 
 
-def _first_process(options: Options) -> int:
-    """Be process 1: build the place, start the program, then only reap and forward."""
+def _would_end(process: str, number: int) -> bool:
+    """Whether a signal's default action, to end the process, is what it is set to."""
+    if number == signal.SIGWINCH:
+        return False
+    prepared = 0
+    try:
+        with open(f"{process}/status") as file:
+            for line in file:
+                if line.startswith(("SigBlk:", "SigIgn:", "SigCgt:")):
+                    prepared |= int(line[7:], 16)
+    except (OSError, ValueError):
+        return False
+    return not prepared >> (number - 1) & 1
+
+
+def _child_of(process: str) -> str:
+    """Return the ``/proc`` directory of a process's first child, "" without one."""
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"{process}/task"):
+            with open(f"{process}/task/{task}/children") as file:
+                for number in file.read().split():
+                    return f"/proc/{number}"
+    return ""
+
+
+def _supervise(options: Options) -> int:
+    """Be the process with which all others end; start the program within."""
     _prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing outlives the process outside
     _libc.sethostname(options.hostname.encode(), len(options.hostname.encode()))
     if options.network == "none":
         _raise_loopback()
     os.umask(0o022)
+    if options.init:
+        _build_and_confine(options)
+        _prctl(4, 0)  # PR_SET_DUMPABLE: the program cannot look into this process
+    else:
+        # One more namespace: in this one the program could undo its PR_SET_PDEATHSIG and stay.
+        _call("unshare", _libc.unshare(_NEWPID))
+    child = os.fork()
+    if child == 0:
+        if not options.init:
+            _build_and_confine(options)
+        _become(options)
+    _set_capabilities([CAPABILITIES["KILL"]])
+    if options.init:
+        return attend(child)
+    return attend(child, first=lambda: _child_of("/proc/self"))
+
+
+def _build_and_confine(options: Options) -> None:
     _build(options)
     # From here on an import would find the image's files.
     sys.path[:] = []
     sys.meta_path[:] = []
     _confine()
-    _prctl(4, 0)  # PR_SET_DUMPABLE: the program cannot look into this process
-    child = os.fork()
-    if child == 0:
-        _become(options)
-    _set_capabilities([CAPABILITIES["KILL"]])
-    return attend(child)
 
 
 def _only_root(options: Options) -> int:
     """Make the writable root, and start a program of this machine that knows how to use it."""
-    _enter(options, _NEWPID if options.own_processes else 0)
-    if not options.own_processes:
-        _writable_root(options)
-        _start_outside(options)
+    as_root = os.geteuid() == 0
+    helpers = _prepare_streams(options)
+    _enter(options, _NEWPID)
     child = os.fork()
     if child == 0:
         _prctl(1, signal.SIGKILL)
         _writable_root(options)
+        if as_root:
+            _freeze_devices()
+            _reopen_devices(options)
         _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
         child = os.fork()
         if child == 0:
             _start_outside(options)
-        os._exit(attend(child))
-    return attend(child)
+        os._exit(_attend_outside(child, options))
+    return _finish(child, options, helpers)
+
+
+def _attend_outside(child: int, options: Options) -> int:
+    if not options.signal_child:
+        return attend(child)
+
+    def program() -> str:
+        found = _child_of(f"/proc/{child}")
+        return _child_of(found) if options.init else found
+
+    def target() -> int:
+        return int(program().removeprefix("/proc/") or child)
+
+    return attend(child, target, None if options.init else program)
+
+
+def _finish(child: int, options: Options, helpers: Sequence[int]) -> int:
+    """Wait for ``child``, then for the helpers, which copy the last of what the program wrote."""
+    for stream in set(options.streams) - {0, 1, 2}:
+        os.close(stream)  # a helper waits for the last writer to be gone
+    code = attend(child)
+    for helper in helpers:
+        with contextlib.suppress(ChildProcessError):  # reaped while the program ran
+            os.waitpid(helper, 0)
+    return code
 
 
 def _start_outside(options: Options) -> NoReturn:
@@ -567,6 +927,7 @@ def _start_outside(options: Options) -> NoReturn:
         if descriptor > 2 and descriptor not in options.keep:
             with contextlib.suppress(OSError):  # the one that listed the others
                 os.set_inheritable(descriptor, False)
+    _take_streams(options)
     _release_signals()
     os.execvp(options.argv[0], options.argv)
 
@@ -575,6 +936,11 @@ def _release_signals() -> None:
     """Undo what Python and `attend` do to signals; what the caller ignores stays ignored, as for nohup."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in signal.sigpending() & FORWARDED - {signal.SIGWINCH}:
+        if signal.getsignal(number) is signal.SIG_DFL:  # the kernel would drop it if this is process 1
+            os._exit(128 + number)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -582,13 +948,14 @@ def _enter(options: Options, flags: int) -> None:
     """Enter the namespaces in ``flags``; root needs no user namespace for that."""
     if os.geteuid() != 0:
         _unshare(options, flags)
-    elif flags:
+    else:
         _call("unshare", _libc.unshare(flags))
 
 
 def _become(options: Options) -> NoReturn:
     """Turn into the program, with its user, environment and default signal handling."""
     try:
+        _take_streams(options)
         os.chdir(options.cwd)
         with open("/proc/self/setgroups") as file:
             if file.read().strip() != "deny":
@@ -596,6 +963,7 @@ def _become(options: Options) -> NoReturn:
         os.setresgid(options.gid, options.gid, options.gid)
         os.setresuid(options.uid, options.uid, options.uid)
         _set_capabilities(list(CAPABILITIES.values()) if options.uid == 0 else [])
+        _prctl(1, signal.SIGKILL)  # again: the kernel forgets it with the change of user
     except OSError as error:
         _fail(options, Failure(f"cannot become user {options.uid}:{options.gid} in {options.cwd}: {error}"))
     _release_signals()
@@ -643,15 +1011,16 @@ def main(arguments: Sequence[str]) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
         if options.only_root:
             return _only_root(options)
+        helpers = _prepare_streams(options)
         network = _NEWNET if options.network == "none" else 0
         _unshare(options, _NEWPID | _NEWIPC | _NEWUTS | _NEWCGROUP | network)
         child = os.fork()
         if child == 0:
-            os._exit(_first_process(options))
-        return attend(child)
+            os._exit(_supervise(options))
+        return _finish(child, options, helpers)
     except Failure as failure:
         _fail(options, failure)
-    except OSError as error:
+    except (OSError, ValueError, OverflowError) as error:
         _fail(options, Failure(f"the sandbox could not be made: {error}"))
 
 

@@ -83,6 +83,15 @@ class Source(msgspec.Struct, frozen=True):
     """As in apt_preferences(5); 0 where the recipe says nothing."""
 
     @property
+    def is_flat(self) -> bool:
+        """Return whether the archive has no ``dists``: its suite is a folder, and ends in ``/``."""
+        return self.suite.endswith("/")
+
+    def folder(self, url: str) -> str:
+        """Return where the suite's Release is on the mirror ``url``."""
+        return f"{url}/{self.suite}".rstrip("/") if self.is_flat else f"{url}/dists/{self.suite}"
+
+    @property
     def label(self) -> str:
         """Return ``ARCHIVE/SUITE``, as records of packages name it."""
         return f"{self.archive}/{self.suite}"

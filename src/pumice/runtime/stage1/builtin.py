@@ -49,6 +49,9 @@ def _options(container: Container) -> Iterator[str]:
             yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, mount.target)
     if container.read_only:
         yield "--read-only"
+    if container.init:
+        yield "--init"
+    yield "--terminal"
     # A program that is root inside may want to become others; any other has one id only.
     wanted = maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
     found = (maps.ranges() if wanted else None) or Maps()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import sandbox
+from pumice.runtime import inside, sandbox
 from pumice.runtime.stage1 import Start, programs
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container
 
 _MAX_STATUS = 1 << 16
+_OWN = ("/proc", "/dev", "/sys")
+# What is below these are links that only the kernel can follow, and they lead out.
+_KERNELS = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr")
 
 
 class Bwrap:
@@ -37,29 +40,24 @@ class Bwrap:
         if filter_program:
             descriptors.append(programs.memory(filter_program))
             options += ["--seccomp", str(descriptors[-1])]
-        descriptors.append(programs.memory("\0".join([*options, ""]).encode(errors="surrogateescape")))
+        descriptors.append(programs.memory(programs.null_separated(options)))
         command = (bwrap, "--args", str(descriptors[-1]), "--", *container.process.arguments)
         keep = [word for descriptor in descriptors for word in ("--keep", str(descriptor))]
-        return Start(("--only-root", *keep), command, tuple(descriptors))
+        init = ("--init",) if container.init else ()
+        # bwrap passes no signals on: they go to its child, which is the program or bwrap's init.
+        wishes = ("--only-root", "--signal-child", "--terminal", *init, *keep)
+        return Start(wishes, command, tuple(descriptors))
 
     def target(self, pid: int) -> int:
-        """Return the program's own process: bwrap passes nothing on."""
-        self._read()
-        first = self._value("child-pid")
-        if first is None:
-            return pid
-        with suppress(OSError, ValueError):
-            children = Path(f"/proc/{first}/task/{first}/children").read_text()
-            return int(children.split()[0])
-        return first
+        """Return ``pid``: it passes signals on."""
+        return pid
 
     def finish(self, code: int) -> int:
-        """Return the exit code that bwrap reports; without a report nothing was run."""
+        """Return ``code``, which is bwrap's and so the program's; without a report nothing was run."""
         self._read()
-        reported = self._value("exit-code")
-        if reported is None and code < 128:
+        if self._value("exit-code") is None and code < 128:
             raise SandboxError("bwrap could not start the program", hint="its own message is above")
-        return code if reported is None else reported
+        return code
 
     def close(self) -> None:
         """Close the pipe on which bwrap reports."""
@@ -86,6 +84,8 @@ class Bwrap:
 
 def _options(container: Container) -> Iterator[str]:
     process = container.process
+    if not container.init:
+        yield "--as-pid-1"
     for namespace in ("user", "pid", "ipc", "uts"):
         yield f"--unshare-{namespace}"
     yield from ("--unshare-cgroup-try", "--die-with-parent", "--hostname", container.hostname)
@@ -103,24 +103,59 @@ def _options(container: Container) -> Iterator[str]:
 
 def _machine(container: Container) -> Iterator[str]:
     """Yield the root and what the kernel shows of the machine, without what is none of its business."""
+    for path in _OWN:
+        if inside.locate(Path(container.root), path, {}) != path:
+            raise SandboxError(
+                f"bwrap cannot run an image whose {path} is a link", hint="use the built-in stage 1"
+            )
     yield from ("--bind", programs.writable(container), "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
     for path in sandbox.FROZEN:
         yield from ("--ro-bind-try", path, path)
-    for path in filter(os.path.exists, sandbox.MASKED):  # this machine's, and so those of its new /proc
+    for path in filter(
+        os.path.exists, sandbox.masked_paths()
+    ):  # this machine's, and so those of its new /proc
         folder = Path(path).is_dir()
         yield from ("--tmpfs", path, "--remount-ro", path) if folder else ("--ro-bind", "/dev/null", path)
 
 
 def _places(container: Container) -> Iterator[str]:
+    places = _Places(Path(container.root))
     for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():  # noqa: S108 - inside
-        yield from ("--tmpfs", directory)
+        yield from ("--tmpfs", places.add(directory, ""))
     for mount in container.mounts:
+        target = places.add(mount.target, mount.source)
         if not mount.source:
-            yield from ("--tmpfs", mount.target)
+            yield from ("--tmpfs", target)
         else:
-            yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, mount.target)
-    directory = container.process.directory
+            yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, target)
+    directory = places.resolve(container.process.directory)
     yield from ("--dir", directory, "--chdir", directory)
     if container.read_only:
         yield from ("--remount-ro", "/")
+
+
+class _Places:
+    """The places that bwrap makes, with all links resolved inside the root.
+
+    bwrap itself follows links, and ``..``, in a root of its own that has this machine's below
+    ``/oldroot``: it would make files and directories there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._mounted = dict.fromkeys(_OWN, "")
+
+    def add(self, path: str, source: str) -> str:
+        target = self.resolve(path)
+        self._mounted[target] = source
+        return target
+
+    def resolve(self, path: str) -> str:
+        target = inside.locate(self._root, path, self._mounted)
+        if target is None or any(target == own or target.startswith(own + "/") for own in _KERNELS):
+            raise SandboxError(
+                f"bwrap cannot use {path!r}: it leads to the kernel's own files, or in circles",
+                hint="use another path, or the built-in stage 1",
+            )
+        return target

@@ -12,6 +12,8 @@ from pumice.errors import SandboxError
 from pumice.runtime import inside, sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pumice.runtime.container import Container
 
 CAPABILITIES = tuple(f"CAP_{name}" for name in sandbox.CAPABILITIES)
@@ -37,6 +39,23 @@ def memory(data: bytes) -> int:
         view = view[os.write(descriptor, view) :]
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise SandboxError for a word that no program can be given, or that would become two."""
+    for word in words:
+        try:
+            data = word.encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            raise SandboxError(f"{word[:100]!r} is not Unicode text") from None
+        if b"\0" in data:
+            raise SandboxError(f"{word[:100]!r} contains a NUL")
+
+
+def null_separated(words: Sequence[str]) -> bytes:
+    """Return words as the ``--args`` of bwrap; raises SandboxError as `check_words`."""
+    check_words(words)
+    return b"".join(word.encode(errors="surrogateescape") + b"\0" for word in words)
 
 
 def writable(container: Container) -> str:
@@ -77,7 +96,9 @@ def check(container: Container) -> None:
 
 
 def _is_mounted(path: str, container: Container) -> bool:
-    return any(path.startswith(mount.target.rstrip("/") + "/") for mount in container.mounts if mount.source)
+    return any(
+        f"{path}/".startswith(f"{mount.target.rstrip('/')}/") for mount in container.mounts if mount.source
+    )
 
 
 def _is_program(place: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pumice import ownership
-from pumice.errors import SandboxError
+from pumice.errors import SandboxError, UsageError
 from pumice.runtime import maps, sandbox
 from pumice.runtime.container import Maps
 from pumice.runtime.stage1 import Start, programs
@@ -35,12 +35,23 @@ class Runc:
         """Write the bundle below ``scratch``; raises SandboxError for a user that cannot be had."""
         import msgspec
 
+        if container.init:
+            raise UsageError(
+                f"{self._program} has no init to run as process 1",
+                hint="leave --init out, or use --stage1 builtin or bwrap",
+            )
         program = programs.need(self._program, self._program)
         programs.check(container)
         found = _maps(container)
         self._place = Path(tempfile.mkdtemp(prefix="run-", dir=scratch))
         ownership.make_directory(self._place / "state", private=True)
-        (self._place / "config.json").write_bytes(msgspec.json.encode(bundle(container)))
+        try:
+            config = msgspec.json.encode(bundle(container))
+        except UnicodeEncodeError:
+            raise SandboxError(
+                f"{self._program} can only be given text in UTF-8", hint="use the built-in stage 1"
+            ) from None
+        (self._place / "config.json").write_bytes(config)
         log = ("--log", str(self._place / "log"), "--log-format", "json")
         name = self._place.name
         command = (
@@ -54,7 +65,7 @@ class Runc:
             name,
         )
         owners = ("--owners", container.owners) if container.owners and maps.can_own(found) else ()
-        return Start(("--only-root", "--own-processes", *map_options(found), *owners), command)
+        return Start(("--only-root", *map_options(found), *owners), command)
 
     def target(self, pid: int) -> int:
         """Return ``pid``: runc passes signals on."""
@@ -123,7 +134,7 @@ def bundle(container: Container) -> dict[str, Any]:
         "mounts": _mounts(container),
         "linux": {
             "namespaces": [{"type": kind} for kind in namespaces],
-            "maskedPaths": list(sandbox.MASKED),
+            "maskedPaths": sandbox.masked_paths(),
             "readonlyPaths": list(sandbox.FROZEN),
             "seccomp": _seccomp(),
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},

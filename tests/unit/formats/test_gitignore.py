@@ -1,0 +1,158 @@
+"""Ignore lists against git itself: patterns as public collections have them, and any others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pumice.formats.gitignore import Ignore
+from tests.support.peers import need
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+# Of each kind that templates for editors, languages and build systems have.
+COMMON = (
+    "*.py[cod]", "*$py.class", "__pycache__/", ".Python", "lib64/", "*.egg-info/", ".installed.cfg", "*.so",
+    "\\#*\\#", ".\\#*", "*~", "*_flymake.*", "/eshell/history", "/server/", ".*.sw[a-p]",
+    "[._]*.s[a-v][a-z]", "!*.svg", "[._]*.un~", "Session.vim", "[Dd]ebug/", "[Rr]eleases/",
+    "[Bb]uild[Ll]og.*", "x64/", "*.rsuser", "Generated\\ Files/", "[Tt]est[Rr]esult*/", "*.[Pp]ublish.xml",
+    "_ReSharper*/", "**/[Pp]ackages/*", "!**/[Pp]ackages/build/", "*.jfm", "~$*", "*.~*", "*.bak[0-9]",
+    "#*#", "# comment", "", "   ", "\\!important", "!keep.txt", "/vendor/", "/vendor/*", "!/vendor/keep",
+    "doc/**", "doc/**/*.html", "**/node_modules/", "foo/bar", "node_modules/**/test", "*.log", "!/*.log",
+    "log/*.log[0-9]*", "build-*/", ".env.*", "!.env.example", "core.*", "/[Ll]ibrary/", "*.[oa]",
+    "*.so.[0-9]*", "[^bk]*.txt", "[!a-c]x", "[]a]b", "[a-c[:digit:]]", "star\\*", "a\\ ", "trailing ",
+    "trailing\\  ", "**", "**/", "/**", "/", "//", "a//", "!", "a**", "a**/b", "/a**", "**a", "*/b",
+    "a/*/b", "compiled/", "*_compiled/", "_autosave-*", "*-save.pro", "fp-info-cache", "*.xcodeproj/*",
+    "Thumbs.db:*", "?.tmp", "??", "[", "[a", "a[]", "a\\", "[[:foo:]]x", "[[:alpha:]-z]", "[a-]", "[\\]]x",
+    "[z-a]", "café", "caf?",
+)  # fmt: skip
+NAMES = (
+    "a", "b", "c", "ab", "a.txt", "b.txt", "keep.txt", "#x#", ".#lock", "#", "x~", ".x.swp", "Debug",
+    "debug", "packages", "Packages", "build", "vendor", "keep", "doc", "index.html", "node_modules", "test",
+    "x.log", "x.log1", ".env.a", ".env.example", "Generated Files", "star*", "starx", "a ", "a\\", "]b",
+    "ax", "dx", "1", "-", "z", "[", "[a", "a[]", "trailing", "trailing ", "!important", "!", "café",
+    "# comment", "x.pyc", "x.egg-info", "bak0", "aab", "myPackages", "]x", "\\x",
+)  # fmt: skip
+
+
+class Git:
+    """A repository to ask; what is in it plays no part."""
+
+    def __init__(self, root: Path) -> None:
+        self._program = need("git")
+        self._root = root
+        self._paths: tuple[str, ...] = ()
+        self._environ = {
+            **os.environ,
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_SYSTEM": "/dev/null",
+            "GIT_CEILING_DIRECTORIES": str(root.parent),
+        }
+        self._run("init", "-q", ".")
+
+    def ignored(self, patterns: Sequence[str], paths: Sequence[str]) -> set[str]:
+        """Return which of the paths git ignores; one that ends in a slash is a folder's."""
+        work = self._root / "work"
+        if self._paths != tuple(paths):
+            self._paths = tuple(paths)
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            for path in paths:  # git looks whether something is a folder; a file need not be there
+                folder = path if path.endswith("/") else path.rpartition("/")[0]
+                (work / folder).mkdir(parents=True, exist_ok=True)
+        (work / ".gitignore").write_bytes("".join(f"{line}\n" for line in patterns).encode())
+        names = {f"./{path.rstrip('/')}": path for path in paths}  # ./ because ":" begins magic
+        asked = b"\0".join(name.encode() for name in names)
+        done = self._run("-C", "work", "check-ignore", "--no-index", "-z", "--stdin", input=asked)
+        return {names[path.decode()] for path in done.split(b"\0") if path}
+
+    def _run(self, *arguments: str, input: bytes = b"") -> bytes:  # noqa: A002
+        command = [self._program, *arguments]
+        return subprocess.run(
+            command, cwd=self._root, input=input, env=self._environ, stdout=subprocess.PIPE, check=False
+        ).stdout
+
+
+@pytest.fixture(scope="module")
+def git(tmp_path_factory: pytest.TempPathFactory) -> Git:
+    return Git(tmp_path_factory.mktemp("git"))
+
+
+def ours(patterns: Sequence[str], paths: Sequence[str]) -> set[str]:
+    """The same with a walk that never looks into what is ignored."""
+    ignore = Ignore(patterns)
+    found = set()
+    for path in paths:
+        parts = path.rstrip("/").split("/")
+        above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+        if any(ignore(folder, is_directory=True) for folder in above) or ignore(
+            "/".join(parts), is_directory=path.endswith("/")
+        ):
+            found.add(path)
+    return found
+
+
+FOLDERS = ("a", "doc", "Packages", "node_modules/x")
+PATHS = [
+    sorted({*NAMES, *(f"{folder}/{name}" for folder in FOLDERS for name in NAMES)}),
+    sorted({f"{name}/" for name in NAMES} | {f"{folder}/{name}/" for folder in FOLDERS for name in NAMES}),
+]
+
+
+def consistent(paths: Sequence[str]) -> list[str]:
+    """Leave out files where a folder is."""
+    folders = {path.rstrip("/") for path in paths if path.endswith("/")}
+    for path in paths:
+        parts = path.rstrip("/").split("/")
+        folders |= {"/".join(parts[:length]) for length in range(1, len(parts))}
+    return [path for path in paths if path not in folders]
+
+
+@pytest.mark.peer("git")
+@pytest.mark.parametrize("paths", PATHS, ids=["files", "folders"])
+def test_each_kind_of_public_pattern_ignores_what_git_ignores(git: Git, paths: list[str]) -> None:
+    paths = consistent(paths)
+    for pattern in COMMON:
+        assert (pattern, ours([pattern], paths)) == (pattern, git.ignored([pattern], paths))
+
+
+_PIECES = ["**", "*", "a", "b", "a*", "?", "[ab]", "[^a]", "\\a", "/", "a**"]
+_PATTERN = st.one_of(
+    st.sampled_from(COMMON),
+    st.text("ab#! *?[]^-\\/.:", max_size=8),
+    st.lists(
+        st.sampled_from(["**", "*", "a", "b", "a*", "?", "[ab]", "[^a]", "\\a", "/", "a**"]), max_size=6
+    ).map("".join),
+)
+_PART = st.sampled_from(NAMES) | st.text("ab#!]^-.:[", min_size=1, max_size=3).filter(
+    lambda part: part.strip(".")
+)
+_PATH = st.builds(
+    lambda parts, end: "/".join(parts) + end,
+    st.lists(_PART, min_size=1, max_size=3),
+    st.sampled_from(["", "/"]),
+)
+
+
+@pytest.mark.peer("git")
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    patterns=st.lists(_PATTERN, min_size=1, max_size=4),
+    paths=st.lists(_PATH, min_size=1, max_size=30, unique=True),
+)
+def test_any_list_ignores_what_git_ignores(git: Git, patterns: list[str], paths: list[str]) -> None:
+    paths = consistent(paths)
+    assert ours(patterns, paths) == git.ignored(patterns, paths)
+
+
+def test_a_row_of_stars_does_not_take_for_ever() -> None:
+    assert not Ignore(["/".join(["**", "a"] * 200)])("/".join("ab" * 200), is_directory=False)
+    assert not Ignore(["*a" * 60 + "b"])("a" * 200, is_directory=False)

@@ -218,17 +218,28 @@ class _Attempt:
 
     def _signed(self, record: KeptRelease) -> tuple[bytes, tuple[str, ...], str]:
         """(what is signed, signers, digest of the keyring)."""
-        failure: PumiceError | None = None
+        failures: dict[str, PumiceError] = {}
         for keys in self._mirror.keys:
             try:
                 verified, keyring = self._check(record, keys)
             except (TrustError, FormatError) as error:
-                failure = failure or error
+                failures.setdefault(error.message, error)
             else:
                 return verified.content, verified.signers, keyring.digest
         if self._source.trusted and not self._mirror.keys:
             return openpgp.unverified(record.content), (), ""
-        raise failure or self._unsigned()
+        raise self._refusal(list(failures.values()))
+
+    def _refusal(self, failures: list[PumiceError]) -> PumiceError:
+        """Return one error for what every keyring has against a Release, and for those not looked at."""
+        if not failures:
+            return self._unsigned()
+        first = failures[0]
+        hint = "; ".join((*self._mirror.unreadable, first.hint or "")).removesuffix("; ")
+        # A keyring that does not know the key says less than one that does and refuses it.
+        telling = [error for error in failures if "not in the keyring" not in error.message] or failures
+        message = "; ".join(error.message for error in telling)
+        return type(telling[0])(message, where=telling[0].where, hint=hint or None)
 
     def _check(self, record: KeptRelease, keys: Keys) -> tuple[openpgp.Verified, openpgp.Keyring]:
         keyring = openpgp.keyring(keys.data, only=keys.only, where=keys.name)

@@ -38,7 +38,7 @@ _ALL = (*_TREES, "build/", "evidence/", "runtime/", "runtime/stage1/")
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # cutting takes longest, so nothing is named here that does not cut
     "layer": (*_CUTTING, "image/compose.py"),
-    "effects": _TREES,
+    "effects": (*_TREES, "build/draft.py"),
     "bytecode": _ALL,
     "image": _ALL,
     "evidence": _ALL,

@@ -115,7 +115,8 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
             f"the local package {request.file} cannot be read: {reason}", where=request.where or None
         ) from None
     except FormatError as error:
-        raise FormatError(error.message, where=str(path), hint=error.hint) from None
+        where = f"{path}: {error.where}" if error.where else str(path)
+        raise FormatError(error.message, where=where, hint=error.hint) from None
     known = deb822.lower(fields)
     stanza = "\n".join(f"{field}: {known[field.lower()]}" for field in _CONTROL if field.lower() in known)
     stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"

@@ -83,7 +83,9 @@ def main(arguments: Sequence[str]) -> int:
             from pumice.build import signed
 
             places = [str(one) for one in targets if one.tag and not one.digest]
-            signed.sign(finished, f"{recipe.name}:{recipe.version}", key, home, registries=places)
+            signed.sign(
+                finished, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
+            )
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
             if files:
@@ -190,7 +192,17 @@ def _build(
         from pumice.build.report import report
 
         _write(asked.report, report(recipe, lock, finished))
+    if any(image.undone for image in finished.built.values()):
+        _summarize_skipped_actions(finished, str(asked.report or ""), progress)
     return finished
+
+
+def _summarize_skipped_actions(finished: Finished, report_path: str, progress: Progress) -> None:
+    from pumice.build.report import skipped_actions
+
+    skipped = skipped_actions(finished.built.values(), report_path)
+    if skipped:
+        (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
 
 
 def _deliver(

@@ -131,7 +131,7 @@ def write(
         from pumice.image import layout
 
         checked = _checked(tag, destination)
-        layout.write(image, path, checked, records=records, progress=progress, listed=listed)
+        layout.write(image, path, checked, records=records, progress=progress, name=name, listed=listed)
     elif destination.kind == "dir":
         from pumice.image import rootfs
 
@@ -157,7 +157,7 @@ def _write_file(
             from pumice.image import layout_archive
 
             checked = _checked(tag, destination)
-            layout_archive.write(image, output, checked, progress=progress, listed=listed)
+            layout_archive.write(image, output, checked, progress=progress, name=name, listed=listed)
         elif destination.kind == "docker-archive":
             from pumice.image import docker_archive
 

@@ -114,7 +114,7 @@ class Image:
             yield descriptor
             if self._lists(descriptor):
                 children = oci.read_index(self.document(descriptor)).manifests
-                pending = [(child, depth + 1) for child in children] + pending
+                pending = [(child, depth + 1) for child in children if oci.is_document(child)] + pending
 
     def _lists(self, descriptor: Descriptor) -> bool:
         """Whether a descriptor is an index's. One with a platform is a manifest's: no need to look."""
@@ -142,7 +142,10 @@ class Image:
         manifest = oci.read_manifest(self.document(descriptor))
         if manifest.artifact_type or manifest.config.media_type not in oci.CONFIGS:
             return None
-        config = oci.read_config(self.document(manifest.config))
+        data = self.document(manifest.config)
+        if not oci.is_image_config(data):
+            return None
+        config = oci.read_config(data)
         return oci.Platform(config.architecture, config.os, config.variant)
 
     def platforms(self) -> tuple[Platform, ...]:
@@ -212,6 +215,14 @@ class Image:
         return chosen
 
 
+def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:
+    """Return what a manifest or index leads to that is neither: configs, layers, other listed blobs."""
+    if oci.is_index(data, descriptor.media_type):
+        return tuple(child for child in oci.read_index(data).manifests if not oci.is_document(child))
+    manifest = oci.read_manifest(data)
+    return (manifest.config, *manifest.layers)
+
+
 def contents(image: Image) -> tuple[Descriptor, ...]:
     """Return the descriptors of everything that the image consists of, each digest once.
 
@@ -222,10 +233,8 @@ def contents(image: Image) -> tuple[Descriptor, ...]:
     below: dict[Digest, Descriptor] = {}
     for descriptor, data in image.walk():
         documents[descriptor.digest] = descriptor
-        if not oci.is_index(data, descriptor.media_type):
-            manifest = oci.read_manifest(data)
-            for child in (manifest.config, *manifest.layers):
-                below.setdefault(child.digest, child)
+        for child in blobs_of(descriptor, data):
+            below.setdefault(child.digest, child)
     return (*documents.values(), *(below[key] for key in below if key not in documents))
 
 

@@ -131,6 +131,13 @@ def revocations(found: Sequence[Level]) -> dict[str, str]:
     return revoked
 
 
+def revocation(key: keys.PublicKey, revoked: Mapping[str, str]) -> str:
+    """Return why a key is revoked, "" if it is not: also where it was revoked in another form."""
+    from pumice.trust import signers
+
+    return next((revoked[one] for one in sorted(signers.identities(key)) if one in revoked), "")
+
+
 def folder_of(prefix: str) -> str:
     """Return the folder below a level for a prefix; raises UsageError if it is none."""
     return _folders(_checked(prefix))[-1]
@@ -200,7 +207,7 @@ def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots
         label=" ".join(filter(None, (head.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
         expires=expires,
         replaces=head.get("Replaces", "").strip().lower(),
-        revoked=revoked.get(key.fingerprint, ""),
+        revoked=revocation(key, revoked) if revoked else "",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pumice.build import locking
-from pumice.errors import ResolveError
+from pumice.errors import FetchError, RecipeError, ResolveError, TrustError
 from tests.support import archive
 from tests.support.archive import Deb, Suite
 from tests.support.workshop import Said, Workshop
@@ -31,6 +31,7 @@ class Shop(Workshop):
             "name": "tools", "url": (self.root / "tools").as_uri(), "suite": "stable", "key": "keyring.asc",
             **tools,
         }  # fmt: skip
+        entry = {key: value for key, value in entry.items() if value}
         origin = {
             "debian": "bookworm", "suites": ["bookworm"], "mirrors": [self.url], "keyrings": ["keyring.asc"],
             "archives": [entry],
@@ -130,6 +131,37 @@ def test_an_older_lock_keeps_what_it_pins(shop: Shop) -> None:
     assert shop.lock_with(["app", "dash"], packages=listed) == ["app=1", "dash=9", "lib=3"]
     # Now the archive has no more to say about these, but nobody has asked for an upgrade.
     assert shop.lock_with(["app", "dash", "other"]) == ["app=1", "dash=9", "lib=3", "other=1"]
+
+
+TOOL = (Deb("tool", "1", fields={"Depends": "lib"}), Deb("tool", "2", architecture="arm64"))
+
+
+@pytest.mark.parametrize(("suite", "folder"), [("/", ""), ("./", ""), ("deb/", "deb/"), ("./a/b/", "a/b/")])
+@pytest.mark.parametrize("signing", ["inline", "detached"])
+def test_a_flat_archive_is_used(shop: Shop, suite: str, folder: str, signing: Any) -> None:
+    archive.publish_flat(shop.root / "tools", folder, *TOOL, signing=signing)
+    assert shop.lock_with(["tool"], suite=suite) == ["lib=1", "tool=1"]
+    pinned = shop.lock().packages["amd64"][1]
+    assert (pinned.archive, pinned.suite) == ("tools", suite.removeprefix("./") or "/")
+    assert pinned.path == f"{folder}tool_1_amd64.deb"
+    with shop.connection() as connection:
+        assert connection.fetch(pinned, shop.lock()) == f"sha256:{pinned.sha256}"
+
+
+@pytest.mark.parametrize("signing", ["none", "no release"])
+def test_an_unsigned_flat_archive_needs_the_recipes_word(shop: Shop, signing: Any) -> None:
+    archive.publish_flat(shop.root / "tools", "", *TOOL, signing=signing)
+    with pytest.raises((TrustError, FetchError)):
+        shop.lock_with(["tool"], suite="/")
+    assert shop.lock_with(["tool"], suite="/", key="", trusted=True) == ["lib=1", "tool=1"]
+    archive.publish_flat(shop.root / "tools", "", Deb("tool", "3"), signing=signing)
+    shop.lock_path.unlink()
+    assert shop.lock_with(["tool"], suite="/", key="", trusted=True) == ["tool=3"]
+
+
+def test_a_flat_archive_has_no_components(shop: Shop) -> None:
+    with pytest.raises(RecipeError, match="has no components"):
+        shop.lock_with(["tool"], suite="/", components=["main"])
 
 
 def test_what_an_archive_is_for_makes_a_lock_stale_and_nothing_else_does(shop: Shop) -> None:

@@ -73,6 +73,10 @@ class World:
         return sorted(path.name for path in self.home.directory("indexes").glob(f"{kind}*"))
 
 
+OTHER = Keys("other keys", archive.keyring("other"))
+EXPIRED = Keys("old keys", archive.keyring("expired"))
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     root = tmp_path / "mirror"
@@ -517,3 +521,22 @@ def test_a_package_with_a_path_out_of_the_mirror_is_refused_when_it_is_looked_at
     found = world.load()
     with pytest.raises(FormatError):
         found.universe("amd64").versions("hello")
+
+
+@pytest.mark.parametrize("keys", [(OTHER, EXPIRED), (EXPIRED, OTHER)])
+def test_of_several_keyrings_the_one_that_knows_the_key_says_what_is_wrong(
+    keys: tuple[Keys, ...], world: World
+) -> None:
+    world.publish(replace(SUITE, signer="expired"))
+    error = world.fails(world.source(mirrors=(Mirror(world.server.url, keys),)))
+    assert isinstance(error, TrustError)
+    assert "expired" in error.message
+    assert "not in the keyring" not in error.message
+
+
+def test_a_keyring_that_cannot_be_read_is_named_when_no_other_vouches(world: World) -> None:
+    world.publish()
+    lost = ("/etc/keys.gpg: the keyring cannot be read (Permission denied)",)
+    error = world.fails(world.source(mirrors=(Mirror(world.server.url, (OTHER,), unreadable=lost),)))
+    assert (error.hint or "").startswith(lost[0])
+    world.load(world.source(mirrors=(Mirror(world.server.url, (OTHER, GOOD), unreadable=lost),)))

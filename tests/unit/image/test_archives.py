@@ -193,7 +193,7 @@ def test_archives_of_other_programs_are_read(tmp_path: Path) -> None:
 
 def test_a_docker_archive_is_no_oci_archive(tmp_path: Path) -> None:
     write(SMALL, f"docker-archive:{tmp_path}/a")
-    with pytest.raises(ImageError, match="no OCI archive: it has no oci-layout"):
+    with pytest.raises(ImageError, match="not an OCI archive: it has no oci-layout"):
         layout_archive.read(tmp_path / "a")
 
 

@@ -1,0 +1,62 @@
+"""One lock gives one image and one set of documents, whatever the store had and however many worked."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.build import image
+from pumice.cli.main import main
+from pumice.store.home import Home
+from tests.support import real
+from tests.support.package_sets import ALL, SAMPLE
+from tests.support.sampling import is_soak
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+pytestmark = [pytest.mark.mirror, pytest.mark.sampled]
+
+SETS = list(ALL if is_soak() else SAMPLE)
+random.Random(os.environ.get("PUMICE_SOAK_SEED", "1")).shuffle(SETS)  # what the warm store had before
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with a store that all sets are built in, and a bundle of all packages."""
+    folder = tmp_path_factory.mktemp("warm-equals-cold")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("names", SETS, ids="-".join)
+def test_a_warm_store_gives_what_an_empty_one_gives(
+    shop: Path, names: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    include = "include: [man]" if len(names) > 3 else ""
+    recipe = real.recipe(shop / "-".join(names), names, include, "base: none" if names == ("npm",) else "")
+    bundle = shop / "bundle"
+    real.must(shop / "warm", "lock", recipe, "--bundle", bundle)
+
+    def build(store: str, processors: int) -> tuple[str, list[str]]:
+        monkeypatch.setenv("PUMICE_HOME", str(shop / store))
+        monkeypatch.setattr(image, "processors", lambda: processors)
+        options = ("--locked", "--offline", "--bundle", str(bundle), "--progress", "none")
+        capsys.readouterr()
+        code = main(["build", *options, str(recipe)])
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        digest = captured.out.strip()
+        with Home(shop / store) as home:
+            return digest, sorted(descriptor.digest for descriptor in home.referrers.get(digest))
+
+    warm = build("warm", 5)
+    try:
+        assert build("cold", 1) == warm
+    finally:
+        shutil.rmtree(shop / "cold", ignore_errors=True)

@@ -231,8 +231,21 @@ def test_any_of_several_keyrings_may_vouch(world: World) -> None:
     assert found.locked[0].keyring == digest.of(GOOD.data)
 
 
+@pytest.mark.parametrize("offline", [False, True])
+def test_an_index_is_good_until_the_second_that_its_release_names(world: World, offline: bool) -> None:
+    world.publish(replace(SUITE, valid_until=EPOCH + 2 * DAY))
+    world.load()
+    world.today = EPOCH + 2 * DAY
+    assert names(world.load(offline=offline)) == ["data", "hello"]
+    world.today += 1
+    error = world.fails(offline=offline)
+    assert isinstance(error, TrustError)
+    assert error.message == "the index has expired on 2023-11-16 22:13 UTC"
+
+
 def test_valid_until_counts_unless_the_machine_says_otherwise(world: World) -> None:
     world.publish(replace(SUITE, valid_until=EPOCH + 3600))
+    assert "has expired" in world.fails().message
     lenient = world.source(mirrors=(Mirror(world.server.url, (GOOD,), check_valid_until=False),))
     assert names(world.load(lenient)) == ["data", "hello"]
 

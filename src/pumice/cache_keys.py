@@ -33,12 +33,13 @@ _TREES = (
     *("canonical.py", "digest.py", "distro/debian/", "formats/", "image/", "image/effects/"),
     *("image/effects/data/", "recipe/"),
 )
+_OWN_FILES = ("build/draft.py", "build/effect_cache.py", "build/overlay.py", "build/userfiles.py")
 _ALL = (*_TREES, "build/", "evidence/", "runtime/", "runtime/stage1/")
 
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # cutting takes longest, so nothing is named here that does not cut
     "layer": (*_CUTTING, "image/compose.py"),
-    "effects": (*_TREES, "build/draft.py"),
+    "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
     "bytecode": _ALL,
     "image": _ALL,
     "evidence": _ALL,

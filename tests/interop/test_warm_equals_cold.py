@@ -60,3 +60,16 @@ def test_a_warm_store_gives_what_an_empty_one_gives(
         assert build("cold", 1) == warm
     finally:
         shutil.rmtree(shop / "cold", ignore_errors=True)
+
+
+@pytest.mark.parametrize("names", SETS, ids="-".join)
+def test_a_lock_does_not_depend_on_the_hashes_of_texts(
+    shared_home: Path, names: Sequence[str], tmp_path: Path
+) -> None:
+    recipe = real.recipe(tmp_path, names)
+    locks = []
+    for seed in ("1", "2"):
+        real.must(shared_home, "lock", recipe, PYTHONHASHSEED=seed)
+        locks.append(recipe.with_suffix(".lock").read_bytes())
+        recipe.with_suffix(".lock").unlink()
+    assert locks[0] == locks[1]

@@ -67,6 +67,12 @@ _EXTRAS = st.sampled_from(
     (
         *("", "layers: single\n", "layers: packages\n", "include: [man]\n"),
         "files: [{text: mine, to: /etc/common}]\n",
+        "files: [{text: other, to: /etc/common}]\n",
+        *(
+            f"files: [{{text: 'd /run/{name} 0750 1 2 -', to: /usr/lib/tmpfiles.d/own.conf}}]\n"
+            for name in "ab"
+        ),
+        "files: [{text: x, to: /etc/machine-id}, {text: '/usr/own\n', to: /etc/ld.so.conf}]\n",
         "files: [{text: mine, to: /usr/lib/common/x}]\nlayers: packages\n",
     )
 )

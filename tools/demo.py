@@ -64,7 +64,7 @@ def show(folder: Path) -> None:
     same(digest, again)
 
     title(
-        "Signed with bill of materials and provenance; verify says what it checked, and cosign and podman can, too"
+        "Signed with bill of materials and provenance; verify says what it checked, cosign and podman can too"
     )
     pumice(one, "key", "generate", "--output", "release")
     build(one, "--sign", "release.key")

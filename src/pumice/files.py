@@ -255,6 +255,10 @@ def trouble(error: OSError, path: str) -> StoreError:
 _LOCK_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What a file system without locks answers."""
+
+
 class FileLock:
     """An advisory lock on a file: one holder, or any number of shared ones.
 
@@ -314,6 +318,12 @@ class FileLock:
             return -1
 
 
+def lock_open(descriptor: int, *, shared: bool = False) -> None:
+    """Lock an open file or directory until it is closed; nothing where its file system has no locks."""
+    if fcntl is not None:
+        _flock(fcntl, descriptor, shared, None)
+
+
 def is_locked(path: str) -> bool:
     """Say whether somebody holds a lock on the file or directory itself; False where that cannot be known."""
     if fcntl is None:
@@ -342,5 +352,5 @@ def _flock(module: ModuleType, descriptor: int, shared: bool, waiting: Callback 
             waiting()
         module.flock(descriptor, how)
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+        if error.errno not in NO_LOCKS:
             raise

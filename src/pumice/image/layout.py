@@ -9,7 +9,6 @@ old image or the new one: blobs first, then ``index.json``, then the removal.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice import digest, ownership
+from pumice import digest, files, ownership
 from pumice.errors import ImageError, PumiceError, TrustError
 from pumice.formats import oci
 from pumice.image import layout_index, referrers, saved
@@ -192,7 +191,7 @@ def _held(folder: Path) -> Iterator[_Writer]:
             raise
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        files.lock_open(lock)
         writer = _Writer(folder)
         try:
             yield writer

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 4
 _MAX_DOCUMENTS = 4096
+_MAX_TOTAL = 128 << 20
+"""Bytes of all manifests, indexes and configs of one image; a large one has 1 MiB."""
 _UNKNOWN = "unknown"
 
 
@@ -69,7 +71,7 @@ class Image:
         self.beside = beside
         self.archive = archive
         self.known_as = known_as
-        self._documents: dict[Digest, bytes] = {}
+        self._documents = _Documents()
         self._about = referrers
 
     def referrers(self, about: Digest = "") -> tuple[Descriptor, ...]:
@@ -83,13 +85,9 @@ class Image:
         """Return the bytes of a manifest, index or config, exactly as they are in their place.
 
         Raises TrustError when they do not have the descriptor's digest, FormatError when there are
-        more than 4 MiB of them.
+        more than 4 MiB of them, or more than 128 MiB of all that were read.
         """
-        known = self._documents.get(descriptor.digest)
-        if known is None:
-            known = _fetch(descriptor, self.blobs)
-            self._documents[descriptor.digest] = known
-        return known
+        return self._documents.get(descriptor, self.blobs)
 
     def is_index(self) -> bool:
         """Whether the root is an index, of which a platform can be chosen."""
@@ -213,6 +211,26 @@ class Image:
         chosen = Image(descriptor, self.blobs, self._about, self.beside, known_as=self.known_as)
         chosen._documents = self._documents  # checked already, and shared because it only grows
         return chosen
+
+
+class _Documents:
+    """What was read of an image and checked, within a total."""
+
+    def __init__(self) -> None:
+        self._known: dict[Digest, bytes] = {}
+        self._left = _MAX_TOTAL
+
+    def get(self, descriptor: Descriptor, blobs: BlobSource) -> bytes:
+        known = self._known.get(descriptor.digest)
+        if known is None:
+            if 0 <= descriptor.size <= oci.MAX_DOCUMENT and descriptor.size > self._left:
+                raise FormatError(
+                    f"the image's manifests and configs are larger than {_MAX_TOTAL >> 20} MiB together"
+                )
+            known = _fetch(descriptor, blobs)
+            self._known[descriptor.digest] = known
+            self._left -= len(known)
+        return known
 
 
 def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:

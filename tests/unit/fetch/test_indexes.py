@@ -552,6 +552,29 @@ def test_a_package_with_a_path_out_of_the_mirror_is_refused_when_it_is_looked_at
         found.universe("amd64").versions("hello")
 
 
+@pytest.mark.parametrize(
+    ("ahead", "sentence"),
+    [
+        (-2 * DAY, "which is still to come"),  # the machine's clock is behind
+        (-DAY - 1, "which is still to come"),
+        (-DAY, ""),  # a day is nobody's fault: clocks and time zones differ
+        (0, ""),
+        (7 * DAY, ""),
+        (7 * DAY + 1, "the index has expired"),  # or it is ahead
+        (20 * 365 * DAY, "the index has expired"),
+    ],
+)
+def test_valid_until_with_the_clock_ahead_and_behind(world: World, ahead: int, sentence: str) -> None:
+    world.publish(replace(SUITE, valid_until=EPOCH + 7 * DAY))
+    world.today = EPOCH + ahead
+    if sentence:
+        error = world.fails()
+        assert isinstance(error, TrustError)
+        assert sentence in error.message
+    else:
+        assert names(world.load()) == ["data", "hello"]
+
+
 @pytest.mark.parametrize("keys", [(OTHER, EXPIRED), (EXPIRED, OTHER)])
 def test_of_several_keyrings_the_one_that_knows_the_key_says_what_is_wrong(
     keys: tuple[Keys, ...], world: World

@@ -189,3 +189,14 @@ def test_the_memory_is_that_of_one_blob(place: Path, tmp_path: Path, command: st
     code, peak = map(int, done.stdout.split()[-2:])
     assert code == 7, done.stderr
     assert peak < 300
+
+
+def test_the_documents_of_an_image_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pumice.image import model
+
+    image = layout.read(place)
+    size = image.root.size + image.manifest().config.size
+    monkeypatch.setattr(model, "_MAX_TOTAL", size - 1)
+    image = layout.read(place)
+    with pytest.raises(FormatError, match="larger than 0 MiB together"):
+        image.config()

@@ -21,8 +21,7 @@ from pumice.formats.compression import sniff
 from pumice.image import archive, layout, layout_index
 from pumice.image.content import Blob
 from pumice.image.model import Archive
-from pumice.image.output import failures
-from pumice.image.plain import open_plain
+from pumice.image.plain import open_plain, read_failures
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -53,7 +52,7 @@ class ArchiveBlobs:
 
 def section(path: Path, offset: int, size: int) -> BinaryIO:
     """Open a member of an archive by where it lies."""
-    with failures(path):
+    with read_failures(path):
         return cast("BinaryIO", io.BufferedReader(_Section(path, offset, size)))
 
 
@@ -98,7 +97,7 @@ def read(path: Path, tag: str = "") -> Image:
 
 def look(path: Path) -> tuple[int, ...]:
     """Return what changes when a file does: whoever checks it after reading it compares."""
-    with failures(path):
+    with read_failures(path):
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -145,7 +144,7 @@ def scan(path: Path) -> Members:
     file = open_plain(path)
     if file is None:
         raise ImageError("there is no such file", where=str(path))
-    with failures(path), file:
+    with read_failures(path), file:
         kind = sniff(file.read(6))
         if kind != "plain":
             raise FormatError(f"the archive is compressed ({kind})", where=str(path), hint="unpack it first")

@@ -234,7 +234,7 @@ class Home:
             # Where there is a version there must be all the rest, whatever fails in between.
             self.fs.sync_directory(os.path.join(self._root, "blobs"))
             self.fs.sync_directory(self._root)
-        files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs)
+        files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs, in_store=True)
 
     def _refuse_other_content(self) -> None:
         names = set(os.listdir(self._root))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.digest import Digest
     from pumice.image.compose import Made
@@ -77,14 +78,35 @@ def place(
     explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
     placed: dict[str, tuple[Generated, Made]] = {}
     for item in items:
-        path = settle(item.entry.path, tree)
+        with _at(item):
+            path = settle(item.entry.path, tree)
+            uid, gid = owners(item.owner) if item.owner else (0, 0)
+            _check_directory(item, path, tree)
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
             continue  # a folder that is only on the way changes nothing that is there already
-        uid, gid = owners(item.owner) if item.owner else (0, 0)
         entry = msgspec.structs.replace(item.entry, path=path, uid=uid, gid=gid)
         made = Made(entry=entry, content=item.content, sha256=_sum(given, item))
         placed[path] = Generated(entry=entry, by=RECIPE), made
     return [placed[path] for path in sorted(placed)]
+
+
+def _check_directory(item: Item, path: str, tree: Tree) -> None:
+    node = tree.get(path)
+    if node and node.entry.kind == "dir" and item.entry.kind != "dir" and tree.children(path):
+        raise ImageError(
+            f"cannot put a {item.entry.kind} at /{path}: it is a directory of {node.owner or 'the image'} "
+            "with something in it",
+            hint="end 'to' with '/' to put it into the directory",
+        )
+
+
+@contextmanager
+def _at(item: Item) -> Iterator[None]:
+    """Say of an error which rule it is about."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(error.message, where=error.where or item.where or None, hint=error.hint) from None
 
 
 def _sum(given: UserFiles, item: Item) -> str:

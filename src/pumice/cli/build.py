@@ -128,6 +128,10 @@ def _check_paths(asked: argparse.Namespace) -> None:
     for option, path in (("--report", asked.report), ("--digest-file", asked.digest_file)):
         if path and str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
+        if path and path.is_dir():
+            raise UsageError(f"{option} needs a file, and '{path}' is a directory", hint="add a file name")
+        if path and not path.parent.is_dir():
+            raise UsageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
 
 
 def _destinations(texts: Sequence[str]) -> list[Destination]:

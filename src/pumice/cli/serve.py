@@ -190,11 +190,10 @@ def _hosts(listens: str, allowed: Sequence[str], *, loopback: bool) -> tuple[str
 
 
 def _root(asked: argparse.Namespace) -> Path:
-    from pumice.store import safe_directories
-    from pumice.store.home import locate
+    from pumice.store.home import check_owner, locate
 
     root: Path = asked.root or locate(os.environ) / "registry"
-    safe_directories.check(root, os.environ)
+    check_owner(root, os.environ)
     return root
 
 

@@ -19,7 +19,7 @@ from pumice.errors import FormatError, ImageError
 from pumice.formats import oci, tar
 from pumice.formats.compression import Decompressed, sniff
 from pumice.image.output import failures
-from pumice.image.plain import open_plain
+from pumice.image.plain import open_plain, read_failures
 
 if TYPE_CHECKING:
     from typing import IO
@@ -48,7 +48,7 @@ class Members(msgspec.Struct, frozen=True):
 
 def section(members: Members, offset: int, size: int) -> BinaryIO:
     """Open a member of an archive by where it lies."""
-    with failures(members.path):
+    with read_failures(members.path):
         return cast("BinaryIO", io.BufferedReader(_Section(members, offset, size)))
 
 
@@ -81,7 +81,7 @@ class _Section(io.RawIOBase):
 
 def look(path: Path) -> tuple[int, ...]:
     """Return what changes when a file does: whoever checks it after reading it compares."""
-    with failures(path):
+    with read_failures(path):
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -125,7 +125,7 @@ def scan(path: Path) -> Members:
     file = open_plain(path)
     if file is None:
         raise ImageError("there is no such file", where=str(path))
-    with failures(path), file:
+    with read_failures(path), file:
         kind = sniff(file.read(6))
         file.seek(0)
         try:
@@ -144,7 +144,8 @@ def _decompressed(file: BinaryIO, kind: str) -> IO[bytes]:
     content = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         while data := source.read(_CHUNK):
-            content.write(data)
+            with failures(f"a temporary file in {tempfile.gettempdir()}"):
+                content.write(data)
         content.seek(0)
     except BaseException:
         content.close()

@@ -217,8 +217,9 @@ def _unknown(text: str, scheme: str) -> UsageError:
 
     shown = text[:200]
     if not scheme:
+        kind = "oci-archive" if shown.endswith(".tar") else "oci"
         return UsageError(
-            f"{shown!r} does not say what kind of destination it is", hint=f"write for example oci:{shown}"
+            f"{shown!r} does not say what kind of destination it is", hint=f"write for example {kind}:{shown}"
         )
     close = get_close_matches(scheme, _FORMS, n=1)
     hint = f"did you mean {close[0]}:?" if close else "there are " + ", ".join(_FORMS.values())

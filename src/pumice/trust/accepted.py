@@ -87,7 +87,7 @@ def remember(accepted: Accepted, home: Home) -> None:
         # Those with an order come first: they are what must never be forgotten.
         kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MOST]
         data = sealed.seal(msgspec.json.encode(kept))
-        files.replace(_path(accepted.name, home), data, fs=home.fs)
+        files.replace(_path(accepted.name, home), data, fs=home.fs, in_store=True)
 
 
 def _with_latest_time(accepted: Accepted, before: Sequence[Accepted]) -> Accepted:

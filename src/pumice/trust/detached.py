@@ -13,8 +13,7 @@ import msgspec
 from pumice import files
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.formats import openpgpsig, sigstore
-from pumice.image.output import failures
-from pumice.image.plain import read_small
+from pumice.image.plain import read_failures, read_small
 from pumice.trust import names, openpgp
 from pumice.trust.claims import Claim
 
@@ -81,7 +80,7 @@ def sign(archive: Path, signer: Signer, *, now: int, moment: int | None = None) 
     data = read_small(target, openpgpsig.MAX_FILE)
     old = [one for one in openpgpsig.split(data or b"") if not one.problem]
     ring = openpgp.keyring([signer.public])
-    with failures(archive):
+    with read_failures(archive):
         mine = [one for one in old if ring.find(one.issuer or "none") is not None]
         if any(_made_by(archive, one, ring, now) for one in mine):
             return Signed(target, new=False)
@@ -124,7 +123,7 @@ def _checked(image: Image, archive: Archive, one: Signature, ring: Keyring, now:
     if one.problem:
         return _claim(image, one, problem=one.problem)
     try:
-        with failures(archive.path):
+        with read_failures(archive.path):
             maker = openpgpsig.made_by(archive.path, one, ring, now=now)
     except (TrustError, FormatError) as error:
         return _claim(image, one, problem=error.message)

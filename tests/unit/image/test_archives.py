@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from pumice.errors import FormatError, ImageError, PumiceError, TrustError, Usag
 from pumice.formats import tar
 from pumice.image import destination, docker_archive, docker_load, layout_archive
 from pumice.image.model import Image, contents
+from pumice.image.plain import open_plain
 from tests.support import handmade
 from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
@@ -244,3 +246,19 @@ def test_any_archive_gives_an_image_or_a_pumice_error(
             contents(layout_archive.read(path))
         except PumiceError:
             pass
+
+
+def test_an_archive_that_cannot_be_read_is_not_called_a_destination(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(b"x")
+
+    def refuse(*_arguments: object, **_more: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ImageError) as caught:
+        open_plain(path)
+    assert caught.value.message == "cannot read the file: permission denied"
+    assert caught.value.hint == "check who may read it and enter the directories above it"

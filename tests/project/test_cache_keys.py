@@ -31,6 +31,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "evidence": ("pumice.build.documents",),
     "layer-facts": ("pumice.image.layer_facts", "pumice.evidence.layers"),
     "license": ("pumice.evidence.licences",),
+    "package-index": ("pumice.formats.aptindex",),
 }
 
 SHAPELESS = (

@@ -84,6 +84,7 @@ def run_clock(tests: Sequence[str]) -> bool:
             "LD_PRELOAD": library,
             "FAKETIME": f"+{years * 365}d",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "PYTHONPATH": str(ROOT / "tests" / "support" / "another_day"),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         results.append(run_pytest(["-p", "no:cacheprovider", *tests], environment))

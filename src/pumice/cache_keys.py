@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
 
-Kind = Literal["segment", "effects", "bytecode", "layer", "image", "evidence", "layer-facts", "license"]
+Kind = Literal[
+    "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-facts", "license", "package-index"
+]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/deb822.py")
 _CUTTING = (
@@ -33,12 +35,13 @@ _TREES = (
     *("canonical.py", "digest.py", "distro/debian/", "formats/", "image/", "image/effects/"),
     *("image/effects/data/", "recipe/"),
 )
+_OWN_FILES = ("build/draft.py", "build/effect_cache.py", "build/overlay.py", "build/userfiles.py")
 _ALL = (*_TREES, "build/", "evidence/", "runtime/", "runtime/stage1/")
 
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # cutting takes longest, so nothing is named here that does not cut
     "layer": (*_CUTTING, "image/compose.py"),
-    "effects": _TREES,
+    "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
     "bytecode": _ALL,
     "image": _ALL,
     "evidence": _ALL,
@@ -50,6 +53,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "evidence/layers.py",
     ),
     "license": ("evidence/", "formats/"),
+    "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }
 """What shapes each kind, below the package's folder; a name ending with ``/`` is all files in that folder."""
 

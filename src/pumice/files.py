@@ -161,17 +161,23 @@ def scratch_name() -> str:
 
 
 def replace(
-    path: str | os.PathLike[str], data: bytes | bytearray, *, fs: FileSystem = OS, mode: int = 0o644
+    path: str | os.PathLike[str],
+    data: bytes | bytearray,
+    *,
+    fs: FileSystem = OS,
+    mode: int = 0o644,
+    in_store: bool = False,
 ) -> None:
     """Make ``data`` the whole content of ``path``, durably: afterwards it is the old or the new, never a mix.
 
-    ``mode`` is cut by the umask, as for any new file. Raises StoreError and leaves nothing behind.
+    ``mode`` is cut by the umask, as for any new file. ``in_store`` says whether an error is about the
+    store. Raises StoreError and leaves nothing behind.
     """
     target = os.fspath(path)
     folder, name = os.path.split(target)
     # Beside the target, because a rename must stay in one file system; cut, because names have a limit.
     scratch = os.path.join(folder, f".{name[:200]}.{scratch_name()}")
-    with told(target):
+    with told(target, in_store=in_store):
         install(scratch, target, data, fs=fs, mode=mode)
         fs.sync_directory(folder or os.curdir)
 
@@ -212,12 +218,15 @@ def forget(path: str, fs: FileSystem = OS) -> None:
 
 
 @contextmanager
-def told(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an OSError of the block into a StoreError that says what happened to ``path``."""
+def told(path: str | os.PathLike[str], *, in_store: bool = True) -> Iterator[None]:
+    """Turn an OSError of the block into a StoreError that says what happened to ``path``.
+
+    Where the store is can be chosen; for a file elsewhere (not ``in_store``) the hints do not name it.
+    """
     try:
         yield
     except OSError as error:
-        raise trouble(error, os.fspath(path)) from error
+        raise trouble(error, os.fspath(path), in_store=in_store) from error
 
 
 _SENTENCES: dict[int, tuple[str, str]] = {
@@ -243,9 +252,20 @@ if hasattr(errno, "EDQUOT"):
     _SENTENCES[errno.EDQUOT] = ("the disk quota is used up", _SENTENCES[errno.ENOSPC][1])
 
 
-def trouble(error: OSError, path: str) -> StoreError:
+_ELSEWHERE: dict[int, tuple[str, str]] = {
+    errno.EROFS: ("cannot write the file: the file system is read-only", "copy it to another directory"),
+    errno.EACCES: (
+        "cannot write the file: permission denied",
+        "check who owns the file and the directory that it is in",
+    ),
+}
+_ELSEWHERE[errno.EPERM] = _ELSEWHERE[errno.EACCES]
+
+
+def trouble(error: OSError, path: str, *, in_store: bool = True) -> StoreError:
     """Return what a person should hear about ``error``, which concerns ``path``."""
-    text, hint = _SENTENCES.get(error.errno or 0, ("", None))
+    known = _SENTENCES if in_store else _SENTENCES | _ELSEWHERE
+    text, hint = known.get(error.errno or 0, ("", None))
     if not text:
         text = (error.strerror or str(error) or "it failed").strip().rstrip(".")
         text = text[:1].lower() + text[1:]
@@ -253,6 +273,10 @@ def trouble(error: OSError, path: str) -> StoreError:
 
 
 _LOCK_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What a file system without locks answers."""
 
 
 class FileLock:
@@ -314,6 +338,12 @@ class FileLock:
             return -1
 
 
+def lock_open(descriptor: int, *, shared: bool = False) -> None:
+    """Lock an open file or directory until it is closed; nothing where its file system has no locks."""
+    if fcntl is not None:
+        _flock(fcntl, descriptor, shared, None)
+
+
 def is_locked(path: str) -> bool:
     """Say whether somebody holds a lock on the file or directory itself; False where that cannot be known."""
     if fcntl is None:
@@ -342,5 +372,5 @@ def _flock(module: ModuleType, descriptor: int, shared: bool, waiting: Callback 
             waiting()
         module.flock(descriptor, how)
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+        if error.errno not in NO_LOCKS:
             raise

@@ -94,10 +94,10 @@ def check_owner(path: str | os.PathLike[str], trusted: Iterable[str], *, user: i
     """
     if (os.geteuid() if user is None else user) != 0:
         return
-    path = os.path.abspath(path)
     try:
+        path = os.path.abspath(path)
         owners = {os.lstat(path).st_uid, os.stat(path).st_uid} - {0}
-    except OSError:
+    except (OSError, ValueError):
         return  # it is made now, or using it fails with a better reason
     if not owners or any(item == _ANYBODY or os.path.abspath(item) == path for item in trusted):
         return

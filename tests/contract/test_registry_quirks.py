@@ -76,6 +76,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
         opened.refs.set(NAME, again)
         sbom = transfers.referrer(opened, again, "application/x-sbom")
         opened.referrers.add(again.digest, [sbom])
+        transfers.cosigned(opened, again.digest, "by somebody")
         assert about
         yield opened
 
@@ -115,6 +116,19 @@ def test_push(quirk: Quirk, home: Home) -> None:
             move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         if not quirk.error:
             assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == before
+
+
+@pytest.mark.parametrize("quirk", quirks.IMMUTABLE, ids=str)
+def test_a_push_of_what_an_immutable_tag_stands_for_is_done(quirk: Quirk, home: Home) -> None:
+    with odd(quirk) as registry:
+        move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
+        with outcome(quirk, registry):
+            move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
+        registry.quirk = quirk
+        other = images.make(home, [{"other": "content"}], name="example.com/other:1.0")
+        with pytest.raises(PumiceError):
+            move("example.com/other:1.0", f"docker://{registry.host}/a/app:1.0", home, registry)
+        assert registry.tags["a/app"]["1.0"] != other.root.digest
 
 
 @pytest.mark.parametrize("quirk", [*quirks.PULL, *quirks.REFERRERS], ids=str)
@@ -181,7 +195,6 @@ CUT = json.dumps({"tags": [f"t{number}" for number in range(1000)]})
 )
 def test_no_list_of_tags_leaves_a_signature_behind(quirk: Quirk, home: Home) -> None:
     quirk = Quirk(**{name: getattr(quirk, name) for name in quirk.__dataclass_fields__} | {"error": ""})
-    transfers.cosigned(home, home.refs.get(NAME).digest, "by somebody")  # type: ignore[union-attr]
     before = everything(NAME, home, Registry())
     assert [name for name in before if name.startswith("tag ")]
     with odd(quirk) as registry:

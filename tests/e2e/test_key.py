@@ -6,6 +6,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.support.trusting import SECRET, Trusting
 from tests.support.vouched import DATA
@@ -51,8 +53,8 @@ def test_a_public_key_is_imported_alone(world: Trusting) -> None:
         (("key", "export"), 2, "KEY is missing"),
         (("key", "list", "x"), 2, "key list takes no KEY"),
         (("key", "export", "none"), 7, "there is no key 'none'"),
-        (("key", "import", "recipe.yaml"), 8, "is not one public key"),
-        (("key", "import", "/dev/null", "--output", "x"), 8, "is not one public key"),
+        (("key", "import", "recipe.yaml"), 8, "recipe.yaml: cannot find a key in PEM or OpenPGP in the file"),
+        (("key", "import", "/dev/null", "--output", "x"), 8, "cannot find a key in PEM or OpenPGP"),
         (("key", "generate", "--passphrase-file", "none"), 7, "none: it cannot be read"),
     ],
 )
@@ -65,3 +67,13 @@ def test_without_a_passphrase_or_a_terminal_nothing_is_written(world: Trusting) 
     assert done.code == 2
     assert "no terminal to ask" in done.stderr
     assert not (world.project / "x.key").exists()
+
+
+def test_a_key_of_openssh_is_not_called_malformed(world: Trusting) -> None:
+    key = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    (world.project / "ssh").write_bytes(key)
+    said = world.refused("key", "import", "ssh", "--output", "x", code=8)
+    assert "ssh: cannot read an OpenSSH private key" in said
+    assert "ssh-keygen -p -m pkcs8 -f COPY" in said

@@ -28,8 +28,9 @@ def test_an_image_is_pulled_under_its_name(
     digest, _ = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")
     with Home(tmp_path / "store") as home:
         home.refs.remove("example.com/hello:1.0")
-    assert run(capsys, "pull", f"{host}/team/hello:1.0")[0] == digest
-    assert run(capsys, "pull", f"docker://{host}/team/hello:1.0", "mine/hello")[0] == digest
+    anyway = "--insecure-options=image"
+    assert run(capsys, "pull", f"{host}/team/hello:1.0", anyway)[0] == digest
+    assert run(capsys, "pull", f"docker://{host}/team/hello:1.0", "mine/hello", anyway)[0] == digest
     assert run(capsys, "pull", f"{host}/team/hello@{digest.strip()}")[0] == digest
     listed = json.loads(run(capsys, "images", "--format", "json")[0])
     short = digest.strip()[7:19]
@@ -38,6 +39,14 @@ def test_an_image_is_pulled_under_its_name(
         f"{host}/team/hello:digest-{short}",
         "mine/hello:1.0",
     ]
+
+
+def test_an_image_that_was_built_here_is_refused_under_another_name(host: str, capsys: Out) -> None:
+    run(capsys, "push", "example.com/hello:1.0", f"{host}/team/bank")
+    out, err = run(capsys, "pull", f"{host}/team/bank:1.0", "--progress", "none", code=7)
+    assert out == ""
+    assert f"no key is trusted for {host}/team/bank:1.0" in err
+    run(capsys, "verify", f"docker://{host}/team/bank:1.0", "--allow-built-here", code=7)
 
 
 def test_what_is_not_there(host: str, capsys: Out) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from pumice import digest
+from pumice.image import layout
 from tests.support.trusting import Trusting, signed
 
 
@@ -28,8 +32,66 @@ def test_as_json(world: Trusting) -> None:
     assert (printed["ignored"], printed["built_here"]) == ([], False)
 
 
-def test_what_was_built_here_is_said_to_be(world: Trusting) -> None:
-    assert "trusted  it was built here" in world.must("verify", "oci:out")
+CHECKED = """\
+checked  signature: made by a trusted key
+checked  name: example.com/hello:1.0 is what the signature names
+checked  freshness: no newer image of this name was accepted before
+"""
+
+
+def test_says_what_was_checked(world: Trusting) -> None:
+    printed = world.must("verify", "oci:out", "--key", "release.pub", "--as", "example.com/hello:1.0")
+    assert CHECKED in printed
+    assert re.search(r"^checked  content: \d+ blobs, .* have their digests$", printed, re.MULTILINE)
+
+
+def test_what_was_built_here_needs_a_signature_unless_that_is_waived(world: Trusting) -> None:
+    world.must("build", "recipe.yaml", "--no-sign")
+    said = world.refused("verify", "example.com/hello:1.0")
+    assert "no key is trusted for example.com/hello:1.0" in said
+    printed = world.must("verify", "example.com/hello:1.0", "--allow-built-here")
+    assert "skipped  signature: it was built here" in printed
+    assert "checked  name: the image calls itself example.com/hello:1.0" in printed
+    said = world.refused("verify", "oci:out", "--allow-built-here", "--as", "example.com/bank:1.0")
+    assert "no signature of the image counts" in said
+
+
+def _change_a_layer(folder: Path) -> str:
+    """Flip a byte of the last layer of a layout; return its name."""
+    last = layout.read(folder).layers()[-1].descriptor
+    path = folder / layout.BLOBS / digest.hex_of(last.digest)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path.name
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+def test_a_changed_layer_does_not_verify(world: Trusting, tmp_path: Path, kind: str) -> None:
+    import shutil
+    import tarfile
+
+    shutil.copytree(world.project / "out", tmp_path / "copy")
+    name = _change_a_layer(tmp_path / "copy")
+    place = f"oci:{tmp_path / 'copy'}"
+    if kind == "oci-archive":
+        place = f"oci-archive:{tmp_path / 'copy.tar'}"
+        with tarfile.open(tmp_path / "copy.tar", "w") as archive:
+            for path in ("oci-layout", "index.json", "blobs"):
+                archive.add(tmp_path / "copy" / path, path)
+    said = world.refused("verify", place, "--key", "release.pub")
+    assert f"sha256:{name}: a blob of the image does not have the digest it is known by" in said
+    printed = world.must("verify", place, "--key", "release.pub", "--no-content")
+    assert "skipped  content: configs and layers were not hashed (--no-content)" in printed
+
+
+def test_a_missing_layer_does_not_verify(world: Trusting, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(world.project / "out", tmp_path / "copy")
+    (tmp_path / "copy" / "blobs" / "sha256" / _change_a_layer(tmp_path / "copy")).unlink()
+    said = world.refused("verify", f"oci:{tmp_path / 'copy'}", "--key", "release.pub", code=10)
+    assert "the layout has no blob" in said
 
 
 def test_without_a_rule(world: Trusting) -> None:

@@ -207,6 +207,18 @@ def test_packages_says_what_an_archive_is_for(tmp_path: Path) -> None:
     assert world.apt(["app", "tool"], *pins).packages == expected
 
 
+@pytest.mark.parametrize("suite", ["./", "/", "deb/", "a/b/"])
+def test_a_flat_archive_is_what_apt_takes_for_one(suite: str, tmp_path: Path) -> None:
+    folder = suite.removeprefix("./").lstrip("/")
+    world = World(tmp_path, [deb("lib", "1")])
+    flat = archive.publish_flat(tmp_path / "flat", folder, deb("tool", "1", "lib"))
+    (tmp_path / "apt").mkdir()
+    apt = PinnedApt(tmp_path / "apt", [f"{world.shop.url} bookworm main", f"{flat.as_uri()} {suite}"])
+    assert world.ours(["tool"], url=flat.as_uri(), suite=suite) == apt.install(["tool"]).packages
+    fetched = apt.run("apt-get", "download", "tool", cwd=tmp_path)
+    assert fetched.returncode == 0, fetched.stderr
+
+
 def random_world(root: Path, dice: random.Random) -> tuple[World, list[str]]:
     """Packages a to h in up to three archives; what they depend on has no version, so pins decide."""
     names = "abcdefgh"

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pumice.errors import TrustError
 from pumice.image import destination, layout
 from pumice.progress import Silent
 from pumice.store.home import Home
-from pumice.trust import keys, names, places, publickeys, sign, verify
+from pumice.trust import keys, names, places, publickeys, sign, signing_time, verify
 from pumice.trust.trusted import TrustedKey
 from tests.support import handmade, pushing, registry, vouched
 from tests.support.handmade import Made, file
@@ -43,12 +44,13 @@ def cosign(program: str, folder: Path, *arguments: str) -> subprocess.CompletedP
 
 
 def pair(folder: Path, kind: str = "ecdsa-p256") -> keys.PrivateKey:
-    made = keys.generate(kind)
+    imported = kind == "ecdsa-p521"
+    made = keys.PrivateKey(ec.generate_private_key(ec.SECP521R1())) if imported else keys.generate(kind)
     keys.write_pair(folder / "pair", made, SECRET)
     return made
 
 
-@pytest.mark.parametrize("kind", keys.KINDS)
+@pytest.mark.parametrize("kind", [*keys.KINDS, "ecdsa-p521"])
 @pytest.mark.parametrize(
     ("program", "forms"),
     [
@@ -64,7 +66,8 @@ def test_it_verifies_what_we_sign(
     key = pair(tmp_path, kind)
     place = vouched.folder(tmp_path / "image")
     image = layout.read(place)
-    sign.sign(image, places.LayoutPlace(place, image), None, sign.Signer(key.public, lambda: key))
+    when = signing_time.Time(now=1_700_000_000)
+    sign.sign(image, places.LayoutPlace(place, image), None, sign.Signer(key.public, lambda: key), time=when)
     repository = f"{program}/{kind}-{'-'.join(forms)}"
     pushing.push(place, host, repository, "1.0", kinds=forms)
     (tmp_path / "root.json").write_text(OFFLINE_ROOT)

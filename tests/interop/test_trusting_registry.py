@@ -21,6 +21,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
     """A signed layout ``oci:out``, and a key that is trusted for every name."""
     made = trusting.signed(tmp_path_factory.mktemp("world"))
     fingerprint(made)
+    for repository in ("team/app", "other/app"):
+        made.must("trust", "mirror", f"registry.example/{repository}", "example.com/hello")
     return made
 
 
@@ -65,12 +67,12 @@ def test_what_is_not_signed_stays_without_a_tag(world: Trusting, registry: Regis
     )
     assert "push it by its digest, sign that, and set the tag then" in said.stderr
     assert registry.ask("GET", "/v2/team/plain/manifests/1.0").status == 404
-    world.must("push", "oci:out", f"docker://{registry.host}/team/bare:1.0")
+    world.must("push", "oci:out", f"docker://{registry.host}/hello:1.0")
     refused = world.do(
         "copy",
         "--only-image",
-        f"docker://{registry.host}/team/bare:1.0",
-        f"docker://{registry.host}/team/stripped:1.0",
+        f"docker://{registry.host}/hello:1.0",
+        f"docker://{registry.host}/stripped/hello:1.0",
     )
     assert "the image is not signed" in refused.stderr
 
@@ -79,10 +81,23 @@ def test_a_revoked_key_counts_no_more_without_a_restart(tmp_path: Path) -> None:
     world = trusting.signed(tmp_path / "world")
     key = fingerprint(world)
     with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
-        world.must("push", "oci:out", f"docker://{one.host}/team/app:1.0")
+        world.must("push", "oci:out", f"docker://{one.host}/hello:1.0")
         world.must("trust", "revoke", key, "--reason", "lost")
-        refused = world.do("push", "oci:out", f"docker://{one.host}/team/app:1.1")
+        refused = world.do("push", "oci:out", f"docker://{one.host}/hello:latest")
         assert "revoked (lost)" in refused.stderr
+
+
+def test_what_is_signed_as_another_image_or_version_stays_without_a_tag(
+    world: Trusting, registry: Registry
+) -> None:
+    for place, reason in (
+        ("another/app:1.0", "it is signed as example.com/hello, not as another/app"),
+        ("hello:2.0", "its signed version is 1.0, and the tag is 2.0"),
+    ):
+        refused = world.do("push", "oci:out", f"docker://{registry.host}/{place}")
+        assert refused.code != 0
+        assert reason in refused.stderr
+    world.must("push", "oci:out", f"docker://{registry.host}/hello:latest")
 
 
 def test_every_tag_of_a_put_is_checked(registry: Registry) -> None:

@@ -22,18 +22,23 @@ SOURCES = ROOT / "src"
 MAKERS: dict[Kind, tuple[str, ...]] = {
     "segment": ("pumice.image.segments",),
     "layer": ("pumice.image.compose",),
-    "effects": ("pumice.image.effects", "pumice.image.merge", "pumice.image.link_targets"),
+    "effects": (
+        *("pumice.image.effects", "pumice.image.merge", "pumice.image.link_targets"),
+        *("pumice.build.effect_cache", "pumice.build.draft", "pumice.build.userfiles"),
+    ),
     "bytecode": ("pumice.build.python",),
     "image": ("pumice.build.make",),
     "evidence": ("pumice.build.documents",),
     "layer-facts": ("pumice.image.layer_facts", "pumice.evidence.layers"),
     "license": ("pumice.evidence.licences",),
+    "package-index": ("pumice.formats.aptindex",),
 }
 
 SHAPELESS = (
     *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
     "pumice.progress",
-    *("pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
+    "pumice.terminal",
+    *("pumice.build.remembered", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
     "pumice.recipe.lock",  # the format's default; the lock's own is part of each key
     "pumice.image.layers",  # which packages share a layer is decided anew each time
 )

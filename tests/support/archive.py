@@ -95,6 +95,42 @@ def publish(root: Path, *suites: Suite) -> Path:
     return root
 
 
+def publish_flat(
+    root: Path,
+    folder: str,
+    *debs: Deb,
+    signing: Literal["inline", "detached", "none", "no release"] = "inline",
+) -> Path:
+    """Write an archive without ``dists``: packages and index in ``root/folder``; return ``root``."""
+    place = root / folder
+    for name in ("InRelease", "Release", "Release.gpg"):
+        (place / name).unlink(missing_ok=True)
+    built = [(deb, deb.build()) for deb in debs]
+    index = "\n".join(_flat_stanza(deb, data, folder) for deb, data in built).encode()
+    files = {"Packages": index, "Packages.gz": _compressed(index, ".gz")}
+    for deb, data in built:
+        _write(place / deb.filename, data)
+    for name, data in files.items():
+        _write(place / name, data)
+    listed = "".join(
+        f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n" for name, data in files.items()
+    )
+    release = f"Origin: Flat\nDate: {release_date(EPOCH)}\nSHA256:\n{listed}".encode()
+    if signing == "inline":
+        _write(place / "InRelease", sign(release))
+    if signing in ("detached", "none"):
+        _write(place / "Release", release)
+    if signing == "detached":
+        _write(place / "Release.gpg", detached(release))
+    return root
+
+
+def _flat_stanza(deb: Deb, data: bytes, folder: str) -> str:
+    digest = hashlib.sha256(data).hexdigest()
+    path = f"./{folder}{deb.filename}"
+    return paragraph({**deb.paragraph(), "Filename": path, "Size": str(len(data)), "SHA256": digest})
+
+
 def release_date(seconds: int) -> str:
     """A time as Release files write it, whatever the locale."""
     return formatdate(seconds, usegmt=True).replace("GMT", "UTC")

@@ -27,7 +27,7 @@ def certificate(name: str, *, serial: int = 1, printable: bool = False) -> bytes
     start = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject)
     builder = builder.public_key(_KEY.public_key()).serial_number(serial)
-    builder = builder.not_valid_before(start).not_valid_after(start + datetime.timedelta(days=3650))
+    builder = builder.not_valid_before(start).not_valid_after(start + datetime.timedelta(days=36500))
     return builder.sign(_KEY, None).public_bytes(Encoding.DER)
 
 

@@ -472,6 +472,13 @@ REFERRERS = [
         error="no end",
     ),
 ]
+REFERRERS += [
+    Quirk(
+        *("referrers", "what is not there is answered 400", "-", "GET|HEAD", MANIFEST, 400),
+        when=404,
+        registry=NO_REFERRERS,
+    )
+]
 LOGIN = [
     *(
         Quirk("login", f"the token is {text}", who, "GET", TOKEN, body=rewritten_token, registry=BEARER)
@@ -669,4 +676,23 @@ DELETE = [
     ),
 ]
 
-ALL = [*PUSH, *PULL, *COPY, *REFERRERS, *LOGIN, *TAG_LISTS, *DELETE]
+IMMUTABLE = [
+    Quirk(
+        "push",
+        f"a tag that is there is refused with {status}",
+        who,
+        "PUT",
+        r"/manifests/1\.0",
+        status,
+        instead=True,
+    )
+    for status, who in (
+        (400, "ECR, GAR"),
+        (403, "Harbor"),
+        (405, "ACR"),
+        (409, "Artifactory"),
+        (412, "Harbor"),
+    )
+]
+
+ALL = [*IMMUTABLE, *PUSH, *PULL, *COPY, *REFERRERS, *LOGIN, *TAG_LISTS, *DELETE]

@@ -287,13 +287,13 @@ class _Handler(BaseHTTPRequestHandler):
         missing += [
             one["digest"]
             for one in document.get("manifests", [])
-            if (name, one["digest"]) not in registry.manifests
+            if (name, one["digest"]) not in registry.manifests and (name, one["digest"]) not in registry.blobs
         ]
         if missing:
             self._refuse(404, "MANIFEST_BLOB_UNKNOWN")
             return
         registry.put(name, self.body, self.headers["Content-Type"], *([] if ":" in ref else [ref]))
-        subject = {"OCI-Subject": document["subject"]["digest"]} if "subject" in document else {}
+        subject = {"OCI-Subject": document["subject"]["digest"]} if document.get("subject") else {}
         self._answer(201, {"Docker-Content-Digest": digest} | (subject if registry.referrers else {}))
 
     def _tags(self, name: str) -> None:
@@ -312,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = []
         for (where, one), (media_type, data) in self.registry.manifests.items():
             document = json.loads(data)
-            if where == name and document.get("subject", {}).get("digest") == digest:
+            if where == name and (document.get("subject") or {}).get("digest") == digest:
                 entry = {"mediaType": media_type, "digest": one, "size": len(data), "org.example.more": 1}
                 entry["artifactType"] = document.get("artifactType") or document["config"]["mediaType"]
                 found.append(entry | {"annotations": document.get("annotations", {})})

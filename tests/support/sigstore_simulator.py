@@ -123,7 +123,7 @@ class Instance:
             .public_key(self.authority.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(START - datetime.timedelta(days=365))
-            .not_valid_after(START + datetime.timedelta(days=3650))
+            .not_valid_after(START + datetime.timedelta(days=36500))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
             .add_extension(

@@ -72,7 +72,7 @@ def package(name: str, version: str = "1", **more: str) -> PackageFacts:
 def given(tree: Tree, settings: Settings | None = None) -> Given:
     """Return what an effect is given for ``tree``."""
     settings = settings or Settings(architecture="amd64")
-    taken: dict[str, tuple[Action, ...]] = actions(tree, settings.architecture)[0]
+    taken: dict[str, tuple[Action, ...]] = actions(tree, settings.architecture, settings.format)[0]
     return Given(tree, settings, taken)
 
 

@@ -92,6 +92,15 @@ def test_what_the_system_refuses_is_told_in_one_sentence(number: int, sentence: 
     assert (error.message, error.where) == (sentence, "/some/where")
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_the_hint_about_a_file_elsewhere_does_not_name_the_stores_place(number: int) -> None:
+    refused = OSError(number, os.strerror(number))
+    elsewhere = files.trouble(refused, "/project/recipe.lock", in_store=False)
+    assert elsewhere.message.startswith("cannot write the file: ")
+    assert "PUMICE_HOME" not in (elsewhere.hint or "")
+    assert "PUMICE_HOME" in (files.trouble(refused, "/some/where").hint or "")
+
+
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such file or directory"):
         files.replace(tmp_path / "no" / "file", b"")

@@ -141,7 +141,8 @@ class _Line:
                 segment = segments.make(source, wanted.selection, self._home.blobs)
             except (FormatError, ImageError) as error:
                 where = f"{package.name}={package.version}"
-                raise type(error)(error.message, where=error.where or where, hint=error.hint) from None
+                where = f"{where}: {error.where}" if error.where else where
+                raise type(error)(error.message, where=where, hint=error.hint) from None
         _check_identity(package, segment)
         remember(wanted.key, segment, self._home)
         self._done[package.name] = segment

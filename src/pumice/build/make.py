@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.build import assemble, overlay, remembered, userfiles
+from pumice.build import assemble, overlay, userfiles
 from pumice.build.cut import Wanted, cut, recall, remember
+from pumice.build.draft import Draft
+from pumice.build.effect_cache import apply_effects
 from pumice.build.perform import Built, Inputs
-from pumice.cache_keys import cache_key
 from pumice.formats import platforms
 from pumice.image import effects, layers, merge, segments
 from pumice.image.config import numeric_user
 from pumice.image.effects.diversions import diversions
+from pumice.image.effects.links import merged_usr
 from pumice.image.link_targets import find_link_targets
 from pumice.image.segments import Segment
 from pumice.image.selection import Selection
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
     from pumice.store.home import Home
-
-_EFFECTS = "effects"
 
 
 def make(
@@ -57,10 +57,16 @@ def make(
     )
     keys = {item.package.name: item.key for item in wanted}
     merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format, directories=directories)
-    outcome = _effects(inputs, keys, merged, home)
+    settings, items = _settings(inputs), userfiles.collect(files)
+    draft = None
+    if inputs.format >= 2:
+        aliases = merged_usr(effects.Given(merged.tree, settings, {})).generated
+        draft = Draft(files, items, merged.tree, merged.tree.plus(aliases))
+    outcome = apply_effects(settings, keys, merged.tree, draft, home)
     generated = [*_diverted(merged, parts, home), *_link_targets(merged, outcome), *outcome.generated]
     tree = merged.tree.plus(generated)
-    own = userfiles.place(files, _Owners(tree), tree)
+    owners = _Owners(tree, draft)
+    own = userfiles.place(files, items, owners, tree)
     over = [*generated, *(item for item, _ in own)]
     nodes = overlay.final_nodes(merged.tree, outcome.removed, outcome.directories, over)
     parts = {
@@ -83,16 +89,11 @@ def make(
         made = byte_code(plan, inputs, home, processors, progress)
         plan = msgspec.structs.replace(plan, bytecode=made)
     finished = assemble.layers(plan, inputs.recipe.layers, home, processors)
-    return _image(inputs, plan, finished, merged, outcome, home)
+    return _image(inputs, plan, finished, merged, outcome, owners, home)
 
 
-def _effects(inputs: Inputs, keys: Mapping[str, Digest], merged: Merged, home: Home) -> Outcome:
-    """Return what effects add; the same packages and settings give the same, so it is remembered.
-
-    ``keys`` are what the packages' segments are kept under: those say everything about them, also what
-    their scripts and fields are.
-    """
-    settings = effects.Settings(
+def _settings(inputs: Inputs) -> effects.Settings:
+    return effects.Settings(
         architecture=inputs.architecture,
         base=inputs.recipe.base,
         include=inputs.recipe.include,
@@ -101,13 +102,6 @@ def _effects(inputs: Inputs, keys: Mapping[str, Digest], merged: Merged, home: H
         ids=inputs.ids,
         format=inputs.format,
     )
-    key = cache_key("effects", settings, keys)
-    known = remembered.recall(home, _EFFECTS, key, effects.Outcome)
-    if known:
-        return known
-    outcome = effects.apply(merged.tree, settings)
-    remembered.remember(home, _EFFECTS, key, outcome)
-    return outcome
 
 
 def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:
@@ -198,11 +192,16 @@ def _reworked(
 
 
 class _Owners:
-    """A recipe's ``user[:group]`` to the numbers that the image's own tables give them."""
+    """A recipe's ``user[:group]`` to the numbers that the image's own tables give them.
 
-    def __init__(self, tree: Tree) -> None:
-        self._passwd = _text(tree, "etc/passwd")
-        self._group = _text(tree, "etc/group")
+    Tables among the recipe's own files come first: they are what the image will have.
+    """
+
+    def __init__(self, tree: Tree, draft: Draft | None) -> None:
+        self._passwd, self._group = (
+            "\n".join([draft.text(path) if draft else "", _text(tree, path)])
+            for path in ("etc/passwd", "etc/group")
+        )
 
     def __call__(self, owner: str) -> tuple[int, int]:
         user, _, group = owner.partition(":")
@@ -235,12 +234,13 @@ def _image(
     finished: list[Filled],
     merged: Merged,
     outcome: Outcome,
+    owners: _Owners,
     home: Home,
 ) -> Built:
     newest = max((part.newest for part in plan.parts.values()), default=0)
     created = newest if inputs.epoch is None else inputs.epoch
     tree = merged.tree.plus(outcome.generated)
-    user = _Owners(tree).user(inputs.recipe.run.user)
+    user = owners.user(inputs.recipe.run.user)
     manifest, config = assemble.documents(
         inputs.recipe, inputs.architecture, finished, created=created, user=user, blobs=home.blobs
     )

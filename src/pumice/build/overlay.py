@@ -73,8 +73,8 @@ def _check_empty(item: Generated, known: Node, nodes: Mapping[str, Node]) -> Non
     path = item.entry.path
     if any(other.startswith(path + "/") for other in nodes):
         raise ImageError(
-            f"/{path} is a directory of {known.owner or 'the image'} with something in it, "
-            f"so {item.by} cannot put a {item.entry.kind} there"
+            f"{item.by} cannot put a {item.entry.kind} at /{path}: it is a directory of "
+            f"{known.owner or 'the image'} with something in it"
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.distro.preferences import archive_of
+from pumice.distro.preferences import archive_of, united
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
 from pumice.formats import aptindex, deb, deb822
 from pumice.recipe import requirements
@@ -73,9 +73,10 @@ def relock(
     )
 
 
-def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Mapping[str, str]) -> Wants:
+def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[LockedPackage] = ()) -> Wants:
     """Return what a recipe asks of the resolver; its local packages are in ``folder``.
 
+    ``pins`` are packages of an older lock that are kept where possible.
     Raises FetchError or FormatError for a local package that cannot be read, ResolveError for one
     that does not fit.
     """
@@ -96,7 +97,12 @@ def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Mapping[s
                 )
             local[request.file] = record
     return Wants(
-        requests=recipe.packages, base=recipe.base, recommends=recipe.recommends, pins=dict(pins), local=local
+        requests=recipe.packages,
+        base=recipe.base,
+        recommends=recipe.recommends,
+        pins={package.name: package.version for package in pins},
+        pin_archives={package.name: united(package.archive) for package in pins},
+        local=local,
     )
 
 
@@ -115,7 +121,8 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
             f"the local package {request.file} cannot be read: {reason}", where=request.where or None
         ) from None
     except FormatError as error:
-        raise FormatError(error.message, where=str(path), hint=error.hint) from None
+        where = f"{path}: {error.where}" if error.where else str(path)
+        raise FormatError(error.message, where=where, hint=error.hint) from None
     known = deb822.lower(fields)
     stanza = "\n".join(f"{field}: {known[field.lower()]}" for field in _CONTROL if field.lower() in known)
     stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"
@@ -169,17 +176,17 @@ def _pinned(found: Iterable[tuple[PackageRecord, Role]], connection: Connection)
 
 def _pins(
     before: Mapping[str, Sequence[LockedPackage]], architecture: str, free: frozenset[str] | None
-) -> dict[str, str]:
-    """Return the versions to keep: of the same architecture, or to go along with another one."""
+) -> list[LockedPackage]:
+    """Return the packages to keep: of the same architecture, or to go along with another one."""
     if free is None:
-        return {}
+        return []
     models = [before[architecture]] if architecture in before else list(before.values())[:1]
-    return {
-        package.name: package.version
+    return [
+        package
         for model in models
         for package in model
         if package.role != "local" and package.name not in free
-    }
+    ]
 
 
 def _family(old: Lock | None, upgrade: frozenset[str] | None) -> frozenset[str] | None:

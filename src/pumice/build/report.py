@@ -7,10 +7,62 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pumice.build.image import Finished
     from pumice.build.perform import Built
     from pumice.recipe.lock import Lock, LockedPackage
     from pumice.recipe.model import Recipe
+
+
+MINOR = frozenset(
+    [
+        "apparmor",
+        "byte code",
+        "debconf",
+        "hardware database",
+        "info",
+        "initramfs",
+        "journal",
+        "kernel modules",
+        "services",
+        "ucf registry",
+    ]
+)
+"""Skipped actions that a container does without: services, bookkeeping, and what is for a whole machine."""
+
+_MAX_KINDS = 8
+
+
+class SkippedActions(msgspec.Struct, frozen=True):
+    """What maintainer scripts would have done beyond: in one sentence, and whether it may matter."""
+
+    summary: str
+    is_minor: bool
+
+
+def skipped_actions(built: Iterable[Built], report_path: str = "") -> SkippedActions | None:
+    """Summarize the skipped actions of a build, None if there are none.
+
+    Minor kinds are named only if there are no others. ``report_path`` is where the report is written.
+    """
+    kinds: dict[str, set[str]] = {}
+    for image in built:
+        for package, actions in image.undone.items():
+            for action in actions:
+                kinds.setdefault(action, set()).add(package)
+    if not kinds:
+        return None
+    major = {kind: packages for kind, packages in kinds.items() if kind not in MINOR}
+    named = major or kinds
+    count = len({package for packages in named.values() for package in packages})
+    ordered = sorted(named, key=lambda kind: (-len(named[kind]), kind))
+    texts = [f"{kind} ({len(named[kind])})" for kind in ordered[:_MAX_KINDS]]
+    texts += [f"{len(ordered) - _MAX_KINDS} more kinds"] if len(ordered) > _MAX_KINDS else []
+    where = f"see {report_path}" if report_path else "see the report of 'pumice build --report FILE'"
+    packages = "1 package" if count == 1 else f"{count} packages"
+    summary = f"skipped actions of the maintainer scripts of {packages}: {', '.join(texts)}; {where}"
+    return SkippedActions(summary, is_minor=not major)
 
 
 def report(recipe: Recipe, lock: Lock, finished: Finished) -> bytes:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pumice.build.image import Finished
     from pumice.store.home import Home
     from pumice.trust.sign import Signer
+    from pumice.trust.signing_time import Time
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -24,21 +25,24 @@ class Key(msgspec.Struct, frozen=True):
     signer: Callable[[], Signer]
 
 
-def sign(finished: Finished, name: str, key: Key, home: Home, *, registries: Sequence[str] = ()) -> None:
+def sign(
+    finished: Finished, name: str, key: Key, home: Home, *, time: Time, registries: Sequence[str] = ()
+) -> None:
     """Sign an image and its evidence as ``name``, in the store, and as what will lie at HOST/REPO:TAG.
 
     Where nothing changed since the key did that, it is a few look-ups. Raises PumiceError.
     """
     names = (name, *registries)
-    where = standing.name_of(finished.root.digest, names, keyfiles.stands_for(key.path), finished.evidence)
+    known = keyfiles.stands_for(key.path)
+    where = standing.name_of(finished.root.digest, names, known, finished.evidence, time.required)
     if standing.holds(where, home):
         return
     from pumice.trust import places, sign
 
     signer, place = key.signer(), places.StorePlace(home)
-    done = sign.sign(finished.image(home), place, home, signer, name=name)
+    done = sign.sign(finished.image(home), place, home, signer, name=name, time=time)
     for one in registries:
-        sign.sign_place(finished.image(home), place, home, signer, one)
+        sign.sign_place(finished.image(home), place, home, signer, one, time=time)
     if registries:  # which manifests hold it all now
-        done = sign.sign(finished.image(home), place, home, signer, name=name)
+        done = sign.sign(finished.image(home), place, home, signer, name=name, time=time)
     standing.remember(where, done.manifests, home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,12 @@ from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.digest import Digest
     from pumice.image.compose import Made
     from pumice.image.files import Item
     from pumice.image.tree import Generated, Tree
-
-BY = "files"
 
 
 class UserFiles(msgspec.Struct, frozen=True):
@@ -60,27 +59,54 @@ def _sha256(item: Item) -> str:
         raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.where) from None
 
 
+def collect(given: UserFiles) -> list[Item]:
+    """Return what the files stand for, owned by root as long as nobody knows the image's users."""
+    return list(files.collect(given.rules, given.root, lambda _: (0, 0), given.format))
+
+
 def place(
-    given: UserFiles, owners: Callable[[str], tuple[int, int]], tree: Tree
+    given: UserFiles, items: Iterable[Item], owners: Callable[[str], tuple[int, int]], tree: Tree
 ) -> list[tuple[Generated, Made]]:
-    """Return the entries to add, with owners, at the places that they have in ``tree``.
+    """Return the entries to add for ``items``, with owners, at the places that they have in ``tree``.
 
     Raises ImageError for an unknown owner, or a place that is under no directory.
     """
     from pumice.build.overlay import settle
     from pumice.image.compose import Made
-    from pumice.image.tree import Generated
+    from pumice.image.tree import RECIPE, Generated
 
     explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
     placed: dict[str, tuple[Generated, Made]] = {}
-    for item in files.collect(given.rules, given.root, owners, given.format):
-        path = settle(item.entry.path, tree)
+    for item in items:
+        with _at(item):
+            path = settle(item.entry.path, tree)
+            uid, gid = owners(item.owner) if item.owner else (0, 0)
+            _check_directory(item, path, tree)
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
             continue  # a folder that is only on the way changes nothing that is there already
-        entry = msgspec.structs.replace(item.entry, path=path)
+        entry = msgspec.structs.replace(item.entry, path=path, uid=uid, gid=gid)
         made = Made(entry=entry, content=item.content, sha256=_sum(given, item))
-        placed[path] = Generated(entry=entry, by=BY), made
+        placed[path] = Generated(entry=entry, by=RECIPE), made
     return [placed[path] for path in sorted(placed)]
+
+
+def _check_directory(item: Item, path: str, tree: Tree) -> None:
+    node = tree.get(path)
+    if node and node.entry.kind == "dir" and item.entry.kind != "dir" and tree.children(path):
+        raise ImageError(
+            f"cannot put a {item.entry.kind} at /{path}: it is a directory of {node.owner or 'the image'} "
+            "with something in it",
+            hint="end 'to' with '/' to put it into the directory",
+        )
+
+
+@contextmanager
+def _at(item: Item) -> Iterator[None]:
+    """Say of an error which rule it is about."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(error.message, where=error.where or item.where or None, hint=error.hint) from None
 
 
 def _sum(given: UserFiles, item: Item) -> str:

@@ -14,20 +14,26 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice.errors import ImageError, PumiceError, StoreError, UsageError
+from pumice.errors import ImageError, PumiceError, StoreError, TrustError, UsageError
 from pumice.formats import oci
 from pumice.image.model import Image
-from pumice.trust import claims, keyring, names, verify
+from pumice.trust import accepted, claims, keyring, names, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pumice.clock import Clock
     from pumice.registry.server.writes import Offer
+    from pumice.store.home import Home
+    from pumice.trust.accepted import Accepted
     from pumice.trust.keyring import Level
+    from pumice.trust.verify import Verdict
 
 ATTACHMENT = re.compile(r"sha(?:256|512)-[a-f0-9]{64,123}(?:\.(?:sig|att|sbom))?")
 """Tags that registries have for what is about an image: signatures must come before the image's own tag."""
+
+_FULL_VERSION = re.compile(r"v?[0-9]+(?:\.[0-9].*|[-_.].*)?")
+"""Tags that say a version; ``1a2b3c4`` is none."""
 
 _INSTEAD = "push it by its digest, sign that, and set the tag then"
 
@@ -57,18 +63,19 @@ def policy(text: str) -> tuple[Level, ...]:
     return levels
 
 
-def judge(levels: Sequence[Level], clock: Clock) -> Callable[[Offer], str | None]:
+def judge(levels: Sequence[Level], clock: Clock, records: Home) -> Callable[[Offer], str | None]:
     """Return the function that says why a manifest may not have its tags, or None if it may.
 
-    The rules are read each time, so a key that is revoked counts no more at once.
+    The rules are read each time, so a key that is revoked counts no more at once. ``records`` is where it
+    is kept what each tag has pointed to: a tag never goes back.
     """
 
     def accept(offer: Offer) -> str | None:
-        wanted = [tag for tag in offer.tags if not ATTACHMENT.fullmatch(tag)]
-        if not wanted:
+        tags = [tag for tag in offer.tags if not ATTACHMENT.fullmatch(tag)]
+        if not tags:
             return None
         try:
-            _check(offer, wanted, levels, clock.now())
+            _check(offer, tags, levels, records, clock.now())
         except StoreError:
             raise
         except PumiceError as error:
@@ -78,41 +85,113 @@ def judge(levels: Sequence[Level], clock: Clock) -> Callable[[Offer], str | None
     return accept
 
 
-def _check(offer: Offer, tags: Sequence[str], levels: Sequence[Level], now: int) -> None:
-    """Raise PumiceError unless the rules trust the image under each of the tags."""
+def _check(offer: Offer, tags: Sequence[str], levels: Sequence[Level], records: Home, now: int) -> None:
+    """Raise PumiceError unless the rules trust the image under each of the tags; then record it."""
     place = _Place(offer)
     image = Image(oci.Descriptor(offer.media_type, offer.digest, len(offer.body)), place, place.referrers)
-    for tag in tags:
-        problems: list[PumiceError] = []
-        for name in _names(image, offer.repository, tag):
-            try:
-                _verify(image, name, levels, now)
-            except PumiceError as error:
-                problems.append(error)
-            else:
-                break
-        else:
-            raise problems[0]
+    admitted = [_admit_tag(image, offer.repository, tag, levels, records, now) for tag in tags]
+    for record in admitted:
+        if record is not None:
+            accepted.remember(record, records)
 
 
-def _names(image: Image, repository: str, tag: str) -> Iterator[str]:
-    """Yield what an image may be signed as: the name that it has, or the place that it is put to.
+def _admit_tag(
+    image: Image, repository: str, tag: str, levels: Sequence[Level], records: Home, now: int
+) -> Accepted | None:
+    """Return what to record of an image that a tag may point to; raises PumiceError if it may not."""
+    problems: list[PumiceError] = []
+    for name in _names(image, repository, levels):
+        try:
+            verdict = _verify(image, name, levels, now)
+            version = _version(image, verdict, name, tag)
+            if version and name:  # the keys that are needed must have signed this version, and not any
+                verdict = _verify(image, f"{name}:{version}", levels, now)
+            return _check_rollback(image, verdict.signed, repository, tag, version, records)
+        except StoreError:
+            raise
+        except PumiceError as error:
+            problems.append(error)
+    raise problems[0]
 
-    A registry goes by many host names, so the host of a place is the signer's word. An image that does
-    not say what it is called may be signed as anything by keys that are trusted for every name.
+
+def _names(image: Image, repository: str, levels: Sequence[Level]) -> list[str]:
+    """Return the names, without versions, by which an image may be put into a repository.
+
+    They are those that it is signed as (believed or not yet) and that are the repository's: its path with
+    any host, because a registry goes by many, or what a mirror rule says. "" stands for an image that
+    nobody calls anything, which keys that are trusted for every name may sign. Raises TrustError.
     """
-    own = names.own(image)
-    yield own
     stated = {name for claim in claims.read(image, None, signatures_only=True) for name in claim.names}
-    for name in sorted(stated):
-        place, version = names.split(name)
-        if place.partition("/")[2] == repository and version in ("", tag):
-            yield f"{place}:{tag}"
+    plain = {names.split(name)[0] for name in (*stated, names.own(image)) if name}
+    if not plain:
+        return [""]
+    fitting = [name for name in sorted(plain) if _is_of(name, repository)]
+    fitting += [name for name in _mirrored(repository, levels) if name in plain and name not in fitting]
+    if fitting:
+        return fitting
+    if not stated:
+        return sorted(plain)  # which says better what is missing: a signature
+    raise TrustError(
+        f"it is signed as {' and '.join(sorted(plain)[:5])}, not as {repository}",
+        hint="a mirror rule says what a repository is a mirror of: pumice trust mirror HOST/REPOSITORY NAME",
+    )
 
 
-def _verify(image: Image, name: str, levels: Sequence[Level], now: int) -> None:
+def _is_of(name: str, repository: str) -> bool:
+    return repository in (name, name.partition("/")[2])
+
+
+def _mirrored(repository: str, levels: Sequence[Level]) -> Iterator[str]:
+    """Yield what the images of a repository are called by the mirror rules, whatever host these name."""
+    for prefix, target in keyring.mirrors(levels).items():
+        for folder in (prefix, prefix.partition("/")[2]):
+            if folder and f"{repository}/".startswith(f"{folder}/"):
+                yield target + repository[len(folder) :]
+
+
+def _version(image: Image, verdict: Verdict, name: str, tag: str) -> str:
+    """Return the signed version that a tag may stand for, "" if none is signed; raises TrustError."""
+    stated = [names.split(text) for one in verdict.signatures for text in one.claim.names]
+    if not name and stated:
+        raise TrustError("it is signed as another image")
+    versions = {version for plain, version in stated if plain == name and version}
+    own = names.annotations_of(image).get(names.VERSION, "")
+    if own and not versions:
+        versions = {own}  # the signed digest covers it
+    if not versions or tag in versions:
+        return tag if versions else ""
+    fitting = sorted(version for version in versions if may_move(tag, version))
+    if not fitting:
+        text = f"its signed version is {' and '.join(sorted(versions)[:5])}, and the tag is {tag}"
+        raise TrustError(text)
+    return fitting[-1]
+
+
+def may_move(tag: str, version: str) -> bool:
+    """Return whether a tag may point to different versions over time, this one among them.
+
+    So do words (``latest``), and the first elements of a version (``1.2`` for ``1.2.3``).
+    """
+    if not _FULL_VERSION.fullmatch(tag):
+        return True
+    short, whole = tag.removeprefix("v"), version.removeprefix("v")
+    return whole.startswith((f"{short}.", f"{short}-", f"{short}_"))
+
+
+def _check_rollback(
+    image: Image, signed: int, repository: str, tag: str, version: str, records: Home
+) -> Accepted | None:
+    """Return what to record; raises TrustError if the tag would go back. ``signed`` is when it was signed."""
+    name = f"{repository}/{tag}"
+    known = [one.version for one in accepted.recall(name, records) if one.version != tag]
+    if not version and known:
+        raise TrustError(f"it does not say its version, and the tag has been at {known[0]}")
+    return accepted.check(image, f"{name}:{version or tag}", records, signed=signed)
+
+
+def _verify(image: Image, name: str, levels: Sequence[Level], now: int) -> Verdict:
     decision = keyring.decide(name, levels)
-    verify.verify(
+    return verify.verify(
         image,
         None,
         decision.keys,

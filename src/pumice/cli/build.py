@@ -83,7 +83,9 @@ def main(arguments: Sequence[str]) -> int:
             from pumice.build import signed
 
             places = [str(one) for one in targets if one.tag and not one.digest]
-            signed.sign(finished, f"{recipe.name}:{recipe.version}", key, home, registries=places)
+            signed.sign(
+                finished, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
+            )
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
             if files:
@@ -126,6 +128,10 @@ def _check_paths(asked: argparse.Namespace) -> None:
     for option, path in (("--report", asked.report), ("--digest-file", asked.digest_file)):
         if path and str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
+        if path and path.is_dir():
+            raise UsageError(f"{option} needs a file, and '{path}' is a directory", hint="add a file name")
+        if path and not path.parent.is_dir():
+            raise UsageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
 
 
 def _destinations(texts: Sequence[str]) -> list[Destination]:
@@ -190,7 +196,17 @@ def _build(
         from pumice.build.report import report
 
         _write(asked.report, report(recipe, lock, finished))
+    if any(image.undone for image in finished.built.values()):
+        _summarize_skipped_actions(finished, str(asked.report or ""), progress)
     return finished
+
+
+def _summarize_skipped_actions(finished: Finished, report_path: str, progress: Progress) -> None:
+    from pumice.build.report import skipped_actions
+
+    skipped = skipped_actions(finished.built.values(), report_path)
+    if skipped:
+        (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
 
 
 def _deliver(

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_EPILOG = """SRC is docker://HOST/NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG], or an image in
-the store: name:version or a digest. DST is docker://HOST/NAME[:TAG], oci:DIR[:TAG],
-oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or store:NAME[:VERSION].
-Digests never change. What cannot go along is an error."""
+_EPILOG = """SRC is docker://HOST/NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG],
+docker-archive:FILE[:NAME:TAG], or an image in the store: name:version or a digest.
+DST is docker://HOST/NAME[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG],
+tar:FILE, dir:DIR or store:NAME[:VERSION]. Digests never change. What cannot be copied is an error."""
 
 
 def _parser() -> argparse.ArgumentParser:

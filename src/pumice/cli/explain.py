@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         found = [
             explain(
                 indexes.universe(architecture),
-                relock.wants_of(recipe, connection.recipe_dir, architecture, pins={}),
+                relock.wants_of(recipe, connection.recipe_dir, architecture),
                 lock.packages[architecture],
                 asked.package,
             )

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from pumice.cli.arguments import Parser
     from pumice.image.facts import FileFact
-    from pumice.image.summary import PlatformSummary, Summary
+    from pumice.image.summary import ArtifactSummary, PlatformSummary, Summary
 
 _EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
-oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]."""
+oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://HOST/NAME[:TAG]."""
 _LONGEST = 12
 
 
@@ -73,6 +73,22 @@ def _text(found: Summary) -> Iterator[str]:
     for one in found.platforms:
         yield ""
         yield from _platform(one)
+    for artifact in found.artifacts:
+        yield ""
+        yield from _artifact(artifact)
+
+
+def _artifact(artifact: ArtifactSummary) -> Iterator[str]:
+    yield output.printable(f"artifact {artifact.artifact_type}".rstrip())
+    yield from _fields([("digest", artifact.digest), ("size", output.size(artifact.size))], "  ")
+    yield from _list("annotations", _pairs(artifact.annotations))
+    yield "  blobs"
+    rows = [
+        (blob.digest, output.size(blob.size), output.printable(blob.media_type), output.printable(blob.title))
+        for blob in artifact.blobs
+    ]
+    table = output.table(("digest", "size", "type", "title"), rows, right=(1,))
+    yield from (f"    {line}".rstrip() for line in table.splitlines())
 
 
 def _platform(one: PlatformSummary) -> Iterator[str]:

@@ -70,7 +70,7 @@ def _target(asked: argparse.Namespace) -> str:
     name: str = asked.target or asked.reference.removeprefix("store:")
     kind, colon, _ = name.partition(":")
     if asked.target is None and (
-        (colon and kind in ("oci", "oci-archive", "sha256", "docker")) or "/" not in name
+        (colon and kind in ("oci", "oci-archive", "docker-archive", "sha256", "docker")) or "/" not in name
     ):
         raise UsageError(
             f"{name[:100]!r} does not say which registry is meant",

@@ -150,17 +150,16 @@ def transfer(asked: argparse.Namespace, source: str, target: str, progress: Prog
 
 def _admit(asked: argparse.Namespace, source: str, image: Image, home: Home, progress: Progress) -> None:
     """Refuse what is not signed before any layer of it is fetched."""
-    from pumice.trust import gate
+    from pumice.trust import admission
 
-    gate.admit(
+    admission.admit(
         image,
+        "pull",
         home,
-        reference=source,
-        name=asked.signed_as,
+        admission.Request(reference=source, name=asked.signed_as, allow_older=asked.allow_older),
         environ=os.environ,
         progress=progress,
         insecure="image" in asked.insecure_options,
-        allow_older=asked.allow_older,
     )
 
 

@@ -152,8 +152,8 @@ def main(arguments: Sequence[str]) -> int:
         serve.check_tls(*tls)
     loopback = serve.is_loopback(host)
     policy = _policy(asked, loopback=loopback, tls=tls is not None)
-    accept = _acceptance(asked.require_signed)
     root = _root(asked)
+    accept = _acceptance(asked.require_signed, root)
     settings = serve.Settings(
         root=root,
         host=host,
@@ -190,11 +190,10 @@ def _hosts(listens: str, allowed: Sequence[str], *, loopback: bool) -> tuple[str
 
 
 def _root(asked: argparse.Namespace) -> Path:
-    from pumice.store import safe_directories
-    from pumice.store.home import locate
+    from pumice.store.home import check_owner, locate
 
     root: Path = asked.root or locate(os.environ) / "registry"
-    safe_directories.check(root, os.environ)
+    check_owner(root, os.environ)
     return root
 
 
@@ -238,13 +237,14 @@ def _upstream(asked: argparse.Namespace) -> Iterator[Upstream | None]:
         yield Upstream(client, place)
 
 
-def _acceptance(policy: str | None) -> Callable[[Offer], str | None] | None:
+def _acceptance(policy: str | None, root: Path) -> Callable[[Offer], str | None] | None:
     if policy is None:
         return None
     from pumice.cli import admission
     from pumice.clock import SystemClock
+    from pumice.store.home import Home
 
-    return admission.judge(admission.policy(policy), SystemClock())
+    return admission.judge(admission.policy(policy), SystemClock(), Home(root / "admission"))
 
 
 def _policy(asked: argparse.Namespace, *, loopback: bool, tls: bool) -> Policy:

@@ -41,6 +41,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PLACE",
         help="sign it as what lies at HOST/REPO:TAG as well, for skopeo and podman; may be repeated",
     )
+    made.add_argument(
+        "--timestamp",
+        metavar="TIME",
+        help="when it is signed: seconds since the epoch, 2027-12-31T00:00:00Z, or now (default:"
+        " SOURCE_DATE_EPOCH, else the time that the image was signed at before, else now)",
+    )
     made.add_argument("--no-evidence", dest="evidence", action="store_false", help="sign the image alone")
     return made
 
@@ -61,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
             name=asked.name,
             evidence=asked.evidence,
             also=asked.docker_reference,
+            timestamp=asked.timestamp,
         )
     print(output.printable(signing.said(done)), file=sys.stderr)
     print(done.digest)
@@ -84,6 +91,11 @@ def _sign_archive(asked: argparse.Namespace) -> int:
         )
     with Home(locate(os.environ)) as home:
         image = reference.find(asked.reference, home)
+    if asked.timestamp is not None:
+        raise UsageError(
+            "--timestamp is not for OpenPGP keys",
+            hint="the time of their signatures is now, or with gpg:ID that of SOURCE_DATE_EPOCH",
+        )
     name = detached.identity(image, asked.name)
     signer = signing.archive_signer(asked.key, asked.passphrase_file)
     path = Path(rest.partition(":")[0])

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
     from pumice.trust.detached import Signer as ArchiveSigner
     from pumice.trust.keyless import Identity
+    from pumice.trust.keys import PublicKey
     from pumice.trust.sign import Signed, Signer
+    from pumice.trust.signing_time import Time
 
 
 def passphrase_option(made: argparse.ArgumentParser) -> None:
@@ -119,6 +121,7 @@ def sign_where_it_lies(
     name: str = "",
     evidence: bool = True,
     also: Sequence[str] = (),
+    timestamp: str | None = None,
     connection: argparse.Namespace | None = None,
 ) -> Signed:
     """Sign the image that a REF names: as itself, as its place if that is a registry, and as ``also``.
@@ -129,18 +132,35 @@ def sign_where_it_lies(
     from pumice.cli import registries
     from pumice.trust import names, places, sign
 
+    when = time(timestamp)
     others = [names.place(one) for one in (*also, *registries.signed_as(reference))]
     with registries.found(reference, home, asked=connection) as image:
         place = registries.place(reference, image, home)
         source = home if isinstance(place, places.StorePlace) else None
-        done = sign.sign(image, place, source, signer, name=name, evidence=evidence)
+        done = sign.sign(image, place, source, signer, name=name, evidence=evidence, time=when)
     for one in others:
         # anew, for it is added to what was just attached
         with registries.found(reference, home, asked=connection) as image:
             place = registries.place(reference, image, home)
-            placed = sign.sign_place(image, place, source, signer, one)
+            placed = sign.sign_place(image, place, source, signer, one, time=when)
         done = msgspec.structs.replace(done, new=done.new or placed.new)
     return done
+
+
+def time(timestamp: str | None = None) -> Time:
+    """Return which time signatures get, by ``--timestamp`` or SOURCE_DATE_EPOCH; raises UsageError."""
+    from pumice.clock import SystemClock
+    from pumice.trust import keyring, signing_time
+
+    now = SystemClock().now()
+
+    def believed(name: str) -> list[PublicKey]:
+        rules = keyring.decide(name, keyring.levels(os.environ))
+        return [one.key for one in rules.keys if not one.revoked]
+
+    return signing_time.Time(
+        now=now, required=signing_time.required(timestamp, os.environ, now), believed=believed
+    )
 
 
 def keys(
@@ -210,8 +230,9 @@ def _asker(new: bool, what: str) -> Callable[[], str]:
         import getpass
 
         from pumice.errors import UsageError
+        from pumice.terminal import printable_line
 
-        first = getpass.getpass(f"Passphrase for {what or 'the key'}: ", stream=sys.stderr)
+        first = getpass.getpass(f"Passphrase for {printable_line(what) or 'the key'}: ", stream=sys.stderr)
         if new and getpass.getpass("The same again: ", stream=sys.stderr) != first:
             raise UsageError("the two passphrases are not the same")
         return first

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
 
 _EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
-oci:DIR[:TAG] or oci-archive:FILE[:TAG]. Signatures are shown, not verified."""
+oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://HOST/NAME[:TAG].
+Signatures are shown, not verified."""
 _DEEPEST = 6
 _KINDS = {
     "application/spdx+json": "SBOM (SPDX)",
@@ -78,14 +79,23 @@ def _branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
     data = image.document(descriptor)
     below: list[Branch] = []
     if oci.is_index(data, descriptor.media_type):
-        what = "index"
-        below += [_branch(image, child, depth + 1) for child in oci.read_index(data).manifests]
+        index = oci.read_index(data)
+        what = f"index {index.artifact_type}".rstrip()
+        below += [
+            _branch(image, child, depth + 1)
+            if oci.is_document(child)
+            else Branch(f"content {child.media_type}", child.digest, child.size)
+            for child in index.manifests
+        ]
     else:
         manifest = oci.read_manifest(data)
-        is_artifact = bool(manifest.artifact_type or manifest.subject)
-        platform = platforms.text(descriptor.platform) if descriptor.platform else ""
-        what = _kind(manifest) if is_artifact else platform or _own_platform(image, manifest)
-        titles = [] if is_artifact else _titles(image, manifest)
+        config = None if _is_artifact(manifest) else _config(image, manifest)
+        platform = descriptor.platform or (
+            config and oci.Platform(config.architecture, config.os, config.variant)
+        )
+        is_artifact = config is None
+        what = _kind(manifest) if is_artifact or not platform else platforms.text(platform)
+        titles = _titles(config) if config else []
         for number, layer in enumerate(manifest.layers):
             note = titles[number] if len(titles) == len(manifest.layers) else ""
             below.append(Branch("content" if is_artifact else "layer", layer.digest, layer.size, note))
@@ -93,21 +103,27 @@ def _branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
     return Branch(what, descriptor.digest, descriptor.size, "", tuple(below))
 
 
-def _own_platform(image: Image, manifest: oci.Manifest) -> str:
-    from pumice.formats import oci, platforms
-
-    config = oci.read_config(image.document(manifest.config))
-    return platforms.text(oci.Platform(config.architecture, config.os, config.variant))
-
-
-def _titles(image: Image, manifest: oci.Manifest) -> list[str]:
+def _is_artifact(manifest: oci.Manifest) -> bool:
+    """Whether a manifest is no image: it says so, is about another, or its config is not an image's."""
     from pumice.formats import oci
 
-    history = oci.read_config(image.document(manifest.config)).history
-    return [(entry.created_by or entry.comment)[:60] for entry in history if not entry.empty_layer]
+    return bool(manifest.artifact_type or manifest.subject) or manifest.config.media_type not in oci.CONFIGS
+
+
+def _config(image: Image, manifest: oci.Manifest) -> oci.ImageConfig | None:
+    """Return the config; None for one that only has the type of an image's, as some artifacts do."""
+    from pumice.formats import oci
+
+    data = image.document(manifest.config)
+    return oci.read_config(data) if oci.is_image_config(data) else None
+
+
+def _titles(config: oci.ImageConfig) -> list[str]:
+    return [(entry.created_by or entry.comment)[:60] for entry in config.history if not entry.empty_layer]
 
 
 def _kind(manifest: oci.Manifest) -> str:
+    """Return what an artifact is; without a type of its own, its config's counts (image-spec)."""
     kind = manifest.artifact_type or manifest.config.media_type
     predicate = manifest.annotations.get("in-toto.io/predicate-type", "")
     predicate = predicate or manifest.annotations.get("dev.sigstore.bundle.predicateType", "")

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import TrustError, UsageError
@@ -15,21 +17,23 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pumice.digest import Digest
     from pumice.image.model import Image
+    from pumice.store.home import Home
+    from pumice.trust.admission import Check, Decision
     from pumice.trust.keyless import Identity
+    from pumice.trust.keyring import Level
     from pumice.trust.trusted import TrustedKey
-    from pumice.trust.verify import Finding, Verdict
+    from pumice.trust.verify import Finding
 
-_EPILOG = """Without --key the rules of 'pumice trust' decide. Nothing is asked of a network. The exit code
-is 7 if the image is not trusted; the message says why. Once an image was accepted, an older one
-of the same name is refused."""
+_EPILOG = """Without --key the rules of 'pumice trust' decide. No network is used but that of a docker:// REF,
+of which only manifests are checked. The exit code is 7 if the image is not trusted; the message says
+why. Once an image was accepted, an older one of the same name is refused."""
 
 
 def _parser() -> argparse.ArgumentParser:
     made = command_line.parser(
         "verify",
-        "Say who signed an image, under which rule that counts, and what is attested of it.",
+        "Check who signed an image, as what, that no newer one is known, and that its content is whole.",
         progress=False,
         epilog=_EPILOG,
     )
@@ -63,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--allow-older", action="store_true", help="accept an older image than before")
     made.add_argument(
+        "--allow-built-here", action="store_true", help="accept an unsigned image that this store built"
+    )
+    made.add_argument(
+        "--no-content", dest="content", action="store_false", help="do not hash the configs and layers"
+    )
+    made.add_argument(
         "--format", choices=("text", "json"), default="text", metavar="FORMAT", help="text or json"
     )
     return made
@@ -78,47 +88,73 @@ def main(arguments: Sequence[str]) -> int:
         from pumice.cli.attest import read
 
         policy = read(asked.policy, "policy")
-    verdict = _verdict(asked, policy)
+    decision = _decide(asked, policy)
     if asked.format == "json":
         import json
 
-        sys.stdout.write(json.dumps(as_json(verdict), indent=2) + "\n")
+        sys.stdout.write(json.dumps(as_json(decision), indent=2) + "\n")
     else:
-        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in as_text(verdict)))
+        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in as_text(decision)))
     return 0
 
 
-def _verdict(asked: argparse.Namespace, policy: Any) -> Verdict:
+def _decide(asked: argparse.Namespace, policy: Any) -> Decision:
     from pumice.clock import SystemClock
     from pumice.store.home import Home, locate
-    from pumice.trust import gate, keyring, names
+    from pumice.trust import admission, keyring
 
     now = SystemClock().now()
-    who = _identities(asked)
+    levels = keyring.levels(os.environ)
+    request = admission.Request(
+        reference=asked.reference,
+        name=asked.name,
+        keys=_keys(asked, levels),
+        allow_older=asked.allow_older,
+        allow_built_here=asked.allow_built_here,
+    )
     with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as found:
         image = _with_signature(found, asked.signature)
-        name = asked.name or names.asked(asked.reference, home, image)
-        trusted: Sequence[TrustedKey]
-        if asked.key or who:
-            revoked = keyring.revocations(keyring.levels(os.environ))
-            trusted = [_given(text, revoked) for text in asked.key]
-            trusted += [_somebody(one, revoked) for one in who]
-            if image.known_as and not asked.name:
-                name = keyring.signed_as(name, keyring.levels(os.environ))
-            verdict = gate.given(image, home, name, trusted, now=now, allow_older=asked.allow_older)
-        else:
-            levels = keyring.levels(os.environ)
-            verdict, decision = gate.judge(image, home, name, levels, now=now, allow_older=asked.allow_older)
-            trusted, name = decision.keys, decision.name
+        decision = admission.judge(image, "verify", home, request, levels, now=now)
         if asked.attestation:
-            from pumice.formats import intoto
-            from pumice.trust import attested
+            _require(image, home, decision, asked.attestation, policy, now)
+        remote = asked.reference.startswith(registries.SCHEME)
+        checks = (*decision.checks, _content(image, registry=remote, whole=asked.content))
+        if decision.warning:
+            print(f"warning: {output.printable(decision.warning)}", file=sys.stderr)
+        admission.record(decision, home)
+    return msgspec.structs.replace(decision, checks=checks)
 
-            uri = intoto.predicate_type(asked.attestation)
-            _require(attested.everywhere(image, home, trusted, uri, expected=name, now=now), uri, policy)
-        if ignored := gate.remember(image, verdict, home, keep=True, allow_older=asked.allow_older):
-            print(f"warning: {output.printable(ignored)}", file=sys.stderr)
-    return verdict
+
+def _keys(asked: argparse.Namespace, levels: Sequence[Level]) -> tuple[TrustedKey, ...] | None:
+    """Return the keys and identities of the command line, None if there are none."""
+    from pumice.trust import keyring
+
+    who = _identities(asked)
+    if not asked.key and not who:
+        return None
+    revoked = keyring.revocations(levels)
+    return (
+        *(_given(text, revoked) for text in asked.key),
+        *(_somebody(one, revoked) for one in who),
+    )
+
+
+def _content(image: Image, *, registry: bool, whole: bool) -> Check:
+    """Check the digests of what the image consists of, as far as it is here."""
+    from pumice.image import integrity
+    from pumice.trust.admission import Check
+
+    if registry:
+        count = integrity.check_manifests(image)
+        detail = f"{count} manifest{'s' * (count != 1)} only; layers are hashed when they are pulled"
+        return Check("content", True, detail)
+    if not whole:
+        return Check("content", False, "configs and layers were not hashed (--no-content)")
+    hashed = integrity.check(image)
+    detail = f"{hashed.blobs} blobs, {output.size(hashed.size)}, have their digests"
+    if hashed.absent:
+        detail += f"; {hashed.absent} that may not be distributed are not there"
+    return Check("content", True, detail)
 
 
 def _with_signature(image: Image, signature: Path | None) -> Image:
@@ -126,20 +162,18 @@ def _with_signature(image: Image, signature: Path | None) -> Image:
         return image
     if image.archive is None:
         raise UsageError("--signature is for an archive", hint="other images have their signatures with them")
-    import msgspec
 
     return image.inside(msgspec.structs.replace(image.archive, signature=signature))
 
 
 def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
-    from pumice.trust import keyfiles, publickeys
+    from pumice.trust import keyfiles, keyring, publickeys
+    from pumice.trust.trusted import TrustedKey
 
     path = keyfiles.find(text, ".pub", os.environ)
     key = publickeys.read(path)
-    from pumice.trust.trusted import TrustedKey
-
     return TrustedKey(
-        key=key, rule=f"--key {text}", label=path.name, revoked=revoked.get(key.fingerprint, "")
+        key=key, rule=f"--key {text}", label=path.name, revoked=keyring.revocation(key, revoked)
     )
 
 
@@ -161,32 +195,40 @@ def _somebody(who: Identity, revoked: Mapping[str, str]) -> TrustedKey:
     return TrustedKey(key=who, rule="--identity", label=who.title, revoked=reason)
 
 
-def _require(about: Mapping[Digest, Sequence[Finding]], uri: str, policy: Any) -> None:
-    """Refuse unless each of ``about``, an image or the platforms of one, has one as the policy asks."""
+def _require(image: Image, home: Home, decision: Decision, kind: str, policy: Any, now: int) -> None:
+    """Refuse unless the image, or each of its platforms, has an attestation as the policy asks."""
+    from pumice.formats import intoto
+    from pumice.trust import attested
     from pumice.trust.verify import matches
 
-    for digest, found in about.items():
-        if not found:
+    uri = intoto.predicate_type(kind)
+    about = attested.everywhere(
+        *(image, home, decision.keys, uri),
+        expected=decision.expected,
+        now=now,
+        check=lambda claim: matches(policy, claim.predicate) if policy is not None else "",
+    )
+    for digest, problems in about.items():
+        if not problems:
             raise TrustError(f"no trusted key attests {uri} of the image", where=digest)
-        problems = [matches(policy, one.claim.predicate) for one in found] if policy is not None else [""]
         if all(problems):
             text = f"the attestation {uri} is not as the policy asks, at {problems[0]}"
             raise TrustError(text, where=digest)
 
 
-def as_text(verdict: Verdict) -> Iterator[str]:
+def as_text(decision: Decision) -> Iterator[str]:
     """Yield what a person wants to know."""
-    yield f"{verdict.name or 'no name'}  {verdict.digest}"
-    if verdict.built_here:
-        yield "trusted  it was built here"
-    for one in _unique(verdict.signatures):
+    yield f"{decision.name or 'no name'}  {decision.digest}"
+    for one in _unique(decision.signatures):
         yield f"signed   by {_by(one)}{_when(one)}"
-    if verdict.threshold > 1:
-        yield f"needed   {verdict.threshold} different keys"
-    for one in _unique(verdict.attestations):
+    if decision.threshold > 1:
+        yield f"needed   {decision.threshold} different keys"
+    for one in _unique(decision.attestations):
         yield f"attested {one.claim.predicate_type} by {_by(one)}"
-    for reason in sorted({f"{_kind(one)} by {one.claim.form}: {one.problem}" for one in verdict.others}):
+    for reason in sorted({f"{_kind(one)} by {one.claim.form}: {one.problem}" for one in decision.others}):
         yield f"ignored  {reason}"
+    for check in decision.checks:
+        yield f"{'checked' if check.passed else 'skipped'}  {check.subject}: {check.detail}"
 
 
 def _kind(one: Finding) -> str:
@@ -212,7 +254,7 @@ def _when(one: Finding) -> str:
     return f" on {day(one.claim.created)}" if one.claim.created else ""
 
 
-def as_json(verdict: Verdict) -> dict[str, Any]:
+def as_json(decision: Decision) -> dict[str, Any]:
     """Return the same for a program."""
 
     def plain(one: Finding) -> dict[str, Any]:
@@ -230,11 +272,15 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         }
 
     return {
-        "digest": verdict.digest,
-        "name": verdict.name,
-        "built_here": verdict.built_here,
-        "threshold": verdict.threshold,
-        "signatures": [plain(one) for one in verdict.signatures],
-        "attestations": [plain(one) for one in verdict.attestations],
-        "ignored": [plain(one) for one in verdict.others],
+        "digest": decision.digest,
+        "name": decision.name,
+        "built_here": decision.built_here,
+        "threshold": decision.threshold,
+        "checks": {
+            one.subject: {"result": "passed" if one.passed else "skipped", "detail": one.detail}
+            for one in decision.checks
+        },
+        "signatures": [plain(one) for one in decision.signatures],
+        "attestations": [plain(one) for one in decision.attestations],
+        "ignored": [plain(one) for one in decision.others],
     }

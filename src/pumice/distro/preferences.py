@@ -68,8 +68,12 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 def archive_of(record: PackageRecord) -> str:
     """Return the name of the archive that offers a package; the distribution's own are one."""
-    name = record.suite.partition("/")[0]
-    return "debian" if name == "debian-security" else name
+    return united(record.suite.partition("/")[0])
+
+
+def united(archive: str) -> str:
+    """Return an archive's name, and the same one for all of the distribution's own."""
+    return "debian" if archive == "debian-security" else archive
 
 
 def tier(priority: int) -> int:

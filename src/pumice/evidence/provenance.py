@@ -169,7 +169,7 @@ def _packages(facts: Facts, inputs: Inputs, places: Mapping[str, str]) -> Iterat
 def _indexes(indexes: Sequence[LockedIndex]) -> Iterator[dict[str, Any]]:
     for index in indexes:
         yield resource(
-            f"{index.archive}/{index.suite}/InRelease",
+            f"{index.archive}/{index.suite.strip('/')}/InRelease".replace("//", "/"),
             sha256=index.digest.removeprefix("sha256:"),
             annotations={
                 "codename": index.codename,

@@ -126,6 +126,10 @@ def _is_listed(suite: Found, key: str) -> bool:
 def _names(suite: Found, architecture: str) -> list[str]:
     """The paths of a suite's indexes for one architecture, without compression's extension."""
     release, source = suite.release, suite.source
+    if source.is_flat:
+        if not _offers(suite, "Packages"):
+            raise FetchError(f"the Release of {source.label} lists no Packages file")
+        return ["Packages"]
     if release.architectures and architecture not in release.architectures and not source.optional:
         raise FetchError(
             f"{source.label} has no packages for {architecture}",
@@ -197,11 +201,10 @@ class _Loader:
 
     def _places(self, url: str, path: str, listed: FileHash) -> list[str]:
         """Where a file may be: under its digest, where it stays when the suite is updated, and its name."""
-        base = f"{url}/dists/{self._suite.source.suite}"
-        named = f"{base}/{path}"
+        named = f"{self._suite.source.folder(url)}/{path}"
         if not self._suite.release.by_hash:
             return [named]
-        folder = f"{base}/{path.rpartition('/')[0]}/by-hash"
+        folder = f"{named.rpartition('/')[0]}/by-hash"
         algorithm, digits = ("SHA256", listed.sha256) if listed.sha256 else ("SHA512", listed.sha512)
         return [f"{folder}/{algorithm}/{digits}", named]
 

@@ -17,7 +17,7 @@ from pumice.distro.debian.sources import unknown
 from pumice.errors import FetchError, FormatError, LockError, PumiceError, TrustError
 from pumice.fetch import releases
 from pumice.fetch.network import without_login
-from pumice.fetch.transfer import CHUNK, MissingError
+from pumice.fetch.transfer import CHUNK, MissingError, OfflineError
 from pumice.formats.aptindex import relative_path
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def fetch(
             for problem in problems:
                 session.progress.note(f"{problem.where}: {problem.message}; taken from another place")
             return found
-    raise _failure(package, problems, session)
+    raise _failure(package, problems)
 
 
 def _wanted(package: LockedPackage) -> Digest | None:
@@ -231,9 +231,11 @@ def _local(path: Path, package: LockedPackage, session: Session) -> Digest:
         ) from None
 
 
-def _failure(package: LockedPackage, problems: list[PumiceError], session: Session) -> PumiceError:
+def _failure(package: LockedPackage, problems: list[PumiceError]) -> PumiceError:
     """What to say when no place had the package."""
-    if session.offline and not any(isinstance(problem, TrustError) for problem in problems):
+    if any(isinstance(problem, OfflineError) for problem in problems) and all(
+        isinstance(problem, MissingError | OfflineError) for problem in problems
+    ):
         return FetchError(
             f"{_name(package)} is not in the store, and --offline forbids to fetch it",
             hint="run it once without --offline, or use a bundle (--bundle DIR)",
@@ -245,9 +247,8 @@ def _failure(package: LockedPackage, problems: list[PumiceError], session: Sessi
             hint=f"take a newer one with pumice lock --upgrade {package.name},"
             " or name a snapshot mirror or a bundle (--bundle DIR)",
         )
-    return releases.together(
-        [item for item in problems if not isinstance(item, MissingError)], _name(package)
-    )
+    telling = [item for item in problems if not isinstance(item, MissingError | OfflineError)]
+    return releases.together(telling or problems, _name(package))
 
 
 def _name(package: LockedPackage) -> str:

@@ -6,6 +6,7 @@ of itself (origin, codename), then its dates, then that it is no older than one 
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pumice.distro.debian.sources import Keys, Mirror, Source
     from pumice.fetch.session import Session
 
+_MAX_FLAT_INDEX = 64 << 20
+"""Bytes of an index that nothing describes; flat archives are small."""
 _DAY = 86_400
 """Seconds that a mirror's clock may be ahead of this machine's."""
 
@@ -92,7 +95,7 @@ class _Attempt:
         self._url = url
         self._past = past
         self._session = session
-        self._where = f"{without_login(url)}/dists/{source.suite}"
+        self._where = source.folder(without_login(url))
         self._now = session.clock.now()
         self._folder: Path = session.home.directory("indexes")
         self._seen = keeping.release(self._folder, without_login(url), source.suite)
@@ -156,6 +159,8 @@ class _Attempt:
         try:
             content = self._session.get(f"{self._where_to_fetch()}/Release", limit=MAX_RELEASE).body
         except MissingError:
+            if self._source.is_flat and self._source.trusted:
+                return self._record(self._described(), b"", "", "")
             if self._seen is not None:
                 raise FetchError("the mirror no longer has this suite", where=self._where) from None
             raise MissingError(
@@ -171,8 +176,22 @@ class _Attempt:
             signature = b""
         return self._record(content, signature, "", "")
 
+    def _described(self) -> bytes:
+        """Return a Release for a flat archive that has none: it says what the index is just now."""
+        for name in ("Packages.gz", "Packages.xz", "Packages"):
+            try:
+                data = self._session.get(f"{self._where_to_fetch()}/{name}", limit=_MAX_FLAT_INDEX).body
+            except MissingError:
+                continue
+            return f"SHA256:\n {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n".encode()
+        raise MissingError(
+            "the archive has neither a Release nor a Packages file",
+            where=self._where,
+            hint="check its url and suite",
+        )
+
     def _where_to_fetch(self) -> str:
-        return f"{self._url}/dists/{self._source.suite}"
+        return self._source.folder(self._url)
 
     def _record(self, content: bytes, signature: bytes, etag: str, modified: str) -> KeptRelease:
         url, suite = without_login(self._url), self._source.suite
@@ -199,17 +218,28 @@ class _Attempt:
 
     def _signed(self, record: KeptRelease) -> tuple[bytes, tuple[str, ...], str]:
         """(what is signed, signers, digest of the keyring)."""
-        failure: PumiceError | None = None
+        failures: dict[str, PumiceError] = {}
         for keys in self._mirror.keys:
             try:
                 verified, keyring = self._check(record, keys)
             except (TrustError, FormatError) as error:
-                failure = failure or error
+                failures.setdefault(error.message, error)
             else:
                 return verified.content, verified.signers, keyring.digest
         if self._source.trusted and not self._mirror.keys:
             return openpgp.unverified(record.content), (), ""
-        raise failure or self._unsigned()
+        raise self._refusal(list(failures.values()))
+
+    def _refusal(self, failures: list[PumiceError]) -> PumiceError:
+        """Return one error for what every keyring has against a Release, and for those not looked at."""
+        if not failures:
+            return self._unsigned()
+        first = failures[0]
+        hint = "; ".join((*self._mirror.unreadable, first.hint or "")).removesuffix("; ")
+        # A keyring that does not know the key says less than one that does and refuses it.
+        telling = [error for error in failures if "not in the keyring" not in error.message] or failures
+        message = "; ".join(error.message for error in telling)
+        return type(telling[0])(message, where=telling[0].where, hint=hint or None)
 
     def _check(self, record: KeptRelease, keys: Keys) -> tuple[openpgp.Verified, openpgp.Keyring]:
         keyring = openpgp.keyring(keys.data, only=keys.only, where=keys.name)

@@ -18,7 +18,7 @@ import msgspec
 from pumice.clock import SystemClock
 from pumice.errors import FetchError
 from pumice.fetch.network import Route, Rules, split, without_login
-from pumice.fetch.transfer import CHUNK, Answer, MissingError, Transfer, too_large
+from pumice.fetch.transfer import CHUNK, Answer, MissingError, OfflineError, Transfer, too_large
 from pumice.progress import Silent
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Session:
         if scheme not in {"http", "https"}:
             raise FetchError(f"mirrors of the kind {scheme}: are not supported", where=without_login(url))
         if self.offline:
-            raise FetchError("it is not here, and --offline forbids to fetch it", where=without_login(url))
+            raise OfflineError("it is not here, and --offline forbids to fetch it", where=without_login(url))
         return Transfer(self._request, self._pause, url, sink, limit, headers, same_host=same_host).run()
 
     def _read_file(self, url: str, sink: Sink, limit: int) -> Answer:

@@ -50,6 +50,10 @@ class Answer(msgspec.Struct, frozen=True):
     pieces: int = 1
 
 
+class OfflineError(FetchError):
+    """It would have to be fetched, and ``--offline`` forbids that."""
+
+
 class Sink(Protocol):
     """What takes a download's bytes."""
 
@@ -245,7 +249,9 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, exceptions.SSLError):
         return f"the server's certificate is not accepted ({error})"
     if isinstance(error, exceptions.ProxyError):
-        return "the proxy does not let it through"
+        cause = error.original_error
+        is_down = isinstance(cause, exceptions.NewConnectionError | exceptions.ConnectTimeoutError)
+        return "the proxy cannot be connected to" if is_down else f"the proxy refuses it ({cause})"
     if isinstance(error, exceptions.ProtocolError):
         return "the connection was cut"
     return str(error) or type(error).__name__

@@ -47,11 +47,19 @@ _WHAT = "statement"
 _HEX = re.compile("[0-9a-f]{64}")
 
 
+TIMESTAMP = "dev.pumice.timestamp"
+"""The annotation of a subject that says when it was signed, in seconds since the epoch."""
+
+
 class Subject(msgspec.Struct, frozen=True):
-    """What a statement is about; ``name`` may be empty."""
+    """What a statement is about; ``name`` may be empty.
+
+    ``timestamp`` is when that was signed, in seconds since the epoch; 0 if the statement does not say.
+    """
 
     name: str
     digest: Digest
+    timestamp: int = 0
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -93,7 +101,9 @@ def to_json(predicate: Any) -> bytes:
 def encode(statement: Statement) -> bytes:
     """Return the JSON of a statement. Its predicate is put in as it is: a large one is not read for that."""
     subjects = [
-        {"digest": {"sha256": hex_of(subject.digest)}} | ({"name": subject.name} if subject.name else {})
+        {"digest": {"sha256": hex_of(subject.digest)}}
+        | ({"name": subject.name} if subject.name else {})
+        | ({"annotations": {TIMESTAMP: subject.timestamp}} if subject.timestamp else {})
         for subject in statement.subjects
     ]
     return _frame(V1, subjects, statement.predicate_type, statement.json)
@@ -188,4 +198,5 @@ def _subject(item: object) -> Subject | None:
     if not isinstance(item, dict) or not isinstance(hex_digits, str) or not _HEX.fullmatch(hex_digits):
         return None
     name = item.get("name")
-    return Subject(name if isinstance(name, str) else "", "sha256:" + hex_digits)
+    timestamp = strictjson.seconds(item.get("annotations"), TIMESTAMP)
+    return Subject(name if isinstance(name, str) else "", "sha256:" + hex_digits, timestamp)

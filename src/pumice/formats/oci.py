@@ -34,6 +34,9 @@ CONFIGS = frozenset({CONFIG, DOCKER_CONFIG})
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation that gives a descriptor in a layout's index its tag (annotations.md)."""
 
+FULL_NAME = "io.containerd.image.name"
+"""The annotation with the full name of an image in a layout's index: containerd and podman load by it."""
+
 REFERRERS = "dev.pumice.referrers"
 """The annotation on a layout's one descriptor that names the digest of an index of its referrers."""
 
@@ -243,6 +246,17 @@ def is_index(data: bytes, media_type: str = "") -> bool:
     return listed
 
 
+def is_document(descriptor: Descriptor) -> bool:
+    """Whether what an index lists is kept as a manifest or an index is, judged by its type.
+
+    BuildKit's caches are indexes that list layers and a config (moby/buildkit, "registry" cache).
+    """
+    kind = descriptor.media_type
+    if kind in MANIFESTS | INDEXES or not kind:
+        return True
+    return kind.endswith(("+json", "/json")) and kind not in CONFIGS | {EMPTY}
+
+
 def read_manifest(data: bytes) -> Manifest:
     """Read a manifest; raises FormatError when it is malformed or larger than 4 MiB."""
     raw = _parse(data, "manifest")
@@ -266,6 +280,11 @@ def read_config(data: bytes) -> ImageConfig:
     raw = _parse(data, "config")
     raw.setdefault("rootfs", {"type": "layers", "diff_ids": []})
     return _convert(raw, ImageConfig, "config")
+
+
+def is_image_config(data: bytes) -> bool:
+    """Whether a config is one of an image: some artifacts have ``{}`` under an image config's type."""
+    return not _parse(data, "config").keys().isdisjoint({"architecture", "os", "rootfs"})
 
 
 def read_layout_header(data: bytes) -> LayoutHeader:

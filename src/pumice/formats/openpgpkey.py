@@ -7,7 +7,7 @@ its key made of the passphrase by 65,011,712 bytes of SHA-256, as gpg does and r
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pumice.errors import FormatError
 
@@ -18,11 +18,19 @@ SECRET, PUBLIC = 5, 6
 """Tags of the packets that a key begins with."""
 
 _SUBKEY = 7
+_PUBLIC_SUBKEY = 14
 _BLOCK = 16
 _COUNT = 0xFF  # as large as it can be said
 _AES256, _SHA256, _ITERATED, _CHECKED = 9, 8, 3, 254
 _ABSENT = b"\x65"  # gpg's own kind: the secret is elsewhere, on a card or another machine
 _LARGEST = 1 << 20
+_RSA, _ECDSA, _EDDSA, _ED25519 = (1, 3), 19, 22, 27
+_ED25519_CURVE = bytes.fromhex("2b06010401da470f01")
+_CURVES = {
+    bytes.fromhex("2a8648ce3d030107"): "SECP256R1",
+    bytes.fromhex("2b81040022"): "SECP384R1",
+    bytes.fromhex("2b81040023"): "SECP521R1",
+}
 
 
 def tag(data: bytes) -> int:
@@ -98,3 +106,68 @@ def _secrets(key: bytes) -> list[tuple[int, bytes, bytes]]:
         else:
             found.append((number, body, b""))
     return found
+
+
+def fingerprints(certificate: bytes) -> frozenset[str]:
+    """Return the SHA-256 of the SubjectPublicKeyInfo of each key in a certificate, in hexadecimal.
+
+    By it a key is recognized that exists in PEM as well. Kinds of keys that PEM does not have here are
+    left out.
+    """
+    from pysequoia.packet import PacketPile
+
+    found: set[str] = set()
+    for packet in PacketPile.from_bytes(certificate):
+        if int(packet.tag) in (PUBLIC, _PUBLIC_SUBKEY):
+            try:
+                found.add(_fingerprint(bytes(packet.body)))
+            except (ValueError, IndexError):  # UnsupportedAlgorithm is no key of ours either
+                continue
+    return frozenset(found - {""})
+
+
+def _fingerprint(body: bytes) -> str:
+    """Return that of one key packet's body, "" for a kind that is not known."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
+    algorithm, material = body[5], body[6:] if body[0] == 4 else body[10:]
+    try:
+        key = _public_key(algorithm, material)
+    except UnsupportedAlgorithm:
+        return ""
+    if key is None:
+        return ""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(key.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+
+
+def _public_key(algorithm: int, material: bytes) -> Any:
+    """Return a public key by the numbers of RFC 9580, 9.1 and 9.2."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    if algorithm in _RSA:
+        modulus, rest = _number(material)
+        exponent, _ = _number(rest)
+        return rsa.RSAPublicNumbers(
+            int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")
+        ).public_key()
+    if algorithm == _ED25519:
+        return ed25519.Ed25519PublicKey.from_public_bytes(material[:32])
+    if algorithm in (_ECDSA, _EDDSA):
+        name, rest = material[1 : 1 + material[0]], material[1 + material[0] :]
+        point, _ = _number(rest)
+        if algorithm == _EDDSA and name == _ED25519_CURVE and point[:1] == b"\x40":
+            return ed25519.Ed25519PublicKey.from_public_bytes(point[1:])
+        if algorithm == _ECDSA and name in _CURVES:
+            curve: ec.EllipticCurve = getattr(ec, _CURVES[name])()
+            return ec.EllipticCurvePublicKey.from_encoded_point(curve, point)
+    return None
+
+
+def _number(data: bytes) -> tuple[bytes, bytes]:
+    """Return the multiprecision integer at the beginning, and the rest."""
+    end = 2 + (int.from_bytes(data[:2], "big") + 7) // 8
+    if len(data) < end:
+        raise ValueError("the number ends too early")
+    return data[2:end], data[end:]

@@ -24,10 +24,14 @@ _WHAT = "signature's payload"
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """What is signed: that the image ``digest`` is ``reference``, which may be empty."""
+    """What is signed: that the image ``digest`` is ``reference``, which may be empty.
+
+    ``timestamp`` is when, in seconds since the epoch; 0 if the payload does not say.
+    """
 
     reference: str
     digest: Digest
+    timestamp: int = 0
 
 
 def encode(payload: Payload) -> bytes:
@@ -39,7 +43,7 @@ def encode(payload: Payload) -> bytes:
                 "image": {"docker-manifest-digest": payload.digest},
                 "type": _TYPE,
             },
-            "optional": None,
+            "optional": {"timestamp": payload.timestamp} if payload.timestamp else None,
         }
     )
 
@@ -58,4 +62,5 @@ def read(data: bytes) -> Payload:
     return Payload(
         strictjson.text(identity, "docker-reference", _WHAT),
         check(strictjson.text(image, "docker-manifest-digest", _WHAT)),
+        strictjson.seconds(document.get("optional"), "timestamp"),
     )

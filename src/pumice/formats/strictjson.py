@@ -12,6 +12,11 @@ from typing import Any, NoReturn
 from pumice.errors import FormatError
 
 MAX_DEPTH = 100
+MAX_SECONDS = 253402300799
+"""The last second of the year 9999."""
+_MAX_CONTAINERS = 2_000_000
+_MAX_ITEMS = 16_000_000
+"""Of a document: two bytes of JSON can take seventy of memory. 100,000 files have a tenth of that."""
 
 
 def loads(data: bytes, what: str, *, limit: int) -> Any:
@@ -21,6 +26,9 @@ def loads(data: bytes, what: str, *, limit: int) -> Any:
     """
     if len(data) > limit:
         raise FormatError(f"the {what} is larger than {limit} bytes")
+    containers = data.count(b"[") + data.count(b"{")
+    if containers > _MAX_CONTAINERS or containers + data.count(b",") > _MAX_ITEMS:
+        raise FormatError(f"the {what} has too many parts")
     try:
         value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
@@ -52,6 +60,14 @@ def part(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FormatError(f"the {what} has no object {key!r}")
     return value
+
+
+def seconds(document: object, key: str) -> int:
+    """Return the time under ``key`` in seconds since the epoch; 0 when there is none that makes sense."""
+    value = document.get(key) if isinstance(document, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 < value <= MAX_SECONDS else 0
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

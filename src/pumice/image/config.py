@@ -105,7 +105,8 @@ def _number(name: str, table: str, what: str) -> int:
         fields = line.split(":")
         if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
             return int(fields[2])
-    raise ImageError(
-        f"the image has no {what} {name!r}",
-        hint=f"add it under '{what}s' in the recipe, or use nonroot, root or a number",
-    )
+    if not table.strip():
+        hint = f"the image has no {what}s at all: use a number, such as 65532 for nonroot, or 'base: data'"
+    else:
+        hint = f"add it under '{what}s' in the recipe, or use nonroot, root or a number"
+    raise ImageError(f"the image has no {what} {name!r}", hint=hint)

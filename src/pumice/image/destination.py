@@ -131,7 +131,7 @@ def write(
         from pumice.image import layout
 
         checked = _checked(tag, destination)
-        layout.write(image, path, checked, records=records, progress=progress, listed=listed)
+        layout.write(image, path, checked, records=records, progress=progress, name=name, listed=listed)
     elif destination.kind == "dir":
         from pumice.image import rootfs
 
@@ -157,7 +157,7 @@ def _write_file(
             from pumice.image import layout_archive
 
             checked = _checked(tag, destination)
-            layout_archive.write(image, output, checked, progress=progress, listed=listed)
+            layout_archive.write(image, output, checked, progress=progress, name=name, listed=listed)
         elif destination.kind == "docker-archive":
             from pumice.image import docker_archive
 
@@ -217,8 +217,9 @@ def _unknown(text: str, scheme: str) -> UsageError:
 
     shown = text[:200]
     if not scheme:
+        kind = "oci-archive" if shown.endswith(".tar") else "oci"
         return UsageError(
-            f"{shown!r} does not say what kind of destination it is", hint=f"write for example oci:{shown}"
+            f"{shown!r} does not say what kind of destination it is", hint=f"write for example {kind}:{shown}"
         )
     close = get_close_matches(scheme, _FORMS, n=1)
     hint = f"did you mean {close[0]}:?" if close else "there are " + ", ".join(_FORMS.values())

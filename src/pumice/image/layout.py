@@ -9,7 +9,6 @@ old image or the new one: blobs first, then ``index.json``, then the removal.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from pumice import digest, ownership
+from pumice import digest, files, ownership
 from pumice.errors import ImageError, PumiceError, TrustError
 from pumice.formats import oci
-from pumice.image import referrers, saved
+from pumice.image import layout_index, referrers, saved
 from pumice.image.content import Blob, in_parallel
 from pumice.image.model import Image, contents
 from pumice.image.output import failures
@@ -29,10 +28,10 @@ from pumice.image.stamps import Stamps
 from pumice.progress import Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pumice.digest import Digest
-    from pumice.formats.oci import Descriptor, Index
+    from pumice.formats.oci import Descriptor
     from pumice.image.model import BlobSource
     from pumice.image.stamps import Records
     from pumice.progress import Progress, Task
@@ -69,42 +68,13 @@ def read(folder: Path, tag: str = "") -> Image:
         missing = HEADER if header is None else INDEX
         raise ImageError(f"this is no OCI layout: it has no {missing}", where=str(folder))
     oci.read_layout_header(header)
-    found = chosen(oci.read_index(index), tag, str(folder), LayoutBlobs(folder))
+    found = layout_index.select(index, tag, str(folder), LayoutBlobs(folder))
     if saved.KIND in found.root.annotations:
         known = {one.digest for one in found.beside}
         found.beside += tuple(
             one for one in saved.unlisted(folder / BLOBS, found.root) if one.digest not in known
         )
     return found
-
-
-def chosen(index: Index, tag: str, where: str, blobs: BlobSource) -> Image:
-    """Return the image that a layout's index has under ``tag``, or the only one, with what is about it."""
-    images, listed = referrers.split(index)
-    about = tuple(saved.unmarked(one) for one in listed)
-    root = _choose(images, tag, where)
-    if not about and oci.REFERRERS not in root.annotations:
-        return Image(root, blobs)
-    beside = about + referrers.named(root, blobs)
-    return Image(root, blobs, referrers.Listed(root, about, blobs), beside)
-
-
-def _choose(images: Sequence[Descriptor], tag: str, where: str) -> Descriptor:
-    if not images:
-        raise ImageError("the layout holds no image", where=where)
-    names = [descriptor.annotations.get(oci.REF_NAME, "") for descriptor in images]
-    known = ", ".join(sorted({name for name in names if name})[:20]) or "none"
-    if not tag:
-        if len(images) > 1:
-            raise ImageError(
-                f"the layout holds {len(names)} images, so one must be named",
-                where=where,
-                hint=f"append :TAG; its tags are {known}",
-            )
-        return images[0]
-    if tag not in names:
-        raise ImageError(f"the layout has no tag {tag!r}", where=where, hint=f"its tags are {known}")
-    return images[names.index(tag)]
 
 
 # Writing ------------------------------------------------------------------------------------------
@@ -118,14 +88,14 @@ class Whole(msgspec.Struct, frozen=True):
     image: Image
 
 
-def whole(image: Image, tag: str, *, listed: bool = False) -> Whole:
-    """Return what a layout of ``image`` is: the same for the same image, evidence and tag.
+def whole(image: Image, tag: str, *, name: str = "", listed: bool = False) -> Whole:
+    """Return what a layout of ``image`` is: the same for the same image, evidence, name and tag.
 
     What is about the image is in an index that an annotation names; with ``listed`` it is in
     ``index.json`` itself, which oras and cosign want and skopeo, buildah and crane refuse.
     """
     root, about = image.root, referrers.gather(image)
-    annotations = {oci.REF_NAME: tag}
+    annotations = layout_index.naming(name, tag)
     parts, data = contents(image) + about.parts, []
     if about.artifacts and not listed:
         data.append(about.index())
@@ -146,15 +116,22 @@ def header() -> bytes:
 
 
 def write(
-    image: Image, folder: Path, tag: str, *, records: Records | None, progress: Progress, listed: bool = False
+    image: Image,
+    folder: Path,
+    tag: str,
+    *,
+    records: Records | None,
+    progress: Progress,
+    name: str = "",
+    listed: bool = False,
 ) -> None:
-    """Make ``folder`` a layout of just this image, tagged ``tag``; ``listed`` as in `whole`.
+    """Make ``folder`` a layout of just this image, tagged ``tag``; ``name`` and ``listed`` as in `whole`.
 
     The folder is made when it does not exist; otherwise it must be empty or a layout of at most one
     image. Blobs that are there already are hashed, or known from ``records``, and not written again.
     Raises ImageError; then the folder is as it was.
     """
-    made = whole(image, tag, listed=listed)
+    made = whole(image, tag, name=name, listed=listed)
     with failures(folder), _held(folder) as writer:
         writer.check()
         writer.fill(made.parts, made.image, progress, Stamps(folder, records))
@@ -169,6 +146,7 @@ def attach(folder: Path, image: Image, about: tuple[Descriptor, ...], blobs: Blo
     ``image`` is as `read` returned it; whatever else the layout lists stays. Raises ImageError.
     """
     with failures(folder), _held(folder) as writer:
+        _check_is_listed(folder, image)
         writer.check()
         listed = oci.encode(oci.index(about))
         writer.add_documents(about, blobs)
@@ -181,6 +159,17 @@ def attach(folder: Path, image: Image, about: tuple[Descriptor, ...], blobs: Blo
             raise ImageError("the layout's image has changed meanwhile", where=str(folder), hint="try again")
         marked = [_marked(one, digest.of(listed), image) for one in before.manifests]
         writer.publish(oci.encode(msgspec.structs.replace(before, manifests=tuple(marked))))
+
+
+def _check_is_listed(folder: Path, image: Image) -> None:
+    """Refuse a layout that is the index of one image: what is about it cannot stand in it."""
+    data = read_small(folder / INDEX, oci.MAX_DOCUMENT)
+    if data is not None and digest.of(data) == image.root.digest:
+        raise ImageError(
+            f"cannot attach anything to {INDEX}, which is the image's own index here",
+            where=str(folder),
+            hint="copy it to another layout first: pumice copy oci:DIR oci:OTHER:TAG",
+        )
 
 
 def _marked(descriptor: Descriptor, listed: Digest, image: Image) -> Descriptor:
@@ -202,7 +191,7 @@ def _held(folder: Path) -> Iterator[_Writer]:
             raise
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        files.lock_open(lock)
         writer = _Writer(folder)
         try:
             yield writer
@@ -337,7 +326,8 @@ class _Writer:
         for descriptor in manifests:
             data = Image(descriptor, blobs).document(descriptor)
             below = oci.read_manifest(data)
-            for one in (descriptor, below.config, *below.layers):
+            parts = (descriptor, below.config, *below.layers)
+            for one in {part.digest: part for part in parts}.values():
                 path = self._blobs / digest.hex_of(one.digest)
                 if not self._is_sound(path, one):
                     self._copy(Blob(one, blobs), path, Silent().task(""))

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
+
+import msgspec
 
 from pumice import digest
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci, tar
 from pumice.formats.compression import sniff
-from pumice.image import archive, layout
+from pumice.image import archive, layout, layout_index
 from pumice.image.content import Blob
 from pumice.image.model import Archive
-from pumice.image.output import failures
-from pumice.image.plain import open_plain
+from pumice.image.plain import open_plain, read_failures
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -45,8 +47,13 @@ class ArchiveBlobs:
         place = self._places.get(f"{layout.BLOBS}/{digest.hex_of(digest_)}")
         if place is None:
             raise ImageError(f"the archive has no blob {digest_}", where=str(self._path))
-        with failures(self._path):
-            return cast("BinaryIO", io.BufferedReader(_Section(self._path, *place)))
+        return section(self._path, *place)
+
+
+def section(path: Path, offset: int, size: int) -> BinaryIO:
+    """Open a member of an archive by where it lies."""
+    with read_failures(path):
+        return cast("BinaryIO", io.BufferedReader(_Section(path, offset, size)))
 
 
 class _Section(io.RawIOBase):
@@ -78,16 +85,19 @@ class _Section(io.RawIOBase):
 def read(path: Path, tag: str = "") -> Image:
     """Return the image called ``tag`` in an archive, or the only one; raises ImageError."""
     seen = look(path)
-    places = _scan(path)
+    places = scan(path).places
     blobs = ArchiveBlobs(path, places)
-    small = [_small(path, places, name) for name in (layout.HEADER, layout.INDEX)]
-    oci.read_layout_header(small[0])
-    return layout.chosen(oci.read_index(small[1]), tag, str(path), blobs).inside(Archive(path, seen))
+    for name in (layout.HEADER, layout.INDEX):
+        if name not in places:
+            raise _no_layout(path, places, name)
+    header, index = (small(path, places[name], name) for name in (layout.HEADER, layout.INDEX))
+    oci.read_layout_header(header)
+    return layout_index.select(index, tag, str(path), blobs).inside(Archive(path, seen))
 
 
 def look(path: Path) -> tuple[int, ...]:
     """Return what changes when a file does: whoever checks it after reading it compares."""
-    with failures(path):
+    with read_failures(path):
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -95,14 +105,18 @@ def look(path: Path) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _small(path: Path, places: Places, name: str) -> bytes:
-    if name not in places:
-        raise ImageError(f"this is no OCI archive: it has no {name}", where=str(path))
-    offset, size = places[name]
+def _no_layout(path: Path, places: Places, name: str) -> ImageError:
+    hint = f"read it as docker-archive:{path}" if "manifest.json" in places else None
+    return ImageError(f"this is not an OCI archive: it has no {name}", where=str(path), hint=hint)
+
+
+def small(path: Path, place: tuple[int, int], name: str) -> bytes:
+    """Return a member of at most 4 MiB; raises FormatError for a larger one."""
+    offset, size = place
     if size > oci.MAX_DOCUMENT:
-        raise FormatError(f"its {name} is larger than 4 MiB", where=str(path))
-    with _Section(path, offset, size) as section:
-        return section.read(size) or b""
+        raise FormatError(f"its {name[:200]} is larger than 4 MiB", where=str(path))
+    with section(path, offset, size) as file:
+        return file.read(size)
 
 
 class _Counted:
@@ -118,39 +132,55 @@ class _Counted:
         return data
 
 
-def _scan(path: Path) -> Places:
+class Members(msgspec.Struct, frozen=True):
+    """What is in an archive: where files lie, and what links lead to, both by path."""
+
+    places: Places
+    links: dict[str, str]
+
+
+def scan(path: Path) -> Members:
     """Find where each member lies; raises FormatError for what is no tar file."""
     file = open_plain(path)
     if file is None:
         raise ImageError("there is no such file", where=str(path))
-    with failures(path), file:
+    with read_failures(path), file:
         kind = sniff(file.read(6))
         if kind != "plain":
             raise FormatError(f"the archive is compressed ({kind})", where=str(path), hint="unpack it first")
         file.seek(0)
         try:
-            return _places(_Counted(file))
+            return _members(_Counted(file))
         except FormatError as error:
             raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
 
-def _places(source: _Counted) -> Places:
+def _members(source: _Counted) -> Members:
     """As in tar itself, the last of several members with one name counts."""
-    places: Places = {}
+    members = Members({}, {})
     for count, (entry, _) in enumerate(tar.read(source, skip_global_headers=True)):
         if count >= _MAX_MEMBERS:
             raise FormatError(f"the archive has more than {_MAX_MEMBERS} members")
+        members.places.pop(entry.path, None)
+        members.links.pop(entry.path, None)
         if entry.kind == "file":
-            places[entry.path] = (source.position, entry.size)
-    return places
+            members.places[entry.path] = (source.position, entry.size)
+        elif entry.kind == "hardlink":
+            members.links[entry.path] = entry.link
+        elif entry.kind == "symlink":
+            folder = posixpath.dirname(entry.path)
+            members.links[entry.path] = posixpath.normpath(posixpath.join(folder, entry.link))
+    return members
 
 
-def write(image: Image, output: Output, tag: str, *, progress: Progress, listed: bool = False) -> None:
+def write(
+    image: Image, output: Output, tag: str, *, progress: Progress, name: str = "", listed: bool = False
+) -> None:
     """Write a layout of just this image, tagged ``tag``, as a tar file: equal images, equal bytes.
 
-    ``listed`` is as in `layout.whole`.
+    ``name`` and ``listed`` are as in `layout.whole`.
     """
-    made = layout.whole(image, tag, listed=listed)
+    made = layout.whole(image, tag, name=name, listed=listed)
     blobs = [
         archive.Part(f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, made.image.blobs))
         for descriptor in sorted(made.parts, key=lambda descriptor: descriptor.digest)

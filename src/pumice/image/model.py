@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 4
 _MAX_DOCUMENTS = 4096
+_MAX_TOTAL = 128 << 20
+"""Bytes of all manifests, indexes and configs of one image; a large one has 1 MiB."""
 _UNKNOWN = "unknown"
 
 
@@ -69,7 +71,7 @@ class Image:
         self.beside = beside
         self.archive = archive
         self.known_as = known_as
-        self._documents: dict[Digest, bytes] = {}
+        self._documents = _Documents()
         self._about = referrers
 
     def referrers(self, about: Digest = "") -> tuple[Descriptor, ...]:
@@ -83,13 +85,9 @@ class Image:
         """Return the bytes of a manifest, index or config, exactly as they are in their place.
 
         Raises TrustError when they do not have the descriptor's digest, FormatError when there are
-        more than 4 MiB of them.
+        more than 4 MiB of them, or more than 128 MiB of all that were read.
         """
-        known = self._documents.get(descriptor.digest)
-        if known is None:
-            known = _fetch(descriptor, self.blobs)
-            self._documents[descriptor.digest] = known
-        return known
+        return self._documents.get(descriptor, self.blobs)
 
     def is_index(self) -> bool:
         """Whether the root is an index, of which a platform can be chosen."""
@@ -114,7 +112,7 @@ class Image:
             yield descriptor
             if self._lists(descriptor):
                 children = oci.read_index(self.document(descriptor)).manifests
-                pending = [(child, depth + 1) for child in children] + pending
+                pending = [(child, depth + 1) for child in children if oci.is_document(child)] + pending
 
     def _lists(self, descriptor: Descriptor) -> bool:
         """Whether a descriptor is an index's. One with a platform is a manifest's: no need to look."""
@@ -142,7 +140,10 @@ class Image:
         manifest = oci.read_manifest(self.document(descriptor))
         if manifest.artifact_type or manifest.config.media_type not in oci.CONFIGS:
             return None
-        config = oci.read_config(self.document(manifest.config))
+        data = self.document(manifest.config)
+        if not oci.is_image_config(data):
+            return None
+        config = oci.read_config(data)
         return oci.Platform(config.architecture, config.os, config.variant)
 
     def platforms(self) -> tuple[Platform, ...]:
@@ -212,6 +213,34 @@ class Image:
         return chosen
 
 
+class _Documents:
+    """What was read of an image and checked, within a total."""
+
+    def __init__(self) -> None:
+        self._known: dict[Digest, bytes] = {}
+        self._left = _MAX_TOTAL
+
+    def get(self, descriptor: Descriptor, blobs: BlobSource) -> bytes:
+        known = self._known.get(descriptor.digest)
+        if known is None:
+            if 0 <= descriptor.size <= oci.MAX_DOCUMENT and descriptor.size > self._left:
+                raise FormatError(
+                    f"the image's manifests and configs are larger than {_MAX_TOTAL >> 20} MiB together"
+                )
+            known = _fetch(descriptor, blobs)
+            self._known[descriptor.digest] = known
+            self._left -= len(known)
+        return known
+
+
+def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:
+    """Return what a manifest or index leads to that is neither: configs, layers, other listed blobs."""
+    if oci.is_index(data, descriptor.media_type):
+        return tuple(child for child in oci.read_index(data).manifests if not oci.is_document(child))
+    manifest = oci.read_manifest(data)
+    return (manifest.config, *manifest.layers)
+
+
 def contents(image: Image) -> tuple[Descriptor, ...]:
     """Return the descriptors of everything that the image consists of, each digest once.
 
@@ -222,10 +251,8 @@ def contents(image: Image) -> tuple[Descriptor, ...]:
     below: dict[Digest, Descriptor] = {}
     for descriptor, data in image.walk():
         documents[descriptor.digest] = descriptor
-        if not oci.is_index(data, descriptor.media_type):
-            manifest = oci.read_manifest(data)
-            for child in (manifest.config, *manifest.layers):
-                below.setdefault(child.digest, child)
+        for child in blobs_of(descriptor, data):
+            below.setdefault(child.digest, child)
     return (*documents.values(), *(below[key] for key in below if key not in documents))
 
 

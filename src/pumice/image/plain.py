@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from pumice.errors import FormatError, ImageError
-from pumice.image.output import failures
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@contextmanager
+def read_failures(where: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an OSError of reading into an ImageError about ``where``."""
+    try:
+        yield
+    except OSError as error:
+        is_denied = error.errno in (errno.EACCES, errno.EPERM)
+        hint = "check who may read it and enter the directories above it" if is_denied else None
+        reason = (error.strerror or str(error)).lower()
+        raise ImageError(f"cannot read the file: {reason}", where=os.fspath(where), hint=hint) from error
 
 
 def is_plain(found: os.stat_result) -> bool:
@@ -20,7 +34,7 @@ def is_plain(found: os.stat_result) -> bool:
 
 def open_plain(path: Path) -> BinaryIO | None:
     """Open a file for reading, None if there is none; raises ImageError for a pipe or device."""
-    with failures(path):
+    with read_failures(path):
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):

@@ -5,6 +5,7 @@ example.com/hello            the only version of it in the store
 sha256:8c2d…, 8c2d07         in the store, by digest or the beginning of one
 oci:DIR[:TAG]                a layout in a folder
 oci-archive:FILE[:TAG]       a layout in a tar file
+docker-archive:FILE[:NAME]   what docker save wrote
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 _HEX = frozenset("0123456789abcdef")
 _SHORTEST = 4
 _ALGORITHM = "sha256:"
-_WRITTEN_ONLY = ("docker-archive:", "tar:", "dir:")
+_WRITTEN_ONLY = ("tar:", "dir:")
+OUTSIDE = ("oci", "oci-archive", "docker-archive")
+"""Kinds of places outside of the store."""
 
 
 def find(text: str, home: Home) -> Image:
     """Return the image that ``text`` names; raises ImageError when there is none, or more than one."""
     kind, colon, rest = text.partition(":")
-    if colon and kind in ("oci", "oci-archive"):
+    if colon and kind in OUTSIDE:
         return _outside(kind, rest, text)
     if text.startswith(_WRITTEN_ONLY):
         raise UsageError(
@@ -52,13 +55,15 @@ def find(text: str, home: Home) -> Image:
 def _outside(kind: str, rest: str, text: str) -> Image:
     path, _, tag = rest.partition(":")
     if not path or "\0" in path:
-        raise UsageError(
-            f"{text[:200]!r} names no place", hint="write oci:DIR[:TAG] or oci-archive:FILE[:TAG]"
-        )
+        raise UsageError(f"{text[:200]!r} names no place", hint=f"write {kind}:PATH[:TAG]")
     if kind == "oci":
         from pumice.image import layout
 
         return layout.read(Path(path), tag)
+    if kind == "docker-archive":
+        from pumice.image import docker_load
+
+        return docker_load.read(Path(path), tag)
     from pumice.image import layout_archive
 
     return layout_archive.read(Path(path), tag)

@@ -97,7 +97,7 @@ class Stream:
         if entry.kind != "file":
             self.items.append(Item(entry))
             return ""
-        library = _may_be_library(entry)
+        library = may_be_library(entry)
         whole: list[bytes | memoryview] = []
         sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
         other = hashlib.md5(usedforsecurity=False) if md5 else None
@@ -171,7 +171,8 @@ class _LayerDigests:
         return WholeLayer("sha256:" + packed, self._size, "sha256:" + plain, self._tar_size)
 
 
-def _may_be_library(entry: Entry) -> bool:
+def may_be_library(entry: Entry) -> bool:
+    """Whether a file's name is one that the loader's cache may have."""
     name = posixpath.basename(entry.path)
     return entry.size > 0 and ".so" in name and name.startswith(("lib", "ld-"))
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.formats import platforms
+from pumice.formats import oci, platforms
 from pumice.image import facts
+from pumice.image.model import blobs_of, contents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.formats.oci import History, ImageConfig, Platform
+    from pumice.formats.oci import Descriptor, History, ImageConfig, Platform
     from pumice.image.facts import Facts, FileFact, PackageFact, User
     from pumice.image.model import Image
     from pumice.image.stamps import Records
@@ -54,6 +55,25 @@ class PlatformSummary(msgspec.Struct, frozen=True, kw_only=True):
     world_writable: tuple[FileFact, ...]
 
 
+class ArtifactSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest, or an index of blobs, that is no image: its type, and what it consists of."""
+
+    digest: str
+    artifact_type: str
+    size: int
+    annotations: dict[str, str]
+    blobs: tuple[BlobSummary, ...]
+
+
+class BlobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One blob of an artifact; ``title`` is the file name that it has been given, if any."""
+
+    digest: str
+    media_type: str
+    size: int
+    title: str = ""
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """An image with all its platforms, or those asked for."""
 
@@ -62,20 +82,62 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     """Bytes of all layers and documents, each counted once."""
     platforms: tuple[PlatformSummary, ...]
+    artifacts: tuple[ArtifactSummary, ...] = ()
+    """What is no image: the whole, or what an index lists beside images."""
 
 
 def summarise(image: Image, platform: Platform | None = None, records: Records | None = None) -> Summary:
     """Look at an image, or at one platform of it. Raises what reading it does."""
-    from pumice.image.model import contents
-
     if platform is not None:
         image = image.select(platform)
-    members = image.members() or image.select().members()  # the latter says that it is an artifact
+    members = image.members()
     return Summary(
         digest=image.root.digest,
         media_type=image.root.media_type,
         size=sum(descriptor.size for descriptor in contents(image)),
         platforms=tuple(_platform(image.at(descriptor), known, records) for descriptor, known in members),
+        artifacts=_artifacts(image, {descriptor.digest for descriptor, _ in members}),
+    )
+
+
+def _artifacts(image: Image, members: set[str]) -> tuple[ArtifactSummary, ...]:
+    found: list[ArtifactSummary] = []
+    for descriptor, data in image.walk():
+        if descriptor.digest in members:
+            continue
+        blobs = blobs_of(descriptor, data)
+        if oci.is_index(data, descriptor.media_type):
+            index = oci.read_index(data)
+            if not blobs and index.manifests:
+                continue
+            kind, annotations = index.artifact_type or _first_kind(blobs), index.annotations
+        else:
+            manifest = oci.read_manifest(data)
+            kind = manifest.artifact_type or manifest.config.media_type
+            annotations = manifest.annotations
+        found.append(
+            ArtifactSummary(
+                digest=descriptor.digest,
+                artifact_type=kind,
+                size=sum(blob.size for blob in blobs) + descriptor.size,
+                annotations=annotations,
+                blobs=tuple(_blob(blob) for blob in blobs),
+            )
+        )
+    return tuple(found)
+
+
+def _first_kind(blobs: Sequence[Descriptor]) -> str:
+    """Return the type of an index of blobs: what is in it beside layers tells (a cache's config)."""
+    return next((blob.media_type for blob in blobs if ".layer." not in blob.media_type), "")
+
+
+def _blob(descriptor: Descriptor) -> BlobSummary:
+    return BlobSummary(
+        digest=descriptor.digest,
+        media_type=descriptor.media_type,
+        size=descriptor.size,
+        title=descriptor.annotations.get("org.opencontainers.image.title", ""),
     )
 
 

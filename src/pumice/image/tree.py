@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _MAX_LINKS = 40
+RECIPE = "files"
+"""Who owns what the recipe's own files put somewhere."""
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
@@ -64,9 +66,15 @@ class Tree:
         nodes: Mapping[str, Node],
         read: Callable[[str], bytes],
         packages: Sequence[PackageFacts] = (),
+        implied: frozenset[str] = frozenset(),
     ) -> None:
-        """``read`` returns the content of the *package* file at a path of ``nodes``."""
+        """``read`` returns the content of the file at a path of ``nodes``.
+
+        ``implied`` are directories that will be there because of something in them, but that have no
+        mode or owner yet: they can be walked through and are not in ``nodes``.
+        """
         self.nodes = nodes
+        self.implied = implied
         self.packages = tuple(packages)
         self._read = read
         self._children: dict[str, list[str]] | None = None
@@ -79,7 +87,7 @@ class Tree:
         """Return the sorted paths directly inside ``directory``."""
         if self._children is None:
             self._children = {}
-            for path in sorted(self.nodes):
+            for path in sorted({*self.nodes, *self.implied}):
                 if path:
                     self._children.setdefault(path.rpartition("/")[0], []).append(path)
         return self._children.get(directory, ())
@@ -101,7 +109,11 @@ class Tree:
                 continue
             node = self.nodes.get("/".join([*done, part]))
             if node is None:
-                return None
+                step = "/".join([*done, part])
+                if step not in self.implied:
+                    return None
+                done.append(part)
+                continue
             if node.entry.kind != "symlink":
                 done.append(part)
                 continue
@@ -112,6 +124,18 @@ class Tree:
                 done = []
             pending = [piece for piece in node.entry.link.split("/") if piece] + pending
         return "/".join(done)
+
+    def is_file(self, path: str) -> bool:
+        """Whether ``path`` leads to a regular file."""
+        target = self.resolve(path)
+        node = None if target is None else self.nodes.get(target)
+        return node is not None and node.entry.kind in ("file", "hardlink")
+
+    def is_directory(self, path: str) -> bool:
+        """Whether ``path`` leads to a directory."""
+        target = self.resolve(path)
+        node = None if target is None else self.nodes.get(target)
+        return target in self.implied if node is None else node.entry.kind == "dir"
 
     def read(self, path: str) -> bytes:
         """Return the content of the file that ``path`` leads to; KeyError if there is none."""
@@ -138,7 +162,7 @@ class Tree:
         def read(path: str) -> bytes:
             return made[path].content if path in made else self._read(path)
 
-        tree = Tree(nodes, read, self.packages)
+        tree = Tree(nodes, read, self.packages, self.implied)
         if self._children is not None:
             new = [path for path in made if path not in self.nodes]
             tree._children = _changed(self._children, new, [path for path in gone if path not in made])

@@ -33,6 +33,12 @@ VERSION = Grammar(
     128,
 )
 SUITE = Grammar("a suite", f"{_PART}(/{_PART})*", "a codename such as bookworm", 128)
+ARCHIVE_SUITE = Grammar(
+    "a suite",
+    rf"\.?/|(\./)?({_PART}/)+|{_PART}(/{_PART})*",
+    "a codename such as bookworm; of an archive without dists, its folder with a '/' at the end, or '/'",
+    128,
+)
 COMPONENT = Grammar("a component", f"{_PART}(/{_PART})*", "a name such as main or contrib", 128)
 ARCHIVE = Grammar(
     "an archive's name", "[a-z0-9]+([.-][a-z0-9]+)*", "lower-case letters, digits, '.' and '-'", 64
@@ -179,6 +185,11 @@ def owner(text: str) -> str:
     return text
 
 
+def archive_suite(text: str) -> str:
+    """Return the suite of an extra archive; that of a flat one ends in ``/``, and is ``/`` for its root."""
+    return text.removeprefix("./") or "/"
+
+
 def archive_name(text: str) -> str:
     """Return the name of an extra archive."""
     if text in ("debian", "debian-security"):
@@ -188,10 +199,14 @@ def archive_name(text: str) -> str:
 
 def check_archive(values: dict[str, Any]) -> list[Refused]:
     """Return what does not fit together in an extra archive."""
+    found = []
     if values.get("trusted") and values.get("key"):
         hint = "keep the key: then the archive is checked with it"
-        return [Refused("'key' and 'trusted' do not go together", hint, key="trusted")]
-    return []
+        found.append(Refused("'key' and 'trusted' do not go together", hint, key="trusted"))
+    if str(values.get("suite", "")).endswith("/") and "components" in values:
+        message = "an archive whose suite ends in '/' has no components"
+        found.append(Refused(message, "remove them", key="components"))
+    return found
 
 
 def check_users(values: dict[str, Any]) -> list[Refused]:

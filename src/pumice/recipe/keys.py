@@ -21,11 +21,17 @@ ARCHIVE = Table(
         Key(
             "url",
             Text(grammar.URL),
-            "Where its `dists` folder is found.",
+            "Where its `dists` folder is found, or the archive itself if it has none.",
             "https://mirror.example/tools",
             True,
         ),
-        Key("suite", Text(grammar.SUITE), "The suite to use.", "bookworm", True),
+        Key(
+            "suite",
+            Text(grammar.ARCHIVE_SUITE, grammar.archive_suite),
+            "The suite to use; for an archive without `dists` its folder, with `/` at the end.",
+            "bookworm",
+            True,
+        ),
         Key(
             "components",
             ListOf(Text(grammar.COMPONENT), identity="value", least=1),

@@ -143,6 +143,7 @@ _NAME = re.compile("[a-z0-9][a-z0-9+.-]{0,127}")
 _VERSION = re.compile("[A-Za-z0-9][A-Za-z0-9.+:~-]{0,255}")
 _ARCHITECTURE = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 _PLACE = re.compile("[A-Za-z0-9][A-Za-z0-9.+~_-]*(/[A-Za-z0-9][A-Za-z0-9.+~_-]*)*")
+_SUITE = re.compile(rf"{_PLACE.pattern}/?|/")
 _POOL_PATH = re.compile(r"(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+(/(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+)*")
 _LOCAL_PATH = re.compile(r"(\.\./)*(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+(/(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+)*")
 _HEX_64 = re.compile("[0-9a-f]{64}")
@@ -323,7 +324,7 @@ _PACKAGE_OPTIONS = (
 )
 _MIRROR_RULES = (
     ("archive", _PLACE, "an archive's name"),
-    ("suite", _PLACE, "a suite"),
+    ("suite", _SUITE, "a suite"),
     ("path", _POOL_PATH, "a clean path in a mirror"),
 )
 _LOCAL_RULES = (("path", _LOCAL_PATH, "a clean relative path"),)
@@ -345,7 +346,7 @@ def _package_problems(package: LockedPackage) -> Iterator[_Finding]:
 
 def _index_problems(index: LockedIndex) -> Iterator[_Finding]:
     label = f"{index.archive[:80]}/{index.suite[:80]}"
-    if not (_PLACE.fullmatch(index.archive) and _PLACE.fullmatch(index.suite)):
+    if not (_PLACE.fullmatch(index.archive) and _SUITE.fullmatch(index.suite)):
         yield f"the index {label!r} has no proper 'archive' and 'suite'", index
     if not (_ANY.fullmatch(index.codename) and _ANY.fullmatch(index.origin)):
         yield f"the index {label!r} has no proper 'codename' and 'origin'", index

@@ -29,6 +29,10 @@ _CHUNK = 1 << 18
 """Bytes that are received at once: they are still in the processor's cache when they are written."""
 
 
+_UNCHANGEABLE = frozenset({400, 403, 405, 409, 412})
+"""Answers of registries with immutable tags to a tag that is there already."""
+
+
 class Counts(msgspec.Struct, frozen=True):
     """What became of an image's blobs: how many were sent (or fetched), there already, or mounted."""
 
@@ -56,8 +60,23 @@ class ToRegistry:
         tag = self._target.tag
         root = gathered.nodes[gathered.root.digest]
         if tag:
-            self._put(root, self._repository.tagged(tag))
+            self._put_tag(root, self._repository.tagged(tag))
         return counts
+
+    def _put_tag(self, root: Node, target: Reference) -> None:
+        """Write the tag; one that may not change, and is what it should be already, is no failure."""
+        try:
+            self._put(root, target)
+        except RegistryError as error:
+            if error.status not in _UNCHANGEABLE or not self._stands_for(target, root.descriptor.digest):
+                raise
+
+    def _stands_for(self, target: Reference, expected: str) -> bool:
+        try:
+            found = self._client.find(target, direct=True)
+        except RegistryError:
+            return False
+        return found is not None and found.digest == expected
 
     def _send_blobs(self, gathered: Graph, source: Source, progress: Progress) -> Counts:
         blobs = sorted(gathered.blobs().values(), key=lambda one: (-one.size, one.digest))

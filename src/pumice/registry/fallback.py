@@ -12,7 +12,7 @@ import msgspec
 
 from pumice.errors import FormatError
 from pumice.formats import oci
-from pumice.registry.listing import FALLBACK_ACCEPT, NO_TAG, referrer_list
+from pumice.registry.listing import FALLBACK_ACCEPT, has_no_tag, referrer_list
 from pumice.registry.message import Pause, Request, literal
 from pumice.registry.reference import fallback_tag
 from pumice.registry.refusal import RegistryError, refused
@@ -20,7 +20,6 @@ from pumice.registry.refusal import RegistryError, refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pumice.registry.listing import FALLBACK_ACCEPT, NO_TAG, referrer_list
 from pumice.registry.message import Ask, Steps
 
 _ATTEMPTS = 24
@@ -79,7 +78,7 @@ class Listing:
 
     def _read(self) -> Steps[_State]:
         response = yield from self._ask(Request("GET", self._url, FALLBACK_ACCEPT))
-        if response.status in NO_TAG:
+        if has_no_tag(response):
             return _State(_empty(), "", absent=True)
         if response.status != 200:
             raise refused(response, self._where)

@@ -198,8 +198,8 @@ def read(descriptor: Descriptor, data: bytes) -> Node:
         subject = next(_descriptors(raw.get("subject")), None)
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
         raise FormatError("a manifest of the image is malformed", where=descriptor.digest) from None
-    children = [one for one in listed if _is_document(one)]
-    blobs += [one for one in listed if not _is_document(one)]
+    children = [one for one in listed if oci.is_document(one)]
+    blobs += [one for one in listed if not oci.is_document(one)]
     stated = raw.get("mediaType")
     kind = stated if isinstance(stated, str) and stated else descriptor.media_type
     known = msgspec.structs.replace(descriptor, media_type=kind, size=len(data))
@@ -221,11 +221,6 @@ def _descriptors(value: object) -> Iterator[Descriptor]:
                 f"{found.digest[:150]!r} is a digest that cannot be checked, so it cannot go along"
             )
         yield found
-
-
-def _is_document(descriptor: Descriptor) -> bool:
-    """Whether what an index lists is kept as a manifest is. All that anybody lists today are."""
-    return descriptor.media_type.endswith(("+json", "/json")) or not descriptor.media_type
 
 
 def may_be_absent(descriptor: Descriptor) -> bool:

@@ -14,7 +14,7 @@ from pumice.registry.content import digest_of
 from pumice.registry.document import ACCEPT
 from pumice.registry.message import Request
 from pumice.registry.reference import fallback_tag, is_digest
-from pumice.registry.refusal import refused
+from pumice.registry.refusal import is_not_found, refused
 
 if TYPE_CHECKING:
     from pumice.registry.message import Ask, Response, Steps
@@ -27,8 +27,6 @@ _NO_API = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 501})
 """Answers of registries without the referrers API. A login that is refused is refused for the tag, too."""
 
 
-NO_TAG = frozenset({400, 404})
-"""Answers to a request for a fallback tag that is not there; 400 where such a tag is not even a tag."""
 FALLBACK_ACCEPT = (("Accept", ACCEPT),)
 """What is there is asked for whatever it is, so that it is known when it is no list."""
 
@@ -191,11 +189,16 @@ def _is_image_index(listed: list[Any]) -> bool:
     return bool(entries) and all(entry.get("platform") and not entry.get("artifactType") for entry in entries)
 
 
+def has_no_tag(response: Response) -> bool:
+    """Say whether a fallback tag is not there; 400 is the answer where such a tag is not even a tag."""
+    return response.status == 400 or is_not_found(response)
+
+
 def by_tag(ask: Ask, address: str, digest: str, where: str) -> Steps[list[Link]]:
     """Return what the fallback tag of ``digest`` lists ("Referrers Tag Schema")."""
     url = f"{address}/manifests/{fallback_tag(digest)}"
     response = yield from ask(Request("GET", url, FALLBACK_ACCEPT))
-    if response.status in NO_TAG:
+    if has_no_tag(response):
         return []
     if response.status != 200:
         raise refused(response, where)

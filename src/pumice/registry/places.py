@@ -12,7 +12,7 @@ import msgspec
 
 from pumice.errors import ImageError, UsageError
 from pumice.formats import oci
-from pumice.image import destination, reference
+from pumice.image import destination, layout_index, reference
 from pumice.image.model import Image
 from pumice.registry import graph
 from pumice.registry.copying import Counts, ToRegistry, ToStore
@@ -72,12 +72,13 @@ def locate(text: str, home: Home, client: Client) -> Found:
     name = text.removeprefix(STORE)
     image = reference.find(name, home)
     kind, _, rest = text.partition(":")
-    if kind in ("oci", "oci-archive"):
-        stem, version = "", image.root.annotations.get(oci.REF_NAME, "")
-        version = rest.partition(":")[2] or version
-    else:
+    in_store = kind not in reference.OUTSIDE
+    if in_store:
         stem, version = _known_as(name, image.root, home)
-    in_store = kind not in ("oci", "oci-archive")
+    else:
+        stem, version = layout_index.known_name(image.root)
+        asked = rest.partition(":")[2]
+        version = asked if asked and not stem else version
     return Found(plain(image.root), LocalSource(image), image, stem, version, in_store=in_store)
 
 

@@ -33,6 +33,9 @@ _HINTS = {
 }
 
 
+_UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"})
+
+
 class RegistryError(FetchError):
     """A registry did not do what it was asked. ``status`` is HTTP's, ``codes`` are the registry's own."""
 
@@ -59,38 +62,51 @@ class DeniedError(RegistryError):
 
 
 class _Problem(msgspec.Struct, frozen=True):
-    code: str = ""
-    message: str = ""
+    code: str | None = ""
+    message: str | None = ""
 
 
 class _Problems(msgspec.Struct, frozen=True):
-    errors: tuple[_Problem, ...] = ()
+    errors: tuple[_Problem, ...] | None = ()
+
+
+def is_not_found(response: Response) -> bool:
+    """Say whether an answer means that something is not there, also where its status says something else.
+
+    Some registries answer 400 for it, and say in the body what they mean.
+    """
+    if response.status == 404:
+        return True
+    codes = {problem.code for problem in _read(response.content)}
+    return 400 <= response.status < 500 and bool(codes & _UNKNOWN)
 
 
 def refused(response: Response, what: str, *, hint: str | None = None) -> RegistryError:
     """Return the error for an answer that is none of those hoped for; ``what`` was asked about."""
-    said = _read(response.content)
+    said = _read(response.content)[:10]
     text = "; ".join(dict.fromkeys(_said(problem) for problem in said if problem.message or problem.code))
     sentence = _SENTENCES.get(response.status) or f"the registry answers {phrase(response.status)}"
-    kind = {401: DeniedError, 403: DeniedError, 404: NotFoundError}.get(response.status, RegistryError)
+    kind = {401: DeniedError, 403: DeniedError}.get(response.status, RegistryError)
+    if is_not_found(response):
+        kind = NotFoundError
     return kind(
         f"{sentence} ({text[:_LONGEST]})" if text else sentence,
         where=what,
         hint=hint or _HINTS.get(response.status),
         status=response.status,
-        codes=tuple(problem.code for problem in said),
+        codes=tuple(problem.code for problem in said if problem.code),
     )
 
 
 def _said(problem: _Problem) -> str:
-    message = problem.message.strip().rstrip(".")
+    message = (problem.message or "").strip().rstrip(".")
     return f"{problem.code}: {message}" if problem.code and message else problem.code or message
 
 
 def _read(content: bytes) -> tuple[_Problem, ...]:
     """Read the JSON of distribution-spec's "Error Codes"; what is none says nothing."""
     try:
-        return msgspec.json.decode(content, type=_Problems).errors[:10]
+        return msgspec.json.decode(content, type=_Problems).errors or ()
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return ()
 

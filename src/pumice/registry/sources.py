@@ -15,7 +15,7 @@ from pumice.image.model import Image
 from pumice.registry import graph, listing
 from pumice.registry.parallel import mapped
 from pumice.registry.reference import Repository, fallback_tag
-from pumice.registry.refusal import RegistryError
+from pumice.registry.refusal import NotFoundError, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +66,15 @@ class RegistrySource:
             wanted = [f"{stem}.{suffix}" for stem in stems for suffix in _SUFFIXES]
         else:
             wanted = sorted(tag for tag in tags if graph.suffix(tag, digests))
-        found = mapped(lambda tag: self._client.find(self.repository.tagged(tag)), wanted)
+        found = mapped(self._resolved, wanted)
         return {tag: (one,) for tag, one in zip(wanted, found, strict=True) if one is not None}
+
+    def _resolved(self, tag: str) -> Descriptor | None:
+        """Return what a tag stands for. That a HEAD finds nothing is no proof that nothing is there."""
+        try:
+            return self._client.resolve(self.repository.tagged(tag))
+        except NotFoundError:
+            return None
 
     def _known_tags(self) -> frozenset[str] | None:
         """Every tag of the repository, if it is one with a list that is not endless."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from pumice.distro.preferences import united
 from pumice.formats import relations
 from pumice.resolve import minimal
 from pumice.resolve.engine import Engine
@@ -71,8 +72,10 @@ class _Graph:
     def __init__(self, universe: Universe, wants: Wants, locked: Iterable[LockedPackage]) -> None:
         self._roles: dict[str, LockedPackage] = {package.name: package for package in locked}
         # What an older lock pins stays known, whatever its archive may be used for now.
-        pins = {package.name: package.version for package in self._roles.values() if package.role != "local"}
-        wants = msgspec.structs.replace(wants, pins=pins)
+        pinned = [package for package in self._roles.values() if package.role != "local"]
+        pins = {package.name: package.version for package in pinned}
+        archives = {package.name: united(package.archive) for package in pinned}
+        wants = msgspec.structs.replace(wants, pins=pins, pin_archives=archives)
         if wants.local:
             universe = Overlay(universe, wants.local.values())
         self._pool = Pool(universe, wants, Engine())

@@ -87,7 +87,7 @@ class Pool:
         known = self._by_name.get(name)
         if known is not None:
             return known
-        records = self._by_preference(name, requested=False, pin=self.wants.pins.get(name))
+        records = self._by_preference(name, requested=False)
         made = tuple([self.engine.variable() for _ in records])
         self._by_name[name] = made
         for variable, record in zip(made, records, strict=True):
@@ -100,19 +100,17 @@ class Pool:
         With a ``version``, which may have wildcards, those that match: as with apt the pinned one and
         then the newest first, whatever their archives count for.
         """
-        pin = self.wants.pins.get(name)
-        ordered = self._by_preference(name, requested=True, pin=pin)
+        ordered = self._by_preference(name, requested=True)
         if version:
             places = {id(record): place for place, record in enumerate(self.universe.versions(name))}
             ordered = [record for record in ordered if matches(record.version, version)]
-            ordered.sort(key=lambda record: (record.version != pin, places[id(record)]))
+            ordered.sort(key=lambda record: (not self.wants.is_pin(record), places[id(record)]))
         found = {id(self.records[variable]): variable for variable in self.variables(name)}
         return tuple([found[id(record)] for record in ordered])
 
     def is_pinned(self, variable: int) -> bool:
-        """Return whether the lock has this very version."""
-        record = self.records[variable]
-        return self.wants.pins.get(record.name) == record.version
+        """Return whether the lock has this very package."""
+        return self.wants.is_pin(self.records[variable])
 
     def tier(self, variable: int) -> int:
         """Return 0 for a package that may be taken as a dependency, more where only if need be."""
@@ -124,14 +122,15 @@ class Pool:
 
     def candidate(self, name: str, *, requested: bool) -> PackageRecord | None:
         """Return the version that would be taken if there were no lock and no other package."""
-        return next(iter(self._by_preference(name, requested=requested, pin=None)), None)
+        return next(iter(self._by_preference(name, requested=requested, pinned=False)), None)
 
-    def _by_preference(self, name: str, *, requested: bool, pin: str | None) -> list[PackageRecord]:
+    def _by_preference(self, name: str, *, requested: bool, pinned: bool = True) -> list[PackageRecord]:
         ranked = []
         for record in self.universe.versions(name):
             priority = self.universe.priority(record, requested=requested)
-            if priority > NEVER or record.version == pin:
-                ranked.append((record.version != pin, -priority, record))
+            is_pin = pinned and self.wants.is_pin(record)
+            if priority > NEVER or is_pin:
+                ranked.append((not is_pin, -priority, record))
         ranked.sort(key=lambda item: item[:2])
         return [record for _, _, record in ranked]
 

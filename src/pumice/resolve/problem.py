@@ -24,15 +24,24 @@ ReasonKind = Literal["requested", "needed", "recommended", "essential", "base-da
 class Wants(msgspec.Struct, frozen=True, kw_only=True):
     """What a recipe asks for, on one architecture.
 
-    ``pins`` are versions by name that are kept where possible (from an older lock), ``local`` the
-    records of local packages by their requests' ``file``.
+    ``pins`` are versions by name that are kept where possible (from an older lock), and
+    ``pin_archives`` the archives that they came from: the same version in another archive is another
+    package. ``local`` are the records of local packages by their requests' ``file``.
     """
 
     requests: tuple[Request, ...] = ()
     base: Base = "none"
     recommends: bool = False
     pins: dict[str, str] = {}
+    pin_archives: dict[str, str] = {}
     local: dict[str, PackageRecord] = {}
+
+    def is_pin(self, record: PackageRecord) -> bool:
+        """Return whether an older lock has this very version from this archive."""
+        if self.pins.get(record.name) != record.version:
+            return False
+        archive = preferences.archive_of(record)
+        return self.pin_archives.get(record.name, archive) == archive
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from pumice.resolve.pool import ROOT, Need, Origin, Pool
 from pumice.resolve.problem import Overlay, Reason, Solution, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pumice.distro.universe import Universe
     from pumice.formats.aptindex import PackageRecord
@@ -32,7 +32,7 @@ def resolve(universe: Universe, wants: Wants) -> Solution:
     if wants.local:
         universe = Overlay(universe, wants.local.values())
     requests = sorted(wants.requests, key=lambda request: (request.name, request.version, request.file))
-    _check_names(universe, wants.requests, wants.pins)
+    _check_names(universe, wants)
     engine = Engine()
     pool = Pool(universe, wants, engine)
     pool.set_root(root_needs(pool, requests))
@@ -54,16 +54,16 @@ def resolve(universe: Universe, wants: Wants) -> Solution:
     return solution
 
 
-def _check_names(universe: Universe, requests: Iterable[Request], pins: Mapping[str, str]) -> None:
+def _check_names(universe: Universe, wants: Wants) -> None:
     """Look at what can be said before any search: names and versions that are not there."""
     missing = [
         request
-        for request in requests
+        for request in wants.requests
         if not request.exclude
         and not request.file
         and not any(
             (not request.version or matches(record.version, request.version))
-            and (universe.priority(record, requested=True) > NEVER or record.version == pins.get(record.name))
+            and (universe.priority(record, requested=True) > NEVER or wants.is_pin(record))
             for record in universe.versions(request.name)
         )
     ]
@@ -191,7 +191,7 @@ def _held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[P
     for record in records:
         request = requests.get(record.name)
         fixed = request is not None and bool(request.version or request.file)
-        if fixed or record.version == pool.wants.pins.get(record.name):
+        if fixed or pool.wants.is_pin(record):
             continue
         preferred = pool.candidate(record.name, requested=request is not None)
         if preferred and version.compare(record.version, preferred.version) < 0:

@@ -17,7 +17,7 @@ from pumice.progress import Silent
 from pumice.runtime import process, sandbox, stage1, unpack
 from pumice.runtime.container import HOSTNAME, Container, Mount
 from pumice.runtime.stage1 import programs
-from pumice.trust import gate
+from pumice.trust import admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -56,20 +56,19 @@ def run(
 
     ``isolation`` is one of `stage1.NAMES`; ``platform`` is this machine's by default. The program is
     process 1, or the child of an ``init``. What it writes is gone afterwards, except on ``mounts``. An
-    image that was not built here must be signed as `gate.admit` says: ``reference`` is how it was asked
-    for, ``name`` what it must be. Raises ImageError, TrustError and FormatError for an image that cannot
+    image must be admitted by `admission.admit`: ``reference`` is how it was asked for, ``name`` what it
+    must be signed as. Raises ImageError, TrustError and FormatError for an image that cannot
     be used, SandboxError when nothing could be started; its exit code is 126 or 127 when the image's
     program is to blame, as a shell would say it.
     """
-    gate.admit(
+    admission.admit(
         image,
+        "run",
         home,
-        reference=reference or image.root.digest,
+        admission.Request(reference=reference or image.root.digest, name=name, allow_older=allow_older),
         environ=os.environ,
         progress=progress or Silent(),
-        name=name,
         insecure="image" in insecure,
-        allow_older=allow_older,
     )
     chosen = image.select(platform or platforms.of_machine(os.uname().machine))
     runner = stage1.choose(isolation)

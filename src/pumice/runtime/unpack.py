@@ -116,6 +116,10 @@ def _drop(place: Path, scratch: Path) -> bool:
         _discard(place, scratch)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in files.NO_LOCKS:
+            raise
+        return False  # without locks nobody knows whether something runs on it
     finally:
         os.close(descriptor)
     return True

@@ -1,9 +1,11 @@
 """What was accepted before, so that nobody can pass off an old image, rightly signed and full of holes.
 
 For each name the newest version that was trusted here, in the store as ``accepted/<hex>``. Older is
-an older version by Debian's order, or the same version made earlier. A publisher who cares for several
-series of versions under one name says in the annotation `TRACK` to which an image belongs: each has its
-own newest version. The annotation stands in the manifest, so that it is signed with the digest.
+an older version by Debian's order, or the same version signed earlier; only the signed bytes say when
+that was. Where one of two images does not say so, the one that was made earlier is older. A publisher
+who cares for several series of versions under one name says in the annotation `TRACK` to which an image
+belongs: each has its own newest version. The annotation stands in the manifest, so that it is signed with
+the digest.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import msgspec
 
 from pumice import digest, files
 from pumice.distro.debian import version as debian
-from pumice.errors import FormatError, StoreError, TrustError
+from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.store import sealed
 from pumice.trust import names
@@ -32,13 +34,14 @@ _MOST = 1000
 
 
 class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An image that was trusted; ``created`` is seconds since the epoch, 0 if not known."""
+    """An image that was trusted; ``created`` and ``signed`` are seconds since the epoch, 0 if not known."""
 
     name: str
     version: str
     created: int
     digest: str
     track: str = ""
+    signed: int = 0
 
     @property
     def slot(self) -> tuple[str, str]:
@@ -46,22 +49,24 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
         return (self.track, "" if _ordered(self.version) else self.version)
 
 
-def of(image: Image, name: str) -> Accepted | None:
+def of(image: Image, name: str, *, signed: int = 0) -> Accepted | None:
     """Return what there is to remember of an image; None if its version is not known."""
     plain, version = names.split(name)
     annotations = names.annotations_of(image)
     version = version or annotations.get(names.VERSION, "")
     if not plain or not version:
         return None
-    return Accepted(plain, version, _created(image), image.root.digest, annotations.get(TRACK, "")[:100])
+    track = annotations.get(TRACK, "")[:100]
+    return Accepted(plain, version, _created(image), image.root.digest, track, signed)
 
 
-def check(image: Image, name: str, home: Home) -> Accepted | None:
+def check(image: Image, name: str, home: Home, *, signed: int = 0) -> Accepted | None:
     """Return what to `remember`; raises TrustError if something newer was accepted under the name.
 
-    None for an image whose version is not known: it cannot be older than anything.
+    ``signed`` is when the image was signed, as the signatures that count say in what they sign. None for
+    an image whose version is not known: it cannot be older than anything.
     """
-    now = of(image, name)
+    now = of(image, name, signed=signed)
     if now is not None:
         _refuse_older(now, recall(now.name, home))
     return now
@@ -77,11 +82,18 @@ def remember(accepted: Accepted, home: Home) -> None:
     with home.lock("accepted"):
         before = recall(accepted.name, home)
         _refuse_older(accepted, before)
+        accepted = _with_latest_time(accepted, before)
         kept = [one for one in before if one.slot != accepted.slot]
         # Those with an order come first: they are what must never be forgotten.
         kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MOST]
         data = sealed.seal(msgspec.json.encode(kept))
-        files.replace(_path(accepted.name, home), data, fs=home.fs)
+        files.replace(_path(accepted.name, home), data, fs=home.fs, in_store=True)
+
+
+def _with_latest_time(accepted: Accepted, before: Sequence[Accepted]) -> Accepted:
+    """An image is as new as it was: whoever takes its dated signatures away does not make it older."""
+    known = [one.signed for one in before if one.digest == accepted.digest and one.slot == accepted.slot]
+    return msgspec.structs.replace(accepted, signed=max([accepted.signed, *known]))
 
 
 def recall(name: str, home: Home) -> tuple[Accepted, ...]:
@@ -127,13 +139,25 @@ def _older(now: Accepted, before: Accepted) -> str:
     ordered = _ordered(now.version) and _ordered(before.version)
     order = debian.compare(now.version, before.version) if ordered else 0
     if now.version == before.version or (ordered and order == 0):
-        if 0 < now.created < before.created:
-            return (
-                f"it was made on {_moment(now.created)}, and one made on {_moment(before.created)} is known"
-            )
-        return ""
+        return _earlier(now, before)
     track = f" of the track {before.track}" if before.track else ""
     return f"{before.version}{track} is known" if order < 0 else ""  # "latest" has no order to go by
+
+
+def _earlier(now: Accepted, before: Accepted) -> str:
+    """Say why one of two images of a version is the older one; "" if it is not."""
+    if before.signed and not now.signed:
+        return f"its signature does not say when it was made, and one of {_moment(before.signed)} is known"
+    if before.signed and now.signed != before.signed:
+        if now.signed > before.signed:
+            return ""
+        return f"it was signed on {_moment(now.signed)}, and one signed on {_moment(before.signed)} is known"
+    made = now.created or (0 if before.signed else now.signed)
+    if before.created and not made:
+        return f"it does not say when it was made, and one made on {_moment(before.created)} is known"
+    if made < before.created:
+        return f"it was made on {_moment(made)}, and one made on {_moment(before.created)} is known"
+    return ""
 
 
 def _ordered(version: str) -> bool:
@@ -154,10 +178,10 @@ def _created(image: Image) -> int:
     import datetime
 
     text = names.annotations_of(image).get(names.CREATED, "")
-    if not text and not oci.is_index(image.document(image.root), image.root.media_type):
-        text = image.config().created
     try:
+        if not text and not oci.is_index(image.document(image.root), image.root.media_type):
+            text = image.config().created
         found = datetime.datetime.fromisoformat(text)
         return max(0, int(found.timestamp()))
-    except (ValueError, OverflowError, OSError):
+    except (PumiceError, ValueError, OverflowError, OSError):  # other artifacts have other configs
         return 0

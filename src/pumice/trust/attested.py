@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pumice.errors import PumiceError, TrustError
 from pumice.formats import dsse, intoto
-from pumice.trust import keyring, names, sign, verify
+from pumice.trust import budget, keyring, names, sign, signers, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pumice.trust.claims import Claim
     from pumice.trust.keyring import Level
     from pumice.trust.trusted import TrustedKey
-    from pumice.trust.verify import Finding
 
 
 def by(
@@ -34,13 +33,15 @@ def by(
     if not decision.keys:
         return ()
     uri, payload = sign.statement_of(image, artifact, decision.name)
-    stated = [
-        one
-        for one in verify.examine(image, home, decision.keys, expected=decision.name, now=now)
-        if not one.problem and one.claim.predicate_type == uri
-    ]
-    found = {one.by.key.fingerprint: one.by for one in stated if one.by and _says(one.claim, payload)}
-    if len(found) >= decision.threshold:
+    stated = False
+    found: dict[str, TrustedKey] = {}
+    for one in verify.examine(image, home, decision.keys, expected=decision.name, now=now):
+        if one.problem or one.claim.predicate_type != uri:
+            continue
+        stated = True
+        if one.by and one.by.key.fingerprint not in found and _says(one.claim, payload):
+            found[one.by.key.fingerprint] = one.by
+    if signers.count(found.values(), decision.keys) >= decision.threshold:
         return tuple(found.values())
     if (found or not stated) and _is_own(image, artifact, home):
         return tuple(found.values())  # what was built here needs nobody's word, and too few do no harm
@@ -68,15 +69,27 @@ def _says(claim: Claim, payload: bytes) -> bool:
 
 
 def everywhere(
-    image: Image, home: Home, trusted: Sequence[TrustedKey], uri: str, *, expected: str, now: int
-) -> dict[Digest, list[Finding]]:
-    """Return the attestations of a type that count: the root's, else those of each platform's manifest."""
-    found = {}
+    image: Image,
+    home: Home,
+    trusted: Sequence[TrustedKey],
+    uri: str,
+    *,
+    expected: str,
+    now: int,
+    check: Callable[[Claim], str] = lambda _: "",
+) -> dict[Digest, list[str]]:
+    """Return what ``check`` says of each attestation of a type that counts, "" for nothing to object to.
+
+    Of those about the root if there are any, else about each platform's manifest. All are read within
+    one budget.
+    """
+    found: dict[Digest, list[str]] = {}
+    limit = budget.Budget()
     members = [one for one, _ in image.members()]
     for descriptor in (image.root, *members):
-        known = verify.examine(image.at(descriptor), home, trusted, expected=expected, now=now)
+        known = verify.examine(image.at(descriptor), home, trusted, expected=expected, now=now, budget=limit)
         found[descriptor.digest] = [
-            one for one in known if not one.problem and one.claim.predicate_type == uri
+            check(one.claim) for one in known if not one.problem and one.claim.predicate_type == uri
         ]
         if descriptor is image.root and found[descriptor.digest]:
             return {descriptor.digest: found[descriptor.digest]}

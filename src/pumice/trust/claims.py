@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from pumice import digest
-from pumice.errors import PumiceError
+from pumice.errors import FormatError, PumiceError
 from pumice.formats import dsse, intoto, oci, sigstore, simplesigning
+from pumice.trust import budget as budgets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor, Manifest
     from pumice.image.model import BlobSource, Image
     from pumice.store.home import Home
+    from pumice.trust.budget import Budget
 
 Form = Literal["cosign", "bundle", "openpgp"]
 """How a claim is written down: cosign's older annotations and tags, a sigstore bundle,
@@ -28,6 +30,10 @@ or an OpenPGP signature of the archive that the image lies in."""
 
 MAX_REFERRERS = 1000
 _MAX_LAYERS = 100
+_MAX_MANIFESTS = 64 << 20
+"""Bytes of all manifests that refer to one image; one has about 1 KiB."""
+_MAX_SIGNATURE = 1 << 20
+"""Bytes of a blob, where only signatures are wanted."""
 PREDICATE_TYPE = "predicateType"
 """The annotation that cosign gives to its older attestations."""
 
@@ -57,7 +63,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     makers: tuple[str, ...] | None = None
     """Who made it, where that is known already: fingerprints."""
     created: int = 0
-    """When it was made, as its maker says, in seconds since the epoch; 0 if it does not say."""
+    """When it was signed, in seconds since the epoch, as the signed bytes say; 0 if they do not."""
+    entry: str = ""
+    """What tells it from the other signatures in its manifest: see `entry_of`."""
     certified: bool = False
     """Whether a certificate takes the place of a key that is known."""
     bundle: bytes = b""
@@ -82,6 +90,11 @@ class Attached(msgspec.Struct, frozen=True):
     blobs: BlobSource
 
 
+def slim(claim: Claim) -> Claim:
+    """Return a claim without its content: it has been judged, and a bill of materials is large."""
+    return msgspec.structs.replace(claim, signed=b"", json=b"null", bundle=b"", signatures=())
+
+
 def attached(image: Image, home: Home | None) -> Iterator[Attached]:
     """Yield every manifest that refers to the image's root: from the store, and from where it lies."""
     seen: set[Digest] = set()
@@ -90,9 +103,13 @@ def attached(image: Image, home: Home | None) -> Iterator[Attached]:
     if home is not None:
         places += [(descriptor, home.blobs) for descriptor in home.referrers.get(subject)]
     places += [(descriptor, image.blobs) for descriptor in image.beside or image.referrers()]
+    left = _MAX_MANIFESTS
     for descriptor, blobs in places[:MAX_REFERRERS]:
         if descriptor.digest in seen or descriptor.media_type not in oci.MANIFESTS:
             continue
+        if descriptor.size > left:
+            continue
+        left -= descriptor.size
         seen.add(descriptor.digest)
         manifest = _manifest(descriptor, blobs)
         if manifest is not None and _refers(descriptor, manifest, subject):
@@ -117,19 +134,54 @@ def _refers(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bool
     return name.startswith(f"sha256-{digest.hex_of(subject)}") or kind.startswith("dev.cosignproject.cosign/")
 
 
-def read(image: Image, home: Home | None, *, signatures_only: bool = False) -> Iterator[Claim]:
+class _Entry(msgspec.Struct, frozen=True):
+    """A blob as a manifest lists it."""
+
+    layer: Descriptor
+    by: Attached
+
+    @property
+    def order(self) -> tuple[int, Digest]:
+        """Small ones first, and those of one blob together."""
+        return (self.layer.size, self.layer.digest)
+
+
+def read(
+    image: Image, home: Home | None, *, signatures_only: bool = False, budget: Budget | None = None
+) -> Iterator[Claim]:
     """Yield every claim that is attached to the image's root, believed or not.
 
-    With ``signatures_only`` what says of itself that it is an attestation is left out: a bill of
-    materials is large.
+    Each blob is read once and let go of before the next. With ``signatures_only`` what says of itself
+    that it is an attestation is left out: a bill of materials is large. What ``budget`` does not allow
+    becomes a claim with a problem.
     """
+    left = budget or (budgets.for_signatures() if signatures_only else budgets.Budget())
+    about = image.root.digest
+    before: _Content | None = None
+    for entry in _entries(image, home, signatures_only=signatures_only):
+        if before is None or before.key != _key(entry.layer):
+            before = None  # so that two large blobs are never held at once
+            before = _content(entry, left, _MAX_SIGNATURE if signatures_only else dsse.MAX_ENVELOPE)
+        yield _claim(entry, before, about)
+
+
+def _entries(image: Image, home: Home | None, *, signatures_only: bool) -> list[_Entry]:
+    """Return what is attached, each signature once."""
+    found: dict[tuple[str, ...], _Entry] = {}
     for one in attached(image, home):
         for layer in one.manifest.layers[:_MAX_LAYERS]:
-            if not signatures_only or _stated(layer, one) in ("", sigstore.SIGN):
-                for claim in _layer(layer, one):
-                    yield msgspec.structs.replace(
-                        claim, blob=layer.digest, attested=_annotation(layer, one, oci.ATTESTED)
-                    )
+            if _form(layer) is None or (signatures_only and _stated(layer, one) not in ("", sigstore.SIGN)):
+                continue
+            certified = simplesigning.CERTIFICATE in layer.annotations
+            document = _annotation(layer, one, oci.ATTESTED)
+            key = (layer.media_type, entry_of(layer), str(layer.size), document, str(certified))
+            found.setdefault(key, _Entry(layer, one))
+    return sorted(found.values(), key=lambda entry: entry.order)
+
+
+def entry_of(layer: Descriptor) -> str:
+    """Return what tells a signature from others in its manifest: several may be of the same bytes."""
+    return layer.digest + layer.annotations.get(simplesigning.SIGNATURE, "")
 
 
 def _stated(layer: Descriptor, one: Attached) -> str:
@@ -141,32 +193,57 @@ def _annotation(layer: Descriptor, one: Attached, name: str) -> str:
     return layer.annotations.get(name) or one.manifest.annotations.get(name, "")
 
 
-def _layer(layer: Descriptor, one: Attached) -> Iterator[Claim]:
-    source = one.descriptor.digest
-    form: Form = "bundle" if sigstore.is_bundle(layer.media_type) else "cosign"
+def _form(layer: Descriptor) -> Form | None:
+    if layer.media_type in (simplesigning.PAYLOAD, dsse.ENVELOPE):
+        return "cosign"
+    return "bundle" if sigstore.is_bundle(layer.media_type) else None
+
+
+class _Content(msgspec.Struct, frozen=True, kw_only=True):
+    """A blob that was read: a payload, or a statement in its envelope, or why it is neither."""
+
+    key: tuple[Digest, int, str]
+    payload: simplesigning.Payload | None = None
+    envelope: dsse.Envelope | None = None
+    statement: intoto.Statement | None = None
+    data: bytes = b""
+    """What is signed, and for a bundle with a certificate all of it."""
+    certified: bool = False
+    problem: str = ""
+
+
+def _key(layer: Descriptor) -> tuple[Digest, int, str]:
+    return layer.digest, layer.size, layer.media_type
+
+
+def _content(entry: _Entry, budget: Budget, limit: int) -> _Content:
+    layer, key = entry.layer, _key(entry.layer)
     try:
         if layer.media_type == simplesigning.PAYLOAD:
-            yield _simple(layer, _content(layer, one.blobs, simplesigning.MAX_PAYLOAD), source)
-        elif layer.media_type == dsse.ENVELOPE:
-            for claim in _statement(dsse.read(_content(layer, one.blobs)), form, source):
-                yield msgspec.structs.replace(claim, certified=simplesigning.CERTIFICATE in layer.annotations)
-        elif form == "bundle":
-            data = _content(layer, one.blobs)
+            data = _bytes(layer, entry.by.blobs, budget, simplesigning.MAX_PAYLOAD)
+            return _Content(key=key, payload=simplesigning.read(data), data=data)
+        data = _bytes(layer, entry.by.blobs, budget, limit)
+        if layer.media_type == dsse.ENVELOPE:
+            envelope, keyless = dsse.read(data), False
+        else:
             bundle = sigstore.read(data)
-            for claim in _statement(bundle.envelope, form, source):
-                if bundle.keyless:
-                    claim = msgspec.structs.replace(claim, certified=True, bundle=data)  # noqa: PLW2901
-                yield claim
+            envelope, keyless = bundle.envelope, bundle.keyless
+        kept = data if keyless else b""
+        del data
+        statement = intoto.read(envelope.payload)
+        return _Content(key=key, envelope=envelope, statement=statement, data=kept, certified=keyless)
     except PumiceError as error:
-        yield Claim(form=form, source=source, problem=error.message)
+        return _Content(key=key, problem=error.message)
 
 
-def _content(layer: Descriptor, blobs: BlobSource, limit: int = dsse.MAX_ENVELOPE) -> bytes:
-    from pumice.errors import FormatError, TrustError
+def _bytes(layer: Descriptor, blobs: BlobSource, budget: Budget, limit: int) -> bytes:
+    from pumice.errors import TrustError
 
     digest.check(layer.digest)
     if layer.size > limit:
         raise FormatError(f"a signature of {layer.size} bytes is too large")
+    if problem := budget.refusal(layer.size):
+        raise TrustError(problem)
     with blobs.open(layer.digest) as file:
         data = file.read(layer.size + 1)
     if len(data) != layer.size or digest.of(data) != layer.digest:
@@ -174,8 +251,29 @@ def _content(layer: Descriptor, blobs: BlobSource, limit: int = dsse.MAX_ENVELOP
     return data
 
 
-def _simple(layer: Descriptor, data: bytes, source: Digest) -> Claim:
-    payload = simplesigning.read(data)
+def _claim(entry: _Entry, content: _Content, about: Digest) -> Claim:
+    layer, source = entry.layer, entry.by.descriptor.digest
+    form = _form(layer) or "cosign"
+    try:
+        if content.problem:
+            claim = Claim(form=form, source=source, problem=content.problem)
+        elif content.payload is not None:
+            claim = _simple(layer, content.payload, content.data, source)
+        else:
+            claim = _statement(content, form, source, about)
+    except PumiceError as error:
+        claim = Claim(form=form, source=source, problem=error.message)
+    certified = claim.certified or (form == "cosign" and simplesigning.CERTIFICATE in layer.annotations)
+    return msgspec.structs.replace(
+        claim,
+        blob=layer.digest,
+        entry=entry_of(layer),
+        attested=_annotation(layer, entry.by, oci.ATTESTED),
+        certified=certified,
+    )
+
+
+def _simple(layer: Descriptor, payload: simplesigning.Payload, data: bytes, source: Digest) -> Claim:
     text = layer.annotations.get(simplesigning.SIGNATURE, "")
     return Claim(
         form="cosign",
@@ -185,22 +283,31 @@ def _simple(layer: Descriptor, data: bytes, source: Digest) -> Claim:
         predicate_type=sigstore.SIGN,
         signed=data,
         signatures=(dsse.unbase64(text, "signature"),),
-        certified=simplesigning.CERTIFICATE in layer.annotations,
+        created=payload.timestamp,
     )
 
 
-def _statement(envelope: dsse.Envelope, form: Form, source: Digest) -> Iterator[Claim]:
-    """One statement may have several subjects: one claim about each digest, under all its names."""
-    read = intoto.read(envelope.payload)
-    for subject in sorted({subject.digest for subject in read.subjects}):
-        names = {one.name for one in read.subjects if one.digest == subject and one.name}
-        yield Claim(
-            form=form,
-            source=source,
-            subject=subject,
-            names=tuple(sorted(names)),
-            predicate_type=read.predicate_type,
-            json=read.json,
-            signed=envelope.signed(),
-            signatures=tuple(signature.value for signature in envelope.signatures),
-        )
+def _statement(content: _Content, form: Form, source: Digest, about: Digest) -> Claim:
+    """Return what a statement says about the image, under all the names that it gives it.
+
+    Of one that is only about others, return what it says about one of them.
+    """
+    if content.envelope is None or content.statement is None:
+        raise FormatError("there is no statement in it")
+    subjects = [one for one in content.statement.subjects if one.digest == about]
+    others: Sequence[intoto.Subject] = subjects or content.statement.subjects[:1]
+    if not others:
+        raise FormatError("the statement is about nothing that has a SHA-256 digest")
+    return Claim(
+        form=form,
+        source=source,
+        subject=others[0].digest,
+        names=tuple(sorted({one.name for one in others if one.name})),
+        predicate_type=content.statement.predicate_type,
+        json=content.statement.json,
+        signed=content.envelope.signed(),
+        signatures=tuple(signature.value for signature in content.envelope.signatures),
+        created=min((one.timestamp for one in others), default=0),
+        certified=content.certified,
+        bundle=content.data,
+    )

@@ -13,8 +13,7 @@ import msgspec
 from pumice import files
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.formats import openpgpsig, sigstore
-from pumice.image.output import failures
-from pumice.image.plain import read_small
+from pumice.image.plain import read_failures, read_small
 from pumice.trust import names, openpgp
 from pumice.trust.claims import Claim
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pumice.formats.openpgp import Keyring
     from pumice.formats.openpgpsig import Signature
     from pumice.image.model import Archive, Image
+    from pumice.trust.budget import Budget
     from pumice.trust.openpgp import Certificate
     from pumice.trust.trusted import TrustedKey
 
@@ -80,7 +80,7 @@ def sign(archive: Path, signer: Signer, *, now: int, moment: int | None = None) 
     data = read_small(target, openpgpsig.MAX_FILE)
     old = [one for one in openpgpsig.split(data or b"") if not one.problem]
     ring = openpgp.keyring([signer.public])
-    with failures(archive):
+    with read_failures(archive):
         mine = [one for one in old if ring.find(one.issuer or "none") is not None]
         if any(_made_by(archive, one, ring, now) for one in mine):
             return Signed(target, new=False)
@@ -90,7 +90,7 @@ def sign(archive: Path, signer: Signer, *, now: int, moment: int | None = None) 
     return Signed(target, new=True)
 
 
-def read(image: Image, trusted: Sequence[TrustedKey], *, now: int) -> Iterator[Claim]:
+def read(image: Image, trusted: Sequence[TrustedKey], *, now: int, budget: Budget) -> Iterator[Claim]:
     """Yield a claim for each OpenPGP signature of the archive that an image was read from.
 
     Only what says it is by a trusted key is checked. Raises TrustError if a file of signatures that
@@ -111,6 +111,9 @@ def read(image: Image, trusted: Sequence[TrustedKey], *, now: int) -> Iterator[C
         if known and looked_at > _MOST_LOOKED_AT:
             yield _claim(image, one, problem=f"more than {_MOST_LOOKED_AT} claim to be by trusted keys")
             return
+        if known and (problem := budget.refusal(0)):  # each means reading the whole archive
+            yield _claim(image, one, problem=problem)
+            continue
         yield _checked(image, archive, one, ring, now)
 
 
@@ -120,7 +123,7 @@ def _checked(image: Image, archive: Archive, one: Signature, ring: Keyring, now:
     if one.problem:
         return _claim(image, one, problem=one.problem)
     try:
-        with failures(archive.path):
+        with read_failures(archive.path):
             maker = openpgpsig.made_by(archive.path, one, ring, now=now)
     except (TrustError, FormatError) as error:
         return _claim(image, one, problem=error.message)

@@ -107,14 +107,20 @@ def bring(
     other = openpgp.read(path)
     if other is not None:
         return openpgp.bring(other, path, base, passphrase, new)
-    try:
-        opened = keys.read_private(path, passphrase)
-    except FormatError:
+    data = keys.read_file(path)
+    if b"-----BEGIN" not in data:
+        raise FormatError(
+            "cannot find a key in PEM or OpenPGP in the file",
+            where=str(path),
+            hint=f"import {keys.SUPPORTED}",
+        )
+    if b"PRIVATE KEY-----" not in data:
         public = publickeys.read(path)
         target = Path(f"{base}.pub")
         if os.path.lexists(target):
-            raise UsageError("there is such a file already", where=str(target)) from None
+            raise UsageError("the file exists already", where=str(target), hint="choose another --output")
         files.replace(target, public.pem(), mode=0o644)
         return public
+    opened = keys.read_private(path, passphrase)
     keys.write_pair(base, opened, new())
     return opened.public

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
-from pumice.store import safe_directories
+from pumice.store.home import check_owner
 from pumice.trust import keys, publickeys
 from pumice.trust.trusted import TrustedKey
 
@@ -78,7 +78,7 @@ def levels(environ: Mapping[str, str]) -> tuple[Level, ...]:
         base = str(Path(environ["HOME"], ".config")) if environ.get("HOME") else ""
     if base:
         folder = Path(base, "pumice", "trust")
-        safe_directories.check(folder, environ)
+        check_owner(folder, environ)
         found.append(Level("user", folder))
     return tuple(found)
 
@@ -129,6 +129,13 @@ def revocations(found: Sequence[Level]) -> dict[str, str]:
                 reason = (_text(level.folder / REVOKED / name) or "").strip().split("\n")[0]
                 revoked[name] = reason[:200] or "without a reason"
     return revoked
+
+
+def revocation(key: keys.PublicKey, revoked: Mapping[str, str]) -> str:
+    """Return why a key is revoked, "" if it is not: also where it was revoked in another form."""
+    from pumice.trust import signers
+
+    return next((revoked[one] for one in sorted(signers.identities(key)) if one in revoked), "")
 
 
 def folder_of(prefix: str) -> str:
@@ -200,7 +207,7 @@ def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots
         label=" ".join(filter(None, (head.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
         expires=expires,
         replaces=head.get("Replaces", "").strip().lower(),
-        revoked=revoked.get(key.fingerprint, ""),
+        revoked=revocation(key, revoked) if revoked else "",
     )
 
 

@@ -25,6 +25,9 @@ KINDS = ("ecdsa-p256", "ed25519")
 PASSPHRASE = "PUMICE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 _MAX_FILE = 1 << 16
 _MIN_RSA, _MAX_RSA = 2048, 16384
+SUPPORTED = "ECDSA on P-256, P-384 and P-521, Ed25519, and RSA of 2048 bits or more"
+_OPENSSH = b"-----BEGIN OPENSSH PRIVATE KEY-----"
+_CURVES = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384", "secp521r1": "ecdsa-p521"}
 
 
 class PublicKey(msgspec.Struct, frozen=True):
@@ -110,11 +113,18 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
     Takes cosign's encrypted files and PEM of PKCS#8, SEC 1 or PKCS#1. Raises TrustError for a wrong
     passphrase, FormatError for what is no key that signs.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     from pumice.formats import cosignkey
 
     data = read_file(path)
+    if _OPENSSH in data:
+        raise FormatError(
+            "cannot read an OpenSSH private key",
+            where=str(path),
+            hint="convert a copy of it to PKCS#8, if its kind is supported: ssh-keygen -p -m pkcs8 -f COPY",
+        )
     if b"PRIVATE KEY-----" not in data:
         what = "is a public key" if b"PUBLIC KEY-----" in data else "is no private key"
         raise FormatError(f"the file {what}", where=str(path), hint="signing needs the file BASE.key")
@@ -130,6 +140,8 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         raise type(error)(error.message, where=str(path), hint=error.hint) from None
     except UsageError:
         raise
+    except UnsupportedAlgorithm:
+        raise _unsupported(str(path)) from None
     except Exception:  # noqa: BLE001 - the library's are many, and for its developers
         if b"ENCRYPTED" in data:
             raise TrustError("the passphrase does not open the key", where=str(path)) from None
@@ -137,10 +149,11 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
 
 
 def parse_public(data: bytes) -> PublicKey:
-    """Read a public key in PEM: P-256, P-384, Ed25519, or RSA of 2048 bits or more.
+    """Read a public key in PEM, of a kind that is `SUPPORTED`.
 
     Text around it, such as a comment, is skipped. Raises FormatError.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     if b"PRIVATE KEY-----" in data:
@@ -152,6 +165,8 @@ def parse_public(data: bytes) -> PublicKey:
     start = data.index(b"-----BEGIN PUBLIC KEY-----")
     try:
         key = serialization.load_pem_public_key(data[start:])
+    except UnsupportedAlgorithm:
+        raise _unsupported() from None
     except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
         raise FormatError("the public key is malformed") from None
     return _public(key)
@@ -173,6 +188,8 @@ def holds(key: PublicKey, signature: bytes, data: bytes) -> bool:
         tries = [(padding.PKCS1v15(), hashes.SHA256())]
     elif key.kind == "ecdsa-p384":  # cosign hashes by SHA-256 whatever the curve; sigstore's own by the curve
         tries = [(ec.ECDSA(hashes.SHA256()),), (ec.ECDSA(hashes.SHA384()),)]
+    elif key.kind == "ecdsa-p521":
+        tries = [(ec.ECDSA(hashes.SHA256()),), (ec.ECDSA(hashes.SHA512()),)]
     else:
         tries = [(ec.ECDSA(hashes.SHA256()),)]
     for how in tries:
@@ -216,15 +233,18 @@ def _public(key: Any) -> PublicKey:
     if isinstance(key, ed25519.Ed25519PublicKey):
         kind = "ed25519"
     elif isinstance(key, ec.EllipticCurvePublicKey):
-        kind = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384"}.get(key.curve.name, "")
+        kind = _CURVES.get(key.curve.name, "")
     elif isinstance(key, rsa.RSAPublicKey) and _MIN_RSA <= key.key_size <= _MAX_RSA:
         kind = "rsa"
     if not kind:
-        raise FormatError(
-            "the key is of a kind that signs no images here",
-            hint="there are ECDSA on P-256 and P-384, Ed25519, and RSA of 2048 bits or more",
-        )
+        raise _unsupported()
     return PublicKey(key.public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo), kind)
+
+
+def _unsupported(where: str | None = None) -> FormatError:
+    return FormatError(
+        "keys of this kind are not supported", where=where, hint=f"supported kinds are {SUPPORTED}"
+    )
 
 
 def read_file(path: Path) -> bytes:

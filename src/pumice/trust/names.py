@@ -83,7 +83,7 @@ def asked(reference: str, home: Home, image: Image | None = None) -> str:
     """
     if image is not None and image.known_as:
         return image.known_as
-    if reference.startswith(("oci:", "oci-archive:", "docker://", "sha256:")):
+    if reference.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://", "sha256:")):
         return ""
     if split(reference)[1] or any(split(known)[0] == reference for known in home.refs.names()):
         return reference

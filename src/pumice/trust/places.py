@@ -95,7 +95,7 @@ def of(reference: str, image: Image, home: Home) -> Place:
         from pathlib import Path
 
         return LayoutPlace(Path(rest.partition(":")[0]), image)
-    if kind == "oci-archive":
+    if kind in ("oci-archive", "docker-archive"):
         raise UsageError(
             "an archive is not changed once it is written",
             where=reference,

@@ -88,6 +88,9 @@ def rotate(level: Level, found: list[Rule], new: PublicKey, *, until: int) -> li
         raise UsageError("the new key is the old one", hint="'pumice key generate' makes another")
     changed: list[Path] = []
     for rule in found:
+        if not rule.path.exists():  # else somebody else's removal would be undone
+            raise TrustError("the rule was changed meanwhile", where=str(rule.path), hint="try again")
+    for rule in found:
         old = rule.key
         changed.append(add(level, new, rule.prefix, comment=old.label, replaces=old.key.fingerprint))
         ends = min(until, old.expires) if old.expires else until

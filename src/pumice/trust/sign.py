@@ -13,7 +13,7 @@ import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.formats import intoto, oci, sigstore, strictjson
-from pumice.trust import claims, keys, names, written
+from pumice.trust import claims, keys, names, signing_time, written
 from pumice.trust.written import Said
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pumice.trust.claims import Claim
     from pumice.trust.keys import PrivateKey, PublicKey
     from pumice.trust.places import Place
+    from pumice.trust.signing_time import Time
 
 _DOCUMENTS = {
     "application/spdx+json": intoto.SPDX,
@@ -70,27 +71,40 @@ def identity(image: Image, given: str = "") -> str:
 
 
 def sign(
-    image: Image, place: Place, home: Home | None, signer: Signer, *, name: str = "", evidence: bool = True
+    image: Image,
+    place: Place,
+    home: Home | None,
+    signer: Signer,
+    *,
+    name: str = "",
+    evidence: bool = True,
+    time: Time = signing_time.UNDATED,
 ) -> Signed:
     """Sign an image and, of an index, the image of each platform, under ``name`` or its own.
 
     With ``evidence``, the documents that a build attached to each are attested as well. What this key
-    has signed under this name already stays as it is; if that is all, the key is not opened. Raises
-    TrustError for attached documents that are not what they should be.
+    has signed under this name already stays as it is, unless ``time`` requires another one; if that is
+    all, the key is not opened. Raises TrustError for attached documents that are not what they should be.
     """
     name = identity(image, name)
+    root_time = 0
     key: PrivateKey | None = None
     manifests: dict[Digest, tuple[Digest, ...]] = {}
     attested: dict[str, None] = {}
     for one in _subjects(image):
-        said = [_signature(one, name), *(_documents(one, home, name) if evidence else ())]
+        moment = signing_time.of(one, home, signer.public, time, root_time)
+        root_time = root_time or moment
+        said = [_signature(one, name, moment), *(_documents(one, home, name) if evidence else ())]
         attested |= dict.fromkeys(claim.predicate_type for claim in said[1:])
         known = _known(one, home, signer.public, name)
+        outdated = [old for old in known if time.is_outdated(old)]
+        known = [old for old in known if old not in outdated]
         missing = [claim for claim in said if {form for form, _ in _stating(claim, known)} != _BOTH]
         found = [where for claim in said if claim not in missing for _, where in _stating(claim, known)]
         if missing:
             key = key or _opened(signer)
-            stale = {old.blob for old in known if any(_replaces(claim, old) for claim in missing)}
+            stale = {old.entry for old in known if any(_replaces(claim, old) for claim in missing)}
+            stale |= {old.entry for old in outdated}
             found += written.write(one, place, home, key, name, missing, stale=stale)
         manifests[one.root.digest] = tuple(dict.fromkeys(found))
     if key:
@@ -100,7 +114,15 @@ def sign(
     )
 
 
-def sign_place(image: Image, place: Place, home: Home | None, signer: Signer, reference: str) -> Signed:
+def sign_place(
+    image: Image,
+    place: Place,
+    home: Home | None,
+    signer: Signer,
+    reference: str,
+    *,
+    time: Time = signing_time.UNDATED,
+) -> Signed:
     """Sign an image once more, as what lies at ``reference`` (``HOST/REPO:TAG``), and its platforms.
 
     That is the only name by which skopeo and podman, unless they are told otherwise, accept an image of
@@ -110,9 +132,11 @@ def sign_place(image: Image, place: Place, home: Home | None, signer: Signer, re
     key: PrivateKey | None = None
     for one in _subjects(image):
         known = _known(one, home, signer.public, name)
-        if not any(claim.form == "cosign" and claim.is_signature for claim in known):
+        outdated = {old.entry for old in known if time.is_outdated(old)}
+        if not any(old.form == "cosign" and old.is_signature and old.entry not in outdated for old in known):
             key = key or _opened(signer)
-            written.write_place(one, place, home, key, name)
+            moment = signing_time.of(one, home, signer.public, time, 0)
+            written.write_place(one, place, home, key, name, moment, stale=outdated)
     if key:
         place.finish()
     return Signed(image.root.digest, name, signer.public.fingerprint, key is not None)
@@ -188,13 +212,14 @@ def _documents(image: Image, home: Home | None, name: str) -> Iterator[Said]:
 _HINT = "sign the image alone: --no-evidence"
 
 
-def _signature(image: Image, name: str) -> Said:
-    return _said(image, name, sigstore.SIGN, b"{}")
+def _signature(image: Image, name: str, moment: int) -> Said:
+    return _said(image, name, sigstore.SIGN, b"{}", moment)
 
 
-def _said(image: Image, name: str, uri: str, predicate: bytes) -> Said:
-    subject = intoto.Subject(name, image.root.digest)
-    return Said(predicate_type=uri, payload=intoto.encode(intoto.Statement((subject,), uri, predicate)))
+def _said(image: Image, name: str, uri: str, predicate: bytes, moment: int = 0) -> Said:
+    subject = intoto.Subject(name, image.root.digest, moment)
+    payload = intoto.encode(intoto.Statement((subject,), uri, predicate))
+    return Said(predicate_type=uri, payload=payload, timestamp=moment)
 
 
 def _subjects(image: Image) -> Iterator[Image]:
@@ -218,7 +243,7 @@ def _known(image: Image, home: Home | None, key: PublicKey, name: str) -> list[C
 
 def _stating(said: Said, known: Sequence[Claim]) -> list[tuple[str, Digest]]:
     """Return in which forms a claim stands already, and in which manifests."""
-    if said.predicate_type == sigstore.SIGN:  # the older form has other bytes
+    if said.predicate_type == sigstore.SIGN:  # the older form has other bytes, and the time that it had stays
         return [(old.form, old.source) for old in known if old.is_signature]
     return [(old.form, old.source) for old in known if old.signed == said.signed]
 

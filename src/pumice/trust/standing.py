@@ -35,14 +35,18 @@ class _Standing(msgspec.Struct, frozen=True):
 
 
 def name_of(
-    root: Digest, names: Sequence[str], key: Digest, documents: Mapping[Digest, Sequence[Descriptor]]
+    root: Digest,
+    names: Sequence[str],
+    key: Digest,
+    documents: Mapping[Digest, Sequence[Descriptor]],
+    time: int = 0,
 ) -> Digest:
     """Return where it is remembered that ``key`` signed an image as each of ``names`` with its documents.
 
-    ``key`` is any digest that stands for one key.
+    ``key`` is any digest that stands for one key; ``time`` is the one that was required, 0 for none.
     """
     listed = {about: sorted(one.digest for one in found) for about, found in documents.items()}
-    return canonical.digest_of([_KIND, _SHAPE, root, list(names), key, listed])
+    return canonical.digest_of([_KIND, _SHAPE, root, list(names), key, listed, *([time] if time else [])])
 
 
 def holds(where: Digest, home: Home) -> bool:

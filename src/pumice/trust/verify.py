@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.errors import TrustError
-from pumice.trust import claims, keys, names
+from pumice.trust import budget as budgets
+from pumice.trust import claims, keys, names, signers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pumice.digest import Digest
     from pumice.image.model import Image
     from pumice.store.home import Home
+    from pumice.trust.budget import Budget
     from pumice.trust.claims import Claim
     from pumice.trust.trusted import TrustedKey
+
+_MOST_NAMES = 5
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +42,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     digest: Digest
     name: str
-    built_here: bool = False
+    signed: int = 0
+    """When so many signers as are needed had signed, in seconds since the epoch; 0 if they do not say."""
     signatures: tuple[Finding, ...] = ()
     attestations: tuple[Finding, ...] = ()
     threshold: int = 1
@@ -64,20 +69,42 @@ def verify(
     that says why the image is not trusted.
     """
     name = expected or names.own(image)
-    found = examine(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
-    good = [one for one in found if not one.problem and one.claim.is_signature]
+    findings = _slim(examine(image, home, trusted, expected=name, now=now, signatures_only=signatures_only))
+    good = [one for one in findings if not one.problem and one.claim.is_signature]
     signed = [one.by for one in good if one.by]
-    if len(signers(signed, trusted)) < max(1, threshold):
-        found = examine(image, home, trusted, expected=name, now=now)
-        raise _refusal(image, found, signed, trusted, threshold, now)
+    if signers.count(signed, trusted) < max(1, threshold):
+        if signatures_only and not signed:
+            limit = budgets.for_signatures()
+            findings = _slim(examine(image, home, trusted, expected=name, now=now, budget=limit))
+        raise _refusal(image, findings, signed, trusted, threshold, now)
     return Verdict(
         digest=image.root.digest,
         name=expected or names.own(image) or _name(good),
+        signed=_signed(good, trusted, max(1, threshold)),
         signatures=tuple(good),
         threshold=threshold,
-        attestations=tuple(one for one in found if not one.problem and not one.claim.is_signature),
-        others=tuple(one for one in found if one.problem),
+        attestations=tuple(one for one in findings if not one.problem and not one.claim.is_signature),
+        others=tuple(one for one in findings if one.problem),
     )
+
+
+def _slim(findings: Iterable[Finding]) -> list[Finding]:
+    kept: list[Finding] = []
+    for one in findings:
+        kept.append(msgspec.structs.replace(one, claim=claims.slim(one.claim)))
+        del one  # before the next one is read
+    return kept
+
+
+def _signed(good: Iterable[Finding], trusted: Sequence[TrustedKey], threshold: int) -> int:
+    """Return since when enough signers had signed: one of several cannot make an image newer alone."""
+    numbers = signers.groups(trusted)
+    latest: dict[int, int] = {}
+    for one in good:
+        if one.by is not None:
+            signer = numbers[one.by.key.fingerprint]
+            latest[signer] = max(latest.get(signer, 0), one.claim.created)
+    return sorted(latest.values(), reverse=True)[threshold - 1]
 
 
 def examine(
@@ -88,21 +115,36 @@ def examine(
     expected: str,
     now: int,
     signatures_only: bool = False,
-) -> list[Finding]:
-    """Return every claim about an image with who made it and whether it counts."""
+    budget: Budget | None = None,
+) -> Iterator[Finding]:
+    """Yield every claim about an image with who made it and whether it counts.
+
+    One at a time, because each may hold a bill of materials: keep what you need of it only.
+    """
     own = names.own(image)
     also = [one for one in (own, image.known_as) if one]
-    found: list[Finding] = []
-    read = [*claims.read(image, home, signatures_only=signatures_only)]
+    left = budget or (budgets.for_signatures() if signatures_only else budgets.Budget())
+    for claim in _claims(image, home, trusted, left, now=now, signatures_only=signatures_only):
+        if not claim.names and own:  # the image's digest covers what it says of itself
+            claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
+        yield from _judge(claim, image.root.digest, trusted, expected, also, now)
+        del claim  # before the next one is read
+
+
+def _claims(
+    image: Image,
+    home: Home | None,
+    trusted: Sequence[TrustedKey],
+    budget: Budget,
+    *,
+    now: int,
+    signatures_only: bool,
+) -> Iterator[Claim]:
+    yield from claims.read(image, home, signatures_only=signatures_only, budget=budget)
     if image.archive is not None:  # else what reads OpenPGP is not even loaded
         from pumice.trust import detached
 
-        read += detached.read(image, trusted, now=now)
-    for claim in read:
-        if not claim.names and own:  # the image's digest covers what it says of itself
-            claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
-        found += _judge(claim, image.root.digest, trusted, expected, also, now)
-    return found
+        yield from detached.read(image, trusted, now=now, budget=budget)
 
 
 def _judge(
@@ -132,7 +174,8 @@ def _judge(
         if problem:
             problem = f"its {one.kind} {short(one)} {problem}"
         elif expected and not any(names.fits(*pair) for pair in product(claim.names, wanted)):
-            problem = f"it is signed as {' and '.join(claim.names) or 'nothing'}, not as {expected}"
+            stated = " and ".join(claim.names[:_MOST_NAMES]) or "nothing"
+            problem = f"it is signed as {stated}, not as {expected}"
         findings.append(Finding(claim=claim, by=one, problem=problem))
     return findings
 
@@ -148,35 +191,18 @@ def _name(good: Iterable[Finding]) -> str:
     return stated[0] if stated else ""
 
 
-def signers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[str]:
-    """Return who these keys are: one fingerprint for a key and all that took its place.
-
-    Else somebody whose key was rotated would be two signers while the periods of both overlap.
-    """
-    older = {one.key.fingerprint: one.replaces for one in trusted if one.replaces}
-    return {_first(one.key.fingerprint, older) for one in found}
-
-
-def _first(fingerprint: str, older: Mapping[str, str]) -> str:
-    seen: list[str] = []
-    while fingerprint in older and fingerprint not in seen:
-        seen.append(fingerprint)
-        fingerprint = older[fingerprint]
-    return min(seen[seen.index(fingerprint) :]) if fingerprint in seen else fingerprint
-
-
 def _too_few(
     where: str, signed: Sequence[TrustedKey], trusted: Sequence[TrustedKey], threshold: int, now: int
 ) -> TrustError:
     """Say who signed, and who else could."""
-    count = len(signers(signed, trusted))
+    count = signers.count(signed, trusted)
     done = sorted({short(one) for one in signed})
     can = [one for one in trusted if not one.trouble(now)]
-    done_by = signers(signed, trusted)
-    missing = sorted({short(one) for one in can if not signers([one], trusted) <= done_by})
+    done_by = signers.numbers(signed, trusted)
+    missing = sorted({short(one) for one in can if not signers.numbers([one], trusted) <= done_by})
     hint = f"signatures of these count as well: {', '.join(missing)}"
-    if len(signers(can, trusted)) < threshold:
-        hint = f"no more than {len(signers(can, trusted))} signers are trusted for this name at all"
+    if signers.count(can, trusted) < threshold:
+        hint = f"no more than {signers.count(can, trusted)} signers are trusted for this name at all"
     return TrustError(
         f"the image is signed by {count} of the {threshold} keys that are needed: {', '.join(done)}",
         where=where,

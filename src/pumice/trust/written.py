@@ -37,12 +37,14 @@ _PREDICATE_TYPE = "in-toto.io/predicate-type"
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     """A claim that is to be signed: ``payload`` is an in-toto statement.
 
-    ``document`` is the digest of the attached document that it states, "" for none.
+    ``document`` is the digest of the attached document that it states, "" for none; ``timestamp`` is
+    when it is signed, in seconds since the epoch.
     """
 
     predicate_type: str
     payload: bytes
     document: Digest = ""
+    timestamp: int = 0
 
     @property
     def signed(self) -> bytes:
@@ -58,11 +60,11 @@ def write(
     name: str,
     said: Sequence[Said],
     *,
-    stale: AbstractSet[Digest] = frozenset(),
+    stale: AbstractSet[str] = frozenset(),
 ) -> tuple[Digest, ...]:
     """Sign each claim about the image's root and attach it in both forms; return the manifests' digests.
 
-    ``stale`` are blobs with claims that these take the place of. Counts once the place is finished.
+    ``stale`` are entries (`claims.entry_of`) that these take the place of. Counts once the place is finished.
     """
     written: list[Digest] = []
     envelopes = [
@@ -86,11 +88,20 @@ def write(
     return tuple(written)
 
 
-def write_place(image: Image, place: Place, home: Home | None, key: PrivateKey, reference: str) -> Digest:
+def write_place(
+    image: Image,
+    place: Place,
+    home: Home | None,
+    key: PrivateKey,
+    reference: str,
+    timestamp: int,
+    *,
+    stale: AbstractSet[str] = frozenset(),
+) -> Digest:
     """Sign the image's root as what lies at ``reference``, in the older form only; return the manifest."""
-    payload = simplesigning.encode(simplesigning.Payload(reference, image.root.digest))
+    payload = simplesigning.encode(simplesigning.Payload(reference, image.root.digest, timestamp))
     layer = _signature(place, key, payload)
-    return _write_older(image, place, home, [layer], _SIGNATURES, ".sig", frozenset())
+    return _write_older(image, place, home, [layer], _SIGNATURES, ".sig", stale)
 
 
 def _signature(place: Place, key: PrivateKey, payload: bytes) -> Descriptor:
@@ -98,10 +109,12 @@ def _signature(place: Place, key: PrivateKey, payload: bytes) -> Descriptor:
     return msgspec.structs.replace(layer, annotations={simplesigning.SIGNATURE: _text(key.sign(payload))})
 
 
-def _is_stale(one: Attached, stale: AbstractSet[Digest]) -> bool:
+def _is_stale(one: Attached, stale: AbstractSet[str]) -> bool:
     """Whether it is a bundle of nothing but what is not to stay."""
     layers = one.manifest.layers
-    return bool(layers) and all(sigstore.is_bundle(x.media_type) and x.digest in stale for x in layers)
+    return bool(layers) and all(
+        sigstore.is_bundle(layer.media_type) and claims.entry_of(layer) in stale for layer in layers
+    )
 
 
 def _older(
@@ -117,7 +130,8 @@ def _older(
         layer = place.put(dsse.encode(envelope), dsse.ENVELOPE)
         told = {simplesigning.SIGNATURE: "", claims.PREDICATE_TYPE: one.predicate_type, **_notes(one)}
         return msgspec.structs.replace(layer, annotations=told)
-    return _signature(place, key, simplesigning.encode(simplesigning.Payload(name, image.root.digest)))
+    payload = simplesigning.Payload(name, image.root.digest, one.timestamp)
+    return _signature(place, key, simplesigning.encode(payload))
 
 
 def _notes(one: Said) -> dict[str, str]:
@@ -148,19 +162,19 @@ def _write_older(
     added: Sequence[Descriptor],
     kind: str,
     suffix: str,
-    stale: AbstractSet[Digest],
+    stale: AbstractSet[str],
 ) -> Digest:
     """Add layers to the one manifest with all of their kind, whose tag is made of the image's digest."""
     media_type = added[0].media_type
     before = [one for one in claims.attached(image, home) if _holds_only(one, media_type)]
     layers = {
-        old.digest + old.annotations.get(simplesigning.SIGNATURE, ""): old
+        claims.entry_of(old): old
         for old in (*_layers(before), *added)
-        if old in added or old.digest not in stale
+        if old in added or claims.entry_of(old) not in stale
     }
     for one in before:  # they may come from another place than the one that is written to
         for old in one.manifest.layers:
-            if old.digest not in stale:
+            if claims.entry_of(old) not in stale:
                 with one.blobs.open(old.digest) as file:
                     place.put(file.read(old.size), old.media_type)
     listed = tuple(layers.values())

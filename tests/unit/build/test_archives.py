@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pumice.build import locking
-from pumice.errors import ResolveError
+from pumice.errors import FetchError, RecipeError, ResolveError, TrustError
 from tests.support import archive
 from tests.support.archive import Deb, Suite
 from tests.support.workshop import Said, Workshop
@@ -31,6 +31,7 @@ class Shop(Workshop):
             "name": "tools", "url": (self.root / "tools").as_uri(), "suite": "stable", "key": "keyring.asc",
             **tools,
         }  # fmt: skip
+        entry = {key: value for key, value in entry.items() if value}
         origin = {
             "debian": "bookworm", "suites": ["bookworm"], "mirrors": [self.url], "keyrings": ["keyring.asc"],
             "archives": [entry],
@@ -114,6 +115,19 @@ def test_an_alternative_of_debians_goes_before_a_package_of_another_archive(shop
     assert shop.lock_with(["app"]) == ["app=1", "lib=1", "mta=1"]
 
 
+def test_a_smaller_set_is_no_reason_to_take_more_from_another_archive(shop: Shop) -> None:
+    shop.publish(
+        Deb("one", fields={"Depends": "xx | shared"}),
+        Deb("two", fields={"Depends": "yy | shared"}),
+        Deb("xx"),
+        Deb("yy"),
+    )
+    shop.tools(Deb("shared"))
+    assert shop.lock_with(["one", "two"]) == ["one=1.0", "two=1.0", "xx=1.0", "yy=1.0"]
+    shop.lock_path.unlink()
+    assert shop.lock_with(["one", "two"], priority=500) == ["one=1.0", "shared=1.0", "two=1.0"]
+
+
 def test_lock_prints_what_two_archives_offer_and_which_won(shop: Shop) -> None:
     shop.tools(Deb("app", "2", fields={"Depends": "lib"}), Deb("lib", "3"), Deb("alone", "1"))
     assert shop.lock_with(["app", "alone"]) == ["alone=1", "app=2", "lib=1"]
@@ -130,6 +144,49 @@ def test_an_older_lock_keeps_what_it_pins(shop: Shop) -> None:
     assert shop.lock_with(["app", "dash"], packages=listed) == ["app=1", "dash=9", "lib=3"]
     # Now the archive has no more to say about these, but nobody has asked for an upgrade.
     assert shop.lock_with(["app", "dash", "other"]) == ["app=1", "dash=9", "lib=3", "other=1"]
+
+
+TOOL = (Deb("tool", "1", fields={"Depends": "lib"}), Deb("tool", "2", architecture="arm64"))
+
+
+@pytest.mark.parametrize(("suite", "folder"), [("/", ""), ("./", ""), ("deb/", "deb/"), ("./a/b/", "a/b/")])
+@pytest.mark.parametrize("signing", ["inline", "detached"])
+def test_a_flat_archive_is_used(shop: Shop, suite: str, folder: str, signing: Any) -> None:
+    archive.publish_flat(shop.root / "tools", folder, *TOOL, signing=signing)
+    assert shop.lock_with(["tool"], suite=suite) == ["lib=1", "tool=1"]
+    pinned = shop.lock().packages["amd64"][1]
+    assert (pinned.archive, pinned.suite) == ("tools", suite.removeprefix("./") or "/")
+    assert pinned.path == f"{folder}tool_1_amd64.deb"
+    with shop.connection() as connection:
+        assert connection.fetch(pinned, shop.lock()) == f"sha256:{pinned.sha256}"
+
+
+@pytest.mark.parametrize("signing", ["none", "no release"])
+def test_an_unsigned_flat_archive_needs_the_recipes_word(shop: Shop, signing: Any) -> None:
+    archive.publish_flat(shop.root / "tools", "", *TOOL, signing=signing)
+    with pytest.raises((TrustError, FetchError)):
+        shop.lock_with(["tool"], suite="/")
+    assert shop.lock_with(["tool"], suite="/", key="", trusted=True) == ["lib=1", "tool=1"]
+    archive.publish_flat(shop.root / "tools", "", Deb("tool", "3"), signing=signing)
+    shop.lock_path.unlink()
+    assert shop.lock_with(["tool"], suite="/", key="", trusted=True) == ["tool=3"]
+
+
+def test_a_flat_archive_has_no_components(shop: Shop) -> None:
+    with pytest.raises(RecipeError, match="has no components"):
+        shop.lock_with(["tool"], suite="/", components=["main"])
+
+
+def test_a_pinned_version_is_not_kept_by_another_archive_that_has_its_number(shop: Shop) -> None:
+    """After a security update, somebody else's package of the old version is not the pinned one."""
+    shop.tools(Deb("other", "1"))
+    assert shop.lock_with(["app", "dash"]) == ["app=1", "dash=1", "lib=1"]
+    shop.publish(
+        Deb("app", "1", fields={"Depends": "lib"}), Deb("lib", "2"), Deb("dash", "2", fields=ESSENTIAL)
+    )
+    stranger = {"Description": "something else"}
+    shop.tools(Deb("other", "1"), Deb("lib", "1", fields=stranger), Deb("dash", "1", fields=stranger))
+    assert shop.lock_with(["app", "dash", "other"]) == ["app=1", "dash=2", "lib=2", "other=1"]
 
 
 def test_what_an_archive_is_for_makes_a_lock_stale_and_nothing_else_does(shop: Shop) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -300,6 +302,30 @@ def test_bad_local_packages(
     with pytest.raises(error, match=message):
         ensure(shop)
     assert not shop.lock_path.exists()
+
+
+def test_a_package_that_is_malformed_is_named_with_the_place_in_it(
+    shop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = Deb("odd", fields={"Strange field": "x"})
+    (shop.root / "x.deb").write_bytes(odd.build())
+    shop.write(["./x.deb"])
+    with pytest.raises(FormatError) as caught:
+        ensure(shop)
+    assert re.fullmatch(rf"{shop.root}/x\.deb: control:[0-9]+", caught.value.where or "")
+    shop.publish(*OLD, Deb("odd"))
+    shop.write(["odd"])
+    ensure(shop)
+    pool = shop.root / "mirror" / shop.lock().packages["amd64"][0].path
+    pool.write_bytes(odd.build())
+    text = shop.lock_path.read_text()
+    pin = shop.lock().packages["amd64"][0]
+    text = text.replace(pin.sha256, hashlib.sha256(odd.build()).hexdigest())
+    shop.lock_path.write_text(text.replace(f'"size":{pin.size}', f'"size":{len(odd.build())}'))
+    done = shop.run(
+        capsys, "build", "--locked", "--progress", "none", str(shop.recipe_path), "-o", "tar:out.tar"
+    )
+    assert re.search(r"odd=1\.0: control:[0-9]+: the line is not of the form", done.err)
 
 
 @pytest.mark.parametrize("size", ["12.5", "12 kB", "0012", "unknown", "-3"])

@@ -17,6 +17,7 @@ from pumice.distro.debian.sources import Keys, Mirror, Source
 from pumice.errors import FetchError, FormatError, PumiceError, StoreError, TrustError
 from pumice.fetch import indexes
 from pumice.fetch.session import Session
+from pumice.formats import aptindex
 from pumice.store.home import Home
 from tests.support import archive, mirror
 from tests.support.archive import EPOCH, Deb, Suite
@@ -71,6 +72,10 @@ class World:
 
     def kept(self, kind: str) -> list[str]:
         return sorted(path.name for path in self.home.directory("indexes").glob(f"{kind}*"))
+
+
+OTHER = Keys("other keys", archive.keyring("other"))
+EXPIRED = Keys("old keys", archive.keyring("expired"))
 
 
 @pytest.fixture
@@ -227,8 +232,21 @@ def test_any_of_several_keyrings_may_vouch(world: World) -> None:
     assert found.locked[0].keyring == digest.of(GOOD.data)
 
 
+@pytest.mark.parametrize("offline", [False, True])
+def test_an_index_is_good_until_the_second_that_its_release_names(world: World, offline: bool) -> None:
+    world.publish(replace(SUITE, valid_until=EPOCH + 2 * DAY))
+    world.load()
+    world.today = EPOCH + 2 * DAY
+    assert names(world.load(offline=offline)) == ["data", "hello"]
+    world.today += 1
+    error = world.fails(offline=offline)
+    assert isinstance(error, TrustError)
+    assert error.message == "the index has expired on 2023-11-16 22:13 UTC"
+
+
 def test_valid_until_counts_unless_the_machine_says_otherwise(world: World) -> None:
     world.publish(replace(SUITE, valid_until=EPOCH + 3600))
+    assert "has expired" in world.fails().message
     lenient = world.source(mirrors=(Mirror(world.server.url, (GOOD,), check_valid_until=False),))
     assert names(world.load(lenient)) == ["data", "hello"]
 
@@ -472,6 +490,21 @@ def test_an_index_kept_by_another_boot_is_hashed_again(world: World, monkeypatch
     assert isinstance(world.fails(offline=True), FetchError)
 
 
+def replace_names(table: aptindex.Table) -> aptindex.Table:
+    return msgspec.structs.replace(table, names=table.names[:0])
+
+
+def test_a_table_that_other_code_made_is_made_again_without_a_network(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = aptindex.scan
+    with monkeypatch.context() as other:
+        other.setattr("pumice.fetch.kept._code", lambda: b"o" * 16)
+        other.setattr(aptindex, "scan", lambda data: replace_names(scan(data)))
+        assert names(world.load()) == []
+    assert names(world.load(offline=True)) == ["data", "hello"]
+
+
 def test_indexes_that_nothing_names_any_more_go(world: World) -> None:
     world.load()
     before = world.kept("packages")
@@ -517,3 +550,45 @@ def test_a_package_with_a_path_out_of_the_mirror_is_refused_when_it_is_looked_at
     found = world.load()
     with pytest.raises(FormatError):
         found.universe("amd64").versions("hello")
+
+
+@pytest.mark.parametrize(
+    ("ahead", "sentence"),
+    [
+        (-2 * DAY, "which is still to come"),  # the machine's clock is behind
+        (-DAY - 1, "which is still to come"),
+        (-DAY, ""),  # a day is nobody's fault: clocks and time zones differ
+        (0, ""),
+        (7 * DAY, ""),
+        (7 * DAY + 1, "the index has expired"),  # or it is ahead
+        (20 * 365 * DAY, "the index has expired"),
+    ],
+)
+def test_valid_until_with_the_clock_ahead_and_behind(world: World, ahead: int, sentence: str) -> None:
+    world.publish(replace(SUITE, valid_until=EPOCH + 7 * DAY))
+    world.today = EPOCH + ahead
+    if sentence:
+        error = world.fails()
+        assert isinstance(error, TrustError)
+        assert sentence in error.message
+    else:
+        assert names(world.load()) == ["data", "hello"]
+
+
+@pytest.mark.parametrize("keys", [(OTHER, EXPIRED), (EXPIRED, OTHER)])
+def test_of_several_keyrings_the_one_that_knows_the_key_says_what_is_wrong(
+    keys: tuple[Keys, ...], world: World
+) -> None:
+    world.publish(replace(SUITE, signer="expired"))
+    error = world.fails(world.source(mirrors=(Mirror(world.server.url, keys),)))
+    assert isinstance(error, TrustError)
+    assert "expired" in error.message
+    assert "not in the keyring" not in error.message
+
+
+def test_a_keyring_that_cannot_be_read_is_named_when_no_other_vouches(world: World) -> None:
+    world.publish()
+    lost = ("/etc/keys.gpg: the keyring cannot be read (Permission denied)",)
+    error = world.fails(world.source(mirrors=(Mirror(world.server.url, (OTHER,), unreadable=lost),)))
+    assert (error.hint or "").startswith(lost[0])
+    world.load(world.source(mirrors=(Mirror(world.server.url, (OTHER, GOOD), unreadable=lost),)))

@@ -203,8 +203,35 @@ def test_offline_says_so(world: World) -> None:
     assert world.server.requests == []
 
 
+def test_offline_does_not_hide_that_a_mirror_at_hand_has_another_file(world: World) -> None:
+    world.pool.write_bytes(b"x" * len(DATA))
+    error = world.fails(HELLO, world.source((world.root / "mirror").as_uri(), world.server.url), offline=True)
+    assert isinstance(error, TrustError)
+    assert "its digest is another" in error.message
+
+
+def test_offline_does_not_hide_that_a_mirror_at_hand_cannot_be_read(world: World) -> None:
+    world.pool.unlink()
+    world.pool.mkdir()
+    error = world.fails(HELLO, world.source((world.root / "mirror").as_uri()), offline=True)
+    assert error.message == "the file cannot be read: Is a directory"
+
+
 def test_a_file_mirror_works_offline(world: World) -> None:
     assert world.fetch(HELLO, world.source((world.root / "mirror").as_uri()), offline=True) == DIGEST
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "the mirror itself"])
+def test_a_proxy_that_is_down_is_told_from_one_that_refuses(proxy: str, world: World) -> None:
+    is_down = proxy.startswith("http")
+    url = proxy if is_down else world.server.url
+    with (
+        Session(world.home, environ={"https_proxy": url}, pause=lambda _: None) as session,
+        pytest.raises(FetchError) as caught,
+    ):
+        packages.fetch(HELLO, (world.source("https://mirror.example"),), session, recipe_dir=world.root)
+    said = "the proxy cannot be connected to" if is_down else "the proxy refuses it (Tunnel connection failed"
+    assert said in caught.value.message
 
 
 def test_a_mirror_that_is_down_says_why(world: World) -> None:

@@ -81,6 +81,14 @@ def test_a_key_counts_until_it_expires() -> None:
     assert clearsigned(data, "expired", now=1_591_000_000).content == b"Origin: Debian\nCodename: old"
 
 
+def test_a_key_is_good_until_the_second_that_it_names() -> None:
+    data = (archive.KEYS / "signed-before-expiry.asc").read_bytes()
+    ends = 1_609_459_200
+    assert clearsigned(data, "expired", now=ends).signers
+    with pytest.raises(TrustError, match="has expired on 2021-01-01"):
+        clearsigned(data, "expired", now=ends + 1)
+
+
 def test_a_changed_text_is_refused() -> None:
     changed = archive.sign(TEXT).replace(b"Debian", b"Devian")
     with pytest.raises(TrustError, match=f"the text is not what {GOOD} signed"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pumice.errors import FormatError, ImageError, PumiceError, TrustError, Usag
 from pumice.formats import tar
 from pumice.image import destination, docker_archive, layout_archive
 from pumice.image.model import Image, contents
+from pumice.image.plain import open_plain
 from tests.support import handmade
 from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
@@ -193,7 +195,7 @@ def test_archives_of_other_programs_are_read(tmp_path: Path) -> None:
 
 def test_a_docker_archive_is_no_oci_archive(tmp_path: Path) -> None:
     write(SMALL, f"docker-archive:{tmp_path}/a")
-    with pytest.raises(ImageError, match="no OCI archive: it has no oci-layout"):
+    with pytest.raises(ImageError, match="not an OCI archive: it has no oci-layout"):
         layout_archive.read(tmp_path / "a")
 
 
@@ -223,3 +225,19 @@ def test_any_archive_gives_an_image_or_a_pumice_error(
             contents(layout_archive.read(path))
         except PumiceError:
             pass
+
+
+def test_an_archive_that_cannot_be_read_is_not_called_a_destination(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image.tar"
+    path.write_bytes(b"x")
+
+    def refuse(*_arguments: object, **_more: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ImageError) as caught:
+        open_plain(path)
+    assert caught.value.message == "cannot read the file: permission denied"
+    assert caught.value.hint == "check who may read it and enter the directories above it"

@@ -16,6 +16,8 @@ from tests.support.handmade import AMD64, ARM64, Made, file
 FORMS = "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR"
 TAGS = "tags are letters and digits joined by one of -._: and a path has no colon"
 
+ARCHIVE = "write for example oci-archive:a.tar"
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -38,6 +40,7 @@ def test_destinations_are_read_and_written_back(text: str, expected: Destination
     ("text", "message"),
     [
         ("out", "'out' does not say what kind of destination it is\n  hint: write for example oci:out"),
+        ("a.tar", "'a.tar' does not say what kind of destination it is\n  hint: " + ARCHIVE),
         ("", "'' does not say what kind of destination it is\n  hint: write for example oci:"),
         ("oic:out", "'oic:out' is no destination: there is no kind 'oic'\n  hint: did you mean oci:?"),
         (

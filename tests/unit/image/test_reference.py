@@ -126,7 +126,7 @@ def test_hints_for_a_bare_path_and_an_empty_store(home: Home, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["docker-archive:x", "tar:x", "dir:x", "oci:", "sha256:xyz", "sha256:" + "0" * 65, "A B:1"]
+    "text", ["docker-archive:", "tar:x", "dir:x", "oci:", "sha256:xyz", "sha256:" + "0" * 65, "A B:1"]
 )
 def test_what_can_name_no_image_is_a_usage_error(home: Home, text: str) -> None:
     with pytest.raises(UsageError):

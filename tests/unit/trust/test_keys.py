@@ -63,6 +63,7 @@ def test_the_nonce_is_that_of_rfc_6979() -> None:
         "genpkey -algorithm ed25519",
         "ecparam -name prime256v1 -genkey -noout",
         "ecparam -name secp384r1 -genkey -noout",
+        "ecparam -name secp521r1 -genkey -noout",
         "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048",
     ],
 )
@@ -77,13 +78,27 @@ def test_keys_of_openssl(tmp_path: Path, command: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["ecparam -name secp521r1 -genkey -noout", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024"],
+    [
+        "ecparam -name secp256k1 -genkey -noout",
+        "ecparam -name secp224r1 -genkey -noout",
+        "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024",
+        "genpkey -algorithm X25519",
+        "genpkey -algorithm ed448",
+    ],
 )
 def test_kinds_that_are_refused(tmp_path: Path, command: str) -> None:
     private = tmp_path / "a.key"
     subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
-    with pytest.raises(FormatError, match="of a kind that signs no images"):
-        keys.read_private(private, secret)
+    with pytest.raises(FormatError, match="keys of this kind are not supported") as caught:
+        keyfiles.bring(private, tmp_path / "out", secret, secret)
+    assert caught.value.where == str(private)
+    assert caught.value.hint == (
+        "supported kinds are ECDSA on P-256, P-384 and P-521, Ed25519, and RSA of 2048 bits or more"
+    )
+    public = tmp_path / "a.pub"
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
+    with pytest.raises(FormatError, match="keys of this kind are not supported"):
+        publickeys.read(public)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ class Mirror(msgspec.Struct, frozen=True):
     check_date: bool = True
     apt_trusts: bool = False
     """The machine's apt takes it unsigned; Pumice does not, and can say why it differs."""
+    unreadable: tuple[str, ...] = ()
+    """Why keyrings that apt would check it with are not among ``keys``."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -81,6 +83,15 @@ class Source(msgspec.Struct, frozen=True):
     """Patterns of the names that it is for; empty for what the recipe names, and what that needs."""
     priority: int = 0
     """As in apt_preferences(5); 0 where the recipe says nothing."""
+
+    @property
+    def is_flat(self) -> bool:
+        """Return whether the archive has no ``dists``: its suite is a folder, and ends in ``/``."""
+        return self.suite.endswith("/")
+
+    def folder(self, url: str) -> str:
+        """Return where the suite's Release is on the mirror ``url``."""
+        return f"{url}/{self.suite}".rstrip("/") if self.is_flat else f"{url}/dists/{self.suite}"
 
     @property
     def label(self) -> str:
@@ -219,26 +230,34 @@ class _Finder:
 
     def _from_entry(self, url: str, entry: Entry) -> Mirror:
         valid_until, date = self._checks(entry)
-        keys = self._named or (self._builtin, *self._entry_keys(entry))
-        return Mirror(url, keys, valid_until, date, apt_trusts=entry.trusted is True)
+        found, unreadable = ([], ()) if self._named else self._entry_keys(entry)
+        return Mirror(
+            url,
+            self._named or (self._builtin, *found),
+            valid_until,
+            date,
+            apt_trusts=entry.trusted is True,
+            unreadable=unreadable,
+        )
 
-    def _entry_keys(self, entry: Entry) -> list[Keys]:
-        """What the machine checks an entry with; a keyring that cannot be read vouches for nobody."""
+    def _entry_keys(self, entry: Entry) -> tuple[list[Keys], tuple[str, ...]]:
+        """(what the machine checks an entry with, why other keyrings of it cannot be read)."""
         if entry.key:
-            return [Keys(f"the key in {entry.where}", entry.key.encode())]
+            return [Keys(f"the key in {entry.where}", entry.key.encode())], ()
         only = tuple(item for item in entry.signed_by if not item.startswith("/"))
         paths = [item for item in entry.signed_by if item.startswith("/")]
         root = Path(self._machine.root) if self._machine else Path("/")
         places = [root / path.lstrip("/") for path in paths]
         if not paths and self._machine:
             places = [Path(path) for path in self._machine.trusted]
-        found = []
+        found: list[Keys] = []
+        unreadable: list[str] = []
         for path in places:
             try:
                 found.append(msgspec.structs.replace(_read(path), only=only))
-            except TrustError:
-                continue
-        return [keys for keys in found if keys.data != self._builtin.data]
+            except TrustError as error:  # it vouches for nobody; whoever else does is enough
+                unreadable.append(f"{path}: {error.message}")
+        return [keys for keys in found if keys.data != self._builtin.data], tuple(unreadable)
 
     def _checks(self, entry: Entry | None) -> tuple[bool, bool]:
         """(Valid-Until counts, Date counts) as the entry, else the machine's configuration, says."""

@@ -24,6 +24,7 @@ from pumice.image.effects.scripts import actions
 from pumice.image.effects.system import machine_id, name_service, shells, temporary
 from pumice.image.effects.tmpfiles import tmpfiles
 from pumice.image.effects.users import NONROOT, users
+from pumice.image.tree import RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,18 +54,19 @@ EFFECTS: tuple[Effect, ...] = (
 
 
 def apply(tree: Tree, settings: Settings) -> Outcome:
-    """Return what all effects add to the packages' files.
+    """Return what all effects add to the files of the packages and of the recipe.
 
     Depends on nothing but its arguments. Raises ImageError where ids clash or something in a
     package cannot be an image's.
     """
     original = tree
     links = merged_usr(Given(tree, settings, {}))  # scripts look for /bin/sh and the like, too
-    taken, failed = actions(tree.plus(links.generated), settings.architecture)
+    taken, failed = actions(tree.plus(links.generated), settings.architecture, settings.format)
     made: dict[str, Generated] = {}
     removed: dict[str, None] = {}
-    report: list[tuple[str, str]] = list(not_done(tree.packages, taken, failed))
+    report: list[tuple[str, str]] = list(not_done(tree.packages, taken, failed, settings.format))
     ids = settings.ids
+    own = _own_files(tree, settings)
     for effect in EFFECTS:
         result = effect(Given(tree, settings, taken))
         generated = (*_parents(result.generated, tree), *result.generated)
@@ -72,7 +74,8 @@ def apply(tree: Tree, settings: Settings) -> Outcome:
         removed |= dict.fromkeys(result.removed)
         report += result.report
         ids = result.ids or ids
-        tree = tree.plus(generated, result.removed)
+        # what the recipe itself says of a file is what the image and later effects see of it
+        tree = tree.plus([item for item in generated if item.entry.path not in own], result.removed)
     entries, directories = _sorted_out(made, original)
     return Outcome(
         generated=entries,
@@ -80,6 +83,14 @@ def apply(tree: Tree, settings: Settings) -> Outcome:
         directories=directories,
         ids=ids,
         report=_by_package(report),
+    )
+
+
+def _own_files(tree: Tree, settings: Settings) -> frozenset[str]:
+    if settings.format < 2:
+        return frozenset()
+    return frozenset(
+        path for path, node in tree.nodes.items() if node.owner == RECIPE and node.entry.kind != "dir"
     )
 
 

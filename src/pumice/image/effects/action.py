@@ -16,7 +16,8 @@ class Action(msgspec.Struct, frozen=True):
     """A command that a script runs, with its arguments.
 
     ``writes`` are files it is redirected to, ``text`` what it writes if that is known, ``appends``
-    whether what was there stays; ``folder`` is where it runs.
+    whether what was there stays; ``folder`` is where it runs. Actions of one loop share the number
+    ``loop``; it is 0 outside of loops.
     """
 
     words: tuple[Value, ...]
@@ -25,6 +26,7 @@ class Action(msgspec.Struct, frozen=True):
     folder: Value = "/"
     text: Value = None
     appends: bool = False
+    loop: int = 0
 
 
 class Surroundings(Protocol):

@@ -28,7 +28,7 @@ class Canvas:
         self._tree = tree
         self._over: MutableMapping[str, Node] = {}
         nodes = ChainMap(self._over, tree.nodes)  # type: ignore[arg-type]
-        self._view = Tree(nodes, self._read)
+        self._view = Tree(nodes, self._read, (), tree.implied)
 
     def _read(self, path: str) -> bytes:
         return self.made[path].content if path in self.made else self._tree.read(path)
@@ -164,6 +164,12 @@ class Canvas:
             del self.made[place]
             del self._over[place]
 
+    def restore(self, made: dict[str, Generated]) -> None:
+        """Go back to what was made at some earlier time."""
+        self.made = dict(made)
+        self._over.clear()
+        self._over.update((path, Node(item.entry, item.by)) for path, item in made.items())
+
     def reads_as(self, path: str, target: str) -> bool:
         """Whether ``path`` is a symbolic link with the text ``target``."""
         place = self.place(path)
@@ -195,4 +201,6 @@ class Canvas:
 
     def _has_folder(self, place: str) -> bool:
         parent = posixpath.dirname(place)
-        return not parent or (parent in self._view.nodes and self._view.nodes[parent].entry.kind == "dir")
+        node = self._view.nodes.get(parent)
+        is_directory = parent in self._view.implied if node is None else node.entry.kind == "dir"
+        return not parent or is_directory

@@ -71,9 +71,10 @@ def java_key_store(given: Given) -> Result:
         return Result()
     certificates: dict[str, bytes] = {}
     for path in tree.children(_FOLDER):
-        entry = tree.nodes[path].entry
+        node = tree.get(path)
         name = posixpath.basename(path)
-        if entry.kind != "symlink" or not name.endswith(".pem") or tree.resolve(path) is None:
+        is_link = node is not None and node.entry.kind == "symlink"
+        if not (is_link and name.endswith(".pem") and tree.is_file(path)):
             continue
         found = _certificates(tree.read(path))
         if found:
@@ -123,20 +124,16 @@ def _below(tree: Tree, top: str) -> list[str]:
     pending = [top]
     while pending:
         for path in tree.children(pending.pop()):
-            if tree.nodes[path].entry.kind == "dir":
+            node = tree.get(path)
+            if node is None or node.entry.kind == "dir":
                 pending.append(path)
-            elif path.endswith(".crt") and _is_file(tree, path):
+            elif path.endswith(".crt") and tree.is_file(path):
                 found.append(path)
     return sorted(found, key=str.encode)
-
-
-def _is_file(tree: Tree, path: str) -> bool:
-    target = tree.resolve(path)
-    return target is not None and tree.nodes[target].entry.kind in ("file", "hardlink")
 
 
 def _chosen(tree: Tree) -> list[str]:
     """Return the certificates that an existing configuration asks for, in its order."""
     lines = tree.read(_CONFIGURATION).decode("utf-8", "replace").splitlines()
     wanted = (f"{_SHIPPED}/{line}" for line in lines if line and line[0] not in "#!")
-    return [path for path in wanted if _is_file(tree, path)]
+    return [path for path in wanted if tree.is_file(path)]

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError
-from pumice.image.effects import options
+from pumice.image.effects import modules, options
+from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pumice.image.effects.canvas import Canvas
     from pumice.image.effects.scope import Value
+    from pumice.image.tree import Generated, Tree
 
 _SYMBOLIC = re.compile(r"([ugoa]*)([=+-])([rwxXst]*)")
-_APACHE_NEEDS = re.compile(r"^# Depends: *([\w.-]+)", re.MULTILINE)
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 
@@ -31,11 +32,24 @@ class Override(msgspec.Struct, frozen=True):
     path: str
 
 
+State = tuple[dict[str, "Generated"], dict[str, Override], int]
+"""What was done so far: entries, attributes kept by hand, and the mask of new files."""
+
+
 class Hand:
     """Draws for one script after the other; ids come from the image's own account files."""
 
-    def __init__(self, canvas: Canvas, users: dict[str, tuple[int, int]], groups: dict[str, int]) -> None:
+    def __init__(
+        self,
+        canvas: Canvas,
+        users: dict[str, tuple[int, int]],
+        groups: dict[str, int],
+        tree: Tree,
+        lock_format: int = FORMAT,
+    ) -> None:
         self.canvas = canvas
+        self._tree = tree
+        self._format = lock_format
         self.overrides: dict[str, Override] = {}
         self._users = users
         self._groups = groups
@@ -45,9 +59,9 @@ class Hand:
     def does(self, words: Sequence[Value], folder: Value) -> bool | None:
         """Do a command. False: it cannot be done; None: it is no file command."""
         name = (words[0] or "").rpartition("/")[2] if words else ""
-        command = _COMMANDS.get(name)
-        if command is None:
+        if not is_done(name, self._format):
             return None
+        command = _COMMANDS[name]
         line = options.parse(words[1:], _VALUED.get(name, ()))
         if line is None:
             return False
@@ -56,6 +70,25 @@ class Hand:
             return command(self, line)
         except ValueError:
             return False
+
+    def knows(self, words: Sequence[Value]) -> bool:
+        """Whether a command is one that can be done here."""
+        return bool(words) and is_done((words[0] or "").rpartition("/")[2], self._format)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the lock is of the first format."""
+        return self._format < 2
+
+    def state(self) -> State:
+        """Return all that was done so far, for `restore`."""
+        return dict(self.canvas.made), dict(self.overrides), self._mask
+
+    def restore(self, state: State) -> None:
+        """Take back what was done since `state`."""
+        made, overrides, self._mask = state
+        self.canvas.restore(made)
+        self.overrides = dict(overrides)
 
     def _path(self, operand: str) -> str:
         """Return the absolute path that an operand means; raises ValueError if that is not known."""
@@ -236,23 +269,8 @@ class Hand:
             self.canvas.forget(self._path(operand))
         return True
 
-    def _enable(self, line: options.Line, kind: str) -> bool:
-        """Enable parts of Apache: ``a2enmod``, ``a2enconf``, ``a2ensite`` (apache2 2.4)."""
-        done = True
-        pending = list(line.operands)
-        seen: set[str] = set()
-        while pending:
-            name = pending.pop(0)
-            if name in seen or "/" in name:
-                continue
-            seen.add(name)
-            for suffix in ("load", "conf") if kind == "mods" else ("conf",):
-                text = self.canvas.read(f"/etc/apache2/{kind}-available/{name}.{suffix}")
-                if text is not None:
-                    place = f"/etc/apache2/{kind}-enabled/{name}.{suffix}"
-                    done = self.canvas.link(place, f"../{kind}-available/{name}.{suffix}") and done
-                    pending += _APACHE_NEEDS.findall(text.decode("utf-8", "replace"))
-        return done
+    def _enable_php(self, line: options.Line) -> bool:
+        return modules.enable_php(self.canvas, self._tree, line)
 
     def _setcap(self, line: options.Line) -> bool:
         from pumice.formats import capabilities
@@ -339,9 +357,10 @@ _COMMANDS: dict[str, Callable[[Hand, options.Line], bool]] = {
     "mv": Hand._move,
     "rm": Hand._remove,
     "umask": Hand._umask,
-    "a2enmod": lambda hand, line: hand._enable(line, "mods"),
-    "a2enconf": lambda hand, line: hand._enable(line, "conf"),
-    "a2ensite": lambda hand, line: hand._enable(line, "sites"),
+    "a2enmod": lambda hand, line: modules.enable_apache(hand.canvas, line.operands, "mods"),
+    "a2enconf": lambda hand, line: modules.enable_apache(hand.canvas, line.operands, "conf"),
+    "a2ensite": lambda hand, line: modules.enable_apache(hand.canvas, line.operands, "sites"),
+    "phpenmod": Hand._enable_php,
     "setcap": Hand._setcap,
     "dpkg-statoverride": Hand._statoverride,
     "ucf": Hand._ucf,
@@ -353,4 +372,12 @@ _VALUED = {
     "ucf": ("sum-file", "src-dir", "state-dir"),
     "touch": ("r", "t", "d", "reference", "date"),
     "dpkg-statoverride": ("admindir",),
+    "phpenmod": ("v", "s"),
 }
+_SINCE = {"phpenmod": 2}
+"""The format of the lock from which on a command is done; all others always are."""
+
+
+def is_done(name: str, lock_format: int) -> bool:
+    """Whether a command of this name is one that can be done here."""
+    return name in _COMMANDS and _SINCE.get(name, 1) <= lock_format

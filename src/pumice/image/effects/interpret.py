@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
 from pumice.formats import shell
 from pumice.formats.shellwords import Part, Word
-from pumice.image.effects import conditions
+from pumice.image.effects import conditions, redirects
 from pumice.image.effects.action import Action
-from pumice.image.effects.scope import Scope, Value
+from pumice.image.effects.flow import Break, Continue, Exit, Flow, Leave, Return
+from pumice.image.effects.redirects import substituted
+from pumice.image.effects.scope import Scope, Value, is_literal
+from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pumice.image.effects.action import Surroundings
 
@@ -30,43 +34,36 @@ _MAX_DEPTH = 80
 
 
 def follow(
-    script: bytes, arguments: Sequence[str], variables: dict[str, str], world: Surroundings
+    script: bytes,
+    arguments: Sequence[str],
+    variables: dict[str, str],
+    world: Surroundings,
+    lock_format: int = FORMAT,
 ) -> tuple[Action, ...]:
     """Return the actions of ``script`` in order; raises FormatError if it is not understood."""
-    run = _Run(world, list(arguments), dict(variables))
+    run = _Run(world, list(arguments), dict(variables), lock_format)
     try:
         run.sequence(shell.parse(script))
-    except (_Exit, _Return, _Break):
+    except (Exit, Return, Break, Continue):
         pass
     return tuple(run.actions)
-
-
-class _Exit(Exception):  # noqa: N818 - leaves the script, is no error
-    def __init__(self, *, failed: bool = False) -> None:
-        super().__init__()
-        self.failed = failed
-
-
-class _Return(Exception):  # noqa: N818 - leaves the function, is no error
-    def __init__(self, status: bool | None) -> None:
-        super().__init__()
-        self.status = status
-
-
-class _Break(Exception):  # noqa: N818 - leaves the loop, is no error
-    pass
 
 
 class _Run:
     """One script on its way."""
 
-    def __init__(self, world: Surroundings, arguments: list[str], variables: dict[str, str]) -> None:
+    def __init__(
+        self, world: Surroundings, arguments: list[str], variables: dict[str, str], lock_format: int
+    ) -> None:
         self._world = world
+        self._unrolls = lock_format >= 2
+        self._flow = Flow(is_scoped=lock_format >= 2)
         self._scope = Scope(arguments, variables, self._output)
         self._functions: dict[str, shell.Command] = {}
         self._folder: Value = "/"
-        self._certain = True
         self._steps = 0
+        self._loops = 0
+        self._loop = 0
         self._depth = 0
         self._calls = 0
         self.actions: list[Action] = []
@@ -117,8 +114,9 @@ class _Run:
             case shell.For():
                 return self._for(command)
             case shell.Loop():
-                self._maybe(lambda: self.sequence(command.condition))
-                return self._maybe(lambda: self.sequence(command.body))
+                with self._inside(Leave.LOOP), self._grouped():
+                    self._maybe(lambda: self.sequence(command.condition))
+                    return self._maybe(lambda: self.sequence(command.body))
             case shell.Group():
                 return self._group(command)
             case shell.Function():
@@ -127,20 +125,22 @@ class _Run:
 
     def _maybe(self, *branches: Callable[[], bool | None]) -> bool | None:
         """Follow branches of which one may be taken; keep only what all agree about."""
-        certain, before = self._certain, dict(self._scope.values)
+        certain, before = self._flow.is_certain, dict(self._scope.values)
         ends: list[dict[str, Value]] = [before] if len(branches) == 1 else []
         statuses: list[bool | None] = []
-        left = False
+        left = Leave.NOTHING
         for branch in branches:
-            self._scope.values, self._certain = dict(before), False
+            self._scope.values, self._flow.is_certain = dict(before), False
             try:
                 statuses.append(branch())
                 ends.append(self._scope.values)
-            except _Exit as gone:
-                left = left or not gone.failed  # an installation that fails is none, so nobody goes there
-            except (_Return, _Break):
-                left = True  # the rest happens only if this branch was not taken
-        self._certain = certain and not left
+            except Exit as gone:
+                if gone.status:  # an installation that fails is none, so nobody goes there
+                    left = max(left, gone.leaves)
+            except (Return, Break, Continue) as gone:
+                left = max(left, gone.leaves)  # the rest happens only if this branch was not taken
+        self._flow.is_certain = certain
+        self._flow.may_leave(left)
         names = {name for end in ends for name in end}
         self._scope.values = {
             name: ends[0].get(name) if all(end.get(name) == ends[0].get(name) for end in ends) else None
@@ -171,29 +171,63 @@ class _Run:
 
     def _for(self, command: shell.For) -> bool | None:
         words = self._scope.arguments if command.words is None else self._scope.fields(command.words)
+        if self._unrolls and not all(map(is_literal, words)):
+            words = [None]  # all of a loop or nothing: the words that are known would be half of it
         status: bool | None = True
-        for word in words:
-            self._scope.values[command.name] = word
-            if word is None or any(char in word for char in "*?["):
-                self._scope.values[command.name] = None
-                self._maybe(lambda: self.sequence(command.body))
-                continue
-            try:
-                status = self.sequence(command.body)
-            except _Break:
-                break
-        return status
+        with self._inside(Leave.LOOP), self._grouped():
+            for word in words:
+                self._scope.values[command.name] = word
+                if not is_literal(word):
+                    self._scope.values[command.name] = None
+                    self._maybe(lambda: self.sequence(command.body))
+                    continue
+                try:
+                    with self._inside(Leave.ITERATION):
+                        status = self.sequence(command.body)
+                except Continue:
+                    continue
+                except Break:
+                    break
+        return None if self._flow.was_left else status
+
+    @contextmanager
+    def _inside(self, what: Leave) -> Iterator[None]:
+        """Follow a body; what it changed is not known any more if it may have been left early."""
+        before = dict(self._scope.values)
+        try:
+            with self._flow.inside(what):
+                yield
+        finally:
+            if self._flow.was_left:
+                self._scope.values = {
+                    name: value if name in before and before[name] == value else None
+                    for name, value in self._scope.values.items()
+                }
+
+    @contextmanager
+    def _grouped(self) -> Iterator[None]:
+        """Give the actions of an outermost loop a number of their own."""
+        outer = self._loop
+        if not outer:
+            self._loops += 1
+            self._loop = self._loops
+        try:
+            yield
+        finally:
+            self._loop = outer
 
     def _group(self, command: shell.Group) -> bool | None:
         if not command.subshell:
             return self.sequence(command.body)
         before, folder = dict(self._scope.values), self._folder
         try:
-            return self.sequence(command.body)
-        except (_Exit, _Return):
-            return None
+            with self._flow.inside(Leave.SCRIPT):
+                status = self.sequence(command.body)
+        except (Return, Exit) as left:
+            status = left.status if self._unrolls else None
         finally:
             self._scope.values, self._folder = before, folder
+        return None if self._flow.was_left else status
 
     def _simple(self, command: shell.Simple) -> bool | None:
         if command.words and self._scope.one(command.words[0]) in _DECLARATIONS:
@@ -206,7 +240,7 @@ class _Run:
         name = words[0]
         if name in self._functions:
             return self._call(self._functions[name], words[1:])
-        writes = self._writes(command)
+        writes = redirects.targets(self._scope, command)
         if name is not None and (built_in := _BUILT_INS.get(name)):
             if writes:
                 self._note(words, command, writes)
@@ -216,32 +250,10 @@ class _Run:
         return status
 
     def _note(self, words: list[Value], command: shell.Simple, writes: tuple[Value, ...]) -> None:
-        text = self._text(words, command) if writes else None
+        text = redirects.text(words, command) if writes else None
         appends = any(redirect.operator == ">>" for redirect in command.redirects)
-        self.actions.append(Action(tuple(words), self._certain, writes, self._folder, text, appends))
-
-    def _text(self, words: list[Value], command: shell.Simple) -> Value:
-        """Return what a command writes, as far as that is plain."""
-        known = [word for word in words if word is not None]
-        if len(known) != len(words):
-            return None
-        if known in ([":"], ["true"]):
-            return ""
-        if known[0] == "echo" and not any("\\" in word for word in known):
-            return " ".join(known[2:]) if known[1:2] == ["-n"] else " ".join(known[1:]) + "\n"
-        documents = [redirect.target for redirect in command.redirects if redirect.operator.startswith("<<")]
-        if known == ["cat"] and len(documents) == 1:
-            part = documents[0][0] if documents[0] else Part("text", "")
-            return part.text if part.kind == "text" else None
-        return None
-
-    def _writes(self, command: shell.Simple) -> tuple[Value, ...]:
-        targets = (
-            self._scope.one(redirect.target)
-            for redirect in command.redirects
-            if redirect.operator in (">", ">>", ">|") and redirect.descriptor in ("", "1")
-        )
-        return tuple(path for path in targets if path != "/dev/null")
+        is_certain, loop = self._flow.is_certain, self._loop if self._unrolls else 0
+        self.actions.append(Action(tuple(words), is_certain, writes, self._folder, text, appends, loop))
 
     def _call(self, body: shell.Command, arguments: list[Value]) -> bool | None:
         if self._calls >= _MAX_CALLS:
@@ -249,12 +261,14 @@ class _Run:
         before, self._scope.arguments = self._scope.arguments, arguments
         self._calls += 1
         try:
-            return self._command(body)
-        except _Return as left:
-            return left.status
+            with self._inside(Leave.FUNCTION):
+                status = self._command(body)
+        except Return as left:
+            status = left.status
         finally:
             self._scope.arguments = before
             self._calls -= 1
+        return None if self._flow.was_left else status
 
     # Built-in commands
 
@@ -275,7 +289,7 @@ class _Run:
 
     def change_folder(self, words: list[Value]) -> bool | None:
         target = words[1] if len(words) > 1 else None
-        if target is None or not self._certain or target.startswith("-"):
+        if target is None or not self._flow.is_certain or target.startswith("-"):
             self._folder = None
         elif target.startswith("/") or self._folder is not None:
             self._folder = posixpath.normpath(posixpath.join(self._folder or "/", target))
@@ -312,7 +326,12 @@ class _Run:
             return None
         self._calls += 1
         try:
-            return self.sequence(shell.parse(text))
+            with self._inside(Leave.FUNCTION):
+                return self.sequence(shell.parse(text))
+        except Return as left:
+            if not self._unrolls:
+                raise
+            return left.status
         except FormatError:
             self._scope.unset_is_empty = False
             return None
@@ -321,14 +340,19 @@ class _Run:
 
     def exit(self, words: list[Value]) -> bool | None:
         status = words[1] if len(words) > 1 else "0"
-        raise _Exit(failed=status not in (None, "0"))
+        raise Exit(status in (None, "0"))
 
     def leave(self, words: list[Value]) -> bool | None:
         status = words[1] if len(words) > 1 else "0"
-        raise _Return(None if status is None else status == "0")
+        raise Return(None if status is None else status == "0")
 
     def stop(self, _words: list[Value]) -> bool | None:
-        raise _Break
+        raise Break
+
+    def next(self, _words: list[Value]) -> bool | None:
+        if self._unrolls:
+            raise Continue
+        return None
 
     def test(self, words: list[Value]) -> bool | None:
         return conditions.test(words[1:-1] if words[0] in ("[", "[[") else words[1:], self._file_test)
@@ -342,16 +366,7 @@ class _Run:
 
     def _output(self, command: str) -> Value:
         """Return what ``$(command)`` stands for, if the command is a simple one that is known."""
-        if command.startswith("$") or self._calls >= _MAX_CALLS:
-            return None
-        try:
-            parsed = shell.parse(command.encode("utf-8", "replace"))
-        except FormatError:
-            return None
-        if len(parsed) != 1 or parsed[0].rest or len(parsed[0].first.commands) != 1:
-            return None
-        simple = parsed[0].first.commands[0]
-        if not isinstance(simple, shell.Simple) or simple.assignments:
+        if self._calls >= _MAX_CALLS or (simple := substituted(command)) is None:
             return None
         self._calls += 1
         words = self._scope.fields(simple.words)
@@ -380,5 +395,5 @@ _BUILT_INS: dict[str, Callable[[_Run, list[Value]], bool | None]] = {
     "exit": _Run.exit,
     "return": _Run.leave,
     "break": _Run.stop,
-    "continue": lambda _run, _words: None,
+    "continue": _Run.next,
 }

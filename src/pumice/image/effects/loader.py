@@ -82,13 +82,13 @@ def _directories(tree: Tree, architecture: str) -> Iterable[tuple[str, str]]:
     seen: set[str] = set()
     for directory in spelt:
         real = tree.resolve(directory)
-        if real and real not in seen and tree.nodes[real].entry.kind == "dir":
+        if real and real not in seen and tree.is_directory(real):
             seen.add(real)
             yield directory, real
 
 
 def _configured(tree: Tree, path: str, depth: int) -> Iterable[str]:
-    if tree.resolve(path) is None or depth > _MAX_INCLUDES:
+    if not tree.is_file(path) or depth > _MAX_INCLUDES:
         return
     for raw in tree.read(path).decode("utf-8", "surrogateescape").split("\n"):
         line = raw.partition("#")[0].strip()
@@ -120,7 +120,8 @@ def _search(tree: Tree, directory: str, flags: dict[tuple[int, int], int]) -> It
         name = path[len(directory) + 1 :]
         if not name.startswith(("lib", "ld-")) or ".so" not in name:
             continue
-        is_link = tree.nodes[path].entry.kind == "symlink"
+        node = tree.get(path)
+        is_link = node is not None and node.entry.kind == "symlink"
         target = _real_file(tree, path)
         elf = tree.nodes[target].elf if target else None
         flag = flags.get((elf.machine, elf.bits)) if elf else None

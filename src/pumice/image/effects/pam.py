@@ -65,7 +65,7 @@ def authentication(given: Given) -> Result:
 def _read(tree: Tree) -> Iterable[Profile]:
     for path in tree.children(_PROFILES):
         name = path.rpartition("/")[2]
-        if not name.endswith("~") and tree.resolve(path) is not None:
+        if not name.endswith("~") and tree.is_file(path):
             yield parse(name, tree.read(path).decode("utf-8", "replace"))
 
 

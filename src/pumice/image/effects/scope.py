@@ -109,6 +109,11 @@ class Scope:
         return name in self.values, self.values.get(name)
 
 
+def is_literal(word: Value) -> bool:
+    """Whether the word of a loop is known, and no pattern for names of files."""
+    return word is not None and not any(char in word for char in "*?[")
+
+
 def _is_all(part: Part) -> bool:
     """Whether it stands for all arguments as words of their own: ``"$@"``, ``$*``."""
     if part.kind != "parameter" or part.operator:

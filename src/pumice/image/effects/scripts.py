@@ -9,6 +9,7 @@ from pumice.errors import FormatError
 from pumice.image.effects.action import Action
 from pumice.image.effects.interpret import follow
 from pumice.image.effects.world import World
+from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ _WORTH_READING = re.compile(
     rb"|chown|chgrp|chmod|mkdir|install|ln|cp|touch|ucf|dpkg-divert|a2enmod|a2enconf|a2ensite|initdb|add-shell)\b"
     rb"|[^0-9&>]>>?[ \t]*[\"']?(?:\$|/(?!dev/))"
 )
-"""Most scripts only speak to services; they need not be read at all."""
+"""In format 1 other scripts are not read at all, and so the commands in them not reported by name."""
 
 _SNIPPET = re.compile(
     rb"^# Automatically added by dh_(?:installinit|installsystemd|installsystemduser|systemd_enable"
@@ -43,15 +44,19 @@ def snippets(script: bytes) -> bytes:
     return b"\n".join(match[0] for match in _SNIPPET.finditer(script))
 
 
-def actions(tree: Tree, architecture: str) -> tuple[dict[str, tuple[Action, ...]], tuple[str, ...]]:
+def actions(
+    tree: Tree, architecture: str, lock_format: int = FORMAT
+) -> tuple[dict[str, tuple[Action, ...]], tuple[str, ...]]:
     """Return the actions of each package's scripts, and the packages whose scripts are not understood."""
     found: dict[str, tuple[Action, ...]] = {}
     failed: list[str] = []
     known = _base_accounts(tree)
     for package in tree.packages:
-        world = World(tree, package, architecture, known)
+        world = World(tree, package, architecture, known, lock_format)
         try:
-            taken = [action for script, words in _SCRIPTS for action in _follow(world, script, words)]
+            taken = [
+                action for script, words in _SCRIPTS for action in _follow(world, script, words, lock_format)
+            ]
         except FormatError:
             failed.append(package.name)
             continue
@@ -60,10 +65,10 @@ def actions(tree: Tree, architecture: str) -> tuple[dict[str, tuple[Action, ...]
     return found, tuple(failed)
 
 
-def _follow(world: World, script: str, arguments: Sequence[str]) -> tuple[Action, ...]:
+def _follow(world: World, script: str, arguments: Sequence[str], lock_format: int) -> tuple[Action, ...]:
     package = world.package
     text = without_snippets(package.files.get(script, b""))
-    if not _is_shell(text) or not _WORTH_READING.search(text):
+    if not is_shell(text) or (lock_format < 2 and not _WORTH_READING.search(text)):
         return ()
     variables = {
         "DPKG_MAINTSCRIPT_PACKAGE": package.name,
@@ -75,10 +80,11 @@ def _follow(world: World, script: str, arguments: Sequence[str]) -> tuple[Action
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",
     }
-    return follow(text, arguments, variables, world)
+    return follow(text, arguments, variables, world, lock_format)
 
 
-def _is_shell(text: bytes) -> bool:
+def is_shell(text: bytes) -> bool:
+    """Whether a script is one for a POSIX shell."""
     first = text[:64].partition(b"\n")[0]
     return first.startswith(b"#!") and re.search(rb"/(?:ba|da)?sh\b", first) is not None
 

@@ -46,7 +46,7 @@ def shells(given: Given) -> Result:
     tree = given.tree
     listed: dict[str, None] = {}
     for path in tree.children("usr/share/debianutils/shells.d"):
-        if tree.resolve(path) is not None:
+        if tree.is_file(path):
             for line in tree.read(path).decode("utf-8", "replace").splitlines():
                 if line.startswith("/"):
                     listed |= dict.fromkeys((line, *_aliases(given, line)))

@@ -83,7 +83,7 @@ def _files(tree: Tree) -> Iterable[tuple[str, str]]:
     for folder in ("usr/lib/tmpfiles.d", "etc/tmpfiles.d"):
         found |= {path.rpartition("/")[2]: path for path in tree.children(folder) if path.endswith(".conf")}
     for name in sorted(found):
-        if tree.resolve(found[name]) is not None:
+        if tree.is_file(found[name]):
             yield tree.nodes[found[name]].owner, tree.read(found[name]).decode("utf-8", "replace")
 
 

@@ -124,7 +124,7 @@ def _from_files(tree: Tree) -> Iterable[Wanted]:
     for folder in ("usr/lib/sysusers.d", "etc/sysusers.d"):  # a file of the same name in /etc counts
         files |= {path.rpartition("/")[2]: path for path in tree.children(folder) if path.endswith(".conf")}
     for name in sorted(files):
-        if tree.resolve(files[name]) is not None:
+        if tree.is_file(files[name]):
             yield from accounts.sysusers(tree.read(files[name]).decode("utf-8", "replace"))
 
 

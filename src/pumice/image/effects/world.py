@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
+from pumice.image.effects import modules
+from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,10 +91,16 @@ class World:
     """The image as one package's scripts see it; ``accounts`` are pairs of passwd or group and a name."""
 
     def __init__(
-        self, tree: Tree, package: PackageFacts, architecture: str, accounts: frozenset[tuple[str, str]]
+        self,
+        tree: Tree,
+        package: PackageFacts,
+        architecture: str,
+        accounts: frozenset[tuple[str, str]],
+        lock_format: int = FORMAT,
     ) -> None:
         self.package = package
-        self._tree = tree
+        self.tree = tree
+        self._format = lock_format
         self._architecture = architecture
         self._accounts = accounts
 
@@ -100,21 +108,21 @@ class World:
         """Answer ``test -e path`` and its kin."""
         if flag not in _FILE_TESTS or (path and not path.startswith("/")):
             return None
-        found = self._tree.resolve(path) if path else None
+        found = self.tree.resolve(path) if path else None
         if flag in ("-h", "-L"):
-            node = self._tree.get(path.strip("/"))
+            node = self.tree.get(path.strip("/"))
             return node is not None and node.entry.kind == "symlink"
-        if found is None:
+        if found is None or (found in self.tree.implied and self.tree.get(found) is None):
             return False
-        entry = self._tree.nodes[found].entry if found else None
-        if entry is None or entry.kind == "dir":
+        node = self.tree.get(found)
+        if node is None or node.entry.kind == "dir":
             return flag != "-f"
-        return _FILE_TESTS[flag](entry)
+        return _FILE_TESTS[flag](node.entry)
 
     def status(self, words: Sequence[Value]) -> bool | None:
         """Say whether a command succeeds."""
         name = words[0] if words else None
-        if name in _SUCCEED:
+        if name in _SUCCEED or (name == "phpenmod" and self._format >= 2):
             return True
         if name in ("dpkg-statoverride", "dpkg-divert"):
             return "--list" not in words
@@ -136,6 +144,8 @@ class World:
 
     def output(self, words: Sequence[str]) -> Value:
         """Return what a command prints."""
+        if words[0] == "phpquery":
+            return _phpquery(self, list(words)) if self._format >= 2 else None
         answer = _OUTPUTS.get(words[0])
         operands = [word for word in words[1:] if not word.startswith("-")]
         if words[0] == "dpkg" and "--print-architecture" in words:
@@ -148,17 +158,17 @@ class World:
     def _stat(self, _words: list[str], operands: list[str]) -> Value:
         wanted = next((word for word in operands if word in _ATTRIBUTES), None)
         path = operands[-1]
-        node = self._tree.get(self._tree.resolve(path) or path.strip("/"))
+        node = self.tree.get(self.tree.resolve(path) or path.strip("/"))
         return _ATTRIBUTES[wanted](node.entry) if wanted and node else None
 
     def source(self, path: str) -> bytes | None:
         """Return a file that is read with ``.``; None if its effect cannot be known."""
         if path in _BENIGN:
             return b""
-        node = self._tree.get(self._tree.resolve(path) or "")
+        node = self.tree.get(self.tree.resolve(path) or "")
         if node is None or node.entry.kind not in ("file", "hardlink"):
             return None
-        return self._tree.read(path)
+        return self.tree.read(path)
 
     def answer(self, question: str) -> Value:
         """Return the default of a debconf question of the package; None if its script may change it."""
@@ -175,8 +185,8 @@ class World:
         if name in _PRESENT:
             return f"/usr/sbin/{name}"
         if name.startswith("/"):
-            return name if self._tree.resolve(name) is not None else ""
-        found = (f"{folder}/{name}" for folder in _PATH if f"{folder}/{name}" in self._tree.nodes)
+            return name if self.tree.resolve(name) is not None else ""
+        found = (f"{folder}/{name}" for folder in _PATH if f"{folder}/{name}" in self.tree.nodes)
         path = next(found, None)
         return "" if path is None else f"/{path}"
 
@@ -217,6 +227,16 @@ def _expr(_world: World, words: list[str], _operands: list[str]) -> Value:
     if not all(word.isdecimal() and len(word) < 18 for word in words[1::2]):
         return None
     return str(int(words[1]) + int(words[3]) * (1 if words[2] == "+" else -1))
+
+
+def _phpquery(world: World, words: list[str]) -> Value:
+    """``phpquery``: before anything was configured no module is registered."""
+    version = words[words.index("-v") + 1] if "-v" in words[:-1] else ""
+    if "-M" in words:
+        return ""
+    if "-V" in words:
+        return " ".join(modules.php_versions(world.tree))
+    return " ".join(modules.php_interfaces(world.tree, version)) if "-S" in words and version else None
 
 
 def _basename(_world: World, _words: list[str], operands: list[str]) -> Value:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from pumice.image.effects.commands import _mode
 from pumice.image.effects.files import scripted_files
-from pumice.image.effects.model import file
+from pumice.image.effects.model import Settings, file
+from pumice.recipe.lock import FORMAT
 from tests.support.texttree import BASE, given, package, shown, tree
 
 ACCOUNTS = {
@@ -18,6 +19,7 @@ PATHS = {
     "etc/x.conf": "package",
     "usr/bin/tool": "elf",
     "usr/share/x/template": "template",
+    "usr/share/x/helper": 'if [ -z "${SEEN:-}" ]; then SEEN=1; return; fi\n',
     "var/lib/x/a/b": "b",
     "bin": "-> usr/bin",
     "var/run": "-> /run",
@@ -25,8 +27,9 @@ PATHS = {
 }
 
 
-def made(script: str, name: str = "x") -> str:
-    result = scripted_files(given(tree(PATHS, [package(name, postinst=script)])))
+def made(script: str, name: str = "x", lock_format: int = FORMAT) -> str:
+    settings = Settings(architecture="amd64", format=lock_format)
+    result = scripted_files(given(tree(PATHS, [package(name, postinst=script)]), settings))
     lines = shown(result.generated, content=True)
     return "\n".join([lines, *(f"not done: {action}" for _, action in result.report)]).strip("\n")
 
@@ -78,6 +81,87 @@ def made(script: str, name: str = "x") -> str:
 )
 def test_commands(script: str, expected: str) -> None:
     assert made(script) == expected
+
+
+_EARLY = "f() ( [ -x /bin/tool ] || return 1; unknown || return 1; return 0 )\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        # a function or subshell that may end early makes only its own rest uncertain
+        (f"{_EARLY}for x in a b; do mkdir /$x; f; done", "0755 0:0 a/\n0755 0:0 b/"),
+        ("for x in a b; do ( unknown && exit 0; true ); mkdir /$x; done", "0755 0:0 a/\n0755 0:0 b/"),
+        ("for x in a b; do [ -d /etc/$x ] || continue; mkdir /etc/$x/y; done", ""),
+        ("for x in etc b; do [ -d /$x ] || continue; mkdir /$x/y; done", "0755 0:0 etc/y/"),
+        # all of a loop or nothing
+        (
+            "for x in a b; do mkdir /$x; unknown && continue; chmod 700 /$x; done",
+            "not done: mkdir (loop)\nnot done: chmod (loop)",
+        ),
+        ('for x in a $(unknown); do mkdir "/$x"; done', "not done: mkdir (loop)"),
+        ("for x in /etc/*.conf /b; do touch $x; done", "not done: touch (loop)"),
+        ("for x in a b; do mkdir /$x; unknown && break; done", "not done: mkdir (loop)"),
+        (
+            "for x in redis nobody; do mkdir /$x; chown $x /$x; done; mkdir /c",
+            "0755 0:0 c/\nnot done: mkdir (loop)\nnot done: chown (loop)",
+        ),
+        (
+            "for x in a b; do for y in c d; do mkdir -p /$x/$y; done; date > /$x/t; done",
+            "not done: mkdir (loop)\nnot done: file contents (loop)",
+        ),
+        ("for x in a b; do mkdir /$x; unknown && rm -f /none; done", "0755 0:0 a/\n0755 0:0 b/"),
+        ("for x in a b; do mkdir /$x; other-command $x; done", "0755 0:0 a/\n0755 0:0 b/"),
+        # what a body that may end early leaves behind is not known
+        ("f() { unknown && return 0; X=a; }; f; mkdir /$X", "not done: mkdir"),
+        ("f() { unknown && return 1; true; }; if f; then mkdir /a; fi", "not done: mkdir (conditional)"),
+        (". /usr/share/x/helper; mkdir /a", "0755 0:0 a/"),
+        ("unknown && a2enmod x", "not done: a2enmod (conditional)"),
+    ],
+)
+def test_loops_are_done_whole_or_not_at_all(script: str, expected: str) -> None:
+    assert made(script) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (f"{_EARLY}for x in a b; do mkdir /$x; f; done", "0755 0:0 a/\nnot done: mkdir (conditional)"),
+        (
+            "for x in a b; do mkdir /$x; date > /$x/t; done",
+            "0755 0:0 a/\n0755 0:0 b/\nnot done: file contents",
+        ),
+    ],
+)
+def test_the_first_format_does_what_it_always_did(script: str, expected: str) -> None:
+    assert made(script, lock_format=1) == expected
+
+
+def test_php_modules_are_enabled_for_every_interface_that_is_there() -> None:
+    paths = {
+        "usr/share/x/dom.ini": "; priority=15\nextension=dom\n",
+        "usr/share/x/xml.ini": "extension=xml\n",
+        "usr/lib/php/8.2/sapi/cli": "",
+        "usr/lib/php/8.2/sapi/fpm": "",
+        "etc/php/8.2/cli/conf.d/": "",
+        "etc/php/8.2/fpm/conf.d/": "",
+        "usr/sbin/phpenmod": "",
+    }
+    script = (
+        "for m in dom xml; do ucf /usr/share/x/$m.ini /etc/php/8.2/mods-available/$m.ini;"
+        " phpenmod -q -v 8.2 -m -r $m || exit 1; done"
+    )
+    folder = "mkdir -p /etc/php/8.2/mods-available\n"
+    result = scripted_files(given(tree(paths, [package("x", postinst=folder + script)])))
+    lines = shown(result.generated).splitlines()
+    assert result.report == ()
+    for name in ("cli", "fpm"):
+        assert f"etc/php/8.2/{name}/conf.d/15-dom.ini -> /etc/php/8.2/mods-available/dom.ini" in lines
+        assert f"etc/php/8.2/{name}/conf.d/20-xml.ini -> /etc/php/8.2/mods-available/xml.ini" in lines
+        assert f"0644 0:0 var/lib/php/modules/8.2/{name}/enabled_by_maint/dom" in lines
+    assert "0644 0:0 var/lib/php/modules/8.2/registry/xml" in lines
+    missing = package("x", postinst="phpenmod -v 8.2 none")
+    assert scripted_files(given(tree(paths, [missing]))).report == (("x", "phpenmod"),)
 
 
 def test_file_capabilities() -> None:

@@ -1,17 +1,21 @@
-"""The gate: what was built here, what is signed, what is older than before, and what the store keeps."""
+"""Admission: what was built here, what is signed, what is older than before, and what the store keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pumice.clock import FixedClock
 from pumice.errors import StoreError, TrustError
 from pumice.image.model import Image, contents
+from pumice.image.referrers import Over
+from pumice.progress import Silent
 from pumice.store.gc import collect
 from pumice.store.home import Home
-from pumice.trust import accepted, gate, keyring, names, places, rules, sign
+from pumice.trust import accepted, admission, keyring, names, places, rules, sign
 from pumice.trust.keyring import Level
 from tests.support import images, vouched
 from tests.support.vouched import NAME, key, signer, trusted
@@ -42,25 +46,121 @@ def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None =
     return image
 
 
-def test_what_was_built_here_needs_no_signature(home: Home, levels: tuple[Level, ...]) -> None:
+def judge(
+    image: Image,
+    home: Home,
+    name: str,
+    levels: Sequence[Level],
+    *,
+    purpose: admission.Purpose = "pull",
+    now: int = 0,
+    keep: bool = False,
+    **more: Any,
+) -> admission.Decision:
+    """Judge an image, and with ``keep`` let it count as used."""
+    request = admission.Request(name=name, **more)
+    decision = admission.judge(image, purpose, home, request, levels, now=now)
+    if keep:
+        admission.record(decision, home)
+    return decision
+
+
+def checks(decision: admission.Decision) -> dict[str, tuple[bool, str]]:
+    return {one.subject: (one.passed, one.detail) for one in decision.checks}
+
+
+def elsewhere(image: Image, known_as: str = "") -> Image:
+    """Return the same image as another place gives it."""
+    return Image(image.root, Over([], image.blobs), image.referrers, known_as=known_as)
+
+
+def test_what_was_built_here_runs_from_the_store_without_a_signature(
+    home: Home, levels: tuple[Level, ...]
+) -> None:
     image = brought(home, by=None)
     with pytest.raises(TrustError, match="not signed"):
-        gate.judge(image, home, NAME, levels, now=0)
+        judge(image, home, NAME, levels, purpose="run")
     home.built.add(image.root.digest)
-    assert gate.judge(image, home, NAME, levels, now=0)[0].built_here
+    decision = judge(image, home, NAME, levels, purpose="run")
+    assert decision.built_here
+    assert checks(decision)["signature"] == (False, "it was built here")
+    assert checks(decision)["freshness"] == (False, "it was built here")
+
+
+@pytest.mark.parametrize("purpose", ["run", "pull", "verify"])
+def test_what_was_built_here_and_comes_from_elsewhere_needs_a_signature(
+    home: Home, levels: tuple[Level, ...], purpose: admission.Purpose
+) -> None:
+    image = brought(home, by=None)
+    home.built.add(image.root.digest)
+    with pytest.raises(TrustError, match="not signed"):
+        judge(elsewhere(image), home, "", levels, purpose=purpose)
+
+
+@pytest.mark.parametrize("purpose", ["run", "pull", "verify"])
+@pytest.mark.parametrize("waived", [False, True])
+def test_a_registry_cannot_give_an_image_that_was_built_here_another_name(
+    home: Home, levels: tuple[Level, ...], purpose: admission.Purpose, waived: bool
+) -> None:
+    image = brought(home)
+    home.built.add(image.root.digest)
+    given = elsewhere(image, "example.com/bank:1.0")
+    with pytest.raises(TrustError, match=r"not as example\.com/bank:1\.0"):
+        judge(given, home, "", levels, purpose=purpose, allow_built_here=waived)
+
+
+def test_verify_needs_a_signature_of_what_was_built_here_unless_that_is_waived(
+    home: Home, levels: tuple[Level, ...]
+) -> None:
+    image = brought(home, by=None)
+    home.built.add(image.root.digest)
+    with pytest.raises(TrustError, match="not signed"):
+        judge(image, home, NAME, levels, purpose="verify")
+    decision = judge(image, home, NAME, levels, purpose="verify", allow_built_here=True)
+    assert checks(decision)["signature"] == (False, "it was built here")
+    assert checks(decision)["name"] == (True, f"the image calls itself {NAME}")
+    with pytest.raises(TrustError, match="not signed"):
+        judge(image, home, "example.com/bank:1.0", levels, purpose="verify", allow_built_here=True)
+
+
+def test_an_image_that_was_not_built_here_is_not_waived(home: Home, levels: tuple[Level, ...]) -> None:
+    with pytest.raises(TrustError, match="not signed"):
+        judge(brought(home, by=None), home, NAME, levels, purpose="verify", allow_built_here=True)
+
+
+def test_another_name_for_what_was_built_here_is_refused_to_run(home: Home, tmp_path: Path) -> None:
+    image = brought(home, by=None)
+    home.built.add(image.root.digest)
+
+    def admit(name: str) -> admission.Decision:
+        request = admission.Request(reference=NAME, name=name)
+        return admission.admit(image, "run", home, request, environ={}, progress=Silent())
+
+    assert admit("").built_here
+    assert admit(NAME).name == NAME
+    with pytest.raises(TrustError, match=r"not as example\.com/bank:1\.0"):
+        admit("example.com/bank:1.0")
+
+
+def test_a_decision_says_what_was_checked(home: Home, levels: tuple[Level, ...]) -> None:
+    assert checks(judge(brought(home), home, NAME, levels)) == {
+        "signature": (True, "made by a trusted key"),
+        "name": (True, f"{NAME} is what the signature names"),
+        "freshness": (True, "no newer image of this name was accepted before"),
+    }
 
 
 def test_what_is_signed_by_a_key_of_the_rules_passes(home: Home, levels: tuple[Level, ...]) -> None:
-    verdict, decision = gate.judge(brought(home), home, NAME, levels, now=0)
-    assert verdict.signatures[0].by is not None
-    assert verdict.signatures[0].by.rule == "user rule for example.com"
+    decision = judge(brought(home), home, NAME, levels, now=0)
+    assert decision.signatures[0].by is not None
+    assert decision.signatures[0].by.rule == "user rule for example.com"
     assert decision.threshold == 1
 
 
 def test_a_key_for_one_prefix_is_none_for_another(home: Home, levels: tuple[Level, ...]) -> None:
     image = brought(home, "example.org/hello:1.0")
     with pytest.raises(TrustError) as caught:
-        gate.judge(image, home, "example.org/hello:1.0", levels, now=0)
+        judge(image, home, "example.org/hello:1.0", levels, now=0)
     assert caught.value.hint is not None
     assert "no key is trusted for example.org/hello:1.0" in caught.value.hint
 
@@ -70,7 +170,7 @@ def test_the_name_that_was_asked_for_counts_not_the_one_the_image_has(
 ) -> None:
     image = brought(home)
     with pytest.raises(TrustError, match="not as example"):
-        gate.judge(image, home, "example.com/bank:1.0", levels, now=0)
+        judge(image, home, "example.com/bank:1.0", levels, now=0)
 
 
 def test_older_versions_are_refused(home: Home, levels: tuple[Level, ...]) -> None:
@@ -78,54 +178,52 @@ def test_older_versions_are_refused(home: Home, levels: tuple[Level, ...]) -> No
         brought(home, "example.com/a:1.10", content=b"new"),
         brought(home, "example.com/a:1.9", content=b"old"),
     )
-    gate.judge(old, home, "", levels, now=0, keep=True)
-    gate.judge(new, home, "", levels, now=0, keep=True)
-    gate.judge(new, home, "", levels, now=0, keep=True)
+    judge(old, home, "", levels, now=0, keep=True)
+    judge(new, home, "", levels, now=0, keep=True)
+    judge(new, home, "", levels, now=0, keep=True)
     with pytest.raises(TrustError, match=r"1\.10 is known") as caught:
-        gate.judge(old, home, "", levels, now=0)
+        judge(old, home, "", levels, now=0)
     assert caught.value.hint is not None
     assert "--allow-older" in caught.value.hint
-    assert gate.judge(old, home, "", levels, now=0, allow_older=True)[0].signatures
+    assert judge(old, home, "", levels, now=0, allow_older=True).signatures
 
 
 def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[Level, ...]) -> None:
     late = brought(home, created="2024-02-01T00:00:00Z")
     early = brought(home, created="2024-01-01T00:00:00Z")
-    gate.judge(late, home, NAME, levels, now=0, keep=True)
+    judge(late, home, NAME, levels, now=0, keep=True)
     with pytest.raises(TrustError, match="it was made on 2024-01-01"):
-        gate.judge(early, home, NAME, levels, now=0)
+        judge(early, home, NAME, levels, now=0)
 
 
 def test_looking_does_not_count_as_accepting(home: Home, levels: tuple[Level, ...]) -> None:
-    gate.judge(brought(home), home, NAME, levels, now=0)
+    judge(brought(home), home, NAME, levels, now=0)
     assert accepted.recall("example.com/hello", home) == ()
 
 
 def test_a_damaged_memory_is_told(home: Home, levels: tuple[Level, ...]) -> None:
     image = brought(home)
-    gate.judge(image, home, NAME, levels, now=0, keep=True)
+    judge(image, home, NAME, levels, now=0, keep=True)
     (path,) = home.directory("accepted").iterdir()
     path.write_bytes(b"x")
     with pytest.raises(StoreError, match="is damaged"):
-        gate.judge(image, home, NAME, levels, now=0)
+        judge(image, home, NAME, levels, now=0)
 
 
 def test_versions_without_an_order_are_no_older(home: Home, levels: tuple[Level, ...]) -> None:
-    gate.judge(brought(home, "example.com/a:latest", content=b"1"), home, "", levels, now=0, keep=True)
-    assert gate.judge(brought(home, "example.com/a:edge", content=b"2"), home, "", levels, now=0)[
-        0
-    ].signatures
+    judge(brought(home, "example.com/a:latest", content=b"1"), home, "", levels, now=0, keep=True)
+    assert judge(brought(home, "example.com/a:edge", content=b"2"), home, "", levels, now=0).signatures
 
 
 def test_keys_given_for_once(home: Home) -> None:
-    assert gate.given(brought(home), home, NAME, [trusted()], now=0).signatures
+    assert judge(brought(home), home, NAME, (), keys=(trusted(),)).signatures
 
 
 def test_collections_keep_signatures_as_long_as_the_image(home: Home, levels: tuple[Level, ...]) -> None:
     image = brought(home)
     home.built.add(image.root.digest)
     collect(home, FixedClock(0), keep_days=None)
-    assert len(gate.given(image, home, NAME, [trusted()], now=0).signatures) == 2
+    assert len(judge(image, home, NAME, (), keys=(trusted(),)).signatures) == 2
     home.refs.remove(NAME)
     collect(home, FixedClock(0), keep_days=None)
     assert list(home.blobs.digests()) == []
@@ -159,12 +257,12 @@ def test_tracks_have_newest_versions_of_their_own(home: Home, levels: tuple[Leve
     def of(version: str, track: str) -> Image:
         return brought(home, f"example.com/db:{version}", content=version.encode(), track=track)
 
-    gate.judge(of("16.2", "16"), home, "", levels, now=0, keep=True)
-    gate.judge(of("15.9", "15"), home, "", levels, now=0, keep=True)
+    judge(of("16.2", "16"), home, "", levels, now=0, keep=True)
+    judge(of("15.9", "15"), home, "", levels, now=0, keep=True)
     with pytest.raises(TrustError, match=r"15\.9 of the track 15 is known"):
-        gate.judge(of("15.8", "15"), home, "", levels, now=0)
+        judge(of("15.8", "15"), home, "", levels, now=0)
     with pytest.raises(TrustError, match=r"16\.2 of the track 16 is known"):  # leaving it out helps nobody
-        gate.judge(of("16.1", ""), home, "", levels, now=0)
+        judge(of("16.1", ""), home, "", levels, now=0)
 
 
 def test_a_version_without_an_order_does_not_make_older_ones_pass(
@@ -172,15 +270,15 @@ def test_a_version_without_an_order_does_not_make_older_ones_pass(
 ) -> None:
     for version in ("2.0", "latest"):
         image = brought(home, f"example.com/a:{version}", content=version.encode())
-        gate.judge(image, home, "", levels, now=0, keep=True)
+        judge(image, home, "", levels, now=0, keep=True)
     with pytest.raises(TrustError, match=r"2\.0 is known"):
-        gate.judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
+        judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
 
 def test_another_process_accepts_something_newer_in_between(home: Home, levels: tuple[Level, ...]) -> None:
     old, new = (brought(home, f"example.com/a:{v}", content=v.encode()) for v in ("1.0", "1.1"))
     checked = accepted.check(old, "example.com/a:1.0", home)
-    gate.judge(new, home, "", levels, now=0, keep=True)
+    judge(new, home, "", levels, now=0, keep=True)
     assert checked is not None
     with pytest.raises(TrustError, match=r"1\.1 is known"):
         accepted.remember(checked, home)
@@ -195,22 +293,22 @@ def test_what_an_earlier_version_of_pumice_remembered_is_known(home: Home, level
     where = home.directory("accepted") / digest.hex_of(digest.of(b"example.com/a"))
     where.write_bytes(sealed.seal(data))
     with pytest.raises(TrustError, match=r"2\.0 is known"):
-        gate.judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
+        judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
 
 def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Level, ...]) -> None:
     day = 86_400
     rules.rotate(levels[0], keyring.rules(levels), key(1).public, until=10 * day)
     image = brought(home)
-    assert gate.judge(image, home, "", levels, now=10 * day - 1)[0].signatures  # by the old one
+    assert judge(image, home, "", levels, now=10 * day - 1).signatures  # by the old one
     with pytest.raises(TrustError, match="has expired on 1970-01-11"):
-        gate.judge(image, home, "", levels, now=10 * day)
+        judge(image, home, "", levels, now=10 * day)
     sign.sign(image, places.StorePlace(home), home, signer(1))
     for now in (0, 10 * day, 1000 * day):  # by the new one
-        assert gate.judge(image, home, "", levels, now=now)[0].signatures
+        assert judge(image, home, "", levels, now=now).signatures
     rules.revoke(levels[0], key(1).public.fingerprint, "stolen")
     with pytest.raises(TrustError, match=r"is revoked \(stolen\)"):
-        gate.judge(image, home, "", levels, now=10 * day)
+        judge(image, home, "", levels, now=10 * day)
 
 
 def test_who_has_the_old_and_the_new_key_is_one_signer(home: Home, levels: tuple[Level, ...]) -> None:
@@ -221,7 +319,7 @@ def test_who_has_the_old_and_the_new_key_is_one_signer(home: Home, levels: tuple
     image = brought(home)
     sign.sign(image, places.StorePlace(home), home, signer(1))
     with pytest.raises(TrustError, match="signed by 1 of the 2 keys that are needed") as caught:
-        gate.judge(image, home, "", levels, now=0)
+        judge(image, home, "", levels, now=0)
     assert key(2).public.fingerprint[:16] in (caught.value.hint or "")
     sign.sign(image, places.StorePlace(home), home, signer(2))
-    assert gate.judge(image, home, "", levels, now=0)[0].threshold == 2
+    assert judge(image, home, "", levels, now=0).threshold == 2

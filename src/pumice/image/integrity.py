@@ -1,0 +1,63 @@
+"""Whether every blob of an image has its digest: hashed in a few threads, in bounded memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import PumiceError, TrustError
+from pumice.image.content import Blob, in_parallel
+from pumice.image.model import contents
+
+if TYPE_CHECKING:
+    from pumice.formats.oci import Descriptor
+    from pumice.image.model import Image
+
+_WORTH_THREADS = 16 << 20
+"""Bytes that are hashed in less time than threads take to be loaded."""
+
+
+class Hashed(msgspec.Struct, frozen=True):
+    """What was hashed; ``absent`` layers may not be distributed, and are not there."""
+
+    blobs: int
+    size: int
+    absent: int = 0
+
+
+def check(image: Image) -> Hashed:
+    """Hash all manifests, configs and layers of an image, of each platform.
+
+    Raises TrustError for a blob with other content, and what opening one does if it is missing.
+    """
+    # The large ones first, so that no thread is left alone.
+    blobs = sorted(contents(image), key=lambda one: (-one.size, one.digest))
+    absent: list[Descriptor] = []
+
+    def hash_blob(descriptor: Descriptor) -> None:
+        try:
+            Blob(descriptor, image.blobs).copy(_ignore)
+        except TrustError:
+            raise
+        except PumiceError:
+            if not descriptor.urls:
+                raise
+            absent.append(descriptor)
+
+    total = sum(one.size for one in blobs)
+    if total < _WORTH_THREADS:
+        for one in blobs:
+            hash_blob(one)
+    else:
+        in_parallel(hash_blob, blobs)
+    return Hashed(len(blobs) - len(absent), total - sum(one.size for one in absent), len(absent))
+
+
+def _ignore(_: bytes) -> None:
+    """Hashing a blob takes reading it; nothing else is to happen to it."""
+
+
+def check_manifests(image: Image) -> int:
+    """Read all manifests and indexes of an image, which checks their digests; return how many."""
+    return sum(1 for _ in image.walk())

@@ -1,0 +1,53 @@
+"""How many different signers some keys are: what a threshold counts.
+
+One person may hold several keys that are trusted: the one that took the place of another, or one key in
+two forms, as PEM and as an OpenPGP certificate. Counted apart, one person would be two.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.trust.openpgp import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pumice.trust.keys import PublicKey
+    from pumice.trust.trusted import TrustedKey
+
+
+def identities(key: PublicKey) -> frozenset[str]:
+    """Return all fingerprints by which a key may be known.
+
+    Of an OpenPGP certificate these are its own, and those that its keys have when they stand in PEM.
+    """
+    if not isinstance(key, Certificate):
+        return frozenset({key.fingerprint})
+    from pumice.formats import openpgpkey
+
+    return frozenset({key.fingerprint, *openpgpkey.fingerprints(key.der)})
+
+
+def groups(trusted: Sequence[TrustedKey]) -> dict[str, int]:
+    """Return a number for each fingerprint: equal ones belong to one signer."""
+    known: dict[str, int] = {}
+    for number, one in enumerate(trusted):
+        names = identities(one.key) | ({one.replaces} if one.replaces else frozenset())
+        merged = {known[name] for name in names if name in known}
+        known |= dict.fromkeys(names, number)
+        for name, group in known.items():
+            if group in merged:
+                known[name] = number
+    return known
+
+
+def count(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> int:
+    """Return how many signers these keys are."""
+    return len(numbers(found, trusted))
+
+
+def numbers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[int]:
+    """Return the signers that these keys, which are among the trusted, belong to."""
+    known = groups(trusted)
+    return {known[one.key.fingerprint] for one in found}

@@ -1,0 +1,67 @@
+"""Errors of a build name what is wrong and where, and the hint is something that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.world import World
+
+WHITEOUT = "a name that begins with '.wh.' deletes other files in an image layer"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message", "hint"),
+    [
+        (
+            "{text: x, to: /etc/hello.conf/x}",
+            "/etc/hello.conf/x cannot be made: /etc/hello.conf is not a directory",
+            None,
+        ),
+        (
+            "{text: x, to: /x, owner: webby}",
+            "the image has no user 'webby'",
+            "add it under 'users' in the recipe, or use nonroot, root or a number",
+        ),
+        (
+            "{text: x, to: /usr/lib}",
+            "cannot put a file at /usr/lib: it is a directory of base-files with something in it",
+            "end 'to' with '/' to put it into the directory",
+        ),
+        (
+            "{text: x, to: /etc/.wh.hello.conf}",
+            f"cannot add '/etc/.wh.hello.conf' to the image: {WHITEOUT}",
+            "give it another name in 'to'",
+        ),
+    ],
+)
+def test_an_error_about_an_own_file_names_its_rule(
+    world: World, rule: str, message: str, hint: str | None
+) -> None:
+    recipe = world.write(f"files:\n  - {rule}\n")
+    line = recipe.read_text().splitlines().index(f"  - {rule}") + 1
+    outcome = world.run("build", "recipe.yaml", "--progress", "none")
+    assert outcome.code == 10
+    lines = [f"error: recipe.yaml:{line}:5: {message}", *([f"  hint: {hint}"] if hint else [])]
+    assert outcome.stderr.splitlines() == lines
+
+
+def test_without_a_base_the_hint_is_not_to_use_a_name(world: World) -> None:
+    world.write("base: none\nrun: {user: nonroot, command: [/x]}\n")
+    outcome = world.run("build", "recipe.yaml", "--progress", "none")
+    assert outcome.code == 10
+    assert "use a number, such as 65532 for nonroot" in outcome.stderr
+
+
+@pytest.mark.parametrize("option", ["--report", "--digest-file"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(world: World, option: str) -> None:
+    for path, reason in ((".", "'.' is a directory"), ("none/r", "there is no directory 'none'")):
+        outcome = world.run("build", "recipe.yaml", option, path)
+        assert (outcome.code, reason in outcome.stderr) == (2, True), outcome.stderr
+    assert not (world.project / "recipe.lock").exists()

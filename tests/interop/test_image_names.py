@@ -1,0 +1,58 @@
+"""Archives that podman loads under their full name, and archives of podman and skopeo that are read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice.image import destination, docker_load
+from tests.support import handmade
+from tests.support.peers import need
+
+NAME = "registry.example/team/hello"
+SMALL = handmade.image(handmade.small())
+
+
+@pytest.fixture
+def podman(tmp_path: Path) -> Iterator[list[str]]:
+    """Podman with a store of its own."""
+    with tempfile.TemporaryDirectory(prefix="run") as short:  # it refuses more than 50 letters
+        places = ["--root", str(tmp_path / "store"), "--runroot", short, "--storage-driver", "vfs"]
+        yield [need("podman"), *places, "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+@pytest.mark.parametrize("tag", ["", f":{NAME}:1.0"])
+def test_podman_loads_archives_under_their_full_name(
+    podman: list[str], tmp_path: Path, kind: str, tag: str
+) -> None:
+    where = destination.parse(f"{kind}:{tmp_path}/a.tar{tag}")
+    destination.write(SMALL, where, name=NAME, version="1.0")
+    run(*podman, "load", "--quiet", "--input", str(tmp_path / "a.tar"))
+    (image,) = json.loads(run(*podman, "images", "--format", "json"))
+    assert image["Names"] == [f"{NAME}:1.0"]
+
+
+def test_what_podman_saves_is_read(podman: list[str], tmp_path: Path) -> None:
+    destination.write(SMALL, destination.parse(f"oci-archive:{tmp_path}/x.tar"), name=NAME, version="1.0")
+    run(*podman, "load", "--quiet", "--input", str(tmp_path / "x.tar"))
+    run(*podman, "save", "--quiet", "--output", str(tmp_path / "a.tar"), f"{NAME}:1.0")
+    image = docker_load.read(tmp_path / "a.tar")
+    assert [layer.diff_id for layer in image.layers()] == [layer.diff_id for layer in SMALL.layers()]
+    destination.write(image, destination.parse(f"oci:{tmp_path}/y"), version="1.0")
+
+
+def test_what_skopeo_writes_is_read(tmp_path: Path) -> None:
+    destination.write(SMALL, destination.parse(f"oci:{tmp_path}/x"), name=NAME, version="1.0")
+    run(need("skopeo"), "copy", f"oci:{tmp_path}/x:1.0", f"docker-archive:{tmp_path}/a.tar:{NAME}:2.0")
+    image = docker_load.read(tmp_path / "a.tar", f"{NAME}:2.0")
+    assert [layer.diff_id for layer in image.layers()] == [layer.diff_id for layer in SMALL.layers()]

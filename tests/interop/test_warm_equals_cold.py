@@ -1,0 +1,77 @@
+"""One lock gives one image and one set of documents, whatever the store had and however many worked."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.build import image
+from pumice.cli.main import main
+from pumice.store.home import Home
+from tests.support import real
+from tests.support.package_sets import ALL, SAMPLE
+from tests.support.sampling import is_soak
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+pytestmark = [pytest.mark.mirror, pytest.mark.sampled]
+
+SETS = list(ALL if is_soak() else SAMPLE)
+random.Random(os.environ.get("PUMICE_SOAK_SEED", "1")).shuffle(SETS)  # what the warm store had before
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with a store that all sets are built in, and a bundle of all packages."""
+    folder = tmp_path_factory.mktemp("warm-equals-cold")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("names", SETS, ids="-".join)
+def test_a_warm_store_gives_what_an_empty_one_gives(
+    shop: Path, names: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    include = "include: [man]" if len(names) > 3 else ""
+    base = "base: none" if names == ("npm",) else ""
+    bytecode = "python: {bytecode: true}" if "python3-pip" in names else ""
+    recipe = real.recipe(shop / "-".join(names), names, include, base, bytecode)
+    bundle = shop / "bundle"
+    real.must(shop / "warm", "lock", recipe, "--bundle", bundle)
+
+    def build(store: str, processors: int) -> tuple[str, list[str]]:
+        monkeypatch.setenv("PUMICE_HOME", str(shop / store))
+        monkeypatch.setattr(image, "processors", lambda: processors)
+        options = ("--locked", "--offline", "--bundle", str(bundle), "--progress", "none")
+        capsys.readouterr()
+        code = main(["build", *options, str(recipe)])
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        digest = captured.out.strip()
+        with Home(shop / store) as home:
+            return digest, sorted(descriptor.digest for descriptor in home.referrers.get(digest))
+
+    warm = build("warm", 5)
+    try:
+        assert build("cold", 1) == warm
+    finally:
+        shutil.rmtree(shop / "cold", ignore_errors=True)
+
+
+@pytest.mark.parametrize("names", SETS, ids="-".join)
+def test_a_lock_does_not_depend_on_the_hashes_of_texts(
+    shared_home: Path, names: Sequence[str], tmp_path: Path
+) -> None:
+    recipe = real.recipe(tmp_path, names)
+    locks = []
+    for seed in ("1", "2"):
+        real.must(shared_home, "lock", recipe, PYTHONHASHSEED=seed)
+        locks.append(recipe.with_suffix(".lock").read_bytes())
+        recipe.with_suffix(".lock").unlink()
+    assert locks[0] == locks[1]

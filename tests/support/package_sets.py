@@ -1,0 +1,63 @@
+"""Sets of real packages with many links between them, above all into what images leave out."""
+
+from __future__ import annotations
+
+SAMPLE = (
+    ("npm",),
+    ("npm", "sed"),
+    ("npm", "sed", "grep", "git", "man-db"),
+    ("perl-doc", "git"),
+)
+"""What CI builds."""
+
+ALL = (
+    *SAMPLE,
+    ("texlive-base",),
+    ("openjdk-17-jre-headless",),
+    ("php",),
+    ("ruby",),
+    ("r-base-core",),
+    ("emacs-nox",),
+    ("git",),
+    ("apache2",),
+    ("nodejs", "npm", "man-db"),
+    ("python3", "python3-pip"),
+    ("python3-sphinx",),
+    ("vim",),
+    ("nginx",),
+    ("postgresql",),
+    ("mariadb-client",),
+    ("redis",),
+    ("gcc",),
+    ("clang",),
+    ("make", "cmake"),
+    ("autoconf", "automake", "libtool"),
+    ("debhelper",),
+    ("ghostscript",),
+    ("groff", "man-db", "less"),
+    ("texinfo", "info"),
+    ("gnupg",),
+    ("openssh-client", "openssh-server"),
+    ("curl", "wget", "ca-certificates"),
+    ("subversion", "mercurial"),
+    ("tcl", "tk"),
+    ("lua5.4", "luarocks"),
+    ("erlang-base",),
+    ("ghc-doc",),
+    ("gdb",),
+    ("valgrind",),
+    ("samba-common-bin",),
+    ("bind9",),
+    ("postfix", "mailutils"),
+    ("exim4-daemon-light",),
+    ("imagemagick",),
+    ("graphviz",),
+    ("fonts-dejavu", "fontconfig"),
+    ("zsh", "fish", "bash-completion"),
+    ("busybox", "coreutils", "util-linux", "sed", "grep", "tar", "gzip"),
+    ("systemd", "dbus"),
+    ("maven",),
+    ("ant", "default-jre-headless"),
+    ("libreoffice-common",),
+)
+"""What `make soak` builds."""

@@ -1,0 +1,222 @@
+"""What a registry that requires signatures lets a tag point to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from pumice.cli import admission
+from pumice.errors import PumiceError
+from pumice.formats import oci
+from pumice.registry.server.writes import Offer
+from pumice.store.home import Home
+from pumice.trust import names, rules
+from pumice.trust.keyring import Level
+from tests.support import vouched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.image.model import Image
+
+
+class Clock:
+    def now(self) -> int:
+        return 1_750_000_000
+
+
+class Stored(msgspec.Struct):
+    digest: str = ""
+    media_type: str = ""
+    body: bytes = b""
+    content: bytes | None = None
+    path: str = ""
+
+
+class Contents:
+    """A repository that holds one image with its signatures."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    def manifest(self, repository: str, reference: str) -> Stored | None:
+        del repository
+        for descriptor in self._descriptors():
+            if descriptor.digest == reference:
+                return Stored(reference, descriptor.media_type, self._read(reference))
+        return None
+
+    def blob(self, repository: str, digest: str) -> Stored | None:
+        del repository
+        try:
+            return Stored(digest, content=self._read(digest))
+        except PumiceError:
+            return None
+
+    def referrers(self, repository: str, about: str) -> list[bytes]:
+        del repository, about
+        return [msgspec.json.encode(one) for one in self._descriptors()]
+
+    def _descriptors(self) -> list[oci.Descriptor]:
+        return list(self._image.beside or self._image.referrers())
+
+    def _read(self, digest: str) -> bytes:
+        with self._image.blobs.open(digest) as file:
+            return file.read()
+
+
+class Registry:
+    """One that sets tags as the rules in ``policy`` say."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.policy = Level("policy", root / "policy")
+        rules.add(self.policy, vouched.key(0).public, "")
+        self._count = 0
+
+    def put(self, image: Image, repository: str, *tags: str) -> str:
+        """Return why an image may not have its tags, "" if it may."""
+        with Home(self._root / "records") as records:  # as after a restart
+            accept = admission.judge([self.policy], Clock(), records)
+            body = image.document(image.root)
+            contents: Any = Contents(image)
+            root = image.root
+            return accept(Offer(repository, root.digest, tags, root.media_type, body, contents)) or ""
+
+    def image(self, name: str, *, signed_as: str = "", key: int = 0, at: int = 0, **more: Any) -> Image:
+        """Return an image that is signed; ``signed_as`` "" is by the name that it says of itself."""
+        self._count += 1
+        folder = self._root / f"layout-{self._count}"
+        vouched.folder(folder, vouched.image(name, content=f"{self._count}".encode(), **more))
+        return vouched.signed(folder, key, name=signed_as, at=at)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    return Registry(tmp_path)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("repository", ["team/app", "example.com/team/app"])
+@pytest.mark.parametrize("tag", ["1.2.3", "1.2", "1", "v1.2", "latest", "stable", "main", "1a2b3c4"])
+def test_an_image_goes_where_it_is_signed_for(registry: Registry, repository: str, tag: str) -> None:
+    assert registry.put(registry.image("example.com/team/app:1.2.3"), repository, tag) == ""
+
+
+@pytest.mark.parametrize(
+    "repository", ["app", "team", "team/app2", "team/app/x", "other/app", "com/team/app"]
+)
+def test_an_image_does_not_go_to_another_repository(registry: Registry, repository: str) -> None:
+    said = registry.put(registry.image("example.com/team/app:1.2.3"), repository, "1.2.3")
+    assert f"it is signed as example.com/team/app, not as {repository}" in said
+
+
+@pytest.mark.parametrize(
+    "tag", ["1.2.4", "2", "2.0", "1.3", "1.2.30", "v2", "2.0rc1", "1.2.3-debug", "1.20", "20240101"]
+)
+def test_the_tag_of_a_version_is_the_signed_version(registry: Registry, tag: str) -> None:
+    said = registry.put(registry.image("example.com/team/app:1.2.3"), "team/app", tag)
+    assert f"its signed version is 1.2.3, and the tag is {tag}" in said
+    assert registry.put(registry.image("example.com/team/app:1.2.3"), "team/app", "1.2.3", tag) != ""
+
+
+def test_the_signed_name_counts_and_not_what_the_image_says_of_itself(registry: Registry) -> None:
+    image = registry.image("example.com/other:9", signed_as="registry.example/team/app:1.0")
+    assert registry.put(image, "team/app", "1.0") == ""
+    assert "its signed version is 1.0" in registry.put(image, "team/app", "9")
+    assert "does not count" in registry.put(image, "other", "9")
+
+
+def test_a_mirror_rule_says_what_a_repository_is_a_mirror_of(registry: Registry) -> None:
+    rules.mirror(registry.policy, "registry.example/mirror", "example.com")
+    image = registry.image("example.com/team/app:1.0")
+    assert registry.put(image, "mirror/team/app", "1.0") == ""
+    assert "not as mirror/other" in registry.put(image, "mirror/other", "1.0")
+    assert "its signed version" in registry.put(image, "mirror/team/app", "2.0")
+
+
+def test_a_moving_tag_does_not_go_back(registry: Registry) -> None:
+    old, new = (registry.image(f"example.com/app:{version}") for version in ("1.0", "2.0"))
+    for tag in ("1.0", "latest"):
+        assert registry.put(old, "app", tag) == ""
+    for tag in ("2.0", "latest"):
+        assert registry.put(new, "app", tag) == ""
+    assert "older than one that was accepted before: 2.0" in registry.put(old, "app", "latest")
+    assert registry.put(new, "app", "latest") == ""
+    assert registry.put(old, "app", "1.0") == ""  # what the tag says is what it is
+
+
+def test_the_tag_of_a_version_does_not_go_back_to_an_earlier_build(registry: Registry) -> None:
+    old = registry.image("example.com/app:1.0", created="2024-01-01T00:00:00Z")
+    new = registry.image("example.com/app:1.0", created="2024-02-01T00:00:00Z")
+    for tag in ("1.0", "latest"):
+        assert registry.put(old, "app", tag) == ""
+        assert registry.put(new, "app", tag) == ""
+        assert "older than one that was accepted before" in registry.put(old, "app", tag)
+
+
+def test_the_signed_time_orders_builds_of_one_version(registry: Registry) -> None:
+    later, earlier = "2024-02-01T00:00:00Z", "2024-01-01T00:00:00Z"
+    old = registry.image("example.com/app:1.0", created=later, at=1_700_000_000)
+    new = registry.image("example.com/app:1.0", created=earlier, at=1_700_000_001)
+    undated = registry.image("example.com/app:1.0", created=later)
+    for tag in ("1.0", "latest"):
+        assert registry.put(old, "app", tag) == ""
+        assert registry.put(new, "app", tag) == ""
+        for image in (old, undated):
+            assert "older than one that was accepted before" in registry.put(image, "app", tag)
+
+
+def test_a_refused_push_changes_no_record(registry: Registry) -> None:
+    old, new = (registry.image(f"example.com/app:{version}") for version in ("1.0", "2.0"))
+    assert registry.put(new, "app", "latest", "9.9") != ""
+    assert registry.put(old, "app", "latest") == ""
+
+
+def test_an_image_without_a_version_does_not_follow_one_with(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "check", lambda text: text)  # as cosign signs: by the repository alone
+    place = "registry.example/app"
+    assert registry.put(registry.image("", signed_as=place), "app", "latest") == ""
+    assert registry.put(registry.image(f"{place}:2.0"), "app", "latest") == ""
+    said = registry.put(registry.image("", signed_as=place), "app", "latest")
+    assert "it does not say its version, and the tag has been at 2.0" in said
+
+
+def test_a_key_for_one_prefix_signs_nothing_else(registry: Registry) -> None:
+    rules.add(registry.policy, vouched.key(1).public, "example.com/team")
+    assert registry.put(registry.image("example.com/team/app:1.0", key=1), "team/app", "1.0") == ""
+    assert "no signature" in registry.put(registry.image("example.com/app:1.0", key=1), "app", "1.0")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_all_keys_that_are_needed_sign_the_same_version(
+    registry: Registry, tmp_path: Path, count: int
+) -> None:
+    rules.add(registry.policy, vouched.key(1).public, "")
+    (registry.policy.folder / "root.d" / "threshold").write_text("2")
+    folder = vouched.folder(tmp_path / "both", vouched.image("example.com/app:1.0"))
+    vouched.signed(folder, 0, name="example.com/app:1.0")
+    image = vouched.signed(folder, 1, name=f"example.com/app:{count}.0")
+    assert (registry.put(image, "app", "1.0") == "") is (count == 1)
+
+
+@pytest.mark.parametrize(
+    ("tag", "version", "expected"),
+    [
+        ("latest", "1.0", True),
+        ("1", "1.0", True),
+        ("v1", "1.0", True),
+        ("1", "10.0", False),
+        ("1.0", "1.0.1", True),
+        ("1.0", "1.0-2", True),
+        ("2.0", "2.0", False),
+        ("2.0rc1", "1.0", False),
+        ("bookworm", "12.1", True),
+    ],
+)
+def test_which_tags_move(tag: str, version: str, expected: bool) -> None:
+    assert admission.may_move(tag, version) is expected

@@ -1,0 +1,202 @@
+"""What is attached to an image costs a bounded amount in total, however often and however much it is."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import pytest
+
+from pumice import digest
+from pumice.errors import FormatError, TrustError
+from pumice.formats import dsse, intoto, oci, sigstore, simplesigning, strictjson
+from pumice.image import layout
+from pumice.image.model import Image
+from pumice.trust import budget, claims, places, verify
+from tests.support.vouched import NAME, folder, key, signed, trusted
+
+
+class Counting:
+    """Blobs of another place; counts how often each is opened."""
+
+    def __init__(self, image: Image) -> None:
+        self._blobs = image.blobs
+        self.opened: Counter[str] = Counter()
+
+    def open(self, digest: str) -> BinaryIO:
+        self.opened[digest] += 1
+        return self._blobs.open(digest)
+
+
+def counted(path: Path) -> tuple[Image, Counting]:
+    image = layout.read(path)
+    blobs = Counting(image)
+    return Image(image.root, blobs, image.referrers, image.beside), blobs
+
+
+def statement(image: Image, size: int, *, by: int = 0, kind: str = "https://x.example/v1") -> bytes:
+    """Return a signed statement of about ``size`` bytes about an image."""
+    subject = intoto.Subject(NAME, image.root.digest)
+    said = intoto.encode(intoto.Statement((subject,), kind, json.dumps("x" * size).encode()))
+    return dsse.encode(
+        dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(key(by).sign(dsse.pae(dsse.IN_TOTO, said))),))
+    )
+
+
+def attach(path: Path, *blobs: bytes, media_type: str = dsse.ENVELOPE, times: int = 1, **notes: str) -> None:
+    """Attach blobs by one manifest that lists each of them a number of times."""
+    image = layout.read(path)
+    place = places.LayoutPlace(path, image)
+    layers = [
+        msgspec.structs.replace(place.put(data, media_type), annotations={**notes, "n": str(number)})
+        for data in blobs
+        for number in range(times)
+    ]
+    manifest = oci.Manifest(
+        schema_version=2,
+        config=place.put(b"{}", oci.EMPTY),
+        layers=tuple(layers),
+        subject=image.root,
+        artifact_type="x/y",
+    )
+    place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+    place.finish()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return folder(tmp_path / "image")
+
+
+def test_a_blob_that_is_listed_a_hundred_times_is_read_and_judged_once(place: Path) -> None:
+    data = statement(layout.read(place), 1000)
+    attach(place, data, times=100)
+    image, blobs = counted(place)
+    assert len(list(claims.read(image, None))) == 1
+    assert blobs.opened[digest.of(data)] == 1
+
+
+def test_several_signatures_of_one_payload_read_it_once(place: Path) -> None:
+    signed(place, 0, 1, 2)
+    image, blobs = counted(place)
+    assert len([one for one in claims.read(image, None) if one.form == "cosign"]) == 3
+    payload = simplesigning.encode(simplesigning.Payload(NAME, image.root.digest))
+    assert blobs.opened[digest.of(payload)] == 1
+
+
+def test_small_blobs_come_first_so_that_large_ones_hide_nothing(place: Path) -> None:
+    large = [statement(layout.read(place), 100_000 + number, by=1) for number in range(5)]
+    attach(place, *large)
+    signed(place, 0)
+    limit = budget.Budget(250_000)
+    found = list(verify.examine(layout.read(place), None, [trusted()], expected=NAME, now=0, budget=limit))
+    assert [one.problem for one in found[:2]] == ["", ""]
+    assert found[-1].problem == "not read: more than 0 MiB are attached to the image"
+
+
+def test_the_bytes_of_all_blobs_have_a_total(place: Path) -> None:
+    attach(place, *(statement(layout.read(place), 100_000 + number) for number in range(10)))
+    image, blobs = counted(place)
+    found = list(claims.read(image, None, budget=budget.Budget(500_000)))
+    assert [one.problem != "" for one in found] == [False] * 3 + [True] * 7
+    assert sum(count for name, count in blobs.opened.items() if name in {one.blob for one in found}) == 3
+
+
+def test_the_time_has_a_total(place: Path) -> None:
+    attach(place, *(statement(layout.read(place), 1000 + number) for number in range(5)))
+    clock = iter([0.0, 1.0, 20.0, 31.0, 32.0, 33.0])
+    limit = budget.Budget(elapsed=lambda: next(clock))
+    found = list(claims.read(layout.read(place), None, budget=limit))
+    assert [one.problem for one in found] == [
+        *("", ""),
+        *["not read: what is attached to the image takes more than 30 s to check"] * 3,
+    ]
+
+
+def test_where_signatures_are_wanted_nothing_large_is_read(place: Path) -> None:
+    attach(place, statement(layout.read(place), 2 << 20, kind=sigstore.SIGN))
+    image, blobs = counted(place)
+    (claim,) = claims.read(image, None, signatures_only=True)
+    assert claim.problem.endswith("is too large")
+    assert blobs.opened[claim.blob] == 0
+
+
+def test_manifests_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = layout.read(place)
+    for number in range(3):
+        attach(place, statement(image, number), note="x" * 10_000)
+    monkeypatch.setattr(claims, "_MAX_MANIFESTS", 25_000)
+    assert len(list(claims.attached(layout.read(place), None))) == 2
+
+
+def test_what_was_judged_is_let_go_of(place: Path) -> None:
+    image = layout.read(place)
+    attach(place, statement(image, 1 << 20))
+    signed(place, 0)
+    verdict = verify.verify(layout.read(place), None, [trusted()], expected=NAME, now=0)
+    assert {(len(one.claim.signed), len(one.claim.json)) for one in verdict.attestations} == {(0, 4)}
+
+
+def test_a_statement_about_many_others_is_one_claim(place: Path) -> None:
+    image = layout.read(place)
+    subjects = tuple(intoto.Subject("x", digest.of(str(number).encode())) for number in range(1000))
+    said = intoto.encode(intoto.Statement(subjects, sigstore.SIGN, b"{}"))
+    attach(place, dsse.encode(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b"x"),))))
+    (claim,) = claims.read(layout.read(place), None)
+    assert claim.subject != image.root.digest
+    with pytest.raises(TrustError, match="about another image"):
+        verify.verify(layout.read(place), None, [trusted()], expected=NAME, now=0)
+
+
+@pytest.mark.parametrize(("part", "count"), [(b"[],", 2_000_000), (b"0,", 16_000_000)])
+def test_json_of_too_many_parts_is_refused_before_it_is_read(part: bytes, count: int) -> None:
+    with pytest.raises(FormatError, match="too many parts"):
+        strictjson.loads(b"[" + part * count + b"0]", "document", limit=1 << 30)
+
+
+PROBE = """
+import re, sys
+from pathlib import Path
+from pumice.cli.main import main
+code = main(sys.argv[1:])
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+print(code, peak // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("command", ["verify", "run"])
+def test_the_memory_is_that_of_one_blob(place: Path, tmp_path: Path, command: str) -> None:
+    """Four statements of 20 MiB, each listed as 24 layers: 2 GiB if each were read for itself."""
+    image = layout.read(place)
+    notes = {} if command == "verify" else {claims.PREDICATE_TYPE: sigstore.SIGN}
+    blobs = [statement(image, (14 << 20) + number) for number in range(4)]
+    attach(place, *blobs, times=24, **notes)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, command, f"oci:{place}"],
+        env={"PUMICE_HOME": str(tmp_path / "home"), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)),
+    )
+    code, peak = map(int, done.stdout.split()[-2:])
+    assert code == 7, done.stderr
+    assert peak < 300
+
+
+def test_the_documents_of_an_image_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pumice.image import model
+
+    image = layout.read(place)
+    size = image.root.size + image.manifest().config.size
+    monkeypatch.setattr(model, "_MAX_TOTAL", size - 1)
+    image = layout.read(place)
+    with pytest.raises(FormatError, match="larger than 0 MiB together"):
+        image.config()

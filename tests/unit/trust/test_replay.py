@@ -1,0 +1,135 @@
+"""What was once rightly signed and is used again: about another image, name or thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pumice import files
+from pumice.errors import TrustError
+from pumice.formats import dsse, intoto, oci, sigstore
+from pumice.image import layout
+from pumice.image.model import Image
+from pumice.store.home import Home
+from pumice.trust import attested, claims, keyring, keys, places, rules, verify
+from pumice.trust.keyring import Level
+from tests.support import vouched
+from tests.support.vouched import NAME, folder, key, signed, trusted
+from tests.support.vouched import attested as attest
+
+KIND = intoto.predicate_type("custom")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+def replay(source: Image, target: Path) -> Image:
+    """Attach every blob that is attached to one image to another one."""
+    for one in claims.attached(source, None):
+        image = layout.read(target)
+        place = places.LayoutPlace(target, image)
+        for layer in one.manifest.layers:
+            with one.blobs.open(layer.digest) as file:
+                place.put(file.read(), layer.media_type)
+        with one.blobs.open(one.manifest.config.digest) as file:
+            place.put(file.read(), one.manifest.config.media_type)
+        manifest = msgspec.structs.replace(one.manifest, subject=image.root)
+        place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+        place.finish()
+    return layout.read(target)
+
+
+def attesting(image: Image, home: Home, expected: str = NAME, **more: object) -> int:
+    found = attested.everywhere(image, home, [trusted()], KIND, expected=expected, now=0, **more)  # type: ignore[arg-type]
+    return sum(len(some) for some in found.values())
+
+
+def test_an_attestation_of_one_image_says_nothing_about_another(tmp_path: Path, home: Home) -> None:
+    signed(folder(tmp_path / "good"), 0)
+    good = attest(tmp_path / "good", 0, {"reviewed": True})
+    assert attesting(good, home) == 2
+    other = replay(good, folder(tmp_path / "evil", vouched.image(content=b"evil")))
+    assert len(list(claims.attached(other, None))) == 4
+    assert attesting(other, home) == 0
+    with pytest.raises(TrustError, match="about another image"):
+        verify.verify(other, home, [trusted()], expected=NAME, now=0)
+
+
+def test_an_attestation_under_another_name_does_not_count(tmp_path: Path, home: Home) -> None:
+    image = attest(folder(tmp_path / "image"), 0, {}, name="example.com/bank:1.0")
+    assert attesting(image, home) == 0
+    assert attesting(image, home, expected="example.com/bank:1.0") == 2
+
+
+def test_an_attestation_of_another_type_does_not_count(tmp_path: Path, home: Home) -> None:
+    image = attest(folder(tmp_path / "image"), 0, {}, kind="https://example.com/review/v1")
+    assert attesting(image, home) == 0
+
+
+def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) -> None:
+    path = folder(tmp_path / "image")
+    for one in claims.attached(attest(path, 0, {}), None):
+        image = layout.read(path)
+        place = places.LayoutPlace(path, image)
+        notes = {sigstore.PREDICATE_TYPE: sigstore.SIGN}
+        manifest = msgspec.structs.replace(one.manifest, annotations=notes)
+        place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+        place.finish()
+    with pytest.raises(TrustError, match="an attestation by a trusted key, but no signature"):
+        verify.verify(layout.read(path), None, [trusted()], expected=NAME, now=0, signatures_only=True)
+
+
+def test_a_signature_over_a_statement_is_none_over_its_payload_alone(tmp_path: Path) -> None:
+    image = signed(folder(tmp_path / "image"), 0)
+    (bundle,) = [one for one in claims.read(image, None) if one.form == "bundle"]
+    payload = bundle.signed.split(b" ", 4)[4]
+    assert bundle.signed == dsse.pae(dsse.IN_TOTO, payload)
+    assert not any(keys.holds(key().public, one, payload) for one in bundle.signatures)
+
+
+def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    level = Level("user", tmp_path)
+    rules.add(level, key(0).public, "example.com")
+    rules.threshold(level, "example.com", 1)
+    seen: list[set[str]] = []
+    write = files.replace
+
+    def watched(path: Path, data: bytes, **how: Any) -> None:
+        for moment in ("before", "after"):
+            live = [one for one in keyring.decide(NAME, [level]).keys if not one.trouble(100)]
+            seen.append({one.key.fingerprint for one in live})
+            if moment == "before":
+                write(path, data, **how)
+
+    monkeypatch.setattr(files, "replace", watched)
+    rules.rotate(level, keyring.rules([level]), key(1).public, until=50)
+    old, new = key(0).public.fingerprint, key(1).public.fingerprint
+    assert seen == [{old}, {old, new}, {old, new}, {new}]
+
+
+def test_two_rotations_of_one_key_at_once_make_one_signer(tmp_path: Path) -> None:
+    from pumice.trust import signers
+
+    level = Level("user", tmp_path)
+    rules.add(level, key(0).public, "example.com")
+    seen_by_both = keyring.rules([level])
+    rules.rotate(level, seen_by_both, key(1).public, until=100)
+    rules.rotate(level, seen_by_both, key(2).public, until=100)
+    found = keyring.decide(NAME, [level]).keys
+    assert len(found) == 3
+    assert signers.count(found, found) == 1
+
+
+def test_a_key_that_is_removed_meanwhile_does_not_come_back_by_a_rotation(tmp_path: Path) -> None:
+    level = Level("user", tmp_path)
+    rules.add(level, key(0).public, "example.com")
+    seen_before = keyring.rules([level])
+    rules.remove(level, seen_before[0])
+    with pytest.raises(TrustError, match="was changed meanwhile"):
+        rules.rotate(level, seen_before, key(1).public, until=100)
+    assert keyring.rules([level]) == []

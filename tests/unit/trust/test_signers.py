@@ -1,0 +1,102 @@
+"""One key in several forms, or one that took the place of another, is one signer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+from pysequoia.packet import PacketPile
+
+from pumice.trust import keyring, keys, openpgp, rules, signers
+from pumice.trust.keyring import Level
+from pumice.trust.trusted import TrustedKey
+from tests.support import gnupg
+from tests.support.vouched import trusted
+
+
+@pytest.fixture
+def gpg() -> Iterator[gnupg.Gpg]:
+    yield from gnupg.started()
+
+
+def in_pem(certificate: openpgp.Certificate) -> list[keys.PublicKey]:
+    """Return the Ed25519 keys of a certificate as keys in PEM: the primary one first."""
+    found = []
+    for packet in PacketPile.from_bytes(certificate.der):
+        if int(packet.tag) in (6, 14) and bytes(packet.body)[5] == 22:
+            raw = ed25519.Ed25519PublicKey.from_public_bytes(bytes(packet.body)[-32:])
+            data = raw.public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            found.append(keys.parse_public(data))
+    return found
+
+
+def trust(key: keys.PublicKey, **more: object) -> TrustedKey:
+    return TrustedKey(key=key, rule="test", **more)  # type: ignore[arg-type]
+
+
+def test_the_openpgp_and_the_pem_form_of_a_key_are_one_signer() -> None:
+    certificate = openpgp.generate("Ada <ada@example.com>").public
+    both = [trust(one) for one in (certificate, *in_pem(certificate))]
+    assert len(both) > 1
+    assert signers.count(both, both) == 1
+    assert signers.count([*both, trusted(0)], [*both, trusted(0)]) == 2
+
+
+def test_a_replaced_key_and_its_other_form_are_one_signer() -> None:
+    certificate = openpgp.generate("Ada <ada@example.com>").public
+    newer = trusted(0, replaces=certificate.fingerprint)
+    everything = [trusted(1), newer, trust(in_pem(certificate)[0]), trust(certificate)]
+    assert signers.count(everything, everything) == 2
+    assert signers.count([newer, everything[2]], everything) == 1
+
+
+@given(st.permutations(range(5)), st.lists(st.integers(0, 4), max_size=5))
+def test_the_order_of_the_rules_does_not_matter(order: list[int], replaced: list[int]) -> None:
+    names = [trusted(number).key.fingerprint for number in range(5)]
+    made = [
+        trusted(number, replaces=names[replaced[number]] if number < len(replaced) else "")
+        for number in range(5)
+    ]
+    assert signers.count(made, made) == signers.count(made, [made[number] for number in order])
+
+
+@pytest.mark.parametrize("kind", ["rsa2048", "nistp256", "nistp384", "nistp521", "ed25519"])
+def test_keys_of_gpg_are_known_in_pem(gpg: gnupg.Gpg, kind: str) -> None:
+    gpg.run("--quick-generate-key", "Ada <ada@example.com>", kind, "cert,sign", "never")
+    certificate = openpgp.parse(gpg.run("--export").stdout)
+    (packet,) = [one for one in PacketPile.from_bytes(certificate.der) if int(one.tag) == 6]
+    body = bytes(packet.body)
+    made: Any
+    if kind.startswith("rsa"):
+        size = (int.from_bytes(body[6:8], "big") + 7) // 8
+        made = rsa.RSAPublicNumbers(65537, int.from_bytes(body[8 : 8 + size], "big")).public_key()
+    elif kind == "ed25519":
+        made = ed25519.Ed25519PublicKey.from_public_bytes(body[-32:])
+    else:
+        curves: dict[str, Any] = {
+            "nistp256": ec.SECP256R1,
+            "nistp384": ec.SECP384R1,
+            "nistp521": ec.SECP521R1,
+        }
+        curve = curves[kind]()
+        made = ec.EllipticCurvePublicKey.from_encoded_point(curve, body[7 + body[6] + 2 :])
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    pem = made.public_bytes(serialization.Encoding.PEM, form)
+    assert keys.parse_public(pem).fingerprint in signers.identities(certificate)
+
+
+def test_revoking_the_pem_form_revokes_the_certificate(tmp_path: Path) -> None:
+    level = Level("user", tmp_path)
+    certificate = openpgp.generate("Ada <ada@example.com>").public
+    rules.add(level, certificate, "example.com")
+    rules.revoke(level, in_pem(certificate)[0].fingerprint, "stolen")
+    (rule,) = keyring.rules([level])
+    assert rule.key.trouble(0) == "is revoked (stolen)"

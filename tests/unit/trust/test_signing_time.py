@@ -1,0 +1,225 @@
+"""The time of a signature stands in what is signed, is kept, and orders images of one version."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import TrustError, UsageError
+from pumice.formats import intoto, simplesigning
+from pumice.image import layout
+from pumice.image.model import Image
+from pumice.store.home import Home
+from pumice.trust import accepted, claims, places, sign, signing_time, verify
+from pumice.trust.accepted import Accepted
+from pumice.trust.signing_time import Time
+from tests.support import vouched
+from tests.support.vouched import NAME, folder, key, signer, trusted
+
+JULY, AUGUST = 1_719_792_000, 1_722_470_400
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return folder(tmp_path / "image")
+
+
+def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Image:
+    image = layout.read(path)
+    when = Time(**time)  # type: ignore[arg-type]
+    sign.sign(image, places.LayoutPlace(path, image), None, signer(number), name=name, time=when)
+    return layout.read(path)
+
+
+def times(image: Image) -> set[tuple[str, int]]:
+    return {(one.form, one.created) for one in claims.read(image, None)}
+
+
+def when(image: Image, *trust: int, threshold: int = 1) -> int:
+    keys = [trusted(number) for number in trust or (0,)]
+    return verify.verify(image, None, keys, expected=NAME, now=0, threshold=threshold).signed
+
+
+def test_both_forms_say_when_they_were_signed(place: Path) -> None:
+    image = signed(place, now=JULY)
+    assert times(image) == {("cosign", JULY), ("bundle", JULY)}
+    assert when(image) == JULY
+
+
+def test_signing_again_keeps_the_time(place: Path) -> None:
+    signed(place, now=JULY)
+    assert times(signed(place, now=AUGUST)) == {("cosign", JULY), ("bundle", JULY)}
+    assert {time for _, time in times(signed(place, now=AUGUST, name="example.com/other:1.0"))} == {JULY}
+
+
+def test_another_time_is_signed_where_it_is_required(place: Path) -> None:
+    signed(place, now=JULY)
+    assert times(signed(place, required=AUGUST)) == {("cosign", AUGUST), ("bundle", AUGUST)}
+    assert len(list(claims.attached(layout.read(place), None))) == 2
+
+
+def test_another_keys_signature_of_the_same_bytes_stays(place: Path) -> None:
+    signed(place, 0, now=JULY)
+    signed(place, 1, now=JULY)
+    image = signed(place, 0, required=AUGUST)
+    assert times(image) == {(form, time) for form in ("cosign", "bundle") for time in (JULY, AUGUST)}
+    assert (when(image, 0), when(image, 1)) == (AUGUST, JULY)
+
+
+def test_a_new_key_keeps_the_time_of_one_that_is_believed(place: Path) -> None:
+    signed(place, 0, now=JULY)
+    image = signed(place, 1, now=AUGUST, believed=lambda _: [key(0).public])
+    assert when(image, 1) == JULY
+
+
+def test_a_strangers_time_is_not_kept(place: Path) -> None:
+    signed(place, 1, now=AUGUST * 2)
+    assert when(signed(place, 0, now=AUGUST)) == AUGUST
+
+
+def test_signatures_without_a_time_keep_none(place: Path) -> None:
+    signed(place)
+    assert when(signed(place, 1, now=AUGUST, believed=lambda _: [key(0).public]), 1) == 0
+
+
+def test_an_annotation_that_is_not_signed_says_nothing(place: Path) -> None:
+    image = signed(place)
+    name = "org.opencontainers.image.created"
+    for one in claims.attached(image, None):
+        assert not {name, intoto.TIMESTAMP} & one.manifest.annotations.keys()
+    assert when(image) == 0
+
+
+def test_platforms_are_signed_at_the_time_of_their_index(tmp_path: Path) -> None:
+    from tests.support import handmade
+    from tests.support.handmade import AMD64, ARM64, Made, file
+
+    made = handmade.index({AMD64: Made([[file("a")]]), ARM64: Made([[file("b")]])})
+    image = signed(folder(tmp_path / "image", made), name=NAME, now=JULY)
+    for one in (image, *(image.at(descriptor) for descriptor, _ in image.members())):
+        assert times(one) == {("cosign", JULY), ("bundle", JULY)}
+
+
+def test_one_of_two_required_signers_cannot_make_an_image_newer(place: Path) -> None:
+    signed(place, 0, now=JULY)
+    image = signed(place, 1, now=AUGUST)
+    assert when(image, 0, 1, threshold=2) == JULY
+    assert when(image, 0, 1) == AUGUST
+
+
+@pytest.mark.parametrize("value", ["1", True, 1.5, -1, 0, 10**15, None, {}, []])
+def test_what_is_not_a_time_is_none(value: object) -> None:
+    import json
+
+    image = "sha256:" + "0" * 64
+    document = json.loads(simplesigning.encode(simplesigning.Payload(NAME, image)))
+    document["optional"] = {"timestamp": value}
+    assert simplesigning.read(json.dumps(document).encode()).timestamp == 0
+    statement = json.loads(
+        intoto.encode(intoto.Statement((intoto.Subject(NAME, image, JULY),), "https://x.example", b"{}"))
+    )
+    assert intoto.read(json.dumps(statement).encode()).subjects[0].timestamp == JULY
+    statement["subject"][0]["annotations"][intoto.TIMESTAMP] = value
+    assert intoto.read(json.dumps(statement).encode()).subjects[0].timestamp == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "epoch", "expected"),
+    [
+        (None, "", 0),
+        (None, "7", 7),
+        (None, "0", 1),
+        ("8", "7", 8),
+        ("now", "7", AUGUST),
+        ("2024-07-01T00:00:00Z", "", JULY),
+        ("2024-07-01", "", JULY),
+    ],
+)
+def test_the_required_time(option: str | None, epoch: str, expected: int) -> None:
+    assert signing_time.required(option, {"SOURCE_DATE_EPOCH": epoch}, AUGUST) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "9" * 12, "99999-01-01"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a time"):
+        signing_time.required(text, {}, AUGUST)
+
+
+def image_of(signed: int, created: int = 0, content: str = "a", version: str = "1.0") -> Accepted:
+    return Accepted("example.com/app", version, created, f"sha256:{content}", "", signed)
+
+
+def refuses(home: Home, accepted_before: Accepted, now: Accepted) -> bool:
+    accepted.remember(accepted_before, home)
+    try:
+        accepted.remember(now, home)
+    except TrustError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "refused"),
+    [
+        (image_of(JULY), image_of(AUGUST, content="b"), False),
+        (image_of(AUGUST), image_of(JULY, content="b"), True),
+        (image_of(AUGUST, 7), image_of(JULY, 7, content="b"), True),  # two builds of one lock
+        (image_of(JULY), image_of(0, content="b"), True),  # undated after dated
+        (image_of(JULY, 1), image_of(0, 2, content="b"), True),
+        (image_of(0, 1), image_of(JULY, 1, content="b"), False),
+        (image_of(0, 2), image_of(JULY, 1, content="b"), True),
+        (image_of(0, 2), image_of(0, 0, content="b"), True),
+        (image_of(0, 2), image_of(0, 1, content="b"), True),
+        (image_of(0, AUGUST), image_of(JULY, 0, content="b"), True),
+        (image_of(JULY, 2), image_of(JULY, 1, content="b"), True),
+        (image_of(AUGUST, version="1.0"), image_of(JULY, content="b", version="1.1"), False),
+        (image_of(AUGUST, version="latest"), image_of(JULY, content="b", version="latest"), True),
+        (image_of(AUGUST), image_of(JULY), False),  # the same image
+    ],
+)
+def test_the_order_within_a_version(tmp_path: Path, before: Accepted, now: Accepted, refused: bool) -> None:
+    assert refuses(Home(tmp_path), before, now) is refused
+
+
+def test_taking_the_dated_signature_away_forgets_no_time(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    accepted.remember(image_of(AUGUST), home)
+    accepted.remember(image_of(0), home)
+    with pytest.raises(TrustError, match="signed on 2024-07-01"):
+        accepted.remember(image_of(JULY, content="b"), home)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=4))
+def test_nobody_gets_back_to_an_image_that_was_replaced(
+    tmp_path_factory: pytest.TempPathFactory, dates: list[tuple[int, int]]
+) -> None:
+    home = Home(tmp_path_factory.mktemp("home"))
+    images = [image_of(signed, made, str(number)) for number, (signed, made) in enumerate(dates)]
+    taken: list[Accepted] = []
+    for one in images:
+        try:
+            accepted.remember(one, home)
+        except TrustError:
+            continue
+        taken.append(one)
+    for older, newer in itertools.pairwise(taken):
+        if older.signed < newer.signed or (older.signed == newer.signed and older.created < newer.created):
+            with pytest.raises(TrustError):
+                accepted.remember(older, home)
+
+
+def test_two_builds_of_one_version_are_ordered_when_they_are_verified(tmp_path: Path) -> None:
+    from pumice.trust import admission
+
+    home = Home(tmp_path / "home")
+    old = signed(folder(tmp_path / "old", vouched.image(content=b"old")), now=JULY)
+    new = signed(folder(tmp_path / "new", vouched.image(content=b"new")), now=AUGUST)
+    request = admission.Request(name=NAME, keys=(trusted(),))
+    for image in (old, new):
+        admission.record(admission.judge(image, "verify", home, request, (), now=0), home)
+    with pytest.raises(TrustError, match="it was signed on 2024-07-01"):
+        admission.judge(old, "verify", home, request, (), now=0)

@@ -657,7 +657,7 @@ def _needs_copying(number: int, status: os.stat_result, options: Options) -> boo
     if not stat.S_ISCHR(status.st_mode):
         return True
     if os.geteuid() != 0 or options.only_root:  # the ids inside are the caller's own
-        return os.isatty(number) and os.geteuid() not in (0, status.st_uid)
+        return options.terminal and os.isatty(number) and os.geteuid() not in (0, status.st_uid)
     if not os.isatty(number):
         return not any(os.stat(f"/dev/{name}").st_rdev == status.st_rdev for name in _DEVICES)
     return options.uid not in (0, status.st_uid)

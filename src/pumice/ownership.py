@@ -41,7 +41,7 @@ def make_directories(path: str | os.PathLike[str], *, private: bool = False) -> 
         make_directory(path, private=private)
     except FileExistsError:
         if not os.path.isdir(path):
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
 
 
 def resolve_links(path: str | os.PathLike[str], *, user: int | None = None) -> str:

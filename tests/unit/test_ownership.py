@@ -52,7 +52,7 @@ def test_folders_are_never_writable_for_others(tmp_path: Path, umask: int) -> No
     ownership.make_directories(tmp_path / "private" / "a" / "b", private=True)
     assert set(modes(tmp_path / "shared").values()) == {0o755 & ~umask}
     assert set(modes(tmp_path / "private").values()) == {0o700 & ~umask}
-    with pytest.raises(FileExistsError):
+    with pytest.raises(NotADirectoryError):
         files.replace(tmp_path / "file", b"")
         ownership.make_directories(tmp_path / "file")
 

@@ -12,7 +12,7 @@ from pumice.build import locking
 from pumice.build.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
-from pumice.errors import TrustError, UsageError
+from pumice.errors import ImageError, TrustError, UsageError
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
 
@@ -129,9 +129,9 @@ def _check_paths(asked: argparse.Namespace) -> None:
         if path and str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
         if path and path.is_dir():
-            raise UsageError(f"{option} needs a file, and '{path}' is a directory", hint="add a file name")
+            raise ImageError(f"{option} needs a file, and '{path}' is a directory", hint="add a file name")
         if path and not path.parent.is_dir():
-            raise UsageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
+            raise ImageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
 
 
 def _destinations(texts: Sequence[str]) -> list[Destination]:

@@ -81,7 +81,7 @@ def _succeeds(action: Action, hand: Hand) -> bool:
     done = hand.does(action.words, action.folder)
     if done is None:
         return True
-    is_same = hand.state() == before
+    is_same = not hand.is_changed(before)
     hand.restore(before)
     return bool(done) and is_same
 

@@ -205,3 +205,30 @@ def test_any_mode_gives_permission_bits_or_an_error(text: str, old: int) -> None
         assert 0 <= _mode(text, old) <= 0o7777
     except ValueError:
         return
+
+
+@each(
+    st.lists(
+        st.sampled_from(
+            [
+                "mkdir -p /srv/a/b",
+                "touch /srv/a/b/c",
+                "rm -f /srv/a/b/c",
+                "mv /srv/a/b/c /srv/d",
+                "chmod 700 /etc/x.conf",
+                "chown redis /srv/a",
+                "ln -s x /srv/l",
+                "echo a > /etc/x.conf",
+                "umask 077",
+                "dpkg-statoverride --add root root 0600 /etc/x.conf",
+            ]
+        ),
+        max_size=8,
+    )
+)
+def test_a_loop_that_fails_leaves_no_trace(commands: list[str]) -> None:
+    before = "mkdir -p /srv/a/b\ntouch /srv/a/b/c\n"
+    loop = "for x in 1 2; do " + "; ".join([*commands, "chown nobody /etc/x.conf"]) + "; done\n"
+    after = "touch /etc/new\n"
+    plain, tried = made(before + after), made(before + loop + after)
+    assert [line for line in tried.splitlines() if not line.startswith("not done")] == plain.splitlines()

@@ -51,6 +51,8 @@ class Hand:
         self._tree = tree
         self._format = lock_format
         self.overrides: dict[str, Override] = {}
+        self.unknown_files: set[str] = set()
+        """Files of which a script wrote something that is not known: the rest would be half of them."""
         self._users = users
         self._groups = groups
         self._folder: Value = "/"
@@ -131,6 +133,7 @@ class Hand:
 
     def start(self) -> None:
         """Begin another script."""
+        self.unknown_files.clear()
         self._mask = 0o022
 
     # Commands

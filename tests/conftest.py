@@ -62,6 +62,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("peer"):
         for program in marker.args:
             peers.need(program)
+    if item.get_closest_marker("file_times") and sampling.is_another_day():
+        pytest.skip("the kernel does not take part in another day")
     if item.get_closest_marker("mirror"):
         if not _mirror_is_configured():
             peers.absent("this machine has no apt sources")

@@ -63,7 +63,9 @@ def show(folder: Path) -> None:
     print(f"    built in {seconds:.2f} s")
     same(digest, again)
 
-    title("Signed with bill of materials and provenance; cosign, skopeo and podman can verify it, too")
+    title(
+        "Signed with bill of materials and provenance; verify says what it checked, cosign and podman can too"
+    )
     pumice(one, "key", "generate", "--output", "release")
     build(one, "--sign", "release.key")
     pumice(one, "verify", "--key", "release.pub", REFERENCE)

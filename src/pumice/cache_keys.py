@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
 
-Kind = Literal["segment", "effects", "bytecode", "layer", "image", "evidence", "layer-facts", "license"]
+Kind = Literal[
+    "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-facts", "license", "package-index"
+]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/deb822.py")
 _CUTTING = (
@@ -51,6 +53,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
         "evidence/layers.py",
     ),
     "license": ("evidence/", "formats/"),
+    "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }
 """What shapes each kind, below the package's folder; a name ending with ``/`` is all files in that folder."""
 

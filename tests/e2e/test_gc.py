@@ -23,6 +23,7 @@ def size(world: World) -> int:
     return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.file_times
 def test_by_default_the_cache_stays(world: World) -> None:
     world.build()
     before = size(world)

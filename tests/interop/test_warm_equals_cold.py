@@ -39,7 +39,9 @@ def test_a_warm_store_gives_what_an_empty_one_gives(
     shop: Path, names: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     include = "include: [man]" if len(names) > 3 else ""
-    recipe = real.recipe(shop / "-".join(names), names, include, "base: none" if names == ("npm",) else "")
+    base = "base: none" if names == ("npm",) else ""
+    bytecode = "python: {bytecode: true}" if "python3-pip" in names else ""
+    recipe = real.recipe(shop / "-".join(names), names, include, base, bytecode)
     bundle = shop / "bundle"
     real.must(shop / "warm", "lock", recipe, "--bundle", bundle)
 

@@ -210,3 +210,25 @@ def test_no_file_or_folder_is_offered_to_everybody() -> None:
         for match in open_to_all.finditer(path.read_text())
     ]
     assert found == []
+
+
+def test_text_reaches_people_through_the_filter_alone() -> None:
+    """Only commands print, through `sys.stdout` and `sys.stderr`; logs come from `terminal.logger`."""
+    found = []
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Call) else ""
+            in_cli = path.parent.name == "cli"
+            prints = text in ("sys.stdout", "sys.stderr") or text.startswith("print(")
+            around = text in ("sys.__stdout__", "sys.__stderr__") or text.startswith(
+                ("os.write(1", "os.write(2")
+            )
+            logs = text.startswith("logging.getLogger(") and path.name != "terminal.py"
+            if around or logs or (prints and not in_cli):
+                found.append(f"{name(path)}: {text.splitlines()[0]}")
+    allowed = {
+        "src/pumice/registry/server/serve.py: sys.stdout",  # flushed before the process ends at once
+        "src/pumice/registry/server/serve.py: sys.stderr",
+    }
+    silenced = "src/pumice/trust/keyless.py: logging.getLogger('sigstore')"
+    assert {one for one in found if not one.startswith(silenced)} - allowed == set()

@@ -31,11 +31,13 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "evidence": ("pumice.build.documents",),
     "layer-facts": ("pumice.image.layer_facts", "pumice.evidence.layers"),
     "license": ("pumice.evidence.licences",),
+    "package-index": ("pumice.formats.aptindex",),
 }
 
 SHAPELESS = (
     *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
     "pumice.progress",
+    "pumice.terminal",
     *("pumice.build.remembered", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
     "pumice.recipe.lock",  # the format's default; the lock's own is part of each key
     "pumice.image.layers",  # which packages share a layer is decided anew each time

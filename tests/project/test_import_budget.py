@@ -48,7 +48,7 @@ def test_version_loads_a_constant_and_nothing_else() -> None:
 def test_a_verb_loads_no_other_verb() -> None:
     seen = loaded("completion", "bash")
     verbs = {name for name in seen if name.startswith("pumice.cli.")}
-    helpers = {f"pumice.cli.{name}" for name in ("main", "arguments", "output", "text")}
+    helpers = {f"pumice.cli.{name}" for name in ("main", "arguments", "output", "streams")}
     assert verbs == helpers | {"pumice.cli.completion"}
     assert seen.isdisjoint(
         {"rich", "msgspec", "yaml", "urllib3", "dataclasses", "inspect", "asyncio", "email"}

@@ -9,6 +9,7 @@ from pumice.formats import oci
 from pumice.image import destination, layout
 from pumice.image.model import Image
 from pumice.trust import accepted, keys, names, places, sign
+from pumice.trust.signing_time import UNDATED, Time
 from pumice.trust.trusted import TrustedKey
 from tests.support import handmade
 from tests.support.handmade import Made, file
@@ -55,11 +56,12 @@ def signer(number: int = 0) -> sign.Signer:
     return sign.Signer(key(number).public, lambda: key(number))
 
 
-def signed(path: Path, *numbers: int, name: str = "") -> Image:
-    """Sign the layout at ``path`` by each of the keys and return its image."""
+def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
+    """Sign the layout at ``path`` by each of the keys and return its image; ``at`` 0: with no time."""
     for number in numbers:
         found = layout.read(path)
-        sign.sign(found, places.LayoutPlace(path, found), None, signer(number), name=name)
+        time = Time(required=at) if at else UNDATED
+        sign.sign(found, places.LayoutPlace(path, found), None, signer(number), name=name, time=time)
     return layout.read(path)
 
 

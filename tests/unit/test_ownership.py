@@ -161,6 +161,17 @@ def test_outputs_do_not_go_to_a_planted_pipe(sticky: Path) -> None:
         pass
 
 
+@as_root
+def test_the_access_log_does_not_follow_a_planted_link(
+    tmp_path: Path, sticky: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = plant(sticky / "log", tmp_path / "victim")
+    options = ["--listen", "127.0.0.1:0", "--root", str(tmp_path / "root"), "--access-log", str(log)]
+    assert cli.main(["serve", *options]) == 2
+    assert f"{log}: {log} is a link of another user" in capsys.readouterr().err
+    assert not (tmp_path / "victim").exists()
+
+
 def test_outputs_follow_ones_own_links(tmp_path: Path, sticky: Path) -> None:
     for link in (sticky / "link", tmp_path / "link"):
         link.symlink_to(tmp_path / "target")

@@ -9,10 +9,11 @@ from pumice import digest
 from pumice.build import assemble, remembered
 from pumice.cache_keys import cache_key
 from pumice.formats import platforms
+from pumice.formats.tar import Entry
 from pumice.image import compose
 from pumice.image.compose import Made, Piece
 from pumice.image.model import Image
-from pumice.image.tree import Tree
+from pumice.image.tree import Node, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pumice.build.assemble import Plan
     from pumice.build.perform import Inputs
     from pumice.digest import Digest
-    from pumice.image.tree import Node
     from pumice.progress import Progress
     from pumice.store.home import Home
 
@@ -58,11 +58,22 @@ def _key(plan: Plan, inputs: Inputs, sources: Iterable[str]) -> Digest:
     sums = {item.entry.path: item.sha256 for part in plan.parts.values() for item in part.items}
     sums |= {item.entry.path: digest.of(item.content) for item in plan.generated}
     sums |= {made.entry.path: made.sha256 for made in plan.own}
-    tree = Tree(plan.nodes, lambda _: b"")
+    tree = Tree(_with_parents(plan.nodes), lambda _: b"")
     listed = [(path, plan.nodes[path].entry.kind, _sum(path, tree, sums)) for path in sources]
     folders = sorted(path for path, node in plan.nodes.items() if _is_cache(path, node))
     interpreter = sorted(plan.parts[name].blob for name in plan.parts if name.startswith(_INTERPRETER))
     return cache_key("bytecode", inputs.format, inputs.architecture, interpreter, listed, folders)
+
+
+def _with_parents(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """Return ``nodes`` with the directories that a layer makes up for what is in them."""
+    complete = dict(nodes)
+    for path in nodes:
+        parent = posixpath.dirname(path)
+        while parent and parent not in complete:
+            complete[parent] = Node(Entry(parent, "dir", 0o755))
+            parent = posixpath.dirname(parent)
+    return complete
 
 
 def _is_cache(path: str, node: Node) -> bool:

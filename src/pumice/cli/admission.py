@@ -102,10 +102,11 @@ def _admit_tag(
     problems: list[PumiceError] = []
     for name in _names(image, repository, levels):
         try:
-            version = _version(image, _verify(image, name, levels, now), name, tag)
+            verdict = _verify(image, name, levels, now)
+            version = _version(image, verdict, name, tag)
             if version and name:  # the keys that are needed must have signed this version, and not any
-                _verify(image, f"{name}:{version}", levels, now)
-            return _check_rollback(image, repository, tag, version, records)
+                verdict = _verify(image, f"{name}:{version}", levels, now)
+            return _check_rollback(image, verdict.signed, repository, tag, version, records)
         except StoreError:
             raise
         except PumiceError as error:
@@ -177,13 +178,15 @@ def may_move(tag: str, version: str) -> bool:
     return whole.startswith((f"{short}.", f"{short}-", f"{short}_"))
 
 
-def _check_rollback(image: Image, repository: str, tag: str, version: str, records: Home) -> Accepted | None:
-    """Return what to record; raises TrustError if the tag would go back."""
+def _check_rollback(
+    image: Image, signed: int, repository: str, tag: str, version: str, records: Home
+) -> Accepted | None:
+    """Return what to record; raises TrustError if the tag would go back. ``signed`` is when it was signed."""
     name = f"{repository}/{tag}"
     known = [one.version for one in accepted.recall(name, records) if one.version != tag]
     if not version and known:
         raise TrustError(f"it does not say its version, and the tag has been at {known[0]}")
-    return accepted.check(image, f"{name}:{version or tag}", records)
+    return accepted.check(image, f"{name}:{version or tag}", records, signed=signed)
 
 
 def _verify(image: Image, name: str, levels: Sequence[Level], now: int) -> Verdict:

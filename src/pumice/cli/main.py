@@ -116,7 +116,11 @@ def _dispatch(argv: list[str]) -> int:
     if first == "help":
         first, argv = argv[1], ["help", "--help"]
     try:
-        return _command(first)(argv[1:])
+        command = _command(first)
+        from pumice.cli.streams import filtered
+
+        with filtered():
+            return command(argv[1:])
     except SystemExit as stop:  # argparse ends so after --help
         return stop.code if isinstance(stop.code, int) else 0
 
@@ -174,20 +178,22 @@ def _fail(problem: Exception) -> int:
     """Say on stderr what went wrong, as much as a person needs; return the exit code."""
     from pumice.cli import output
     from pumice.errors import PumiceError
+    from pumice.terminal import printable, printable_line
 
     if os.environ.get("PUMICE_DEBUG") == "1":
         import traceback
 
-        traceback.print_exception(problem)
+        sys.stderr.write(printable("".join(traceback.format_exception(problem))))
     if isinstance(problem, PumiceError):
         sys.stderr.write(output.describe(problem, colour=output.has_colour(sys.stderr)))
         return problem.exit_code
     if isinstance(problem, OSError):
         # Rooms turn what they expect into their own errors; the rest is still the machine's state, not a bug.
         place = f"{problem.filename}: " if problem.filename else ""
-        sys.stderr.write(f"error: {place}{(problem.strerror or str(problem)).lower()}\n")
+        text = f"{place}{(problem.strerror or str(problem)).lower()}"
+        sys.stderr.write(f"error: {printable_line(text)}\n")
         return 1
-    what = " ".join(f"{type(problem).__name__}: {problem}".split())
+    what = printable_line(" ".join(f"{type(problem).__name__}: {problem}".split()))
     sys.stderr.write(
         f"error: Pumice failed in a way it should not ({what[:300]}); please report it with the traceback "
         "that PUMICE_DEBUG=1 shows\n"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
-from pumice.cli.text import has_colour, is_terminal, printable, size
+from pumice.cli.streams import has_colour, is_terminal, unfiltered
+from pumice.terminal import printable, printable_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
     from pumice.errors import PumiceError
     from pumice.progress import Progress
 
-__all__ = ["PROGRESS_MODES", "describe", "has_colour", "printable", "progress", "size", "table"]
+__all__ = [
+    "PROGRESS_MODES",
+    "describe",
+    "has_colour",
+    "printable",
+    "printable_line",
+    "progress",
+    "size",
+    "table",
+]
 
 PROGRESS_MODES = ("auto", "plain", "json", "none")
 
@@ -32,7 +42,7 @@ def progress(mode: str = "auto", stream: TextIO | None = None) -> Progress:
     """
     from pumice.cli import presenters
 
-    stream = sys.stderr if stream is None else stream
+    stream = unfiltered(sys.stderr if stream is None else stream)
     if mode == "auto":
         mode = "live" if is_terminal(stream) and os.environ.get("TERM") != "dumb" else "plain"
     if mode == "none":
@@ -56,7 +66,7 @@ def describe(error: PumiceError, *, colour: bool = False) -> str:
     red, cyan, plain = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if colour else ("", "", "")
     lines = []
     for problem in problems:
-        place = f"{printable(problem.where)}: " if problem.where else ""
+        place = f"{printable_line(problem.where)}: " if problem.where else ""
         lines.append(f"{red}error:{plain} {place}{printable(problem.message)}")
         if problem.hint:
             lines.append(f"  {cyan}hint:{plain} {printable(problem.hint)}")
@@ -65,7 +75,7 @@ def describe(error: PumiceError, *, colour: bool = False) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
     """Return rows as aligned columns, those whose numbers are in ``right`` flush right."""
-    lines = [[printable(cell) for cell in line] for line in (heads, *rows)]
+    lines = [[printable_line(cell) for cell in line] for line in (heads, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     return "".join(_aligned(line, widths, right) + "\n" for line in lines)
 
@@ -76,3 +86,15 @@ def _aligned(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) 
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return "  ".join(padded).rstrip()
+
+
+def size(number: int) -> str:
+    """Return a number of bytes for a person, in decimal units as package managers use them."""
+    if number < 1000:
+        return f"{number} B"
+    value = float(number)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} PB"

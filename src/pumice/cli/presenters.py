@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
-from pumice.cli.text import has_colour, printable, size
+from pumice.cli.output import size
+from pumice.cli.streams import has_colour
+from pumice.terminal import printable_line as printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -57,8 +57,9 @@ def main(arguments: Sequence[str]) -> int:
             data = _attached(image, home, asked.reference, asked.format)
         if data is None:
             data = _written(_facts(image, home, asked.reference, asked.layer), asked.format)
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
+    sys.stdout.write(
+        data.decode(errors="backslashreplace")
+    )  # where controls are escaped: JSON stays the same
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pumice.cli import arguments as command_line
 from pumice.errors import UsageError
+from pumice.ownership import resolve_links
 
 if TYPE_CHECKING:
     import argparse
@@ -190,11 +191,10 @@ def _hosts(listens: str, allowed: Sequence[str], *, loopback: bool) -> tuple[str
 
 
 def _root(asked: argparse.Namespace) -> Path:
-    from pumice.store import safe_directories
-    from pumice.store.home import locate
+    from pumice.store.home import check_owner, locate
 
     root: Path = asked.root or locate(os.environ) / "registry"
-    safe_directories.check(root, os.environ)
+    check_owner(root, os.environ)
     return root
 
 
@@ -292,7 +292,7 @@ def _log_file(name: str | None) -> Iterator[BinaryIO | None]:
         yield sys.stdout.buffer
     else:
         try:
-            file = Path(name).open("ab")  # noqa: SIM115 - closed below; only the opening is guarded
+            file = Path(resolve_links(name)).open("ab")  # noqa: SIM115 - closed below; only the opening is guarded
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(reason.lower(), where=name) from None

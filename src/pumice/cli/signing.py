@@ -230,8 +230,9 @@ def _asker(new: bool, what: str) -> Callable[[], str]:
         import getpass
 
         from pumice.errors import UsageError
+        from pumice.terminal import printable_line
 
-        first = getpass.getpass(f"Passphrase for {what or 'the key'}: ", stream=sys.stderr)
+        first = getpass.getpass(f"Passphrase for {printable_line(what) or 'the key'}: ", stream=sys.stderr)
         if new and getpass.getpass("The same again: ", stream=sys.stderr) != first:
             raise UsageError("the two passphrases are not the same")
         return first

@@ -15,12 +15,14 @@ from pathlib import Path
 import msgspec
 
 from pumice import files
+from pumice.cache_keys import code_version
 from pumice.errors import FormatError
 from pumice.formats import aptindex
 
 _DAY = 86_400
 _STAMP = 16
-"""Bytes that tell one start of the machine from another, between an index's look and its table."""
+"""Bytes of each mark between an index's look and its table: one tells versions of the code apart, one starts
+of the machine."""
 
 
 class KeptRelease(msgspec.Struct, frozen=True, array_like=True):
@@ -64,12 +66,13 @@ def index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
             if names[: len(look)] != look:
                 return None
             data = mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
-        stamp, rest = names[len(look) : len(look) + _STAMP], names[len(look) + _STAMP :]
-        table = aptindex.load(rest)
-        if stamp != _boot():
-            if hashlib.sha256(data).hexdigest() != key:
-                return None
-            _write(folder / f"names-{key}", look + _boot() + rest)
+        marks, rest = names[len(look) : len(look) + 2 * _STAMP], names[len(look) + 2 * _STAMP :]
+        code, boot = marks[:_STAMP], marks[_STAMP:]
+        if boot != _boot() and hashlib.sha256(data).hexdigest() != key:
+            return None
+        table = aptindex.load(rest) if code == _code() else aptindex.scan(data)
+        if marks != _code() + _boot():
+            _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.dump(table))
         return aptindex.Index(data, table, suite)
     except (OSError, ValueError, FormatError):
         return None
@@ -87,7 +90,7 @@ def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.
             look = _look(path.stat())
         except FileNotFoundError:
             return
-        _write(folder / f"names-{key}", look + _boot() + aptindex.dump(table))
+        _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.dump(table))
 
 
 def _write(path: Path, data: bytes | bytearray) -> None:
@@ -97,6 +100,11 @@ def _write(path: Path, data: bytes | bytearray) -> None:
     """
     scratch = path.with_name(f".{path.name}.{files.scratch_name()}")
     files.install(str(scratch), str(path), data, fs=files.OS, sync=not any(_boot()))
+
+
+def _code() -> bytes:
+    """What differs from one version of the code that makes tables to the next."""
+    return bytes.fromhex(code_version("package-index"))[:_STAMP]
 
 
 def _boot() -> bytes:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from pumice import files, ownership
 from pumice.errors import StoreError
 from pumice.progress import Silent
-from pumice.store import safe_directories
 from pumice.store.built import Built
 from pumice.store.directory import DirectoryBlobs
 from pumice.store.names import is_word
@@ -45,6 +44,29 @@ def locate(environ: Mapping[str, str]) -> Path:
     if home := environ.get("HOME"):
         return Path(os.path.abspath(home), ".local", "share", "pumice")
     raise StoreError("there is no home directory to keep the store in", hint="set PUMICE_HOME")
+
+
+def check_owner(path: Path | str, environ: Mapping[str, str]) -> None:
+    """Raise StoreError if root is about to use another user's directory that is not declared safe.
+
+    ``PUMICE_SAFE_DIRECTORIES`` declares paths, separated by colons, and ``safe_directories`` of the
+    configuration, which counts only if it is root's own; ``*`` is every directory.
+    """
+    ownership.check_owner(path, _safe_directories(environ))
+
+
+def _safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the directories. A generator, because the configuration is rarely needed."""
+    yield from (item for item in environ.get("PUMICE_SAFE_DIRECTORIES", "").split(":") if item)
+    from pumice.recipe import config
+
+    file = config.locate(environ)
+    try:
+        if {os.lstat(file).st_uid, os.stat(file).st_uid} != {os.geteuid()}:
+            return
+    except OSError:
+        return
+    yield from config.load(environ).safe_directories
 
 
 class Home:
@@ -176,7 +198,7 @@ class Home:
             return
         with self._guard:
             if not self._ready:
-                safe_directories.check(self._root, self._environ)
+                check_owner(self._root, self._environ)
                 try:
                     if self._check_layout():
                         self._share()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from pumice import digest
-from pumice.errors import FormatError, PumiceError
+from pumice.errors import FetchError, FormatError, PumiceError
 from pumice.formats import dsse, intoto, oci, sigstore, simplesigning
 from pumice.trust import budget as budgets
 
@@ -30,6 +30,7 @@ or an OpenPGP signature of the archive that the image lies in."""
 
 MAX_REFERRERS = 1000
 _MAX_LAYERS = 100
+_NOT_FOUND = 404
 _MAX_MANIFESTS = 64 << 20
 """Bytes of all manifests that refer to one image; one has about 1 KiB."""
 _MAX_SIGNATURE = 1 << 20
@@ -96,7 +97,10 @@ def slim(claim: Claim) -> Claim:
 
 
 def attached(image: Image, home: Home | None) -> Iterator[Attached]:
-    """Yield every manifest that refers to the image's root: from the store, and from where it lies."""
+    """Yield every manifest that refers to the image's root: from the store, and from where it lies.
+
+    Raises what reading from a place that does not answer does.
+    """
     seen: set[Digest] = set()
     subject = image.root.digest
     places: list[tuple[Descriptor, BlobSource]] = []
@@ -121,8 +125,18 @@ def _manifest(descriptor: Descriptor, blobs: BlobSource) -> Manifest | None:
 
     try:
         return oci.read_manifest(Image(descriptor, blobs).document(descriptor))
-    except PumiceError:
+    except PumiceError as error:
+        if _is_unreachable(error):
+            raise
         return None
+
+
+def _is_unreachable(error: PumiceError) -> bool:
+    """Whether a place failed to answer: what it has is not known then, and must not count as nothing.
+
+    Else an image would be called unsigned, and signing it again would take the other signatures away.
+    """
+    return error.exit_code == FetchError.exit_code and getattr(error, "status", 0) != _NOT_FOUND
 
 
 def _refers(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bool:

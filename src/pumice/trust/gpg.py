@@ -31,8 +31,13 @@ class Held(msgspec.Struct, frozen=True):
 
 
 def held(environ: Mapping[str, str], identity: str = "") -> list[Held]:
-    """Return the secret keys that gpg knows, or those that ``identity`` may mean; raises UsageError."""
+    """Return the secret keys that gpg knows, or those that ``identity`` may mean.
+
+    Raises UsageError, and TrustError if gpg fails.
+    """
     done = _gpg(environ, "--list-secret-keys", "--", *([identity] if identity else []), check=False)
+    if done.returncode and not done.stdout and b"No secret key" not in done.stderr:
+        raise TrustError(_complaint(done.stderr, "gpg cannot list its secret keys"))
     found: list[Held] = []
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         word = line.split(":")
@@ -118,18 +123,19 @@ def _gpg(
         check=False,
     )
     if check and (done.returncode or not done.stdout):
-        raise TrustError(_complaint(done.stderr))
+        failed = "gpg cannot export the key" if "--export" in arguments else "gpg did not sign"
+        raise TrustError(_complaint(done.stderr, failed))
     return done
 
 
-def _complaint(text: bytes) -> str:
+def _complaint(text: bytes, failed: str = "gpg did not sign") -> str:
     """Return the last thing that gpg said, which is what went wrong."""
     lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.startswith("gpg:")]
     lines = [line.removeprefix("gpg:").strip() for line in lines if "WARNING" not in line]
     reason = lines[-1] if lines else "it says nothing"
     if any("created" in line and "in the future" in line for line in lines):
         reason = "the key was made after SOURCE_DATE_EPOCH"
-    return f"gpg did not sign: {reason[:200]}"
+    return f"{failed}: {reason[:200]}"
 
 
 def _unescaped(text: str) -> str:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
-from pumice.store import safe_directories
+from pumice.store.home import check_owner
 from pumice.trust import keys, publickeys
 from pumice.trust.trusted import TrustedKey
 
@@ -78,7 +78,7 @@ def levels(environ: Mapping[str, str]) -> tuple[Level, ...]:
         base = str(Path(environ["HOME"], ".config")) if environ.get("HOME") else ""
     if base:
         folder = Path(base, "pumice", "trust")
-        safe_directories.check(folder, environ)
+        check_owner(folder, environ)
         found.append(Level("user", folder))
     return tuple(found)
 

@@ -142,8 +142,8 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         raise
     except UnsupportedAlgorithm:
         raise _unsupported(str(path)) from None
-    except Exception:  # noqa: BLE001 - the library's are many, and for its developers
-        if b"ENCRYPTED" in data:
+    except Exception as error:  # noqa: BLE001 - the library's are many, and for its developers
+        if "password" in str(error).lower():
             raise TrustError("the passphrase does not open the key", where=str(path)) from None
         raise FormatError("the private key is malformed", where=str(path)) from None
 

@@ -86,12 +86,12 @@ class Registry:
             root = image.root
             return accept(Offer(repository, root.digest, tags, root.media_type, body, contents)) or ""
 
-    def image(self, name: str, *, signed_as: str = "", key: int = 0, **more: Any) -> Image:
+    def image(self, name: str, *, signed_as: str = "", key: int = 0, at: int = 0, **more: Any) -> Image:
         """Return an image that is signed; ``signed_as`` "" is by the name that it says of itself."""
         self._count += 1
         folder = self._root / f"layout-{self._count}"
         vouched.folder(folder, vouched.image(name, content=f"{self._count}".encode(), **more))
-        return vouched.signed(folder, key, name=signed_as)
+        return vouched.signed(folder, key, name=signed_as, at=at)
 
 
 @pytest.fixture
@@ -155,6 +155,18 @@ def test_the_tag_of_a_version_does_not_go_back_to_an_earlier_build(registry: Reg
         assert registry.put(old, "app", tag) == ""
         assert registry.put(new, "app", tag) == ""
         assert "older than one that was accepted before" in registry.put(old, "app", tag)
+
+
+def test_the_signed_time_orders_builds_of_one_version(registry: Registry) -> None:
+    later, earlier = "2024-02-01T00:00:00Z", "2024-01-01T00:00:00Z"
+    old = registry.image("example.com/app:1.0", created=later, at=1_700_000_000)
+    new = registry.image("example.com/app:1.0", created=earlier, at=1_700_000_001)
+    undated = registry.image("example.com/app:1.0", created=later)
+    for tag in ("1.0", "latest"):
+        assert registry.put(old, "app", tag) == ""
+        assert registry.put(new, "app", tag) == ""
+        for image in (old, undated):
+            assert "older than one that was accepted before" in registry.put(image, "app", tag)
 
 
 def test_a_refused_push_changes_no_record(registry: Registry) -> None:

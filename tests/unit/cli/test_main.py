@@ -23,7 +23,7 @@ NOT_VERBS = {
     "upkeep",
     "reading",
     "registries",
-    "text",
+    "streams",
     "signing",
     "__init__",
     "main",
@@ -78,7 +78,7 @@ def test_help_of_a_verb_is_the_verbs_own(capsys: pytest.CaptureFixture[str]) -> 
         (["--versoin"], "error: there is no option '--versoin'\n  hint: did you mean '--version'?\n"),
         (
             ["\x1b[2Jx"],
-            "error: there is no command '\\x1b[2Jx'\n  hint: 'pumice --help' lists the commands\n",
+            "error: there is no command '\\u001b[2Jx'\n  hint: 'pumice --help' lists the commands\n",
         ),
         (
             ["x" * 5000],

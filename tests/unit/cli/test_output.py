@@ -41,7 +41,7 @@ def test_a_table_is_aligned_and_has_no_trailing_blanks() -> None:
 
 @given(st.text())
 def test_nothing_printed_commands_a_terminal(text: str) -> None:
-    assert all(c == "\n" or c.isprintable() for c in output.printable(text))
+    assert all(c in "\n\t" or c.isprintable() for c in output.printable(text))
 
 
 @pytest.mark.parametrize(("mode", "kind"), [("plain", presenters.Plain), ("json", presenters.JsonLines)])
@@ -72,7 +72,7 @@ def test_plain_lines_leave_out_the_parts_of_a_task() -> None:
     progress.note("reusing\x1b[2J 3 packages")
     progress.warn("no security suite")
     assert stream.getvalue() == (
-        "fetch libc6 (2.8 MB)\nlock (3 packages)\nreusing\\x1b[2J 3 packages\nwarning: no security suite\n"
+        "fetch libc6 (2.8 MB)\nlock (3 packages)\nreusing\\u001b[2J 3 packages\nwarning: no security suite\n"
     )
 
 

@@ -17,6 +17,7 @@ from pumice.distro.debian.sources import Keys, Mirror, Source
 from pumice.errors import FetchError, FormatError, PumiceError, StoreError, TrustError
 from pumice.fetch import indexes
 from pumice.fetch.session import Session
+from pumice.formats import aptindex
 from pumice.store.home import Home
 from tests.support import archive, mirror
 from tests.support.archive import EPOCH, Deb, Suite
@@ -487,6 +488,21 @@ def test_an_index_kept_by_another_boot_is_hashed_again(world: World, monkeypatch
     status = path.stat()
     path.write_bytes(bytes(status.st_size))
     assert isinstance(world.fails(offline=True), FetchError)
+
+
+def replace_names(table: aptindex.Table) -> aptindex.Table:
+    return msgspec.structs.replace(table, names=table.names[:0])
+
+
+def test_a_table_that_other_code_made_is_made_again_without_a_network(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = aptindex.scan
+    with monkeypatch.context() as other:
+        other.setattr("pumice.fetch.kept._code", lambda: b"o" * 16)
+        other.setattr(aptindex, "scan", lambda data: replace_names(scan(data)))
+        assert names(world.load()) == []
+    assert names(world.load(offline=True)) == ["data", "hello"]
 
 
 def test_indexes_that_nothing_names_any_more_go(world: World) -> None:

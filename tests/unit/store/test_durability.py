@@ -242,7 +242,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 def test_a_read_only_store_can_be_read(tmp_path: Path) -> None:
     script = """
     "$2" -m tests.support.storework work "$1/store"
-    mount -o remount,ro "$1"
+    mount -o remount,ro,bind "$1"
     "$2" -m tests.support.storework read-only "$1/store"
     """
     said = in_namespace(script, tmp_path).splitlines()

@@ -159,3 +159,30 @@ def test_a_key_is_not_opened_while_its_public_half_lies_beside_it(tmp_path: Path
         raise AssertionError
 
     assert keyfiles.signer(private, never).public == key().public
+
+
+def test_a_damaged_key_is_not_blamed_on_the_passphrase(tmp_path: Path) -> None:
+    private = tmp_path / "a.key"
+    subprocess.run(
+        [
+            need("openssl"),
+            "genpkey",
+            "-algorithm",
+            "ed25519",
+            "-aes256",
+            "-pass",
+            "pass:secret",
+            "-out",
+            private,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    data = private.read_bytes()
+    with pytest.raises(TrustError, match="the passphrase does not open the key"):
+        keys.read_private(private, lambda: b"wrong")
+    with pytest.raises(TrustError, match="the passphrase does not open the key"):
+        keys.read_private(private, lambda: b"")
+    private.write_bytes(data[:100] + data[140:])
+    with pytest.raises(FormatError, match="the private key is malformed"):
+        keys.read_private(private, lambda: b"secret")

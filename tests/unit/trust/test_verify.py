@@ -302,3 +302,23 @@ def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None
     }[kind]()
     other = TrustedKey(key=private.public, rule="x")
     assert "none of the keys" in refused(signed(place, 0), other)
+
+
+@pytest.mark.parametrize("status", [0, 500])
+def test_a_place_that_does_not_answer_does_not_make_an_image_unsigned(place: Path, status: int) -> None:
+    from pumice.errors import FetchError
+
+    class Silent:
+        def open(self, digest: str) -> Any:
+            if digest == image.root.digest:
+                return image.blobs.open(digest)
+            error = FetchError("the registry does not answer")
+            error.status = status  # type: ignore[attr-defined]
+            raise error
+
+    image = signed(place, 0)
+    remote = Image(image.root, Silent(), image.referrers)
+    with pytest.raises(FetchError, match="does not answer"):
+        checked(remote, trusted())
+    with pytest.raises(FetchError, match="does not answer"):
+        sign.sign(remote, places.LayoutPlace(place, remote), None, signer(1))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from pumice.terminal import printable_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,7 +20,15 @@ _MOST = 100_000
 _PAUSE = 0.2
 """Seconds between two batches."""
 
-_encode = msgspec.json.encode
+_DELETE = b"\x7f"
+
+
+def _encode(value: object) -> bytes:
+    """Return a value as one line of JSON without a character that could command a terminal."""
+    data = msgspec.json.encode(value)
+    if data.isascii() and _DELETE not in data:
+        return data
+    return printable_line(data.decode()).encode()
 
 
 class Line(msgspec.Struct, omit_defaults=True):

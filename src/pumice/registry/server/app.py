@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pumice import terminal
 from pumice.errors import StoreError
 from pumice.registry.server import answers, bodies, calls, doors, manifests, reads, writes
 from pumice.registry.server.access import ANONYMOUS
@@ -44,7 +44,7 @@ _FRESH = 60
 PROXIED = frozenset({"manifest", "blob", "tags", "referrers"})
 _CARRY = frozenset({"POST", "PUT", "PATCH"})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_log = logging.getLogger("pumice.registry.server")
+_log = terminal.logger("pumice.registry.server")
 
 
 class Options(msgspec.Struct, frozen=True):

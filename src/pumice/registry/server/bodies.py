@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pumice import terminal
 from pumice.errors import PumiceError
 from pumice.registry.server.pushing import Body
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pumice.registry.server import answers
     from pumice.registry.server.answers import Flow
 
-_log = logging.getLogger("pumice.registry.server")
+_log = terminal.logger("pumice.registry.server")
 _UNWANTED = 16 << 20
 """Bytes of a body that are taken although the answer is clear already."""
 

@@ -6,12 +6,12 @@ registry cannot be reached, what is kept of them is answered, with a Warning.
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from pumice import terminal
 from pumice.errors import FetchError, PumiceError
 from pumice.registry.server import answers, manifests, reads, upstream
 from pumice.registry.server.answers import Answer, Flow
@@ -33,7 +33,7 @@ _PATIENCE = 10.0
 _REMEMBERED = 10_000
 _LISTS = 100
 _STALE = ("warning", '299 - "the upstream registry cannot be reached: this is what was kept of it"')
-_log = logging.getLogger("pumice.registry.server")
+_log = terminal.logger("pumice.registry.server")
 
 
 class _Believed(msgspec.Struct, frozen=True):

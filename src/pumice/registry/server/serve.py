@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import os
 import resource
 import signal
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pumice import terminal
 from pumice.errors import PumiceError, UsageError
 from pumice.registry.server.access import Access, Policy
 from pumice.registry.server.accesslog import AccessLog
@@ -45,7 +45,7 @@ _FETCHES = 16
 _HEADER_BYTES = 256 << 10
 """Also what is received, and sent, at once: with less, time goes into waking threads up."""
 
-_log = logging.getLogger("pumice.registry.server")
+_log = terminal.logger("pumice.registry.server")
 
 
 class Settings(msgspec.Struct, frozen=True):

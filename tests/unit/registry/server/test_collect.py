@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -263,6 +264,7 @@ def test_a_damaged_repository_is_left_alone(tmp_path: Path) -> None:
         assert storage.blob("bad", blob) is not None
 
 
+@pytest.mark.file_times
 def test_old_uploads_expire(tmp_path: Path) -> None:
     with open_storage(tmp_path) as storage:
         upload = storage.begin("only/uploads")

@@ -1,0 +1,332 @@
+"""Text from images, registries, files and arguments, through every verb: none of it commands a terminal."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pumice.cli import main as cli
+from pumice.digest import of
+from pumice.formats import cyclonedx, oci, spdx
+from pumice.image import layout, referrers
+from pumice.image.model import Image
+from pumice.progress import Silent
+from pumice.store.home import Home
+from tests.support import handmade, images, vouched
+from tests.support.handmade import Made, file, folder, symlink
+
+EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\x85\u202egnp.exe\u2066\u200f\ufeff\x7f\r"
+"""Clears the screen, sets the title, colors by a C1 control, and turns the direction of what follows."""
+
+STATUS = f"""\
+Package: tool
+Status: install ok installed
+Architecture: amd64
+Version: 1.0
+Source: tool{EVIL.replace(chr(13), "").replace(chr(0x85), "")}
+Maintainer: {EVIL.replace(chr(13), "").replace(chr(0x85), "")} <a@example.com>
+Description: x
+
+"""
+
+
+def assert_harmless(text: str) -> None:
+    bad = sorted({c for c in text if not c.isprintable() and c not in "\n\t"})
+    assert bad == [], text[:500]
+
+
+class Blobs(handmade.MemoryBlobs):
+    """Blobs that can be written as a store's can."""
+
+    def writer(self) -> Any:
+        blobs = self
+
+        class Writer:
+            def __init__(self) -> None:
+                self.data = bytearray()
+
+            def __enter__(self) -> Any:
+                return self
+
+            def __exit__(self, *exc: object) -> None:
+                pass
+
+            def write(self, data: bytes) -> int:
+                self.data += data
+                return len(data)
+
+            def commit(self, expected: str | None = None) -> str:
+                del expected
+                return blobs.put(bytes(self.data))
+
+        return Writer()
+
+
+def hostile_image() -> Any:
+    """An image that is hostile wherever text can be."""
+    text = EVIL.encode()
+    layer = [
+        folder(""),
+        file(f"file{EVIL}", b"x"),
+        file(f"{EVIL}/deep", b"x"),
+        symlink("link", EVIL),
+        file("etc/passwd", b"root:x:0:0:" + text.replace(b"\r", b"") + b":/:/bin/sh\n"),
+        file("etc/os-release", b'ID=debian\nVERSION_ID="' + text + b'"\nPRETTY_NAME="' + text + b'"\n'),
+        file("usr/share/doc/tool/copyright", b"License: " + text + b"\n " + text + b"\n"),
+        file("var/lib/dpkg/status", STATUS.encode()),
+        file("var/lib/dpkg/info/tool.list", b"/.\n/file" + text + b"\n"),
+    ]
+    run = oci.RunConfig(
+        user=EVIL,
+        env=(f"A={EVIL}", f"{EVIL}=b"),
+        entrypoint=(EVIL,),
+        cmd=(EVIL,),
+        labels={EVIL: EVIL},
+        working_dir=f"/{EVIL}",
+        stop_signal=EVIL,
+        volumes={f"/{EVIL}": oci.Empty()},
+    )
+    annotations = {
+        EVIL: EVIL,
+        "org.opencontainers.image.title": EVIL,
+        "org.opencontainers.image.version": EVIL,
+    }
+    blobs = Blobs()
+    made = handmade.image(Made([layer], run=run, annotations=annotations, comments=[EVIL]), blobs)
+    artifacts = []
+    for kind in (spdx.MEDIA_TYPE, cyclonedx.MEDIA_TYPE):
+        document = json.dumps({"name": EVIL, "packages": [{"name": EVIL}]}, ensure_ascii=False).encode()
+        about = {oci.EVIDENCE: EVIL, EVIL: EVIL}
+        artifacts.append(referrers.attach(made.root, document, kind, cast("Any", blobs), annotations=about))
+    return Image(made.root, blobs, lambda subject: tuple(artifacts) if subject == made.root.digest else ())
+
+
+class Liar(http.server.BaseHTTPRequestHandler):
+    """A registry whose every word is hostile."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = json.dumps(
+            {"errors": [{"code": EVIL, "message": EVIL}], "tags": ["ok", EVIL], "name": EVIL},
+            ensure_ascii=False,
+        ).encode()
+        self.send_response(200 if "tags/list" in self.path else 400)
+        self.send_header(
+            "Warning", '299 - "' + EVIL.replace("\r", "").encode("utf-8").decode("latin-1") + '"'
+        )
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815
+
+
+@contextmanager
+def lying() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Liar)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store, hostile layouts, recipes and keys."""
+    root = tmp_path_factory.mktemp("hostile")
+    image = hostile_image()
+    layout.write(image, root / "evil", "1.0", records=None, progress=Silent())
+    layout.write(image, root / f"dir{EVIL}", "1.0", records=None, progress=Silent())
+    vouched.folder(root / "plain", vouched.image("example.com/plain:1.0"))
+    vouched.signed(root / "plain", 0)
+    with Home(root / "store", environ={}) as home:
+        images.make(home, [{f"etc/{EVIL}": EVIL}], name="example.com/hello:1.0")
+        with home.blobs.writer() as writer:
+            writer.write(EVIL.encode())
+            writer.commit(of(EVIL.encode()))
+    (root / "recipe.yaml").write_text(
+        'name: example.com/x\nversion: "1.0"\nfrom: {debian: bookworm}\n'
+        f'packages: ["{_yaml(EVIL)}"]\n"{_yaml(EVIL)}": 1\n'
+    )
+    (root / "text").write_text(EVIL)
+    (root / f"key{EVIL}.pub").write_text(EVIL)
+    return root
+
+
+def _yaml(text: str) -> str:
+    return "".join(f"\\U{ord(c):08x}" for c in text)
+
+
+REFERENCES = (
+    "oci:evil",
+    f"oci:dir{EVIL}",
+    "oci:plain",
+    "example.com/hello:1.0",
+    EVIL,
+    f"oci:{EVIL}",
+    f"docker://{EVIL}",
+)
+
+ON_IMAGES: dict[str, list[list[str]]] = {
+    "inspect": [[], ["--json"]],
+    "files": [[], ["--json"], ["--tree"], [EVIL]],
+    "tree": [[], ["--json"]],
+    "sbom": [
+        [],
+        ["--format", "cyclonedx"],
+        ["--format", "table"],
+        ["--scan"],
+        ["--scan", "--format", "cyclonedx"],
+    ],
+    "licenses": [[], ["--json"], ["--texts"], ["--forbid", EVIL]],
+    "diff": [["oci:plain"], ["oci:evil", "--json"]],
+    "verify": [[], ["--json"], ["--key", f"key{EVIL}.pub"], ["--as", EVIL]],
+    "resolve": [[]],
+    "reproduce": [[]],
+    "run": [[], ["--", EVIL]],
+    "rm": [[]],
+    "sign": [["--key", "text"], ["--key", EVIL]],
+    "attest": [["--type", EVIL, "--predicate", "text", "--key", EVIL]],
+    "pull": [[]],
+    "push": [["docker://HOST/a:1"]],
+    "copy": [["oci:copied"], ["docker://HOST/a:1"], [EVIL]],
+    "explain": [[EVIL]],
+}
+"""Verbs that take an image, and what else to give them."""
+
+OTHERS: dict[str, list[list[str]]] = {
+    "init": [[EVIL + ".yaml"], ["text/x"]],
+    "show": [["recipe.yaml"], ["text"], [EVIL]],
+    "schema": [[], [EVIL]],
+    "lock": [["recipe.yaml"], ["text"], [EVIL]],
+    "build": [["recipe.yaml"], ["text"], [EVIL], ["recipe.yaml", "-o", EVIL]],
+    "explain": [["recipe.yaml", EVIL], ["text", EVIL]],
+    "images": [[], ["--json"], [EVIL]],
+    "key": [["list"], ["import", "text", EVIL], ["export", EVIL], [EVIL], ["export", f"key{EVIL}.pub"]],
+    "trust": [
+        ["list"],
+        ["add", "--root", "text"],
+        ["add", "--prefix", EVIL, f"key{EVIL}.pub"],
+        ["remove", EVIL],
+        ["why", "oci:evil"],
+        ["mirror", EVIL, EVIL],
+        ["revoke", EVIL, "--reason", EVIL],
+        [EVIL],
+    ],
+    "tags": [["HOST/a"], [EVIL]],
+    "resolve": [["docker://HOST/a:1"]],
+    "pull": [["HOST/a:1"], ["docker://HOST/a:1"]],
+    "inspect": [["docker://HOST/a:1"]],
+    "delete": [["HOST/a:1"], [EVIL]],
+    "login": [["HOST", "--username", EVIL], [EVIL]],
+    "logout": [["HOST"], [EVIL]],
+    "gc": [[], [EVIL]],
+    "store": [["verify"], ["path"], [EVIL]],
+    "serve": [
+        ["--check", "--root", EVIL],
+        ["--check", "--root", "."],
+        ["--require-signed", EVIL],
+        ["--htpasswd", "text"],
+        ["--access", "text"],
+        ["--listen", EVIL],
+        ["--proxy", EVIL],
+    ],
+    "completion": [["bash"], [EVIL]],
+    "rm": [[EVIL]],
+    "run": [[EVIL]],
+}
+
+COMMANDS = [
+    *(
+        [verb, reference, *more]
+        for verb, rest in ON_IMAGES.items()
+        for more in rest
+        for reference in REFERENCES
+    ),
+    *([verb, *more] for verb, rest in OTHERS.items() for more in rest),
+    *([verb, f"--{EVIL}"] for verb in cli.COMMANDS),
+]
+
+
+def test_every_verb_is_tried() -> None:
+    assert {*ON_IMAGES, *OTHERS} == set(cli.COMMANDS)
+
+
+class Terminal(io.TextIOWrapper):
+    """A terminal that remembers what was written to it."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+
+    def isatty(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        self.flush()
+        data: bytes = self.buffer.getvalue()  # type: ignore[attr-defined]
+        return data.decode()
+
+
+@pytest.mark.parametrize("verb", sorted(cli.COMMANDS))
+@pytest.mark.parametrize("how", ["pipe", "terminal", "traceback"])
+def test_no_verb_passes_on_what_commands_a_terminal(
+    place: Path, verb: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    for name, value in (
+        ("PUMICE_HOME", "store"),
+        ("XDG_CONFIG_HOME", "config"),
+        ("REGISTRY_AUTH_FILE", "auth"),
+    ):
+        monkeypatch.setenv(name, str(place / value))
+    monkeypatch.setenv("PUMICE_DEBUG", "1" if how == "traceback" else "")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with lying() as host:
+        for command in COMMANDS:
+            if command[0] != verb or (how != "terminal" and verb == "init"):
+                continue  # the path that init was given is for a script: exact, but on a terminal
+            words = [word.replace("HOST", host) for word in command]
+            for text in _printed(words, monkeypatch, capsys, terminal=how == "terminal"):
+                assert_harmless(text)
+
+
+def _printed(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, terminal: bool
+) -> tuple[str, str]:
+    out, err = Terminal(), Terminal()
+    with monkeypatch.context() as patch, suppress(SystemExit):
+        if terminal:
+            patch.setattr("sys.stdout", out)
+            patch.setattr("sys.stderr", err)
+        cli.main(words)
+    captured = capsys.readouterr()
+    return captured.out + out.text(), captured.err + err.text()
+
+
+def test_what_is_json_stays_the_same_json(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PUMICE_HOME", str(place / "store"))
+    assert cli.main(["sbom", "oci:evil"]) == 0
+    printed = capsys.readouterr().out
+    assert "\\u001b" in printed
+    assert repr(json.loads(printed)["name"]) == repr(EVIL)

@@ -20,7 +20,9 @@ _OPERATOR = re.compile(r"&&|\|\||;;&?|;&|[;&|()]")
 _REDIRECT = re.compile(r"(\d*)(<<-?|>>|>&|<&|<>|>\||&>>?|[<>])")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
-_RESERVED = frozenset("if then elif else fi case esac for while until do done { } ! in".split())
+_RESERVED = frozenset(("if", "then", "elif", "else", "fi", "case", "in", "esac", "!")) | frozenset(
+    ("for", "while", "until", "do", "done", "{", "}")
+)
 
 
 class Redirect(msgspec.Struct):

@@ -208,6 +208,12 @@ class Canvas:
         self.put(Generated(entry=moved, content=item.content, by=self.by))
         return True
 
+    def is_made_elsewhere(self, path: str) -> bool:
+        """Whether another effect made what is at ``path``."""
+        place = self.place(path)
+        node = None if place is None else self._view.nodes.get(place)
+        return node is not None and place is not None and self._is_made_elsewhere(place, node)
+
     def _is_made_elsewhere(self, place: str, node: Node) -> bool:
         """Whether another effect made it: scripts judge by a tree in which that was not there yet."""
         return place not in self.made and node.owner.startswith("effect:")

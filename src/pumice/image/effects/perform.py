@@ -119,6 +119,8 @@ def _is_there(action: Action, hand: Hand) -> bool:
 def _write_whole(action: Action, hand: Hand) -> bool:
     """Write a file whose whole content is known; otherwise also take back what was written before."""
     places = [posixpath.join(action.folder or "", path) for path in action.writes if path is not None]
+    if len(places) == len(action.writes) and all(map(hand.canvas.is_made_elsewhere, places)):
+        return True
     if not action.appends:
         hand.unknown_files.difference_update(places)
     if action.certain and not hand.unknown_files.intersection(places) and _write(action, hand.canvas):

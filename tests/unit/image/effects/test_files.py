@@ -209,6 +209,9 @@ def test_other_effects_know_better() -> None:
     with_users = whole.plus([file("etc/passwd", b"ours", "effect:users")])
     result = scripted_files(given(with_users))
     assert result.generated == ()
+    unknown = tree(paths, [package("base-passwd", postinst="unknown | sed s/a/b/ > /etc/passwd")])
+    result = scripted_files(given(unknown.plus([file("etc/passwd", b"ours", "effect:users")])))
+    assert (result.generated, result.report) == ((), ())
 
 
 def test_facts_from_the_table() -> None:

@@ -15,6 +15,7 @@ from pumice import digest
 from pumice.errors import ImageError, PumiceError
 from pumice.formats import oci, tar
 from pumice.image import destination, layout, layout_archive
+from pumice.image.archive_members import Members
 from pumice.image.model import BlobSource, Image, contents
 from pumice.store.home import Home
 from tests.support import handmade
@@ -91,7 +92,7 @@ class Place:
         return (
             layout.LayoutBlobs(self.folder)
             if self.kind == "oci"
-            else layout_archive.ArchiveBlobs(self.folder, {})
+            else layout_archive.ArchiveBlobs(Members({}, {}, self.folder), self.folder)
         )
 
 

@@ -64,9 +64,8 @@ def run(
     script: str = "[ -e /host ] && echo out || echo in",
 ) -> CompletedProcess[str]:
     """Run a script in an image with a config and more content."""
-    with Home(who.home / "store") as home:
+    with who.store() as home:
         images.make(home, [images.shell() | (content or {})], name="hostile:1", config=config)
-    who.own(who.home)
     return who.pumice(
         *("run", "--progress", "none", "--stage1", stage1, *options, "--entrypoint", "sh"),
         *("hostile:1", "-c", script),
@@ -144,9 +143,8 @@ def test_links_of_an_image_lead_no_mount_out(who: Person, stage1: str, outside: 
         content |= {"etc/passwd": content[link], "etc/group": content[link]}
         del content["etc/passwd"], content["etc/group"]
     files = {path: item for path, item in images.shell().items() if link != "etc" or path[:4] != "etc/"}
-    with Home(who.home / "store") as home:
+    with who.store() as home:
         images.make(home, [files | content], name="links:1", config=config)
-    who.own(who.home)
     done = who.pumice(
         *("run", "--progress", "none", "--stage1", stage1, "--read-only", "--user", "0"),
         *("--entrypoint", "sh", "links:1", "-c", "echo ran"),
@@ -191,9 +189,8 @@ def test_the_devices_of_this_machine_stay_as_they_are(who: Person, stage1: str) 
     content = images.shell()
     for name in ("chmod", "chown"):
         content[f"bin/{name}"] = Entry(f"bin/{name}", "symlink", 0o777, link="busybox")
-    with Home(who.home / "store") as home:
+    with who.store() as home:
         images.make(home, [content], name="modes:1")
-    who.own(who.home)
     command = who.command("run", "--progress", "none", "--stage1", stage1, "modes:1", "sh", "-c", script)
     try:
         with Path(os.devnull).open("r+b") as null, Path("/dev/zero").open("r+b") as zero:

@@ -104,9 +104,8 @@ def test_a_terminal_stays_one(who: Person) -> None:
 
 def test_an_interrupted_unpacking_leaves_nothing(who: Person) -> None:
     many = [(Entry(f"f{number}", "file", 0o644, size=1), b"x") for number in range(30_000)]
-    with Home(who.home / "store") as home:
+    with who.store() as home:
         images.make(home, [images.shell(), many], name="many:1")
-    who.own(who.home)
     scratch = who.home / "store" / "tmp"
     with who.started("run", "many:1", "sleep", "600") as running:
         while not list(scratch.glob("tree-*")) and running.poll() is None:
@@ -139,9 +138,8 @@ def test_root_inside_can_become_others_where_there_are_ids(who: Person) -> None:
     content = images.shell()
     content["bin/chown"] = Entry("bin/chown", "symlink", 0o777, link="busybox")
     content["srv/own"] = Entry("srv/own", "dir", 0o700, uid=33, gid=34)
-    with Home(who.home / "store") as home:
+    with who.store() as home:
         images.make(home, [content], name="owners:1")
-    who.own(who.home)
     done = who.pumice("run", "owners:1", "sh", "-c", script)
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 import pumice
+from pumice.store.home import Home
 from tests.support.peers import absent
 
 WHO = ("root", "ordinary", "stranger")
@@ -85,6 +86,16 @@ class Person:
                 yield running
             finally:
                 running.kill()
+
+    @contextmanager
+    def store(self) -> Iterator[Home]:
+        """Open this person's store as whoever runs the tests, who may not use somebody else's."""
+        place = self.home / "store"
+        if self._prefix and place.exists():
+            subprocess.run(["chown", "-R", f"{os.geteuid()}:{os.getegid()}", str(place)], check=True)
+        with Home(place) as home:
+            yield home
+        self.own(self.home)
 
     def own(self, path: Path) -> None:
         """Give a path and all below it to this person."""

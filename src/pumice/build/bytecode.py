@@ -95,8 +95,14 @@ def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> s
             "TZ": "UTC",
         },
     )
+    # With an init, because process 1 survives signals that would end any other interpreter.
     container = Container(
-        root=str(root), process=process, mounts=(Mount(str(out), _OUT),), network="none", read_only=True
+        root=str(root),
+        process=process,
+        mounts=(Mount(str(out), _OUT),),
+        network="none",
+        read_only=True,
+        init=True,
     )
     with messages.open("w+b") as log, Path(os.devnull).open("rb") as nothing:
         try:

@@ -61,6 +61,7 @@ INTERRUPTED = 130
 
 def run() -> None:
     """Be the program ``pumice``: never returns."""
+    _open_closed_streams()
     if sys.stdout is not None:
         # A terminal's old encoding lacks some letters of paths; that is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -68,6 +69,17 @@ def run() -> None:
     if code == INTERRUPTED:
         _leave(code)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Put ``/dev/null`` in the place of closed standard streams, lest another file gets their number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def _leave(code: int) -> None:

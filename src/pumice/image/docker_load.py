@@ -18,7 +18,7 @@ from pumice import digest
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci
 from pumice.formats.compression import sniff
-from pumice.image import layout_archive, layout_index
+from pumice.image import archive_members, layout_index
 from pumice.image.model import Archive, Image
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
-    from pumice.image.layout_archive import Members
+    from pumice.image.archive_members import Members
 
 MANIFEST = "manifest.json"
 _MAX_LAYERS = 1000
@@ -47,9 +47,9 @@ class _Blobs:
     """Members of an archive by their digests, and documents in memory."""
 
     def __init__(
-        self, path: Path, places: dict[Digest, tuple[int, int]], documents: dict[Digest, bytes]
+        self, members: Members, places: dict[Digest, tuple[int, int]], documents: dict[Digest, bytes]
     ) -> None:
-        self._path = path
+        self._members = members
         self._places = places
         self._documents = documents
 
@@ -59,8 +59,8 @@ class _Blobs:
             return io.BytesIO(self._documents[digest_])
         place = self._places.get(digest_)
         if place is None:
-            raise ImageError(f"the archive has no blob {digest_}", where=str(self._path))
-        return layout_archive.section(self._path, *place)
+            raise ImageError(f"the archive has no blob {digest_}", where=str(self._members.path))
+        return archive_members.section(self._members, *place)
 
 
 def read(path: Path, name: str = "") -> Image:
@@ -68,10 +68,10 @@ def read(path: Path, name: str = "") -> Image:
 
     Raises ImageError, FormatError.
     """
-    look = layout_archive.look(path)
-    members = layout_archive.scan(path)
+    look = archive_members.look(path)
+    members = archive_members.scan(path)
     saved = _choose(_listed(path, members), name, str(path))
-    config = layout_archive.small(path, _place(members, saved.config, path), saved.config)
+    config = archive_members.small(members, _place(members, saved.config, path), saved.config)
     diff_ids = oci.read_config(config).rootfs.diff_ids
     layers = saved.layers or ()
     if len(layers) != len(diff_ids) or len(layers) > _MAX_LAYERS:
@@ -83,7 +83,7 @@ def read(path: Path, name: str = "") -> Image:
     known_layers: dict[tuple[int, int], Descriptor] = {}  # one member may be listed again and again
     for layer, diff_id in zip(layers, diff_ids, strict=True):
         place = _place(members, layer, path)
-        descriptor = known_layers.get(place) or _layer(path, place, digest.check(diff_id))
+        descriptor = known_layers.get(place) or _layer(members, place, digest.check(diff_id))
         known_layers[place] = descriptor
         places[descriptor.digest] = place
         descriptors.append(descriptor)
@@ -94,7 +94,7 @@ def read(path: Path, name: str = "") -> Image:
     stem, _, tag = known.rpartition(":")
     annotations = layout_index.naming(stem, tag) if stem and tag else {}
     root = msgspec.structs.replace(described, annotations=annotations)
-    return Image(root, _Blobs(path, places, documents)).inside(Archive(path, look))
+    return Image(root, _Blobs(members, places, documents)).inside(Archive(path, look))
 
 
 def _listed(path: Path, members: Members) -> tuple[_Saved, ...]:
@@ -105,7 +105,7 @@ def _listed(path: Path, members: Members) -> tuple[_Saved, ...]:
             where=str(path),
             hint=f"read it as oci-archive:{path}" if is_layout else "save it again with docker 1.10 or newer",
         )
-    data = layout_archive.small(path, members.places[MANIFEST], MANIFEST)
+    data = archive_members.small(members, members.places[MANIFEST], MANIFEST)
     try:
         listed = msgspec.json.decode(data, type=tuple[_Saved, ...])
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -152,13 +152,13 @@ def _place(members: Members, name: str, path: Path) -> tuple[int, int]:
     raise FormatError(f"the archive has no member {name[:200]!r}", where=str(path))
 
 
-def _layer(path: Path, place: tuple[int, int], diff_id: Digest) -> Descriptor:
+def _layer(members: Members, place: tuple[int, int], diff_id: Digest) -> Descriptor:
     """Return a layer's descriptor. A plain tar has its diff ID for a digest, which reading it checks."""
-    with layout_archive.section(path, *place) as file:
+    with archive_members.section(members, *place) as file:
         start = file.read(6)
         kind = sniff(start)
         if kind not in _LAYERS:
-            raise FormatError(f"a layer of the archive is compressed with {kind}", where=str(path))
+            raise FormatError(f"a layer of the archive is compressed with {kind}", where=str(members.path))
         if kind == "plain":
             return oci.Descriptor(oci.LAYER_TAR, diff_id, place[1])
         found = hashlib.sha256(start)

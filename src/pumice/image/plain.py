@@ -36,6 +36,8 @@ def open_plain(path: Path) -> BinaryIO | None:
     """Open a file for reading, None if there is none; raises ImageError for a pipe or device."""
     with read_failures(path):
         try:
+            if not is_plain(path.stat()):  # to open a device can be to use it
+                raise ImageError("this is not a plain file", where=str(path))
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None

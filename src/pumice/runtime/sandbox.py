@@ -37,6 +37,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FORWARDED = frozenset(
     getattr(signal, f"SIG{name}") for name in ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH", "ALRM")
 )
+# From the helper of the program's terminal: the key of that signal was typed.
+_TYPED = {signal.SIGRTMIN: signal.SIGINT, signal.SIGRTMIN + 1: signal.SIGQUIT}
 
 # linux/sched.h, linux/mount.h, linux/fcntl.h, linux/openat2.h, linux/prctl.h, linux/capability.h
 _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
@@ -622,7 +624,7 @@ def _prepare_streams(options: Options) -> list[int]:
             continue
         if options.streams[number] != number:
             continue
-        if _is_anonymous_pipe(status):
+        if _is_anonymous_pipe(status) and os.geteuid() in (0, status.st_uid):
             _give(number, options)
         elif number and _needs_copying(number, status, options):
             key = (status.st_dev, status.st_ino)
@@ -655,7 +657,7 @@ def _needs_copying(number: int, status: os.stat_result, options: Options) -> boo
     if not stat.S_ISCHR(status.st_mode):
         return True
     if os.geteuid() != 0 or options.only_root:  # the ids inside are the caller's own
-        return False
+        return options.terminal and os.isatty(number) and os.geteuid() not in (0, status.st_uid)
     if not os.isatty(number):
         return not any(os.stat(f"/dev/{name}").st_rdev == status.st_rdev for name in _DEVICES)
     return options.uid not in (0, status.st_uid)
@@ -724,7 +726,7 @@ def _own_terminal(options: Options) -> list[int]:
     if helper == 0:
         _close_all_but({0, 1, ours})
         with contextlib.suppress(OSError):  # EIO: the program is gone, or the real terminal is
-            _between_terminals(ours)
+            _between_terminals(ours, 0 if options.init else os.getppid())
         with contextlib.suppress(OSError):
             termios.tcsetattr(0, termios.TCSADRAIN, attributes)
         os._exit(0)
@@ -742,8 +744,11 @@ def _copy_size(real: int, other: int) -> None:
         fcntl.ioctl(other, termios.TIOCSWINSZ, fcntl.ioctl(real, termios.TIOCGWINSZ, bytes(8)))
 
 
-def _between_terminals(ours: int) -> None:
-    """Copy between the real terminal and the program's until one of them ends."""
+def _between_terminals(ours: int, outside: int) -> None:
+    """Copy between the real terminal and the program's until one of them ends.
+
+    The process ``outside`` is told of keys that send signals: see `attend`.
+    """
     import select
     import termios
 
@@ -768,6 +773,10 @@ def _between_terminals(ours: int) -> None:
                 typed = os.read(0, 1 << 12)
                 if not typed:
                     return
+                settings = termios.tcgetattr(ours)
+                for number, key in zip(_TYPED, (termios.VINTR, termios.VQUIT), strict=True):
+                    if outside and settings[3] & termios.ISIG and settings[6][key] in typed:
+                        os.kill(outside, number)
 
 
 def _take_streams(options: Options) -> None:
@@ -794,16 +803,19 @@ def attend(
     Signals go to ``child``, or to the process that ``target`` names. The caller has blocked FORWARDED
     and SIGCHLD. What a terminal sends is not passed on: it goes to the whole foreground group, so the
     child has it already. ``first`` returns the ``/proc`` directory of a program that is process 1: the
-    kernel drops signals that such a one has no handler for, so here they end it, as anywhere else.
+    kernel drops signals that such a one has no handler for, so here they end it, as anywhere else. What
+    is typed on a terminal of its own comes as ``_TYPED`` for that reason alone.
     """
-    watched = FORWARDED | {signal.SIGCHLD}
+    watched = FORWARDED | {signal.SIGCHLD, *_TYPED}
     ended_by = 0
     while True:
         info = signal.sigwaitinfo(watched)
         if info.si_signo != signal.SIGCHLD:
-            sent = info.si_signo if info.si_code <= 0 else 0  # by a process
-            if first and _would_end(first(), info.si_signo):
-                sent, ended_by = signal.SIGKILL, info.si_signo
+            number = _TYPED.get(info.si_signo, info.si_signo)
+            by_process = info.si_code <= 0 and not (first and info.si_signo in _TYPED)
+            sent = info.si_signo if by_process else 0
+            if first and _would_end(first(), number):
+                sent, ended_by = signal.SIGKILL, number
             with contextlib.suppress(ProcessLookupError):
                 os.kill(target() if target else child, sent)
             continue
@@ -1008,7 +1020,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.die_with_parent:
             _prctl(1, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
+        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD, *_TYPED})
         if options.only_root:
             return _only_root(options)
         helpers = _prepare_streams(options)

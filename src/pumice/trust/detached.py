@@ -118,7 +118,7 @@ def read(image: Image, trusted: Sequence[TrustedKey], *, now: int, budget: Budge
 
 
 def _checked(image: Image, archive: Archive, one: Signature, ring: Keyring, now: int) -> Claim:
-    from pumice.image import layout_archive
+    from pumice.image import archive_members
 
     if one.problem:
         return _claim(image, one, problem=one.problem)
@@ -127,7 +127,7 @@ def _checked(image: Image, archive: Archive, one: Signature, ring: Keyring, now:
             maker = openpgpsig.made_by(archive.path, one, ring, now=now)
     except (TrustError, FormatError) as error:
         return _claim(image, one, problem=error.message)
-    if layout_archive.look(archive.path) != archive.look:
+    if archive_members.look(archive.path) != archive.look:
         raise TrustError("the archive was changed while it was looked at", where=str(archive.path))
     return _claim(image, one, makers=(maker,))
 

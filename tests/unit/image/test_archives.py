@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError, TrustError, UsageError
 from pumice.formats import tar
-from pumice.image import destination, docker_archive, layout_archive
+from pumice.image import destination, docker_archive, docker_load, layout_archive
 from pumice.image.model import Image, contents
 from pumice.image.plain import open_plain
 from tests.support import handmade
@@ -174,11 +176,30 @@ def test_impossible_places_are_one_sentence(tmp_path: Path, place: str, sentence
 # Reading ------------------------------------------------------------------------------------------
 
 
-def test_compressed_and_missing_archives_are_said(tmp_path: Path) -> None:
-    write(SMALL, f"oci-archive:{tmp_path}/a")
-    (tmp_path / "a.gz").write_bytes(gzip.compress((tmp_path / "a").read_bytes()))
-    with pytest.raises(FormatError, match=r"compressed \(gzip\)"):
-        layout_archive.read(tmp_path / "a.gz")
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, handmade.zstd])
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_compressed_archives_are_read(
+    tmp_path: Path, kind: str, compress: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(SMALL, f"{kind}:{tmp_path}/a")
+    read = layout_archive.read if kind == "oci-archive" else docker_load.read
+    plain = (tmp_path / "a").read_bytes()
+    (tmp_path / "b").write_bytes(compress(plain))
+    image = read(tmp_path / "b")
+    assert image.root.digest == read(tmp_path / "a").root.digest
+    for descriptor in contents(image):
+        with image.blobs.open(descriptor.digest) as file_:
+            assert digest.of(file_.read()) == descriptor.digest
+    (tmp_path / "c").write_bytes(compress(plain)[:-20])
+    with pytest.raises(FormatError):
+        read(tmp_path / "c")
+    monkeypatch.setattr("pumice.image.archive_members._LEAST_LIMIT", 0)
+    monkeypatch.setattr("pumice.image.archive_members._MOST_EXPANSION", 1)
+    with pytest.raises(FormatError, match="expands beyond"):
+        read(tmp_path / "b")
+
+
+def test_missing_archives_are_said(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         layout_archive.read(tmp_path / "b")
     with pytest.raises(ImageError, match="not a plain file"):

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pumice.runtime import inside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -40,6 +45,57 @@ def test_nothing_leads_out(root: Path) -> None:
 def test_what_is_not_there_is_none(root: Path, path: str) -> None:
     assert inside.resolve(root, path) is None
     assert inside.read(root, path, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("bin/tool", "/usr/bin/tool"),
+        ("/bin/../../../none/./x", "/none/x"),
+        ("absolute", "/usr/bin/tool"),
+        ("up", "/outside"),
+        ("out/below", None),
+        ("/../..", "/"),
+        ("data/evil/x", "/usr/x"),
+        ("memory/bin", "/memory/bin"),
+        ("a\0b", "/a\0b"),
+    ],
+)
+def test_places_are_located_without_links(root: Path, path: str, expected: str | None) -> None:
+    source = root.parent / "source"
+    source.mkdir()
+    (source / "evil").symlink_to("/usr")
+    (root / "memory").mkdir()
+    (root / "memory/bin").symlink_to("/")
+    located = inside.locate(root, path, {"/data": str(source), "/memory": ""})
+    assert located == (expected or f"{root.parent}/outside/below")
+
+
+def test_links_in_circles_lead_nowhere(root: Path) -> None:
+    assert inside.locate(root, "loop/x", {}) is None
+
+
+def opened(path: Path, action: Callable[[], object]) -> bool:
+    """Whether an action opens a file: inotify(7) tells."""
+    libc = ctypes.CDLL(None)
+    watch = libc.inotify_init1(os.O_NONBLOCK)
+    assert libc.inotify_add_watch(watch, os.fsencode(path), 0x20) >= 0  # IN_OPEN
+    action()
+    try:
+        return bool(os.read(watch, 4096))
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(watch)
+
+
+def test_what_is_no_plain_file_is_not_opened_to_find_that_out(root: Path) -> None:
+    """To open a device can be to use it: a tape rewinds, a watchdog starts."""
+    os.mkfifo(root / "device")
+    if opened(root / "device", lambda: os.close(os.open(root / "device", os.O_PATH))):
+        pytest.skip("this kernel reports every look as an opening")
+    assert opened(root / "usr/bin/tool", lambda: inside.read(root, "bin/tool", 2))
+    assert not opened(root / "device", lambda: inside.read(root, "device", 2))
 
 
 def test_only_plain_files_are_read_and_not_too_much_of_them(root: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -130,6 +131,67 @@ def test_variables_may_be_set_and_passed_on() -> None:
     assert found["HERE"] == "value"
     assert found["EMPTY"] == ""
     assert "ABSENT" not in found
+
+
+TEXT = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("\0\n\x7f/:=")), max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    config=st.builds(
+        RunConfig,
+        user=TEXT,
+        env=st.lists(TEXT, max_size=3).map(tuple),
+        entrypoint=st.lists(TEXT, max_size=3).map(tuple),
+        cmd=st.lists(TEXT, max_size=3).map(tuple),
+        working_dir=TEXT.map(lambda text: f"/{text}"),
+    ),
+    home=TEXT,
+)
+def test_any_config_gives_clean_text_or_an_error(tmp_path: Path, config: RunConfig, home: str) -> None:
+    (tmp_path / "etc").mkdir(exist_ok=True)
+    (tmp_path / "etc/passwd").write_bytes(f"root:x:0:0::{home}:\n".encode())
+    try:
+        planned = process.plan(config, tmp_path, Overrides(), {})
+    except PumiceError:
+        return
+    names = [planned.directory, planned.arguments[0], planned.environment["HOME"], *planned.environment]
+    texts = [*names, *planned.arguments, *planned.environment.values()]
+    assert not any("\0" in text for text in texts)
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for text in names for c in text)
+
+
+def test_scripts_may_have_lines_and_colors() -> None:
+    config = RunConfig(cmd=("sh", "-c", "a\n\tb"), env=("PS1=\x1b[1m$ ", "LIST=a\tb"))
+    planned = process.plan(config, Path("/nonexistent"), Overrides(), {})
+    assert planned.arguments[2] == "a\n\tb"
+    assert planned.environment["PS1"] == "\x1b[1m$ "
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        (RunConfig(user="a\nb"), "User"),
+        (RunConfig(working_dir="/a\nb"), "WorkingDir"),
+        (RunConfig(env=("A\nB=c",)), "Env"),
+        (RunConfig(env=("A=\x07",)), "Env"),
+        (RunConfig(cmd=("a\nb",)), "program"),
+        (RunConfig(cmd=("a", "\x01")), "Cmd"),
+        (RunConfig(stop_signal="\x9b"), "StopSignal"),
+    ],
+)
+def test_control_characters_are_refused_with_the_field(config: RunConfig, field: str) -> None:
+    with pytest.raises(ImageError, match=f"the image's {field} contains a control character"):
+        process.plan(config, Path("/nonexistent"), Overrides(), {})
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [{"arguments": ("a\0",)}, {"entrypoint": "a\0"}, {"user": "0\0"}, {"directory": "/\0"}],
+)
+def test_a_nul_in_a_wish_is_refused(wishes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="contains a NUL"):
+        process.plan(RunConfig(cmd=("x",)), Path("/nonexistent"), Overrides(**wishes), {})
 
 
 @pytest.mark.parametrize("wish", ["=x", "", "A=\0"])

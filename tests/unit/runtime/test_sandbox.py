@@ -158,6 +158,43 @@ def test_any_command_line_is_options_or_a_failure(words: list[str]) -> None:
     assert options.argv
 
 
+WORDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
+
+
+@given(WORDS)
+def test_framed_words_come_back_as_they_were(words: list[str]) -> None:
+    assert sandbox.unframe(sandbox.frame(words)) == words
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_words_or_an_error(data: bytes) -> None:
+    try:
+        words = sandbox.unframe(data)
+    except ValueError:
+        return
+    assert not any("\0" in word for word in words)
+
+
+@given(
+    st.dictionaries(st.text(min_size=1).filter(lambda name: "=" not in name), st.text()),
+    st.text(),
+    st.lists(st.text()),
+)
+def test_no_text_becomes_another_option(
+    environment: dict[str, str], directory: str, mounts: list[str]
+) -> None:
+    words = ["--root", "/", "--cwd", directory]
+    words += [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+    words += [word for target in mounts for word in ("--tmpfs", target)]
+    if any("\0" in word for word in words):
+        with pytest.raises(ValueError, match="NUL"):
+            sandbox.unframe(sandbox.frame(words))
+        return
+    options = sandbox.parse([*sandbox.unframe(sandbox.frame(words)), "--", "x"])
+    assert (options.cwd, options.env) == (directory, environment)
+    assert options.mounts == [("tmpfs", "tmpfs", target) for target in mounts]
+
+
 def test_user_namespaces_that_are_switched_off_are_explained(tmp_path: Path) -> None:
     # Inside a user namespace the limit is its own, so switching them off there harms nobody.
     script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'

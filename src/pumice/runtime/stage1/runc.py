@@ -121,7 +121,7 @@ def bundle(container: Container) -> dict[str, Any]:
     return {
         "ociVersion": _VERSION,
         "process": {
-            "terminal": os.isatty(0) and os.isatty(1),
+            **_terminal(),
             "user": {"uid": process.uid, "gid": process.gid, "additionalGids": list(process.groups)},
             "args": list(process.arguments),
             "env": [f"{name}={value}" for name, value in process.environment.items()],
@@ -140,6 +140,13 @@ def bundle(container: Container) -> dict[str, Any]:
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
         },
     }
+
+
+def _terminal() -> dict[str, Any]:
+    if not (os.isatty(0) and os.isatty(1)):
+        return {"terminal": False}
+    size = os.get_terminal_size(0)
+    return {"terminal": True, "consoleSize": {"height": size.lines, "width": size.columns}}
 
 
 def _mounts(container: Container) -> list[dict[str, Any]]:

@@ -1,0 +1,271 @@
+"""What a program's standard streams, terminal and host name are, under every stage 1."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.formats import oci
+from pumice.formats.tar import Entry
+from pumice.store.home import Home
+from tests.support import images, peers, people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.people import Person
+
+STAGES = ("builtin", "bwrap", "runc")
+APPLETS = ("tty", "stty", "hostname", "ping", "wc", "dd")
+BOTH = "echo out > /dev/stdout && echo err > /dev/stderr"
+
+
+@pytest.fixture(scope="module", params=["root", "ordinary"])
+def who(request: pytest.FixtureRequest) -> Iterator[Person]:
+    """Somebody with an image ``box:1`` whose user is not root."""
+    with people.person(request.param) as someone:
+        content = images.shell()
+        for name in APPLETS:
+            content[f"bin/{name}"] = Entry(f"bin/{name}", "symlink", 0o777, link="busybox")
+        with Home(someone.home / "store") as home:
+            for name, user in (("box:1", "nonroot"), ("root:1", "")):
+                config = oci.RunConfig(entrypoint=("sh", "-c"), user=user)
+                images.make(home, [content], name=name, config=config)
+        someone.own(someone.home)
+        yield someone
+
+
+@pytest.fixture(params=STAGES)
+def stage1(request: pytest.FixtureRequest) -> str:
+    if request.param != "builtin":
+        peers.need(request.param)
+    return str(request.param)
+
+
+def command(who: Person, stage1: str, script: str, image: str = "box:1") -> list[str]:
+    return who.command("run", "--progress", "none", "--stage1", stage1, image, script)
+
+
+def run(who: Person, stage1: str, script: str, image: str = "box:1", **streams: object) -> int:
+    done = subprocess.run(  # type: ignore[call-overload]
+        command(who, stage1, script, image),
+        env=who.environment(),
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+        **streams,
+    )
+    return int(done.returncode)
+
+
+IMAGES = ("box:1", "root:1")
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_pipes_can_be_opened_by_name(who: Person, stage1: str, image: str) -> None:
+    done = subprocess.run(
+        command(who, stage1, BOTH, image), env=who.environment(), capture_output=True, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 0)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_files_can_be_opened_by_name_and_stay_the_callers(
+    who: Person, stage1: str, image: str, tmp_path: Path
+) -> None:
+    out, err = tmp_path / "out", tmp_path / "err"
+    with out.open("wb") as out_file, err.open("wb") as err_file:
+        before = os.fstat(out_file.fileno())
+        script = f"echo first; {BOTH}; echo last"
+        assert run(who, stage1, script, image, stdout=out_file, stderr=err_file) == 0
+        after = os.fstat(out_file.fileno())
+    # Opened anew, a file would be cut off and written to from its start.
+    assert out.read_text() == "first\nout\nlast\n"
+    assert err.read_text() == "err\n"
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+
+
+def test_one_file_for_both_keeps_the_order(who: Person, stage1: str, tmp_path: Path) -> None:
+    if stage1 == "runc":
+        pytest.skip("runc has two pipes")
+    with (tmp_path / "log").open("wb") as log:
+        script = "for i in 1 2 3 4 5 6 7 8 9; do echo $i; echo e$i >&2; done"
+        assert run(who, stage1, script, stdout=log, stderr=log) == 0
+    assert (tmp_path / "log").read_text() == "".join(f"{i}\ne{i}\n" for i in range(1, 10))
+
+
+def test_sockets_can_be_opened_by_name(who: Person, stage1: str) -> None:
+    """Services have one to the journal."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert run(who, stage1, BOTH, stdout=theirs, stderr=theirs) == 0
+        theirs.close()
+        assert sorted(ours.makefile("rb").read().split()) == [b"err", b"out"]
+
+
+def test_a_named_pipe_keeps_its_owner(who: Person, stage1: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+    try:
+        before = os.fstat(descriptor).st_uid
+        assert run(who, stage1, "echo out > /dev/stdout", stdout=descriptor) == 0
+        assert os.read(descriptor, 100) == b"out\n"
+        assert os.fstat(descriptor).st_uid == before
+    finally:
+        os.close(descriptor)
+
+
+def test_all_output_arrives(who: Person, stage1: str, tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        assert run(who, stage1, "dd if=/dev/zero bs=1M count=9 2>/dev/null", stdout=out) == 0
+    assert (tmp_path / "out").stat().st_size == 9 << 20
+
+
+@pytest.mark.parametrize("own", ["builtin", "bwrap"])
+def test_output_that_cannot_be_written_is_an_error(who: Person, own: str) -> None:
+    if own != "builtin":
+        peers.need(own)
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command(who, own, "echo out || exit 9"),
+            env=who.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 9
+    script = 'exec 3>"$1"; ulimit -f 1; shift; "$@" >&3'
+    target = who.home / "limited"
+    target.write_text("")
+    who.own(target)
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", str(target), *command(who, own, "dd if=/dev/zero bs=1k count=64; :")],
+        env=who.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("missing", ["<&-", ">&-", "2>&-"])
+def test_a_closed_stream_does_no_harm(who: Person, stage1: str, missing: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {missing}', "sh", *command(who, stage1, "exit 3")],
+        env=who.environment(),
+        capture_output=True,
+        check=False,
+    )
+    assert b"should not" not in done.stderr
+    assert done.returncode in (3, 11)
+
+
+class Terminal:
+    """A terminal with `pumice run` in its foreground."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("4H", 33, 77, 0, 0))
+        self.before = termios.tcgetattr(slave)
+        self.owner = os.fstat(slave).st_uid
+        self.slave = slave
+        self.seen = b""
+        self.running = subprocess.Popen(
+            arguments,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - there are none
+        )
+
+    def until(self, word: bytes) -> bytes:
+        """Read until a word comes, and return all that came by now."""
+        while word not in self.seen:
+            assert select.select([self.master], [], [], 30)[0], self.seen
+            self.seen += os.read(self.master, 4096)
+        return self.seen
+
+    def close(self) -> None:
+        self.running.kill()
+        self.running.wait()
+        os.close(self.slave)
+        os.close(self.master)
+
+
+@pytest.fixture
+def terminal(who: Person, stage1: str, request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    opened = Terminal(command(who, stage1, request.param), who.environment())
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("terminal", [f"tty; {BOTH}; echo TERM=$TERM; stty size; echo end"], indirect=True)
+def test_a_terminal_has_a_name_a_type_and_a_size(terminal: Terminal, stage1: str) -> None:
+    lines = [line.strip() for line in terminal.until(b"end\r").decode().split("\n")]
+    assert lines[0] == ("/dev/pts/0" if stage1 == "runc" else "/dev/console")
+    assert lines[1:5] == ["out", "err", "TERM=xterm", "33 77"]
+    assert terminal.running.wait(60) == 0
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+    assert os.fstat(terminal.slave).st_uid == terminal.owner
+
+
+@pytest.mark.parametrize(
+    "terminal", ["trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.1; done"], indirect=True
+)
+def test_a_terminals_new_size_is_passed_on(terminal: Terminal, stage1: str) -> None:
+    if stage1 == "runc":
+        pytest.skip("runc passes on what comes after it has begun to listen")
+    terminal.until(b"ready\r")
+    fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("4H", 44, 88, 0, 0))
+    assert b"44 88" in terminal.until(b"44 88")
+    assert terminal.running.wait(60) == 4
+
+
+@pytest.mark.parametrize("terminal", ["echo ready; exec sleep 600"], indirect=True)
+def test_control_c_ends_a_program_that_has_no_handler(terminal: Terminal, stage1: str) -> None:
+    if stage1 == "runc":
+        pytest.skip("there process 1 is the engine's affair")
+    terminal.until(b"ready\r")
+    os.write(terminal.master, b"\x03")
+    assert terminal.running.wait(60) == 128 + signal.SIGINT
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+
+
+@pytest.mark.parametrize("terminal", ["echo ready; exec sleep 600"], indirect=True)
+def test_a_terminal_is_as_before_when_pumice_is_killed(terminal: Terminal, stage1: str) -> None:
+    if stage1 == "runc":
+        pytest.skip("runc leaves it to its caller")
+    terminal.until(b"ready\r")
+    terminal.running.kill()
+    deadline = time.monotonic() + 60
+    while termios.tcgetattr(terminal.slave) != terminal.before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_host_name_resolves(who: Person, stage1: str) -> None:
+    script = '[ "$(hostname)" = pumice ] && grep -q "127.0.1.1.pumice" /etc/hosts && cat /etc/hosts'
+    done = who.pumice("run", "--stage1", stage1, "root:1", script)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in Path("/etc/hosts").read_text().splitlines() if line not in done.stdout] == []
+    done = who.pumice("run", "--stage1", stage1, "root:1", "echo x >> /etc/hosts || echo refused")
+    assert done.stdout == "refused\n"
+
+
+def test_the_environment_has_no_type_without_a_terminal(who: Person, stage1: str) -> None:
+    assert who.pumice("run", "--stage1", stage1, "box:1", "echo TERM=$TERM").stdout == "TERM=\n"

@@ -121,9 +121,11 @@ def _write_whole(action: Action, hand: Hand) -> bool:
     places = [posixpath.join(action.folder or "", path) for path in action.writes if path is not None]
     if len(places) == len(action.writes) and all(map(hand.canvas.is_made_elsewhere, places)):
         return True
+    if not action.certain:
+        return False  # most of these are for upgrades: what is there is better than nothing
     if not action.appends:
         hand.unknown_files.difference_update(places)
-    if action.certain and not hand.unknown_files.intersection(places) and _write(action, hand.canvas):
+    if not hand.unknown_files.intersection(places) and _write(action, hand.canvas):
         return True
     for place in places:
         hand.unknown_files.add(place)

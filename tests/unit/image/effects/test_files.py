@@ -117,7 +117,11 @@ _EARLY = "f() ( [ -x /bin/tool ] || return 1; unknown || return 1; return 0 )\n"
             "echo a > /etc/t\nfor i in b c; do echo $i; done >> /etc/t\nmv /etc/t /etc/u",
             "not done: file contents\nnot done: mv",
         ),
-        ("echo a > /etc/t; unknown && echo b >> /etc/t", "not done: file contents (conditional)"),
+        (
+            "echo a > /etc/t; unknown && echo b >> /etc/t",
+            "0644 0:0 etc/t 'a\\n'\nnot done: file contents (conditional)",
+        ),
+        ("echo a > /etc/t; date >> /etc/t; echo b >> /etc/t", "not done: file contents"),
         (
             "unknown && echo b >> /etc/t; echo a > /etc/t",
             ("0644 0:0 etc/t 'a\\n'\nnot done: file contents (conditional)"),

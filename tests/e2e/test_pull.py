@@ -31,7 +31,7 @@ def test_an_image_is_pulled_under_its_name(
     anyway = "--insecure-options=image"
     assert run(capsys, "pull", f"{host}/team/hello:1.0", anyway)[0] == digest
     assert run(capsys, "pull", f"docker://{host}/team/hello:1.0", "mine/hello", anyway)[0] == digest
-    assert run(capsys, "pull", f"{host}/team/hello@{digest.strip()}")[0] == digest
+    assert run(capsys, "pull", f"{host}/team/hello@{digest.strip()}", anyway)[0] == digest
     listed = json.loads(run(capsys, "images", "--format", "json")[0])
     short = digest.strip()[7:19]
     assert [one["name"] for one in listed] == [
@@ -42,7 +42,8 @@ def test_an_image_is_pulled_under_its_name(
 
 
 def test_an_image_that_was_built_here_is_refused_under_another_name(host: str, capsys: Out) -> None:
-    run(capsys, "push", "example.com/hello:1.0", f"{host}/team/bank")
+    digest, _ = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/bank")
+    run(capsys, "pull", f"{host}/team/bank@{digest.strip()}", "--progress", "none", code=7)
     out, err = run(capsys, "pull", f"{host}/team/bank:1.0", "--progress", "none", code=7)
     assert out == ""
     assert f"no key is trusted for {host}/team/bank:1.0" in err

@@ -335,7 +335,7 @@ def _why(asked: argparse.Namespace) -> int:
             lines.append(f"needs    {rules.threshold} of these {len(rules.keys)} keys")
         sys.stdout.write("".join(f"{output.printable(line)}\n" for line in lines))
         decision = admission.judge(image, "run", home, request, levels, now=SystemClock().now())
-        if admission.is_exempt(image, "run", home, request.reference):
+        if admission.is_exempt(image, "run", home):
             print("trusted  to be run from this store, because it was built here")
     sys.stdout.write("".join(f"{output.printable(line)}\n" for line in verify.as_text(decision)))
     print("skipped  content: 'pumice verify' hashes it")

@@ -89,7 +89,7 @@ def admit(
 
     ``insecure`` lets every image pass, with a warning.
     """
-    if is_exempt(image, purpose, home, request.reference):
+    if is_exempt(image, purpose, home):
         return _exempted(image, request)
     if insecure:
         progress.warn(
@@ -110,16 +110,13 @@ def admit(
     return decision
 
 
-def is_exempt(image: Image, purpose: Purpose, home: Home, reference: str) -> bool:
-    """Whether an image needs no signature: it is run from the store that built it, or is the very one
-    whose digest the reference says.
+def is_exempt(image: Image, purpose: Purpose, home: Home) -> bool:
+    """Whether an image needs no signature: it is run from the store that built it.
 
-    What a registry, a layout or an archive gives under a name, or under none, may be another image of ours
+    What a registry, a layout or an archive gives, under a name or a digest, may be another image of ours
     than the one that is meant, so it counts as anybody's.
     """
-    if purpose == "verify" or not home.built.has(image.root.digest):
-        return False
-    return (purpose == "run" and image.blobs is home.blobs) or reference.endswith("@" + image.root.digest)
+    return purpose == "run" and image.blobs is home.blobs and home.built.has(image.root.digest)
 
 
 def _exempted(image: Image, request: Request) -> Decision:
@@ -169,14 +166,14 @@ def judge(
             image, home, keys, expected, threshold, now=now, ruled=request.keys is None, light=signatures_only
         )
     except TrustError as error:
-        waived = is_exempt(image, purpose, home, request.reference) or (
+        waived = is_exempt(image, purpose, home) or (
             request.allow_built_here and built_here
         )
         if not waived or not _fits_own(image, expected):
             raise error from None
         return _waived(image, home, keys, expected, threshold, now)
     checks = [_signature(verdict), _name(verdict, expected)]
-    if built_here and is_exempt(image, purpose, home, request.reference):
+    if built_here and is_exempt(image, purpose, home):
         checks.append(Check("freshness", False, BUILT_HERE))
         accepted, warning = None, ""
     else:

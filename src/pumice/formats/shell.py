@@ -20,25 +20,8 @@ _OPERATOR = re.compile(r"&&|\|\||;;&?|;&|[;&|()]")
 _REDIRECT = re.compile(r"(\d*)(<<-?|>>|>&|<&|<>|>\||&>>?|[<>])")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
-_RESERVED = frozenset(
-    [
-        "if",
-        "then",
-        "elif",
-        "else",
-        "fi",
-        "case",
-        "esac",
-        "for",
-        "while",
-        "until",
-        "do",
-        "done",
-        "{",
-        "}",
-        "!",
-        "in",
-    ]
+_RESERVED = frozenset(("if", "then", "elif", "else", "fi", "case", "in", "esac", "!")) | frozenset(
+    ("for", "while", "until", "do", "done", "{", "}")
 )
 
 
@@ -98,17 +81,20 @@ class For(msgspec.Struct, frozen=True, tag=True):
 
 
 class Loop(msgspec.Struct, frozen=True, tag=True):
-    """A loop with a condition (``while`` or ``until``)."""
+    """A loop with a condition (``while`` or ``until``); ``documents`` are here-documents it reads."""
 
     condition: Sequence
     body: Sequence
+    is_until: bool = False
+    documents: tuple[Redirect, ...] = ()
 
 
 class Group(msgspec.Struct, frozen=True, tag=True):
-    """Commands in braces, or in parentheses (``subshell``)."""
+    """Commands in braces, or in parentheses (``subshell``); ``documents`` are here-documents they read."""
 
     body: Sequence
     subshell: bool = False
+    documents: tuple[Redirect, ...] = ()
 
 
 class Function(msgspec.Struct, frozen=True, tag=True):
@@ -118,7 +104,14 @@ class Function(msgspec.Struct, frozen=True, tag=True):
     body: Command
 
 
-Command = Simple | If | Case | For | Loop | Group | Function
+class Redirected(msgspec.Struct, frozen=True, tag=True):
+    """A compound command whose output goes to a file."""
+
+    command: Command
+    redirects: tuple[Redirect, ...]
+
+
+Command = Redirected | Simple | If | Case | For | Loop | Group | Function
 Sequence = tuple[AndOr, ...]
 
 
@@ -205,7 +198,7 @@ class _Parser(Words):
         if word in ("while", "until"):
             self._expect(word)
             condition = self.sequence("do")
-            return self._closed(Loop(condition, self._do()))
+            return self._closed(Loop(condition, self._do(), word == "until"))
         if word == "{":
             self._expect("{")
             body = self.sequence("}")
@@ -221,9 +214,13 @@ class _Parser(Words):
         return self._simple()
 
     def _closed(self, command: Command) -> Command:
-        """Read the redirections that may follow a compound command; they change nothing here."""
-        self._redirects()
-        return command
+        """Read the redirections that may follow a compound command: here-documents and files written."""
+        redirects = tuple(self._redirects())
+        documents = tuple(redirect for redirect in redirects if redirect.operator.startswith("<<"))
+        if documents and isinstance(command, Loop | Group):
+            command = msgspec.structs.replace(command, documents=documents)
+        is_written = any(redirect.operator in (">", ">>", ">|") for redirect in redirects)
+        return Redirected(command, redirects) if is_written else command
 
     def _if(self) -> If:
         self._expect("if")

@@ -25,6 +25,7 @@ class Canvas:
     def __init__(self, tree: Tree, by: str) -> None:
         self.by = by
         self.made: dict[str, Generated] = {}
+        self._undo: list[tuple[str, Generated | None]] = []
         self._tree = tree
         self._over: MutableMapping[str, Node] = {}
         nodes = ChainMap(self._over, tree.nodes)  # type: ignore[arg-type]
@@ -35,8 +36,13 @@ class Canvas:
 
     def put(self, item: Generated) -> None:
         """Add an entry as it is."""
+        self._undo.append((item.entry.path, self.made.get(item.entry.path)))
         self.made[item.entry.path] = item
         self._over[item.entry.path] = Node(item.entry, item.by)
+
+    def _drop(self, path: str) -> None:
+        self._undo.append((path, self.made.pop(path)))
+        del self._over[path]
 
     def place(self, path: str) -> str | None:
         """Return where ``path`` really is, its last part not followed; None if it is not for an image."""
@@ -161,14 +167,29 @@ class Canvas:
         """Take back a file or link that was made here; what packages ship stays."""
         place = self.place(path)
         if place in self.made and self.made[place].entry.kind != "dir" and place not in self._tree.nodes:
-            del self.made[place]
-            del self._over[place]
+            self._drop(place)
 
-    def restore(self, made: dict[str, Generated]) -> None:
-        """Go back to what was made at some earlier time."""
-        self.made = dict(made)
-        self._over.clear()
-        self._over.update((path, Node(item.entry, item.by)) for path, item in made.items())
+    def mark(self) -> int:
+        """Return this moment, for `is_changed` and `go_back`."""
+        return len(self._undo)
+
+    def is_changed(self, mark: int) -> bool:
+        """Whether anything is different from what it was at ``mark``."""
+        before: dict[str, Generated | None] = {}
+        for path, item in self._undo[mark:]:
+            before.setdefault(path, item)
+        return any(self.made.get(path) != item for path, item in before.items())
+
+    def go_back(self, mark: int) -> None:
+        """Undo everything since ``mark``."""
+        while len(self._undo) > mark:
+            path, item = self._undo.pop()
+            if item is None:
+                del self.made[path]
+                del self._over[path]
+            else:
+                self.made[path] = item
+                self._over[path] = Node(item.entry, item.by)
 
     def reads_as(self, path: str, target: str) -> bool:
         """Whether ``path`` is a symbolic link with the text ``target``."""
@@ -181,11 +202,17 @@ class Canvas:
         place, to = self.place(path), self.place(target)
         if place is None or to is None or place not in self.made or self.made[place].entry.kind == "dir":
             return False
-        item = self.made.pop(place)
-        del self._over[place]
+        item = self.made[place]
+        self._drop(place)
         moved = msgspec.structs.replace(item.entry, path=to)
         self.put(Generated(entry=moved, content=item.content, by=self.by))
         return True
+
+    def is_made_elsewhere(self, path: str) -> bool:
+        """Whether another effect made what is at ``path``."""
+        place = self.place(path)
+        node = None if place is None else self._view.nodes.get(place)
+        return node is not None and place is not None and self._is_made_elsewhere(place, node)
 
     def _is_made_elsewhere(self, place: str, node: Node) -> bool:
         """Whether another effect made it: scripts judge by a tree in which that was not there yet."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pumice.image.effects.canvas import Canvas
     from pumice.image.effects.scope import Value
-    from pumice.image.tree import Generated, Tree
+    from pumice.image.tree import Tree
 
 _SYMBOLIC = re.compile(r"([ugoa]*)([=+-])([rwxXst]*)")
 _BITS = {"r": 4, "w": 2, "x": 1}
@@ -32,8 +32,8 @@ class Override(msgspec.Struct, frozen=True):
     path: str
 
 
-State = tuple[dict[str, "Generated"], dict[str, Override], int]
-"""What was done so far: entries, attributes kept by hand, and the mask of new files."""
+State = tuple[int, dict[str, Override], int]
+"""What was done so far: the canvas's mark, attributes kept by hand, and the mask of new files."""
 
 
 class Hand:
@@ -51,6 +51,8 @@ class Hand:
         self._tree = tree
         self._format = lock_format
         self.overrides: dict[str, Override] = {}
+        self.unknown_files: set[str] = set()
+        """Files of which a script wrote something that is not known: the rest would be half of them."""
         self._users = users
         self._groups = groups
         self._folder: Value = "/"
@@ -82,12 +84,16 @@ class Hand:
 
     def state(self) -> State:
         """Return all that was done so far, for `restore`."""
-        return dict(self.canvas.made), dict(self.overrides), self._mask
+        return self.canvas.mark(), dict(self.overrides), self._mask
+
+    def is_changed(self, state: State) -> bool:
+        """Whether anything was done since `state`."""
+        return self.canvas.is_changed(state[0]) or (self.overrides, self._mask) != state[1:]
 
     def restore(self, state: State) -> None:
         """Take back what was done since `state`."""
-        made, overrides, self._mask = state
-        self.canvas.restore(made)
+        mark, overrides, self._mask = state
+        self.canvas.go_back(mark)
         self.overrides = dict(overrides)
 
     def _path(self, operand: str) -> str:
@@ -127,6 +133,7 @@ class Hand:
 
     def start(self) -> None:
         """Begin another script."""
+        self.unknown_files.clear()
         self._mask = 0o022
 
     # Commands

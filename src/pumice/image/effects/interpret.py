@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
 from pumice.formats import shell
-from pumice.formats.shellwords import Part, Word
-from pumice.image.effects import conditions, redirects
+from pumice.image.effects import conditions, redirects, variables
 from pumice.image.effects.action import Action
 from pumice.image.effects.flow import Break, Continue, Exit, Flow, Leave, Return
 from pumice.image.effects.redirects import substituted
@@ -61,11 +60,8 @@ class _Run:
         self._scope = Scope(arguments, variables, self._output)
         self._functions: dict[str, shell.Command] = {}
         self._folder: Value = "/"
-        self._steps = 0
-        self._loops = 0
-        self._loop = 0
-        self._depth = 0
-        self._calls = 0
+        self._steps = self._depth = self._calls = self._loops = self._loop = 0
+        self._input: list[str] | None = None
         self.actions: list[Action] = []
 
     # Commands
@@ -89,8 +85,11 @@ class _Run:
 
     def _pipeline(self, pipeline: shell.Pipeline) -> bool | None:
         status: bool | None = None
+        before = self._input
         for command in pipeline.commands:
             status = self._command(command)
+            self._input = None  # what comes next reads what this writes
+        self._input = before
         return (None if status is None else not status) if pipeline.negated else status
 
     def _command(self, command: shell.Command) -> bool | None:
@@ -114,21 +113,23 @@ class _Run:
             case shell.For():
                 return self._for(command)
             case shell.Loop():
-                with self._inside(Leave.LOOP), self._grouped():
-                    self._maybe(lambda: self.sequence(command.condition))
-                    return self._maybe(lambda: self.sequence(command.body))
+                with self._reading(command.documents), self._inside(Leave.LOOP), self._grouped():
+                    return self._loop_on(command)
             case shell.Group():
-                return self._group(command)
+                with self._reading(command.documents):
+                    return self._group(command)
+            case shell.Redirected():
+                return self._redirected(command)
             case shell.Function():
                 self._functions[command.name] = command.body
-                return True
+        return True
 
     def _maybe(self, *branches: Callable[[], bool | None]) -> bool | None:
         """Follow branches of which one may be taken; keep only what all agree about."""
         certain, before = self._flow.is_certain, dict(self._scope.values)
         ends: list[dict[str, Value]] = [before] if len(branches) == 1 else []
         statuses: list[bool | None] = []
-        left = Leave.NOTHING
+        left, unread = Leave.NOTHING, len(self._input or ())
         for branch in branches:
             self._scope.values, self._flow.is_certain = dict(before), False
             try:
@@ -139,6 +140,8 @@ class _Run:
                     left = max(left, gone.leaves)
             except (Return, Break, Continue) as gone:
                 left = max(left, gone.leaves)  # the rest happens only if this branch was not taken
+        if unread != len(self._input or ()):
+            self._input = None  # nobody knows how far it was read
         self._flow.is_certain = certain
         self._flow.may_leave(left)
         names = {name for end in ends for name in end}
@@ -168,6 +171,44 @@ class _Run:
                 if text is not None and fnmatch.fnmatchcase(value, text):
                     return self.sequence(body)
         return True
+
+    def _redirected(self, command: shell.Redirected) -> bool | None:
+        status = self._command(command.command)
+        # what all of the commands print together is not known
+        if (writes := redirects.targets(self._scope, command)) and self._unrolls:
+            self.actions.append(Action((":",), self._flow.is_certain, writes, self._folder))
+        return status
+
+    def _loop_on(self, command: shell.Loop) -> bool | None:
+        """Follow a loop with a condition, line by line if it reads a here-document."""
+        while self._unrolls and self._input is not None:
+            status = self.sequence(command.condition)
+            if status is None:
+                break
+            if status is command.is_until:
+                return True
+            try:
+                with self._inside(Leave.ITERATION):
+                    self.sequence(command.body)
+            except Continue:
+                continue
+            except Break:
+                return True
+        else:
+            self._maybe(lambda: self.sequence(command.condition))
+        return self._maybe(lambda: self.sequence(command.body))
+
+    @contextmanager
+    def _reading(self, documents: Sequence[shell.Redirect]) -> Iterator[None]:
+        """Follow commands whose input is the last of ``documents``, if there is one."""
+        if not documents:
+            yield
+            return
+        outer, self._input = self._input, variables.document_lines(documents)
+        try:
+            yield
+        finally:
+            self._input = outer
 
     def _for(self, command: shell.For) -> bool | None:
         words = self._scope.arguments if command.words is None else self._scope.fields(command.words)
@@ -231,7 +272,7 @@ class _Run:
 
     def _simple(self, command: shell.Simple) -> bool | None:
         if command.words and self._scope.one(command.words[0]) in _DECLARATIONS:
-            return self._declare(command.words[1:])
+            return variables.declare(self._scope, command.words[1:])
         words = self._scope.fields(command.words)
         assigned = {name: self._scope.one(word) for name, word in command.assignments}
         if not words:
@@ -272,49 +313,9 @@ class _Run:
 
     # Built-in commands
 
-    def _declare(self, words: Sequence[Word]) -> bool | None:
-        for word in words:
-            if not word or word[0].kind != "text" or "=" not in word[0].text:
-                continue
-            name, _, start = word[0].text.partition("=")
-            self._scope.values[name] = self._scope.one((Part("text", start, quoted=True), *word[1:]))
-        return True
-
-    def ask(self, words: list[Value]) -> bool | None:
-        """``db_get``: the answer is the question's default, for nobody was asked."""
-        question = words[1] if len(words) > 1 else None
-        answer = None if question is None else self._world.answer(question)
-        self._scope.values["RET"] = answer
-        return None if answer is None else True
-
     def change_folder(self, words: list[Value]) -> bool | None:
-        target = words[1] if len(words) > 1 else None
-        if target is None or not self._flow.is_certain or target.startswith("-"):
-            self._folder = None
-        elif target.startswith("/") or self._folder is not None:
-            self._folder = posixpath.normpath(posixpath.join(self._folder or "/", target))
+        self._folder = variables.changed_folder(self._folder, words, is_certain=self._flow.is_certain)
         return True
-
-    def unset(self, words: list[Value]) -> bool | None:
-        for word in words[1:]:
-            self._scope.values.pop(word or "", None)
-        return True
-
-    def set(self, words: list[Value]) -> bool | None:
-        if "--" in words:
-            self._scope.arguments = words[words.index("--") + 1 :]
-        return True
-
-    def shift(self, words: list[Value]) -> bool | None:
-        count = words[1] if len(words) > 1 else "1"
-        del self._scope.arguments[: int(count) if count and count.isdecimal() and len(count) < 5 else 1]
-        return True
-
-    def read(self, words: list[Value]) -> bool | None:
-        for word in words[1:]:
-            if word and not word.startswith("-"):
-                self._scope.values[word] = None
-        return None
 
     def source(self, words: list[Value]) -> bool | None:
         path = words[1] if len(words) > 1 else None
@@ -385,11 +386,11 @@ _BUILT_INS: dict[str, Callable[[_Run, list[Value]], bool | None]] = {
     "[": _Run.test,
     "[[": _Run.test,
     "test": _Run.test,
-    "unset": _Run.unset,
-    "db_get": _Run.ask,
-    "set": _Run.set,
-    "shift": _Run.shift,
-    "read": _Run.read,
+    "unset": lambda run, words: variables.unset(run._scope, words),
+    "db_get": lambda run, words: variables.ask(run._scope, words, run._world.answer),
+    "set": lambda run, words: variables.set_arguments(run._scope, words),
+    "shift": lambda run, words: variables.shift(run._scope, words),
+    "read": lambda run, words: variables.read(run._scope, words, run._input),
     ".": _Run.source,
     "source": _Run.source,
     "exit": _Run.exit,

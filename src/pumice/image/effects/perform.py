@@ -41,7 +41,10 @@ def perform(actions: Iterable[Action], hand: Hand) -> Iterator[str]:
 def _perform_line(actions: Iterable[Action], possible: list[Action], hand: Hand) -> Iterator[str]:
     """Do commands outside of loops; those that are not certain go to ``possible``."""
     for action in actions:
-        if not action.certain:
+        if action.writes and not hand.is_old:
+            if not _write_whole(action, hand):
+                yield "file contents" if action.certain else "file contents (conditional)"
+        elif not action.certain:
             possible.append(action)
         elif action.writes:
             if not _write(action, hand.canvas):
@@ -81,7 +84,7 @@ def _succeeds(action: Action, hand: Hand) -> bool:
     done = hand.does(action.words, action.folder)
     if done is None:
         return True
-    is_same = hand.state() == before
+    is_same = not hand.is_changed(before)
     hand.restore(before)
     return bool(done) and is_same
 
@@ -111,6 +114,23 @@ def _is_there(action: Action, hand: Hand) -> bool:
     return (action.words[0] in _MAKERS and last is not None) and hand.canvas.exists(
         last if last.startswith("/") else f"{action.folder or ''}/{last}"
     )
+
+
+def _write_whole(action: Action, hand: Hand) -> bool:
+    """Write a file whose whole content is known; otherwise also take back what was written before."""
+    places = [posixpath.join(action.folder or "", path) for path in action.writes if path is not None]
+    if len(places) == len(action.writes) and all(map(hand.canvas.is_made_elsewhere, places)):
+        return True
+    if not action.certain:
+        return False  # most of these are for upgrades: what is there is better than nothing
+    if not action.appends:
+        hand.unknown_files.difference_update(places)
+    if not hand.unknown_files.intersection(places) and _write(action, hand.canvas):
+        return True
+    for place in places:
+        hand.unknown_files.add(place)
+        hand.canvas.forget(place)
+    return False
 
 
 def _write(action: Action, canvas: Canvas) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pumice.image.effects.scope import Scope, Value
 
 
-def targets(scope: Scope, command: shell.Simple) -> tuple[Value, ...]:
+def targets(scope: Scope, command: shell.Simple | shell.Redirected) -> tuple[Value, ...]:
     """Return the files that a command's output goes to, None for one that is not known."""
     paths = (
         scope.one(redirect.target)

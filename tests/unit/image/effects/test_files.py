@@ -112,6 +112,32 @@ _EARLY = "f() ( [ -x /bin/tool ] || return 1; unknown || return 1; return 0 )\n"
         ),
         ("for x in a b; do mkdir /$x; unknown && rm -f /none; done", "0755 0:0 a/\n0755 0:0 b/"),
         ("for x in a b; do mkdir /$x; other-command $x; done", "0755 0:0 a/\n0755 0:0 b/"),
+        # and of a file: part of it would be another configuration
+        (
+            "echo a > /etc/t\nfor i in b c; do echo $i; done >> /etc/t\nmv /etc/t /etc/u",
+            "not done: file contents\nnot done: mv",
+        ),
+        (
+            "echo a > /etc/t; unknown && echo b >> /etc/t",
+            "0644 0:0 etc/t 'a\\n'\nnot done: file contents (conditional)",
+        ),
+        ("echo a > /etc/t; date >> /etc/t; echo b >> /etc/t", "not done: file contents"),
+        (
+            "unknown && echo b >> /etc/t; echo a > /etc/t",
+            ("0644 0:0 etc/t 'a\\n'\nnot done: file contents (conditional)"),
+        ),
+        ("for i in b c; do echo $i; done > /dev/null; if true; then echo; fi >&2", ""),
+        # lines of a here-document are words, too
+        (
+            "( while read line; do set -- $line; mkdir -m $2 $1; done ) <<E\n/a 0700\n\t/a/b   0750\nE",
+            "0700 0:0 a/\n0750 0:0 a/b/",
+        ),
+        ("while read -r x y; do mkdir /$x$y; done <<'E'\na b\nc\nE\nread z", "0755 0:0 ab/\n0755 0:0 c/"),
+        ("while read x; do mkdir /$x; done <<E\na\n$(unknown)\nE", "not done: mkdir (loop)"),
+        ("while read x; do mkdir /$x; unknown && read x; done <<E\na\nb\nE", "not done: mkdir (loop)"),
+        ("unknown | while read x; do mkdir /$x; done", "not done: mkdir (loop)"),
+        ("( unknown | while read x; do mkdir /$x; done ) <<E\na\nE", "not done: mkdir (loop)"),
+        ("until ! read x; do [ $x = b ] && break; mkdir /$x; done <<E\na\nb\nc\nE", "0755 0:0 a/"),
         # what a body that may end early leaves behind is not known
         ("f() { unknown && return 0; X=a; }; f; mkdir /$X", "not done: mkdir"),
         ("f() { unknown && return 1; true; }; if f; then mkdir /a; fi", "not done: mkdir (conditional)"),
@@ -187,6 +213,9 @@ def test_other_effects_know_better() -> None:
     with_users = whole.plus([file("etc/passwd", b"ours", "effect:users")])
     result = scripted_files(given(with_users))
     assert result.generated == ()
+    unknown = tree(paths, [package("base-passwd", postinst="unknown | sed s/a/b/ > /etc/passwd")])
+    result = scripted_files(given(unknown.plus([file("etc/passwd", b"ours", "effect:users")])))
+    assert (result.generated, result.report) == ((), ())
 
 
 def test_facts_from_the_table() -> None:
@@ -205,3 +234,30 @@ def test_any_mode_gives_permission_bits_or_an_error(text: str, old: int) -> None
         assert 0 <= _mode(text, old) <= 0o7777
     except ValueError:
         return
+
+
+@each(
+    st.lists(
+        st.sampled_from(
+            [
+                "mkdir -p /srv/a/b",
+                "touch /srv/a/b/c",
+                "rm -f /srv/a/b/c",
+                "mv /srv/a/b/c /srv/d",
+                "chmod 700 /etc/x.conf",
+                "chown redis /srv/a",
+                "ln -s x /srv/l",
+                "echo a > /etc/x.conf",
+                "umask 077",
+                "dpkg-statoverride --add root root 0600 /etc/x.conf",
+            ]
+        ),
+        max_size=8,
+    )
+)
+def test_a_loop_that_fails_leaves_no_trace(commands: list[str]) -> None:
+    before = "mkdir -p /srv/a/b\ntouch /srv/a/b/c\n"
+    loop = "for x in 1 2; do " + "; ".join([*commands, "chown nobody /etc/x.conf"]) + "; done\n"
+    after = "touch /etc/new\n"
+    plain, tried = made(before + after), made(before + loop + after)
+    assert [line for line in tried.splitlines() if not line.startswith("not done")] == plain.splitlines()

@@ -37,9 +37,9 @@ def main(arguments: Sequence[str]) -> int:
         ownership.make_directories(file.parent)
         with file.open("x", encoding="utf-8", newline="\n") as out:
             out.write(text)
-    except FileExistsError as error:
-        if file.exists() or file.is_symlink():
-            raise UsageError("there is a file already", where=str(file), hint="choose another name") from None
+    except FileExistsError:
+        raise UsageError("there is a file already", where=str(file), hint="choose another name") from None
+    except NotADirectoryError as error:
         raise UsageError("a file is in the way of the folder", where=str(error.filename)) from None
     except OSError as error:
         why = (error.strerror or "unknown").lower()

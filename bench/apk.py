@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pumice.formats import deb, tar
-from pumice.image.selection import ALIASED, place
+from pumice.packing.selection import ALIASED, place
 
 MERGED = "merged-usr"
 """The package with the links of merged ``/usr``."""

@@ -13,9 +13,9 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-from pumice.build import evidence
+from pumice.assembly import evidence
 from pumice.cli.main import main
-from pumice.image import segments, stream
+from pumice.packing import segments, stream
 
 
 class _NoHash:

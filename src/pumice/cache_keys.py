@@ -29,18 +29,29 @@ _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/deb822.py")
 _CUTTING = (
     *_READING,
     *("formats/compression.py", "formats/deb.py", "formats/elf.py", "formats/gzip.py"),
-    *("image/names.py", "image/segments.py", "image/selection.py", "image/stream.py", "image/tree.py"),
+    *(
+        "packing/names.py",
+        "packing/segments.py",
+        "packing/selection.py",
+        "packing/stream.py",
+        "packing/tree.py",
+    ),
 )
 _TREES = (
-    *("canonical.py", "digest.py", "distro/debian/", "formats/", "image/", "image/effects/"),
-    *("image/effects/data/", "recipe/"),
+    *("canonical.py", "digest.py", "distro/debian/", "formats/", "packing/", "packing/effects/"),
+    *("packing/effects/data/", "recipe/"),
 )
-_OWN_FILES = ("build/draft.py", "build/effect_cache.py", "build/overlay.py", "build/userfiles.py")
-_ALL = (*_TREES, "build/", "evidence/", "runtime/", "runtime/stage1/")
+_OWN_FILES = (
+    "assembly/draft_tree.py",
+    "assembly/effect_cache.py",
+    "assembly/overlay.py",
+    "assembly/recipe_files.py",
+)
+_ALL = (*_TREES, "assembly/", "evidence/", "image/", "runtime/", "runtime/stage1/")
 
 MODULES: dict[Kind, tuple[str, ...]] = {
     "segment": _CUTTING,  # cutting takes longest, so nothing is named here that does not cut
-    "layer": (*_CUTTING, "image/compose.py"),
+    "layer": (*_CUTTING, "packing/compose.py"),
     "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
     "bytecode": _ALL,
     "image": _ALL,
@@ -48,7 +59,7 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "layer-facts": (
         *_READING,
         "formats/apkstate.py",
-        "image/layer_facts.py",
+        "image/layer_scan.py",
         "image/layer_links.py",
         "evidence/layers.py",
     ),

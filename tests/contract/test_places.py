@@ -14,9 +14,9 @@ import pytest
 from pumice import digest
 from pumice.errors import ImageError, PumiceError
 from pumice.formats import oci, tar
-from pumice.image import destination, layout, layout_archive
-from pumice.image.archive_members import Members
 from pumice.image.model import BlobSource, Image, contents
+from pumice.image.transports import destination, layout, layout_archive
+from pumice.image.transports.archive_members import Members
 from pumice.store.home import Home
 from tests.support import handmade
 from tests.support.handmade import AMD64, ARM64, Made, file

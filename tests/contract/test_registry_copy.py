@@ -11,7 +11,8 @@ import pytest
 
 from pumice.errors import ImageError, PumiceError
 from pumice.formats import oci
-from pumice.registry import Client, fallback_tag, places
+from pumice.image.transports import places
+from pumice.registry import Client, fallback_tag
 from pumice.store.home import Home
 from tests.support import registry as support
 from tests.support import transfers

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from pumice.errors import PumiceError
+from pumice.image.transports import places
 from pumice.progress import Silent
-from pumice.registry import Client, Policy, Settings, parse, places
+from pumice.registry import Client, Policy, Settings, parse
 from pumice.store.home import Home
 from tests.support import images, sampling, serving, transfers
 from tests.support import registry as support

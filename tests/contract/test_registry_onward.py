@@ -13,9 +13,9 @@ from pumice.errors import PumiceError
 from pumice.formats import oci
 from pumice.registry.client import Client, Settings
 from pumice.registry.credentials import Login
+from pumice.registry.errors import RegistryError
 from pumice.registry.message import Request, Response
 from pumice.registry.reference import Repository
-from pumice.registry.refusal import RegistryError
 from pumice.registry.transport import Urllib3Transport
 from tests.support import registry as support
 from tests.support.registry import Registry

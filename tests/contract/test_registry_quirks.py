@@ -20,8 +20,9 @@ import pytest
 from pumice import digest
 from pumice.errors import PumiceError
 from pumice.formats import oci
+from pumice.image.transports import places
 from pumice.progress import Silent
-from pumice.registry import Client, Given, Login, Policy, Repository, Settings, fallback_tag, parse, places
+from pumice.registry import Client, Given, Login, Policy, Repository, Settings, fallback_tag, parse
 from pumice.store.home import Home
 from tests.support import images, quirks, transfers
 from tests.support import registry as support

@@ -28,7 +28,7 @@ def world(tmp_path: Path) -> World:
 def test_the_digest_is_the_one_that_is_written_here(tmp_path: Path) -> None:
     # Without compression the packages' own digests, and so the lock, are the same everywhere.
     world = World(tmp_path, [Deb(**{**package.__dict__, "compression": "none"}) for package in PACKAGES])
-    shutil.copy(ROOT / "tests/golden/build/recipe.lock", world.project)
+    shutil.copy(ROOT / "tests/golden/lock/build-test.lock", world.project / "recipe.lock")
     assert world.build("--locked") == GOLDEN
 
 

@@ -11,7 +11,7 @@ import pytest
 from pumice.cli.main import main
 from pumice.formats import platforms
 from pumice.formats.oci import Platform
-from pumice.image import destination
+from pumice.image.transports import destination
 from tests.support import handmade
 from tests.support.handmade import AMD64, Made, file
 

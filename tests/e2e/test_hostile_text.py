@@ -16,8 +16,9 @@ import pytest
 from pumice.cli import main as cli
 from pumice.digest import of
 from pumice.formats import cyclonedx, oci, spdx
-from pumice.image import layout, referrers
+from pumice.image import referrers
 from pumice.image.model import Image
+from pumice.image.transports import layout
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support import handmade, images, vouched

@@ -10,7 +10,7 @@ import pytest
 
 from pumice.cli.main import main
 from pumice.formats.tar import Entry
-from pumice.image import destination
+from pumice.image.transports import destination
 from tests.support import handmade
 from tests.support.handmade import AMD64, ARM64, Made, file
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pumice.trust import rules
+from pumice.trust import policy_edit
 from tests.support import registry as support
 from tests.support import vouched
 from tests.support.pushing import push
@@ -32,7 +32,7 @@ def world(tmp_path: Path, host: str) -> Trusting:
     push(tmp_path / "signed", host, "team/hello", "1.0")
     vouched.folder(tmp_path / "unsigned", vouched.image(content=b"other"))
     push(tmp_path / "unsigned", host, "team/unsigned", "1.0")
-    rules.add(world.rules, vouched.key().public, "")
+    policy_edit.add(world.rules, vouched.key().public, "")
     (world.project / "key.pub").write_bytes(vouched.key().public.pem())
     return world
 

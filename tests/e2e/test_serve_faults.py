@@ -18,7 +18,7 @@ from pumice.errors import PumiceError, TrustError
 from pumice.formats import oci
 from pumice.registry import Client, Policy, RegistryError, Repository, Settings, parse
 from pumice.registry.server.check import check
-from pumice.registry.server.storage import open_storage
+from pumice.registry.server.storage.disk.storage import open_storage
 from tests.support.peers import absent, need
 from tests.support.serving import Registry, digest_of, image, serving
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pumice.formats import oci
-from pumice.image import layout as reading
 from pumice.image import referrers
+from pumice.image.transports import layout as reading
 from pumice.store import sealed
 from pumice.store.memory import MemoryBlobs
 from tests.support.deb import Deb

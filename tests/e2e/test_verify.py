@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pumice import digest
-from pumice.image import layout
+from pumice.image.transports import layout
 from tests.support.trusting import Trusting, signed
 
 

@@ -148,7 +148,7 @@ def test_an_edited_effect_gives_the_new_image_from_a_warm_store(tmp_path: Path) 
     world, checkout = World(tmp_path / "world"), Checkout(tmp_path)
     how: dict[str, Any] = {"environment": checkout.environment}
     first = world.build(store="warm", **how)
-    checkout.edit("image/effects/users.py", 'comment="nonroot"', 'comment="edited"')
+    checkout.edit("packing/effects/users.py", 'comment="nonroot"', 'comment="edited"')
     warm = world.build(store="warm", **how)
     assert warm == world.build(store="cold", **how) != first
 
@@ -157,7 +157,7 @@ def test_an_edited_cut_gives_the_new_image_from_a_warm_store(tmp_path: Path) -> 
     world, checkout = World(tmp_path / "world"), Checkout(tmp_path)
     how: dict[str, Any] = {"environment": checkout.environment}
     first = world.build(store="warm", **how)
-    checkout.edit("image/selection.py", '"docs": (', '"docs": ("usr/lib/hello/", ')
+    checkout.edit("packing/selection.py", '"docs": (', '"docs": ("usr/lib/hello/", ')
     warm = world.build(store="warm", **how)
     assert warm == world.build(store="cold", **how) != first
 
@@ -169,7 +169,7 @@ def test_a_new_version_cuts_nothing_anew(tmp_path: Path) -> None:
     kept = sorted((world.root / "store/records/segment").iterdir())
     text_ = (checkout.package / "version.py").read_text()
     checkout.edit("version.py", text_, re.sub(r'"\d+[^"]*"', '"99.0"', text_))
-    for path in ("cli/build.py", "build/make.py", "image/effects/system.py"):
+    for path in ("cli/build.py", "assembly/pipeline.py", "packing/effects/system.py"):
         with (checkout.package / path).open("a") as file:
             file.write("# released\n")
     for folder in ("pool", "dists"):

@@ -78,7 +78,7 @@ class World:
                 }
             },
         )
-        from pumice.build import locking
+        from pumice.assembly import locking
 
         with self.shop.connection() as connection:
             locking.ensure(

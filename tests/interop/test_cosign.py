@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pumice.errors import TrustError
-from pumice.image import destination, layout
+from pumice.image.transports import attachment, destination, layout
 from pumice.progress import Silent
 from pumice.store.home import Home
-from pumice.trust import keys, names, places, publickeys, sign, signing_time, verify
+from pumice.trust import keys, names, publickeys, sign, signing_time, verify
 from pumice.trust.trusted import TrustedKey
 from tests.support import handmade, pushing, registry, vouched
 from tests.support.handmade import Made, file
@@ -67,7 +67,9 @@ def test_it_verifies_what_we_sign(
     place = vouched.folder(tmp_path / "image")
     image = layout.read(place)
     when = signing_time.Time(now=1_700_000_000)
-    sign.sign(image, places.LayoutPlace(place, image), None, sign.Signer(key.public, lambda: key), time=when)
+    sign.sign(
+        image, attachment.LayoutPlace(place, image), None, sign.Signer(key.public, lambda: key), time=when
+    )
     repository = f"{program}/{kind}-{'-'.join(forms)}"
     pushing.push(place, host, repository, "1.0", kinds=forms)
     (tmp_path / "root.json").write_text(OFFLINE_ROOT)
@@ -93,7 +95,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
     image = layout.read(place)
     signer = sign.Signer(key.public, lambda: key)
     sign.attest(
-        *(image, places.LayoutPlace(place, image), None, signer),
+        *(image, attachment.LayoutPlace(place, image), None, signer),
         predicate_type="https://example.com/review",
         predicate={"score": 1.5},
     )
@@ -205,7 +207,7 @@ def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> N
     vouched.folder(tmp_path / "plain")
     image = layout.read(tmp_path / "plain")
     signer = sign.Signer(made.public, lambda: made)
-    sign.sign(image, places.LayoutPlace(tmp_path / "plain", image), None, signer)
+    sign.sign(image, attachment.LayoutPlace(tmp_path / "plain", image), None, signer)
     image = layout.read(tmp_path / "plain")
     layout.write(image, tmp_path / "listed", "v1", records=None, progress=Silent(), listed=True)
     how = ("verify", "--local-image", "--insecure-ignore-tlog=true", "--key", "pair.pub")

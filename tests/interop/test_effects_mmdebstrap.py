@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from pumice.image import effects
-from pumice.image.effects.diversions import diversions
-from pumice.image.effects.model import Settings
-from pumice.image.tree import Node, Tree
+from pumice.packing import effects
+from pumice.packing.effects.diversions import diversions
+from pumice.packing.effects.model import Settings
+from pumice.packing.tree import Node, Tree
 from tests.support import debtree
 from tests.support.peers import need
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pumice.image import destination, docker_load
+from pumice.image.transports import destination, docker_load
 from tests.support import handmade
 from tests.support.peers import need
 

@@ -10,7 +10,7 @@ import pytest
 from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier, policy
 
-from pumice.image import layout
+from pumice.image.transports import layout
 from tests.support import certified, pushing, registry, vouched
 from tests.support.peers import need
 from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pumice.image import layout, layout_archive
 from pumice.image.model import Image, contents
+from pumice.image.transports import layout, layout_archive
 from tests.support import handmade, specimens
 from tests.support.handmade import AMD64, ARM64, Made, file
 from tests.support.specimens import HELLO, MADE, quiet, written

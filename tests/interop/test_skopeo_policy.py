@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pumice.image import layout
-from pumice.trust import export, keyring, places, rules, sign
+from pumice.image.transports import attachment, layout
+from pumice.trust import export, keyring, policy_edit, sign
 from pumice.trust.keyring import Level
 from tests.support import pushing, registry, skopeo, vouched
 from tests.support.trusting import Trusting
@@ -28,7 +28,7 @@ def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, plac
     if by is not None:
         image = vouched.signed(folder, by)
         if place:
-            sign.sign_place(image, places.LayoutPlace(folder, image), None, signer(by), place)
+            sign.sign_place(image, attachment.LayoutPlace(folder, image), None, signer(by), place)
     assert (len(layout.read(folder).beside) > 0) is (by is not None)
     pushing.push(folder, host, repository, "1.0")
 
@@ -56,13 +56,13 @@ def levels(tmp_path: Path) -> tuple[Level, ...]:
 
 
 def test_an_image_that_is_signed_as_its_place(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
-    rules.add(levels[0], key(0).public, f"{host}/apps")
+    policy_edit.add(levels[0], key(0).public, f"{host}/apps")
     place = f"{host}/apps/placed:1.0"
     pushed(tmp_path / "image", host, "apps/placed", place=place)
     done = fetched(tmp_path, levels, place)
     assert done.returncode == 0, done.stderr
-    rules.remove(levels[0], keyring.rules(levels)[0])
-    rules.add(levels[0], key(1).public, f"{host}/apps")
+    policy_edit.remove(levels[0], keyring.rules(levels)[0])
+    policy_edit.add(levels[0], key(1).public, f"{host}/apps")
     assert fetched(tmp_path, levels, place).returncode != 0
 
 
@@ -73,7 +73,7 @@ def test_an_image_that_is_signed_as_its_place(host: str, tmp_path: Path, levels:
 def test_what_is_signed_as_another_or_not_at_all(
     host: str, tmp_path: Path, levels: tuple[Level, ...], repository: str, by: int | None, message: str
 ) -> None:
-    rules.add(levels[0], key(0).public, f"{host}/apps")
+    policy_edit.add(levels[0], key(0).public, f"{host}/apps")
     pushed(tmp_path / "image", host, repository, by=by, place=f"{host}/apps/placed:1.0")
     done = fetched(tmp_path, levels, f"{host}/{repository}:1.0")
     assert done.returncode != 0
@@ -81,8 +81,8 @@ def test_what_is_signed_as_another_or_not_at_all(
 
 
 def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
-    rules.add(levels[0], key(0).public, "example.com")
-    rules.mirror(levels[0], f"{host}/mirror", "example.com")
+    policy_edit.add(levels[0], key(0).public, "example.com")
+    policy_edit.mirror(levels[0], f"{host}/mirror", "example.com")
     pushed(tmp_path / "image", host, "mirror/hello")  # signed as example.com/hello:1.0 and no more
     done = fetched(tmp_path, levels, f"{host}/mirror/hello:1.0")
     assert done.returncode == 0, done.stderr

@@ -46,7 +46,7 @@ def test_the_runtime_config_is_what_the_image_says(tmp_path: Path) -> None:
 @pytest.mark.mirror
 @pytest.mark.parametrize("name", ["busybox", "hello-python"])
 def test_a_built_example_is_unpacked_to_our_tree(tmp_path: Path, shared_home: Path, name: str) -> None:
-    from pumice.image import layout
+    from pumice.image.transports import layout
 
     place = specimens.example(name, tmp_path, shared_home)
     theirs = unpack(place, tmp_path / "bundle")

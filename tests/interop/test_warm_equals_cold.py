@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pumice.build import image
+from pumice.assembly import image
 from pumice.cli.main import main
 from pumice.store.home import Home
 from tests.support import real

@@ -21,6 +21,9 @@ ONE_FILE = {SOURCE / "runtime" / "sandbox.py"}
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "lib", "core", "base_utils"}
 
+OUTPUTS = {"build", "dist", "lib", "env", "out", "target", "bin", "obj"}
+"""What tools, and many people's ignore files, take for folders of generated files."""
+
 HOSTS = re.compile(
     r"""(?x)
     localhost | 127\.0\.0\.1 | \[::1\]            # this machine
@@ -50,6 +53,11 @@ def tracked(*patterns: str) -> list[Path]:
     if listed.returncode != 0:
         return [path for path in ROOT.rglob("*") if path.is_file() and ".venv" not in path.parts]
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_folder_is_named_like_a_build_output() -> None:
+    folders = {part for path in tracked() for part in path.relative_to(ROOT).parts[:-1]}
+    assert folders & OUTPUTS == set()
 
 
 def modules() -> list[Path]:
@@ -202,7 +210,13 @@ def test_no_folder_is_made_by_the_umask_alone() -> None:
 def test_no_file_or_folder_is_offered_to_everybody() -> None:
     """A mode in the code never lets others write: with a umask of 0, it is what they get."""
     open_to_all = re.compile(r"\b0o(?:666|777|664|775)\b")
-    allowed = {"src/pumice/image", "src/pumice/formats", "src/pumice/evidence", "src/pumice/runtime"}
+    allowed = {
+        "src/pumice/image",
+        "src/pumice/packing",
+        "src/pumice/formats",
+        "src/pumice/evidence",
+        "src/pumice/runtime",
+    }
     found = [
         f"{name(path)}: {match[0]}"
         for path in modules()

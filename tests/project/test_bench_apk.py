@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 from bench import apk
-from pumice.image.selection import ALIASED
+from pumice.packing.selection import ALIASED
 from tests.support.deb import Deb, folder, hardlink, symlink, text
 
 PACKAGES = [

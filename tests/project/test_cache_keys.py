@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 SOURCES = ROOT / "src"
 
 MAKERS: dict[Kind, tuple[str, ...]] = {
-    "segment": ("pumice.image.segments",),
-    "layer": ("pumice.image.compose",),
+    "segment": ("pumice.packing.segments",),
+    "layer": ("pumice.packing.compose",),
     "effects": (
-        *("pumice.image.effects", "pumice.image.merge", "pumice.image.link_targets"),
-        *("pumice.build.effect_cache", "pumice.build.draft", "pumice.build.userfiles"),
+        *("pumice.packing.effects", "pumice.packing.merge", "pumice.packing.link_targets"),
+        *("pumice.assembly.effect_cache", "pumice.assembly.draft_tree", "pumice.assembly.recipe_files"),
     ),
-    "bytecode": ("pumice.build.python",),
-    "image": ("pumice.build.make",),
-    "evidence": ("pumice.build.documents",),
-    "layer-facts": ("pumice.image.layer_facts", "pumice.evidence.layers"),
+    "bytecode": ("pumice.assembly.bytecode_cache",),
+    "image": ("pumice.assembly.pipeline",),
+    "evidence": ("pumice.assembly.documents",),
+    "layer-facts": ("pumice.image.layer_scan", "pumice.evidence.layers"),
     "license": ("pumice.evidence.licences",),
     "package-index": ("pumice.formats.aptindex",),
 }
@@ -38,9 +38,9 @@ SHAPELESS = (
     *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
     "pumice.progress",
     "pumice.terminal",
-    *("pumice.build.remembered", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
+    *("pumice.assembly.cache", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),
     "pumice.recipe.lock",  # the format's default; the lock's own is part of each key
-    "pumice.image.layers",  # which packages share a layer is decided anew each time
+    "pumice.packing.layer_plan",  # which packages share a layer is decided anew each time
 )
 """What is imported and decides no byte; the version is in the keys of the documents that name it."""
 

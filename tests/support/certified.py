@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from pumice.formats import oci, sigstore
-from pumice.image import layout
 from pumice.image.model import Image
-from pumice.trust import keyless, places
+from pumice.image.transports import attachment, layout
+from pumice.trust import keyless
 from pumice.trust.trusted import TrustedKey
 from tests.support.sigstore_simulator import ADA, ISSUER, Instance, Wish
 
@@ -35,7 +35,7 @@ def attach(
 ) -> Image:
     """Attach a bundle to the layout in ``folder`` as cosign 3 does, and return its image."""
     image = layout.read(folder)
-    place = places.LayoutPlace(folder, image)
+    place = attachment.LayoutPlace(folder, image)
     layer = msgspec.structs.replace(place.put(data, media_type), annotations=annotations or {})
     manifest = oci.Manifest(
         schema_version=2,

@@ -10,8 +10,8 @@ import msgspec
 
 from pumice.formats import deb, elf, tar
 from pumice.formats.tar import Entry
-from pumice.image.selection import ALIASED, place
-from pumice.image.tree import Node, PackageFacts, Tree
+from pumice.packing.selection import ALIASED, place
+from pumice.packing.tree import Node, PackageFacts, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

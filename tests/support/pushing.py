@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from pumice.formats import oci
-from pumice.image import layout
 from pumice.image.model import Image, contents
+from pumice.image.transports import layout
 
 
 def push(

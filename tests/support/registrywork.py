@@ -19,8 +19,8 @@ import msgspec
 from pumice import files
 from pumice.registry.server.check import check
 from pumice.registry.server.collect import collect
-from pumice.registry.server.storage import Storage, open_storage
-from pumice.registry.server.storage_disk import OsDisk
+from pumice.registry.server.storage.disk.filesystem import OsDisk
+from pumice.registry.server.storage.disk.storage import Storage, open_storage
 from tests.support import crashes, storework
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import msgspec
 from pumice.formats import oci
 from pumice.registry import Client, Policy, Repository, Settings
 from pumice.registry.server.check import check
-from pumice.registry.server.storage import open_storage
+from pumice.registry.server.storage.disk.storage import open_storage
 from tests.support.serving import INDEX, MANIFEST, Registry, Reply, descriptor, digest_of, image, serving
 
 CLIENTS = 8

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pumice.formats import oci
 from pumice.formats.tar import Entry
-from pumice.image import destination
+from pumice.image.transports import destination
 from tests.support import handmade, images
 from tests.support.docs import ROOT
 from tests.support.handmade import Made, file, folder, hardlink, symlink

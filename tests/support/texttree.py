@@ -10,16 +10,16 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from pumice.formats.tar import Entry
-from pumice.image.effects.action import Action
-from pumice.image.effects.model import Given, Settings
-from pumice.image.effects.scripts import actions
-from pumice.image.tree import Node, PackageFacts, Tree
+from pumice.packing.effects.action import Action
+from pumice.packing.effects.model import Given, Settings
+from pumice.packing.effects.scripts import actions
+from pumice.packing.tree import Node, PackageFacts, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pumice.formats.elf import Elf
-    from pumice.image.tree import Generated
+    from pumice.packing.tree import Generated
 
 PASSWD = "root:*:0:0:root:/root:/bin/bash\nwww-data:*:33:33:www-data:/var/www:/usr/sbin/nologin\n"
 GROUP = "root:*:0:\nadm:*:4:\nmail:*:8:\nwww-data:*:33:\nshadow:*:42:\nnogroup:*:65534:\n"

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pumice import digest
 from pumice.formats import oci
+from pumice.image.transports import places
 from pumice.progress import Silent
-from pumice.registry import Client, Policy, Settings, places
+from pumice.registry import Client, Policy, Settings
 from tests.support import images
 
 if TYPE_CHECKING:
-    from pumice.registry.graph import Graph
+    from pumice.image.graph import Graph
     from pumice.store.home import Home
 
 QUICK = Settings(policy=Policy(attempts=6, first=0.0, longest=0.0))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pumice.trust import publickeys, rules
+from pumice.trust import policy_edit as rules
+from pumice.trust import publickeys
 from pumice.trust.keyring import Level
 from tests.support.world import Outcome, World
 

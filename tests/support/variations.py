@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from pumice.build import image
+from pumice.assembly import image
 from pumice.errors import PumiceError
 from pumice.progress import Silent
 from pumice.recipe.load import load

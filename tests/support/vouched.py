@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 
 from pumice.formats import oci
-from pumice.image import destination, layout
 from pumice.image.model import Image
-from pumice.trust import accepted, keys, names, places, sign
+from pumice.image.transports import attachment, destination, layout
+from pumice.trust import keys, names, rollback, sign
 from pumice.trust.signing_time import UNDATED, Time
 from pumice.trust.trusted import TrustedKey
 from tests.support import handmade
@@ -40,7 +40,7 @@ def image(
     manifest = oci.read_manifest(made.document(made.root))
     title, version = names.split(name)
     annotations = {names.TITLE: title, names.VERSION: version, names.CREATED: created} if name else {}
-    annotations |= {accepted.TRACK: track} if track else {}
+    annotations |= {rollback.TRACK: track} if track else {}
     data = oci.encode(oci.manifest(manifest.config, manifest.layers, annotations=annotations))
     made.blobs.put(data)  # type: ignore[attr-defined]
     return Image(oci.describe(data, oci.MANIFEST), made.blobs)
@@ -61,12 +61,12 @@ def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
     for number in numbers:
         found = layout.read(path)
         time = Time(required=at) if at else UNDATED
-        sign.sign(found, places.LayoutPlace(path, found), None, signer(number), name=name, time=time)
+        sign.sign(found, attachment.LayoutPlace(path, found), None, signer(number), name=name, time=time)
     return layout.read(path)
 
 
 def attested(path: Path, number: int, predicate: object, kind: str = "custom", name: str = "") -> Image:
     found = layout.read(path)
-    place = places.LayoutPlace(path, found)
+    place = attachment.LayoutPlace(path, found)
     sign.attest(found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name)
     return layout.read(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.build.connection import Connection
+from pumice.assembly.connection import Connection
 from pumice.cli.main import main
 from pumice.progress import Silent
 from pumice.recipe.load import load

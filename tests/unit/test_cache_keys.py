@@ -42,10 +42,10 @@ def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> 
     for path, kinds in [
         ("version.py", set()),
         ("cli/build.py", set()),
-        ("image/effects/system.py", built),
+        ("packing/effects/system.py", built),
         ("image/effects/data/users.tsv", built),
         ("evidence/spdx_document.py", {"image", "evidence", "bytecode", "license"}),
-        ("image/selection.py", {"segment", "layer"} | built),
+        ("packing/selection.py", {"segment", "layer"} | built),
     ]:
         with (checkout / path).open("a") as file:
             file.write("# edited\n")
@@ -56,8 +56,8 @@ def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> 
 
 def test_an_edit_that_keeps_the_size_counts_by_its_time(checkout: Path) -> None:
     before = versions(checkout)
-    facts = (checkout / "image/stream.py").stat()
-    os.utime(checkout / "image/stream.py", ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+    facts = (checkout / "packing/stream.py").stat()
+    os.utime(checkout / "packing/stream.py", ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
     assert "segment" in changed(before, versions(checkout))
 
 

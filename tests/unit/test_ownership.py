@@ -12,15 +12,15 @@ import pytest
 from pumice import files, ownership
 from pumice.cli import main as cli
 from pumice.errors import ImageError, StoreError
-from pumice.image import layout
 from pumice.image.output import Output
+from pumice.image.transports import layout
 from pumice.progress import Silent
 from pumice.registry import logins
 from pumice.registry.credentials import Login
 from pumice.registry.reference import Repository
-from pumice.registry.server.storage import open_storage
+from pumice.registry.server.storage.disk.storage import open_storage
 from pumice.store.home import Home
-from pumice.trust import keyfiles, keyring, rules
+from pumice.trust import keyfiles, keyring, policy_edit
 from tests.support import handmade, images
 
 OTHER = 12345
@@ -74,7 +74,7 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
     tmp_path: Path, umask: int
 ) -> None:
     del umask
-    rules.mirror(keyring.Level("user", tmp_path / "new" / "trust"), "mirror.example/a", "example.com/b")
+    policy_edit.mirror(keyring.Level("user", tmp_path / "new" / "trust"), "mirror.example/a", "example.com/b")
     keyfiles.prepare(tmp_path / "keys" / "private" / "key")
     environ = {"REGISTRY_AUTH_FILE": str(tmp_path / "logins" / "private" / "auth.json")}
     logins.keep(Repository("registry.example", ""), Login("me", "secret"), environ)

@@ -17,7 +17,7 @@ import msgspec
 from pumice.errors import ImageError, PumiceError, StoreError, TrustError, UsageError
 from pumice.formats import oci
 from pumice.image.model import Image
-from pumice.trust import accepted, claims, keyring, names, verify
+from pumice.trust import claims, keyring, names, rollback, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pumice.clock import Clock
     from pumice.registry.server.writes import Offer
     from pumice.store.home import Home
-    from pumice.trust.accepted import Accepted
     from pumice.trust.keyring import Level
+    from pumice.trust.rollback import Accepted
     from pumice.trust.verify import Verdict
 
 ATTACHMENT = re.compile(r"sha(?:256|512)-[a-f0-9]{64,123}(?:\.(?:sig|att|sbom))?")
@@ -92,7 +92,7 @@ def _check(offer: Offer, tags: Sequence[str], levels: Sequence[Level], records: 
     admitted = [_admit_tag(image, offer.repository, tag, levels, records, now) for tag in tags]
     for record in admitted:
         if record is not None:
-            accepted.remember(record, records)
+            rollback.remember(record, records)
 
 
 def _admit_tag(
@@ -183,10 +183,10 @@ def _check_rollback(
 ) -> Accepted | None:
     """Return what to record; raises TrustError if the tag would go back. ``signed`` is when it was signed."""
     name = f"{repository}/{tag}"
-    known = [one.version for one in accepted.recall(name, records) if one.version != tag]
+    known = [one.version for one in rollback.recall(name, records) if one.version != tag]
     if not version and known:
         raise TrustError(f"it does not say its version, and the tag has been at {known[0]}")
-    return accepted.check(image, f"{name}:{version or tag}", records, signed=signed)
+    return rollback.check(image, f"{name}:{version or tag}", records, signed=signed)
 
 
 def _verify(image: Image, name: str, levels: Sequence[Level], now: int) -> Verdict:

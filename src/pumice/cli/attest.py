@@ -43,14 +43,15 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
+    from pumice.image.transports import attachment
     from pumice.store.home import Home, locate
-    from pumice.trust import places, sign
+    from pumice.trust import sign
 
     predicate = read(asked.predicate, "predicate")
     signer = signing.signer(asked.key, asked.passphrase_file)
     with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
         place = registries.place(asked.reference, image, home)
-        source = home if isinstance(place, places.StorePlace) else None
+        source = home if isinstance(place, attachment.StorePlace) else None
         done = sign.attest(
             image,
             place,

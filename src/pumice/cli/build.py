@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.build import image as building
-from pumice.build import locking
-from pumice.build.connection import Connection
+from pumice.assembly import image as building
+from pumice.assembly import locking
+from pumice.assembly.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.build.image import Finished
-    from pumice.build.signed import Key
+    from pumice.assembly.image import Finished
+    from pumice.assembly.signing import Key
     from pumice.cli.signing import FilesToSign
-    from pumice.image.destination import Destination
+    from pumice.image.transports.destination import Destination
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
     from pumice.registry.reference import Reference
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         key, files = _keys(asked, recipe, destinations, targets)
         finished = _build(asked, recipe, architectures, home, progress, moment)
         if key:
-            from pumice.build import signed
+            from pumice.assembly import signing as signed
 
             places = [str(one) for one in targets if one.tag and not one.digest]
             signed.sign(
@@ -137,19 +137,19 @@ def _check_paths(asked: argparse.Namespace) -> None:
 def _destinations(texts: Sequence[str]) -> list[Destination]:
     if not texts:
         return []
-    from pumice.image import destination
+    from pumice.image.transports import destination
 
     return [destination.parse(text) for text in texts]
 
 
 def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
-    from pumice.registry import places
+    from pumice.image.transports import places
 
     return [places.pushed(text, recipe.version) for text in texts]
 
 
 def _push(finished: Finished, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
-    from pumice.registry import places
+    from pumice.image.transports import places
 
     with registries.client(None, progress) as client:
         for target in targets:
@@ -159,7 +159,7 @@ def _push(finished: Finished, targets: Sequence[Reference], home: Home, progress
 def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:
     """Refuse before the work what could not be delivered after it."""
     from pumice.formats import platforms
-    from pumice.image import destination
+    from pumice.image.transports import destination
 
     wanted = [platforms.of_debian(name) for name in architectures]
     destination.check(destinations, name=recipe.name, version=recipe.version, wanted=wanted)
@@ -193,7 +193,7 @@ def _build(
     if not asked.locked:
         building.keep_ids(lock, path, finished)
     if asked.report:
-        from pumice.build.report import report
+        from pumice.assembly.report import report
 
         _write(asked.report, report(recipe, lock, finished))
     if any(image.undone for image in finished.built.values()):
@@ -202,7 +202,7 @@ def _build(
 
 
 def _summarize_skipped_actions(finished: Finished, report_path: str, progress: Progress) -> None:
-    from pumice.build.report import skipped_actions
+    from pumice.assembly.report import skipped_actions
 
     skipped = skipped_actions(finished.built.values(), report_path)
     if skipped:
@@ -218,7 +218,7 @@ def _deliver(
     *,
     listed: bool,
 ) -> None:
-    from pumice.image import destination
+    from pumice.image.transports import destination
 
     if bare := [one.kind for one in destinations if one.kind in destination.ONE_PLATFORM]:
         progress.note(f"SBOM, provenance and signatures are not in {bare[0]}:, which has no place for them")

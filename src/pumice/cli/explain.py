@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.build import locking
-from pumice.build.connection import Connection
+from pumice.assembly import locking
+from pumice.assembly.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
 from pumice.errors import UsageError
@@ -53,14 +53,14 @@ def main(arguments: Sequence[str]) -> int:
     ):
         path = locking.beside(asked.recipe)
         lock = locking.ensure(recipe, path, connection, architectures=architectures, progress=progress)
-        from pumice.build import relock
+        from pumice.assembly import lock_update
         from pumice.resolve.explain import explain
 
         indexes = connection.indexes(architectures)
         found = [
             explain(
                 indexes.universe(architecture),
-                relock.wants_of(recipe, connection.recipe_dir, architecture),
+                lock_update.wants_of(recipe, connection.recipe_dir, architecture),
                 lock.packages[architecture],
                 asked.package,
             )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pumice.cli.arguments import Parser
-    from pumice.image.facts import Facts, FileFact
+    from pumice.image.inventory import Facts, FileFact
     from pumice.image.model import Image
 
 _EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
@@ -53,12 +53,12 @@ def main(arguments: Sequence[str]) -> int:
     """Print the files of an image."""
     asked = _parser().parse_args(arguments)
     from pumice.cli import registries
-    from pumice.image import facts
+    from pumice.image import inventory
     from pumice.store.home import Home, locate
 
     with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
         image = _chosen(whole, asked.platform)
-        found = facts.gather(image, home.records)
+        found = inventory.gather(image, home.records)
     if asked.format == "json":
         text = _json(found, asked.sort or "path", by_package=asked.by_package)
     elif asked.tree:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pumice.cli.arguments import Parser
-    from pumice.image.facts import FileFact
+    from pumice.image.inventory import FileFact
     from pumice.image.summary import ArtifactSummary, PlatformSummary, Summary
 
 _EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the licences; return 1 if one is forbidden."""
     asked = _parser().parse_args(arguments)
     from pumice.evidence import policy
-    from pumice.image.plain import read_small
+    from pumice.image.regular_file import read_small
     from pumice.store.home import Home, locate
 
     rules = policy.Policy()

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.build import locking
-from pumice.build.connection import Connection
+from pumice.assembly import locking
+from pumice.assembly.connection import Connection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
 from pumice.errors import UsageError
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
             recipe, path, connection, architectures=architectures, progress=progress, upgrade=upgrade
         )
         if asked.bundle:
-            from pumice.build import bundle
+            from pumice.assembly import bundle
 
             count = bundle.write(lock, connection, asked.bundle, progress=progress)
             progress.note(f"{asked.bundle} holds the {count} packages of {path}")

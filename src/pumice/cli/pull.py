@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     asked = _parser().parse_args(arguments)
-    from pumice.registry.places import STORE
+    from pumice.image.transports.places import STORE
     from pumice.registry.reference import parse
 
     named = parse(asked.reference)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pumice.image.model import Image
+    from pumice.image.transports.attachment import Place
+    from pumice.image.transports.copying import Counts
+    from pumice.image.transports.places import Target
     from pumice.progress import Progress
     from pumice.registry.client import Client, Settings
-    from pumice.registry.copying import Counts
-    from pumice.registry.places import Target
     from pumice.store.home import Home
-    from pumice.trust.places import Place
 
 SCHEME = "docker://"
 
@@ -92,12 +92,12 @@ def found(
 ) -> Iterator[Image]:
     """Give the image that a REF names, which may be in a registry; ``asked`` is as for `client`."""
     if not text.startswith(SCHEME):
-        from pumice.image import reference
+        from pumice.image.transports import reference
 
         yield reference.find(text, home)
         return
+    from pumice.image.transports import places
     from pumice.progress import Silent
-    from pumice.registry import places
 
     with client(asked, progress or Silent()) as made:
         yield places.find(text, home, made)
@@ -105,14 +105,14 @@ def found(
 
 def place(text: str, image: Image, home: Home) -> Place:
     """Return where signatures of the image that a REF named are put; raises UsageError if nowhere."""
-    from pumice.registry.sources import RegistryBlobs
-    from pumice.trust import places
+    from pumice.image.transports import attachment
+    from pumice.image.transports.sources import RegistryBlobs
 
     if isinstance(image.blobs, RegistryBlobs):
-        from pumice.registry.place import RegistryPlace
+        from pumice.image.transports.registry_attachment import RegistryPlace
 
         return RegistryPlace(image.blobs.client, image.blobs.repository)
-    return places.of(text, image, home)
+    return attachment.of(text, image, home)
 
 
 class Moved(NamedTuple):
@@ -130,7 +130,7 @@ def transfer(asked: argparse.Namespace, source: str, target: str, progress: Prog
     import sys
 
     from pumice.formats import platforms
-    from pumice.registry import places
+    from pumice.image.transports import places
     from pumice.store.home import Home, locate
 
     platform = platforms.parse(asked.platform) if asked.platform else None

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.build.perform import Built
-    from pumice.build.reproduce import Order
+    from pumice.assembly.platform import Built
+    from pumice.assembly.reproduce import Order
     from pumice.evidence.firstdiff import Found
     from pumice.formats.intoto import Statement
     from pumice.image.model import Image
@@ -50,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Rebuild and compare; return 1 if the result is another."""
     asked = _parser().parse_args(arguments)
-    from pumice.build import reproduce
-    from pumice.image import reference
+    from pumice.assembly import reproduce
+    from pumice.image.transports import reference
     from pumice.store.home import Home, locate
 
     progress = output.progress(asked.progress)
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 def _statement(image: Image, path: Path | None) -> Statement:
     from pumice.evidence import attached
     from pumice.formats import intoto
-    from pumice.image.plain import read_small
+    from pumice.image.regular_file import read_small
 
     if path is not None:
         data = read_small(path, intoto.MAX_STATEMENT)
@@ -98,7 +98,7 @@ def _warn(ordered: Order, progress: Progress) -> None:
 def _compare(
     ordered: Order, image: Image, home: Home, asked: argparse.Namespace, progress: Progress
 ) -> Found | None:
-    from pumice.build import reproduce
+    from pumice.assembly import reproduce
     from pumice.evidence import firstdiff
     from pumice.image.model import Image as Images
 

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     from pumice.formats import platforms
-    from pumice.registry import places
+    from pumice.image.transports import places
     from pumice.registry.reference import parse
     from pumice.store.home import Home, locate
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _HEX = frozenset("0123456789abcdef")
 _SHORTEST = 4
-"""Digits that are enough of a digest, as in `pumice.image.reference`."""
+"""Digits that are enough of a digest, as in `pumice.image.transports.reference`."""
 
 
 def _parser() -> argparse.ArgumentParser:

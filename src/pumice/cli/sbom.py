@@ -69,14 +69,14 @@ def _attached(image: Image, home: Home, reference: str, form: str) -> bytes | No
     from pumice.evidence import attached as documents
     from pumice.formats import cyclonedx, spdx
     from pumice.image import referrers
-    from pumice.trust import attested, keyring, names
+    from pumice.trust import document_verification, keyring, names
 
     found = documents.sbom(image, spdx.MEDIA_TYPE if form == "spdx" else cyclonedx.MEDIA_TYPE)
     if found is None:
         return None
     asked = names.asked(reference, home)
     levels = keyring.levels(os.environ)
-    by = attested.by(image, found, home, levels, asked=asked, now=SystemClock().now())
+    by = document_verification.by(image, found, home, levels, asked=asked, now=SystemClock().now())
     data = referrers.content(image, found, documents.MAX_DOCUMENT)
     known = ", ".join(f"{one.label} {one.key.fingerprint}".strip() for one in by)
     said = f"attested by {known}" if by else "attached to the image, and attested by no key that is trusted"

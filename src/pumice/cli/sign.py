@@ -77,8 +77,8 @@ def main(arguments: Sequence[str]) -> int:
 def _sign_archive(asked: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from pumice.build.image import epoch
-    from pumice.image import reference
+    from pumice.assembly.image import epoch
+    from pumice.image.transports import reference
     from pumice.store.home import Home, locate
     from pumice.trust import detached
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from pumice.build.signed import Key
-    from pumice.image.destination import Destination
+    from pumice.assembly.signing import Key
+    from pumice.image.transports.destination import Destination
     from pumice.registry.reference import Reference
     from pumice.store.home import Home
     from pumice.trust.detached import Signer as ArchiveSigner
@@ -106,7 +106,7 @@ def signer(key: str, file: Path | None) -> Signer:
 
 def key(text: str, file: Path | None) -> Key:
     """Return the key that the command line or the configuration names; it is not opened."""
-    from pumice.build.signed import Key
+    from pumice.assembly.signing import Key
     from pumice.trust import keyfiles
 
     path = keyfiles.find(text, ".key", os.environ)
@@ -130,13 +130,14 @@ def sign_where_it_lies(
     are told otherwise. ``connection`` is as for `registries.client`. Raises PumiceError.
     """
     from pumice.cli import registries
-    from pumice.trust import names, places, sign
+    from pumice.image.transports import attachment
+    from pumice.trust import names, sign
 
     when = time(timestamp)
     others = [names.place(one) for one in (*also, *registries.signed_as(reference))]
     with registries.found(reference, home, asked=connection) as image:
         place = registries.place(reference, image, home)
-        source = home if isinstance(place, places.StorePlace) else None
+        source = home if isinstance(place, attachment.StorePlace) else None
         done = sign.sign(image, place, source, signer, name=name, evidence=evidence, time=when)
     for one in others:
         # anew, for it is added to what was just attached

@@ -132,7 +132,8 @@ def _prefix(asked: argparse.Namespace) -> str:
 
 
 def _add(asked: argparse.Namespace) -> int:
-    from pumice.trust import keyring, rules
+    from pumice.trust import keyring
+    from pumice.trust import policy_edit as rules
 
     prefix = _prefix(asked)
     expires = keyring.moment(asked.expires) if asked.expires else 0
@@ -258,7 +259,8 @@ def _list(_asked: argparse.Namespace) -> int:
 
 
 def _found(asked: argparse.Namespace) -> list[Rule]:
-    from pumice.trust import keyring, rules
+    from pumice.trust import keyring
+    from pumice.trust import policy_edit as rules
 
     found = rules.find(keyring.rules(_levels()), asked.words[0])
     if asked.root or asked.prefix:
@@ -270,7 +272,7 @@ def _found(asked: argparse.Namespace) -> list[Rule]:
 
 
 def _remove(asked: argparse.Namespace) -> int:
-    from pumice.trust import rules
+    from pumice.trust import policy_edit as rules
 
     for rule in _found(asked):
         print(output.printable(str(rules.remove(_mine(asked), rule))))
@@ -279,7 +281,7 @@ def _remove(asked: argparse.Namespace) -> int:
 
 def _rotate(asked: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
-    from pumice.trust import rules
+    from pumice.trust import policy_edit as rules
 
     found = _found(asked)
     if not 0 <= asked.overlap <= 36_500:
@@ -295,7 +297,8 @@ def _rotate(asked: argparse.Namespace) -> int:
 
 def _revoke(asked: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
-    from pumice.trust import keyring, rules
+    from pumice.trust import keyring
+    from pumice.trust import policy_edit as rules
     from pumice.trust.trusted import day
 
     word = asked.words[0].lower()
@@ -308,7 +311,7 @@ def _revoke(asked: argparse.Namespace) -> int:
 
 
 def _mirror(asked: argparse.Namespace) -> int:
-    from pumice.trust import rules
+    from pumice.trust import policy_edit as rules
 
     print(output.printable(str(rules.mirror(_mine(asked), asked.words[0], asked.words[1]))))
     return 0

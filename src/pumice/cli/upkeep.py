@@ -10,7 +10,7 @@ from pumice.clock import SystemClock
 from pumice.errors import StoreError, UsageError
 from pumice.registry.server import check as checking
 from pumice.registry.server import collect as collecting
-from pumice.registry.server.storage import Storage, open_storage
+from pumice.registry.server.storage.disk.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -198,11 +198,11 @@ def _somebody(who: Identity, revoked: Mapping[str, str]) -> TrustedKey:
 def _require(image: Image, home: Home, decision: Decision, kind: str, policy: Any, now: int) -> None:
     """Refuse unless the image, or each of its platforms, has an attestation as the policy asks."""
     from pumice.formats import intoto
-    from pumice.trust import attested
+    from pumice.trust import document_verification
     from pumice.trust.verify import matches
 
     uri = intoto.predicate_type(kind)
-    about = attested.everywhere(
+    about = document_verification.everywhere(
         *(image, home, decision.keys, uri),
         expected=decision.expected,
         now=now,

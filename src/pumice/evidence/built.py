@@ -11,15 +11,15 @@ from pumice.cache_keys import cache_key
 from pumice.evidence import licences
 from pumice.evidence.facts import RECIPE, Facts, File, Layer, Package, System, edges, source_of
 from pumice.formats import oci, platforms
-from pumice.image.segments import DOC
+from pumice.packing.segments import DOC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.evidence.licences import Licensing
     from pumice.formats.tar import Entry
-    from pumice.image.compose import Filled
-    from pumice.image.segments import Segment
+    from pumice.packing.compose import Filled
+    from pumice.packing.segments import Segment
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import Recipe
     from pumice.store.records import Records

@@ -11,7 +11,7 @@ from pumice.cache_keys import cache_key
 from pumice.errors import FormatError, StoreError
 from pumice.formats import apkstate
 from pumice.formats.tar import Entry
-from pumice.image import layer_facts
+from pumice.image import layer_scan
 from pumice.image.layer_links import LayerLinks
 
 if TYPE_CHECKING:
@@ -101,4 +101,4 @@ def _sums(body: Body, keep: list[bytes] | None) -> tuple[str, str]:
 def _is_telling(path: str, size: int) -> bool:
     if path.startswith("usr/share/doc/") and path.endswith("/copyright"):
         return size <= _MAX_COPYRIGHT
-    return path in apkstate.PATHS or layer_facts.is_telling(path)
+    return path in apkstate.PATHS or layer_scan.is_telling(path)

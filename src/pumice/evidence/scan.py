@@ -11,17 +11,17 @@ from pumice.evidence import layers as layer_reading
 from pumice.evidence import licences
 from pumice.evidence.facts import Facts, File, Layer, Package, edges, os_release, source_of
 from pumice.formats import apkstate, deb822, oci, platforms
-from pumice.image import facts as image_facts
-from pumice.image import layer_facts
+from pumice.image import inventory as image_facts
+from pumice.image import layer_scan
 from pumice.image.flatten import Shown, flatten
-from pumice.image.segments import DOC
+from pumice.packing.segments import DOC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.evidence.layers import Read
     from pumice.evidence.licences import Licensing
-    from pumice.image.facts import FileFact
+    from pumice.image.inventory import FileFact
     from pumice.image.model import Image
     from pumice.store.records import Records
 
@@ -37,7 +37,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
     manifest, config = image.manifest(), image.config()
     opened = image.layers()
     read = [layer_reading.read(layer, records) for layer in opened]
-    plain = [layer_facts.LayerFacts(one.entries, one.texts, 0) for one in read]
+    plain = [layer_scan.LayerFacts(one.entries, one.texts, 0) for one in read]
     shown = flatten(one.entries for one in read)
     known = image_facts.of_layers(plain)
     texts = _texts(shown, read)
@@ -60,7 +60,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
         platform=platforms.text(oci.Platform(config.architecture, config.os, config.variant)),
         architecture=config.architecture,
         created=_moment(config.created),
-        system=os_release(next((texts[path] for path in layer_facts.RELEASES if texts.get(path)), b"")),
+        system=os_release(next((texts[path] for path in layer_scan.RELEASES if texts.get(path)), b"")),
         packages=_placed(found, known.files, by_path),
         layers=tuple(
             Layer(
@@ -101,10 +101,10 @@ def _texts(shown: Mapping[str, Shown], read: Sequence[Read]) -> dict[str, bytes]
     for path, (entry, origin) in shown.items():
         if origin.layer >= 0 and entry.kind == "file" and entry.path in read[origin.layer].texts:
             found[path] = read[origin.layer].texts[entry.path]
-    for path in layer_facts.RELEASES:
+    for path in layer_scan.RELEASES:
         item = shown.get(path)
         if item and item.entry.kind == "symlink" and path not in found:
-            found[path] = found.get(layer_facts.RELEASES[1], b"")
+            found[path] = found.get(layer_scan.RELEASES[1], b"")
     return found
 
 
@@ -112,8 +112,8 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
     """Return the control fields of what dpkg has installed, by package name."""
     found: dict[str, dict[str, str]] = {}
     for where, text in sorted(texts.items()):
-        is_part = where.startswith(layer_facts.STATUS_FOLDER) and not where.endswith(".md5sums")
-        if where == layer_facts.STATUS or is_part:
+        is_part = where.startswith(layer_scan.STATUS_FOLDER) and not where.endswith(".md5sums")
+        if where == layer_scan.STATUS or is_part:
             for fields in deb822.paragraphs(text, latin1=True, where=where):
                 installed = fields.get("Status", "installed").endswith("installed")
                 if installed and not fields.get("Status", "").endswith("not-installed"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import PumiceError, TrustError
-from pumice.image.content import Blob, in_parallel
+from pumice.image.blob_copy import Blob, in_parallel
 from pumice.image.model import contents
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.formats import oci, platforms
-from pumice.image import facts
+from pumice.image import inventory
 from pumice.image.model import blobs_of, contents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.formats.oci import Descriptor, History, ImageConfig, Platform
-    from pumice.image.facts import Facts, FileFact, PackageFact, User
+    from pumice.image.inventory import Facts, FileFact, PackageFact, User
     from pumice.image.model import Image
-    from pumice.image.stamps import Records
+    from pumice.image.stat_cache import Records
 
 
 class LayerSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +143,7 @@ def _blob(descriptor: Descriptor) -> BlobSummary:
 
 def _platform(image: Image, platform: Platform, records: Records | None) -> PlatformSummary:
     manifest, config, layers = image.manifest(), image.config(), image.layers()
-    found = facts.gather(image, records)
+    found = inventory.gather(image, records)
     comments = _comments(config, len(layers))
     return PlatformSummary(
         platform=platforms.text(platform),

@@ -16,10 +16,10 @@ from __future__ import annotations
 from pumice.registry.client import Client, Settings
 from pumice.registry.credentials import Anonymous, AuthFiles, Credentials, Given, Login
 from pumice.registry.document import Document, Stored
+from pumice.registry.errors import DeniedError, NotFoundError, RegistryError
 from pumice.registry.listing import Link
 from pumice.registry.message import Body, Request, Response, Transport, TransportError
 from pumice.registry.reference import Reference, Repository, fallback_tag, parse, parse_repository
-from pumice.registry.refusal import DeniedError, NotFoundError, RegistryError
 from pumice.registry.retry import Policy
 from pumice.registry.sites import Site
 from pumice.registry.transport import Tls, Urllib3Transport

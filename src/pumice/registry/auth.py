@@ -16,9 +16,9 @@ import msgspec
 
 from pumice.formats.hosts import is_loopback
 from pumice.registry import headers
+from pumice.registry.errors import DeniedError, RegistryError, refused, shown
 from pumice.registry.message import Request, literal
 from pumice.registry.reference import Repository, api_host
-from pumice.registry.refusal import DeniedError, RegistryError, refused, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -23,11 +23,11 @@ from pumice.registry import content, download, fallback, headers, listing, sites
 from pumice.registry.auth import Authorised, Keys, scope_of
 from pumice.registry.credentials import Anonymous
 from pumice.registry.document import ACCEPT, Document, Stored, document_of, head_descriptor
-from pumice.registry.exchange import Redirecting, drive, plain
+from pumice.registry.errors import NotFoundError, RegistryError, refused
 from pumice.registry.message import Request, literal
-from pumice.registry.onward import Confined
+from pumice.registry.middleware import Redirecting, drive, plain
+from pumice.registry.redirects import Confined
 from pumice.registry.reference import Reference, Repository, api_host, check_host, is_digest
-from pumice.registry.refusal import NotFoundError, RegistryError, refused
 from pumice.registry.retry import Backoff, Policy, Retrying
 from pumice.registry.sites import Site
 from pumice.registry.transport import Tls, Urllib3Transport

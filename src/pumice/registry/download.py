@@ -6,10 +6,10 @@ import io
 from typing import TYPE_CHECKING
 
 from pumice.errors import TrustError
-from pumice.registry import encoding, headers
+from pumice.registry import content_encoding, headers
 from pumice.registry.content import hasher
+from pumice.registry.errors import RegistryError, refused
 from pumice.registry.message import Request, TransportError
-from pumice.registry.refusal import RegistryError, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ def begin(ask: Ask, url: str, where: str, start: int = 0) -> Steps[tuple[Respons
 
 def _begins_at(response: Response, start: int) -> bool:
     place = headers.part(response.header("Content-Range"))
-    return place is not None and place[0] == start and not encoding.is_gzip(response)
+    return place is not None and place[0] == start and not content_encoding.is_gzip(response)
 
 
 class BlobReader(io.RawIOBase):
@@ -179,10 +179,10 @@ class BlobReader(io.RawIOBase):
         response, start = self._opener(0 if self._is_encoded else self._position)
         self._stream = stream = response.stream
         whole = headers.number(response.header("Content-Length")) if start == 0 else None
-        if encoding.is_gzip(response) and (whole is None or whole != self._size):
+        if content_encoding.is_gzip(response) and (whole is None or whole != self._size):
             # With the right length it is the blob itself, a gzip file that its store takes for an encoding.
             self._is_encoded, whole = True, None
-            self._stream = stream = encoding.Decompressed(stream, self._where)
+            self._stream = stream = content_encoding.Decompressed(stream, self._where)
         if self._size is None:
             self._size = whole
         elif whole is not None and whole != self._size and response.status == 200:

@@ -12,10 +12,10 @@ import msgspec
 
 from pumice.errors import FormatError
 from pumice.formats import oci
+from pumice.registry.errors import RegistryError, refused
 from pumice.registry.listing import FALLBACK_ACCEPT, has_no_tag, referrer_list
 from pumice.registry.message import Pause, Request, literal
 from pumice.registry.reference import fallback_tag
-from pumice.registry.refusal import RegistryError, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

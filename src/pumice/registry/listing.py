@@ -12,9 +12,9 @@ from pumice.formats import oci
 from pumice.registry import headers
 from pumice.registry.content import digest_of
 from pumice.registry.document import ACCEPT
+from pumice.registry.errors import is_not_found, refused
 from pumice.registry.message import Request
 from pumice.registry.reference import fallback_tag, is_digest
-from pumice.registry.refusal import is_not_found, refused
 
 if TYPE_CHECKING:
     from pumice.registry.message import Ask, Response, Steps

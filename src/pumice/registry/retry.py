@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.registry import headers
+from pumice.registry.errors import RegistryError, phrase, shown
 from pumice.registry.message import Pause, TransportError
-from pumice.registry.refusal import RegistryError, phrase, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from pumice.formats import hosts
-from pumice.registry import onward
+from pumice.registry import redirects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +93,7 @@ def _not_here(connection: socket.socket, target: str) -> socket.socket:
         peer = ""  # it is gone again: the first thing that is sent will say so
     if hosts.is_local(peer):
         connection.close()
-        raise onward.local(target)
+        raise redirects.local(target)
     return connection
 
 

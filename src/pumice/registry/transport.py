@@ -11,9 +11,9 @@ import msgspec
 
 from pumice.errors import UsageError
 from pumice.formats.hosts import is_loopback
+from pumice.registry.errors import shown
 from pumice.registry.headers import origin
 from pumice.registry.message import Response, TransportError
-from pumice.registry.refusal import shown
 
 if TYPE_CHECKING:
     import ssl

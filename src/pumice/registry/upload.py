@@ -17,10 +17,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from pumice.registry import headers, onward
+from pumice.registry import headers, redirects
+from pumice.registry.errors import RegistryError, refused, shown
 from pumice.registry.message import Body, Request, TransportError
 from pumice.registry.reference import is_digest
-from pumice.registry.refusal import RegistryError, refused, shown
 
 if TYPE_CHECKING:
     from pumice.registry.content import Content
@@ -132,7 +132,7 @@ class Upload:
         """Return where to go on; ``known`` is where we were, for an answer that says nothing new."""
         if known and not response.header("Location"):
             return known
-        location = onward.follow(response.url or base, response.header("Location"))
+        location = redirects.follow(response.url or base, response.header("Location"))
         if not location:
             raise RegistryError("the registry does not say where to send the blob", where=shown(base))
         return location

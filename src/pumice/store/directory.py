@@ -21,7 +21,7 @@ from pumice.errors import FormatError, StoreError, TrustError
 from pumice.progress import Silent
 from pumice.store import sealed
 from pumice.store.chained import Chained
-from pumice.store.trust import Trust
+from pumice.store.stat_cache import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.store.home import Home
-    from pumice.trust.accepted import Accepted
     from pumice.trust.keyring import Level
+    from pumice.trust.rollback import Accepted
     from pumice.trust.trusted import TrustedKey
     from pumice.trust.verify import Finding, Verdict
 
@@ -166,9 +166,7 @@ def judge(
             image, home, keys, expected, threshold, now=now, ruled=request.keys is None, light=signatures_only
         )
     except TrustError as error:
-        waived = is_exempt(image, purpose, home) or (
-            request.allow_built_here and built_here
-        )
+        waived = is_exempt(image, purpose, home) or (request.allow_built_here and built_here)
         if not waived or not _fits_own(image, expected):
             raise error from None
         return _waived(image, home, keys, expected, threshold, now)
@@ -201,7 +199,7 @@ def record(decision: Decision, home: Home) -> None:
     Raises TrustError if another process accepted something newer since it was judged.
     """
     if decision.record is not None:
-        from pumice.trust import accepted
+        from pumice.trust import rollback as accepted
 
         accepted.remember(decision.record, home)
 
@@ -285,7 +283,7 @@ def _freshness(
     image: Image, verdict: Verdict, home: Home, *, allow_older: bool
 ) -> tuple[Accepted | None, str, Check]:
     """Return what to record, what to warn of, and the check; raises TrustError for an older image."""
-    from pumice.trust import accepted
+    from pumice.trust import rollback as accepted
 
     try:
         found = accepted.check(image, verdict.name, home, signed=verdict.signed)

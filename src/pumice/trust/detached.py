@@ -13,7 +13,7 @@ import msgspec
 from pumice import files
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.formats import openpgpsig, sigstore
-from pumice.image.plain import read_failures, read_small
+from pumice.image.regular_file import read_failures, read_small
 from pumice.trust import names, openpgp
 from pumice.trust.claims import Claim
 
@@ -118,7 +118,7 @@ def read(image: Image, trusted: Sequence[TrustedKey], *, now: int, budget: Budge
 
 
 def _checked(image: Image, archive: Archive, one: Signature, ring: Keyring, now: int) -> Claim:
-    from pumice.image import archive_members
+    from pumice.image.transports import archive_members
 
     if one.problem:
         return _claim(image, one, problem=one.problem)

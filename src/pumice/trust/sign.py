@@ -13,8 +13,8 @@ import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.formats import intoto, oci, sigstore, strictjson
-from pumice.trust import claims, keys, names, signing_time, written
-from pumice.trust.written import Said
+from pumice.trust import claims, keys, names, signing_time, sigstore_writer
+from pumice.trust.sigstore_writer import Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
+    from pumice.image.transports.attachment import Place
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
     from pumice.trust.keys import PrivateKey, PublicKey
-    from pumice.trust.places import Place
     from pumice.trust.signing_time import Time
 
 _DOCUMENTS = {
@@ -105,7 +105,7 @@ def sign(
             key = key or _opened(signer)
             stale = {old.entry for old in known if any(_replaces(claim, old) for claim in missing)}
             stale |= {old.entry for old in outdated}
-            found += written.write(one, place, home, key, name, missing, stale=stale)
+            found += sigstore_writer.write(one, place, home, key, name, missing, stale=stale)
         manifests[one.root.digest] = tuple(dict.fromkeys(found))
     if key:
         place.finish()
@@ -136,7 +136,7 @@ def sign_place(
         if not any(old.form == "cosign" and old.is_signature and old.entry not in outdated for old in known):
             key = key or _opened(signer)
             moment = signing_time.of(one, home, signer.public, time, 0)
-            written.write_place(one, place, home, key, name, moment, stale=outdated)
+            sigstore_writer.write_place(one, place, home, key, name, moment, stale=outdated)
     if key:
         place.finish()
     return Signed(image.root.digest, name, signer.public.fingerprint, key is not None)
@@ -161,7 +161,7 @@ def attest(
     known = _known(image, home, signer.public, name)
     new = {form for form, _ in _stating(said, known)} != _BOTH
     if new:
-        written.write(image, place, home, _opened(signer), name, [said])
+        sigstore_writer.write(image, place, home, _opened(signer), name, [said])
         place.finish()
     return Signed(image.root.digest, name, signer.public.fingerprint, new, (uri,))
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from pumice.errors import PumiceError
 from pumice.formats import oci
-from pumice.image import destination, layout, layout_archive, referrers
+from pumice.image import referrers
 from pumice.image.model import Image
+from pumice.image.transports import destination, layout, layout_archive
 from pumice.store.home import Home
 from tests.support import images
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pumice.errors import FormatError, ImageError, PumiceError
 from pumice.formats import tar
 from pumice.formats.tar import Entry
-from pumice.image import destination, rootfs
+from pumice.image import rootfs
 from pumice.image.model import Image
+from pumice.image.transports import destination
 from pumice.progress import Silent
 from tests.support import handmade
 from tests.support.handmade import Item, Made, MemoryBlobs, file, folder, hardlink, symlink

@@ -127,7 +127,7 @@ def test_what_a_person_named_is_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
 def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
     """A pipe would never end, and looking at a device may do something."""
-    from pumice.build import relock
+    from pumice.assembly import lock_update
     from pumice.distro.debian import sources
 
     odd = tmp_path / "odd.deb"
@@ -142,7 +142,7 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
     with pytest.raises(LockError):
         lock.read(odd)
     with pytest.raises(FetchError):
-        relock.local_record(tmp_path, Request(name="", file="odd.deb"))
+        lock_update.local_record(tmp_path, Request(name="", file="odd.deb"))
     with pytest.raises(TrustError):
         sources._read(odd)
 

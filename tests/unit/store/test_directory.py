@@ -9,7 +9,7 @@ import pytest
 from pumice.digest import hex_of, of
 from pumice.errors import StoreError, TrustError
 from pumice.formats import oci
-from pumice.image.content import Blob
+from pumice.image.blob_copy import Blob
 from pumice.store.home import Home
 from tests.support.storework import put
 

@@ -12,10 +12,11 @@ from pumice.clock import FixedClock
 from pumice.errors import StoreError, TrustError
 from pumice.image.model import Image, contents
 from pumice.image.referrers import Over
+from pumice.image.transports import attachment
 from pumice.progress import Silent
 from pumice.store.gc import collect
 from pumice.store.home import Home
-from pumice.trust import accepted, admission, keyring, names, places, rules, sign
+from pumice.trust import admission, keyring, names, policy_edit, rollback, sign
 from pumice.trust.keyring import Level
 from tests.support import images, vouched
 from tests.support.vouched import NAME, key, signer, trusted
@@ -29,7 +30,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def levels(tmp_path: Path) -> tuple[Level, ...]:
     found = (Level("user", tmp_path / "trust"),)
-    rules.add(found[0], key(0).public, "example.com")
+    policy_edit.add(found[0], key(0).public, "example.com")
     return found
 
 
@@ -42,7 +43,7 @@ def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None =
     image = Image(made.root, home.blobs)
     home.refs.set(name, image.root)
     if by is not None:
-        sign.sign(image, places.StorePlace(home), home, signer(by), name=sign_as)
+        sign.sign(image, attachment.StorePlace(home), home, signer(by), name=sign_as)
     return image
 
 
@@ -198,7 +199,7 @@ def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[Leve
 
 def test_looking_does_not_count_as_accepting(home: Home, levels: tuple[Level, ...]) -> None:
     judge(brought(home), home, NAME, levels, now=0)
-    assert accepted.recall("example.com/hello", home) == ()
+    assert rollback.recall("example.com/hello", home) == ()
 
 
 def test_a_damaged_memory_is_told(home: Home, levels: tuple[Level, ...]) -> None:
@@ -277,12 +278,12 @@ def test_a_version_without_an_order_does_not_make_older_ones_pass(
 
 def test_another_process_accepts_something_newer_in_between(home: Home, levels: tuple[Level, ...]) -> None:
     old, new = (brought(home, f"example.com/a:{v}", content=v.encode()) for v in ("1.0", "1.1"))
-    checked = accepted.check(old, "example.com/a:1.0", home)
+    checked = rollback.check(old, "example.com/a:1.0", home)
     judge(new, home, "", levels, now=0, keep=True)
     assert checked is not None
     with pytest.raises(TrustError, match=r"1\.1 is known"):
-        accepted.remember(checked, home)
-    assert [one.version for one in accepted.recall("example.com/a", home)] == ["1.1"]
+        rollback.remember(checked, home)
+    assert [one.version for one in rollback.recall("example.com/a", home)] == ["1.1"]
 
 
 def test_what_an_earlier_version_of_pumice_remembered_is_known(home: Home, levels: tuple[Level, ...]) -> None:
@@ -298,28 +299,28 @@ def test_what_an_earlier_version_of_pumice_remembered_is_known(home: Home, level
 
 def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Level, ...]) -> None:
     day = 86_400
-    rules.rotate(levels[0], keyring.rules(levels), key(1).public, until=10 * day)
+    policy_edit.rotate(levels[0], keyring.rules(levels), key(1).public, until=10 * day)
     image = brought(home)
     assert judge(image, home, "", levels, now=10 * day - 1).signatures  # by the old one
     with pytest.raises(TrustError, match="has expired on 1970-01-11"):
         judge(image, home, "", levels, now=10 * day)
-    sign.sign(image, places.StorePlace(home), home, signer(1))
+    sign.sign(image, attachment.StorePlace(home), home, signer(1))
     for now in (0, 10 * day, 1000 * day):  # by the new one
         assert judge(image, home, "", levels, now=now).signatures
-    rules.revoke(levels[0], key(1).public.fingerprint, "stolen")
+    policy_edit.revoke(levels[0], key(1).public.fingerprint, "stolen")
     with pytest.raises(TrustError, match=r"is revoked \(stolen\)"):
         judge(image, home, "", levels, now=10 * day)
 
 
 def test_who_has_the_old_and_the_new_key_is_one_signer(home: Home, levels: tuple[Level, ...]) -> None:
-    rules.add(levels[0], key(2).public, "example.com")
-    rules.threshold(levels[0], "example.com", 2)
+    policy_edit.add(levels[0], key(2).public, "example.com")
+    policy_edit.threshold(levels[0], "example.com", 2)
     mine = [rule for rule in keyring.rules(levels) if rule.key.key == key(0).public]
-    rules.rotate(levels[0], mine, key(1).public, until=1000)
+    policy_edit.rotate(levels[0], mine, key(1).public, until=1000)
     image = brought(home)
-    sign.sign(image, places.StorePlace(home), home, signer(1))
+    sign.sign(image, attachment.StorePlace(home), home, signer(1))
     with pytest.raises(TrustError, match="signed by 1 of the 2 keys that are needed") as caught:
         judge(image, home, "", levels, now=0)
     assert key(2).public.fingerprint[:16] in (caught.value.hint or "")
-    sign.sign(image, places.StorePlace(home), home, signer(2))
+    sign.sign(image, attachment.StorePlace(home), home, signer(2))
     assert judge(image, home, "", levels, now=0).threshold == 2

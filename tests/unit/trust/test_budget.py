@@ -16,9 +16,9 @@ import pytest
 from pumice import digest
 from pumice.errors import FormatError, TrustError
 from pumice.formats import dsse, intoto, oci, sigstore, simplesigning, strictjson
-from pumice.image import layout
 from pumice.image.model import Image
-from pumice.trust import budget, claims, places, verify
+from pumice.image.transports import attachment, layout
+from pumice.trust import budget, claims, verify
 from tests.support.vouched import NAME, folder, key, signed, trusted
 
 
@@ -52,7 +52,7 @@ def statement(image: Image, size: int, *, by: int = 0, kind: str = "https://x.ex
 def attach(path: Path, *blobs: bytes, media_type: str = dsse.ENVELOPE, times: int = 1, **notes: str) -> None:
     """Attach blobs by one manifest that lists each of them a number of times."""
     image = layout.read(path)
-    place = places.LayoutPlace(path, image)
+    place = attachment.LayoutPlace(path, image)
     layers = [
         msgspec.structs.replace(place.put(data, media_type), annotations={**notes, "n": str(number)})
         for data in blobs

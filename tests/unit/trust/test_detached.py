@@ -10,8 +10,8 @@ import pytest
 
 from pumice.errors import TrustError, UsageError
 from pumice.formats import openpgpsig
-from pumice.image import destination, layout, layout_archive
 from pumice.image.model import Image
+from pumice.image.transports import destination, layout, layout_archive
 from pumice.trust import detached, names, openpgp, verify
 from pumice.trust.trusted import TrustedKey
 from tests.support import archive, vouched

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.formats import dsse, intoto, sigstore, simplesigning
-from pumice.image import layout
 from pumice.image.model import Image
-from pumice.trust import keyless, keyring, rules, verify
+from pumice.image.transports import layout
+from pumice.trust import keyless, keyring, policy_edit, verify
 from pumice.trust.trusted import TrustedKey
 from tests.support import certified, sigstore_simulator, vouched
 from tests.support.certified import trusted
@@ -149,7 +149,7 @@ def test_the_librarys_own_trusted_root_is_of_use() -> None:
 
 def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
     level = keyring.Level("user", tmp_path)
-    path = rules.add(
+    path = policy_edit.add(
         level, trusted().key, "example.com/apps", comment="Ada", expires=keyring.moment("2027-01-01")
     )
     head = path.read_text().splitlines()
@@ -159,7 +159,7 @@ def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
     assert keyring.decide("example.com/appstore:1", [level]).keys == ()
     weaker = keyring.Level("vendor", tmp_path)
     mine = keyring.Level("user", tmp_path / "mine")
-    rules.remove(mine, keyring.rules([weaker])[0])  # an empty file hides it
+    policy_edit.remove(mine, keyring.rules([weaker])[0])  # an empty file hides it
     assert keyring.decide("example.com/apps/web:1", [weaker, mine]).keys == ()
 
 
@@ -176,7 +176,7 @@ def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
 def test_a_rule_that_is_not_understood_is_an_error(
     tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
-    path = rules.add(keyring.Level("user", tmp_path), trusted().key, "")
+    path = policy_edit.add(keyring.Level("user", tmp_path), trusted().key, "")
     path.write_text(path.read_text().replace(*change))
     with pytest.raises((FormatError, TrustError), match=message):
         keyring.decide("example.com/apps:1", [keyring.Level("user", tmp_path)])
@@ -184,7 +184,7 @@ def test_a_rule_that_is_not_understood_is_an_error(
 
 def test_a_trusted_root_that_was_changed_is_an_error(tmp_path: Path) -> None:
     level = keyring.Level("user", tmp_path)
-    rules.add(level, trusted().key, "")
+    policy_edit.add(level, trusted().key, "")
     (kept,) = (tmp_path / "sigstore.d").iterdir()
     kept.write_bytes(certified.instance(1).trusted_root())
     with pytest.raises(TrustError, match="does not have the digest"):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import PumiceError, TrustError, UsageError
-from pumice.trust import export, keyring, rules
+from pumice.trust import export, keyring, policy_edit
 from pumice.trust.keyring import Level
 from tests.support.vouched import key
 
@@ -28,7 +28,7 @@ def fp(number: int) -> str:
 
 
 def test_prefixes_match_whole_elements(levels: tuple[Level, ...]) -> None:
-    rules.add(levels[2], key(0).public, "example.com/app")
+    policy_edit.add(levels[2], key(0).public, "example.com/app")
     assert who("example.com/app:1", levels) == {fp(0)}
     assert who("example.com/app/web:1", levels) == {fp(0)}
     assert who("example.com/appliance:1", levels) == set()
@@ -38,9 +38,9 @@ def test_prefixes_match_whole_elements(levels: tuple[Level, ...]) -> None:
 
 
 def test_root_and_all_prefixes_above_count(levels: tuple[Level, ...]) -> None:
-    rules.add(levels[0], key(0).public, "")
-    rules.add(levels[1], key(1).public, "example.com")
-    rules.add(levels[2], key(2).public, "example.com/Apps+x")
+    policy_edit.add(levels[0], key(0).public, "")
+    policy_edit.add(levels[1], key(1).public, "example.com")
+    policy_edit.add(levels[2], key(2).public, "example.com/Apps+x")
     assert who("example.com/Apps+x:1", levels) == {fp(0), fp(1), fp(2)}
     assert who("example.com/apps+x:1", levels) == {fp(0), fp(1)}
     assert who("example.org:1", levels) == {fp(0)}
@@ -48,39 +48,39 @@ def test_root_and_all_prefixes_above_count(levels: tuple[Level, ...]) -> None:
 
 
 def test_an_empty_file_hides_a_weaker_rule(levels: tuple[Level, ...]) -> None:
-    rules.add(levels[0], key(0).public, "example.com")
+    policy_edit.add(levels[0], key(0).public, "example.com")
     (rule,) = keyring.rules(levels)
-    path = rules.remove(levels[2], rule)
+    path = policy_edit.remove(levels[2], rule)
     assert path.read_bytes() == b""
     assert who("example.com/x:1", levels) == set()
-    rules.add(levels[2], key(0).public, "example.com")
+    policy_edit.add(levels[2], key(0).public, "example.com")
     (rule,) = keyring.rules(levels)
-    rules.remove(levels[2], rule)
+    policy_edit.remove(levels[2], rule)
     assert who("example.com/x:1", levels) == {fp(0)}
 
 
 def test_no_level_takes_back_a_revocation(levels: tuple[Level, ...]) -> None:
-    rules.add(levels[2], key(0).public, "example.com")
-    rules.revoke(levels[0], fp(0), "stolen\nby night")
+    policy_edit.add(levels[2], key(0).public, "example.com")
+    policy_edit.revoke(levels[0], fp(0), "stolen\nby night")
     (one,) = keyring.decide("example.com/x:1", levels).keys
     assert one.trouble(0) == "is revoked (stolen by night)"
 
 
 def test_thresholds(levels: tuple[Level, ...]) -> None:
-    rules.threshold(levels[0], "example.com", 2)
-    rules.threshold(levels[2], "example.com/apps", 3)
+    policy_edit.threshold(levels[0], "example.com", 2)
+    policy_edit.threshold(levels[2], "example.com/apps", 3)
     assert keyring.decide("example.com/apps/x:1", levels).threshold == 3
     assert keyring.decide("example.com/x:1", levels).threshold == 2
     assert keyring.decide("example.org/x:1", levels).threshold == 1
-    rules.threshold(levels[1], "example.com", 1)
+    policy_edit.threshold(levels[1], "example.com", 1)
     assert keyring.decide("example.com/x:1", levels).threshold == 1
     with pytest.raises(UsageError, match="makes no sense"):
-        rules.threshold(levels[0], "", 0)
+        policy_edit.threshold(levels[0], "", 0)
 
 
 def test_mirrors_change_the_name_that_is_expected(levels: tuple[Level, ...]) -> None:
-    rules.add(levels[2], key(0).public, "example.com")
-    rules.mirror(levels[2], "mirror.example/all", "example.com")
+    policy_edit.add(levels[2], key(0).public, "example.com")
+    policy_edit.mirror(levels[2], "mirror.example/all", "example.com")
     decision = keyring.decide("mirror.example/all/app:1.0", levels)
     assert decision.name == "example.com/app:1.0"
     assert [one.key.fingerprint for one in decision.keys] == [fp(0)]
@@ -89,9 +89,9 @@ def test_mirrors_change_the_name_that_is_expected(levels: tuple[Level, ...]) -> 
 
 
 def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[Level, ...]) -> None:
-    rules.add(levels[2], key(0).public, "example.com", comment="ours")
-    found = rules.find(keyring.rules(levels), fp(0)[:8])
-    rules.rotate(levels[2], found, key(1).public, until=keyring.moment("2030-01-01"))
+    policy_edit.add(levels[2], key(0).public, "example.com", comment="ours")
+    found = policy_edit.find(keyring.rules(levels), fp(0)[:8])
+    policy_edit.rotate(levels[2], found, key(1).public, until=keyring.moment("2030-01-01"))
     state = {one.key.fingerprint: one for one in keyring.decide("example.com/x:1", levels).keys}
     assert set(state) == {fp(0), fp(1)}
     assert state[fp(0)].trouble(keyring.moment("2030-01-01")) == "has expired on 2030-01-01"
@@ -101,9 +101,9 @@ def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[Level, ...]) ->
 
 def test_finding_a_key(levels: tuple[Level, ...]) -> None:
     with pytest.raises(UsageError, match="too short"):
-        rules.find([], "abc")
+        policy_edit.find([], "abc")
     with pytest.raises(TrustError, match="no rule has the key"):
-        rules.find([], "0" * 64)
+        policy_edit.find([], "0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,9 @@ def test_no_name_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactor
 def test_a_policy_for_podman(levels: tuple[Level, ...]) -> None:
     import json
 
-    rules.add(levels[2], key(0).public, "example.com")
-    rules.add(levels[2], key(1).public, "example.com/apps")
-    rules.add(levels[2], key(2).public, "example.com/old", expires=7)
+    policy_edit.add(levels[2], key(0).public, "example.com")
+    policy_edit.add(levels[2], key(1).public, "example.com/apps")
+    policy_edit.add(levels[2], key(2).public, "example.com/old", expires=7)
     found = keyring.rules(levels)
     policy = json.loads(export.containers_policy(found, {}, {}, now=8))
     assert policy["default"] == [{"type": "reject"}]

@@ -11,10 +11,10 @@ import pytest
 from pumice import files
 from pumice.errors import TrustError
 from pumice.formats import dsse, intoto, oci, sigstore
-from pumice.image import layout
 from pumice.image.model import Image
+from pumice.image.transports import attachment, layout
 from pumice.store.home import Home
-from pumice.trust import attested, claims, keyring, keys, places, rules, verify
+from pumice.trust import claims, document_verification, keyring, keys, policy_edit, verify
 from pumice.trust.keyring import Level
 from tests.support import vouched
 from tests.support.vouched import NAME, folder, key, signed, trusted
@@ -32,7 +32,7 @@ def replay(source: Image, target: Path) -> Image:
     """Attach every blob that is attached to one image to another one."""
     for one in claims.attached(source, None):
         image = layout.read(target)
-        place = places.LayoutPlace(target, image)
+        place = attachment.LayoutPlace(target, image)
         for layer in one.manifest.layers:
             with one.blobs.open(layer.digest) as file:
                 place.put(file.read(), layer.media_type)
@@ -45,7 +45,7 @@ def replay(source: Image, target: Path) -> Image:
 
 
 def attesting(image: Image, home: Home, expected: str = NAME, **more: object) -> int:
-    found = attested.everywhere(image, home, [trusted()], KIND, expected=expected, now=0, **more)  # type: ignore[arg-type]
+    found = document_verification.everywhere(image, home, [trusted()], KIND, expected=expected, now=0, **more)  # type: ignore[arg-type]
     return sum(len(some) for some in found.values())
 
 
@@ -75,7 +75,7 @@ def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) ->
     path = folder(tmp_path / "image")
     for one in claims.attached(attest(path, 0, {}), None):
         image = layout.read(path)
-        place = places.LayoutPlace(path, image)
+        place = attachment.LayoutPlace(path, image)
         notes = {sigstore.PREDICATE_TYPE: sigstore.SIGN}
         manifest = msgspec.structs.replace(one.manifest, annotations=notes)
         place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
@@ -94,8 +94,8 @@ def test_a_signature_over_a_statement_is_none_over_its_payload_alone(tmp_path: P
 
 def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     level = Level("user", tmp_path)
-    rules.add(level, key(0).public, "example.com")
-    rules.threshold(level, "example.com", 1)
+    policy_edit.add(level, key(0).public, "example.com")
+    policy_edit.threshold(level, "example.com", 1)
     seen: list[set[str]] = []
     write = files.replace
 
@@ -107,7 +107,7 @@ def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch:
                 write(path, data, **how)
 
     monkeypatch.setattr(files, "replace", watched)
-    rules.rotate(level, keyring.rules([level]), key(1).public, until=50)
+    policy_edit.rotate(level, keyring.rules([level]), key(1).public, until=50)
     old, new = key(0).public.fingerprint, key(1).public.fingerprint
     assert seen == [{old}, {old, new}, {old, new}, {new}]
 
@@ -116,10 +116,10 @@ def test_two_rotations_of_one_key_at_once_make_one_signer(tmp_path: Path) -> Non
     from pumice.trust import signers
 
     level = Level("user", tmp_path)
-    rules.add(level, key(0).public, "example.com")
+    policy_edit.add(level, key(0).public, "example.com")
     seen_by_both = keyring.rules([level])
-    rules.rotate(level, seen_by_both, key(1).public, until=100)
-    rules.rotate(level, seen_by_both, key(2).public, until=100)
+    policy_edit.rotate(level, seen_by_both, key(1).public, until=100)
+    policy_edit.rotate(level, seen_by_both, key(2).public, until=100)
     found = keyring.decide(NAME, [level]).keys
     assert len(found) == 3
     assert signers.count(found, found) == 1
@@ -127,9 +127,9 @@ def test_two_rotations_of_one_key_at_once_make_one_signer(tmp_path: Path) -> Non
 
 def test_a_key_that_is_removed_meanwhile_does_not_come_back_by_a_rotation(tmp_path: Path) -> None:
     level = Level("user", tmp_path)
-    rules.add(level, key(0).public, "example.com")
+    policy_edit.add(level, key(0).public, "example.com")
     seen_before = keyring.rules([level])
-    rules.remove(level, seen_before[0])
+    policy_edit.remove(level, seen_before[0])
     with pytest.raises(TrustError, match="was changed meanwhile"):
-        rules.rotate(level, seen_before, key(1).public, until=100)
+        policy_edit.rotate(level, seen_before, key(1).public, until=100)
     assert keyring.rules([level]) == []

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pysequoia.packet import PacketPile
 
-from pumice.trust import keyring, keys, openpgp, rules, signers
+from pumice.trust import keyring, keys, openpgp, policy_edit, signers
 from pumice.trust.keyring import Level
 from pumice.trust.trusted import TrustedKey
 from tests.support import gnupg
@@ -96,7 +96,7 @@ def test_keys_of_gpg_are_known_in_pem(gpg: gnupg.Gpg, kind: str) -> None:
 def test_revoking_the_pem_form_revokes_the_certificate(tmp_path: Path) -> None:
     level = Level("user", tmp_path)
     certificate = openpgp.generate("Ada <ada@example.com>").public
-    rules.add(level, certificate, "example.com")
-    rules.revoke(level, in_pem(certificate)[0].fingerprint, "stolen")
+    policy_edit.add(level, certificate, "example.com")
+    policy_edit.revoke(level, in_pem(certificate)[0].fingerprint, "stolen")
     (rule,) = keyring.rules([level])
     assert rule.key.trouble(0) == "is revoked (stolen)"

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pumice.errors import TrustError, UsageError
 from pumice.formats import intoto, simplesigning
-from pumice.image import layout
 from pumice.image.model import Image
+from pumice.image.transports import attachment, layout
 from pumice.store.home import Home
-from pumice.trust import accepted, claims, places, sign, signing_time, verify
-from pumice.trust.accepted import Accepted
+from pumice.trust import claims, rollback, sign, signing_time, verify
+from pumice.trust.rollback import Accepted
 from pumice.trust.signing_time import Time
 from tests.support import vouched
 from tests.support.vouched import NAME, folder, key, signer, trusted
@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> Path:
 def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Image:
     image = layout.read(path)
     when = Time(**time)  # type: ignore[arg-type]
-    sign.sign(image, places.LayoutPlace(path, image), None, signer(number), name=name, time=when)
+    sign.sign(image, attachment.LayoutPlace(path, image), None, signer(number), name=name, time=when)
     return layout.read(path)
 
 
@@ -154,9 +154,9 @@ def image_of(signed: int, created: int = 0, content: str = "a", version: str = "
 
 
 def refuses(home: Home, accepted_before: Accepted, now: Accepted) -> bool:
-    accepted.remember(accepted_before, home)
+    rollback.remember(accepted_before, home)
     try:
-        accepted.remember(now, home)
+        rollback.remember(now, home)
     except TrustError:
         return True
     return False
@@ -187,10 +187,10 @@ def test_the_order_within_a_version(tmp_path: Path, before: Accepted, now: Accep
 
 def test_taking_the_dated_signature_away_forgets_no_time(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    accepted.remember(image_of(AUGUST), home)
-    accepted.remember(image_of(0), home)
+    rollback.remember(image_of(AUGUST), home)
+    rollback.remember(image_of(0), home)
     with pytest.raises(TrustError, match="signed on 2024-07-01"):
-        accepted.remember(image_of(JULY, content="b"), home)
+        rollback.remember(image_of(JULY, content="b"), home)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=4))
@@ -202,14 +202,14 @@ def test_nobody_gets_back_to_an_image_that_was_replaced(
     taken: list[Accepted] = []
     for one in images:
         try:
-            accepted.remember(one, home)
+            rollback.remember(one, home)
         except TrustError:
             continue
         taken.append(one)
     for older, newer in itertools.pairwise(taken):
         if older.signed < newer.signed or (older.signed == newer.signed and older.created < newer.created):
             with pytest.raises(TrustError):
-                accepted.remember(older, home)
+                rollback.remember(older, home)
 
 
 def test_two_builds_of_one_version_are_ordered_when_they_are_verified(tmp_path: Path) -> None:

@@ -15,15 +15,15 @@ import msgspec
 
 from pumice import terminal
 from pumice.errors import StoreError
-from pumice.registry.server import answers, bodies, calls, doors, manifests, reads, writes
+from pumice.registry.server import bodies, calls, manifests, reads, request_checks, responses, writes
 from pumice.registry.server.access import ANONYMOUS
 from pumice.registry.server.accesslog import Line
-from pumice.registry.server.answers import Answer, FileRange, Flow
 from pumice.registry.server.bodies import Incoming
 from pumice.registry.server.calls import Call
-from pumice.registry.server.hot import Entry, Hot
-from pumice.registry.server.pushing import Body, Pushing
-from pumice.registry.server.storage_disk import DiskFull
+from pumice.registry.server.response_cache import Entry, Hot
+from pumice.registry.server.responses import Answer, FileRange, Flow
+from pumice.registry.server.storage.disk.filesystem import DiskFull
+from pumice.registry.server.upload_handlers import Body, Pushing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.password_checks import PasswordChecks
     from pumice.registry.server.proxy import Proxy
     from pumice.registry.server.reads import Source
-    from pumice.registry.server.storage import Storage
+    from pumice.registry.server.storage.disk.storage import Storage
     from pumice.registry.server.threads import Threads
     from pumice.registry.server.writes import Offer
 
@@ -112,7 +112,7 @@ class App:
                     or await self._answer(scope, user, bodies.NOTHING)
                 )
         except asyncio.CancelledError:
-            answer = answers.error(answers.TOO_SLOW)
+            answer = responses.error(responses.TOO_SLOW)
         except Exception as problem:  # noqa: BLE001 - whatever it was, the client gets an answer
             answer = _failed(problem)
         if scope.method == "HEAD" or not answer.length:
@@ -142,11 +142,11 @@ class App:
 
     async def _enter(self, scope: Any) -> tuple[str | None, Answer | None]:
         """Return who it is, or why nobody gets in with this."""
-        refusal = doors.malformed(scope)
+        refusal = request_checks.malformed(scope)
         if refusal is None and self._options.hosts is not None:
-            refusal = doors.reject_dns_rebinding(scope, self._options.hosts)
+            refusal = request_checks.reject_dns_rebinding(scope, self._options.hosts)
         if refusal is None and not self._options.web_pages:
-            refusal = doors.reject_web_pages(scope)
+            refusal = request_checks.reject_web_pages(scope)
         if refusal is not None:
             return None, refusal
         authorization = scope.headers.get("authorization")
@@ -183,19 +183,23 @@ class App:
             return None
         if call.action == "base":  # clients learn here whether to send passwords, so ask whenever they help
             if user == ANONYMOUS and self._access.policy.invites:
-                return answers.error(answers.UNAUTHORIZED, headers=[doors.CHALLENGE, doors.VERSION])
+                return responses.error(
+                    responses.UNAUTHORIZED, headers=[request_checks.CHALLENGE, request_checks.VERSION]
+                )
             return None
         if self._access.may(user or ANONYMOUS, call.repository, writes=call.writes):
             if call.writes and self._options.read_only:
                 headers = [("allow", "GET, HEAD")]
-                return answers.error(answers.UNSUPPORTED, self._options.read_only, headers=headers)
+                return responses.error(responses.UNSUPPORTED, self._options.read_only, headers=headers)
             if call.writes and scope.headers.get("origin") is not None:
-                return answers.error(answers.DENIED, "web pages may not write here")
+                return responses.error(responses.DENIED, "web pages may not write here")
             return None
         if user == ANONYMOUS and self._access.policy.passwords:
-            return answers.error(answers.UNAUTHORIZED, headers=[doors.CHALLENGE, doors.VERSION])
+            return responses.error(
+                responses.UNAUTHORIZED, headers=[request_checks.CHALLENGE, request_checks.VERSION]
+            )
         what = "write to" if call.writes else "read"
-        return answers.error(answers.DENIED, f"you may not {what} {calls.shown(call.repository)}")
+        return responses.error(responses.DENIED, f"you may not {what} {calls.shown(call.repository)}")
 
     async def _read(self, call: Call, scope: Any, user: str) -> Answer:
         parameters = calls.query(scope.query_string)
@@ -214,7 +218,7 @@ class App:
             return await self._run(reads.referrers, self._source, call, parameters)
         if call.action == "catalog":
             return await self._run(reads.catalog, self._source, self._readable(user), parameters)
-        return answers.document(200, {}, headers=[doors.VERSION])
+        return responses.document(200, {}, headers=[request_checks.VERSION])
 
     async def _passed_on(
         self, proxy: Proxy, call: Call, scope: Any, parameters: dict[str, list[str]]
@@ -252,15 +256,15 @@ class App:
 
     async def _put(self, call: Call, parameters: dict[str, list[str]], headers: Any, body: Body) -> Answer:
         if body.declared is not None and body.declared > manifests.MAX_MANIFEST:
-            return answers.error(answers.TOO_LARGE)
+            return responses.error(responses.TOO_LARGE)
         pieces: list[bytes] = []
         async for chunk in body.chunks:
             body.received += len(chunk)
             if body.received > manifests.MAX_MANIFEST:
-                return answers.error(answers.TOO_LARGE)
+                return responses.error(responses.TOO_LARGE)
             pieces.append(chunk)
         if body.declared is not None and body.received != body.declared:
-            return answers.error(answers.SIZE_INVALID)
+            return responses.error(responses.SIZE_INVALID)
         conditions = writes.Conditions(headers.get("if-match", ""), headers.get("if-none-match", ""))
 
         return await self._run(
@@ -322,10 +326,10 @@ def _failed(problem: Exception) -> Answer:
     while cause is not None:
         if isinstance(cause, DiskFull) or (isinstance(cause, OSError) and cause.errno in _NO_SPACE):
             _log.error("%s", problem)
-            return answers.error(answers.NO_SPACE)
+            return responses.error(responses.NO_SPACE)
         cause = cause.__cause__
     if isinstance(problem, StoreError):
         _log.error("%s: %s", problem.where or "the registry", problem.message)
     else:
         _log.error("a request failed", exc_info=problem)
-    return answers.error(answers.BROKEN)
+    return responses.error(responses.BROKEN)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pumice import terminal
 from pumice.errors import PumiceError
-from pumice.registry.server.pushing import Body
+from pumice.registry.server.upload_handlers import Body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pumice.registry.server import answers
-    from pumice.registry.server.answers import Flow
+    from pumice.registry.server import responses
+    from pumice.registry.server.responses import Flow
 
 _log = terminal.logger("pumice.registry.server")
 _UNWANTED = 16 << 20
@@ -30,18 +30,18 @@ class Stream(Protocol):
 class Engine(Protocol):
     """What RSGI gives for answering a request."""
 
-    def response_empty(self, status: int, headers: answers.Headers) -> None:
+    def response_empty(self, status: int, headers: responses.Headers) -> None:
         """Answer without a body."""
 
-    def response_bytes(self, status: int, headers: answers.Headers, body: bytes) -> None:
+    def response_bytes(self, status: int, headers: responses.Headers, body: bytes) -> None:
         """Answer with bytes."""
 
     def response_file_range(
-        self, status: int, headers: answers.Headers, file: str, start: int, end: int
+        self, status: int, headers: responses.Headers, file: str, start: int, end: int
     ) -> None:
         """Answer with a part of a file."""
 
-    def response_stream(self, status: int, headers: answers.Headers) -> Stream:
+    def response_stream(self, status: int, headers: responses.Headers) -> Stream:
         """Answer with what is not all there yet."""
 
     def __aiter__(self) -> Any:
@@ -113,7 +113,7 @@ class Incoming:
                 task.cancel()
 
 
-async def flow(proto: Engine, status: int, headers: answers.Headers, body: Flow) -> None:
+async def flow(proto: Engine, status: int, headers: responses.Headers, body: Flow) -> None:
     """Answer with what comes bit by bit; when it ends early the engine cuts the connection."""
     stream = proto.response_stream(status, headers)
     try:

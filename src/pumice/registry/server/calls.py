@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from pumice.registry.server import answers
-from pumice.registry.server.answers import Answer
+from pumice.registry.server import responses
+from pumice.registry.server.responses import Answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def parse(method: str, path: str) -> Call | Answer:
             return _named(method, TAGS, name, "")
         if kind in _KINDS:
             return _referred(method, _KINDS[kind], name, last)
-    return answers.error(answers.NO_ENDPOINT)
+    return responses.error(responses.NO_ENDPOINT)
 
 
 def _referred(method: str, methods: Methods, name: str, reference: str) -> Call | Answer:
@@ -92,12 +92,12 @@ def _referred(method: str, methods: Methods, name: str, reference: str) -> Call 
     if isinstance(made, Answer) or DIGEST.fullmatch(reference):
         return made
     if methods is not MANIFESTS or ":" in reference:
-        return answers.error(answers.DIGEST_INVALID, f"{shown(reference)} is no sha256 or sha512 digest")
+        return responses.error(responses.DIGEST_INVALID, f"{shown(reference)} is no sha256 or sha512 digest")
     if TAG.fullmatch(reference):
         return made
     message = f"{shown(reference)} cannot be a tag"
-    return answers.error(
-        answers.MANIFEST_INVALID if made.action == "put-manifest" else answers.MANIFEST_UNKNOWN, message
+    return responses.error(
+        responses.MANIFEST_INVALID if made.action == "put-manifest" else responses.MANIFEST_UNKNOWN, message
     )
 
 
@@ -106,13 +106,13 @@ def _upload(method: str, name: str, upload: str) -> Call | Answer:
         return _named(method, UPLOADS, name, "")
     made = _named(method, ONE_UPLOAD, name, upload)
     if isinstance(made, Call) and not UPLOAD.fullmatch(upload):
-        return answers.error(answers.BLOB_UPLOAD_UNKNOWN)
+        return responses.error(responses.BLOB_UPLOAD_UNKNOWN)
     return made
 
 
 def _named(method: str, methods: Methods, name: str, reference: str) -> Call | Answer:
     if len(name) > MAX_NAME or not NAME.fullmatch(name):
-        return answers.error(answers.NAME_INVALID, f"{shown(name)} cannot be the name of a repository")
+        return responses.error(responses.NAME_INVALID, f"{shown(name)} cannot be the name of a repository")
     return _call(method, methods, name, reference)
 
 
@@ -120,8 +120,8 @@ def _call(method: str, methods: Methods, name: str = "", reference: str = "") ->
     found = methods.get("GET" if method == "HEAD" else method)
     if found is None:
         allowed = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
-        return answers.error(
-            answers.UNSUPPORTED, f"{shown(method)} is not possible here", headers=[("allow", allowed)]
+        return responses.error(
+            responses.UNSUPPORTED, f"{shown(method)} is not possible here", headers=[("allow", allowed)]
         )
     return Call(found[0], name, reference, found[1])
 

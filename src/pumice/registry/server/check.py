@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import StoreError
-from pumice.registry.server import storage_names as names
 from pumice.registry.server.collect import contents, mentioned
-from pumice.registry.server.storage_manifests import listed, subject_of
+from pumice.registry.server.storage.disk import paths as names
+from pumice.registry.server.storage.disk.manifests import listed, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pumice.registry.server.storage import Storage
+    from pumice.registry.server.storage.disk.storage import Storage
 
 _CHUNK = 1 << 20
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.errors import StoreError
-from pumice.registry.server import storage_names as names
-from pumice.registry.server.storage_disk import told
-from pumice.registry.server.storage_manifests import listed, subject_of
+from pumice.registry.server.storage.disk import paths as names
+from pumice.registry.server.storage.disk.filesystem import told
+from pumice.registry.server.storage.disk.manifests import listed, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Set
 
-    from pumice.registry.server.storage import Storage
+    from pumice.registry.server.storage.disk.storage import Storage
 
 
 class Collected(msgspec.Struct, frozen=True):

@@ -11,12 +11,12 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice.errors import FetchError, StoreError
-from pumice.registry.refusal import NotFoundError
+from pumice.registry.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from pumice.registry.server.storage import Storage
+    from pumice.registry.server.storage.disk.storage import Storage
     from pumice.registry.server.threads import Threads
     from pumice.registry.server.upstream import Upstream
 

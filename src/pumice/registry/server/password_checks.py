@@ -21,15 +21,15 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pumice.registry.server import answers
-from pumice.registry.server.doors import CHALLENGE, VERSION
+from pumice.registry.server import responses
+from pumice.registry.server.request_checks import CHALLENGE, VERSION
 from pumice.registry.server.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pumice.registry.server.access import Access
-    from pumice.registry.server.answers import Answer
+    from pumice.registry.server.responses import Answer
 
 PENDING = 8
 """Passwords that one address may try for one name at once; more get 429."""
@@ -75,7 +75,7 @@ class PasswordChecks:
                 return _result(user)
             key = (name, client.rpartition(":")[0])
             if self._pending.get(key, 0) >= PENDING:
-                return None, answers.error(answers.TOO_MANY_REQUESTS, headers=[("retry-after", "1")])
+                return None, responses.error(responses.TOO_MANY_REQUESTS, headers=[("retry-after", "1")])
             task = self._begin(authorization, key, header)
         return await asyncio.shield(task)  # others may wait for it when this client goes away
 
@@ -114,7 +114,9 @@ def _result(user: str | None) -> tuple[str | None, Answer | None]:
     if user is not None:
         return user, None
     headers = [CHALLENGE, VERSION]
-    return None, answers.error(answers.UNAUTHORIZED, "the user name or password is wrong", headers=headers)
+    return None, responses.error(
+        responses.UNAUTHORIZED, "the user name or password is wrong", headers=headers
+    )
 
 
 class _Turns:

@@ -13,9 +13,9 @@ import msgspec
 
 from pumice import terminal
 from pumice.errors import FetchError, PumiceError
-from pumice.registry.server import answers, manifests, reads, upstream
-from pumice.registry.server.answers import Answer, Flow
+from pumice.registry.server import manifests, reads, responses, upstream
 from pumice.registry.server.locks import Locks
+from pumice.registry.server.responses import Answer, Flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.registry.document import Document
     from pumice.registry.server.calls import Call
     from pumice.registry.server.fetches import Fetches
-    from pumice.registry.server.storage import Storage
+    from pumice.registry.server.storage.disk.storage import Storage
     from pumice.registry.server.threads import Threads
     from pumice.registry.server.upstream import Upstream
 
@@ -109,7 +109,7 @@ class Proxy:
             if isinstance(fetch.problem, PumiceError):
                 raise fetch.problem
         except PumiceError as problem:
-            return _refused(problem, answers.BLOB_UNKNOWN)
+            return _refused(problem, responses.BLOB_UNKNOWN)
         if fetch.problem is not None:
             raise fetch.problem
         if fetch.ended:
@@ -118,7 +118,7 @@ class Proxy:
         try:
             first = await anext(chunks)
         except FetchError as problem:
-            return _refused(problem, answers.BLOB_UNKNOWN)
+            return _refused(problem, responses.BLOB_UNKNOWN)
         return Answer(200, reads.blob_headers(call.reference, fetch.size), Flow(fetch.size, first, chunks))
 
     async def _digest(self, call: Call) -> Answer:
@@ -129,7 +129,7 @@ class Proxy:
             document = await self._run(self._behind.manifest, call.repository, call.reference)
             await self._run(self._keep, call.repository, document, ())
         except PumiceError as problem:
-            return _refused(problem, answers.MANIFEST_UNKNOWN)
+            return _refused(problem, responses.MANIFEST_UNKNOWN)
         return reads.manifest(self._storage, call)
 
     async def _tag(self, call: Call) -> Answer:
@@ -140,11 +140,11 @@ class Proxy:
         if kept is None or believed is None or believed.until <= now:
             try:
                 if not await self._run(self._look, *key, None if kept is None else kept.digest):
-                    return answers.error(answers.MANIFEST_UNKNOWN, detail={"reference": call.reference})
+                    return responses.error(responses.MANIFEST_UNKNOWN, detail={"reference": call.reference})
                 believed = _Believed(now + self._fresh, stale=False)
             except PumiceError as problem:
                 if kept is None or not upstream.is_passing(problem):
-                    return _refused(problem, answers.MANIFEST_UNKNOWN)
+                    return _refused(problem, responses.MANIFEST_UNKNOWN)
                 believed = _Believed(self._clock() + min(self._fresh, _PATIENCE), stale=True)
             if len(self._tags) >= _REMEMBERED:
                 self._tags.clear()
@@ -180,7 +180,7 @@ class Proxy:
             except PumiceError as problem:
                 kept = await self._run(self._storage.tags, call.repository)
                 if not kept or not upstream.is_passing(problem):
-                    return _refused(problem, answers.NAME_UNKNOWN)
+                    return _refused(problem, responses.NAME_UNKNOWN)
                 until = self._clock() + min(self._fresh, _PATIENCE)
                 believed = _Believed(until, stale=True, listed=tuple(kept))
             if len(self._lists) >= _LISTS:
@@ -194,7 +194,7 @@ class Proxy:
             found = await self._run(self._behind.referrers, call.repository, call.reference)
         except PumiceError as problem:
             if not upstream.is_passing(problem):
-                return _refused(problem, answers.NAME_UNKNOWN)
+                return _refused(problem, responses.NAME_UNKNOWN)
             found = await self._run(self._storage.referrers, call.repository, call.reference)
             stale = True
         answer = reads.referrers(_Lists(referrers=found), call, parameters)
@@ -207,7 +207,7 @@ def _marked(answer: Answer, believed: _Believed) -> Answer:
     return Answer(answer.status, [*answer.headers, _STALE], answer.body)
 
 
-def _refused(problem: PumiceError, unknown: answers.Code) -> Answer:
+def _refused(problem: PumiceError, unknown: responses.Code) -> Answer:
     answer = upstream.refusal(problem, unknown)
     if answer.status != 404:
         _log.warning("the upstream registry: %s: %s", problem.where or "", problem.message)

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from pumice.formats import oci
-from pumice.registry.server import answers, calls
-from pumice.registry.server.answers import Answer, FileRange, Flow
+from pumice.registry.server import calls, responses
+from pumice.registry.server.responses import Answer, FileRange, Flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +77,7 @@ def manifest(source: Source, call: Call) -> Answer:
     """GET manifests: the bytes as they were put (Pulling manifests)."""
     found = source.manifest(call.repository, call.reference)
     if found is None:
-        return answers.error(answers.MANIFEST_UNKNOWN, detail={"reference": call.reference})
+        return responses.error(responses.MANIFEST_UNKNOWN, detail={"reference": call.reference})
     return Answer(
         200,
         [
@@ -94,14 +94,14 @@ def blob(source: Source, call: Call) -> Answer:
     """GET blobs: the whole of it (Pulling blobs)."""
     found = source.blob(call.repository, call.reference)
     if found is None:
-        return answers.error(answers.BLOB_UNKNOWN, detail={"digest": call.reference})
+        return responses.error(responses.BLOB_UNKNOWN, detail={"digest": call.reference})
     headers = blob_headers(call.reference, found.size)
     if found.content is not None:
         return Answer(200, headers, found.content)
     return Answer(200, headers, FileRange(found.path, 0, found.size))
 
 
-def blob_headers(digest: str, size: int) -> answers.Headers:
+def blob_headers(digest: str, size: int) -> responses.Headers:
     """Return what goes with a blob."""
     return [
         ("content-type", "application/octet-stream"),
@@ -134,7 +134,7 @@ def part(whole: Answer, wanted: str) -> Answer:
     else:
         start, end = max(0, size - int(match[2])), size
     if start >= end:
-        return answers.empty(416, [("content-range", f"bytes */{size}")])
+        return responses.empty(416, [("content-range", f"bytes */{size}")])
     headers = [
         (name, str(end - start) if name == "content-length" else value) for name, value in whole.headers
     ]
@@ -159,11 +159,11 @@ def tags(source: Lists, call: Call, parameters: Parameters) -> Answer:
     """GET tags/list (Listing Tags), ``n`` at a time after ``last``."""
     found = source.tags(call.repository)
     if found is None:
-        return answers.error(answers.NAME_UNKNOWN, detail={"name": call.repository})
+        return responses.error(responses.NAME_UNKNOWN, detail={"name": call.repository})
     page = _page(found, parameters, f"/v2/{call.repository}/tags/list")
     if isinstance(page, Answer):
         return page
-    return answers.document(200, {"name": call.repository, "tags": page[0]}, headers=page[1])
+    return responses.document(200, {"name": call.repository, "tags": page[0]}, headers=page[1])
 
 
 def catalog(source: Source, readable: Callable[[str], bool], parameters: Parameters) -> Answer:
@@ -171,18 +171,18 @@ def catalog(source: Source, readable: Callable[[str], bool], parameters: Paramet
     page = _page([name for name in source.repositories() if readable(name)], parameters, "/v2/_catalog")
     if isinstance(page, Answer):
         return page
-    return answers.document(200, {"repositories": page[0]}, headers=page[1])
+    return responses.document(200, {"repositories": page[0]}, headers=page[1])
 
 
 def _page(
     found: Sequence[str], parameters: Parameters, url: str
-) -> tuple[Sequence[str], answers.Headers] | Answer:
+) -> tuple[Sequence[str], responses.Headers] | Answer:
     start = bisect_right(found, last) if (last := calls.one(parameters, "last")) else 0
     if "n" not in parameters:
         return found[start:], []
     number = calls.one(parameters, "n")
     if not (number.isascii() and number.isdigit() and len(number) < 10):
-        return answers.error(answers.BAD_NUMBER)
+        return responses.error(responses.BAD_NUMBER)
     end = start + int(number)
     page = found[start:end]
     headers = [_link(url, n=number, last=page[-1])] if page and end < len(found) else []
@@ -207,7 +207,7 @@ def referrers(source: Lists, call: Call, parameters: Parameters) -> Answer:
     """GET referrers (Listing Referrers): an index, filtered by ``artifactType``, in pages of 4 MiB."""
     number = calls.one(parameters, "n") or "1000000"
     if not (number.isascii() and number.isdigit() and len(number) < 10):
-        return answers.error(answers.BAD_NUMBER)
+        return responses.error(responses.BAD_NUMBER)
     wanted, last = calls.one(parameters, "artifactType"), calls.one(parameters, "last")
     rows: list[tuple[str, bytes]] = []
     for data in source.referrers(call.repository, call.reference):
@@ -215,7 +215,7 @@ def referrers(source: Lists, call: Call, parameters: Parameters) -> Answer:
         if known.digest > last and wanted in ("", known.artifact_type):
             rows.append((known.digest, data))
     rows.sort()
-    headers: answers.Headers = [("oci-filters-applied", "artifactType")] if wanted else []
+    headers: responses.Headers = [("oci-filters-applied", "artifactType")] if wanted else []
     page: list[bytes] = []
     room = _PAGE
     for digest, data in rows:
@@ -234,4 +234,4 @@ def referrers(source: Lists, call: Call, parameters: Parameters) -> Answer:
         "mediaType": oci.INDEX,
         "manifests": [msgspec.Raw(data) for data in page],
     }
-    return answers.document(200, index, media_type=oci.INDEX, headers=headers)
+    return responses.document(200, index, media_type=oci.INDEX, headers=headers)

@@ -26,7 +26,7 @@ from pumice.registry.server.collect import collect
 from pumice.registry.server.fetches import Fetches
 from pumice.registry.server.password_checks import PasswordChecks
 from pumice.registry.server.proxy import Proxy
-from pumice.registry.server.storage import open_storage
+from pumice.registry.server.storage.disk.storage import open_storage
 from pumice.registry.server.threads import Threads
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pumice.clock import Clock
-    from pumice.registry.server.storage import Storage
+    from pumice.registry.server.storage.disk.storage import Storage
     from pumice.registry.server.upstream import Upstream
     from pumice.registry.server.writes import Offer
 

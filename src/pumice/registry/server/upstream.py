@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError, UsageError
+from pumice.registry.errors import DeniedError, NotFoundError, RegistryError
 from pumice.registry.message import TransportError
 from pumice.registry.reference import Reference, Repository, parse_repository
-from pumice.registry.refusal import DeniedError, NotFoundError, RegistryError
-from pumice.registry.server import answers
+from pumice.registry.server import responses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.registry.client import Client
     from pumice.registry.document import Document
-    from pumice.registry.server.answers import Answer
+    from pumice.registry.server.responses import Answer
 
 _BUSY = frozenset({408, 425, 429})
 
@@ -84,16 +84,16 @@ def is_passing(problem: PumiceError) -> bool:
     return isinstance(problem, TransportError)
 
 
-def refusal(problem: PumiceError, unknown: answers.Code) -> Answer:
+def refusal(problem: PumiceError, unknown: responses.Code) -> Answer:
     """Return what to tell our client about an error of the upstream's; raises our own disk's errors."""
     if isinstance(problem, StoreError):
         raise problem
     if isinstance(problem, NotFoundError):
-        return answers.error(unknown)
+        return responses.error(unknown)
     if isinstance(problem, DeniedError):
-        return answers.error(answers.UPSTREAM_DENIES)
+        return responses.error(responses.UPSTREAM_DENIES)
     if isinstance(problem, TrustError):
-        return answers.error(answers.UPSTREAM_LIES)
+        return responses.error(responses.UPSTREAM_LIES)
     if isinstance(problem, FormatError):
-        return answers.error(answers.UPSTREAM_ODD)
-    return answers.error(answers.UPSTREAM_DOWN if is_passing(problem) else answers.UPSTREAM_ODD)
+        return responses.error(responses.UPSTREAM_ODD)
+    return responses.error(responses.UPSTREAM_DOWN if is_passing(problem) else responses.UPSTREAM_ODD)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError
-from pumice.registry.server import answers, calls, manifests, reads
-from pumice.registry.server.answers import Answer
+from pumice.registry.server import calls, manifests, reads, responses
+from pumice.registry.server.responses import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.calls import Call
     from pumice.registry.server.manifests import Manifest, Piece
     from pumice.registry.server.reads import Source
-    from pumice.registry.server.storage import Storage
+    from pumice.registry.server.storage.disk.storage import Storage
 
 MAX_TAGS = 100
 """Tags that one request may set; the specification asks for ten."""
@@ -67,11 +67,11 @@ def put_manifest(
     try:
         manifest = manifests.read(body, content_type)
     except FormatError as error:
-        return answers.error(answers.MANIFEST_INVALID, error.message)
+        return responses.error(responses.MANIFEST_INVALID, error.message)
     if accept is not None:
         offer = Offer(call.repository, digest, tags, manifest.media_type, body, storage)
         if (reason := accept(offer)) is not None:
-            return answers.error(answers.DENIED, reason)
+            return responses.error(responses.DENIED, reason)
     listed = manifests.referrer(manifest, digest, len(body)) if manifest.subject else None
     with storage.manifests.lock(call.repository):  # so that nothing comes between a look and the put
         refusal = None if sparse else _incomplete(storage, call.repository, manifest)
@@ -90,7 +90,7 @@ def put_manifest(
         headers.append(("oci-subject", manifest.subject))
     if "tag" in parameters:
         headers.extend(("oci-tag", tag) for tag in tags)
-    return answers.empty(201, headers)
+    return responses.empty(201, headers)
 
 
 def _names(
@@ -100,22 +100,22 @@ def _names(
     asked = parameters.get("tag", [])
     if ":" not in call.reference:
         if asked:
-            return answers.error(
-                answers.MANIFEST_INVALID, "tag parameters go with a digest, and the URL has a tag"
+            return responses.error(
+                responses.MANIFEST_INVALID, "tag parameters go with a digest, and the URL has a tag"
             )
         return "sha256:" + hashlib.sha256(body).hexdigest(), (call.reference,)
     algorithm = call.reference.partition(":")[0]
     if f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}" != call.reference:
-        return answers.error(
-            answers.DIGEST_INVALID,
+        return responses.error(
+            responses.DIGEST_INVALID,
             "the digest does not fit the manifest that was sent",
             detail={"digest": call.reference},
         )
     if len(asked) > MAX_TAGS:
-        return answers.error(answers.TOO_MANY_TAGS, f"at most {MAX_TAGS} tags go into one request")
+        return responses.error(responses.TOO_MANY_TAGS, f"at most {MAX_TAGS} tags go into one request")
     for tag in asked:
         if not calls.TAG.fullmatch(tag):
-            return answers.error(answers.MANIFEST_INVALID, f"{calls.shown(tag)} cannot be a tag")
+            return responses.error(responses.MANIFEST_INVALID, f"{calls.shown(tag)} cannot be a tag")
     return call.reference, tuple(dict.fromkeys(asked))
 
 
@@ -130,10 +130,10 @@ def _incomplete(storage: Storage, repository: str, manifest: Manifest) -> Answer
             missing.append((message, {"digest": piece.digest}))
         elif size != piece.size:
             message = f"the manifest says that {piece.digest} has {piece.size} bytes, but it has {size}"
-            return answers.error(answers.SIZE_INVALID, message, detail={"digest": piece.digest})
+            return responses.error(responses.SIZE_INVALID, message, detail={"digest": piece.digest})
         if len(missing) == _FINDINGS:
             break
-    return answers.errors(answers.MANIFEST_BLOB_UNKNOWN, missing) if missing else None
+    return responses.errors(responses.MANIFEST_BLOB_UNKNOWN, missing) if missing else None
 
 
 def _size(storage: Storage, repository: str, piece: Piece) -> int | None:
@@ -150,9 +150,9 @@ def _changed(storage: Storage, call: Call, conditions: Conditions) -> Answer | N
     now = reads.manifest(storage, call)
     there = now.status == 200
     if conditions.match and not (there and reads.matches(now, conditions.match)):
-        return answers.error(answers.CHANGED)
+        return responses.error(responses.CHANGED)
     if conditions.none_match and there and reads.matches(now, conditions.none_match):
-        return answers.error(answers.CHANGED)
+        return responses.error(responses.CHANGED)
     return None
 
 
@@ -163,15 +163,15 @@ def delete_manifest(storage: Storage, call: Call) -> Answer:
     else:
         gone = storage.delete_tag(call.repository, call.reference)
     if gone:
-        return answers.empty(202)
-    return answers.error(answers.MANIFEST_UNKNOWN, detail={"reference": call.reference})
+        return responses.empty(202)
+    return responses.error(responses.MANIFEST_UNKNOWN, detail={"reference": call.reference})
 
 
 def delete_blob(storage: Storage, call: Call) -> Answer:
     """DELETE blobs: this repository has it no more (Deleting Blobs)."""
     if storage.delete_blob(call.repository, call.reference):
-        return answers.empty(202)
-    return answers.error(answers.BLOB_UNKNOWN, detail={"digest": call.reference})
+        return responses.empty(202)
+    return responses.error(responses.BLOB_UNKNOWN, detail={"digest": call.reference})
 
 
 def mount(
@@ -192,6 +192,6 @@ def mount(
 
 def created_blob(repository: str, digest: str) -> Answer:
     """Return 201 for a blob that is here now."""
-    return answers.empty(
+    return responses.empty(
         201, [("location", f"/v2/{repository}/blobs/{digest}"), ("docker-content-digest", digest)]
     )

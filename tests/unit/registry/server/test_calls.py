@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.registry.server import calls
-from pumice.registry.server.answers import Answer
 from pumice.registry.server.calls import Call
+from pumice.registry.server.responses import Answer
 
 SHA256 = "sha256:" + "a" * 64
 SHA512 = "sha512:" + "b" * 128

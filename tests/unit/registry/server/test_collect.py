@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pumice.registry.server import storage_names as names
 from pumice.registry.server.check import check
 from pumice.registry.server.collect import collect, contents, mentioned
-from pumice.registry.server.storage import Storage, open_storage
-from pumice.registry.server.storage_manifests import listed
+from pumice.registry.server.storage.disk import paths as names
+from pumice.registry.server.storage.disk.manifests import listed
+from pumice.registry.server.storage.disk.storage import Storage, open_storage
 from tests.support import registrywork
 from tests.support.registrywork import digest_of, image, index, push_blob, push_manifest
 

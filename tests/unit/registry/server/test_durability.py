@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pumice.errors import StoreError
-from pumice.registry.server.storage import DiskFull, open_storage
+from pumice.registry.server.storage.disk.storage import DiskFull, open_storage
 from tests.support import crashes, registrywork
 from tests.support.registrywork import push_blob, push_manifest, verify, work
 

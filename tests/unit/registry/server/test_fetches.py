@@ -18,7 +18,7 @@ from pumice.errors import FetchError
 from pumice.registry.server.calls import Call
 from pumice.registry.server.fetches import Fetches
 from pumice.registry.server.proxy import Proxy
-from pumice.registry.server.storage import Storage, open_storage
+from pumice.registry.server.storage.disk.storage import Storage, open_storage
 from pumice.registry.server.threads import Threads
 from tests.support.serving import digest_of
 

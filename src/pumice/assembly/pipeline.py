@@ -1,0 +1,259 @@
+"""The making of one image, step by step: cut, merge, apply effects, put layers together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.assembly import composition, overlay, recipe_files
+from pumice.assembly.draft_tree import Draft
+from pumice.assembly.effect_cache import apply_effects
+from pumice.assembly.platform import Built, Inputs
+from pumice.assembly.segment_cutter import Wanted, cut, recall, remember
+from pumice.formats import platforms
+from pumice.packing import effects, layer_plan, merge, segments
+from pumice.packing.config import numeric_user
+from pumice.packing.effects.diversions import diversions
+from pumice.packing.effects.usr_merge import merged_usr
+from pumice.packing.link_targets import find_link_targets
+from pumice.packing.segments import Segment
+from pumice.packing.selection import Selection
+from pumice.packing.tree import Generated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pumice.assembly.recipe_files import UserFiles
+    from pumice.digest import Digest
+    from pumice.packing.compose import Filled
+    from pumice.packing.effects import Outcome
+    from pumice.packing.layer_plan import Group
+    from pumice.packing.merge import Merged
+    from pumice.packing.tree import Node, Tree
+    from pumice.progress import Progress
+    from pumice.recipe.lock import LockedPackage
+    from pumice.store.home import Home
+
+
+def make(
+    inputs: Inputs,
+    files: UserFiles,
+    fetch: Callable[[LockedPackage], Digest],
+    home: Home,
+    processors: int,
+    progress: Progress,
+) -> Built:
+    """Make the image. Raises PumiceError; leaves nothing half done."""
+    if inputs.recipe.python.bytecode:
+        from pumice.assembly import bytecode
+
+        bytecode.check(platforms.of_debian(inputs.architecture))  # before much is fetched in vain
+    groups = layer_plan.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
+    wanted = _wanted(inputs, groups)
+    parts = cut(wanted, fetch, home, processors=processors, progress=progress)
+    wanted, parts, directories = _with_link_targets(
+        inputs.format, wanted, parts, fetch, home, processors, progress
+    )
+    keys = {item.package.name: item.key for item in wanted}
+    merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format, directories=directories)
+    settings, items = _settings(inputs), recipe_files.collect(files)
+    draft = None
+    if inputs.format >= 2:
+        aliases = merged_usr(effects.Given(merged.tree, settings, {})).generated
+        draft = Draft(files, items, merged.tree, merged.tree.plus(aliases))
+    outcome = apply_effects(settings, keys, merged.tree, draft, home)
+    generated = [*_diverted(merged, parts, home), *_link_targets(merged, outcome), *outcome.generated]
+    tree = merged.tree.plus(generated)
+    owners = _Owners(tree, draft)
+    own = recipe_files.place(files, items, owners, tree)
+    over = [*generated, *(item for item, _ in own)]
+    nodes = overlay.final_nodes(merged.tree, outcome.removed, outcome.directories, over)
+    parts = {
+        name: _reworked(name, part, keys[name], nodes, merged, inputs.format, home)
+        for name, part in parts.items()
+    }
+    own_paths = {item.entry.path for item, _ in own}
+    plan = composition.Plan(
+        groups=groups,
+        base=[parts[p.name] for p in inputs.packages if p.role == "base-data"],
+        parts=parts,
+        generated=[item for item in generated if item.entry.path not in own_paths],
+        own=[made for _, made in own],
+        nodes=nodes,
+        format=inputs.format,
+    )
+    if inputs.recipe.python.bytecode:
+        from pumice.assembly.bytecode_cache import byte_code
+
+        made = byte_code(plan, inputs, home, processors, progress)
+        plan = msgspec.structs.replace(plan, bytecode=made)
+    finished = composition.layers(plan, inputs.recipe.layers, home, processors)
+    return _image(inputs, plan, finished, merged, outcome, owners, home)
+
+
+def _settings(inputs: Inputs) -> effects.Settings:
+    return effects.Settings(
+        architecture=inputs.architecture,
+        base=inputs.recipe.base,
+        include=inputs.recipe.include,
+        users=inputs.recipe.users,
+        groups=inputs.recipe.groups,
+        ids=inputs.ids,
+        format=inputs.format,
+    )
+
+
+def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:
+    alone = {name for group in groups if group.alone for name in group.packages}
+    include = tuple(sorted(set(inputs.recipe.include)))
+    return [
+        Wanted(
+            package,
+            Selection(
+                include=include,
+                info=package.role != "base-data",
+                alone=package.name in alone,
+                format=inputs.format,
+            ),
+        )
+        for package in inputs.packages
+    ]
+
+
+def _with_link_targets(
+    lock_format: int,
+    wanted: list[Wanted],
+    parts: dict[str, Segment],
+    fetch: Callable[[LockedPackage], Digest],
+    home: Home,
+    processors: int,
+    progress: Progress,
+) -> tuple[list[Wanted], dict[str, Segment], tuple[str, ...]]:
+    """Cut once more those packages in which links have their targets, and what these link to.
+
+    Return what was cut in the end, all segments, and the directories that stay for links alone.
+    """
+    while True:
+        targets = find_link_targets(parts, lock_format)
+        again = {item.package.name: item for item in _keeping(wanted, targets.keep)}
+        if not again:
+            return wanted, parts, targets.directories
+        wanted = [again.get(item.package.name, item) for item in wanted]
+        parts = parts | cut([*again.values()], fetch, home, processors=processors, progress=progress)
+        if lock_format < 2:
+            return wanted, parts, ()
+
+
+def _keeping(wanted: list[Wanted], keep: Mapping[str, Sequence[str]]) -> Iterator[Wanted]:
+    """Yield those of ``wanted`` that keep more than before, with all that they keep."""
+    for item in wanted:
+        paths = tuple(sorted({*item.selection.keep, *keep.get(item.package.name, ())}))
+        if paths != item.selection.keep:
+            yield Wanted(item.package, msgspec.structs.replace(item.selection, keep=paths))
+
+
+def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[Generated]:
+    """Return the files that a diversion moves out of the way (dpkg-divert(1))."""
+    moved = []
+    for name, path, new_path in merged.diverted:
+        entry = next(item.entry for item in parts[name].items if item.entry.path == path)
+        content = segments.contents(parts[name], home.blobs)(path) if entry.kind == "file" else b""
+        placed = msgspec.structs.replace(entry, path=new_path)
+        moved.append(Generated(entry=placed, content=content, by="diversions"))
+    return moved
+
+
+def _link_targets(merged: Merged, outcome: Outcome) -> Iterator[Generated]:
+    """Yield the directories that are there because links point at them, as effects leave them."""
+    for entry in merged.directories:
+        final = outcome.directories.get(entry.path, entry)
+        yield Generated(entry=msgspec.structs.replace(final, mtime=0), by="link targets")
+
+
+def _reworked(
+    name: str,
+    part: Segment,
+    key: Digest,
+    nodes: Mapping[str, Node],
+    merged: Merged,
+    lock_format: int,
+    home: Home,
+) -> Segment:
+    changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()), lock_format)
+    if not changes:
+        return part
+    where = segments.reworked_key(key, changes)
+    known = recall(where, home)
+    if known is None:
+        known = segments.rework(part, changes, home.blobs)
+        remember(where, known, home)
+    return known
+
+
+class _Owners:
+    """A recipe's ``user[:group]`` to the numbers that the image's own tables give them.
+
+    Tables among the recipe's own files come first: they are what the image will have.
+    """
+
+    def __init__(self, tree: Tree, draft: Draft | None) -> None:
+        self._passwd, self._group = (
+            "\n".join([draft.text(path) if draft else "", _text(tree, path)])
+            for path in ("etc/passwd", "etc/group")
+        )
+
+    def __call__(self, owner: str) -> tuple[int, int]:
+        user, _, group = owner.partition(":")
+        uid = numeric_user(user, self._passwd, self._group)
+        gid = numeric_user(f"0:{group}", self._passwd, self._group).partition(":")[2] if group else ""
+        return int(uid or 0), int(gid or self._primary(uid))
+
+    def _primary(self, uid: str) -> str:
+        for line in self._passwd.splitlines():
+            fields = line.split(":")
+            if len(fields) > 3 and fields[2] == uid:
+                return fields[3]
+        return uid or "0"
+
+    def user(self, owner: str) -> str:
+        """Return ``owner`` for an image's config: numbers, so that engines can tell it is not root."""
+        return numeric_user(owner, self._passwd, self._group)
+
+
+def _text(tree: Tree, path: str) -> str:
+    try:
+        return tree.read(path).decode("utf-8", "replace")
+    except KeyError:
+        return ""
+
+
+def _image(
+    inputs: Inputs,
+    plan: composition.Plan,
+    finished: list[Filled],
+    merged: Merged,
+    outcome: Outcome,
+    owners: _Owners,
+    home: Home,
+) -> Built:
+    newest = max((part.newest for part in plan.parts.values()), default=0)
+    created = newest if inputs.epoch is None else inputs.epoch
+    tree = merged.tree.plus(outcome.generated)
+    user = owners.user(inputs.recipe.run.user)
+    manifest, config = composition.documents(
+        inputs.recipe, inputs.architecture, finished, created=created, user=user, blobs=home.blobs
+    )
+    from pumice.assembly import evidence
+
+    release = _text(tree, "usr/lib/os-release") or _text(tree, "etc/os-release")
+    return Built(
+        manifest=manifest,
+        config=config,
+        created=created,
+        ids=outcome.ids,
+        layers=tuple((one.title, one.layer) for one in finished),
+        facts=evidence.facts(inputs, plan, finished, (manifest, config), created, release, home),
+        undone={name: tuple(actions) for name, actions in sorted(outcome.report.items())},
+        notes=merged.notes,
+    )

@@ -1,0 +1,174 @@
+"""Packages to segments, in parallel: what is known already is not even fetched.
+
+Several are fetched at a time and as many cut as there are processors; of what has arrived the
+largest goes first, since the last one to finish decides how long it all takes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import msgspec
+
+from pumice.assembly import cache
+from pumice.errors import FormatError, ImageError
+from pumice.fetch.pool import pool
+from pumice.packing import segments
+from pumice.packing.segments import Segment
+from pumice.packing.selection import Selection
+from pumice.recipe.lock import LockedPackage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pumice.digest import Digest
+    from pumice.progress import Progress, Task
+    from pumice.store.home import Home
+
+_FETCHERS = 4
+_KIND = "segment"
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A package and what is taken of it."""
+
+    package: LockedPackage
+    selection: Selection
+
+    @property
+    def key(self) -> Digest:
+        """What its segment is kept under."""
+        return segments.key(self.package.sha256, self.selection)
+
+
+def cut(
+    wanted: Sequence[Wanted],
+    fetch: Callable[[LockedPackage], Digest],
+    home: Home,
+    *,
+    processors: int,
+    progress: Progress,
+) -> dict[str, Segment]:
+    """Return the segments of ``wanted`` by package name, in their order.
+
+    ``fetch`` makes a package a verified blob of the store and returns its digest; it is called from
+    several threads. Raises whatever goes wrong first; what was finished by then stays.
+    """
+    found = {item.package.name: recall(item.key, home) for item in wanted}
+    missing = [item for item in wanted if found[item.package.name] is None]
+    if missing:
+        missing.sort(key=lambda item: (-item.package.size, item.package.name))
+        total = sum(item.package.size for item in missing)
+        what = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
+        with progress.task(f"cutting {what}", total) as task:
+            line = _Line(home, fetch, task)
+            found |= line.run(missing, processors)  # the keys keep their order
+    return {name: segment for name, segment in found.items() if segment}
+
+
+def recall(key: Digest, home: Home) -> Segment | None:
+    """Return a segment that is kept under ``key``, if its bytes are there too."""
+    return cache.recall(home, _KIND, key, Segment, lambda segment: (segment.blob,))
+
+
+def remember(key: Digest, segment: Segment, home: Home) -> None:
+    """Keep what is known of a segment under ``key``."""
+    cache.remember(home, _KIND, key, segment, keeps=(segment.blob,))
+
+
+class _Line:
+    """The production line: fetchers put packages into a heap, cutters take the largest."""
+
+    def __init__(self, home: Home, fetch: Callable[[LockedPackage], Digest], task: Task) -> None:
+        self._home = home
+        self._fetch = fetch
+        self._task = task
+        self._arrived: queue.PriorityQueue[tuple[float, str, Wanted | None]] = queue.PriorityQueue()
+        self._failed = threading.Event()
+        self._errors: list[BaseException] = []
+        self._done: dict[str, Segment] = {}
+
+    def run(self, wanted: Sequence[Wanted], processors: int) -> dict[str, Segment]:
+        cutters = [threading.Thread(target=self._cutter, daemon=True) for _ in range(processors)]
+        for thread in cutters:
+            thread.start()
+        try:
+            with pool(_FETCHERS, "fetch") as fetchers:
+                for _ in fetchers.map(self._bring, wanted):
+                    pass
+            self._end(cutters)
+        except BaseException as error:  # noqa: BLE001 - also Ctrl-C: the line must stop first
+            self._fail(error)
+            self._end(cutters)
+        if self._errors:
+            raise self._errors[0]
+        return self._done
+
+    def _end(self, cutters: Sequence[threading.Thread]) -> None:
+        for number in range(len(cutters)):
+            self._arrived.put((float("inf"), str(number), None))
+        for thread in cutters:
+            thread.join()
+
+    def _fail(self, error: BaseException) -> None:
+        self._errors.append(error)
+        self._failed.set()
+
+    def _bring(self, wanted: Wanted) -> None:
+        if not self._failed.is_set():
+            self._fetch(wanted.package)
+            self._arrived.put((-wanted.package.size, wanted.package.name, wanted))
+
+    def _cutter(self) -> None:
+        while True:
+            _, _, wanted = self._arrived.get()
+            if wanted is None:
+                return
+            if self._failed.is_set():
+                continue
+            try:
+                self._cut(wanted)
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
+                self._fail(error)
+
+    def _cut(self, wanted: Wanted) -> None:
+        package = wanted.package
+        with self._home.blobs.open("sha256:" + package.sha256) as file:
+            try:
+                source = cast("BinaryIO", _Stoppable(file, self._failed))
+                segment = segments.make(source, wanted.selection, self._home.blobs)
+            except (FormatError, ImageError) as error:
+                where = f"{package.name}={package.version}"
+                where = f"{where}: {error.where}" if error.where else where
+                raise type(error)(error.message, where=where, hint=error.hint) from None
+        _check_identity(package, segment)
+        remember(wanted.key, segment, self._home)
+        self._done[package.name] = segment
+        self._task.advance(package.size)
+
+
+class _Stoppable:
+    """A package's file that ends the work on it when the line stops, however large it is."""
+
+    def __init__(self, file: BinaryIO, stopped: threading.Event) -> None:
+        self._stopped = stopped
+        self._read = file.read
+        self.seek = file.seek
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._stopped.is_set():
+            raise InterruptedError
+        return self._read(size)
+
+
+def _check_identity(package: LockedPackage, segment: Segment) -> None:
+    facts = segment.facts
+    stated = (facts.name, facts.version, facts.architecture)
+    if stated != (package.name, package.version, package.architecture):
+        raise FormatError(
+            f"the package says it is {facts.name}={facts.version} for {facts.architecture}",
+            where=f"{package.name}={package.version}",
+            hint="the archive's index and the package disagree",
+        )

@@ -1,0 +1,258 @@
+"""What is in an image, found out without running anything of it: files, packages, users.
+
+The packages are those of the image's own dpkg database (or of ``status.d``, as in distroless
+images); a file belongs to the package whose ``.list`` names it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import FormatError
+from pumice.formats import deb822
+from pumice.image import layer_scan
+from pumice.image.flatten import Shown, flatten
+from pumice.packing.tree import Node, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pumice.image.layer_scan import LayerFacts
+    from pumice.image.model import Image
+    from pumice.image.stat_cache import Records
+
+
+class FileFact(msgspec.Struct, frozen=True, kw_only=True):
+    """One path of an image.
+
+    ``size`` is bytes, 0 for further names of a file that was counted already (hard links).
+    ``layer`` counts from 1, base first; 0 is a directory that no layer has. ``package`` is empty
+    for what no package brought, and for directories, which belong to many.
+    """
+
+    path: str
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    layer: int
+    package: str = ""
+    link: str = ""
+    capabilities: bool = False
+
+
+class PackageFact(msgspec.Struct, frozen=True, kw_only=True):
+    """One installed package; ``size`` is bytes of the files of it that the image shows."""
+
+    name: str
+    version: str
+    architecture: str
+    source: str
+    files: int = 0
+    size: int = 0
+
+
+class User(msgspec.Struct, frozen=True):
+    """A line of ``/etc/passwd`` or ``/etc/group``."""
+
+    name: str
+    id: int
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about the content of one platform's image. Files are in the order of a tree walk."""
+
+    files: tuple[FileFact, ...]
+    packages: tuple[PackageFact, ...]
+    users: tuple[User, ...]
+    groups: tuple[User, ...]
+    release: str
+    """``PRETTY_NAME`` of os-release."""
+    layer_sizes: tuple[int, ...]
+    """Bytes of the files that each layer has, whether a later layer hides them or not."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that the image shows."""
+        return sum(file.size for file in self.files)
+
+
+def gather(image: Image, records: Records | None = None) -> Facts:
+    """Return the facts of an image of one platform.
+
+    With ``records`` (``Home.records``) each layer is read only once in its life. Raises what
+    reading the layers does, and FormatError for a package database that is none.
+    """
+    return of_layers([layer_scan.of(layer, records) for layer in image.layers()])
+
+
+def of_layers(layers: Sequence[LayerFacts]) -> Facts:
+    """Return the facts of the image that layers amount to, base first."""
+    shown = flatten(layer.entries for layer in layers)
+    texts = _Texts(shown, layers)
+    packages = _packages(texts)
+    owners = _owners(texts, shown)
+    files = _files(shown, owners)
+    return Facts(
+        files=files,
+        packages=_measured(packages, files),
+        users=_users(texts.get("etc/passwd")),
+        groups=_users(texts.get("etc/group")),
+        release=_release(texts),
+        layer_sizes=tuple(layer.unpacked for layer in layers),
+    )
+
+
+class _Texts:
+    """The telling files that the image shows."""
+
+    def __init__(self, shown: dict[str, Shown], layers: Sequence[LayerFacts]) -> None:
+        self._found: dict[str, bytes] = {}
+        for path in sorted(path for path in shown if layer_scan.is_telling(path)):
+            item = shown[path]
+            text = layers[item.origin.layer].texts.get(item.entry.path) if item.origin.layer >= 0 else None
+            if text is not None and item.entry.kind == "file":
+                self._found[path] = text
+
+    def get(self, path: str) -> bytes:
+        return self._found.get(path, b"")
+
+    def below(self, folder: str, ending: str = "") -> Iterator[tuple[str, bytes]]:
+        """Yield name and content of the files in ``folder`` (with its final slash)."""
+        for path, text in self._found.items():
+            if path.startswith(folder) and path.endswith(ending):
+                yield path[len(folder) : len(path) - len(ending)], text
+
+
+def _packages(texts: _Texts) -> list[PackageFact]:
+    paragraphs = [(layer_scan.STATUS, texts.get(layer_scan.STATUS))]
+    paragraphs += [
+        (layer_scan.STATUS_FOLDER + name, text)
+        for name, text in texts.below(layer_scan.STATUS_FOLDER)
+        if not name.endswith(".md5sums")
+    ]
+    found: dict[tuple[str, str], PackageFact] = {}
+    for where, text in paragraphs:
+        for fields in deb822.paragraphs(text, latin1=True, where=where):
+            package = _package(fields, where)
+            if package is not None:
+                found.setdefault((package.name, package.architecture), package)
+    return [found[key] for key in sorted(found)]
+
+
+def _package(fields: dict[str, str], where: str) -> PackageFact | None:
+    """Read one stanza; None for a package that is not there any more."""
+    name, version = fields.get("Package", ""), fields.get("Version", "")
+    if "Status" in fields and not fields["Status"].endswith(" installed"):
+        return None
+    if not name or not version:
+        raise FormatError("a package of the image has no name or no version", where=where)
+    source = fields.get("Source", name).split(" ", 1)[0]
+    return PackageFact(name=name, version=version, architecture=fields.get("Architecture", ""), source=source)
+
+
+def _owners(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
+    """Return which package each path belongs to.
+
+    The lists have the packages' own paths (``/lib/x``), of which a merged ``/usr`` shows others.
+    """
+    tree = Tree({path: Node(item.entry) for path, item in shown.items()}, _unreadable)
+    folders: dict[str, str | None] = {}
+    owners = _database_files(texts, shown)
+    for package, paths in _lists(texts):
+        # What has something in it is a directory in the package, and may be a merging link here.
+        inhabited = {path.rpartition("/")[0] for path in paths}
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            if path in inhabited:
+                continue
+            if folder not in folders:
+                folders[folder] = tree.resolve(folder)
+            place = folders[folder]
+            real = f"{place}/{name}" if place else name
+            item = shown.get(real) if place is not None else None
+            if item is not None and item.entry.kind != "dir":
+                owners[real] = package
+    return owners
+
+
+def _database_files(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
+    """Return the files of dpkg's database that are about one package: they are there because of it."""
+    known = {name.split(":", 1)[0] for name, _ in texts.below(layer_scan.INFO_FOLDER, ".list")}
+    owners: dict[str, str] = {}
+    for path in shown:
+        if path.startswith(layer_scan.INFO_FOLDER):
+            name = path[len(layer_scan.INFO_FOLDER) :].rpartition(".")[0].split(":", 1)[0]
+            if name in known:
+                owners[path] = name
+    return owners
+
+
+def _lists(texts: _Texts) -> Iterator[tuple[str, list[str]]]:
+    """Yield each package with the paths that it says are its own, without slashes at their ends."""
+    for name, text in texts.below(layer_scan.INFO_FOLDER, ".list"):
+        lines = text.decode("utf-8", "surrogateescape").split("\n")
+        yield name.split(":", 1)[0], [line.strip("/") for line in lines if line not in ("", "/.")]
+    for name, text in texts.below(layer_scan.STATUS_FOLDER, ".md5sums"):
+        lines = text.decode("utf-8", "surrogateescape").split("\n")
+        yield name, [line[34:].removeprefix("./").strip("/") for line in lines if len(line) > 34]
+
+
+def _unreadable(path: str) -> bytes:
+    raise KeyError(path)
+
+
+def _files(shown: dict[str, Shown], owners: dict[str, str]) -> tuple[FileFact, ...]:
+    counted: set[tuple[int, int]] = set()
+    facts: list[FileFact] = []
+    for path, (entry, origin) in shown.items():
+        again = entry.kind == "file" and origin in counted
+        counted.add(origin)
+        facts.append(
+            FileFact(
+                path=path,
+                kind=entry.kind,
+                mode=entry.mode,
+                uid=entry.uid,
+                gid=entry.gid,
+                size=0 if again else entry.size,
+                layer=origin.layer + 1,
+                package=owners.get(path, ""),
+                link=entry.path if again else entry.link,
+                capabilities="security.capability" in entry.xattrs,
+            )
+        )
+    return tuple(facts)
+
+
+def _measured(packages: Sequence[PackageFact], files: Sequence[FileFact]) -> tuple[PackageFact, ...]:
+    count: dict[str, int] = {}
+    size: dict[str, int] = {}
+    for file in files:
+        if file.package:
+            count[file.package] = count.get(file.package, 0) + 1
+            size[file.package] = size.get(file.package, 0) + file.size
+    return tuple(
+        msgspec.structs.replace(package, files=count.get(package.name, 0), size=size.get(package.name, 0))
+        for package in packages
+    )
+
+
+def _users(text: bytes) -> tuple[User, ...]:
+    found = []
+    for line in text.decode("utf-8", "replace").split("\n"):
+        fields = line.split(":")
+        if len(fields) > 2 and fields[2].isascii() and fields[2].isdigit() and len(fields[2]) < 11:
+            found.append(User(fields[0], int(fields[2])))
+    return tuple(found)
+
+
+def _release(texts: _Texts) -> str:
+    for path in layer_scan.RELEASES:
+        for line in texts.get(path).decode("utf-8", "replace").split("\n"):
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip("\"'")[:200]
+    return ""

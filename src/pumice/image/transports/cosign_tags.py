@@ -1,0 +1,135 @@
+"""Signatures that have a tag of their own: added to those that the registry has, never over them.
+
+cosign keeps all signatures of an image as the layers of one manifest under ``sha256-<hex>.sig``, and
+all attestations under ``….att``. Two places may each have others, and several clients may add to one at
+once: the registry is asked to write only over what was read (ETag, where it has one), and it is read
+again afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pumice import canonical
+from pumice.errors import FormatError
+from pumice.formats import oci
+from pumice.image import graph
+from pumice.registry import content
+from pumice.registry.errors import NotFoundError, RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pumice.image.graph import Node
+    from pumice.registry.client import Client
+    from pumice.registry.document import Document
+    from pumice.registry.reference import Reference
+
+_ATTEMPTS = 24
+_CHANGED = frozenset({409, 412})
+_MERGED = (".sig", ".att")
+"""Tags whose manifests are sets of layers. What else there is, such as ``.sbom``, is one document."""
+
+
+def put(client: Client, target: Reference, nodes: Sequence[Node], *, instead: Collection[str] = ()) -> None:
+    """Make sure that a tag stands for all that ``nodes`` (manifests) say, and for what it had.
+
+    ``instead`` are digests of manifests that these take the place of. Raises RegistryError, FormatError
+    when the tag has something that these cannot be added to.
+    """
+    documents = [node.data for node in nodes]
+    known = {node.data: node for node in nodes}
+    for _ in range(_ATTEMPTS):
+        there = _read(client, target)
+        kept = [there.data] if there is not None and there.digest not in instead else []
+        merged = union([*kept, *documents], target)
+        if there is not None and merged == there.data:
+            return
+        _write(client, target, known.get(merged) or _made(merged), there, is_new=merged not in known)
+    raise RegistryError("others keep changing this tag", where=str(target), hint="try again")
+
+
+def union(documents: Sequence[bytes], target: Reference) -> bytes:
+    """Return the first of some manifests that has the layers of all, or a new one that has them."""
+    kinds = [_taken_apart(data, target) for data in documents]
+    if len(set(documents)) == 1:
+        return documents[0]
+    if not target.tag.endswith(_MERGED) or any(kind is None for kind in kinds):
+        raise FormatError(
+            "the registry has something else under this tag, which would be lost",
+            where=str(target),
+            hint=f"delete it with pumice delete docker://{target}, or leave out ours with --only-image",
+        )
+    manifests = [kind for kind in kinds if kind is not None]
+    layers = {_key(layer): layer for one in manifests for layer in one["layers"]}
+    for data, one in zip(documents, manifests, strict=True):
+        if {_key(layer) for layer in one["layers"]} >= layers.keys():
+            return data
+    config = _config([str(layer["digest"]) for layer in layers.values()])
+    descriptor = {"mediaType": oci.CONFIG, "digest": content.digest_of(config), "size": len(config)}
+    joined: dict[str, Any] = {}
+    notes: dict[str, Any] = {}
+    for one in reversed(manifests):
+        joined |= one
+        notes |= one.get("annotations") or {}
+    joined |= {"config": descriptor, "layers": list(layers.values())} | (
+        {"annotations": notes} if notes else {}
+    )
+    return msgspec.json.encode(joined, order="deterministic")
+
+
+def _taken_apart(data: bytes, target: Reference) -> dict[str, Any] | None:
+    """A manifest as JSON; None for an index and whatever else has no layers."""
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise FormatError("the manifest under this tag is malformed", where=str(target)) from None
+    layers = found.get("layers") if isinstance(found, dict) else None
+    if not isinstance(layers, list) or not all(isinstance(one, dict) and one.get("digest") for one in layers):
+        return None
+    return dict(found)
+
+
+def _key(layer: dict[str, Any]) -> bytes:
+    """What makes two signatures the same: several can be over the same bytes, and differ in annotations."""
+    return msgspec.json.encode(layer, order="deterministic")
+
+
+def _config(diff_ids: list[str]) -> bytes:
+    """The config that cosign gives to its artifacts: an image's, of nothing."""
+    rootfs = {"type": "layers", "diff_ids": diff_ids}
+    return canonical.dumps({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
+
+
+def _read(client: Client, target: Reference) -> Document | None:
+    try:
+        return client.manifest(target, direct=True)
+    except NotFoundError:
+        return None
+
+
+def _write(client: Client, target: Reference, node: Node, there: Document | None, *, is_new: bool) -> None:
+    """Write the manifest, unless somebody was faster. One that is new has a config that is, too."""
+    if is_new:
+        config = next(blob for blob in node.blobs if blob.media_type == oci.CONFIG)
+        digests = [str(layer["digest"]) for layer in msgspec.json.decode(node.data)["layers"]]
+        client.upload(target.repository, config, _config(digests))
+    conditions = []
+    if there is None:
+        conditions.append(("If-None-Match", "*"))
+    elif there.etag and not there.etag.startswith("W/"):
+        conditions.append(("If-Match", there.etag))
+    try:
+        stored = client.put_manifest(target, node.data, node.descriptor.media_type, conditions=conditions)
+    except RegistryError as error:
+        if error.status not in _CHANGED:
+            raise
+        return
+    if is_new and node.subject and not stored.listed:
+        client.list_referrer(target.repository, node.subject, [node.entry()])
+
+
+def _made(data: bytes) -> Node:
+    return graph.read(oci.Descriptor(oci.MANIFEST, content.digest_of(data), len(data)), data)

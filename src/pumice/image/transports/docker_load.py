@@ -1,0 +1,167 @@
+"""The archives that ``docker save`` and ``podman save`` write, read (moby, image/spec: manifest.json).
+
+What is in them is an image without a manifest of its own: a config and tar files of layers. The manifest
+is made here, the same for the same archive; config and layers stay the bytes that they are. Old archives
+keep layers as ``ID/layer.tar`` and say with links that two are the same, new ones as ``blobs/sha256/HEX``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from pumice import digest
+from pumice.errors import FormatError, ImageError
+from pumice.formats import oci
+from pumice.formats.compression import sniff
+from pumice.image.model import Archive, Image
+from pumice.image.transports import archive_members, layout_index
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+    from pumice.image.transports.archive_members import Members
+
+MANIFEST = "manifest.json"
+_MAX_LAYERS = 1000
+_MAX_LINKS = 8
+_CHUNK = 1 << 20
+_LAYERS = {"plain": oci.LAYER_TAR, "gzip": oci.LAYER_GZIP, "zstd": oci.LAYER_ZSTD}
+
+
+class _Saved(msgspec.Struct, frozen=True, rename="pascal"):
+    """One image of an archive: paths of its members, and the names that it had."""
+
+    config: str
+    layers: tuple[str, ...] | None = None
+    repo_tags: tuple[str, ...] | None = None
+
+
+class _Blobs:
+    """Members of an archive by their digests, and documents in memory."""
+
+    def __init__(
+        self, members: Members, places: dict[Digest, tuple[int, int]], documents: dict[Digest, bytes]
+    ) -> None:
+        self._members = members
+        self._places = places
+        self._documents = documents
+
+    def open(self, digest_: Digest) -> BinaryIO:
+        """Open a blob; raises ImageError when it is not there. Whoever reads it checks it."""
+        if digest_ in self._documents:
+            return io.BytesIO(self._documents[digest_])
+        place = self._places.get(digest_)
+        if place is None:
+            raise ImageError(f"the archive has no blob {digest_}", where=str(self._members.path))
+        return archive_members.section(self._members, *place)
+
+
+def read(path: Path, name: str = "") -> Image:
+    """Return the image called ``name`` (``NAME:TAG``, or TAG alone) in an archive, or the only one.
+
+    Raises ImageError, FormatError.
+    """
+    look = archive_members.look(path)
+    members = archive_members.scan(path)
+    saved = _choose(_listed(path, members), name, str(path))
+    config = archive_members.small(members, _place(members, saved.config, path), saved.config)
+    diff_ids = oci.read_config(config).rootfs.diff_ids
+    layers = saved.layers or ()
+    if len(layers) != len(diff_ids) or len(layers) > _MAX_LAYERS:
+        raise FormatError(
+            f"the archive has {len(layers)} layers, the image's config {len(diff_ids)}", where=str(path)
+        )
+    places: dict[Digest, tuple[int, int]] = {}
+    descriptors = []
+    known_layers: dict[tuple[int, int], Descriptor] = {}  # one member may be listed again and again
+    for layer, diff_id in zip(layers, diff_ids, strict=True):
+        place = _place(members, layer, path)
+        descriptor = known_layers.get(place) or _layer(members, place, digest.check(diff_id))
+        known_layers[place] = descriptor
+        places[descriptor.digest] = place
+        descriptors.append(descriptor)
+    manifest = oci.encode(oci.manifest(oci.describe(config, oci.CONFIG), tuple(descriptors)))
+    documents = {digest.of(data): data for data in (config, manifest)}
+    known = (saved.repo_tags or ("",))[0]
+    described = oci.describe(manifest, oci.MANIFEST)
+    stem, _, tag = known.rpartition(":")
+    annotations = layout_index.naming(stem, tag) if stem and tag else {}
+    root = msgspec.structs.replace(described, annotations=annotations)
+    return Image(root, _Blobs(members, places, documents)).inside(Archive(path, look))
+
+
+def _listed(path: Path, members: Members) -> tuple[_Saved, ...]:
+    if MANIFEST not in members.places:
+        is_layout = "index.json" in members.places
+        raise ImageError(
+            f"this is not an archive of docker save: it has no {MANIFEST}",
+            where=str(path),
+            hint=f"read it as oci-archive:{path}" if is_layout else "save it again with docker 1.10 or newer",
+        )
+    data = archive_members.small(members, members.places[MANIFEST], MANIFEST)
+    try:
+        listed = msgspec.json.decode(data, type=tuple[_Saved, ...])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise FormatError(f"the archive's {MANIFEST} is malformed", where=str(path)) from None
+    if not listed:
+        raise ImageError("the archive holds no image", where=str(path))
+    return listed
+
+
+def _choose(listed: tuple[_Saved, ...], name: str, where: str) -> _Saved:
+    names = sorted({tag for saved in listed for tag in saved.repo_tags or ()})
+    known = ", ".join(names[:20]) or "none"
+    if not name:
+        if len(listed) > 1:
+            raise ImageError(
+                f"the archive holds {len(listed)} images, so one must be named",
+                where=where,
+                hint=f"append :NAME:TAG; there are {known}",
+            )
+        return listed[0]
+    for saved in listed:
+        if name in (saved.repo_tags or ()):
+            return msgspec.structs.replace(saved, repo_tags=(name,))
+    by_tag = [
+        msgspec.structs.replace(saved, repo_tags=(full,))
+        for saved in listed
+        for full in saved.repo_tags or ()
+        if full.rpartition(":")[2] == name
+    ]
+    if len(by_tag) != 1:
+        raise ImageError(f"the archive has no image {name!r}", where=where, hint=f"its names are {known}")
+    return by_tag[0]
+
+
+def _place(members: Members, name: str, path: Path) -> tuple[int, int]:
+    """Return where a member lies, through links that stay in the archive."""
+    current = posixpath.normpath(name)
+    for _ in range(_MAX_LINKS):
+        if current in members.places:
+            return members.places[current]
+        if current not in members.links:
+            break
+        current = members.links[current]
+    raise FormatError(f"the archive has no member {name[:200]!r}", where=str(path))
+
+
+def _layer(members: Members, place: tuple[int, int], diff_id: Digest) -> Descriptor:
+    """Return a layer's descriptor. A plain tar has its diff ID for a digest, which reading it checks."""
+    with archive_members.section(members, *place) as file:
+        start = file.read(6)
+        kind = sniff(start)
+        if kind not in _LAYERS:
+            raise FormatError(f"a layer of the archive is compressed with {kind}", where=str(members.path))
+        if kind == "plain":
+            return oci.Descriptor(oci.LAYER_TAR, diff_id, place[1])
+        found = hashlib.sha256(start)
+        while data := file.read(_CHUNK):
+            found.update(data)
+    return oci.Descriptor(_LAYERS[kind], f"sha256:{found.hexdigest()}", place[1])

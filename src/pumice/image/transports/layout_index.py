@@ -1,0 +1,148 @@
+"""A layout's ``index.json``: which of its descriptors is the image, and how one is named there.
+
+Usually it lists one descriptor for each image. Some tools write it as the index of a single image for
+several platforms instead: then the file itself is the image's index.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.errors import ImageError
+from pumice.formats import oci
+from pumice.image import referrers
+from pumice.image.model import Image
+from pumice.image.transports import cosign_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.formats.oci import Descriptor
+    from pumice.image.model import BlobSource
+
+_UNKNOWN = "unknown"
+_MAX_NAME = 255
+_MAX_TAG = 128
+_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_LETTERS = _NAME_LETTERS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def select(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
+    """Return the image that an ``index.json`` has under ``tag``, or the only one, with what is about it.
+
+    ``tag`` may be a full name where the layout has them. Raises ImageError, FormatError.
+    """
+    index = oci.read_index(data)
+    images, listed = referrers.split(index)
+    about = tuple(cosign_layout.unmarked(one) for one in listed)
+    candidates = _named(images, tag, where)
+    if len(candidates) > 1 and _is_one_image(candidates):
+        own = data if candidates == index.manifests else oci.encode(oci.index(candidates))
+        root = oci.describe(own, oci.INDEX)
+        blobs = referrers.Over([own], blobs)
+    elif len(candidates) > 1 and not tag:
+        raise ImageError(
+            f"the layout holds {len(candidates)} images, so one must be named",
+            where=where,
+            hint=f"append :TAG; its tags are {_tags(images)}",
+        )
+    else:
+        root = candidates[0]
+    if not about and oci.REFERRERS not in root.annotations:
+        return Image(root, blobs)
+    beside = about + referrers.named(root, blobs)
+    return Image(root, blobs, referrers.Listed(root, about, blobs), beside)
+
+
+def _named(images: tuple[Descriptor, ...], tag: str, where: str) -> tuple[Descriptor, ...]:
+    if not images:
+        raise ImageError("the layout holds no image", where=where)
+    if not tag:
+        return images
+    for annotation in (oci.REF_NAME, oci.FULL_NAME):
+        candidates = tuple(one for one in images if one.annotations.get(annotation) == tag)
+        if candidates:
+            return candidates
+    raise ImageError(f"the layout has no tag {tag!r}", where=where, hint=f"its tags are {_tags(images)}")
+
+
+def _tags(images: Sequence[Descriptor]) -> str:
+    names = {one.annotations.get(oci.REF_NAME) or one.annotations.get(oci.FULL_NAME, "") for one in images}
+    return ", ".join(sorted(name for name in names if name)[:20]) or "none"
+
+
+def _is_one_image(candidates: Sequence[Descriptor]) -> bool:
+    """Whether descriptors are the platforms of one image: each has another platform, and none its own name.
+
+    What an attestation is attested for is no platform: it is ``unknown``.
+    """
+    platforms = [one.platform for one in candidates if one.platform is not None]
+    names = {one.annotations.get(oci.REF_NAME, "") for one in candidates}
+    runnable = [
+        (one.os, one.architecture, one.variant, one.os_version)
+        for one in platforms
+        if _UNKNOWN not in (one.os, one.architecture)
+    ]
+    is_complete = len(platforms) == len(candidates) and len(names) == 1
+    return is_complete and bool(runnable) and len(set(runnable)) == len(runnable)
+
+
+def naming(name: str, tag: str) -> dict[str, str]:
+    """Return the annotations that name an image in ``index.json``.
+
+    ``ref.name`` is the tag, by which skopeo, umoci and buildah choose; containerd, docker and podman load
+    an image under its full name, which is left out where ``name`` and ``tag`` do not make one for them.
+    """
+    if ":" in tag or "/" in tag:  # a whole NAME:TAG
+        head, colon, tail = tag.rpartition(":")
+        full_name, version = (head, tail) if colon and "/" not in tail else (tag, "latest")
+    else:
+        full_name, version = name, tag
+    if not _is_name(full_name) or not _is_tag(version):
+        return {oci.REF_NAME: tag}
+    return {oci.REF_NAME: tag, oci.FULL_NAME: f"{full_name}:{version}"}
+
+
+def known_name(root: Descriptor) -> tuple[str, str]:
+    """Return the name and the tag under which a layout lists an image; empty where it says none."""
+    name, colon, tag = root.annotations.get(oci.FULL_NAME, "").rpartition(":")
+    if not colon or "/" in tag or not _is_name(name) or not _is_tag(tag):
+        return "", root.annotations.get(oci.REF_NAME, "")
+    return name, root.annotations.get(oci.REF_NAME, "") or tag
+
+
+def _is_name(text: str) -> bool:
+    """Whether ``text`` is a name for docker (github.com/distribution/reference).
+
+    Without a regular expression: this is on the way of every build.
+    """
+    first, slash, rest = text.partition("/")
+    has_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
+    path = rest if has_host else text
+    if has_host:
+        host, colon, port = first.partition(":")
+        if (colon and not (port.isascii() and port.isdigit())) or not _is_host(host):
+            return False
+    return len(text) <= _MAX_NAME and all(_is_component(part) for part in path.split("/"))
+
+
+def _is_host(text: str) -> bool:
+    return all(
+        _LETTERS.issuperset(part.replace("-", "")) and part.strip("-") == part != ""
+        for part in text.split(".")
+    )
+
+
+def _is_component(text: str) -> bool:
+    if not text or not (_NAME_LETTERS | frozenset("._-")).issuperset(text):
+        return False
+    return text[0] in _NAME_LETTERS and text[-1] in _NAME_LETTERS and not _has_wrong_separator(text)
+
+
+def _has_wrong_separator(text: str) -> bool:
+    return any(wrong in text for wrong in ("..", "___", "._", "_.", "-.", ".-", "-_", "_-"))
+
+
+def _is_tag(text: str) -> bool:
+    is_short = 0 < len(text) <= _MAX_TAG
+    return is_short and (_LETTERS | frozenset("._-")).issuperset(text) and text[0] not in ".-"

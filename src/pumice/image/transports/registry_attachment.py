@@ -1,0 +1,73 @@
+"""Adding signatures and the like to an image where it lies in a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.errors import FormatError
+from pumice.formats import oci
+from pumice.image import graph, referrers
+from pumice.image.transports import cosign_tags
+from pumice.registry import content
+from pumice.registry.errors import RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.formats.oci import Descriptor
+    from pumice.registry.client import Client
+    from pumice.registry.reference import Repository
+
+
+class RegistryPlace:
+    """A repository that signatures can be added to: kept in memory until `finish`."""
+
+    def __init__(self, client: Client, repository: Repository) -> None:
+        self._client = client
+        self._repository = repository
+        self._new: dict[str, bytes] = {}
+        self._changes: list[tuple[str, Sequence[Descriptor], Sequence[str]]] = []
+
+    def put(self, data: bytes, media_type: str) -> Descriptor:
+        """Keep a blob that a referrer will need."""
+        name = content.digest_of(data)
+        self._new[name] = data
+        return oci.Descriptor(media_type, name, len(data))
+
+    def change(self, subject: str, add: Sequence[Descriptor], remove: Sequence[str]) -> None:
+        """Say that what refers to ``subject`` changes; counts from `finish` on."""
+        self._changes.append((subject, add, remove))
+
+    def finish(self) -> None:
+        """Send everything; what takes the place of something goes before that is removed.
+
+        Raises RegistryError, TransportError; then what was sent before stays, and is no harm.
+        """
+        for subject, add, remove in self._changes:
+            for one in add:
+                self._send(one, subject, remove)
+            for digest in remove:
+                self._forget(digest, subject)
+        self._changes.clear()
+
+    def _send(self, referrer: Descriptor, subject: str, instead: Sequence[str]) -> None:
+        data = self._new.get(referrer.digest)
+        if data is None:
+            raise FormatError("what is to be attached was never put here", where=referrer.digest)
+        node = graph.read(referrer, data)
+        for blob in node.blobs:
+            if blob.digest in self._new:
+                self._client.upload(self._repository, blob, self._new[blob.digest])
+        kind = node.descriptor.media_type
+        stored = self._client.put_manifest(self._repository.at(referrer.digest), data, kind)
+        if not stored.listed:
+            self._client.list_referrer(self._repository, subject, [node.entry()])
+        if tag := referrers.tag_of(referrer, subject):
+            cosign_tags.put(self._client, self._repository.tagged(tag), [node], instead=instead)
+
+    def _forget(self, digest: str, subject: str) -> None:
+        """Remove what something else took the place of, where the registry allows that."""
+        try:
+            self._client.remove(self._repository.at(digest))
+        except RegistryError:
+            self._client.unlist_referrer(self._repository, subject, digest)

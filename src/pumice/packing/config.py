@@ -1,0 +1,112 @@
+"""The image config and manifest that a recipe stands for (image-spec 1.1, config.md, annotations.md)."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+from pumice.errors import ImageError
+from pumice.formats import oci, platforms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.packing.layer_plan import WholeLayer
+    from pumice.recipe.model import HealthCheck, Recipe
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ANNOTATION = "org.opencontainers.image."
+_NANOSECONDS = 1_000_000_000
+
+
+def timestamp(seconds: int) -> str:
+    """Return ``seconds`` since the epoch as RFC 3339, UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def standard_annotations(recipe: Recipe, created: int) -> dict[str, str]:
+    """Return the standard annotations of an image; the recipe's own come last and win."""
+    standard = {
+        _ANNOTATION + "created": timestamp(created),
+        _ANNOTATION + "title": recipe.name,
+        _ANNOTATION + "version": recipe.version,
+    }
+    if recipe.description:
+        standard[_ANNOTATION + "description"] = recipe.description
+    return standard | recipe.annotations
+
+
+def config(
+    recipe: Recipe,
+    architecture: str,
+    layers: Sequence[tuple[str, WholeLayer]],
+    *,
+    created: int,
+    user: str,
+) -> oci.ImageConfig:
+    """Return the config of one platform's image.
+
+    ``layers`` are (what it holds, layer), lowest first; ``user`` is the numeric id that the recipe's
+    user stands for, so that an engine can tell that it is not root without looking inside.
+    """
+    platform = platforms.of_debian(architecture)
+    run = recipe.run
+    environment = {"PATH": PATH} | recipe.environment
+    moment = timestamp(created)
+    return oci.ImageConfig(
+        architecture=platform.architecture,
+        os=platform.os,
+        variant=platform.variant,
+        created=moment,
+        config=oci.RunConfig(
+            user=user,
+            exposed_ports={_port(port): oci.Empty() for port in run.ports.values()},
+            env=tuple(f"{name}={environment[name]}" for name in sorted(environment)),
+            entrypoint=run.command,
+            cmd=run.arguments,
+            volumes={path: oci.Empty() for path in run.volumes.values()},
+            working_dir=run.directory or "/",
+            labels=recipe.labels,
+            stop_signal=run.stop_signal,
+            healthcheck=_health(run.health) if run.health else None,
+        ),
+        rootfs=oci.RootFs("layers", tuple(layer.diff_id for _, layer in layers)),
+        history=tuple(oci.History(created=moment, created_by=f"pumice: {name}") for name, _ in layers),
+    )
+
+
+def _port(port: str) -> str:
+    return port if "/" in port else f"{port}/tcp"
+
+
+def _health(check: HealthCheck) -> oci.HealthCheck:
+    return oci.HealthCheck(
+        test=("CMD", *check.command),
+        interval=check.interval * _NANOSECONDS,
+        timeout=check.timeout * _NANOSECONDS,
+        start_period=check.start_period * _NANOSECONDS,
+        retries=check.retries,
+    )
+
+
+def numeric_user(user: str, passwd: str, group: str) -> str:
+    """Return ``user[:group]`` as numbers, by the image's own tables; raises ImageError if unknown."""
+    if not user:
+        return ""
+    name, colon, group_name = user.partition(":")
+    number = _number(name, passwd, "user")
+    return f"{number}:{_number(group_name, group, 'group')}" if colon else str(number)
+
+
+def _number(name: str, table: str, what: str) -> int:
+    if name.isascii() and name.isdigit():
+        return int(name)
+    for line in table.splitlines():
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
+            return int(fields[2])
+    if not table.strip():
+        hint = f"the image has no {what}s at all: use a number, such as 65532 for nonroot, or 'base: data'"
+    else:
+        hint = f"add it under '{what}s' in the recipe, or use nonroot, root or a number"
+    raise ImageError(f"the image has no {what} {name!r}", hint=hint)

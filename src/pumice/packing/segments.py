@@ -1,0 +1,375 @@
+"""Segments: the chosen files of one package as a row of gzip members, made once and kept.
+
+A segment is a normalised tar stream without an end mark, so that segments concatenate into layers.
+Its entries stand in the package's own order, which is deterministic and needs no buffering. It
+depends on the package's digest, the selection and the format, on nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+import re
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from pumice.cache_keys import cache_key
+from pumice.errors import FormatError
+from pumice.formats import deb, gzip, tar
+from pumice.formats.compression import Decompressed
+from pumice.formats.tar import Entry
+from pumice.packing.layer_plan import WholeLayer
+from pumice.packing.selection import ALIASED, Selection, left_out, place
+from pumice.packing.stream import Item, Stream
+from pumice.packing.tree import PackageFacts
+from pumice.recipe.lock import FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pumice.digest import Digest
+    from pumice.store.base import Blobs
+
+INFO = "var/lib/dpkg/info"
+DOC = "usr/share/doc"
+_MAX_COPYRIGHT = 4 << 20
+_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a segment; its bytes are the blob.
+
+    ``directories`` are those that the package ships and that stay, ``parents`` those that are only
+    there if something in them stays, ``dropped`` the paths left out, ``newest`` the time of the
+    package itself, ``layer`` the layer it makes if it was cut to be alone in one. ``sha512`` (hex) is
+    the package file's own, ``copyright`` the text of its ``/usr/share/doc/*/copyright``.
+    """
+
+    blob: str
+    size: int
+    tar_size: int
+    members: tuple[int, ...]
+    items: tuple[Item, ...]
+    directories: tuple[Entry, ...]
+    parents: tuple[Entry, ...]
+    dropped: tuple[str, ...]
+    facts: PackageFacts
+    newest: int
+    layer: WholeLayer | None = None
+    sha512: str = ""
+    copyright: bytes = b""
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """How a segment differs from the package's own: entries hidden, directories' attributes.
+
+    ``format`` is the lock's.
+    """
+
+    hide: tuple[str, ...] = ()
+    directories: tuple[Entry, ...] = ()
+    format: int = FORMAT
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.hide or self.directories)
+
+
+def key(package_sha256: str, selection: Selection) -> Digest:
+    """Return what a segment is kept under."""
+    return cache_key("segment", package_sha256, selection)
+
+
+def reworked_key(segment_key: Digest, changes: Changes) -> Digest:
+    """Return what the segment that is kept under ``segment_key`` is kept under with ``changes``.
+
+    Its bytes alone would not do: packages with equal files have equal ones, and differ in what they say.
+    """
+    return cache_key("segment", segment_key, changes)
+
+
+def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
+    """Cut a segment out of a package file; its bytes go into ``blobs``.
+
+    Streams in bounded memory. Raises FormatError for a malformed or hostile package, ImageError for
+    one with a file whose name a layer cannot hold.
+    """
+    segment, implied = _make(file, selection, blobs)
+    while keep := _more_to_keep(segment, selection):  # seen only at the end, since links come last
+        selection = msgspec.structs.replace(selection, keep=keep)
+        segment, implied = _make(file, selection, blobs)
+        if selection.format < 2:
+            break
+    # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
+    wrong = [entry for entry in segment.directories if entry.path in implied and not _is_plain(entry)]
+    changes = Changes(directories=tuple(wrong), format=selection.format)
+    return rework(segment, changes, blobs) if changes else segment
+
+
+def _is_plain(entry: Entry) -> bool:
+    return (entry.mode, entry.uid, entry.gid, entry.xattrs) == (0o755, 0, 0, {})
+
+
+def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, set[str]]:
+    control = deb.control(file)
+    with blobs.writer() as writer:
+        stream = Stream(writer.write, alone=selection.alone)
+        cutter = _Cutter(selection, control, stream, _sha512(file))
+        for entry, body in tar.read(deb.data(file)):
+            cutter.add(entry, body)
+        cutter.add_info()
+        layer = stream.close()
+        blob = writer.commit()
+    _look_into_large(stream, blob, blobs)
+    return cutter.segment(blob, layer), stream.implied
+
+
+def _look_into_large(stream: Stream, blob: Digest, blobs: Blobs) -> None:
+    read = gzip.random_access(lambda: blobs.open(blob), stream.members, stream.tar_size)
+    stream.identify_large(read)
+
+
+def _more_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
+    """Return what to keep instead, since a link that stays keeps its target; nothing if all is there.
+
+    Whether a directory stays depends on the other packages (`pumice.packing.link_targets`).
+    """
+    dropped = set(segment.dropped)
+    if selection.format < 2:
+        dropped.update(entry.path for entry in segment.parents)
+    targets = {target for target in link_targets(segment) if target in dropped}
+    return tuple(sorted({*selection.keep, *targets})) if targets else ()
+
+
+def link_targets(segment: Segment) -> Iterator[str]:
+    """Yield the path that each link of a segment points at (symbolic ones made absolute)."""
+    for item in segment.items:
+        if item.entry.kind == "symlink":
+            here = posixpath.dirname(item.entry.path)
+            yield place(posixpath.normpath(posixpath.join("/", here, item.entry.link)).lstrip("/"))
+        elif item.entry.kind == "hardlink":
+            yield item.entry.link
+
+
+def contents(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
+    """Return ``read(path)`` over the files of a segment; raises KeyError for any other path."""
+    items = {item.entry.path: item for item in segment.items}
+    read = gzip.random_access(lambda: blobs.open(segment.blob), segment.members, segment.tar_size)
+    return lambda path: read(items[path].offset, items[path].entry.size)
+
+
+def rework(segment: Segment, changes: Changes, blobs: Blobs) -> Segment:
+    """Return ``segment`` with ``changes``: read from its own bytes, the package is not needed.
+
+    The first hard link to a hidden file becomes the file itself, so that its content stays.
+    """
+    hidden = set(changes.hide)
+    given = {entry.path: entry for entry in changes.directories}
+    directories = _given(segment.directories, given, hidden)
+    parents = _given(segment.parents, given, hidden)
+    known = {entry.path: entry for entry in (*parents, *directories)}
+    promoted: dict[str, str] = {}
+    read = contents(segment, blobs)
+    with blobs.open(segment.blob) as file, blobs.writer() as writer:
+        stream = Stream(writer.write, alone=segment.layer is not None)
+        for entry, body in tar.read(Decompressed(file, "gzip")):
+            if entry.path in hidden:
+                continue
+            if entry.kind == "dir":
+                stream.directory(given.get(entry.path, entry), known)
+            elif entry.kind == "hardlink" and entry.link in hidden:
+                _promote(stream, entry, known, promoted, read)
+            else:
+                stream.add(entry, body, known)
+        layer = stream.close()
+        blob = writer.commit()
+    _look_into_large(stream, blob, blobs)
+    return msgspec.structs.replace(
+        segment,
+        blob=blob,
+        size=sum(stream.members),
+        tar_size=stream.tar_size,
+        members=stream.members,
+        items=tuple(stream.items),
+        directories=directories,
+        parents=parents,
+        layer=layer,
+    )
+
+
+def _given(entries: tuple[Entry, ...], given: dict[str, Entry], hidden: set[str]) -> tuple[Entry, ...]:
+    return tuple(given.get(entry.path, entry) for entry in entries if entry.path not in hidden)
+
+
+def _promote(
+    stream: Stream,
+    entry: Entry,
+    known: Mapping[str, Entry],
+    promoted: dict[str, str],
+    read: Callable[[str], bytes],
+) -> None:
+    if entry.link in promoted:
+        again = msgspec.structs.replace(entry, link=promoted[entry.link])
+        stream.add(again, io.BytesIO(), known)
+        return
+    content = read(entry.link)
+    promoted[entry.link] = entry.path
+    plain = msgspec.structs.replace(entry, kind="file", link="", size=len(content))
+    stream.add(plain, io.BytesIO(content), known)
+
+
+class _Cutter:
+    """Decides for each entry of a package whether and where it stays."""
+
+    def __init__(self, selection: Selection, control: deb.Control, stream: Stream, sha512: str) -> None:
+        self._sha512 = sha512
+        self._copyright = b""
+        self._selection = selection
+        self._control = control
+        self._stream = stream
+        self._directories: dict[str, Entry] = {}
+        self._parents: dict[str, Entry] = {}
+        self._known: dict[str, Entry] = {}
+        self._files: set[str] = set()
+        self._dropped: list[str] = []
+        self._shipped = ["/."]
+        self._conffiles = _conffiles(control)
+        self._md5: dict[str, str] = {}
+        self._needs_md5 = selection.info and "md5sums" not in control.files
+
+    def add(self, entry: Entry, body: tar.Body) -> None:
+        if not entry.path:
+            return
+        _refuse_oddities(entry)
+        self._shipped.append("/" + entry.path)
+        path = place(entry.path)
+        if entry.kind == "dir":
+            self._add_directory(_moved(entry, path, ""))
+            return
+        if path in self._files or path in self._known:
+            raise FormatError(f"the package ships {path!r} twice")
+        self._files.add(path)
+        md5 = entry.kind == "file" and (self._needs_md5 or "/" + entry.path in self._conffiles)
+        if left_out(path, self._selection, link=entry.kind == "symlink"):
+            self._dropped.append(path)
+            if md5:
+                self._md5[entry.path] = _md5(body)
+            return
+        link = place(entry.link) if entry.kind == "hardlink" else entry.link
+        if entry.kind == "file" and path == f"{DOC}/{self._control.fields['Package']}/copyright":
+            content: tar.Source = self._noted(entry, body)
+        else:
+            content = body
+        sum_ = self._stream.add(_moved(entry, path, link), content, self._known, md5=md5)
+        if md5:
+            self._md5[entry.path] = sum_
+
+    def _noted(self, entry: Entry, body: tar.Source) -> tar.Source:
+        """Keep a copyright file's text: reading it again later would mean decompressing for it."""
+        if entry.size > _MAX_COPYRIGHT:
+            return body
+        self._copyright = body.read(entry.size)
+        return io.BytesIO(self._copyright)
+
+    def _add_directory(self, entry: Entry) -> None:
+        if entry.path in ALIASED or entry.path in self._known:
+            return
+        if entry.path in self._files:
+            raise FormatError(f"the package ships {entry.path!r} twice")
+        self._known[entry.path] = entry
+        if left_out(entry.path, self._selection, directory=True):
+            self._parents[entry.path] = entry
+        else:
+            self._directories[entry.path] = entry
+            self._stream.directory(entry, self._known)
+
+    def add_info(self) -> None:
+        """Add what dpkg keeps about an installed package (dpkg-query(1), the info folder)."""
+        if not self._selection.info:
+            return
+        for suffix, content in self._info():
+            path = f"{INFO}/{_info_name(self._control.fields)}.{suffix}"
+            self._stream.add(Entry(path, "file", 0o644, size=len(content)), io.BytesIO(content), self._known)
+
+    def _info(self) -> Iterator[tuple[str, bytes]]:
+        if "conffiles" in self._control.files:
+            yield "conffiles", self._control.files["conffiles"]
+        yield "list", ("\n".join(self._shipped) + "\n").encode()
+        if "md5sums" in self._control.files:
+            yield "md5sums", self._control.files["md5sums"]
+        else:
+            sums = [f"{self._md5[path]}  {path}\n" for path in self._md5 if "/" + path not in self._conffiles]
+            yield "md5sums", "".join(sums).encode()
+
+    def segment(self, blob: Digest, layer: WholeLayer | None) -> Segment:
+        fields = self._control.fields
+        conffiles = {path: self._md5[path[1:]] for path in self._conffiles if path[1:] in self._md5}
+        return Segment(
+            blob=blob,
+            size=sum(self._stream.members),
+            tar_size=self._stream.tar_size,
+            members=self._stream.members,
+            items=tuple(self._stream.items),
+            directories=tuple(self._directories.values()),
+            parents=tuple(self._parents.values()),
+            dropped=tuple(self._dropped),
+            facts=PackageFacts(
+                name=fields["Package"],
+                version=fields["Version"],
+                architecture=fields["Architecture"],
+                fields=fields,
+                files={name: data for name, data in self._control.files.items() if name != "md5sums"},
+                conffiles=conffiles,
+                installed=self._selection.info,
+            ),
+            newest=self._control.newest,
+            layer=layer,
+            sha512=self._sha512,
+            copyright=self._copyright,
+        )
+
+
+def _sha512(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.sha512()
+    while piece := file.read(1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _md5(body: tar.Body) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    while piece := body.read(1 << 20):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _refuse_oddities(entry: Entry) -> None:
+    if entry.kind in ("char", "block", "fifo"):
+        raise FormatError(f"the package ships the special file {entry.path!r}, which is refused")
+    try:
+        (entry.path + entry.link).encode()
+    except UnicodeEncodeError:
+        raise FormatError(f"the package has a file name that is not UTF-8: {entry.path!r}") from None
+    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of the package's files has one name per line
+        raise FormatError(f"the package has a file name with a control character: {entry.path!r}")
+
+
+def _moved(entry: Entry, path: str, link: str) -> Entry:
+    if path == entry.path and link == entry.link:
+        return entry
+    return msgspec.structs.replace(entry, path=path, link=link)
+
+
+def _conffiles(control: deb.Control) -> tuple[str, ...]:
+    """Return the configuration files' paths; a line may start with a flag word (deb-conffiles(5))."""
+    lines = control.files.get("conffiles", b"").decode("utf-8", "replace").splitlines()
+    return tuple(line.strip() for line in lines if line.startswith("/"))
+
+
+def _info_name(fields: dict[str, str]) -> str:
+    if fields.get("Multi-Arch") == "same":
+        return f"{fields['Package']}:{fields['Architecture']}"
+    return fields["Package"]

@@ -1,0 +1,86 @@
+"""Answers that come compressed although nobody asked for it (RFC 9110, 8.4).
+
+Requests say ``Accept-Encoding: identity``; proxies and object stores send gzip nevertheless.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.registry.errors import RegistryError, shown
+from pumice.registry.message import TransportError
+
+if TYPE_CHECKING:
+    from pumice.registry.message import Response, Stream
+
+_GZIP = 16 + zlib.MAX_WBITS
+_NONE = frozenset({"", "identity", "aws-chunked"})
+"""No encoding at all; the last is a leftover of how an object came into its store."""
+_CHUNK = 1 << 16
+
+
+def is_gzip(response: Response) -> bool:
+    """Say whether the body has to be decompressed; raises RegistryError for other encodings."""
+    names = [name.strip().lower() for name in response.header("Content-Encoding").split(",")]
+    encodings = [name for name in names if name not in _NONE]
+    if not encodings:
+        return False
+    if encodings in (["gzip"], ["x-gzip"]):
+        return True
+    raise RegistryError(
+        f"the registry sends its answer as {', '.join(encodings)[:60]!r}, which was not requested",
+        where=shown(response.url),
+    )
+
+
+def decoded(response: Response) -> Response:
+    """Return the response with its body as it was before a server compressed it."""
+    if not is_gzip(response):
+        return response
+    return msgspec.structs.replace(response, stream=Decompressed(response.stream, shown(response.url)))
+
+
+class Decompressed:
+    """The bytes of a gzip stream. Never more are made than were asked for, however well they compress."""
+
+    def __init__(self, stream: Stream, where: str) -> None:
+        self._stream = stream
+        self._where = where
+        self._decompressor = zlib.decompressobj(_GZIP)
+        self._input = b""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, none at the end; raises TransportError for a damaged stream."""
+        while True:
+            if not self._input:
+                self._input = self._stream.read(_CHUNK)
+                if not self._input:
+                    return self._end(size)
+            if self._decompressor.eof:
+                self._decompressor = zlib.decompressobj(_GZIP)
+            try:
+                data = self._decompressor.decompress(self._input, size)
+            except zlib.error:
+                raise self._damaged("is damaged") from None
+            self._input = self._decompressor.unconsumed_tail or self._decompressor.unused_data
+            if data:
+                return data
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._stream.close()
+
+    def _end(self, size: int) -> bytes:
+        """Return what is left in the decompressor once all input is read."""
+        if self._decompressor.eof:
+            return b""
+        data = self._decompressor.decompress(b"", size)
+        if not data:
+            raise self._damaged("ends too early")
+        return data
+
+    def _damaged(self, what: str) -> TransportError:
+        return TransportError(f"the registry's compressed answer {what}", where=self._where)

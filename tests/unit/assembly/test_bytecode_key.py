@@ -1,0 +1,66 @@
+"""What kept byte code is found under: all that the interpreter's result depends on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pumice.assembly import bytecode_cache
+from pumice.assembly.composition import Plan
+from pumice.assembly.platform import Inputs
+from pumice.formats.tar import Entry
+from pumice.packing.compose import Made
+from pumice.packing.tree import Generated, Node
+from pumice.recipe.lock import Ids
+from pumice.recipe.model import Origin, Recipe
+
+if TYPE_CHECKING:
+    from pumice.digest import Digest
+
+INPUTS = Inputs(
+    recipe=Recipe(name="example.com/x", version="1", origin=Origin(debian="bookworm")),
+    packages=(),
+    architecture="amd64",
+    ids=Ids(),
+    format=2,
+)
+
+
+def key(*entries: Entry, own: str = "", generated: bytes = b"") -> Digest:
+    plan = Plan(
+        groups=(),
+        base=(),
+        parts={},
+        generated=[Generated(entry=Entry("usr/made.py", "file", 0o644), content=generated, by="test")],
+        own=[Made(entry=Entry("app/own.txt", "file", 0o644), sha256=own)],
+        nodes={entry.path: Node(entry) for entry in (*SOURCES, *entries)},
+        format=2,
+    )
+    return bytecode_cache._key(plan, INPUTS, sorted(path for path in plan.nodes if path.endswith(".py")))
+
+
+SOURCES = (
+    Entry("usr/made.py", "file", 0o644),
+    Entry("app/own.txt", "file", 0o644),
+    Entry("app/link.py", "symlink", 0o777, link="own.txt"),
+)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"own": "another source, that a link leads to"},
+        {"generated": b"another source that an effect makes"},
+    ],
+)
+def test_every_source_counts_wherever_it_is_from(other: dict[str, str]) -> None:
+    assert key(**other) != key()  # type: ignore[arg-type]
+
+
+def test_a_folder_for_byte_code_that_is_there_already_counts() -> None:
+    assert key(Entry("app/__pycache__", "dir", 0o755)) != key()
+
+
+def test_what_is_no_source_counts_for_nothing() -> None:
+    assert key(Entry("app/data", "dir", 0o755)) == key()

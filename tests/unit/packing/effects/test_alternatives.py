@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+
+from pumice.packing.effects.alternatives import alternatives, parse
+from tests.support.texttree import given, package, shown, tree
+
+NANO = package(
+    "nano",
+    postinst="""
+if [ "$1" = configure ] || [ "$1" = abort-upgrade ]; then
+  # update-alternatives --install /usr/bin/no no /bin/no 1
+  update-alternatives --install /usr/bin/editor editor /bin/nano 40 \\
+    --slave /usr/share/man/man1/editor.1.gz editor.1.gz /usr/share/man/man1/nano.1.gz
+  update-alternatives --remove old /bin/old
+fi
+if [ -n "$2" ]; then update-alternatives --install /usr/bin/editor editor /bin/upgrade 99; fi
+""",
+)
+VIM = package(
+    "vim-nox",
+    postinst="""
+for i in vi editor; do
+  update-alternatives --install /usr/bin/$i "$i" /usr/bin/vim.nox 40
+done
+""",
+)
+PATHS = {"bin": "-> usr/bin", "usr/bin/nano": "", "usr/bin/vim.nox": "", "usr/bin/upgrade": ""}
+
+
+def test_ties_go_by_path_and_missing_slaves_are_left_out() -> None:
+    result = alternatives(given(tree(PATHS, [VIM, NANO])))
+    assert shown(result.generated, content=True) == (
+        "0755 0:0 etc/\n0755 0:0 etc/alternatives/\n"
+        "etc/alternatives/editor -> /bin/nano\netc/alternatives/vi -> /usr/bin/vim.nox\n"
+        "usr/bin/editor -> /etc/alternatives/editor\nusr/bin/vi -> /etc/alternatives/vi\n"
+        "0755 0:0 var/\n0755 0:0 var/lib/\n0755 0:0 var/lib/dpkg/\n0755 0:0 var/lib/dpkg/alternatives/\n"
+        "0644 0:0 var/lib/dpkg/alternatives/editor 'auto\\n/usr/bin/editor\\neditor.1.gz\\n"
+        "/usr/share/man/man1/editor.1.gz\\n\\n/bin/nano\\n40\\n/usr/share/man/man1/nano.1.gz\\n"
+        "/usr/bin/vim.nox\\n40\\n\\n\\n'\n"
+        "0644 0:0 var/lib/dpkg/alternatives/vi 'auto\\n/usr/bin/vi\\n\\n/usr/bin/vim.nox\\n40\\n\\n'"
+    )
+
+
+def test_the_order_of_packages_does_not_matter() -> None:
+    one, other = (alternatives(given(tree(PATHS, packages))) for packages in ([VIM, NANO], [NANO, VIM]))
+    assert shown(one.generated, content=True) == shown(other.generated, content=True)
+
+
+def test_a_slave_whose_file_is_there_is_linked() -> None:
+    result = alternatives(given(tree({**PATHS, "usr/share/man/man1/nano.1.gz": ""}, [NANO])))
+    assert "usr/share/man/man1/editor.1.gz -> /etc/alternatives/editor.1.gz" in shown(result.generated)
+
+
+def test_a_target_that_is_not_there_makes_nothing() -> None:
+    assert alternatives(given(tree({"usr/bin/x": ""}, [NANO]))).generated == ()
+
+
+def test_real_files_are_never_replaced() -> None:
+    result = alternatives(given(tree({**PATHS, "usr/bin/editor": "real"}, [NANO])))
+    assert "usr/bin/editor" not in shown(result.generated)
+
+
+def test_computed_statements_are_reported() -> None:
+    odd = package("odd", postinst='update-alternatives --install /usr/bin/x x "$(find it)" 1\n')
+    assert alternatives(given(tree(PATHS, [odd]))).report == (("odd", "update-alternatives"),)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--install relative x /bin/x 1",
+        "--install /usr/bin/x ../x /bin/x 1",
+        "--install /usr/bin/x x /bin/x high",
+        "--install /usr/bin/x x /bin/x",
+        "--install /usr/bin/x x /bin/x 1 --slave /a b",
+        "--install /usr/bin/x x /bin/x 1 --follow /a b c",
+    ],
+)
+def test_odd_command_lines_are_not_understood(words: str) -> None:
+    assert parse(["update-alternatives", *words.split()]) is None

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import random
+
+import msgspec
+
+from pumice.packing import effects
+from pumice.packing.effects import Outcome, Settings
+from pumice.packing.tree import Tree
+from tests.support.texttree import BASE, package, shown, tree
+
+REDIS = package(
+    "redis",
+    postinst="""
+adduser --system --home /var/lib/redis --quiet --group redis || true
+chown redis:adm /etc/redis
+chmod 2750 /etc/redis
+chown redis:redis /etc/redis/redis.conf
+deb-systemd-helper enable redis.service
+update-rc.d redis defaults
+""",
+)
+ODD = package("odd", postinst="if [ broken\n chmod 600 /x; if")
+PATHS = {
+    **BASE,
+    "usr/bin/redis": "",
+    "etc/redis/redis.conf": "port 1\n",
+    "var/run/": "",
+    "var/run/redis/": "",
+    "run/": "",
+    "home/": "",
+    "root/": "0700",
+    "tmp/": "1777",
+    "var/tmp/": "1777",
+}
+AMD64 = Settings(architecture="amd64")
+
+
+def test_everything_together() -> None:
+    outcome = effects.apply(tree(PATHS, [REDIS, ODD]), AMD64)
+    lines = shown(outcome.generated).splitlines()
+    assert "bin -> usr/bin" in lines
+    assert "0644 100:100 etc/redis/redis.conf" in lines
+    assert "0755 100:100 var/lib/redis/" in lines
+    assert "0755 0:0 run/redis/" in lines
+    assert "var/run -> /run" in lines
+    assert outcome.removed == ("var/run/redis",)
+    assert {path: oct(entry.mode) for path, entry in outcome.directories.items()} == {"etc/redis": "0o2750"}
+    assert (outcome.directories["etc/redis"].uid, outcome.directories["etc/redis"].gid) == (100, 4)
+    assert outcome.ids.users == {"redis": 100}
+    assert outcome.report == {"odd": ("script not understood",), "redis": ("services",)}
+
+
+def test_parents_are_there_for_all_that_is_made() -> None:
+    whole = tree({"usr/bin/x": ""}, [package("ca-certificates"), package("dbus")])
+    outcome = effects.apply(whole, Settings(architecture="amd64", base="none"))
+    known = {item.entry.path for item in outcome.generated} | set(whole.nodes) | {""}
+    for path in known:
+        assert path.rpartition("/")[0] in known
+
+
+def test_no_order_and_no_earlier_run_matters() -> None:
+    first = _frozen(effects.apply(tree(PATHS, [REDIS, ODD]), AMD64))
+    for seed in range(3):
+        paths = list(PATHS.items())
+        random.Random(seed).shuffle(paths)
+        whole = tree(dict(paths), [ODD, REDIS] if seed else [REDIS, ODD])
+        nodes = list(whole.nodes.items())
+        random.Random(seed).shuffle(nodes)
+        assert _frozen(effects.apply(Tree(dict(nodes), whole.read, whole.packages), AMD64)) == first
+
+
+def _frozen(outcome: Outcome) -> bytes:
+    return msgspec.json.encode(outcome, order="deterministic")
+
+
+def test_ids_are_kept_when_another_package_comes() -> None:
+    before = effects.apply(tree(PATHS, [REDIS]), AMD64)
+    new = package("a", postinst="adduser --system --group aaa\n")
+    after = effects.apply(tree(PATHS, [REDIS, new]), Settings(architecture="amd64", ids=before.ids))
+    assert after.ids.users == {"aaa": 101, "redis": 100}
+
+
+def test_times_are_zero_except_for_what_a_package_shipped() -> None:
+    whole = tree(PATHS, [REDIS])
+    nodes = {
+        path: msgspec.structs.replace(node, entry=msgspec.structs.replace(node.entry, mtime=5))
+        for path, node in whole.nodes.items()
+    }
+    outcome = effects.apply(Tree(nodes, whole.read, whole.packages), AMD64)
+    assert outcome.directories["etc/redis"].mtime == 5
+    for item in outcome.generated:
+        assert item.entry.mtime == (5 if item.entry.path in ("etc/redis/redis.conf", "run/redis") else 0)
+
+
+def test_nothing_but_the_package_database_without_a_base() -> None:
+    outcome = effects.apply(tree({}, []), Settings(architecture="amd64", base="none"))
+    assert {item.entry.path.split("/")[0] for item in outcome.generated} == {"var"}
+    assert all(item.entry.path.startswith(("var/lib/dpkg", "var")) for item in outcome.generated)

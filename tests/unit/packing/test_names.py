@@ -1,0 +1,121 @@
+"""Names that a layer can hold, and that every writer of layers refuses the others."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import ImageError
+from pumice.formats.tar import Entry
+from pumice.packing import compose, names, segments
+from pumice.packing.compose import Known, Made
+from pumice.packing.effects.model import file
+from pumice.packing.effects.overlay_tree import Canvas
+from pumice.packing.files import collect
+from pumice.packing.selection import Selection
+from pumice.packing.tree import Tree
+from pumice.recipe.model import FileRule
+from pumice.store.home import Home
+from tests.support.deb import Deb, Item, folder, text
+
+BAD = [
+    "etc/.wh.passwd",
+    ".wh..wh..opq",
+    "app/.wh.dir/file",
+    "x" * 256,
+    "ä" * 128,
+    "/".join(["d" * 63] * 66),
+]
+IMPOSSIBLE = ["a/../b", "..", ".", "a//b", "nul\0", "bad\udcff"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.mark.parametrize("path", [*BAD, *IMPOSSIBLE])
+def test_a_flaw_has_a_reason(path: str) -> None:
+    assert names.find_flaw(path)
+    with pytest.raises(ImageError, match=r"^cannot add '/") as caught:
+        names.check(Entry(path, "file", 0o644))
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "a.wh.b/x.wh.", ".who", "..a/b..", "...", "ä" * 127, "x" * 255, "usr/lib/[ \\x", "Icon\r", "a\nb"],
+)
+def test_unusual_names_are_fine(path: str) -> None:
+    assert names.find_flaw(path) is None
+
+
+@given(st.lists(st.text(min_size=1, max_size=70), min_size=1, max_size=4).map("/".join))
+def test_the_quick_search_misses_no_flaw(path: str) -> None:
+    assert names.find_flaw(path) == names._path_flaw(path)
+
+
+@pytest.mark.parametrize("path", BAD)
+@pytest.mark.parametrize("kind", ["file", "dir"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_package_with_such_a_name_is_refused(home: Home, path: str, kind: str, alone: bool) -> None:
+    item = folder(path) if kind == "dir" else text(path, "x")
+    package = Deb("bad", files=[item, Item(f"{path}/below", b"x")] if kind == "dir" else [item])
+    with pytest.raises(
+        ImageError, match=re.escape(names.show_path(path.removesuffix("/file"))[:20].rstrip("'"))
+    ):
+        segments.make(io.BytesIO(package.build()), Selection(alone=alone, info=False), home.blobs)
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_generated_files_and_directories_with_such_a_name_are_refused(home: Home, path: str) -> None:
+    with pytest.raises(ImageError, match="cannot add"):
+        compose.made([Made(entry=Entry(path, "file", 0o644))], home.blobs)
+    part = compose.made([Made(entry=Entry(path, "dir", 0o755))], home.blobs)
+    cache = Known(lambda _key: None, lambda _key, _layer: None)
+    with pytest.raises(ImageError, match="cannot add"):
+        compose.layer([part], {}, home.blobs, cache)
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_scripts_make_no_such_names(path: str) -> None:
+    canvas = Canvas(Tree({}, lambda _path: b""), "effect:test")
+    assert not canvas.directory(f"/{path}/x")
+    canvas.put(file("a", b"", "effect:test"))
+    assert not canvas.move("/a", f"/{path}")
+
+
+@pytest.mark.parametrize("name", [".wh.data.txt", ".wh.\n", ".wh..wh..opq"])
+def test_a_copied_file_with_such_a_name_is_refused_with_its_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / name).write_text("x")
+    rule = FileRule(source="app", to="/app", where="recipe.yaml:5:5")
+    with pytest.raises(ImageError) as caught:
+        list(collect([rule], tmp_path, lambda _: (0, 0)))
+    assert names.show_path(f"app/{name}") in caught.value.message
+    assert caught.value.where == "recipe.yaml:5:5"
+    assert caught.value.hint == "rename it, or leave it out with 'ignore'"
+    assert caught.value.exit_code == 10
+    ignoring = FileRule(source="app", to="/app", where="recipe.yaml:5:5", ignore=("*",))
+    assert [item.entry.path for item in collect([ignoring], tmp_path, lambda _: (0, 0))] == ["app"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        FileRule(to="/etc/.wh.passwd", text="x"),
+        FileRule(to="/etc/.wh.passwd", link="x"),
+        FileRule(to="/etc/.wh.d", directory=True),
+        FileRule(to="/" + "x" * 256, text="x"),
+    ],
+)
+def test_a_rule_that_names_such_a_path_is_refused(tmp_path: Path, rule: FileRule) -> None:
+    with pytest.raises(ImageError, match="cannot add") as caught:
+        list(collect([rule], tmp_path, lambda _: (0, 0)))
+    assert caught.value.hint == "give it another name in 'to'"

@@ -1,0 +1,218 @@
+"""Segments: what a package's files become, and that a segment can be reworked without it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from pumice import digest
+from pumice.errors import FormatError
+from pumice.formats import gzip
+from pumice.formats.tar import Entry
+from pumice.packing import segments
+from pumice.packing.segments import Changes, Segment
+from pumice.packing.selection import Selection
+from pumice.packing.stream import END, ROOT
+from pumice.store.home import Home
+from tests.support.deb import Deb, Item, folder, hardlink, symlink, text
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "store")
+
+
+def _make(home: Home, package: Deb, selection: Selection = Selection()) -> Segment:  # noqa: B008
+    return segments.make(io.BytesIO(package.build()), selection, home.blobs)
+
+
+def _plain(home: Home, segment: Segment) -> bytes:
+    with home.blobs.open(segment.blob) as file:
+        return b"".join(gzip.decompress(file.read(size)) for size in segment.members)
+
+
+def _tree(data: bytes) -> str:
+    """A tar stream as text: kind, mode, path and what it leads to or holds."""
+    lines = []
+    with tarfile.open(fileobj=io.BytesIO(data + bytes(1024))) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isreg() else None
+            more = f" -> {member.linkname}" if member.linkname else f" {file.read()!r}" if file else ""
+            kind = {b"5": "d", b"2": "l", b"1": "h", b"0": "-"}[member.type]
+            lines.append(f"{kind}{member.mode:04o} {member.name}{more}")
+    return "\n".join(line for line in lines if "/dpkg/info/" not in line)
+
+
+_HELLO = Deb(
+    "hello",
+    files=[
+        text("bin/hello", "#!", 0o755),
+        hardlink("bin/hi", "bin/hello"),
+        text("etc/hello.conf", "x"),
+        folder("var/lib/hello", 0o750),
+        text("usr/share/doc/hello/README", "long"),
+        text("usr/share/doc/hello/copyright", "MIT"),
+        text("usr/share/locale/de/LC_MESSAGES/hello.mo", "mo"),
+        text("usr/share/man/man1/hello.1.gz", "man"),
+        symlink("lib/hello.so", "/lib/hello.so.1"),
+    ],
+    conffiles=["/etc/hello.conf"],
+)
+
+
+def test_a_segment_holds_files_on_a_merged_usr_without_docs(home: Home) -> None:
+    segment = _make(home, _HELLO)
+    assert _tree(_plain(home, segment)) == "\n".join(
+        [
+            "-0755 usr/bin/hello b'#!'",
+            "h0644 usr/bin/hi -> usr/bin/hello",
+            "-0644 etc/hello.conf b'x'",
+            "-0644 usr/share/doc/hello/copyright b'MIT'",
+            "l0777 usr/lib/hello.so -> /lib/hello.so.1",
+        ]
+    )
+    assert [entry.path for entry in segment.directories] == [
+        *("etc", "var", "var/lib", "var/lib/hello"),
+        *("usr", "usr/share", "usr/share/doc", "usr/share/doc/hello"),
+    ]
+    assert segment.dropped == (
+        "usr/share/doc/hello/README",
+        "usr/share/locale/de/LC_MESSAGES/hello.mo",
+        "usr/share/man/man1/hello.1.gz",
+    )
+    assert segment.facts.conffiles == {"/etc/hello.conf": "9dd4e461268c8034f5c8564e155c67a6"}
+
+
+def test_what_the_recipe_includes_stays(home: Home) -> None:
+    segment = _make(home, _HELLO, Selection(include=("docs", "man")))
+    assert segment.dropped == ("usr/share/locale/de/LC_MESSAGES/hello.mo",)
+
+
+def test_dpkg_finds_its_own_files_with_the_paths_of_the_package(home: Home) -> None:
+    segment = _make(home, _HELLO)
+    read = segments.contents(segment, home.blobs)
+    assert read("var/lib/dpkg/info/hello.conffiles") == b"/etc/hello.conf\n"
+    listed = read("var/lib/dpkg/info/hello.list").decode().splitlines()
+    assert listed[:2] == ["/.", "/bin"]
+    assert "/bin/hello" in listed
+    assert "/usr/share/doc/hello/README" in listed
+    assert b"usr/share/doc/hello/copyright" in read("var/lib/dpkg/info/hello.md5sums")
+    assert b"etc/hello.conf" not in read("var/lib/dpkg/info/hello.md5sums")
+
+
+def test_packages_for_several_architectures_are_told_apart(home: Home) -> None:
+    segment = _make(home, Deb("libx", fields={"Multi-Arch": "same"}, files=[text("usr/lib/x", "")]))
+    assert "var/lib/dpkg/info/libx:amd64.list" in {item.entry.path for item in segment.items}
+
+
+def test_base_data_leaves_no_trace_in_dpkg(home: Home) -> None:
+    segment = _make(home, _HELLO, Selection(info=False))
+    assert not [item for item in segment.items if item.entry.path.startswith("var/lib/dpkg")]
+
+
+def test_a_lone_segment_knows_its_layer(home: Home) -> None:
+    segment = _make(home, _HELLO, Selection(alone=True))
+    with home.blobs.open(segment.blob) as file:
+        packed = ROOT + file.read() + END
+    assert segment.layer
+    assert segment.layer.digest == digest.of(packed)
+    assert segment.layer.size == len(packed)
+    plain = gzip.decompress(ROOT) + _plain(home, segment) + gzip.decompress(END)
+    assert segment.layer.diff_id == digest.of(plain)
+    assert segment.layer.tar_size == len(plain)
+    paths = [line.split()[1] for line in _tree(_plain(home, segment)).splitlines()]
+    seen = {""}
+    for path in paths:
+        assert path.rpartition("/")[0] in seen, f"{path} comes before its directory"
+        seen.add(path)
+    assert len(paths) == len(set(paths))
+
+
+def test_a_kept_link_keeps_its_target(home: Home) -> None:
+    package = Deb(
+        "linked",
+        files=[
+            text("usr/share/doc/linked/data.txt", "D"),
+            symlink("usr/bin/data", "../share/doc/linked/data.txt"),
+        ],
+    )
+    assert _make(home, package).dropped == ()
+
+
+def test_a_segment_does_not_depend_on_the_place_of_the_store(home: Home, tmp_path: Path) -> None:
+    other = Home(tmp_path / "another place")
+    assert _make(home, _HELLO) == _make(other, _HELLO)
+
+
+def test_any_change_of_the_package_changes_the_segment(home: Home) -> None:
+    one = Deb("x", files=[Item("usr/x", b"one", mtime=5)])
+    two = Deb("x", files=[Item("usr/x", b"two", mtime=5)])
+    assert _make(home, one).blob != _make(home, two).blob
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ([Item("dev/null", kind="char", device=(1, 3))], "special file"),
+        ([Item("x", kind="fifo")], "special file"),
+        ([text("usr/x", "1"), text("usr/x", "2")], "ships 'usr/x' twice"),
+        ([text("lib/x", "1"), text("usr/lib/x", "2")], "ships 'usr/lib/x' twice"),
+        ([text("usr/x", "1"), folder("usr/x")], "ships 'usr/x' twice"),
+        ([Item("../../etc/passwd", b"x", raw=True)], "leaves the root"),
+        ([Item("x", kind="hardlink", link="../../etc/passwd", raw=True)], "leaves the root"),
+        ([Item("usr/\udcff", kind="symlink", link="x", raw=True)], "not UTF-8"),
+        ([text("usr/share/doc/bad/a\nb", "x")], "control character"),
+        ([folder("usr/esc\x1b[2J")], "control character"),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_hostile_packages_are_refused(home: Home, files: list[Item], sentence: str, alone: bool) -> None:
+    package = Deb("bad", files=files, parents=False)
+    with pytest.raises(FormatError, match=sentence):
+        _make(home, package, Selection(alone=alone))
+    assert list(home.blobs.digests()) == []
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_hidden_files_go_and_links_to_them_become_files(home: Home, alone: bool) -> None:
+    package = Deb(
+        "links",
+        files=[
+            text("usr/a", "A"),
+            hardlink("usr/b", "usr/a"),
+            hardlink("usr/c", "usr/a"),
+            text("usr/d", "D"),
+        ],
+    )
+    segment = _make(home, package, Selection(alone=alone, info=False))
+    changed = segments.rework(segment, Changes(hide=("usr/a",)), home.blobs)
+    lines = _tree(_plain(home, changed)).splitlines()
+    assert [line for line in lines if line[0] != "d"] == [
+        "-0644 usr/b b'A'",
+        "h0644 usr/c -> usr/b",
+        "-0644 usr/d b'D'",
+    ]
+    assert (changed.layer is None) == (segment.layer is None)
+
+
+def test_a_reworked_lone_segment_has_the_directories_it_is_given(home: Home) -> None:
+    segment = _make(home, _HELLO, Selection(alone=True))
+    given = Entry("var/lib/hello", "dir", 0o700, 107, 108)
+    changed = segments.rework(segment, Changes(directories=(given,)), home.blobs)
+    assert "d0700 var/lib/hello" in _tree(_plain(home, changed)).splitlines()
+    assert given in changed.directories
+
+
+def test_a_directory_that_comes_late_still_has_its_mode(home: Home) -> None:
+    package = Deb("late", files=[folder("lib"), text("lib/x", "x"), folder("usr", 0o711)], parents=False)
+    segment = _make(home, package, Selection(alone=True))
+    assert "d0711 usr" in _tree(_plain(home, segment)).splitlines()
+
+
+def test_nothing_to_change_changes_nothing(home: Home) -> None:
+    for alone in (True, False):
+        segment = _make(home, _HELLO, Selection(alone=alone))
+        assert segments.rework(segment, Changes(), home.blobs) == segment

@@ -142,7 +142,10 @@ def test_the_image_is_what_the_recipe_says(world: World) -> None:
     index = json.loads((image / "index.json").read_bytes())
     (descriptor,) = index["manifests"]
     assert descriptor["annotations"].pop("dev.pumice.referrers").startswith("sha256:")
-    assert descriptor["annotations"] == {"org.opencontainers.image.ref.name": "v1"}
+    assert descriptor["annotations"] == {
+        "io.containerd.image.name": "example.com/hello:v1",
+        "org.opencontainers.image.ref.name": "v1",
+    }
 
 
 def _root(world: World, *arguments: str) -> dict[str, tarfile.TarInfo]:

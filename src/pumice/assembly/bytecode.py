@@ -19,7 +19,7 @@ from pumice import ownership
 from pumice.errors import ImageError, SandboxError
 from pumice.formats import platforms
 from pumice.formats.tar import Entry
-from pumice.packing.tree import Generated
+from pumice.packing.tree import GeneratedEntry
 from pumice.runtime import inside
 from pumice.runtime.container import Container, Mount, Process
 from pumice.runtime.run import execute
@@ -44,7 +44,7 @@ _SOME_FAILED = 1
 
 def compile(  # noqa: A001 - the verb is the thing
     root: Path, directories: Sequence[str], *, platform: Platform, scratch: Path
-) -> list[Generated]:
+) -> list[GeneratedEntry]:
     """Return byte code for every Python file below ``directories`` (paths like `Entry.path`).
 
     ``root`` is the image's unpacked tree, which is not changed; ``scratch`` a directory for what the
@@ -120,7 +120,7 @@ def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> s
     return said
 
 
-def _generated(root: Path, directories: Sequence[str], out: Path) -> Iterator[Generated]:
+def _generated(root: Path, directories: Sequence[str], out: Path) -> Iterator[GeneratedEntry]:
     """Yield what was written, as far as it is byte code of a source that is there.
 
     What the interpreter left is as trustworthy as the image: it is looked at without following links.
@@ -142,10 +142,10 @@ def _generated(root: Path, directories: Sequence[str], out: Path) -> Iterator[Ge
             if caches:
                 cache = posixpath.join(folder, _CACHE)
                 if not (root / cache).is_dir():
-                    yield Generated(entry=Entry(cache, "dir", 0o755), by=_BY)
+                    yield GeneratedEntry(entry=Entry(cache, "dir", 0o755), origin=_BY)
                 for name, data in caches:
                     entry = Entry(posixpath.join(cache, name), "file", 0o644, size=len(data))
-                    yield Generated(entry=entry, content=data, by=_BY)
+                    yield GeneratedEntry(entry=entry, content=data, origin=_BY)
 
 
 def _folders(root: Path, out: Path, path: str) -> Iterator[tuple[str, list[str]]]:

@@ -12,7 +12,7 @@ from pumice.formats import platforms
 from pumice.formats.tar import Entry
 from pumice.image.model import Image
 from pumice.packing import compose
-from pumice.packing.compose import Made, Piece
+from pumice.packing.compose import LayerEntry, LayerChunk
 from pumice.packing.tree import Node, Tree
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _KIND = "bytecode"
 _INTERPRETER = ("python3", "libpython3")
 
 
-def byte_code(plan: Plan, inputs: Inputs, home: Home, processors: int, progress: Progress) -> Piece | None:
+def byte_code(plan: Plan, inputs: Inputs, home: Home, processors: int, progress: Progress) -> LayerChunk | None:
     """Return the byte code for the Python files of ``plan`` as a piece of a layer, None if there is none.
 
     What decides it is the sources and the interpreter; for the same ones nothing runs. Raises
@@ -38,7 +38,7 @@ def byte_code(plan: Plan, inputs: Inputs, home: Home, processors: int, progress:
     if not sources:
         return None
     key = _key(plan, inputs, sources)
-    found = cache.recall(home, _KIND, key, Piece, lambda piece: (piece.blob,))
+    found = cache.recall(home, _KIND, key, LayerChunk, lambda piece: (piece.blob,))
     if found is None:
         found = _made(plan, inputs, sources, home, processors, progress)
         cache.remember(home, _KIND, key, found, keeps=(found.blob,))
@@ -90,7 +90,7 @@ def _sum(path: str, tree: Tree, sums: Mapping[str, str]) -> str:
 
 def _made(
     plan: Plan, inputs: Inputs, sources: Iterable[str], home: Home, processors: int, progress: Progress
-) -> Piece:
+) -> LayerChunk:
     from pumice.assembly import bytecode
     from pumice.runtime import unpack
 
@@ -105,4 +105,4 @@ def _made(
             platform=platforms.of_debian(inputs.architecture),
             scratch=home.directory("tmp"),
         )
-    return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)
+    return compose.write_chunk((LayerEntry(entry=item.entry, content=item.content) for item in generated), home.blobs)

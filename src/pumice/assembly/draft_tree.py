@@ -16,24 +16,24 @@ import msgspec
 from pumice.assembly.overlay import settle
 from pumice.errors import ImageError
 from pumice.formats import elf
-from pumice.packing.stream import may_be_library
-from pumice.packing.tree import RECIPE, Node, Tree
+from pumice.packing.segment_writer import may_be_library
+from pumice.packing.tree import RECIPE_OWNER, Node, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.assembly.recipe_files import UserFiles
     from pumice.formats.elf import Elf
-    from pumice.packing.files import Item
+    from pumice.packing.recipe_entries import RecipeEntry
 
 
 class Draft:
     """``tree`` with the recipe's files; it notes which of their contents effects read."""
 
-    def __init__(self, files: UserFiles, items: Sequence[Item], tree: Tree, links: Tree) -> None:
+    def __init__(self, files: UserFiles, items: Sequence[RecipeEntry], tree: Tree, links: Tree) -> None:
         """``links`` is ``tree`` with the links that every path goes through (``bin``, ``lib``)."""
         self._sums = files.sums
-        self._items: dict[str, Item] = {}
+        self._items: dict[str, RecipeEntry] = {}
         self._read_paths: set[str] = set()
         self._packages = tree
         explicit = {rule.to.strip("/") for rule in files.rules if rule.directory}
@@ -46,7 +46,7 @@ class Draft:
             except ImageError:
                 continue  # an effect may make what is missing; if none does, placing it says so
             self._items[path] = item
-            nodes[path] = Node(msgspec.structs.replace(item.entry, path=path), RECIPE, self._elf(item))
+            nodes[path] = Node(msgspec.structs.replace(item.entry, path=path), RECIPE_OWNER, self._elf(item))
         folders = [posixpath.dirname(path) for path in self._items]
         folders += [item.entry.path for item in items if item.entry.kind == "dir"]
         implied = frozenset(_parents(folders)) - nodes.keys()
@@ -77,7 +77,7 @@ class Draft:
         is_file = item is not None and item.entry.kind == "file"
         return self._read(path).decode("utf-8", "replace") if is_file else ""
 
-    def _sum(self, item: Item) -> str:
+    def _sum(self, item: RecipeEntry) -> str:
         return self._sums.get(item.entry.path, "")
 
     def _read(self, path: str) -> bytes:
@@ -87,21 +87,21 @@ class Draft:
         self._read_paths.add(path)
         return self._content(item)
 
-    def _content(self, item: Item) -> bytes:
+    def _content(self, item: RecipeEntry) -> bytes:
         try:
             data = item.content if isinstance(item.content, bytes) else item.content.read_bytes()
         except OSError as error:
             message = f"cannot read {str(item.content)!r}: {error.strerror}"
-            raise ImageError(message, where=item.where or None) from None
+            raise ImageError(message, where=item.location or None) from None
         if hashlib.sha256(data).hexdigest() != self._sum(item):
             raise ImageError(
                 f"/{item.entry.path} changed while the image was built",
-                where=item.where or None,
+                where=item.location or None,
                 hint="build again",
             )
         return data
 
-    def _elf(self, item: Item) -> Elf | None:
+    def _elf(self, item: RecipeEntry) -> Elf | None:
         if item.entry.kind != "file" or not may_be_library(item.entry):
             return None
         data = self._content(item)

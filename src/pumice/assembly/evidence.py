@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pumice.assembly.recipe_files import UserFiles
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
-    from pumice.packing.compose import Filled
+    from pumice.packing.compose import ComposedLayer
     from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
@@ -42,7 +42,7 @@ class _Kept(msgspec.Struct, frozen=True):
 def facts(
     inputs: Inputs,
     plan: Plan,
-    finished: Sequence[Filled],
+    finished: Sequence[ComposedLayer],
     documents: tuple[Descriptor, Descriptor],
     created: int,
     release: str,
@@ -59,7 +59,7 @@ def facts(
         inputs.packages,
         plan.parts,
         finished,
-        {item.entry.path: item.by for item in plan.generated},
+        {item.entry.path: item.origin for item in plan.generated},
         built.Documents(
             manifest=manifest,
             config=config,

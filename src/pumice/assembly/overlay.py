@@ -13,8 +13,8 @@ import msgspec
 
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
-from pumice.packing.segments import Changes
-from pumice.packing.tree import Generated, Node, Tree
+from pumice.packing.segments import SegmentChanges
+from pumice.packing.tree import GeneratedEntry, Node, Tree
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def final_nodes(
     tree: Tree,
     removed: Iterable[str],
     directories: Mapping[str, Entry],
-    over: Iterable[Generated],
+    over: Iterable[GeneratedEntry],
 ) -> dict[str, Node]:
     """Return every path of the finished image."""
     nodes = dict(tree.nodes)
@@ -65,15 +65,15 @@ def final_nodes(
         known = nodes.get(item.entry.path)
         if known and known.entry.kind == "dir" and item.entry.kind != "dir":
             _check_empty(item, known, nodes)
-        nodes[item.entry.path] = Node(item.entry, item.by)
+        nodes[item.entry.path] = Node(item.entry, item.origin)
     return nodes
 
 
-def _check_empty(item: Generated, known: Node, nodes: Mapping[str, Node]) -> None:
+def _check_empty(item: GeneratedEntry, known: Node, nodes: Mapping[str, Node]) -> None:
     path = item.entry.path
     if any(other.startswith(path + "/") for other in nodes):
         raise ImageError(
-            f"{item.by} cannot put a {item.entry.kind} at /{path}: it is a directory of "
+            f"{item.origin} cannot put a {item.entry.kind} at /{path}: it is a directory of "
             f"{known.owner or 'the image'} with something in it"
         )
 
@@ -84,7 +84,7 @@ def changes(
     nodes: Mapping[str, Node],
     hidden: Iterable[str],
     lock_format: int = FORMAT,
-) -> Changes:
+) -> SegmentChanges:
     """Return how the segment of package ``name`` must differ from the package.
 
     Only a segment that is alone in its layer writes directories itself; for the others the layer
@@ -106,7 +106,7 @@ def changes(
             for entry in (*segment.directories, *segment.parents)
             if entry.path not in hide and entry.path in nodes and _differs(entry, nodes[entry.path].entry)
         ]
-    return Changes(hide=tuple(sorted(hide)), directories=tuple(kept), format=lock_format)
+    return SegmentChanges(hide=tuple(sorted(hide)), directories=tuple(kept), format=lock_format)
 
 
 def _differs(one: Entry, other: Entry) -> bool:

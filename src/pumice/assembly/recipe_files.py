@@ -11,7 +11,7 @@ import msgspec
 
 from pumice import canonical
 from pumice.errors import ImageError
-from pumice.packing import files
+from pumice.packing import recipe_entries
 from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.digest import Digest
-    from pumice.packing.compose import Made
-    from pumice.packing.files import Item
-    from pumice.packing.tree import Generated, Tree
+    from pumice.packing.compose import LayerEntry
+    from pumice.packing.recipe_entries import RecipeEntry
+    from pumice.packing.tree import GeneratedEntry, Tree
 
 
 class UserFiles(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ def read(rules: Sequence[FileRule], root: Path, lock_format: int = FORMAT) -> Us
     """Collect and hash the files; raises RecipeError or ImageError for what cannot be read."""
     sums: dict[str, str] = {}
     facts: list[object] = []
-    for item in files.collect(rules, root, lambda _: (0, 0), lock_format):
+    for item in recipe_entries.collect_entries(rules, root, lambda _: (0, 0), lock_format):
         sums[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
         facts.append([item.entry, sums[item.entry.path]])
     asked = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
@@ -49,34 +49,34 @@ def read(rules: Sequence[FileRule], root: Path, lock_format: int = FORMAT) -> Us
     return UserFiles(tuple(rules), root, digest, sums, lock_format)
 
 
-def _sha256(item: Item) -> str:
+def _sha256(item: RecipeEntry) -> str:
     if isinstance(item.content, bytes):
         return hashlib.sha256(item.content).hexdigest()
     try:
         with item.content.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.where) from None
+        raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.location) from None
 
 
-def collect(given: UserFiles) -> list[Item]:
+def collect(given: UserFiles) -> list[RecipeEntry]:
     """Return what the files stand for, owned by root as long as nobody knows the image's users."""
-    return list(files.collect(given.rules, given.root, lambda _: (0, 0), given.format))
+    return list(recipe_entries.collect_entries(given.rules, given.root, lambda _: (0, 0), given.format))
 
 
 def place(
-    given: UserFiles, items: Iterable[Item], owners: Callable[[str], tuple[int, int]], tree: Tree
-) -> list[tuple[Generated, Made]]:
+    given: UserFiles, items: Iterable[RecipeEntry], owners: Callable[[str], tuple[int, int]], tree: Tree
+) -> list[tuple[GeneratedEntry, LayerEntry]]:
     """Return the entries to add for ``items``, with owners, at the places that they have in ``tree``.
 
     Raises ImageError for an unknown owner, or a place that is under no directory.
     """
     from pumice.assembly.overlay import settle
-    from pumice.packing.compose import Made
-    from pumice.packing.tree import RECIPE, Generated
+    from pumice.packing.compose import LayerEntry
+    from pumice.packing.tree import RECIPE_OWNER, GeneratedEntry
 
     explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
-    placed: dict[str, tuple[Generated, Made]] = {}
+    placed: dict[str, tuple[GeneratedEntry, LayerEntry]] = {}
     for item in items:
         with _at(item):
             path = settle(item.entry.path, tree)
@@ -85,12 +85,12 @@ def place(
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
             continue  # a folder that is only on the way changes nothing that is there already
         entry = msgspec.structs.replace(item.entry, path=path, uid=uid, gid=gid)
-        made = Made(entry=entry, content=item.content, sha256=_sum(given, item))
-        placed[path] = Generated(entry=entry, by=RECIPE), made
+        made = LayerEntry(entry=entry, content=item.content, sha256=_sum(given, item))
+        placed[path] = GeneratedEntry(entry=entry, origin=RECIPE_OWNER), made
     return [placed[path] for path in sorted(placed)]
 
 
-def _check_directory(item: Item, path: str, tree: Tree) -> None:
+def _check_directory(item: RecipeEntry, path: str, tree: Tree) -> None:
     node = tree.get(path)
     if node and node.entry.kind == "dir" and item.entry.kind != "dir" and tree.children(path):
         raise ImageError(
@@ -101,17 +101,17 @@ def _check_directory(item: Item, path: str, tree: Tree) -> None:
 
 
 @contextmanager
-def _at(item: Item) -> Iterator[None]:
+def _at(item: RecipeEntry) -> Iterator[None]:
     """Say of an error which rule it is about."""
     try:
         yield
     except ImageError as error:
-        raise ImageError(error.message, where=error.where or item.where or None, hint=error.hint) from None
+        raise ImageError(error.message, where=error.where or item.location or None, hint=error.hint) from None
 
 
-def _sum(given: UserFiles, item: Item) -> str:
+def _sum(given: UserFiles, item: RecipeEntry) -> str:
     if item.entry.path not in given.sums:
         raise ImageError(
-            f"/{item.entry.path} appeared while the image was built", where=item.where, hint="build again"
+            f"/{item.entry.path} appeared while the image was built", where=item.location, hint="build again"
         )
     return given.sums[item.entry.path]

@@ -40,7 +40,7 @@ class Wanted(msgspec.Struct, frozen=True):
     @property
     def key(self) -> Digest:
         """What its segment is kept under."""
-        return segments.key(self.package.sha256, self.selection)
+        return segments.segment_key(self.package.sha256, self.selection)
 
 
 def cut(
@@ -138,7 +138,7 @@ class _Line:
         with self._home.blobs.open("sha256:" + package.sha256) as file:
             try:
                 source = cast("BinaryIO", _Stoppable(file, self._failed))
-                segment = segments.make(source, wanted.selection, self._home.blobs)
+                segment = segments.cut_segment(source, wanted.selection, self._home.blobs)
             except (FormatError, ImageError) as error:
                 where = f"{package.name}={package.version}"
                 where = f"{where}: {error.where}" if error.where else where

@@ -163,6 +163,8 @@ def _data(file: io.BufferedReader, links: Mapping[str, str]) -> tuple[bytes, int
         info = tarfile.TarInfo(path)
         info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, entry.mtime
         info.type = _TYPES[entry.kind]
-        info.linkname = resolve(merged_usr_path(entry.link), links) if entry.kind == "hardlink" else entry.link
+        info.linkname = (
+            resolve(merged_usr_path(entry.link), links) if entry.kind == "hardlink" else entry.link
+        )
         data.add(info, body.read())
     return data.end()

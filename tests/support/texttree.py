@@ -72,7 +72,9 @@ def package(name: str, version: str = "1", **more: str) -> PackageFacts:
 def given(tree: Tree, settings: EffectSettings | None = None) -> EffectInput:
     """Return what an effect is given for ``tree``."""
     settings = settings or EffectSettings(architecture="amd64")
-    taken: dict[str, tuple[ScriptAction, ...]] = collect_actions(tree, settings.architecture, settings.format)[0]
+    taken: dict[str, tuple[ScriptAction, ...]] = collect_actions(
+        tree, settings.architecture, settings.format
+    )[0]
     return EffectInput(tree, settings, taken)
 
 

@@ -12,7 +12,7 @@ from pumice.formats import platforms
 from pumice.formats.tar import Entry
 from pumice.image.model import Image
 from pumice.packing import compose
-from pumice.packing.compose import LayerEntry, LayerChunk
+from pumice.packing.compose import LayerChunk, LayerEntry
 from pumice.packing.tree import Node, Tree
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ _KIND = "bytecode"
 _INTERPRETER = ("python3", "libpython3")
 
 
-def byte_code(plan: Plan, inputs: Inputs, home: Home, processors: int, progress: Progress) -> LayerChunk | None:
+def byte_code(
+    plan: Plan, inputs: Inputs, home: Home, processors: int, progress: Progress
+) -> LayerChunk | None:
     """Return the byte code for the Python files of ``plan`` as a piece of a layer, None if there is none.
 
     What decides it is the sources and the interpreter; for the same ones nothing runs. Raises
@@ -105,4 +107,6 @@ def _made(
             platform=platforms.of_debian(inputs.architecture),
             scratch=home.directory("tmp"),
         )
-    return compose.write_chunk((LayerEntry(entry=item.entry, content=item.content) for item in generated), home.blobs)
+    return compose.write_chunk(
+        (LayerEntry(entry=item.entry, content=item.content) for item in generated), home.blobs
+    )

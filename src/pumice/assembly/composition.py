@@ -10,7 +10,7 @@ import msgspec
 from pumice.assembly import cache
 from pumice.formats import oci, platforms
 from pumice.packing import compose
-from pumice.packing.compose import ComposedLayer, LayerEntry, LayerChunk
+from pumice.packing.compose import ComposedLayer, LayerChunk, LayerEntry
 from pumice.packing.config import image_config, standard_annotations
 from pumice.packing.effects.dpkg_database import BY as DPKG
 from pumice.packing.effects.loader_cache import BY as LOADER
@@ -57,8 +57,12 @@ def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list
     own = [compose.write_chunk(plan.own, blobs)] if plan.own else []
     bytecode = [plan.bytecode] if plan.bytecode else []
     if policy == "single":
-        packages = [compose.segment_chunk(plan.parts[name]) for group in plan.groups for name in group.packages]
-        rows: list[tuple[str, list[LayerChunk]]] = [("everything", [*base, *packages, *bytecode, *state, *own])]
+        packages = [
+            compose.segment_chunk(plan.parts[name]) for group in plan.groups for name in group.packages
+        ]
+        rows: list[tuple[str, list[LayerChunk]]] = [
+            ("everything", [*base, *packages, *bytecode, *state, *own])
+        ]
         return _composed(rows, plan.nodes, home, processors)
     grouped = [
         (_title(group, plan.parts), [compose.segment_chunk(plan.parts[name]) for name in group.packages])
@@ -80,7 +84,11 @@ def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list
 
 def _alone(group: LayerGroup, plan: Plan, blobs: Blobs) -> ComposedLayer:
     segment = plan.parts[group.packages[0]]
-    return ComposedLayer(_title(group, plan.parts), compose.compose_own_layer(segment, blobs), (compose.segment_chunk(segment),))
+    return ComposedLayer(
+        _title(group, plan.parts),
+        compose.compose_own_layer(segment, blobs),
+        (compose.segment_chunk(segment),),
+    )
 
 
 def _title(group: LayerGroup, parts: Mapping[str, Segment]) -> str:
@@ -92,7 +100,9 @@ def _title(group: LayerGroup, parts: Mapping[str, Segment]) -> str:
 
 def _made(generated: Sequence[GeneratedEntry], blobs: Blobs, *, volatile: bool) -> list[LayerChunk]:
     items = [
-        LayerEntry(entry=item.entry, content=item.content) for item in generated if (item.origin in STATE) == volatile
+        LayerEntry(entry=item.entry, content=item.content)
+        for item in generated
+        if (item.origin in STATE) == volatile
     ]
     return [compose.write_chunk(items, blobs)] if items else []
 

@@ -49,14 +49,18 @@ def make(
         from pumice.assembly import bytecode
 
         bytecode.check(platforms.of_debian(inputs.architecture))  # before much is fetched in vain
-    groups = layer_plan.plan_layers([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
+    groups = layer_plan.plan_layers(
+        [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
+    )
     wanted = _wanted(inputs, groups)
     parts = cut(wanted, fetch, home, processors=processors, progress=progress)
     wanted, parts, directories = _with_link_targets(
         inputs.format, wanted, parts, fetch, home, processors, progress
     )
     keys = {item.package.name: item.key for item in wanted}
-    merged = merge.merge_segments(parts, diversions_by_path(parts), home.blobs, inputs.format, directories=directories)
+    merged = merge.merge_segments(
+        parts, diversions_by_path(parts), home.blobs, inputs.format, directories=directories
+    )
     settings, items = _settings(inputs), recipe_files.collect(files)
     draft = None
     if inputs.format >= 2:

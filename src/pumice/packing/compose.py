@@ -110,7 +110,9 @@ def _add_entry(stream: SegmentWriter, layer_entry: LayerEntry) -> None:
         with layer_entry.content.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            stream.add(msgspec.structs.replace(layer_entry.entry, size=size), _ExactReader(file, changed_error), {})
+            stream.add(
+                msgspec.structs.replace(layer_entry.entry, size=size), _ExactReader(file, changed_error), {}
+            )
     except OSError as error:
         raise ImageError(f"cannot read it: {error.strerror}", where=str(layer_entry.content)) from None
     if layer_entry.sha256 and stream.items[-1].sha256 != layer_entry.sha256:
@@ -165,9 +167,18 @@ def compose_own_layer(segment: Segment, blobs: Blobs) -> LayerDigests:
     return layer
 
 
-def _compose_blob(digest: Digest, header_and_trailer: tuple[bytes, bytes], segment_blob: Digest, blobs: Blobs) -> None:
+def _compose_blob(
+    digest: Digest, header_and_trailer: tuple[bytes, bytes], segment_blob: Digest, blobs: Blobs
+) -> None:
     if blobs.size(digest) is None:
-        blobs.compose([_store_blob(header_and_trailer[0], blobs), segment_blob, _store_blob(header_and_trailer[1], blobs)], digest)
+        blobs.compose(
+            [
+                _store_blob(header_and_trailer[0], blobs),
+                segment_blob,
+                _store_blob(header_and_trailer[1], blobs),
+            ],
+            digest,
+        )
 
 
 def _store_blob(data: bytes, blobs: Blobs) -> Digest:
@@ -183,7 +194,9 @@ class LayerCache(msgspec.Struct, frozen=True):
     put: Callable[[Digest, LayerDigests], None]
 
 
-def compose_layer(chunks: Sequence[LayerChunk], nodes: Mapping[str, Node], blobs: Blobs, cache: LayerCache) -> LayerDigests:
+def compose_layer(
+    chunks: Sequence[LayerChunk], nodes: Mapping[str, Node], blobs: Blobs, cache: LayerCache
+) -> LayerDigests:
     """Compose ``pieces`` into a layer and return its digests, found by reading it once."""
     header_members = _header_members(layer_directories(chunks, nodes))
     header = b"".join(header_members)
@@ -201,7 +214,9 @@ def compose_layer(chunks: Sequence[LayerChunk], nodes: Mapping[str, Node], blobs
     reader.add_member(LAYER_END)
     digests = reader.result()
     if blobs.size(digests.digest) is None:
-        blobs.compose([_store_blob(header, blobs), *chunk_blobs, _store_blob(LAYER_END, blobs)], digests.digest)
+        blobs.compose(
+            [_store_blob(header, blobs), *chunk_blobs, _store_blob(LAYER_END, blobs)], digests.digest
+        )
     cache.put(key, digests)
     return digests
 

@@ -71,7 +71,9 @@ def image_config(
             healthcheck=_health_check(run.health) if run.health else None,
         ),
         rootfs=oci.RootFs("layers", tuple(layer.diff_id for _, layer in titled_layers)),
-        history=tuple(oci.History(created=created_text, created_by=f"pumice: {name}") for name, _ in titled_layers),
+        history=tuple(
+            oci.History(created=created_text, created_by=f"pumice: {name}") for name, _ in titled_layers
+        ),
     )
 
 

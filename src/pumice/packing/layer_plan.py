@@ -57,14 +57,22 @@ def plan_layers(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple
         return (LayerGroup("packages", tuple(names)),) if names else ()
     ranked = sorted(packages, key=lambda package: (-_weight(package), package.name))
     if policy == "packages":
-        own_layer_packages = ranked if len(ranked) <= _MAX_PACKAGE_LAYERS else ranked[: _MAX_PACKAGE_LAYERS - 1]
+        own_layer_packages = (
+            ranked if len(ranked) <= _MAX_PACKAGE_LAYERS else ranked[: _MAX_PACKAGE_LAYERS - 1]
+        )
         groups = {"small packages": sorted(package.name for package in ranked[len(own_layer_packages) :])}
     else:
         huge_count = sum(package.size >= _HUGE for package in ranked)
         large_count = sum(package.size >= _LARGE for package in ranked)
-        own_layer_packages = ranked[: min(large_count, max(_AUTO_OWN_LAYERS, min(huge_count, _AUTO_OWN_LAYERS + _AUTO_GROUPS - 1)))]
-        groups = _group_by_source(ranked[len(own_layer_packages) :], _AUTO_OWN_LAYERS + _AUTO_GROUPS - len(own_layer_packages))
-    own_layers = [LayerGroup(package.name, (package.name,), has_own_layer=True) for package in own_layer_packages]
+        own_layer_packages = ranked[
+            : min(large_count, max(_AUTO_OWN_LAYERS, min(huge_count, _AUTO_OWN_LAYERS + _AUTO_GROUPS - 1)))
+        ]
+        groups = _group_by_source(
+            ranked[len(own_layer_packages) :], _AUTO_OWN_LAYERS + _AUTO_GROUPS - len(own_layer_packages)
+        )
+    own_layers = [
+        LayerGroup(package.name, (package.name,), has_own_layer=True) for package in own_layer_packages
+    ]
     return (*own_layers, *(LayerGroup(name, tuple(groups[name])) for name in sorted(groups) if groups[name]))
 
 

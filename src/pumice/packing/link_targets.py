@@ -60,7 +60,9 @@ def find_link_targets(package_segments: Mapping[str, Segment], lock_format: int)
 
 def _find_format_1_targets(package_segments: Mapping[str, Segment]) -> dict[str, tuple[str, ...]]:
     """Return what format 1 keeps: each target in the last package by name that drops it."""
-    dropped = {path: name for name in sorted(package_segments) for path in _dropped_paths(package_segments[name])}
+    dropped = {
+        path: name for name in sorted(package_segments) for path in _dropped_paths(package_segments[name])
+    }
     keep: dict[str, set[str]] = {}
     for segment in package_segments.values():
         for target in segments.link_targets(segment):

@@ -76,10 +76,14 @@ def merge_segments(
         [package_segments[name].facts for name in sorted(package_segments)],
     )
     hidden = {name: tuple(sorted(paths)) for name, paths in sorted(merger.hidden.items())}
-    return MergedTree(tree, hidden, tuple(sorted(merger.diverted)), tuple(merger.notes), tuple(empty_directories))
+    return MergedTree(
+        tree, hidden, tuple(sorted(merger.diverted)), tuple(merger.notes), tuple(empty_directories)
+    )
 
 
-def _content_reader(package_segments: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blobs) -> Callable[[str], bytes]:
+def _content_reader(
+    package_segments: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blobs
+) -> Callable[[str], bytes]:
     @lru_cache(maxsize=_MAX_OPEN_SEGMENTS)
     def segment_reader(owner: str) -> Callable[[str], bytes]:
         return segments.content_reader(package_segments[owner], blobs)
@@ -88,7 +92,9 @@ def _content_reader(package_segments: Mapping[str, Segment], nodes: Mapping[str,
 
 
 class _Merger:
-    def __init__(self, package_segments: Mapping[str, Segment], diversions: Diversions, lock_format: int) -> None:
+    def __init__(
+        self, package_segments: Mapping[str, Segment], diversions: Diversions, lock_format: int
+    ) -> None:
         self._format = lock_format
         self._package_segments = package_segments
         self._diversions = diversions
@@ -125,7 +131,10 @@ class _Merger:
     def _replaces_existing(self, name: str, item: SegmentItem, existing: Node) -> bool:
         path = item.entry.path
         existing_owner = existing.owner
-        package, existing_package = self._package_segments[name].facts, self._package_segments[existing_owner].facts
+        package, existing_package = (
+            self._package_segments[name].facts,
+            self._package_segments[existing_owner].facts,
+        )
         if existing.entry.kind == "dir":
             raise _conflict_error(path, existing_owner, name, "a directory in one and not in the other")
         if path in self._diversions and self._diversions[path][0] in (name, existing_owner):
@@ -178,7 +187,8 @@ def _mode_and_owner(entry: Entry) -> tuple[int, int, int]:
 
 def _is_same_file(first: SegmentItem, second: SegmentItem) -> bool:
     facts = [
-        (item.entry.kind, item.entry.link, item.sha256, _mode_and_owner(item.entry)) for item in (first, second)
+        (item.entry.kind, item.entry.link, item.sha256, _mode_and_owner(item.entry))
+        for item in (first, second)
     ]
     return facts[0] == facts[1]
 

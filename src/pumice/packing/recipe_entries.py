@@ -98,7 +98,9 @@ def _check_name(path: str, planned: _PlannedEntry) -> None:
         )
 
 
-def _create_entry(path: str, planned: _PlannedEntry, resolve_owner: Callable[[str], tuple[int, int]]) -> RecipeEntry:
+def _create_entry(
+    path: str, planned: _PlannedEntry, resolve_owner: Callable[[str], tuple[int, int]]
+) -> RecipeEntry:
     rule = planned.rule
     uid, gid = resolve_owner(rule.owner) if rule.owner else (0, 0)
     text = planned.text or b""
@@ -197,13 +199,17 @@ class _Plan:
             message = f"'{rule.source}' leads out of the recipe's folder"
             raise _rule_problem(rule, message, "copy what it needs into the folder")
         if not os.path.exists(real_path):
-            raise _rule_problem(rule, f"there is no '{'/'.join(parts)}' in the recipe's folder", _suggest_name(real_path))
+            raise _rule_problem(
+                rule, f"there is no '{'/'.join(parts)}' in the recipe's folder", _suggest_name(real_path)
+            )
         return real_path
 
     def _add_tree(self, walk: _SourceWalk, relative: str, destination: str) -> None:
         for path, planned in walk.walk(relative, destination):
             if len(self.entries) >= _MAX_ENTRIES:
-                raise _rule_problem(walk.rule, f"more than {_MAX_ENTRIES} files", "leave some out with 'ignore'")
+                raise _rule_problem(
+                    walk.rule, f"more than {_MAX_ENTRIES} files", "leave some out with 'ignore'"
+                )
             self._add_planned(path, planned)
 
     def _add_planned(self, path: str, planned: _PlannedEntry) -> None:
@@ -212,14 +218,21 @@ class _Plan:
         existing = self.entries.get(path)
         if existing is None or _recipe_file(existing.rule) != _recipe_file(planned.rule):
             # What extends another recipe comes after it and has the last word.
-            keeps_existing = existing is not None and existing.is_explicit and planned.kind == "dir" and not planned.is_explicit
+            keeps_existing = (
+                existing is not None
+                and existing.is_explicit
+                and planned.kind == "dir"
+                and not planned.is_explicit
+            )
             if existing is None or not keeps_existing:
                 self.entries[path] = planned
         elif existing.kind == planned.kind == "dir" and existing.is_explicit != planned.is_explicit:
             self.entries[path] = existing if existing.is_explicit else planned
         elif not _is_same_entry(existing, planned):
             message = f"'/{path}' is something else in another rule"
-            raise _rule_problem(planned.rule, message, f"the other one is at {existing.rule.where}; keep one of them")
+            raise _rule_problem(
+                planned.rule, message, f"the other one is at {existing.rule.where}; keep one of them"
+            )
 
 
 class _SourceWalk:
@@ -266,10 +279,12 @@ class _SourceWalk:
             yield destination, self._plan_entry(path, status)
             if stat.S_ISDIR(status.st_mode):
                 names = [
-                    _decode_name(raw, os.path.join(path, raw), self.rule) for raw, _ in self._list_directory(path, relative)
+                    _decode_name(raw, os.path.join(path, raw), self.rule)
+                    for raw, _ in self._list_directory(path, relative)
                 ]
                 pending += [
-                    (posixpath.join(relative, name), posixpath.join(destination, name)) for name in reversed(names)
+                    (posixpath.join(relative, name), posixpath.join(destination, name))
+                    for name in reversed(names)
                 ]
 
     def _list_directory(self, directory: bytes, relative: str) -> list[tuple[bytes, os.stat_result]]:
@@ -301,7 +316,9 @@ class _SourceWalk:
             kind = _SPECIAL_KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
             raise _rule_problem(self.rule, f"{_quote_path(path)} is {kind}", "leave it out with 'ignore'")
         default_mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
-        return _PlannedEntry(self.rule, "file", default_mode if rule_mode is None else rule_mode, is_explicit, source=path)
+        return _PlannedEntry(
+            self.rule, "file", default_mode if rule_mode is None else rule_mode, is_explicit, source=path
+        )
 
 
 def _is_same_entry(first: _PlannedEntry, second: _PlannedEntry) -> bool:
@@ -358,7 +375,9 @@ def _suggest_name(path: bytes) -> str | None:
 
 
 def _unreadable_problem(path: bytes, error: OSError, rule: FileRule) -> Problem:
-    return _rule_problem(rule, f"{_quote_path(path)} cannot be read ({(error.strerror or 'unknown').lower()})")
+    return _rule_problem(
+        rule, f"{_quote_path(path)} cannot be read ({(error.strerror or 'unknown').lower()})"
+    )
 
 
 def _quote_path(path: bytes) -> str:

@@ -17,6 +17,7 @@ def replaces(package: PackageFacts, other: PackageFacts) -> bool:
 
     return any(
         relation.name == other.name
-        and version.compare(other.version, relation.version or other.version) in _ALLOWED_ORDERS[relation.operator]
+        and version.compare(other.version, relation.version or other.version)
+        in _ALLOWED_ORDERS[relation.operator]
         for relation in relations.flat(package.fields.get("Replaces", ""))
     )

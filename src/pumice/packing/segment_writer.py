@@ -85,7 +85,9 @@ class SegmentWriter:
             self.implied_directories.add(parent)
         self.add_directory(attributes.get(parent) or Entry(parent, "dir", 0o755), attributes)
 
-    def add(self, entry: Entry, content: tar.Source, attributes: Mapping[str, Entry], *, md5: bool = False) -> str:
+    def add(
+        self, entry: Entry, content: tar.Source, attributes: Mapping[str, Entry], *, md5: bool = False
+    ) -> str:
         """Write anything but a directory; return the MD5 of its content if asked to.
 
         Raises ImageError for a name that a layer cannot hold.

@@ -103,7 +103,11 @@ def cut_segment(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
         if selection.format < 2:
             break
     # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
-    wrong_directories = [entry for entry in segment.directories if entry.path in implied_directories and not _has_default_attributes(entry)]
+    wrong_directories = [
+        entry
+        for entry in segment.directories
+        if entry.path in implied_directories and not _has_default_attributes(entry)
+    ]
     changes = SegmentChanges(directories=tuple(wrong_directories), format=selection.format)
     return change_segment(segment, changes, blobs) if changes else segment
 
@@ -116,7 +120,7 @@ def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segme
     control = deb.control(file)
     with blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=selection.has_own_layer)
-        cutter = SegmentCutter(selection, control, stream, _file_sha512(file))
+        cutter = _SegmentCutter(selection, control, stream, _file_sha512(file))
         for entry, content in tar.read(deb.data(file)):
             cutter.add(entry, content)
         cutter.add_info()
@@ -148,7 +152,9 @@ def link_targets(segment: Segment) -> Iterator[str]:
     for item in segment.items:
         if item.entry.kind == "symlink":
             directory = posixpath.dirname(item.entry.path)
-            yield merged_usr_path(posixpath.normpath(posixpath.join("/", directory, item.entry.link)).lstrip("/"))
+            yield merged_usr_path(
+                posixpath.normpath(posixpath.join("/", directory, item.entry.link)).lstrip("/")
+            )
         elif item.entry.kind == "hardlink":
             yield item.entry.link
 
@@ -199,7 +205,9 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
     )
 
 
-def _change_directories(entries: tuple[Entry, ...], changed_directories: dict[str, Entry], hidden: set[str]) -> tuple[Entry, ...]:
+def _change_directories(
+    entries: tuple[Entry, ...], changed_directories: dict[str, Entry], hidden: set[str]
+) -> tuple[Entry, ...]:
     return tuple(changed_directories.get(entry.path, entry) for entry in entries if entry.path not in hidden)
 
 
@@ -220,10 +228,12 @@ def _promote_hard_link(
     stream.add(regular_file, io.BytesIO(content), attributes)
 
 
-class SegmentCutter:
+class _SegmentCutter:
     """Decides for each entry of a package whether and where it stays."""
 
-    def __init__(self, selection: Selection, control: deb.Control, stream: SegmentWriter, sha512: str) -> None:
+    def __init__(
+        self, selection: Selection, control: deb.Control, stream: SegmentWriter, sha512: str
+    ) -> None:
         self._sha512 = sha512
         self._copyright = b""
         self._selection = selection
@@ -258,11 +268,12 @@ class SegmentCutter:
                 self._md5_sums[entry.path] = _content_md5(content)
             return
         link = merged_usr_path(entry.link) if entry.kind == "hardlink" else entry.link
+        source: tar.Source
         if entry.kind == "file" and path == f"{DOC_DIRECTORY}/{self._control.fields['Package']}/copyright":
-            content: tar.Source = self._keep_copyright(entry, content)
+            source = self._keep_copyright(entry, content)
         else:
-            content = content
-        md5 = self._stream.add(_move_entry(entry, path, link), content, self._directory_entries, md5=needs_md5)
+            source = content
+        md5 = self._stream.add(_move_entry(entry, path, link), source, self._directory_entries, md5=needs_md5)
         if needs_md5:
             self._md5_sums[entry.path] = md5
 
@@ -291,7 +302,9 @@ class SegmentCutter:
             return
         for suffix, content in self._info_files():
             path = f"{DPKG_INFO_DIRECTORY}/{_info_name(self._control.fields)}.{suffix}"
-            self._stream.add(Entry(path, "file", 0o644, size=len(content)), io.BytesIO(content), self._directory_entries)
+            self._stream.add(
+                Entry(path, "file", 0o644, size=len(content)), io.BytesIO(content), self._directory_entries
+            )
 
     def _info_files(self) -> Iterator[tuple[str, bytes]]:
         if "conffiles" in self._control.files:
@@ -300,7 +313,11 @@ class SegmentCutter:
         if "md5sums" in self._control.files:
             yield "md5sums", self._control.files["md5sums"]
         else:
-            sums = [f"{self._md5_sums[path]}  {path}\n" for path in self._md5_sums if "/" + path not in self._conffiles]
+            sums = [
+                f"{self._md5_sums[path]}  {path}\n"
+                for path in self._md5_sums
+                if "/" + path not in self._conffiles
+            ]
             yield "md5sums", "".join(sums).encode()
 
     def segment(self, blob: Digest, layer: LayerDigests | None) -> Segment:

@@ -47,7 +47,9 @@ def merged_usr_path(path: str) -> str:
     return f"usr/{path}" if slash and top in ALIASED_DIRECTORIES else path
 
 
-def is_left_out(path: str, selection: Selection, *, is_link: bool = False, is_directory: bool = False) -> bool:
+def is_left_out(
+    path: str, selection: Selection, *, is_link: bool = False, is_directory: bool = False
+) -> bool:
     """Whether ``path`` is dropped. Copyright files stay, and so does a link that stands for a whole
     documentation folder, since it is the way to another package's copyright file.
     """
@@ -55,7 +57,9 @@ def is_left_out(path: str, selection: Selection, *, is_link: bool = False, is_di
     for tree_name, prefixes in OPTIONAL_TREES.items():
         if tree_name in selection.include or not tested_path.startswith(prefixes):
             continue
-        if path in _ALWAYS_INCLUDED or any(path == kept_path or path.startswith(kept_path + "/") for kept_path in selection.keep):
+        if path in _ALWAYS_INCLUDED or any(
+            path == kept_path or path.startswith(kept_path + "/") for kept_path in selection.keep
+        ):
             return False
         if not path.startswith(_DOC_PREFIX):
             return path != _DOC_PREFIX[:-1]

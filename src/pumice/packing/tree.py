@@ -165,7 +165,9 @@ class Tree:
         tree = Tree(nodes, read_content, self.packages, self.implied)
         if self._children is not None:
             new_paths = [path for path in entries if path not in self.nodes]
-            tree._children = _updated_children(self._children, new_paths, [path for path in removed_paths if path not in entries])
+            tree._children = _updated_children(
+                self._children, new_paths, [path for path in removed_paths if path not in entries]
+            )
         return tree
 
 

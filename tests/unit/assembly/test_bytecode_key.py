@@ -32,7 +32,9 @@ def key(*entries: Entry, own: str = "", generated: bytes = b"") -> Digest:
         groups=(),
         base=(),
         parts={},
-        generated=[GeneratedEntry(entry=Entry("usr/made.py", "file", 0o644), content=generated, origin="test")],
+        generated=[
+            GeneratedEntry(entry=Entry("usr/made.py", "file", 0o644), content=generated, origin="test")
+        ],
         own=[LayerEntry(entry=Entry("app/own.txt", "file", 0o644), sha256=own)],
         nodes={entry.path: Node(entry) for entry in (*SOURCES, *entries)},
         format=2,

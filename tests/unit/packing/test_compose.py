@@ -13,7 +13,7 @@ from pumice import digest
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
 from pumice.packing import compose, segments
-from pumice.packing.compose import LayerCache, LayerEntry, LayerChunk
+from pumice.packing.compose import LayerCache, LayerChunk, LayerEntry
 from pumice.packing.layer_plan import LayerDigests
 from pumice.packing.selection import Selection
 from pumice.packing.tree import Node
@@ -85,7 +85,9 @@ def test_a_known_layer_is_not_read_again(home: Home, monkeypatch: pytest.MonkeyP
 
 
 def test_a_lone_segment_is_a_layer_already(home: Home) -> None:
-    segment = segments.cut_segment(io.BytesIO(_A.build()), Selection(includes_dpkg_info=False, has_own_layer=True), home.blobs)
+    segment = segments.cut_segment(
+        io.BytesIO(_A.build()), Selection(includes_dpkg_info=False, has_own_layer=True), home.blobs
+    )
     members = _members(home, compose.compose_own_layer(segment, home.blobs))
     assert [member.name for member in members] == [
         ".",

@@ -83,5 +83,8 @@ def test_the_smallest_share_the_last_layer_when_there_are_too_many() -> None:
 
 def test_nothing_needs_no_layer() -> None:
     assert (
-        layer_plan.plan_layers([], "single") == layer_plan.plan_layers([], "auto") == layer_plan.plan_layers([], "packages") == ()
+        layer_plan.plan_layers([], "single")
+        == layer_plan.plan_layers([], "auto")
+        == layer_plan.plan_layers([], "packages")
+        == ()
     )

@@ -19,7 +19,9 @@ from tests.support.deb import Deb, Item, folder, symlink, text
 def _merge(tmp_path: Path, *packages: Deb, diversions: merge.Diversions | None = None) -> MergedTree:
     home = Home(tmp_path)
     parts = {
-        package.name: segments.cut_segment(io.BytesIO(package.build()), Selection(includes_dpkg_info=False), home.blobs)
+        package.name: segments.cut_segment(
+            io.BytesIO(package.build()), Selection(includes_dpkg_info=False), home.blobs
+        )
         for package in packages
     }
     return merge.merge_segments(parts, diversions or {}, home.blobs)

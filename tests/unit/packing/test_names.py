@@ -70,7 +70,9 @@ def test_a_package_with_such_a_name_is_refused(home: Home, path: str, kind: str,
     with pytest.raises(
         ImageError, match=re.escape(names.quote_path(path.removesuffix("/file"))[:20].rstrip("'"))
     ):
-        segments.cut_segment(io.BytesIO(package.build()), Selection(has_own_layer=alone, includes_dpkg_info=False), home.blobs)
+        segments.cut_segment(
+            io.BytesIO(package.build()), Selection(has_own_layer=alone, includes_dpkg_info=False), home.blobs
+        )
 
 
 @pytest.mark.parametrize("path", BAD)

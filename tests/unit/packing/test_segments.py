@@ -14,7 +14,7 @@ from pumice.formats import gzip
 from pumice.formats.tar import Entry
 from pumice.packing import segments
 from pumice.packing.segment_writer import LAYER_END, LAYER_START
-from pumice.packing.segments import SegmentChanges, Segment
+from pumice.packing.segments import Segment, SegmentChanges
 from pumice.packing.selection import Selection
 from pumice.store.home import Home
 from tests.support.deb import Deb, Item, folder, hardlink, symlink, text

@@ -18,7 +18,7 @@ from pumice.packing.effects.java_key_store import create_java_key_store
 from pumice.packing.effects.loader_cache import write_loader_cache
 from pumice.packing.effects.machine_id import create_machine_id
 from pumice.packing.effects.merged_usr import link_merged_usr
-from pumice.packing.effects.model import Effect, EffectInput, AppliedEffects, EffectSettings, directory_entry
+from pumice.packing.effects.model import AppliedEffects, Effect, EffectInput, EffectSettings, directory_entry
 from pumice.packing.effects.name_service import configure_name_service
 from pumice.packing.effects.pam_stacks import write_pam_stacks
 from pumice.packing.effects.scripted_files import create_scripted_files
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pumice.formats.tar import Entry
     from pumice.packing.tree import GeneratedEntry, Tree
 
-__all__ = ["EFFECTS", "NONROOT", "Effect", "EffectInput", "AppliedEffects", "EffectSettings", "apply"]
+__all__ = ["EFFECTS", "NONROOT", "AppliedEffects", "Effect", "EffectInput", "EffectSettings", "apply"]
 
 EFFECTS: tuple[Effect, ...] = (
     link_merged_usr,  # first: every later path goes through these links
@@ -66,7 +66,9 @@ def apply(tree: Tree, settings: EffectSettings) -> AppliedEffects:
     """
     original = tree
     links = link_merged_usr(EffectInput(tree, settings, {}))  # scripts look for /bin/sh and the like, too
-    taken, failed = collect_actions(tree.with_entries(links.generated), settings.architecture, settings.format)
+    taken, failed = collect_actions(
+        tree.with_entries(links.generated), settings.architecture, settings.format
+    )
     made: dict[str, GeneratedEntry] = {}
     removed: dict[str, None] = {}
     report: list[tuple[str, str]] = list(find_skipped_actions(tree.packages, taken, failed, settings.format))
@@ -110,7 +112,9 @@ def _parents(generated: Sequence[GeneratedEntry], tree: Tree) -> Iterable[Genera
             parent = posixpath.dirname(parent)
 
 
-def _sorted_out(made: dict[str, GeneratedEntry], original: Tree) -> tuple[tuple[GeneratedEntry, ...], dict[str, Entry]]:
+def _sorted_out(
+    made: dict[str, GeneratedEntry], original: Tree
+) -> tuple[tuple[GeneratedEntry, ...], dict[str, Entry]]:
     """Part changes of packages' directories from entries that are new or take another's place."""
     generated: list[GeneratedEntry] = []
     directories: dict[str, Entry] = {}

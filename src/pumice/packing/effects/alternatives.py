@@ -13,7 +13,7 @@ import msgspec
 
 from pumice.formats import alternatives as format_
 from pumice.formats.alternatives import Choice, Group
-from pumice.packing.effects.model import EffectInput, EffectResult, read_data, file_entry, parse_table
+from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
 from pumice.packing.effects.overlay_tree import OverlayTree
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ def link_alternatives(given: EffectInput) -> EffectResult:
         _link(group, canvas)
         canvas.make_directory("/" + _STATE)
         canvas.put(file_entry(f"{_STATE}/{group.name}", format_.dumps(group), BY))
-    return EffectResult(generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report)))
+    return EffectResult(
+        generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report))
+    )
 
 
 def parse(words: Sequence[Value]) -> Install | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.packing.effects.model import read_data, parse_table
+from pumice.packing.effects.model import parse_table, read_data
 from pumice.packing.selection import merged_usr_path
 
 if TYPE_CHECKING:

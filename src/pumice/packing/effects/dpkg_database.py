@@ -26,14 +26,20 @@ def write_dpkg_database(given: EffectInput) -> EffectResult:
     """Return the database of all packages that count as installed."""
     installed = [package for package in given.tree.packages if package.installed]
     folders = ("var", "var/lib", *(_ADMIN + folder for folder in _FOLDERS))
-    made: list[GeneratedEntry] = [directory_entry(path, BY) for path in folders if given.tree.get(path) is None]
+    made: list[GeneratedEntry] = [
+        directory_entry(path, BY) for path in folders if given.tree.get(path) is None
+    ]
     made.append(file_entry(f"{_ADMIN}/status", status(installed), BY))
     made.append(file_entry(f"{_ADMIN}/available", b"", BY))
     made.append(file_entry(f"{_ADMIN}/arch", f"{given.settings.architecture}\n".encode(), BY))
     made.append(file_entry(f"{_ADMIN}/info/format", b"1\n", BY))
     for name in ("diversions", "statoverride"):
         if given.tree.get(f"{_ADMIN}/{name}") is None:
-            rows = diversions.diversion_rows(package.name for package in installed) if name == "diversions" else ()
+            rows = (
+                diversions.diversion_rows(package.name for package in installed)
+                if name == "diversions"
+                else ()
+            )
             made.append(file_entry(f"{_ADMIN}/{name}", dpkgstate.diversions(rows), BY))
     made += _triggers(installed)
     return EffectResult(generated=tuple(made))

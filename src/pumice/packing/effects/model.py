@@ -77,13 +77,17 @@ class AppliedEffects(msgspec.Struct, frozen=True, kw_only=True):
     skipped_actions: dict[str, tuple[str, ...]] = {}
 
 
-def file_entry(path: str, content: bytes, origin: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> GeneratedEntry:
+def file_entry(
+    path: str, content: bytes, origin: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0
+) -> GeneratedEntry:
     """Return a generated file; its time is 0."""
     entry = Entry(path, "file", mode, uid=uid, gid=gid, size=len(content))
     return GeneratedEntry(entry=entry, content=content, origin=origin)
 
 
-def directory_entry(path: str, origin: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> GeneratedEntry:
+def directory_entry(
+    path: str, origin: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0
+) -> GeneratedEntry:
     """Return a generated directory; its time is 0."""
     return GeneratedEntry(entry=Entry(path, "dir", mode, uid=uid, gid=gid), origin=origin)
 

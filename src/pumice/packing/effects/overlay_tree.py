@@ -166,7 +166,11 @@ class OverlayTree:
     def discard(self, path: str) -> None:
         """Take back a file or link that was made here; what packages ship stays."""
         place = self.resolve_parent(path)
-        if place in self.entries and self.entries[place].entry.kind != "dir" and place not in self._base_tree.nodes:
+        if (
+            place in self.entries
+            and self.entries[place].entry.kind != "dir"
+            and place not in self._base_tree.nodes
+        ):
             self._delete(place)
 
     def checkpoint(self) -> int:
@@ -200,7 +204,12 @@ class OverlayTree:
     def rename(self, path: str, target: str) -> bool:
         """Rename something that was made here."""
         place, to = self.resolve_parent(path), self.resolve_parent(target)
-        if place is None or to is None or place not in self.entries or self.entries[place].entry.kind == "dir":
+        if (
+            place is None
+            or to is None
+            or place not in self.entries
+            or self.entries[place].entry.kind == "dir"
+        ):
             return False
         item = self.entries[place]
         self._delete(place)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.packing.effects.accounts import known_ids
-from pumice.packing.effects.model import EffectInput, EffectResult, read_data, file_entry, parse_table
+from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
 from pumice.packing.effects.overlay_tree import OverlayTree
 from pumice.packing.effects.scripts.action_runner import run_actions
 from pumice.packing.effects.scripts.file_commands import ScriptCommands
@@ -36,10 +36,13 @@ def create_scripted_files(given: EffectInput) -> EffectResult:
             _from_table(row, canvas, hand)
     if hand.stat_overrides:
         lines = [
-            f"{item.user} {item.group} {item.mode} {path}\n" for path, item in sorted(hand.stat_overrides.items())
+            f"{item.user} {item.group} {item.mode} {path}\n"
+            for path, item in sorted(hand.stat_overrides.items())
         ]
         canvas.put(file_entry(_OVERRIDES, "".join(lines).encode(), BY))
-    return EffectResult(generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report)))
+    return EffectResult(
+        generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report))
+    )
 
 
 def _writes(actions: Iterable[ScriptAction], path: str) -> bool:

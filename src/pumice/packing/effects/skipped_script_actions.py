@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pumice.packing.effects import accounts
-from pumice.packing.effects.model import read_data, parse_table
+from pumice.packing.effects.model import parse_table, read_data
 from pumice.packing.effects.scripts.file_commands import is_supported
 from pumice.packing.effects.scripts.maintainer_scripts import is_shell, snippets
 from pumice.recipe.lock import FORMAT

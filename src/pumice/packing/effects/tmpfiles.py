@@ -46,7 +46,9 @@ def create_tmpfiles(given: EffectInput) -> EffectResult:
         for line in parse(text):
             done = not _lasts(line.path) or _create(line, canvas, users, groups)
             report += () if done else ((owner, "tmpfiles"),)
-    return EffectResult(generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report)))
+    return EffectResult(
+        generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report))
+    )
 
 
 def parse(text: str) -> Iterable[Line]:
@@ -97,7 +99,9 @@ def _create(line: Line, canvas: OverlayTree, users: Mapping[str, int], groups: M
 
 def _directory(line: Line, canvas: OverlayTree, uid: int, gid: int) -> bool:
     mode = 0o755 if line.mode is None else line.mode
-    return canvas.make_directory(line.path) and canvas.change_attributes(line.path, mode=mode, uid=uid, gid=gid)
+    return canvas.make_directory(line.path) and canvas.change_attributes(
+        line.path, mode=mode, uid=uid, gid=gid
+    )
 
 
 def _file(line: Line, canvas: OverlayTree, uid: int, gid: int) -> bool:
@@ -126,7 +130,9 @@ def _change(line: Line, canvas: OverlayTree, uid: int, gid: int) -> bool:
     if not canvas.exists(line.path):
         return True
     owned = line.user or line.group
-    return canvas.change_attributes(line.path, mode=line.mode, uid=uid if owned else None, gid=gid if owned else None)
+    return canvas.change_attributes(
+        line.path, mode=line.mode, uid=uid if owned else None, gid=gid if owned else None
+    )
 
 
 def _copy(line: Line, canvas: OverlayTree, _uid: int, _gid: int) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 from pumice.errors import ImageError
 from pumice.packing.effects import accounts
 from pumice.packing.effects.accounts import Account, Wanted
-from pumice.packing.effects.model import EffectInput, EffectResult, read_data, file_entry, parse_table
+from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
 from pumice.packing.effects.overlay_tree import OverlayTree
 from pumice.recipe.lock import Ids
 
@@ -298,5 +298,7 @@ def _homes(book: _Book, wanted: Wanted, tree: Tree) -> Iterable[GeneratedEntry]:
             continue
         uid, gid = book.id_of(user.name)
         if canvas.make_directory(user.home):
-            canvas.change_attributes(user.home, mode=0o700 if user.uid == NONROOT else 0o755, uid=uid, gid=gid)
+            canvas.change_attributes(
+                user.home, mode=0o700 if user.uid == NONROOT else 0o755, uid=uid, gid=gid
+            )
     return canvas.entries.values()

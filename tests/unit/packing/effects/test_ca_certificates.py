@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pumice.formats import x509
-from pumice.packing.effects.ca_certificates import install_ca_certificates, hash_links, pem_name
+from pumice.packing.effects.ca_certificates import hash_links, install_ca_certificates, pem_name
 from tests.support.certificates import certificate, pem
 from tests.support.texttree import given, package, shown, tree
 

@@ -35,7 +35,9 @@ def test_the_database() -> None:
 def test_diversions_of_packages_that_are_there() -> None:
     assert diversions_by_path(["dash"])["usr/bin/sh"] == ("dash", "usr/bin/sh.distrib")
     assert diversions_by_path(["bash"]) == {}
-    made = {item.entry.path: item for item in write_dpkg_database(given(tree({}, [package("dash")]))).generated}
+    made = {
+        item.entry.path: item for item in write_dpkg_database(given(tree({}, [package("dash")]))).generated
+    }
     assert made["var/lib/dpkg/diversions"].content.startswith(b"/bin/sh\n/bin/sh.distrib\ndash\n")
 
 

@@ -111,7 +111,9 @@ def test_ldconfig_writes_the_same(tmp_path: Path) -> None:
     ours, _ = ldcache.loads(write_loader_cache(given(whole)).generated[-1].content)
     assert ldcache.dumps(ours, version) == real
     links = {
-        item.entry.path: item.entry.link for item in write_loader_cache(given(whole)).generated if item.entry.link
+        item.entry.path: item.entry.link
+        for item in write_loader_cache(given(whole)).generated
+        if item.entry.link
     }
     for path, target in links.items():
         assert (tmp_path / path).readlink().as_posix() == target

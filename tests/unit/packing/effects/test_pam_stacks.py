@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given as each
 from hypothesis import strategies as st
 
-from pumice.packing.effects.pam_stacks import write_pam_stacks, parse, stack
+from pumice.packing.effects.pam_stacks import parse, stack, write_pam_stacks
 from tests.support.texttree import given, tree
 
 TEMPLATE = """\

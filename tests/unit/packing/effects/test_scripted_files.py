@@ -214,7 +214,9 @@ def test_other_effects_know_better() -> None:
     result = create_scripted_files(given(with_users))
     assert result.generated == ()
     unknown = tree(paths, [package("base-passwd", postinst="unknown | sed s/a/b/ > /etc/passwd")])
-    result = create_scripted_files(given(unknown.with_entries([file_entry("etc/passwd", b"ours", "effect:users")])))
+    result = create_scripted_files(
+        given(unknown.with_entries([file_entry("etc/passwd", b"ours", "effect:users")]))
+    )
     assert (result.generated, result.skipped_actions) == ((), ())
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pumice.packing import effects
-from pumice.packing.effects.model import EffectSettings, read_data, parse_table
+from pumice.packing.effects.model import EffectSettings, parse_table, read_data
 from pumice.packing.tree import PackageFacts
 from tests.support.texttree import package, tree
 

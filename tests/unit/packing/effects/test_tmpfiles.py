@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given as each
 from hypothesis import strategies as st
 
-from pumice.packing.effects.tmpfiles import parse, create_tmpfiles
+from pumice.packing.effects.tmpfiles import create_tmpfiles, parse
 from tests.support.texttree import given, shown, tree
 
 ACCOUNTS = {"etc/passwd": "root:x:0:0::/root:/bin/sh\ns:x:5:6::/:/\n", "etc/group": "root:x:0:\ns:x:6:\n"}

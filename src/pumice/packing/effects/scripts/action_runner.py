@@ -38,7 +38,9 @@ def run_actions(actions: Iterable[ScriptAction], hand: ScriptCommands) -> Iterat
             yield f"{name} (conditional)"
 
 
-def _perform_line(actions: Iterable[ScriptAction], possible: list[ScriptAction], hand: ScriptCommands) -> Iterator[str]:
+def _perform_line(
+    actions: Iterable[ScriptAction], possible: list[ScriptAction], hand: ScriptCommands
+) -> Iterator[str]:
     """Do commands outside of loops; those that are not certain go to ``possible``."""
     for action in actions:
         if action.output_files and not hand.is_format_1:
@@ -52,7 +54,9 @@ def _perform_line(actions: Iterable[ScriptAction], possible: list[ScriptAction],
         # a directory that both branches of an unknown condition make is there all the same
         elif (
             hand.run(action.words, action.working_directory) is False
-            and not (_made_before(action, possible, hand) and hand.run(action.words, action.working_directory))
+            and not (
+                _made_before(action, possible, hand) and hand.run(action.words, action.working_directory)
+            )
             and _name(action) not in _ALWAYS_HARMLESS
         ):
             yield _name(action)
@@ -94,7 +98,11 @@ def _name(action: ScriptAction) -> str:
 
 
 def _is_reported(name: str, hand: ScriptCommands) -> bool:
-    return hand.supports((name,)) and name not in _ALWAYS_HARMLESS and not (hand.is_format_1 and name in _UNREPORTED)
+    return (
+        hand.supports((name,))
+        and name not in _ALWAYS_HARMLESS
+        and not (hand.is_format_1 and name in _UNREPORTED)
+    )
 
 
 def _made_before(action: ScriptAction, possible: list[ScriptAction], hand: ScriptCommands) -> bool:
@@ -118,7 +126,11 @@ def _is_there(action: ScriptAction, hand: ScriptCommands) -> bool:
 
 def _write_whole(action: ScriptAction, hand: ScriptCommands) -> bool:
     """Write a file whose whole content is known; otherwise also take back what was written before."""
-    places = [posixpath.join(action.working_directory or "", path) for path in action.output_files if path is not None]
+    places = [
+        posixpath.join(action.working_directory or "", path)
+        for path in action.output_files
+        if path is not None
+    ]
     if len(places) == len(action.output_files) and all(map(hand.overlay.is_from_other_effect, places)):
         return True
     if not action.is_certain:
@@ -136,7 +148,11 @@ def _write_whole(action: ScriptAction, hand: ScriptCommands) -> bool:
 def _write(action: ScriptAction, canvas: OverlayTree) -> bool:
     """Write what is known of a command's output."""
     paths = [path for path in action.output_files if path is not None]
-    if action.output_text is None or len(paths) != len(action.output_files) or len(action.output_text) > _MAX_TEXT:
+    if (
+        action.output_text is None
+        or len(paths) != len(action.output_files)
+        or len(action.output_text) > _MAX_TEXT
+    ):
         return False
     for path in paths:
         place = posixpath.join(action.working_directory or "", path)

@@ -88,7 +88,10 @@ class ScriptCommands:
 
     def has_changed_since(self, snapshot: Snapshot) -> bool:
         """Whether anything was done since `state`."""
-        return self.overlay.has_changed_since(snapshot[0]) or (self.stat_overrides, self._umask_value) != snapshot[1:]
+        return (
+            self.overlay.has_changed_since(snapshot[0])
+            or (self.stat_overrides, self._umask_value) != snapshot[1:]
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take back what was done since `state`."""
@@ -153,7 +156,12 @@ class ScriptCommands:
             parent = posixpath.dirname(path)
             if not (line.flags & {"p", "parents"} or parent == "/" or self.overlay.exists(parent)):
                 return False
-            done = self.overlay.make_directory(path, parse_mode(mode, 0o755) if mode else 0o777 & ~self._umask_value) and done
+            done = (
+                self.overlay.make_directory(
+                    path, parse_mode(mode, 0o755) if mode else 0o777 & ~self._umask_value
+                )
+                and done
+            )
         return done
 
     def _chown(self, line: command_line.CommandLine) -> bool:
@@ -229,7 +237,9 @@ class ScriptCommands:
         entry = self.overlay.entry(path)
         if entry is not None and entry.kind == "dir" and not line.flags & {"n", "T", "no-target-directory"}:
             path = f"{path}/{posixpath.basename(target)}"
-        return self.overlay.make_symlink(self._absolute_path(path), target, force=bool(line.flags & {"f", "force"}))
+        return self.overlay.make_symlink(
+            self._absolute_path(path), target, force=bool(line.flags & {"f", "force"})
+        )
 
     def _copy(self, line: command_line.CommandLine) -> bool:
         if len(line.operands) != 2 or line.flags & {"r", "R", "recursive"}:
@@ -258,7 +268,8 @@ class ScriptCommands:
         if line.flags & {"d", "directory"}:
             paths = [self._absolute_path(operand) for operand in line.operands]
             done = [
-                self.overlay.make_directory(path) and self.overlay.change_attributes(path, mode=mode, uid=uid, gid=gid)
+                self.overlay.make_directory(path)
+                and self.overlay.change_attributes(path, mode=mode, uid=uid, gid=gid)
                 for path in paths
             ]
             return all(done)
@@ -267,14 +278,20 @@ class ScriptCommands:
         source, path = (self._absolute_path(operand) for operand in line.operands)
         content = b"" if source == "/dev/null" else self.overlay.read(source)
         path = self._destination_path(path, source)
-        if content is None or (line.flags & {"D"} and not self.overlay.make_directory(posixpath.dirname(path))):
+        if content is None or (
+            line.flags & {"D"} and not self.overlay.make_directory(posixpath.dirname(path))
+        ):
             return False
-        return self.overlay.write_file(path, content) and self.overlay.change_attributes(path, mode=mode, uid=uid, gid=gid)
+        return self.overlay.write_file(path, content) and self.overlay.change_attributes(
+            path, mode=mode, uid=uid, gid=gid
+        )
 
     def _move(self, line: command_line.CommandLine) -> bool:
         if len(line.operands) != 2:
             return False
-        return self.overlay.rename(self._absolute_path(line.operands[0]), self._absolute_path(line.operands[1]))
+        return self.overlay.rename(
+            self._absolute_path(line.operands[0]), self._absolute_path(line.operands[1])
+        )
 
     def _remove(self, line: command_line.CommandLine) -> bool:
         for operand in line.operands:
@@ -293,7 +310,9 @@ class ScriptCommands:
             value = capabilities.dumps(line.operands[0])
         except FormatError:
             return False
-        return self.overlay.set_extended_attribute(self._absolute_path(line.operands[1]), capabilities.ATTRIBUTE, value)
+        return self.overlay.set_extended_attribute(
+            self._absolute_path(line.operands[1]), capabilities.ATTRIBUTE, value
+        )
 
     def _statoverride(self, line: command_line.CommandLine) -> bool:
         if "add" not in line.flags:
@@ -306,7 +325,10 @@ class ScriptCommands:
         path = self._absolute_path(line.operands[3])
         digits = f"{parse_mode(mode, 0):o}"
         if "update" in line.flags and self.overlay.exists(path):
-            uid, gid = self._look_up_user(user)[0] if not user.isdecimal() else int(user), self._look_up_group(group)
+            uid, gid = (
+                self._look_up_user(user)[0] if not user.isdecimal() else int(user),
+                self._look_up_group(group),
+            )
             self.overlay.change_attributes(path, uid=uid, gid=gid, mode=int(digits, 8))
         self.stat_overrides[path] = StatOverride(user, group, digits, path)
         return True

@@ -65,7 +65,9 @@ def collect_actions(
     return found, tuple(failed)
 
 
-def _follow(world: ScriptEnvironment, script: str, arguments: Sequence[str], lock_format: int) -> tuple[ScriptAction, ...]:
+def _follow(
+    world: ScriptEnvironment, script: str, arguments: Sequence[str], lock_format: int
+) -> tuple[ScriptAction, ...]:
     package = world.package
     text = without_snippets(package.files.get(script, b""))
     if not is_shell(text) or (lock_format < 2 and not _WORTH_READING.search(text)):

@@ -21,7 +21,8 @@ def did(script: str) -> list[str]:
     """Return the commands of a script as a fresh installation runs them, ``?`` before uncertain ones."""
     actions = interpret_script(script.encode(), ["configure", ""], {"DPKG_ROOT": ""}, WORLD)
     return [
-        ("" if action.is_certain else "? ") + " ".join("<?>" if word is None else word for word in action.words)
+        ("" if action.is_certain else "? ")
+        + " ".join("<?>" if word is None else word for word in action.words)
         for action in actions
     ]
 
@@ -66,7 +67,12 @@ def test_what_a_script_does(script: str, expected: list[str]) -> None:
 
 def test_folders_and_what_is_written() -> None:
     first, second = interpret_script(b"cd /etc; echo a > x; cat >> y <<E\nb\nE\n", [], {}, WORLD)
-    assert (first.working_directory, first.output_files, first.output_text, first.is_appending) == ("/etc", ("x",), "a\n", False)
+    assert (first.working_directory, first.output_files, first.output_text, first.is_appending) == (
+        "/etc",
+        ("x",),
+        "a\n",
+        False,
+    )
     assert (second.output_files, second.output_text, second.is_appending) == (("y",), "b\n", True)
 
 

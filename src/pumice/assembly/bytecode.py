@@ -72,11 +72,11 @@ def compile(  # noqa: A001 - the verb is the thing
 
 def check(platform: Platform) -> None:
     """Raise ImageError unless an image for ``platform`` has an interpreter that runs here."""
-    machine = platforms.of_machine(os.uname().machine)
+    machine = platforms.from_machine(os.uname().machine)
     if not platforms.matches(platform, machine):
         raise ImageError(
-            f"byte code for {platforms.text(platform)} cannot be made on {platforms.text(machine)}, "
-            "because the image's own interpreter makes it",
+            f"byte code for {platforms.format_platform(platform)} cannot be made on "
+            f"{platforms.format_platform(machine)}, because the image's own interpreter makes it",
             hint="build on such a machine, or leave python.bytecode out for this architecture",
         )
 

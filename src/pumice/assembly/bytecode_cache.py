@@ -104,7 +104,7 @@ def _made(
         generated = bytecode.compile(
             tree.root,
             sorted({path.split("/")[0] for path in sources if "/" in path}),
-            platform=platforms.of_debian(inputs.architecture),
+            platform=platforms.from_debian(inputs.architecture),
             scratch=home.directory("tmp"),
         )
     return compose.write_chunk(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.assembly.recipe_files import UserFiles
-    from pumice.formats.elf import Elf
+    from pumice.formats.elf import SharedObject
     from pumice.packing.recipe_entries import RecipeEntry
 
 
@@ -101,11 +101,11 @@ class Draft:
             )
         return data
 
-    def _elf(self, item: RecipeEntry) -> Elf | None:
+    def _elf(self, item: RecipeEntry) -> SharedObject | None:
         if item.entry.kind != "file" or not may_be_library(item.entry):
             return None
         data = self._content(item)
-        return elf.identify(lambda offset, length: data[offset : offset + length], len(data))
+        return elf.read_shared_object(lambda offset, length: data[offset : offset + length], len(data))
 
 
 def _parents(paths: Iterable[str]) -> Iterable[str]:

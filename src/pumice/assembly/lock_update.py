@@ -111,7 +111,7 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
     path = folder / request.file
     try:
         with files.open_regular(path) as file:
-            fields = deb.control(file).fields
+            fields = deb.read_control(file).fields
             size = file.seek(0, 2)
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -123,11 +123,11 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
     except FormatError as error:
         where = f"{path}: {error.where}" if error.where else str(path)
         raise FormatError(error.message, where=where, hint=error.hint) from None
-    known = deb822.lower(fields)
+    known = deb822.lowercase_names(fields)
     stanza = "\n".join(f"{field}: {known[field.lower()]}" for field in _CONTROL if field.lower() in known)
     stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"
     try:
-        record = aptindex.record(stanza.encode())
+        record = aptindex.read_stanza(stanza.encode())
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
     return msgspec.structs.replace(record, filename=request.file)

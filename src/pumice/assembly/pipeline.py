@@ -48,7 +48,7 @@ def make(
     if inputs.recipe.python.bytecode:
         from pumice.assembly import bytecode
 
-        bytecode.check(platforms.of_debian(inputs.architecture))  # before much is fetched in vain
+        bytecode.check(platforms.from_debian(inputs.architecture))  # before much is fetched in vain
     groups = layer_plan.plan_layers(
         [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
     )

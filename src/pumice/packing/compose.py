@@ -224,10 +224,10 @@ def compose_layer(
 def _header_members(entries: Sequence[Entry]) -> list[bytearray]:
     members: list[bytearray] = []
     writer = gzip.MemberWriter(members.append)
-    writer.write(tar.header(Entry("", "dir", 0o755)))
+    writer.write(tar.encode_header(Entry("", "dir", 0o755)))
     for entry in entries:
         names.check_entry_name(entry)
-        writer.write(tar.header(entry))
+        writer.write(tar.encode_header(entry))
     writer.close()
     return members
 
@@ -238,7 +238,7 @@ class _LayerHasher:
         self._size = self._tar_size = 0
 
     def add_member(self, member: bytes | bytearray) -> None:
-        content = gzip.decompress(member)
+        content = gzip.decompress_member(member)
         self._compressed_digest.update(member)
         self._plain_digest.update(content)
         self._size += len(member)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats import elf, gzip, tar
-from pumice.formats.elf import Elf
+from pumice.formats.elf import SharedObject
 from pumice.formats.tar import Entry
 from pumice.packing import names
 from pumice.packing.layer_plan import LayerDigests
@@ -17,9 +17,9 @@ from pumice.packing.layer_plan import LayerDigests
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-LAYER_START = bytes(gzip.compress(tar.header(Entry("", "dir", 0o755))))
+LAYER_START = bytes(gzip.compress_member(tar.encode_header(Entry("", "dir", 0o755))))
 """The first member of every layer that holds one package: the root itself."""
-LAYER_END = bytes(gzip.compress(tar.END))
+LAYER_END = bytes(gzip.compress_member(tar.END_OF_ARCHIVE))
 """The last member of every layer: the end of the archive."""
 
 _MAX_BUFFERED_ELF = 4 << 20
@@ -35,7 +35,7 @@ class SegmentItem(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
     entry: Entry
     offset: int = 0
     sha256: str = ""
-    elf: Elf | None = None
+    elf: SharedObject | None = None
     sha1: str = ""
 
 
@@ -75,7 +75,7 @@ class SegmentWriter:
         if self._layer_hasher and entry.path not in self._written_directories:
             self._add_parents(entry.path, attributes)
             self._written_directories.add(entry.path)
-            self._write(tar.header(entry))
+            self._write(tar.encode_header(entry))
 
     def _add_parents(self, path: str, attributes: Mapping[str, Entry]) -> None:
         parent = posixpath.dirname(path)
@@ -94,8 +94,8 @@ class SegmentWriter:
         """
         names.check_entry_name(entry)
         self._add_parents(entry.path, attributes)
-        self._write(tar.header(entry))
-        offset = self._gzip_writer.written
+        self._write(tar.encode_header(entry))
+        offset = self._gzip_writer.content_size
         if entry.kind != "file":
             self.items.append(SegmentItem(entry))
             return ""
@@ -104,7 +104,7 @@ class SegmentWriter:
         sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
         md5_hash = hashlib.md5(usedforsecurity=False) if md5 else None
         remaining = entry.size
-        read_some: Callable[[int], bytes | memoryview] = getattr(content, "some", content.read)
+        read_some: Callable[[int], bytes | memoryview] = getattr(content, "read_some", content.read)
         while remaining and (chunk := read_some(min(remaining, self._gzip_writer.room))):
             remaining -= len(chunk)
             self._write(chunk)
@@ -114,7 +114,7 @@ class SegmentWriter:
                 md5_hash.update(chunk)
             if is_library and entry.size <= _MAX_BUFFERED_ELF:
                 elf_chunks.append(chunk)
-        self._write(bytes(tar.padding(entry.size)))
+        self._write(bytes(tar.padding_size(entry.size)))
         if is_library and not elf_chunks:
             self._large_libraries.append(len(self.items))
         elf_facts = _identify_elf(b"".join(elf_chunks))
@@ -129,12 +129,12 @@ class SegmentWriter:
     @property
     def tar_size(self) -> int:
         """Bytes of plain tar so far."""
-        return self._gzip_writer.written
+        return self._gzip_writer.content_size
 
     @property
     def members(self) -> tuple[int, ...]:
         """Compressed size of each gzip member."""
-        return tuple(self._gzip_writer.members)
+        return tuple(self._gzip_writer.member_sizes)
 
     def identify_large_libraries(self, read: Callable[[int, int], bytes]) -> None:
         """Look into the libraries that were too large to hold; ``read`` is of the plain stream."""
@@ -145,7 +145,7 @@ class SegmentWriter:
             def read_item(offset: int, length: int, start: int = item.offset, end: int = size) -> bytes:
                 return read(start + offset, max(0, min(length, end - offset)))
 
-            elf_facts = elf.identify(read_item, size)
+            elf_facts = elf.read_shared_object(read_item, size)
             self.items[number] = msgspec.structs.replace(item, elf=elf_facts)
 
 
@@ -154,9 +154,9 @@ class _OwnLayerHasher:
 
     def __init__(self) -> None:
         self._compressed_digest = hashlib.sha256(LAYER_START)
-        self._plain_digest = hashlib.sha256(gzip.decompress(LAYER_START))
+        self._plain_digest = hashlib.sha256(gzip.decompress_member(LAYER_START))
         self._size = len(LAYER_START) + len(LAYER_END)
-        self._tar_size = tar.BLOCK + len(tar.END)
+        self._tar_size = tar.BLOCK + len(tar.END_OF_ARCHIVE)
 
     def add_member(self, data: bytearray) -> None:
         self._compressed_digest.update(data)
@@ -168,7 +168,7 @@ class _OwnLayerHasher:
 
     def close(self) -> LayerDigests:
         self._compressed_digest.update(LAYER_END)
-        self._plain_digest.update(tar.END)
+        self._plain_digest.update(tar.END_OF_ARCHIVE)
         compressed, plain = self._compressed_digest.hexdigest(), self._plain_digest.hexdigest()
         return LayerDigests("sha256:" + compressed, self._size, "sha256:" + plain, self._tar_size)
 
@@ -179,7 +179,7 @@ def may_be_library(entry: Entry) -> bool:
     return entry.size > 0 and ".so" in name and name.startswith(("lib", "ld-"))
 
 
-def _identify_elf(data: bytes) -> Elf | None:
+def _identify_elf(data: bytes) -> SharedObject | None:
     if not data:
         return None
-    return elf.identify(lambda offset, length: data[offset : offset + length], len(data))
+    return elf.read_shared_object(lambda offset, length: data[offset : offset + length], len(data))

@@ -18,7 +18,7 @@ import msgspec
 from pumice.cache_keys import cache_key
 from pumice.errors import FormatError
 from pumice.formats import deb, gzip, tar
-from pumice.formats.compression import Decompressed
+from pumice.formats.compression import DecompressedStream
 from pumice.formats.tar import Entry
 from pumice.packing.layer_plan import LayerDigests
 from pumice.packing.segment_writer import SegmentItem, SegmentWriter
@@ -117,11 +117,11 @@ def _has_default_attributes(entry: Entry) -> bool:
 
 
 def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, set[str]]:
-    control = deb.control(file)
+    control = deb.read_control(file)
     with blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=selection.has_own_layer)
         cutter = _SegmentCutter(selection, control, stream, _file_sha512(file))
-        for entry, content in tar.read(deb.data(file)):
+        for entry, content in tar.read_entries(deb.open_data(file)):
             cutter.add(entry, content)
         cutter.add_info()
         layer = stream.close()
@@ -131,7 +131,7 @@ def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segme
 
 
 def _identify_large_libraries(stream: SegmentWriter, blob: Digest, blobs: Blobs) -> None:
-    read_plain = gzip.random_access(lambda: blobs.open(blob), stream.members, stream.tar_size)
+    read_plain = gzip.random_access_reader(lambda: blobs.open(blob), stream.members, stream.tar_size)
     stream.identify_large_libraries(read_plain)
 
 
@@ -162,7 +162,9 @@ def link_targets(segment: Segment) -> Iterator[str]:
 def content_reader(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
     """Return ``read(path)`` over the files of a segment; raises KeyError for any other path."""
     items = {item.entry.path: item for item in segment.items}
-    read_plain = gzip.random_access(lambda: blobs.open(segment.blob), segment.members, segment.tar_size)
+    read_plain = gzip.random_access_reader(
+        lambda: blobs.open(segment.blob), segment.members, segment.tar_size
+    )
     return lambda path: read_plain(items[path].offset, items[path].entry.size)
 
 
@@ -180,7 +182,7 @@ def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> S
     read_content = content_reader(segment, blobs)
     with blobs.open(segment.blob) as file, blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=segment.layer is not None)
-        for entry, content in tar.read(Decompressed(file, "gzip")):
+        for entry, content in tar.read_entries(DecompressedStream(file, "gzip")):
             if entry.path in hidden:
                 continue
             if entry.kind == "dir":

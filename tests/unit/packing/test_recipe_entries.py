@@ -261,9 +261,9 @@ def test_the_files_of_an_extended_recipe_come_from_its_own_folder(app: Path) -> 
 _SCRIPT = """
 import sys
 from pathlib import Path
-from pumice.packing.recipe_entries import collect
+from pumice.packing.recipe_entries import collect_entries
 from pumice.recipe.model import FileRule
-for item in collect([FileRule(to="/a", source="app")], Path(sys.argv[1]), lambda _: (0, 0)):
+for item in collect_entries([FileRule(to="/a", source="app")], Path(sys.argv[1]), lambda _: (0, 0)):
     print(ascii(item))
 """
 

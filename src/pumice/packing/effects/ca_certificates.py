@@ -79,7 +79,7 @@ def hash_links(files: dict[str, bytes]) -> Iterable[tuple[str, str]]:
         if len(found) != 1:
             continue
         try:
-            number = x509.subject_hash(found[0])
+            number = x509.compute_subject_hash(found[0])
         except FormatError:
             continue  # openssl only warns of a file that is no certificate
         others = seen.setdefault(number, [])
@@ -91,7 +91,7 @@ def hash_links(files: dict[str, bytes]) -> Iterable[tuple[str, str]]:
 def parse_certificates(data: bytes) -> list[bytes]:
     """Return the certificates (DER) in a PEM file; none if it is malformed."""
     try:
-        return x509.pem(data)
+        return x509.read_pem(data)
     except FormatError:
         return []
 

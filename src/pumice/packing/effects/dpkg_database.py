@@ -40,7 +40,7 @@ def write_dpkg_database(given: EffectInput) -> EffectResult:
                 if name == "diversions"
                 else ()
             )
-            made.append(file_entry(f"{_ADMIN}/{name}", dpkgstate.diversions(rows), BY))
+            made.append(file_entry(f"{_ADMIN}/{name}", dpkgstate.encode_diversions(rows), BY))
     made += _triggers(installed)
     return EffectResult(generated=tuple(made))
 
@@ -49,7 +49,7 @@ def status(packages: Iterable[PackageFacts]) -> bytes:
     """Return the status file; raises nothing: the paragraphs were read strictly before."""
     ordered = sorted(packages, key=lambda package: (package.name, package.architecture))
     return "".join(
-        dpkgstate.paragraph(package.fields, package.conffiles) + "\n" for package in ordered
+        dpkgstate.format_status(package.fields, package.conffiles) + "\n" for package in ordered
     ).encode()
 
 
@@ -64,7 +64,7 @@ def _triggers(packages: Iterable[PackageFacts]) -> Iterable[GeneratedEntry]:
     paths: list[str] = []
     named: dict[str, list[str]] = {}
     for package in packages:
-        for name, awaited in dpkgstate.interests(package.files.get("triggers", b"")):
+        for name, awaited in dpkgstate.read_trigger_interests(package.files.get("triggers", b"")):
             who = info_name(package) + ("" if awaited else "/noawait")
             if name.startswith("/"):
                 paths.append(f"{name} {who}\n")

@@ -27,7 +27,7 @@ def create_java_key_store(given: EffectInput) -> EffectResult:
         found = parse_certificates(tree.read(path))
         if found:
             certificates[f"debian:{name.lower()}"] = found[0]
-    made = [file_entry(f"{CERTIFICATES}/java/cacerts", jks.dumps(certificates, _PASSWORD), BY)]
+    made = [file_entry(f"{CERTIFICATES}/java/cacerts", jks.encode_key_store(certificates, _PASSWORD), BY)]
     if tree.get(f"{CERTIFICATES}/java") is None:
         made.insert(0, directory_entry(f"{CERTIFICATES}/java", BY))
     return EffectResult(generated=tuple(made))

@@ -16,7 +16,7 @@ def test_java_gets_the_same_certificates() -> None:
     whole = tree(paths, PACKAGES)
     result = create_java_key_store(given(whole.with_entries(install_ca_certificates(given(whole)).generated)))
     assert shown(result.generated) == "0755 0:0 etc/ssl/certs/java/\n0644 0:0 etc/ssl/certs/java/cacerts"
-    assert jks.loads(result.generated[-1].content, "changeit") == {
+    assert jks.read_key_store(result.generated[-1].content, "changeit") == {
         "debian:a.pem": certificate("one"),
         "debian:b.pem": certificate("two"),
     }

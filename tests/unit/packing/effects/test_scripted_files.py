@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pumice.packing.effects.model import EffectSettings, file_entry
 from pumice.packing.effects.scripted_files import create_scripted_files
-from pumice.packing.effects.scripts.file_commands import parse_mode
+from pumice.packing.effects.scripts.file_modes import parse_mode
 from pumice.recipe.lock import FORMAT
 from tests.support.texttree import BASE, given, package, shown, tree
 

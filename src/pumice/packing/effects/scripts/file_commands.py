@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice.errors import FormatError
 from pumice.packing.effects.scripts import command_line, enabled_modules
+from pumice.packing.effects.scripts.file_modes import parse_mode
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from pumice.packing.effects.overlay_tree import OverlayTree
     from pumice.packing.effects.scripts.scope import Value
     from pumice.packing.tree import Tree
-
-_SYMBOLIC = re.compile(r"([ugoa]*)([=+-])([rwxXst]*)")
-_BITS = {"r": 4, "w": 2, "x": 1}
 
 
 class StatOverride(msgspec.Struct, frozen=True):
@@ -217,7 +214,7 @@ class ScriptCommands:
                 entry = self.overlay.entry(target)
                 if entry is None:
                     return False
-                mode = parse_mode(text, entry.mode, directory=entry.kind == "dir")
+                mode = parse_mode(text, entry.mode, is_directory=entry.kind == "dir")
                 if not self.overlay.change_attributes(target, mode=mode):
                     return False
         return True
@@ -307,7 +304,7 @@ class ScriptCommands:
         if len(line.operands) != 2:
             return False
         try:
-            value = capabilities.dumps(line.operands[0])
+            value = capabilities.encode_capabilities(line.operands[0])
         except FormatError:
             return False
         return self.overlay.set_extended_attribute(
@@ -341,42 +338,6 @@ class ScriptCommands:
         if content is None or entry is None:
             return False
         return self.overlay.exists(path) or self.overlay.write_file(path, content, entry.mode)
-
-
-def parse_mode(text: str, old: int, *, directory: bool = False) -> int:
-    """Return a mode (``0640``, ``u+s,go-w``) applied to ``old``; raises ValueError if it is malformed."""
-    if text.isdecimal():
-        value = int(text, 8)
-        if value > 0o7777:
-            raise ValueError(text)
-        return value | (old & 0o6000 if directory and len(text) < 5 else 0)
-    for clause in text.split(","):
-        match = _SYMBOLIC.fullmatch(clause)
-        if not match:
-            raise ValueError(text)
-        old = _apply_clause(old, *match.groups(), directory=directory)
-    return old
-
-
-def _apply_clause(old: int, who: str, operator: str, what: str, *, directory: bool) -> int:
-    everyone = not who or "a" in who
-    shifts = {"u": 6, "g": 3, "o": 0}
-    mask = bits = 0
-    for letter, shift in shifts.items():
-        if not everyone and letter not in who:
-            continue
-        mask |= 7 << shift
-        for permission, bit in _BITS.items():
-            executes = permission == "x" and "X" in what and (directory or old & 0o111)
-            if permission in what or executes:
-                bits |= bit << shift
-    if "s" in what:
-        bits |= (0o4000 if everyone or "u" in who else 0) | (0o2000 if everyone or "g" in who else 0)
-    if "t" in what:
-        bits |= 0o1000
-    if operator == "+":
-        return old | bits
-    return old & ~bits if operator == "-" else old & ~mask | bits
 
 
 _COMMANDS: dict[str, Callable[[ScriptCommands, command_line.CommandLine], bool]] = {

@@ -74,11 +74,11 @@ def compile_bytecode(
 
 def check_platform(platform: Platform) -> None:
     """Raise ImageError unless an image for ``platform`` has an interpreter that runs here."""
-    machine = platforms.of_machine(os.uname().machine)
+    machine = platforms.from_machine(os.uname().machine)
     if not platforms.matches(platform, machine):
         raise ImageError(
-            f"byte code for {platforms.text(platform)} cannot be made on {platforms.text(machine)}, "
-            "because the image's own interpreter makes it",
+            f"byte code for {platforms.format_platform(platform)} cannot be made on "
+            f"{platforms.format_platform(machine)}, because the image's own interpreter makes it",
             hint="build on such a machine, or leave python.bytecode out for this architecture",
         )
 

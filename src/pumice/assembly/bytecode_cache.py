@@ -111,7 +111,7 @@ def _compile(
         generated = bytecode.compile_bytecode(
             tree.root,
             sorted({path.split("/")[0] for path in sources if "/" in path}),
-            platform=platforms.of_debian(inputs.architecture),
+            platform=platforms.from_debian(inputs.architecture),
             scratch=home.directory("tmp"),
         )
     return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)

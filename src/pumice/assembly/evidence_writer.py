@@ -77,7 +77,7 @@ def write_index_evidence(
 ) -> tuple[tuple[oci.Descriptor, ...], list[Digest]]:
     """Write and attach the provenance of an index; return as `write` does."""
     manifests = [
-        (architecture, platforms.text(platforms.of_debian(architecture)), one.manifest)
+        (architecture, platforms.format_platform(platforms.from_debian(architecture)), one.manifest)
         for architecture, one in built.items()
     ]
     subject = (f"{recipe.name}:{recipe.version}", root.digest)

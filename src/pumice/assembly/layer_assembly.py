@@ -132,15 +132,15 @@ def write_manifest(
 ) -> tuple[oci.Descriptor, oci.Descriptor]:
     """Write config and manifest; return the manifest's descriptor and the config's."""
     titled = [(one.title, one.layer) for one in finished]
-    document = oci.encode(config(recipe, architecture, titled, created=created, user=user))
+    document = oci.encode_document(config(recipe, architecture, titled, created=created, user=user))
     described = _put(document, oci.CONFIG, blobs)
-    manifest = oci.manifest(
+    manifest = oci.make_manifest(
         described,
         tuple(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size) for _, layer in titled),
         annotations=standard_annotations(recipe, created),
     )
-    platform = platforms.of_debian(architecture)
-    written = _put(oci.encode(manifest), oci.MANIFEST, blobs)
+    platform = platforms.from_debian(architecture)
+    written = _put(oci.encode_document(manifest), oci.MANIFEST, blobs)
     return msgspec.structs.replace(written, platform=platform), described
 
 
@@ -148,12 +148,12 @@ def write_index(
     recipe: Recipe, manifests: Sequence[oci.Descriptor], created: int, blobs: Blobs
 ) -> oci.Descriptor:
     """Write the index of a multi-architecture image and return its descriptor."""
-    document = oci.index(tuple(manifests), annotations=standard_annotations(recipe, created))
-    return _put(oci.encode(document), oci.INDEX, blobs)
+    document = oci.make_index(tuple(manifests), annotations=standard_annotations(recipe, created))
+    return _put(oci.encode_document(document), oci.INDEX, blobs)
 
 
 def _put(data: bytes, media_type: str, blobs: Blobs) -> oci.Descriptor:
     with blobs.writer() as writer:
         writer.write(data)
         writer.commit()
-    return oci.describe(data, media_type)
+    return oci.make_descriptor(data, media_type)

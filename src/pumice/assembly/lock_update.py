@@ -131,7 +131,7 @@ def read_local_record(folder: Path, request: Request) -> PackageRecord:
     path = folder / request.file
     try:
         with files.open_regular(path) as file:
-            fields = deb.control(file).fields
+            fields = deb.read_control(file).fields
             size = file.seek(0, 2)
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -151,7 +151,7 @@ def read_local_record(folder: Path, request: Request) -> PackageRecord:
     )
     stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"
     try:
-        record = aptindex.record(stanza.encode())
+        record = aptindex.read_stanza(stanza.encode())
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
     return msgspec.structs.replace(record, filename=request.file)

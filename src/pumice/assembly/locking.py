@@ -43,7 +43,7 @@ def choose_architectures(recipe: Recipe, requested: Sequence[str] = ()) -> tuple
         return tuple(dict.fromkeys(chosen))
     from pumice.formats import platforms
 
-    return (platforms.to_debian(platforms.of_machine(os.uname().machine)),)
+    return (platforms.to_debian(platforms.from_machine(os.uname().machine)),)
 
 
 def ensure_lock(

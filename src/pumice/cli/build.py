@@ -161,7 +161,7 @@ def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: S
     from pumice.formats import platforms
     from pumice.image.transports import destination
 
-    wanted = [platforms.of_debian(name) for name in architectures]
+    wanted = [platforms.from_debian(name) for name in architectures]
     destination.check(destinations, name=recipe.name, version=recipe.version, wanted=wanted)
 
 

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    if not relations.valid_name(asked.package):
+    if not relations.is_package_name(asked.package):
         raise UsageError(f"{asked.package!r} is no name of a package", hint="name it without a version")
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)

@@ -77,7 +77,7 @@ def _statement(image: Image, path: Path | None) -> Statement:
         data = read_small(path, intoto.MAX_STATEMENT)
         if data is None:
             raise UsageError("there is no such file", hint=f"looked for {path}")
-        return intoto.read(data)
+        return intoto.read_statement(data)
     found = attached.provenance(image)
     if found is None:
         raise ImageError(

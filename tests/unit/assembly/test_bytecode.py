@@ -19,7 +19,7 @@ from pumice.formats.oci import Platform
 from pumice.packing.tree import Generated
 from tests.support import images
 
-HERE = platforms.of_machine(os.uname().machine)
+HERE = platforms.from_machine(os.uname().machine)
 NEEDED = ("collections", "encodings", "importlib", "json", "re", "concurrent", "asyncio", "urllib")
 
 

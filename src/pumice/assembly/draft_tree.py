@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.assembly.recipe_files import RecipeFiles
-    from pumice.formats.elf import Elf
+    from pumice.formats.elf import SharedObject
     from pumice.packing.files import Item
 
 
@@ -104,11 +104,11 @@ class DraftTree:
             )
         return data
 
-    def _identify_elf(self, item: Item) -> Elf | None:
+    def _identify_elf(self, item: Item) -> SharedObject | None:
         if item.entry.kind != "file" or not may_be_library(item.entry):
             return None
         data = self._read_content(item)
-        return elf.identify(lambda offset, length: data[offset : offset + length], len(data))
+        return elf.read_shared_object(lambda offset, length: data[offset : offset + length], len(data))
 
 
 def _with_ancestors(paths: Iterable[str]) -> Iterable[str]:

@@ -143,7 +143,7 @@ def read_local_record(folder: Path, request: Request) -> PackageRecord:
     except FormatError as error:
         location = f"{path}: {error.where}" if error.where else str(path)
         raise FormatError(error.message, where=location, hint=error.hint) from None
-    fields_by_name = deb822.lower(fields)
+    fields_by_name = deb822.lowercase_names(fields)
     stanza = "\n".join(
         f"{field}: {fields_by_name[field.lower()]}"
         for field in _CONTROL_FIELDS

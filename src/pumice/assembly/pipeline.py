@@ -48,7 +48,7 @@ def assemble_platform(
     if inputs.recipe.python.bytecode:
         from pumice.assembly import bytecode
 
-        bytecode.check_platform(platforms.of_debian(inputs.architecture))  # before much is fetched in vain
+        bytecode.check_platform(platforms.from_debian(inputs.architecture))  # before much is fetched in vain
     groups = layer_plan.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
     wanted = _wanted(inputs, groups)
     parts = cut_segments(wanted, fetch, home, processors=processors, progress=progress)

@@ -41,9 +41,9 @@ def image(
     title, version = names.split(name)
     annotations = {names.TITLE: title, names.VERSION: version, names.CREATED: created} if name else {}
     annotations |= {rollback.TRACK: track} if track else {}
-    data = oci.encode(oci.manifest(manifest.config, manifest.layers, annotations=annotations))
+    data = oci.encode_document(oci.make_manifest(manifest.config, manifest.layers, annotations=annotations))
     made.blobs.put(data)  # type: ignore[attr-defined]
-    return Image(oci.describe(data, oci.MANIFEST), made.blobs)
+    return Image(oci.make_descriptor(data, oci.MANIFEST), made.blobs)
 
 
 def folder(path: Path, made: Image | None = None) -> Path:

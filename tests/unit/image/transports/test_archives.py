@@ -223,7 +223,7 @@ def test_a_docker_archive_is_no_oci_archive(tmp_path: Path) -> None:
 def test_a_truncated_archive_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     write(SMALL, f"oci-archive:{tmp_path}/a")
     whole = (tmp_path / "a").read_bytes()
-    for length in range(0, len(whole) - len(tar.END), 509):
+    for length in range(0, len(whole) - len(tar.END_OF_ARCHIVE), 509):
         (tmp_path / "b").write_bytes(whole[:length])
         with pytest.raises(PumiceError):
             contents(layout_archive.read(tmp_path / "b"))

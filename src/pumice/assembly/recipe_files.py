@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pumice.packing.tree import GeneratedEntry, Tree
 
 
-class UserFiles(msgspec.Struct, frozen=True):
+class RecipeFiles(msgspec.Struct, frozen=True):
     """What a recipe's ``files`` stand for right now; ``digest`` covers rules and contents.
 
     ``format`` is the lock's.
@@ -33,20 +33,20 @@ class UserFiles(msgspec.Struct, frozen=True):
     rules: tuple[FileRule, ...]
     root: Path
     digest: Digest
-    sums: dict[str, str]
+    digests: dict[str, str]
     format: int = FORMAT
 
 
-def read(rules: Sequence[FileRule], root: Path, lock_format: int = FORMAT) -> UserFiles:
+def read_recipe_files(rules: Sequence[FileRule], root: Path, lock_format: int = FORMAT) -> RecipeFiles:
     """Collect and hash the files; raises RecipeError or ImageError for what cannot be read."""
-    sums: dict[str, str] = {}
-    facts: list[object] = []
+    digests: dict[str, str] = {}
+    entry_digests: list[object] = []
     for item in recipe_entries.collect_entries(rules, root, lambda _: (0, 0), lock_format):
-        sums[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
-        facts.append([item.entry, sums[item.entry.path]])
-    asked = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
-    digest = canonical.digest_of([asked, facts])
-    return UserFiles(tuple(rules), root, digest, sums, lock_format)
+        digests[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
+        entry_digests.append([item.entry, digests[item.entry.path]])
+    rule_attributes = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
+    digest = canonical.digest_of([rule_attributes, entry_digests])
+    return RecipeFiles(tuple(rules), root, digest, digests, lock_format)
 
 
 def _sha256(item: RecipeEntry) -> str:
@@ -59,34 +59,41 @@ def _sha256(item: RecipeEntry) -> str:
         raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.location) from None
 
 
-def collect(given: UserFiles) -> list[RecipeEntry]:
+def collect_items(files_read: RecipeFiles) -> list[RecipeEntry]:
     """Return what the files stand for, owned by root as long as nobody knows the image's users."""
-    return list(recipe_entries.collect_entries(given.rules, given.root, lambda _: (0, 0), given.format))
+    return list(
+        recipe_entries.collect_entries(files_read.rules, files_read.root, lambda _: (0, 0), files_read.format)
+    )
 
 
-def place(
-    given: UserFiles, items: Iterable[RecipeEntry], owners: Callable[[str], tuple[int, int]], tree: Tree
+def resolve_entries(
+    recipe_files: RecipeFiles,
+    items: Iterable[RecipeEntry],
+    owners: Callable[[str], tuple[int, int]],
+    tree: Tree,
 ) -> list[tuple[GeneratedEntry, LayerEntry]]:
     """Return the entries to add for ``items``, with owners, at the places that they have in ``tree``.
 
     Raises ImageError for an unknown owner, or a place that is under no directory.
     """
-    from pumice.assembly.overlay import settle
+    from pumice.assembly.overlay import resolve_destination
     from pumice.packing.compose import LayerEntry
     from pumice.packing.tree import RECIPE_OWNER, GeneratedEntry
 
-    explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
+    explicit = {rule.to.strip("/") for rule in recipe_files.rules if rule.directory}
     placed: dict[str, tuple[GeneratedEntry, LayerEntry]] = {}
     for item in items:
-        with _at(item):
-            path = settle(item.entry.path, tree)
+        with _locate_errors(item):
+            path = resolve_destination(item.entry.path, tree)
             uid, gid = owners(item.owner) if item.owner else (0, 0)
             _check_directory(item, path, tree)
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
             continue  # a folder that is only on the way changes nothing that is there already
         entry = msgspec.structs.replace(item.entry, path=path, uid=uid, gid=gid)
-        made = LayerEntry(entry=entry, content=item.content, sha256=_sum(given, item))
-        placed[path] = GeneratedEntry(entry=entry, origin=RECIPE_OWNER), made
+        layer_entry = LayerEntry(
+            entry=entry, content=item.content, sha256=_recorded_digest(recipe_files, item)
+        )
+        placed[path] = GeneratedEntry(entry=entry, origin=RECIPE_OWNER), layer_entry
     return [placed[path] for path in sorted(placed)]
 
 
@@ -101,7 +108,7 @@ def _check_directory(item: RecipeEntry, path: str, tree: Tree) -> None:
 
 
 @contextmanager
-def _at(item: RecipeEntry) -> Iterator[None]:
+def _locate_errors(item: RecipeEntry) -> Iterator[None]:
     """Say of an error which rule it is about."""
     try:
         yield
@@ -109,9 +116,9 @@ def _at(item: RecipeEntry) -> Iterator[None]:
         raise ImageError(error.message, where=error.where or item.location or None, hint=error.hint) from None
 
 
-def _sum(given: UserFiles, item: RecipeEntry) -> str:
-    if item.entry.path not in given.sums:
+def _recorded_digest(recipe_files: RecipeFiles, item: RecipeEntry) -> str:
+    if item.entry.path not in recipe_files.digests:
         raise ImageError(
             f"/{item.entry.path} appeared while the image was built", where=item.location, hint="build again"
         )
-    return given.sums[item.entry.path]
+    return recipe_files.digests[item.entry.path]

@@ -18,6 +18,7 @@ from pumice import digest, files
 from pumice.distro.debian import version as debian
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
+from pumice.os_errors import STORE, translate_os_errors
 from pumice.store import sealed
 from pumice.trust import names
 
@@ -87,7 +88,7 @@ def remember(accepted: Accepted, home: Home) -> None:
         # Those with an order come first: they are what must never be forgotten.
         kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MOST]
         data = sealed.seal(msgspec.json.encode(kept))
-        files.replace(_path(accepted.name, home), data, fs=home.fs, in_store=True)
+        files.replace(_path(accepted.name, home), data, fs=home.fs, translation=STORE)
 
 
 def _with_latest_time(accepted: Accepted, before: Sequence[Accepted]) -> Accepted:
@@ -99,7 +100,7 @@ def _with_latest_time(accepted: Accepted, before: Sequence[Accepted]) -> Accepte
 def recall(name: str, home: Home) -> tuple[Accepted, ...]:
     """Return what was accepted under a name, of each track; StoreError if that is damaged."""
     path = _path(name, home)
-    with files.told(path):
+    with translate_os_errors(path):
         try:
             data = path.read_bytes()
         except FileNotFoundError:

@@ -27,45 +27,50 @@ if TYPE_CHECKING:
     from pumice.store.base import Blobs
     from pumice.store.home import Home
 
-STATE = frozenset({DPKG, LOADER})
+VOLATILE_EFFECTS = frozenset({DPKG, LOADER})
 """Effects whose results change with any package: kept apart from those that hardly ever change."""
 
 _BYTECODE = "byte code"
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that goes into an image's layers; ``parts`` are segments by package name.
 
     ``format`` is the lock's.
     """
 
     groups: tuple[LayerGroup, ...]
-    base: Sequence[Segment]
-    parts: Mapping[str, Segment]
+    base_segments: Sequence[Segment]
+    segments: Mapping[str, Segment]
     generated: Sequence[GeneratedEntry]
-    own: Sequence[LayerEntry]
+    recipe_entries: Sequence[LayerEntry]
     nodes: Mapping[str, Node]
     bytecode: LayerChunk | None = None
     format: int
 
 
-def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list[ComposedLayer]:
+def assemble_layers(
+    plan: LayerContents, policy: LayerPolicy, home: Home, processors: int
+) -> list[ComposedLayer]:
     """Return the layers, lowest first."""
     blobs = home.blobs
-    base = [*map(compose.segment_chunk, plan.base), *_made(plan.generated, blobs, volatile=False)]
+    base = [*map(compose.segment_chunk, plan.base_segments), *_made(plan.generated, blobs, volatile=False)]
     state = _made(plan.generated, blobs, volatile=True)
-    own = [compose.write_chunk(plan.own, blobs)] if plan.own else []
+    own = [compose.write_chunk(plan.recipe_entries, blobs)] if plan.recipe_entries else []
     bytecode = [plan.bytecode] if plan.bytecode else []
     if policy == "single":
         packages = [
-            compose.segment_chunk(plan.parts[name]) for group in plan.groups for name in group.packages
+            compose.segment_chunk(plan.segments[name]) for group in plan.groups for name in group.packages
         ]
         rows: list[tuple[str, list[LayerChunk]]] = [
             ("everything", [*base, *packages, *bytecode, *state, *own])
         ]
         return _composed(rows, plan.nodes, home, processors)
     grouped = [
-        (_title(group, plan.parts), [compose.segment_chunk(plan.parts[name]) for name in group.packages])
+        (
+            _title(group, plan.segments),
+            [compose.segment_chunk(plan.segments[name]) for name in group.packages],
+        )
         for group in plan.groups
         if not group.has_own_layer
     ]
@@ -82,10 +87,10 @@ def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list
     return [*([by_title["base"]] if "base" in by_title else []), *lone, *middle, *ends]
 
 
-def _alone(group: LayerGroup, plan: Plan, blobs: Blobs) -> ComposedLayer:
-    segment = plan.parts[group.packages[0]]
+def _alone(group: LayerGroup, plan: LayerContents, blobs: Blobs) -> ComposedLayer:
+    segment = plan.segments[group.packages[0]]
     return ComposedLayer(
-        _title(group, plan.parts),
+        _title(group, plan.segments),
         compose.compose_own_layer(segment, blobs),
         (compose.segment_chunk(segment),),
     )
@@ -102,7 +107,7 @@ def _made(generated: Sequence[GeneratedEntry], blobs: Blobs, *, volatile: bool) 
     items = [
         LayerEntry(entry=item.entry, content=item.content)
         for item in generated
-        if (item.origin in STATE) == volatile
+        if (item.origin in VOLATILE_EFFECTS) == volatile
     ]
     return [compose.write_chunk(items, blobs)] if items else []
 
@@ -130,7 +135,7 @@ def _known_layers(home: Home) -> compose.LayerCache:
     return compose.LayerCache(get, put)
 
 
-def documents(
+def write_manifest(
     recipe: Recipe,
     architecture: str,
     finished: Sequence[ComposedLayer],
@@ -153,7 +158,9 @@ def documents(
     return msgspec.structs.replace(written, platform=platform), described
 
 
-def index(recipe: Recipe, manifests: Sequence[oci.Descriptor], created: int, blobs: Blobs) -> oci.Descriptor:
+def write_index(
+    recipe: Recipe, manifests: Sequence[oci.Descriptor], created: int, blobs: Blobs
+) -> oci.Descriptor:
     """Write the index of a multi-architecture image and return its descriptor."""
     document = oci.make_index(tuple(manifests), annotations=standard_annotations(recipe, created))
     return _put(oci.encode_document(document), oci.INDEX, blobs)

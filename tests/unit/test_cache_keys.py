@@ -43,7 +43,7 @@ def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> 
         ("version.py", set()),
         ("cli/build.py", set()),
         ("packing/effects/system.py", built),
-        ("image/effects/data/users.tsv", built),
+        ("packing/effects/data/users.tsv", built),
         ("evidence/spdx_document.py", {"image", "evidence", "bytecode", "license"}),
         ("packing/selection.py", {"segment", "layer"} | built),
     ]:

@@ -11,6 +11,7 @@ import msgspec
 
 from pumice import files, ownership
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
+from pumice.os_errors import translate_os_errors
 from pumice.trust import keys, openpgp, public_keys
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def key_digest(path: Path) -> Digest:
 
 def create_parent(base: Path) -> Path:
     """Make the folder that a pair goes into, for its owner only, and return ``base``."""
-    with files.told(base.parent):
+    with translate_os_errors(base.parent):
         ownership.make_directories(base.parent, private=True)
     return base
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pumice import files, ownership
 from pumice.errors import TrustError, UsageError
+from pumice.os_errors import translate_os_errors
 from pumice.trust import policy
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def remove_rule(level: PolicyDirectory, rule: Rule) -> Path:
     """Trust a key no more for a prefix: its file goes, or an empty one hides that of a weaker folder."""
     path = level.folder / rule.path.relative_to(_rule_directory(rule))
     if rule.level == level.name:
-        with files.told(path):
+        with translate_os_errors(path):
             path.unlink()
     else:
         _write(path, b"")
@@ -126,6 +127,6 @@ def _rule_directory(rule: Rule) -> Path:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with files.told(path):
+    with translate_os_errors(path):
         ownership.make_directories(path.parent)
     files.replace(path, data, mode=0o644)

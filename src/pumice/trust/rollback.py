@@ -18,6 +18,7 @@ from pumice import digest, files
 from pumice.distro.debian import version as debian
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
+from pumice.os_errors import STORE, translate_os_errors
 from pumice.store import sealed
 from pumice.trust import image_names
 
@@ -87,7 +88,7 @@ def record_accepted(accepted: AcceptedImage, home: Home) -> None:
         # Those with an order come first: they are what must never be forgotten.
         kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MAX_RECORDS]
         data = sealed.seal(msgspec.json.encode(kept))
-        files.replace(_record_path(accepted.name, home), data, fs=home.fs, in_store=True)
+        files.replace(_record_path(accepted.name, home), data, fs=home.fs, translation=STORE)
 
 
 def _keep_latest_time(accepted: AcceptedImage, before: Sequence[AcceptedImage]) -> AcceptedImage:
@@ -99,7 +100,7 @@ def _keep_latest_time(accepted: AcceptedImage, before: Sequence[AcceptedImage]) 
 def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
     """Return what was accepted under a name, of each track; StoreError if that is damaged."""
     path = _record_path(name, home)
-    with files.told(path):
+    with translate_os_errors(path):
         try:
             data = path.read_bytes()
         except FileNotFoundError:

@@ -27,21 +27,21 @@ import msgspec
 
 from pumice.errors import FormatError, TrustError, UsageError
 from pumice.store.home import check_owner
-from pumice.trust import keys, publickeys
-from pumice.trust.trusted import TrustedKey
+from pumice.trust import keys, public_keys
+from pumice.trust.trusted_key import TrustedKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT, PREFIX, REVOKED, MIRROR = "root.d", "prefix.d", "revoked.d", "mirror.d"
-SIGSTORE = "sigstore.d"
+SIGSTORE_ROOTS = "sigstore.d"
 THRESHOLD = "threshold"
 _HEX = frozenset("0123456789abcdef")
 _MAX_FILE = 1 << 20
 _MAX_THRESHOLD = 100
 
 
-class Level(msgspec.Struct, frozen=True):
+class PolicyDirectory(msgspec.Struct, frozen=True):
     """One of the three folders."""
 
     name: str
@@ -57,7 +57,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     key: TrustedKey
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class NamePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for one name: ``name`` is what it must be signed as, after mirrors."""
 
     name: str
@@ -67,52 +67,55 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The rule by which the name was changed."""
 
 
-def levels(environ: Mapping[str, str]) -> tuple[Level, ...]:
+def policy_directories(environ: Mapping[str, str]) -> tuple[PolicyDirectory, ...]:
     """Return the three folders, the weakest first; without a home directory there are two.
 
     Raises StoreError if root would follow another user's rules.
     """
-    found = [Level("vendor", Path("/usr/lib/pumice/trust")), Level("system", Path("/etc/pumice/trust"))]
+    found = [
+        PolicyDirectory("vendor", Path("/usr/lib/pumice/trust")),
+        PolicyDirectory("system", Path("/etc/pumice/trust")),
+    ]
     base = environ.get("XDG_CONFIG_HOME", "")
     if not Path(base).is_absolute():
         base = str(Path(environ["HOME"], ".config")) if environ.get("HOME") else ""
     if base:
         folder = Path(base, "pumice", "trust")
         check_owner(folder, environ)
-        found.append(Level("user", folder))
+        found.append(PolicyDirectory("user", folder))
     return tuple(found)
 
 
-def decide(name: str, found: Sequence[Level]) -> Decision:
+def read_name_policy(name: str, found: Sequence[PolicyDirectory]) -> NamePolicy:
     """Return which keys count for an image called ``name`` (``name:version``; "" for none known).
 
     Raises FormatError for a file that cannot be understood: a rule that is not understood must not
     quietly be no rule.
     """
-    from pumice.trust.names import split
+    from pumice.trust.image_names import split_name
 
-    original, rule = _mirrored(name, found)
-    places = [ROOT, *_folders(split(original)[0])]
+    original, rule = _apply_mirrors(name, found)
+    places = [ROOT, *_scope_directories(split_name(original)[0])]
     threshold = 1
     keys_found: list[TrustedKey] = []
     for place in places:
-        keys_found += [one.key for one in _rules_at(place, found)]
-        threshold = _threshold(place, found) or threshold
-    return Decision(name=original, keys=tuple(keys_found), threshold=threshold, mirror=rule)
+        keys_found += [one.key for one in _read_scope_rules(place, found)]
+        threshold = _read_threshold(place, found) or threshold
+    return NamePolicy(name=original, keys=tuple(keys_found), threshold=threshold, mirror=rule)
 
 
-def signed_as(name: str, found: Sequence[Level]) -> str:
+def resolve_mirror(name: str, found: Sequence[PolicyDirectory]) -> str:
     """Return what an image called ``name`` must be signed as, after mirrors."""
-    return _mirrored(name, found)[0]
+    return _apply_mirrors(name, found)[0]
 
 
-def rules(found: Sequence[Level]) -> list[Rule]:
+def read_rules(found: Sequence[PolicyDirectory]) -> list[Rule]:
     """Return every rule that is not hidden, by prefix."""
-    listed = [rule for place in _places(found) for rule in _rules_at(place, found)]
+    listed = [rule for place in _list_scopes(found) for rule in _read_scope_rules(place, found)]
     return sorted(listed, key=lambda rule: (rule.prefix, rule.path.name))
 
 
-def _places(found: Sequence[Level]) -> set[str]:
+def _list_scopes(found: Sequence[PolicyDirectory]) -> set[str]:
     places = {ROOT}
     for level in found:
         for folder, _, _ in os.walk(level.folder / PREFIX):
@@ -120,44 +123,44 @@ def _places(found: Sequence[Level]) -> set[str]:
     return places - {PREFIX}
 
 
-def revocations(found: Sequence[Level]) -> dict[str, str]:
+def read_revocations(found: Sequence[PolicyDirectory]) -> dict[str, str]:
     """Return why keys are revoked, by fingerprint. No level can take back another's revocation."""
     revoked: dict[str, str] = {}
     for level in found:
-        for name in _listing(level.folder / REVOKED):
+        for name in _list_directory(level.folder / REVOKED):
             if _is_fingerprint(name):
-                reason = (_text(level.folder / REVOKED / name) or "").strip().split("\n")[0]
+                reason = (_read_text(level.folder / REVOKED / name) or "").strip().split("\n")[0]
                 revoked[name] = reason[:200] or "without a reason"
     return revoked
 
 
-def revocation(key: keys.PublicKey, revoked: Mapping[str, str]) -> str:
+def revocation_reason(key: keys.PublicKey, revoked: Mapping[str, str]) -> str:
     """Return why a key is revoked, "" if it is not: also where it was revoked in another form."""
     from pumice.trust import signers
 
-    return next((revoked[one] for one in sorted(signers.identities(key)) if one in revoked), "")
+    return next((revoked[one] for one in sorted(signers.known_fingerprints(key)) if one in revoked), "")
 
 
-def folder_of(prefix: str) -> str:
+def prefix_directory(prefix: str) -> str:
     """Return the folder below a level for a prefix; raises UsageError if it is none."""
-    return _folders(_checked(prefix))[-1]
+    return _scope_directories(_check_prefix(prefix))[-1]
 
 
-def text_of(key: keys.PublicKey, *, comment: str = "", expires: int = 0, replaces: str = "") -> bytes:
+def format_rule(key: keys.PublicKey, *, comment: str = "", expires: int = 0, replaces: str = "") -> bytes:
     """Return the content of a rule's file: up to three lines that a person reads, and the key in PEM."""
-    from pumice.trust.trusted import day
+    from pumice.trust.trusted_key import format_day
 
     lines = []
     if comment:
         lines.append("Comment: " + " ".join(comment.split())[:200])
     if expires:
-        lines.append("Expires: " + day(expires))
+        lines.append("Expires: " + format_day(expires))
     if replaces:
         lines.append("Replaces: " + replaces)
     return "".join(f"{line}\n" for line in lines).encode() + key.pem()
 
 
-def moment(text: str) -> int:
+def parse_day(text: str) -> int:
     """Return the first second of a day ``YYYY-MM-DD``, UTC; raises UsageError."""
     import datetime
 
@@ -168,31 +171,35 @@ def moment(text: str) -> int:
     return max(1, int(found.timestamp()))  # 0 is never
 
 
-def _rules_at(place: str, found: Sequence[Level]) -> Iterator[Rule]:
+def _read_scope_rules(place: str, found: Sequence[PolicyDirectory]) -> Iterator[Rule]:
     """Yield the rules of one folder, over all levels."""
-    revoked = revocations(found)
-    strongest: dict[str, Level] = {}
+    revoked = read_revocations(found)
+    strongest: dict[str, PolicyDirectory] = {}
     for level in found:
-        for name in _listing(level.folder / place):
+        for name in _list_directory(level.folder / place):
             if _is_fingerprint(name):
                 strongest[name] = level
-    prefix = "" if place == ROOT else _prefix(place)
+    prefix = "" if place == ROOT else _decode_prefix(place)
     for name, level in sorted(strongest.items()):
         path = level.folder / place / name
-        text = _text(path) or ""
+        text = _read_text(path) or ""
         if text.strip():
             what = f"{level.name} rule for {prefix or 'every name'}"
-            key = _trusted(text, path, what, revoked, level.folder / SIGSTORE)
+            key = _parse_rule(text, path, what, revoked, level.folder / SIGSTORE_ROOTS)
             yield Rule(level=level.name, prefix=prefix, path=path, key=key)
 
 
-def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots: Path) -> TrustedKey:
+def _parse_rule(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots: Path) -> TrustedKey:
     try:
         head = dict(
             line.split(": ", 1) for line in text.partition("-----BEGIN")[0].splitlines() if ": " in line
         )
-        key = _identity(head, roots) if "Identity" in head else publickeys.parse(text.encode())
-        expires = moment(head["Expires"].strip()) if "Expires" in head else 0
+        key = (
+            _parse_identity(head, roots)
+            if "Identity" in head
+            else public_keys.parse_public_key(text.encode())
+        )
+        expires = parse_day(head["Expires"].strip()) if "Expires" in head else 0
     except (FormatError, UsageError) as error:
         raise FormatError(f"the trust rule cannot be read: {error.message}", where=str(path)) from None
     if key.fingerprint != path.name:
@@ -207,11 +214,11 @@ def _trusted(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots
         label=" ".join(filter(None, (head.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
         expires=expires,
         replaces=head.get("Replaces", "").strip().lower(),
-        revoked=revocation(key, revoked) if revoked else "",
+        revoked=revocation_reason(key, revoked) if revoked else "",
     )
 
 
-def _identity(head: Mapping[str, str], roots: Path) -> keys.PublicKey:
+def _parse_identity(head: Mapping[str, str], roots: Path) -> keys.PublicKey:
     """Return the identity in a rule; raises FormatError, UsageError."""
     from pumice.trust import keyless
 
@@ -221,17 +228,17 @@ def _identity(head: Mapping[str, str], roots: Path) -> keys.PublicKey:
         if not _is_fingerprint(wanted):
             raise FormatError("its trusted root is no digest")
         root = roots / f"{wanted}.json"
-    made = keyless.identity(head["Identity"].strip(), head.get("Issuer", "").strip(), root)
+    made = keyless.parse_identity(head["Identity"].strip(), head.get("Issuer", "").strip(), root)
     if made.root_digest != wanted:
         raise TrustError("the trusted root does not have the digest it is known by", where=str(root))
     return made
 
 
-def _threshold(place: str, found: Sequence[Level]) -> int:
+def _read_threshold(place: str, found: Sequence[PolicyDirectory]) -> int:
     """Return how many keys a folder asks for, by the strongest level that says so; 0 for none."""
     for level in reversed(found):
         path = level.folder / place / THRESHOLD
-        text = _text(path)
+        text = _read_text(path)
         if text is None:
             continue
         word = text.strip()
@@ -243,13 +250,13 @@ def _threshold(place: str, found: Sequence[Level]) -> int:
     return 0
 
 
-def thresholds(found: Sequence[Level]) -> dict[str, int]:
+def read_thresholds(found: Sequence[PolicyDirectory]) -> dict[str, int]:
     """Return how many keys must have signed, by the prefix for which a rule says so."""
-    listed = {place: _threshold(place, found) for place in _places(found)}
-    return {"" if place == ROOT else _prefix(place): count for place, count in listed.items() if count}
+    listed = {place: _read_threshold(place, found) for place in _list_scopes(found)}
+    return {"" if place == ROOT else _decode_prefix(place): count for place, count in listed.items() if count}
 
 
-def mirrors(found: Sequence[Level]) -> dict[str, str]:
+def read_mirrors(found: Sequence[PolicyDirectory]) -> dict[str, str]:
     """Return what images below a prefix are signed as, by prefix; raises FormatError."""
     listed: dict[str, str] = {}
     for level in found:
@@ -257,65 +264,65 @@ def mirrors(found: Sequence[Level]) -> dict[str, str]:
             for name in names:
                 place = Path(folder, name).relative_to(level.folder / MIRROR)
                 if place.suffix == ".name":
-                    prefix = _decode(str(place.with_suffix("")))
-                    listed[prefix] = _mirrored(f"{prefix}/x:0", found)[0].removesuffix("/x:0")
+                    prefix = _decode_component(str(place.with_suffix("")))
+                    listed[prefix] = _apply_mirrors(f"{prefix}/x:0", found)[0].removesuffix("/x:0")
     return {prefix: target for prefix, target in sorted(listed.items()) if target != prefix}
 
 
-def _mirrored(name: str, found: Sequence[Level]) -> tuple[str, str]:
+def _apply_mirrors(name: str, found: Sequence[PolicyDirectory]) -> tuple[str, str]:
     """Return the name that an image of a mirror was signed as, and the rule; the longest prefix counts."""
-    from pumice.trust.names import is_name, split
+    from pumice.trust.image_names import is_valid, split_name
 
-    plain, _ = split(name)
-    for folder in reversed(_folders(plain)):
+    plain, _ = split_name(name)
+    for folder in reversed(_scope_directories(plain)):
         place = folder.replace(PREFIX, MIRROR, 1) + ".name"
         for level in reversed(found):
-            text = _text(level.folder / place)
+            text = _read_text(level.folder / place)
             if text is None:
                 continue
             target = text.strip()
             if not target:
                 break
-            if not is_name(target) or split(target)[1]:
+            if not is_valid(target) or split_name(target)[1]:
                 raise FormatError("the mirror rule holds no name", where=str(level.folder / place))
-            prefix = _prefix(folder)
+            prefix = _decode_prefix(folder)
             return target + name[len(prefix) :], f"{level.name} mirror of {target} at {prefix}"
     return name, ""
 
 
-def mirror_file(prefix: str) -> str:
+def mirror_path(prefix: str) -> str:
     """Return the file below a level that says of what ``prefix`` is a mirror."""
-    return folder_of(prefix).replace(PREFIX, MIRROR, 1) + ".name"
+    return prefix_directory(prefix).replace(PREFIX, MIRROR, 1) + ".name"
 
 
-def _folders(name: str) -> list[str]:
+def _scope_directories(name: str) -> list[str]:
     """Return the folder of each prefix of a name, the shortest first."""
     words = name.split("/") if name else []
-    if any(not _encode(word).strip(".") for word in words):
+    if any(not _encode_component(word).strip(".") for word in words):
         return []
-    return ["/".join([PREFIX, *map(_encode, words[: count + 1])]) for count in range(len(words))]
+    return ["/".join([PREFIX, *map(_encode_component, words[: count + 1])]) for count in range(len(words))]
 
 
-def _prefix(folder: str) -> str:
-    return "/".join(_decode(word) for word in folder.split("/")[1:])
+def _decode_prefix(folder: str) -> str:
+    return "/".join(_decode_component(word) for word in folder.split("/")[1:])
 
 
-def _encode(word: str) -> str:
+def _encode_component(word: str) -> str:
     """Keep a name's element from being a path, or another one where file names ignore case."""
     plain = "abcdefghijklmnopqrstuvwxyz0123456789._-"
     return "".join(c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in word)
 
 
-def _decode(word: str) -> str:
+def _decode_component(word: str) -> str:
     from urllib.parse import unquote
 
     return unquote(word)
 
 
-def _checked(prefix: str) -> str:
-    from pumice.trust.names import is_name
+def _check_prefix(prefix: str) -> str:
+    from pumice.trust.image_names import is_valid
 
-    if not is_name(f"{prefix}:0") or prefix.endswith("/"):
+    if not is_valid(f"{prefix}:0") or prefix.endswith("/"):
         raise UsageError(f"{prefix[:100]!r} is no prefix of names", hint="write for example example.com/apps")
     return prefix
 
@@ -324,16 +331,16 @@ def _is_fingerprint(name: str) -> bool:
     return len(name) in (40, 64) and _HEX.issuperset(name)  # 40 of OpenPGP
 
 
-def _listing(folder: Path) -> list[str]:
+def _list_directory(folder: Path) -> list[str]:
     try:
         return sorted(path.name for path in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise _unreadable(folder, error) from None
+        raise _read_error(folder, error) from None
 
 
-def _text(path: Path) -> str | None:
+def _read_text(path: Path) -> str | None:
     """Return a small file's text, None if there is none."""
     try:
         with path.open("rb") as file:
@@ -341,13 +348,13 @@ def _text(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise _read_error(path, error) from None
     if len(data) > _MAX_FILE:
         raise FormatError("the file is larger than 1 MiB", where=str(path))
     return data.decode("utf-8", "replace")
 
 
-def _unreadable(path: Path, error: OSError) -> TrustError:
+def _read_error(path: Path, error: OSError) -> TrustError:
     return TrustError(
         f"the trust rules cannot be read ({(error.strerror or str(error)).lower()})", where=str(path)
     )

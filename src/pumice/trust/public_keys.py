@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from pumice.trust.keys import PublicKey
 
 
-def read(path: Path) -> PublicKey:
+def read_public_key(path: Path) -> PublicKey:
     """Read a public key in PEM, or an OpenPGP certificate; raises FormatError."""
     try:
-        other = openpgp.read(path)
-        return keys.parse_public(keys.read_file(path)) if other is None else openpgp.parse(other)
+        other = openpgp.read_if_openpgp(path)
+        return (
+            keys.parse_pem_public_key(keys.read_key_file(path))
+            if other is None
+            else openpgp.parse_certificate(other)
+        )
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
 
-def parse(data: bytes) -> PublicKey:
+def parse_public_key(data: bytes) -> PublicKey:
     """Read a public key in PEM, or an armored OpenPGP certificate; raises FormatError."""
     if b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in data:
-        return openpgp.parse(data)
-    return keys.parse_public(data)
+        return openpgp.parse_certificate(data)
+    return keys.parse_pem_public_key(data)

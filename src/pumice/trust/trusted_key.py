@@ -26,16 +26,16 @@ class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
         """What it is called in a sentence: a key, or an identity that takes the place of one."""
         return "identity" if self.key.kind == "identity" else "key"
 
-    def trouble(self, now: int) -> str:
+    def rejection_reason(self, now: int) -> str:
         """Say why the key does not count at ``now``; "" if it does."""
         if self.revoked:
             return f"is revoked ({self.revoked})"
         if self.expires and self.expires <= now:
-            return f"has expired on {day(self.expires)}"
+            return f"has expired on {format_day(self.expires)}"
         return ""
 
 
-def day(moment: int) -> str:
+def format_day(moment: int) -> str:
     """Return the day of a time in seconds since the epoch, UTC."""
     import datetime
 

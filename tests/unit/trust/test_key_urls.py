@@ -10,7 +10,7 @@ import pytest
 from pumice.errors import FetchError, FormatError, PumiceError, UsageError
 from pumice.fetch.session import Session
 from pumice.store.home import Home
-from pumice.trust import keyurls
+from pumice.trust import key_urls
 from pumice.trust.keys import PublicKey
 from tests.support import keyserver, tls
 from tests.support.vouched import key
@@ -23,7 +23,7 @@ PLAIN = {
 
 def fetched(tmp_path: Path, url: str) -> PublicKey:
     with Session(Home(tmp_path / "store"), environ=PLAIN, pause=lambda _: None) as session:
-        return keyurls.fetch(keyurls.check(url), session)
+        return key_urls.fetch_key(key_urls.check_url(url), session)
 
 
 def test_by_https_from_a_host_whose_certificate_holds(
@@ -67,8 +67,8 @@ def test_what_is_no_key(tmp_path: Path, body: bytes, message: str) -> None:
 @pytest.mark.parametrize("url", ["http://example.com/a.pub", "http://localhost.example/a", "http://[::2]/a"])
 def test_plain_http_is_for_this_machine(url: str) -> None:
     with pytest.raises(UsageError, match="anybody on the way"):
-        keyurls.check(url)
-    assert keyurls.check(url, plain_http=True) == url
+        key_urls.check_url(url)
+    assert key_urls.check_url(url, plain_http=True) == url
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_plain_http_is_for_this_machine(url: str) -> None:
 )
 def test_what_is_no_url_of_a_key(url: str) -> None:
     with pytest.raises(PumiceError):
-        keyurls.check(url, plain_http=True)
+        key_urls.check_url(url, plain_http=True)
 
 
 def test_a_login_in_a_url_is_not_shown() -> None:
     url = "http://ada:secret@example.com/keys/ada.pub"
     with pytest.raises(UsageError) as caught:
-        keyurls.check(url)
+        key_urls.check_url(url)
     assert "secret" not in str(caught.value)
-    assert "secret" not in keyurls.shown(url)
-    assert keyurls.name_of(url) == "ada"
+    assert "secret" not in key_urls.redact_url(url)
+    assert key_urls.label_from_url(url) == "ada"

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 TITLE = "org.opencontainers.image.title"
 VERSION = "org.opencontainers.image.version"
 CREATED = "org.opencontainers.image.created"
-_LONGEST = 250
+_MAX_LENGTH = 250
 
 
-def own(image: Image) -> str:
+def declared_name(image: Image) -> str:
     """Return the ``name:version`` that an image says of itself; "" if it does not.
 
     It stands in the manifest, so whoever signs the digest signs it as well.
     """
-    annotations = annotations_of(image)
+    annotations = read_annotations(image)
     name, version = annotations.get(TITLE, ""), annotations.get(VERSION, "")
     text = f"{name}:{version}"
-    return text if name and version and is_name(text) else ""
+    return text if name and version and is_valid(text) else ""
 
 
-def annotations_of(image: Image) -> dict[str, str]:
+def read_annotations(image: Image) -> dict[str, str]:
     """Return the annotations of an image's root."""
     data = image.document(image.root)
     if oci.is_index(data, image.root.media_type):
@@ -36,7 +36,7 @@ def annotations_of(image: Image) -> dict[str, str]:
     return oci.read_manifest(data).annotations
 
 
-def is_name(text: str) -> bool:
+def is_valid(text: str) -> bool:
     """Say whether ``text`` may be the name of an image, with its version or without."""
     from pumice.store import names
 
@@ -44,12 +44,12 @@ def is_name(text: str) -> bool:
         names.encode(text if ":" in text.rpartition("/")[2] else f"{text}:0")
     except PumiceError:
         return False
-    return len(text) <= _LONGEST
+    return len(text) <= _MAX_LENGTH
 
 
-def check(text: str) -> str:
+def check_name(text: str) -> str:
     """Return ``text`` if it is ``name:version``; raises UsageError."""
-    if is_name(text) and split(text)[1]:
+    if is_valid(text) and split_name(text)[1]:
         return text
     raise UsageError(
         f"{text[:100]!r} is not the name of an image",
@@ -57,25 +57,25 @@ def check(text: str) -> str:
     )
 
 
-def place(text: str) -> str:
+def check_docker_reference(text: str) -> str:
     """Return ``text`` if it is ``HOST/REPO:TAG``, where an image lies in a registry; raises UsageError."""
     host, slash, rest = text.partition("/")
-    if slash and rest and ("." in host or ":" in host or host == "localhost") and split(text)[1]:
-        return check(text)
+    if slash and rest and ("." in host or ":" in host or host == "localhost") and split_name(text)[1]:
+        return check_name(text)
     raise UsageError(
         f"{text[:100]!r} is no place in a registry",
         hint="expected HOST/REPO:TAG, as in registry.example/apps/hello:1.0",
     )
 
 
-def split(text: str) -> tuple[str, str]:
+def split_name(text: str) -> tuple[str, str]:
     """Return name and version; the version is "" if there is none."""
     text = text.partition("@")[0]
     name, colon, version = text.rpartition(":")
     return (name, version) if colon and "/" not in version else (text, "")
 
 
-def asked(reference: str, home: Home, image: Image | None = None) -> str:
+def requested_name(reference: str, home: Home, image: Image | None = None) -> str:
     """Return the name in a REF of the command line; "" if it is a digest or a place without names.
 
     A registry can be asked by name: what it gave as ``HOST/REPO:TAG`` (`Image.known_as`) must be signed
@@ -85,12 +85,12 @@ def asked(reference: str, home: Home, image: Image | None = None) -> str:
         return image.known_as
     if reference.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://", "sha256:")):
         return ""
-    if split(reference)[1] or any(split(known)[0] == reference for known in home.refs.names()):
+    if split_name(reference)[1] or any(split_name(known)[0] == reference for known in home.refs.names()):
         return reference
     return ""
 
 
-def fits(stated: str, expected: str) -> bool:
+def matches(stated: str, expected: str) -> bool:
     """Say whether an image signed as ``stated`` is what ``expected`` names; a missing version is any."""
-    (name, version), (wanted, wanted_version) = split(stated), split(expected)
+    (name, version), (wanted, wanted_version) = split_name(stated), split_name(expected)
     return name == wanted and (not version or not wanted_version or version == wanted_version)

@@ -14,7 +14,7 @@ import msgspec
 
 from pumice.errors import TrustError
 from pumice.trust import budget as budgets
-from pumice.trust import claims, keys, names, signers
+from pumice.trust import claims, image_names, keys, signers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
     from pumice.trust.budget import Budget
     from pumice.trust.claims import Claim
-    from pumice.trust.trusted import TrustedKey
+    from pumice.trust.trusted_key import TrustedKey
 
 _MOST_NAMES = 5
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class EvaluatedClaim(msgspec.Struct, frozen=True, kw_only=True):
     """A claim, who made it (None: nobody who is known), and why it does not count ("": it does)."""
 
     claim: Claim
-    by: TrustedKey | None = None
+    trusted_key: TrustedKey | None = None
     problem: str = ""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True):
     """What was found out about an image that is trusted."""
 
     digest: Digest
     name: str
-    signed: int = 0
+    signed_at: int = 0
     """When so many signers as are needed had signed, in seconds since the epoch; 0 if they do not say."""
-    signatures: tuple[Finding, ...] = ()
-    attestations: tuple[Finding, ...] = ()
+    signatures: tuple[EvaluatedClaim, ...] = ()
+    attestations: tuple[EvaluatedClaim, ...] = ()
     threshold: int = 1
     """How many different keys had to sign."""
-    others: tuple[Finding, ...] = ()
+    rejected: tuple[EvaluatedClaim, ...] = ()
     """What does not count, with the reasons."""
 
 
-def verify(
+def verify_image(
     image: Image,
     home: Home | None,
     trusted: Sequence[TrustedKey],
@@ -61,53 +61,57 @@ def verify(
     now: int,
     threshold: int = 1,
     signatures_only: bool = False,
-) -> Verdict:
+) -> VerifiedImage:
     """Return the verdict on an image that ``threshold`` of the trusted keys signed as ``expected``.
 
     ``expected`` may be "" for an image whose name is not known: then it is the one it was signed as.
     With ``signatures_only`` attestations are not read unless it comes to saying why. Raises TrustError
     that says why the image is not trusted.
     """
-    name = expected or names.own(image)
-    findings = _slim(examine(image, home, trusted, expected=name, now=now, signatures_only=signatures_only))
+    name = expected or image_names.declared_name(image)
+    findings = _without_content(
+        evaluate_claims(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
+    )
     good = [one for one in findings if not one.problem and one.claim.is_signature]
-    signed = [one.by for one in good if one.by]
-    if signers.count(signed, trusted) < max(1, threshold):
+    signed = [one.trusted_key for one in good if one.trusted_key]
+    if signers.count_signers(signed, trusted) < max(1, threshold):
         if signatures_only and not signed:
-            limit = budgets.for_signatures()
-            findings = _slim(examine(image, home, trusted, expected=name, now=now, budget=limit))
-        raise _refusal(image, findings, signed, trusted, threshold, now)
-    return Verdict(
+            limit = budgets.signature_budget()
+            findings = _without_content(
+                evaluate_claims(image, home, trusted, expected=name, now=now, budget=limit)
+            )
+        raise _explain_rejection(image, findings, signed, trusted, threshold, now)
+    return VerifiedImage(
         digest=image.root.digest,
-        name=expected or names.own(image) or _name(good),
-        signed=_signed(good, trusted, max(1, threshold)),
+        name=expected or image_names.declared_name(image) or _signed_name(good),
+        signed_at=_signing_time(good, trusted, max(1, threshold)),
         signatures=tuple(good),
         threshold=threshold,
         attestations=tuple(one for one in findings if not one.problem and not one.claim.is_signature),
-        others=tuple(one for one in findings if one.problem),
+        rejected=tuple(one for one in findings if one.problem),
     )
 
 
-def _slim(findings: Iterable[Finding]) -> list[Finding]:
-    kept: list[Finding] = []
+def _without_content(findings: Iterable[EvaluatedClaim]) -> list[EvaluatedClaim]:
+    kept: list[EvaluatedClaim] = []
     for one in findings:
-        kept.append(msgspec.structs.replace(one, claim=claims.slim(one.claim)))
+        kept.append(msgspec.structs.replace(one, claim=claims.without_content(one.claim)))
         del one  # before the next one is read
     return kept
 
 
-def _signed(good: Iterable[Finding], trusted: Sequence[TrustedKey], threshold: int) -> int:
+def _signing_time(good: Iterable[EvaluatedClaim], trusted: Sequence[TrustedKey], threshold: int) -> int:
     """Return since when enough signers had signed: one of several cannot make an image newer alone."""
-    numbers = signers.groups(trusted)
+    numbers = signers.group_by_signer(trusted)
     latest: dict[int, int] = {}
     for one in good:
-        if one.by is not None:
-            signer = numbers[one.by.key.fingerprint]
+        if one.trusted_key is not None:
+            signer = numbers[one.trusted_key.key.fingerprint]
             latest[signer] = max(latest.get(signer, 0), one.claim.created)
     return sorted(latest.values(), reverse=True)[threshold - 1]
 
 
-def examine(
+def evaluate_claims(
     image: Image,
     home: Home | None,
     trusted: Sequence[TrustedKey],
@@ -116,22 +120,22 @@ def examine(
     now: int,
     signatures_only: bool = False,
     budget: Budget | None = None,
-) -> Iterator[Finding]:
+) -> Iterator[EvaluatedClaim]:
     """Yield every claim about an image with who made it and whether it counts.
 
     One at a time, because each may hold a bill of materials: keep what you need of it only.
     """
-    own = names.own(image)
+    own = image_names.declared_name(image)
     also = [one for one in (own, image.known_as) if one]
-    left = budget or (budgets.for_signatures() if signatures_only else budgets.Budget())
-    for claim in _claims(image, home, trusted, left, now=now, signatures_only=signatures_only):
+    left = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
+    for claim in _read_claims(image, home, trusted, left, now=now, signatures_only=signatures_only):
         if not claim.names and own:  # the image's digest covers what it says of itself
             claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
-        yield from _judge(claim, image.root.digest, trusted, expected, also, now)
+        yield from _evaluate_claim(claim, image.root.digest, trusted, expected, also, now)
         del claim  # before the next one is read
 
 
-def _claims(
+def _read_claims(
     image: Image,
     home: Home | None,
     trusted: Sequence[TrustedKey],
@@ -140,69 +144,71 @@ def _claims(
     now: int,
     signatures_only: bool,
 ) -> Iterator[Claim]:
-    yield from claims.read(image, home, signatures_only=signatures_only, budget=budget)
+    yield from claims.read_claims(image, home, signatures_only=signatures_only, budget=budget)
     if image.archive is not None:  # else what reads OpenPGP is not even loaded
-        from pumice.trust import detached
+        from pumice.trust import archive_signatures
 
-        yield from detached.read(image, trusted, now=now, budget=budget)
+        yield from archive_signatures.read_claims(image, trusted, now=now, budget=budget)
 
 
-def _judge(
+def _evaluate_claim(
     claim: Claim, subject: Digest, trusted: Sequence[TrustedKey], expected: str, also: Sequence[str], now: int
-) -> list[Finding]:
+) -> list[EvaluatedClaim]:
     """One finding for each trusted key that made the claim; one without a key if none did.
 
     Only signatures say what an image may be taken for, so what is attested of it may call it by any of
     ``also``: its own name, which its digest covers, and where it lies.
     """
     if claim.problem:
-        return [Finding(claim=claim, problem=claim.problem)]
+        return [EvaluatedClaim(claim=claim, problem=claim.problem)]
     if claim.subject != subject:
-        return [Finding(claim=claim, problem=f"it is about another image, {claim.subject}")]
-    makers = [one for one in trusted if _made(claim, one)]
+        return [EvaluatedClaim(claim=claim, problem=f"it is about another image, {claim.subject}")]
+    makers = [one for one in trusted if _is_signed_by(claim, one)]
     reason = "it is by none of the keys that are trusted for this name"
     if claim.certified and not makers:
         from pumice.trust import keyless
 
-        makers, reason = keyless.makers(claim, trusted)
+        makers, reason = keyless.find_signers(claim, trusted)
     if not makers:
-        return [Finding(claim=claim, problem=reason)]
+        return [EvaluatedClaim(claim=claim, problem=reason)]
     wanted = [expected, *(() if claim.is_signature else also)]
-    findings: list[Finding] = []
+    findings: list[EvaluatedClaim] = []
     for one in makers:
-        problem = one.trouble(now)
+        problem = one.rejection_reason(now)
         if problem:
-            problem = f"its {one.kind} {short(one)} {problem}"
-        elif expected and not any(names.fits(*pair) for pair in product(claim.names, wanted)):
+            problem = f"its {one.kind} {describe_key(one)} {problem}"
+        elif expected and not any(image_names.matches(*pair) for pair in product(claim.names, wanted)):
             stated = " and ".join(claim.names[:_MOST_NAMES]) or "nothing"
             problem = f"it is signed as {stated}, not as {expected}"
-        findings.append(Finding(claim=claim, by=one, problem=problem))
+        findings.append(EvaluatedClaim(claim=claim, trusted_key=one, problem=problem))
     return findings
 
 
-def _made(claim: Claim, one: TrustedKey) -> bool:
-    if claim.makers is not None:
-        return one.key.fingerprint in claim.makers
-    return any(keys.holds(one.key, signature, claim.signed) for signature in claim.signatures)
+def _is_signed_by(claim: Claim, one: TrustedKey) -> bool:
+    if claim.signer_fingerprints is not None:
+        return one.key.fingerprint in claim.signer_fingerprints
+    return any(keys.verify_signature(one.key, signature, claim.signed) for signature in claim.signatures)
 
 
-def _name(good: Iterable[Finding]) -> str:
+def _signed_name(good: Iterable[EvaluatedClaim]) -> str:
     stated = sorted({name for one in good for name in one.claim.names})
     return stated[0] if stated else ""
 
 
-def _too_few(
+def _too_few_signers(
     where: str, signed: Sequence[TrustedKey], trusted: Sequence[TrustedKey], threshold: int, now: int
 ) -> TrustError:
     """Say who signed, and who else could."""
-    count = signers.count(signed, trusted)
-    done = sorted({short(one) for one in signed})
-    can = [one for one in trusted if not one.trouble(now)]
-    done_by = signers.numbers(signed, trusted)
-    missing = sorted({short(one) for one in can if not signers.numbers([one], trusted) <= done_by})
+    count = signers.count_signers(signed, trusted)
+    done = sorted({describe_key(one) for one in signed})
+    can = [one for one in trusted if not one.rejection_reason(now)]
+    done_by = signers.signer_numbers(signed, trusted)
+    missing = sorted(
+        {describe_key(one) for one in can if not signers.signer_numbers([one], trusted) <= done_by}
+    )
     hint = f"signatures of these count as well: {', '.join(missing)}"
-    if signers.count(can, trusted) < threshold:
-        hint = f"no more than {signers.count(can, trusted)} signers are trusted for this name at all"
+    if signers.count_signers(can, trusted) < threshold:
+        hint = f"no more than {signers.count_signers(can, trusted)} signers are trusted for this name at all"
     return TrustError(
         f"the image is signed by {count} of the {threshold} keys that are needed: {', '.join(done)}",
         where=where,
@@ -210,9 +216,9 @@ def _too_few(
     )
 
 
-def _refusal(
+def _explain_rejection(
     image: Image,
-    found: Sequence[Finding],
+    found: Sequence[EvaluatedClaim],
     signed: Sequence[TrustedKey],
     trusted: Sequence[TrustedKey],
     threshold: int,
@@ -221,15 +227,15 @@ def _refusal(
     """Say the one thing that is nearest to a signature that would have counted."""
     where = image.root.digest
     if signed:
-        return _too_few(where, signed, trusted, threshold, now)
-    known = [one for one in found if one.by and one.claim.is_signature]
+        return _too_few_signers(where, signed, trusted, threshold, now)
+    known = [one for one in found if one.trusted_key and one.claim.is_signature]
     if known:
         hint = None
         if known[0].claim.names and "not as" in known[0].problem:
             hint = f"if that is what you mean, say --as {known[0].claim.names[0]}"
         reasons = "; ".join(sorted({one.problem for one in known}))
         return TrustError(f"the image's signature does not count: {reasons}", where=where, hint=hint)
-    if any(one.by and not one.problem for one in found):
+    if any(one.trusted_key and not one.problem for one in found):
         return TrustError(
             "the image has an attestation by a trusted key, but no signature",
             where=where,
@@ -246,7 +252,7 @@ def _refusal(
     return TrustError(f"no signature of the image counts: {reasons}", where=where, hint=hint)
 
 
-def matches(policy: Any, predicate: Any) -> str:
+def find_mismatch(policy: Any, predicate: Any) -> str:
     """Say where ``predicate`` is not as ``policy`` asks, as a path; "" if it is.
 
     Objects must have the policy's keys with matching values, lists an element that matches for each
@@ -258,19 +264,19 @@ def matches(policy: Any, predicate: Any) -> str:
         for key, value in policy.items():
             if key not in predicate:
                 return f".{key}"
-            if below := matches(value, predicate[key]):
+            if below := find_mismatch(value, predicate[key]):
                 return f".{key}{below if below != '.' else ''}"
         return ""
     if isinstance(policy, list):
         if not isinstance(predicate, list):
             return "."
         for number, value in enumerate(policy):
-            if all(matches(value, item) for item in predicate):
+            if all(find_mismatch(value, item) for item in predicate):
                 return f"[{number}]"
         return ""
     return "" if type(policy) is type(predicate) and policy == predicate else "."
 
 
-def short(one: TrustedKey) -> str:
+def describe_key(one: TrustedKey) -> str:
     """Return what to call a key in a sentence."""
     return f"{one.label} ({one.key.fingerprint[:16]})" if one.label else one.key.fingerprint[:16]

@@ -24,18 +24,18 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def shown(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return a URL for people: without its login."""
     return without_login(url)
 
 
-def name_of(url: str) -> str:
+def label_from_url(url: str) -> str:
     """Return what to call the key at a URL: the file's name, else the host's."""
     parts = split(url)
     return parts.path.rpartition("/")[2].rpartition(".")[0] or parts.hostname or ""
 
 
-def check(url: str, *, plain_http: bool = False) -> str:
+def check_url(url: str, *, plain_http: bool = False) -> str:
     """Return ``url`` if a key may be fetched from it; raises UsageError.
 
     Without ``plain_http`` it is https, or this machine itself.
@@ -49,7 +49,7 @@ def check(url: str, *, plain_http: bool = False) -> str:
         raise UsageError(
             "a key can be fetched by https only", where=where, hint="or save it, and give the file's name"
         )
-    if not plain_http and is_open(url):
+    if not plain_http and is_unprotected(url):
         raise UsageError(
             "anybody on the way can change what comes by http",
             where=where,
@@ -58,18 +58,18 @@ def check(url: str, *, plain_http: bool = False) -> str:
     return url
 
 
-def is_open(url: str) -> bool:
+def is_unprotected(url: str) -> bool:
     """Say whether others can change what comes from a URL: by http, and not from this machine."""
     parts = split(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
-def fetch(url: str, session: Session) -> PublicKey:
+def fetch_key(url: str, session: Session) -> PublicKey:
     """Return the one public key at a URL that was checked; raises FetchError, FormatError."""
-    from pumice.trust import publickeys
+    from pumice.trust import public_keys
 
     answer = session.get(url, limit=_MAX_KEY, same_host=True)
     try:
-        return publickeys.parse(answer.body)
+        return public_keys.parse_public_key(answer.body)
     except FormatError as error:
         raise FormatError(error.message, where=without_login(url), hint=error.hint) from None

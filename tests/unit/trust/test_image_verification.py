@@ -16,14 +16,16 @@ from pumice.errors import PumiceError, TrustError
 from pumice.formats import dsse, intoto, oci, sigstore, simplesigning
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
-from pumice.trust import claims, keys, publickeys, sign, verify
-from pumice.trust.trusted import TrustedKey
+from pumice.trust import claims, image_signing, image_verification, keys, public_keys
+from pumice.trust.trusted_key import TrustedKey
 from tests.support import vouched
 from tests.support.vouched import DATA, NAME, attested, folder, key, signed, signer, trusted
 
 
-def checked(image: Image, *trust: TrustedKey, expected: str = NAME, **more: Any) -> verify.Verdict:
-    return verify.verify(image, None, trust, expected=expected, now=1_000_000_000, **more)
+def checked(
+    image: Image, *trust: TrustedKey, expected: str = NAME, **more: Any
+) -> image_verification.VerifiedImage:
+    return image_verification.verify_image(image, None, trust, expected=expected, now=1_000_000_000, **more)
 
 
 def refused(image: Image, *trust: TrustedKey, expected: str = NAME, **more: Any) -> str:
@@ -33,7 +35,7 @@ def refused(image: Image, *trust: TrustedKey, expected: str = NAME, **more: Any)
 
 
 def predicates(image: Image, *trust: TrustedKey) -> list[Any]:
-    found = verify.examine(image, None, trust, expected="", now=1_000_000_000)
+    found = image_verification.evaluate_claims(image, None, trust, expected="", now=1_000_000_000)
     return [one.claim.predicate for one in found if not one.problem and not one.claim.is_signature]
 
 
@@ -45,7 +47,7 @@ def place(tmp_path: Path) -> Path:
 def test_both_forms_count(place: Path) -> None:
     verdict = checked(signed(place, 0), trusted())
     assert [one.claim.form for one in verdict.signatures] == ["cosign", "bundle"]
-    assert (verdict.name, verdict.others) == (NAME, ())
+    assert (verdict.name, verdict.rejected) == (NAME, ())
 
 
 def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> None:
@@ -59,7 +61,9 @@ def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> 
         raise AssertionError("the key was opened")
 
     image = layout.read(place)
-    again = sign.sign(image, attachment.LayoutPlace(place, image), None, sign.Signer(key().public, never))
+    again = image_signing.sign_image(
+        image, attachment.LayoutPlace(place, image), None, image_signing.Signer(key().public, never)
+    )
     assert not again.new
     assert (place / "index.json").read_bytes() == before
 
@@ -110,7 +114,7 @@ def test_an_attestation_by_a_trusted_key_is_told(place: Path) -> None:
     attested(place, 1, {"by": "stranger"})
     verdict = checked(attested(place, 0, {"by": "us"}), trusted())
     assert predicates(layout.read(place), trusted()) == [{"by": "us"}] * 2
-    assert (len(verdict.attestations), len(verdict.others)) == (2, 2)
+    assert (len(verdict.attestations), len(verdict.rejected)) == (2, 2)
 
 
 def test_a_stranger_hides_nothing(place: Path) -> None:
@@ -130,7 +134,7 @@ def test_garbage_hides_nothing(
     _attach(path, image, media_type, data, {simplesigning.SIGNATURE: "!"})
     verdict = checked(layout.read(path), trusted())
     assert len(verdict.signatures) == 2
-    assert all(one.problem for one in verdict.others)
+    assert all(one.problem for one in verdict.rejected)
 
 
 def _attach(
@@ -152,7 +156,7 @@ def _attach(
 def test_a_signature_of_another_image_does_not_count(place: Path, tmp_path: Path) -> None:
     other = signed(folder(tmp_path / "other", vouched.image(content=b"evil")), 0)
     image = layout.read(place)
-    for claim in claims.read(other, None):
+    for claim in claims.read_claims(other, None):
         envelope = dsse.Envelope(dsse.IN_TOTO, b"", (dsse.Signature(claim.signatures[0]),))
         if claim.form == "bundle":
             payload = claim.signed.split(b" ", 4)[4]
@@ -174,7 +178,7 @@ def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
 
 def test_a_changed_blob_is_found(place: Path) -> None:
     image = signed(place, 0)
-    for claim in claims.read(image, None):
+    for claim in claims.read_claims(image, None):
         manifest = oci.read_manifest((place / "blobs" / claim.source.replace(":", "/")).read_bytes())
         path = place / "blobs" / manifest.layers[0].digest.replace(":", "/")
         path.write_bytes(path.read_bytes().replace(b"hello", b"hellO").replace(b"5", b"6"))
@@ -197,11 +201,13 @@ def test_thresholds_count_keys_not_signatures(place: Path) -> None:
     assert checked(signed(place, 2), *trust, threshold=2).signatures
 
 
-@pytest.mark.parametrize("kind", keys.KINDS)
+@pytest.mark.parametrize("kind", keys.GENERATED_KINDS)
 def test_kinds_of_keys(place: Path, kind: str) -> None:
-    made = keys.generate(kind)
+    made = keys.generate_key(kind)
     image = layout.read(place)
-    sign.sign(image, attachment.LayoutPlace(place, image), None, sign.Signer(made.public, lambda: made))
+    image_signing.sign_image(
+        image, attachment.LayoutPlace(place, image), None, image_signing.Signer(made.public, lambda: made)
+    )
     assert checked(layout.read(place), TrustedKey(key=made.public, rule="x")).signatures
 
 
@@ -219,7 +225,7 @@ def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["cosign2", "cosign3"])
 def test_images_that_cosign_signed_and_saved(name: str) -> None:
     image = layout.read(DATA / name)
-    by = TrustedKey(key=publickeys.read(DATA / "saved.pub"), rule="x")
+    by = TrustedKey(key=public_keys.read_public_key(DATA / "saved.pub"), rule="x")
     verdict = checked(image, by, expected="")
     assert len(verdict.signatures) == 1
     assert len(verdict.attestations) == 1
@@ -254,8 +260,11 @@ def test_a_certificate_is_said_not_to_count(place: Path) -> None:
 def test_a_pair_that_is_none(place: Path) -> None:
     image = layout.read(place)
     with pytest.raises(TrustError, match="not a pair"):
-        sign.sign(
-            image, attachment.LayoutPlace(place, image), None, sign.Signer(signer(1).public, lambda: key(0))
+        image_signing.sign_image(
+            image,
+            attachment.LayoutPlace(place, image),
+            None,
+            image_signing.Signer(signer(1).public, lambda: key(0)),
         )
 
 
@@ -272,7 +281,7 @@ def test_a_pair_that_is_none(place: Path) -> None:
     ],
 )
 def test_policies(policy: object, predicate: object, where: str) -> None:
-    assert verify.matches(policy, predicate) == where
+    assert image_verification.find_mismatch(policy, predicate) == where
 
 
 _GOOD = dsse.Envelope(dsse.IN_TOTO, b"{}", (dsse.Signature(b"x"),))
@@ -302,7 +311,7 @@ def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     private = {
-        "ed25519": lambda: keys.generate("ed25519"),
+        "ed25519": lambda: keys.generate_key("ed25519"),
         "ecdsa-p384": lambda: keys.PrivateKey(ec.generate_private_key(ec.SECP384R1())),
         "rsa": lambda: keys.PrivateKey(rsa.generate_private_key(65537, 2048)),
     }[kind]()
@@ -327,4 +336,4 @@ def test_a_place_that_does_not_answer_does_not_make_an_image_unsigned(place: Pat
     with pytest.raises(FetchError, match="does not answer"):
         checked(remote, trusted())
     with pytest.raises(FetchError, match="does not answer"):
-        sign.sign(remote, attachment.LayoutPlace(place, remote), None, signer(1))
+        image_signing.sign_image(remote, attachment.LayoutPlace(place, remote), None, signer(1))

@@ -12,8 +12,8 @@ from pumice.formats import oci, platforms
 from pumice.packing import compose
 from pumice.packing.compose import ComposedLayer, LayerChunk, LayerEntry
 from pumice.packing.config import image_config, standard_annotations
-from pumice.packing.effects.dpkg_database import BY as DPKG
-from pumice.packing.effects.loader_cache import BY as LOADER
+from pumice.packing.effects.dpkg_database import ORIGIN as DPKG
+from pumice.packing.effects.loader_cache import ORIGIN as LOADER
 from pumice.packing.layer_plan import LayerDigests
 
 if TYPE_CHECKING:

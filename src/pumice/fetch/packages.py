@@ -16,7 +16,7 @@ from pumice import digest, files, ownership
 from pumice.distro.debian.sources import unknown
 from pumice.errors import FetchError, FormatError, LockError, PumiceError, TrustError
 from pumice.fetch import releases
-from pumice.fetch.network import without_login
+from pumice.fetch.network_rules import without_login
 from pumice.fetch.transfer import CHUNK, MissingError, OfflineError
 from pumice.formats.aptindex import relative_path
 

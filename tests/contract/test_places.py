@@ -160,7 +160,7 @@ def test_from_place_to_place_nothing_changes(tmp_path: Path) -> None:
 
 def shown(archive: bytes) -> dict[str, tuple[int, bytes | str]]:
     found: dict[str, tuple[int, bytes | str]] = {}
-    for entry, body in tar.read(io.BytesIO(archive)):
+    for entry, body in tar.read_entries(io.BytesIO(archive)):
         if entry.kind == "hardlink":
             found[entry.path] = found[entry.link]
         elif entry.kind == "symlink":

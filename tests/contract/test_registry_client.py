@@ -318,7 +318,10 @@ def test_a_login_is_only_sent_when_it_is_wanted(tokens: bool) -> None:
 
 def test_a_token_that_ends_is_replaced_in_the_middle_of_a_push() -> None:
     registry = Registry(users={"me": "secret"}, tokens=True, token_uses=2)
-    with support.serving(registry) as host, client(login=(host, Login("me", "secret")), chunk_size=400_000) as one:
+    with (
+        support.serving(registry) as host,
+        client(login=(host, Login("me", "secret")), chunk_size=400_000) as one,
+    ):
         assert one.upload_blob(Repository(host, "a"), descriptor(BIG), BIG) == "sent"
     assert registry.blobs["a", digest(BIG)] == BIG
     assert len(registry.issued) > 3

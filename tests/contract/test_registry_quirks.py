@@ -80,7 +80,9 @@ def home(tmp_path: Path) -> Iterator[Home]:
     with Home(tmp_path / "store") as opened:
         root = transfers.signed(opened, NAME)
         large = images.make(opened, [{"large": LARGE}])
-        member = oci.encode(oci.index((large.root, *oci.read_index(blob(opened, root.digest)).manifests)))
+        member = oci.encode_document(
+            oci.make_index((large.root, *oci.read_index(blob(opened, root.digest)).manifests))
+        )
         again = oci.Descriptor(oci.INDEX, images.put(opened, member), len(member))
         about = opened.referrers.get(root.digest)
         opened.refs.set(NAME, again)

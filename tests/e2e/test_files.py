@@ -47,7 +47,7 @@ def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], 
 
 
 def test_of_several_platforms_this_machines_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    here = platforms.of_machine(os.uname().machine)
+    here = platforms.from_machine(os.uname().machine)
     image = handmade.index({Platform("vax"): Made([[file("vax")]]), here: Made([[file("here")]])})
     destination.write(image, destination.parse("oci:two"), version="1.0")
     assert main(["files", "oci:two"]) == 0

@@ -11,7 +11,7 @@ from pumice.formats import oci, sigstore
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.trust import keyless
-from pumice.trust.trusted import TrustedKey
+from pumice.trust.trusted_key import TrustedKey
 from tests.support.sigstore_simulator import ADA, ISSUER, Instance, Wish
 
 
@@ -45,7 +45,7 @@ def attach(
         artifact_type=media_type,
         annotations={sigstore.CONTENT: "dsse-envelope", sigstore.PREDICATE_TYPE: kind},
     )
-    place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+    place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
     place.finish()
     return layout.read(folder)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from pumice.formats import deb, elf, tar
 from pumice.formats.tar import Entry
-from pumice.packing.selection import ALIASED, place
+from pumice.packing.selection import ALIASED_DIRECTORIES, merged_usr_path
 from pumice.packing.tree import Node, PackageFacts, Tree
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def _add(
     data_only: frozenset[str],
     diversions: Mapping[str, tuple[str, str]],
 ) -> None:
-    control = deb.control(file)
+    control = deb.read_control(file)
     name = control.fields["Package"]
     stated = control.files.get("conffiles", b"").decode().splitlines()
     conffiles = {line: "" for line in stated if line.startswith("/")}
-    for entry, body in tar.read(deb.data(file)):
-        path = place(entry.path)
-        if not path or (entry.kind == "dir" and path in ALIASED) or not wanted(path):
+    for entry, body in tar.read_entries(deb.open_data(file)):
+        path = merged_usr_path(entry.path)
+        if not path or (entry.kind == "dir" and path in ALIASED_DIRECTORIES) or not wanted(path):
             continue
         if path in diversions and diversions[path][0] != name:
             path = diversions[path][1]
@@ -82,11 +82,11 @@ def _add(
             data = body.read(entry.size) if entry.size else b""
             loaded.places[path] = (spool.seek(0, 2), len(data))
             spool.write(data)
-            facts = elf.identify(lambda at, count, data=data: data[at : at + count], len(data))  # type: ignore[misc]
+            facts = elf.read_shared_object(lambda at, count, data=data: data[at : at + count], len(data))  # type: ignore[misc]
             if "/" + entry.path in conffiles:
                 conffiles["/" + entry.path] = hashlib.md5(data).hexdigest()
         elif entry.kind == "hardlink":
-            moved = msgspec.structs.replace(moved, link=place(entry.link))
+            moved = msgspec.structs.replace(moved, link=merged_usr_path(entry.link))
         if entry.kind != "dir" or path not in loaded.nodes:
             loaded.nodes[path] = Node(moved, name, facts)
     loaded.packages.append(

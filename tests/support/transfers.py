@@ -35,7 +35,7 @@ def referrer(home: Home, subject: oci.Descriptor, kind: str) -> oci.Descriptor:
         subject=oci.Descriptor(subject.media_type, subject.digest, subject.size),
         annotations={"kind": kind},
     )
-    data = oci.encode(document)
+    data = oci.encode_document(document)
     images.put(home, data)
     return oci.Descriptor(oci.MANIFEST, digest.of(data), len(data), {"kind": kind}, artifact_type=kind)
 
@@ -46,7 +46,7 @@ def signed(home: Home, name: str) -> oci.Descriptor:
         images.make(home, [{"file": f"{name} " * 1000}], architecture=name).root
         for name in ("amd64", "arm64")
     ]
-    data = oci.encode(oci.index(tuple(members)))
+    data = oci.encode_document(oci.make_index(tuple(members)))
     root = oci.Descriptor(oci.INDEX, images.put(home, data), len(data))
     home.refs.set(name, root)
     sbom = referrer(home, root, "application/x-sbom")
@@ -70,7 +70,7 @@ def cosigned(home: Home, subject: str, *signatures: str, suffix: str = ".sig") -
         layers.append(oci.Descriptor(SIMPLE, digest.of(payload), len(payload), notes))
     config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [one.digest for one in layers]}}).encode()
     images.put(home, config)
-    data = oci.encode(
+    data = oci.encode_document(
         oci.Manifest(
             schema_version=2,
             media_type=oci.MANIFEST,

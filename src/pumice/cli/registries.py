@@ -135,7 +135,7 @@ def transfer(asked: argparse.Namespace, source: str, target: str, progress: Prog
     from pumice.image.transports import places
     from pumice.store.home import Home, locate
 
-    platform = platforms.parse(asked.platform) if asked.platform else None
+    platform = platforms.parse_platform(asked.platform) if asked.platform else None
     with Home(locate(os.environ), progress=progress) as home, client(asked, progress) as made:
         places.target(target)  # what makes no sense is said before anything is asked
         image = places.locate(source, home, made)

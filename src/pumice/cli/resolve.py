@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     with Home(locate(os.environ)) as home, registries.client(asked, output.progress("none")) as client:
         image = places.find(asked.reference, home, client)
         if asked.platform:
-            image = image.select(platforms.parse(asked.platform))
+            image = image.select(platforms.parse_platform(asked.platform))
     prefix = f"{parse_reference(asked.reference).repository}@" if asked.full else ""
     print(prefix + image.root.digest)
     return 0

@@ -14,7 +14,7 @@ from pumice.formats import apkstate, deb822, oci, platforms
 from pumice.image import inventory as image_facts
 from pumice.image import layer_scan
 from pumice.image.flatten import Shown, flatten
-from pumice.packing.segments import DOC
+from pumice.packing.segments import DOC_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
         size=root.size,
         media_type=root.media_type,
         config=manifest.config.digest,
-        platform=platforms.text(oci.Platform(config.architecture, config.os, config.variant)),
+        platform=platforms.format_platform(oci.Platform(config.architecture, config.os, config.variant)),
         architecture=config.architecture,
         created=_moment(config.created),
         system=os_release(next((texts[path] for path in layer_scan.RELEASES if texts.get(path)), b"")),
@@ -114,7 +114,7 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
     for where, text in sorted(texts.items()):
         is_part = where.startswith(layer_scan.STATUS_FOLDER) and not where.endswith(".md5sums")
         if where == layer_scan.STATUS or is_part:
-            for fields in deb822.paragraphs(text, latin1=True, where=where):
+            for fields in deb822.read_paragraphs(text, latin1=True, where=where):
                 installed = fields.get("Status", "installed").endswith("installed")
                 if installed and not fields.get("Status", "").endswith("not-installed"):
                     found.setdefault(fields.get("Package", ""), fields)
@@ -158,31 +158,33 @@ def _deb(
 
 def _copyright(name: str, texts: Mapping[str, bytes], shown: Mapping[str, Shown]) -> bytes:
     """Return a package's copyright file; its folder or the file may be a link to another package's."""
-    folder = shown.get(f"{DOC}/{name}")
+    folder = shown.get(f"{DOC_DIRECTORY}/{name}")
     if folder and folder.entry.kind == "symlink":
         name = folder.entry.link.rstrip("/").rpartition("/")[2]
-    file = shown.get(f"{DOC}/{name}/copyright")
+    file = shown.get(f"{DOC_DIRECTORY}/{name}/copyright")
     if file and file.entry.kind == "symlink":
         name = posixpath.dirname(file.entry.link).rpartition("/")[2]
-    return texts.get(f"{DOC}/{name}/copyright", b"")
+    return texts.get(f"{DOC_DIRECTORY}/{name}/copyright", b"")
 
 
 def _apk(
     texts: Mapping[str, bytes], shown: Mapping[str, Shown], licensed: dict[str, Licensing]
 ) -> tuple[tuple[Package, ...], dict[str, str]]:
-    installed: dict[str, apkstate.Installed] = {}
-    for where in apkstate.PATHS:
-        for one in apkstate.read(texts.get(where, b""), where):
+    installed: dict[str, apkstate.InstalledPackage] = {}
+    for where in apkstate.DATABASE_PATHS:
+        for one in apkstate.read_installed_packages(texts.get(where, b""), where):
             installed.setdefault(one.name, one)
     providers = {name: name for name in installed}
     for name in sorted(installed):
         for provided in installed[name].provides:
-            providers.setdefault(apkstate.word(provided), name)
+            providers.setdefault(apkstate.parse_dependency_name(provided), name)
     packages: list[Package] = []
     for name in sorted(installed):
         one = installed[name]
-        licensed[name] = licences.of_expression(one.licence)
-        needed = {providers.get(apkstate.word(relation), name) for relation in one.depends} - {name}
+        licensed[name] = licences.of_expression(one.license)
+        needed = {
+            providers.get(apkstate.parse_dependency_name(relation), name) for relation in one.depends
+        } - {name}
         packages.append(
             Package(
                 type="apk",

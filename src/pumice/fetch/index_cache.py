@@ -18,6 +18,7 @@ from pumice import files
 from pumice.cache_keys import code_version
 from pumice.errors import FormatError
 from pumice.formats import aptindex
+from pumice.os_errors import translate_os_errors
 
 _DAY = 86_400
 _STAMP = 16
@@ -70,27 +71,27 @@ def index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
         code, boot = marks[:_STAMP], marks[_STAMP:]
         if boot != _boot() and hashlib.sha256(data).hexdigest() != key:
             return None
-        table = aptindex.load(rest) if code == _code() else aptindex.scan(data)
+        table = aptindex.read_table(rest) if code == _code() else aptindex.scan_index(data)
         if marks != _code() + _boot():
-            _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.dump(table))
+            _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.encode_table(table))
         return aptindex.Index(data, table, suite)
     except (OSError, ValueError, FormatError):
         return None
 
 
-def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.Table) -> None:
+def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.NameTable) -> None:
     """Keep an index whose content was verified. Raises StoreError.
 
     A process that prunes meanwhile may remove it at once; then it is fetched again.
     """
     path = folder / f"packages-{key}"
-    with files.told(path):
+    with translate_os_errors(path):
         _write(path, data)
         try:
             look = _look(path.stat())
         except FileNotFoundError:
             return
-        _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.dump(table))
+        _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.encode_table(table))
 
 
 def _write(path: Path, data: bytes | bytearray) -> None:
@@ -119,7 +120,7 @@ def prune(folder: Path, now: int) -> None:
     """Remove the indexes that no kept Release names any more, and what was cut off in writing."""
     used: set[str] = set()
     found: list[Path] = []
-    with files.told(folder):
+    with translate_os_errors(folder):
         for path in sorted(folder.iterdir()):
             kind = path.name.partition("-")[0]
             if kind == "release":

@@ -18,7 +18,8 @@ from pumice.errors import FetchError, FormatError, LockError, PumiceError, Trust
 from pumice.fetch import releases
 from pumice.fetch.network_rules import without_login
 from pumice.fetch.transfer import CHUNK, MissingError, OfflineError
-from pumice.formats.aptindex import relative_path
+from pumice.formats.aptindex import check_relative_path
+from pumice.os_errors import translate_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ def fetch(
             return found
     if package.role == "local":
         return _local(recipe_dir / package.path, package, session)
-    path = quote(relative_path(package.path, _name(package)), safe="/+~:")
+    path = quote(check_relative_path(package.path, _name(package)), safe="/+~:")
     for url in _places(package, sources, date or session.clock.now()):
         found = _attempt(partial(_from_mirror, f"{url}/{path}", package, session), problems)
         if found:
@@ -80,14 +81,14 @@ def bundle_path(package: LockedPackage) -> str:
     """Return where ``package`` is in a bundle: a folder per archive, in the shape of a mirror."""
     if package.role == "local":
         return f"local/{package.sha256}/{package.path.rpartition('/')[2]}"
-    return f"{package.archive}/{relative_path(package.path, _name(package))}"
+    return f"{package.archive}/{check_relative_path(package.path, _name(package))}"
 
 
 def keep(package: LockedPackage, session: Session, bundle: Path) -> None:
     """Copy ``package``, which is in the store, into the folder ``bundle``; raises StoreError, TrustError."""
     target = bundle / bundle_path(package)
     hasher = hashlib.sha256()
-    with files.told(target):
+    with translate_os_errors(target):
         if target.is_file() and target.stat().st_size == package.size:
             with target.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == package.sha256:

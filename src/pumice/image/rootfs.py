@@ -12,7 +12,7 @@ import msgspec
 
 from pumice.formats import tar
 from pumice.image.flatten import Origin, Shown, flatten
-from pumice.image.output import failures
+from pumice.os_errors import IMAGE, translate_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,9 +53,9 @@ def _entries(layer: Layer) -> Iterator[Entry]:
 def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
     """Write the root of an image of one platform as a tar file: equal images, equal bytes."""
     layers = image.layers()
-    with failures(str(output)):
+    with translate_os_errors(str(output), IMAGE):
         _write(layers, tree(layers), _Archive(output), progress, f"writing {output}")
-        output.file.write(tar.END)
+        output.file.write(tar.END_OF_ARCHIVE)
 
 
 def write_folder(image: Image, path: Path, *, progress: Progress) -> dict[str, Shown]:
@@ -111,13 +111,13 @@ class _Archive:
         self._file = output.file
 
     def folder(self, entry: Entry) -> None:
-        self._file.write(tar.header(entry))
+        self._file.write(tar.encode_header(entry))
 
     def other(self, entry: Entry, body: Body) -> None:
-        self._file.write(tar.header(entry))
+        self._file.write(tar.encode_header(entry))
         while data := body.read(_CHUNK):
             self._file.write(data)
-        self._file.write(bytes(tar.padding(entry.size)))
+        self._file.write(bytes(tar.padding_size(entry.size)))
 
     def link(self, entry: Entry) -> None:
-        self._file.write(tar.header(msgspec.structs.replace(entry, xattrs={})))
+        self._file.write(tar.encode_header(msgspec.structs.replace(entry, xattrs={})))

@@ -98,7 +98,7 @@ class Connector:
     def try_mirrors(
         self, repository: Repository, attempt: Callable[[Repository], _Value], *, skip_mirrors: bool = False
     ) -> _Value:
-        """Call ``attempt`` with the mirrors of a repository until one has the content, else with the repository."""
+        """Call ``attempt`` with each mirror until one has the content, else with the repository itself."""
         configs = () if skip_mirrors else self.settings.registry_configs
         for mirror in registry_config.mirrors_of(configs, repository):
             try:

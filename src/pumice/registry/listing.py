@@ -232,7 +232,7 @@ def parse_referrers(content: bytes, where: str) -> list[Referrer]:
         document: Any = msgspec.json.decode(content)
         items = document.get("manifests") if isinstance(document, dict) else None
         referrers = [
-            Referrer(msgspec.convert(oci.without_nulls(item), oci.Descriptor), msgspec.json.encode(item))
+            Referrer(msgspec.convert(oci.remove_nulls(item), oci.Descriptor), msgspec.json.encode(item))
             for item in items or ()
         ]
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, OverflowError):

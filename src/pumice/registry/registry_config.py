@@ -86,7 +86,7 @@ def read_registry_configs(data: bytes, path: str) -> tuple[RegistryConfig, ...]:
 
     Paths are relative to the folder of ``where``. Other sections are not looked at.
     """
-    root = yaml.parse(data, path, quote=False).root
+    root = yaml.read_document(data, path, quote=False).root
     items = root.items if isinstance(root, yaml.Mapping) else ()
     section = next((value for key, value in items if key.text == SECTION), None)
     if section is None:
@@ -105,7 +105,7 @@ def _key_value_pairs(node: yaml.Node, problems: list[Problem]) -> Sequence[tuple
     if isinstance(node, yaml.Mapping):
         return node.items
     if isinstance(node, yaml.Sequence) or node.text:
-        problems.append(Problem("a map was expected", where=yaml.place(node)))
+        problems.append(Problem("a map was expected", where=yaml.format_location(node)))
     return ()
 
 
@@ -115,7 +115,7 @@ def _registry_config(
     settings = {name.text: (name, node) for name, node in _key_value_pairs(value, problems)}
     hint = f"known here: {', '.join(_KEYS)}"
     problems += [
-        Problem("unknown setting", where=yaml.place(node), hint=hint)
+        Problem("unknown setting", where=yaml.format_location(node), hint=hint)
         for name, (node, _) in settings.items()
         if name not in _KEYS
     ]
@@ -124,7 +124,7 @@ def _registry_config(
         node = settings[name][1] if name in settings else None
         if node is None or (isinstance(node, yaml.Scalar) and node.text):
             return node.text if isinstance(node, yaml.Scalar) else ""
-        problems.append(Problem("a text was expected", where=yaml.place(node)))
+        problems.append(Problem("a text was expected", where=yaml.format_location(node)))
         return ""
 
     def path(name: str) -> str:
@@ -133,7 +133,9 @@ def _registry_config(
 
     insecure = text("insecure") or "false"
     if insecure not in _BOOLEANS:
-        problems.append(Problem("expected true or false", where=yaml.place(settings["insecure"][1])))
+        problems.append(
+            Problem("expected true or false", where=yaml.format_location(settings["insecure"][1]))
+        )
     mirrors_node = settings["mirrors"][1] if "mirrors" in settings else None
     mirror_nodes = (
         mirrors_node.items
@@ -158,7 +160,7 @@ def _prefix(node: yaml.Node, problems: list[Problem]) -> str:
     host, slash, _ = text.partition("/")
     if not text:
         message = "a host, or the beginning of a repository's name, was expected"
-        problems.append(Problem(message, where=yaml.place(node)))
+        problems.append(Problem(message, where=yaml.format_location(node)))
         return ""
     try:
         # With a part more, one part below the Hub does not get its "library/".
@@ -171,7 +173,7 @@ def _prefix(node: yaml.Node, problems: list[Problem]) -> str:
     except UsageError as error:
         # The error quotes the text, which may be of any file that the configuration was taken for.
         message = "this is not a host or the beginning of a repository's name"
-        problems.append(Problem(message, where=yaml.place(node), hint=error.hint))
+        problems.append(Problem(message, where=yaml.format_location(node), hint=error.hint))
         return ""
 
 

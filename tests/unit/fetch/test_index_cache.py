@@ -36,8 +36,8 @@ def test_an_index_that_another_process_prunes_while_it_is_kept_is_not_kept(
         index_cache.prune(tmp_path, now=0)  # no Release names it yet
 
     monkeypatch.setattr(index_cache, "_write", write_and_prune)
-    index_cache.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan(PACKAGES))
+    index_cache.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
     assert index_cache.index(tmp_path, KEY, "suite") is None
     monkeypatch.undo()
-    index_cache.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan(PACKAGES))
+    index_cache.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
     assert index_cache.index(tmp_path, KEY, "suite") is not None

@@ -64,7 +64,7 @@ def test_a_loop_ends_in_an_error() -> None:
             yield descriptor, b""
 
         def document(self, descriptor: oci.Descriptor) -> bytes:
-            return oci.encode(oci.manifest(oci.EMPTY_CONFIG, ()))
+            return oci.encode_document(oci.make_manifest(oci.EMPTY_CONFIG, ()))
 
     with pytest.raises(PumiceError, match="nested too deep"):
         referrers.gather(Nothing(descriptor, None))  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def test_a_loop_ends_in_an_error() -> None:
     | st.recursive(st.none() | st.text(), st.lists).map(lambda v: json.dumps(v).encode())
 )
 def test_any_list_is_read_or_an_error(data: bytes) -> None:
-    descriptor = oci.describe(data, oci.INDEX)
+    descriptor = oci.make_descriptor(data, oci.INDEX)
     root = oci.Descriptor(oci.MANIFEST, "sha256:" + "0" * 64, 2, {oci.REFERRERS: descriptor.digest})
     blobs = referrers.Over([data], referrers.Over([], None))  # type: ignore[arg-type]
     try:

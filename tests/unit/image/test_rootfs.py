@@ -39,7 +39,7 @@ def flat(*layers: list[Item]) -> list[tuple[Entry, bytes]]:
 def flat_of(image: Image) -> list[tuple[Entry, bytes]]:
     out = io.BytesIO()
     destination.write(image, destination.parse("tar:-"), stdout=out)
-    return [(entry, body.read()) for entry, body in tar.read(io.BytesIO(out.getvalue()))]
+    return [(entry, body.read()) for entry, body in tar.read_entries(io.BytesIO(out.getvalue()))]
 
 
 def unpack(image: Image, where: Path) -> list[str]:
@@ -202,7 +202,7 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("x")
     with pytest.raises(ImageError, match="not empty"):
         unpack(handmade.image(handmade.small()), tmp_path)
-    with pytest.raises(ImageError, match="a file stands where a folder is needed"):
+    with pytest.raises(ImageError, match="a file exists where a directory is needed"):
         unpack(handmade.image(handmade.small()), tmp_path / "x")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
@@ -255,14 +255,14 @@ def test_links_lead_nothing_out_of_the_folder(tmp_path: Path, layer: list[Item])
 
 @pytest.mark.parametrize("name", [b"../escape", b"a/../../escape", b"..", b"a/.."])
 def test_paths_that_leave_the_root_are_refused(tmp_path: Path, name: bytes) -> None:
-    raw = tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT) + tar.END
+    raw = tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
     with pytest.raises(FormatError, match="leaves the root"):
         unpack(_of(raw), tmp_path / "root")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_absolute_paths_are_taken_from_the_root_of_the_image(tmp_path: Path) -> None:
-    raw = tarfile.TarInfo("/absolute").tobuf(tarfile.GNU_FORMAT) + tar.END
+    raw = tarfile.TarInfo("/absolute").tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
     unpack(_of(raw), tmp_path / "root")
     assert (tmp_path / "root/absolute").exists()
 
@@ -280,7 +280,7 @@ def test_a_hard_link_to_the_outside_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("a")
     info.type, info.linkname = tarfile.LNKTYPE, "/etc/passwd"
     with pytest.raises(FormatError, match="which is no file of the image"):
-        unpack(_of(info.tobuf(tarfile.GNU_FORMAT) + tar.END), tmp_path / "root")
+        unpack(_of(info.tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE), tmp_path / "root")
 
 
 @pytest.mark.parametrize("size", [1 << 40, 1 << 60])
@@ -311,8 +311,8 @@ def _of(layer: bytes) -> Image:
         architecture="amd64", os="linux", rootfs=oci.RootFs("layers", (digest.of(layer),))
     )
     pointer = handmade.put(blobs, layer, oci.LAYER_TAR)
-    manifest = oci.manifest(handmade.put(blobs, oci.encode(config), oci.CONFIG), (pointer,))
-    return Image(handmade.put(blobs, oci.encode(manifest), oci.MANIFEST), blobs)
+    manifest = oci.make_manifest(handmade.put(blobs, oci.encode_document(config), oci.CONFIG), (pointer,))
+    return Image(handmade.put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs)
 
 
 _NAMES = st.sampled_from(["a", "b", "a/b", "b/a", "a/a/a", ".wh.a", "a/.wh.b", "b/.wh..wh..opq"])

@@ -176,7 +176,7 @@ def _only(image: Image, destination: Destination) -> Image:
 
 
 def _too_many(destination: Destination, found: Sequence[Platform]) -> ImageError:
-    names = ", ".join(platforms.text(platform) for platform in found)
+    names = ", ".join(platforms.format_platform(platform) for platform in found)
     return ImageError(
         f"a {destination.kind} holds one platform, and the image is for {len(found)}",
         where=str(destination),

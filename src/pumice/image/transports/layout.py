@@ -22,10 +22,10 @@ from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.blob_copy import Blob, in_parallel
 from pumice.image.model import Image, contents
-from pumice.image.output import failures
 from pumice.image.regular_file import is_plain, open_plain, read_small
 from pumice.image.stat_cache import Stamps
 from pumice.image.transports import cosign_layout, layout_index
+from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.progress import Silent
 
 if TYPE_CHECKING:
@@ -100,20 +100,20 @@ def whole(image: Image, tag: str, *, name: str = "", listed: bool = False) -> Wh
     parts, data = contents(image) + about.parts, []
     if about.artifacts and not listed:
         data.append(about.index())
-        described = oci.describe(data[0], oci.INDEX)
+        described = oci.make_descriptor(data[0], oci.INDEX)
         annotations[oci.REFERRERS] = described.digest
         parts = (*parts, described)
     pointer = oci.Descriptor(
         root.media_type, root.digest, root.size, annotations, artifact_type=root.artifact_type
     )
-    index = oci.index(cosign_layout.marked(pointer, about.artifacts) if listed else (pointer,))
+    index = oci.make_index(cosign_layout.marked(pointer, about.artifacts) if listed else (pointer,))
     once = tuple({part.digest: part for part in parts}.values())
-    return Whole(oci.encode(index), once, Image(root, referrers.Over(data, image.blobs)))
+    return Whole(oci.encode_document(index), once, Image(root, referrers.Over(data, image.blobs)))
 
 
 def header() -> bytes:
     """Return the ``oci-layout`` file."""
-    return oci.encode(oci.LayoutHeader(oci.LAYOUT_VERSION))
+    return oci.encode_document(oci.LayoutHeader(oci.LAYOUT_VERSION))
 
 
 def write(
@@ -133,7 +133,7 @@ def write(
     Raises ImageError; then the folder is as it was.
     """
     made = whole(image, tag, name=name, listed=listed)
-    with failures(folder), _held(folder) as writer:
+    with translate_os_errors(folder, IMAGE), _held(folder) as writer:
         writer.check()
         writer.fill(made.parts, made.image, progress, Stamps(folder, records))
         writer.publish(made.index)
@@ -146,10 +146,10 @@ def attach(folder: Path, image: Image, about: tuple[Descriptor, ...], blobs: Blo
 
     ``image`` is as `read` returned it; whatever else the layout lists stays. Raises ImageError.
     """
-    with failures(folder), _held(folder) as writer:
+    with translate_os_errors(folder, IMAGE), _held(folder) as writer:
         _check_is_listed(folder, image)
         writer.check()
-        listed = oci.encode(oci.index(about))
+        listed = oci.encode_document(oci.make_index(about))
         writer.add_documents(about, blobs)
         writer.add_blob(listed)
         old = read_small(folder / INDEX, oci.MAX_DOCUMENT)
@@ -159,7 +159,7 @@ def attach(folder: Path, image: Image, about: tuple[Descriptor, ...], blobs: Blo
         if not any(one.digest == image.root.digest for one in before.manifests):
             raise ImageError("the layout's image has changed meanwhile", where=str(folder), hint="try again")
         marked = [_marked(one, digest.of(listed), image) for one in before.manifests]
-        writer.publish(oci.encode(msgspec.structs.replace(before, manifests=tuple(marked))))
+        writer.publish(oci.encode_document(msgspec.structs.replace(before, manifests=tuple(marked))))
 
 
 def _check_is_listed(folder: Path, image: Image) -> None:

@@ -69,9 +69,10 @@ def new(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -
     """An archive as docker writes it since version 25: an OCI layout with a ``manifest.json``."""
     data = config(layers)
     blobs = {f"blobs/sha256/{digest.of(one)[7:]}": one for one in (data, *layers)}
-    manifest = oci.encode(
-        oci.manifest(
-            oci.describe(data, oci.CONFIG), tuple(oci.describe(layer, oci.LAYER_TAR) for layer in layers)
+    manifest = oci.encode_document(
+        oci.make_manifest(
+            oci.make_descriptor(data, oci.CONFIG),
+            tuple(oci.make_descriptor(layer, oci.LAYER_TAR) for layer in layers),
         )
     )
     blobs[f"blobs/sha256/{digest.of(manifest)[7:]}"] = manifest
@@ -80,7 +81,10 @@ def new(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -
         path,
         [
             *blobs.items(),
-            ("index.json", oci.encode(oci.index((oci.describe(manifest, oci.MANIFEST),)))),
+            (
+                "index.json",
+                oci.encode_document(oci.make_index((oci.make_descriptor(manifest, oci.MANIFEST),))),
+            ),
             ("manifest.json", listed((names[0], tags, names[1 : 1 + len(layers)]))),
             ("oci-layout", b'{"imageLayoutVersion": "1.0.0"}'),
         ],

@@ -66,12 +66,12 @@ class Connection:
             return self._opened
 
     def _open(self) -> tuple[Sequence[Source], Session]:
-        from pumice.distro.debian import machine, sources
+        from pumice.distro.debian import apt_setup, sources
         from pumice.fetch.session import Session
         from pumice.recipe import config
 
-        found = machine.read()
-        listed = sources.sources(
+        found = apt_setup.read_apt_setup()
+        listed = sources.resolve_sources(
             self._recipe.origin,
             recipe_dir=self.recipe_dir,
             config=config.load(self._environ),

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.distro.preferences import archive_of, united
+from pumice.distro.preferences import archive_name, canonical_archive
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
 from pumice.formats import aptindex, deb, deb822
 from pumice.recipe import requirements
 from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
-from pumice.resolve import Wants, resolve
+from pumice.resolve import Requirements, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +73,9 @@ def relock(
     )
 
 
-def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[LockedPackage] = ()) -> Wants:
+def wants_of(
+    recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[LockedPackage] = ()
+) -> Requirements:
     """Return what a recipe asks of the resolver; its local packages are in ``folder``.
 
     ``pins`` are packages of an older lock that are kept where possible.
@@ -96,12 +98,12 @@ def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[
                     where=request.where or None,
                 )
             local[request.file] = record
-    return Wants(
+    return Requirements(
         requests=recipe.packages,
         base=recipe.base,
         recommends=recipe.recommends,
         pins={package.name: package.version for package in pins},
-        pin_archives={package.name: united(package.archive) for package in pins},
+        pin_archives={package.name: canonical_archive(package.archive) for package in pins},
         local=local,
     )
 
@@ -133,14 +135,14 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
     return msgspec.structs.replace(record, filename=request.file)
 
 
-def _solved(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[PackageRecord, Role]]:
+def _solved(universe: Universe, wants: Requirements, progress: Progress) -> list[tuple[PackageRecord, Role]]:
     """Return the packages and their roles, having said which could not be taken in their newest version."""
     solution = resolve(universe, wants)
     for record, newest in solution.held_back:
         progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
     for record, others in solution.contested:
-        offers = ", ".join(f"{archive_of(one)} ({one.version})" for one in others)
-        progress.note(f"{record.name} {record.version} from {archive_of(record)}; also offered by {offers}")
+        offers = ", ".join(f"{archive_name(one)} ({one.version})" for one in others)
+        progress.note(f"{record.name} {record.version} from {archive_name(record)}; also offered by {offers}")
     local = {record.filename for record in wants.local.values()}
     found: list[tuple[PackageRecord, Role]] = [
         (record, "local" if not record.suite and record.filename in local else "package")
@@ -198,9 +200,9 @@ def _family(old: Lock | None, upgrade: frozenset[str] | None) -> frozenset[str] 
     everyone = [package for found in old.packages.values() for package in found]
     known = {package.name for package in everyone}
     for name in sorted(upgrade - known):
-        from pumice.resolve.missing import near
+        from pumice.resolve.missing_packages import find_similar_name
 
-        meant = near(name, known)
+        meant = find_similar_name(name, known)
         hint = f"did you mean {meant!r}?" if meant else "name packages that are in the lock"
         raise UsageError(f"there is no package {name!r} in the lock to upgrade", hint=hint)
     sources = {package.source or package.name for package in everyone if package.name in upgrade}

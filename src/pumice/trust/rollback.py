@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
-from pumice.distro.debian import version as debian
+from pumice.distro.versions import check_version, compare_versions
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.store import sealed
@@ -137,7 +137,7 @@ def _refuse_older(now: Accepted, known: Sequence[Accepted]) -> None:
 
 def _older(now: Accepted, before: Accepted) -> str:
     ordered = _ordered(now.version) and _ordered(before.version)
-    order = debian.compare(now.version, before.version) if ordered else 0
+    order = compare_versions(now.version, before.version) if ordered else 0
     if now.version == before.version or (ordered and order == 0):
         return _earlier(now, before)
     track = f" of the track {before.track}" if before.track else ""
@@ -162,7 +162,7 @@ def _earlier(now: Accepted, before: Accepted) -> str:
 
 def _ordered(version: str) -> bool:
     try:
-        debian.check(version)
+        check_version(version)
     except FormatError:
         return False
     return True

@@ -6,44 +6,56 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.trust import keyfiles, signature_cache
+from pumice.trust import key_files, signature_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from pumice.assembly.image import Finished
+    from pumice.assembly.image import BuiltImage
     from pumice.store.home import Home
-    from pumice.trust.sign import Signer
-    from pumice.trust.signing_time import Time
+    from pumice.trust.image_signing import Signer
+    from pumice.trust.signing_time import SigningTime
 
 
-class Key(msgspec.Struct, frozen=True):
+class SigningKey(msgspec.Struct, frozen=True):
     """A private key's file, and what makes a signer of it when there is something to sign."""
 
     path: Path
     signer: Callable[[], Signer]
 
 
-def sign(
-    finished: Finished, name: str, key: Key, home: Home, *, time: Time, registries: Sequence[str] = ()
+def sign_image(
+    image: BuiltImage,
+    name: str,
+    key: SigningKey,
+    home: Home,
+    *,
+    time: SigningTime,
+    registries: Sequence[str] = (),
 ) -> None:
     """Sign an image and its evidence as ``name``, in the store, and as what will lie at HOST/REPO:TAG.
 
     Where nothing changed since the key did that, it is a few look-ups. Raises PumiceError.
     """
     names = (name, *registries)
-    known = keyfiles.stands_for(key.path)
-    where = signature_cache.name_of(finished.root.digest, names, known, finished.evidence, time.required)
-    if signature_cache.holds(where, home):
+    key_identity = key_files.key_digest(key.path)
+    cache_name = signature_cache.compute_key(
+        image.root.digest, names, key_identity, image.evidence, time.required
+    )
+    if signature_cache.has_valid(cache_name, home):
         return
     from pumice.image.transports import attachment
-    from pumice.trust import sign
+    from pumice.trust import image_signing
 
-    signer, place = key.signer(), attachment.StorePlace(home)
-    done = sign.sign(finished.image(home), place, home, signer, name=name, time=time)
-    for one in registries:
-        sign.sign_place(finished.image(home), place, home, signer, one, time=time)
+    signer, store_location = key.signer(), attachment.StorePlace(home)
+    signature = image_signing.sign_image(image.open(home), store_location, home, signer, name=name, time=time)
+    for registry_name in registries:
+        image_signing.sign_docker_reference(
+            image.open(home), store_location, home, signer, registry_name, time=time
+        )
     if registries:  # which manifests hold it all now
-        done = sign.sign(finished.image(home), place, home, signer, name=name, time=time)
-    signature_cache.remember(where, done.manifests, home)
+        signature = image_signing.sign_image(
+            image.open(home), store_location, home, signer, name=name, time=time
+        )
+    signature_cache.put(cache_name, signature.manifests, home)

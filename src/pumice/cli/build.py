@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pumice.assembly import image as building
 from pumice.assembly import locking
-from pumice.assembly.connection import Connection
+from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.assembly.image import Finished
-    from pumice.assembly.signing import Key
+    from pumice.assembly.image import BuiltImage
+    from pumice.assembly.signing import SigningKey
     from pumice.cli.signing import FilesToSign
     from pumice.image.transports.destination import Destination
     from pumice.progress import Progress
@@ -69,10 +69,10 @@ def main(arguments: Sequence[str]) -> int:
     _check_paths(asked)
     pushed = [text for text in asked.output if text.startswith(registries.SCHEME)]
     destinations = _destinations([text for text in asked.output if text not in pushed])
-    moment = building.epoch(os.environ)
+    moment = building.source_date_epoch(os.environ)
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
-    architectures = locking.architectures(recipe, asked.archs)
+    architectures = locking.choose_architectures(recipe, asked.archs)
     if destinations:
         _check(destinations, recipe, architectures)
     targets = _targets(pushed, recipe) if pushed else []
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
             from pumice.assembly import signing as signed
 
             places = [str(one) for one in targets if one.tag and not one.digest]
-            signed.sign(
+            signed.sign_image(
                 finished, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
             )
         if destinations:
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
         if targets:
             _push(finished, targets, home, progress)
         if not asked.output:
-            finished.keep(f"{recipe.name}:{recipe.version}", home)
+            finished.save(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)
     if asked.digest_file:
         _write(asked.digest_file, finished.root.digest.encode() + b"\n")
@@ -106,7 +106,7 @@ def _keys(
     recipe: Recipe,
     destinations: Sequence[Destination],
     targets: Sequence[Reference],
-) -> tuple[Key | None, FilesToSign | None]:
+) -> tuple[SigningKey | None, FilesToSign | None]:
     """Return what the image is to be signed by, or the files it is written to, before any work is done."""
     if asked.no_sign:
         return None, None
@@ -148,12 +148,12 @@ def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
     return [places.pushed(text, recipe.version) for text in texts]
 
 
-def _push(finished: Finished, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
+def _push(finished: BuiltImage, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
     from pumice.image.transports import places
 
     with registries.client(None, progress) as client:
         for target in targets:
-            places.push(finished.image(home), target, client, progress)
+            places.push(finished.open(home), target, client, progress)
 
 
 def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:
@@ -172,45 +172,45 @@ def _build(
     home: Home,
     progress: Progress,
     moment: int | None,
-) -> Finished:
-    path = locking.beside(asked.recipe)
-    with Connection(
+) -> BuiltImage:
+    path = locking.lock_path(asked.recipe)
+    with ArchiveConnection(
         recipe, home, os.environ, offline=asked.offline, progress=progress, bundle=asked.bundle
     ) as connection:
-        lock = locking.ensure(
+        lock = locking.ensure_lock(
             recipe, path, connection, architectures=architectures, locked=asked.locked, progress=progress
         )
-        finished = building.build(
+        finished = building.build_image(
             recipe,
             lock,
             architectures,
-            lambda package: connection.fetch(package, lock),
+            lambda package: connection.fetch_package(package, lock),
             home,
             moment=moment,
             progress=progress,
             locked=asked.locked,
         )
     if not asked.locked:
-        building.keep_ids(lock, path, finished)
+        building.save_allocated_ids(lock, path, finished)
     if asked.report:
-        from pumice.assembly.report import report
+        from pumice.assembly.report import encode_report
 
-        _write(asked.report, report(recipe, lock, finished))
-    if any(image.undone for image in finished.built.values()):
+        _write(asked.report, encode_report(recipe, lock, finished))
+    if any(image.skipped_actions for image in finished.platforms.values()):
         _summarize_skipped_actions(finished, str(asked.report or ""), progress)
     return finished
 
 
-def _summarize_skipped_actions(finished: Finished, report_path: str, progress: Progress) -> None:
-    from pumice.assembly.report import skipped_actions
+def _summarize_skipped_actions(finished: BuiltImage, report_path: str, progress: Progress) -> None:
+    from pumice.assembly.report import summarize_skipped_actions
 
-    skipped = skipped_actions(finished.built.values(), report_path)
+    skipped = summarize_skipped_actions(finished.platforms.values(), report_path)
     if skipped:
         (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
 
 
 def _deliver(
-    finished: Finished,
+    finished: BuiltImage,
     destinations: Sequence[Destination],
     recipe: Recipe,
     home: Home,
@@ -224,7 +224,7 @@ def _deliver(
         progress.note(f"SBOM, provenance and signatures are not in {bare[0]}:, which has no place for them")
     for one in destinations:
         destination.write(
-            finished.image(home),
+            finished.open(home),
             one,
             name=recipe.name,
             version=recipe.version,

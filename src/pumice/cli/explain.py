@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly import locking
-from pumice.assembly.connection import Connection
+from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
 from pumice.errors import UsageError
@@ -46,21 +46,21 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"{asked.package!r} is no name of a package", hint="name it without a version")
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
-    architectures = locking.architectures(recipe, asked.archs)
+    architectures = locking.choose_architectures(recipe, asked.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,
-        Connection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
+        ArchiveConnection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
     ):
-        path = locking.beside(asked.recipe)
-        lock = locking.ensure(recipe, path, connection, architectures=architectures, progress=progress)
+        path = locking.lock_path(asked.recipe)
+        lock = locking.ensure_lock(recipe, path, connection, architectures=architectures, progress=progress)
         from pumice.assembly import lock_update
         from pumice.resolve.explain import explain_package
 
-        indexes = connection.indexes(architectures)
+        indexes = connection.load_indexes(architectures)
         found = [
             explain_package(
                 indexes.universe(architecture),
-                lock_update.wants_of(recipe, connection.recipe_dir, architecture),
+                lock_update.collect_requirements(recipe, connection.recipe_directory, architecture),
                 lock.packages[architecture],
                 asked.package,
             )

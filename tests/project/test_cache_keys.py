@@ -30,7 +30,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "image": ("pumice.assembly.pipeline",),
     "evidence": ("pumice.assembly.evidence_writer",),
     "layer-facts": ("pumice.image.layer_scan", "pumice.evidence.layers"),
-    "license": ("pumice.evidence.licences",),
+    "license": ("pumice.evidence.license_expressions",),
     "package-index": ("pumice.formats.aptindex",),
 }
 

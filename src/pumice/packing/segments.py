@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pumice.digest import Digest
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 INFO = "var/lib/dpkg/info"
 DOC = "usr/share/doc"

@@ -36,6 +36,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
 
 SHAPELESS = (
     *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
+    "pumice.os_errors",
     "pumice.progress",
     "pumice.terminal",
     *("pumice.assembly.cache", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),

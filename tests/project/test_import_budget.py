@@ -77,7 +77,15 @@ HEAVY = {
     "difflib",
 }
 
-ROOMS_AT_REST = ("fetch", "resolve", "runtime", "distro", "packing.effects", "packing.segments", "assembly.platform")
+ROOMS_AT_REST = (
+    "fetch",
+    "resolve",
+    "runtime",
+    "distro",
+    "packing.effects",
+    "packing.segments",
+    "assembly.pipeline",
+)
 """Rooms that finding an existing image must not load."""
 
 WARM_MODULES = 171

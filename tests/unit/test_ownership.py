@@ -20,7 +20,7 @@ from pumice.registry.credentials import Login
 from pumice.registry.reference import Repository
 from pumice.registry.server.storage.disk.storage import open_storage
 from pumice.store.home import Home
-from pumice.trust import keyfiles, keyring, policy_edit
+from pumice.trust import key_files, policy, policy_edit
 from tests.support import handmade, images
 
 OTHER = 12345
@@ -74,8 +74,10 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
     tmp_path: Path, umask: int
 ) -> None:
     del umask
-    policy_edit.mirror(keyring.Level("user", tmp_path / "new" / "trust"), "mirror.example/a", "example.com/b")
-    keyfiles.prepare(tmp_path / "keys" / "private" / "key")
+    policy_edit.set_mirror(
+        policy.PolicyDirectory("user", tmp_path / "new" / "trust"), "mirror.example/a", "example.com/b"
+    )
+    key_files.create_parent(tmp_path / "keys" / "private" / "key")
     environ = {"REGISTRY_AUTH_FILE": str(tmp_path / "logins" / "private" / "auth.json")}
     logins.keep(Repository("registry.example", ""), Login("me", "secret"), environ)
     with open_storage(tmp_path / "new" / "registry"):
@@ -274,7 +276,7 @@ def test_root_follows_no_trust_rules_and_serves_no_registry_of_another_user(
     folder.mkdir(parents=True)
     os.chown(folder, OTHER, OTHER)
     with pytest.raises(StoreError, match="belongs to user"):
-        keyring.levels({"XDG_CONFIG_HOME": str(tmp_path / "config")})
+        policy.policy_directories({"XDG_CONFIG_HOME": str(tmp_path / "config")})
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
     assert cli.main(["serve", "--root", str(folder), "--check"]) == 9
     assert "belongs to user" in capsys.readouterr().err

@@ -144,7 +144,7 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
     with pytest.raises(FetchError):
         lock_update.read_local_record(tmp_path, Request(name="", file="odd.deb"))
     with pytest.raises(TrustError):
-        sources._read(odd)
+        sources._read_keyring(odd)
 
 
 def test_a_recipe_itself_may_come_through_a_pipe(tmp_path: Path) -> None:

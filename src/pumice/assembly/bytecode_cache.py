@@ -101,13 +101,13 @@ def _compile(
     progress: Progress,
 ) -> LayerChunk:
     from pumice.assembly import bytecode
-    from pumice.runtime import unpack
+    from pumice.runtime import prepared_tree
 
     finished = layer_assembly.assemble_layers(plan, inputs.recipe.layers, home, processors)
     manifest, _ = layer_assembly.write_manifest(
         inputs.recipe, inputs.architecture, finished, created=0, user="", blobs=home.blobs
     )
-    with unpack.hold(Image(manifest, home.blobs), home, progress) as tree:
+    with prepared_tree.hold(Image(manifest, home.blobs), home, progress) as tree:
         generated = bytecode.compile_bytecode(
             tree.root,
             sorted({path.split("/")[0] for path in sources if "/" in path}),

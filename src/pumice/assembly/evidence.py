@@ -49,7 +49,7 @@ def write_image_facts(
     home: Home,
 ) -> Digest:
     """Write the facts of an image as a blob, while everything about it is at hand; return its digest."""
-    from pumice.evidence import built
+    from pumice.evidence import build_facts as built
     from pumice.packing.config import standard_annotations, timestamp
 
     manifest, config = documents

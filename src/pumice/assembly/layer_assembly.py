@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pumice.packing.segments import Segment
     from pumice.packing.tree import GeneratedEntry, Node
     from pumice.recipe.model import LayerPolicy, Recipe
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
     from pumice.store.home import Home
 
 VOLATILE_EFFECTS = frozenset({DPKG, LOADER})

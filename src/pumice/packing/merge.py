@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pumice.packing.segment_writer import SegmentItem
     from pumice.packing.segments import Segment
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 _MAX_OPEN_SEGMENTS = 8
 """Segments kept open for reading: effects read the files of one package after another."""

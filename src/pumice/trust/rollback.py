@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
-from pumice.distro.debian import version as debian
+from pumice.distro.versions import check_version, compare_versions
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.os_errors import STORE, translate_os_errors
-from pumice.store import sealed
+from pumice.store import sealed_files
 from pumice.trust import image_names
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def record_accepted(accepted: AcceptedImage, home: Home) -> None:
         kept = [one for one in before if one.slot != accepted.slot]
         # Those with an order come first: they are what must never be forgotten.
         kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MAX_RECORDS]
-        data = sealed.seal(msgspec.json.encode(kept))
+        data = sealed_files.seal(msgspec.json.encode(kept))
         files.replace(_record_path(accepted.name, home), data, fs=home.fs, translation=STORE)
 
 
@@ -105,7 +105,7 @@ def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
             data = path.read_bytes()
         except FileNotFoundError:
             return ()
-    content = sealed.unseal(data) or b""
+    content = sealed_files.unseal(data) or b""
     try:
         if content.startswith(b"{"):  # the one that earlier versions of Pumice kept
             return (msgspec.json.decode(content, type=AcceptedImage),)
@@ -138,7 +138,7 @@ def _refuse_older(now: AcceptedImage, known: Sequence[AcceptedImage]) -> None:
 
 def _compare_versions(now: AcceptedImage, before: AcceptedImage) -> str:
     ordered = _is_ordered(now.version) and _is_ordered(before.version)
-    order = debian.compare(now.version, before.version) if ordered else 0
+    order = compare_versions(now.version, before.version) if ordered else 0
     if now.version == before.version or (ordered and order == 0):
         return _compare_times(now, before)
     track = f" of the track {before.track}" if before.track else ""
@@ -166,7 +166,7 @@ def _compare_times(now: AcceptedImage, before: AcceptedImage) -> str:
 
 def _is_ordered(version: str) -> bool:
     try:
-        debian.check(version)
+        check_version(version)
     except FormatError:
         return False
     return True

@@ -199,7 +199,7 @@ class ScriptEnvironment:
 
 
 def _compare_versions(words: list[str]) -> bool | None:
-    from pumice.distro.debian import version
+    from pumice.distro.versions import compare_versions
 
     if len(words) != 3:
         return None
@@ -210,7 +210,7 @@ def _compare_versions(words: list[str]) -> bool | None:
         order = -order if is_empty_later else order
     else:
         try:
-            order = version.compare(version_a, version_b)
+            order = compare_versions(version_a, version_b)
         except FormatError:
             return None
     return {

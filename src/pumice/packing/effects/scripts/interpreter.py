@@ -8,8 +8,6 @@ A value that only a running shell could compute is None.
 from __future__ import annotations
 
 import fnmatch
-import posixpath
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,6 @@ from pumice.formats import shell
 from pumice.packing.effects.scripts import builtin_commands, conditions, redirects
 from pumice.packing.effects.scripts.action import ScriptAction
 from pumice.packing.effects.scripts.control_flow import (
-    ControlFlow,
     ExitLevel,
     FunctionReturn,
     LoopBreak,
@@ -26,11 +23,12 @@ from pumice.packing.effects.scripts.control_flow import (
     ScriptExit,
 )
 from pumice.packing.effects.scripts.redirects import parse_substituted_command
-from pumice.packing.effects.scripts.scope import Scope, Value, is_literal_word
+from pumice.packing.effects.scripts.scope import Value, is_literal_word
+from pumice.packing.effects.scripts.state import ScriptState
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from pumice.packing.effects.scripts.environment import ScriptEnvironment
 
@@ -55,11 +53,8 @@ def interpret_script(
     return tuple(interpreter.actions)
 
 
-class _Interpreter:
-    """The state of one script while it is interpreted.
-
-    Methods return the exit status: true for success, None if it is unknown.
-    """
+class _Interpreter(ScriptState):
+    """Interprets one script; methods return the exit status, true for success, None if it is unknown."""
 
     def __init__(
         self,
@@ -68,15 +63,9 @@ class _Interpreter:
         variables: dict[str, str],
         lock_format: int,
     ) -> None:
-        self._environment = environment
-        self._is_format_2 = lock_format >= 2
-        self._control_flow = ControlFlow(is_scoped=lock_format >= 2)
-        self._scope = Scope(arguments, variables, self._substitute_command)
+        super().__init__(environment, arguments, variables, self._substitute_command, lock_format)
         self._functions: dict[str, shell.Command] = {}
-        self._working_directory: Value = "/"
-        self._step_count = self._nesting_depth = self._call_depth = self._loop_count = self._loop_id = 0
-        self._input: list[str] | None = None
-        self.actions: list[ScriptAction] = []
+        self._step_count = self._nesting_depth = self._call_depth = 0
 
     # Commands
 
@@ -99,11 +88,11 @@ class _Interpreter:
 
     def _pipeline(self, pipeline: shell.Pipeline) -> bool | None:
         status: bool | None = None
-        outer_input = self._input
+        outer_input = self.input_lines
         for command in pipeline.commands:
             status = self._command(command)
-            self._input = None  # the next command reads the output of this one
-        self._input = outer_input
+            self.input_lines = None  # the next command reads the output of this one
+        self.input_lines = outer_input
         return (None if status is None else not status) if pipeline.negated else status
 
     def _command(self, command: shell.Command) -> bool | None:
@@ -128,13 +117,13 @@ class _Interpreter:
                 return self._for(command)
             case shell.Loop():
                 with (
-                    self._redirect_input(command.documents),
-                    self._enter(ExitLevel.LOOP),
-                    self._number_loop(),
+                    self.redirect_input(command.documents),
+                    self.enter_body(ExitLevel.LOOP),
+                    self.number_loop(),
                 ):
                     return self._run_loop(command)
             case shell.Group():
-                with self._redirect_input(command.documents):
+                with self.redirect_input(command.documents):
                     return self._group(command)
             case shell.Redirected():
                 return self._redirected(command)
@@ -144,26 +133,26 @@ class _Interpreter:
 
     def _run_branches(self, *branches: Callable[[], bool | None]) -> bool | None:
         """Interpret branches of which one may be taken; keep the values on which all of them agree."""
-        was_certain, values_before = self._control_flow.is_certain, dict(self._scope.values)
+        was_certain, values_before = self.control_flow.is_certain, dict(self.scope.values)
         final_values: list[dict[str, Value]] = [values_before] if len(branches) == 1 else []
         statuses: list[bool | None] = []
-        exit_level, unread_lines = ExitLevel.NOTHING, len(self._input or ())
+        exit_level, unread_lines = ExitLevel.NOTHING, len(self.input_lines or ())
         for branch in branches:
-            self._scope.values, self._control_flow.is_certain = dict(values_before), False
+            self.scope.values, self.control_flow.is_certain = dict(values_before), False
             try:
                 statuses.append(branch())
-                final_values.append(self._scope.values)
+                final_values.append(self.scope.values)
             except ScriptExit as exit_:
                 if exit_.status:  # a branch that fails the installation is never taken
                     exit_level = max(exit_level, exit_.level)
             except (FunctionReturn, LoopBreak, LoopContinue) as exit_:
                 exit_level = max(exit_level, exit_.level)  # the rest runs only if this branch is not taken
-        if unread_lines != len(self._input or ()):
-            self._input = None  # the number of lines that were read is unknown
-        self._control_flow.is_certain = was_certain
-        self._control_flow.record_possible_exit(exit_level)
+        if unread_lines != len(self.input_lines or ()):
+            self.input_lines = None  # the number of lines that were read is unknown
+        self.control_flow.is_certain = was_certain
+        self.control_flow.record_possible_exit(exit_level)
         names = {name for end in final_values for name in end}
-        self._scope.values = {
+        self.scope.values = {
             name: final_values[0].get(name)
             if all(end.get(name) == final_values[0].get(name) for end in final_values)
             else None
@@ -182,14 +171,14 @@ class _Interpreter:
         return self.run_sequence(body) if status else self._if(command, index + 1)
 
     def _case(self, command: shell.Case) -> bool | None:
-        value = self._scope.expand_word(command.word)
+        value = self.scope.expand_word(command.word)
         if value is None:
             return self._run_branches(
                 *(partial(self.run_sequence, body) for _, body in command.arms), lambda: True
             )
         for patterns, body in command.arms:
             for pattern in patterns:
-                text = self._scope.expand_word(pattern)
+                text = self.scope.expand_word(pattern)
                 if text is not None and fnmatch.fnmatchcase(value, text):
                     return self.run_sequence(body)
         return True
@@ -197,22 +186,22 @@ class _Interpreter:
     def _redirected(self, command: shell.Redirected) -> bool | None:
         status = self._command(command.command)
         # the combined output of the commands is unknown
-        if (output_files := redirects.output_files(self._scope, command)) and self._is_format_2:
+        if (output_files := redirects.output_files(self.scope, command)) and self.is_format_2:
             self.actions.append(
-                ScriptAction((":",), self._control_flow.is_certain, output_files, self._working_directory)
+                ScriptAction((":",), self.control_flow.is_certain, output_files, self.working_directory)
             )
         return status
 
     def _run_loop(self, command: shell.Loop) -> bool | None:
         """Interpret a loop with a condition, once for each line if it reads a here-document."""
-        while self._is_format_2 and self._input is not None:
+        while self.is_format_2 and self.input_lines is not None:
             status = self.run_sequence(command.condition)
             if status is None:
                 break
             if status is command.is_until:
                 return True
             try:
-                with self._enter(ExitLevel.ITERATION):
+                with self.enter_body(ExitLevel.ITERATION):
                     self.run_sequence(command.body)
             except LoopContinue:
                 continue
@@ -222,157 +211,95 @@ class _Interpreter:
             self._run_branches(lambda: self.run_sequence(command.condition))
         return self._run_branches(lambda: self.run_sequence(command.body))
 
-    @contextmanager
-    def _redirect_input(self, documents: Sequence[shell.Redirect]) -> Iterator[None]:
-        """Use the last of ``documents`` as the input of commands, if there is one."""
-        if not documents:
-            yield
-            return
-        outer_input, self._input = self._input, builtin_commands.here_document_lines(documents)
-        try:
-            yield
-        finally:
-            self._input = outer_input
-
     def _for(self, command: shell.For) -> bool | None:
-        words = self._scope.arguments if command.words is None else self._scope.expand_fields(command.words)
-        if self._is_format_2 and not all(map(is_literal_word, words)):
+        words = self.scope.arguments if command.words is None else self.scope.expand_fields(command.words)
+        if self.is_format_2 and not all(map(is_literal_word, words)):
             words = [None]  # a loop is carried out completely or not at all
         status: bool | None = True
-        with self._enter(ExitLevel.LOOP), self._number_loop():
+        with self.enter_body(ExitLevel.LOOP), self.number_loop():
             for word in words:
-                self._scope.values[command.name] = word
+                self.scope.values[command.name] = word
                 if not is_literal_word(word):
-                    self._scope.values[command.name] = None
+                    self.scope.values[command.name] = None
                     self._run_branches(lambda: self.run_sequence(command.body))
                     continue
                 try:
-                    with self._enter(ExitLevel.ITERATION):
+                    with self.enter_body(ExitLevel.ITERATION):
                         status = self.run_sequence(command.body)
                 except LoopContinue:
                     continue
                 except LoopBreak:
                     break
-        return None if self._control_flow.may_have_exited else status
-
-    @contextmanager
-    def _enter(self, level: ExitLevel) -> Iterator[None]:
-        """Enter a body; values that it changed become unknown if it may be left early."""
-        values_before = dict(self._scope.values)
-        try:
-            with self._control_flow.enter(level):
-                yield
-        finally:
-            if self._control_flow.may_have_exited:
-                self._scope.values = {
-                    name: value if name in values_before and values_before[name] == value else None
-                    for name, value in self._scope.values.items()
-                }
-
-    @contextmanager
-    def _number_loop(self) -> Iterator[None]:
-        """Give the actions of an outermost loop a new loop id."""
-        outer_loop_id = self._loop_id
-        if not outer_loop_id:
-            self._loop_count += 1
-            self._loop_id = self._loop_count
-        try:
-            yield
-        finally:
-            self._loop_id = outer_loop_id
+        return None if self.control_flow.may_have_exited else status
 
     def _group(self, command: shell.Group) -> bool | None:
         if not command.subshell:
             return self.run_sequence(command.body)
-        values_before, directory_before = dict(self._scope.values), self._working_directory
+        values_before, directory_before = dict(self.scope.values), self.working_directory
         try:
-            with self._control_flow.enter(ExitLevel.SCRIPT):
+            with self.control_flow.enter(ExitLevel.SCRIPT):
                 status = self.run_sequence(command.body)
         except (FunctionReturn, ScriptExit) as exit_:
-            status = exit_.status if self._is_format_2 else None
+            status = exit_.status if self.is_format_2 else None
         finally:
-            self._scope.values, self._working_directory = values_before, directory_before
-        return None if self._control_flow.may_have_exited else status
+            self.scope.values, self.working_directory = values_before, directory_before
+        return None if self.control_flow.may_have_exited else status
 
     def _simple(self, command: shell.SimpleCommand) -> bool | None:
-        if command.words and self._scope.expand_word(command.words[0]) in _DECLARATIONS:
-            return builtin_commands.declare_variables(self._scope, command.words[1:])
-        words = self._scope.expand_fields(command.words)
-        assignments = {name: self._scope.expand_word(word) for name, word in command.assignments}
+        if command.words and self.scope.expand_word(command.words[0]) in _DECLARATIONS:
+            return builtin_commands.declare_variables(self.scope, command.words[1:])
+        words = self.scope.expand_fields(command.words)
+        assignments = {name: self.scope.expand_word(word) for name, word in command.assignments}
         if not words:
-            self._scope.values.update(assignments)
+            self.scope.values.update(assignments)
             return True if all(value is not None for value in assignments.values()) else None
         name = words[0]
         if name in self._functions:
             return self._call_function(self._functions[name], words[1:])
-        output_files = redirects.output_files(self._scope, command)
+        output_files = redirects.output_files(self.scope, command)
         if name is not None and (built_in := _BUILT_IN_COMMANDS.get(name)):
             if output_files:
-                self._record_action(words, command, output_files)
+                self.record_action(words, command, output_files)
             return built_in(self, words)
-        status = self._environment.command_status(words)
-        self._record_action(words, command, output_files)
+        status = self.environment.command_status(words)
+        self.record_action(words, command, output_files)
         return status
-
-    def _record_action(
-        self, words: list[Value], command: shell.SimpleCommand, output_files: tuple[Value, ...]
-    ) -> None:
-        output_text = redirects.output_text(words, command) if output_files else None
-        is_appending = any(redirect.operator == ">>" for redirect in command.redirects)
-        is_certain, loop_id = self._control_flow.is_certain, self._loop_id if self._is_format_2 else 0
-        self.actions.append(
-            ScriptAction(
-                tuple(words),
-                is_certain,
-                output_files,
-                self._working_directory,
-                output_text,
-                is_appending,
-                loop_id,
-            )
-        )
 
     def _call_function(self, body: shell.Command, arguments: list[Value]) -> bool | None:
         if self._call_depth >= _MAX_CALLS:
             return None
-        outer_arguments, self._scope.arguments = self._scope.arguments, arguments
+        outer_arguments, self.scope.arguments = self.scope.arguments, arguments
         self._call_depth += 1
         try:
-            with self._enter(ExitLevel.FUNCTION):
+            with self.enter_body(ExitLevel.FUNCTION):
                 status = self._command(body)
         except FunctionReturn as return_:
             status = return_.status
         finally:
-            self._scope.arguments = outer_arguments
+            self.scope.arguments = outer_arguments
             self._call_depth -= 1
-        return None if self._control_flow.may_have_exited else status
+        return None if self.control_flow.may_have_exited else status
 
     # Built-in commands
 
-    def change_directory(self, words: list[Value]) -> bool | None:
-        self._working_directory = builtin_commands.change_directory(
-            self._working_directory, words, is_certain=self._control_flow.is_certain
-        )
-        return True
-
     def source(self, words: list[Value]) -> bool | None:
         path = words[1] if len(words) > 1 else None
-        text = None if path is None else self._environment.read_sourced_file(path)
+        text = None if path is None else self.environment.read_sourced_file(path)
         if text is None:
-            self._scope.unset_is_empty = False
+            self.scope.unset_is_empty = False
             return None
         if self._call_depth >= _MAX_CALLS:
             return None
         self._call_depth += 1
         try:
-            with self._enter(ExitLevel.FUNCTION):
+            with self.enter_body(ExitLevel.FUNCTION):
                 return self.run_sequence(shell.parse_script(text))
         except FunctionReturn as return_:
-            if not self._is_format_2:
+            if not self.is_format_2:
                 raise
             return return_.status
         except FormatError:
-            self._scope.unset_is_empty = False
+            self.scope.unset_is_empty = False
             return None
         finally:
             self._call_depth -= 1
@@ -389,32 +316,23 @@ class _Interpreter:
         raise LoopBreak
 
     def continue_loop(self, _words: list[Value]) -> bool | None:
-        if self._is_format_2:
+        if self.is_format_2:
             raise LoopContinue
         return None
 
     def run_test(self, words: list[Value]) -> bool | None:
-        return conditions.evaluate_test(
-            words[1:-1] if words[0] in ("[", "[[") else words[1:], self._file_test
-        )
-
-    def _file_test(self, flag: str, word: str) -> bool | None:
-        if word and not word.startswith("/") and flag != "-x":
-            if self._working_directory is None:
-                return None
-            word = posixpath.join(self._working_directory, word)
-        return self._environment.file_test(flag, word)
+        return conditions.evaluate_test(words[1:-1] if words[0] in ("[", "[[") else words[1:], self.file_test)
 
     def _substitute_command(self, command: str) -> Value:
         """Return the output of ``$(command)``, if it is a single simple command with known words."""
         if self._call_depth >= _MAX_CALLS or (simple := parse_substituted_command(command)) is None:
             return None
         self._call_depth += 1
-        words = self._scope.expand_fields(simple.words)
+        words = self.scope.expand_fields(simple.words)
         self._call_depth -= 1
         literal_words = [word for word in words if word is not None]
         return (
-            self._environment.command_output(literal_words)
+            self.environment.command_output(literal_words)
             if literal_words and len(literal_words) == len(words)
             else None
         )
@@ -423,20 +341,20 @@ class _Interpreter:
 _DECLARATIONS = frozenset(("export", "readonly", "local", "declare"))
 
 _BUILT_IN_COMMANDS: dict[str, Callable[[_Interpreter, list[Value]], bool | None]] = {
-    ":": lambda _run, _words: True,
-    "true": lambda _run, _words: True,
-    "false": lambda _run, _words: False,
+    ":": lambda _script, _words: True,
+    "true": lambda _script, _words: True,
+    "false": lambda _script, _words: False,
     "cd": _Interpreter.change_directory,
     "[": _Interpreter.run_test,
     "[[": _Interpreter.run_test,
     "test": _Interpreter.run_test,
-    "unset": lambda run, words: builtin_commands.unset_variables(run._scope, words),
-    "db_get": lambda run, words: builtin_commands.read_debconf_answer(
-        run._scope, words, run._environment.debconf_default
+    "unset": lambda script, words: builtin_commands.unset_variables(script.scope, words),
+    "db_get": lambda script, words: builtin_commands.read_debconf_answer(
+        script.scope, words, script.environment.debconf_default
     ),
-    "set": lambda run, words: builtin_commands.set_arguments(run._scope, words),
-    "shift": lambda run, words: builtin_commands.shift_arguments(run._scope, words),
-    "read": lambda run, words: builtin_commands.read_line(run._scope, words, run._input),
+    "set": lambda script, words: builtin_commands.set_arguments(script.scope, words),
+    "shift": lambda script, words: builtin_commands.shift_arguments(script.scope, words),
+    "read": lambda script, words: builtin_commands.read_line(script.scope, words, script.input_lines),
     ".": _Interpreter.source,
     "source": _Interpreter.source,
     "exit": _Interpreter.exit_script,

@@ -11,10 +11,10 @@ import msgspec
 from pumice.distro.debian.suites import SuiteUniverse
 from pumice.distro.preferences import SuitePolicy, compute_release_priority
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
-from pumice.fetch import kept as keeping
+from pumice.fetch import index_cache as keeping
 from pumice.fetch import releases
-from pumice.fetch.network import without_login
-from pumice.fetch.pool import pool
+from pumice.fetch.network_rules import without_login
+from pumice.fetch.thread_pool import pool
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptindex
 from pumice.formats.compression import DecompressedStream

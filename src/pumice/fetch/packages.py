@@ -16,7 +16,7 @@ from pumice import digest, files, ownership
 from pumice.distro.debian.sources import missing_mirror_error
 from pumice.errors import FetchError, FormatError, LockError, PumiceError, TrustError
 from pumice.fetch import releases
-from pumice.fetch.network import without_login
+from pumice.fetch.network_rules import without_login
 from pumice.fetch.transfer import CHUNK, MissingError, OfflineError
 from pumice.formats.aptindex import check_relative_path
 from pumice.os_errors import translate_os_errors

@@ -15,9 +15,9 @@ import msgspec
 from pumice import digest
 from pumice.distro.debian.sources import missing_mirror_error
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
-from pumice.fetch import kept as keeping
-from pumice.fetch.kept import KeptRelease
-from pumice.fetch.network import split, without_login
+from pumice.fetch import index_cache as keeping
+from pumice.fetch.index_cache import KeptRelease
+from pumice.fetch.network_rules import split, without_login
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptrelease, openpgp
 from pumice.formats.aptrelease import MAX_RELEASE, Release

@@ -17,7 +17,7 @@ import msgspec
 
 from pumice.clock import SystemClock
 from pumice.errors import FetchError
-from pumice.fetch.network import Route, Rules, split, without_login
+from pumice.fetch.network_rules import Route, Rules, split, without_login
 from pumice.fetch.transfer import CHUNK, Answer, MissingError, OfflineError, Transfer, too_large
 from pumice.progress import Silent
 

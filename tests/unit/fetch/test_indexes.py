@@ -480,9 +480,9 @@ def test_damage_to_what_is_kept_heals(kind: str, damage: bytes, world: World) ->
 
 def test_an_index_kept_by_another_boot_is_hashed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.load()
-    monkeypatch.setattr("pumice.fetch.kept._boot", lambda: b"b" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._boot", lambda: b"b" * 16)
     assert names(world.load(offline=True)) == ["data", "hello"]
-    monkeypatch.setattr("pumice.fetch.kept._boot", lambda: b"c" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._boot", lambda: b"c" * 16)
     (name,) = world.kept("packages")
     path = world.home.directory("indexes") / name
     status = path.stat()
@@ -499,7 +499,7 @@ def test_a_table_that_other_code_made_is_made_again_without_a_network(
 ) -> None:
     scan = aptindex.scan_index
     with monkeypatch.context() as other:
-        other.setattr("pumice.fetch.kept._code", lambda: b"o" * 16)
+        other.setattr("pumice.fetch.index_cache._code", lambda: b"o" * 16)
         other.setattr(aptindex, "scan_index", lambda data: replace_names(scan(data)))
         assert names(world.load()) == []
     assert names(world.load(offline=True)) == ["data", "hello"]

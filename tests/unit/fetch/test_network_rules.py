@@ -8,7 +8,7 @@ import pytest
 
 from pumice.distro.debian.apt_setup import AptSetup
 from pumice.errors import FetchError
-from pumice.fetch.network import Rules, without_login
+from pumice.fetch.network_rules import Rules, without_login
 from pumice.formats import aptconf
 
 

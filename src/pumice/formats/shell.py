@@ -218,7 +218,7 @@ class _Parser(WordReader):
         redirects = tuple(self._redirects())
         documents = tuple(redirect for redirect in redirects if redirect.operator.startswith("<<"))
         if documents and isinstance(command, Loop | Group):
-            command = msgspec.structs.replace(command, documents=documents)
+            command = msgspec.structs.replace(command, here_documents=documents)
         is_written = any(redirect.operator in (">", ">>", ">|") for redirect in redirects)
         return Redirected(command, redirects) if is_written else command
 

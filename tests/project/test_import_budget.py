@@ -77,7 +77,15 @@ HEAVY = {
     "difflib",
 }
 
-ROOMS_AT_REST = ("fetch", "resolve", "runtime", "distro", "image.effects", "image.segments", "build.make")
+ROOMS_AT_REST = (
+    "fetch",
+    "resolve",
+    "runtime",
+    "distro",
+    "packing.effects",
+    "packing.segments",
+    "assembly.pipeline",
+)
 """What nobody needs to find an image that is there."""
 
 WARM_MODULES = 170

@@ -19,7 +19,7 @@ from pumice import ownership
 from pumice.errors import ImageError, SandboxError
 from pumice.formats import platforms
 from pumice.formats.tar import Entry
-from pumice.packing.tree import Generated
+from pumice.packing.tree import GeneratedEntry
 from pumice.runtime import inside
 from pumice.runtime.container import Container, Mount, Process
 from pumice.runtime.run import execute
@@ -44,7 +44,7 @@ _SOME_FAILED = 1
 
 def compile_bytecode(
     root: Path, directories: Sequence[str], *, platform: Platform, scratch: Path
-) -> list[Generated]:
+) -> list[GeneratedEntry]:
     """Return byte code for every Python file below ``directories`` (paths like `Entry.path`).
 
     ``root`` is the image's unpacked tree, which is not changed; ``scratch`` a directory for what the
@@ -122,7 +122,7 @@ def _run_compileall(root: Path, directories: Sequence[str], out: Path, messages:
     return message
 
 
-def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterator[Generated]:
+def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterator[GeneratedEntry]:
     """Yield what was written, as far as it is byte code of a source that is there.
 
     What the interpreter left is as trustworthy as the image: it is looked at without following links.
@@ -144,10 +144,10 @@ def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterato
             if compiled:
                 cache_directory = posixpath.join(folder, _CACHE_DIRECTORY)
                 if not (root / cache_directory).is_dir():
-                    yield Generated(entry=Entry(cache_directory, "dir", 0o755), by=_BY)
+                    yield GeneratedEntry(entry=Entry(cache_directory, "dir", 0o755), origin=_BY)
                 for name, data in compiled:
                     entry = Entry(posixpath.join(cache_directory, name), "file", 0o644, size=len(data))
-                    yield Generated(entry=entry, content=data, by=_BY)
+                    yield GeneratedEntry(entry=entry, content=data, origin=_BY)
 
 
 def _walk_directories(root: Path, out: Path, path: str) -> Iterator[tuple[str, list[str]]]:

@@ -12,7 +12,7 @@ from pumice.formats import platforms
 from pumice.formats.tar import Entry
 from pumice.image.model import Image
 from pumice.packing import compose
-from pumice.packing.compose import Made, Piece
+from pumice.packing.compose import LayerChunk, LayerEntry
 from pumice.packing.tree import Node, Tree
 
 if TYPE_CHECKING:
@@ -114,4 +114,6 @@ def _compile(
             platform=platforms.from_debian(inputs.architecture),
             scratch=home.directory("tmp"),
         )
-    return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)
+    return compose.write_chunk(
+        (LayerEntry(entry=item.entry, content=item.content) for item in generated), home.blobs
+    )

@@ -8,7 +8,7 @@ import msgspec
 
 from pumice.assembly.cache import Cache
 from pumice.packing import effects
-from pumice.packing.effects import Outcome
+from pumice.packing.effects import AppliedEffects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class _CachedOutcome(msgspec.Struct, frozen=True):
     """An outcome, and the digests of the recipe's files that effects read for it, by path."""
 
-    outcome: Outcome
+    outcome: AppliedEffects
     read_digests: dict[str, str]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.context import BuildContext
     from pumice.digest import Digest
-    from pumice.packing.layer_plan import Group
+    from pumice.packing.layer_plan import LayerGroup
     from pumice.packing.segments import Segment
     from pumice.packing.tree import Generated, Node
     from pumice.recipe.model import LayerPolicy
@@ -42,11 +42,11 @@ class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     ``nodes`` are all paths of the image.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[LayerGroup, ...]
     base_segments: Sequence[Segment]
     segments: Mapping[str, Segment]
-    generated: Sequence[Generated]
-    recipe_entries: Sequence[Made]
+    generated: Sequence[GeneratedEntry]
+    recipe_entries: Sequence[LayerEntry]
     nodes: Mapping[str, Node]
     bytecode: Piece | None = None
 
@@ -99,7 +99,7 @@ def _generated_pieces(generated: Sequence[Generated], blobs: Blobs, *, volatile:
     entries = [
         Made(entry=item.entry, content=item.content)
         for item in generated
-        if (item.by in VOLATILE_EFFECTS) == volatile
+        if (item.origin in VOLATILE_EFFECTS) == volatile
     ]
     return [compose.made(entries, blobs)] if entries else []
 

@@ -8,7 +8,7 @@ import msgspec
 
 from pumice.assembly.cache import Cache
 from pumice.formats import oci
-from pumice.packing.layer_plan import WholeLayer
+from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe
 

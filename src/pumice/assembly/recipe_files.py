@@ -11,7 +11,7 @@ import msgspec
 
 from pumice import canonical
 from pumice.errors import ImageError
-from pumice.packing import files
+from pumice.packing import recipe_entries
 from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.digest import Digest
-    from pumice.packing.compose import Made
-    from pumice.packing.files import Item
-    from pumice.packing.tree import Generated, Tree
+    from pumice.packing.compose import LayerEntry
+    from pumice.packing.recipe_entries import RecipeEntry
+    from pumice.packing.tree import GeneratedEntry, Tree
 
 
 class RecipeFiles(msgspec.Struct, frozen=True):
@@ -53,14 +53,14 @@ def read_recipe_files(rules: Sequence[FileRule], root: Path, lock_format: int = 
     return RecipeFiles(tuple(rules), root, digest, content_digests, lock_format)
 
 
-def _sha256(item: Item) -> str:
+def _sha256(item: RecipeEntry) -> str:
     if isinstance(item.content, bytes):
         return hashlib.sha256(item.content).hexdigest()
     try:
         with item.content.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.where) from None
+        raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.location) from None
 
 
 def collect_items(recipe_files: RecipeFiles) -> list[Item]:
@@ -79,8 +79,8 @@ def resolve_entries(
     Raises ImageError for an unknown owner, or a path below something that is not a directory.
     """
     from pumice.assembly.overlay import resolve_destination
-    from pumice.packing.compose import Made
-    from pumice.packing.tree import RECIPE, Generated
+    from pumice.packing.compose import LayerEntry
+    from pumice.packing.tree import RECIPE_OWNER, GeneratedEntry
 
     explicit = {rule.to.strip("/") for rule in recipe_files.rules if rule.directory}
     resolved: dict[str, tuple[Generated, Made]] = {}
@@ -97,7 +97,7 @@ def resolve_entries(
     return [resolved[path] for path in sorted(resolved)]
 
 
-def _check_directory(item: Item, path: str, tree: Tree) -> None:
+def _check_directory(item: RecipeEntry, path: str, tree: Tree) -> None:
     node = tree.get(path)
     if node and node.entry.kind == "dir" and item.entry.kind != "dir" and tree.children(path):
         raise ImageError(
@@ -113,12 +113,12 @@ def _locate_errors(item: Item) -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        raise ImageError(error.message, where=error.where or item.where or None, hint=error.hint) from None
+        raise ImageError(error.message, where=error.where or item.location or None, hint=error.hint) from None
 
 
 def _recorded_digest(recipe_files: RecipeFiles, item: Item) -> str:
     if item.entry.path not in recipe_files.content_digests:
         raise ImageError(
-            f"/{item.entry.path} appeared while the image was built", where=item.where, hint="build again"
+            f"/{item.entry.path} appeared while the image was built", where=item.location, hint="build again"
         )
     return recipe_files.content_digests[item.entry.path]

@@ -45,14 +45,14 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     from pumice.image.transports import attachment
     from pumice.store.home import Home, locate
-    from pumice.trust import sign
+    from pumice.trust import image_signing
 
     predicate = read(asked.predicate, "predicate")
     signer = signing.signer(asked.key, asked.passphrase_file)
     with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
         place = registries.place(asked.reference, image, home)
         source = home if isinstance(place, attachment.StorePlace) else None
-        done = sign.attest(
+        done = image_signing.attest_image(
             image,
             place,
             source,

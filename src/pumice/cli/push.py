@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.trust.sign import Signer
+    from pumice.trust.image_signing import Signer
 
 _EPILOG = """Without a destination the image goes where its name says: example.com/hello:1.0 to the
 registry example.com. Blobs that are there already are not sent. The digest is printed."""
@@ -56,11 +56,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _signer(asked: argparse.Namespace) -> Signer:
     """Return what will sign; what cannot be signed is refused before anything is sent."""
-    from pumice.trust import sign
+    from pumice.trust import image_signing
 
     signer = signing.signer(asked.sign, asked.passphrase_file)
     with Home(locate(os.environ)) as home, registries.found(asked.reference, home, asked=asked) as image:
-        sign.identity(image, asked.name)
+        image_signing.check_signed_name(image, asked.name)
     return signer
 
 

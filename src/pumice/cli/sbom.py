@@ -69,14 +69,16 @@ def _attached(image: Image, home: Home, reference: str, form: str) -> bytes | No
     from pumice.evidence import attached as documents
     from pumice.formats import cyclonedx, spdx
     from pumice.image import referrers
-    from pumice.trust import document_verification, keyring, names
+    from pumice.trust import document_verification, image_names, policy
 
     found = documents.sbom(image, spdx.MEDIA_TYPE if form == "spdx" else cyclonedx.MEDIA_TYPE)
     if found is None:
         return None
-    asked = names.asked(reference, home)
-    levels = keyring.levels(os.environ)
-    by = document_verification.by(image, found, home, levels, asked=asked, now=SystemClock().now())
+    asked = image_names.requested_name(reference, home)
+    levels = policy.policy_directories(os.environ)
+    by = document_verification.verify_document(
+        image, found, home, levels, asked=asked, now=SystemClock().now()
+    )
     data = referrers.content(image, found, documents.MAX_DOCUMENT)
     known = ", ".join(f"{one.label} {one.key.fingerprint}".strip() for one in by)
     said = f"attested by {known}" if by else "attached to the image, and attested by no key that is trusted"

@@ -11,14 +11,14 @@ from pumice.cache_keys import cache_key
 from pumice.evidence import licences
 from pumice.evidence.facts import RECIPE, Facts, File, Layer, Package, System, edges, source_of
 from pumice.formats import oci, platforms
-from pumice.packing.segments import DOC
+from pumice.packing.segments import DOC_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.evidence.licences import Licensing
     from pumice.formats.tar import Entry
-    from pumice.packing.compose import Filled
+    from pumice.packing.compose import ComposedLayer
     from pumice.packing.segments import Segment
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import Recipe
@@ -41,7 +41,7 @@ def gather(
     architecture: str,
     locked: Sequence[LockedPackage],
     segments: Mapping[str, Segment],
-    layers: Sequence[Filled],
+    layers: Sequence[ComposedLayer],
     origins: Mapping[str, str],
     documents: Documents,
     system: System,
@@ -58,7 +58,7 @@ def gather(
     numbers = {package.name: number for number, package in enumerate(shipped)}
     files = _files(layers, numbers, origins)
     needs = edges({name: segments[name].facts.fields for name in numbers})
-    homes = {piece.package: number for number, one in enumerate(layers) for piece in one.pieces}
+    homes = {piece.package: number for number, one in enumerate(layers) for piece in one.chunks}
     licensed = _licences(segments, numbers, records)
     return Facts(
         name=recipe.name,
@@ -92,7 +92,7 @@ def system_of(release: bytes, codename: str) -> System:
     return msgspec.structs.replace(said, id=said.id or "debian", codename=said.codename or codename)
 
 
-def _layer(one: Filled) -> Layer:
+def _layer(one: ComposedLayer) -> Layer:
     return Layer(
         title=one.title,
         digest=one.layer.digest,
@@ -103,11 +103,11 @@ def _layer(one: Filled) -> Layer:
 
 
 def _files(
-    layers: Sequence[Filled], numbers: Mapping[str, int], origins: Mapping[str, str]
+    layers: Sequence[ComposedLayer], numbers: Mapping[str, int], origins: Mapping[str, str]
 ) -> tuple[File, ...]:
     files: list[File] = []
     for number, layer in enumerate(layers):
-        for piece in layer.pieces:
+        for piece in layer.chunks:
             package = numbers.get(piece.package, -1)
             sums: dict[str, tuple[str, str, int]] = {}
             for item in piece.items:
@@ -173,7 +173,7 @@ def _copyright(name: str, segments: Mapping[str, Segment]) -> bytes:
     segment = segments[name]
     if segment.copyright:
         return segment.copyright
-    places = {f"{DOC}/{name}", f"{DOC}/{name}/copyright"}
+    places = {f"{DOC_DIRECTORY}/{name}", f"{DOC_DIRECTORY}/{name}/copyright"}
     for item in segment.items:
         if item.entry.kind == "symlink" and item.entry.path in places:
             other = item.entry.link.removesuffix("/copyright").rpartition("/")[2]

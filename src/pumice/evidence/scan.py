@@ -14,7 +14,7 @@ from pumice.formats import apkstate, deb822, oci, platforms
 from pumice.image import inventory as image_facts
 from pumice.image import layer_scan
 from pumice.image.flatten import Shown, flatten
-from pumice.packing.segments import DOC
+from pumice.packing.segments import DOC_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,13 +158,13 @@ def _deb(
 
 def _copyright(name: str, texts: Mapping[str, bytes], shown: Mapping[str, Shown]) -> bytes:
     """Return a package's copyright file; its folder or the file may be a link to another package's."""
-    folder = shown.get(f"{DOC}/{name}")
+    folder = shown.get(f"{DOC_DIRECTORY}/{name}")
     if folder and folder.entry.kind == "symlink":
         name = folder.entry.link.rstrip("/").rpartition("/")[2]
-    file = shown.get(f"{DOC}/{name}/copyright")
+    file = shown.get(f"{DOC_DIRECTORY}/{name}/copyright")
     if file and file.entry.kind == "symlink":
         name = posixpath.dirname(file.entry.link).rpartition("/")[2]
-    return texts.get(f"{DOC}/{name}/copyright", b"")
+    return texts.get(f"{DOC_DIRECTORY}/{name}/copyright", b"")
 
 
 def _apk(

@@ -18,6 +18,7 @@ from pumice import files
 from pumice.cache_keys import code_version
 from pumice.errors import FormatError
 from pumice.formats import aptindex
+from pumice.os_errors import translate_os_errors
 
 _DAY = 86_400
 _STAMP = 16
@@ -84,7 +85,7 @@ def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.
     A process that prunes meanwhile may remove it at once; then it is fetched again.
     """
     path = folder / f"packages-{key}"
-    with files.told(path):
+    with translate_os_errors(path):
         _write(path, data)
         try:
             look = _look(path.stat())
@@ -119,7 +120,7 @@ def prune(folder: Path, now: int) -> None:
     """Remove the indexes that no kept Release names any more, and what was cut off in writing."""
     used: set[str] = set()
     found: list[Path] = []
-    with files.told(folder):
+    with translate_os_errors(folder):
         for path in sorted(folder.iterdir()):
             kind = path.name.partition("-")[0]
             if kind == "release":

@@ -19,6 +19,7 @@ from pumice.fetch import releases
 from pumice.fetch.network import without_login
 from pumice.fetch.transfer import CHUNK, MissingError, OfflineError
 from pumice.formats.aptindex import check_relative_path
+from pumice.os_errors import translate_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,7 +88,7 @@ def keep(package: LockedPackage, session: Session, bundle: Path) -> None:
     """Copy ``package``, which is in the store, into the folder ``bundle``; raises StoreError, TrustError."""
     target = bundle / bundle_path(package)
     hasher = hashlib.sha256()
-    with files.told(target):
+    with translate_os_errors(target):
         if target.is_file() and target.stat().st_size == package.size:
             with target.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == package.sha256:

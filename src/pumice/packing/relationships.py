@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pumice.packing.tree import PackageFacts
 
-_ORDER = {"": (0,), "<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,)}
+_ALLOWED_ORDERS = {"": (0,), "<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,)}
 
 
 def replaces(package: PackageFacts, other: PackageFacts) -> bool:
@@ -17,6 +17,7 @@ def replaces(package: PackageFacts, other: PackageFacts) -> bool:
 
     return any(
         relation.name == other.name
-        and version.compare(other.version, relation.version or other.version) in _ORDER[relation.operator]
+        and version.compare(other.version, relation.version or other.version)
+        in _ALLOWED_ORDERS[relation.operator]
         for relation in relations.parse_flat_relations(package.fields.get("Replaces", ""))
     )

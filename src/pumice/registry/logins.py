@@ -10,6 +10,7 @@ import msgspec
 
 from pumice import files, ownership
 from pumice.errors import UsageError
+from pumice.os_errors import translate_os_errors
 from pumice.registry import keychain
 from pumice.registry.credentials import AuthFile, helper_key, locations, normal, read
 from pumice.registry.reference import HUB, Repository, check_host, parse_repository
@@ -100,7 +101,7 @@ def _file_for(where: Repository, environ: Mapping[str, str]) -> AuthFile:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     """Write a file that only its owner can read; one that is a link stays one."""
-    with files.told(path):
+    with translate_os_errors(path):
         target = ownership.resolve_links(path)
         ownership.make_directories(Path(target).parent, private=True)
     data = msgspec.json.format(msgspec.json.encode(content), indent=2)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
+from pumice.os_errors import translate_os_errors
 from pumice.ownership import make_directory
 
 if TYPE_CHECKING:
@@ -143,12 +144,12 @@ def _make(image: Image, place: Path, scratch: Path, progress: Progress) -> None:
 
     temporary = scratch / f"tree-{files.scratch_name()}"
     try:
-        with files.told(place):
+        with translate_os_errors(place):
             if place.exists():
                 _discard(place, scratch)
             make_directory(temporary, private=True)  # there may be set-id programs in it
         shown = rootfs.write_folder(image, temporary / "root", progress=_WithoutNotes(progress))
-        with files.told(place):
+        with translate_os_errors(place):
             if os.geteuid() != 0:
                 _write_owners(temporary / "owners", shown, progress)
             (temporary / "boot").write_bytes(_boot())

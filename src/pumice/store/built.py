@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pumice import files
 from pumice.digest import hex_of
+from pumice.os_errors import translate_os_errors
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -32,7 +33,7 @@ class Built:
         if self.has(digest):
             return
         path = self._root + hex_of(digest)
-        with files.told(path):
+        with translate_os_errors(path):
             if not os.path.isdir(self._root):
                 try:
                     self._fs.make_directory(self._root)

@@ -18,6 +18,7 @@ import msgspec
 from pumice import files
 from pumice.digest import check, from_hex, hex_of
 from pumice.errors import FormatError, StoreError, TrustError
+from pumice.os_errors import STORE, translate_os_errors
 from pumice.progress import Silent
 from pumice.store import sealed
 from pumice.store.chained import Chained
@@ -91,7 +92,7 @@ class DirectoryBlobs:
     def writer(self) -> DirectoryWriter:
         """Begin a new blob; a context manager."""
         path = self._scratch + files.scratch_name()
-        with files.told(self._scratch):
+        with translate_os_errors(self._scratch):
             return DirectoryWriter(self, path, self._fs.create(path, 0o444))
 
     def compose(self, parts: Sequence[Digest], digest: Digest) -> None:
@@ -114,7 +115,7 @@ class DirectoryBlobs:
                 sizes.append(size)
         data = sealed.seal(msgspec.json.encode(Parts(tuple(names), tuple(sizes))))
         target = self._composed + hex_of(digest)
-        with files.told(target):
+        with translate_os_errors(target):
             files.install(self._scratch + files.scratch_name(), target, data, fs=self._fs, mode=0o444)
         self._unsynced.add(self._composed)
 
@@ -122,7 +123,7 @@ class DirectoryBlobs:
         """Yield the digest of every blob, composed ones included, sorted. Looks at names only."""
         names: set[str] = set()
         for folder in (self._plain, self._composed):
-            with files.told(folder):
+            with translate_os_errors(folder):
                 names.update(os.listdir(folder))
         for name in sorted(names):
             try:
@@ -138,7 +139,7 @@ class DirectoryBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise files.trouble(error, self._composed) from error
+            raise STORE.translate(error, self._composed) from error
         content = sealed.unseal(data)
         return None if content is None else msgspec.json.decode(content, type=Parts)
 
@@ -153,7 +154,7 @@ class DirectoryBlobs:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise files.trouble(error, path) from error
+                raise STORE.translate(error, path) from error
             freed += size
         return freed
 
@@ -190,7 +191,7 @@ class DirectoryBlobs:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise files.trouble(error, self._composed + name) from error
+            raise STORE.translate(error, self._composed + name) from error
         return hasher.hexdigest() == name
 
     def delete_damaged(self, digest: Digest) -> None:
@@ -223,21 +224,21 @@ class DirectoryBlobs:
             folders = {self._plain, self._composed} if everything else set(self._unsynced)
             self._unsynced -= folders
             for folder in sorted(folders):
-                with files.told(folder):
+                with translate_os_errors(folder):
                     self._fs.sync_directory(folder)
 
     def rewrite_trust(self) -> None:
         """Drop what is recorded of blobs that are gone; only while nobody else uses the store."""
         lines = self._trust.looks(sorted(os.listdir(self._plain)))
         path = self._plain.removesuffix(os.path.join("blobs", "sha256", "")) + "trust"
-        with files.told(path):
+        with translate_os_errors(path):
             files.install(self._scratch + files.scratch_name(), path, lines, fs=self._fs, sync=False)
 
     def _admit(self, scratch: str, file: files.NewFile, name: str) -> None:
         """Make a written temporary file the blob ``name``."""
         target = self._plain + name
         if self._size(name) is None:
-            with files.told(target):
+            with translate_os_errors(target):
                 file.sync()
                 file.close()
                 with files.FileLock(self._names_lock):
@@ -248,7 +249,7 @@ class DirectoryBlobs:
 
     def _open(self, name: str) -> BinaryIO:
         path = self._plain + name
-        with files.told(path):
+        with translate_os_errors(path):
             return open(path, "rb", buffering=_BUFFER)
 
     def _size(self, name: str) -> int | None:
@@ -258,7 +259,7 @@ class DirectoryBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise files.trouble(error, path) from error
+            raise STORE.translate(error, path) from error
         if self._trust.holds(name, status):
             return status.st_size
         found = self._hash(name)
@@ -273,7 +274,7 @@ class DirectoryBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise files.trouble(error, path) from error
+            raise STORE.translate(error, path) from error
         if hasher.hexdigest() != name:
             return None
         self._trust.record(name, status)
@@ -311,7 +312,7 @@ class DirectoryWriter:
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append ``data``; raises StoreError."""
-        with files.told(self._path):
+        with translate_os_errors(self._path):
             self._file.write(data)
         self._hasher.update(data)
         return len(data)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
+from pumice.os_errors import translate_os_errors
 from pumice.store.reach import reachable
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _judge_blobs(
 
 def _sweep(home: Home, old: list[Record], doomed: dict[Digest, int], leftovers: list[str]) -> None:
     for record in old:
-        with files.told(record.path):
+        with translate_os_errors(record.path):
             home.fs.unlink(record.path)
     for digest in doomed:
         home.blobs.delete(digest)

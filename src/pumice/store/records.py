@@ -15,6 +15,7 @@ import msgspec
 from pumice import files
 from pumice.digest import from_hex, hex_of
 from pumice.errors import FormatError
+from pumice.os_errors import STORE, translate_os_errors
 from pumice.store import sealed
 from pumice.store.names import is_word
 
@@ -60,7 +61,7 @@ class Records:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise files.trouble(error, path) from error
+            raise STORE.translate(error, path) from error
         if stale:
             _touch(path)
         content = sealed.unseal(data or b"")
@@ -76,7 +77,7 @@ class Records:
             self._blobs.sync()
         data = sealed.seal(msgspec.json.encode([hex_of(digest) for digest in keeps]) + b"\n" + value)
         scratch = self._scratch + files.scratch_name()
-        with files.told(path):
+        with translate_os_errors(path):
             self._make(os.path.dirname(path))
             files.install(scratch, path, data, fs=self._fs, sync=False)
 

@@ -15,6 +15,7 @@ from pumice import files
 from pumice.digest import from_hex, hex_of
 from pumice.errors import FormatError, StoreError
 from pumice.formats.oci import Descriptor
+from pumice.os_errors import STORE, translate_os_errors
 from pumice.store import sealed
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Referrers:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise files.trouble(error, path) from error
+            raise STORE.translate(error, path) from error
         content = sealed.unseal(data or b"")
         try:
             return msgspec.json.decode(content or b"", type=tuple[Descriptor, ...])
@@ -115,7 +116,7 @@ class Referrers:
 
     def forget(self, subject: Digest) -> None:
         """Forget all that is about ``subject``: for `gc`, once the subject is gone."""
-        with files.told(self._root):
+        with translate_os_errors(self._root):
             try:
                 self._fs.unlink(self._path(subject))
             except FileNotFoundError:
@@ -124,7 +125,7 @@ class Referrers:
     def _put(self, subject: Digest, found: tuple[Descriptor, ...]) -> None:
         self._blobs.sync(everything=True)
         path = self._path(subject)
-        with files.told(path):
+        with translate_os_errors(path):
             if not os.path.isdir(self._root):
                 try:
                     self._fs.make_directory(self._root)

@@ -22,10 +22,10 @@ from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.blob_copy import Blob, in_parallel
 from pumice.image.model import Image, contents
-from pumice.image.output import failures
 from pumice.image.regular_file import is_plain, open_plain, read_small
 from pumice.image.stat_cache import Stamps
 from pumice.image.transports import cosign_layout, layout_index
+from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.progress import Silent
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def write(
     Raises ImageError; then the folder is as it was.
     """
     made = whole(image, tag, name=name, listed=listed)
-    with failures(folder), _held(folder) as writer:
+    with translate_os_errors(folder, IMAGE), _held(folder) as writer:
         writer.check()
         writer.fill(made.parts, made.image, progress, Stamps(folder, records))
         writer.publish(made.index)
@@ -146,7 +146,7 @@ def attach(folder: Path, image: Image, about: tuple[Descriptor, ...], blobs: Blo
 
     ``image`` is as `read` returned it; whatever else the layout lists stays. Raises ImageError.
     """
-    with failures(folder), _held(folder) as writer:
+    with translate_os_errors(folder, IMAGE), _held(folder) as writer:
         _check_is_listed(folder, image)
         writer.check()
         listed = oci.encode_document(oci.make_index(about))

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 _INTERPRETER = ("python3", "libpython3")
 
-_CACHE = Cache("bytecode", Piece, lambda piece: (piece.blob,))
+_CACHE = Cache("bytecode", LayerChunk, lambda piece: (piece.blob,))
 
 
-def get_bytecode(contents: LayerContents, inputs: PlatformInputs, context: BuildContext) -> Piece | None:
+def get_bytecode(contents: LayerContents, inputs: PlatformInputs, context: BuildContext) -> LayerChunk | None:
     """Return the bytecode for the Python files of ``contents``, None if there are none.
 
     The interpreter runs only if the sources or the interpreter changed. Raises ImageError and
@@ -96,18 +96,18 @@ def _content_digest(path: str, tree: Tree, digests: Mapping[str, str]) -> str:
 
 def _compile(
     contents: LayerContents, inputs: PlatformInputs, sources: Iterable[str], context: BuildContext
-) -> Piece:
+) -> LayerChunk:
     """Unpack the image as it is without bytecode, and let its interpreter compile ``sources``."""
     from pumice.assembly import bytecode
     from pumice.assembly.manifests import write_manifest
-    from pumice.runtime import unpack
+    from pumice.runtime import prepared_tree
 
     home = context.home
     layers = assemble_layers(contents, inputs.recipe.layers, context)
     manifest, _ = write_manifest(
         inputs.recipe, inputs.architecture, layers, created=0, user="", blobs=home.blobs
     )
-    with unpack.hold(Image(manifest, home.blobs), home, context.progress) as tree:
+    with prepared_tree.hold(Image(manifest, home.blobs), home, context.progress) as tree:
         generated = bytecode.compile_bytecode(
             tree.root,
             sorted({path.split("/")[0] for path in sources if "/" in path}),

@@ -30,12 +30,12 @@ _CACHE = Cache("effects", _CachedOutcome)
 
 
 def apply_effects(
-    settings: effects.Settings,
+    settings: effects.EffectSettings,
     segment_keys: Mapping[str, Digest],
     tree: Tree,
     draft: DraftTree | None,
     home: Home,
-) -> Outcome:
+) -> AppliedEffects:
     """Return what effects add to ``draft``, or to ``tree`` for a lock format whose effects see no files.
 
     ``segment_keys``, by package name, stand for everything in the packages, their scripts and fields

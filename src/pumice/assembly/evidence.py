@@ -74,7 +74,7 @@ class EvidenceSources(msgspec.Struct, frozen=True, kw_only=True):
 def write_image_facts(
     inputs: PlatformInputs,
     contents: LayerContents,
-    layers: Sequence[Filled],
+    layers: Sequence[ComposedLayer],
     documents: tuple[Descriptor, Descriptor],
     created: int,
     os_release: str,
@@ -84,24 +84,24 @@ def write_image_facts(
 
     ``documents`` are the manifest and the config; ``created`` is in seconds since 1970.
     """
-    from pumice.evidence import built
+    from pumice.evidence import build_facts
     from pumice.packing.config import standard_annotations, timestamp
 
     manifest, config = documents
-    facts = built.gather(
+    facts = build_facts.gather(
         inputs.recipe,
         inputs.architecture,
         inputs.packages,
         contents.segments,
         layers,
-        {item.entry.path: item.by for item in contents.generated},
-        built.Documents(
+        {item.entry.path: item.origin for item in contents.generated},
+        build_facts.Documents(
             manifest=manifest,
             config=config,
             created=timestamp(created),
             annotations=standard_annotations(inputs.recipe, created),
         ),
-        built.system_of(os_release.encode(), inputs.recipe.origin.debian),
+        build_facts.system_of(os_release.encode(), inputs.recipe.origin.debian),
         own=[layer_entry.entry for layer_entry in contents.recipe_entries],
         records=home.records,
     )

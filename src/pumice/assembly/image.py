@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
     from pumice.recipe.model import Recipe
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
     from pumice.store.home import Home
 
 

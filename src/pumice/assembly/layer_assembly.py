@@ -9,9 +9,9 @@ import msgspec
 
 from pumice.assembly.cache import Cache
 from pumice.packing import compose
-from pumice.packing.compose import Filled, Made, Piece
-from pumice.packing.effects import dpkg, loader
-from pumice.packing.layer_plan import WholeLayer
+from pumice.packing.compose import ComposedLayer, LayerChunk, LayerEntry
+from pumice.packing.effects import dpkg_database, loader_cache
+from pumice.packing.layer_plan import LayerDigests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.packing.layer_plan import LayerGroup
     from pumice.packing.segments import Segment
-    from pumice.packing.tree import Generated, Node
+    from pumice.packing.tree import GeneratedEntry, Node
     from pumice.recipe.model import LayerPolicy
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
     from pumice.store.home import Home
 
-VOLATILE_EFFECTS = frozenset({dpkg.BY, loader.BY})
+VOLATILE_EFFECTS = frozenset({dpkg_database.BY, loader_cache.BY})
 """Effects whose results change with any package; the others hardly ever change, so they are kept apart."""
 
 _BASE = "base"
@@ -33,7 +33,7 @@ _BYTECODE = "byte code"
 _STATE = "state"
 _FILES = "files"
 
-_CACHE = Cache("layer", WholeLayer)
+_CACHE = Cache("layer", LayerDigests)
 
 
 class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,18 +48,20 @@ class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     generated: Sequence[GeneratedEntry]
     recipe_entries: Sequence[LayerEntry]
     nodes: Mapping[str, Node]
-    bytecode: Piece | None = None
+    bytecode: LayerChunk | None = None
 
 
-def assemble_layers(contents: LayerContents, policy: LayerPolicy, context: BuildContext) -> list[Filled]:
+def assemble_layers(
+    contents: LayerContents, policy: LayerPolicy, context: BuildContext
+) -> list[ComposedLayer]:
     """Return the layers, lowest first; they are in the store. Raises ImageError or StoreError."""
     blobs = context.home.blobs
     base = [
-        *map(compose.piece, contents.base_segments),
+        *map(compose.segment_chunk, contents.base_segments),
         *_generated_pieces(contents.generated, blobs, volatile=False),
     ]
     state = _generated_pieces(contents.generated, blobs, volatile=True)
-    recipe_files = [compose.made(contents.recipe_entries, blobs)] if contents.recipe_entries else []
+    recipe_files = [compose.write_chunk(contents.recipe_entries, blobs)] if contents.recipe_entries else []
     bytecode = [contents.bytecode] if contents.bytecode else []
     if policy == "single":
         packages = [piece for group in contents.groups for piece in _group_pieces(group, contents)]
@@ -68,61 +70,63 @@ def assemble_layers(contents: LayerContents, policy: LayerPolicy, context: Build
     groups = [
         (_title(group, contents.segments), _group_pieces(group, contents))
         for group in contents.groups
-        if not group.alone
+        if not group.has_own_layer
     ]
     last = [(_BYTECODE, bytecode), (_STATE, state), (_FILES, recipe_files)]
     composed = _compose_all([(_BASE, base), *groups, *last], contents.nodes, context)
-    lone = [_wrap_segment(group, contents, blobs) for group in contents.groups if group.alone]
+    lone = [_wrap_segment(group, contents, blobs) for group in contents.groups if group.has_own_layer]
     count = 1 if base else 0  # the base is the lowest layer; then come packages that have their own
     return [*composed[:count], *lone, *composed[count:]]
 
 
-def _group_pieces(group: Group, contents: LayerContents) -> list[Piece]:
-    return [compose.piece(contents.segments[name]) for name in group.packages]
+def _group_pieces(group: LayerGroup, contents: LayerContents) -> list[LayerChunk]:
+    return [compose.segment_chunk(contents.segments[name]) for name in group.packages]
 
 
-def _wrap_segment(group: Group, contents: LayerContents, blobs: Blobs) -> Filled:
+def _wrap_segment(group: LayerGroup, contents: LayerContents, blobs: Blobs) -> ComposedLayer:
     """Return the layer of the only package in ``group``, whose segment is a layer already."""
     segment = contents.segments[group.packages[0]]
-    layer = compose.alone(segment, blobs)
-    return Filled(_title(group, contents.segments), layer, (compose.piece(segment),))
+    layer = compose.compose_own_layer(segment, blobs)
+    return ComposedLayer(_title(group, contents.segments), layer, (compose.segment_chunk(segment),))
 
 
-def _title(group: Group, segments: Mapping[str, Segment]) -> str:
-    if group.alone:
+def _title(group: LayerGroup, segments: Mapping[str, Segment]) -> str:
+    if group.has_own_layer:
         facts = segments[group.packages[0]].facts
         return f"{facts.name}={facts.version}"
     return f"{group.name}: {', '.join(group.packages)}"
 
 
-def _generated_pieces(generated: Sequence[Generated], blobs: Blobs, *, volatile: bool) -> list[Piece]:
+def _generated_pieces(
+    generated: Sequence[GeneratedEntry], blobs: Blobs, *, volatile: bool
+) -> list[LayerChunk]:
     entries = [
-        Made(entry=item.entry, content=item.content)
+        LayerEntry(entry=item.entry, content=item.content)
         for item in generated
         if (item.origin in VOLATILE_EFFECTS) == volatile
     ]
-    return [compose.made(entries, blobs)] if entries else []
+    return [compose.write_chunk(entries, blobs)] if entries else []
 
 
 def _compose_all(
-    titled_pieces: Sequence[tuple[str, list[Piece]]], nodes: Mapping[str, Node], context: BuildContext
-) -> list[Filled]:
+    titled_pieces: Sequence[tuple[str, list[LayerChunk]]], nodes: Mapping[str, Node], context: BuildContext
+) -> list[ComposedLayer]:
     """Return the layers that have something in them, in order, composed in parallel."""
     blobs, cache = context.home.blobs, _layer_cache(context.home)
 
-    def compose_one(row: tuple[str, list[Piece]]) -> Filled:
+    def compose_one(row: tuple[str, list[LayerChunk]]) -> ComposedLayer:
         title, pieces = row
-        return Filled(title, compose.layer(pieces, nodes, blobs, cache), tuple(pieces))
+        return ComposedLayer(title, compose.compose_layer(pieces, nodes, blobs, cache), tuple(pieces))
 
     with ThreadPoolExecutor(context.processors, thread_name_prefix="compose") as pool:
         return list(pool.map(compose_one, [row for row in titled_pieces if row[1]]))
 
 
-def _layer_cache(home: Home) -> compose.Known:
-    def get(key: Digest) -> WholeLayer | None:
+def _layer_cache(home: Home) -> compose.LayerCache:
+    def get(key: Digest) -> LayerDigests | None:
         return _CACHE.get(home, key)
 
-    def put(key: Digest, layer: WholeLayer) -> None:
+    def put(key: Digest, layer: LayerDigests) -> None:
         _CACHE.put(home, key, layer, keep=(layer.digest,))
 
-    return compose.Known(get, put)
+    return compose.LayerCache(get, put)

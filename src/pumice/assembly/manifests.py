@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats import oci, platforms
-from pumice.packing.config import config, standard_annotations
+from pumice.packing.config import standard_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.packing.compose import Filled
+    from pumice.packing.compose import ComposedLayer
     from pumice.recipe.model import Recipe
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 
 def write_manifest(
     recipe: Recipe,
     architecture: str,
-    layers: Sequence[Filled],
+    layers: Sequence[ComposedLayer],
     *,
     created: int,
     user: str,
@@ -32,7 +32,7 @@ def write_manifest(
     """
     titled_layers = [(layer.title, layer.layer) for layer in layers]
     config_document = oci.encode_document(
-        config(recipe, architecture, titled_layers, created=created, user=user)
+        image_config(recipe, architecture, titled_layers, created=created, user=user)
     )
     config_descriptor = _write_blob(config_document, oci.CONFIG, blobs)
     manifest = oci.make_manifest(

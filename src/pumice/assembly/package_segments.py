@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pumice.assembly.context import BuildContext
     from pumice.assembly.platform import PlatformInputs
     from pumice.digest import Digest
-    from pumice.packing.layer_plan import Group
-    from pumice.packing.segments import Changes, Segment
+    from pumice.packing.layer_plan import LayerGroup
+    from pumice.packing.segments import Segment, SegmentChanges
     from pumice.store.home import Home
 
 
@@ -33,7 +33,7 @@ class CutPackages(msgspec.Struct, frozen=True):
     link_directories: tuple[str, ...]
 
 
-def cut_packages(inputs: PlatformInputs, groups: Sequence[Group], context: BuildContext) -> CutPackages:
+def cut_packages(inputs: PlatformInputs, groups: Sequence[LayerGroup], context: BuildContext) -> CutPackages:
     """Cut the packages of an image; those that hold the target of a link are cut again to keep it."""
     requests = _select(inputs, groups)
     package_segments = cut_segments(requests, context)
@@ -53,16 +53,16 @@ def cut_packages(inputs: PlatformInputs, groups: Sequence[Group], context: Build
     )
 
 
-def _select(inputs: PlatformInputs, groups: Sequence[Group]) -> list[SegmentRequest]:
-    alone = {name for group in groups if group.alone for name in group.packages}
+def _select(inputs: PlatformInputs, groups: Sequence[LayerGroup]) -> list[SegmentRequest]:
+    alone = {name for group in groups if group.has_own_layer for name in group.packages}
     include = tuple(sorted(set(inputs.recipe.include)))
     return [
         SegmentRequest(
             package,
             Selection(
                 include=include,
-                info=package.role != "base-data",
-                alone=package.name in alone,
+                includes_dpkg_info=package.role != "base-data",
+                has_own_layer=package.name in alone,
                 format=inputs.format,
             ),
         )
@@ -80,13 +80,13 @@ def _extend(
             yield SegmentRequest(request.package, msgspec.structs.replace(request.selection, keep=paths))
 
 
-def rework_segment(key: Digest, segment: Segment, changes: Changes, home: Home) -> Segment:
+def rework_segment(key: Digest, segment: Segment, changes: SegmentChanges, home: Home) -> Segment:
     """Return ``segment``, which is cached under ``key``, with ``changes``; cached as well."""
     if not changes:
         return segment
-    reworked_key = segments.reworked_key(key, changes)
+    reworked_key = segments.changed_segment_key(key, changes)
     reworked = CACHE.get(home, reworked_key)
     if reworked is None:
-        reworked = segments.rework(segment, changes, home.blobs)
+        reworked = segments.change_segment(segment, changes, home.blobs)
         CACHE.put(home, reworked_key, reworked)
     return reworked

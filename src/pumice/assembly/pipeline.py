@@ -16,20 +16,20 @@ from pumice.assembly.package_segments import cut_packages, rework_segment
 from pumice.assembly.platform import PlatformImage
 from pumice.formats import platforms
 from pumice.packing import effects, layer_plan, merge, segments
-from pumice.packing.effects.diversions import diversions
-from pumice.packing.effects.usr_merge import merged_usr
-from pumice.packing.tree import Generated
+from pumice.packing.effects.diversions import diversions_by_path
+from pumice.packing.effects.merged_usr import link_merged_usr
+from pumice.packing.tree import GeneratedEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pumice.assembly.context import BuildContext
     from pumice.assembly.platform import PlatformInputs
-    from pumice.packing.compose import Filled
-    from pumice.packing.effects import Outcome
-    from pumice.packing.merge import Merged
+    from pumice.packing.compose import ComposedLayer
+    from pumice.packing.effects import AppliedEffects
+    from pumice.packing.merge import MergedTree
     from pumice.packing.segments import Segment
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 
 def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> PlatformImage:
@@ -42,24 +42,26 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
 
         bytecode.check_platform(platforms.from_debian(inputs.architecture))  # before anything is fetched
     blobs = context.home.blobs
-    groups = layer_plan.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
+    groups = layer_plan.plan_layers(
+        [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
+    )
     cut = cut_packages(inputs, groups, context)
-    merged = merge.merge(
-        cut.segments, diversions(cut.segments), blobs, inputs.format, directories=cut.link_directories
+    merged = merge.merge_segments(
+        cut.segments, diversions_by_path(cut.segments), blobs, inputs.format, directories=cut.link_directories
     )
     items = recipe_files.collect_items(inputs.files)
     settings = _effect_settings(inputs)
     draft = None
     if inputs.format >= 2:
-        aliases = merged_usr(effects.Given(merged.tree, settings, {})).generated
-        draft = DraftTree(inputs.files, items, merged.tree, merged.tree.plus(aliases))
+        aliases = link_merged_usr(effects.EffectInput(merged.tree, settings, {})).generated
+        draft = DraftTree(inputs.files, items, merged.tree, merged.tree.with_entries(aliases))
     outcome = apply_effects(settings, cut.keys, merged.tree, draft, context.home)
     generated = [
         *_diverted_files(merged, cut.segments, blobs),
         *_link_directories(merged, outcome),
         *outcome.generated,
     ]
-    tree = merged.tree.plus(generated)
+    tree = merged.tree.with_entries(generated)
     owners = OwnerTable(tree, draft)
     resolved = recipe_files.resolve_entries(inputs.files, items, owners.resolve_ids, tree)
     added = [*generated, *(entry for entry, _ in resolved)]
@@ -90,8 +92,8 @@ def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> Platform
     return _write_image(inputs, contents, layers, merged, outcome, owners, context)
 
 
-def _effect_settings(inputs: PlatformInputs) -> effects.Settings:
-    return effects.Settings(
+def _effect_settings(inputs: PlatformInputs) -> effects.EffectSettings:
+    return effects.EffectSettings(
         architecture=inputs.architecture,
         base=inputs.recipe.base,
         include=inputs.recipe.include,
@@ -103,30 +105,30 @@ def _effect_settings(inputs: PlatformInputs) -> effects.Settings:
 
 
 def _diverted_files(
-    merged: Merged, package_segments: Mapping[str, Segment], blobs: Blobs
-) -> Iterator[Generated]:
+    merged: MergedTree, package_segments: Mapping[str, Segment], blobs: Blobs
+) -> Iterator[GeneratedEntry]:
     """Yield the files that a diversion renames (dpkg-divert(1)), under their new paths."""
     for name, path, new_path in merged.diverted:
         segment = package_segments[name]
         entry = next(item.entry for item in segment.items if item.entry.path == path)
-        content = segments.contents(segment, blobs)(path) if entry.kind == "file" else b""
+        content = segments.content_reader(segment, blobs)(path) if entry.kind == "file" else b""
         renamed = msgspec.structs.replace(entry, path=new_path)
-        yield Generated(entry=renamed, content=content, by="diversions")
+        yield GeneratedEntry(entry=renamed, content=content, origin="diversions")
 
 
-def _link_directories(merged: Merged, outcome: Outcome) -> Iterator[Generated]:
+def _link_directories(merged: MergedTree, outcome: AppliedEffects) -> Iterator[GeneratedEntry]:
     """Yield the directories that exist only because links point at them, as effects leave them."""
     for entry in merged.directories:
         final_entry = outcome.directories.get(entry.path, entry)
-        yield Generated(entry=msgspec.structs.replace(final_entry, mtime=0), by="link targets")
+        yield GeneratedEntry(entry=msgspec.structs.replace(final_entry, mtime=0), origin="link targets")
 
 
 def _write_image(
     inputs: PlatformInputs,
     contents: LayerContents,
-    layers: list[Filled],
-    merged: Merged,
-    outcome: Outcome,
+    layers: list[ComposedLayer],
+    merged: MergedTree,
+    outcome: AppliedEffects,
     owners: OwnerTable,
     context: BuildContext,
 ) -> PlatformImage:
@@ -137,7 +139,7 @@ def _write_image(
     manifest, config = write_manifest(
         inputs.recipe, inputs.architecture, layers, created=created, user=user, blobs=context.home.blobs
     )
-    tree = merged.tree.plus(outcome.generated)
+    tree = merged.tree.with_entries(outcome.generated)
     os_release = read_text(tree, "usr/lib/os-release") or read_text(tree, "etc/os-release")
     return PlatformImage(
         manifest=manifest,
@@ -148,6 +150,6 @@ def _write_image(
         facts=evidence.write_image_facts(
             inputs, contents, layers, (manifest, config), created, os_release, context.home
         ),
-        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.report.items())},
+        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
         notes=merged.notes,
     )

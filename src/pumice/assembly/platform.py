@@ -44,7 +44,7 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970."""
     ids: Ids
     """The user and group ids of the lock, with those that were allocated."""
-    layers: tuple[tuple[str, WholeLayer], ...]
+    layers: tuple[tuple[str, LayerDigests], ...]
     """Title and layer, lowest first."""
     skipped_actions: dict[str, tuple[str, ...]]
     """By package: what its maintainer scripts would do and effects do not."""

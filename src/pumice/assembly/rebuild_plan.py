@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _KINDS = ("file", "dir", "symlink", "hardlink")
 
 
-class RecipeEntry(msgspec.Struct, frozen=True, kw_only=True):
+class ProvenanceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A file, directory or link in the image that comes from the recipe's ``files``."""
 
     path: str
@@ -45,7 +45,7 @@ class RebuildPlan(msgspec.Struct, frozen=True, kw_only=True):
     lock: Lock
     architecture: str
     source_date_epoch: int | None
-    entries: tuple[RecipeEntry, ...]
+    entries: tuple[ProvenanceEntry, ...]
     pumice_version: str
     """The version of Pumice that built it."""
 
@@ -71,7 +71,7 @@ def read_rebuild_plan(statement: Statement) -> RebuildPlan:
             lock=_read_lock(external["lock"]),
             architecture=msgspec.convert(external["architecture"], str),
             source_date_epoch=msgspec.convert(external.get("sourceDateEpoch"), int | None),
-            entries=tuple(_recipe_entries(definition["resolvedDependencies"])),
+            entries=tuple(_provenance_entries(definition["resolvedDependencies"])),
             pumice_version=str(predicate["runDetails"]["builder"]["version"]["pumice"]),
         )
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -86,11 +86,11 @@ def _read_lock(parameter: Mapping[str, Any]) -> Lock:
     return locks.parse(content, "the provenance's lock")
 
 
-def _recipe_entries(dependencies: Sequence[Mapping[str, Any]]) -> Iterator[RecipeEntry]:
+def _provenance_entries(dependencies: Sequence[Mapping[str, Any]]) -> Iterator[ProvenanceEntry]:
     for dependency in dependencies:
         annotations = dependency.get("annotations", {})
         if str(dependency.get("name", "")).startswith("/") and annotations.get("kind") in _KINDS:
-            yield RecipeEntry(
+            yield ProvenanceEntry(
                 path=dependency["name"],
                 kind=annotations["kind"],
                 mode=int(annotations["mode"], 8),

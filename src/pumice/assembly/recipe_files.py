@@ -45,7 +45,7 @@ def read_recipe_files(rules: Sequence[FileRule], root: Path, lock_format: int = 
     """
     content_digests: dict[str, str] = {}
     entries: list[object] = []
-    for item in files.collect(rules, root, lambda _: (0, 0), lock_format):
+    for item in recipe_entries.collect_entries(rules, root, lambda _: (0, 0), lock_format):
         content_digests[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
         entries.append([item.entry, content_digests[item.entry.path]])
     rule_attributes = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
@@ -63,17 +63,21 @@ def _sha256(item: RecipeEntry) -> str:
         raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.location) from None
 
 
-def collect_items(recipe_files: RecipeFiles) -> list[Item]:
+def collect_items(recipe_files: RecipeFiles) -> list[RecipeEntry]:
     """Return the entries and contents of the files, owned by root until the image's users are known."""
-    return list(files.collect(recipe_files.rules, recipe_files.root, lambda _: (0, 0), recipe_files.format))
+    return list(
+        recipe_entries.collect_entries(
+            recipe_files.rules, recipe_files.root, lambda _: (0, 0), recipe_files.format
+        )
+    )
 
 
 def resolve_entries(
     recipe_files: RecipeFiles,
-    items: Iterable[Item],
+    items: Iterable[RecipeEntry],
     resolve_owner: Callable[[str], tuple[int, int]],
     tree: Tree,
-) -> list[tuple[Generated, Made]]:
+) -> list[tuple[GeneratedEntry, LayerEntry]]:
     """Return the entries to add to ``tree`` for ``items``, with numeric owners and resolved paths.
 
     Raises ImageError for an unknown owner, or a path below something that is not a directory.
@@ -83,7 +87,7 @@ def resolve_entries(
     from pumice.packing.tree import RECIPE_OWNER, GeneratedEntry
 
     explicit = {rule.to.strip("/") for rule in recipe_files.rules if rule.directory}
-    resolved: dict[str, tuple[Generated, Made]] = {}
+    resolved: dict[str, tuple[GeneratedEntry, LayerEntry]] = {}
     for item in items:
         with _locate_errors(item):
             path = resolve_destination(item.entry.path, tree)
@@ -92,8 +96,10 @@ def resolve_entries(
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
             continue  # a parent that no rule names leaves an existing directory as it is
         entry = msgspec.structs.replace(item.entry, path=path, uid=uid, gid=gid)
-        layer_entry = Made(entry=entry, content=item.content, sha256=_recorded_digest(recipe_files, item))
-        resolved[path] = Generated(entry=entry, by=RECIPE), layer_entry
+        layer_entry = LayerEntry(
+            entry=entry, content=item.content, sha256=_recorded_digest(recipe_files, item)
+        )
+        resolved[path] = GeneratedEntry(entry=entry, origin=RECIPE_OWNER), layer_entry
     return [resolved[path] for path in sorted(resolved)]
 
 
@@ -108,7 +114,7 @@ def _check_directory(item: RecipeEntry, path: str, tree: Tree) -> None:
 
 
 @contextmanager
-def _locate_errors(item: Item) -> Iterator[None]:
+def _locate_errors(item: RecipeEntry) -> Iterator[None]:
     """Add the location of the rule to an error."""
     try:
         yield
@@ -116,7 +122,7 @@ def _locate_errors(item: Item) -> Iterator[None]:
         raise ImageError(error.message, where=error.where or item.location or None, hint=error.hint) from None
 
 
-def _recorded_digest(recipe_files: RecipeFiles, item: Item) -> str:
+def _recorded_digest(recipe_files: RecipeFiles, item: RecipeEntry) -> str:
     if item.entry.path not in recipe_files.content_digests:
         raise ImageError(
             f"/{item.entry.path} appeared while the image was built", where=item.location, hint="build again"

@@ -22,7 +22,7 @@ from pumice.store.home import Home
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pumice.assembly.rebuild_plan import RebuildPlan, RecipeEntry
+    from pumice.assembly.rebuild_plan import ProvenanceEntry, RebuildPlan
     from pumice.digest import Digest
     from pumice.evidence.firstdiff import Found
     from pumice.progress import Progress
@@ -122,7 +122,7 @@ def _prepare_recipe(
     return msgspec.structs.replace(recipe, path=str(directory / "recipe.yaml"), files=rules)
 
 
-def _file_rules(entries: Sequence[RecipeEntry], image: Image, directory: Path) -> tuple[FileRule, ...]:
+def _file_rules(entries: Sequence[ProvenanceEntry], image: Image, directory: Path) -> tuple[FileRule, ...]:
     """Extract the recipe's files from the image; return rules that put them where they were."""
     names = {
         entry.path.lstrip("/"): f"own{number:06}"

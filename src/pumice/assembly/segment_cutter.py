@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _FETCHERS = 4
 
 CACHE = Cache("segment", Segment, lambda segment: (segment.blob,))
-"""Segments as cut and as reworked, by `segments.key` and `segments.reworked_key`."""
+"""Segments as cut and as reworked, by `segments.segment_key` and `segments.changed_segment_key`."""
 
 
 class SegmentRequest(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class SegmentRequest(msgspec.Struct, frozen=True):
     @property
     def key(self) -> Digest:
         """The cache key of the segment."""
-        return segments.key(self.package.sha256, self.selection)
+        return segments.segment_key(self.package.sha256, self.selection)
 
 
 def cut_segments(requests: Sequence[SegmentRequest], context: BuildContext) -> dict[str, Segment]:
@@ -124,7 +124,7 @@ class _CuttingPipeline:
         with self._blobs.open("sha256:" + package.sha256) as file:
             try:
                 source = cast("BinaryIO", _InterruptibleReader(file, self._failed))
-                segment = segments.make(source, request.selection, self._blobs)
+                segment = segments.cut_segment(source, request.selection, self._blobs)
             except (FormatError, ImageError) as error:
                 location = f"{package.name}={package.version}"
                 location = f"{location}: {error.where}" if error.where else location

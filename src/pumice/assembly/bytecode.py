@@ -20,7 +20,7 @@ from pumice.errors import ImageError, SandboxError
 from pumice.formats import platforms
 from pumice.formats.tar import Entry
 from pumice.packing.tree import GeneratedEntry
-from pumice.runtime import inside
+from pumice.runtime import tree_lookup
 from pumice.runtime.container import Container, Mount, Process
 from pumice.runtime.run import execute
 from pumice.runtime.stage1.builtin import Builtin
@@ -53,12 +53,12 @@ def compile_bytecode(
     for another architecture than this machine's, SandboxError where there is no sandbox.
     """
     check_platform(platform)
-    if inside.resolve(root, _INTERPRETER) is None:
+    if tree_lookup.resolve(root, _INTERPRETER) is None:
         raise ImageError(
             "the image has no /usr/bin/python3 to make byte code", hint="add the package python3-minimal"
         )
     directories_present = [
-        path for path in sorted(set(directories)) if inside.resolve(root, path) == root / path
+        path for path in sorted(set(directories)) if tree_lookup.resolve(root, path) == root / path
     ]
     if not directories_present:
         return []
@@ -135,7 +135,7 @@ def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterato
                 match = _COMPILED_NAME.fullmatch(name)
                 if match is None or not _is_regular_file(root / folder / f"{match['module']}.py"):
                     continue
-                data = inside.read(out, f"{folder}/{name}", min(remaining, _MAX_FILE) + 1) or b""
+                data = tree_lookup.read(out, f"{folder}/{name}", min(remaining, _MAX_FILE) + 1) or b""
                 remaining -= len(data)
                 if len(data) > _MAX_FILE or remaining < 0:
                     raise ImageError("the image's python3 wrote more byte code than its sources can give")

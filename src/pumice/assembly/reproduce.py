@@ -162,7 +162,7 @@ def find_changed_entry(plan: RebuildPlan, image: Image) -> Found | None:
     A rebuild that extracts them from the image cannot find this: it would reproduce the difference.
     """
     from pumice.evidence import layers
-    from pumice.evidence.firstdiff import Found
+    from pumice.evidence.first_difference import Found
 
     expected = {entry.path.lstrip("/"): entry.sha256 for entry in plan.entries if entry.kind == "file"}
     for number, layer in enumerate(image.layers(), 1):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pumice.packing.segment_writer import SegmentItem
     from pumice.packing.segments import Segment
     from pumice.packing.tree import Node
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 
 class LayerChunk(msgspec.Struct, frozen=True, kw_only=True):

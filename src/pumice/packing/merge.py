@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pumice.packing.segment_writer import SegmentItem
     from pumice.packing.segments import Segment
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 _MAX_OPEN_SEGMENTS = 8
 """Segments that are held open for reading: effects go through one package after the other."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pumice.digest import Digest
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 DPKG_INFO_DIRECTORY = "var/lib/dpkg/info"
 DOC_DIRECTORY = "usr/share/doc"

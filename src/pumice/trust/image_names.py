@@ -38,10 +38,10 @@ def read_annotations(image: Image) -> dict[str, str]:
 
 def is_valid(text: str) -> bool:
     """Say whether ``text`` may be the name of an image, with its version or without."""
-    from pumice.store import names
+    from pumice.store import file_names
 
     try:
-        names.encode(text if ":" in text.rpartition("/")[2] else f"{text}:0")
+        file_names.encode(text if ":" in text.rpartition("/")[2] else f"{text}:0")
     except PumiceError:
         return False
     return len(text) <= _MAX_LENGTH

@@ -19,7 +19,7 @@ from pumice.distro.debian import version as debian
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.os_errors import STORE, translate_os_errors
-from pumice.store import sealed
+from pumice.store import sealed_files
 from pumice.trust import image_names
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def record_accepted(accepted: AcceptedImage, home: Home) -> None:
         kept = [one for one in before if one.slot != accepted.slot]
         # Those with an order come first: they are what must never be forgotten.
         kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MAX_RECORDS]
-        data = sealed.seal(msgspec.json.encode(kept))
+        data = sealed_files.seal(msgspec.json.encode(kept))
         files.replace(_record_path(accepted.name, home), data, fs=home.fs, translation=STORE)
 
 
@@ -105,7 +105,7 @@ def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
             data = path.read_bytes()
         except FileNotFoundError:
             return ()
-    content = sealed.unseal(data) or b""
+    content = sealed_files.unseal(data) or b""
     try:
         if content.startswith(b"{"):  # the one that earlier versions of Pumice kept
             return (msgspec.json.decode(content, type=AcceptedImage),)

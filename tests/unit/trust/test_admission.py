@@ -14,7 +14,7 @@ from pumice.image.model import Image, contents
 from pumice.image.referrers import Over
 from pumice.image.transports import attachment
 from pumice.progress import Silent
-from pumice.store.gc import collect
+from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
 from pumice.trust import admission, image_names, image_signing, policy, policy_edit, rollback
 from pumice.trust.policy import PolicyDirectory
@@ -298,11 +298,11 @@ def test_what_an_earlier_version_of_pumice_remembered_is_known(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     from pumice import digest
-    from pumice.store import sealed
+    from pumice.store import sealed_files
 
     data = b'{"name":"example.com/a","version":"2.0","created":0,"digest":"sha256:0"}'
     where = home.directory("accepted") / digest.hex_of(digest.of(b"example.com/a"))
-    where.write_bytes(sealed.seal(data))
+    where.write_bytes(sealed_files.seal(data))
     with pytest.raises(TrustError, match=r"2\.0 is known"):
         judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 

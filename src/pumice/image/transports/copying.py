@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pumice.image.graph import Graph, Node, Source
     from pumice.progress import Progress, Task
     from pumice.registry.client import Client
-    from pumice.store.directory import DirectoryWriter
+    from pumice.store.directory_blobs import DirectoryWriter
     from pumice.store.home import Home
 
 

@@ -11,10 +11,10 @@ from pumice.digest import hex_of, of
 from pumice.errors import StoreError
 from pumice.formats import oci
 from pumice.progress import Silent
-from pumice.store import gc
+from pumice.store import garbage_collection
 from pumice.store.home import Home
-from pumice.store.reach import reachable
-from pumice.store.verify import verify
+from pumice.store.reachability import reachable
+from pumice.store.verification import verify
 from tests.support.storework import make_image, put
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_everything_of_an_image_stays(home: Home) -> None:
     image = make_image(home, [[b"one", b"two"], [b"three"]])
     stray = put(home.blobs, b"stray")
     home.refs.set("a:1", image)
-    result = gc.collect(home, NOW, keep_days=None)
+    result = garbage_collection.collect(home, NOW, keep_days=None)
     assert (result.blobs, result.freed) == (1, 5)
     assert stray not in set(home.blobs.digests())
     assert set(home.blobs.digests()) == wanted(home, image)
@@ -73,7 +73,7 @@ def test_indexes_subjects_and_what_is_not_invented_yet_are_followed(home: Home) 
     )
     put(home.blobs, index)
     home.refs.set("a:1", oci.make_descriptor(index, oci.INDEX))
-    gc.collect(home, NOW, keep_days=None)
+    garbage_collection.collect(home, NOW, keep_days=None)
     assert {strange, of(document), of(index)} | wanted(home, image) == set(home.blobs.digests())
 
 
@@ -81,11 +81,11 @@ def test_a_removed_image_is_cache_for_a_while(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     home.refs.remove("a:1")
     age(home, 29)
-    result = gc.collect(home, NOW)
+    result = garbage_collection.collect(home, NOW)
     assert result.blobs == 0
     assert result.cache > 0
     age(home, 31)
-    assert gc.collect(home, NOW).blobs == 3
+    assert garbage_collection.collect(home, NOW).blobs == 3
     assert list(home.blobs.digests()) == []
 
 
@@ -95,7 +95,7 @@ def test_a_young_record_keeps_its_blobs(home: Home) -> None:
     put(home.blobs, b"old")
     age(home, 40)
     home.records.put("segment", of(b"key"), b"value", [whole])
-    gc.collect(home, FixedClock(NOW.now()))
+    garbage_collection.collect(home, FixedClock(NOW.now()))
     assert set(home.blobs.digests()) == {of(b"one"), of(b"two"), whole}
     assert home.records.get("segment", of(b"key")) == b"value"
 
@@ -106,7 +106,7 @@ def test_an_old_record_of_something_that_an_image_needs_stays(home: Home) -> Non
     home.records.put("segment", of(b"key"), b"value", [of(b"one"), index])
     home.records.put("segment", of(b"stale"), b"value", [of(b"nothing")])
     age(home, 40)
-    assert gc.collect(home, NOW).records == 1
+    assert garbage_collection.collect(home, NOW).records == 1
     assert home.records.get("segment", of(b"key")) == b"value"
     assert home.blobs.size(index)
 
@@ -114,7 +114,7 @@ def test_an_old_record_of_something_that_an_image_needs_stays(home: Home) -> Non
 def test_without_a_cache_all_records_go(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     home.records.put("segment", of(b"key"), b"value", [of(b"one"), put(home.blobs, b"beside")])
-    result = gc.collect(home, NOW, keep_days=None)
+    result = garbage_collection.collect(home, NOW, keep_days=None)
     assert (result.records, result.blobs, result.cache) == (1, 1, 0)
     assert list(home.records.all()) == []
 
@@ -122,16 +122,16 @@ def test_without_a_cache_all_records_go(home: Home) -> None:
 def test_a_damaged_record_goes(home: Home) -> None:
     home.records.put("segment", of(b"key"), b"value")
     (home.root / "records" / "segment" / hex_of(of(b"key"))).write_bytes(b"")
-    assert gc.collect(home, NOW).records == 1
+    assert garbage_collection.collect(home, NOW).records == 1
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     home.refs.remove("a:1")
     before = sorted(home.root.rglob("*"))
-    promised = gc.collect(home, NOW, keep_days=None, dry_run=True)
+    promised = garbage_collection.collect(home, NOW, keep_days=None, dry_run=True)
     assert sorted(home.root.rglob("*")) == before
-    assert gc.collect(home, NOW, keep_days=None) == promised
+    assert garbage_collection.collect(home, NOW, keep_days=None) == promised
 
 
 def test_a_damaged_reference_stops_it(home: Home) -> None:
@@ -140,7 +140,7 @@ def test_a_damaged_reference_stops_it(home: Home) -> None:
     (home.root / "refs" / "a%3a1").write_bytes(b"")
     before = set(home.blobs.digests())
     with pytest.raises(StoreError, match="damaged"):
-        gc.collect(home, NOW, keep_days=None)
+        garbage_collection.collect(home, NOW, keep_days=None)
     assert set(home.blobs.digests()) == before
 
 
@@ -157,7 +157,7 @@ def test_what_killed_processes_left_goes(home: Home) -> None:
     (indexes / "kept").write_bytes(b"1")
     with home.lock("some"):
         pass
-    result = gc.collect(home, NOW)
+    result = garbage_collection.collect(home, NOW)
     assert result.freed >= 4 + 1 + 1 + 1
     assert not any(tmp.iterdir())
     assert [path.name for path in indexes.iterdir()] == ["kept"]
@@ -172,10 +172,10 @@ def test_a_locked_folder_in_tmp_is_somebodys(home: Home) -> None:
     bundle.mkdir()
     descriptor = os.open(bundle, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
-    gc.collect(home, NOW, keep_days=None)
+    garbage_collection.collect(home, NOW, keep_days=None)
     assert bundle.is_dir()
     os.close(descriptor)
-    gc.collect(home, NOW, keep_days=None)
+    garbage_collection.collect(home, NOW, keep_days=None)
     assert not bundle.exists()
 
 
@@ -183,7 +183,7 @@ def test_trust_of_what_is_gone_is_forgotten(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     for number in range(20):
         put(home.blobs, b"%d" % number)
-    gc.collect(home, NOW, keep_days=None)
+    garbage_collection.collect(home, NOW, keep_days=None)
     lines = (home.root / "trust").read_text().splitlines()
     assert len(lines) == 3
     put(home.blobs, b"after")

@@ -20,8 +20,8 @@ from pumice.digest import check, from_hex, hex_of
 from pumice.errors import FormatError, StoreError, TrustError
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.progress import Silent
-from pumice.store import sealed
-from pumice.store.chained import Chained
+from pumice.store import sealed_files
+from pumice.store.chained_reader import Chained
 from pumice.store.stat_cache import Trust
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 class DirectoryBlobs:
-    """A store of blobs in a directory that exists; see `pumice.store.base.Blobs`.
+    """A store of blobs in a directory that exists; see `pumice.store.blobs.Blobs`.
 
     Whoever uses it holds the home's shared lock (`Home` does), so nothing it has seen goes away.
     Safe for threads and processes. All methods raise StoreError for what the disk refuses.
@@ -113,7 +113,7 @@ class DirectoryBlobs:
                     raise StoreError(f"the store has no blob {name}", hint="build or fetch it again")
                 names.append(name)
                 sizes.append(size)
-        data = sealed.seal(msgspec.json.encode(Parts(tuple(names), tuple(sizes))))
+        data = sealed_files.seal(msgspec.json.encode(Parts(tuple(names), tuple(sizes))))
         target = self._composed + hex_of(digest)
         with translate_os_errors(target):
             files.install(self._scratch + files.scratch_name(), target, data, fs=self._fs, mode=0o444)
@@ -140,7 +140,7 @@ class DirectoryBlobs:
             return None
         except OSError as error:
             raise STORE.translate(error, self._composed) from error
-        content = sealed.unseal(data)
+        content = sealed_files.unseal(data)
         return None if content is None else msgspec.json.decode(content, type=Parts)
 
     def delete(self, digest: Digest) -> int:

@@ -10,7 +10,7 @@ import pytest
 from pumice.errors import FormatError, PumiceError, TrustError
 from pumice.formats.tar import Entry
 from pumice.progress import Silent
-from pumice.runtime import unpack
+from pumice.runtime import prepared_tree
 from pumice.store.home import Home
 from tests.support import images
 
@@ -32,28 +32,28 @@ def test_layers_become_one_tree_that_is_made_once(home: Home) -> None:
             {"a/.wh.two": "", "b/.wh..wh..opq": "", "b/four": b"4", "c": "no link any more"},
         ],
     )
-    tree = unpack.prepare(image, home, Silent())
+    tree = prepared_tree.prepare(image, home, Silent())
     found = sorted(str(path.relative_to(tree.root)) for path in tree.root.rglob("*"))
     assert found == ["a", "a/one", "b", "b/four", "c"]
     assert (tree.root / "c").read_text() == "no link any more"
     assert stat.S_IMODE((tree.root / "b/four").stat().st_mode) == 0o755
     before = tree.root.stat().st_ino
-    assert unpack.prepare(image, home, Silent()).root.stat().st_ino == before
+    assert prepared_tree.prepare(image, home, Silent()).root.stat().st_ino == before
     assert [path.name for path in home.directory("trees").iterdir()] == [image.root.digest[7:]]
     assert list(home.directory("tmp").iterdir()) == []
 
 
 def test_only_its_owner_may_enter_a_tree(home: Home) -> None:
-    tree = unpack.prepare(images.make(home, [{"a": "1"}]), home, Silent())
+    tree = prepared_tree.prepare(images.make(home, [{"a": "1"}]), home, Silent())
     assert stat.S_IMODE(tree.root.parent.stat().st_mode) == 0o700
 
 
 def test_a_tree_of_an_earlier_boot_is_made_anew(home: Home) -> None:
     image = images.make(home, [{"a": "right"}])
-    tree = unpack.prepare(image, home, Silent())
+    tree = prepared_tree.prepare(image, home, Silent())
     (tree.root / "a").write_text("")  # what a power cut can leave
     (tree.root.parent / "boot").write_text("another")
-    assert (unpack.prepare(image, home, Silent()).root / "a").read_text() == "right"
+    assert (prepared_tree.prepare(image, home, Silent()).root / "a").read_text() == "right"
     assert list(home.directory("tmp").iterdir()) == []
 
 
@@ -84,7 +84,7 @@ HOSTILE = {
 def test_a_hostile_layer_is_refused_or_stays_inside(home: Home, tmp_path: Path, name: str) -> None:
     image = images.make(home, [{"a/b": "1"}, HOSTILE[name]])
     try:
-        tree = unpack.prepare(image, home, Silent())
+        tree = prepared_tree.prepare(image, home, Silent())
     except PumiceError as error:
         assert isinstance(error, FormatError), error
         assert leftovers(home) == []
@@ -98,7 +98,7 @@ def test_a_hostile_layer_is_refused_or_stays_inside(home: Home, tmp_path: Path, 
 def test_a_layer_that_is_not_what_the_config_says_is_refused(home: Home) -> None:
     image = images.make(home, [{"a": "1"}], diff_ids=["sha256:" + "0" * 64])
     with pytest.raises(TrustError):
-        unpack.prepare(image, home, Silent())
+        prepared_tree.prepare(image, home, Silent())
     assert leftovers(home) == []
 
 
@@ -121,7 +121,7 @@ def test_owners_that_cannot_be_set_are_kept_beside(home: Home, monkeypatch: pyte
             }
         ],
     )
-    tree = unpack.prepare(image, home, Listening())
+    tree = prepared_tree.prepare(image, home, Listening())
     assert tree.owners is not None
     assert tree.owners.read_text() == "5 0 777 link\x0033 34 750 own\x000 0 4755 set\0"
     assert len(notes) == 1
@@ -131,13 +131,13 @@ def test_owners_that_cannot_be_set_are_kept_beside(home: Home, monkeypatch: pyte
 
 def test_trees_that_nobody_wants_are_dropped_unless_something_runs_on_them(home: Home) -> None:
     made = [images.make(home, [{str(number): Entry(str(number), "dir", 0o000)}]) for number in range(3)]
-    trees = [unpack.prepare(image, home, Silent()) for image in made]
+    trees = [prepared_tree.prepare(image, home, Silent()) for image in made]
     wanted = f"sha256:{trees[0].root.parent.name}"
-    with unpack.hold(made[1], home, Silent()) as held:
+    with prepared_tree.hold(made[1], home, Silent()) as held:
         assert held == trees[1]
-        assert unpack.drop(home, lambda digest: digest == wanted) == 1
+        assert prepared_tree.drop(home, lambda digest: digest == wanted) == 1
         assert [tree.root.exists() for tree in trees] == [True, True, False]
-    assert unpack.drop(home, lambda digest: digest == wanted) == 1
+    assert prepared_tree.drop(home, lambda digest: digest == wanted) == 1
     assert [tree.root.exists() for tree in trees] == [True, False, False]
     assert list(home.directory("tmp").iterdir()) == []
 
@@ -157,15 +157,15 @@ def test_a_tree_that_a_collection_drops_before_it_is_held_is_made_again(
             return opened(path, flags, *arguments, **named)
         collections += 1
         descriptor = opened(path, flags, *arguments, **named) if remade else -1
-        assert unpack.drop(home, lambda _: False) == 1
+        assert prepared_tree.drop(home, lambda _: False) == 1
         if not remade:
             return opened(path, flags, *arguments, **named)
-        unpack.prepare(image, home, Silent())
+        prepared_tree.prepare(image, home, Silent())
         return descriptor
 
     monkeypatch.setattr(os, "open", open_after_a_collection)
-    with unpack.hold(image, home, Silent()) as tree:
+    with prepared_tree.hold(image, home, Silent()) as tree:
         assert collections == 1
         assert (tree.root / "a").read_text() == "content"
-        assert unpack.drop(home, lambda _: False) == 0
+        assert prepared_tree.drop(home, lambda _: False) == 0
         assert (tree.root / "a").read_text() == "content"

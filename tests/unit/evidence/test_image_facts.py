@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pumice.errors import PumiceError
-from pumice.evidence import compare, cyclonedx_document, scan, spdx_document
+from pumice.evidence import comparison, cyclonedx_document, image_facts, spdx_document
 from pumice.evidence.facts import Facts
 from pumice.formats.tar import Entry
 from pumice.store.home import Home
@@ -41,7 +41,7 @@ APK += "P:box\nV:2\nD:so:libc\nL:GPL-2.0-only\n"
 
 
 def facts(tmp_path: Path, *layers: images.Layer) -> Facts:
-    return scan.gather(images.make(Home(tmp_path / "store"), layers), name="foreign")
+    return image_facts.gather(images.make(Home(tmp_path / "store"), layers), name="foreign")
 
 
 def test_dpkg_state_is_read_from_the_layers(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_dpkg_state_is_read_from_the_layers(tmp_path: Path) -> None:
     )
     assert len(found.packages) == 2
     assert (tool.source, tool.source_version, tool.needs) == ("suite", "2.0", ("libtool-one",))
-    assert tool.licence == one.licence == "GPL-2.0-only"
+    assert tool.license == one.license == "GPL-2.0-only"
     owners = {file.path: file.package for file in found.files}
     assert found.packages[owners["usr/bin/tool"]].name == "tool"
     assert owners["srv/own"] == -1
@@ -75,7 +75,7 @@ def test_apk_state_is_read_from_the_layers(tmp_path: Path) -> None:
         tmp_path, {"lib/apk/db/installed": APK, "lib/libc.so": "x", "etc/os-release": "ID=alpine\n"}
     )
     box, musl = found.packages
-    assert (box.needs, musl.source, musl.licence) == (("musl",), "musl-src", "MIT")
+    assert (box.needs, musl.source, musl.license) == (("musl",), "musl-src", "MIT")
     document = json.loads(spdx_document.write(found))
     urls = [
         one["referenceLocator"] for package in document["packages"] for one in package.get("externalRefs", ())
@@ -130,7 +130,7 @@ def test_a_later_layer_that_hides_a_file_is_a_difference(tmp_path: Path, semanti
     home = Home(tmp_path / "store")
     one = images.make(home, [{"a": "a", "b": "b"}])
     two = images.make(home, [{"a": "a", "b": "b"}, {".wh.b": ""}])
-    found = compare.compare(one, two, semantic=semantic)
+    found = comparison.compare(one, two, semantic=semantic)
     assert not found.same
     assert [change.name for change in found.files] == ["/b"]
     assert found.pull > 0

@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import PumiceError
-from pumice.evidence import policy
+from pumice.evidence import license_policy
 from tests.support import evidence
 
 
 def forbidden(expression: str, rules: str) -> list[str]:
-    packages = [evidence.package("x", licence=expression)]
-    return [one.licence for one in policy.check(packages, policy.read(rules.encode(), "policy.yaml"))]
+    packages = [evidence.package("x", license=expression)]
+    return [
+        one.license
+        for one in license_policy.check(packages, license_policy.read(rules.encode(), "policy.yaml"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -47,14 +50,14 @@ def test_rules(expression: str, rules: str, found: list[str]) -> None:
 )
 def test_a_wrong_policy_is_a_sentence_with_a_place(text: str) -> None:
     with pytest.raises(PumiceError) as caught:
-        policy.read(text.encode(), "policy.yaml")
+        license_policy.read(text.encode(), "policy.yaml")
     assert (caught.value.where or "").startswith("policy.yaml")
 
 
 @given(st.binary(max_size=200), st.text(alphabet="MIT ORANDWH()", max_size=40))
 def test_any_bytes_are_a_policy_or_an_error(data: bytes, expression: str) -> None:
     try:
-        rules = policy.read(data, "policy.yaml")
+        rules = license_policy.read(data, "policy.yaml")
     except PumiceError:
-        rules = policy.Policy(deny=("M*",))
-    policy.check([evidence.package("x", licence=expression)], rules)
+        rules = license_policy.Policy(deny=("M*",))
+    license_policy.check([evidence.package("x", license=expression)], rules)

@@ -1,4 +1,4 @@
-"""Which licences are welcome: a small file of rules, applied to an image's packages.
+"""Which licenses are welcome: a small file of rules, applied to an image's packages.
 
 ```yaml
 allow: [MIT, Apache-2.0, BSD-*]      # if given, everything else is forbidden
@@ -7,7 +7,7 @@ except: {bash: [GPL-3.0-or-later]}   # a package and what it may have all the sa
 unknown: deny                        # packages of which nobody can tell; allow is the default
 ```
 
-Names are SPDX identifiers and compared without regard to case, ``*`` stands for anything. Of licences
+Names are SPDX identifiers and compared without regard to case, ``*`` stands for anything. Of licenses
 joined by OR one that is welcome is enough; of those joined by AND each must be.
 """
 
@@ -39,10 +39,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """A package whose licence the policy forbids, and which part of it."""
+    """A package whose license the policy forbids, and which part of it."""
 
     package: str
-    licence: str
+    license: str
     expression: str
 
 
@@ -82,7 +82,7 @@ def check(packages: Sequence[Package], policy: Policy) -> list[Violation]:
     """Return what a policy forbids, in the order of the packages."""
     found = []
     for package in packages:
-        expression = package.licence
+        expression = package.license
         if expression == "NOASSERTION":
             if policy.unknown == "deny":
                 found.append(Violation(package.name, "unknown", expression))
@@ -95,7 +95,7 @@ def check(packages: Sequence[Package], policy: Policy) -> list[Violation]:
 
 
 def _forbidden(expression: str, policy: Policy, granted: Sequence[str]) -> str:
-    """Return the first licence that stands in the way, nothing if the expression is welcome."""
+    """Return the first license that stands in the way, nothing if the expression is welcome."""
     return _Reader(re.findall(r"[()]|[^\s()]+", expression), policy, granted).alternatives()
 
 

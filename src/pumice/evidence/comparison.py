@@ -1,4 +1,4 @@
-"""How two images differ: packages, files, configuration, licences, and what a client must pull.
+"""How two images differ: packages, files, configuration, licenses, and what a client must pull.
 
 *Strict* compares all there is, up to the digest; *semantic* leaves out what a program inside could not
 care about: when the image and its files were made, and how the files are spread over layers.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.evidence import layers, licences, scan
+from pumice.evidence import image_facts, layers, license_expressions
 from pumice.image.flatten import flatten
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[Change, ...]
     files: tuple[Change, ...]
     config: tuple[Change, ...]
-    licences: tuple[Change, ...]
+    licenses: tuple[Change, ...]
     layers: tuple[Change, ...]
     size: tuple[int, int]
     unpacked: tuple[int, int]
@@ -71,7 +71,7 @@ def compare(old: Image, new: Image, *, semantic: bool, records: Records | None =
         packages=packages,
         files=files,
         config=config,
-        licences=_changes(_licences(one.facts), _licences(two.facts)),
+        licenses=_changes(_licenses(one.facts), _licenses(two.facts)),
         layers=() if semantic else laid,
         size=(one.size, two.size),
         unpacked=(_unpacked(one.facts), _unpacked(two.facts)),
@@ -80,7 +80,7 @@ def compare(old: Image, new: Image, *, semantic: bool, records: Records | None =
 
 
 def _side(image: Image, *, semantic: bool, records: Records | None) -> _Side:
-    facts = scan.gather(image, records)
+    facts = image_facts.gather(image, records)
     manifest, config = image.manifest(), image.config()
     told = _flat(msgspec.to_builtins(config.config))
     told |= {"architecture": config.architecture, "os": config.os, "variant": config.variant}
@@ -159,10 +159,10 @@ def _packages(facts: Facts) -> dict[str, str]:
     return {f"{one.name}:{one.architecture}": one.version for one in facts.packages}
 
 
-def _licences(facts: Facts) -> dict[str, str]:
+def _licenses(facts: Facts) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for package in facts.packages:
-        for name in licences.atoms(package.licence):
+        for name in license_expressions.atoms(package.license):
             found.setdefault(name, []).append(package.name)
     return {name: _counted(packages) for name, packages in found.items()}
 

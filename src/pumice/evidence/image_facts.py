@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
 from pumice.evidence import layers as layer_reading
-from pumice.evidence import licences
+from pumice.evidence import license_expressions
 from pumice.evidence.facts import Facts, File, Layer, Package, edges, os_release, source_of
 from pumice.formats import apkstate, deb822, oci, platforms
 from pumice.image import inventory as image_facts
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.evidence.layers import Read
-    from pumice.evidence.licences import Licensing
+    from pumice.evidence.license_expressions import Licensing
     from pumice.image.inventory import FileFact
     from pumice.image.model import Image
     from pumice.store.records import Records
@@ -134,7 +134,7 @@ def _deb(
     for one in known.packages:
         fields = status.get(one.name, {})
         source, source_version = source_of(one.name, one.version, fields.get("Source", ""))
-        licensed[one.name] = licences.roll_up(_copyright(one.name, texts, shown), source)
+        licensed[one.name] = license_expressions.roll_up(_copyright(one.name, texts, shown), source)
         packages.append(
             Package(
                 type="deb",
@@ -147,7 +147,7 @@ def _deb(
                 originator=fields.get("Original-Maintainer", ""),
                 homepage=fields.get("Homepage", ""),
                 summary=fields.get("Description", "").partition("\n")[0],
-                licence=licensed[one.name].expression,
+                license=licensed[one.name].expression,
                 exact=licensed[one.name].exact,
                 needs=needs.get(one.name, ()),
             )
@@ -181,7 +181,7 @@ def _apk(
     packages: list[Package] = []
     for name in sorted(installed):
         one = installed[name]
-        licensed[name] = licences.of_expression(one.license)
+        licensed[name] = license_expressions.of_expression(one.license)
         needed = {
             providers.get(apkstate.parse_dependency_name(relation), name) for relation in one.depends
         } - {name}
@@ -196,7 +196,7 @@ def _apk(
                 maintainer=one.maintainer,
                 homepage=one.url,
                 summary=one.summary,
-                licence=licensed[name].expression,
+                license=licensed[name].expression,
                 needs=tuple(sorted(needed)),
             )
         )

@@ -8,7 +8,7 @@ import msgspec
 
 from pumice import files
 from pumice.errors import StoreError
-from pumice.store.reach import reachable
+from pumice.store.reachability import reachable
 
 if TYPE_CHECKING:
     from pumice.digest import Digest

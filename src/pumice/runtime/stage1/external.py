@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import inside, sandbox
+from pumice.runtime import sandbox, tree_lookup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ def check(container: Container) -> None:
         candidates = [f"{directory}/{name}" for directory in search.split(":")]
     if any(_is_mounted(path, container) for path in candidates):
         return
-    found = [place for path in candidates if (place := inside.resolve(root, path))]
+    found = [place for path in candidates if (place := tree_lookup.resolve(root, path))]
     if not found:
         raise NotRunnableError(name, sandbox.NOT_FOUND, "not found in the image")
     if not any(_is_program(place) for place in found):

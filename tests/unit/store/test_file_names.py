@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import UsageError
-from pumice.store.names import decode, encode, is_word
+from pumice.store.file_names import decode, encode, is_word
 
 WORDS = st.text("abzABZ019._+~-", min_size=1, max_size=12).filter(lambda word: word[0] not in ".-")
 NAMES = st.tuples(st.lists(WORDS, min_size=1, max_size=4).map("/".join), WORDS).map(":".join)

@@ -17,7 +17,7 @@ import msgspec
 
 from pumice import files
 from pumice.os_errors import translate_os_errors
-from pumice.store.reach import reachable
+from pumice.store.reachability import reachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pumice.runtime import inside
+from pumice.runtime import tree_lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,21 +30,21 @@ def root(tmp_path: Path) -> Path:
 
 def test_links_are_followed_as_if_the_tree_were_everything(root: Path) -> None:
     tool = root / "usr/bin/tool"
-    assert inside.resolve(root, "/bin/tool") == tool
-    assert inside.resolve(root, "absolute") == tool
-    assert inside.resolve(root, "bin/../bin/./tool") == tool
-    assert inside.resolve(root, "../../usr") == root / "usr"
+    assert tree_lookup.resolve(root, "/bin/tool") == tool
+    assert tree_lookup.resolve(root, "absolute") == tool
+    assert tree_lookup.resolve(root, "bin/../bin/./tool") == tool
+    assert tree_lookup.resolve(root, "../../usr") == root / "usr"
 
 
 def test_nothing_leads_out(root: Path) -> None:
-    assert inside.read(root, "up", 100) == b"inside"
-    assert inside.read(root, "out", 100) is None
+    assert tree_lookup.read(root, "up", 100) == b"inside"
+    assert tree_lookup.read(root, "out", 100) is None
 
 
 @pytest.mark.parametrize("path", ["none", "loop", "usr/bin/tool/below", "a\0b", "x" * 5000])
 def test_what_is_not_there_is_none(root: Path, path: str) -> None:
-    assert inside.resolve(root, path) is None
-    assert inside.read(root, path, 10) is None
+    assert tree_lookup.resolve(root, path) is None
+    assert tree_lookup.read(root, path, 10) is None
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_places_are_located_without_links(root: Path, path: str, expected: str |
     (source / "evil").symlink_to("/usr")
     (root / "memory").mkdir()
     (root / "memory/bin").symlink_to("/")
-    located = inside.locate(root, path, {"/data": str(source), "/memory": ""})
+    located = tree_lookup.locate(root, path, {"/data": str(source), "/memory": ""})
     assert located == (expected or f"{root.parent}/outside/below")
 
 
 def test_links_in_circles_lead_nowhere(root: Path) -> None:
-    assert inside.locate(root, "loop/x", {}) is None
+    assert tree_lookup.locate(root, "loop/x", {}) is None
 
 
 def opened(path: Path, action: Callable[[], object]) -> bool:
@@ -94,12 +94,12 @@ def test_what_is_no_plain_file_is_not_opened_to_find_that_out(root: Path) -> Non
     os.mkfifo(root / "device")
     if opened(root / "device", lambda: os.close(os.open(root / "device", os.O_PATH))):
         pytest.skip("this kernel reports every look as an opening")
-    assert opened(root / "usr/bin/tool", lambda: inside.read(root, "bin/tool", 2))
-    assert not opened(root / "device", lambda: inside.read(root, "device", 2))
+    assert opened(root / "usr/bin/tool", lambda: tree_lookup.read(root, "bin/tool", 2))
+    assert not opened(root / "device", lambda: tree_lookup.read(root, "device", 2))
 
 
 def test_only_plain_files_are_read_and_not_too_much_of_them(root: Path) -> None:
     os.mkfifo(root / "pipe")
-    assert inside.read(root, "pipe", 10) is None
-    assert inside.read(root, "usr", 10) is None
-    assert inside.read(root, "bin/tool", 2) == b"to"
+    assert tree_lookup.read(root, "pipe", 10) is None
+    assert tree_lookup.read(root, "usr", 10) is None
+    assert tree_lookup.read(root, "bin/tool", 2) == b"to"

@@ -1,8 +1,8 @@
-"""What licence a package is under: its copyright file rolled up to one SPDX expression.
+"""What license a package is under: its copyright file rolled up to one SPDX expression.
 
-Licences on the SPDX list get their identifiers (SPDX 2.3, annex D); any other becomes a
+Licenses on the SPDX list get their identifiers (SPDX 2.3, annex D); any other becomes a
 ``LicenseRef-`` that carries its text, whose name ends with a part of the text's digest, so that equal
-texts are one licence in the whole image and different ones under one name are not.
+texts are one license in the whole image and different ones under one name are not.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NOT_ID = re.compile(r"[^A-Za-z0-9.]+")
 
 
 class Licensing(msgspec.Struct, frozen=True):
-    """A package's licence: an SPDX expression, and the texts of the references in it.
+    """A package's license: an SPDX expression, and the texts of the references in it.
 
     ``exact`` is false where it was gathered from the references of a prose file.
     """
@@ -62,7 +62,7 @@ def _names() -> _Names:
 
     folder = Path(__file__).parent / "data"
     ids, _, exceptions = (folder / "spdx-ids.txt").read_text(encoding="utf-8").partition("\n\n")
-    lines = (folder / "licence-names.tsv").read_text(encoding="utf-8").splitlines()
+    lines = (folder / "license-names.tsv").read_text(encoding="utf-8").splitlines()
     pairs = (line.split("\t", 1) for line in lines if line and not line.startswith("#"))
     return _Names(
         {name.lower(): name for name in ids.split("\n")[1:]},
@@ -72,7 +72,7 @@ def _names() -> _Names:
 
 
 def roll_up(data: bytes, package: str) -> Licensing:
-    """Return the licence that a copyright file states for ``package``, for any bytes at all."""
+    """Return the license that a copyright file states for ``package``, for any bytes at all."""
     if not data.strip():
         return Licensing()
     found = copyright_file.read_copyright(data)
@@ -80,7 +80,7 @@ def roll_up(data: bytes, package: str) -> Licensing:
 
 
 def of_expression(text: str) -> Licensing:
-    """Return the licence that a one-line expression states, as apk's ``L:`` field has."""
+    """Return the license that a one-line expression states, as apk's ``L:`` field has."""
     if not text.strip():
         return Licensing()
     roll = _RollUp({}, "")
@@ -90,11 +90,11 @@ def of_expression(text: str) -> Licensing:
 def _machine_readable(found: Copyright, package: str) -> Licensing:
     stated = found.files or ((found.header,) if found.header else ())
     texts: dict[str, str] = {}
-    for licence in (*found.texts, *stated):
-        if licence.text:
-            texts.setdefault(licence.name.lower(), licence.text)
+    for stated_license in (*found.texts, *stated):
+        if stated_license.text:
+            texts.setdefault(stated_license.name.lower(), stated_license.text)
     roll = _RollUp(texts, package)
-    terms = dict.fromkeys(roll.term(licence) for licence in stated[:10_000])
+    terms = dict.fromkeys(roll.term(stated_license) for stated_license in stated[:10_000])
     return Licensing(joined(terms), roll.texts)
 
 
@@ -159,10 +159,10 @@ class _RollUp:
         self._package = package
         self.texts: dict[str, str] = {}
 
-    def term(self, licence: License) -> str:
-        name = licence.name
+    def term(self, stated_license: License) -> str:
+        name = stated_license.name
         if not name or (len(name) > 60 and " " in name):  # prose where a name should be
-            text = "\n".join(part for part in (name, licence.text) if part)
+            text = "\n".join(part for part in (name, stated_license.text) if part)
             return self.reference(f"{self._package}-unnamed", text)
         return self.expression(name)
 
@@ -221,7 +221,7 @@ class _RollUp:
         return self.reference(name, self._given.get(name.lower(), ""))
 
     def reference(self, name: str, text: str) -> str:
-        """Return the ``LicenseRef-`` for a licence that is on no list."""
+        """Return the ``LicenseRef-`` for a license that is on no list."""
         words = _NOT_ID.sub("-", name).strip("-.")[:60].rstrip("-.") or "unnamed"
         if not text:
             text = f"The copyright file of {self._package or 'a package'} names {name!r} without its text."
@@ -240,7 +240,7 @@ def _split(text: str, word: str) -> list[str]:
 
 
 def _known(name: str) -> str:
-    """Return the SPDX expression for a licence's name, nothing if there is none."""
+    """Return the SPDX expression for a license's name, nothing if there is none."""
     names = _names()
     low = name.strip().lower()
     dashed = low.replace(" ", "-")
@@ -266,7 +266,7 @@ def _gnu(found: re.Match[str]) -> str:
 
 
 def atoms(expression: str) -> tuple[str, ...]:
-    """Return the licences in an expression (``X WITH Y`` is one), each once, sorted."""
+    """Return the licenses in an expression (``X WITH Y`` is one), each once, sorted."""
     words = [word for word in re.split(r"[()]|\s(?:AND|OR)\s", expression) if word.strip()]
     return tuple(sorted({word.strip() for word in words}))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class MemoryBlobs:
-    """See `pumice.store.base.Blobs`. A composed blob shares its parts' bytes until it is opened."""
+    """See `pumice.store.blobs.Blobs`. A composed blob shares its parts' bytes until it is opened."""
 
     def __init__(self) -> None:
         self._plain: dict[Digest, bytes] = {}

@@ -8,7 +8,7 @@ import msgspec
 
 from pumice import digest
 from pumice.cache_keys import cache_key
-from pumice.evidence import licences
+from pumice.evidence import license_expressions
 from pumice.evidence.facts import RECIPE, Facts, File, Layer, Package, System, edges, source_of
 from pumice.formats import oci, platforms
 from pumice.packing.segments import DOC_DIRECTORY
@@ -16,7 +16,7 @@ from pumice.packing.segments import DOC_DIRECTORY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.evidence.licences import Licensing
+    from pumice.evidence.license_expressions import Licensing
     from pumice.formats.tar import Entry
     from pumice.packing.compose import ComposedLayer
     from pumice.packing.segments import Segment
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
     from pumice.store.records import Records
 
-_KIND = "licence"
+_KIND = "license"
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ def gather(
     """Return the facts of an image just built.
 
     ``origins`` says by path what made the files that no package ships. ``records`` remembers what
-    licence a copyright file stands for.
+    license a copyright file stands for.
     """
     platform = platforms.from_debian(architecture)
     shipped = sorted((package for package in locked if package.name in segments), key=lambda one: one.name)
@@ -59,7 +59,7 @@ def gather(
     files = _files(layers, numbers, origins)
     needs = edges({name: segments[name].facts.fields for name in numbers})
     homes = {piece.package: number for number, one in enumerate(layers) for piece in one.chunks}
-    licensed = _licences(segments, numbers, records)
+    licensed = _licenses(segments, numbers, records)
     return Facts(
         name=recipe.name,
         version=recipe.version,
@@ -125,7 +125,7 @@ def _files(
 
 
 def _package(
-    locked: LockedPackage, segment: Segment, needs: tuple[str, ...], layer: int, licence: Licensing
+    locked: LockedPackage, segment: Segment, needs: tuple[str, ...], layer: int, licensing: Licensing
 ) -> Package:
     fields = segment.facts.fields
     source, source_version = source_of(locked.name, locked.version, fields.get("Source", ""))
@@ -140,8 +140,8 @@ def _package(
         originator=fields.get("Original-Maintainer", fields.get("XSBC-Original-Maintainer", "")),
         homepage=fields.get("Homepage", ""),
         summary=fields.get("Description", "").partition("\n")[0],
-        licence=licence.expression,
-        exact=licence.exact,
+        license=licensing.expression,
+        exact=licensing.exact,
         needs=needs,
         layer=layer,
         role=locked.role,
@@ -153,7 +153,7 @@ def _package(
     )
 
 
-def _licences(
+def _licenses(
     segments: Mapping[str, Segment], names: Mapping[str, int], records: Records | None
 ) -> dict[str, Licensing]:
     known: dict[tuple[str, str], Licensing] = {}
@@ -184,14 +184,14 @@ def _copyright(name: str, segments: Mapping[str, Segment]) -> bytes:
 
 def _remembered(text: bytes, source: str, records: Records | None) -> Licensing:
     if records is None:
-        return licences.roll_up(text, source)
+        return license_expressions.roll_up(text, source)
     key = cache_key("license", source, digest.of(text))
     data = records.get(_KIND, key)
     try:
         if data is not None:
-            return msgspec.json.decode(data, type=licences.Licensing)
+            return msgspec.json.decode(data, type=license_expressions.Licensing)
     except msgspec.MsgspecError:
         pass
-    found = licences.roll_up(text, source)
+    found = license_expressions.roll_up(text, source)
     records.put(_KIND, key, msgspec.json.encode(found))
     return found

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
-    from pumice.store.directory import DirectoryBlobs
+    from pumice.store.directory_blobs import DirectoryBlobs
 
 
 def reachable(

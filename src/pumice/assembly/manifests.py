@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats import oci, platforms
-from pumice.packing.config import standard_annotations
+from pumice.packing.config import image_config, standard_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

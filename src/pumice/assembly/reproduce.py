@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.rebuild_plan import ProvenanceEntry, RebuildPlan
     from pumice.digest import Digest
-    from pumice.evidence.firstdiff import Found
+    from pumice.evidence.first_difference import Found
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import Recipe

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.assembly.rebuild_plan import RebuildPlan
-    from pumice.evidence.firstdiff import Found
+    from pumice.evidence.first_difference import Found
     from pumice.formats.intoto import Statement
     from pumice.image.model import Image
     from pumice.progress import Progress
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _read_provenance(image: Image, path: Path | None) -> Statement:
-    from pumice.evidence import attached
+    from pumice.evidence import attached_documents
     from pumice.formats import intoto
     from pumice.image.regular_file import read_small
 
@@ -78,7 +78,7 @@ def _read_provenance(image: Image, path: Path | None) -> Statement:
         if data is None:
             raise UsageError("there is no such file", hint=f"looked for {path}")
         return intoto.read_statement(data)
-    statement = attached.provenance(image)
+    statement = attached_documents.provenance(image)
     if statement is None:
         raise ImageError(
             "no provenance is attached to the image",
@@ -99,7 +99,7 @@ def _compare(
     plan: RebuildPlan, image: Image, home: Home, options: argparse.Namespace, progress: Progress
 ) -> Found | None:
     from pumice.assembly import reproduce
-    from pumice.evidence import firstdiff
+    from pumice.evidence import first_difference
 
     sources = reproduce.PackageSources(
         home=home, environ=os.environ, bundle=options.bundle, offline=options.offline
@@ -107,7 +107,7 @@ def _compare(
     with reproduce.rebuild_image(
         plan, image, sources, source_directory=options.source, progress=progress
     ) as rebuilt:
-        difference = firstdiff.find(image, rebuilt)
+        difference = first_difference.find(image, rebuilt)
     # A file extracted from the image is equal in the rebuilt one: only the provenance can tell.
     changed = reproduce.find_changed_entry(plan, image) if options.source is None else None
     if changed and (difference is None or changed.layer <= (difference.layer or changed.layer)):

@@ -99,7 +99,9 @@ def _sign_archive(asked: argparse.Namespace) -> int:
     name = archive_signatures.check_archive_name(image, asked.name)
     signer = signing.archive_signer(asked.key, asked.passphrase_file)
     path = Path(rest.partition(":")[0])
-    done = detached.sign(path, signer, now=SystemClock().now(), moment=read_source_date_epoch(os.environ))
+    done = archive_signatures.sign_archive(
+        path, signer, now=SystemClock().now(), moment=read_source_date_epoch(os.environ)
+    )
     what = "signed" if done.new else "was signed already"
     said = f"{name} {what} by {signer.public.fingerprint} in {done.path}"
     print(output.printable(said), file=sys.stderr)

@@ -117,13 +117,13 @@ class _Interpreter(ScriptState):
                 return self._for(command)
             case shell.Loop():
                 with (
-                    self.redirect_input(command.documents),
+                    self.redirect_input(command.here_documents),
                     self.enter_body(ExitLevel.LOOP),
                     self.number_loop(),
                 ):
                     return self._run_loop(command)
             case shell.Group():
-                with self.redirect_input(command.documents):
+                with self.redirect_input(command.here_documents):
                     return self._group(command)
             case shell.Redirected():
                 return self._redirected(command)
@@ -161,9 +161,9 @@ class _Interpreter(ScriptState):
         return statuses[0] if len(branches) == 1 and statuses else None
 
     def _if(self, command: shell.If, index: int) -> bool | None:
-        if index == len(command.arms):
-            return self.run_sequence(command.otherwise)
-        condition, body = command.arms[index]
+        if index == len(command.branches):
+            return self.run_sequence(command.else_body)
+        condition, body = command.branches[index]
         status = self.run_sequence(condition)
         if status is None:
             self._run_branches(lambda: self.run_sequence(body), lambda: self._if(command, index + 1))
@@ -174,9 +174,9 @@ class _Interpreter(ScriptState):
         value = self.scope.expand_word(command.word)
         if value is None:
             return self._run_branches(
-                *(partial(self.run_sequence, body) for _, body in command.arms), lambda: True
+                *(partial(self.run_sequence, body) for _, body in command.branches), lambda: True
             )
-        for patterns, body in command.arms:
+        for patterns, body in command.branches:
             for pattern in patterns:
                 text = self.scope.expand_word(pattern)
                 if text is not None and fnmatch.fnmatchcase(value, text):

@@ -68,7 +68,11 @@ def test_it_verifies_what_we_sign(
     image = layout.read(place)
     when = signing_time.Time(now=1_700_000_000)
     sign.sign(
-        image, attachment.LayoutPlace(place, image), None, sign.Signer(key.public, lambda: key), time=when
+        image,
+        attachment.LayoutAttachment(place, image),
+        None,
+        sign.Signer(key.public, lambda: key),
+        time=when,
     )
     repository = f"{program}/{kind}-{'-'.join(forms)}"
     pushing.push(place, host, repository, "1.0", kinds=forms)
@@ -95,7 +99,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
     image = layout.read(place)
     signer = sign.Signer(key.public, lambda: key)
     sign.attest(
-        *(image, attachment.LayoutPlace(place, image), None, signer),
+        *(image, attachment.LayoutAttachment(place, image), None, signer),
         predicate_type="https://example.com/review",
         predicate={"score": 1.5},
     )
@@ -207,7 +211,7 @@ def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> N
     vouched.folder(tmp_path / "plain")
     image = layout.read(tmp_path / "plain")
     signer = sign.Signer(made.public, lambda: made)
-    sign.sign(image, attachment.LayoutPlace(tmp_path / "plain", image), None, signer)
+    sign.sign(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)
     image = layout.read(tmp_path / "plain")
     layout.write(image, tmp_path / "listed", "v1", records=None, progress=Silent(), listed=True)
     how = ("verify", "--local-image", "--insecure-ignore-tlog=true", "--key", "pair.pub")

@@ -28,7 +28,7 @@ def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, plac
     if by is not None:
         image = vouched.signed(folder, by)
         if place:
-            sign.sign_place(image, attachment.LayoutPlace(folder, image), None, signer(by), place)
+            sign.sign_place(image, attachment.LayoutAttachment(folder, image), None, signer(by), place)
     assert (len(layout.read(folder).beside) > 0) is (by is not None)
     pushing.push(folder, host, repository, "1.0")
 

@@ -61,12 +61,12 @@ def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
     for number in numbers:
         found = layout.read(path)
         time = Time(required=at) if at else UNDATED
-        sign.sign(found, attachment.LayoutPlace(path, found), None, signer(number), name=name, time=time)
+        sign.sign(found, attachment.LayoutAttachment(path, found), None, signer(number), name=name, time=time)
     return layout.read(path)
 
 
 def attested(path: Path, number: int, predicate: object, kind: str = "custom", name: str = "") -> Image:
     found = layout.read(path)
-    place = attachment.LayoutPlace(path, found)
+    place = attachment.LayoutAttachment(path, found)
     sign.attest(found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name)
     return layout.read(path)

@@ -40,7 +40,7 @@ def sign(
     from pumice.image.transports import attachment
     from pumice.trust import sign
 
-    signer, place = key.signer(), attachment.StorePlace(home)
+    signer, place = key.signer(), attachment.StoreAttachment(home)
     done = sign.sign(finished.image(home), place, home, signer, name=name, time=time)
     for one in registries:
         sign.sign_place(finished.image(home), place, home, signer, one, time=time)

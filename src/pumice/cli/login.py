@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     place = logins.place(asked.place)
     user, password = _asked(asked)
     login = Login(user, password)
-    settings = registries.reached(asked)
+    settings = registries.client_settings(asked)
     with Client(Given(place.host, login), settings, progress=output.progress("none")) as client:
         client.ping(place.host)
     where = logins.keep(place, login, os.environ)

@@ -59,7 +59,7 @@ def _signer(asked: argparse.Namespace) -> Signer:
     from pumice.trust import sign
 
     signer = signing.signer(asked.sign, asked.passphrase_file)
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home, asked=asked) as image:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home, asked=asked) as image:
         sign.identity(image, asked.name)
     return signer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading
+from pumice.cli import output, reading, registries
 from pumice.errors import ImageError, TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -51,12 +51,14 @@ def main(arguments: Sequence[str]) -> int:
     """Rebuild and compare; return 1 if the result is another."""
     asked = _parser().parse_args(arguments)
     from pumice.assembly import reproduce
-    from pumice.image.transports import reference
     from pumice.store.home import Home, locate
 
     progress = output.progress(asked.progress)
-    with Home(locate(os.environ), progress=progress) as home:
-        image = reading.chosen(reference.find(asked.reference, home), asked.platform)
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        registries.open_image(asked.reference, home, progress) as whole,
+    ):
+        image = reading.chosen(whole, asked.platform)
         ordered = reproduce.order(_statement(image, asked.provenance))
         if ordered.subject != image.root.digest:
             raise TrustError(

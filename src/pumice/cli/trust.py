@@ -325,7 +325,7 @@ def _why(asked: argparse.Namespace) -> int:
 
     levels = _levels()
     request = admission.Request(reference=asked.words[0])
-    with Home(locate(os.environ)) as home, registries.found(asked.words[0], home) as image:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.words[0], home) as image:
         name = names.asked(asked.words[0], home, image)
         rules = keyring.decide(name or names.own(image), levels)
         lines = [f"name     {name or names.own(image) or '(none)'}"]

@@ -83,10 +83,12 @@ def asked(reference: str, home: Home, image: Image | None = None) -> str:
     """
     if image is not None and image.known_as:
         return image.known_as
-    if reference.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://", "sha256:")):
-        return ""
-    if split(reference)[1] or any(split(known)[0] == reference for known in home.refs.names()):
-        return reference
+    from pumice.image.transports import locations
+
+    location = locations.parse_source(reference)
+    name = location.describe().name if location.address.transport.is_store else ""
+    if split(name)[1] or any(split(full_name)[0] == name for full_name in home.refs.names()):
+        return name
     return ""
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Place
+    from pumice.image.transports.attachment import Attachment
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
     from pumice.trust.keys import PrivateKey, PublicKey
@@ -72,7 +72,7 @@ def identity(image: Image, given: str = "") -> str:
 
 def sign(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     signer: Signer,
     *,
@@ -116,7 +116,7 @@ def sign(
 
 def sign_place(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     signer: Signer,
     reference: str,
@@ -144,7 +144,7 @@ def sign_place(
 
 def attest(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     signer: Signer,
     *,

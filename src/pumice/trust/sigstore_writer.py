@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Place
+    from pumice.image.transports.attachment import Attachment
     from pumice.store.home import Home
     from pumice.trust.claims import Attached
     from pumice.trust.keys import PrivateKey
@@ -54,7 +54,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 
 def write(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     key: PrivateKey,
     name: str,
@@ -90,7 +90,7 @@ def write(
 
 def write_place(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     key: PrivateKey,
     reference: str,
@@ -104,7 +104,7 @@ def write_place(
     return _write_older(image, place, home, [layer], _SIGNATURES, ".sig", stale)
 
 
-def _signature(place: Place, key: PrivateKey, payload: bytes) -> Descriptor:
+def _signature(place: Attachment, key: PrivateKey, payload: bytes) -> Descriptor:
     layer = place.put(payload, simplesigning.PAYLOAD)
     return msgspec.structs.replace(layer, annotations={simplesigning.SIGNATURE: _text(key.sign(payload))})
 
@@ -119,7 +119,7 @@ def _is_stale(one: Attached, stale: AbstractSet[str]) -> bool:
 
 def _older(
     image: Image,
-    place: Place,
+    place: Attachment,
     key: PrivateKey,
     name: str,
     envelope: dsse.Envelope,
@@ -144,7 +144,9 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _write_bundle(image: Image, place: Place, key: PrivateKey, envelope: dsse.Envelope, one: Said) -> Digest:
+def _write_bundle(
+    image: Image, place: Attachment, key: PrivateKey, envelope: dsse.Envelope, one: Said
+) -> Digest:
     uri = one.predicate_type
     bundle = sigstore.Bundle(envelope, sigstore.hint(key.public.der))
     layer = place.put(sigstore.encode(bundle), sigstore.BUNDLE)
@@ -157,7 +159,7 @@ def _write_bundle(image: Image, place: Place, key: PrivateKey, envelope: dsse.En
 
 def _write_older(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     added: Sequence[Descriptor],
     kind: str,
@@ -203,7 +205,7 @@ def _config(diff_ids: list[Digest]) -> bytes:
 
 def _refer(
     image: Image,
-    place: Place,
+    place: Attachment,
     config: Descriptor,
     layers: tuple[Descriptor, ...],
     kind: str,

@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> Path:
 def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Image:
     image = layout.read(path)
     when = Time(**time)  # type: ignore[arg-type]
-    sign.sign(image, attachment.LayoutPlace(path, image), None, signer(number), name=name, time=when)
+    sign.sign(image, attachment.LayoutAttachment(path, image), None, signer(number), name=name, time=when)
     return layout.read(path)
 
 

@@ -59,7 +59,9 @@ def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> 
         raise AssertionError("the key was opened")
 
     image = layout.read(place)
-    again = sign.sign(image, attachment.LayoutPlace(place, image), None, sign.Signer(key().public, never))
+    again = sign.sign(
+        image, attachment.LayoutAttachment(place, image), None, sign.Signer(key().public, never)
+    )
     assert not again.new
     assert (place / "index.json").read_bytes() == before
 
@@ -136,7 +138,7 @@ def test_garbage_hides_nothing(
 def _attach(
     path: Path, image: Image, media_type: str, data: bytes, annotations: dict[str, str] | None = None
 ) -> None:
-    place = attachment.LayoutPlace(path, image)
+    place = attachment.LayoutAttachment(path, image)
     layer = msgspec.structs.replace(place.put(data, media_type), annotations=annotations or {})
     manifest = oci.Manifest(
         schema_version=2,
@@ -199,7 +201,7 @@ def test_thresholds_count_keys_not_signatures(place: Path) -> None:
 def test_kinds_of_keys(place: Path, kind: str) -> None:
     made = keys.generate(kind)
     image = layout.read(place)
-    sign.sign(image, attachment.LayoutPlace(place, image), None, sign.Signer(made.public, lambda: made))
+    sign.sign(image, attachment.LayoutAttachment(place, image), None, sign.Signer(made.public, lambda: made))
     assert checked(layout.read(place), TrustedKey(key=made.public, rule="x")).signatures
 
 
@@ -249,7 +251,10 @@ def test_a_pair_that_is_none(place: Path) -> None:
     image = layout.read(place)
     with pytest.raises(TrustError, match="not a pair"):
         sign.sign(
-            image, attachment.LayoutPlace(place, image), None, sign.Signer(signer(1).public, lambda: key(0))
+            image,
+            attachment.LayoutAttachment(place, image),
+            None,
+            sign.Signer(signer(1).public, lambda: key(0)),
         )
 
 
@@ -321,4 +326,4 @@ def test_a_place_that_does_not_answer_does_not_make_an_image_unsigned(place: Pat
     with pytest.raises(FetchError, match="does not answer"):
         checked(remote, trusted())
     with pytest.raises(FetchError, match="does not answer"):
-        sign.sign(remote, attachment.LayoutPlace(place, remote), None, signer(1))
+        sign.sign(remote, attachment.LayoutAttachment(place, remote), None, signer(1))

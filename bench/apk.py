@@ -37,7 +37,7 @@ def repack(packages: Sequence[Path], folder: Path) -> list[str]:
     contents = {MERGED: _merged_data()}
     for path in sorted(packages):
         with path.open("rb") as file:
-            name = deb.control(file).fields["Package"]
+            name = deb.read_control(file).fields["Package"]
             contents[name] = _data(file, links)
     stanzas = []
     for name, (data, size) in contents.items():
@@ -59,7 +59,7 @@ def find_links(packages: Sequence[Path]) -> dict[str, str]:
     links = {name: f"usr/{name}" for name in ALIASED}
     for path in packages:
         with path.open("rb") as file:
-            for entry, _ in tar.read(deb.data(file)):
+            for entry, _ in tar.read_entries(deb.open_data(file)):
                 if entry.kind == "symlink":
                     links.setdefault(place(entry.path), entry.link)
     return links
@@ -90,9 +90,9 @@ def _members(files: Sequence[tuple[str, bytes]], *, end: bool) -> bytes:
         info = tarfile.TarInfo(name)
         info.size = len(content)
         buffer.write(info.tobuf(tarfile.USTAR_FORMAT))
-        buffer.write(content + bytes(tar.padding(len(content))))
+        buffer.write(content + bytes(tar.padding_size(len(content))))
     if end:
-        buffer.write(tar.END)
+        buffer.write(tar.END_OF_ARCHIVE)
     return gzip.compress(buffer.getvalue(), 6, mtime=0)
 
 
@@ -120,11 +120,11 @@ class _Data:
         info.size = len(content)
         self.size += len(content)
         self._packed.write(info.tobuf(tarfile.PAX_FORMAT))
-        self._packed.write(content + bytes(tar.padding(len(content))))
+        self._packed.write(content + bytes(tar.padding_size(len(content))))
 
     def end(self) -> tuple[bytes, int]:
         """Return the member and the unpacked size."""
-        self._packed.write(tar.END)
+        self._packed.write(tar.END_OF_ARCHIVE)
         self._packed.close()
         return self._buffer.getvalue(), self.size
 
@@ -156,7 +156,7 @@ _TYPES = {
 def _data(file: io.BufferedReader, links: Mapping[str, str]) -> tuple[bytes, int]:
     """Return the data member of a package and the unpacked size."""
     data = _Data()
-    for entry, body in tar.read(deb.data(file)):
+    for entry, body in tar.read_entries(deb.open_data(file)):
         path = resolve(place(entry.path), links)
         if not path or entry.path in ALIASED or (entry.kind == "dir" and path in links):
             continue

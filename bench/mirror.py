@@ -25,7 +25,7 @@ def publish(packages: Sequence[Path], folder: Path) -> None:
         data = path.read_bytes()
         (pool / path.name).write_bytes(data)
         with path.open("rb") as file:
-            fields = dict(deb.control(file).fields)
+            fields = dict(deb.read_control(file).fields)
         fields |= {
             "Filename": f"pool/{path.name}",
             "Size": str(len(data)),

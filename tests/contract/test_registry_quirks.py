@@ -17,11 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from pumice import digest
 from pumice.errors import PumiceError
 from pumice.formats import oci
-from pumice.image.transports import places
-from pumice.progress import Silent
 from pumice.registry import Client, Given, Login, Policy, Repository, Settings, fallback_tag, parse
 from pumice.store.home import Home
 from tests.support import images, quirks, transfers
@@ -71,7 +68,9 @@ def home(tmp_path: Path) -> Iterator[Home]:
     with Home(tmp_path / "store") as opened:
         root = transfers.signed(opened, NAME)
         large = images.make(opened, [{"large": LARGE}])
-        member = oci.encode(oci.index((large.root, *oci.read_index(blob(opened, root.digest)).manifests)))
+        member = oci.encode_document(
+            oci.make_index((large.root, *oci.read_index(blob(opened, root.digest)).manifests))
+        )
         again = oci.Descriptor(oci.INDEX, images.put(opened, member), len(member))
         about = opened.referrers.get(root.digest)
         opened.refs.set(NAME, again)
@@ -89,24 +88,12 @@ def blob(home: Home, name: str) -> bytes:
 
 def move(source: str, target: str, home: Home, registry: Registry) -> None:
     with client(registry) as one:
-        found = places.locate(source, home, one)
-        to = places.target(target, found.version)
-        places.deliver(places.collect(found), found, to, client=one, home=home, progress=Silent())
+        transfers.copy_with(one, source, target, home)
 
 
 def everything(source: str, home: Home, registry: Registry) -> dict[str, bytes]:
     with client(registry) as one:
-        found = places.locate(source, home, one)
-        gathered = places.collect(found)
-        have = {name: node.data for name, node in gathered.nodes.items()}
-        for name, descriptor in gathered.blobs().items():
-            with found.source.open(descriptor) as file:
-                have[name] = file.read()
-        have |= {f"tag {tag}": one.digest.encode() for tag, (one,) in gathered.tags.items()}
-        for subject, links in gathered.lists.items():
-            have[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
-        assert all(digest.of(data) == name for name, data in have.items() if name.startswith("sha256:"))
-        return have
+        return transfers.everything_with(one, source, home)
 
 
 @pytest.mark.parametrize("quirk", quirks.PUSH, ids=str)

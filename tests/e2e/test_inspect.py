@@ -10,8 +10,7 @@ import pytest
 
 from pumice.cli.main import main
 from pumice.formats.tar import Entry
-from pumice.image.transports import destination
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, Made, file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "inspect"
@@ -25,7 +24,7 @@ def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     two = handmade.index({AMD64: SMALL, ARM64: Made([[file("arm")]], compression="plain")})
     for name, image in (("small", handmade.image(SMALL)), ("two", two)):
-        destination.write(image, destination.parse(f"oci:{name}"), version="1.0")
+        locations.write(image, f"oci:{name}", version="1.0")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_nothing_in_an_image_can_command_a_terminal(capsys: pytest.CaptureFixtur
     ]
     run = SMALL.run
     made = Made([layer], "gzip", run, {evil: evil}, (evil,))
-    destination.write(handmade.image(made), destination.parse("oci:evil"), version="1.0")
+    locations.write(handmade.image(made), "oci:evil", version="1.0")
     for command in (["inspect"], ["files"], ["files", "--tree"], ["files", "--by-package"]):
         assert main([*command, "oci:evil"]) == 0
         out, err = capsys.readouterr()

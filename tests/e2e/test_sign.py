@@ -10,6 +10,7 @@ import pytest
 from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.transports import layout as reading
+from pumice.image.transports import layout_writer
 from pumice.store import sealed
 from pumice.store.memory import MemoryBlobs
 from tests.support.deb import Deb
@@ -157,7 +158,7 @@ def swap(layout: Path, kind: str, content: bytes) -> None:
     new = referrers.attach(root, content, kind, blobs, annotations=old.annotations)
     fresh = [content, b"{}", blobs.open(new.digest).read()]
     listed = tuple(new if one == old else one for one in found.beside)
-    reading.attach(layout, found, listed, referrers.Over(fresh, found.blobs))
+    layout_writer.attach(layout, found, listed, referrers.Over(fresh, found.blobs))
 
 
 def strip(layout: Path) -> str:
@@ -165,7 +166,7 @@ def strip(layout: Path) -> str:
     found = reading.read(layout)
     gone = [one for one in found.beside if oci.ATTESTED in one.annotations or ".att." in one.artifact_type]
     kept = tuple(one for one in found.beside if one not in gone)
-    reading.attach(layout, found, kept, found.blobs)
+    layout_writer.attach(layout, found, kept, found.blobs)
     return f"oci:{layout}"
 
 

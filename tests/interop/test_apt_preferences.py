@@ -81,7 +81,7 @@ class World:
         from pumice.assembly import locking
 
         with self.shop.connection() as connection:
-            locking.ensure(
+            locking.ensure_lock(
                 self.shop.recipe(),
                 self.shop.lock_path,
                 connection,

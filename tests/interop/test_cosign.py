@@ -13,12 +13,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pumice.errors import TrustError
-from pumice.image.transports import attachment, destination, layout
+from pumice.image.transports import attachment, layout, layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
 from pumice.trust import keys, names, publickeys, sign, signing_time, verify
 from pumice.trust.trusted import TrustedKey
-from tests.support import handmade, pushing, registry, vouched
+from tests.support import handmade, locations, pushing, registry, vouched
 from tests.support.handmade import Made, file
 from tests.support.peers import need
 from tests.support.serving import serving
@@ -116,7 +116,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
 def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
     image = handmade.image(Made([[file(program)]]))
-    destination.write(image, destination.parse(f"oci:{tmp_path}/image"), version="1.0")
+    locations.write(image, f"oci:{tmp_path}/image", version="1.0")
     place = f"{host}/{program}/theirs:1.0"
     pushing.push(tmp_path / "image", host, f"{program}/theirs", "1.0")
     extra = ["--tlog-upload=false"]
@@ -138,7 +138,7 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
 @pytest.mark.parametrize("ours", [False, True], ids=["debian", "ours"])
 def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ours: bool) -> None:
     image = handmade.image(Made([[file("both")]]))
-    destination.write(image, destination.parse(f"oci:{tmp_path}/image"), version="1.0")
+    locations.write(image, f"oci:{tmp_path}/image", version="1.0")
     with serving(tmp_path / "root") as one, Home(tmp_path / "store") as home:
         to = one.host if ours else host
         for number, place in enumerate((f"{host}/here/one", f"{to}/there/two")):
@@ -213,7 +213,9 @@ def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> N
     signer = sign.Signer(made.public, lambda: made)
     sign.sign(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)
     image = layout.read(tmp_path / "plain")
-    layout.write(image, tmp_path / "listed", "v1", records=None, progress=Silent(), listed=True)
+    layout_writer.write(
+        image, tmp_path / "listed", "v1", records=None, progress=Silent(), referrers_in_index=True
+    )
     how = ("verify", "--local-image", "--insecure-ignore-tlog=true", "--key", "pair.pub")
     done = cosign(program, tmp_path, *how, "listed")
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ RING = ("good", "subkey", "expired", "lapsed", "revoked")
 def gpgv(folder: Path, keyring: bytes, *files: bytes) -> tuple[bool, bytes]:
     """(whether apt would accept it, the text that was signed)."""
     program = need("gpgv")
-    certificates = openpgp.keyring(keyring).certificates
+    certificates = openpgp.read_keyring(keyring).certificates
     (folder / "ring.gpg").write_bytes(b"".join(bytes(certificate) for certificate in certificates))
     names = []
     for number, data in enumerate(files):
@@ -41,7 +41,7 @@ def gpgv(folder: Path, keyring: bytes, *files: bytes) -> tuple[bool, bytes]:
 
 def ours(data: bytes, keyring: bytes) -> tuple[bool, bytes]:
     try:
-        verified = openpgp.clearsigned(data, openpgp.keyring(keyring), now=SystemClock().now())
+        verified = openpgp.verify_clearsigned(data, openpgp.read_keyring(keyring), now=SystemClock().now())
     except TrustError:
         return False, b""
     return True, verified.content
@@ -62,7 +62,9 @@ def test_verdicts_on_detached_signatures_agree(signer: str, tmp_path: Path) -> N
     signature = archive.detached(TEXT, signer)
     theirs, _ = gpgv(tmp_path, archive.keyring(*RING), signature, TEXT)
     try:
-        openpgp.detached(TEXT, signature, openpgp.keyring(archive.keyring(*RING)), now=SystemClock().now())
+        openpgp.verify_detached(
+            TEXT, signature, openpgp.read_keyring(archive.keyring(*RING)), now=SystemClock().now()
+        )
         verdict = True
     except TrustError:
         verdict = False

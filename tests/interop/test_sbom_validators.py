@@ -126,7 +126,7 @@ def test_the_minimum_elements_of_ntia_are_there(tmp_path: Path) -> None:
 def test_package_urls_are_read_back_by_the_reference_library(text: str) -> None:
     from packageurl import PackageURL
 
-    made = purl.purl("deb", "debian", text.lower(), text, arch="amd64", upstream=text)
+    made = purl.format_purl("deb", "debian", text.lower(), text, arch="amd64", upstream=text)
     read = PackageURL.from_string(made)
     assert (read.name, read.version) == (text.lower(), text)
     assert read.qualifiers == {"arch": "amd64", "upstream": text}

@@ -28,7 +28,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     ),
     "bytecode": ("pumice.assembly.bytecode_cache",),
     "image": ("pumice.assembly.pipeline",),
-    "evidence": ("pumice.assembly.documents",),
+    "evidence": ("pumice.assembly.evidence_writer",),
     "layer-facts": ("pumice.image.layer_scan", "pumice.evidence.layers"),
     "license": ("pumice.evidence.licences",),
     "package-index": ("pumice.formats.aptindex",),

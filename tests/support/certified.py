@@ -45,7 +45,7 @@ def attach(
         artifact_type=media_type,
         annotations={sigstore.CONTENT: "dsse-envelope", sigstore.PREDICATE_TYPE: kind},
     )
-    place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+    place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
     place.finish()
     return layout.read(folder)
 

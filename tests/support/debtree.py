@@ -66,11 +66,11 @@ def _add(
     data_only: frozenset[str],
     diversions: Mapping[str, tuple[str, str]],
 ) -> None:
-    control = deb.control(file)
+    control = deb.read_control(file)
     name = control.fields["Package"]
     stated = control.files.get("conffiles", b"").decode().splitlines()
     conffiles = {line: "" for line in stated if line.startswith("/")}
-    for entry, body in tar.read(deb.data(file)):
+    for entry, body in tar.read_entries(deb.open_data(file)):
         path = place(entry.path)
         if not path or (entry.kind == "dir" and path in ALIASED) or not wanted(path):
             continue
@@ -82,7 +82,7 @@ def _add(
             data = body.read(entry.size) if entry.size else b""
             loaded.places[path] = (spool.seek(0, 2), len(data))
             spool.write(data)
-            facts = elf.identify(lambda at, count, data=data: data[at : at + count], len(data))  # type: ignore[misc]
+            facts = elf.read_shared_object(lambda at, count, data=data: data[at : at + count], len(data))  # type: ignore[misc]
             if "/" + entry.path in conffiles:
                 conffiles["/" + entry.path] = hashlib.md5(data).hexdigest()
         elif entry.kind == "hardlink":

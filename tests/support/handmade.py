@@ -62,8 +62,8 @@ def archive(items: Sequence[Item]) -> bytes:
     """The tar of a layer."""
     parts = []
     for entry, content in items:
-        parts += [tar.header(entry), content, bytes(tar.padding(len(content)))]
-    return b"".join([*parts, tar.END])
+        parts += [tar.encode_header(entry), content, bytes(tar.padding_size(len(content)))]
+    return b"".join([*parts, tar.END_OF_ARCHIVE])
 
 
 def members(data: bytes, cut: int = 3000) -> bytes:
@@ -110,12 +110,12 @@ def image(made: Made, blobs: MemoryBlobs | None = None, platform: Platform = AMD
         created="2024-01-01T00:00:00Z",
         history=tuple(oci.History(created_by="pumice", comment=text) for text in made.comments),
     )
-    manifest = oci.manifest(
-        put(blobs, oci.encode(config), oci.CONFIG),
+    manifest = oci.make_manifest(
+        put(blobs, oci.encode_document(config), oci.CONFIG),
         tuple(put(blobs, compress(data), media_type) for data in tars),
         annotations=dict(made.annotations),
     )
-    return Image(put(blobs, oci.encode(manifest), oci.MANIFEST), blobs)
+    return Image(put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs)
 
 
 def index(images: Mapping[Platform, Made]) -> Image:
@@ -125,7 +125,7 @@ def index(images: Mapping[Platform, Made]) -> Image:
     for platform, made in images.items():
         root = image(made, blobs, platform).root
         roots.append(oci.Descriptor(root.media_type, root.digest, root.size, platform=platform))
-    return Image(put(blobs, oci.encode(oci.index(tuple(roots))), oci.INDEX), blobs)
+    return Image(put(blobs, oci.encode_document(oci.make_index(tuple(roots))), oci.INDEX), blobs)
 
 
 def put(blobs: MemoryBlobs, data: bytes, media_type: str) -> Descriptor:

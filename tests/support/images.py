@@ -37,8 +37,8 @@ def layer(content: Layer) -> bytes:
     pairs = _pairs(content) if isinstance(content, dict) else content
     parts: list[bytes] = []
     for entry, data in pairs:
-        parts += [tar.header(entry), data, bytes(tar.padding(len(data)))]
-    return b"".join([*parts, tar.END])
+        parts += [tar.encode_header(entry), data, bytes(tar.padding_size(len(data)))]
+    return b"".join([*parts, tar.END_OF_ARCHIVE])
 
 
 def _pairs(content: Files) -> Iterable[tuple[Entry, bytes]]:
@@ -85,15 +85,15 @@ def make(
         rootfs=oci.RootFs("layers", tuple(diff_ids) or tuple(digest.of(data) for data in tars)),
         config=config or oci.RunConfig(),
     )
-    config_data = oci.encode(document)
+    config_data = oci.encode_document(document)
     put(home, config_data)
-    manifest = oci.manifest(
-        oci.describe(config_data, oci.CONFIG),
+    manifest = oci.make_manifest(
+        oci.make_descriptor(config_data, oci.CONFIG),
         tuple(oci.Descriptor(oci.LAYER_GZIP, put(home, data), len(data)) for data in packed),
     )
-    data = oci.encode(manifest)
+    data = oci.encode_document(manifest)
     put(home, data)
-    root = oci.describe(data, oci.MANIFEST, platform=oci.Platform(architecture))
+    root = oci.make_descriptor(data, oci.MANIFEST, platform=oci.Platform(architecture))
     home.built.add(root.digest)
     if name:
         home.refs.set(name, root)

@@ -33,7 +33,7 @@ def push(
     for subject_digest, found in by_subject.items():  # distribution-spec 1.1, "Referrers Tag Schema"
         _put(
             f"{base}/manifests/{subject_digest.replace(':', '-')}",
-            oci.encode(oci.index(tuple(found))),
+            oci.encode_document(oci.make_index(tuple(found))),
             oci.INDEX,
         )
     return image.root.digest

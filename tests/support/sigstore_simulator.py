@@ -96,7 +96,7 @@ class Instance:
         wish = wish or Wish()
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._certificate(key, wish)
-        signature = key.sign(dsse.pae(dsse.IN_TOTO, statement), ec.ECDSA(hashes.SHA256()))
+        signature = key.sign(dsse.encode_pae(dsse.IN_TOTO, statement), ec.ECDSA(hashes.SHA256()))
         envelope = dsse.Envelope(dsse.IN_TOTO, statement, (dsse.Signature(signature),))
         body = _body(envelope, certificate, statement if wish.logged is None else wish.logged)
         document = {
@@ -105,14 +105,14 @@ class Instance:
                 "certificate": {"rawBytes": _b64(_der(certificate))},
                 "tlogEntries": [self._entry(body, wish)],
             },
-            "dsseEnvelope": dsse.to_json(envelope),
+            "dsseEnvelope": dsse.envelope_to_json(envelope),
         }
         return json.dumps(document).encode()
 
     def signature(self, digest: str, wish: Wish | None = None, *, kind: str = sigstore.SIGN) -> bytes:
         """Return a bundle that signs an image as cosign 3 does: without a name."""
         statement = intoto.Statement((intoto.Subject("", digest),), kind, b"{}")
-        return self.bundle(intoto.encode(statement), wish)
+        return self.bundle(intoto.encode_statement(statement), wish)
 
     def _root(self) -> x509.Certificate:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "simulator")])
@@ -209,7 +209,7 @@ def _body(envelope: dsse.Envelope, certificate: x509.Certificate, statement: byt
         "apiVersion": "0.0.1",
         "kind": "dsse",
         "spec": {
-            "envelopeHash": _hash(dsse.encode(envelope)),
+            "envelopeHash": _hash(dsse.encode_envelope(envelope)),
             "payloadHash": _hash(statement),
             "signatures": [
                 {"signature": _b64(one.value), "verifier": _b64(pem)} for one in envelope.signatures

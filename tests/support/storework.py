@@ -53,9 +53,11 @@ def make_image(home: Home, layers: Sequence[Sequence[bytes]]) -> Descriptor:
         described.append(oci.Descriptor(oci.LAYER_GZIP, digests.of(whole), len(whole)))
     config = msgspec.json.encode({"architecture": "amd64", "os": "linux", "salt": len(layers)})
     put(home.blobs, config)
-    manifest = oci.encode(oci.manifest(oci.describe(config, oci.CONFIG), tuple(described)))
+    manifest = oci.encode_document(
+        oci.make_manifest(oci.make_descriptor(config, oci.CONFIG), tuple(described))
+    )
     put(home.blobs, manifest)
-    return oci.describe(manifest, oci.MANIFEST)
+    return oci.make_descriptor(manifest, oci.MANIFEST)
 
 
 def work(home: Home, promise: Callable[[Promise], None]) -> None:
@@ -261,7 +263,7 @@ def read_only(root: str) -> None:
     for attempt in (
         lambda: put(home.blobs, b"new"),
         lambda: home.records.put("kind", digests.of(b"x"), b"y"),
-        lambda: home.refs.set("a:1", oci.describe(b"{}", oci.MANIFEST)),
+        lambda: home.refs.set("a:1", oci.make_descriptor(b"{}", oci.MANIFEST)),
         lambda: home.refs.remove("third/x:1"),
         lambda: home.directory("elsewhere"),
         lambda: gc.collect(home, FixedClock(0), keep_days=None),

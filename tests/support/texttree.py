@@ -18,7 +18,7 @@ from pumice.packing.tree import Node, PackageFacts, Tree
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pumice.formats.elf import Elf
+    from pumice.formats.elf import SharedObject
     from pumice.packing.tree import Generated
 
 PASSWD = "root:*:0:0:root:/root:/bin/bash\nwww-data:*:33:33:www-data:/var/www:/usr/sbin/nologin\n"
@@ -31,7 +31,7 @@ def tree(
     packages: Sequence[PackageFacts] = (),
     *,
     owner: str = "pkg",
-    elf: Mapping[str, Elf] | None = None,
+    elf: Mapping[str, SharedObject] | None = None,
 ) -> Tree:
     """Return a tree with the parents of all ``paths``, owned by root."""
     nodes: dict[str, Node] = {}

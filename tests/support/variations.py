@@ -71,9 +71,9 @@ def build(
                 writer.write(by_name[package.name].build())
                 return writer.commit()
 
-        with mock.patch.object(image, "processors", lambda: processors):
+        with mock.patch.object(image, "default_processors", lambda: processors):
             try:
-                built = image.build(
+                built = image.build_image(
                     load(recipe),
                     lock_of(packages, lock_format),
                     ("amd64",),
@@ -85,7 +85,7 @@ def build(
             except PumiceError as error:
                 return (type(error).__name__, str(error))
         attached = sorted(one.digest for artifacts in built.evidence.values() for one in artifacts)
-        return (built.root.digest, built.built["amd64"].facts, *attached)
+        return (built.root.digest, built.platforms["amd64"].facts, *attached)
 
 
 class _Entries:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pumice.formats import oci
 from pumice.image.model import Image
-from pumice.image.transports import attachment, destination, layout
+from pumice.image.transports import attachment, layout
 from pumice.trust import keys, names, rollback, sign
 from pumice.trust.signing_time import UNDATED, Time
 from pumice.trust.trusted import TrustedKey
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import Made, file
 
 DATA = Path(__file__).parents[1] / "data" / "cosign"
@@ -41,14 +41,14 @@ def image(
     title, version = names.split(name)
     annotations = {names.TITLE: title, names.VERSION: version, names.CREATED: created} if name else {}
     annotations |= {rollback.TRACK: track} if track else {}
-    data = oci.encode(oci.manifest(manifest.config, manifest.layers, annotations=annotations))
+    data = oci.encode_document(oci.make_manifest(manifest.config, manifest.layers, annotations=annotations))
     made.blobs.put(data)  # type: ignore[attr-defined]
-    return Image(oci.describe(data, oci.MANIFEST), made.blobs)
+    return Image(oci.make_descriptor(data, oci.MANIFEST), made.blobs)
 
 
 def folder(path: Path, made: Image | None = None) -> Path:
     """Write an image as a layout."""
-    destination.write(made or image(), destination.parse(f"oci:{path}"), version="1.0")
+    locations.write(made or image(), f"oci:{path}", version="1.0")
     return path
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.assembly.connection import Connection
+from pumice.assembly.connection import ArchiveConnection
 from pumice.cli.main import main
 from pumice.progress import Silent
 from pumice.recipe.load import load
@@ -93,9 +93,9 @@ class Workshop:
         """The lock's packages as ``name=version``."""
         return [f"{package.name}={package.version}" for package in self.lock().packages[architecture]]
 
-    def connection(self, *, offline: bool = False) -> Connection:
+    def connection(self, *, offline: bool = False) -> ArchiveConnection:
         home = Home(locate(os.environ))
-        return Connection(self.recipe(), home, os.environ, offline=offline, progress=self.said)
+        return ArchiveConnection(self.recipe(), home, os.environ, offline=offline, progress=self.said)
 
     def run(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> Ran:
         """Run a command of Pumice in this process."""

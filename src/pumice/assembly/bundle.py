@@ -1,4 +1,4 @@
-"""A folder with a copy of everything a lock names, for building offline and for ever."""
+"""A directory with a copy of every package that a lock names, for offline builds and archiving."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from pumice.fetch.pool import pool
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pumice.assembly.connection import Connection
+    from pumice.assembly.connection import ArchiveConnection
     from pumice.progress import Progress
     from pumice.recipe.lock import Lock, LockedPackage
 
 _THREADS = 4
 
 
-def write(lock: Lock, connection: Connection, folder: Path, *, progress: Progress) -> int:
-    """Copy the packages of all of the lock's architectures into ``folder``; return how many there are.
+def write_bundle(lock: Lock, connection: ArchiveConnection, directory: Path, *, progress: Progress) -> int:
+    """Copy the packages of all of the lock's architectures into ``directory``; return their number.
 
-    What is there already is checked and left alone, so it can be interrupted and repeated. Raises
-    FetchError, TrustError or StoreError.
+    Existing copies are verified and kept, so an interrupted run can be repeated. Raises FetchError,
+    TrustError or StoreError.
     """
     from pumice.fetch import packages
 
-    def keep(package: LockedPackage) -> None:
-        connection.fetch(package, lock)
-        packages.keep(package, connection.open()[1], folder)
+    def copy_package(package: LockedPackage) -> None:
+        connection.fetch_package(package, lock)
+        packages.keep(package, connection.open()[1], directory)
 
-    once = {package.sha256: package for found in lock.packages.values() for package in found}
-    wanted = sorted(once.values(), key=lambda package: (package.name, package.architecture))
+    by_digest = {
+        package.sha256: package for architecture in lock.packages for package in lock.packages[architecture]
+    }
+    ordered = sorted(by_digest.values(), key=lambda package: (package.name, package.architecture))
     with (
-        progress.task(f"bundling {len(wanted)} packages", sum(one.size for one in wanted)) as task,
+        progress.task(f"bundling {len(ordered)} packages", sum(package.size for package in ordered)) as task,
         pool(_THREADS, "bundle") as threads,
     ):
-        for package, job in [(package, threads.submit(keep, package)) for package in wanted]:
+        for package, job in [(package, threads.submit(copy_package, package)) for package in ordered]:
             job.result()
             task.advance(package.size)
-    return len(wanted)
+    return len(ordered)

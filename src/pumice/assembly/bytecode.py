@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Platform
 
 _INTERPRETER = "/usr/bin/python3"
-_OUT = "/run/pumice-bytecode"
+_OUTPUT = "/run/pumice-bytecode"
 _BY = "python.bytecode"
-_CACHE = "__pycache__"
-_FILE = re.compile(r"(?P<module>.+)\.(?P<tag>[a-z]+-[0-9]+)\.pyc")
+_CACHE_DIRECTORY = "__pycache__"
+_COMPILED_NAME = re.compile(r"(?P<module>.+)\.(?P<tag>[a-z]+-[0-9]+)\.pyc")
 _UNCHECKED = b"\x01\x00\x00\x00"
 _MAX_FILE = 64 << 20
-_MAX_ALL = 1 << 30
-_MAX_COMPLAINT = 2000
+_MAX_TOTAL = 1 << 30
+_MAX_MESSAGE = 2000
 _SOME_FAILED = 1
 
 
-def compile(  # noqa: A001 - the verb is the thing
+def compile_bytecode(
     root: Path, directories: Sequence[str], *, platform: Platform, scratch: Path
 ) -> list[Generated]:
     """Return byte code for every Python file below ``directories`` (paths like `Entry.path`).
@@ -52,36 +52,38 @@ def compile(  # noqa: A001 - the verb is the thing
     are left alone, as Python itself would. Raises ImageError when the image has no ``python3`` or is
     for another architecture than this machine's, SandboxError where there is no sandbox.
     """
-    check(platform)
+    check_platform(platform)
     if inside.resolve(root, _INTERPRETER) is None:
         raise ImageError(
             "the image has no /usr/bin/python3 to make byte code", hint="add the package python3-minimal"
         )
-    present = [path for path in sorted(set(directories)) if inside.resolve(root, path) == root / path]
-    if not present:
+    directories_present = [
+        path for path in sorted(set(directories)) if inside.resolve(root, path) == root / path
+    ]
+    if not directories_present:
         return []
     with tempfile.TemporaryDirectory(prefix="bytecode-", dir=scratch) as folder:
         out = Path(folder, "out")
         ownership.make_directory(out)
-        complaint = _run(root, present, out, Path(folder, "messages"))
-        made = list(_generated(root, present, out))
-    if complaint and not made:
-        raise ImageError(f"the image's python3 could not make byte code ({complaint})")
-    return made
+        message = _run_compileall(root, directories_present, out, Path(folder, "messages"))
+        entries = list(_read_compiled(root, directories_present, out))
+    if message and not entries:
+        raise ImageError(f"the image's python3 could not make byte code ({message})")
+    return entries
 
 
-def check(platform: Platform) -> None:
+def check_platform(platform: Platform) -> None:
     """Raise ImageError unless an image for ``platform`` has an interpreter that runs here."""
-    machine = platforms.of_machine(os.uname().machine)
+    machine = platforms.from_machine(os.uname().machine)
     if not platforms.matches(platform, machine):
         raise ImageError(
-            f"byte code for {platforms.text(platform)} cannot be made on {platforms.text(machine)}, "
-            "because the image's own interpreter makes it",
+            f"byte code for {platforms.format_platform(platform)} cannot be made on "
+            f"{platforms.format_platform(machine)}, because the image's own interpreter makes it",
             hint="build on such a machine, or leave python.bytecode out for this architecture",
         )
 
 
-def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> str:
+def _run_compileall(root: Path, directories: Sequence[str], out: Path, messages: Path) -> str:
     """Let the image's interpreter write byte code to ``out``; return its last words if it complained."""
     # With -B: what the interpreter kept of its own imports would count as done, and is compared by time.
     command = ("-B", "-s", "-S", "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash")
@@ -90,7 +92,7 @@ def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> s
         environment={
             "PATH": "/usr/bin:/bin",
             "PYTHONHASHSEED": "0",
-            "PYTHONPYCACHEPREFIX": _OUT,
+            "PYTHONPYCACHEPREFIX": _OUTPUT,
             "LC_ALL": "C.UTF-8",
             "TZ": "UTC",
         },
@@ -99,69 +101,69 @@ def _run(root: Path, directories: Sequence[str], out: Path, messages: Path) -> s
     container = Container(
         root=str(root),
         process=process,
-        mounts=(Mount(str(out), _OUT),),
+        mounts=(Mount(str(out), _OUTPUT),),
         network="none",
         read_only=True,
         init=True,
     )
-    with messages.open("w+b") as log, Path(os.devnull).open("rb") as nothing:
+    with messages.open("w+b") as log, Path(os.devnull).open("rb") as stdin:
         try:
-            streams = (nothing.fileno(), log.fileno(), log.fileno())
-            code = execute(container, Builtin(), out.parent, streams)
+            streams = (stdin.fileno(), log.fileno(), log.fileno())
+            exit_code = execute(container, Builtin(), out.parent, streams)
         except SandboxError as error:
             error.message = f"byte code cannot be made without the sandbox: {error.message}"
             raise
-        if code == 0:
+        if exit_code == 0:
             return ""
-        log.seek(max(0, log.seek(0, os.SEEK_END) - _MAX_COMPLAINT))
-        said = log.read().decode(errors="replace").strip().rpartition("\n")[2] or f"exit code {code}"
-    if code != _SOME_FAILED:
-        raise ImageError(f"the image's python3 could not make byte code ({said})")
-    return said
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _MAX_MESSAGE))
+        message = log.read().decode(errors="replace").strip().rpartition("\n")[2] or f"exit code {exit_code}"
+    if exit_code != _SOME_FAILED:
+        raise ImageError(f"the image's python3 could not make byte code ({message})")
+    return message
 
 
-def _generated(root: Path, directories: Sequence[str], out: Path) -> Iterator[Generated]:
+def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterator[Generated]:
     """Yield what was written, as far as it is byte code of a source that is there.
 
     What the interpreter left is as trustworthy as the image: it is looked at without following links.
     """
-    left = _MAX_ALL
+    remaining = _MAX_TOTAL
     for directory in directories:
-        for folder, names in _folders(root, out, directory):
-            caches = []
+        for folder, names in _walk_directories(root, out, directory):
+            compiled = []
             for name in sorted(names):
-                match = _FILE.fullmatch(name)
-                if match is None or not _is_file(root / folder / f"{match['module']}.py"):
+                match = _COMPILED_NAME.fullmatch(name)
+                if match is None or not _is_regular_file(root / folder / f"{match['module']}.py"):
                     continue
-                data = inside.read(out, f"{folder}/{name}", min(left, _MAX_FILE) + 1) or b""
-                left -= len(data)
-                if len(data) > _MAX_FILE or left < 0:
+                data = inside.read(out, f"{folder}/{name}", min(remaining, _MAX_FILE) + 1) or b""
+                remaining -= len(data)
+                if len(data) > _MAX_FILE or remaining < 0:
                     raise ImageError("the image's python3 wrote more byte code than its sources can give")
                 if data[4:8] == _UNCHECKED:
-                    caches.append((name, data))
-            if caches:
-                cache = posixpath.join(folder, _CACHE)
-                if not (root / cache).is_dir():
-                    yield Generated(entry=Entry(cache, "dir", 0o755), by=_BY)
-                for name, data in caches:
-                    entry = Entry(posixpath.join(cache, name), "file", 0o644, size=len(data))
+                    compiled.append((name, data))
+            if compiled:
+                cache_directory = posixpath.join(folder, _CACHE_DIRECTORY)
+                if not (root / cache_directory).is_dir():
+                    yield Generated(entry=Entry(cache_directory, "dir", 0o755), by=_BY)
+                for name, data in compiled:
+                    entry = Entry(posixpath.join(cache_directory, name), "file", 0o644, size=len(data))
                     yield Generated(entry=entry, content=data, by=_BY)
 
 
-def _folders(root: Path, out: Path, path: str) -> Iterator[tuple[str, list[str]]]:
+def _walk_directories(root: Path, out: Path, path: str) -> Iterator[tuple[str, list[str]]]:
     """Yield every folder at and below ``path`` that the image has too, with the names that are in it."""
     try:
         if not (stat.S_ISDIR((out / path).lstat().st_mode) and stat.S_ISDIR((root / path).lstat().st_mode)):
             return
-        names = sorted(place.name for place in (out / path).iterdir())
+        names = sorted(entry.name for entry in (out / path).iterdir())
     except OSError:
         return
     yield path, names
     for name in names:
-        yield from _folders(root, out, f"{path}/{name}")
+        yield from _walk_directories(root, out, f"{path}/{name}")
 
 
-def _is_file(path: Path) -> bool:
+def _is_regular_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:

@@ -6,7 +6,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from pumice import digest
-from pumice.assembly import cache, composition
+from pumice.assembly import cache, layer_assembly
 from pumice.cache_keys import cache_key
 from pumice.formats import platforms
 from pumice.formats.tar import Entry
@@ -18,8 +18,8 @@ from pumice.packing.tree import Node, Tree
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pumice.assembly.composition import Plan
-    from pumice.assembly.platform import Inputs
+    from pumice.assembly.layer_assembly import LayerContents
+    from pumice.assembly.platform import PlatformInputs
     from pumice.digest import Digest
     from pumice.progress import Progress
     from pumice.store.home import Home
@@ -28,41 +28,45 @@ _KIND = "bytecode"
 _INTERPRETER = ("python3", "libpython3")
 
 
-def byte_code(plan: Plan, inputs: Inputs, home: Home, processors: int, progress: Progress) -> Piece | None:
+def get_bytecode(
+    plan: LayerContents, inputs: PlatformInputs, home: Home, processors: int, progress: Progress
+) -> Piece | None:
     """Return the byte code for the Python files of ``plan`` as a piece of a layer, None if there is none.
 
     What decides it is the sources and the interpreter; for the same ones nothing runs. Raises
     ImageError and SandboxError as `bytecode.compile`.
     """
-    sources = _sources(plan)
+    sources = _python_files(plan)
     if not sources:
         return None
-    key = _key(plan, inputs, sources)
-    found = cache.recall(home, _KIND, key, Piece, lambda piece: (piece.blob,))
-    if found is None:
-        found = _made(plan, inputs, sources, home, processors, progress)
-        cache.remember(home, _KIND, key, found, keeps=(found.blob,))
-    return found
+    key = _bytecode_key(plan, inputs, sources)
+    bytecode = cache.recall(home, _KIND, key, Piece, lambda piece: (piece.blob,))
+    if bytecode is None:
+        bytecode = _compile(plan, inputs, sources, home, processors, progress)
+        cache.remember(home, _KIND, key, bytecode, keeps=(bytecode.blob,))
+    return bytecode
 
 
-def _sources(plan: Plan) -> list[str]:
+def _python_files(plan: LayerContents) -> list[str]:
     return sorted(path for path in plan.nodes if path.endswith(".py"))
 
 
-def _key(plan: Plan, inputs: Inputs, sources: Iterable[str]) -> Digest:
+def _bytecode_key(plan: LayerContents, inputs: PlatformInputs, sources: Iterable[str]) -> Digest:
     """Return what the byte code is kept under.
 
     Beside the sources and the interpreter it depends on which folders for it are there already, and a
     source that is a link on what it leads to.
     """
-    sums = {item.entry.path: item.sha256 for part in plan.parts.values() for item in part.items}
-    sums |= {item.entry.path: digest.of(item.content) for item in plan.generated}
-    sums |= {made.entry.path: made.sha256 for made in plan.own}
+    digests = {item.entry.path: item.sha256 for segment in plan.segments.values() for item in segment.items}
+    digests |= {item.entry.path: digest.of(item.content) for item in plan.generated}
+    digests |= {entry.entry.path: entry.sha256 for entry in plan.recipe_entries}
     tree = Tree(_with_parents(plan.nodes), lambda _: b"")
-    listed = [(path, plan.nodes[path].entry.kind, _sum(path, tree, sums)) for path in sources]
-    folders = sorted(path for path, node in plan.nodes.items() if _is_cache(path, node))
-    interpreter = sorted(plan.parts[name].blob for name in plan.parts if name.startswith(_INTERPRETER))
-    return cache_key("bytecode", inputs.format, inputs.architecture, interpreter, listed, folders)
+    source_digests = [
+        (path, plan.nodes[path].entry.kind, _content_digest(path, tree, digests)) for path in sources
+    ]
+    folders = sorted(path for path, node in plan.nodes.items() if _is_cache_directory(path, node))
+    interpreter = sorted(plan.segments[name].blob for name in plan.segments if name.startswith(_INTERPRETER))
+    return cache_key("bytecode", inputs.format, inputs.architecture, interpreter, source_digests, folders)
 
 
 def _with_parents(nodes: Mapping[str, Node]) -> dict[str, Node]:
@@ -76,33 +80,38 @@ def _with_parents(nodes: Mapping[str, Node]) -> dict[str, Node]:
     return complete
 
 
-def _is_cache(path: str, node: Node) -> bool:
+def _is_cache_directory(path: str, node: Node) -> bool:
     return node.entry.kind == "dir" and posixpath.basename(path) == "__pycache__"
 
 
-def _sum(path: str, tree: Tree, sums: Mapping[str, str]) -> str:
+def _content_digest(path: str, tree: Tree, digests: Mapping[str, str]) -> str:
     target = tree.resolve(path)
     node = tree.get(target) if target else None
     if node is None or target is None:
         return ""
-    return sums.get(node.entry.link if node.entry.kind == "hardlink" else target, "")
+    return digests.get(node.entry.link if node.entry.kind == "hardlink" else target, "")
 
 
-def _made(
-    plan: Plan, inputs: Inputs, sources: Iterable[str], home: Home, processors: int, progress: Progress
+def _compile(
+    plan: LayerContents,
+    inputs: PlatformInputs,
+    sources: Iterable[str],
+    home: Home,
+    processors: int,
+    progress: Progress,
 ) -> Piece:
     from pumice.assembly import bytecode
     from pumice.runtime import unpack
 
-    finished = composition.layers(plan, inputs.recipe.layers, home, processors)
-    manifest, _ = composition.documents(
+    finished = layer_assembly.assemble_layers(plan, inputs.recipe.layers, home, processors)
+    manifest, _ = layer_assembly.write_manifest(
         inputs.recipe, inputs.architecture, finished, created=0, user="", blobs=home.blobs
     )
     with unpack.hold(Image(manifest, home.blobs), home, progress) as tree:
-        generated = bytecode.compile(
+        generated = bytecode.compile_bytecode(
             tree.root,
             sorted({path.split("/")[0] for path in sources if "/" in path}),
-            platform=platforms.of_debian(inputs.architecture),
+            platform=platforms.from_debian(inputs.architecture),
             scratch=home.directory("tmp"),
         )
     return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 
-class Connection:
+class ArchiveConnection:
     """Sources and a session for one recipe; a context manager, safe for threads.
 
     A build of which nothing changed never opens it, and so imports no HTTP and reads no apt
@@ -46,7 +46,7 @@ class Connection:
         self._lock = threading.Lock()
         self._opened: tuple[Sequence[Source], Session] | None = None
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> ArchiveConnection:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -54,7 +54,7 @@ class Connection:
             self._opened[1].close()
 
     @property
-    def recipe_dir(self) -> Path:
+    def recipe_directory(self) -> Path:
         """Where local packages and keys are looked for."""
         return Path(self._recipe.path).parent
 
@@ -70,40 +70,40 @@ class Connection:
         from pumice.fetch.session import Session
         from pumice.recipe import config
 
-        found = machine.read()
-        listed = sources.sources(
+        apt_configuration = machine.read()
+        archive_sources = sources.sources(
             self._recipe.origin,
-            recipe_dir=self.recipe_dir,
+            recipe_dir=self.recipe_directory,
             config=config.load(self._environ),
-            machine=found,
+            machine=apt_configuration,
         )
         session = Session(
             self._home,
             offline=self._offline,
             progress=self._progress,
-            machine=found,
+            machine=apt_configuration,
             environ=self._environ,
         )
-        return listed, session
+        return archive_sources, session
 
-    def indexes(self, architectures: Sequence[str]) -> Indexes:
+    def load_indexes(self, architectures: Sequence[str]) -> Indexes:
         """Return the verified indexes of the recipe's sources."""
         from pumice.fetch import indexes
 
-        listed, session = self.open()
-        return indexes.load(listed, architectures, session)
+        archive_sources, session = self.open()
+        return indexes.load(archive_sources, architectures, session)
 
-    def fetch(self, package: LockedPackage, lock: Lock | None = None) -> Digest:
+    def fetch_package(self, package: LockedPackage, lock: Lock | None = None) -> Digest:
         """Make a package a verified blob of the store and return its digest."""
         from pumice.fetch import packages
 
-        listed, session = self.open()
+        archive_sources, session = self.open()
         dates = [index.date for index in lock.indexes if index.archive == package.archive] if lock else []
         return packages.fetch(
             package,
-            listed,
+            archive_sources,
             session,
-            recipe_dir=self.recipe_dir,
+            recipe_dir=self.recipe_directory,
             bundle=self._bundle,
             date=max(dates, default=0),
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly.overlay import settle
+from pumice.assembly.overlay import resolve_destination
 from pumice.errors import ImageError
 from pumice.formats import elf
 from pumice.packing.stream import may_be_library
@@ -22,17 +22,17 @@ from pumice.packing.tree import RECIPE, Node, Tree
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pumice.assembly.recipe_files import UserFiles
-    from pumice.formats.elf import Elf
+    from pumice.assembly.recipe_files import RecipeFiles
+    from pumice.formats.elf import SharedObject
     from pumice.packing.files import Item
 
 
-class Draft:
+class DraftTree:
     """``tree`` with the recipe's files; it notes which of their contents effects read."""
 
-    def __init__(self, files: UserFiles, items: Sequence[Item], tree: Tree, links: Tree) -> None:
+    def __init__(self, files: RecipeFiles, items: Sequence[Item], tree: Tree, links: Tree) -> None:
         """``links`` is ``tree`` with the links that every path goes through (``bin``, ``lib``)."""
-        self._sums = files.sums
+        self._sums = files.digests
         self._items: dict[str, Item] = {}
         self._read_paths: set[str] = set()
         self._packages = tree
@@ -42,58 +42,61 @@ class Draft:
             if item.entry.kind == "dir" and item.entry.path not in explicit:
                 continue  # it is there if something is in it
             try:
-                path = settle(item.entry.path, links)
+                path = resolve_destination(item.entry.path, links)
             except ImageError:
                 continue  # an effect may make what is missing; if none does, placing it says so
             self._items[path] = item
-            nodes[path] = Node(msgspec.structs.replace(item.entry, path=path), RECIPE, self._elf(item))
+            nodes[path] = Node(
+                msgspec.structs.replace(item.entry, path=path), RECIPE, self._identify_elf(item)
+            )
         folders = [posixpath.dirname(path) for path in self._items]
         folders += [item.entry.path for item in items if item.entry.kind == "dir"]
-        implied = frozenset(_parents(folders)) - nodes.keys()
-        self.tree = Tree(nodes, self._read, tree.packages, implied) if items else tree
+        implied = frozenset(_with_ancestors(folders)) - nodes.keys()
+        self.tree = Tree(nodes, self._record_read, tree.packages, implied) if items else tree
 
-    def facts(self) -> list[list[object]]:
+    def visible_attributes(self) -> list[list[object]]:
         """Return what effects can see of the files without reading them, for a cache's key."""
-        found: list[list[object]] = []
+        attributes: list[list[object]] = []
         for path, item in sorted(self._items.items()):
             entry = item.entry
-            library = self._sum(item) if self.tree.nodes[path].elf else ""
-            found.append([path, entry.kind, entry.mode, entry.link, entry.size > 0, library])
-        return found
+            library_digest = self._content_digest(item) if self.tree.nodes[path].elf else ""
+            attributes.append([path, entry.kind, entry.mode, entry.link, entry.size > 0, library_digest])
+        return attributes
 
-    def reads(self) -> dict[str, str]:
+    def read_digests(self) -> dict[str, str]:
         """Return the digests of the contents that were read so far, by path."""
-        return {path: self._sum(self._items[path]) for path in sorted(self._read_paths)}
+        return {path: self._content_digest(self._items[path]) for path in sorted(self._read_paths)}
 
-    def has(self, reads: dict[str, str]) -> bool:
+    def matches_digests(self, reads: dict[str, str]) -> bool:
         """Whether the files at these paths have these contents."""
         return all(
-            path in self._items and self._sum(self._items[path]) == digest for path, digest in reads.items()
+            path in self._items and self._content_digest(self._items[path]) == digest
+            for path, digest in reads.items()
         )
 
-    def text(self, path: str) -> str:
+    def read_text(self, path: str) -> str:
         """Return the text of the recipe's file at ``path``, empty if it has none there."""
         item = self._items.get(path)
         is_file = item is not None and item.entry.kind == "file"
-        return self._read(path).decode("utf-8", "replace") if is_file else ""
+        return self._record_read(path).decode("utf-8", "replace") if is_file else ""
 
-    def _sum(self, item: Item) -> str:
+    def _content_digest(self, item: Item) -> str:
         return self._sums.get(item.entry.path, "")
 
-    def _read(self, path: str) -> bytes:
+    def _record_read(self, path: str) -> bytes:
         item = self._items.get(path)
         if item is None:
             return self._packages.read(path)
         self._read_paths.add(path)
-        return self._content(item)
+        return self._read_content(item)
 
-    def _content(self, item: Item) -> bytes:
+    def _read_content(self, item: Item) -> bytes:
         try:
             data = item.content if isinstance(item.content, bytes) else item.content.read_bytes()
         except OSError as error:
             message = f"cannot read {str(item.content)!r}: {error.strerror}"
             raise ImageError(message, where=item.where or None) from None
-        if hashlib.sha256(data).hexdigest() != self._sum(item):
+        if hashlib.sha256(data).hexdigest() != self._content_digest(item):
             raise ImageError(
                 f"/{item.entry.path} changed while the image was built",
                 where=item.where or None,
@@ -101,19 +104,19 @@ class Draft:
             )
         return data
 
-    def _elf(self, item: Item) -> Elf | None:
+    def _identify_elf(self, item: Item) -> SharedObject | None:
         if item.entry.kind != "file" or not may_be_library(item.entry):
             return None
-        data = self._content(item)
-        return elf.identify(lambda offset, length: data[offset : offset + length], len(data))
+        data = self._read_content(item)
+        return elf.read_shared_object(lambda offset, length: data[offset : offset + length], len(data))
 
 
-def _parents(paths: Iterable[str]) -> Iterable[str]:
+def _with_ancestors(paths: Iterable[str]) -> Iterable[str]:
     """Yield ``paths`` and all directories above them, each once, without the root."""
-    seen: set[str] = {""}
+    visited: set[str] = {""}
     for path in paths:
         step = path
-        while step not in seen:
-            seen.add(step)
+        while step not in visited:
+            visited.add(step)
             yield step
             step = posixpath.dirname(step)

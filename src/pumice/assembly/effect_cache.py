@@ -14,7 +14,7 @@ from pumice.packing.effects import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pumice.assembly.draft_tree import Draft
+    from pumice.assembly.draft_tree import DraftTree
     from pumice.digest import Digest
     from pumice.packing.tree import Tree
     from pumice.store.home import Home
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 _KIND = "effects"
 
 
-class _Applied(msgspec.Struct, frozen=True):
+class _CachedOutcome(msgspec.Struct, frozen=True):
     """An outcome, and the contents of the recipe's files that it depends on (digests by path)."""
 
     outcome: Outcome
-    reads: dict[str, str]
+    read_digests: dict[str, str]
 
 
 def apply_effects(
-    settings: effects.Settings, keys: Mapping[str, Digest], tree: Tree, draft: Draft | None, home: Home
+    settings: effects.Settings, keys: Mapping[str, Digest], tree: Tree, draft: DraftTree | None, home: Home
 ) -> Outcome:
     """Return what effects add to ``tree``, or to ``draft`` if they see the recipe's own files.
 
@@ -38,10 +38,10 @@ def apply_effects(
     their scripts and fields are. Of the recipe's own files the key has only what can be seen without
     reading them, so that a change in a program does not mean applying effects again.
     """
-    key = cache_key("effects", settings, keys, draft.facts() if draft else None)
-    known = cache.recall(home, _KIND, key, _Applied)
-    if known and (draft is None or draft.has(known.reads)):
-        return known.outcome
+    key = cache_key("effects", settings, keys, draft.visible_attributes() if draft else None)
+    cached = cache.recall(home, _KIND, key, _CachedOutcome)
+    if cached and (draft is None or draft.matches_digests(cached.read_digests)):
+        return cached.outcome
     outcome = effects.apply(draft.tree if draft else tree, settings)
-    cache.remember(home, _KIND, key, _Applied(outcome, draft.reads() if draft else {}))
+    cache.remember(home, _KIND, key, _CachedOutcome(outcome, draft.read_digests() if draft else {}))
     return outcome

@@ -14,9 +14,9 @@ from pumice.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.assembly.composition import Plan
-    from pumice.assembly.platform import Built, Inputs
-    from pumice.assembly.recipe_files import UserFiles
+    from pumice.assembly.layer_assembly import LayerContents
+    from pumice.assembly.platform import PlatformImage, PlatformInputs
+    from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.packing.compose import Filled
@@ -28,20 +28,20 @@ _KIND = "evidence"
 
 _MAX_RECIPE = 1 << 20
 
-Attached = dict[str, tuple["Descriptor", ...]]
+AttachedArtifacts = dict[str, tuple["Descriptor", ...]]
 """A manifest's digest to the artifacts about it."""
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _CachedEvidence(msgspec.Struct, frozen=True):
     """What is remembered: the artifacts, and every blob that they consist of."""
 
     artifacts: tuple[oci.Descriptor, ...]
     blobs: list[str]
 
 
-def facts(
-    inputs: Inputs,
-    plan: Plan,
+def write_image_facts(
+    inputs: PlatformInputs,
+    plan: LayerContents,
     finished: Sequence[Filled],
     documents: tuple[Descriptor, Descriptor],
     created: int,
@@ -57,7 +57,7 @@ def facts(
         inputs.recipe,
         inputs.architecture,
         inputs.packages,
-        plan.parts,
+        plan.segments,
         finished,
         {item.entry.path: item.by for item in plan.generated},
         built.Documents(
@@ -67,21 +67,21 @@ def facts(
             annotations=standard_annotations(inputs.recipe, created),
         ),
         built.system_of(release.encode(), inputs.recipe.origin.debian),
-        own=[made.entry for made in plan.own],
+        own=[made.entry for made in plan.recipe_entries],
         records=home.records,
     )
     return _put(msgspec.msgpack.encode(found), home)
 
 
-def attach(
+def attach_evidence(
     recipe: Recipe,
     lock: Lock,
-    files: UserFiles,
+    files: RecipeFiles,
     root: Descriptor,
-    finished: Mapping[str, Built],
+    finished: Mapping[str, PlatformImage],
     moment: int | None,
     home: Home,
-) -> Attached:
+) -> AttachedArtifacts:
     """Return the evidence of each platform's image and of their index, written now or found written.
 
     Where nothing changed, that is one look-up for each. Raises StoreError.
@@ -95,7 +95,7 @@ def attach(
     return found
 
 
-def is_ours(descriptor: Descriptor) -> bool:
+def is_build_evidence(descriptor: Descriptor) -> bool:
     """Whether an artifact is what a build attaches: the next build of the same image replaces it."""
     return oci.EVIDENCE in descriptor.annotations
 
@@ -103,21 +103,23 @@ def is_ours(descriptor: Descriptor) -> bool:
 def _platform(
     recipe: Recipe,
     lock: Lock,
-    files: UserFiles,
+    files: RecipeFiles,
     architecture: str,
-    built: Built,
+    built: PlatformImage,
     moment: int | None,
     home: Home,
 ) -> tuple[Descriptor, ...]:
     name = cache_key(
-        *("evidence", __version__, interpreter(), architecture, built.manifest.digest, built.facts),
-        *(_file_name(recipe), _bytes(recipe), plain(recipe), lock, files.digest, moment),
+        *("evidence", __version__, python_version(), architecture, built.manifest.digest, built.facts),
+        *(_file_name(recipe), _bytes(recipe), effective_values(recipe), lock, files.digest, moment),
     )
-    kept = cache.recall(home, _KIND, name, _Kept, lambda kept: kept.blobs)
+    kept = cache.recall(home, _KIND, name, _CachedEvidence, lambda kept: kept.blobs)
     if kept is None:
-        from pumice.assembly.documents import write
+        from pumice.assembly.evidence_writer import write_platform_evidence
 
-        kept = _Kept(*write(recipe, _bytes(recipe), lock, architecture, built, moment, home))
+        kept = _CachedEvidence(
+            *write_platform_evidence(recipe, _bytes(recipe), lock, architecture, built, moment, home)
+        )
         cache.remember(home, _KIND, name, kept, keeps=[built.manifest.digest, *kept.blobs])
     return kept.artifacts
 
@@ -126,19 +128,21 @@ def _index(
     recipe: Recipe,
     lock: Lock,
     root: Descriptor,
-    finished: Mapping[str, Built],
+    finished: Mapping[str, PlatformImage],
     moment: int | None,
     home: Home,
 ) -> tuple[Descriptor, ...]:
     name = cache_key(
-        *("evidence", __version__, interpreter(), list(finished), root.digest),
-        *(_file_name(recipe), _bytes(recipe), plain(recipe), lock, moment),
+        *("evidence", __version__, python_version(), list(finished), root.digest),
+        *(_file_name(recipe), _bytes(recipe), effective_values(recipe), lock, moment),
     )
-    kept = cache.recall(home, _KIND, name, _Kept, lambda kept: kept.blobs)
+    kept = cache.recall(home, _KIND, name, _CachedEvidence, lambda kept: kept.blobs)
     if kept is None:
-        from pumice.assembly.documents import write_index
+        from pumice.assembly.evidence_writer import write_index_evidence
 
-        kept = _Kept(*write_index(recipe, _bytes(recipe), lock, root, finished, moment, home))
+        kept = _CachedEvidence(
+            *write_index_evidence(recipe, _bytes(recipe), lock, root, finished, moment, home)
+        )
         cache.remember(home, _KIND, name, kept, keeps=[root.digest, *kept.blobs])
     return kept.artifacts
 
@@ -156,7 +160,7 @@ def _bytes(recipe: Recipe) -> str:
         return ""
 
 
-def plain(recipe: Recipe) -> dict[str, Any]:
+def effective_values(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as plain values, without the places where its lines stand on this machine."""
     told: dict[str, Any] = msgspec.to_builtins(recipe)
     told.pop("path", None)
@@ -165,7 +169,7 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     return told
 
 
-def interpreter() -> str:
+def python_version() -> str:
     """Return the version of the Python that this is."""
     import sys
 

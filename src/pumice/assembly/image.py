@@ -16,8 +16,8 @@ from pumice.recipe.lock import Ids, Lock, dump
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pumice.assembly.evidence import Attached
-    from pumice.assembly.platform import Built
+    from pumice.assembly.evidence import AttachedArtifacts
+    from pumice.assembly.platform import PlatformImage
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
@@ -31,34 +31,34 @@ if TYPE_CHECKING:
 _MOST_PROCESSORS = 6
 
 
-class Finished(msgspec.Struct, frozen=True):
+class BuiltImage(msgspec.Struct, frozen=True):
     """An image: what points to it, and how each architecture came to be."""
 
     root: Descriptor
-    built: dict[str, Built]
-    evidence: Attached = {}
+    platforms: dict[str, PlatformImage]
+    evidence: AttachedArtifacts = {}
 
-    def image(self, home: Home) -> Image:
+    def open(self, home: Home) -> Image:
         """Return the image, readable from the store, with its evidence and what else is about it there."""
-        from pumice.assembly.evidence import is_ours
+        from pumice.assembly.evidence import is_build_evidence
         from pumice.image.model import Image
 
         def about(digest: Digest) -> list[Descriptor]:
-            known = [one for one in home.referrers.get(digest) if not is_ours(one)]
+            known = [one for one in home.referrers.get(digest) if not is_build_evidence(one)]
             return [*known, *self.evidence.get(digest, ())]
 
         return Image(self.root, home.blobs, about)
 
-    def keep(self, name: str, home: Home) -> None:
+    def save(self, name: str, home: Home) -> None:
         """Let ``name`` stand for the image in the store, with its evidence."""
-        from pumice.assembly.evidence import is_ours
+        from pumice.assembly.evidence import is_build_evidence
 
         for digest, artifacts in self.evidence.items():
-            home.referrers.add(digest, artifacts, instead_of=is_ours)
+            home.referrers.add(digest, artifacts, instead_of=is_build_evidence)
         home.refs.set(name, self.root)
 
 
-def epoch(environ: Mapping[str, str]) -> int | None:
+def source_date_epoch(environ: Mapping[str, str]) -> int | None:
     """Return ``SOURCE_DATE_EPOCH`` (reproducible-builds.org) if it is set; raises UsageError."""
     text = environ.get("SOURCE_DATE_EPOCH", "")
     if not text:
@@ -70,7 +70,7 @@ def epoch(environ: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def processors() -> int:
+def default_processors() -> int:
     """Return how many packages to cut at a time; it decides no byte of the result.
 
     Each takes about 12 MB, most of it xz's dictionary; more of them would gain little, since the
@@ -79,7 +79,7 @@ def processors() -> int:
     return max(1, min(os.cpu_count() or 1, _MOST_PROCESSORS))
 
 
-def build(
+def build_image(
     recipe: Recipe,
     lock: Lock,
     architectures: Sequence[str],
@@ -89,60 +89,60 @@ def build(
     moment: int | None,
     progress: Progress,
     locked: bool = False,
-) -> Finished:
+) -> BuiltImage:
     """Make the image of ``recipe`` as ``lock`` says; several architectures give an index.
 
     Evidence is attached for the lock with the ids that were allocated, which `keep_ids` writes, or with
     ``locked`` for the lock as it is. Raises PumiceError; what is finished by then stays in the store
     for the next time.
     """
-    own = recipe_files.read(recipe.files, Path(recipe.path).parent, lock.format)
-    built: dict[str, Built] = {}
+    own = recipe_files.read_recipe_files(recipe.files, Path(recipe.path).parent, lock.format)
+    built: dict[str, PlatformImage] = {}
     ids = lock.ids
     for architecture in architectures:
-        inputs = platform.Inputs(
+        inputs = platform.PlatformInputs(
             recipe=recipe,
             packages=lock.packages[architecture],
             architecture=architecture,
             ids=ids,
             format=lock.format,
-            epoch=moment,
+            source_date_epoch=moment,
         )
-        built[architecture] = platform.build(
-            inputs, own, fetch, home, processors=processors(), progress=progress
+        built[architecture] = platform.build_platform(
+            inputs, own, fetch, home, processors=default_processors(), progress=progress
         )
-        ids = _joined(ids, built[architecture].ids)  # a name has one number on all architectures
-    root = _root(recipe, list(built.values()), home)
+        ids = _merge_ids(ids, built[architecture].ids)  # a name has one number on all architectures
+    root = _write_root(recipe, list(built.values()), home)
     for descriptor in (root, *(one.manifest for one in built.values())):
         home.built.add(descriptor.digest)
-    final = lock if locked else with_ids(lock, built.values())
-    attached = evidence.attach(recipe, final, own, root, built, moment, home)
-    return Finished(root, built, attached)
+    final = lock if locked else with_allocated_ids(lock, built.values())
+    attached = evidence.attach_evidence(recipe, final, own, root, built, moment, home)
+    return BuiltImage(root, built, attached)
 
 
-def _root(recipe: Recipe, built: Sequence[Built], home: Home) -> Descriptor:
+def _write_root(recipe: Recipe, built: Sequence[PlatformImage], home: Home) -> Descriptor:
     if len(built) == 1:
         return built[0].manifest
-    from pumice.assembly import composition
+    from pumice.assembly import layer_assembly
 
     newest = max(one.created for one in built)
-    return composition.index(recipe, [one.manifest for one in built], newest, home.blobs)
+    return layer_assembly.write_index(recipe, [one.manifest for one in built], newest, home.blobs)
 
 
-def keep_ids(lock: Lock, path: Path, finished: Finished) -> None:
+def save_allocated_ids(lock: Lock, path: Path, finished: BuiltImage) -> None:
     """Write the ids that were allocated into the lock, so that later builds keep them."""
-    final = with_ids(lock, finished.built.values())
+    final = with_allocated_ids(lock, finished.platforms.values())
     if final.ids != lock.ids:
         files.replace(path, dump(final))
 
 
-def with_ids(lock: Lock, built: Iterable[Built]) -> Lock:
+def with_allocated_ids(lock: Lock, built: Iterable[PlatformImage]) -> Lock:
     """Return the lock with the ids that builds allocated."""
     ids = lock.ids
     for one in built:
-        ids = _joined(ids, one.ids)
+        ids = _merge_ids(ids, one.ids)
     return msgspec.structs.replace(lock, ids=ids)
 
 
-def _joined(ids: Ids, more: Ids) -> Ids:
+def _merge_ids(ids: Ids, more: Ids) -> Ids:
     return Ids(more.users | ids.users, more.groups | ids.groups)

@@ -12,46 +12,60 @@ if TYPE_CHECKING:
     from pumice.recipe.lock import Lock, LockedPackage
 
 
-class Change(msgspec.Struct, frozen=True, order=True):
+class LockChange(msgspec.Struct, frozen=True, order=True):
     """One package that differs; ``old`` or ``new`` is empty where it comes or goes.
 
     Without architectures it is the lock's format.
     """
 
     name: str
-    old: str
-    new: str
+    old_version: str
+    new_version: str
     architectures: tuple[str, ...]
 
     def __str__(self) -> str:
         where = f" ({', '.join(self.architectures)})" if self.architectures else ""
-        if not self.old:
-            return f"{self.name} {self.new} is new{where}"
-        if not self.new:
-            return f"{self.name} {self.old} goes{where}"
-        if self.old == self.new:
-            return f"{self.name} {self.new} has other content{where}"
-        return f"{self.name} {self.old} -> {self.new}{where}"
+        if not self.old_version:
+            return f"{self.name} {self.new_version} is new{where}"
+        if not self.new_version:
+            return f"{self.name} {self.old_version} goes{where}"
+        if self.old_version == self.new_version:
+            return f"{self.name} {self.new_version} has other content{where}"
+        return f"{self.name} {self.old_version} -> {self.new_version}{where}"
 
 
-def lock_changes(old: Lock, new: Lock) -> tuple[Change, ...]:
+def diff_locks(old_lock: Lock, new_lock: Lock) -> tuple[LockChange, ...]:
     """Return what differs between two locks and can change an image: the format, and packages by name."""
-    formats = (Change("format", str(old.format), str(new.format), ()),)
-    return (*(formats if old.format != new.format else ()), *changes(old.packages, new.packages))
+    formats = (LockChange("format", str(old_lock.format), str(new_lock.format), ()),)
+    return (
+        *(formats if old_lock.format != new_lock.format else ()),
+        *diff_packages(old_lock.packages, new_lock.packages),
+    )
 
 
-def changes(
-    old: Mapping[str, Sequence[LockedPackage]], new: Mapping[str, Sequence[LockedPackage]]
-) -> tuple[Change, ...]:
+def diff_packages(
+    old_packages: Mapping[str, Sequence[LockedPackage]], new_packages: Mapping[str, Sequence[LockedPackage]]
+) -> tuple[LockChange, ...]:
     """Return what differs between two locks' packages, by name; equal on several architectures, once."""
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for architecture in sorted({*old, *new}):
-        before = {(package.name, package.role): package for package in old.get(architecture, ())}
-        after = {(package.name, package.role): package for package in new.get(architecture, ())}
-        for name, role in sorted({*before, *after}):
-            mine, theirs = before.get((name, role)), after.get((name, role))
-            if mine and theirs and (mine.version, mine.sha256) == (theirs.version, theirs.sha256):
+    architectures_by_change: dict[tuple[str, str, str], list[str]] = {}
+    for architecture in sorted({*old_packages, *new_packages}):
+        old_by_name = {
+            (package.name, package.role): package for package in old_packages.get(architecture, ())
+        }
+        new_by_name = {
+            (package.name, package.role): package for package in new_packages.get(architecture, ())
+        }
+        for name, role in sorted({*old_by_name, *new_by_name}):
+            old_package, new_package = old_by_name.get((name, role)), new_by_name.get((name, role))
+            if (
+                old_package
+                and new_package
+                and (old_package.version, old_package.sha256) == (new_package.version, new_package.sha256)
+            ):
                 continue
-            key = name, mine.version if mine else "", theirs.version if theirs else ""
-            found.setdefault(key, []).append(architecture)
-    return tuple(Change(*key, tuple(architectures)) for key, architectures in sorted(found.items()))
+            key = name, old_package.version if old_package else "", new_package.version if new_package else ""
+            architectures_by_change.setdefault(key, []).append(architecture)
+    return tuple(
+        LockChange(*key, tuple(architectures))
+        for key, architectures in sorted(architectures_by_change.items())
+    )

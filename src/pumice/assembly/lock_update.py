@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from pumice.assembly.connection import Connection
+    from pumice.assembly.connection import ArchiveConnection
     from pumice.distro.universe import Universe
     from pumice.formats.aptindex import PackageRecord
     from pumice.progress import Progress
     from pumice.recipe.lock import Role
     from pumice.recipe.model import Recipe, Request
 
-_CONTROL = (
+_CONTROL_FIELDS = (
     "Package", "Version", "Architecture", "Source", "Installed-Size", "Multi-Arch", "Essential", "Priority",
     "Section", "Depends", "Pre-Depends", "Recommends", "Conflicts", "Breaks", "Replaces", "Provides",
 )  # fmt: skip
 
 
-def relock(
+def update_lock(
     recipe: Recipe,
-    old: Lock | None,
-    connection: Connection,
+    old_lock: Lock | None,
+    connection: ArchiveConnection,
     *,
-    again: Sequence[str],
-    kept: Sequence[str],
+    resolve_architectures: Sequence[str],
+    architectures: Sequence[str],
     progress: Progress,
     upgrade: frozenset[str] | None = None,
 ) -> Lock:
@@ -49,31 +49,51 @@ def relock(
     upgraded: then it gets the newest. Raises ResolveError, FetchError, TrustError
     or UsageError.
     """
-    free = _family(old, upgrade)
-    before = old.packages if old else {}
-    packages = {name: before[name] for name in kept if name in before and name not in again}
-    indexes = list(old.indexes) if old and packages else []
-    if again:
-        today = connection.indexes(again)
-        indexes = [*today.locked, *(index for index in indexes if index not in today.locked)]
-        for name in again:
-            wants = wants_of(recipe, connection.recipe_dir, name, pins=_pins(before, name, free))
-            packages[name] = _pinned(_solved(today.universe(name), wants, progress), connection)
+    unpinned = _names_without_pin(old_lock, upgrade)
+    old_packages = old_lock.packages if old_lock else {}
+    packages = {
+        architecture: old_packages[architecture]
+        for architecture in architectures
+        if architecture in old_packages and architecture not in resolve_architectures
+    }
+    indexes = list(old_lock.indexes) if old_lock and packages else []
+    if resolve_architectures:
+        current_indexes = connection.load_indexes(resolve_architectures)
+        indexes = [
+            *current_indexes.locked,
+            *(index for index in indexes if index not in current_indexes.locked),
+        ]
+        for name in resolve_architectures:
+            wants = collect_wants(
+                recipe,
+                connection.recipe_directory,
+                name,
+                pins=_packages_to_keep(old_packages, name, unpinned),
+            )
+            packages[name] = _lock_packages(
+                _resolve(current_indexes.universe(name), wants, progress), connection
+            )
     packages = {name: packages[name] for name in sorted(packages)}
-    asked = requirements.digest_of(recipe)
-    kept_format = old.format if old and upgrade != frozenset() else FORMAT
-    if old and (old.packages, old.requirements, old.format) == (packages, asked, kept_format):
-        return old
+    requirements_digest = requirements.digest_of(recipe)
+    lock_format = old_lock.format if old_lock and upgrade != frozenset() else FORMAT
+    if old_lock and (old_lock.packages, old_lock.requirements, old_lock.format) == (
+        packages,
+        requirements_digest,
+        lock_format,
+    ):
+        return old_lock
     return Lock(
-        requirements=asked,
+        requirements=requirements_digest,
         packages=packages,
         indexes=tuple(sorted(indexes, key=lambda index: (index.archive, index.suite, index.digest))),
-        ids=old.ids if old else Ids(),
-        format=kept_format,
+        ids=old_lock.ids if old_lock else Ids(),
+        format=lock_format,
     )
 
 
-def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[LockedPackage] = ()) -> Wants:
+def collect_wants(
+    recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[LockedPackage] = ()
+) -> Wants:
     """Return what a recipe asks of the resolver; its local packages are in ``folder``.
 
     ``pins`` are packages of an older lock that are kept where possible.
@@ -83,16 +103,16 @@ def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[
     local: dict[str, PackageRecord] = {}
     for request in recipe.packages:
         if request.file and not request.exclude:
-            record = local_record(folder, request)
+            record = read_local_record(folder, request)
             if record.architecture not in ("all", architecture):
                 raise ResolveError(
                     f"{request.file} is a package for {record.architecture}, not for {architecture}",
                     where=request.where or None,
                 )
-            twin = next((file for file, one in local.items() if one.name == record.name), "")
-            if twin and twin != request.file:
+            duplicate = next((file for file, other in local.items() if other.name == record.name), "")
+            if duplicate and duplicate != request.file:
                 raise ResolveError(
-                    f"{twin} and {request.file} are both the package {record.name}",
+                    f"{duplicate} and {request.file} are both the package {record.name}",
                     where=request.where or None,
                 )
             local[request.file] = record
@@ -106,12 +126,12 @@ def wants_of(recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[
     )
 
 
-def local_record(folder: Path, request: Request) -> PackageRecord:
+def read_local_record(folder: Path, request: Request) -> PackageRecord:
     """Return the record of a local package: its control fields, size and digest."""
     path = folder / request.file
     try:
         with files.open_regular(path) as file:
-            fields = deb.control(file).fields
+            fields = deb.read_control(file).fields
             size = file.seek(0, 2)
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -121,40 +141,48 @@ def local_record(folder: Path, request: Request) -> PackageRecord:
             f"the local package {request.file} cannot be read: {reason}", where=request.where or None
         ) from None
     except FormatError as error:
-        where = f"{path}: {error.where}" if error.where else str(path)
-        raise FormatError(error.message, where=where, hint=error.hint) from None
-    known = deb822.lower(fields)
-    stanza = "\n".join(f"{field}: {known[field.lower()]}" for field in _CONTROL if field.lower() in known)
+        location = f"{path}: {error.where}" if error.where else str(path)
+        raise FormatError(error.message, where=location, hint=error.hint) from None
+    fields_by_name = deb822.lowercase_names(fields)
+    stanza = "\n".join(
+        f"{field}: {fields_by_name[field.lower()]}"
+        for field in _CONTROL_FIELDS
+        if field.lower() in fields_by_name
+    )
     stanza += f"\nFilename: local.deb\nSize: {size}\nSHA256: {sha256}"
     try:
-        record = aptindex.record(stanza.encode())
+        record = aptindex.read_stanza(stanza.encode())
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
     return msgspec.structs.replace(record, filename=request.file)
 
 
-def _solved(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[PackageRecord, Role]]:
+def _resolve(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[PackageRecord, Role]]:
     """Return the packages and their roles, having said which could not be taken in their newest version."""
     solution = resolve(universe, wants)
     for record, newest in solution.held_back:
         progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
-    for record, others in solution.contested:
-        offers = ", ".join(f"{archive_of(one)} ({one.version})" for one in others)
+    for record, alternatives in solution.contested:
+        offers = ", ".join(
+            f"{archive_of(alternative)} ({alternative.version})" for alternative in alternatives
+        )
         progress.note(f"{record.name} {record.version} from {archive_of(record)}; also offered by {offers}")
     local = {record.filename for record in wants.local.values()}
-    found: list[tuple[PackageRecord, Role]] = [
+    packages: list[tuple[PackageRecord, Role]] = [
         (record, "local" if not record.suite and record.filename in local else "package")
         for record in solution.packages
     ]
-    found += [(record, "base-data") for record in solution.base_data]
-    return sorted(found, key=lambda item: item[0].name)
+    packages += [(record, "base-data") for record in solution.base_data]
+    return sorted(packages, key=lambda item: item[0].name)
 
 
-def _pinned(found: Iterable[tuple[PackageRecord, Role]], connection: Connection) -> tuple[LockedPackage, ...]:
-    pins: list[LockedPackage] = []
-    for record, role in found:
+def _lock_packages(
+    resolved: Iterable[tuple[PackageRecord, Role]], connection: ArchiveConnection
+) -> tuple[LockedPackage, ...]:
+    packages: list[LockedPackage] = []
+    for record, role in resolved:
         archive, _, suite = record.suite.partition("/")
-        pin = LockedPackage(
+        package = LockedPackage(
             name=record.name,
             version=record.version,
             architecture=record.architecture,
@@ -168,40 +196,46 @@ def _pinned(found: Iterable[tuple[PackageRecord, Role]], connection: Connection)
             source_version=record.source_version if record.source_version != record.version else "",
             role=role,
         )
-        if not pin.sha256:  # an archive that lists SHA-512 only: the package itself gives the other
-            pin = msgspec.structs.replace(pin, sha256=connection.fetch(pin).removeprefix("sha256:"))
-        pins.append(pin)
-    return tuple(pins)
+        if not package.sha256:  # an archive that lists SHA-512 only: the package itself gives the other
+            package = msgspec.structs.replace(
+                package, sha256=connection.fetch_package(package).removeprefix("sha256:")
+            )
+        packages.append(package)
+    return tuple(packages)
 
 
-def _pins(
-    before: Mapping[str, Sequence[LockedPackage]], architecture: str, free: frozenset[str] | None
+def _packages_to_keep(
+    old_packages: Mapping[str, Sequence[LockedPackage]], architecture: str, unpinned: frozenset[str] | None
 ) -> list[LockedPackage]:
     """Return the packages to keep: of the same architecture, or to go along with another one."""
-    if free is None:
+    if unpinned is None:
         return []
-    models = [before[architecture]] if architecture in before else list(before.values())[:1]
+    package_lists = (
+        [old_packages[architecture]] if architecture in old_packages else list(old_packages.values())[:1]
+    )
     return [
         package
-        for model in models
-        for package in model
-        if package.role != "local" and package.name not in free
+        for packages in package_lists
+        for package in packages
+        if package.role != "local" and package.name not in unpinned
     ]
 
 
-def _family(old: Lock | None, upgrade: frozenset[str] | None) -> frozenset[str] | None:
+def _names_without_pin(old_lock: Lock | None, upgrade: frozenset[str] | None) -> frozenset[str] | None:
     """Return the names that lose their pins (None: all of them)."""
-    if upgrade is None or old is None:
+    if upgrade is None or old_lock is None:
         return frozenset()
     if not upgrade:
         return None
-    everyone = [package for found in old.packages.values() for package in found]
-    known = {package.name for package in everyone}
-    for name in sorted(upgrade - known):
+    locked_packages = [package for packages in old_lock.packages.values() for package in packages]
+    locked_names = {package.name for package in locked_packages}
+    for name in sorted(upgrade - locked_names):
         from pumice.resolve.missing import near
 
-        meant = near(name, known)
-        hint = f"did you mean {meant!r}?" if meant else "name packages that are in the lock"
+        suggestion = near(name, locked_names)
+        hint = f"did you mean {suggestion!r}?" if suggestion else "name packages that are in the lock"
         raise UsageError(f"there is no package {name!r} in the lock to upgrade", hint=hint)
-    sources = {package.source or package.name for package in everyone if package.name in upgrade}
-    return frozenset(package.name for package in everyone if (package.source or package.name) in sources)
+    sources = {package.source or package.name for package in locked_packages if package.name in upgrade}
+    return frozenset(
+        package.name for package in locked_packages if (package.source or package.name) in sources
+    )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.packing.segments import Segment
 
 
-def settle(path: str, tree: Tree) -> str:
+def resolve_destination(path: str, tree: Tree) -> str:
     """Return where ``path`` really is when directories on the way to it are links.
 
     So a file for ``/bin/x`` goes to ``usr/bin/x``. Raises ImageError if it would lie under something
@@ -32,14 +32,14 @@ def settle(path: str, tree: Tree) -> str:
     parent = posixpath.dirname(path)
     if not parent:
         return path
-    known = parent
-    while known and tree.get(known) is None:
-        known = posixpath.dirname(known)
-    real = tree.resolve(known)
-    if real is None or (real and _kind(tree, real) != "dir"):
-        raise ImageError(f"/{path} cannot be made: /{known} is not a directory")
-    settled = posixpath.join(real, path[len(known) :].lstrip("/"))
-    return settled if real == known else settle(settled, tree)
+    ancestor = parent
+    while ancestor and tree.get(ancestor) is None:
+        ancestor = posixpath.dirname(ancestor)
+    resolved = tree.resolve(ancestor)
+    if resolved is None or (resolved and _kind(tree, resolved) != "dir"):
+        raise ImageError(f"/{path} cannot be made: /{ancestor} is not a directory")
+    destination = posixpath.join(resolved, path[len(ancestor) :].lstrip("/"))
+    return destination if resolved == ancestor else resolve_destination(destination, tree)
 
 
 def _kind(tree: Tree, path: str) -> str:
@@ -47,38 +47,38 @@ def _kind(tree: Tree, path: str) -> str:
     return node.entry.kind if node else ""
 
 
-def final_nodes(
+def overlay_nodes(
     tree: Tree,
     removed: Iterable[str],
     directories: Mapping[str, Entry],
-    over: Iterable[Generated],
+    added: Iterable[Generated],
 ) -> dict[str, Node]:
     """Return every path of the finished image."""
     nodes = dict(tree.nodes)
     for path in removed:
         nodes.pop(path, None)
     for path, entry in directories.items():
-        known = nodes.get(path)
-        mtime = known.entry.mtime if known else 0
-        nodes[path] = Node(msgspec.structs.replace(entry, mtime=mtime), known.owner if known else "")
-    for item in over:
-        known = nodes.get(item.entry.path)
-        if known and known.entry.kind == "dir" and item.entry.kind != "dir":
-            _check_empty(item, known, nodes)
+        existing = nodes.get(path)
+        mtime = existing.entry.mtime if existing else 0
+        nodes[path] = Node(msgspec.structs.replace(entry, mtime=mtime), existing.owner if existing else "")
+    for item in added:
+        existing = nodes.get(item.entry.path)
+        if existing and existing.entry.kind == "dir" and item.entry.kind != "dir":
+            _check_empty(item, existing, nodes)
         nodes[item.entry.path] = Node(item.entry, item.by)
     return nodes
 
 
-def _check_empty(item: Generated, known: Node, nodes: Mapping[str, Node]) -> None:
+def _check_empty(item: Generated, existing: Node, nodes: Mapping[str, Node]) -> None:
     path = item.entry.path
-    if any(other.startswith(path + "/") for other in nodes):
+    if any(other_path.startswith(path + "/") for other_path in nodes):
         raise ImageError(
             f"{item.by} cannot put a {item.entry.kind} at /{path}: it is a directory of "
-            f"{known.owner or 'the image'} with something in it"
+            f"{existing.owner or 'the image'} with something in it"
         )
 
 
-def changes(
+def segment_changes(
     name: str,
     segment: Segment,
     nodes: Mapping[str, Node],
@@ -90,24 +90,26 @@ def changes(
     Only a segment that is alone in its layer writes directories itself; for the others the layer
     does, so their attributes are of no concern here.
     """
-    hide = set(hidden)
+    hidden_paths = set(hidden)
     for item in segment.items:
         node = nodes.get(item.entry.path)
         if node is None or node.owner != name:
-            hide.add(item.entry.path)
-    kept: list[Entry] = []
+            hidden_paths.add(item.entry.path)
+    directories: list[Entry] = []
     for entry in segment.directories:
         node = nodes.get(entry.path)
         if node is None or node.entry.kind != "dir":
-            hide.add(entry.path)
+            hidden_paths.add(entry.path)
     if segment.layer is not None:
-        kept = [
+        directories = [
             msgspec.structs.replace(nodes[entry.path].entry, mtime=entry.mtime)
             for entry in (*segment.directories, *segment.parents)
-            if entry.path not in hide and entry.path in nodes and _differs(entry, nodes[entry.path].entry)
+            if entry.path not in hidden_paths
+            and entry.path in nodes
+            and _has_other_attributes(entry, nodes[entry.path].entry)
         ]
-    return Changes(hide=tuple(sorted(hide)), directories=tuple(kept), format=lock_format)
+    return Changes(hide=tuple(sorted(hidden_paths)), directories=tuple(directories), format=lock_format)
 
 
-def _differs(one: Entry, other: Entry) -> bool:
-    return (one.mode, one.uid, one.gid) != (other.mode, other.uid, other.gid)
+def _has_other_attributes(entry: Entry, final_entry: Entry) -> bool:
+    return (entry.mode, entry.uid, entry.gid) != (final_entry.mode, final_entry.uid, final_entry.gid)

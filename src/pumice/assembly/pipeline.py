@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly import composition, overlay, recipe_files
-from pumice.assembly.draft_tree import Draft
+from pumice.assembly import layer_assembly, overlay, recipe_files
+from pumice.assembly.draft_tree import DraftTree
 from pumice.assembly.effect_cache import apply_effects
-from pumice.assembly.platform import Built, Inputs
-from pumice.assembly.segment_cutter import Wanted, cut, recall, remember
+from pumice.assembly.platform import PlatformImage, PlatformInputs
+from pumice.assembly.segment_cutter import SegmentRequest, cut_segments, recall, remember
 from pumice.formats import platforms
 from pumice.packing import effects, layer_plan, merge, segments
 from pumice.packing.config import numeric_user
@@ -24,7 +24,7 @@ from pumice.packing.tree import Generated
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pumice.assembly.recipe_files import UserFiles
+    from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
     from pumice.packing.compose import Filled
     from pumice.packing.effects import Outcome
@@ -36,63 +36,63 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 
-def make(
-    inputs: Inputs,
-    files: UserFiles,
+def assemble_platform(
+    inputs: PlatformInputs,
+    files: RecipeFiles,
     fetch: Callable[[LockedPackage], Digest],
     home: Home,
     processors: int,
     progress: Progress,
-) -> Built:
+) -> PlatformImage:
     """Make the image. Raises PumiceError; leaves nothing half done."""
     if inputs.recipe.python.bytecode:
         from pumice.assembly import bytecode
 
-        bytecode.check(platforms.of_debian(inputs.architecture))  # before much is fetched in vain
+        bytecode.check_platform(platforms.from_debian(inputs.architecture))  # before much is fetched in vain
     groups = layer_plan.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
     wanted = _wanted(inputs, groups)
-    parts = cut(wanted, fetch, home, processors=processors, progress=progress)
+    parts = cut_segments(wanted, fetch, home, processors=processors, progress=progress)
     wanted, parts, directories = _with_link_targets(
         inputs.format, wanted, parts, fetch, home, processors, progress
     )
     keys = {item.package.name: item.key for item in wanted}
     merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format, directories=directories)
-    settings, items = _settings(inputs), recipe_files.collect(files)
+    settings, items = _settings(inputs), recipe_files.collect_items(files)
     draft = None
     if inputs.format >= 2:
         aliases = merged_usr(effects.Given(merged.tree, settings, {})).generated
-        draft = Draft(files, items, merged.tree, merged.tree.plus(aliases))
+        draft = DraftTree(files, items, merged.tree, merged.tree.plus(aliases))
     outcome = apply_effects(settings, keys, merged.tree, draft, home)
     generated = [*_diverted(merged, parts, home), *_link_targets(merged, outcome), *outcome.generated]
     tree = merged.tree.plus(generated)
-    owners = _Owners(tree, draft)
-    own = recipe_files.place(files, items, owners, tree)
+    owners = _OwnerTable(tree, draft)
+    own = recipe_files.resolve_entries(files, items, owners, tree)
     over = [*generated, *(item for item, _ in own)]
-    nodes = overlay.final_nodes(merged.tree, outcome.removed, outcome.directories, over)
+    nodes = overlay.overlay_nodes(merged.tree, outcome.removed, outcome.directories, over)
     parts = {
         name: _reworked(name, part, keys[name], nodes, merged, inputs.format, home)
         for name, part in parts.items()
     }
     own_paths = {item.entry.path for item, _ in own}
-    plan = composition.Plan(
+    plan = layer_assembly.LayerContents(
         groups=groups,
-        base=[parts[p.name] for p in inputs.packages if p.role == "base-data"],
-        parts=parts,
+        base_segments=[parts[p.name] for p in inputs.packages if p.role == "base-data"],
+        segments=parts,
         generated=[item for item in generated if item.entry.path not in own_paths],
-        own=[made for _, made in own],
+        recipe_entries=[made for _, made in own],
         nodes=nodes,
         format=inputs.format,
     )
     if inputs.recipe.python.bytecode:
-        from pumice.assembly.bytecode_cache import byte_code
+        from pumice.assembly.bytecode_cache import get_bytecode
 
-        made = byte_code(plan, inputs, home, processors, progress)
+        made = get_bytecode(plan, inputs, home, processors, progress)
         plan = msgspec.structs.replace(plan, bytecode=made)
-    finished = composition.layers(plan, inputs.recipe.layers, home, processors)
+    finished = layer_assembly.assemble_layers(plan, inputs.recipe.layers, home, processors)
     return _image(inputs, plan, finished, merged, outcome, owners, home)
 
 
-def _settings(inputs: Inputs) -> effects.Settings:
+def _settings(inputs: PlatformInputs) -> effects.Settings:
     return effects.Settings(
         architecture=inputs.architecture,
         base=inputs.recipe.base,
@@ -104,11 +104,11 @@ def _settings(inputs: Inputs) -> effects.Settings:
     )
 
 
-def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:
+def _wanted(inputs: PlatformInputs, groups: tuple[Group, ...]) -> list[SegmentRequest]:
     alone = {name for group in groups if group.alone for name in group.packages}
     include = tuple(sorted(set(inputs.recipe.include)))
     return [
-        Wanted(
+        SegmentRequest(
             package,
             Selection(
                 include=include,
@@ -123,13 +123,13 @@ def _wanted(inputs: Inputs, groups: tuple[Group, ...]) -> list[Wanted]:
 
 def _with_link_targets(
     lock_format: int,
-    wanted: list[Wanted],
+    wanted: list[SegmentRequest],
     parts: dict[str, Segment],
     fetch: Callable[[LockedPackage], Digest],
     home: Home,
     processors: int,
     progress: Progress,
-) -> tuple[list[Wanted], dict[str, Segment], tuple[str, ...]]:
+) -> tuple[list[SegmentRequest], dict[str, Segment], tuple[str, ...]]:
     """Cut once more those packages in which links have their targets, and what these link to.
 
     Return what was cut in the end, all segments, and the directories that stay for links alone.
@@ -140,17 +140,17 @@ def _with_link_targets(
         if not again:
             return wanted, parts, targets.directories
         wanted = [again.get(item.package.name, item) for item in wanted]
-        parts = parts | cut([*again.values()], fetch, home, processors=processors, progress=progress)
+        parts = parts | cut_segments([*again.values()], fetch, home, processors=processors, progress=progress)
         if lock_format < 2:
             return wanted, parts, ()
 
 
-def _keeping(wanted: list[Wanted], keep: Mapping[str, Sequence[str]]) -> Iterator[Wanted]:
+def _keeping(wanted: list[SegmentRequest], keep: Mapping[str, Sequence[str]]) -> Iterator[SegmentRequest]:
     """Yield those of ``wanted`` that keep more than before, with all that they keep."""
     for item in wanted:
         paths = tuple(sorted({*item.selection.keep, *keep.get(item.package.name, ())}))
         if paths != item.selection.keep:
-            yield Wanted(item.package, msgspec.structs.replace(item.selection, keep=paths))
+            yield SegmentRequest(item.package, msgspec.structs.replace(item.selection, keep=paths))
 
 
 def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[Generated]:
@@ -180,7 +180,7 @@ def _reworked(
     lock_format: int,
     home: Home,
 ) -> Segment:
-    changes = overlay.changes(name, part, nodes, merged.hidden.get(name, ()), lock_format)
+    changes = overlay.segment_changes(name, part, nodes, merged.hidden.get(name, ()), lock_format)
     if not changes:
         return part
     where = segments.reworked_key(key, changes)
@@ -191,15 +191,15 @@ def _reworked(
     return known
 
 
-class _Owners:
+class _OwnerTable:
     """A recipe's ``user[:group]`` to the numbers that the image's own tables give them.
 
     Tables among the recipe's own files come first: they are what the image will have.
     """
 
-    def __init__(self, tree: Tree, draft: Draft | None) -> None:
+    def __init__(self, tree: Tree, draft: DraftTree | None) -> None:
         self._passwd, self._group = (
-            "\n".join([draft.text(path) if draft else "", _text(tree, path)])
+            "\n".join([draft.read_text(path) if draft else "", _text(tree, path)])
             for path in ("etc/passwd", "etc/group")
         )
 
@@ -216,7 +216,7 @@ class _Owners:
                 return fields[3]
         return uid or "0"
 
-    def user(self, owner: str) -> str:
+    def config_user(self, owner: str) -> str:
         """Return ``owner`` for an image's config: numbers, so that engines can tell it is not root."""
         return numeric_user(owner, self._passwd, self._group)
 
@@ -229,31 +229,31 @@ def _text(tree: Tree, path: str) -> str:
 
 
 def _image(
-    inputs: Inputs,
-    plan: composition.Plan,
+    inputs: PlatformInputs,
+    plan: layer_assembly.LayerContents,
     finished: list[Filled],
     merged: Merged,
     outcome: Outcome,
-    owners: _Owners,
+    owners: _OwnerTable,
     home: Home,
-) -> Built:
-    newest = max((part.newest for part in plan.parts.values()), default=0)
-    created = newest if inputs.epoch is None else inputs.epoch
+) -> PlatformImage:
+    newest = max((part.newest for part in plan.segments.values()), default=0)
+    created = newest if inputs.source_date_epoch is None else inputs.source_date_epoch
     tree = merged.tree.plus(outcome.generated)
-    user = owners.user(inputs.recipe.run.user)
-    manifest, config = composition.documents(
+    user = owners.config_user(inputs.recipe.run.user)
+    manifest, config = layer_assembly.write_manifest(
         inputs.recipe, inputs.architecture, finished, created=created, user=user, blobs=home.blobs
     )
     from pumice.assembly import evidence
 
     release = _text(tree, "usr/lib/os-release") or _text(tree, "etc/os-release")
-    return Built(
+    return PlatformImage(
         manifest=manifest,
         config=config,
         created=created,
         ids=outcome.ids,
         layers=tuple((one.title, one.layer) for one in finished),
-        facts=evidence.facts(inputs, plan, finished, (manifest, config), created, release, home),
-        undone={name: tuple(actions) for name, actions in sorted(outcome.report.items())},
+        facts=evidence.write_image_facts(inputs, plan, finished, (manifest, config), created, release, home),
+        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.report.items())},
         notes=merged.notes,
     )

@@ -20,7 +20,7 @@ from pumice.recipe.model import Recipe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pumice.assembly.recipe_files import UserFiles
+    from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
     from pumice.progress import Progress
     from pumice.store.home import Home
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _KIND = "image"
 
 
-class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides an image; ``format`` is the lock's."""
 
     recipe: Recipe
@@ -36,11 +36,11 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str
     ids: Ids
     format: int
-    epoch: int | None = None
+    source_date_epoch: int | None = None
     """``SOURCE_DATE_EPOCH``: the image's time instead of the newest package's."""
 
 
-class Built(msgspec.Struct, frozen=True, kw_only=True):
+class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     """One platform's image, and what is worth knowing about how it was made.
 
     ``ids`` are all that were allocated; ``undone`` lists, by package, what its scripts would have
@@ -53,12 +53,12 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     ids: Ids
     layers: tuple[tuple[str, WholeLayer], ...]
-    undone: dict[str, tuple[str, ...]]
+    skipped_actions: dict[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
     facts: str
 
 
-def key(inputs: Inputs, files: UserFiles) -> Digest:
+def platform_key(inputs: PlatformInputs, files: RecipeFiles) -> Digest:
     """Return where the finished image for ``inputs`` is remembered.
 
     What only says where something was written, or how to resolve it, decides no byte of an image.
@@ -72,35 +72,35 @@ def key(inputs: Inputs, files: UserFiles) -> Digest:
     }
     return cache_key(
         *("image", inputs.format, recipe, inputs.recipe.origin.debian, pins),
-        *(inputs.architecture, inputs.ids, files.digest, inputs.epoch),
+        *(inputs.architecture, inputs.ids, files.digest, inputs.source_date_epoch),
     )
 
 
-def build(
-    inputs: Inputs,
-    files: UserFiles,
+def build_platform(
+    inputs: PlatformInputs,
+    files: RecipeFiles,
     fetch: Callable[[LockedPackage], Digest],
     home: Home,
     *,
     processors: int,
     progress: Progress,
-) -> Built:
+) -> PlatformImage:
     """Make the image, or find it made. Raises PumiceError; leaves nothing half done."""
-    name = key(inputs, files)
-    found = cache.recall(home, _KIND, name, Built, _blobs)
+    name = platform_key(inputs, files)
+    found = cache.recall(home, _KIND, name, PlatformImage, _blobs)
     if found:
         return found
     from pumice.assembly import pipeline
 
-    built = pipeline.make(inputs, files, fetch, home, processors, progress)
+    built = pipeline.assemble_platform(inputs, files, fetch, home, processors, progress)
     # With the ids that it allocated, the same lock makes the same image: found then as well.
     complete = msgspec.structs.replace(inputs, ids=built.ids)
-    for where in {name, key(complete, files)}:
+    for where in {name, platform_key(complete, files)}:
         cache.remember(home, _KIND, where, built, keeps=_blobs(built))
     return built
 
 
-def _blobs(built: Built) -> list[Digest]:
+def _blobs(built: PlatformImage) -> list[Digest]:
     return [
         built.manifest.digest,
         built.config.digest,

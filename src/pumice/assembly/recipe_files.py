@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pumice.packing.tree import Generated, Tree
 
 
-class UserFiles(msgspec.Struct, frozen=True):
+class RecipeFiles(msgspec.Struct, frozen=True):
     """What a recipe's ``files`` stand for right now; ``digest`` covers rules and contents.
 
     ``format`` is the lock's.
@@ -33,20 +33,20 @@ class UserFiles(msgspec.Struct, frozen=True):
     rules: tuple[FileRule, ...]
     root: Path
     digest: Digest
-    sums: dict[str, str]
+    digests: dict[str, str]
     format: int = FORMAT
 
 
-def read(rules: Sequence[FileRule], root: Path, lock_format: int = FORMAT) -> UserFiles:
+def read_recipe_files(rules: Sequence[FileRule], root: Path, lock_format: int = FORMAT) -> RecipeFiles:
     """Collect and hash the files; raises RecipeError or ImageError for what cannot be read."""
-    sums: dict[str, str] = {}
-    facts: list[object] = []
+    digests: dict[str, str] = {}
+    entry_digests: list[object] = []
     for item in files.collect(rules, root, lambda _: (0, 0), lock_format):
-        sums[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
-        facts.append([item.entry, sums[item.entry.path]])
-    asked = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
-    digest = canonical.digest_of([asked, facts])
-    return UserFiles(tuple(rules), root, digest, sums, lock_format)
+        digests[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
+        entry_digests.append([item.entry, digests[item.entry.path]])
+    rule_attributes = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
+    digest = canonical.digest_of([rule_attributes, entry_digests])
+    return RecipeFiles(tuple(rules), root, digest, digests, lock_format)
 
 
 def _sha256(item: Item) -> str:
@@ -59,34 +59,34 @@ def _sha256(item: Item) -> str:
         raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.where) from None
 
 
-def collect(given: UserFiles) -> list[Item]:
+def collect_items(files_read: RecipeFiles) -> list[Item]:
     """Return what the files stand for, owned by root as long as nobody knows the image's users."""
-    return list(files.collect(given.rules, given.root, lambda _: (0, 0), given.format))
+    return list(files.collect(files_read.rules, files_read.root, lambda _: (0, 0), files_read.format))
 
 
-def place(
-    given: UserFiles, items: Iterable[Item], owners: Callable[[str], tuple[int, int]], tree: Tree
+def resolve_entries(
+    recipe_files: RecipeFiles, items: Iterable[Item], owners: Callable[[str], tuple[int, int]], tree: Tree
 ) -> list[tuple[Generated, Made]]:
     """Return the entries to add for ``items``, with owners, at the places that they have in ``tree``.
 
     Raises ImageError for an unknown owner, or a place that is under no directory.
     """
-    from pumice.assembly.overlay import settle
+    from pumice.assembly.overlay import resolve_destination
     from pumice.packing.compose import Made
     from pumice.packing.tree import RECIPE, Generated
 
-    explicit = {rule.to.strip("/") for rule in given.rules if rule.directory}
+    explicit = {rule.to.strip("/") for rule in recipe_files.rules if rule.directory}
     placed: dict[str, tuple[Generated, Made]] = {}
     for item in items:
-        with _at(item):
-            path = settle(item.entry.path, tree)
+        with _locate_errors(item):
+            path = resolve_destination(item.entry.path, tree)
             uid, gid = owners(item.owner) if item.owner else (0, 0)
             _check_directory(item, path, tree)
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
             continue  # a folder that is only on the way changes nothing that is there already
         entry = msgspec.structs.replace(item.entry, path=path, uid=uid, gid=gid)
-        made = Made(entry=entry, content=item.content, sha256=_sum(given, item))
-        placed[path] = Generated(entry=entry, by=RECIPE), made
+        layer_entry = Made(entry=entry, content=item.content, sha256=_recorded_digest(recipe_files, item))
+        placed[path] = Generated(entry=entry, by=RECIPE), layer_entry
     return [placed[path] for path in sorted(placed)]
 
 
@@ -101,7 +101,7 @@ def _check_directory(item: Item, path: str, tree: Tree) -> None:
 
 
 @contextmanager
-def _at(item: Item) -> Iterator[None]:
+def _locate_errors(item: Item) -> Iterator[None]:
     """Say of an error which rule it is about."""
     try:
         yield
@@ -109,9 +109,9 @@ def _at(item: Item) -> Iterator[None]:
         raise ImageError(error.message, where=error.where or item.where or None, hint=error.hint) from None
 
 
-def _sum(given: UserFiles, item: Item) -> str:
-    if item.entry.path not in given.sums:
+def _recorded_digest(recipe_files: RecipeFiles, item: Item) -> str:
+    if item.entry.path not in recipe_files.digests:
         raise ImageError(
             f"/{item.entry.path} appeared while the image was built", where=item.where, hint="build again"
         )
-    return given.sums[item.entry.path]
+    return recipe_files.digests[item.entry.path]

@@ -9,13 +9,13 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pumice.assembly.image import Finished
-    from pumice.assembly.platform import Built
+    from pumice.assembly.image import BuiltImage
+    from pumice.assembly.platform import PlatformImage
     from pumice.recipe.lock import Lock, LockedPackage
     from pumice.recipe.model import Recipe
 
 
-MINOR = frozenset(
+MINOR_ACTIONS = frozenset(
     [
         "apparmor",
         "byte code",
@@ -41,31 +41,33 @@ class SkippedActions(msgspec.Struct, frozen=True):
     is_minor: bool
 
 
-def skipped_actions(built: Iterable[Built], report_path: str = "") -> SkippedActions | None:
+def summarize_skipped_actions(
+    images: Iterable[PlatformImage], report_path: str = ""
+) -> SkippedActions | None:
     """Summarize the skipped actions of a build, None if there are none.
 
     Minor kinds are named only if there are no others. ``report_path`` is where the report is written.
     """
     kinds: dict[str, set[str]] = {}
-    for image in built:
-        for package, actions in image.undone.items():
+    for image in images:
+        for package, actions in image.skipped_actions.items():
             for action in actions:
                 kinds.setdefault(action, set()).add(package)
     if not kinds:
         return None
-    major = {kind: packages for kind, packages in kinds.items() if kind not in MINOR}
-    named = major or kinds
-    count = len({package for packages in named.values() for package in packages})
-    ordered = sorted(named, key=lambda kind: (-len(named[kind]), kind))
-    texts = [f"{kind} ({len(named[kind])})" for kind in ordered[:_MAX_KINDS]]
+    major = {kind: packages for kind, packages in kinds.items() if kind not in MINOR_ACTIONS}
+    listed = major or kinds
+    count = len({package for packages in listed.values() for package in packages})
+    ordered = sorted(listed, key=lambda kind: (-len(listed[kind]), kind))
+    texts = [f"{kind} ({len(listed[kind])})" for kind in ordered[:_MAX_KINDS]]
     texts += [f"{len(ordered) - _MAX_KINDS} more kinds"] if len(ordered) > _MAX_KINDS else []
-    where = f"see {report_path}" if report_path else "see the report of 'pumice build --report FILE'"
+    reference = f"see {report_path}" if report_path else "see the report of 'pumice build --report FILE'"
     packages = "1 package" if count == 1 else f"{count} packages"
-    summary = f"skipped actions of the maintainer scripts of {packages}: {', '.join(texts)}; {where}"
+    summary = f"skipped actions of the maintainer scripts of {packages}: {', '.join(texts)}; {reference}"
     return SkippedActions(summary, is_minor=not major)
 
 
-def report(recipe: Recipe, lock: Lock, finished: Finished) -> bytes:
+def encode_report(recipe: Recipe, lock: Lock, image: BuiltImage) -> bytes:
     """Return the report as JSON: what is in the image, layer by layer and package by package, and
     what the packages' own scripts would have done beyond (``scripts_not_run``).
 
@@ -74,35 +76,35 @@ def report(recipe: Recipe, lock: Lock, finished: Finished) -> bytes:
     document = {
         "name": recipe.name,
         "version": recipe.version,
-        "digest": finished.root.digest,
+        "digest": image.root.digest,
         "format": lock.format,
         "platforms": {
-            architecture: _platform(built, lock.packages[architecture])
-            for architecture, built in sorted(finished.built.items())
+            architecture: _platform(platform_image, lock.packages[architecture])
+            for architecture, platform_image in sorted(image.platforms.items())
         },
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def _platform(built: Built, packages: tuple[LockedPackage, ...]) -> dict[str, Any]:
+def _platform(image: PlatformImage, packages: tuple[LockedPackage, ...]) -> dict[str, Any]:
     return {
-        "manifest": built.manifest.digest,
-        "created": built.created,
-        "size": sum(layer.size for _, layer in built.layers),
-        "unpacked_size": sum(layer.tar_size for _, layer in built.layers),
+        "manifest": image.manifest.digest,
+        "created": image.created,
+        "size": sum(layer.size for _, layer in image.layers),
+        "unpacked_size": sum(layer.tar_size for _, layer in image.layers),
         "layers": [
             {"holds": name, "digest": layer.digest, "diff_id": layer.diff_id, "size": layer.size}
-            for name, layer in built.layers
+            for name, layer in image.layers
         ],
         "packages": [
             {
                 "name": package.name,
                 "version": package.version,
                 "role": package.role,
-                "scripts_not_run": list(built.undone.get(package.name, ())),
+                "scripts_not_run": list(image.skipped_actions.get(package.name, ())),
             }
             for package in packages
         ],
-        "ids": built.ids,
-        "notes": list(built.notes),
+        "ids": image.ids,
+        "notes": list(image.notes),
     }

@@ -31,7 +31,7 @@ _FETCHERS = 4
 _KIND = "segment"
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class SegmentRequest(msgspec.Struct, frozen=True):
     """A package and what is taken of it."""
 
     package: LockedPackage
@@ -43,8 +43,8 @@ class Wanted(msgspec.Struct, frozen=True):
         return segments.key(self.package.sha256, self.selection)
 
 
-def cut(
-    wanted: Sequence[Wanted],
+def cut_segments(
+    requests: Sequence[SegmentRequest],
     fetch: Callable[[LockedPackage], Digest],
     home: Home,
     *,
@@ -56,16 +56,16 @@ def cut(
     ``fetch`` makes a package a verified blob of the store and returns its digest; it is called from
     several threads. Raises whatever goes wrong first; what was finished by then stays.
     """
-    found = {item.package.name: recall(item.key, home) for item in wanted}
-    missing = [item for item in wanted if found[item.package.name] is None]
+    segments_by_name = {request.package.name: recall(request.key, home) for request in requests}
+    missing = [item for item in requests if segments_by_name[item.package.name] is None]
     if missing:
         missing.sort(key=lambda item: (-item.package.size, item.package.name))
         total = sum(item.package.size for item in missing)
-        what = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
-        with progress.task(f"cutting {what}", total) as task:
-            line = _Line(home, fetch, task)
-            found |= line.run(missing, processors)  # the keys keep their order
-    return {name: segment for name, segment in found.items() if segment}
+        label = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
+        with progress.task(f"cutting {label}", total) as task:
+            pipeline = _CuttingPipeline(home, fetch, task)
+            segments_by_name |= pipeline.run(missing, processors)  # the keys keep their order
+    return {name: segment for name, segment in segments_by_name.items() if segment}
 
 
 def recall(key: Digest, home: Home) -> Segment | None:
@@ -78,35 +78,35 @@ def remember(key: Digest, segment: Segment, home: Home) -> None:
     cache.remember(home, _KIND, key, segment, keeps=(segment.blob,))
 
 
-class _Line:
+class _CuttingPipeline:
     """The production line: fetchers put packages into a heap, cutters take the largest."""
 
     def __init__(self, home: Home, fetch: Callable[[LockedPackage], Digest], task: Task) -> None:
         self._home = home
         self._fetch = fetch
         self._task = task
-        self._arrived: queue.PriorityQueue[tuple[float, str, Wanted | None]] = queue.PriorityQueue()
+        self._arrived: queue.PriorityQueue[tuple[float, str, SegmentRequest | None]] = queue.PriorityQueue()
         self._failed = threading.Event()
         self._errors: list[BaseException] = []
-        self._done: dict[str, Segment] = {}
+        self._segments: dict[str, Segment] = {}
 
-    def run(self, wanted: Sequence[Wanted], processors: int) -> dict[str, Segment]:
-        cutters = [threading.Thread(target=self._cutter, daemon=True) for _ in range(processors)]
+    def run(self, requests: Sequence[SegmentRequest], processors: int) -> dict[str, Segment]:
+        cutters = [threading.Thread(target=self._cut_until_closed, daemon=True) for _ in range(processors)]
         for thread in cutters:
             thread.start()
         try:
             with pool(_FETCHERS, "fetch") as fetchers:
-                for _ in fetchers.map(self._bring, wanted):
+                for _ in fetchers.map(self._fetch_one, requests):
                     pass
-            self._end(cutters)
+            self._close(cutters)
         except BaseException as error:  # noqa: BLE001 - also Ctrl-C: the line must stop first
             self._fail(error)
-            self._end(cutters)
+            self._close(cutters)
         if self._errors:
             raise self._errors[0]
-        return self._done
+        return self._segments
 
-    def _end(self, cutters: Sequence[threading.Thread]) -> None:
+    def _close(self, cutters: Sequence[threading.Thread]) -> None:
         for number in range(len(cutters)):
             self._arrived.put((float("inf"), str(number), None))
         for thread in cutters:
@@ -116,40 +116,40 @@ class _Line:
         self._errors.append(error)
         self._failed.set()
 
-    def _bring(self, wanted: Wanted) -> None:
+    def _fetch_one(self, request: SegmentRequest) -> None:
         if not self._failed.is_set():
-            self._fetch(wanted.package)
-            self._arrived.put((-wanted.package.size, wanted.package.name, wanted))
+            self._fetch(request.package)
+            self._arrived.put((-request.package.size, request.package.name, request))
 
-    def _cutter(self) -> None:
+    def _cut_until_closed(self) -> None:
         while True:
-            _, _, wanted = self._arrived.get()
-            if wanted is None:
+            _, _, request = self._arrived.get()
+            if request is None:
                 return
             if self._failed.is_set():
                 continue
             try:
-                self._cut(wanted)
+                self._cut(request)
             except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
                 self._fail(error)
 
-    def _cut(self, wanted: Wanted) -> None:
-        package = wanted.package
+    def _cut(self, request: SegmentRequest) -> None:
+        package = request.package
         with self._home.blobs.open("sha256:" + package.sha256) as file:
             try:
-                source = cast("BinaryIO", _Stoppable(file, self._failed))
-                segment = segments.make(source, wanted.selection, self._home.blobs)
+                source = cast("BinaryIO", _InterruptibleReader(file, self._failed))
+                segment = segments.make(source, request.selection, self._home.blobs)
             except (FormatError, ImageError) as error:
-                where = f"{package.name}={package.version}"
-                where = f"{where}: {error.where}" if error.where else where
-                raise type(error)(error.message, where=where, hint=error.hint) from None
+                location = f"{package.name}={package.version}"
+                location = f"{location}: {error.where}" if error.where else location
+                raise type(error)(error.message, where=location, hint=error.hint) from None
         _check_identity(package, segment)
-        remember(wanted.key, segment, self._home)
-        self._done[package.name] = segment
+        remember(request.key, segment, self._home)
+        self._segments[package.name] = segment
         self._task.advance(package.size)
 
 
-class _Stoppable:
+class _InterruptibleReader:
     """A package's file that ends the work on it when the line stops, however large it is."""
 
     def __init__(self, file: BinaryIO, stopped: threading.Event) -> None:
@@ -165,8 +165,8 @@ class _Stoppable:
 
 def _check_identity(package: LockedPackage, segment: Segment) -> None:
     facts = segment.facts
-    stated = (facts.name, facts.version, facts.architecture)
-    if stated != (package.name, package.version, package.architecture):
+    declared = (facts.name, facts.version, facts.architecture)
+    if declared != (package.name, package.version, package.architecture):
         raise FormatError(
             f"the package says it is {facts.name}={facts.version} for {facts.architecture}",
             where=f"{package.name}={package.version}",

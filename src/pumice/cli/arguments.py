@@ -167,7 +167,7 @@ def _architecture(name: str) -> str:
     from pumice.formats import platforms
 
     try:
-        platforms.of_debian(name)
+        platforms.from_debian(name)
     except FormatError as error:  # a word of the command line, not a document
         raise UsageError(error.message, hint=error.hint) from None
     return name
@@ -177,7 +177,7 @@ def _platform(name: str) -> str:
     from pumice.formats import platforms
 
     try:
-        return platforms.to_debian(platforms.parse(name))
+        return platforms.to_debian(platforms.parse_platform(name))
     except FormatError as error:
         raise UsageError(error.message, hint=error.hint) from None
 

@@ -73,6 +73,6 @@ def read(path: Path, what: str) -> Any:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"the {what} cannot be read ({reason})", where=str(path)) from None
     try:
-        return strictjson.loads(data, what, limit=_MAX_PREDICATE)
+        return strictjson.read_value(data, what, limit=_MAX_PREDICATE)
     except FormatError as error:
         raise FormatError(error.message, where=str(path)) from None

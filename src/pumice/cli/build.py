@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pumice.assembly import image as building
 from pumice.assembly import locking
-from pumice.assembly.connection import Connection
+from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.assembly.image import Finished
-    from pumice.assembly.signing import Key
+    from pumice.assembly.image import BuiltImage
+    from pumice.assembly.signing import SigningKey
     from pumice.cli.signing import FilesToSign
-    from pumice.image.transports.destination import Destination
+    from pumice.image.transports.locations import Location
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
-    from pumice.registry.reference import Reference
 
 _EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
 docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image goes into the local store as
@@ -67,51 +66,48 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     _check_paths(asked)
-    pushed = [text for text in asked.output if text.startswith(registries.SCHEME)]
-    destinations = _destinations([text for text in asked.output if text not in pushed])
-    moment = building.epoch(os.environ)
+    destinations = _parse_destinations(asked.output)
+    moment = building.source_date_epoch(os.environ)
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
-    architectures = locking.architectures(recipe, asked.archs)
+    architectures = locking.choose_architectures(recipe, asked.archs)
     if destinations:
         _check(destinations, recipe, architectures)
-    targets = _targets(pushed, recipe) if pushed else []
     with Home(locate(os.environ), progress=progress) as home:
-        key, files = _keys(asked, recipe, destinations, targets)
+        key, files = _keys(asked, recipe, destinations)
         finished = _build(asked, recipe, architectures, home, progress, moment)
         if key:
             from pumice.assembly import signing as signed
 
-            places = [str(one) for one in targets if one.tag and not one.digest]
-            signed.sign(
-                finished, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
+            names = _registry_names(destinations, recipe)
+            signed.sign_image(
+                finished, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=names
             )
         if destinations:
-            _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
+            _write_image(
+                finished, destinations, recipe, home, progress, referrers_in_index=asked.referrers_in_index
+            )
             if files:
                 files.sign(moment)
-        if targets:
-            _push(finished, targets, home, progress)
         if not asked.output:
-            finished.keep(f"{recipe.name}:{recipe.version}", home)
-    to_pipe = any(destination.path == "-" for destination in destinations)
+            finished.save(f"{recipe.name}:{recipe.version}", home)
+    is_piped = any(destination.address.path == "-" for destination in destinations)
     if asked.digest_file:
         _write(asked.digest_file, finished.root.digest.encode() + b"\n")
-    print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
+    print(finished.root.digest, file=sys.stderr if is_piped else sys.stdout)
     return 0
 
 
 def _keys(
     asked: argparse.Namespace,
     recipe: Recipe,
-    destinations: Sequence[Destination],
-    targets: Sequence[Reference],
-) -> tuple[Key | None, FilesToSign | None]:
+    destinations: Sequence[Location],
+) -> tuple[SigningKey | None, FilesToSign | None]:
     """Return what the image is to be signed by, or the files it is written to, before any work is done."""
     if asked.no_sign:
         return None, None
     if asked.sign:
-        return signing.keys(asked.sign, asked.passphrase_file, destinations, targets)
+        return signing.keys(asked.sign, asked.passphrase_file, destinations)
     from pumice.recipe import config
 
     found = config.load(os.environ).signing(recipe.name)
@@ -119,7 +115,7 @@ def _keys(
         return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
-        return signing.keys(found.key, asked.passphrase_file or secret, destinations, targets)
+        return signing.keys(found.key, asked.passphrase_file or secret, destinations)
     except TrustError as error:
         raise TrustError(error.message, where=found.where, hint=error.hint) from None
 
@@ -134,35 +130,31 @@ def _check_paths(asked: argparse.Namespace) -> None:
             raise ImageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
 
 
-def _destinations(texts: Sequence[str]) -> list[Destination]:
+def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     if not texts:
         return []
-    from pumice.image.transports import destination
+    from pumice.image.transports import locations
 
-    return [destination.parse(text) for text in texts]
-
-
-def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
-    from pumice.image.transports import places
-
-    return [places.pushed(text, recipe.version) for text in texts]
+    return [locations.parse_destination(text) for text in texts]
 
 
-def _push(finished: Finished, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
-    from pumice.image.transports import places
-
-    with registries.client(None, progress) as client:
-        for target in targets:
-            places.push(finished.image(home), target, client, progress)
-
-
-def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:
-    """Refuse before the work what could not be delivered after it."""
+def _check(destinations: Sequence[Location], recipe: Recipe, architectures: Sequence[str]) -> None:
+    """Refuse, before the image is built, what could not be written afterwards."""
     from pumice.formats import platforms
-    from pumice.image.transports import destination
+    from pumice.image.transports import locations
 
-    wanted = [platforms.of_debian(name) for name in architectures]
-    destination.check(destinations, name=recipe.name, version=recipe.version, wanted=wanted)
+    locations.check_destinations(
+        destinations,
+        name=recipe.name,
+        version=recipe.version,
+        platforms=[platforms.from_debian(name) for name in architectures],
+    )
+
+
+def _registry_names(destinations: Sequence[Location], recipe: Recipe) -> list[str]:
+    """Return each ``HOST/REPO:TAG`` that the image is pushed to."""
+    descriptions = [destination.describe(recipe.version) for destination in destinations]
+    return [one.name for one in descriptions if one.repository and one.name]
 
 
 def _build(
@@ -172,67 +164,66 @@ def _build(
     home: Home,
     progress: Progress,
     moment: int | None,
-) -> Finished:
-    path = locking.beside(asked.recipe)
-    with Connection(
+) -> BuiltImage:
+    path = locking.lock_path(asked.recipe)
+    with ArchiveConnection(
         recipe, home, os.environ, offline=asked.offline, progress=progress, bundle=asked.bundle
     ) as connection:
-        lock = locking.ensure(
+        lock = locking.ensure_lock(
             recipe, path, connection, architectures=architectures, locked=asked.locked, progress=progress
         )
-        finished = building.build(
+        finished = building.build_image(
             recipe,
             lock,
             architectures,
-            lambda package: connection.fetch(package, lock),
+            lambda package: connection.fetch_package(package, lock),
             home,
             moment=moment,
             progress=progress,
             locked=asked.locked,
         )
     if not asked.locked:
-        building.keep_ids(lock, path, finished)
+        building.save_allocated_ids(lock, path, finished)
     if asked.report:
-        from pumice.assembly.report import report
+        from pumice.assembly.report import encode_report
 
-        _write(asked.report, report(recipe, lock, finished))
-    if any(image.undone for image in finished.built.values()):
+        _write(asked.report, encode_report(recipe, lock, finished))
+    if any(image.skipped_actions for image in finished.platforms.values()):
         _summarize_skipped_actions(finished, str(asked.report or ""), progress)
     return finished
 
 
-def _summarize_skipped_actions(finished: Finished, report_path: str, progress: Progress) -> None:
-    from pumice.assembly.report import skipped_actions
+def _summarize_skipped_actions(finished: BuiltImage, report_path: str, progress: Progress) -> None:
+    from pumice.assembly.report import summarize_skipped_actions
 
-    skipped = skipped_actions(finished.built.values(), report_path)
+    skipped = summarize_skipped_actions(finished.platforms.values(), report_path)
     if skipped:
         (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
 
 
-def _deliver(
-    finished: Finished,
-    destinations: Sequence[Destination],
+def _write_image(
+    finished: BuiltImage,
+    destinations: Sequence[Location],
     recipe: Recipe,
     home: Home,
     progress: Progress,
     *,
-    listed: bool,
+    referrers_in_index: bool,
 ) -> None:
-    from pumice.image.transports import destination
+    from pumice.image.transports.locations import OutgoingImage
 
-    if bare := [one.kind for one in destinations if one.kind in destination.ONE_PLATFORM]:
-        progress.note(f"SBOM, provenance and signatures are not in {bare[0]}:, which has no place for them")
-    for one in destinations:
-        destination.write(
-            finished.image(home),
-            one,
-            name=recipe.name,
-            version=recipe.version,
-            records=home.records,
-            progress=progress,
-            stdout=sys.stdout.buffer,
-            listed=listed,
-        )
+    transports = [destination.address.transport for destination in destinations]
+    if bare := [transport.scheme for transport in transports if transport.has_one_platform]:
+        progress.note(f"SBOM, provenance and signatures are not written to {bare[0]}, which cannot hold them")
+    with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
+        for destination in destinations:
+            outgoing = OutgoingImage(
+                image=finished.open(home),
+                name=recipe.name,
+                version=recipe.version,
+                referrers_in_index=referrers_in_index,
+            )
+            destination.write(outgoing, access)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.assembly import locking
-from pumice.assembly.connection import Connection
+from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
 from pumice.errors import UsageError
@@ -42,25 +42,25 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    if not relations.valid_name(asked.package):
+    if not relations.is_package_name(asked.package):
         raise UsageError(f"{asked.package!r} is no name of a package", hint="name it without a version")
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
-    architectures = locking.architectures(recipe, asked.archs)
+    architectures = locking.choose_architectures(recipe, asked.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,
-        Connection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
+        ArchiveConnection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
     ):
-        path = locking.beside(asked.recipe)
-        lock = locking.ensure(recipe, path, connection, architectures=architectures, progress=progress)
+        path = locking.lock_path(asked.recipe)
+        lock = locking.ensure_lock(recipe, path, connection, architectures=architectures, progress=progress)
         from pumice.assembly import lock_update
         from pumice.resolve.explain import explain
 
-        indexes = connection.indexes(architectures)
+        indexes = connection.load_indexes(architectures)
         found = [
             explain(
                 indexes.universe(architecture),
-                lock_update.wants_of(recipe, connection.recipe_dir, architecture),
+                lock_update.collect_wants(recipe, connection.recipe_directory, architecture),
                 lock.packages[architecture],
                 asked.package,
             )

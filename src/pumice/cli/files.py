@@ -75,10 +75,10 @@ def _chosen(image: Image, platform: str | None) -> Image:
     from pumice.formats import platforms
 
     if platform:
-        return image.select(platforms.parse(platform))
+        return image.select(platforms.parse_platform(platform))
     known = image.platforms()
-    here = platforms.of_machine(os.uname().machine)
-    if len(known) > 1 and platforms.choose(known, here) is not None:
+    here = platforms.from_machine(os.uname().machine)
+    if len(known) > 1 and platforms.choose_platform(known, here) is not None:
         return image.select(here)
     return image.select()
 

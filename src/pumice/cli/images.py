@@ -58,7 +58,7 @@ def _facts(name: str, root: Descriptor, home: Home) -> dict[str, Any]:
         manifests = [oci.read_manifest(image.document(member)) for member, _ in members]
         created = {oci.read_config(image.document(manifest.config)).created for manifest in manifests}
         return known | {
-            "platforms": [platforms.text(platform) for _, platform in members],
+            "platforms": [platforms.format_platform(platform) for _, platform in members],
             "size": sum(descriptor.size for descriptor in contents(image)),
             "created": max(created, default="") or None,
         }

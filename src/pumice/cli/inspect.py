@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.image import summary
     from pumice.store.home import Home, locate
 
-    platform = platforms.parse(asked.platform) if asked.platform else None
+    platform = platforms.parse_platform(asked.platform) if asked.platform else None
     with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as image:
         found = summary.summarise(image, platform, home.records)
     sys.stdout.write(

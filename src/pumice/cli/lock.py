@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.assembly import locking
-from pumice.assembly.connection import Connection
+from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
 from pumice.errors import UsageError
@@ -44,31 +44,31 @@ def main(arguments: Sequence[str]) -> int:
     upgrade = None if asked.upgrade is None else frozenset(asked.upgrade)
     progress = output.progress(asked.progress)
     recipe = load(asked.recipe)
-    path = locking.beside(asked.recipe)
-    architectures = locking.architectures(recipe, asked.archs)
+    path = locking.lock_path(asked.recipe)
+    architectures = locking.choose_architectures(recipe, asked.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,
-        Connection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
+        ArchiveConnection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
     ):
         if asked.check:
-            found = locking.check(
+            found = locking.preview_upgrade(
                 recipe,
                 path,
                 connection,
                 architectures=architectures,
                 progress=progress,
-                upgrade=upgrade or locking.ALL,
+                upgrade=upgrade or locking.UPGRADE_ALL,
             )
             for change in found:
                 print(output.printable(str(change)))
             return 1 if found else 0
-        lock = locking.ensure(
+        lock = locking.ensure_lock(
             recipe, path, connection, architectures=architectures, progress=progress, upgrade=upgrade
         )
         if asked.bundle:
             from pumice.assembly import bundle
 
-            count = bundle.write(lock, connection, asked.bundle, progress=progress)
+            count = bundle.write_bundle(lock, connection, asked.bundle, progress=progress)
             progress.note(f"{asked.bundle} holds the {count} packages of {path}")
     return 0
 

@@ -162,7 +162,7 @@ def transfer(options: argparse.Namespace, source: str, destination: str, progres
     from pumice.image.transports import locations, transfer
     from pumice.store.home import Home, locate
 
-    platform = platforms.parse(options.platform) if options.platform else None
+    platform = platforms.parse_platform(options.platform) if options.platform else None
     to, origin = locations.parse_destination(destination), locations.parse_source(source)
     with (
         Home(locate(os.environ), progress=progress) as home,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.assembly.platform import Built
-    from pumice.assembly.reproduce import Order
+    from pumice.assembly.platform import PlatformImage
+    from pumice.assembly.reproduce import RebuildPlan
     from pumice.evidence.firstdiff import Found
     from pumice.formats.intoto import Statement
     from pumice.image.model import Image
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         registries.open_image(asked.reference, home, progress) as whole,
     ):
         image = reading.chosen(whole, asked.platform)
-        ordered = reproduce.order(_statement(image, asked.provenance))
+        ordered = reproduce.read_rebuild_plan(_statement(image, asked.provenance))
         if ordered.subject != image.root.digest:
             raise TrustError(
                 f"the provenance is about another image, {ordered.subject}", where=image.root.digest
@@ -79,7 +79,7 @@ def _statement(image: Image, path: Path | None) -> Statement:
         data = read_small(path, intoto.MAX_STATEMENT)
         if data is None:
             raise UsageError("there is no such file", hint=f"looked for {path}")
-        return intoto.read(data)
+        return intoto.read_statement(data)
     found = attached.provenance(image)
     if found is None:
         raise ImageError(
@@ -90,7 +90,7 @@ def _statement(image: Image, path: Path | None) -> Statement:
     return found
 
 
-def _warn(ordered: Order, progress: Progress) -> None:
+def _warn(ordered: RebuildPlan, progress: Progress) -> None:
     from pumice.version import __version__
 
     if ordered.pumice != __version__:
@@ -98,7 +98,7 @@ def _warn(ordered: Order, progress: Progress) -> None:
 
 
 def _compare(
-    ordered: Order, image: Image, home: Home, asked: argparse.Namespace, progress: Progress
+    ordered: RebuildPlan, image: Image, home: Home, asked: argparse.Namespace, progress: Progress
 ) -> Found | None:
     from pumice.assembly import reproduce
     from pumice.evidence import firstdiff
@@ -106,10 +106,10 @@ def _compare(
 
     found: list[Found | None] = []
 
-    def look(built: Built, clean: Home) -> None:
+    def look(built: PlatformImage, clean: Home) -> None:
         found.append(firstdiff.find(image, Images(built.manifest, clean.blobs)))
 
-    reproduce.rebuild(
+    reproduce.rebuild_image(
         ordered,
         image,
         home,
@@ -118,9 +118,9 @@ def _compare(
         bundle=asked.bundle,
         offline=asked.offline,
         progress=progress,
-        look=look,
+        inspect=look,
     )
-    own = reproduce.check_own_files(ordered, image) if asked.source is None else None
+    own = reproduce.find_changed_entry(ordered, image) if asked.source is None else None
     # What was taken out of the image is the same in the rebuilt one: only the provenance can tell.
     if own and (found[0] is None or own.layer <= (found[0].layer or own.layer)):
         return own

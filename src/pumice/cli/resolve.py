@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     ):
         image = location.open(access).image
         if asked.platform:
-            image = image.select(platforms.parse(asked.platform))
+            image = image.select(platforms.parse_platform(asked.platform))
     prefix = f"{location.describe().repository}@" if asked.full else ""
     print(prefix + image.root.digest)
     return 0

@@ -102,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
             read_only=asked.read_only,
             init=asked.init,
             mounts=asked.volume,
-            platform=platforms.parse(asked.platform) if asked.platform else None,
+            platform=platforms.parse_platform(asked.platform) if asked.platform else None,
             progress=progress,
             reference=asked.reference,
             name=asked.name,

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 def _sign_archive(asked: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from pumice.assembly.image import epoch
+    from pumice.assembly.image import source_date_epoch
     from pumice.image.transports import locations
     from pumice.store.home import Home, locate
     from pumice.trust import detached
@@ -99,7 +99,7 @@ def _sign_archive(asked: argparse.Namespace) -> int:
     name = detached.identity(image, asked.name)
     signer = signing.archive_signer(asked.key, asked.passphrase_file)
     path = Path(location.address.path)
-    done = detached.sign(path, signer, now=SystemClock().now(), moment=epoch(os.environ))
+    done = detached.sign(path, signer, now=SystemClock().now(), moment=source_date_epoch(os.environ))
     what = "signed" if done.new else "was signed already"
     said = f"{name} {what} by {signer.public.fingerprint} in {done.signature}"
     print(output.printable(said), file=sys.stderr)

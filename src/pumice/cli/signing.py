@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-    from pumice.assembly.signing import Key
+    from pumice.assembly.signing import SigningKey
     from pumice.image.transports.locations import Location
     from pumice.store.home import Home
     from pumice.trust.detached import Signer as ArchiveSigner
@@ -103,13 +103,13 @@ def signer(key: str, file: Path | None) -> Signer:
     return keyfiles.signer(path, passphrase(file, what=str(path)))
 
 
-def key(text: str, file: Path | None) -> Key:
+def key(text: str, file: Path | None) -> SigningKey:
     """Return the key that the command line or the configuration names; it is not opened."""
-    from pumice.assembly.signing import Key
+    from pumice.assembly.signing import SigningKey
     from pumice.trust import keyfiles
 
     path = keyfiles.find(text, ".key", os.environ)
-    return Key(path, lambda: keyfiles.signer(path, passphrase(file, what=str(path))))
+    return SigningKey(path, lambda: keyfiles.signer(path, passphrase(file, what=str(path))))
 
 
 def sign_where_it_lies(
@@ -169,7 +169,7 @@ def time(timestamp: str | None = None) -> Time:
 
 def keys(
     text: str, file: Path | None, destinations: Sequence[Location]
-) -> tuple[Key | None, FilesToSign | None]:
+) -> tuple[SigningKey | None, FilesToSign | None]:
     """Return what signs an image that is built, or the files that hold it: which, the kind of key says."""
     if is_openpgp(text):
         return None, files_to_sign(text, file, destinations)
@@ -210,7 +210,6 @@ class FilesToSign:
 def files_to_sign(key: str, file: Path | None, destinations: Sequence[Location]) -> FilesToSign:
     """Return what an OpenPGP key will sign; raises UsageError if it cannot sign every destination."""
     from pumice.errors import UsageError
-
     from pumice.image.transports.locations import STDOUT
 
     addresses = [destination.address for destination in destinations]

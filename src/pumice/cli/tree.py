@@ -94,7 +94,7 @@ def _branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
             config and oci.Platform(config.architecture, config.os, config.variant)
         )
         is_artifact = config is None
-        what = _kind(manifest) if is_artifact or not platform else platforms.text(platform)
+        what = _kind(manifest) if is_artifact or not platform else platforms.format_platform(platform)
         titles = _titles(config) if config else []
         for number, layer in enumerate(manifest.layers):
             note = titles[number] if len(titles) == len(manifest.layers) else ""

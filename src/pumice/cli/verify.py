@@ -201,7 +201,7 @@ def _require(image: Image, home: Home, decision: Decision, kind: str, policy: An
     from pumice.trust import document_verification
     from pumice.trust.verify import matches
 
-    uri = intoto.predicate_type(kind)
+    uri = intoto.parse_predicate_type(kind)
     about = document_verification.everywhere(
         *(image, home, decision.keys, uri),
         expected=decision.expected,

@@ -36,7 +36,7 @@ def person(text: str) -> tuple[str, str]:
 
 def creator(name: str, mail: str, url: str = "") -> Component:
     """Return who made something, reachable by mail or else by an address, never by both (5.2.2)."""
-    return cyclonedx.organisation(name, mail) if mail else cyclonedx.organisation(name, url=url)
+    return cyclonedx.make_organization(name, mail) if mail else cyclonedx.make_organization(name, url=url)
 
 
 def maker(facts: Facts) -> Component:
@@ -65,7 +65,9 @@ def deployable(url: str, *, sha256: str, sha512: str) -> list[Component]:
     """Return the reference to what is deployed, with its hashes; nothing where they are not known."""
     if not sha512:
         return []
-    return [{"type": "distribution", "url": url, "hashes": cyclonedx.hashes(sha256=sha256, sha512=sha512)}]
+    return [
+        {"type": "distribution", "url": url, "hashes": cyclonedx.make_hashes(sha256=sha256, sha512=sha512)}
+    ]
 
 
 def source(package: Package, facts: Facts) -> Component:
@@ -79,10 +81,12 @@ def licensed(expression: str, *, complete: bool) -> dict[str, object]:
     Distribution licences are ``concluded`` in the guideline's table. CycloneDX 1.6 has room for one
     expression, so what was declared is given as evidence. A scan leaves out what it does not know.
     """
-    declared = cyclonedx.licence(expression, "declared")
+    declared = cyclonedx.make_licenses(expression, "declared")
     if not declared and not complete:
         return {}
-    concluded = cyclonedx.licence(expression, "concluded") or cyclonedx.licence(UNKNOWN, "concluded")
+    concluded = cyclonedx.make_licenses(expression, "concluded") or cyclonedx.make_licenses(
+        UNKNOWN, "concluded"
+    )
     return {"licenses": concluded, "evidence": {"licenses": declared} if declared else None}
 
 

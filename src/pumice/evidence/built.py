@@ -53,7 +53,7 @@ def gather(
     ``origins`` says by path what made the files that no package ships. ``records`` remembers what
     licence a copyright file stands for.
     """
-    platform = platforms.of_debian(architecture)
+    platform = platforms.from_debian(architecture)
     shipped = sorted((package for package in locked if package.name in segments), key=lambda one: one.name)
     numbers = {package.name: number for number, package in enumerate(shipped)}
     files = _files(layers, numbers, origins)
@@ -67,7 +67,7 @@ def gather(
         size=documents.manifest.size,
         media_type=documents.manifest.media_type,
         config=documents.config.digest,
-        platform=platforms.text(platform),
+        platform=platforms.format_platform(platform),
         architecture=platform.architecture,
         created=documents.created,
         system=system,

@@ -8,7 +8,7 @@ from pumice.evidence import bsi, naming
 from pumice.evidence.facts import RECIPE
 from pumice.evidence.licences import is_expression
 from pumice.formats import cyclonedx
-from pumice.formats.cyclonedx import component, hashes, properties
+from pumice.formats.cyclonedx import make_component, make_hashes, make_properties
 from pumice.version import __version__
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
         for number, package in enumerate(facts.packages)
     ]
     grouped, loose = _others(facts, owned.get(-1, []))
-    return cyclonedx.document(
+    return cyclonedx.encode_document(
         metadata=_metadata(facts),
         components=[*([_system(facts)] if facts.system.id else []), *packages, *grouped, *loose],
         dependencies=list(_dependencies(facts, grouped)),
@@ -47,7 +47,7 @@ def _metadata(facts: Facts) -> Component:
         "lifecycles": [{"phase": "build" if facts.complete else "post-build"}],
         "tools": {
             "components": [
-                component(
+                make_component(
                     "application", "pumice", __version__, description="builds images of Debian packages"
                 )
             ]
@@ -73,7 +73,7 @@ def _root(facts: Facts) -> Component:
     if quoted:
         licensed["evidence"] = {"licenses": quoted}
     hex_ = facts.digest.partition(":")[2]
-    return component(
+    return make_component(
         "container",
         facts.name or facts.digest,
         facts.version or facts.digest,
@@ -81,12 +81,12 @@ def _root(facts: Facts) -> Component:
         manufacturer=bsi.maker(facts) if facts.name else None,
         supplier=bsi.maker(facts) if facts.name else None,
         description=facts.annotations.get("org.opencontainers.image.description", ""),
-        hashes=hashes(sha256=hex_, sha512=facts.sha512),
+        hashes=make_hashes(sha256=hex_, sha512=facts.sha512),
         purl=naming.image_url(facts),
         externalReferences=bsi.deployable(naming.image_url(facts), sha256=hex_, sha512=facts.sha512),
         components=[_layer(facts, number) for number in range(len(facts.layers))],
         **licensed,
-        properties=properties(
+        properties=make_properties(
             pumice__config=facts.config,
             pumice__platform=facts.platform,
             aquasecurity__trivy__SchemaVersion="2",
@@ -98,7 +98,7 @@ def _root(facts: Facts) -> Component:
 def _system(facts: Facts) -> Component:
     system = facts.system
     home = naming.address(system.home)
-    return component(
+    return make_component(
         "operating-system",
         system.id,
         system.version or system.codename,
@@ -106,7 +106,7 @@ def _system(facts: Facts) -> Component:
         manufacturer=bsi.creator(system.id.capitalize(), "", home) if home else None,
         description=system.name,
         **bsi.licensed(bsi.of_all(facts.packages), complete=facts.complete),
-        properties=properties(
+        properties=make_properties(
             pumice__codename=system.codename,
             aquasecurity__trivy__Class="os-pkgs",
             aquasecurity__trivy__Type=system.id,
@@ -119,22 +119,22 @@ def _system(facts: Facts) -> Component:
 
 def _layer(facts: Facts, number: int) -> Component:
     layer = facts.layers[number]
-    return component(
+    return make_component(
         "file",
         f"layer {number + 1}",
         layer.digest,
         bom_ref=f"layer:{layer.digest}:{number + 1}",
         **{"mime-type": layer.media_type},
         description=layer.title,
-        hashes=hashes(sha256=layer.digest[7:]),
-        properties=properties(
+        hashes=make_hashes(sha256=layer.digest[7:]),
+        properties=make_properties(
             pumice__layer=str(number + 1), pumice__diffID=layer.diff_id, pumice__size=str(layer.size)
         ),
     )
 
 
 def _package(facts: Facts, package: Package, files: list[File], download: str) -> Component:
-    source = component(
+    source = make_component(
         "library",
         package.source,
         package.source_version,
@@ -143,7 +143,7 @@ def _package(facts: Facts, package: Package, files: list[File], download: str) -
     name, mail = bsi.person(package.maintainer)
     website = naming.address(package.homepage)
     made_by = bsi.creator(name, mail, website) if mail or website else None
-    return component(
+    return make_component(
         "library",
         package.name,
         package.version,
@@ -152,7 +152,7 @@ def _package(facts: Facts, package: Package, files: list[File], download: str) -
         supplier=made_by,
         publisher=package.maintainer,
         description=package.summary,
-        hashes=hashes(sha256=package.sha256, sha512=package.sha512),
+        hashes=make_hashes(sha256=package.sha256, sha512=package.sha512),
         **bsi.licensed(package.licence, complete=facts.complete),
         cpe=naming.cpe(package),
         purl=_ref(facts, package),
@@ -165,7 +165,7 @@ def _package(facts: Facts, package: Package, files: list[File], download: str) -
         components=[_file(facts, file) for file in files],
         properties=[
             *_for_trivy(facts, package),
-            *properties(
+            *make_properties(
                 pumice__purl=_codename_url(facts, package),
                 pumice__role=package.role,
                 pumice__licence="" if package.exact else "gathered from prose",
@@ -181,7 +181,7 @@ def _for_trivy(facts: Facts, package: Package) -> list[Component]:
     layer = facts.layers[package.layer] if facts.layers else None
     epoch, _, rest = package.source_version.rpartition(":")
     upstream, dash, revision = rest.rpartition("-")
-    return properties(
+    return make_properties(
         aquasecurity__trivy__PkgID=f"{package.name}@{package.version}",
         aquasecurity__trivy__PkgType=facts.system.id or "debian",
         aquasecurity__trivy__SrcName=package.source,
@@ -203,7 +203,7 @@ def _others(facts: Facts, files: list[File]) -> tuple[list[Component], list[Comp
         parts = [file for file in files if file.by and (file.by == RECIPE) == own]
         said = facts.annotations.get("org.opencontainers.image.licenses", "") if own else "Apache-2.0"
         if parts:
-            made = component(
+            made = make_component(
                 "application" if own else "data",
                 name,
                 version,
@@ -230,7 +230,7 @@ def _file(facts: Facts, file: File) -> Component:
     }
     if file.package < 0:
         origin = "recipe" if file.by == RECIPE else f"pumice effect {file.by}" if file.by else "unknown"
-        made["properties"] = properties(
+        made["properties"] = make_properties(
             pumice__origin=origin, pumice__diffID=facts.layers[file.layer].diff_id
         )
     return made

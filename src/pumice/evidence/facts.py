@@ -162,7 +162,7 @@ def _relations(field: str) -> Iterable[tuple[str, ...]]:
     from pumice.errors import FormatError
 
     try:
-        return [tuple(relation.name for relation in group) for group in relations.parse(field)]
+        return [tuple(relation.name for relation in group) for group in relations.parse_relations(field)]
     except FormatError:  # a foreign image's field: better no edge than no document
         return []
 

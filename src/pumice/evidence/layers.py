@@ -101,4 +101,4 @@ def _sums(body: Body, keep: list[bytes] | None) -> tuple[str, str]:
 def _is_telling(path: str, size: int) -> bool:
     if path.startswith("usr/share/doc/") and path.endswith("/copyright"):
         return size <= _MAX_COPYRIGHT
-    return path in apkstate.PATHS or layer_scan.is_telling(path)
+    return path in apkstate.DATABASE_PATHS or layer_scan.is_telling(path)

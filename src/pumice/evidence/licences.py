@@ -19,7 +19,7 @@ from pumice.formats import copyright as copyright_file
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pumice.formats.copyright import Copyright, Licence
+    from pumice.formats.copyright import Copyright, License
 
 NONE = "NOASSERTION"
 _MAX_TERMS = 200
@@ -75,7 +75,7 @@ def roll_up(data: bytes, package: str) -> Licensing:
     """Return the licence that a copyright file states for ``package``, for any bytes at all."""
     if not data.strip():
         return Licensing()
-    found = copyright_file.read(data)
+    found = copyright_file.read_copyright(data)
     return _machine_readable(found, package) if found.machine_readable else _prose(found, package)
 
 
@@ -159,7 +159,7 @@ class _RollUp:
         self._package = package
         self.texts: dict[str, str] = {}
 
-    def term(self, licence: Licence) -> str:
+    def term(self, licence: License) -> str:
         name = licence.name
         if not name or (len(name) > 60 and " " in name):  # prose where a name should be
             text = "\n".join(part for part in (name, licence.text) if part)

@@ -30,7 +30,7 @@ def package_url(package: Package, system: System, *, codename: bool = False) -> 
     upstream = package.source
     if package.source_version != package.version:
         upstream = f"{package.source}@{package.source_version}"
-    return purl.purl(
+    return purl.format_purl(
         package.type,
         system.id or ("alpine" if package.type == "apk" else "debian"),
         package.name,
@@ -44,7 +44,7 @@ def package_url(package: Package, system: System, *, codename: bool = False) -> 
 def source_url(package: Package, system: System) -> str:
     """Return the package URL of the source package."""
     qualifiers = {"arch": "source"} if package.type == "deb" else {}
-    return purl.purl(
+    return purl.format_purl(
         package.type,
         system.id or "debian",
         package.source,
@@ -56,7 +56,7 @@ def source_url(package: Package, system: System) -> str:
 
 def image_url(facts: Facts) -> str:
     """Return the package URL of the image: by its digest, for the place it is in is not its identity."""
-    return purl.purl(
+    return purl.format_purl(
         "oci",
         "",
         facts.name.rpartition("/")[2].lower(),
@@ -69,7 +69,7 @@ def image_url(facts: Facts) -> str:
 def cpe(package: Package) -> str:
     """Return the CPE of the software that is packaged: its upstream version, as databases have it."""
     version = package.source_version.partition(":")[2] or package.source_version
-    return purl.cpe(package.source, package.source, version.rpartition("-")[0] or version)
+    return purl.format_cpe(package.source, package.source, version.rpartition("-")[0] or version)
 
 
 def filename(package: Package) -> str:

@@ -52,7 +52,7 @@ def read(data: bytes, name: str) -> Policy:
 
     if len(data) > _MAX_POLICY:
         raise FormatError("the policy is larger than 1 MiB", where=name)
-    document = yaml.parse(data, name)
+    document = yaml.read_document(data, name)
     if document.problems:
         raise RecipeError(document.problems)
     try:

@@ -14,7 +14,7 @@ from pumice import canonical
 from pumice.evidence import naming
 from pumice.evidence.facts import RECIPE
 from pumice.formats import intoto, purl
-from pumice.formats.intoto import resource
+from pumice.formats.intoto import make_resource_descriptor
 from pumice.version import __version__
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write(
 ) -> bytes:
     """Return the statement; ``byproducts`` are (name, media type, digest) of what else was written."""
     made = [
-        resource(name, sha256=digest.removeprefix("sha256:"), media_type=media_type)
+        make_resource_descriptor(name, sha256=digest.removeprefix("sha256:"), media_type=media_type)
         for name, media_type, digest in byproducts
     ]
     return _statement(
@@ -89,7 +89,7 @@ def write_index(
         _external(inputs) | {"architectures": [architecture for architecture, _, _ in manifests]},
         inputs,
         [
-            resource(
+            make_resource_descriptor(
                 platform,
                 sha256=one.digest.removeprefix("sha256:"),
                 media_type=one.media_type,
@@ -103,14 +103,14 @@ def write_index(
 def _external(inputs: Inputs) -> dict[str, Any]:
     """Return what somebody asked for."""
     external: dict[str, Any] = {
-        "recipe": resource(
+        "recipe": make_resource_descriptor(
             inputs.recipe_name,
             sha256=_sha256(inputs.recipe),
             media_type="application/yaml",
             content=inputs.recipe,
         ),
         "effectiveRecipe": inputs.effective,
-        "lock": resource(
+        "lock": make_resource_descriptor(
             inputs.recipe_name.rpartition(".")[0] + ".lock",
             sha256=_sha256(inputs.lock),
             media_type="application/json",
@@ -144,12 +144,12 @@ def _statement(
         },
     }
     about = (intoto.Subject(*subject),)
-    return intoto.encode(intoto.Statement(about, intoto.PROVENANCE, canonical.dumps(predicate)))
+    return intoto.encode_statement(intoto.Statement(about, intoto.PROVENANCE, canonical.dumps(predicate)))
 
 
 def _packages(facts: Facts, inputs: Inputs, places: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for package in facts.packages:
-        yield resource(
+        yield make_resource_descriptor(
             package.path.rpartition("/")[2] or package.name,
             uri=naming.package_url(package, facts.system),
             sha256=package.sha256,
@@ -168,7 +168,7 @@ def _packages(facts: Facts, inputs: Inputs, places: Mapping[str, str]) -> Iterat
 
 def _indexes(indexes: Sequence[LockedIndex]) -> Iterator[dict[str, Any]]:
     for index in indexes:
-        yield resource(
+        yield make_resource_descriptor(
             f"{index.archive}/{index.suite.strip('/')}/InRelease".replace("//", "/"),
             sha256=index.digest.removeprefix("sha256:"),
             annotations={
@@ -184,7 +184,9 @@ def _indexes(indexes: Sequence[LockedIndex]) -> Iterator[dict[str, Any]]:
 
 def _keyrings(indexes: Sequence[LockedIndex]) -> Iterator[dict[str, Any]]:
     for keyring in sorted({index.keyring for index in indexes if index.keyring}):
-        yield resource("keyring", sha256=keyring.removeprefix("sha256:"), media_type="application/pgp-keys")
+        yield make_resource_descriptor(
+            "keyring", sha256=keyring.removeprefix("sha256:"), media_type="application/pgp-keys"
+        )
 
 
 def _own_files(facts: Facts) -> Iterator[dict[str, Any]]:
@@ -199,8 +201,8 @@ def _own_files(facts: Facts) -> Iterator[dict[str, Any]]:
             told["link"] = entry.link
         sha256 = sums.get(entry.path, "")
         # Folders and links have no content; a ResourceDescriptor has a digest or an address.
-        uri = "" if sha256 else "file:///" + "/".join(map(purl.encode, entry.path.split("/")))
-        yield resource(f"/{entry.path}", uri=uri, sha256=sha256, annotations=told)
+        uri = "" if sha256 else "file:///" + "/".join(map(purl.percent_encode, entry.path.split("/")))
+        yield make_resource_descriptor(f"/{entry.path}", uri=uri, sha256=sha256, annotations=told)
 
 
 def _sha256(data: bytes) -> str:

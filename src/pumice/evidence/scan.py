@@ -57,7 +57,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
         size=root.size,
         media_type=root.media_type,
         config=manifest.config.digest,
-        platform=platforms.text(oci.Platform(config.architecture, config.os, config.variant)),
+        platform=platforms.format_platform(oci.Platform(config.architecture, config.os, config.variant)),
         architecture=config.architecture,
         created=_moment(config.created),
         system=os_release(next((texts[path] for path in layer_scan.RELEASES if texts.get(path)), b"")),
@@ -114,7 +114,7 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
     for where, text in sorted(texts.items()):
         is_part = where.startswith(layer_scan.STATUS_FOLDER) and not where.endswith(".md5sums")
         if where == layer_scan.STATUS or is_part:
-            for fields in deb822.paragraphs(text, latin1=True, where=where):
+            for fields in deb822.read_paragraphs(text, latin1=True, where=where):
                 installed = fields.get("Status", "installed").endswith("installed")
                 if installed and not fields.get("Status", "").endswith("not-installed"):
                     found.setdefault(fields.get("Package", ""), fields)
@@ -170,19 +170,21 @@ def _copyright(name: str, texts: Mapping[str, bytes], shown: Mapping[str, Shown]
 def _apk(
     texts: Mapping[str, bytes], shown: Mapping[str, Shown], licensed: dict[str, Licensing]
 ) -> tuple[tuple[Package, ...], dict[str, str]]:
-    installed: dict[str, apkstate.Installed] = {}
-    for where in apkstate.PATHS:
-        for one in apkstate.read(texts.get(where, b""), where):
+    installed: dict[str, apkstate.InstalledPackage] = {}
+    for where in apkstate.DATABASE_PATHS:
+        for one in apkstate.read_installed_packages(texts.get(where, b""), where):
             installed.setdefault(one.name, one)
     providers = {name: name for name in installed}
     for name in sorted(installed):
         for provided in installed[name].provides:
-            providers.setdefault(apkstate.word(provided), name)
+            providers.setdefault(apkstate.parse_dependency_name(provided), name)
     packages: list[Package] = []
     for name in sorted(installed):
         one = installed[name]
-        licensed[name] = licences.of_expression(one.licence)
-        needed = {providers.get(apkstate.word(relation), name) for relation in one.depends} - {name}
+        licensed[name] = licences.of_expression(one.license)
+        needed = {
+            providers.get(apkstate.parse_dependency_name(relation), name) for relation in one.depends
+        } - {name}
         packages.append(
             Package(
                 type="apk",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pumice.evidence import naming
 from pumice.evidence.facts import RECIPE
 from pumice.formats import spdx
-from pumice.formats.spdx import NO_ASSERTION, element_id, relationship
+from pumice.formats.spdx import NO_ASSERTION, make_element_id, make_relationship
 from pumice.version import __version__
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pumice.evidence.facts import Facts, File, Package
     from pumice.formats.spdx import Element
 
-_SYSTEM = element_id("OperatingSystem")
+_SYSTEM = make_element_id("OperatingSystem")
 _COMPLETE = (
     "Written while the image was built, from what the build knows: every package, file and dependency "
     "between packages is listed."
@@ -39,7 +39,7 @@ def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
         *_sources(facts),
         *others,
     ]
-    return spdx.document(
+    return spdx.encode_document(
         f"{facts.name or 'image'}-{facts.version or facts.digest[7:19]}",
         created=facts.created,
         creators=[*([maker] if maker != NO_ASSERTION else []), f"Tool: pumice-{__version__}"],
@@ -53,7 +53,7 @@ def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
 
 
 def _root(facts: Facts, maker: str) -> Element:
-    return spdx.package(
+    return spdx.make_package(
         _image_id(facts),
         facts.name or facts.digest,
         facts.version or facts.digest,
@@ -63,15 +63,15 @@ def _root(facts: Facts, maker: str) -> Element:
         description=facts.annotations.get("org.opencontainers.image.description", ""),
         homepage=naming.address(facts.annotations.get("org.opencontainers.image.url", "")),
         packageFileName=facts.digest,
-        checksums=spdx.checksums(sha256=facts.digest[7:]),
+        checksums=spdx.make_checksums(sha256=facts.digest[7:]),
         comment=f"manifest {facts.digest}, config {facts.config}, platform {facts.platform}",
-        externalRefs=[spdx.reference("PACKAGE-MANAGER", "purl", naming.image_url(facts))],
+        externalRefs=[spdx.make_external_reference("PACKAGE-MANAGER", "purl", naming.image_url(facts))],
     )
 
 
 def _system(facts: Facts) -> Element:
     system = facts.system
-    return spdx.package(
+    return spdx.make_package(
         _SYSTEM,
         system.id,
         system.version or system.codename or NO_ASSERTION,
@@ -84,7 +84,7 @@ def _system(facts: Facts) -> Element:
 
 def _layer(facts: Facts, number: int, maker: str) -> Element:
     layer = facts.layers[number]
-    return spdx.package(
+    return spdx.make_package(
         _layer_id(number),
         f"layer {number + 1}",
         layer.digest,
@@ -92,7 +92,7 @@ def _layer(facts: Facts, number: int, maker: str) -> Element:
         supplier=maker,
         summary=layer.title,
         packageFileName=layer.digest,
-        checksums=spdx.checksums(sha256=layer.digest[7:]),
+        checksums=spdx.make_checksums(sha256=layer.digest[7:]),
         comment=f"diff ID {layer.diff_id}, {layer.size} bytes, {layer.media_type}",
     )
 
@@ -106,33 +106,33 @@ def _packages(facts: Facts, places: Mapping[str, str]) -> Iterator[Element]:
         found = sums.get(number)
         if found and all(found):
             made["filesAnalyzed"] = True
-            made["packageVerificationCode"] = spdx.verification_code(found)
+            made["packageVerificationCode"] = spdx.make_verification_code(found)
         yield made
 
 
 def _package(facts: Facts, package: Package, download: str) -> Element:
-    supplier = spdx.actor(package.maintainer)
+    supplier = spdx.format_actor(package.maintainer)
     urls = [naming.package_url(package, facts.system)]
     if facts.system.codename and facts.system.version:
         urls.append(naming.package_url(package, facts.system, codename=True))
-    return spdx.package(
+    return spdx.make_package(
         _package_id(package),
         package.name,
         package.version,
         purpose="LIBRARY" if package.name.startswith("lib") else "APPLICATION",
         supplier=supplier,
-        originator=spdx.actor(package.originator) if package.originator else supplier,
+        originator=spdx.format_actor(package.originator) if package.originator else supplier,
         download=download,
-        licence=package.licence,
+        license_declared=package.licence,
         packageFileName=package.path.rpartition("/")[2],
         homepage=naming.address(package.homepage),
         summary=package.summary,
         sourceInfo=f"built package from: {package.source} {package.source_version}",
-        checksums=spdx.checksums(sha256=package.sha256, sha512=package.sha512),
+        checksums=spdx.make_checksums(sha256=package.sha256, sha512=package.sha512),
         licenseComments="" if package.exact else "gathered from the references of a copyright file in prose",
         externalRefs=[
-            *(spdx.reference("PACKAGE-MANAGER", "purl", url) for url in urls),
-            spdx.reference("SECURITY", "cpe23Type", naming.cpe(package)),
+            *(spdx.make_external_reference("PACKAGE-MANAGER", "purl", url) for url in urls),
+            spdx.make_external_reference("SECURITY", "cpe23Type", naming.cpe(package)),
         ],
     )
 
@@ -143,16 +143,18 @@ def _sources(facts: Facts) -> Iterator[Element]:
         id_ = _source_id(package)
         if id_ not in done:
             done.add(id_)
-            yield spdx.package(
+            yield spdx.make_package(
                 id_,
                 package.source,
                 package.source_version,
                 purpose="SOURCE",
-                supplier=spdx.actor(package.maintainer),
-                licence=NO_ASSERTION,
+                supplier=spdx.format_actor(package.maintainer),
+                license_declared=NO_ASSERTION,
                 homepage=naming.address(package.homepage),
                 externalRefs=[
-                    spdx.reference("PACKAGE-MANAGER", "purl", naming.source_url(package, facts.system))
+                    spdx.make_external_reference(
+                        "PACKAGE-MANAGER", "purl", naming.source_url(package, facts.system)
+                    )
                 ],
             )
 
@@ -169,10 +171,13 @@ def _others(facts: Facts, maker: str) -> Iterator[Element]:
         (_UNKNOWN, "files of no package", NO_ASSERTION, "files that no package database lists", NO_ASSERTION),
     ):
         if id_ in sums:
-            made = spdx.package(
+            made = spdx.make_package(
                 id_, name, version or NO_ASSERTION, purpose="FILE", supplier=supplier, summary=summary
             )
-            yield made | {"filesAnalyzed": True, "packageVerificationCode": spdx.verification_code(sums[id_])}
+            yield made | {
+                "filesAnalyzed": True,
+                "packageVerificationCode": spdx.make_verification_code(sums[id_]),
+            }
 
 
 def _file(facts: Facts, number: int, file: File) -> Element:
@@ -189,9 +194,9 @@ def _file(facts: Facts, number: int, file: File) -> Element:
     return made
 
 
-_RECIPE = element_id("RecipeFiles")
-_GENERATED = element_id("GeneratedFiles")
-_UNKNOWN = element_id("UnownedFiles")
+_RECIPE = make_element_id("RecipeFiles")
+_GENERATED = make_element_id("GeneratedFiles")
+_UNKNOWN = make_element_id("UnownedFiles")
 
 
 def _other_id(file: File) -> str:
@@ -204,36 +209,36 @@ def _relationships(facts: Facts) -> Iterator[Element]:
     ids = {package.name: _package_id(package) for package in facts.packages}
     image = _image_id(facts)
     if facts.system.id:
-        yield relationship(image, "CONTAINS", _SYSTEM)
+        yield make_relationship(image, "CONTAINS", _SYSTEM)
     for number in range(len(facts.layers)):
-        yield relationship(image, "CONTAINS", _layer_id(number))
+        yield make_relationship(image, "CONTAINS", _layer_id(number))
     for package in facts.packages:
         id_ = _package_id(package)
-        yield relationship(image, "CONTAINS", id_)
-        yield relationship(_layer_id(package.layer), "CONTAINS", id_)
-        yield relationship(id_, "GENERATED_FROM", _source_id(package))
+        yield make_relationship(image, "CONTAINS", id_)
+        yield make_relationship(_layer_id(package.layer), "CONTAINS", id_)
+        yield make_relationship(id_, "GENERATED_FROM", _source_id(package))
         for other in package.needs:
             if other in ids:
-                yield relationship(id_, "DEPENDS_ON", ids[other])
+                yield make_relationship(id_, "DEPENDS_ON", ids[other])
     for other in sorted({_other_id(file) for file in facts.files if file.package < 0}):
-        yield relationship(image, "CONTAINS", other)
+        yield make_relationship(image, "CONTAINS", other)
     owners = [_package_id(package) for package in facts.packages]
     for number, file in enumerate(facts.files):
         owner = owners[file.package] if file.package >= 0 else _other_id(file)
-        yield relationship(owner, "CONTAINS", f"SPDXRef-File-{number}")
+        yield make_relationship(owner, "CONTAINS", f"SPDXRef-File-{number}")
 
 
 def _image_id(facts: Facts) -> str:
     """Return the image's own id: of two images in one merged document it must not be the same."""
-    return element_id("Image", facts.digest.partition(":")[2][:12])
+    return make_element_id("Image", facts.digest.partition(":")[2][:12])
 
 
 def _package_id(package: Package) -> str:
-    return element_id("Package", package.type, package.name, package.architecture)
+    return make_element_id("Package", package.type, package.name, package.architecture)
 
 
 def _source_id(package: Package) -> str:
-    return element_id("Source", package.source, package.source_version)
+    return make_element_id("Source", package.source, package.source_version)
 
 
 def _layer_id(number: int) -> str:

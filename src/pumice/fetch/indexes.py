@@ -17,7 +17,7 @@ from pumice.fetch.network import without_login
 from pumice.fetch.pool import pool
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptindex
-from pumice.formats.compression import Decompressed
+from pumice.formats.compression import DecompressedStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +153,7 @@ def _names(suite: Found, architecture: str) -> list[str]:
 def _offers(suite: Found, name: str) -> list[tuple[str, FileHash]]:
     """(path, hash) of each form of an index that the Release lists, best first."""
     paths = [name + extension for extension in _EXTENSIONS]
-    return [(path, listed) for path in paths if (listed := suite.release.find(path)) is not None]
+    return [(path, listed) for path in paths if (listed := suite.release.find_file(path)) is not None]
 
 
 class _Loader:
@@ -171,7 +171,7 @@ class _Loader:
     def load(self, name: str) -> tuple[str, Index]:
         """Return (key, index) of the index at ``name``."""
         offers = _offers(self._suite, name)
-        plain = self._suite.release.find(name)
+        plain = self._suite.release.find_file(name)
         listed = plain or offers[0][1]
         key = listed.sha256 or listed.sha512
         index = keeping.index(self._folder, key, self._label)
@@ -180,7 +180,7 @@ class _Loader:
         data = self._fetch(offers, plain.size if plain else aptindex.MAX_INDEX)
         if plain is not None and len(data) != plain.size:
             raise TrustError(f"the index {name} has another size than its Release says", where=self._label)
-        table = aptindex.scan(data)
+        table = aptindex.scan_index(data)
         keeping.keep_index(self._folder, key, data, table)
         # The kept copy is mapped, not held: fifty megabytes less for as long as it is in use.
         index = keeping.index(self._folder, key, self._label)
@@ -242,4 +242,4 @@ def _decompressed(data: bytes, path: str, limit: int) -> bytes | bytearray:
         if len(content) == int.from_bytes(data[-4:], "little"):
             return content
     kind = {"z": "gzip", "xz": "xz"}.get(path.rpartition(".")[2].removeprefix("g"), "plain")
-    return Decompressed(BytesIO(data), kind, limit=limit).read(limit + 1)
+    return DecompressedStream(BytesIO(data), kind, limit=limit).read(limit + 1)

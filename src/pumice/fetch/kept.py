@@ -70,15 +70,15 @@ def index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
         code, boot = marks[:_STAMP], marks[_STAMP:]
         if boot != _boot() and hashlib.sha256(data).hexdigest() != key:
             return None
-        table = aptindex.load(rest) if code == _code() else aptindex.scan(data)
+        table = aptindex.read_table(rest) if code == _code() else aptindex.scan_index(data)
         if marks != _code() + _boot():
-            _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.dump(table))
+            _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.encode_table(table))
         return aptindex.Index(data, table, suite)
     except (OSError, ValueError, FormatError):
         return None
 
 
-def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.Table) -> None:
+def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.NameTable) -> None:
     """Keep an index whose content was verified. Raises StoreError.
 
     A process that prunes meanwhile may remove it at once; then it is fetched again.
@@ -90,7 +90,7 @@ def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.
             look = _look(path.stat())
         except FileNotFoundError:
             return
-        _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.dump(table))
+        _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.encode_table(table))
 
 
 def _write(path: Path, data: bytes | bytearray) -> None:

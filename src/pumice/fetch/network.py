@@ -80,7 +80,7 @@ class Rules:
 
     def _login(self, scheme: str, host: str, port: int | None, path: str) -> str:
         for login in self._logins:
-            if login.user and login.fits(scheme, host, port, path):
+            if login.user and login.matches(scheme, host, port, path):
                 return _basic(login.user, login.password)
         return ""
 

@@ -18,7 +18,7 @@ from pumice.errors import FetchError, FormatError, LockError, PumiceError, Trust
 from pumice.fetch import releases
 from pumice.fetch.network import without_login
 from pumice.fetch.transfer import CHUNK, MissingError, OfflineError
-from pumice.formats.aptindex import relative_path
+from pumice.formats.aptindex import check_relative_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ def fetch(
             return found
     if package.role == "local":
         return _local(recipe_dir / package.path, package, session)
-    path = quote(relative_path(package.path, _name(package)), safe="/+~:")
+    path = quote(check_relative_path(package.path, _name(package)), safe="/+~:")
     for url in _places(package, sources, date or session.clock.now()):
         found = _attempt(partial(_from_mirror, f"{url}/{path}", package, session), problems)
         if found:
@@ -80,7 +80,7 @@ def bundle_path(package: LockedPackage) -> str:
     """Return where ``package`` is in a bundle: a folder per archive, in the shape of a mirror."""
     if package.role == "local":
         return f"local/{package.sha256}/{package.path.rpartition('/')[2]}"
-    return f"{package.archive}/{relative_path(package.path, _name(package))}"
+    return f"{package.archive}/{check_relative_path(package.path, _name(package))}"
 
 
 def keep(package: LockedPackage, session: Session, bundle: Path) -> None:

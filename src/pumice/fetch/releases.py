@@ -200,7 +200,7 @@ class _Attempt:
     def _verified(self, record: KeptRelease) -> Found:
         """``record`` with everything checked but its dates."""
         content, signers, keyring = self._signed(record)
-        release = aptrelease.parse(content, where=self._where)
+        release = aptrelease.read_release(content, where=self._where)
         self._check_identity(release)
         locked = LockedIndex(
             archive=self._source.archive,
@@ -227,7 +227,7 @@ class _Attempt:
             else:
                 return verified.content, verified.signers, keyring.digest
         if self._source.trusted and not self._mirror.keys:
-            return openpgp.unverified(record.content), (), ""
+            return openpgp.strip_clearsign_armor(record.content), (), ""
         raise self._refusal(list(failures.values()))
 
     def _refusal(self, failures: list[PumiceError]) -> PumiceError:
@@ -241,14 +241,14 @@ class _Attempt:
         message = "; ".join(error.message for error in telling)
         return type(telling[0])(message, where=telling[0].where, hint=hint or None)
 
-    def _check(self, record: KeptRelease, keys: Keys) -> tuple[openpgp.Verified, openpgp.Keyring]:
-        keyring = openpgp.keyring(keys.data, only=keys.only, where=keys.name)
+    def _check(self, record: KeptRelease, keys: Keys) -> tuple[openpgp.VerifiedContent, openpgp.Keyring]:
+        keyring = openpgp.read_keyring(keys.data, only=keys.only, where=keys.name)
         if record.signature:
-            verified = openpgp.detached(
+            verified = openpgp.verify_detached(
                 record.content, record.signature, keyring, now=self._now, where=self._where
             )
         else:
-            verified = openpgp.clearsigned(record.content, keyring, now=self._now, where=self._where)
+            verified = openpgp.verify_clearsigned(record.content, keyring, now=self._now, where=self._where)
         return verified, keyring
 
     def _unsigned(self) -> TrustError:

@@ -15,7 +15,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     slaves: dict[str, str] = {}
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class LinkGroup(msgspec.Struct, frozen=True, kw_only=True):
     """A link group: its name, its master link, its slaves' links by name, and its choices."""
 
     name: str
@@ -28,7 +28,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.choices, key=lambda choice: (-choice.priority, choice.path))
 
 
-def dumps(group: Group) -> bytes:
+def encode_link_group(group: LinkGroup) -> bytes:
     """Return the state file of a group in automatic mode, as update-alternatives writes it."""
     names = sorted(group.slaves)
     lines = ["auto", group.link]

@@ -11,18 +11,18 @@ from pumice.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATHS = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+DATABASE_PATHS = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _MAX_FILES = 2_000_000
 
 
-class Installed(msgspec.Struct, frozen=True, kw_only=True):
+class InstalledPackage(msgspec.Struct, frozen=True, kw_only=True):
     """One installed package; ``files`` are paths without a slash in front."""
 
     name: str
     version: str
     architecture: str = ""
     origin: str = ""
-    licence: str = ""
+    license: str = ""
     maintainer: str = ""
     url: str = ""
     summary: str = ""
@@ -31,7 +31,7 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
 
 
-def read(data: bytes, where: str | None = None) -> Iterator[Installed]:
+def read_installed_packages(data: bytes, where: str | None = None) -> Iterator[InstalledPackage]:
     """Yield the packages of a database; raises FormatError when a stanza has no name or version."""
     for stanza in data.decode("utf-8", "replace").split("\n\n"):
         lines = [line for line in stanza.split("\n") if line]
@@ -39,7 +39,7 @@ def read(data: bytes, where: str | None = None) -> Iterator[Installed]:
             yield _package(lines, where)
 
 
-def _package(lines: list[str], where: str | None) -> Installed:
+def _package(lines: list[str], where: str | None) -> InstalledPackage:
     values: dict[str, str] = {}
     files: list[str] = []
     folder = ""
@@ -55,12 +55,12 @@ def _package(lines: list[str], where: str | None) -> Installed:
         raise FormatError("a package of the image has no name or no version", where=where)
     if len(files) > _MAX_FILES:
         raise FormatError("a package of the image has too many files", where=where)
-    return Installed(
+    return InstalledPackage(
         name=values["P"],
         version=values["V"],
         architecture=values.get("A", ""),
         origin=values.get("o", ""),
-        licence=values.get("L", ""),
+        license=values.get("L", ""),
         maintainer=values.get("m", ""),
         url=values.get("U", ""),
         summary=values.get("T", ""),
@@ -70,7 +70,7 @@ def _package(lines: list[str], where: str | None) -> Installed:
     )
 
 
-def word(relation: str) -> str:
+def parse_dependency_name(relation: str) -> str:
     """Return the name in ``so:libc.so=1`` or ``busybox>=1.3``, its version left out."""
     for position, letter in enumerate(relation):
         if letter in "<>=~":

@@ -33,7 +33,7 @@ class Configuration(msgspec.Struct, frozen=True):
         """Return the value of ``name`` (case does not matter), ``default`` if it has none or an empty one."""
         return self.values.get(name.lower()) or default
 
-    def flag(self, name: str) -> bool | None:
+    def get_boolean(self, name: str) -> bool | None:
         """Return the truth of ``name`` as apt reads it, None if it is not set to one."""
         word = self.get(name).lower()
         return True if word in _TRUE else False if word in FALSE else None
@@ -49,7 +49,7 @@ class Login(msgspec.Struct, frozen=True):
     user: str = ""
     password: str = ""
 
-    def fits(self, scheme: str, host: str, port: int | None, path: str) -> bool:
+    def matches(self, scheme: str, host: str, port: int | None, path: str) -> bool:
         """Say whether this login is meant for a URL with these parts (apt_auth.conf(5)).
 
         ``port`` is None where the URL names none: a login for a port is not for the default one.
@@ -63,7 +63,7 @@ class Login(msgspec.Struct, frozen=True):
         )
 
 
-def parse(files: Iterable[tuple[str, bytes]]) -> Configuration:
+def read_configuration(files: Iterable[tuple[str, bytes]]) -> Configuration:
     """Return the configuration that the named files make, read one after the other.
 
     Later values win, ``#clear`` forgets a subtree; ``#include`` is ignored. Raises FormatError.
@@ -130,7 +130,7 @@ def _assign(statement: Sequence[tuple[str, str]], scopes: Sequence[str], values:
         values[name] = words[1] if len(words) > 1 else ""
 
 
-def logins(data: bytes, *, where: str = "") -> list[Login]:
+def read_logins(data: bytes, *, where: str = "") -> list[Login]:
     """Return the logins of one ``auth.conf`` file in order; raises FormatError for a bad port."""
     found: list[dict[str, str]] = []
     lines = data.decode("utf-8", "replace").split("\n")

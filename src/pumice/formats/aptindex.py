@@ -70,7 +70,7 @@ class PackageRecord(msgspec.Struct, frozen=True):
     suite: str = ""
 
 
-class Table(msgspec.Struct, frozen=True):
+class NameTable(msgspec.Struct, frozen=True):
     """Where names stand in an index of ``size`` bytes: offsets, sorted by the name that is there.
 
     ``names`` are of packages, ``provides`` of what Provides fields name, ``essential`` the places of
@@ -83,7 +83,7 @@ class Table(msgspec.Struct, frozen=True):
     essential: array[int]
 
 
-def scan(data: bytes | bytearray | mmap) -> Table:
+def scan_index(data: bytes | bytearray | mmap) -> NameTable:
     """Return the table of the index ``data``; raises FormatError if it is too large to be one."""
     if len(data) > MAX_INDEX:
         raise FormatError("the index is larger than any real one")
@@ -105,7 +105,7 @@ def scan(data: bytes | bytearray | mmap) -> Table:
             essential.append(match.start(3))
     names.sort()
     provides.sort()
-    return Table(
+    return NameTable(
         len(data),
         array("I", [item[1] for item in names]),
         array("I", [item[1] for item in provides]),
@@ -113,14 +113,14 @@ def scan(data: bytes | bytearray | mmap) -> Table:
     )
 
 
-def dump(table: Table) -> bytes:
+def encode_table(table: NameTable) -> bytes:
     """Return the bytes that `load` reads back: the same on every machine, with a checksum."""
     body = b"".join(_little(part).tobytes() for part in (table.names, table.provides, table.essential))
     counts = (len(table.names), len(table.provides), len(table.essential))
     return _HEADER.pack(_MAGIC, table.size, *counts, hashlib.sha256(body).digest()) + body
 
 
-def load(data: bytes) -> Table:
+def read_table(data: bytes) -> NameTable:
     """Return the table in ``data``; raises FormatError unless it is exactly what `dump` wrote."""
     if len(data) < _HEADER.size:
         raise FormatError("the table of names is cut off")
@@ -139,13 +139,13 @@ def load(data: bytes) -> Table:
         part.frombytes(body[start : start + 4 * count])
         parts.append(_little(part))
         start += 4 * count
-    return Table(size, *parts)
+    return NameTable(size, *parts)
 
 
 class Index:
     """An index and its table: packages by name, read when they are asked for."""
 
-    def __init__(self, data: bytes | bytearray | mmap, table: Table, suite: str = "") -> None:
+    def __init__(self, data: bytes | bytearray | mmap, table: NameTable, suite: str = "") -> None:
         """``suite`` goes into the records. Raises FormatError if the table is not of ``data``."""
         if len(data) != table.size:
             raise FormatError("the table of names belongs to another index")
@@ -195,13 +195,13 @@ class Index:
         found = self._records.get(start)
         if found is None:
             text = bytes(self._data[start : end if end >= 0 else len(self._data)])
-            found = self._records[start] = record(text, self._suite)
+            found = self._records[start] = read_stanza(text, self._suite)
         return found
 
 
-def record(stanza: bytes, suite: str = "") -> PackageRecord:
+def read_stanza(stanza: bytes, suite: str = "") -> PackageRecord:
     """Return the package that one stanza describes; raises FormatError where it is malformed."""
-    fields = deb822.lower(deb822.paragraph(stanza, latin1=True, where=suite or None))
+    fields = deb822.lowercase_names(deb822.read_paragraph(stanza, latin1=True, where=suite or None))
     name = fields.get("package", "")
     where = f"{suite}: {name[:100]}" if suite else name[:100] or None
     version = fields.get("version", "")
@@ -218,7 +218,7 @@ def record(stanza: bytes, suite: str = "") -> PackageRecord:
         architecture=_architecture(fields.get("architecture", ""), where),
         source=source[1],
         source_version=source[2] or version,
-        filename=relative_path(fields.get("filename", ""), where),
+        filename=check_relative_path(fields.get("filename", ""), where),
         size=_number(fields.get("size", ""), where),
         sha256=_hex(fields.get("sha256", ""), 64, where),
         sha512=_hex(fields.get("sha512", ""), 128, where),
@@ -238,7 +238,7 @@ def record(stanza: bytes, suite: str = "") -> PackageRecord:
     )
 
 
-def relative_path(text: str, where: str | None = None) -> str:
+def check_relative_path(text: str, where: str | None = None) -> str:
     """Return ``text`` if it is a plain path below a mirror; raises FormatError for anything else."""
     path = text.removeprefix("./")
     parts = path.split("/")

@@ -55,7 +55,7 @@ class Release(msgspec.Struct, frozen=True):
     lists: dict[str, str] = {}
     """The hash lists by algorithm, as they stand; use `find`."""
 
-    def find(self, path: str) -> FileHash | None:
+    def find_file(self, path: str) -> FileHash | None:
         """Return the size and hashes of the file at ``path`` below the suite, None if not listed.
 
         Raises FormatError where the lists are malformed or contradict each other.
@@ -75,11 +75,11 @@ class Release(msgspec.Struct, frozen=True):
         return FileHash(sizes.pop(), found.get("sha256", ""), found.get("sha512", "")) if sizes else None
 
 
-def parse(data: bytes, *, where: str | None = None) -> Release:
+def read_release(data: bytes, *, where: str | None = None) -> Release:
     """Return the Release file in ``data``; raises FormatError if it is none or has no usable hashes."""
     if len(data) > MAX_RELEASE:
         raise FormatError("the Release file is larger than any real one", where=where)
-    fields = deb822.lower(deb822.paragraph(data, where=where))
+    fields = deb822.lowercase_names(deb822.read_paragraph(data, where=where))
     lists = {name: fields[name] + "\n" for name in _HASHES if name in fields}
     if not lists:
         raise FormatError("the Release file lists no SHA-256 or SHA-512 digests", where=where)
@@ -90,8 +90,8 @@ def parse(data: bytes, *, where: str | None = None) -> Release:
         suite=fields.get("suite", ""),
         codename=fields.get("codename", ""),
         version=fields.get("version", ""),
-        date=date(fields["date"], where=where) if "date" in fields else 0,
-        valid_until=date(fields["valid-until"], where=where) if "valid-until" in fields else 0,
+        date=parse_date(fields["date"], where=where) if "date" in fields else 0,
+        valid_until=parse_date(fields["valid-until"], where=where) if "valid-until" in fields else 0,
         by_hash=fields.get("acquire-by-hash", "").lower() == "yes",
         not_automatic=fields.get("notautomatic", "").lower() == "yes",
         automatic_upgrades=fields.get("butautomaticupgrades", "").lower() == "yes",
@@ -103,7 +103,7 @@ def parse(data: bytes, *, where: str | None = None) -> Release:
     )
 
 
-def date(text: str, *, where: str | None = None) -> int:
+def parse_date(text: str, *, where: str | None = None) -> int:
     """Return the time that ``text`` names ("Sat, 11 Jul 2026 10:16:37 UTC") in seconds since the epoch.
 
     The names of months are English whatever the machine's locale says. Raises FormatError.

@@ -28,7 +28,7 @@ _FIELDS = {
 }
 
 
-class Entry(msgspec.Struct, frozen=True):
+class SourceEntry(msgspec.Struct, frozen=True):
     """One archive and suite to take packages from.
 
     ``signed_by`` holds absolute keyring paths and fingerprints, ``key`` an embedded armored key.
@@ -47,9 +47,9 @@ class Entry(msgspec.Struct, frozen=True):
     where: str = ""
 
 
-def one_line(data: bytes, *, where: str = "") -> list[Entry]:
+def read_list_file(data: bytes, *, where: str = "") -> list[SourceEntry]:
     """Return the entries of a ``.list`` file; raises FormatError with the line at fault."""
-    entries: list[Entry] = []
+    entries: list[SourceEntry] = []
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         text = line.partition("#")[0].strip()
         if text:
@@ -57,15 +57,15 @@ def one_line(data: bytes, *, where: str = "") -> list[Entry]:
     return entries
 
 
-def deb822_style(data: bytes, *, where: str = "") -> list[Entry]:
+def read_sources_file(data: bytes, *, where: str = "") -> list[SourceEntry]:
     """Return the entries of a ``.sources`` file; raises FormatError where it is malformed."""
-    entries: list[Entry] = []
-    for fields in deb822.paragraphs(data, comments=True, where=where or None):
-        entries.extend(_from_fields(deb822.lower(fields), where))
+    entries: list[SourceEntry] = []
+    for fields in deb822.read_paragraphs(data, comments=True, where=where or None):
+        entries.extend(_from_fields(deb822.lowercase_names(fields), where))
     return entries
 
 
-def _from_line(text: str, where: str) -> Iterator[Entry]:
+def _from_line(text: str, where: str) -> Iterator[SourceEntry]:
     match = _ONE_LINE.fullmatch(text)
     if match is None:
         raise FormatError("a source must begin with deb or deb-src", where=where)
@@ -89,7 +89,7 @@ def _options(text: str) -> dict[str, str]:
     return found
 
 
-def _from_fields(fields: Mapping[str, str], where: str) -> Iterator[Entry]:
+def _from_fields(fields: Mapping[str, str], where: str) -> Iterator[SourceEntry]:
     for required in ("types", "uris", "suites"):
         if not fields.get(required, "").split():
             raise FormatError(f"a paragraph has no {required.capitalize()}", where=where or None)
@@ -104,10 +104,10 @@ def _from_fields(fields: Mapping[str, str], where: str) -> Iterator[Entry]:
 
 def _entry(
     uri: str, suite: str, components: tuple[str, ...], options: Mapping[str, str], where: str
-) -> Entry:
+) -> SourceEntry:
     signed_by = options.get("signed-by", "")
     embedded = "-----BEGIN PGP" in signed_by
-    return Entry(
+    return SourceEntry(
         uri=uri,
         suite=suite,
         components=components,

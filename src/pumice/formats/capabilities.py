@@ -62,7 +62,7 @@ _CLAUSE = re.compile(r"([a-z0-9_,]*)((?:[=+-][eip]*)+)")
 _OPERATION = re.compile(r"([=+-])([eip]*)")
 
 
-def dumps(text: str) -> bytes:
+def encode_capabilities(text: str) -> bytes:
     """Return the attribute for ``text`` (``cap_net_raw+ep``); raises FormatError if it is malformed."""
     sets = {"e": 0, "i": 0, "p": 0}
     for clause in text.split():

@@ -28,7 +28,7 @@ _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "z
 _SKIPPABLE = range(0x184D2A50, 0x184D2A60)
 
 
-def sniff(start: bytes) -> str:
+def detect_compression(start: bytes) -> str:
     """Return ``gzip``, ``xz``, ``zstd`` or ``plain`` for a stream's first six bytes."""
     for magic, name in _MAGIC:
         if start.startswith(magic):
@@ -50,7 +50,7 @@ class _Steps(Protocol):
         """Whether more input is needed to go on."""
 
 
-class Decompressed:
+class DecompressedStream:
     """The decompressed content of ``source``; a `tar.Source` itself.
 
     Raises FormatError for damaged or truncated input, and when more than ``limit`` bytes come out.
@@ -60,7 +60,7 @@ class Decompressed:
         """``kind`` is one of `sniff`'s answers, ``bzip2`` or ``lzma``; None to find out."""
         self._source = source
         start = source.read(_CHUNK)
-        self.kind = kind or sniff(start)
+        self.kind = kind or detect_compression(start)
         self._steps = _STEPS[self.kind]()
         self._input = start
         self._limit = limit
@@ -84,7 +84,7 @@ class Decompressed:
             pieces.append(piece)
         return b"".join(pieces)
 
-    def some(self, size: int, /) -> bytes | memoryview:
+    def read_some(self, size: int, /) -> bytes | memoryview:
         """Return between 1 and ``size`` bytes without copying them, nothing at the end."""
         if self._position == len(self._chunk) and (self._ended or not self._refill()):
             return b""

@@ -23,7 +23,7 @@ _MAX_PARAGRAPHS = 20_000
 _HEAD = 4096
 
 
-class Licence(msgspec.Struct, frozen=True):
+class License(msgspec.Struct, frozen=True):
     """One ``License`` field: what it says in its first line, and the text below that."""
 
     name: str
@@ -39,24 +39,24 @@ class Copyright(msgspec.Struct, frozen=True):
     """
 
     machine_readable: bool
-    files: tuple[Licence, ...]
-    header: Licence | None
-    texts: tuple[Licence, ...]
+    files: tuple[License, ...]
+    header: License | None
+    texts: tuple[License, ...]
     common: tuple[str, ...]
     later: bool
     text: str
 
 
-def read(data: bytes) -> Copyright:
+def read_copyright(data: bytes) -> Copyright:
     """Return what a copyright file says; for any bytes at all. Only the first MiB is looked at."""
     text = data[:_MAX_TEXT].decode("utf-8", "replace").replace("\r\n", "\n")
     common = tuple(dict.fromkeys(name.rstrip(".") for name in _COMMON.findall(text)))
     later = _LATER.search(text) is not None
     if not _FORMAT.search(text[:_HEAD]):
         return Copyright(False, (), None, (), common, later, text)
-    files: list[Licence] = []
-    alone: list[Licence] = []
-    header: Licence | None = None
+    files: list[License] = []
+    alone: list[License] = []
+    header: License | None = None
     for number, fields in enumerate(_paragraphs(text)):
         licence = _licence(fields.get("license", ""))
         if licence is None:
@@ -70,13 +70,13 @@ def read(data: bytes) -> Copyright:
     return Copyright(bool(files or header), tuple(files), header, tuple(alone), common, later, text)
 
 
-def _licence(value: str) -> Licence | None:
+def _licence(value: str) -> License | None:
     name, _, rest = value.partition("\n")
     if not name.strip() and not rest.strip():
         return None
     lines = [line[1:] if line[:1] in (" ", "\t") else line for line in rest.split("\n")]
     text = "\n".join("" if line.strip() == "." else line.rstrip() for line in lines).strip("\n")
-    return Licence(" ".join(name.split())[:200], text)
+    return License(" ".join(name.split())[:200], text)
 
 
 def _paragraphs(text: str) -> Iterator[dict[str, str]]:

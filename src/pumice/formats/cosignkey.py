@@ -34,7 +34,7 @@ def is_encrypted(data: bytes) -> bool:
     return any(b"-----BEGIN " + label + b"-----" in data[:_MAX_FILE] for label in LABELS)
 
 
-def encrypt(der: bytes, passphrase: bytes, *, salt: bytes, nonce: bytes) -> bytes:
+def encrypt_key(der: bytes, passphrase: bytes, *, salt: bytes, nonce: bytes) -> bytes:
     """Return a key file for a PKCS#8 key in DER; ``salt`` (32) and ``nonce`` (24 bytes) must be random."""
     from nacl.secret import SecretBox
 
@@ -51,17 +51,20 @@ def encrypt(der: bytes, passphrase: bytes, *, salt: bytes, nonce: bytes) -> byte
     return b"\n".join([b"-----BEGIN " + LABEL + b"-----", *lines, b"-----END " + LABEL + b"-----", b""])
 
 
-def decrypt(data: bytes, passphrase: bytes) -> bytes:
+def decrypt_key(data: bytes, passphrase: bytes) -> bytes:
     """Return the PKCS#8 key in a key file; raises TrustError for a wrong passphrase, else FormatError."""
     document = _document(data)
-    kdf, cipher = strictjson.part(document, "kdf", _WHAT), strictjson.part(document, "cipher", _WHAT)
-    names = strictjson.text(kdf, "name", _WHAT), strictjson.text(cipher, "name", _WHAT)
+    kdf, cipher = (
+        strictjson.get_object(document, "kdf", _WHAT),
+        strictjson.get_object(document, "cipher", _WHAT),
+    )
+    names = strictjson.get_text(kdf, "name", _WHAT), strictjson.get_text(cipher, "name", _WHAT)
     if names != ("scrypt", "nacl/secretbox"):
         raise FormatError(f"the {_WHAT} uses {names[0][:40]!r} and {names[1][:40]!r}, which are not known")
     salt, nonce = _bytes(kdf, "salt"), _bytes(cipher, "nonce")
     if not 8 <= len(salt) <= 256 or len(nonce) != _NONCE:
         raise FormatError(f"the {_WHAT} has a salt or a nonce of the wrong length")
-    key = _stretch(passphrase, salt, *_parameters(strictjson.part(kdf, "params", _WHAT)))
+    key = _stretch(passphrase, salt, *_parameters(strictjson.get_object(kdf, "params", _WHAT)))
     from nacl.exceptions import CryptoError
     from nacl.secret import SecretBox
 
@@ -81,7 +84,7 @@ def _document(data: bytes) -> dict[str, Any]:
         body = base64.b64decode(b"".join(found[2].split()), validate=True)
     except (binascii.Error, ValueError):
         raise FormatError(f"the {_WHAT} has bad base64 in it") from None
-    return strictjson.mapping(body, _WHAT, limit=_MAX_FILE)
+    return strictjson.read_object(body, _WHAT, limit=_MAX_FILE)
 
 
 def _parameters(params: dict[str, Any]) -> tuple[int, int, int]:
@@ -108,6 +111,6 @@ def _text(data: bytes) -> str:
 
 def _bytes(document: dict[str, Any], key: str) -> bytes:
     try:
-        return base64.b64decode(strictjson.text(document, key, _WHAT), validate=True)
+        return base64.b64decode(strictjson.get_text(document, key, _WHAT), validate=True)
     except (binascii.Error, ValueError):
         raise FormatError(f"the {_WHAT} has bad base64 in it") from None

@@ -18,7 +18,7 @@ Component = dict[str, Any]
 _SPACE = uuid.UUID("b7d1f3de-5b5c-5f55-8a52-0a7f1d2b9e44")
 
 
-def component(kind: str, name: str, version: str = "", **optional: object) -> Component:
+def make_component(kind: str, name: str, version: str = "", **optional: object) -> Component:
     """Return a component; ``optional`` are its other fields (``bom_ref`` for ``bom-ref``), if not empty."""
     made: Component = {"type": kind, "name": name}
     if version:
@@ -27,24 +27,24 @@ def component(kind: str, name: str, version: str = "", **optional: object) -> Co
     return made
 
 
-def hashes(**sums: str) -> list[Component]:
+def make_hashes(**sums: str) -> list[Component]:
     """Return hashes by algorithm (``sha256``), in hexadecimal; empty ones are left out."""
     return [{"alg": f"SHA-{name[3:]}", "content": value} for name, value in sums.items() if value]
 
 
-def properties(**values: str) -> list[Component]:
+def make_properties(**values: str) -> list[Component]:
     """Return properties, ``__`` in a name standing for ``:``; empty ones are left out."""
     return [{"name": name.replace("__", ":"), "value": value} for name, value in values.items() if value]
 
 
-def licence(expression: str, acknowledgement: str) -> list[Component]:
+def make_licenses(expression: str, acknowledgement: str) -> list[Component]:
     """Return a licence that is ``declared`` or ``concluded``; nothing for none."""
     if expression in ("", "NOASSERTION"):
         return []
     return [{"expression": expression, "acknowledgement": acknowledgement}]
 
 
-def organisation(name: str, mail: str = "", url: str = "") -> Component:
+def make_organization(name: str, mail: str = "", url: str = "") -> Component:
     """Return who made or supplied something."""
     made: Component = {"name": name}
     if url:
@@ -54,7 +54,7 @@ def organisation(name: str, mail: str = "", url: str = "") -> Component:
     return made
 
 
-def document(
+def encode_document(
     *,
     metadata: Component,
     components: Sequence[Component],

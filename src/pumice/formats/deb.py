@@ -9,7 +9,7 @@ import msgspec
 
 from pumice.errors import FormatError
 from pumice.formats import deb822, tar
-from pumice.formats.compression import Decompressed
+from pumice.formats.compression import DecompressedStream
 
 if TYPE_CHECKING:
     from pumice.formats.tar import Source
@@ -45,7 +45,7 @@ class Control(msgspec.Struct, frozen=True):
     newest: int
 
 
-def members(file: BinaryIO) -> list[Member]:
+def read_members(file: BinaryIO) -> list[Member]:
     """Return the members of an ``ar`` archive; raises FormatError when it is not a package's."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -75,11 +75,11 @@ def _member(block: bytes, offset: int) -> Member:
     return Member(name.decode(), int(time or 0), offset, int(length))
 
 
-def control(file: BinaryIO) -> Control:
+def read_control(file: BinaryIO) -> Control:
     """Read the control archive of a package; raises FormatError when it is malformed."""
-    found = members(file)
+    found = read_members(file)
     files: dict[str, bytes] = {}
-    for entry, body in tar.read(_archive(file, found, "control.tar", _MAX_CONTROL)):
+    for entry, body in tar.read_entries(_archive(file, found, "control.tar", _MAX_CONTROL)):
         if entry.kind != "file":
             continue
         if entry.size > _MAX_CONTROL_FILE:
@@ -87,7 +87,7 @@ def control(file: BinaryIO) -> Control:
         files[entry.path] = body.read()
     if "control" not in files:
         raise FormatError("the package has no control file", hint=_HINT)
-    given = deb822.paragraph(files.pop("control"), where="control", latin1=True)
+    given = deb822.read_paragraph(files.pop("control"), where="control", latin1=True)
     # Names of fields have no case: the three that everybody asks for are given their usual one.
     usual = {field.lower(): field for field in _REQUIRED}
     fields = {usual.get(name.lower(), name): value for name, value in given.items()}
@@ -97,13 +97,13 @@ def control(file: BinaryIO) -> Control:
     return Control(fields, files, max(member.mtime for member in found))
 
 
-def data(file: BinaryIO) -> Source:
+def open_data(file: BinaryIO) -> Source:
     """Return the data archive of a package as a stream of plain tar.
 
     What comes out is bounded in proportion to the package (64 MiB and 400 times its size), so that a
     compression bomb ends in a FormatError and not in a full disk.
     """
-    found = members(file)
+    found = read_members(file)
     return _archive(file, found, "data.tar", (64 << 20) + 400 * sum(member.size for member in found))
 
 
@@ -135,5 +135,5 @@ def _archive(file: BinaryIO, found: list[Member], stem: str, limit: int) -> Sour
             if kind is None:
                 known = ", ".join(sorted(filter(None, _COMPRESSIONS)))
                 raise FormatError(f"{member.name!r} has an unknown compression", hint=f"known are {known}")
-            return Decompressed(_Section(file, member), kind, limit=limit)
+            return DecompressedStream(_Section(file, member), kind, limit=limit)
     raise FormatError(f"the package has no {stem}", hint=_HINT)

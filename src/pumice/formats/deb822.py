@@ -19,7 +19,7 @@ MAX_FIELDS = 1000
 Paragraph = dict[str, str]
 
 
-def paragraphs(
+def read_paragraphs(
     data: bytes, *, comments: bool = False, latin1: bool = False, where: str | None = None
 ) -> Iterator[Paragraph]:
     """Yield the paragraphs of ``data`` in order, each with its fields in order.
@@ -57,9 +57,9 @@ def paragraphs(
         yield fields
 
 
-def paragraph(data: bytes, *, latin1: bool = False, where: str | None = None) -> Paragraph:
+def read_paragraph(data: bytes, *, latin1: bool = False, where: str | None = None) -> Paragraph:
     """Return the only paragraph of ``data``; raises FormatError if there is none or a second."""
-    found = paragraphs(data, latin1=latin1, where=where)
+    found = read_paragraphs(data, latin1=latin1, where=where)
     first = next(found, None)
     if first is None:
         raise FormatError("a paragraph of fields was expected and there is none", where=where)
@@ -68,12 +68,12 @@ def paragraph(data: bytes, *, latin1: bool = False, where: str | None = None) ->
     return first
 
 
-def lower(fields: Mapping[str, str]) -> Paragraph:
+def lowercase_names(fields: Mapping[str, str]) -> Paragraph:
     """Return ``fields`` under lower-case names: field names are compared without regard to case."""
     return {name.lower(): value for name, value in fields.items()}
 
 
-def dump(fields: Mapping[str, str]) -> str:
+def format_paragraph(fields: Mapping[str, str]) -> str:
     """Return the text of one paragraph, each line ended, as dpkg writes it."""
     return "".join(
         f"{name}:{value}\n" if value[:1] in {"", "\n"} else f"{name}: {value}\n"

@@ -37,7 +37,7 @@ _ORDER = [
 """The order in which dpkg writes the fields it knows (``lib/dpkg/parse.c``); others follow in theirs."""
 
 
-def paragraph(fields: Mapping[str, str], conffiles: Mapping[str, str]) -> str:
+def format_status(fields: Mapping[str, str], conffiles: Mapping[str, str]) -> str:
     """Return what ``status`` says of an installed package.
 
     ``fields`` is its control paragraph; ``conffiles`` maps paths to MD5 sums in hexadecimal.
@@ -61,12 +61,12 @@ def _field(name: str, value: str) -> str:
     return f"{name}: {value}\n"
 
 
-def diversions(rows: Iterable[tuple[str, str, str]]) -> bytes:
+def encode_diversions(rows: Iterable[tuple[str, str, str]]) -> bytes:
     """Return the file of diversions: rows of a path, where it goes, and the package that asked."""
     return "".join(f"{path}\n{target}\n{package}\n" for path, target, package in rows).encode()
 
 
-def interests(triggers: bytes) -> Iterable[tuple[str, bool]]:
+def read_trigger_interests(triggers: bytes) -> Iterable[tuple[str, bool]]:
     """Yield the names that a ``triggers`` control file is interested in, and whether it is awaited."""
     for line in triggers.decode("utf-8", "replace").splitlines():
         words = line.partition("#")[0].split()

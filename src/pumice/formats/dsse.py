@@ -34,18 +34,18 @@ class Envelope(msgspec.Struct, frozen=True):
     payload: bytes
     signatures: tuple[Signature, ...]
 
-    def signed(self) -> bytes:
+    def signed_bytes(self) -> bytes:
         """Return the bytes that the signatures are over."""
-        return pae(self.payload_type, self.payload)
+        return encode_pae(self.payload_type, self.payload)
 
 
-def pae(payload_type: str, payload: bytes) -> bytes:
+def encode_pae(payload_type: str, payload: bytes) -> bytes:
     """Return the pre-authentication encoding: what is signed (protocol.md, "Signature Definition")."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def to_json(envelope: Envelope) -> dict[str, Any]:
+def envelope_to_json(envelope: Envelope) -> dict[str, Any]:
     """Return an envelope as the JSON object that stands in files and bundles."""
     return {
         "payload": base64.b64encode(envelope.payload).decode(),
@@ -58,19 +58,21 @@ def to_json(envelope: Envelope) -> dict[str, Any]:
     }
 
 
-def encode(envelope: Envelope) -> bytes:
+def encode_envelope(envelope: Envelope) -> bytes:
     """Return the JSON of an envelope."""
-    return canonical.dumps(to_json(envelope))
+    return canonical.dumps(envelope_to_json(envelope))
 
 
-def read(data: bytes, *, payload_type: str = IN_TOTO) -> Envelope:
+def read_envelope(data: bytes, *, payload_type: str = IN_TOTO) -> Envelope:
     """Read an envelope whose payload must have this type; raises FormatError."""
-    return from_json(strictjson.mapping(data, _WHAT, limit=MAX_ENVELOPE), payload_type=payload_type)
+    return envelope_from_json(
+        strictjson.read_object(data, _WHAT, limit=MAX_ENVELOPE), payload_type=payload_type
+    )
 
 
-def from_json(document: dict[str, Any], *, payload_type: str = IN_TOTO) -> Envelope:
+def envelope_from_json(document: dict[str, Any], *, payload_type: str = IN_TOTO) -> Envelope:
     """Read the JSON object of an envelope; raises FormatError."""
-    kind = strictjson.text(document, "payloadType", _WHAT)
+    kind = strictjson.get_text(document, "payloadType", _WHAT)
     if kind != payload_type:
         raise FormatError(f"the {_WHAT} holds {kind[:80]!r}, expected {payload_type!r}")
     listed = document.get("signatures")
@@ -78,12 +80,12 @@ def from_json(document: dict[str, Any], *, payload_type: str = IN_TOTO) -> Envel
         raise FormatError(f"the {_WHAT} has no list of 1 to {MAX_SIGNATURES} signatures")
     return Envelope(
         kind,
-        unbase64(strictjson.text(document, "payload", _WHAT), _WHAT),
+        decode_base64(strictjson.get_text(document, "payload", _WHAT), _WHAT),
         tuple(_signature(item) for item in listed),
     )
 
 
-def unbase64(text: str, what: str) -> bytes:
+def decode_base64(text: str, what: str) -> bytes:
     """Return the bytes of standard or URL-safe base64 (protocol.md allows both); raises FormatError."""
     try:
         if "-" in text or "_" in text:
@@ -96,5 +98,5 @@ def unbase64(text: str, what: str) -> bytes:
 def _signature(item: object) -> Signature:
     if not isinstance(item, dict):
         raise FormatError(f"the {_WHAT} has a signature that is not an object")
-    value = unbase64(strictjson.text(item, "sig", _WHAT), _WHAT)
-    return Signature(value, strictjson.text(item, "keyid", _WHAT, ""))
+    value = decode_base64(strictjson.get_text(item, "sig", _WHAT), _WHAT)
+    return Signature(value, strictjson.get_text(item, "keyid", _WHAT, ""))

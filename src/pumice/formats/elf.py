@@ -19,7 +19,7 @@ _MAX_DYNAMIC = 1 << 20
 _MAX_NAME = 255
 
 
-class Elf(msgspec.Struct, frozen=True, omit_defaults=True):
+class SharedObject(msgspec.Struct, frozen=True, omit_defaults=True):
     """A shared object: its machine (``e_machine``), class in bits and soname (empty: none)."""
 
     machine: int
@@ -38,7 +38,7 @@ class _Layout(msgspec.Struct, frozen=True):
         return "Q" if self.bits == 64 else "I"
 
 
-def identify(read: Callable[[int, int], bytes], size: int) -> Elf | None:
+def read_shared_object(read: Callable[[int, int], bytes], size: int) -> SharedObject | None:
     """Return the facts of a shared object, None for any other or malformed file.
 
     ``read(offset, length)`` is asked for the header, the program headers, the dynamic section and
@@ -57,7 +57,7 @@ def identify(read: Callable[[int, int], bytes], size: int) -> Elf | None:
     if dynamic is None:
         return None
     soname = _soname(dynamic, segments, layout, read, size)
-    return None if soname is None else Elf(machine, layout.bits, soname)
+    return None if soname is None else SharedObject(machine, layout.bits, soname)
 
 
 _Segment = tuple[int, int, int, int]  # type, offset in the file, address, length in the file

@@ -38,7 +38,7 @@ _CLASSES = {
 }
 
 
-class Ignore:
+class IgnorePatterns:
     """A list of patterns, of which the last that matches decides; ``!`` takes things back in.
 
     What lies in an ignored folder is for the caller never to look at.

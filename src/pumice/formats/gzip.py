@@ -17,19 +17,19 @@ from pumice.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-MEMBER = 1 << 20
+MEMBER_SIZE = 1 << 20
 """Bytes of content in a member."""
 
 LEVEL = 2
 """libdeflate's compression level: part of the format, since it decides the bytes."""
 
 
-def compress(data: bytes | bytearray) -> bytearray:
+def compress_member(data: bytes | bytearray) -> bytearray:
     """Return one gzip member that holds ``data``: no name, no time."""
     return deflate.gzip_compress(data, LEVEL)
 
 
-def decompress(member: bytes | bytearray) -> bytearray:
+def decompress_member(member: bytes | bytearray) -> bytearray:
     """Return the content of one member written by `compress`."""
     try:
         return deflate.gzip_decompress(member)
@@ -43,23 +43,23 @@ class MemberWriter:
     def __init__(self, sink: Callable[[bytearray], object]) -> None:
         self._sink = sink
         self._buffer = bytearray()
-        self.written = 0
+        self.content_size = 0
         """Bytes of content so far."""
-        self.members: list[int] = []
+        self.member_sizes: list[int] = []
         """Compressed size of each member so far."""
 
     @property
     def room(self) -> int:
         """How many bytes fit into the current member: writing just that many copies least."""
-        return MEMBER - len(self._buffer)
+        return MEMBER_SIZE - len(self._buffer)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append ``data``."""
-        self.written += len(data)
+        self.content_size += len(data)
         self._buffer += data
-        while len(self._buffer) >= MEMBER:
-            full, self._buffer = self._buffer, self._buffer[MEMBER:]
-            del full[MEMBER:]
+        while len(self._buffer) >= MEMBER_SIZE:
+            full, self._buffer = self._buffer, self._buffer[MEMBER_SIZE:]
+            del full[MEMBER_SIZE:]
             self._emit(full)
 
     def close(self) -> None:
@@ -69,12 +69,12 @@ class MemberWriter:
             self._buffer = bytearray()
 
     def _emit(self, data: bytearray) -> None:
-        member = compress(data)
-        self.members.append(len(member))
+        member = compress_member(data)
+        self.member_sizes.append(len(member))
         self._sink(member)
 
 
-def random_access(
+def random_access_reader(
     opened: Callable[[], BinaryIO], members: Sequence[int], size: int
 ) -> Callable[[int, int], bytes]:
     """Return ``read(offset, length)`` over the content of a row of members.
@@ -91,13 +91,13 @@ def random_access(
     def member(number: int) -> bytearray:
         with opened() as file:
             file.seek(starts[number])
-            return decompress(file.read(members[number]))
+            return decompress_member(file.read(members[number]))
 
     def read(offset: int, length: int) -> bytes:
         end = min(offset + length, size)
         pieces = []
         while offset < end:
-            number, within = divmod(offset, MEMBER)
+            number, within = divmod(offset, MEMBER_SIZE)
             piece = member(number)[within : within + end - offset]
             if not piece:
                 raise FormatError("a row of gzip members is shorter than its index says")

@@ -72,7 +72,7 @@ class Statement(msgspec.Struct, frozen=True):
     @property
     def predicate(self) -> Any:
         """The predicate itself; raises FormatError where two readers could see two of them."""
-        return strictjson.loads(self.json, "predicate", limit=MAX_STATEMENT)
+        return strictjson.read_value(self.json, "predicate", limit=MAX_STATEMENT)
 
 
 class _Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,7 +87,7 @@ class _Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _parts = msgspec.json.Decoder(_Parts)
 
 
-def to_json(predicate: Any) -> bytes:
+def encode_predicate(predicate: Any) -> bytes:
     """Return a predicate as JSON: equal ones give equal bytes.
 
     Not by `canonical`, because a predicate of others may hold floating point.
@@ -98,7 +98,7 @@ def to_json(predicate: Any) -> bytes:
     return text.encode()
 
 
-def encode(statement: Statement) -> bytes:
+def encode_statement(statement: Statement) -> bytes:
     """Return the JSON of a statement. Its predicate is put in as it is: a large one is not read for that."""
     subjects = [
         {"digest": {"sha256": hex_of(subject.digest)}}
@@ -119,7 +119,7 @@ def _frame(kind: str, subjects: Sequence[Any], predicate_type: str, predicate: b
     )
 
 
-def read(data: bytes) -> Statement:
+def read_statement(data: bytes) -> Statement:
     """Read a statement; subjects without a SHA-256 are left out. Raises FormatError."""
     try:
         kind, listed, predicate_type, predicate = _framed(data) or _loose(data)
@@ -144,19 +144,19 @@ def _framed(data: bytes) -> tuple[str, list[Any], str, bytes] | None:
 
 
 def _loose(data: bytes) -> tuple[str, list[Any], str, bytes]:
-    document = strictjson.mapping(data, _WHAT, limit=MAX_STATEMENT)
+    document = strictjson.read_object(data, _WHAT, limit=MAX_STATEMENT)
     listed = document.get("subject")
     if not isinstance(listed, list):
         raise FormatError(f"the {_WHAT} has no subjects")
-    kind = strictjson.text(document, "_type", _WHAT)
-    predicate_type = strictjson.text(document, "predicateType", _WHAT)
+    kind = strictjson.get_text(document, "_type", _WHAT)
+    predicate_type = strictjson.get_text(document, "predicateType", _WHAT)
     try:
-        return kind, listed, predicate_type, to_json(document.get("predicate"))
+        return kind, listed, predicate_type, encode_predicate(document.get("predicate"))
     except ValueError:
         raise FormatError(f"the {_WHAT} holds a number that is none") from None
 
 
-def predicate_type(name: str) -> str:
+def parse_predicate_type(name: str) -> str:
     """Return the URI for a short name, or ``name`` if it is a URI; raises FormatError otherwise."""
     known = PREDICATES.get(name, name)
     if ":" not in known or not known.isprintable() or " " in known:
@@ -165,7 +165,7 @@ def predicate_type(name: str) -> str:
     return known
 
 
-def resource(
+def make_resource_descriptor(
     name: str = "",
     *,
     uri: str = "",
@@ -198,5 +198,5 @@ def _subject(item: object) -> Subject | None:
     if not isinstance(item, dict) or not isinstance(hex_digits, str) or not _HEX.fullmatch(hex_digits):
         return None
     name = item.get("name")
-    timestamp = strictjson.seconds(item.get("annotations"), TIMESTAMP)
+    timestamp = strictjson.get_seconds(item.get("annotations"), TIMESTAMP)
     return Subject(name if isinstance(name, str) else "", "sha256:" + hex_digits, timestamp)

@@ -21,7 +21,7 @@ _TRUSTED = 2
 _SALT = b"Mighty Aphrodite"
 
 
-def dumps(certificates: Mapping[str, bytes], password: str) -> bytes:
+def encode_key_store(certificates: Mapping[str, bytes], password: str) -> bytes:
     """Return a store of ``certificates`` (DER bytes by alias) that ``password`` checks."""
     entries = [
         struct.pack(">I", _TRUSTED)
@@ -36,7 +36,7 @@ def dumps(certificates: Mapping[str, bytes], password: str) -> bytes:
     return body + _digest(body, password)
 
 
-def loads(data: bytes, password: str) -> dict[str, bytes]:
+def read_key_store(data: bytes, password: str) -> dict[str, bytes]:
     """Return the certificates of a store by alias; raises FormatError for anything else."""
     if len(data) < 32 or struct.unpack_from(">II", data) != (_MAGIC, _VERSION):
         raise FormatError("the file is no Java key store of version 2")

@@ -52,7 +52,7 @@ class Library(msgspec.Struct, frozen=True):
     flags: int
 
 
-def dumps(libraries: Iterable[Library], generator: str) -> bytes:
+def encode_cache(libraries: Iterable[Library], generator: str) -> bytes:
     """Return the cache file; ``libraries`` that compare equal keep their order.
 
     ``generator`` is what ldconfig writes of itself: ``ldconfig (...) stable release version 2.36``.
@@ -72,7 +72,7 @@ def dumps(libraries: Iterable[Library], generator: str) -> bytes:
     return body.ljust(extension, b"\0") + section + text
 
 
-def loads(data: bytes) -> tuple[tuple[Library, ...], str]:
+def read_cache(data: bytes) -> tuple[tuple[Library, ...], str]:
     """Return the libraries of a cache file in its order, and its generator (empty if it has none).
 
     Raises FormatError for anything that ldconfig of glibc 2.33 or later cannot have written.
@@ -87,7 +87,7 @@ def loads(data: bytes) -> tuple[tuple[Library, ...], str]:
     return found, _generator(data, extension)
 
 
-def compare(one: str, other: str) -> int:
+def compare_names(one: str, other: str) -> int:
     """Order library names as the loader does: runs of digits are numbers, and follow other bytes."""
     left, right = one.encode(), other.encode()
     i = j = 0
@@ -127,7 +127,7 @@ def _signed(text: bytes, index: int) -> int:
 
 
 def _order(one: Library, other: Library) -> int:
-    return compare(other.name, one.name) or other.flags - one.flags
+    return compare_names(other.name, one.name) or other.flags - one.flags
 
 
 _descending = cmp_to_key(_order)

@@ -173,17 +173,17 @@ class LayoutHeader(msgspec.Struct, frozen=True, rename="camel"):
 # Writing ------------------------------------------------------------------------------------------
 
 
-def encode(document: msgspec.Struct) -> bytes:
+def encode_document(document: msgspec.Struct) -> bytes:
     """Return the canonical JSON of a document."""
     return canonical.dumps(document)
 
 
-def describe(data: bytes, media_type: str, *, platform: Platform | None = None) -> Descriptor:
+def make_descriptor(data: bytes, media_type: str, *, platform: Platform | None = None) -> Descriptor:
     """Return the descriptor of a document's bytes."""
     return Descriptor(media_type, digest.of(data), len(data), platform=platform)
 
 
-def manifest(
+def make_manifest(
     config: Descriptor, layers: tuple[Descriptor, ...], *, annotations: dict[str, str] | None = None
 ) -> Manifest:
     """Return an image manifest as Pumice writes it."""
@@ -192,7 +192,7 @@ def manifest(
     )
 
 
-def index(manifests: tuple[Descriptor, ...], *, annotations: dict[str, str] | None = None) -> Index:
+def make_index(manifests: tuple[Descriptor, ...], *, annotations: dict[str, str] | None = None) -> Index:
     """Return an image index as Pumice writes it."""
     return Index(schema_version=2, media_type=INDEX, manifests=manifests, annotations=annotations or {})
 
@@ -203,7 +203,7 @@ EMPTY_CONFIG = Descriptor(
 """Of an artifact that has none: ``{}`` (manifest.md, "Guidance for an Empty Descriptor")."""
 
 
-def artifact(
+def make_artifact(
     subject: Descriptor, artifact_type: str, layer: Descriptor, *, annotations: dict[str, str]
 ) -> Manifest:
     """Return the manifest of an artifact that is one blob about ``subject``."""
@@ -304,7 +304,7 @@ def _parse(data: bytes, what: str) -> dict[str, Any]:
     if len(data) > MAX_DOCUMENT:
         raise FormatError(f"the {what} is larger than 4 MiB")
     try:
-        raw = without_nulls(msgspec.json.decode(data))
+        raw = remove_nulls(msgspec.json.decode(data))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FormatError(f"the {what} is no JSON ({_one_line(error)})") from None
     if not isinstance(raw, dict):
@@ -319,17 +319,17 @@ def _convert(raw: dict[str, Any], kind: type[_Read], what: str) -> _Read:
         raise FormatError(f"the {what} is malformed ({_one_line(error)})") from None
 
 
-def without_nulls(value: Any, key: str = "") -> Any:
+def remove_nulls(value: Any, key: str = "") -> Any:
     """Go writes an absent list or map as null: the same thing as no field, but ``{}`` in its sets."""
     if isinstance(value, dict):
         in_set = key in ("ExposedPorts", "Volumes")
         return {
-            name: {} if item is None else without_nulls(item, name)
+            name: {} if item is None else remove_nulls(item, name)
             for name, item in value.items()
             if item is not None or in_set
         }
     if isinstance(value, list):
-        return [without_nulls(item) for item in value]
+        return [remove_nulls(item) for item in value]
     return value
 
 

@@ -35,7 +35,7 @@ _ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _WEAK = ("MD5", "RipeMD", "SHA1")
 
 
-class Verified(msgspec.Struct, frozen=True):
+class VerifiedContent(msgspec.Struct, frozen=True):
     """Text that somebody in the keyring signed; ``signers`` are their fingerprints.
 
     Fingerprints are of primary keys, in upper-case hexadecimal, sorted.
@@ -52,11 +52,11 @@ class Keyring:
         self.digest = digest.of(data)
         self.certificates = tuple(certificates)
 
-    def all(self, _: Sequence[str]) -> list[Cert]:
+    def all_certificates(self, _: Sequence[str]) -> list[Cert]:
         """Return all certificates, whichever keys are asked for: the library picks."""
         return list(self.certificates)
 
-    def find(self, key: str) -> Cert | None:
+    def find_certificate(self, key: str) -> Cert | None:
         """Return the certificate that holds the (sub)key with this fingerprint or key ID."""
         from pysequoia.packet import PacketPile
 
@@ -70,7 +70,7 @@ class Keyring:
         return None
 
 
-def keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = None) -> Keyring:
+def read_keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = None) -> Keyring:
     """Read a keyring: binary or armored, any number of certificates or armored blocks.
 
     ``only`` keeps the certificates with these fingerprints (of the primary key; a final ``!`` and
@@ -92,7 +92,7 @@ def keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = None) 
     return Keyring(data, certificates)
 
 
-def clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | None = None) -> Verified:
+def verify_clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | None = None) -> VerifiedContent:
     """Return what is signed in a clear-signed text such as InRelease.
 
     ``now`` is seconds since the epoch. Raises TrustError with the reason if nobody in ``keys``
@@ -108,18 +108,18 @@ def clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | None = Non
     signature = text[text.rfind(_SIGNATURE) :]
     packets = _signatures(signature, where)
     result = _verdict(
-        lambda: pysequoia.verify(bytes=text, store=keys.all),
+        lambda: pysequoia.verify(bytes=text, store=keys.all_certificates),
         packets,
         keys,
         now,
         where,
     )
-    return Verified(result.bytes or b"", signers_of(result, packets, keys, now, where))
+    return VerifiedContent(result.bytes or b"", find_valid_signers(result, packets, keys, now, where))
 
 
-def detached(
+def verify_detached(
     content: bytes, signature: bytes, keys: Keyring, *, now: int, where: str | None = None
-) -> Verified:
+) -> VerifiedContent:
     """Return ``content`` if one of the signatures in ``signature`` holds, as in Release.gpg.
 
     Raises TrustError as `clearsigned` does.
@@ -137,16 +137,16 @@ def detached(
         )
         try:
             signers.update(
-                signers_of(_verdict(verify, [packet], keys, now, where), [packet], keys, now, where)
+                find_valid_signers(_verdict(verify, [packet], keys, now, where), [packet], keys, now, where)
             )
         except TrustError as error:
             failure = failure or error
     if not signers and failure is not None:
         raise failure
-    return Verified(content, tuple(sorted(signers)))
+    return VerifiedContent(content, tuple(sorted(signers)))
 
 
-def unverified(data: bytes) -> bytes:
+def strip_clearsign_armor(data: bytes) -> bytes:
     """Return the text of a file that may be clear-signed, checking nothing.
 
     Only for an archive that a recipe takes without a signature in as many words.
@@ -198,7 +198,7 @@ def _verdict(
     try:
         return verify()
     except Exception:  # noqa: BLE001 - as above; the reason is found by looking again
-        reasons = sorted({reason(packet, keys, now) for packet in packets})
+        reasons = sorted({explain_failure(packet, keys, now) for packet in packets})
         raise TrustError(
             "no signature holds: " + "; ".join(reasons),
             where=where,
@@ -206,14 +206,14 @@ def _verdict(
         ) from None
 
 
-def signers_of(
+def find_valid_signers(
     result: Decrypted, packets: Sequence[Packet], keys: Keyring, now: int, where: str | None
 ) -> tuple[str, ...]:
     """Return the signers whose key is good today too, not only on the day they signed (as gpgv sees it)."""
     signers: set[str] = set()
     reasons: set[str] = set()
     for signature in result.valid_sigs:
-        certificate = keys.find(signature.certificate)
+        certificate = keys.find_certificate(signature.certificate)
         problem = (
             _key_problem(certificate, signature.signing_key, now) if certificate else "not in the keyring"
         )
@@ -222,7 +222,7 @@ def signers_of(
         else:
             signers.add(signature.certificate.upper())
     if not signers:
-        reasons = reasons or {reason(packet, keys, now) for packet in packets}
+        reasons = reasons or {explain_failure(packet, keys, now) for packet in packets}
         raise TrustError(
             "no signature holds: " + "; ".join(sorted(reasons)),
             where=where,
@@ -231,11 +231,11 @@ def signers_of(
     return tuple(sorted(signers))
 
 
-def reason(packet: Packet, keys: Keyring, now: int) -> str:
+def explain_failure(packet: Packet, keys: Keyring, now: int) -> str:
     """Say why a signature that the library refused does not hold."""
     issuer = packet.issuer_fingerprint or packet.issuer_key_id or ""
     name = issuer.upper() or "an unnamed key"
-    certificate = keys.find(issuer) if issuer else None
+    certificate = keys.find_certificate(issuer) if issuer else None
     if certificate is None:
         return f"it is signed by {name}, which is not in the keyring"
     algorithm = str(packet.hash_algorithm).rpartition(".")[2]

@@ -33,7 +33,7 @@ _CURVES = {
 }
 
 
-def tag(data: bytes) -> int:
+def read_packet_tag(data: bytes) -> int:
     """Return the tag of the first packet of binary data; 0 if it begins with none."""
     first = data[0] if data else 0
     if first & 0xC0 == 0xC0:
@@ -46,7 +46,7 @@ def is_protected(key: bytes) -> bool:
     return any(secret[:1] != b"\0" and secret[2:3] != _ABSENT for _, _, secret in _secrets(key) if secret)
 
 
-def protect(key: bytes, passphrase: bytes, random: Callable[[int], bytes]) -> bytes:
+def protect_key(key: bytes, passphrase: bytes, random: Callable[[int], bytes]) -> bytes:
     """Return an unprotected key of version 4, in binary, under a passphrase; raises FormatError."""
     done: list[bytes] = []
     for kind, public, secret in _secrets(key):
@@ -108,7 +108,7 @@ def _secrets(key: bytes) -> list[tuple[int, bytes, bytes]]:
     return found
 
 
-def fingerprints(certificate: bytes) -> frozenset[str]:
+def spki_fingerprints(certificate: bytes) -> frozenset[str]:
     """Return the SHA-256 of the SubjectPublicKeyInfo of each key in a certificate, in hexadecimal.
 
     By it a key is recognized that exists in PEM as well. Kinds of keys that PEM does not have here are

@@ -45,7 +45,7 @@ class Signature(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def split(data: bytes) -> Iterator[Signature]:
+def read_signatures(data: bytes) -> Iterator[Signature]:
     """Yield what a file of signatures, binary or armored in any number of blocks, consists of."""
     if len(data) > MAX_FILE:
         yield Signature(problem="the file is larger than 1 MiB, so it is no signature")
@@ -60,7 +60,7 @@ def split(data: bytes) -> Iterator[Signature]:
             yield one
 
 
-def armored(signatures: Iterable[bytes]) -> bytes:
+def encode_armor(signatures: Iterable[bytes]) -> bytes:
     """Return signature packets as one armored block, because gpg reads only the first of a file."""
     import pysequoia
 
@@ -68,7 +68,7 @@ def armored(signatures: Iterable[bytes]) -> bytes:
     return text.encode()
 
 
-def made_by(path: Path, signature: Signature, keys: Keyring, *, now: int) -> str:
+def verify_file(path: Path, signature: Signature, keys: Keyring, *, now: int) -> str:
     """Return the fingerprint (lower case) of the primary key that signed the file at ``path``.
 
     The file is read in pieces. ``now`` is seconds since the epoch. Raises TrustError that says why
@@ -76,7 +76,7 @@ def made_by(path: Path, signature: Signature, keys: Keyring, *, now: int) -> str
     """
     import pysequoia
 
-    certificate = keys.find(signature.issuer) if signature.issuer else None
+    certificate = keys.find_certificate(signature.issuer) if signature.issuer else None
     if certificate is None:
         who = signature.issuer.upper() or "an unnamed key"
         raise TrustError(f"it is by the OpenPGP key {who}, which is not trusted for this name")
@@ -88,14 +88,14 @@ def made_by(path: Path, signature: Signature, keys: Keyring, *, now: int) -> str
     except Exception:  # noqa: BLE001 - the library says at length, for its developers, that it does not hold
         raise TrustError(_reason(path, signature, packet, keys, now)) from None
     try:
-        return openpgp.signers_of(result, [packet], keys, now, None)[0].lower()
+        return openpgp.find_valid_signers(result, [packet], keys, now, None)[0].lower()
     except TrustError:
         raise
     except Exception:  # noqa: BLE001 - as above: the library reads no key that is bound by SHA-1
         raise TrustError(f"its key {signature.issuer.upper()} is not sound by today's standards") from None
 
 
-def fits(path: Path, signature: bytes) -> bool:
+def matches_file(path: Path, signature: bytes) -> bool:
     """Say whether a signature is about the content of a file, whoever made it.
 
     By the two bytes of the digest that it holds in the clear: one in 65,536 others fits as well.
@@ -165,12 +165,12 @@ def _packet(data: bytes) -> Packet:
 def _reason(path: Path, signature: Signature, packet: Packet, keys: Keyring, now: int) -> str:
     who = signature.issuer.upper()
     try:
-        found = openpgp.reason(packet, keys, now)
+        found = openpgp.explain_failure(packet, keys, now)
     except Exception:  # noqa: BLE001 - the library reads no key that is bound by SHA-1
         return f"its key {who} is not sound by today's standards"
     if not found.startswith("the text is not"):
         return found
-    if fits(path, signature.data):
+    if matches_file(path, signature.data):
         return f"{who} did not make it, or may not sign"
     return f"the file is not what {who} signed"
 

@@ -59,7 +59,7 @@ _ALIASES: dict[str, Platform] = {
 }
 
 
-def of_debian(architecture: str) -> Platform:
+def from_debian(architecture: str) -> Platform:
     """Return the platform of a Debian architecture; raises FormatError for one that has none."""
     platform = _DEBIAN.get(architecture)
     if platform is None:
@@ -76,17 +76,17 @@ def to_debian(platform: Platform) -> str:
         if matches(known, platform):
             return architecture
     raise FormatError(
-        f"Debian has no architecture for the platform {text(platform)}",
-        hint="there is " + ", ".join(text(known) for known in _DEBIAN.values()),
+        f"Debian has no architecture for the platform {format_platform(platform)}",
+        hint="there is " + ", ".join(format_platform(known) for known in _DEBIAN.values()),
     )
 
 
-def of_machine(name: str) -> Platform:
+def from_machine(name: str) -> Platform:
     """Return the platform that a machine with this ``uname -m`` runs."""
     return _MACHINES.get(name, Platform(name))
 
 
-def parse(given: str) -> Platform:
+def parse_platform(given: str) -> Platform:
     """Read ``[OS/]ARCHITECTURE[/VARIANT]`` as a person writes it; raises UsageError."""
     parts = given.split("/")
     if not all(
@@ -109,7 +109,7 @@ def _unreadable(given: str) -> UsageError:
     )
 
 
-def text(platform: Platform) -> str:
+def format_platform(platform: Platform) -> str:
     """Return ``os/architecture[/variant]``."""
     tail = f"/{platform.variant}" if platform.variant else ""
     return f"{platform.os}/{platform.architecture}{tail}"
@@ -124,7 +124,7 @@ def matches(offered: Platform, wanted: Platform) -> bool:
     )
 
 
-def choose(offered: Sequence[Platform | None], wanted: Platform) -> int | None:
+def choose_platform(offered: Sequence[Platform | None], wanted: Platform) -> int | None:
     """Return which of ``offered`` to take for ``wanted``, None if nothing fits.
 
     The first that matches (image-index.md); else, as newer processors run what older ones do, the

@@ -9,21 +9,26 @@ from __future__ import annotations
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~:")
 
 
-def encode(text: str) -> str:
+def percent_encode(text: str) -> str:
     """Return ``text`` percent-encoded."""
     if _PLAIN.issuperset(text):
         return text
     return "".join(c if c in _PLAIN else "".join(f"%{byte:02X}" for byte in c.encode()) for c in text)
 
 
-def purl(kind: str, namespace: str, name: str, version: str, **qualifiers: str) -> str:
+def format_purl(kind: str, namespace: str, name: str, version: str, **qualifiers: str) -> str:
     """Return ``pkg:kind/namespace/name@version?key=value``; empty parts are left out."""
-    head = f"pkg:{kind}/{encode(namespace)}/" if namespace else f"pkg:{kind}/"
-    tail = "&".join(f"{key}={encode(value)}" for key, value in sorted(qualifiers.items()) if value)
-    return head + encode(name) + (f"@{encode(version)}" if version else "") + (f"?{tail}" if tail else "")
+    head = f"pkg:{kind}/{percent_encode(namespace)}/" if namespace else f"pkg:{kind}/"
+    tail = "&".join(f"{key}={percent_encode(value)}" for key, value in sorted(qualifiers.items()) if value)
+    return (
+        head
+        + percent_encode(name)
+        + (f"@{percent_encode(version)}" if version else "")
+        + (f"?{tail}" if tail else "")
+    )
 
 
-def cpe(vendor: str, product: str, version: str) -> str:
+def format_cpe(vendor: str, product: str, version: str) -> str:
     """Return a CPE 2.3 name of an application (NISTIR 7695, formatted string binding)."""
     words = ":".join(_cpe_word(word) for word in (vendor, product, version))
     return f"cpe:2.3:a:{words}:*:*:*:*:*:*:*"

@@ -51,7 +51,7 @@ Group = tuple[Relation, ...]
 
 
 @lru_cache(maxsize=1 << 15)
-def parse(field: str) -> tuple[Group, ...]:
+def parse_relations(field: str) -> tuple[Group, ...]:
     """Return the groups of alternatives in a field; raises FormatError when it is malformed.
 
     Build profiles (``<!nocheck>``) are tolerated and forgotten: they say nothing about installing.
@@ -64,22 +64,22 @@ def parse(field: str) -> tuple[Group, ...]:
     return tuple([_group(part) for part in parts])
 
 
-def flat(field: str) -> tuple[Relation, ...]:
+def parse_flat_relations(field: str) -> tuple[Relation, ...]:
     """Return the relations of a field without alternatives (Conflicts, Breaks, Provides, Replaces)."""
-    return tuple([relation for group in parse(field) for relation in group])
+    return tuple([relation for group in parse_relations(field) for relation in group])
 
 
-def text(group: Group) -> str:
+def format_group(group: Group) -> str:
     """Return a group as people write it: ``a (>= 1) | b``."""
     return " | ".join([str(relation) for relation in group])
 
 
-def valid_name(name: str) -> bool:
+def is_package_name(name: str) -> bool:
     """Say whether ``name`` could be a package's (policy 5.6.7, tolerating old upper-case names)."""
     return _NAME.fullmatch(name) is not None
 
 
-def applies(relation: Relation, architecture: str) -> bool:
+def applies_to(relation: Relation, architecture: str) -> bool:
     """Say whether a relation counts on ``architecture`` (policy 7.1: ``[amd64 !i386 linux-any]``)."""
     if not relation.architectures:
         return True

@@ -36,7 +36,7 @@ class Redirect(msgspec.Struct):
     target: Word
 
 
-class Simple(msgspec.Struct, frozen=True, tag=True):
+class SimpleCommand(msgspec.Struct, frozen=True, tag=True):
     """Assignments, then a command and its arguments."""
 
     assignments: tuple[tuple[str, Word], ...]
@@ -97,7 +97,7 @@ class Group(msgspec.Struct, frozen=True, tag=True):
     documents: tuple[Redirect, ...] = ()
 
 
-class Function(msgspec.Struct, frozen=True, tag=True):
+class FunctionDefinition(msgspec.Struct, frozen=True, tag=True):
     """The definition of a function."""
 
     name: str
@@ -111,11 +111,11 @@ class Redirected(msgspec.Struct, frozen=True, tag=True):
     redirects: tuple[Redirect, ...]
 
 
-Command = Redirected | Simple | If | Case | For | Loop | Group | Function
+Command = Redirected | SimpleCommand | If | Case | For | Loop | Group | FunctionDefinition
 Sequence = tuple[AndOr, ...]
 
 
-def parse(script: bytes) -> Sequence:
+def parse_script(script: bytes) -> Sequence:
     """Return the commands of ``script``; raises FormatError if it cannot be understood."""
     if len(script) > _MAX_SIZE:
         raise FormatError("the script is larger than 1 MiB")
@@ -317,10 +317,10 @@ class _Parser(Words):
             self.blank()
             self._expect_operator(")")
             self._lines()
-            return Function(name, self._command())
+            return FunctionDefinition(name, self._command())
         if not (words or assignments or redirects):
             raise self.error()
-        return Simple(tuple(assignments), tuple(words), tuple(redirects))
+        return SimpleCommand(tuple(assignments), tuple(words), tuple(redirects))
 
     def _redirects(self) -> list[Redirect]:
         found: list[Redirect] = []

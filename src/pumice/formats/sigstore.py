@@ -36,23 +36,23 @@ class Bundle(msgspec.Struct, frozen=True):
 
     envelope: Envelope
     hint: str = ""
-    keyless: bool = False
+    is_keyless: bool = False
 
 
-def hint(der: bytes) -> str:
+def make_key_hint(der: bytes) -> str:
     """Return the hint for a public key in DER (SubjectPublicKeyInfo), as cosign makes it."""
     import hashlib
 
     return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
-def encode(bundle: Bundle) -> bytes:
+def encode_bundle(bundle: Bundle) -> bytes:
     """Return the JSON of a bundle."""
     return canonical.dumps(
         {
             "mediaType": BUNDLE,
             "verificationMaterial": {"publicKey": {"hint": bundle.hint}},
-            "dsseEnvelope": dsse.to_json(bundle.envelope),
+            "dsseEnvelope": dsse.envelope_to_json(bundle.envelope),
         }
     )
 
@@ -62,20 +62,20 @@ def is_bundle(media_type: str) -> bool:
     return _MEDIA_TYPE.fullmatch(media_type) is not None
 
 
-def read(data: bytes) -> Bundle:
+def read_bundle(data: bytes) -> Bundle:
     """Read a bundle; raises FormatError, also for those that sign a blob's hash instead of a statement."""
-    document = strictjson.mapping(data, _WHAT, limit=dsse.MAX_ENVELOPE)
-    kind = strictjson.text(document, "mediaType", _WHAT)
+    document = strictjson.read_object(data, _WHAT, limit=dsse.MAX_ENVELOPE)
+    kind = strictjson.get_text(document, "mediaType", _WHAT)
     if not is_bundle(kind):
         raise FormatError(f"the {_WHAT} has the unknown type {kind[:80]!r}")
     if "dsseEnvelope" not in document:
         raise FormatError(f"the {_WHAT} holds no signed statement")
     material: dict[str, Any] = {}
     if document.get("verificationMaterial") is not None:
-        material = strictjson.part(document, "verificationMaterial", _WHAT)
+        material = strictjson.get_object(document, "verificationMaterial", _WHAT)
     key = material.get("publicKey")
     return Bundle(
-        dsse.from_json(strictjson.part(document, "dsseEnvelope", _WHAT)),
-        strictjson.text(key, "hint", _WHAT, "") if isinstance(key, dict) else "",
+        dsse.envelope_from_json(strictjson.get_object(document, "dsseEnvelope", _WHAT)),
+        strictjson.get_text(key, "hint", _WHAT, "") if isinstance(key, dict) else "",
         "certificate" in material or "x509CertificateChain" in material,
     )

@@ -34,7 +34,7 @@ class Payload(msgspec.Struct, frozen=True):
     timestamp: int = 0
 
 
-def encode(payload: Payload) -> bytes:
+def encode_payload(payload: Payload) -> bytes:
     """Return the bytes to sign."""
     return canonical.dumps(
         {
@@ -48,19 +48,19 @@ def encode(payload: Payload) -> bytes:
     )
 
 
-def read(data: bytes) -> Payload:
+def read_payload(data: bytes) -> Payload:
     """Read a payload; raises FormatError. Unknown critical fields are refused: they may restrict it."""
-    document = strictjson.mapping(data, _WHAT, limit=MAX_PAYLOAD)
-    critical = strictjson.part(document, "critical", _WHAT)
+    document = strictjson.read_object(data, _WHAT, limit=MAX_PAYLOAD)
+    critical = strictjson.get_object(document, "critical", _WHAT)
     if unknown := set(critical) - {"identity", "image", "type"}:
         raise FormatError(f"the {_WHAT} has the unknown critical field {min(unknown)[:40]!r}")
-    kind = strictjson.text(critical, "type", _WHAT)
+    kind = strictjson.get_text(critical, "type", _WHAT)
     if kind not in _TYPES:
         raise FormatError(f"the {_WHAT} is of the unknown type {kind[:80]!r}")
-    identity = strictjson.part(critical, "identity", _WHAT)
-    image = strictjson.part(critical, "image", _WHAT)
+    identity = strictjson.get_object(critical, "identity", _WHAT)
+    image = strictjson.get_object(critical, "image", _WHAT)
     return Payload(
-        strictjson.text(identity, "docker-reference", _WHAT),
-        check(strictjson.text(image, "docker-manifest-digest", _WHAT)),
-        strictjson.seconds(document.get("optional"), "timestamp"),
+        strictjson.get_text(identity, "docker-reference", _WHAT),
+        check(strictjson.get_text(image, "docker-manifest-digest", _WHAT)),
+        strictjson.get_seconds(document.get("optional"), "timestamp"),
     )

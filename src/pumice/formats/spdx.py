@@ -30,12 +30,12 @@ _MANY = re.compile(
 )
 
 
-def element_id(*words: str) -> str:
+def make_element_id(*words: str) -> str:
     """Return the ``SPDXRef-`` for ``words``; other letters become ``.`` and their code."""
     return "SPDXRef-" + "-".join(_BAD.sub(lambda found: f".{ord(found[0]):x}", word) for word in words)
 
 
-def actor(text: str) -> str:
+def format_actor(text: str) -> str:
     """Return ``Name <mail>`` as a supplier: a person or, by its name, an organisation (7.5)."""
     found = _PERSON.fullmatch(text.replace("\n", " ")[:300])
     name = found["name"].strip("\"' ") if found else text[:300]
@@ -47,12 +47,12 @@ def actor(text: str) -> str:
     return f"{kind}: {name} ({mail})" if "@" in mail else f"{kind}: {name}"
 
 
-def checksums(**sums: str) -> list[Element]:
+def make_checksums(**sums: str) -> list[Element]:
     """Return checksums by algorithm (lower case, hexadecimal); empty ones are left out."""
     return [{"algorithm": name.upper(), "checksumValue": value} for name, value in sums.items() if value]
 
 
-def package(
+def make_package(
     id_: str,
     name: str,
     version: str,
@@ -60,7 +60,7 @@ def package(
     purpose: str,
     supplier: str = NO_ASSERTION,
     download: str = NO_ASSERTION,
-    licence: str = NO_ASSERTION,
+    license_declared: str = NO_ASSERTION,
     **optional: object,
 ) -> Element:
     """Return a package (chapter 7); ``optional`` are further fields, left out where empty."""
@@ -73,31 +73,31 @@ def package(
         "filesAnalyzed": False,
         "primaryPackagePurpose": purpose,
         "licenseConcluded": NO_ASSERTION,
-        "licenseDeclared": licence,
+        "licenseDeclared": license_declared,
         "copyrightText": NO_ASSERTION,
     }
     made.update((key, value) for key, value in optional.items() if value)
     return made
 
 
-def reference(category: str, kind: str, locator: str) -> Element:
+def make_external_reference(category: str, kind: str, locator: str) -> Element:
     """Return an external reference (7.21)."""
     return {"referenceCategory": category, "referenceType": kind, "referenceLocator": locator}
 
 
-def verification_code(sha1s: Iterable[str]) -> Element:
+def make_verification_code(sha1s: Iterable[str]) -> Element:
     """Return the code over a package's files (7.9)."""
     value = hashlib.sha1("".join(sorted(sha1s)).encode(), usedforsecurity=False).hexdigest()
     return {"packageVerificationCodeValue": value}
 
 
-def relationship(one: str, kind: str, other: str, comment: str = "") -> Element:
+def make_relationship(one: str, kind: str, other: str, comment: str = "") -> Element:
     """Return a relationship (chapter 11)."""
     made = {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
     return made | {"comment": comment} if comment else made
 
 
-def document(
+def encode_document(
     name: str,
     *,
     created: str,
@@ -120,7 +120,7 @@ def document(
         "documentDescribes": [describes],
         "packages": packages,
         "files": files,
-        "relationships": [relationship("SPDXRef-DOCUMENT", "DESCRIBES", describes), *relationships],
+        "relationships": [make_relationship("SPDXRef-DOCUMENT", "DESCRIBES", describes), *relationships],
     }
     if texts:
         content["hasExtractedLicensingInfos"] = [

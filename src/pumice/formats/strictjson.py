@@ -19,7 +19,7 @@ _MAX_ITEMS = 16_000_000
 """Of a document: two bytes of JSON can take seventy of memory. 100,000 files have a tenth of that."""
 
 
-def loads(data: bytes, what: str, *, limit: int) -> Any:
+def read_value(data: bytes, what: str, *, limit: int) -> Any:
     """Return the value of a JSON document of at most ``limit`` bytes; ``what`` names it in errors.
 
     Raises FormatError for malformed UTF-8 or JSON, duplicate keys, NaN, and nesting beyond 100.
@@ -38,15 +38,15 @@ def loads(data: bytes, what: str, *, limit: int) -> Any:
     return value
 
 
-def mapping(data: bytes, what: str, *, limit: int) -> dict[str, Any]:
+def read_object(data: bytes, what: str, *, limit: int) -> dict[str, Any]:
     """Return the value of a JSON document that must be an object; raises as `loads`."""
-    value = loads(data, what, limit=limit)
+    value = read_value(data, what, limit=limit)
     if not isinstance(value, dict):
         raise FormatError(f"the {what} is not a JSON object")
     return value
 
 
-def text(document: dict[str, Any], key: str, what: str, default: str | None = None) -> str:
+def get_text(document: dict[str, Any], key: str, what: str, default: str | None = None) -> str:
     """Return the string under ``key``; raises FormatError when it is none, or missing without a default."""
     value = document.get(key, default)
     if not isinstance(value, str):
@@ -54,7 +54,7 @@ def text(document: dict[str, Any], key: str, what: str, default: str | None = No
     return value
 
 
-def part(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
+def get_object(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
     """Return the object under ``key``; raises FormatError when there is none."""
     value = document.get(key)
     if not isinstance(value, dict):
@@ -62,7 +62,7 @@ def part(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
     return value
 
 
-def seconds(document: object, key: str) -> int:
+def get_seconds(document: object, key: str) -> int:
     """Return the time under ``key`` in seconds since the epoch; 0 when there is none that makes sense."""
     value = document.get(key) if isinstance(document, dict) else None
     if isinstance(value, bool) or not isinstance(value, int):

@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc
 
 
 BLOCK = 512
-END = bytes(2 * BLOCK)
+END_OF_ARCHIVE = bytes(2 * BLOCK)
 """The end-of-archive mark."""
 
 _KINDS: dict[bytes, Kind] = {
@@ -72,7 +72,7 @@ _MAX_EXTENDED = 1 << 20
 _MAX_SIZE = 1 << 50
 
 
-def padding(size: int) -> int:
+def padding_size(size: int) -> int:
     """Return how many zero bytes follow a body of ``size`` bytes."""
     return -size % BLOCK
 
@@ -80,7 +80,7 @@ def padding(size: int) -> int:
 # Writing ------------------------------------------------------------------------------------------
 
 
-def header(entry: Entry) -> bytes:
+def encode_header(entry: Entry) -> bytes:
     """Return the header blocks of ``entry``: equal entries give equal bytes.
 
     The body, padded to whole blocks, is for the caller to add.
@@ -104,7 +104,7 @@ def header(entry: Entry) -> bytes:
     body = b"".join(_record(key, records[key]) for key in sorted(records))
     # The name of the extended header itself is never used; a constant keeps it out of the digest.
     extended = _block(b"@PaxHeader", b"", _PLAIN, 0, 0, len(body), 0, b"x", b"")
-    return extended + body + bytes(padding(len(body))) + main
+    return extended + body + bytes(padding_size(len(body))) + main
 
 
 _PLAIN = Entry(path="", kind="file", mode=0o644)
@@ -198,9 +198,9 @@ class Body:
 
     def __init__(self, source: Source, size: int) -> None:
         self._source = source
-        self._some: Callable[[int], bytes | memoryview] = getattr(source, "some", source.read)
+        self._some: Callable[[int], bytes | memoryview] = getattr(source, "read_some", source.read)
         self._left = size
-        self._padding = padding(size)
+        self._padding = padding_size(size)
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to ``size`` bytes (all that is left by default), ``b""`` at the end."""
@@ -213,7 +213,7 @@ class Body:
         self._left -= wanted
         return data
 
-    def some(self, size: int, /) -> bytes | memoryview:
+    def read_some(self, size: int, /) -> bytes | memoryview:
         """Return between 1 and ``size`` bytes, ``b""`` at the end; not copied if the source can."""
         wanted = min(size, self._left)
         if not wanted:
@@ -226,14 +226,14 @@ class Body:
 
     def skip(self) -> None:
         """Read over the rest of the body and its padding."""
-        while self.some(1 << 20):
+        while self.read_some(1 << 20):
             pass
         if self._padding and len(self._source.read(self._padding)) != self._padding:
             raise FormatError("the archive ends in the middle of a file")
         self._padding = 0
 
 
-def read(source: Source, *, skip_global_headers: bool = False) -> Iterator[tuple[Entry, Body]]:
+def read_entries(source: Source, *, skip_global_headers: bool = False) -> Iterator[tuple[Entry, Body]]:
     """Yield the entries of an archive, each with its body, in their order.
 
     Reads to the end-of-archive mark, or to the end of ``source`` between two entries. Raises
@@ -342,11 +342,11 @@ def _entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> 
             raw = block[345:500].split(b"\0", 1)[0] + b"/" + raw
     if kind == "file" and raw.endswith(b"/"):  # pre-POSIX archives mark directories so
         kind = "dir"
-    path = clean_path(raw)
+    path = normalize_path(raw)
     link = extended.get("linkpath", b"") if extended else b""
     if not link and kind in ("symlink", "hardlink"):
         link = block[157:257].split(b"\0", 1)[0]
-    text = clean_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
+    text = normalize_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
     mtime, uid, gid = _number(block, 136, 148), _number(block, 108, 116), _number(block, 116, 124)
     xattrs: dict[str, bytes] = {}
     if extended:
@@ -384,7 +384,7 @@ def _extended_number(extended: dict[str, bytes], key: str, default: int) -> int:
     return int(whole)
 
 
-def clean_path(raw: bytes) -> str:
+def normalize_path(raw: bytes) -> str:
     """Return a member's name as `Entry.path`; raises FormatError if it leaves the root."""
     if raw.startswith(b"./"):
         raw = raw[2:]

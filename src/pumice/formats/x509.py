@@ -31,7 +31,7 @@ _SPACES = " \t\n\v\f\r"
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
-def pem(data: bytes) -> list[bytes]:
+def read_pem(data: bytes) -> list[bytes]:
     """Return the DER bytes of each certificate in a PEM file; raises FormatError if one is damaged."""
     found: list[bytes] = []
     for match in _PEM.finditer(data):
@@ -42,7 +42,7 @@ def pem(data: bytes) -> list[bytes]:
     return found
 
 
-def subject_hash(certificate: bytes) -> str:
+def compute_subject_hash(certificate: bytes) -> str:
     """Return the eight hexadecimal digits under which OpenSSL looks for a certificate (DER).
 
     Raises FormatError if it is no certificate.

@@ -29,7 +29,7 @@ class Scalar(msgspec.Struct, frozen=True):
     """A text. ``plain`` if it was written without quotes. Line and column count from 1."""
 
     text: str
-    plain: bool
+    is_plain: bool
     file: str
     line: int
     column: int
@@ -63,12 +63,12 @@ class Document(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...]
 
 
-def place(node: Node) -> str:
+def format_location(node: Node) -> str:
     """Return ``file:line:column`` of a node."""
     return f"{node.file}:{node.line}:{node.column}"
 
 
-def parse(data: bytes, file: str, *, quote: bool = True) -> Document:
+def read_document(data: bytes, file: str, *, quote: bool = True) -> Document:
     """Read one YAML document; ``file`` is the name that places carry. Raises nothing for bad input.
 
     ``quote=False`` keeps the content out of problems: for files that nobody named on a command line.
@@ -188,7 +188,7 @@ class _Builder:
         parent.children.append(node)
         parent.weight += weight
         if parent.weight > MAX_NODES:
-            raise Problem(f"more than {MAX_NODES} values, aliases expanded", where=place(node))
+            raise Problem(f"more than {MAX_NODES} values, aliases expanded", where=format_location(node))
 
     def _aliased(self, event: Any) -> tuple[Node, int]:
         if event.anchor not in self._anchors:
@@ -206,11 +206,11 @@ class _Builder:
         for key, value in zip(done.children[::2], done.children[1::2], strict=True):
             if not isinstance(key, Scalar):
                 message = "a key must be a text, not a list or map"
-                self.problems.append(Problem(message, where=place(key)))
+                self.problems.append(Problem(message, where=format_location(key)))
             elif key.text in first:
                 shown = self._shown(key.text)
                 message = f"the key{shown} is there twice, first in line {first[key.text].line}"
-                self.problems.append(Problem(message, where=place(key), hint="keep one of them"))
+                self.problems.append(Problem(message, where=format_location(key), hint="keep one of them"))
             else:
                 first[key.text] = key
                 items.append((key, value))

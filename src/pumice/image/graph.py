@@ -215,7 +215,7 @@ def _check_kind(raw: object, where: str) -> None:
 
 def _descriptors(value: object) -> Iterator[Descriptor]:
     for item in value if isinstance(value, list) else [] if value is None else [value]:
-        found = msgspec.convert(oci.without_nulls(item), oci.Descriptor)
+        found = msgspec.convert(oci.remove_nulls(item), oci.Descriptor)
         if not is_digest(found.digest):
             raise FormatError(
                 f"{found.digest[:150]!r} is a digest that cannot be checked, so it cannot go along"

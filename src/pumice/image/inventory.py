@@ -136,7 +136,7 @@ def _packages(texts: _Texts) -> list[PackageFact]:
     ]
     found: dict[tuple[str, str], PackageFact] = {}
     for where, text in paragraphs:
-        for fields in deb822.paragraphs(text, latin1=True, where=where):
+        for fields in deb822.read_paragraphs(text, latin1=True, where=where):
             package = _package(fields, where)
             if package is not None:
                 found.setdefault((package.name, package.architecture), package)

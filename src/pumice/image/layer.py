@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pumice.errors import FormatError, TrustError
 from pumice.formats import tar
-from pumice.formats.compression import Decompressed
+from pumice.formats.compression import DecompressedStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Layer:
         image's config is not that of what was read, FormatError for anything malformed.
         """
         with self.open() as stream:
-            for count, (entry, body) in enumerate(tar.read(stream, skip_global_headers=True)):
+            for count, (entry, body) in enumerate(tar.read_entries(stream, skip_global_headers=True)):
                 if count >= _MAX_ENTRIES:
                     raise FormatError(f"a layer has more than {_MAX_ENTRIES} entries", where=self.diff_id)
                 yield entry, body
@@ -62,7 +62,7 @@ class LayerStream:
         self._diff_id = diff_id
         self._hash = hashlib.sha256()
         try:
-            self._stream = Decompressed(file, limit=_FREE_EXPANSION + _EXPANSION * size)
+            self._stream = DecompressedStream(file, limit=_FREE_EXPANSION + _EXPANSION * size)
         except BaseException:
             file.close()
             raise

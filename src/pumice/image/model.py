@@ -158,7 +158,7 @@ class Image:
         members = self.members()
         if not members:
             raise ImageError("this is an artifact, not an image that a platform could run")
-        names = ", ".join(platforms.text(found) for _, found in members)
+        names = ", ".join(platforms.format_platform(found) for _, found in members)
         if platform is None:
             if len(members) > 1:
                 raise ImageError(
@@ -166,9 +166,11 @@ class Image:
                     hint=f"choose with --platform: {names}",
                 )
             return self.at(members[0][0])
-        position = platforms.choose([found for _, found in members], platform)
+        position = platforms.choose_platform([found for _, found in members], platform)
         if position is None:
-            raise ImageError(f"the image is not for {platforms.text(platform)}", hint=f"it is for {names}")
+            raise ImageError(
+                f"the image is not for {platforms.format_platform(platform)}", hint=f"it is for {names}"
+            )
         return self.at(members[position][0])
 
     def manifest(self, platform: Platform | None = None) -> Manifest:

@@ -40,7 +40,7 @@ class Attached(msgspec.Struct, frozen=True):
 
     def index(self) -> bytes:
         """Return an index of the artifacts."""
-        return oci.encode(oci.index(self.artifacts))
+        return oci.encode_document(oci.make_index(self.artifacts))
 
 
 def gather(image: Image) -> Attached:
@@ -81,7 +81,7 @@ def attach(
     """Write ``data`` as an artifact about ``subject`` and return the artifact's descriptor."""
     layer = oci.Descriptor(media_type, _put(data, blobs), len(data))
     _put(b"{}", blobs)
-    document = oci.encode(oci.artifact(subject, media_type, layer, annotations=annotations))
+    document = oci.encode_document(oci.make_artifact(subject, media_type, layer, annotations=annotations))
     return oci.Descriptor(
         oci.MANIFEST, _put(document, blobs), len(document), annotations, artifact_type=media_type
     )

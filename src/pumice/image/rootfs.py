@@ -55,7 +55,7 @@ def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
     layers = image.layers()
     with failures(str(output)):
         _write(layers, tree(layers), _Archive(output), progress, f"writing {output}")
-        output.file.write(tar.END)
+        output.file.write(tar.END_OF_ARCHIVE)
 
 
 def write_folder(image: Image, path: Path, *, progress: Progress) -> dict[str, Shown]:
@@ -111,13 +111,13 @@ class _Archive:
         self._file = output.file
 
     def folder(self, entry: Entry) -> None:
-        self._file.write(tar.header(entry))
+        self._file.write(tar.encode_header(entry))
 
     def other(self, entry: Entry, body: Body) -> None:
-        self._file.write(tar.header(entry))
+        self._file.write(tar.encode_header(entry))
         while data := body.read(_CHUNK):
             self._file.write(data)
-        self._file.write(bytes(tar.padding(entry.size)))
+        self._file.write(bytes(tar.padding_size(entry.size)))
 
     def link(self, entry: Entry) -> None:
-        self._file.write(tar.header(msgspec.structs.replace(entry, xattrs={})))
+        self._file.write(tar.encode_header(msgspec.structs.replace(entry, xattrs={})))

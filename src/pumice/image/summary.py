@@ -146,7 +146,7 @@ def _platform(image: Image, platform: Platform, records: Records | None) -> Plat
     found = inventory.gather(image, records)
     comments = _comments(config, len(layers))
     return PlatformSummary(
-        platform=platforms.text(platform),
+        platform=platforms.format_platform(platform),
         digest=image.root.digest,
         config_digest=manifest.config.digest,
         created=config.created,

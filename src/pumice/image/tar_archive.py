@@ -29,8 +29,8 @@ class Part(msgspec.Struct, frozen=True):
     def head(self) -> bytes:
         """Return the header blocks."""
         if self.content is None:
-            return tar.header(tar.Entry(path=self.path, kind="dir", mode=0o755))
-        return tar.header(tar.Entry(path=self.path, kind="file", mode=0o644, size=self.content.size))
+            return tar.encode_header(tar.Entry(path=self.path, kind="dir", mode=0o755))
+        return tar.encode_header(tar.Entry(path=self.path, kind="file", mode=0o644, size=self.content.size))
 
 
 def text(path: str, data: bytes) -> Part:
@@ -61,8 +61,8 @@ def _write_in_order(parts: Sequence[Part], output: Output, task: Task) -> None:
         put(part.head())
         if part.content is not None:
             part.content.copy(put)
-            put(bytes(tar.padding(part.content.size)))
-    put(tar.END)
+            put(bytes(tar.padding_size(part.content.size)))
+    put(tar.END_OF_ARCHIVE)
 
 
 def _write_anywhere(parts: Sequence[Part], output: Output, task: Task) -> None:
@@ -76,9 +76,9 @@ def _write_anywhere(parts: Sequence[Part], output: Output, task: Task) -> None:
         position += len(head)
         if part.content is not None:
             jobs.append((position, part.content))
-            position += part.content.size + tar.padding(part.content.size)
+            position += part.content.size + tar.padding_size(part.content.size)
     with failures(str(output)):
-        os.ftruncate(file, position + len(tar.END))  # padding and the end mark are zeros
+        os.ftruncate(file, position + len(tar.END_OF_ARCHIVE))  # padding and the end mark are zeros
 
     def copy(job: tuple[int, Content]) -> None:
         offset, content = job

@@ -209,10 +209,10 @@ def layer(pieces: Sequence[Piece], nodes: Mapping[str, Node], blobs: Blobs, know
 def _start(entries: Sequence[Entry]) -> list[bytearray]:
     members: list[bytearray] = []
     writer = gzip.MemberWriter(members.append)
-    writer.write(tar.header(Entry("", "dir", 0o755)))
+    writer.write(tar.encode_header(Entry("", "dir", 0o755)))
     for entry in entries:
         names.check(entry)
-        writer.write(tar.header(entry))
+        writer.write(tar.encode_header(entry))
     writer.close()
     return members
 
@@ -223,7 +223,7 @@ class _Digests:
         self._size = self._tar_size = 0
 
     def member(self, member: bytes | bytearray) -> None:
-        content = gzip.decompress(member)
+        content = gzip.decompress_member(member)
         self._packed.update(member)
         self._plain.update(content)
         self._size += len(member)

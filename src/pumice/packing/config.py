@@ -49,7 +49,7 @@ def config(
     ``layers`` are (what it holds, layer), lowest first; ``user`` is the numeric id that the recipe's
     user stands for, so that an engine can tell that it is not root without looking inside.
     """
-    platform = platforms.of_debian(architecture)
+    platform = platforms.from_debian(architecture)
     run = recipe.run
     environment = {"PATH": PATH} | recipe.environment
     moment = timestamp(created)

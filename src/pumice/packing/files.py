@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError, Problem, RecipeError
-from pumice.formats.gitignore import Ignore
+from pumice.formats.gitignore import IgnorePatterns
 from pumice.formats.tar import Entry
 from pumice.packing.names import find_flaw, show_path
 from pumice.packing.patterns import FirstIgnore, component_matches, is_wild
@@ -228,7 +228,7 @@ class _Walk:
     def __init__(self, rule: FileRule, start: bytes, lock_format: int) -> None:
         self.rule = rule
         self._start = start
-        self._ignored = Ignore(rule.ignore) if lock_format >= 2 else FirstIgnore(rule.ignore)
+        self._ignored = IgnorePatterns(rule.ignore) if lock_format >= 2 else FirstIgnore(rule.ignore)
         self._visited: set[tuple[str, int]] = set()
 
     def glob(self, folder: bytes, relative: str, patterns: list[str]) -> set[str]:

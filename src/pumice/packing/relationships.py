@@ -18,5 +18,5 @@ def replaces(package: PackageFacts, other: PackageFacts) -> bool:
     return any(
         relation.name == other.name
         and version.compare(other.version, relation.version or other.version) in _ORDER[relation.operator]
-        for relation in relations.flat(package.fields.get("Replaces", ""))
+        for relation in relations.parse_flat_relations(package.fields.get("Replaces", ""))
     )

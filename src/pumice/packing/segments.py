@@ -18,7 +18,7 @@ import msgspec
 from pumice.cache_keys import cache_key
 from pumice.errors import FormatError
 from pumice.formats import deb, gzip, tar
-from pumice.formats.compression import Decompressed
+from pumice.formats.compression import DecompressedStream
 from pumice.formats.tar import Entry
 from pumice.packing.layer_plan import WholeLayer
 from pumice.packing.selection import ALIASED, Selection, left_out, place
@@ -113,11 +113,11 @@ def _is_plain(entry: Entry) -> bool:
 
 
 def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, set[str]]:
-    control = deb.control(file)
+    control = deb.read_control(file)
     with blobs.writer() as writer:
         stream = Stream(writer.write, alone=selection.alone)
         cutter = _Cutter(selection, control, stream, _sha512(file))
-        for entry, body in tar.read(deb.data(file)):
+        for entry, body in tar.read_entries(deb.open_data(file)):
             cutter.add(entry, body)
         cutter.add_info()
         layer = stream.close()
@@ -127,7 +127,7 @@ def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, 
 
 
 def _look_into_large(stream: Stream, blob: Digest, blobs: Blobs) -> None:
-    read = gzip.random_access(lambda: blobs.open(blob), stream.members, stream.tar_size)
+    read = gzip.random_access_reader(lambda: blobs.open(blob), stream.members, stream.tar_size)
     stream.identify_large(read)
 
 
@@ -156,7 +156,7 @@ def link_targets(segment: Segment) -> Iterator[str]:
 def contents(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
     """Return ``read(path)`` over the files of a segment; raises KeyError for any other path."""
     items = {item.entry.path: item for item in segment.items}
-    read = gzip.random_access(lambda: blobs.open(segment.blob), segment.members, segment.tar_size)
+    read = gzip.random_access_reader(lambda: blobs.open(segment.blob), segment.members, segment.tar_size)
     return lambda path: read(items[path].offset, items[path].entry.size)
 
 
@@ -174,7 +174,7 @@ def rework(segment: Segment, changes: Changes, blobs: Blobs) -> Segment:
     read = contents(segment, blobs)
     with blobs.open(segment.blob) as file, blobs.writer() as writer:
         stream = Stream(writer.write, alone=segment.layer is not None)
-        for entry, body in tar.read(Decompressed(file, "gzip")):
+        for entry, body in tar.read_entries(DecompressedStream(file, "gzip")):
             if entry.path in hidden:
                 continue
             if entry.kind == "dir":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats import elf, gzip, tar
-from pumice.formats.elf import Elf
+from pumice.formats.elf import SharedObject
 from pumice.formats.tar import Entry
 from pumice.packing import names
 from pumice.packing.layer_plan import WholeLayer
@@ -17,9 +17,9 @@ from pumice.packing.layer_plan import WholeLayer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ROOT = bytes(gzip.compress(tar.header(Entry("", "dir", 0o755))))
+ROOT = bytes(gzip.compress_member(tar.encode_header(Entry("", "dir", 0o755))))
 """The first member of every layer that holds one package: the root itself."""
-END = bytes(gzip.compress(tar.END))
+END = bytes(gzip.compress_member(tar.END_OF_ARCHIVE))
 """The last member of every layer: the end of the archive."""
 
 _WHOLE_ELF = 4 << 20
@@ -35,7 +35,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=
     entry: Entry
     offset: int = 0
     sha256: str = ""
-    elf: Elf | None = None
+    elf: SharedObject | None = None
     sha1: str = ""
 
 
@@ -75,7 +75,7 @@ class Stream:
         if self._layer and entry.path not in self._written:
             self._parents(entry.path, known)
             self._written.add(entry.path)
-            self._write(tar.header(entry))
+            self._write(tar.encode_header(entry))
 
     def _parents(self, path: str, known: Mapping[str, Entry]) -> None:
         parent = posixpath.dirname(path)
@@ -92,8 +92,8 @@ class Stream:
         """
         names.check(entry)
         self._parents(entry.path, known)
-        self._write(tar.header(entry))
-        offset = self._out.written
+        self._write(tar.encode_header(entry))
+        offset = self._out.content_size
         if entry.kind != "file":
             self.items.append(Item(entry))
             return ""
@@ -102,7 +102,7 @@ class Stream:
         sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
         other = hashlib.md5(usedforsecurity=False) if md5 else None
         left = entry.size
-        some: Callable[[int], bytes | memoryview] = getattr(body, "some", body.read)
+        some: Callable[[int], bytes | memoryview] = getattr(body, "read_some", body.read)
         while left and (piece := some(min(left, self._out.room))):
             left -= len(piece)
             self._write(piece)
@@ -112,7 +112,7 @@ class Stream:
                 other.update(piece)
             if library and entry.size <= _WHOLE_ELF:
                 whole.append(piece)
-        self._write(bytes(tar.padding(entry.size)))
+        self._write(bytes(tar.padding_size(entry.size)))
         if library and not whole:
             self._large.append(len(self.items))
         facts = _identify(b"".join(whole))
@@ -127,12 +127,12 @@ class Stream:
     @property
     def tar_size(self) -> int:
         """Bytes of plain tar so far."""
-        return self._out.written
+        return self._out.content_size
 
     @property
     def members(self) -> tuple[int, ...]:
         """Compressed size of each gzip member."""
-        return tuple(self._out.members)
+        return tuple(self._out.member_sizes)
 
     def identify_large(self, read: Callable[[int, int], bytes]) -> None:
         """Look into the libraries that were too large to hold; ``read`` is of the plain stream."""
@@ -143,7 +143,7 @@ class Stream:
             def within(offset: int, length: int, start: int = item.offset, end: int = size) -> bytes:
                 return read(start + offset, max(0, min(length, end - offset)))
 
-            facts = elf.identify(within, size)
+            facts = elf.read_shared_object(within, size)
             self.items[number] = msgspec.structs.replace(item, elf=facts)
 
 
@@ -152,9 +152,9 @@ class _LayerDigests:
 
     def __init__(self) -> None:
         self._packed = hashlib.sha256(ROOT)
-        self._plain = hashlib.sha256(gzip.decompress(ROOT))
+        self._plain = hashlib.sha256(gzip.decompress_member(ROOT))
         self._size = len(ROOT) + len(END)
-        self._tar_size = tar.BLOCK + len(tar.END)
+        self._tar_size = tar.BLOCK + len(tar.END_OF_ARCHIVE)
 
     def member(self, data: bytearray) -> None:
         self._packed.update(data)
@@ -166,7 +166,7 @@ class _LayerDigests:
 
     def close(self) -> WholeLayer:
         self._packed.update(END)
-        self._plain.update(tar.END)
+        self._plain.update(tar.END_OF_ARCHIVE)
         packed, plain = self._packed.hexdigest(), self._plain.hexdigest()
         return WholeLayer("sha256:" + packed, self._size, "sha256:" + plain, self._tar_size)
 
@@ -177,7 +177,7 @@ def may_be_library(entry: Entry) -> bool:
     return entry.size > 0 and ".so" in name and name.startswith(("lib", "ld-"))
 
 
-def _identify(data: bytes) -> Elf | None:
+def _identify(data: bytes) -> SharedObject | None:
     if not data:
         return None
-    return elf.identify(lambda offset, length: data[offset : offset + length], len(data))
+    return elf.read_shared_object(lambda offset, length: data[offset : offset + length], len(data))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.formats.elf import Elf
+from pumice.formats.elf import SharedObject
 from pumice.formats.tar import Entry
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Node(msgspec.Struct, frozen=True, gc=False):
 
     entry: Entry
     owner: str = ""
-    elf: Elf | None = None
+    elf: SharedObject | None = None
 
 
 class PackageFacts(msgspec.Struct, frozen=True, kw_only=True):

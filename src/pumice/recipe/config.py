@@ -96,7 +96,7 @@ def content(environ: Mapping[str, str]) -> tuple[bytes, str] | None:
 
 def parse(data: bytes, where: str) -> Config:
     """Return the configuration in ``data``; paths in it are relative to the folder of ``where``."""
-    document = yaml.parse(data, where, quote=False)
+    document = yaml.read_document(data, where, quote=False)
     problems = list(document.problems)
     found: dict[str, Settings] = {}
     sign: tuple[Signing, ...] = ()
@@ -128,20 +128,22 @@ def _signings(node: yaml.Node, folder: Path, problems: list[Problem]) -> Iterato
         if len(problems) > before:
             continue
         if not told.get("key"):
-            problems.append(Problem("there is no key to sign with", where=yaml.place(item), hint="say key:"))
+            problems.append(
+                Problem("there is no key to sign with", where=yaml.format_location(item), hint="say key:")
+            )
             continue
         prefix = told.get("prefix", "")
         if prefix in seen:
             text = f"a key for {prefix or 'every name'} stands at {seen[prefix]} already"
-            problems.append(Problem(text, where=yaml.place(item), hint="give each its own prefix:"))
+            problems.append(Problem(text, where=yaml.format_location(item), hint="give each its own prefix:"))
             continue
-        seen[prefix] = yaml.place(item)
+        seen[prefix] = yaml.format_location(item)
         secret = told.get("passphrase_file", "")
         yield Signing(
             key=_near(folder, told["key"]),
             passphrase_file=str(folder / Path(secret).expanduser()) if secret else "",
             prefix=prefix,
-            where=yaml.place(item),
+            where=yaml.format_location(item),
         )
 
 
@@ -153,13 +155,13 @@ def _near(folder: Path, key: str) -> str:
 
 def _word(key: str, node: yaml.Node, problems: list[Problem]) -> str:
     if not isinstance(node, yaml.Scalar) or not node.text:
-        problems.append(Problem("a text was expected", where=yaml.place(node)))
+        problems.append(Problem("a text was expected", where=yaml.format_location(node)))
         return ""
     if key == "prefix" and (":" in node.text or "" in node.text.split("/")):
         problems.append(
             Problem(
                 "this is not a prefix of image names",
-                where=yaml.place(node),
+                where=yaml.format_location(node),
                 hint="write for example example.com/apps",
             )
         )
@@ -169,11 +171,13 @@ def _word(key: str, node: yaml.Node, problems: list[Problem]) -> str:
 def _items(node: yaml.Node, known: tuple[str, ...], problems: list[Problem]) -> list[tuple[str, yaml.Node]]:
     if not isinstance(node, yaml.Mapping):
         if isinstance(node, yaml.Sequence) or node.text:
-            problems.append(Problem("a map was expected", where=yaml.place(node), hint=_hint(known)))
+            problems.append(
+                Problem("a map was expected", where=yaml.format_location(node), hint=_hint(known))
+            )
         return []
     for key, _ in node.items:
         if key.text not in known:
-            problems.append(Problem("unknown setting", where=yaml.place(key), hint=_hint(known)))
+            problems.append(Problem("unknown setting", where=yaml.format_location(key), hint=_hint(known)))
     return [(key.text, value) for key, value in node.items if key.text in known]
 
 
@@ -184,7 +188,7 @@ def _texts(node: yaml.Node, problems: list[Problem]) -> tuple[str, ...]:
         if isinstance(item, yaml.Scalar) and item.text:
             texts.append(item.text)
         else:
-            problems.append(Problem("a list of texts was expected", where=yaml.place(node)))
+            problems.append(Problem("a list of texts was expected", where=yaml.format_location(node)))
             break
     return tuple(texts)
 

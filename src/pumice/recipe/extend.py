@@ -10,7 +10,7 @@ import msgspec
 from pumice.errors import Problem
 from pumice.files import open_regular
 from pumice.formats import yaml
-from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, place
+from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import Kind, ListOf, MapOf, Table, Text
 from pumice.recipe.typed import BAD, Reader, identity
@@ -79,7 +79,7 @@ class Files:
         if data is None:
             return None
         self._known[real] = file
-        document = yaml.parse(data, file.name, quote=asked_at is None)
+        document = yaml.read_document(data, file.name, quote=asked_at is None)
         self.problems.extend(document.problems)
         if document.root is None and not document.problems:
             self.problems.append(
@@ -137,7 +137,9 @@ class Files:
         return f"'{file.name}'" if asked_at is None or asked_at.file == self._main else ""
 
     def _add(self, message: str, node: Node | None, hint: str | None) -> None:
-        self.problems.append(Problem(message, where=None if node is None else place(node), hint=hint))
+        self.problems.append(
+            Problem(message, where=None if node is None else format_location(node), hint=hint)
+        )
 
 
 def _effective(file: File) -> Mapping:
@@ -184,15 +186,15 @@ def _merge_lists(kind: ListOf, below: Node, above: Node) -> Node:
     if not isinstance(below, Sequence) or not isinstance(above, Sequence):
         return above
     over: dict[str, Node] = {}
-    there = {place(item) for item in below.items}
+    there = {format_location(item) for item in below.items}
     added: dict[str, Node] = {}
     for item in above.items:
         same = identity(item, kind)
         if same is not None:
             over[same] = item
         # A recipe that is extended by two ways brings its items once.
-        if place(item) not in there:
-            added[place(item)] = item
+        if format_location(item) not in there:
+            added[format_location(item)] = item
     items: list[Node] = []
     for item in below.items:
         same = identity(item, kind)
@@ -200,7 +202,7 @@ def _merge_lists(kind: ListOf, below: Node, above: Node) -> Node:
         if upper is None:
             items.append(item)
             continue
-        added.pop(place(upper), None)
+        added.pop(format_location(upper), None)
         if not _cancels(kind, item, upper):
             items.append(merge(kind.item, item, upper) if isinstance(kind.item, Table) else upper)
     return Sequence((*items, *added.values()), above.file, above.line, above.column)
@@ -227,7 +229,7 @@ def _relocated(node: Node, kind: Kind, folder: str) -> Node:
     if isinstance(node, Scalar) and isinstance(kind, Text) and _is_relative(node.text, kind):
         path = posixpath.normpath(posixpath.join(folder, node.text))
         path = path if path.startswith(("../", "/")) else "./" + path
-        return Scalar(path, node.plain, node.file, node.line, node.column)
+        return Scalar(path, node.is_plain, node.file, node.line, node.column)
     return node
 
 

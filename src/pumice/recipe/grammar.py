@@ -154,7 +154,7 @@ def architecture(text: str) -> str:
     from pumice.formats import platforms
 
     try:
-        return platforms.to_debian(platforms.parse(text))
+        return platforms.to_debian(platforms.parse_platform(text))
     except PumiceError:
         raise Refused(
             f"{text!r} is no architecture that Pumice knows", "for example amd64, arm64, armhf or riscv64"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, place
+from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import Flag, Integer, Kind, ListOf, Mode, Table, Text
 
@@ -48,9 +48,9 @@ def _map(node: Mapping, kind: Kind, indent: str) -> Iterator[str]:
 
 def _value(node: Node, kind: Kind, head: str, indent: str) -> Iterator[str]:
     if isinstance(node, Scalar):
-        yield f"{head} {_scalar(node, kind)}  # {_comment(place(node))}"
+        yield f"{head} {_scalar(node, kind)}  # {_comment(format_location(node))}"
     elif not node.items:
-        yield f"{head} {'[]' if isinstance(node, Sequence) else '{}'}  # {_comment(place(node))}"
+        yield f"{head} {'[]' if isinstance(node, Sequence) else '{}'}  # {_comment(format_location(node))}"
     elif isinstance(node, Mapping):
         yield head
         yield from _map(node, kind, indent + "  ")
@@ -99,7 +99,7 @@ def _plain(node: Node, kind: Kind, pointer: str, sources: dict[str, str]) -> Any
         return [
             _plain(item, item_kind, f"{pointer}/{number}", sources) for number, item in enumerate(node.items)
         ]
-    sources[pointer] = place(node)
+    sources[pointer] = format_location(node)
     if isinstance(kind, Flag):
         return node.text == "true"
     if isinstance(kind, Integer):

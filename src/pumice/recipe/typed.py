@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from pumice.errors import Problem
-from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, place
+from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
 from pumice.recipe import grammar
 from pumice.recipe.kinds import (
     Choice,
@@ -57,7 +57,7 @@ class Reader:
 
     def read(self, node: Node, key: Key) -> Any:
         """Return the value of ``key``, or `BAD`."""
-        if isinstance(node, Scalar) and node.plain and not node.text:
+        if isinstance(node, Scalar) and node.is_plain and not node.text:
             return self._bad(node, f"'{key.name}' has no value", _example(key))
         return self._read(node, key.kind, key)
 
@@ -90,7 +90,7 @@ class Reader:
         values.pop("-", None)
         fields = table.of.__struct_fields__
         if "where" in fields:
-            values["where"] = place(node)
+            values["where"] = format_location(node)
         if "base_dir" in fields:
             values["base_dir"] = self._folders.get(node.file, "")
         return table.of(**values)
@@ -128,7 +128,7 @@ class Reader:
         return self._bad(node, message, hint)
 
     def _bad(self, node: Node, message: str, hint: str | None) -> Any:
-        self._problems.append(Problem(message, where=place(node), hint=hint))
+        self._problems.append(Problem(message, where=format_location(node), hint=hint))
         return BAD
 
     def _wrong_type(self, node: Node, wanted: str, key: Key | None) -> Any:
@@ -155,7 +155,7 @@ class Reader:
                 hint = kind.grammar.hint if isinstance(kind, Text) and kind.grammar else _example(key)
             return self._refuse(node, refused, key.name, hint)
         if isinstance(kind, Text) and hasattr(value, "where"):
-            return msgspec.structs.replace(value, where=place(node))
+            return msgspec.structs.replace(value, where=format_location(node))
         return value
 
     def _list(self, node: Node, kind: ListOf, key: Key) -> Any:
@@ -177,7 +177,7 @@ class Reader:
         return BAD if any(value is BAD for value in values) else tuple(values)
 
     def _item(self, node: Node, kind: Kind, key: Key) -> Any:
-        if isinstance(node, Scalar) and node.plain and not node.text:
+        if isinstance(node, Scalar) and node.is_plain and not node.text:
             return self._bad(node, f"an item of '{key.name}' is empty", _example(key))
         if isinstance(kind, Table) and not isinstance(node, Mapping):
             return self._bad(node, f"an item of '{key.name}' is a map of keys to values", _example(key))
@@ -194,7 +194,7 @@ class Reader:
             if same is None:
                 continue
             if same in first:
-                where = place(first[same])
+                where = format_location(first[same])
                 shown = _shown(same) if self._is_quotable(node) else "this item"
                 self._bad(node, f"{shown} is in '{key.name}' twice, first at {where}", "keep one of them")
             else:

@@ -211,7 +211,7 @@ def links(content: bytes, where: str) -> list[Link]:
         document: Any = msgspec.json.decode(content)
         items = document.get("manifests") if isinstance(document, dict) else None
         found = [
-            Link(msgspec.convert(oci.without_nulls(item), oci.Descriptor), msgspec.json.encode(item))
+            Link(msgspec.convert(oci.remove_nulls(item), oci.Descriptor), msgspec.json.encode(item))
             for item in items or ()
         ]
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, OverflowError):

@@ -80,7 +80,7 @@ def read(data: bytes, where: str) -> tuple[Site, ...]:
 
     Paths are relative to the folder of ``where``. Other sections are not looked at.
     """
-    root = yaml.parse(data, where, quote=False).root
+    root = yaml.read_document(data, where, quote=False).root
     items = root.items if isinstance(root, yaml.Mapping) else ()
     section = next((value for key, value in items if key.text == SECTION), None)
     if section is None:
@@ -96,7 +96,7 @@ def _pairs(node: yaml.Node, problems: list[Problem]) -> Sequence[tuple[yaml.Scal
     if isinstance(node, yaml.Mapping):
         return node.items
     if isinstance(node, yaml.Sequence) or node.text:
-        problems.append(Problem("a map was expected", where=yaml.place(node)))
+        problems.append(Problem("a map was expected", where=yaml.format_location(node)))
     return ()
 
 
@@ -104,7 +104,7 @@ def _site(key: yaml.Scalar, value: yaml.Node, folder: Path, problems: list[Probl
     said = {name.text: (name, node) for name, node in _pairs(value, problems)}
     hint = f"known here: {', '.join(_KEYS)}"
     problems += [
-        Problem("unknown setting", where=yaml.place(node), hint=hint)
+        Problem("unknown setting", where=yaml.format_location(node), hint=hint)
         for name, (node, _) in said.items()
         if name not in _KEYS
     ]
@@ -113,7 +113,7 @@ def _site(key: yaml.Scalar, value: yaml.Node, folder: Path, problems: list[Probl
         node = said[name][1] if name in said else None
         if node is None or (isinstance(node, yaml.Scalar) and node.text):
             return node.text if isinstance(node, yaml.Scalar) else ""
-        problems.append(Problem("a text was expected", where=yaml.place(node)))
+        problems.append(Problem("a text was expected", where=yaml.format_location(node)))
         return ""
 
     def path(name: str) -> str:
@@ -122,7 +122,7 @@ def _site(key: yaml.Scalar, value: yaml.Node, folder: Path, problems: list[Probl
 
     insecure = text("insecure") or "false"
     if insecure not in _BOOLEANS:
-        problems.append(Problem("expected true or false", where=yaml.place(said["insecure"][1])))
+        problems.append(Problem("expected true or false", where=yaml.format_location(said["insecure"][1])))
     listed = said["mirrors"][1] if "mirrors" in said else None
     items = listed.items if isinstance(listed, yaml.Sequence) else () if listed is None else (listed,)
     rewrite = said["rewrite"][1] if "rewrite" in said else None
@@ -141,7 +141,7 @@ def _prefix(node: yaml.Node, problems: list[Problem]) -> str:
     host, slash, _ = text.partition("/")
     if not text:
         what = "a host, or the beginning of a repository's name, was expected"
-        problems.append(Problem(what, where=yaml.place(node)))
+        problems.append(Problem(what, where=yaml.format_location(node)))
         return ""
     try:
         # With a part more, one part below the Hub does not get its "library/".
@@ -152,7 +152,7 @@ def _prefix(node: yaml.Node, problems: list[Problem]) -> str:
     except UsageError as error:
         # The error quotes the text, which may be of any file that the configuration was taken for.
         what = "this is not a host or the beginning of a repository's name"
-        problems.append(Problem(what, where=yaml.place(node), hint=error.hint))
+        problems.append(Problem(what, where=yaml.format_location(node), hint=error.hint))
         return ""
 
 

@@ -158,13 +158,13 @@ class _Graph:
             version=self._roles[self._name(target)].version,
             kind=kinds.get(origin.kind, origin.kind),
             by=self._name(owner),
-            relation=relations.text(origin.group) if owner != ROOT else "",
+            relation=relations.format_group(origin.group) if owner != ROOT else "",
             where=origin.request.where if origin.request else "",
         )
 
     def _needed_by(self, target: int) -> list[tuple[str, str]]:
         found = {
-            (self._name(owner), relations.text(need.origin.group))
+            (self._name(owner), relations.format_group(need.origin.group))
             for owner in self._chosen
             for need, ones in self._needs(owner)
             if target in ones and owner != target
@@ -177,7 +177,11 @@ class _Graph:
 
     def _passed_over(self, name: str) -> list[tuple[str, str, str]]:
         found = {
-            (self._name(owner), relations.text(need.origin.group), ", ".join(sorted(map(self._name, ones))))
+            (
+                self._name(owner),
+                relations.format_group(need.origin.group),
+                ", ".join(sorted(map(self._name, ones))),
+            )
             for owner in self._chosen
             for need, ones in self._needs(owner)
             if any(term.name == name for term in need.origin.group)

@@ -170,7 +170,7 @@ class Pool:
         for group in _read(field, self.records[variable], kind):
             terms = group
             if any(term.architectures for term in group):
-                terms = tuple([term for term in group if relations.applies(term, architecture)])
+                terms = tuple([term for term in group if relations.applies_to(term, architecture)])
                 if not terms:
                     continue
             need = self.need(Origin(kind, variable, terms))
@@ -220,7 +220,7 @@ class Pool:
         fields: tuple[tuple[Kind, str], ...] = (("conflicts", record.conflicts), ("breaks", record.breaks))
         for kind, field in fields:
             for relation, *_ in _read(field, record, kind):
-                if not relations.applies(relation, self.universe.architecture):
+                if not relations.applies_to(relation, self.universe.architecture):
                     continue
                 for other in self._providing.get(relation.name, ()):
                     self._oppose(variable, kind, relation, other)
@@ -229,7 +229,7 @@ class Pool:
 
 def _read(field: str, record: PackageRecord, kind: str) -> tuple[Group, ...]:
     try:
-        return relations.parse(field)
+        return relations.parse_relations(field)
     except FormatError as error:
         whose = f"{kind.capitalize()} of {record.name} {record.version}"
         raise FormatError(error.message, where=f"{record.suite}: {whose}", hint=error.hint) from None

@@ -130,7 +130,7 @@ def satisfies(record: PackageRecord, relation: relations.Relation, architecture:
             relation.qualifier != "any"
             or "any" in (provided.qualifier, "any" * (record.multi_arch == "allowed"))
         )
-        for provided in relations.flat(record.provides)
+        for provided in relations.parse_flat_relations(record.provides)
     )
 
 
@@ -148,4 +148,4 @@ def _right_version(text: str, relation: relations.Relation) -> bool:
 
 
 def _provides(record: PackageRecord, name: str) -> bool:
-    return any(provided.name == name for provided in relations.flat(record.provides))
+    return any(provided.name == name for provided in relations.parse_flat_relations(record.provides))

@@ -98,14 +98,16 @@ class _Proof:
 
     def _rank(self, item: tuple[Origin, list[int]]) -> tuple[str, str]:
         origin = item[0]
-        return relations.text(origin.group), origin.request.where if origin.request else ""
+        return relations.format_group(origin.group), origin.request.where if origin.request else ""
 
     def _label(self) -> dict[int, str]:
         """Name each package; with its version where two versions of it say different things."""
         said: dict[str, set[tuple[str, ...]]] = {}
         for owner, items in self._by_owner.items():
             if owner != ROOT:
-                texts = tuple(sorted(f"{item[0].kind} {relations.text(item[0].group)}" for item in items))
+                texts = tuple(
+                    sorted(f"{item[0].kind} {relations.format_group(item[0].group)}" for item in items)
+                )
                 said.setdefault(self._pool.records[owner].name, set()).add(texts)
         labels = {}
         for owner in self._by_owner:
@@ -144,7 +146,7 @@ class _Proof:
         return list(lines)
 
     def _statement(self, origin: Origin, taken: Sequence[int]) -> str:
-        statement = f"{_VERBS[origin.kind]} {relations.text(origin.group)}{self._through(origin)}"
+        statement = f"{_VERBS[origin.kind]} {relations.format_group(origin.group)}{self._through(origin)}"
         return ", ".join([statement, *self._remarks(origin, taken)])
 
     def _through(self, origin: Origin) -> str:
@@ -180,7 +182,7 @@ class _Proof:
         provided = [
             f"{record.name} provides {one}"
             for record in universe.providers(term.name)
-            for one in relations.flat(record.provides)
+            for one in relations.parse_flat_relations(record.provides)
             if one.name == term.name
         ]
         return missing.listed(provided) if provided else f"there is no {term.name}"

@@ -232,4 +232,4 @@ def _reason(pool: Pool, need: Need) -> Reason:
     if origin.kind == "essential":
         return Reason("essential")
     kind: ReasonKind = "recommended" if origin.kind == "recommends" else "needed"
-    return Reason(kind, pool.records[origin.owner].name, relations.text(origin.group))
+    return Reason(kind, pool.records[origin.owner].name, relations.format_group(origin.group))

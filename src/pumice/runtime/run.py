@@ -70,7 +70,7 @@ def run(
         progress=progress or Silent(),
         insecure="image" in insecure,
     )
-    chosen = image.select(platform or platforms.of_machine(os.uname().machine))
+    chosen = image.select(platform or platforms.from_machine(os.uname().machine))
     runner = stage1.choose(isolation)
     config = chosen.config().config
     has_terminal = os.isatty(0) and os.isatty(1)

@@ -235,16 +235,16 @@ def _content(entry: _Entry, budget: Budget, limit: int) -> _Content:
     try:
         if layer.media_type == simplesigning.PAYLOAD:
             data = _bytes(layer, entry.by.blobs, budget, simplesigning.MAX_PAYLOAD)
-            return _Content(key=key, payload=simplesigning.read(data), data=data)
+            return _Content(key=key, payload=simplesigning.read_payload(data), data=data)
         data = _bytes(layer, entry.by.blobs, budget, limit)
         if layer.media_type == dsse.ENVELOPE:
-            envelope, keyless = dsse.read(data), False
+            envelope, keyless = dsse.read_envelope(data), False
         else:
-            bundle = sigstore.read(data)
-            envelope, keyless = bundle.envelope, bundle.keyless
+            bundle = sigstore.read_bundle(data)
+            envelope, keyless = bundle.envelope, bundle.is_keyless
         kept = data if keyless else b""
         del data
-        statement = intoto.read(envelope.payload)
+        statement = intoto.read_statement(envelope.payload)
         return _Content(key=key, envelope=envelope, statement=statement, data=kept, certified=keyless)
     except PumiceError as error:
         return _Content(key=key, problem=error.message)
@@ -296,7 +296,7 @@ def _simple(layer: Descriptor, payload: simplesigning.Payload, data: bytes, sour
         names=(payload.reference,) if payload.reference else (),
         predicate_type=sigstore.SIGN,
         signed=data,
-        signatures=(dsse.unbase64(text, "signature"),),
+        signatures=(dsse.decode_base64(text, "signature"),),
         created=payload.timestamp,
     )
 
@@ -319,7 +319,7 @@ def _statement(content: _Content, form: Form, source: Digest, about: Digest) -> 
         names=tuple(sorted({one.name for one in others if one.name})),
         predicate_type=content.statement.predicate_type,
         json=content.statement.json,
-        signed=content.envelope.signed(),
+        signed=content.envelope.signed_bytes(),
         signatures=tuple(signature.value for signature in content.envelope.signatures),
         created=min((one.timestamp for one in others), default=0),
         certified=content.certified,

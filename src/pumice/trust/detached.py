@@ -78,15 +78,15 @@ def sign(archive: Path, signer: Signer, *, now: int, moment: int | None = None) 
     """
     target = beside(archive)
     data = read_small(target, openpgpsig.MAX_FILE)
-    old = [one for one in openpgpsig.split(data or b"") if not one.problem]
+    old = [one for one in openpgpsig.read_signatures(data or b"") if not one.problem]
     ring = openpgp.keyring([signer.public])
     with read_failures(archive):
-        mine = [one for one in old if ring.find(one.issuer or "none") is not None]
+        mine = [one for one in old if ring.find_certificate(one.issuer or "none") is not None]
         if any(_made_by(archive, one, ring, now) for one in mine):
             return Signed(target, new=False)
-        kept = [one.data for one in old if one not in mine and openpgpsig.fits(archive, one.data)]
+        kept = [one.data for one in old if one not in mine and openpgpsig.matches_file(archive, one.data)]
         made = signer.sign(archive, moment)
-    files.replace(target, openpgpsig.armored([made, *kept]), mode=0o644)
+    files.replace(target, openpgpsig.encode_armor([made, *kept]), mode=0o644)
     return Signed(target, new=True)
 
 
@@ -105,8 +105,8 @@ def read(image: Image, trusted: Sequence[TrustedKey], *, now: int, budget: Budge
     certificates = {one.key.fingerprint: one.key for one in trusted}
     ring = openpgp.keyring([one for one in certificates.values() if isinstance(one, openpgp.Certificate)])
     looked_at = 0
-    for one in openpgpsig.split(data):
-        known = not one.problem and ring.find(one.issuer or "none") is not None
+    for one in openpgpsig.read_signatures(data):
+        known = not one.problem and ring.find_certificate(one.issuer or "none") is not None
         looked_at += known
         if known and looked_at > _MOST_LOOKED_AT:
             yield _claim(image, one, problem=f"more than {_MOST_LOOKED_AT} claim to be by trusted keys")
@@ -124,7 +124,7 @@ def _checked(image: Image, archive: Archive, one: Signature, ring: Keyring, now:
         return _claim(image, one, problem=one.problem)
     try:
         with read_failures(archive.path):
-            maker = openpgpsig.made_by(archive.path, one, ring, now=now)
+            maker = openpgpsig.verify_file(archive.path, one, ring, now=now)
     except (TrustError, FormatError) as error:
         return _claim(image, one, problem=error.message)
     if archive_members.look(archive.path) != archive.look:
@@ -146,7 +146,7 @@ def _claim(image: Image, one: Signature, *, makers: tuple[str, ...] = (), proble
 
 def _made_by(archive: Path, one: Signature, ring: Keyring, now: int) -> bool:
     try:
-        openpgpsig.made_by(archive, one, ring, now=now)
+        openpgpsig.verify_file(archive, one, ring, now=now)
     except (TrustError, FormatError):
         return False
     return True

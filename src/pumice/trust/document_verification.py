@@ -59,11 +59,11 @@ def _is_own(image: Image, artifact: Descriptor, home: Home) -> bool:
 
 def _says(claim: Claim, payload: bytes) -> bool:
     """Whether a claim's statement is ``payload``, perhaps spelled in another way."""
-    if claim.signed == dsse.pae(dsse.IN_TOTO, payload):
+    if claim.signed == dsse.encode_pae(dsse.IN_TOTO, payload):
         return True
     try:
         told: Any = claim.predicate
-        return bool(told == intoto.read(payload).predicate)
+        return bool(told == intoto.read_statement(payload).predicate)
     except PumiceError:
         return False
 

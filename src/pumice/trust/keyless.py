@@ -95,7 +95,7 @@ def read_root(path: Path) -> bytes:
             f"it cannot be read ({(error.strerror or str(error)).lower()})", where=str(path)
         ) from None
     try:
-        kind = strictjson.mapping(data, "trusted root", limit=_MAX_ROOT).get("mediaType")
+        kind = strictjson.read_object(data, "trusted root", limit=_MAX_ROOT).get("mediaType")
     except FormatError as error:
         raise FormatError(error.message, where=str(path)) from None
     if not isinstance(kind, str) or not kind.startswith("application/vnd.dev.sigstore.trustedroot"):
@@ -171,7 +171,7 @@ def check(bundle: bytes, signed: bytes, root: bytes = b"") -> Certified:
         raise
     except Exception as error:  # noqa: BLE001 - the library's are many, and those of what it uses more
         raise TrustError(f"its certificate proves nothing: {_sentence(error)}") from None
-    if dsse.pae(kind, payload) != signed or seen.certified is None:
+    if dsse.encode_pae(kind, payload) != signed or seen.certified is None:
         raise TrustError("its certificate proves nothing: what is signed is something else")
     return seen.certified
 

@@ -93,7 +93,7 @@ def seal(key: PrivateKey, passphrase: bytes) -> bytes:
     """Return a private key as the file that Pumice and cosign read."""
     from pumice.formats import cosignkey
 
-    return cosignkey.encrypt(key.der(), passphrase, salt=os.urandom(32), nonce=os.urandom(24))
+    return cosignkey.encrypt_key(key.der(), passphrase, salt=os.urandom(32), nonce=os.urandom(24))
 
 
 def write_pair(base: Path, key: PrivateKey, passphrase: bytes) -> tuple[Path, Path]:
@@ -130,7 +130,7 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         raise FormatError(f"the file {what}", where=str(path), hint="signing needs the file BASE.key")
     try:
         if cosignkey.is_encrypted(data):
-            opened = serialization.load_der_private_key(cosignkey.decrypt(data, passphrase()), None)
+            opened = serialization.load_der_private_key(cosignkey.decrypt_key(data, passphrase()), None)
         elif b"ENCRYPTED" in data:
             opened = serialization.load_pem_private_key(data, passphrase())
         else:

@@ -56,12 +56,12 @@ def keyring(certificates: Sequence[Certificate]) -> openpgp.Keyring:
 
 def is_public(data: bytes) -> bool:
     """Say whether a file's content looks like an OpenPGP certificate."""
-    return _PUBLIC in data or openpgpkey.tag(data) == openpgpkey.PUBLIC
+    return _PUBLIC in data or openpgpkey.read_packet_tag(data) == openpgpkey.PUBLIC
 
 
 def is_private(data: bytes) -> bool:
     """Say whether a file's content looks like an OpenPGP secret key."""
-    return _PRIVATE in data or openpgpkey.tag(data) == openpgpkey.SECRET
+    return _PRIVATE in data or openpgpkey.read_packet_tag(data) == openpgpkey.SECRET
 
 
 def read(path: Path) -> bytes | None:
@@ -170,7 +170,7 @@ class SecretKey:
 
         data = bytes(self._key)
         if passphrase and not self.protected:
-            data = openpgpkey.protect(data, passphrase, os.urandom)
+            data = openpgpkey.protect_key(data, passphrase, os.urandom)
         return pysequoia.armor(data, pysequoia.ArmorKind.SecretKey).encode()
 
     def __repr__(self) -> str:

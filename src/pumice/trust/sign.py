@@ -154,10 +154,10 @@ def attest(
 ) -> Signed:
     """State ``predicate`` (JSON) about an image, unless this key has stated just that already."""
     name = identity(image, name)
-    uri = intoto.predicate_type(predicate_type)
+    uri = intoto.parse_predicate_type(predicate_type)
     if uri == sigstore.SIGN:
         raise UsageError("a signature is no attestation", hint="use pumice sign")
-    said = _said(image, name, uri, intoto.to_json(predicate))
+    said = _said(image, name, uri, intoto.encode_predicate(predicate))
     known = _known(image, home, signer.public, name)
     new = {form for form, _ in _stating(said, known)} != _BOTH
     if new:
@@ -179,12 +179,12 @@ def statement_of(
     data = referrers.content(image, artifact, intoto.MAX_STATEMENT)
     uri = _DOCUMENTS[artifact.artifact_type]
     if artifact.artifact_type == intoto.MEDIA_TYPE:
-        found = intoto.read(data)
+        found = intoto.read_statement(data)
         if all(subject.digest != image.root.digest for subject in found.subjects):
             raise TrustError("the provenance that is attached is about another image", where=artifact.digest)
         uri, data = found.predicate_type, found.json
     if not trusted:
-        strictjson.mapping(data, "attached document", limit=intoto.MAX_STATEMENT)
+        strictjson.read_object(data, "attached document", limit=intoto.MAX_STATEMENT)
     return uri, _said(image, name, uri, data.strip()).payload
 
 
@@ -218,7 +218,7 @@ def _signature(image: Image, name: str, moment: int) -> Said:
 
 def _said(image: Image, name: str, uri: str, predicate: bytes, moment: int = 0) -> Said:
     subject = intoto.Subject(name, image.root.digest, moment)
-    payload = intoto.encode(intoto.Statement((subject,), uri, predicate))
+    payload = intoto.encode_statement(intoto.Statement((subject,), uri, predicate))
     return Said(predicate_type=uri, payload=payload, timestamp=moment)
 
 

@@ -26,7 +26,7 @@ def identities(key: PublicKey) -> frozenset[str]:
         return frozenset({key.fingerprint})
     from pumice.formats import openpgpkey
 
-    return frozenset({key.fingerprint, *openpgpkey.fingerprints(key.der)})
+    return frozenset({key.fingerprint, *openpgpkey.spki_fingerprints(key.der)})
 
 
 def groups(trusted: Sequence[TrustedKey]) -> dict[str, int]:

@@ -49,7 +49,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def signed(self) -> bytes:
         """What the signature is over."""
-        return dsse.pae(dsse.IN_TOTO, self.payload)
+        return dsse.encode_pae(dsse.IN_TOTO, self.payload)
 
 
 def write(
@@ -99,7 +99,7 @@ def write_place(
     stale: AbstractSet[str] = frozenset(),
 ) -> Digest:
     """Sign the image's root as what lies at ``reference``, in the older form only; return the manifest."""
-    payload = simplesigning.encode(simplesigning.Payload(reference, image.root.digest, timestamp))
+    payload = simplesigning.encode_payload(simplesigning.Payload(reference, image.root.digest, timestamp))
     layer = _signature(place, key, payload)
     return _write_older(image, place, home, [layer], _SIGNATURES, ".sig", stale)
 
@@ -127,11 +127,11 @@ def _older(
 ) -> Descriptor:
     """Write the blob of a claim in cosign's older form: only its signatures are no statements."""
     if one.predicate_type != sigstore.SIGN:
-        layer = place.put(dsse.encode(envelope), dsse.ENVELOPE)
+        layer = place.put(dsse.encode_envelope(envelope), dsse.ENVELOPE)
         told = {simplesigning.SIGNATURE: "", claims.PREDICATE_TYPE: one.predicate_type, **_notes(one)}
         return msgspec.structs.replace(layer, annotations=told)
     payload = simplesigning.Payload(name, image.root.digest, one.timestamp)
-    return _signature(place, key, simplesigning.encode(payload))
+    return _signature(place, key, simplesigning.encode_payload(payload))
 
 
 def _notes(one: Said) -> dict[str, str]:
@@ -148,8 +148,8 @@ def _write_bundle(
     image: Image, place: Attachment, key: PrivateKey, envelope: dsse.Envelope, one: Said
 ) -> Digest:
     uri = one.predicate_type
-    bundle = sigstore.Bundle(envelope, sigstore.hint(key.public.der))
-    layer = place.put(sigstore.encode(bundle), sigstore.BUNDLE)
+    bundle = sigstore.Bundle(envelope, sigstore.make_key_hint(key.public.der))
+    layer = place.put(sigstore.encode_bundle(bundle), sigstore.BUNDLE)
     annotations = {sigstore.CONTENT: "dsse-envelope", sigstore.PREDICATE_TYPE: uri, **_notes(one)}
     if uri != sigstore.SIGN:
         annotations[_PREDICATE_TYPE] = uri
@@ -224,7 +224,7 @@ def _refer(
         subject=Descriptor(root.media_type, root.digest, root.size),
         annotations=annotations,
     )
-    written = place.put(oci.encode(manifest), oci.MANIFEST)
+    written = place.put(oci.encode_document(manifest), oci.MANIFEST)
     listed = msgspec.structs.replace(
         written, artifact_type=kind, annotations={**annotations, **({oci.REF_NAME: tag} if tag else {})}
     )

@@ -39,7 +39,7 @@ class Shop(Workshop):
         self.write(wanted, base=base, **{"from": origin})
         self.said = Said()
         with self.connection() as connection:
-            locking.ensure(
+            locking.ensure_lock(
                 self.recipe(), self.lock_path, connection, architectures=["amd64"], progress=self.said
             )
         return self.pins()
@@ -158,7 +158,7 @@ def test_a_flat_archive_is_used(shop: Shop, suite: str, folder: str, signing: An
     assert (pinned.archive, pinned.suite) == ("tools", suite.removeprefix("./") or "/")
     assert pinned.path == f"{folder}tool_1_amd64.deb"
     with shop.connection() as connection:
-        assert connection.fetch(pinned, shop.lock()) == f"sha256:{pinned.sha256}"
+        assert connection.fetch_package(pinned, shop.lock()) == f"sha256:{pinned.sha256}"
 
 
 @pytest.mark.parametrize("signing", ["none", "no release"])

@@ -19,7 +19,7 @@ from pumice.formats.oci import Platform
 from pumice.packing.tree import Generated
 from tests.support import images
 
-HERE = platforms.of_machine(os.uname().machine)
+HERE = platforms.from_machine(os.uname().machine)
 NEEDED = ("collections", "encodings", "importlib", "json", "re", "concurrent", "asyncio", "urllib")
 
 
@@ -56,7 +56,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compiled(root: Path, scratch: Path, *directories: str) -> list[Generated]:
-    return bytecode.compile(root, directories or ("app",), platform=HERE, scratch=scratch)
+    return bytecode.compile_bytecode(root, directories or ("app",), platform=HERE, scratch=scratch)
 
 
 def test_byte_code_is_made_beside_its_sources(python: Path, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def python_library() -> str:
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="byte code for linux/s390x cannot be made on"):
-        bytecode.compile(tmp_path, ["app"], platform=Platform("s390x"), scratch=tmp_path)
+        bytecode.compile_bytecode(tmp_path, ["app"], platform=Platform("s390x"), scratch=tmp_path)
 
 
 def test_an_image_without_python_is_refused(tmp_path: Path) -> None:
@@ -171,5 +171,5 @@ def test_nothing_is_said_on_the_callers_streams(tmp_path: Path, capfd: pytest.Ca
 
 @given(st.text(max_size=30))
 def test_names_are_taken_apart_or_not(name: str) -> None:
-    match = bytecode._FILE.fullmatch(name)
+    match = bytecode._COMPILED_NAME.fullmatch(name)
     assert match is None or f"{match['module']}.{match['tag']}.pyc" == name

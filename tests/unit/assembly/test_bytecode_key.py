@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pumice.assembly import bytecode_cache
-from pumice.assembly.composition import Plan
-from pumice.assembly.platform import Inputs
+from pumice.assembly.layer_assembly import LayerContents
+from pumice.assembly.platform import PlatformInputs
 from pumice.formats.tar import Entry
 from pumice.packing.compose import Made
 from pumice.packing.tree import Generated, Node
@@ -18,7 +18,7 @@ from pumice.recipe.model import Origin, Recipe
 if TYPE_CHECKING:
     from pumice.digest import Digest
 
-INPUTS = Inputs(
+INPUTS = PlatformInputs(
     recipe=Recipe(name="example.com/x", version="1", origin=Origin(debian="bookworm")),
     packages=(),
     architecture="amd64",
@@ -28,16 +28,18 @@ INPUTS = Inputs(
 
 
 def key(*entries: Entry, own: str = "", generated: bytes = b"") -> Digest:
-    plan = Plan(
+    plan = LayerContents(
         groups=(),
-        base=(),
-        parts={},
+        base_segments=(),
+        segments={},
         generated=[Generated(entry=Entry("usr/made.py", "file", 0o644), content=generated, by="test")],
-        own=[Made(entry=Entry("app/own.txt", "file", 0o644), sha256=own)],
+        recipe_entries=[Made(entry=Entry("app/own.txt", "file", 0o644), sha256=own)],
         nodes={entry.path: Node(entry) for entry in (*SOURCES, *entries)},
         format=2,
     )
-    return bytecode_cache._key(plan, INPUTS, sorted(path for path in plan.nodes if path.endswith(".py")))
+    return bytecode_cache._bytecode_key(
+        plan, INPUTS, sorted(path for path in plan.nodes if path.endswith(".py"))
+    )
 
 
 SOURCES = (

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pumice.assembly.segment_cutter import Wanted, cut
+from pumice.assembly.segment_cutter import SegmentRequest, cut_segments
 from pumice.packing.selection import Selection
 from pumice.progress import Silent
 from pumice.store.home import Home
@@ -100,7 +100,7 @@ def test_no_store_and_no_number_of_workers_shows_in_an_image(
 def test_segments_come_in_the_order_of_what_was_wanted(tmp_path: Path) -> None:
     packages = [Deb(name, files=[text(f"usr/{name}", name)]) for name in ("pa", "pb", "pc", "pd")]
     by_name = {package.name: package for package in packages}
-    wanted = [Wanted(package, Selection()) for package in lock_of(packages, 2).packages["amd64"]]
+    wanted = [SegmentRequest(package, Selection()) for package in lock_of(packages, 2).packages["amd64"]]
     last = threading.Event()
     with Home(tmp_path / "store") as home:
 
@@ -114,12 +114,12 @@ def test_segments_come_in_the_order_of_what_was_wanted(tmp_path: Path) -> None:
                 assert last.wait(60), "the first comes after the last"
             return digest
 
-        cut(wanted[1:2], fetch, home, processors=1, progress=Silent())
+        cut_segments(wanted[1:2], fetch, home, processors=1, progress=Silent())
         for processors in (1, 4):
             last.clear()
-            parts = cut(wanted, fetch, home, processors=processors, progress=Silent())
+            parts = cut_segments(wanted, fetch, home, processors=processors, progress=Silent())
             assert list(parts) == ["pa", "pb", "pc", "pd"]
-        assert list(cut(wanted[::-1], fetch, home, processors=2, progress=Silent())) == [
+        assert list(cut_segments(wanted[::-1], fetch, home, processors=2, progress=Silent())) == [
             "pd",
             "pc",
             "pb",

@@ -47,7 +47,7 @@ def ensure(
 ) -> Lock:
     shop.said = Said()
     with shop.connection(offline=offline) as connection:
-        return locking.ensure(
+        return locking.ensure_lock(
             shop.recipe(),
             shop.lock_path,
             connection,
@@ -78,15 +78,15 @@ def test_a_lock_that_fits_needs_neither_mirror_nor_resolver(shop: Workshop) -> N
 import os, sys
 from pathlib import Path
 from pumice.assembly import locking
-from pumice.assembly.connection import Connection
+from pumice.assembly.connection import ArchiveConnection
 from pumice.progress import Silent
 from pumice.recipe.load import load
 from pumice.store.home import Home, locate
 recipe = load({str(shop.recipe_path)!r})
-with Home(locate(os.environ)) as home, Connection(
+with Home(locate(os.environ)) as home, ArchiveConnection(
     recipe, home, os.environ, offline=True, progress=Silent()
 ) as connection:
-    locking.ensure(
+    locking.ensure_lock(
         recipe, Path({str(shop.lock_path)!r}), connection, architectures=("amd64",), progress=Silent()
     )
 ours = "pumice.resolve", "pumice.fetch", "pumice.distro"
@@ -135,9 +135,9 @@ def test_upgrades_of_all_and_of_some(shop: Workshop) -> None:
     ensure(shop, upgrade=frozenset({"lib"}))
     assert shop.pins() == ["app=1.0", "data=2.0", "lib=1.1", "lib-extra=1.1"], "with its source's siblings"
     assert shop.said.notes == ["  lib 1.0 -> 1.1 (amd64)", "  lib-extra 1.0 -> 1.1 (amd64)"]
-    ensure(shop, upgrade=locking.ALL)
+    ensure(shop, upgrade=locking.UPGRADE_ALL)
     assert shop.pins() == ["app=1.0", "data=2.1", "lib=1.1", "lib-extra=1.1"]
-    ensure(shop, upgrade=locking.ALL)
+    ensure(shop, upgrade=locking.UPGRADE_ALL)
     assert shop.said.notes == [f"{shop.lock_path}: no package changes"]
     with pytest.raises(UsageError) as caught:
         ensure(shop, upgrade=frozenset({"libb"}))
@@ -145,14 +145,14 @@ def test_upgrades_of_all_and_of_some(shop: Workshop) -> None:
         str(caught.value) == "there is no package 'libb' in the lock to upgrade\n  hint: did you mean 'lib'?"
     )
     with pytest.raises(UsageError, match="exclude each other"):
-        ensure(shop, locked=True, upgrade=locking.ALL)
+        ensure(shop, locked=True, upgrade=locking.UPGRADE_ALL)
 
 
 def test_an_upgrade_to_the_same_leaves_the_file_alone(shop: Workshop) -> None:
     ensure(shop)
     before = shop.lock_path.read_bytes()
     shop.publish(*OLD)
-    ensure(shop, upgrade=locking.ALL)
+    ensure(shop, upgrade=locking.UPGRADE_ALL)
     assert shop.lock_path.read_bytes() == before
 
 
@@ -165,11 +165,11 @@ def test_a_lock_keeps_its_format_until_everything_is_upgraded(shop: Workshop) ->
     ensure(shop, upgrade=frozenset({"lib"}))
     assert shop.lock().format == 1
     with shop.connection() as connection:
-        changes = locking.check(
+        changes = locking.preview_upgrade(
             shop.recipe(), shop.lock_path, connection, architectures=("amd64",), progress=shop.said
         )
     assert [str(change) for change in changes] == ["format 1 -> 2"]
-    ensure(shop, upgrade=locking.ALL)
+    ensure(shop, upgrade=locking.UPGRADE_ALL)
     assert shop.lock().format == 2
     assert shop.said.notes == ["  format 1 -> 2"]
 
@@ -180,7 +180,7 @@ def test_check_shows_old_and_new_and_writes_nothing(shop: Workshop) -> None:
 
     def check(*names: str) -> list[str]:
         with shop.connection() as connection:
-            found = locking.check(
+            found = locking.preview_upgrade(
                 shop.recipe(),
                 shop.lock_path,
                 connection,
@@ -235,7 +235,7 @@ def test_the_same_change_on_two_architectures_is_told_once(shop: Workshop) -> No
     shop.write(["data"])
     ensure(shop, "amd64", "arm64")
     shop.publish(*BOTH)
-    ensure(shop, "amd64", "arm64", upgrade=locking.ALL)
+    ensure(shop, "amd64", "arm64", upgrade=locking.UPGRADE_ALL)
     assert shop.said.notes == ["  data 2.0 -> 2.1 (amd64, arm64)"]
 
 
@@ -247,7 +247,7 @@ def test_ids_are_kept(shop: Workshop) -> None:
     )
     shop.write(["app", "other"])
     assert ensure(shop).ids == ids
-    assert ensure(shop, upgrade=locking.ALL).ids == ids
+    assert ensure(shop, upgrade=locking.UPGRADE_ALL).ids == ids
 
 
 def test_local_packages_are_hashed_and_followed(shop: Workshop) -> None:
@@ -396,13 +396,13 @@ def test_offline_locks_from_what_is_kept(shop: Workshop) -> None:
 
 
 def test_names_of_locks_and_architectures(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert locking.beside(Path("a/recipe.yaml")) == Path("a/recipe.lock")
-    assert locking.beside(Path("web.app.yml")) == Path("web.app.lock")
-    assert locking.beside(Path("web.app")) == Path("web.app.lock")
+    assert locking.lock_path(Path("a/recipe.yaml")) == Path("a/recipe.lock")
+    assert locking.lock_path(Path("web.app.yml")) == Path("web.app.lock")
+    assert locking.lock_path(Path("web.app")) == Path("web.app.lock")
     recipe = shop.recipe()
     machine = os.uname_result(("Linux", "host", "6", "1", "aarch64"))
     monkeypatch.setattr(os, "uname", lambda: machine)
-    assert locking.architectures(recipe) == ("arm64",)
-    assert locking.architectures(recipe, ["s390x", "s390x"]) == ("s390x",)
+    assert locking.choose_architectures(recipe) == ("arm64",)
+    assert locking.choose_architectures(recipe, ["s390x", "s390x"]) == ("s390x",)
     shop.write(["app"], archs=["amd64", "arm64"])
-    assert locking.architectures(shop.recipe()) == ("amd64", "arm64")
+    assert locking.choose_architectures(shop.recipe()) == ("amd64", "arm64")

@@ -4,38 +4,44 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.assembly.platform import Built
-from pumice.assembly.report import SkippedActions, skipped_actions
+from pumice.assembly.platform import PlatformImage
+from pumice.assembly.report import SkippedActions, summarize_skipped_actions
 from pumice.formats.oci import Descriptor
 from pumice.recipe.lock import Ids
 
 
-def built(**undone: tuple[str, ...]) -> Built:
+def built(**undone: tuple[str, ...]) -> PlatformImage:
     nothing = Descriptor("application/json", "sha256:" + "0" * 64, 0)
-    return Built(
-        manifest=nothing, config=nothing, created=0, ids=Ids(), layers=(), undone=undone, facts="sha256:0"
+    return PlatformImage(
+        manifest=nothing,
+        config=nothing,
+        created=0,
+        ids=Ids(),
+        layers=(),
+        skipped_actions=undone,
+        facts="sha256:0",
     )
 
 
 def test_nothing_is_said_when_nothing_was_skipped() -> None:
-    assert skipped_actions([built(), built()]) is None
+    assert summarize_skipped_actions([built(), built()]) is None
 
 
 def test_kinds_are_counted_by_package_and_minor_ones_give_way() -> None:
     amd64 = built(a=("services", "chown"), b=("chown", "vendor-setup"), c=("services",))
     arm64 = built(a=("chown",))
-    assert skipped_actions([amd64, arm64]) == SkippedActions(
+    assert summarize_skipped_actions([amd64, arm64]) == SkippedActions(
         "skipped actions of the maintainer scripts of 2 packages: chown (2), vendor-setup (1); "
         "see the report of 'pumice build --report FILE'",
         is_minor=False,
     )
-    assert skipped_actions([built(c=("services",))], "r.json") == SkippedActions(
+    assert summarize_skipped_actions([built(c=("services",))], "r.json") == SkippedActions(
         "skipped actions of the maintainer scripts of 1 package: services (1); see r.json", is_minor=True
     )
 
 
 @pytest.mark.parametrize(("count", "ending"), [(8, "k7 (1); see r"), (10, "k7 (1), 2 more kinds; see r")])
 def test_the_line_does_not_grow_without_end(count: int, ending: str) -> None:
-    skipped = skipped_actions([built(a=tuple(f"k{number}" for number in range(count)))], "r")
+    skipped = summarize_skipped_actions([built(a=tuple(f"k{number}" for number in range(count)))], "r")
     assert skipped
     assert skipped.summary.endswith(ending)

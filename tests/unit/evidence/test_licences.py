@@ -125,6 +125,6 @@ def test_any_synopsis_gives_a_valid_expression(text: str) -> None:
     | st.text(max_size=300).map(lambda text: (FORMAT + text).encode("utf-8", "replace"))
 )
 def test_any_bytes_give_a_valid_expression(data: bytes) -> None:
-    copyright_file.read(data)
+    copyright_file.read_copyright(data)
     found = licences.roll_up(data, "x")
     assert found.expression == "NOASSERTION" or licences.is_expression(found.expression)

@@ -490,17 +490,17 @@ def test_an_index_kept_by_another_boot_is_hashed_again(world: World, monkeypatch
     assert isinstance(world.fails(offline=True), FetchError)
 
 
-def replace_names(table: aptindex.Table) -> aptindex.Table:
+def replace_names(table: aptindex.NameTable) -> aptindex.NameTable:
     return msgspec.structs.replace(table, names=table.names[:0])
 
 
 def test_a_table_that_other_code_made_is_made_again_without_a_network(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scan = aptindex.scan
+    scan = aptindex.scan_index
     with monkeypatch.context() as other:
         other.setattr("pumice.fetch.kept._code", lambda: b"o" * 16)
-        other.setattr(aptindex, "scan", lambda data: replace_names(scan(data)))
+        other.setattr(aptindex, "scan_index", lambda data: replace_names(scan(data)))
         assert names(world.load()) == []
     assert names(world.load(offline=True)) == ["data", "hello"]
 

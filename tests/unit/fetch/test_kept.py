@@ -36,8 +36,8 @@ def test_an_index_that_another_process_prunes_while_it_is_kept_is_not_kept(
         kept.prune(tmp_path, now=0)  # no Release names it yet
 
     monkeypatch.setattr(kept, "_write", write_and_prune)
-    kept.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan(PACKAGES))
+    kept.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
     assert kept.index(tmp_path, KEY, "suite") is None
     monkeypatch.undo()
-    kept.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan(PACKAGES))
+    kept.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
     assert kept.index(tmp_path, KEY, "suite") is not None

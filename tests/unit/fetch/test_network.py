@@ -14,8 +14,8 @@ from pumice.formats import aptconf
 
 def rules(configuration: str = "", logins: str = "", **environ: str) -> Rules:
     machine = Machine(
-        configuration=aptconf.parse([("c", configuration.encode())]),
-        logins=tuple(aptconf.logins(logins.encode())),
+        configuration=aptconf.read_configuration([("c", configuration.encode())]),
+        logins=tuple(aptconf.read_logins(logins.encode())),
     )
     return Rules(machine, environ)
 

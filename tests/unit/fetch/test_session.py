@@ -179,7 +179,7 @@ def test_a_mirror_elsewhere_does_not_redirect_to_this_machine(
     tmp_path: Path, mirror: Mirror, host: str
 ) -> None:
     # The proxy stands in for the mirror on another machine.
-    configuration = aptconf.parse([("c", f'Acquire::http::Proxy "{mirror.url}";'.encode())])
+    configuration = aptconf.read_configuration([("c", f'Acquire::http::Proxy "{mirror.url}";'.encode())])
     mirror.fault("/there", Fault(redirect=f"http://{host}/"))
     with (
         Home(tmp_path / "home") as home,
@@ -192,7 +192,7 @@ def test_a_mirror_elsewhere_does_not_redirect_to_this_machine(
 
 def test_a_login_is_sent_to_its_host_and_not_along_a_redirection(tmp_path: Path, mirror: Mirror) -> None:
     host = mirror.url.removeprefix("http://")
-    logins = aptconf.logins(f"machine http://{host} login me password secret".encode())
+    logins = aptconf.read_logins(f"machine http://{host} login me password secret".encode())
     with (
         Home(tmp_path / "home") as home,
         Mirror(tmp_path / "mirror", credentials="Basic bWU6c2VjcmV0") as closed,
@@ -222,7 +222,7 @@ def test_a_login_never_stands_in_an_error(mirror: Mirror, session: Session) -> N
 
 
 def test_a_proxy_is_asked_instead_of_the_host(tmp_path: Path, mirror: Mirror) -> None:
-    configuration = aptconf.parse([("c", f'Acquire::http::Proxy "{mirror.url}";'.encode())])
+    configuration = aptconf.read_configuration([("c", f'Acquire::http::Proxy "{mirror.url}";'.encode())])
     (mirror.root / "far").write_bytes(b"x")
     with (
         Home(tmp_path / "home") as home,

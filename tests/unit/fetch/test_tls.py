@@ -29,8 +29,8 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
 
 def get(folder: Path, url: str, configuration: str = "", logins: str = "") -> bytes:
     machine = Machine(
-        configuration=aptconf.parse([("c", configuration.encode())]),
-        logins=tuple(aptconf.logins(logins.encode())),
+        configuration=aptconf.read_configuration([("c", configuration.encode())]),
+        logins=tuple(aptconf.read_logins(logins.encode())),
     )
     with (
         Home(folder / "home") as home,

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from pumice.formats import alternatives
-from pumice.formats.alternatives import Choice, Group
+from pumice.formats.alternatives import Choice, LinkGroup
 
 
 def test_the_state_file_of_a_group() -> None:
-    group = Group(
+    group = LinkGroup(
         name="editor",
         link="/usr/bin/editor",
         slaves={"editor.1.gz": "/usr/share/man/man1/editor.1.gz", "a.1.gz": "/usr/share/man/man1/a.1.gz"},
@@ -14,7 +14,7 @@ def test_the_state_file_of_a_group() -> None:
             Choice(path="/bin/nano", priority=40, slaves={"editor.1.gz": "/usr/share/man/man1/nano.1.gz"}),
         ),
     )
-    assert alternatives.dumps(group).decode() == (
+    assert alternatives.encode_link_group(group).decode() == (
         "auto\n/usr/bin/editor\n"
         "a.1.gz\n/usr/share/man/man1/a.1.gz\n"
         "editor.1.gz\n/usr/share/man/man1/editor.1.gz\n\n"
@@ -29,4 +29,4 @@ def test_priority_decides_and_then_the_path() -> None:
         Choice(path="/bin/nano", priority=40),
         Choice(path="/bin/ed", priority=-100),
     )
-    assert Group(name="editor", link="/usr/bin/editor", choices=choices).best().path == "/bin/nano"
+    assert LinkGroup(name="editor", link="/usr/bin/editor", choices=choices).best().path == "/bin/nano"

@@ -31,13 +31,13 @@ R:busybox
 
 
 def test_packages_and_files() -> None:
-    musl, busybox = apkstate.read(DATABASE)
-    assert (musl.name, musl.version, musl.licence, musl.files) == (
+    musl, busybox = apkstate.read_installed_packages(DATABASE)
+    assert (musl.name, musl.version, musl.license, musl.files) == (
         *("musl", "1.2.5-r0", "MIT"),
         ("lib/ld-musl-x86_64.so.1",),
     )
     assert busybox.files == ("bin/busybox",)
-    assert [apkstate.word(one) for one in (*musl.provides, "a>=1", "b~2")] == [
+    assert [apkstate.parse_dependency_name(one) for one in (*musl.provides, "a>=1", "b~2")] == [
         "so:libc.musl-x86_64.so.1",
         "a",
         "b",
@@ -46,12 +46,12 @@ def test_packages_and_files() -> None:
 
 def test_a_stanza_without_a_name_is_refused() -> None:
     with pytest.raises(FormatError, match="no name"):
-        list(apkstate.read(b"V:1\n"))
+        list(apkstate.read_installed_packages(b"V:1\n"))
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
     try:
-        list(apkstate.read(data))
+        list(apkstate.read_installed_packages(data))
     except PumiceError:
         pass

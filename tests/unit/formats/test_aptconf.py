@@ -11,7 +11,7 @@ from pumice.formats import aptconf
 
 
 def parsed(*texts: str) -> aptconf.Configuration:
-    return aptconf.parse([(f"f{number}", text.encode()) for number, text in enumerate(texts)])
+    return aptconf.read_configuration([(f"f{number}", text.encode()) for number, text in enumerate(texts)])
 
 
 def test_scopes_and_names_are_one_tree() -> None:
@@ -27,9 +27,9 @@ def test_scopes_and_names_are_one_tree() -> None:
     )
     assert found.get("acquire::HTTP::proxy") == "http://proxy.example:3128"
     assert found.get("Acquire::https::Proxy::mirror.example") == "DIRECT"
-    assert found.flag("Acquire::https::Verify-Peer") is False
-    assert found.flag("Acquire::Check-Valid-Until") is False
-    assert found.flag("Acquire::Check-Date") is None
+    assert found.get_boolean("Acquire::https::Verify-Peer") is False
+    assert found.get_boolean("Acquire::Check-Valid-Until") is False
+    assert found.get_boolean("Acquire::Check-Date") is None
     assert found.get("nothing", "else") == "else"
 
 
@@ -59,7 +59,7 @@ def test_what_apt_would_not_read_is_refused(text: str, sentence: str) -> None:
 
 
 def test_logins() -> None:
-    found = aptconf.logins(
+    found = aptconf.read_logins(
         b"""
 # comment
 machine a.example login me password secret
@@ -92,21 +92,21 @@ machine c.example:443
     ],
 )
 def test_which_login_is_meant(machine: str, fits: bool) -> None:
-    (login,) = aptconf.logins(f"machine {machine} login apt password debian".encode())
-    assert login.fits("https", "example.org", None, "/debian/dists/x") is fits
+    (login,) = aptconf.read_logins(f"machine {machine} login apt password debian".encode())
+    assert login.matches("https", "example.org", None, "/debian/dists/x") is fits
 
 
 def test_a_login_is_for_encrypted_connections_unless_it_says_http() -> None:
-    (login,) = aptconf.logins(b"machine example.org login apt password debian")
-    assert not login.fits("http", "example.org", None, "/")
-    (login,) = aptconf.logins(b"machine http://example.org login apt password debian")
-    assert login.fits("http", "example.org", None, "/")
+    (login,) = aptconf.read_logins(b"machine example.org login apt password debian")
+    assert not login.matches("http", "example.org", None, "/")
+    (login,) = aptconf.read_logins(b"machine http://example.org login apt password debian")
+    assert login.matches("http", "example.org", None, "/")
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999999", "x", "-1", "\u0663"])
 def test_a_port_is_a_number(port: str) -> None:
     with pytest.raises(FormatError):
-        aptconf.logins(f"machine example.org:{port} login a password b".encode())
+        aptconf.read_logins(f"machine example.org:{port} login a password b".encode())
 
 
 PIECES = st.lists(
@@ -117,7 +117,7 @@ PIECES = st.lists(
 @given(st.binary() | PIECES.map("".join).map(str.encode) | PIECES.map(" ".join).map(str.encode))
 def test_any_bytes_give_a_configuration_or_one_error(data: bytes) -> None:
     try:
-        aptconf.parse([("f", data)])
+        aptconf.read_configuration([("f", data)])
     except PumiceError:
         pass
 
@@ -130,6 +130,6 @@ def test_any_bytes_give_a_configuration_or_one_error(data: bytes) -> None:
 )
 def test_any_bytes_give_logins_or_one_error(data: bytes) -> None:
     try:
-        aptconf.logins(data)
+        aptconf.read_logins(data)
     except PumiceError:
         pass

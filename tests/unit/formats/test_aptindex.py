@@ -23,12 +23,14 @@ def stanza(name: str, version: str = "1.0", **fields: str) -> str:
         "SHA256": HASH,
     }
     basic.update({key.replace("_", "-"): value for key, value in fields.items()})
-    return deb822.dump({key: value for key, value in basic.items() if value})
+    return deb822.format_paragraph({key: value for key, value in basic.items() if value})
 
 
 def opened(*stanzas: str) -> aptindex.Index:
     data = "\n".join(stanzas).encode()
-    return aptindex.Index(data, aptindex.load(aptindex.dump(aptindex.scan(data))), "debian/bookworm")
+    return aptindex.Index(
+        data, aptindex.read_table(aptindex.encode_table(aptindex.scan_index(data))), "debian/bookworm"
+    )
 
 
 def test_a_record_has_what_the_stanza_says() -> None:
@@ -121,28 +123,27 @@ def test_an_empty_index_has_nothing() -> None:
         {"SHA256": "abc"},
         {"SHA256": HASH.upper()},
         {"SHA512": HASH},
-        {"Installed_Size": "many"},
         {"Source": "a (1"},
     ],
 )
 def test_a_stanza_that_makes_no_sense_is_refused(fields: dict[str, str]) -> None:
     with pytest.raises(FormatError):
-        aptindex.record(stanza("ab", **fields).encode())
+        aptindex.read_stanza(stanza("ab", **fields).encode())
 
 
 def test_a_leading_dot_in_a_path_is_dropped() -> None:
-    assert aptindex.record(stanza("ab", Filename="./x.deb").encode()).filename == "x.deb"
+    assert aptindex.read_stanza(stanza("ab", Filename="./x.deb").encode()).filename == "x.deb"
 
 
 def test_a_damaged_table_is_refused() -> None:
     data = stanza("a").encode()
-    table = aptindex.dump(aptindex.scan(data))
+    table = aptindex.encode_table(aptindex.scan_index(data))
     for damaged in (b"", table[:20], table[:-1], table + b"\0" * 4, bytes([table[0] ^ 1]) + table[1:],
                     table[:-1] + bytes([table[-1] ^ 1])):  # fmt: skip
         with pytest.raises(FormatError):
-            aptindex.load(damaged)
+            aptindex.read_table(damaged)
     with pytest.raises(FormatError):
-        aptindex.Index(data + b"\n", aptindex.load(table))
+        aptindex.Index(data + b"\n", aptindex.read_table(table))
 
 
 NAMES = st.from_regex("[a-c][a-c+.]{1,2}", fullmatch=True)
@@ -156,7 +157,7 @@ def test_searching_agrees_with_reading(stanzas: list[tuple[str, list[str], bool]
         for name, provides, essential in stanzas
     ]
     index = opened(*texts)
-    records = [aptindex.record(text.encode(), "debian/bookworm") for text in texts]
+    records = [aptindex.read_stanza(text.encode(), "debian/bookworm") for text in texts]
     assert list(index.names()) == sorted({record.name for record in records})
     assert index.essential() == [record for record in records if record.essential]
     for name in {
@@ -179,7 +180,7 @@ FRAGMENTS = st.lists(
 @settings(max_examples=300)
 @given(st.binary() | FRAGMENTS.map("".join).map(str.encode) | FRAGMENTS.map("\n".join).map(str.encode))
 def test_any_bytes_can_be_searched(data: bytes) -> None:
-    index = aptindex.Index(data, aptindex.scan(data), "x")
+    index = aptindex.Index(data, aptindex.scan_index(data), "x")
     names = list(index.names())
     try:
         index.essential()
@@ -193,6 +194,6 @@ def test_any_bytes_can_be_searched(data: bytes) -> None:
 @given(st.binary())
 def test_any_bytes_give_a_table_or_one_error(data: bytes) -> None:
     try:
-        aptindex.load(data)
+        aptindex.read_table(data)
     except PumiceError:
         pass

@@ -35,7 +35,7 @@ SHA256:
 
 
 def test_fields_become_values() -> None:
-    release = aptrelease.parse(RELEASE.encode())
+    release = aptrelease.read_release(RELEASE.encode())
     assert (release.origin, release.suite, release.codename) == ("Debian", "oldstable", "bookworm")
     assert release.date == calendar.timegm((2026, 7, 11, 10, 16, 37))
     assert release.valid_until - release.date == 7 * 86400
@@ -45,21 +45,21 @@ def test_fields_become_values() -> None:
 
 
 def test_a_file_is_found_by_its_whole_path() -> None:
-    release = aptrelease.parse(RELEASE.encode())
-    assert release.find("main/binary-amd64/Packages") == aptrelease.FileHash(1484322, HASH)
-    assert release.find("main/binary-amd64/Packages.gz") == aptrelease.FileHash(20, OTHER)
-    assert release.find("binary-amd64/Packages.gz") is None
-    assert release.find("main/binary-amd64/Packages.xz") is None
+    release = aptrelease.read_release(RELEASE.encode())
+    assert release.find_file("main/binary-amd64/Packages") == aptrelease.FileHash(1484322, HASH)
+    assert release.find_file("main/binary-amd64/Packages.gz") == aptrelease.FileHash(20, OTHER)
+    assert release.find_file("binary-amd64/Packages.gz") is None
+    assert release.find_file("main/binary-amd64/Packages.xz") is None
 
 
 def test_sha512_alone_is_enough() -> None:
-    release = aptrelease.parse(f"Origin: x\nSHA512:\n {HASH * 2} 7 a\n".encode())
-    assert release.find("a") == aptrelease.FileHash(7, "", HASH * 2)
+    release = aptrelease.read_release(f"Origin: x\nSHA512:\n {HASH * 2} 7 a\n".encode())
+    assert release.find_file("a") == aptrelease.FileHash(7, "", HASH * 2)
 
 
 def test_packages_of_all_architectures_may_stand_apart() -> None:
     text = RELEASE.replace("No-Support-for-Architecture-all: Packages\n", "")
-    assert aptrelease.parse(text.encode()).separate_all
+    assert aptrelease.read_release(text.encode()).separate_all
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,15 @@ def test_packages_of_all_architectures_may_stand_apart() -> None:
     ],
 )
 def test_a_list_that_contradicts_itself_is_refused(lines: str) -> None:
-    release = aptrelease.parse(f"Origin: x\nSHA256:\n{lines}".encode())
+    release = aptrelease.read_release(f"Origin: x\nSHA256:\n{lines}".encode())
     with pytest.raises(FormatError):
-        release.find("a")
+        release.find_file("a")
 
 
 @pytest.mark.parametrize("data", [b"", b"Origin: x\n", b"Origin: x\nMD5Sum:\n a 1 b\n", b"A: 1\n\nSHA256:\n"])
 def test_without_usable_digests_it_is_no_release(data: bytes) -> None:
     with pytest.raises(FormatError):
-        aptrelease.parse(data)
+        aptrelease.read_release(data)
 
 
 @pytest.mark.parametrize(
@@ -92,19 +92,19 @@ def test_without_usable_digests_it_is_no_release(data: bytes) -> None:
 )  # fmt: skip
 def test_what_is_no_date_in_utc_is_refused(text: str) -> None:
     with pytest.raises(FormatError):
-        aptrelease.date(text)
+        aptrelease.parse_date(text)
 
 
 @given(st.integers(0, 253402300799))
 @example(0)
 def test_every_second_is_read_back(seconds: int) -> None:
-    assert aptrelease.date(formatdate(seconds, usegmt=True)) == seconds
-    assert aptrelease.date(formatdate(seconds, usegmt=True).replace("GMT", "UTC")) == seconds
+    assert aptrelease.parse_date(formatdate(seconds, usegmt=True)) == seconds
+    assert aptrelease.parse_date(formatdate(seconds, usegmt=True).replace("GMT", "UTC")) == seconds
 
 
 @given(st.binary() | st.text(st.sampled_from("SHA256:\n 0a1/")).map(lambda tail: f"SHA256:{tail}".encode()))
 def test_any_bytes_give_a_release_or_one_error(data: bytes) -> None:
     try:
-        aptrelease.parse(data).find("a")
+        aptrelease.read_release(data).find_file("a")
     except PumiceError:
         pass

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError
 from pumice.formats import aptsources
-from pumice.formats.aptsources import Entry
+from pumice.formats.aptsources import SourceEntry
 
 
 def test_one_line() -> None:
-    found = aptsources.one_line(
+    found = aptsources.read_list_file(
         b"""
 # comment
 deb http://mirror.example/debian bookworm main contrib # and a comment
@@ -23,17 +23,17 @@ deb [check-valid-until=no] file:/srv/debian ./
         where="s",
     )
     assert found == [
-        Entry("http://mirror.example/debian", "bookworm", ("main", "contrib"), where="s:3"),
-        Entry(
+        SourceEntry("http://mirror.example/debian", "bookworm", ("main", "contrib"), where="s:3"),
+        SourceEntry(
             "https://x.example/", "stable", ("main",), architectures=("amd64", "arm64"),
             signed_by=("/k.gpg",), trusted=True, where="s:5",
         ),
-        Entry("file:/srv/debian", "./", check_valid_until=False, where="s:6"),
+        SourceEntry("file:/srv/debian", "./", check_valid_until=False, where="s:6"),
     ]  # fmt: skip
 
 
 def test_deb822_multiplies_uris_and_suites() -> None:
-    found = aptsources.deb822_style(
+    found = aptsources.read_sources_file(
         b"""\
 # several of everything
 Types: deb deb-src
@@ -59,11 +59,11 @@ Check-Valid-Until: no
 @pytest.mark.parametrize("extra", ["Enabled: no", "Enabled: false"])
 def test_what_is_disabled_is_left_out(extra: str) -> None:
     text = f"Types: deb\nURIs: http://a.example\nSuites: x\nComponents: main\n{extra}\n"
-    assert aptsources.deb822_style(text.encode()) == []
+    assert aptsources.read_sources_file(text.encode()) == []
 
 
 def test_sources_of_source_packages_are_left_out() -> None:
-    assert aptsources.deb822_style(b"Types: deb-src\nURIs: u\nSuites: s\nComponents: main\n") == []
+    assert aptsources.read_sources_file(b"Types: deb-src\nURIs: u\nSuites: s\nComponents: main\n") == []
 
 
 def test_an_embedded_key_is_unescaped() -> None:
@@ -78,7 +78,7 @@ Signed-By:
  mDMEXg==
  -----END PGP PUBLIC KEY BLOCK-----
 """
-    (entry,) = aptsources.deb822_style(text)
+    (entry,) = aptsources.read_sources_file(text)
     assert entry.key == (
         "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEXg==\n-----END PGP PUBLIC KEY BLOCK-----\n"
     )
@@ -96,13 +96,13 @@ Signed-By:
 )
 def test_a_malformed_line_is_named(data: bytes, sentence: str) -> None:
     with pytest.raises(FormatError) as caught:
-        aptsources.one_line(data, where="s")
+        aptsources.read_list_file(data, where="s")
     assert str(caught.value) == sentence
 
 
 def test_a_paragraph_without_uris_is_refused() -> None:
     with pytest.raises(FormatError, match="no Uris"):
-        aptsources.deb822_style(b"Types: deb\nSuites: s\n", where="s")
+        aptsources.read_sources_file(b"Types: deb\nSuites: s\n", where="s")
 
 
 WORDS = st.lists(
@@ -130,7 +130,7 @@ WORDS = st.lists(
 
 @given(st.binary() | WORDS.map(" ".join).map(str.encode) | WORDS.map("\n".join).map(str.encode))
 def test_any_bytes_give_entries_or_one_error(data: bytes) -> None:
-    for read in (aptsources.one_line, aptsources.deb822_style):
+    for read in (aptsources.read_list_file, aptsources.read_sources_file):
         try:
             read(data, where="s")
         except PumiceError:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError
 from pumice.formats import gzip
-from pumice.formats.compression import Decompressed, sniff
+from pumice.formats.compression import DecompressedStream, detect_compression
 
 _SKIPPABLE = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
 _WRITERS: dict[str, Callable[[bytes], bytes]] = {
@@ -35,7 +35,7 @@ _WRITERS: dict[str, Callable[[bytes], bytes]] = {
 )
 def test_concatenated_streams_read_as_one(kind: str, parts: list[bytes], step: int) -> None:
     packed = b"".join(_WRITERS[kind](part) for part in parts)
-    stream = Decompressed(io.BytesIO(packed), kind)
+    stream = DecompressedStream(io.BytesIO(packed), kind)
     pieces = []
     while piece := stream.read(step):
         pieces.append(piece)
@@ -45,19 +45,19 @@ def test_concatenated_streams_read_as_one(kind: str, parts: list[bytes], step: i
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "zstd"])
 def test_what_it_is_shows_in_its_first_bytes(kind: str) -> None:
-    assert sniff(_WRITERS[kind](b"x")) == kind
-    assert Decompressed(io.BytesIO(_WRITERS[kind](b"content"))).read(100) == b"content"
+    assert detect_compression(_WRITERS[kind](b"x")) == kind
+    assert DecompressedStream(io.BytesIO(_WRITERS[kind](b"content"))).read(100) == b"content"
 
 
 def test_skippable_frames_are_skipped() -> None:
     packed = _SKIPPABLE + zstandard.compress(b"one") + _SKIPPABLE + zstandard.compress(b"two")
-    assert Decompressed(io.BytesIO(packed)).read(100) == b"onetwo"
+    assert DecompressedStream(io.BytesIO(packed)).read(100) == b"onetwo"
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "zstd"])
 def test_a_stream_that_ends_early_is_refused(kind: str) -> None:
     packed = _WRITERS[kind](bytes(range(256)) * 40)
-    stream = Decompressed(io.BytesIO(packed[:-9]), kind)
+    stream = DecompressedStream(io.BytesIO(packed[:-9]), kind)
     with pytest.raises(FormatError, match="ends too early"):
         while stream.read(1000):
             pass
@@ -65,7 +65,7 @@ def test_a_stream_that_ends_early_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "zstd", "bzip2", "lzma"])
 def test_output_is_bounded(kind: str) -> None:
-    stream = Decompressed(io.BytesIO(_WRITERS[kind](bytes(5 << 20))), kind, limit=1 << 20)
+    stream = DecompressedStream(io.BytesIO(_WRITERS[kind](bytes(5 << 20))), kind, limit=1 << 20)
     with pytest.raises(FormatError, match="beyond all proportion"):
         while stream.read(1 << 18):
             pass
@@ -83,7 +83,7 @@ def test_any_bytes_give_content_or_a_refusal(kind: str, data: bytes) -> None:
     }[kind]
     for candidate in (data, start + data):
         try:
-            stream = Decompressed(io.BytesIO(candidate), kind, limit=1 << 22)
+            stream = DecompressedStream(io.BytesIO(candidate), kind, limit=1 << 22)
             while stream.read(1 << 16):
                 pass
         except FormatError:
@@ -99,8 +99,10 @@ def test_a_row_of_members_is_gzip_and_can_be_read_anywhere(content: bytes, data:
     writer.write(content[cut:])
     writer.close()
     assert stdlib_gzip.decompress(b"".join(written)) == content
-    assert writer.members == [len(member) for member in written]
-    read = gzip.random_access(lambda: io.BytesIO(b"".join(written)), writer.members, writer.written)
+    assert writer.member_sizes == [len(member) for member in written]
+    read = gzip.random_access_reader(
+        lambda: io.BytesIO(b"".join(written)), writer.member_sizes, writer.content_size
+    )
     start = data.draw(st.integers(0, len(content)))
     length = data.draw(st.integers(0, len(content)))
     assert read(start, length) == content[start : start + length]

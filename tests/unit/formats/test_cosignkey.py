@@ -32,21 +32,21 @@ def changed(**changes: object) -> bytes:
 
 @pytest.mark.parametrize("name", ["cosign.key", "old.key"])
 def test_keys_of_cosign_are_opened(name: str) -> None:
-    der = cosignkey.decrypt((DATA / name).read_bytes(), PASSPHRASE)
+    der = cosignkey.decrypt_key((DATA / name).read_bytes(), PASSPHRASE)
     assert len(der) == 138
 
 
 def test_a_key_is_read_as_it_was_written() -> None:
-    data = cosignkey.encrypt(b"content", b"", salt=SALT, nonce=NONCE)
+    data = cosignkey.encrypt_key(b"content", b"", salt=SALT, nonce=NONCE)
     assert cosignkey.is_encrypted(data)
     assert b"content" not in data
-    assert cosignkey.decrypt(data, b"") == b"content"
+    assert cosignkey.decrypt_key(data, b"") == b"content"
 
 
 @pytest.mark.parametrize("data", [KEY, changed(ciphertext="AAAA"), changed(cipher__nonce="AAAA" * 8)])
 def test_a_wrong_passphrase_and_a_damaged_key_are_the_same(data: bytes) -> None:
     with pytest.raises(TrustError, match="does not open the key"):
-        cosignkey.decrypt(data, b"hunter3")
+        cosignkey.decrypt_key(data, b"hunter3")
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_a_wrong_passphrase_and_a_damaged_key_are_the_same(data: bytes) -> None:
 )
 def test_what_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        cosignkey.decrypt(data, PASSPHRASE)
+        cosignkey.decrypt_key(data, PASSPHRASE)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda data: KEY[:31] + data + KEY[-30:]))
 def test_any_bytes_are_a_key_or_refused(data: bytes) -> None:
     try:
-        cosignkey.decrypt(data, b"")
+        cosignkey.decrypt_key(data, b"")
     except PumiceError:
         pass

@@ -27,13 +27,13 @@ _HELLO = Deb(
 def test_a_package_is_read_whatever_its_compression(compression: Compression) -> None:
     package = Deb(**{**_HELLO.__dict__, "compression": compression})
     file = io.BytesIO(package.build())
-    control = deb.control(file)
+    control = deb.read_control(file)
     assert control.fields["Package"] == "hello"
     assert control.fields["Description"] == "says hello\n It says it twice."
     assert control.files["postinst"] == b"#!/bin/sh\nexit 0\n"
     assert control.files["conffiles"] == b"/etc/hello.conf\n"
     assert control.newest == package.mtime
-    assert [entry.path for entry, _ in tar.read(deb.data(file)) if entry.kind == "file"] == [
+    assert [entry.path for entry, _ in tar.read_entries(deb.open_data(file)) if entry.kind == "file"] == [
         "etc/hello.conf",
         "usr/bin/hello",
     ]
@@ -47,7 +47,7 @@ def test_a_control_file_may_be_latin_1_and_call_its_fields_as_it_likes() -> None
         member.size = len(control)
         archive.addfile(member, io.BytesIO(control))
     packed = _ar((b"debian-binary", b"2.0\n"), (b"control.tar", inner.getvalue()), (b"data.tar", bytes(1024)))
-    fields = deb.control(io.BytesIO(packed)).fields
+    fields = deb.read_control(io.BytesIO(packed)).fields
     assert fields == {
         "Package": "old", "Version": "1", "Architecture": "all", "Maintainer": "Jörg", "Description": "café"
     }  # fmt: skip
@@ -76,19 +76,19 @@ _CONTROL = Deb("x", compression="none").build()
         (_ar((b"debian-binary", b"2.0\n")), "no control.tar"),
         (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.rar", b"")), "unknown compression"),
         (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.xz", b"\xfd7zXZ\0" + b"!" * 99)), "damaged"),
-        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar", tar.END)), "no control file"),
+        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar", tar.END_OF_ARCHIVE)), "no control file"),
         (b"!<arch>\n" + b"x" * 60, "ar header is damaged"),
     ],
 )
 def test_what_is_no_package_is_refused(data: bytes, sentence: str) -> None:
     with pytest.raises(FormatError, match=sentence):
-        deb.control(io.BytesIO(data))
+        deb.read_control(io.BytesIO(data))
 
 
 def test_a_compression_bomb_is_refused_before_it_goes_off() -> None:
     bomb = lzma.compress(bytes(300 << 20), preset=0)
     file = io.BytesIO(_ar((b"debian-binary", b"2.0\n"), (b"data.tar.xz", bomb)))
-    source = deb.data(file)
+    source = deb.open_data(file)
     with pytest.raises(FormatError, match="beyond all proportion"):
         while source.read(1 << 20):
             pass
@@ -99,8 +99,8 @@ def test_any_damage_gives_a_package_or_a_refusal(noise: bytes, at: int) -> None:
     data = _GOOD[:at] + noise + _GOOD[at + len(noise) :]
     try:
         file = io.BytesIO(data)
-        deb.control(file)
-        for _ in tar.read(deb.data(file)):
+        deb.read_control(file)
+        for _ in tar.read_entries(deb.open_data(file)):
             pass
     except FormatError:
         pass
@@ -109,5 +109,5 @@ def test_any_damage_gives_a_package_or_a_refusal(noise: bytes, at: int) -> None:
 def test_items_keep_what_the_archive_says() -> None:
     item = Item("usr/bin/su", b"x", mode=0o4755, uid=0, gid=42, mtime=123)
     file = io.BytesIO(Deb("su", files=[item]).build())
-    entry = next(entry for entry, _ in tar.read(deb.data(file)) if entry.kind == "file")
+    entry = next(entry for entry, _ in tar.read_entries(deb.open_data(file)) if entry.kind == "file")
     assert (entry.mode, entry.gid, entry.mtime) == (0o4755, 42, 123)

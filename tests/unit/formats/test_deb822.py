@@ -22,26 +22,26 @@ Empty:
 
 
 def test_a_paragraph_keeps_order_and_continuation_lines() -> None:
-    fields = deb822.paragraph(CONTROL.encode())
+    fields = deb822.read_paragraph(CONTROL.encode())
     assert list(fields) == ["Package", "Description", "Conffiles", "Empty"]
     assert fields["Description"] == "greets\n A long text\n .\n that goes on"
     assert fields["Conffiles"] == "\n /etc/hello 0123"
 
 
 def test_writing_gives_the_text_back() -> None:
-    assert deb822.dump(deb822.paragraph(CONTROL.encode())) == CONTROL
+    assert deb822.format_paragraph(deb822.read_paragraph(CONTROL.encode())) == CONTROL
 
 
 def test_paragraphs_are_separated_by_blank_lines_of_any_kind() -> None:
     data = b"\n\nA: 1\r\n \t\nB: 2\n\n\n"
-    assert list(deb822.paragraphs(data)) == [{"A": "1"}, {"B": "2"}]
+    assert list(deb822.read_paragraphs(data)) == [{"A": "1"}, {"B": "2"}]
 
 
 def test_comments_are_skipped_where_the_format_has_them() -> None:
     data = b"# hello\nA: 1\n# in between\n  two\n"
-    assert list(deb822.paragraphs(data, comments=True)) == [{"A": "1\n  two"}]
+    assert list(deb822.read_paragraphs(data, comments=True)) == [{"A": "1\n  two"}]
     with pytest.raises(FormatError):
-        list(deb822.paragraphs(data))
+        list(deb822.read_paragraphs(data))
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_comments_are_skipped_where_the_format_has_them() -> None:
 )
 def test_what_is_malformed_is_refused_with_its_line(data: bytes, sentence: str) -> None:
     with pytest.raises(FormatError) as caught:
-        list(deb822.paragraphs(data, where="x"))
+        list(deb822.read_paragraphs(data, where="x"))
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"A: 1\n\nB: 2\n"])
 def test_exactly_one_paragraph_means_one(data: bytes) -> None:
     with pytest.raises(FormatError):
-        deb822.paragraph(data)
+        deb822.read_paragraph(data)
 
 
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=":#-"), min_size=1)
@@ -76,13 +76,13 @@ LINES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
 def test_reading_undoes_writing(values: dict[str, list[str]]) -> None:
     fields = {name: "\n ".join(lines) for name, lines in values.items()}
     if len({name.lower() for name in fields}) == len(fields):
-        assert deb822.paragraph(deb822.dump(fields).encode()) == fields
+        assert deb822.read_paragraph(deb822.format_paragraph(fields).encode()) == fields
 
 
 @given(st.binary() | st.text(st.sampled_from("A:# \t\n\r-x")).map(str.encode))
 def test_any_bytes_give_paragraphs_or_one_error(data: bytes) -> None:
     try:
-        for fields in deb822.paragraphs(data, comments=True):
+        for fields in deb822.read_paragraphs(data, comments=True):
             assert fields
     except PumiceError:
         pass

@@ -15,7 +15,7 @@ def test_fields_stand_in_dpkgs_order_and_conffiles_before_the_description() -> N
         "Description": "short\n long\n .\n more",
         "Multi-Arch": "same",
     }
-    assert dpkgstate.paragraph(fields, {"/etc/b": "0" * 32, "/etc/a": "1" * 32}) == (
+    assert dpkgstate.format_status(fields, {"/etc/b": "0" * 32, "/etc/a": "1" * 32}) == (
         "Package: x\nStatus: install ok installed\nInstalled-Size: 12\nMaintainer: M <m@example.com>\n"
         "Architecture: amd64\nMulti-Arch: same\nSource: y\nVersion: 1\n"
         f"Conffiles:\n /etc/b {'0' * 32}\n /etc/a {'1' * 32}\n"
@@ -25,4 +25,4 @@ def test_fields_stand_in_dpkgs_order_and_conffiles_before_the_description() -> N
 
 def test_interests() -> None:
     text = b"# comment\ninterest-noawait /usr/lib/x\ninterest y\nactivate ldconfig\ninterest-await z # why\n"
-    assert list(dpkgstate.interests(text)) == [("/usr/lib/x", False), ("y", True), ("z", True)]
+    assert list(dpkgstate.read_trigger_interests(text)) == [("/usr/lib/x", False), ("y", True), ("z", True)]

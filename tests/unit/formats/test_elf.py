@@ -10,21 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.formats import elf
-from pumice.formats.elf import Elf
+from pumice.formats.elf import SharedObject
 from tests.support.objects import shared_object
 from tests.support.peers import absent
 
 
-def identify(data: bytes) -> Elf | None:
-    return elf.identify(lambda offset, length: data[offset : offset + length], len(data))
+def identify(data: bytes) -> SharedObject | None:
+    return elf.read_shared_object(lambda offset, length: data[offset : offset + length], len(data))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("bits", [32, 64])
 def test_reads_machine_class_and_soname(bits: int, order: str) -> None:
     data = shared_object("libx.so.1", bits=bits, machine=40, order=order)
-    assert identify(data) == Elf(40, bits, "libx.so.1")
-    assert identify(shared_object(bits=bits, machine=3, order=order)) == Elf(3, bits)
+    assert identify(data) == SharedObject(40, bits, "libx.so.1")
+    assert identify(shared_object(bits=bits, machine=3, order=order)) == SharedObject(3, bits)
 
 
 def test_anything_else_is_no_shared_object() -> None:
@@ -57,7 +57,7 @@ def test_reads_little_of_a_large_file() -> None:
         asked.append(length)
         return data[offset : offset + length]
 
-    assert elf.identify(read, 1 << 40) == Elf(62, 64, "libx.so.1")
+    assert elf.read_shared_object(read, 1 << 40) == SharedObject(62, 64, "libx.so.1")
     assert sum(asked) < 1 << 20
 
 
@@ -73,7 +73,7 @@ def test_agrees_with_pyelftools_on_this_machines_libraries() -> None:
         absent("this machine has no libraries in /usr/lib")
 
 
-def _expected(path: Path) -> Elf | None:
+def _expected(path: Path) -> SharedObject | None:
     with path.open("rb") as file:
         try:
             parsed = ELFFile(file)
@@ -84,4 +84,4 @@ def _expected(path: Path) -> Elf | None:
             return None
         names: list[str] = [tag.soname for tag in dynamic.iter_tags("DT_SONAME")]  # type: ignore[attr-defined]
         machine = int.from_bytes(path.read_bytes()[18:20], "little")
-        return Elf(machine, parsed.elfclass, names[0] if names else "")
+        return SharedObject(machine, parsed.elfclass, names[0] if names else "")

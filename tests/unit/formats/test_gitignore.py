@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pumice.formats.gitignore import Ignore
+from pumice.formats.gitignore import IgnorePatterns
 from tests.support.peers import need
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Git:
 
 def ours(patterns: Sequence[str], paths: Sequence[str]) -> set[str]:
     """The same with a walk that never looks into what is ignored."""
-    ignore = Ignore(patterns)
+    ignore = IgnorePatterns(patterns)
     found = set()
     for path in paths:
         parts = path.rstrip("/").split("/")
@@ -154,5 +154,5 @@ def test_any_list_ignores_what_git_ignores(git: Git, patterns: list[str], paths:
 
 
 def test_a_row_of_stars_does_not_take_for_ever() -> None:
-    assert not Ignore(["/".join(["**", "a"] * 200)])("/".join("ab" * 200), is_directory=False)
-    assert not Ignore(["*a" * 60 + "b"])("a" * 200, is_directory=False)
+    assert not IgnorePatterns(["/".join(["**", "a"] * 200)])("/".join("ab" * 200), is_directory=False)
+    assert not IgnorePatterns(["*a" * 60 + "b"])("a" * 200, is_directory=False)

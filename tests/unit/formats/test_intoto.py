@@ -17,18 +17,18 @@ SUBJECT = intoto.Subject("name:1", DIGEST)
 
 
 def test_a_statement_is_read_as_it_was_written() -> None:
-    made = intoto.Statement((SUBJECT,), intoto.PROVENANCE, intoto.to_json({"b": 1.5, "a": [2]}))
-    data = intoto.encode(made)
+    made = intoto.Statement((SUBJECT,), intoto.PROVENANCE, intoto.encode_predicate({"b": 1.5, "a": [2]}))
+    data = intoto.encode_statement(made)
     assert data == json.dumps(json.loads(data), separators=(",", ":"), sort_keys=True).encode()
-    found = intoto.read(data)
+    found = intoto.read_statement(data)
     assert (found, found.predicate) == (made, {"a": [2], "b": 1.5})
 
 
 def test_spacing_and_order_are_free() -> None:
     made = intoto.Statement((SUBJECT,), "https://example.com/x", b'{"a":1}')
-    document = json.loads(intoto.encode(made))
+    document = json.loads(intoto.encode_statement(made))
     loose = json.dumps(dict(reversed(document.items())), indent=2).encode()
-    assert intoto.read(loose) == made
+    assert intoto.read_statement(loose) == made
 
 
 def test_a_statement_of_cosign_is_read() -> None:
@@ -37,11 +37,11 @@ def test_a_statement_of_cosign_is_read() -> None:
         "subject": [{"name": "x", "digest": {"sha512": "00"}}, {"digest": {"sha256": DIGEST[7:]}}, 7],
         "predicateType": "p",
     }
-    found = intoto.read(json.dumps(text).encode())
+    found = intoto.read_statement(json.dumps(text).encode())
     assert (found.subjects, found.predicate) == ((intoto.Subject("", DIGEST),), None)
 
 
-TWICE = intoto.encode(intoto.Statement((SUBJECT,), "p:", b'1,"predicate":2'))
+TWICE = intoto.encode_statement(intoto.Statement((SUBJECT,), "p:", b'1,"predicate":2'))
 """What somebody would write who wants two readers to see two predicates."""
 
 
@@ -60,29 +60,31 @@ TWICE = intoto.encode(intoto.Statement((SUBJECT,), "p:", b'1,"predicate":2'))
 )
 def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError, match="no in-toto statement"):
-        intoto.read(data)
+        intoto.read_statement(data)
 
 
 def test_a_predicate_with_two_meanings_is_refused_when_it_is_looked_at() -> None:
-    found = intoto.read(intoto.encode(intoto.Statement((SUBJECT,), "p:", b'{"a":1,"a":2}')))
+    found = intoto.read_statement(
+        intoto.encode_statement(intoto.Statement((SUBJECT,), "p:", b'{"a":1,"a":2}'))
+    )
     with pytest.raises(FormatError, match="a key stands there twice"):
         _ = found.predicate
 
 
 @pytest.mark.parametrize("name", ["slsaprovenance1", "https://example.com/mine"])
 def test_predicate_types_are_names_or_uris(name: str) -> None:
-    assert intoto.predicate_type(name).startswith("https://")
+    assert intoto.parse_predicate_type(name).startswith("https://")
 
 
 @pytest.mark.parametrize("name", ["", "mine", "a b:c", "a:\n"])
 def test_other_predicate_types_are_refused(name: str) -> None:
     with pytest.raises(FormatError, match="no predicate type"):
-        intoto.predicate_type(name)
+        intoto.parse_predicate_type(name)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
     try:
-        intoto.read(data)
+        intoto.read_statement(data)
     except PumiceError:
         pass

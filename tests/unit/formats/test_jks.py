@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @given(st.dictionaries(st.text(max_size=20), st.binary(max_size=50), max_size=5))
 def test_what_was_written_is_read(certificates: dict[str, bytes]) -> None:
-    store = jks.dumps(certificates, "changeit")
-    assert jks.loads(store, "changeit") == certificates
-    assert jks.dumps(dict(reversed(certificates.items())), "changeit") == store
+    store = jks.encode_key_store(certificates, "changeit")
+    assert jks.read_key_store(store, "changeit") == certificates
+    assert jks.encode_key_store(dict(reversed(certificates.items())), "changeit") == store
 
 
 def test_another_password_or_any_damage_is_noticed() -> None:
-    store = jks.dumps({"a": b"x"}, "changeit")
+    store = jks.encode_key_store({"a": b"x"}, "changeit")
     with pytest.raises(FormatError, match="password"):
-        jks.loads(store, "other")
+        jks.read_key_store(store, "other")
     with pytest.raises(FormatError):
-        jks.loads(store[:-1] + b"\0", "changeit")
+        jks.read_key_store(store[:-1] + b"\0", "changeit")
 
 
 @given(st.binary(max_size=200))
@@ -36,14 +36,14 @@ def test_any_bytes_give_a_store_or_an_error(data: bytes) -> None:
     body = b"\xfe\xed\xfe\xed\0\0\0\x02" + data
     for candidate in (data, body, body + jks._digest(body, "p")):
         try:
-            jks.loads(candidate, "p")
+            jks.read_key_store(candidate, "p")
         except PumiceError:
             continue
 
 
 def test_keytool_lists_it(tmp_path: Path) -> None:
     store = tmp_path / "cacerts"
-    store.write_bytes(jks.dumps({"debian:főtanúsítvány.pem": certificate("one")}, "changeit"))
+    store.write_bytes(jks.encode_key_store({"debian:főtanúsítvány.pem": certificate("one")}, "changeit"))
     command = [need("keytool"), "-list", "-keystore", str(store), "-storepass", "changeit"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -30,7 +30,7 @@ POINTER = oci.Descriptor(oci.CONFIG, "sha256:" + "2" * 64, 7)
 
 
 def test_a_config_is_written_in_the_names_and_the_order_of_the_specification() -> None:
-    assert oci.encode(CONFIG).decode() == (
+    assert oci.encode_document(CONFIG).decode() == (
         '{"architecture":"arm64","config":{"Entrypoint":["/bin/x"],"Env":["A=b"],'
         '"ExposedPorts":{"80/tcp":{}},"Healthcheck":{"Interval":30000000000,"Test":["CMD","/bin/ok"]},'
         '"User":"65532","Volumes":{"/data":{}}},"created":"2024-05-06T07:08:09Z",'
@@ -40,7 +40,7 @@ def test_a_config_is_written_in_the_names_and_the_order_of_the_specification() -
 
 
 def test_a_manifest_always_has_its_required_fields() -> None:
-    assert json.loads(oci.encode(oci.manifest(POINTER, ()))) == {
+    assert json.loads(oci.encode_document(oci.make_manifest(POINTER, ()))) == {
         "schemaVersion": 2,
         "mediaType": oci.MANIFEST,
         "config": {"mediaType": oci.CONFIG, "digest": POINTER.digest, "size": 7},
@@ -49,12 +49,14 @@ def test_a_manifest_always_has_its_required_fields() -> None:
 
 
 def test_an_index_may_be_empty_but_its_list_is_there() -> None:
-    assert json.loads(oci.encode(oci.index(())))["manifests"] == []
+    assert json.loads(oci.encode_document(oci.make_index(())))["manifests"] == []
 
 
 def test_platforms_keep_their_dotted_names() -> None:
     platform = oci.Platform("amd64", os="windows", os_version="10.0", os_features=("win32k",))
-    written = json.loads(oci.encode(oci.index((msgspec.structs.replace(POINTER, platform=platform),))))
+    written = json.loads(
+        oci.encode_document(oci.make_index((msgspec.structs.replace(POINTER, platform=platform),)))
+    )
     assert written["manifests"][0]["platform"] == {
         "architecture": "amd64",
         "os": "windows",
@@ -65,18 +67,22 @@ def test_platforms_keep_their_dotted_names() -> None:
 
 def test_the_operating_system_of_a_platform_is_always_written() -> None:
     written = json.loads(
-        oci.encode(oci.index((msgspec.structs.replace(POINTER, platform=oci.Platform("s390x")),)))
+        oci.encode_document(
+            oci.make_index((msgspec.structs.replace(POINTER, platform=oci.Platform("s390x")),))
+        )
     )
     assert written["manifests"][0]["platform"] == {"architecture": "s390x", "os": "linux"}
 
 
 def test_what_is_written_is_read_back() -> None:
-    manifest = oci.manifest(POINTER, (POINTER,), annotations={"a": "b"})
-    index = oci.index((POINTER,))
-    assert oci.read_config(oci.encode(CONFIG)) == CONFIG
-    assert oci.read_manifest(oci.encode(manifest)) == manifest
-    assert oci.read_index(oci.encode(index)) == index
-    assert oci.read_layout_header(oci.encode(oci.LayoutHeader("1.0.0"))).image_layout_version == "1.0.0"
+    manifest = oci.make_manifest(POINTER, (POINTER,), annotations={"a": "b"})
+    index = oci.make_index((POINTER,))
+    assert oci.read_config(oci.encode_document(CONFIG)) == CONFIG
+    assert oci.read_manifest(oci.encode_document(manifest)) == manifest
+    assert oci.read_index(oci.encode_document(index)) == index
+    assert (
+        oci.read_layout_header(oci.encode_document(oci.LayoutHeader("1.0.0"))).image_layout_version == "1.0.0"
+    )
 
 
 def test_nulls_and_unknown_fields_of_other_builders_are_no_errors() -> None:

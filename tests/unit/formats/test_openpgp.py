@@ -18,15 +18,15 @@ SUBKEY = "3E22017AD59E56DEA90D42778FDCC1676BE81C2A"
 
 
 def keys(*names: str) -> openpgp.Keyring:
-    return openpgp.keyring(archive.keyring(*names))
+    return openpgp.read_keyring(archive.keyring(*names))
 
 
-def clearsigned(data: bytes, *names: str, now: int = NOW) -> openpgp.Verified:
-    return openpgp.clearsigned(data, keys(*names), now=now)
+def clearsigned(data: bytes, *names: str, now: int = NOW) -> openpgp.VerifiedContent:
+    return openpgp.verify_clearsigned(data, keys(*names), now=now)
 
 
-def detached(signature: bytes, *names: str) -> openpgp.Verified:
-    return openpgp.detached(TEXT, signature, keys(*names), now=NOW)
+def detached(signature: bytes, *names: str) -> openpgp.VerifiedContent:
+    return openpgp.verify_detached(TEXT, signature, keys(*names), now=NOW)
 
 
 @pytest.mark.parametrize(("signer", "fingerprint"), [("good", GOOD), ("subkey", SUBKEY)])
@@ -94,7 +94,7 @@ def test_a_changed_text_is_refused() -> None:
     with pytest.raises(TrustError, match=f"the text is not what {GOOD} signed"):
         clearsigned(changed)
     with pytest.raises(TrustError, match=f"the text is not what {GOOD} signed"):
-        openpgp.detached(TEXT + b"x", archive.detached(TEXT), keys(), now=NOW)
+        openpgp.verify_detached(TEXT + b"x", archive.detached(TEXT), keys(), now=NOW)
 
 
 def test_one_good_signature_among_others_is_enough() -> None:
@@ -130,25 +130,25 @@ def test_an_armor_header_is_not_part_of_the_text() -> None:
 def test_escaped_dashes_come_back() -> None:
     text = b"A: - x\n-----BEGIN PGP MESSAGE-----\n- y\n"
     assert clearsigned(archive.sign(text)).content.rstrip() == text.rstrip()
-    assert openpgp.unverified(archive.sign(text)).rstrip() == text.rstrip()
+    assert openpgp.strip_clearsign_armor(archive.sign(text)).rstrip() == text.rstrip()
 
 
 def test_a_keyring_is_binary_or_armored_and_can_be_narrowed() -> None:
     both = archive.keyring("good", "other")
-    assert len(openpgp.keyring(both).certificates) == 2
-    assert openpgp.keyring(both).digest == digest.of(both)
-    binary = b"".join(bytes(certificate) for certificate in openpgp.keyring(both).certificates)
-    assert len(openpgp.keyring(binary).certificates) == 2
-    only = openpgp.keyring(both, only=[f"{GOOD}!"])
+    assert len(openpgp.read_keyring(both).certificates) == 2
+    assert openpgp.read_keyring(both).digest == digest.of(both)
+    binary = b"".join(bytes(certificate) for certificate in openpgp.read_keyring(both).certificates)
+    assert len(openpgp.read_keyring(binary).certificates) == 2
+    only = openpgp.read_keyring(both, only=[f"{GOOD}!"])
     assert [certificate.fingerprint for certificate in only.certificates] == [GOOD.lower()]
     with pytest.raises(FormatError):
-        openpgp.keyring(both, only=["F" * 40])
+        openpgp.read_keyring(both, only=["F" * 40])
 
 
 @pytest.mark.parametrize("data", [b"", b"rubbish", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nrubbish"])
 def test_what_is_no_keyring_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
-        openpgp.keyring(data)
+        openpgp.read_keyring(data)
 
 
 SIGNED = archive.sign(TEXT)
@@ -180,6 +180,6 @@ def test_any_bytes_as_a_signature_give_a_verdict(junk: bytes, at: int, drop: int
 def test_any_bytes_as_a_keyring_give_keys_or_one_error(data: bytes) -> None:
     for keyring in (data, archive.keyring() + data):
         try:
-            openpgp.keyring(keyring)
+            openpgp.read_keyring(keyring)
         except PumiceError:
             pass

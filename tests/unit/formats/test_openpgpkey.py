@@ -19,7 +19,7 @@ def made(**more: object) -> pysequoia.Tsk:
 def test_the_library_opens_what_we_protect(suite: pysequoia.CipherSuite) -> None:
     plain = bytes(made(profile=pysequoia.Profile.RFC4880, cipher_suite=suite))
     assert not openpgpkey.is_protected(plain)
-    sealed = openpgpkey.protect(plain, "pässword".encode(), lambda size: b"r" * size)
+    sealed = openpgpkey.protect_key(plain, "pässword".encode(), lambda size: b"r" * size)
     assert openpgpkey.is_protected(sealed)
     key = pysequoia.Tsk.from_bytes(sealed)
     key.signer("pässword")
@@ -34,12 +34,12 @@ def test_the_library_opens_what_we_protect(suite: pysequoia.CipherSuite) -> None
 
 def test_version_6_is_not_protected_wrongly() -> None:
     with pytest.raises(FormatError, match="cannot be given a passphrase"):
-        openpgpkey.protect(bytes(made(profile=pysequoia.Profile.RFC9580)), b"x", bytes)
+        openpgpkey.protect_key(bytes(made(profile=pysequoia.Profile.RFC9580)), b"x", bytes)
 
 
 def test_what_a_file_begins_with() -> None:
     key = made(profile=pysequoia.Profile.RFC4880)
-    assert openpgpkey.tag(bytes(key)) == openpgpkey.SECRET
-    assert openpgpkey.tag(bytes(key.extract_certificate())) == openpgpkey.PUBLIC
-    assert openpgpkey.tag(b"\x99\x01") == openpgpkey.PUBLIC  # as gpg writes it
-    assert [openpgpkey.tag(data) for data in (b"", b"-----", b"\x30\x82")] == [0, 0, 0]
+    assert openpgpkey.read_packet_tag(bytes(key)) == openpgpkey.SECRET
+    assert openpgpkey.read_packet_tag(bytes(key.extract_certificate())) == openpgpkey.PUBLIC
+    assert openpgpkey.read_packet_tag(b"\x99\x01") == openpgpkey.PUBLIC  # as gpg writes it
+    assert [openpgpkey.read_packet_tag(data) for data in (b"", b"-----", b"\x30\x82")] == [0, 0, 0]

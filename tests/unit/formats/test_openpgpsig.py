@@ -29,12 +29,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def made_by(file: Path, one: Signature, *trusted: str) -> str:
-    ring = openpgp.keyring(archive.keyring(*(trusted or ("good", "subkey", "expired", "lapsed", "revoked"))))
-    return openpgpsig.made_by(file, one, ring, now=SystemClock().now())
+    ring = openpgp.read_keyring(
+        archive.keyring(*(trusted or ("good", "subkey", "expired", "lapsed", "revoked")))
+    )
+    return openpgpsig.verify_file(file, one, ring, now=SystemClock().now())
 
 
 def refused(file: Path, data: bytes, *trusted: str) -> str:
-    (one,) = openpgpsig.split(data)
+    (one,) = openpgpsig.read_signatures(data)
     with pytest.raises(TrustError) as caught:
         made_by(file, one, *trusted)
     return caught.value.message
@@ -42,10 +44,10 @@ def refused(file: Path, data: bytes, *trusted: str) -> str:
 
 @pytest.mark.parametrize("signer", ["good", "subkey"])
 def test_a_good_signature(file: Path, signer: str) -> None:
-    (one,) = openpgpsig.split(archive.detached(DATA, signer))
-    (certificate,) = openpgp.keyring(archive.keyring(signer)).certificates
+    (one,) = openpgpsig.read_signatures(archive.detached(DATA, signer))
+    (certificate,) = openpgp.read_keyring(archive.keyring(signer)).certificates
     assert made_by(file, one) == certificate.fingerprint
-    assert (one.problem, openpgpsig.fits(file, one.data)) == ("", True)
+    assert (one.problem, openpgpsig.matches_file(file, one.data)) == ("", True)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +66,8 @@ def test_signatures_that_do_not_count(file: Path, signer: str, message: str) -> 
 def test_a_changed_byte(file: Path) -> None:
     file.write_bytes(DATA.replace(b"v", b"w"))
     assert "the file is not what" in refused(file, GOOD)
-    (one,) = openpgpsig.split(GOOD)
-    assert not openpgpsig.fits(file, one.data)
+    (one,) = openpgpsig.read_signatures(GOOD)
+    assert not openpgpsig.matches_file(file, one.data)
 
 
 @pytest.mark.parametrize(
@@ -81,39 +83,42 @@ def test_a_changed_byte(file: Path) -> None:
     ],
 )
 def test_nothing_hides_a_good_signature(file: Path, before: bytes) -> None:
-    found = [one for one in openpgpsig.split(before + b"\n" + GOOD) if not one.problem]
-    assert made_by(file, found[-1]) == openpgp.keyring(archive.keyring("good")).certificates[0].fingerprint
+    found = [one for one in openpgpsig.read_signatures(before + b"\n" + GOOD) if not one.problem]
+    assert (
+        made_by(file, found[-1]) == openpgp.read_keyring(archive.keyring("good")).certificates[0].fingerprint
+    )
 
 
 def test_several_in_one_block(file: Path) -> None:
-    packets = [one.data for data in (STRANGER, GOOD) for one in openpgpsig.split(data)]
-    for data in (openpgpsig.armored(packets), b"".join(packets)):
-        first, second = openpgpsig.split(data)
+    packets = [one.data for data in (STRANGER, GOOD) for one in openpgpsig.read_signatures(data)]
+    for data in (openpgpsig.encode_armor(packets), b"".join(packets)):
+        first, second = openpgpsig.read_signatures(data)
         assert "not trusted" in refused(file, first.data)
         made_by(file, second)
 
 
 def test_a_key_is_no_signature() -> None:
-    assert all(one.problem for one in openpgpsig.split(archive.keyring("good")))
+    assert all(one.problem for one in openpgpsig.read_signatures(archive.keyring("good")))
 
 
 def test_there_is_a_limit() -> None:
-    (packet,) = openpgpsig.split(GOOD)
-    found = list(openpgpsig.split(packet.data * 300))
+    (packet,) = openpgpsig.read_signatures(GOOD)
+    found = list(openpgpsig.read_signatures(packet.data * 300))
     assert (len(found), found[-1].problem) == (257, "there are more than 256 signatures")
-    (one,) = openpgpsig.split(b"x" * (openpgpsig.MAX_FILE + 1))
+    (one,) = openpgpsig.read_signatures(b"x" * (openpgpsig.MAX_FILE + 1))
     assert "larger than 1 MiB" in one.problem
 
 
 def test_version_6(file: Path) -> None:
     key = pysequoia.Tsk.generate("six", profile=pysequoia.Profile.RFC9580)
     signature = pysequoia.sign(key.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
-    (one,) = openpgpsig.split(signature)
+    (one,) = openpgpsig.read_signatures(signature)
     ring = openpgp.Keyring(b"", [key.extract_certificate()])
     assert (
-        openpgpsig.made_by(file, one, ring, now=SystemClock().now()) == key.extract_certificate().fingerprint
+        openpgpsig.verify_file(file, one, ring, now=SystemClock().now())
+        == key.extract_certificate().fingerprint
     )
-    assert openpgpsig.fits(file, one.data)
+    assert openpgpsig.matches_file(file, one.data)
 
 
 def test_a_key_that_may_not_sign(file: Path) -> None:
@@ -123,19 +128,19 @@ def test_a_key_that_may_not_sign(file: Path) -> None:
         secret = pysequoia.Tsk.from_bytes(gpg.run("--export-secret-keys", key).stdout)
         later = ("--faked-system-time", "20200601T000000!", "--command-fd", "0")
         gpg.run(*later, "--edit-key", key, data=b"change-usage\nS\nQ\nsave\n")
-        ring = openpgp.keyring(gpg.run("--export", key).stdout)
+        ring = openpgp.read_keyring(gpg.run("--export", key).stdout)
         data = pysequoia.sign(secret.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
-        (one,) = openpgpsig.split(data)
+        (one,) = openpgpsig.read_signatures(data)
         with pytest.raises(TrustError, match="did not make it, or may not sign"):
-            openpgpsig.made_by(file, one, ring, now=SystemClock().now())
+            openpgpsig.verify_file(file, one, ring, now=SystemClock().now())
 
 
-RAW = next(iter(openpgpsig.split(GOOD))).data
+RAW = next(iter(openpgpsig.read_signatures(GOOD))).data
 
 
 @given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda data: GOOD[:60] + data))
 def test_any_bytes_are_signatures_or_problems(data: bytes) -> None:
-    for one in openpgpsig.split(data):
+    for one in openpgpsig.read_signatures(data):
         assert one.problem or one.data
 
 
@@ -146,10 +151,10 @@ def test_no_damage_goes_unnoticed_or_breaks_anything(changes: list[tuple[int, in
     for position, value in changes:
         data[position] = value
     path = Path(archive.KEYS / "README")  # another file than the one that was signed
-    ring = openpgp.keyring(archive.keyring("good"))
-    for one in openpgpsig.split(bytes(data)):
+    ring = openpgp.read_keyring(archive.keyring("good"))
+    for one in openpgpsig.read_signatures(bytes(data)):
         if one.problem:
             continue
-        openpgpsig.fits(path, one.data)
+        openpgpsig.matches_file(path, one.data)
         with pytest.raises(PumiceError):
-            openpgpsig.made_by(path, one, ring, now=SystemClock().now())
+            openpgpsig.verify_file(path, one, ring, now=SystemClock().now())

@@ -21,8 +21,8 @@ NAMES = {
 
 @pytest.mark.parametrize(("debian", "name"), NAMES.items())
 def test_debian_architectures_and_platforms_translate_both_ways(debian: str, name: str) -> None:
-    assert platforms.text(platforms.of_debian(debian)) == name
-    assert platforms.to_debian(platforms.parse(name)) == debian
+    assert platforms.format_platform(platforms.from_debian(debian)) == name
+    assert platforms.to_debian(platforms.parse_platform(name)) == debian
 
 
 def test_a_missing_variant_is_the_usual_one() -> None:
@@ -35,7 +35,7 @@ def test_what_debian_does_not_have_is_said() -> None:
     with pytest.raises(FormatError, match="wasm"):
         platforms.to_debian(Platform("wasm", "wasi"))
     with pytest.raises(FormatError, match="vax"):
-        platforms.of_debian("vax")
+        platforms.from_debian("vax")
 
 
 @pytest.mark.parametrize(
@@ -50,30 +50,30 @@ def test_what_debian_does_not_have_is_said() -> None:
     ],
 )
 def test_platforms_are_read_as_people_write_them(given: str, expected: Platform) -> None:
-    assert platforms.parse(given) == expected
+    assert platforms.parse_platform(given) == expected
 
 
 @pytest.mark.parametrize("given", ["", "/", "linux/", "a/b/c/d", "linux/amd64 ", "../x", "linux/ämd64"])
 def test_nonsense_is_a_usage_error(given: str) -> None:
     with pytest.raises(UsageError, match="is no platform"):
-        platforms.parse(given)
+        platforms.parse_platform(given)
 
 
 def test_the_first_exact_match_wins() -> None:
     offered = [None, Platform("arm64"), Platform("amd64"), Platform("amd64", variant="v1")]
-    assert platforms.choose(offered, Platform("amd64")) == 2
-    assert platforms.choose(offered, Platform("arm64", variant="v8")) == 1
+    assert platforms.choose_platform(offered, Platform("amd64")) == 2
+    assert platforms.choose_platform(offered, Platform("arm64", variant="v8")) == 1
 
 
 def test_newer_processors_take_the_newest_older_variant_and_never_a_newer_one() -> None:
     offered = [Platform("arm", variant=name) for name in ("v5", "v6", "v7")]
-    assert platforms.choose(offered[:2], Platform("arm", variant="v7")) == 1
-    assert platforms.choose(offered[2:], Platform("arm", variant="v6")) is None
-    assert platforms.choose(offered, Platform("riscv64")) is None
-    assert platforms.choose([Platform("arm", variant="x")], Platform("arm")) is None
+    assert platforms.choose_platform(offered[:2], Platform("arm", variant="v7")) == 1
+    assert platforms.choose_platform(offered[2:], Platform("arm", variant="v6")) is None
+    assert platforms.choose_platform(offered, Platform("riscv64")) is None
+    assert platforms.choose_platform([Platform("arm", variant="x")], Platform("arm")) is None
 
 
 def test_machines_have_platforms() -> None:
-    assert platforms.text(platforms.of_machine("x86_64")) == "linux/amd64"
-    assert platforms.text(platforms.of_machine("aarch64")) == "linux/arm64/v8"
-    assert platforms.text(platforms.of_machine("riscv64")) == "linux/riscv64"
+    assert platforms.format_platform(platforms.from_machine("x86_64")) == "linux/amd64"
+    assert platforms.format_platform(platforms.from_machine("aarch64")) == "linux/arm64/v8"
+    assert platforms.format_platform(platforms.from_machine("riscv64")) == "linux/riscv64"

@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError
 from pumice.formats import shell
-from pumice.formats.shell import AndOr, Pipeline, Simple
+from pumice.formats.shell import AndOr, Pipeline, SimpleCommand
 from pumice.formats.shellwords import Part
 
 
 def words(script: str) -> list[list[str]]:
     """Return the words of the plain commands of ``script``, quotes taken away."""
     found: list[list[str]] = []
-    for command in shell.parse(script.encode()):
+    for command in shell.parse_script(script.encode()):
         simple = command.first.commands[0]
-        assert isinstance(simple, Simple)
+        assert isinstance(simple, SimpleCommand)
         found.append(["".join(part.text for part in word) for word in simple.words])
     return found
 
@@ -34,18 +34,18 @@ def test_compound_commands() -> None:
     name() { i; }
     { j; } && (k) || ! l | m &
     """
-    kinds = [type(command.first.commands[0]).__name__ for command in shell.parse(script.encode())]
-    assert kinds == ["If", "Case", "For", "Loop", "Function", "Group"]
-    last = shell.parse(script.encode())[-1]
+    kinds = [type(command.first.commands[0]).__name__ for command in shell.parse_script(script.encode())]
+    assert kinds == ["If", "Case", "For", "Loop", "FunctionDefinition", "Group"]
+    last = shell.parse_script(script.encode())[-1]
     assert isinstance(last, AndOr)
     assert [operator for operator, _ in last.rest] == ["&&", "||"]
     assert last.rest[1][1] == Pipeline(last.rest[1][1].commands, negated=True)
 
 
 def test_expansions_keep_what_a_shell_would_have_to_find_out() -> None:
-    (command,) = shell.parse(b'x "$a" ${b:-c d} $(e "$(f)") `g` $((1 + (2)))')
+    (command,) = shell.parse_script(b'x "$a" ${b:-c d} $(e "$(f)") `g` $((1 + (2)))')
     simple = command.first.commands[0]
-    assert isinstance(simple, Simple)
+    assert isinstance(simple, SimpleCommand)
     assert simple.words[1][-1] == Part("parameter", "a", quoted=True)
     assert simple.words[2][0].operator == ":-"
     assert [word[0].text for word in simple.words[3:]] == ['e "$(f)"', "g", "$((1 + (2)))"]
@@ -53,12 +53,12 @@ def test_expansions_keep_what_a_shell_would_have_to_find_out() -> None:
 
 def test_here_documents() -> None:
     script = b"cat > a <<EOF\nif [\nEOF\ncat <<-'E' > b\n\t$x\n\tE\nc\n"
-    first, second, _ = shell.parse(script)
+    first, second, _ = shell.parse_script(script)
     simple = first.first.commands[0]
-    assert isinstance(simple, Simple)
+    assert isinstance(simple, SimpleCommand)
     assert simple.redirects[1].target == (Part("text", "if [\n", quoted=True),)
     simple = second.first.commands[0]
-    assert isinstance(simple, Simple)
+    assert isinstance(simple, SimpleCommand)
     assert simple.redirects[0].target == (Part("text", "$x\n", quoted=True),)
 
 
@@ -78,23 +78,23 @@ def test_here_documents() -> None:
 )
 def test_what_is_not_shell_is_refused_with_its_line(script: str) -> None:
     with pytest.raises(FormatError, match="not understood at its line 2"):
-        shell.parse(b"\n" + script.encode())
+        shell.parse_script(b"\n" + script.encode())
 
 
 @pytest.mark.parametrize("piece", ["(", "{ ", "if ", "$(", "${a:-", "case x in y) "])
 def test_deep_nesting_is_refused(piece: str) -> None:
     with pytest.raises(FormatError):
-        shell.parse(piece.encode() * 5000)
+        shell.parse_script(piece.encode() * 5000)
 
 
 def test_a_huge_script_is_refused() -> None:
     with pytest.raises(FormatError, match="larger than 1 MiB"):
-        shell.parse(b"#" * (1 << 20) + b"##")
+        shell.parse_script(b"#" * (1 << 20) + b"##")
 
 
 @given(st.text(st.sampled_from("ab $'\"`(){};|&<>\\\n#=-:%if thenelsficaseindoneforwhl"), max_size=80))
 def test_any_text_gives_commands_or_an_error(text: str) -> None:
     try:
-        shell.parse(text.encode())
+        shell.parse_script(text.encode())
     except PumiceError:
         return

@@ -37,12 +37,12 @@ _ENTRIES = st.builds(
 )
 
 
-def _archive(*entries: Entry, end: bytes = tar.END) -> bytes:
-    return b"".join(tar.header(entry) for entry in entries) + end
+def _archive(*entries: Entry, end: bytes = tar.END_OF_ARCHIVE) -> bytes:
+    return b"".join(tar.encode_header(entry) for entry in entries) + end
 
 
 def _read(data: bytes) -> list[Entry]:
-    return [entry for entry, _ in tar.read(io.BytesIO(data))]
+    return [entry for entry, _ in tar.read_entries(io.BytesIO(data))]
 
 
 @given(st.lists(_ENTRIES, max_size=5))
@@ -70,13 +70,13 @@ def test_what_the_standard_library_writes_is_read(path: str, content: bytes, sty
         info.size = len(content)
         archive.addfile(info, io.BytesIO(content))
     buffer.seek(0)
-    ((entry, data),) = [(entry, body.read()) for entry, body in tar.read(buffer)]
+    ((entry, data),) = [(entry, body.read()) for entry, body in tar.read_entries(buffer)]
     assert (entry.path, entry.kind, data) == (path, "file", content)
 
 
 def test_a_body_that_nobody_reads_is_skipped() -> None:
     first, second = Entry("a", "file", 0o644, size=1000), Entry("b", "file", 0o644, size=1)
-    data = tar.header(first) + bytes(1024) + tar.header(second) + b"x" + bytes(511)
+    data = tar.encode_header(first) + bytes(1024) + tar.encode_header(second) + b"x" + bytes(511)
     assert _read(data) == [first, second]
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_archive_gives_entries_or_a_refusal(data: st.DataObject) -> No
 
 
 def _with_type(flag: bytes) -> bytes:
-    block = bytearray(tar.header(Entry("x", "file", 0o644)))
+    block = bytearray(tar.encode_header(Entry("x", "file", 0o644)))
     block[156:157] = flag
     block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 256)
     return bytes(block)
@@ -115,9 +115,9 @@ def _with_type(flag: bytes) -> bytes:
         (_with_type(b"g"), "PAX global header"),
         (_with_type(b"S"), "sparse file"),
         (_with_type(b"Z"), "unknown type"),
-        (tar.header(Entry("x", "file", 0o644, size=10)) + b"1234", "middle of a file"),
-        (tar.header(Entry("x", "file", 0o644, size=1 << 51)), "no usable number"),
-        (tar.header(Entry("x", "dir", 0o755))[:300], "middle of a header"),
+        (tar.encode_header(Entry("x", "file", 0o644, size=10)) + b"1234", "middle of a file"),
+        (tar.encode_header(Entry("x", "file", 0o644, size=1 << 51)), "no usable number"),
+        (tar.encode_header(Entry("x", "dir", 0o755))[:300], "middle of a header"),
         (b"\1" * 512, "checksum"),
     ],
 )
@@ -128,18 +128,18 @@ def test_hostile_archives_are_refused(data: bytes, sentence: str) -> None:
 
 def test_global_headers_are_skipped_where_that_is_wanted() -> None:
     body = b"52 comment=0123456789012345678901234567890123456789\n"
-    header = bytearray(tar.header(Entry("pax_global_header", "file", 0o666, size=len(body))))
+    header = bytearray(tar.encode_header(Entry("pax_global_header", "file", 0o666, size=len(body))))
     header[156:157] = b"g"
     header[148:156] = b"%06o\0 " % (sum(header) - sum(header[148:156]) + 256)
-    data = bytes(header) + body + bytes(tar.padding(len(body))) + _archive(Entry("x", "file", 0o644))
-    assert [entry.path for entry, _ in tar.read(io.BytesIO(data), skip_global_headers=True)] == ["x"]
+    data = bytes(header) + body + bytes(tar.padding_size(len(body))) + _archive(Entry("x", "file", 0o644))
+    assert [entry.path for entry, _ in tar.read_entries(io.BytesIO(data), skip_global_headers=True)] == ["x"]
     with pytest.raises(FormatError, match="PAX global header"):
         _read(data)
 
 
 def test_headers_never_change() -> None:
     """These bytes are in digests: a change here is a new format number."""
-    plain = tar.header(Entry("usr/bin/env", "file", 0o755, mtime=1700000000, size=42))
+    plain = tar.encode_header(Entry("usr/bin/env", "file", 0o755, mtime=1700000000, size=42))
     assert plain[:12] == b"usr/bin/env\0"
     assert plain[100:157].hex() == (
         "3030303037353500"

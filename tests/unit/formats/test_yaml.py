@@ -19,7 +19,7 @@ def plain(node: Node | None) -> object:
 
 
 def good(text: str) -> Node:
-    document = yaml.parse(text.encode(), "r.yaml")
+    document = yaml.read_document(text.encode(), "r.yaml")
     assert [str(problem) for problem in document.problems] == []
     assert document.root is not None
     return document.root
@@ -27,7 +27,7 @@ def good(text: str) -> Node:
 
 def problems(text: str | bytes) -> list[str]:
     data = text.encode() if isinstance(text, str) else text
-    return [f"{p.where}: {p.message}" for p in yaml.parse(data, "r.yaml").problems]
+    return [f"{p.where}: {p.message}" for p in yaml.read_document(data, "r.yaml").problems]
 
 
 def test_scalars_stay_what_was_written() -> None:
@@ -44,16 +44,16 @@ def test_scalars_stay_what_was_written() -> None:
 def test_places_count_from_one_in_characters() -> None:
     root = good("é: x\nlist:\n  - 'ä'\n  - {b: c}\n")
     assert isinstance(root, Mapping)
-    assert [yaml.place(key) for key, _ in root.items] == ["r.yaml:1:1", "r.yaml:2:1"]
+    assert [yaml.format_location(key) for key, _ in root.items] == ["r.yaml:1:1", "r.yaml:2:1"]
     items = root.items[1][1]
     assert isinstance(items, Sequence)
-    assert [yaml.place(item) for item in items.items] == ["r.yaml:3:5", "r.yaml:4:5"]
+    assert [yaml.format_location(item) for item in items.items] == ["r.yaml:3:5", "r.yaml:4:5"]
 
 
 def test_quotes_are_remembered() -> None:
     root = good("[a, 'b', \"c\", '']")
     assert isinstance(root, Sequence)
-    assert [item.plain for item in root.items if isinstance(item, Scalar)] == [True, False, False, False]
+    assert [item.is_plain for item in root.items if isinstance(item, Scalar)] == [True, False, False, False]
 
 
 def test_block_texts_keep_their_lines() -> None:
@@ -74,7 +74,7 @@ def test_a_merge_key_is_an_ordinary_key() -> None:
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n...\n"])
 def test_nothing_is_no_tree(text: str) -> None:
-    document = yaml.parse(text.encode(), "r.yaml")
+    document = yaml.read_document(text.encode(), "r.yaml")
     assert document.problems == ()
     assert document.root is None or plain(document.root) == ""
 
@@ -157,7 +157,7 @@ _BITS = [
 
 @given(st.lists(st.sampled_from(_BITS), max_size=30).map("".join) | st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    document = yaml.parse(text.encode("utf-8", "surrogatepass"), "r.yaml")
+    document = yaml.read_document(text.encode("utf-8", "surrogatepass"), "r.yaml")
     assert document.root is None or not document.problems or isinstance(document.root, Node)
     for problem in document.problems:
         assert problem.where is not None
@@ -167,4 +167,4 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    yaml.parse(data, "r.yaml")
+    yaml.read_document(data, "r.yaml")

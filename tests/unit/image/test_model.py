@@ -40,7 +40,7 @@ def test_attestations_and_artifacts_are_no_platforms() -> None:
     blobs = MemoryBlobs()
     runnable = handmade.image(Made([[file("a")]]), blobs).root
     empty = handmade.put(blobs, b"{}", oci.EMPTY)
-    artifact = oci.encode(
+    artifact = oci.encode_document(
         oci.Manifest(
             schema_version=2,
             media_type=oci.MANIFEST,
@@ -52,11 +52,13 @@ def test_attestations_and_artifacts_are_no_platforms() -> None:
     unknown = msgspec.structs.replace(runnable, platform=oci.Platform("unknown", "unknown"))
     children = (handmade.put(blobs, artifact, oci.MANIFEST), unknown, runnable)
     # The same manifest under two descriptors counts once, under the first.
-    image = Image(handmade.put(blobs, oci.encode(oci.index(children)), oci.INDEX), blobs)
+    image = Image(handmade.put(blobs, oci.encode_document(oci.make_index(children)), oci.INDEX), blobs)
     assert image.platforms() == ()
     with pytest.raises(ImageError, match="an artifact"):
         image.select()
-    image = Image(handmade.put(blobs, oci.encode(oci.index((children[0], runnable))), oci.INDEX), blobs)
+    image = Image(
+        handmade.put(blobs, oci.encode_document(oci.make_index((children[0], runnable))), oci.INDEX), blobs
+    )
     assert image.platforms() == (AMD64,)
     assert image.select().root == runnable
 
@@ -113,7 +115,7 @@ def test_indexes_nested_without_end_are_refused() -> None:
     blobs = MemoryBlobs()
     child = handmade.image(Made([[file("a")]]), blobs).root
     for _ in range(8):
-        child = handmade.put(blobs, oci.encode(oci.index((child,))), oci.INDEX)
+        child = handmade.put(blobs, oci.encode_document(oci.make_index((child,))), oci.INDEX)
     with pytest.raises(FormatError, match="nested too deep"):
         Image(child, blobs).platforms()
 
@@ -123,7 +125,7 @@ def test_layers_and_diff_ids_must_be_as_many() -> None:
     image = handmade.image(Made([[file("a")]]), blobs)
     manifest = msgspec.structs.replace(image.manifest(), layers=())
     with pytest.raises(FormatError, match="0 layers, the config's rootfs 1"):
-        Image(handmade.put(blobs, oci.encode(manifest), oci.MANIFEST), blobs).layers()
+        Image(handmade.put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs).layers()
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "plain"])
@@ -141,7 +143,7 @@ def test_media_types_of_layers_may_lie() -> None:
     (layer,) = image.layers()
     lying = msgspec.structs.replace(layer.descriptor, media_type=oci.LAYER_GZIP)
     manifest = msgspec.structs.replace(image.manifest(), layers=(lying,))
-    lie = Image(handmade.put(blobs, oci.encode(manifest), oci.MANIFEST), blobs)
+    lie = Image(handmade.put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs)
     assert [entry.path for entry, _ in lie.layers()[0].entries()] == ["a"]
 
 
@@ -149,8 +151,8 @@ def _with_layer(data: bytes, diff_id: str) -> Image:
     blobs = MemoryBlobs()
     config = oci.ImageConfig(architecture="amd64", os="linux", rootfs=oci.RootFs("layers", (diff_id,)))
     layer = handmade.put(blobs, data, oci.LAYER_GZIP)
-    manifest = oci.manifest(handmade.put(blobs, oci.encode(config), oci.CONFIG), (layer,))
-    return Image(handmade.put(blobs, oci.encode(manifest), oci.MANIFEST), blobs)
+    manifest = oci.make_manifest(handmade.put(blobs, oci.encode_document(config), oci.CONFIG), (layer,))
+    return Image(handmade.put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs)
 
 
 def test_the_diff_id_is_always_checked() -> None:

@@ -15,9 +15,8 @@ from pumice.formats import tar
 from pumice.formats.tar import Entry
 from pumice.image import rootfs
 from pumice.image.model import Image
-from pumice.image.transports import destination
 from pumice.progress import Silent
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import Item, Made, MemoryBlobs, file, folder, hardlink, symlink
 
 
@@ -38,8 +37,8 @@ def flat(*layers: list[Item]) -> list[tuple[Entry, bytes]]:
 
 def flat_of(image: Image) -> list[tuple[Entry, bytes]]:
     out = io.BytesIO()
-    destination.write(image, destination.parse("tar:-"), stdout=out)
-    return [(entry, body.read()) for entry, body in tar.read(io.BytesIO(out.getvalue()))]
+    locations.write(image, "tar:-", stdout=out)
+    return [(entry, body.read()) for entry, body in tar.read_entries(io.BytesIO(out.getvalue()))]
 
 
 def unpack(image: Image, where: Path) -> list[str]:
@@ -51,7 +50,7 @@ def unpack(image: Image, where: Path) -> list[str]:
 def test_the_tar_is_one_that_tar_reads_with_folders_first_and_no_path_twice() -> None:
     out = io.BytesIO()
     image = handmade.image(handmade.small())
-    destination.write(image, destination.parse("tar:-"), stdout=out)
+    locations.write(image, "tar:-", stdout=out)
     out.seek(0)
     with tarfile.open(fileobj=out) as archive:
         names = [("." if info.name == "." else info.name, info.type) for info in archive]
@@ -255,14 +254,14 @@ def test_links_lead_nothing_out_of_the_folder(tmp_path: Path, layer: list[Item])
 
 @pytest.mark.parametrize("name", [b"../escape", b"a/../../escape", b"..", b"a/.."])
 def test_paths_that_leave_the_root_are_refused(tmp_path: Path, name: bytes) -> None:
-    raw = tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT) + tar.END
+    raw = tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
     with pytest.raises(FormatError, match="leaves the root"):
         unpack(_of(raw), tmp_path / "root")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_absolute_paths_are_taken_from_the_root_of_the_image(tmp_path: Path) -> None:
-    raw = tarfile.TarInfo("/absolute").tobuf(tarfile.GNU_FORMAT) + tar.END
+    raw = tarfile.TarInfo("/absolute").tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
     unpack(_of(raw), tmp_path / "root")
     assert (tmp_path / "root/absolute").exists()
 
@@ -280,7 +279,7 @@ def test_a_hard_link_to_the_outside_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("a")
     info.type, info.linkname = tarfile.LNKTYPE, "/etc/passwd"
     with pytest.raises(FormatError, match="which is no file of the image"):
-        unpack(_of(info.tobuf(tarfile.GNU_FORMAT) + tar.END), tmp_path / "root")
+        unpack(_of(info.tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE), tmp_path / "root")
 
 
 @pytest.mark.parametrize("size", [1 << 40, 1 << 60])
@@ -311,8 +310,8 @@ def _of(layer: bytes) -> Image:
         architecture="amd64", os="linux", rootfs=oci.RootFs("layers", (digest.of(layer),))
     )
     pointer = handmade.put(blobs, layer, oci.LAYER_TAR)
-    manifest = oci.manifest(handmade.put(blobs, oci.encode(config), oci.CONFIG), (pointer,))
-    return Image(handmade.put(blobs, oci.encode(manifest), oci.MANIFEST), blobs)
+    manifest = oci.make_manifest(handmade.put(blobs, oci.encode_document(config), oci.CONFIG), (pointer,))
+    return Image(handmade.put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs)
 
 
 _NAMES = st.sampled_from(["a", "b", "a/b", "b/a", "a/a/a", ".wh.a", "a/.wh.b", "b/.wh..wh..opq"])

@@ -57,7 +57,7 @@ def test_every_recipe_on_the_page_loads(tmp_path: Path, block: Block) -> None:
 def test_every_example_of_the_table_is_one(tmp_path: Path, table: Table) -> None:
     """What hints and the schema offer as an example must work."""
     for key in table.keys:
-        document = yaml.parse(f"{key.name}: {key.example}".encode(), "example")
+        document = yaml.read_document(f"{key.name}: {key.example}".encode(), "example")
         assert isinstance(document.root, yaml.Mapping)
         problems: list[Problem] = []
         value = Reader(problems, {}, main=document.root.file).read(document.root.items[0][1], key)

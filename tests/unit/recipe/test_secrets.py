@@ -142,7 +142,7 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
     with pytest.raises(LockError):
         lock.read(odd)
     with pytest.raises(FetchError):
-        lock_update.local_record(tmp_path, Request(name="", file="odd.deb"))
+        lock_update.read_local_record(tmp_path, Request(name="", file="odd.deb"))
     with pytest.raises(TrustError):
         sources._read(odd)
 

@@ -108,4 +108,4 @@ def test_what_is_shown_is_what_other_readers_take_for_texts(
     except RecipeError:
         assume(False)
     assert pyyaml.safe_load(show.as_yaml(found)) == show.as_json(found)["recipe"]
-    assert yaml.parse(show.as_yaml(found).encode(), "x").problems == ()
+    assert yaml.read_document(show.as_yaml(found).encode(), "x").problems == ()

@@ -41,17 +41,17 @@ def naive(universe: TextUniverse, wanted: Sequence[Request]) -> list[PackageReco
         if record.name in taken:
             continue
         taken[record.name] = record
-        for group in relations.parse(f"{record.pre_depends},{record.depends}"):
+        for group in relations.parse_relations(f"{record.pre_depends},{record.depends}"):
             first = group[0]
             found = [*universe.versions(first.name), *universe.providers(first.name)]
             if not found:
                 return None
             records.append(found[0])
     for record in taken.values():
-        for group in relations.parse(f"{record.pre_depends},{record.depends}"):
+        for group in relations.parse_relations(f"{record.pre_depends},{record.depends}"):
             if not any(satisfies(one, term, "amd64") for one in taken.values() for term in group):
                 return None
-        for term in relations.flat(f"{record.conflicts},{record.breaks}"):
+        for term in relations.parse_flat_relations(f"{record.conflicts},{record.breaks}"):
             if any(satisfies(one, term, "amd64") for one in taken.values() if one is not record):
                 return None
     return None if excluded.intersection(taken) else list(taken.values())
@@ -220,10 +220,10 @@ def valid(taken: Sequence[PackageRecord]) -> bool:
     if len({record.name for record in taken}) < len(taken):
         return False
     for record in taken:
-        for group in relations.parse(record.depends):
+        for group in relations.parse_relations(record.depends):
             if not any(satisfies(one, term, "amd64") for one in taken for term in group):
                 return False
-        for term in relations.flat(f"{record.conflicts},{record.breaks}"):
+        for term in relations.parse_flat_relations(f"{record.conflicts},{record.breaks}"):
             if any(satisfies(one, term, "amd64") for one in taken if one is not record):
                 return False
     return True

@@ -68,11 +68,11 @@ def test_indexes_subjects_and_what_is_not_invented_yet_are_followed(home: Home) 
         }
     )
     put(home.blobs, document)
-    index = oci.encode(
-        oci.index((oci.Descriptor("application/vnd.example.later+json", of(document), len(document)),))
+    index = oci.encode_document(
+        oci.make_index((oci.Descriptor("application/vnd.example.later+json", of(document), len(document)),))
     )
     put(home.blobs, index)
-    home.refs.set("a:1", oci.describe(index, oci.INDEX))
+    home.refs.set("a:1", oci.make_descriptor(index, oci.INDEX))
     gc.collect(home, NOW, keep_days=None)
     assert {strange, of(document), of(index)} | wanted(home, image) == set(home.blobs.digests())
 

@@ -43,9 +43,11 @@ def counted(path: Path) -> tuple[Image, Counting]:
 def statement(image: Image, size: int, *, by: int = 0, kind: str = "https://x.example/v1") -> bytes:
     """Return a signed statement of about ``size`` bytes about an image."""
     subject = intoto.Subject(NAME, image.root.digest)
-    said = intoto.encode(intoto.Statement((subject,), kind, json.dumps("x" * size).encode()))
-    return dsse.encode(
-        dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(key(by).sign(dsse.pae(dsse.IN_TOTO, said))),))
+    said = intoto.encode_statement(intoto.Statement((subject,), kind, json.dumps("x" * size).encode()))
+    return dsse.encode_envelope(
+        dsse.Envelope(
+            dsse.IN_TOTO, said, (dsse.Signature(key(by).sign(dsse.encode_pae(dsse.IN_TOTO, said))),)
+        )
     )
 
 
@@ -65,7 +67,7 @@ def attach(path: Path, *blobs: bytes, media_type: str = dsse.ENVELOPE, times: in
         subject=image.root,
         artifact_type="x/y",
     )
-    place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+    place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
     place.finish()
 
 
@@ -86,7 +88,7 @@ def test_several_signatures_of_one_payload_read_it_once(place: Path) -> None:
     signed(place, 0, 1, 2)
     image, blobs = counted(place)
     assert len([one for one in claims.read(image, None) if one.form == "cosign"]) == 3
-    payload = simplesigning.encode(simplesigning.Payload(NAME, image.root.digest))
+    payload = simplesigning.encode_payload(simplesigning.Payload(NAME, image.root.digest))
     assert blobs.opened[digest.of(payload)] == 1
 
 
@@ -146,8 +148,8 @@ def test_what_was_judged_is_let_go_of(place: Path) -> None:
 def test_a_statement_about_many_others_is_one_claim(place: Path) -> None:
     image = layout.read(place)
     subjects = tuple(intoto.Subject("x", digest.of(str(number).encode())) for number in range(1000))
-    said = intoto.encode(intoto.Statement(subjects, sigstore.SIGN, b"{}"))
-    attach(place, dsse.encode(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b"x"),))))
+    said = intoto.encode_statement(intoto.Statement(subjects, sigstore.SIGN, b"{}"))
+    attach(place, dsse.encode_envelope(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b"x"),))))
     (claim,) = claims.read(layout.read(place), None)
     assert claim.subject != image.root.digest
     with pytest.raises(TrustError, match="about another image"):
@@ -157,7 +159,7 @@ def test_a_statement_about_many_others_is_one_claim(place: Path) -> None:
 @pytest.mark.parametrize(("part", "count"), [(b"[],", 2_000_000), (b"0,", 16_000_000)])
 def test_json_of_too_many_parts_is_refused_before_it_is_read(part: bytes, count: int) -> None:
     with pytest.raises(FormatError, match="too many parts"):
-        strictjson.loads(b"[" + part * count + b"0]", "document", limit=1 << 30)
+        strictjson.read_value(b"[" + part * count + b"0]", "document", limit=1 << 30)
 
 
 PROBE = """

@@ -11,10 +11,10 @@ import pytest
 from pumice.errors import TrustError, UsageError
 from pumice.formats import openpgpsig
 from pumice.image.model import Image
-from pumice.image.transports import destination, layout, layout_archive
+from pumice.image.transports import layout, layout_archive
 from pumice.trust import detached, names, openpgp, verify
 from pumice.trust.trusted import TrustedKey
-from tests.support import archive, vouched
+from tests.support import archive, locations, vouched
 
 NOW = 1_900_000_000
 NAME = vouched.NAME
@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def written(path: Path, image: Image | None = None) -> Path:
-    destination.write(image or vouched.image(), destination.parse(f"oci-archive:{path}"), version="1.0")
+    locations.write(image or vouched.image(), f"oci-archive:{path}", version="1.0")
     return path
 
 
@@ -82,7 +82,7 @@ def test_what_is_about_an_older_archive_goes(file: Path) -> None:
     written(file, vouched.image(content=b"new"))
     assert "is not what" in refused(file, trusted("good"))
     assert detached.sign(file, signer("good"), now=NOW).new
-    assert len(list(openpgpsig.split(detached.beside(file).read_bytes()))) == 1
+    assert len(list(openpgpsig.read_signatures(detached.beside(file).read_bytes()))) == 1
     checked(file, trusted("good"))
 
 
@@ -100,7 +100,7 @@ def test_rules_count_for_keys_of_both_kinds(file: Path, more: dict[str, object],
 
 def test_a_key_counts_once_however_often_it_signed(file: Path) -> None:
     first, second = (secret("good").sign(file, bytes) for _ in range(2))
-    detached.beside(file).write_bytes(openpgpsig.armored([first, second]))
+    detached.beside(file).write_bytes(openpgpsig.encode_armor([first, second]))
     assert "by 1 of the 2 keys" in refused(file, trusted("good"), threshold=2)
 
 

@@ -90,9 +90,9 @@ def test_a_signature_of_another_image_says_nothing(place: Path) -> None:
 def test_a_statement_that_was_put_in_afterwards(place: Path) -> None:
     digest = layout.read(place).root.digest
     document = json.loads(certified.instance().signature("sha256:" + "0" * 64))
-    said = intoto.encode(intoto.Statement((intoto.Subject("", digest),), sigstore.SIGN, b"{}"))
-    signatures = dsse.from_json(document["dsseEnvelope"]).signatures
-    document["dsseEnvelope"] = dsse.to_json(dsse.Envelope(dsse.IN_TOTO, said, signatures))
+    said = intoto.encode_statement(intoto.Statement((intoto.Subject("", digest),), sigstore.SIGN, b"{}"))
+    signatures = dsse.envelope_from_json(document["dsseEnvelope"]).signatures
+    document["dsseEnvelope"] = dsse.envelope_to_json(dsse.Envelope(dsse.IN_TOTO, said, signatures))
     image = certified.attach(place, json.dumps(document).encode())
     assert "its certificate proves nothing" in refused(image, trusted())
 
@@ -123,7 +123,7 @@ def test_expired_and_revoked(place: Path) -> None:
 
 
 def test_cosigns_older_form_is_refused_with_a_reason(place: Path) -> None:
-    payload = simplesigning.encode(simplesigning.Payload(NAME, layout.read(place).root.digest))
+    payload = simplesigning.encode_payload(simplesigning.Payload(NAME, layout.read(place).root.digest))
     words = {simplesigning.SIGNATURE: "aGVsbG8=", simplesigning.CERTIFICATE: "-----BEGIN CERTIFICATE-----"}
     image = certified.attach(place, payload, simplesigning.PAYLOAD, annotations=words)
     assert "in cosign's older form" in refused(image, trusted())

@@ -20,7 +20,7 @@ from tests.support import vouched
 from tests.support.vouched import NAME, folder, key, signed, trusted
 from tests.support.vouched import attested as attest
 
-KIND = intoto.predicate_type("custom")
+KIND = intoto.parse_predicate_type("custom")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def replay(source: Image, target: Path) -> Image:
         with one.blobs.open(one.manifest.config.digest) as file:
             place.put(file.read(), one.manifest.config.media_type)
         manifest = msgspec.structs.replace(one.manifest, subject=image.root)
-        place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+        place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
         place.finish()
     return layout.read(target)
 
@@ -78,7 +78,7 @@ def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) ->
         place = attachment.LayoutAttachment(path, image)
         notes = {sigstore.PREDICATE_TYPE: sigstore.SIGN}
         manifest = msgspec.structs.replace(one.manifest, annotations=notes)
-        place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+        place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
         place.finish()
     with pytest.raises(TrustError, match="an attestation by a trusted key, but no signature"):
         verify.verify(layout.read(path), None, [trusted()], expected=NAME, now=0, signatures_only=True)
@@ -88,7 +88,7 @@ def test_a_signature_over_a_statement_is_none_over_its_payload_alone(tmp_path: P
     image = signed(folder(tmp_path / "image"), 0)
     (bundle,) = [one for one in claims.read(image, None) if one.form == "bundle"]
     payload = bundle.signed.split(b" ", 4)[4]
-    assert bundle.signed == dsse.pae(dsse.IN_TOTO, payload)
+    assert bundle.signed == dsse.encode_pae(dsse.IN_TOTO, payload)
     assert not any(keys.holds(key().public, one, payload) for one in bundle.signatures)
 
 

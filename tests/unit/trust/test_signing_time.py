@@ -116,15 +116,17 @@ def test_what_is_not_a_time_is_none(value: object) -> None:
     import json
 
     image = "sha256:" + "0" * 64
-    document = json.loads(simplesigning.encode(simplesigning.Payload(NAME, image)))
+    document = json.loads(simplesigning.encode_payload(simplesigning.Payload(NAME, image)))
     document["optional"] = {"timestamp": value}
-    assert simplesigning.read(json.dumps(document).encode()).timestamp == 0
+    assert simplesigning.read_payload(json.dumps(document).encode()).timestamp == 0
     statement = json.loads(
-        intoto.encode(intoto.Statement((intoto.Subject(NAME, image, JULY),), "https://x.example", b"{}"))
+        intoto.encode_statement(
+            intoto.Statement((intoto.Subject(NAME, image, JULY),), "https://x.example", b"{}")
+        )
     )
-    assert intoto.read(json.dumps(statement).encode()).subjects[0].timestamp == JULY
+    assert intoto.read_statement(json.dumps(statement).encode()).subjects[0].timestamp == JULY
     statement["subject"][0]["annotations"][intoto.TIMESTAMP] = value
-    assert intoto.read(json.dumps(statement).encode()).subjects[0].timestamp == 0
+    assert intoto.read_statement(json.dumps(statement).encode()).subjects[0].timestamp == 0
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def _attach(
         subject=image.root,
         artifact_type="x/y",
     )
-    place.change(image.root.digest, [place.put(oci.encode(manifest), oci.MANIFEST)], [])
+    place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
     place.finish()
 
 
@@ -159,16 +159,18 @@ def test_a_signature_of_another_image_does_not_count(place: Path, tmp_path: Path
         if claim.form == "bundle":
             payload = claim.signed.split(b" ", 4)[4]
             envelope = msgspec.structs.replace(envelope, payload=payload)
-            _attach(place, image, sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(envelope)))
+            _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
     assert "it is about another image" in refused(layout.read(place), trusted())
 
 
 def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
     image = layout.read(place)
-    said = intoto.encode(intoto.Statement((intoto.Subject(NAME, image.root.digest),), sigstore.SIGN, b"{}"))
-    signature = dsse.Signature(key().sign(dsse.pae("text/plain", said)))
+    said = intoto.encode_statement(
+        intoto.Statement((intoto.Subject(NAME, image.root.digest),), sigstore.SIGN, b"{}")
+    )
+    signature = dsse.Signature(key().sign(dsse.encode_pae("text/plain", said)))
     envelope = dsse.Envelope(dsse.IN_TOTO, said, (signature,))
-    _attach(place, image, sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(envelope)))
+    _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
     assert "none of the keys" in refused(layout.read(place), trusted())
 
 
@@ -228,20 +230,24 @@ def test_images_that_cosign_signed_and_saved(name: str) -> None:
 
 def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(place: Path) -> None:
     image = layout.read(place)
-    said = intoto.encode(intoto.Statement((intoto.Subject("", image.root.digest),), sigstore.SIGN, b"{}"))
-    envelope = dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(key().sign(dsse.pae(dsse.IN_TOTO, said))),))
-    _attach(place, image, sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(envelope)))
+    said = intoto.encode_statement(
+        intoto.Statement((intoto.Subject("", image.root.digest),), sigstore.SIGN, b"{}")
+    )
+    envelope = dsse.Envelope(
+        dsse.IN_TOTO, said, (dsse.Signature(key().sign(dsse.encode_pae(dsse.IN_TOTO, said))),)
+    )
+    _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
     assert checked(layout.read(place), trusted()).signatures
     assert "not as" in refused(layout.read(place), trusted(), expected="example.com/other:1.0")
 
 
 def test_a_certificate_is_said_not_to_count(place: Path) -> None:
     subject = intoto.Subject("", layout.read(place).root.digest)
-    said = intoto.encode(intoto.Statement((subject,), sigstore.SIGN, b"{}"))
+    said = intoto.encode_statement(intoto.Statement((subject,), sigstore.SIGN, b"{}"))
     document = {
         "mediaType": sigstore.BUNDLE,
         "verificationMaterial": {"certificate": {}},
-        "dsseEnvelope": dsse.to_json(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b""),))),
+        "dsseEnvelope": dsse.envelope_to_json(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b""),))),
     }
     _attach(place, layout.read(place), sigstore.BUNDLE, json.dumps(document).encode())
     assert "without a key, by a certificate" in refused(layout.read(place), trusted())
@@ -281,7 +287,7 @@ _HOSTILE = [
     (sigstore.BUNDLE, b'{"mediaType":"a","mediaType":"b"}', "stands there twice"),
     (simplesigning.PAYLOAD, b'{"critical":{"type":"a","type":"b"}}', "stands there twice"),
     (dsse.ENVELOPE, b'{"payloadType":"text/plain","payload":"","signatures":[{}]}', "holds 'text/plain'"),
-    (sigstore.BUNDLE, sigstore.encode(sigstore.Bundle(_GOOD)), "statement"),
+    (sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(_GOOD)), "statement"),
     (simplesigning.PAYLOAD, b'{"critical":{"type":"x","identity":{},"image":{}}}', "unknown type"),
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ import msgspec
 from pumice.errors import FormatError
 from pumice.formats import aptconf, aptsources
 from pumice.formats.aptconf import Configuration, Login
-from pumice.formats.aptsources import Entry
+from pumice.formats.aptsources import SourceEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class Machine(msgspec.Struct, frozen=True):
     files that could not be understood and are left out.
     """
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[SourceEntry, ...] = ()
     configuration: Configuration = Configuration()
     logins: tuple[Login, ...] = ()
     trusted: tuple[str, ...] = ()
@@ -49,16 +49,16 @@ def read(root: Path = Path("/")) -> Machine:
     problems: list[str] = []
     configuration = _configuration(root, problems)
     folder = _place(root, configuration, "dir::etc", "etc/apt")
-    entries: list[Entry] = []
+    entries: list[SourceEntry] = []
     for path in _source_files(folder, configuration):
-        reader = aptsources.deb822_style if path.suffix == ".sources" else aptsources.one_line
+        reader = aptsources.read_sources_file if path.suffix == ".sources" else aptsources.read_list_file
         entries += _parsed(path, reader, problems)
     logins: list[Login] = []
     quiet: list[str] = []
     netrc = [folder / configuration.get("dir::etc::netrc", "auth.conf")]
     netrc += _parts(folder / configuration.get("dir::etc::netrcparts", "auth.conf.d"), {".conf"})
     for path in netrc:
-        logins += _parsed(path, aptconf.logins, quiet)
+        logins += _parsed(path, aptconf.read_logins, quiet)
     trusted = [folder / "trusted.gpg", *_parts(folder / "trusted.gpg.d", {".gpg", ".asc"})]
     return Machine(
         entries=tuple(item for entry in entries for item in _expanded(entry, root)),
@@ -77,12 +77,12 @@ def _configuration(root: Path, problems: list[str]) -> Configuration:
         if data is None:
             continue
         try:
-            aptconf.parse([(str(path), data)])
+            aptconf.read_configuration([(str(path), data)])
         except FormatError as error:
             problems.append(f"{error.where or path}: {error.message}")
         else:
             files.append((str(path), data))
-    return aptconf.parse(files)
+    return aptconf.read_configuration(files)
 
 
 def _source_files(folder: Path, configuration: Configuration) -> list[Path]:
@@ -130,7 +130,7 @@ def _bytes(path: Path, problems: list[str]) -> bytes | None:
         return None
 
 
-def _expanded(entry: Entry, root: Path) -> Iterator[Entry]:
+def _expanded(entry: SourceEntry, root: Path) -> Iterator[SourceEntry]:
     """Replace a list of mirrors in a file (``mirror+file:``) by the mirrors in it, in order."""
     if not entry.uri.startswith("mirror+file:"):
         yield entry

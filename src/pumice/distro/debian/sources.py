@@ -17,7 +17,7 @@ from pumice.files import open_regular
 
 if TYPE_CHECKING:
     from pumice.distro.debian.machine import Machine
-    from pumice.formats.aptsources import Entry
+    from pumice.formats.aptsources import SourceEntry
     from pumice.recipe.config import Config, Settings
     from pumice.recipe.model import ExtraArchive, Origin
 
@@ -217,7 +217,7 @@ class _Finder:
             found[url] = mirror
         return list(found.values())
 
-    def _fits(self, entry: Entry, security: bool, suite: str) -> bool:
+    def _fits(self, entry: SourceEntry, security: bool, suite: str) -> bool:
         """Whether an entry of the machine may be a mirror of the archive that ``suite`` is in."""
         known = entry.suite == suite or _base(entry.suite) in _SUITES
         scheme = entry.uri.partition(":")[0]
@@ -228,7 +228,7 @@ class _Finder:
             and bool(set(entry.components) & {"main", *self._origin.components})
         )
 
-    def _from_entry(self, url: str, entry: Entry) -> Mirror:
+    def _from_entry(self, url: str, entry: SourceEntry) -> Mirror:
         valid_until, date = self._checks(entry)
         found, unreadable = ([], ()) if self._named else self._entry_keys(entry)
         return Mirror(
@@ -240,7 +240,7 @@ class _Finder:
             unreadable=unreadable,
         )
 
-    def _entry_keys(self, entry: Entry) -> tuple[list[Keys], tuple[str, ...]]:
+    def _entry_keys(self, entry: SourceEntry) -> tuple[list[Keys], tuple[str, ...]]:
         """(what the machine checks an entry with, why other keyrings of it cannot be read)."""
         if entry.key:
             return [Keys(f"the key in {entry.where}", entry.key.encode())], ()
@@ -259,16 +259,16 @@ class _Finder:
                 unreadable.append(f"{path}: {error.message}")
         return [keys for keys in found if keys.data != self._builtin.data], tuple(unreadable)
 
-    def _checks(self, entry: Entry | None) -> tuple[bool, bool]:
+    def _checks(self, entry: SourceEntry | None) -> tuple[bool, bool]:
         """(Valid-Until counts, Date counts) as the entry, else the machine's configuration, says."""
         configuration = self._machine.configuration if self._machine else None
         valid_until = entry.check_valid_until if entry else None
         date = entry.check_date if entry else None
         if configuration is not None:
             if valid_until is None:
-                valid_until = configuration.flag("Acquire::Check-Valid-Until")
+                valid_until = configuration.get_boolean("Acquire::Check-Valid-Until")
             if date is None:
-                date = configuration.flag("Acquire::Check-Date")
+                date = configuration.get_boolean("Acquire::Check-Date")
         return valid_until is not False and date is not False, date is not False
 
 

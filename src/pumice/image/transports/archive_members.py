@@ -17,7 +17,7 @@ import msgspec
 
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci, tar
-from pumice.formats.compression import Decompressed, sniff
+from pumice.formats.compression import DecompressedStream, detect_compression
 from pumice.image.output import failures
 from pumice.image.regular_file import open_plain, read_failures
 
@@ -126,7 +126,7 @@ def scan(path: Path) -> Members:
     if file is None:
         raise ImageError("there is no such file", where=str(path))
     with read_failures(path), file:
-        kind = sniff(file.read(6))
+        kind = detect_compression(file.read(6))
         file.seek(0)
         try:
             if kind == "plain":
@@ -140,7 +140,7 @@ def scan(path: Path) -> Members:
 
 def _decompressed(file: BinaryIO, kind: str) -> IO[bytes]:
     limit = max(_LEAST_LIMIT, _MOST_EXPANSION * os.fstat(file.fileno()).st_size)
-    source = Decompressed(file, kind, limit=limit)
+    source = DecompressedStream(file, kind, limit=limit)
     content = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         while data := source.read(_CHUNK):
@@ -156,7 +156,7 @@ def _decompressed(file: BinaryIO, kind: str) -> IO[bytes]:
 def _members(source: _Counted, path: Path, held: object) -> Members:
     """As in tar itself, the last of several members with one name counts."""
     members = Members({}, {}, path, held)
-    for count, (entry, _) in enumerate(tar.read(source, skip_global_headers=True)):
+    for count, (entry, _) in enumerate(tar.read_entries(source, skip_global_headers=True)):
         if count >= _MAX_MEMBERS:
             raise FormatError(f"the archive has more than {_MAX_MEMBERS} members")
         members.places.pop(entry.path, None)

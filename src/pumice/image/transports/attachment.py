@@ -74,7 +74,7 @@ class LayoutAttachment:
     def put(self, data: bytes, media_type: str) -> Descriptor:
         """Keep a blob in memory until `finish`."""
         self._new[digest.of(data)] = data
-        return oci.describe(data, media_type)
+        return oci.make_descriptor(data, media_type)
 
     def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
         """Record a change."""

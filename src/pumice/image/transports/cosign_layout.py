@@ -41,7 +41,7 @@ def unlisted(folder: Path, root: Descriptor) -> tuple[Descriptor, ...]:
         except PumiceError:
             continue
         if manifest.subject is not None and digest.of(data) == f"sha256:{path.name}":
-            found.append(oci.describe(data, oci.MANIFEST))
+            found.append(oci.make_descriptor(data, oci.MANIFEST))
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ import msgspec
 from pumice import digest
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci
-from pumice.formats.compression import sniff
+from pumice.formats.compression import detect_compression
 from pumice.image.model import Archive, Image
 from pumice.image.transports import archive_members, layout_index
 
@@ -87,10 +87,12 @@ def read(path: Path, name: str = "") -> Image:
         known_layers[place] = descriptor
         places[descriptor.digest] = place
         descriptors.append(descriptor)
-    manifest = oci.encode(oci.manifest(oci.describe(config, oci.CONFIG), tuple(descriptors)))
+    manifest = oci.encode_document(
+        oci.make_manifest(oci.make_descriptor(config, oci.CONFIG), tuple(descriptors))
+    )
     documents = {digest.of(data): data for data in (config, manifest)}
     known = (saved.repo_tags or ("",))[0]
-    described = oci.describe(manifest, oci.MANIFEST)
+    described = oci.make_descriptor(manifest, oci.MANIFEST)
     stem, _, tag = known.rpartition(":")
     annotations = layout_index.naming(stem, tag) if stem and tag else {}
     root = msgspec.structs.replace(described, annotations=annotations)
@@ -156,7 +158,7 @@ def _layer(members: Members, place: tuple[int, int], diff_id: Digest) -> Descrip
     """Return a layer's descriptor. A plain tar has its diff ID for a digest, which reading it checks."""
     with archive_members.section(members, *place) as file:
         start = file.read(6)
-        kind = sniff(start)
+        kind = detect_compression(start)
         if kind not in _LAYERS:
             raise FormatError(f"a layer of the archive is compressed with {kind}", where=str(members.path))
         if kind == "plain":

@@ -127,7 +127,7 @@ def layout_content(
     blobs, documents = contents(image) + attached.parts, []
     if attached.artifacts and not referrers_in_index:
         documents.append(attached.index())
-        descriptor = oci.describe(documents[0], oci.INDEX)
+        descriptor = oci.make_descriptor(documents[0], oci.INDEX)
         annotations[oci.REFERRERS] = descriptor.digest
         blobs = (*blobs, descriptor)
     pointer = oci.Descriptor(
@@ -135,10 +135,10 @@ def layout_content(
     )
     listed = cosign_layout.marked(pointer, attached.artifacts) if referrers_in_index else (pointer,)
     unique_blobs = tuple({blob.digest: blob for blob in blobs}.values())
-    index = oci.encode(oci.index(listed))
+    index = oci.encode_document(oci.make_index(listed))
     return LayoutContent(index, unique_blobs, Image(root, referrers.Over(documents, image.blobs)))
 
 
 def layout_header() -> bytes:
     """Return the ``oci-layout`` file."""
-    return oci.encode(oci.LayoutHeader(oci.LAYOUT_VERSION))
+    return oci.encode_document(oci.LayoutHeader(oci.LAYOUT_VERSION))

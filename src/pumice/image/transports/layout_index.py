@@ -38,8 +38,8 @@ def select(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
     attached = tuple(cosign_layout.unmarked(descriptor) for descriptor in listed)
     candidates = _named(images, tag, where)
     if len(candidates) > 1 and _is_one_image(candidates):
-        own = data if candidates == index.manifests else oci.encode(oci.index(candidates))
-        root = oci.describe(own, oci.INDEX)
+        own = data if candidates == index.manifests else oci.encode_document(oci.make_index(candidates))
+        root = oci.make_descriptor(own, oci.INDEX)
         blobs = referrers.Over([own], blobs)
     elif len(candidates) > 1 and not tag:
         raise ImageError(

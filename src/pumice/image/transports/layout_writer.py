@@ -81,7 +81,7 @@ def attach(directory: Path, image: Image, attached: tuple[Descriptor, ...], blob
     with failures(directory), _lock(directory) as writer:
         _check_is_listed(directory, image)
         writer.check()
-        listed = oci.encode(oci.index(attached))
+        listed = oci.encode_document(oci.make_index(attached))
         writer.add_documents(attached, blobs)
         writer.add_blob(listed)
         old = read_small(directory / INDEX, oci.MAX_DOCUMENT)
@@ -91,7 +91,7 @@ def attach(directory: Path, image: Image, attached: tuple[Descriptor, ...], blob
         if all(descriptor.digest != image.root.digest for descriptor in before.manifests):
             raise ImageError("the image in the layout has changed", where=str(directory), hint="try again")
         manifests = [_point_to_referrers(one, digest.of(listed), image) for one in before.manifests]
-        writer.publish(oci.encode(msgspec.structs.replace(before, manifests=tuple(manifests))))
+        writer.publish(oci.encode_document(msgspec.structs.replace(before, manifests=tuple(manifests))))
 
 
 def _check_is_listed(directory: Path, image: Image) -> None:

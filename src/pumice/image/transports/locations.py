@@ -336,7 +336,7 @@ def select_only_platform(image: Image, address: Address) -> Image:
 
 
 def _too_many_platforms(address: Address, image_platforms: Sequence[Platform]) -> ImageError:
-    names = ", ".join(platforms.text(platform) for platform in image_platforms)
+    names = ", ".join(platforms.format_platform(platform) for platform in image_platforms)
     return ImageError(
         f"a {address.transport.name} holds one platform, but the image has {len(image_platforms)}",
         where=str(address),

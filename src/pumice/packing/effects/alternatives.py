@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats import alternatives as format_
-from pumice.formats.alternatives import Choice, Group
+from pumice.formats.alternatives import Choice, LinkGroup
 from pumice.packing.effects.model import Given, Result, data, file, table
 from pumice.packing.effects.overlay_tree import Canvas
 
@@ -59,7 +59,7 @@ def alternatives(given: Given) -> Result:
     for group in _groups(installs, given.tree):
         _link(group, canvas)
         canvas.directory("/" + _STATE)
-        canvas.put(file(f"{_STATE}/{group.name}", format_.dumps(group), BY))
+        canvas.put(file(f"{_STATE}/{group.name}", format_.encode_link_group(group), BY))
     return Result(generated=tuple(canvas.made.values()), report=tuple(dict.fromkeys(report)))
 
 
@@ -99,7 +99,7 @@ def _from_table(tree: Tree) -> Iterable[Install]:
             yield Install(link, name, path, int(priority), slaves)
 
 
-def _groups(installs: Iterable[Install], tree: Tree) -> Iterable[Group]:
+def _groups(installs: Iterable[Install], tree: Tree) -> Iterable[LinkGroup]:
     found: dict[str, dict[str, Install]] = {}
     for install in installs:
         if tree.resolve(install.path) is not None:  # scripts register targets that are not there, too
@@ -107,7 +107,7 @@ def _groups(installs: Iterable[Install], tree: Tree) -> Iterable[Group]:
     for name in sorted(found):
         choices = found[name].values()
         slaves = {slave: link for install in choices for slave, link, _ in install.slaves}
-        yield Group(
+        yield LinkGroup(
             name=name,
             link=next(iter(choices)).link,
             slaves=slaves,
@@ -122,7 +122,7 @@ def _groups(installs: Iterable[Install], tree: Tree) -> Iterable[Group]:
         )
 
 
-def _link(group: Group, canvas: Canvas) -> None:
+def _link(group: LinkGroup, canvas: Canvas) -> None:
     best = group.best()
     pairs = [(group.name, group.link, best.path)]
     pairs += [(name, group.slaves[name], path) for name, path in sorted(best.slaves.items())]

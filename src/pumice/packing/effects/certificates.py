@@ -80,7 +80,11 @@ def java_key_store(given: Given) -> Result:
         if found:
             certificates[f"debian:{name.lower()}"] = found[0]
     made = [
-        file(f"{_FOLDER}/java/cacerts", jks.dumps(certificates, _PASSWORD), "effect:ca-certificates-java")
+        file(
+            f"{_FOLDER}/java/cacerts",
+            jks.encode_key_store(certificates, _PASSWORD),
+            "effect:ca-certificates-java",
+        )
     ]
     if tree.get(f"{_FOLDER}/java") is None:
         made.insert(0, directory(f"{_FOLDER}/java", "effect:ca-certificates-java"))
@@ -103,7 +107,7 @@ def hash_links(files: dict[str, bytes]) -> Iterable[tuple[str, str]]:
         if len(found) != 1:
             continue
         try:
-            number = x509.subject_hash(found[0])
+            number = x509.compute_subject_hash(found[0])
         except FormatError:
             continue  # openssl only warns of a file that is no certificate
         others = seen.setdefault(number, [])
@@ -114,7 +118,7 @@ def hash_links(files: dict[str, bytes]) -> Iterable[tuple[str, str]]:
 
 def _certificates(data: bytes) -> list[bytes]:
     try:
-        return x509.pem(data)
+        return x509.read_pem(data)
     except FormatError:
         return []
 

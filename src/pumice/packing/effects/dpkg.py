@@ -34,7 +34,7 @@ def package_database(given: Given) -> Result:
     for name in ("diversions", "statoverride"):
         if given.tree.get(f"{_ADMIN}/{name}") is None:
             rows = diversions.rows(package.name for package in installed) if name == "diversions" else ()
-            made.append(file(f"{_ADMIN}/{name}", dpkgstate.diversions(rows), BY))
+            made.append(file(f"{_ADMIN}/{name}", dpkgstate.encode_diversions(rows), BY))
     made += _triggers(installed)
     return Result(generated=tuple(made))
 
@@ -43,7 +43,7 @@ def status(packages: Iterable[PackageFacts]) -> bytes:
     """Return the status file; raises nothing: the paragraphs were read strictly before."""
     ordered = sorted(packages, key=lambda package: (package.name, package.architecture))
     return "".join(
-        dpkgstate.paragraph(package.fields, package.conffiles) + "\n" for package in ordered
+        dpkgstate.format_status(package.fields, package.conffiles) + "\n" for package in ordered
     ).encode()
 
 
@@ -58,7 +58,7 @@ def _triggers(packages: Iterable[PackageFacts]) -> Iterable[Generated]:
     paths: list[str] = []
     named: dict[str, list[str]] = {}
     for package in packages:
-        for name, awaited in dpkgstate.interests(package.files.get("triggers", b"")):
+        for name, awaited in dpkgstate.read_trigger_interests(package.files.get("triggers", b"")):
             who = info_name(package) + ("" if awaited else "/noawait")
             if name.startswith("/"):
                 paths.append(f"{name} {who}\n")

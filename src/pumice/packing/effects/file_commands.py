@@ -285,7 +285,7 @@ class Hand:
         if len(line.operands) != 2:
             return False
         try:
-            value = capabilities.dumps(line.operands[0])
+            value = capabilities.encode_capabilities(line.operands[0])
         except FormatError:
             return False
         return self.canvas.attribute(self._path(line.operands[1]), capabilities.ATTRIBUTE, value)

@@ -42,7 +42,7 @@ def follow(
     """Return the actions of ``script`` in order; raises FormatError if it is not understood."""
     run = _Run(world, list(arguments), dict(variables), lock_format)
     try:
-        run.sequence(shell.parse(script))
+        run.sequence(shell.parse_script(script))
     except (Exit, Return, Break, Continue):
         pass
     return tuple(run.actions)
@@ -104,7 +104,7 @@ class _Run:
 
     def _compound(self, command: shell.Command) -> bool | None:
         match command:
-            case shell.Simple():
+            case shell.SimpleCommand():
                 return self._simple(command)
             case shell.If():
                 return self._if(command, 0)
@@ -120,7 +120,7 @@ class _Run:
                     return self._group(command)
             case shell.Redirected():
                 return self._redirected(command)
-            case shell.Function():
+            case shell.FunctionDefinition():
                 self._functions[command.name] = command.body
         return True
 
@@ -270,7 +270,7 @@ class _Run:
             self._scope.values, self._folder = before, folder
         return None if self._flow.was_left else status
 
-    def _simple(self, command: shell.Simple) -> bool | None:
+    def _simple(self, command: shell.SimpleCommand) -> bool | None:
         if command.words and self._scope.one(command.words[0]) in _DECLARATIONS:
             return variables.declare(self._scope, command.words[1:])
         words = self._scope.fields(command.words)
@@ -290,7 +290,7 @@ class _Run:
         self._note(words, command, writes)
         return status
 
-    def _note(self, words: list[Value], command: shell.Simple, writes: tuple[Value, ...]) -> None:
+    def _note(self, words: list[Value], command: shell.SimpleCommand, writes: tuple[Value, ...]) -> None:
         text = redirects.text(words, command) if writes else None
         appends = any(redirect.operator == ">>" for redirect in command.redirects)
         is_certain, loop = self._flow.is_certain, self._loop if self._unrolls else 0
@@ -328,7 +328,7 @@ class _Run:
         self._calls += 1
         try:
             with self._inside(Leave.FUNCTION):
-                return self.sequence(shell.parse(text))
+                return self.sequence(shell.parse_script(text))
         except Return as left:
             if not self._unrolls:
                 raise

@@ -63,7 +63,7 @@ def loader_cache(given: Given) -> Result:
             place = f"{real}/{found.name}"
             if not found.is_link and found.file != found.name and tree.get(place) is None:
                 generated.append(link(place, found.file, BY))
-    cache = ldcache.dumps(libraries, generator(libc.version))
+    cache = ldcache.encode_cache(libraries, generator(libc.version))
     return Result(generated=(*generated, file("etc/ld.so.cache", cache, BY)))
 
 
@@ -148,4 +148,4 @@ def _real_file(tree: Tree, path: str) -> str | None:
 def _preferred(one: _Found, other: _Found) -> bool:
     if one.is_link != other.is_link:
         return other.is_link
-    return ldcache.compare(other.file, one.file) < 0
+    return ldcache.compare_names(other.file, one.file) < 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pumice.packing.effects.scope import Scope, Value
 
 
-def targets(scope: Scope, command: shell.Simple | shell.Redirected) -> tuple[Value, ...]:
+def targets(scope: Scope, command: shell.SimpleCommand | shell.Redirected) -> tuple[Value, ...]:
     """Return the files that a command's output goes to, None for one that is not known."""
     paths = (
         scope.one(redirect.target)
@@ -24,7 +24,7 @@ def targets(scope: Scope, command: shell.Simple | shell.Redirected) -> tuple[Val
     return tuple(path for path in paths if path != "/dev/null")
 
 
-def text(words: Sequence[Value], command: shell.Simple) -> Value:
+def text(words: Sequence[Value], command: shell.SimpleCommand) -> Value:
     """Return what a command with these fields writes, as far as that is plain."""
     known = [word for word in words if word is not None]
     if len(known) != len(words):
@@ -40,15 +40,15 @@ def text(words: Sequence[Value], command: shell.Simple) -> Value:
     return None
 
 
-def substituted(command: str) -> shell.Simple | None:
+def substituted(command: str) -> shell.SimpleCommand | None:
     """Return the command of a ``$(command)`` if it is a single simple one."""
     if command.startswith("$"):
         return None
     try:
-        parsed = shell.parse(command.encode("utf-8", "replace"))
+        parsed = shell.parse_script(command.encode("utf-8", "replace"))
     except FormatError:
         return None
     if len(parsed) != 1 or parsed[0].rest or len(parsed[0].first.commands) != 1:
         return None
     simple = parsed[0].first.commands[0]
-    return simple if isinstance(simple, shell.Simple) and not simple.assignments else None
+    return simple if isinstance(simple, shell.SimpleCommand) and not simple.assignments else None

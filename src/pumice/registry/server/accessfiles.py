@@ -75,7 +75,7 @@ def rules(data: bytes, file: str, users: Iterable[str]) -> dict[str, Grants]:
       write: [alice, ci]
     "*": {read: [users]}
     """
-    document = yaml.parse(data, file)
+    document = yaml.read_document(data, file)
     problems = list(document.problems)
     made: dict[str, Grants] = {}
     root = document.root
@@ -89,7 +89,7 @@ def rules(data: bytes, file: str, users: Iterable[str]) -> dict[str, Grants]:
             if prefix is not None:
                 made[prefix] = grants
     elif root is not None:
-        problems.append(Problem("rules are a map from prefixes to who may", where=yaml.place(root)))
+        problems.append(Problem("rules are a map from prefixes to who may", where=yaml.format_location(root)))
     if problems:
         raise AccessError(problems)
     return made
@@ -103,7 +103,7 @@ def _prefix(key: yaml.Scalar, problems: list[Problem]) -> str | None:
     problems.append(
         Problem(
             f"{key.text[:80]!r} cannot begin the name of a repository",
-            where=yaml.place(key),
+            where=yaml.format_location(key),
             hint="a prefix is whole path elements, such as team/app; '*' is every repository",
         )
     )
@@ -112,7 +112,7 @@ def _prefix(key: yaml.Scalar, problems: list[Problem]) -> str | None:
 
 def _grants(value: yaml.Node, users: frozenset[str], problems: list[Problem]) -> Grants:
     if not isinstance(value, yaml.Mapping):
-        problems.append(Problem("a rule is a map with 'read' and 'write'", where=yaml.place(value)))
+        problems.append(Problem("a rule is a map with 'read' and 'write'", where=yaml.format_location(value)))
         return Grants()
     found: dict[str, frozenset[str]] = {}
     for key, who in value.items:
@@ -121,19 +121,23 @@ def _grants(value: yaml.Node, users: frozenset[str], problems: list[Problem]) ->
         else:
             close = get_close_matches(key.text, _KEYS, n=1)
             hint = f"did you mean '{close[0]}'?" if close else "use 'read' and 'write'"
-            problems.append(Problem(f"a rule has no key {key.text[:40]!r}", where=yaml.place(key), hint=hint))
+            problems.append(
+                Problem(f"a rule has no key {key.text[:40]!r}", where=yaml.format_location(key), hint=hint)
+            )
     return Grants(**found)
 
 
 def _who(node: yaml.Node, users: frozenset[str], problems: list[Problem]) -> frozenset[str]:
     if not isinstance(node, yaml.Sequence):
         message = "this is a list of users"
-        problems.append(Problem(message, where=yaml.place(node), hint="write [alice, bob] or [anonymous]"))
+        problems.append(
+            Problem(message, where=yaml.format_location(node), hint="write [alice, bob] or [anonymous]")
+        )
         return frozenset()
     found: set[str] = set()
     for item in node.items:
         if not isinstance(item, yaml.Scalar):
-            problems.append(Problem("a user is a text", where=yaml.place(item)))
+            problems.append(Problem("a user is a text", where=yaml.format_location(item)))
         elif item.text not in users and item.text not in (ANYBODY, USERS):
             close = get_close_matches(item.text, [*users, ANYBODY, USERS], n=1)
             hint = (
@@ -142,7 +146,7 @@ def _who(node: yaml.Node, users: frozenset[str], problems: list[Problem]) -> fro
                 else f"htpasswd has the users; '{ANYBODY}' is everybody"
             )
             problems.append(
-                Problem(f"there is no user {item.text[:60]!r}", where=yaml.place(item), hint=hint)
+                Problem(f"there is no user {item.text[:60]!r}", where=yaml.format_location(item), hint=hint)
             )
         else:
             found.add(item.text)

@@ -40,7 +40,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 def read(body: bytes, content_type: str) -> Manifest:
     """Read what was put under ``content_type``; raises FormatError with the reason to refuse it."""
-    document = strictjson.mapping(body, "manifest", limit=MAX_MANIFEST)
+    document = strictjson.read_object(body, "manifest", limit=MAX_MANIFEST)
     media_type = _media_type(document, content_type)
     if media_type in _KNOWN and document.get("schemaVersion") != 2:
         raise FormatError("the manifest's schemaVersion is not 2")

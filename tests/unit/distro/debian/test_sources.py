@@ -203,7 +203,7 @@ def test_other_archives_need_a_key_or_the_recipes_word(tmp_path: Path) -> None:
 
 
 def test_debians_keys_are_those_its_readme_lists() -> None:
-    keyring = openpgp.keyring(builtin_keys().data)
+    keyring = openpgp.read_keyring(builtin_keys().data)
     readme = (Path(pumice.distro.debian.__path__[0]) / "keys/README").read_text()
     for certificate in keyring.certificates:
         expiration = certificate.expiration

@@ -18,7 +18,7 @@ def index(suite: str, *packages: str) -> Index:
             + ("Essential: yes\n" if name.startswith("base") else "")
         )
     data = "\n".join(texts).encode()
-    return Index(data, aptindex.scan(data), suite)
+    return Index(data, aptindex.scan_index(data), suite)
 
 
 def test_versions_are_newest_first_in_debians_order() -> None:

@@ -20,15 +20,15 @@ from pumice.errors import FormatError, ImageError, PumiceError, TrustError, Usag
 from pumice.formats import tar
 from pumice.image.model import Image, contents
 from pumice.image.regular_file import open_plain
-from pumice.image.transports import destination, docker_archive, docker_load, layout_archive
-from tests.support import handmade
+from pumice.image.transports import docker_archive, docker_load, layout_archive
+from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
 SMALL = handmade.image(handmade.small())
 
 
 def write(image: Image, where: str) -> None:
-    destination.write(image, destination.parse(where), name="example.com/small", version="1.0")
+    locations.write(image, where, name="example.com/small", version="1.0")
 
 
 def names(path: Path) -> list[str]:
@@ -48,9 +48,7 @@ def test_archives_are_the_same_bytes_in_a_file_and_in_a_pipe(tmp_path: Path, kin
     out = io.BytesIO()
     for place in (f"{kind}:{tmp_path}/a", f"{kind}:{tmp_path}/b"):
         write(SMALL, place)
-    destination.write(
-        SMALL, destination.parse(f"{kind}:-"), name="example.com/small", version="1.0", stdout=out
-    )
+    locations.write(SMALL, f"{kind}:-", name="example.com/small", version="1.0", stdout=out)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == out.getvalue()
 
 
@@ -119,13 +117,13 @@ def test_a_layer_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
     ],
 )
 def test_names_for_docker(name: str, tag: str, expected: str) -> None:
-    assert docker_archive.reference(name, tag) == expected
+    assert docker_archive.image_name(name, tag) == expected
 
 
 @pytest.mark.parametrize(("name", "tag"), [("Upper", "1"), ("a", "1+b"), ("a//b", "1"), ("a", "x" * 200)])
 def test_names_that_docker_does_not_know(name: str, tag: str) -> None:
     with pytest.raises(UsageError, match="no name for Docker"):
-        docker_archive.reference(name, tag)
+        docker_archive.image_name(name, tag)
 
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive", "tar"])
@@ -223,7 +221,7 @@ def test_a_docker_archive_is_no_oci_archive(tmp_path: Path) -> None:
 def test_a_truncated_archive_is_refused_wherever_it_ends(tmp_path: Path) -> None:
     write(SMALL, f"oci-archive:{tmp_path}/a")
     whole = (tmp_path / "a").read_bytes()
-    for length in range(0, len(whole) - len(tar.END), 509):
+    for length in range(0, len(whole) - len(tar.END_OF_ARCHIVE), 509):
         (tmp_path / "b").write_bytes(whole[:length])
         with pytest.raises(PumiceError):
             contents(layout_archive.read(tmp_path / "b"))
@@ -236,7 +234,7 @@ def test_any_archive_gives_an_image_or_a_pumice_error(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, position: int
 ) -> None:
     out = io.BytesIO()
-    destination.write(SMALL, destination.parse("oci-archive:-"), version="1", stdout=out)
+    locations.write(SMALL, "oci-archive:-", version="1", stdout=out)
     data = bytearray(out.getvalue())
     data[position : position + len(noise)] = noise
     path = tmp_path_factory.mktemp("fuzz") / "a"

@@ -17,8 +17,8 @@ from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError
 from pumice.formats import oci
 from pumice.image.model import Image, contents
-from pumice.image.transports import destination, docker_load, layout_archive
-from tests.support import handmade
+from pumice.image.transports import docker_load, layout_archive
+from tests.support import handmade, locations
 from tests.support.handmade import file
 
 SMALL = handmade.image(handmade.small())
@@ -69,9 +69,10 @@ def new(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -
     """An archive as docker writes it since version 25: an OCI layout with a ``manifest.json``."""
     data = config(layers)
     blobs = {f"blobs/sha256/{digest.of(one)[7:]}": one for one in (data, *layers)}
-    manifest = oci.encode(
-        oci.manifest(
-            oci.describe(data, oci.CONFIG), tuple(oci.describe(layer, oci.LAYER_TAR) for layer in layers)
+    manifest = oci.encode_document(
+        oci.make_manifest(
+            oci.make_descriptor(data, oci.CONFIG),
+            tuple(oci.make_descriptor(layer, oci.LAYER_TAR) for layer in layers),
         )
     )
     blobs[f"blobs/sha256/{digest.of(manifest)[7:]}"] = manifest
@@ -80,7 +81,10 @@ def new(path: Path, tags: list[str] | None = None, layers: list[bytes] = TARS) -
         path,
         [
             *blobs.items(),
-            ("index.json", oci.encode(oci.index((oci.describe(manifest, oci.MANIFEST),)))),
+            (
+                "index.json",
+                oci.encode_document(oci.make_index((oci.make_descriptor(manifest, oci.MANIFEST),))),
+            ),
             ("manifest.json", listed((names[0], tags, names[1 : 1 + len(layers)]))),
             ("oci-layout", b'{"imageLayoutVersion": "1.0.0"}'),
         ],
@@ -198,11 +202,11 @@ def test_a_layer_with_other_content_is_found_out(tmp_path: Path) -> None:
     ]
     image = docker_load.read(pack(tmp_path / "a.tar", members))
     with pytest.raises(PumiceError):
-        destination.write(image, destination.parse(f"oci:{tmp_path}/out"), version="1")
+        locations.write(image, f"oci:{tmp_path}/out", version="1")
 
 
 def test_each_kind_of_archive_says_what_the_other_is(tmp_path: Path) -> None:
-    destination.write(SMALL, destination.parse(f"oci-archive:{tmp_path}/oci.tar"), version="1.0")
+    locations.write(SMALL, f"oci-archive:{tmp_path}/oci.tar", version="1.0")
     with pytest.raises(ImageError) as raised:
         docker_load.read(tmp_path / "oci.tar")
     assert raised.value.hint == f"read it as oci-archive:{tmp_path}/oci.tar"
@@ -212,8 +216,8 @@ def test_each_kind_of_archive_says_what_the_other_is(tmp_path: Path) -> None:
 
 
 def test_what_we_write_is_what_we_read(tmp_path: Path) -> None:
-    where = destination.parse(f"docker-archive:{tmp_path}/a.tar")
-    destination.write(SMALL, where, name="example.com/small", version="1.0")
+    where = f"docker-archive:{tmp_path}/a.tar"
+    locations.write(SMALL, where, name="example.com/small", version="1.0")
     image = docker_load.read(tmp_path / "a.tar", "example.com/small:1.0")
     assert image.manifest().config.digest == SMALL.manifest().config.digest
     assert [one.digest for one in image.manifest().layers] == [one.digest for one in SMALL.manifest().layers]

@@ -14,7 +14,7 @@ from pumice.errors import ImageError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.image.model import Image, contents
 from pumice.image.stat_cache import Records
-from pumice.image.transports import layout
+from pumice.image.transports import layout, layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support import handmade
@@ -22,7 +22,7 @@ from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
 
 def write(image: Image, folder: Path, tag: str = "1.0", records: Records | None = None) -> None:
-    layout.write(image, folder, tag, records=records, progress=Silent())
+    layout_writer.write(image, folder, tag, records=records, progress=Silent())
 
 
 def listing(folder: Path) -> dict[str, bytes]:
@@ -264,7 +264,7 @@ def test_any_files_give_an_image_or_a_pumice_error(
     tmp_path_factory: pytest.TempPathFactory, index: bytes, header: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
-    for text in (header, layout.header()):
+    for text in (header, layout.layout_header()):
         (folder / "oci-layout").write_bytes(text)
         (folder / "index.json").write_bytes(index)
         try:

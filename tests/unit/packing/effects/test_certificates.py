@@ -23,7 +23,7 @@ def test_bundle_links_and_configuration() -> None:
         "mozilla/A.crt",
         "mozilla/B (x, y).crt",
     ]
-    one, two = x509.subject_hash(certificate("one")), x509.subject_hash(certificate("two"))
+    one, two = x509.compute_subject_hash(certificate("one")), x509.compute_subject_hash(certificate("two"))
     links = [line for line in shown(result.generated).splitlines() if "->" in line]
     assert links == sorted(
         [
@@ -54,7 +54,7 @@ def test_an_existing_configuration_chooses() -> None:
 
 
 def test_equal_names_are_numbered_and_equal_certificates_linked_once() -> None:
-    number = x509.subject_hash(certificate("one"))
+    number = x509.compute_subject_hash(certificate("one"))
     files = {"a.pem": pem("one"), "b.pem": pem("one"), "c.pem": pem("one", serial=2), "d.pem": b"junk"}
     assert list(hash_links(files)) == [(f"{number}.0", "a.pem"), (f"{number}.1", "c.pem")]
     assert list(hash_links({"both.pem": ONE + TWO})) == []
@@ -72,7 +72,7 @@ def test_java_gets_the_same_certificates() -> None:
     whole = tree(paths, PACKAGES)
     result = java_key_store(given(whole.plus(ca_certificates(given(whole)).generated)))
     assert shown(result.generated) == "0755 0:0 etc/ssl/certs/java/\n0644 0:0 etc/ssl/certs/java/cacerts"
-    assert jks.loads(result.generated[-1].content, "changeit") == {
+    assert jks.read_key_store(result.generated[-1].content, "changeit") == {
         "debian:a.pem": certificate("one"),
         "debian:b.pem": certificate("two"),
     }

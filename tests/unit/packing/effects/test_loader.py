@@ -55,11 +55,11 @@ def contents() -> dict[str, str | bytes]:
     return paths
 
 
-def facts(paths: dict[str, str | bytes]) -> dict[str, elf.Elf]:
-    found: dict[str, elf.Elf] = {}
+def facts(paths: dict[str, str | bytes]) -> dict[str, elf.SharedObject]:
+    found: dict[str, elf.SharedObject] = {}
     for path, data in paths.items():
         if isinstance(data, bytes):
-            known = elf.identify(lambda at, size, data=data: data[at : at + size], len(data))  # type: ignore[misc]
+            known = elf.read_shared_object(lambda at, size, data=data: data[at : at + size], len(data))  # type: ignore[misc]
             if known:
                 found[path] = known
     return found
@@ -68,7 +68,7 @@ def facts(paths: dict[str, str | bytes]) -> dict[str, elf.Elf]:
 def test_what_is_found_where() -> None:
     paths = contents()
     result = loader_cache(given(tree(paths, [LIBC], elf=facts(paths))))
-    libraries, made_by = ldcache.loads(result.generated[-1].content)
+    libraries, made_by = ldcache.read_cache(result.generated[-1].content)
     assert made_by == "ldconfig (Debian GLIBC 2.36-9+deb12u10) stable release version 2.36"
     assert [library.path for library in libraries] == [
         "/usr/local/lib/libz.so.1",
@@ -107,9 +107,9 @@ def test_ldconfig_writes_the_same(tmp_path: Path) -> None:
     if result.returncode:
         pytest.skip(f"ldconfig cannot work in a folder here: {result.stderr.strip()}")
     real = (tmp_path / "etc/ld.so.cache").read_bytes()
-    version = ldcache.loads(real)[1]
-    ours, _ = ldcache.loads(loader_cache(given(whole)).generated[-1].content)
-    assert ldcache.dumps(ours, version) == real
+    version = ldcache.read_cache(real)[1]
+    ours, _ = ldcache.read_cache(loader_cache(given(whole)).generated[-1].content)
+    assert ldcache.encode_cache(ours, version) == real
     links = {
         item.entry.path: item.entry.link for item in loader_cache(given(whole)).generated if item.entry.link
     }

@@ -15,10 +15,10 @@ from pumice import digest
 from pumice.errors import ImageError, PumiceError
 from pumice.formats import oci, tar
 from pumice.image.model import BlobSource, Image, contents
-from pumice.image.transports import destination, layout, layout_archive
+from pumice.image.transports import layout, layout_archive
 from pumice.image.transports.archive_members import Members
 from pumice.store.home import Home
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, Made, file
 
 SMALL = handmade.image(handmade.small())
@@ -83,7 +83,7 @@ class Place:
             home.close()
             return Image(image.root, home.blobs)
         path = self.folder / "place"
-        destination.write(image, destination.parse(f"{self.kind}:{path}"), version="1.0")
+        locations.write(image, f"{self.kind}:{path}", version="1.0")
         return layout.read(path) if self.kind == "oci" else layout_archive.read(path)
 
     def empty(self) -> BlobSource:
@@ -160,7 +160,7 @@ def test_from_place_to_place_nothing_changes(tmp_path: Path) -> None:
 
 def shown(archive: bytes) -> dict[str, tuple[int, bytes | str]]:
     found: dict[str, tuple[int, bytes | str]] = {}
-    for entry, body in tar.read(io.BytesIO(archive)):
+    for entry, body in tar.read_entries(io.BytesIO(archive)):
         if entry.kind == "hardlink":
             found[entry.path] = found[entry.link]
         elif entry.kind == "symlink":
@@ -188,13 +188,13 @@ ONE_PLATFORM = [name for name in IMAGES if name != "two platforms"]
 
 @pytest.mark.parametrize("name", ONE_PLATFORM)
 def test_a_flat_tar_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
-    destination.write(IMAGES[name], destination.parse(f"tar:{tmp_path}/t"))
+    locations.write(IMAGES[name], f"tar:{tmp_path}/t")
     assert shown((tmp_path / "t").read_bytes()) == applied(_layers(IMAGES[name]))
 
 
 @pytest.mark.parametrize("name", ONE_PLATFORM)
 def test_a_folder_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
-    destination.write(IMAGES[name], destination.parse(f"dir:{tmp_path}/d"))
+    locations.write(IMAGES[name], f"dir:{tmp_path}/d")
     found: dict[str, tuple[int, bytes | str]] = {"": (0o755, b"")}
     for path in (tmp_path / "d").rglob("*"):
         status = path.lstat()
@@ -211,7 +211,7 @@ def test_a_folder_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ONE_PLATFORM)
 def test_a_docker_archive_has_the_same_config_and_layers(tmp_path: Path, name: str) -> None:
     image = IMAGES[name]
-    destination.write(image, destination.parse(f"docker-archive:{tmp_path}/d"), name="x", version="1")
+    locations.write(image, f"docker-archive:{tmp_path}/d", name="x", version="1")
     with tarfile.open(tmp_path / "d") as archive:
         members = {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
     (listed,) = json.loads(members["manifest.json"])
@@ -234,14 +234,12 @@ def test_every_place_refuses_what_is_no_image(tmp_path: Path, kind: str) -> None
     blobs = handmade.MemoryBlobs()
     root = handmade.put(blobs, b'{"schemaVersion":2}', oci.MANIFEST)
     with pytest.raises(PumiceError):
-        destination.write(
-            Image(root, blobs), destination.parse(f"{kind}:{tmp_path}/x"), name="x", version="1"
-        )
+        locations.write(Image(root, blobs), f"{kind}:{tmp_path}/x", name="x", version="1")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["docker-archive", "tar", "dir"])
 def test_places_for_one_platform_refuse_two(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ImageError, match="holds one platform"):
-        destination.write(IMAGES["two platforms"], destination.parse(f"{kind}:{tmp_path}/x"), name="x")
+        locations.write(IMAGES["two platforms"], f"{kind}:{tmp_path}/x", name="x")
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly.evidence import interpreter, plain
+from pumice.assembly.evidence import effective_values, python_version
 from pumice.errors import StoreError
 from pumice.evidence import cyclonedx_document, provenance, spdx_document
 from pumice.evidence.facts import Facts
@@ -19,25 +19,31 @@ from pumice.recipe.lock import dump
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.assembly.platform import Built
+    from pumice.assembly.platform import PlatformImage
     from pumice.digest import Digest
     from pumice.recipe.lock import Lock
     from pumice.recipe.model import Origin, Recipe
     from pumice.store.home import Home
 
-PREDICATE = "in-toto.io/predicate-type"
+PREDICATE_TYPE = "in-toto.io/predicate-type"
 """The annotation that says what a statement is about before it is read."""
 
 
-def write(
-    recipe: Recipe, text: str, lock: Lock, architecture: str, built: Built, moment: int | None, home: Home
+def write_platform_evidence(
+    recipe: Recipe,
+    text: str,
+    lock: Lock,
+    architecture: str,
+    built: PlatformImage,
+    moment: int | None,
+    home: Home,
 ) -> tuple[tuple[oci.Descriptor, ...], list[Digest]]:
     """Write and attach SBOMs and provenance; return the artifacts and every blob that they need.
 
     ``text`` is the recipe file. Raises StoreError.
     """
     facts = _facts(built, home)
-    places = mirrors(recipe.origin)
+    places = mirror_urls(recipe.origin)
     made = [
         (spdx.MEDIA_TYPE, spdx_document.write(facts, places), "sbom", intoto.SPDX),
         (cyclonedx.MEDIA_TYPE, cyclonedx_document.write(facts, places), "sbom", intoto.CYCLONEDX),
@@ -60,18 +66,18 @@ def write(
     return _listed(attached)
 
 
-def write_index(
+def write_index_evidence(
     recipe: Recipe,
     text: str,
     lock: Lock,
     root: oci.Descriptor,
-    built: Mapping[str, Built],
+    built: Mapping[str, PlatformImage],
     moment: int | None,
     home: Home,
 ) -> tuple[tuple[oci.Descriptor, ...], list[Digest]]:
     """Write and attach the provenance of an index; return as `write` does."""
     manifests = [
-        (architecture, platforms.text(platforms.of_debian(architecture)), one.manifest)
+        (architecture, platforms.format_platform(platforms.from_debian(architecture)), one.manifest)
         for architecture, one in built.items()
     ]
     subject = (f"{recipe.name}:{recipe.version}", root.digest)
@@ -83,11 +89,11 @@ def _inputs(recipe: Recipe, text: str, lock: Lock, moment: int | None) -> proven
     return provenance.Inputs(
         recipe_name=Path(recipe.path).name,
         recipe=text.encode(),
-        effective=plain(recipe),
+        effective=effective_values(recipe),
         lock=dump(lock),
         indexes=lock.indexes,
         format=lock.format,
-        python=interpreter(),
+        python=python_version(),
         epoch=moment,
     )
 
@@ -99,7 +105,7 @@ def _listed(
     return tuple(artifact for artifact, _ in attached), [*blobs, oci.EMPTY_CONFIG.digest]
 
 
-def _facts(built: Built, home: Home) -> Facts:
+def _facts(built: PlatformImage, home: Home) -> Facts:
     with home.blobs.open(built.manifest.digest) as file:
         sha512 = hashlib.sha512(file.read()).hexdigest()
     with home.blobs.open(built.facts) as file:
@@ -117,14 +123,14 @@ def _facts(built: Built, home: Home) -> Facts:
 def _attach(
     about: oci.Descriptor, data: bytes, media_type: str, what: str, type_: str, home: Home
 ) -> tuple[oci.Descriptor, Digest]:
-    annotations = {oci.EVIDENCE: what, PREDICATE: type_}
+    annotations = {oci.EVIDENCE: what, PREDICATE_TYPE: type_}
     artifact = referrers.attach(about, data, media_type, home.blobs, annotations=annotations)
     from pumice import digest
 
     return artifact, digest.of(data)
 
 
-def mirrors(origin: Origin) -> dict[str, str]:
+def mirror_urls(origin: Origin) -> dict[str, str]:
     """Return where the recipe itself says that its archives are; nothing for what it leaves open."""
     found = {archive.name: archive.url for archive in origin.archives}
     if origin.mirrors:

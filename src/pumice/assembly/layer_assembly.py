@@ -26,41 +26,41 @@ if TYPE_CHECKING:
     from pumice.store.base import Blobs
     from pumice.store.home import Home
 
-STATE = frozenset({dpkg.BY, loader.BY})
+VOLATILE_EFFECTS = frozenset({dpkg.BY, loader.BY})
 """Effects whose results change with any package: kept apart from those that hardly ever change."""
 
 _BYTECODE = "byte code"
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that goes into an image's layers; ``parts`` are segments by package name.
 
     ``format`` is the lock's.
     """
 
     groups: tuple[Group, ...]
-    base: Sequence[Segment]
-    parts: Mapping[str, Segment]
+    base_segments: Sequence[Segment]
+    segments: Mapping[str, Segment]
     generated: Sequence[Generated]
-    own: Sequence[Made]
+    recipe_entries: Sequence[Made]
     nodes: Mapping[str, Node]
     bytecode: Piece | None = None
     format: int
 
 
-def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list[Filled]:
+def assemble_layers(plan: LayerContents, policy: LayerPolicy, home: Home, processors: int) -> list[Filled]:
     """Return the layers, lowest first."""
     blobs = home.blobs
-    base = [*map(compose.piece, plan.base), *_made(plan.generated, blobs, volatile=False)]
+    base = [*map(compose.piece, plan.base_segments), *_made(plan.generated, blobs, volatile=False)]
     state = _made(plan.generated, blobs, volatile=True)
-    own = [compose.made(plan.own, blobs)] if plan.own else []
+    own = [compose.made(plan.recipe_entries, blobs)] if plan.recipe_entries else []
     bytecode = [plan.bytecode] if plan.bytecode else []
     if policy == "single":
-        packages = [compose.piece(plan.parts[name]) for group in plan.groups for name in group.packages]
+        packages = [compose.piece(plan.segments[name]) for group in plan.groups for name in group.packages]
         rows: list[tuple[str, list[Piece]]] = [("everything", [*base, *packages, *bytecode, *state, *own])]
         return _composed(rows, plan.nodes, home, processors)
     grouped = [
-        (_title(group, plan.parts), [compose.piece(plan.parts[name]) for name in group.packages])
+        (_title(group, plan.segments), [compose.piece(plan.segments[name]) for name in group.packages])
         for group in plan.groups
         if not group.alone
     ]
@@ -77,9 +77,9 @@ def layers(plan: Plan, policy: LayerPolicy, home: Home, processors: int) -> list
     return [*([by_title["base"]] if "base" in by_title else []), *lone, *middle, *ends]
 
 
-def _alone(group: Group, plan: Plan, blobs: Blobs) -> Filled:
-    segment = plan.parts[group.packages[0]]
-    return Filled(_title(group, plan.parts), compose.alone(segment, blobs), (compose.piece(segment),))
+def _alone(group: Group, plan: LayerContents, blobs: Blobs) -> Filled:
+    segment = plan.segments[group.packages[0]]
+    return Filled(_title(group, plan.segments), compose.alone(segment, blobs), (compose.piece(segment),))
 
 
 def _title(group: Group, parts: Mapping[str, Segment]) -> str:
@@ -91,7 +91,9 @@ def _title(group: Group, parts: Mapping[str, Segment]) -> str:
 
 def _made(generated: Sequence[Generated], blobs: Blobs, *, volatile: bool) -> list[Piece]:
     items = [
-        Made(entry=item.entry, content=item.content) for item in generated if (item.by in STATE) == volatile
+        Made(entry=item.entry, content=item.content)
+        for item in generated
+        if (item.by in VOLATILE_EFFECTS) == volatile
     ]
     return [compose.made(items, blobs)] if items else []
 
@@ -119,7 +121,7 @@ def _known_layers(home: Home) -> compose.Known:
     return compose.Known(get, put)
 
 
-def documents(
+def write_manifest(
     recipe: Recipe,
     architecture: str,
     finished: Sequence[Filled],
@@ -130,26 +132,28 @@ def documents(
 ) -> tuple[oci.Descriptor, oci.Descriptor]:
     """Write config and manifest; return the manifest's descriptor and the config's."""
     titled = [(one.title, one.layer) for one in finished]
-    document = oci.encode(config(recipe, architecture, titled, created=created, user=user))
+    document = oci.encode_document(config(recipe, architecture, titled, created=created, user=user))
     described = _put(document, oci.CONFIG, blobs)
-    manifest = oci.manifest(
+    manifest = oci.make_manifest(
         described,
         tuple(oci.Descriptor(oci.LAYER_GZIP, layer.digest, layer.size) for _, layer in titled),
         annotations=standard_annotations(recipe, created),
     )
-    platform = platforms.of_debian(architecture)
-    written = _put(oci.encode(manifest), oci.MANIFEST, blobs)
+    platform = platforms.from_debian(architecture)
+    written = _put(oci.encode_document(manifest), oci.MANIFEST, blobs)
     return msgspec.structs.replace(written, platform=platform), described
 
 
-def index(recipe: Recipe, manifests: Sequence[oci.Descriptor], created: int, blobs: Blobs) -> oci.Descriptor:
+def write_index(
+    recipe: Recipe, manifests: Sequence[oci.Descriptor], created: int, blobs: Blobs
+) -> oci.Descriptor:
     """Write the index of a multi-architecture image and return its descriptor."""
-    document = oci.index(tuple(manifests), annotations=standard_annotations(recipe, created))
-    return _put(oci.encode(document), oci.INDEX, blobs)
+    document = oci.make_index(tuple(manifests), annotations=standard_annotations(recipe, created))
+    return _put(oci.encode_document(document), oci.INDEX, blobs)
 
 
 def _put(data: bytes, media_type: str, blobs: Blobs) -> oci.Descriptor:
     with blobs.writer() as writer:
         writer.write(data)
         writer.commit()
-    return oci.describe(data, media_type)
+    return oci.make_descriptor(data, media_type)

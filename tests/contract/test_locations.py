@@ -1,24 +1,38 @@
-"""What every place where an image can live promises: what goes in comes out, and nothing else does."""
+"""What every location promises: an image that is written to it is read back the same.
+
+The tests run for every row of the table of transports, so a new row is tested without a new line here.
+"""
 
 from __future__ import annotations
 
 import gzip
+import inspect
 import io
 import json
 import stat
 import tarfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pumice import digest
-from pumice.errors import ImageError, PumiceError
+from pumice.errors import ImageError, PumiceError, UsageError
 from pumice.formats import oci, tar
-from pumice.image.model import BlobSource, Image, contents
-from pumice.image.transports import layout, layout_archive
-from pumice.image.transports.archive_members import Members
+from pumice.image.model import Image, contents
+from pumice.image.transports.locations import (
+    TRANSPORTS,
+    Location,
+    OutgoingImage,
+    Transport,
+    parse_destination,
+    parse_source,
+)
+from pumice.registry import Client
 from pumice.store.home import Home
-from tests.support import handmade, locations
+from tests.support import handmade, registry, transfers
+from tests.support import locations as support
+from tests.support.docs import ROOT
 from tests.support.handmade import AMD64, ARM64, Made, file
 
 SMALL = handmade.image(handmade.small())
@@ -66,53 +80,139 @@ def foreign() -> Image:
 IMAGES["docker's, with unknown fields"] = foreign()
 
 
-class Place:
-    """A place under test: write an image into it and give back what it then holds."""
+class Workplace:
+    """A location of each kind, in a new store, directory and registry."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.kind = kind
-        self.folder = folder
+    def __init__(self, directory: Path, host: str) -> None:
+        self.home = Home(directory / "home")
+        self._directory = directory
+        self._host = host
+        self._client = Client(settings=transfers.QUICK)
+        self.access = support.access(self.home, lambda: self._client)
 
-    def keep(self, image: Image) -> Image:
-        if self.kind == "store":
-            home = Home(self.folder / "home")
-            for descriptor in contents(image):
-                with home.blobs.writer() as writer, image.blobs.open(descriptor.digest) as source:
-                    writer.write(source.read())
-                    writer.commit(descriptor.digest)
-            home.close()
-            return Image(image.root, home.blobs)
-        path = self.folder / "place"
-        locations.write(image, f"{self.kind}:{path}", version="1.0")
-        return layout.read(path) if self.kind == "oci" else layout_archive.read(path)
+    def close(self) -> None:
+        self._client.close()
+        self.home.close()
 
-    def empty(self) -> BlobSource:
-        if self.kind == "store":
-            return Home(self.folder / "home").blobs
-        return (
-            layout.LayoutBlobs(self.folder)
-            if self.kind == "oci"
-            else layout_archive.ArchiveBlobs(Members({}, {}, self.folder), self.folder)
-        )
+    def location(self, transport: Transport) -> str:
+        """Return a location, without a tag, that does not exist yet."""
+        if transport.is_registry:
+            return f"{transport.scheme}{self._host}/example/image"
+        if transport.is_store:
+            return f"{transport.scheme}example.com/image"
+        return f"{transport.scheme}{self._directory}/{transport.name}"
+
+    def write(self, image: Image, transport: Transport) -> None:
+        outgoing = OutgoingImage(image=image, name="example.com/image", version="1.0")
+        parse_destination(self.location(transport)).write(outgoing, self.access)
+
+    def read(self, transport: Transport) -> Image:
+        version = ":1.0" if transport.is_registry else ""
+        return parse_source(self.location(transport) + version).open(self.access).image
+
+    def keep(self, image: Image, transport: Transport) -> Image:
+        self.write(image, transport)
+        return self.read(transport)
+
+    def files(self) -> list[str]:
+        """Return what is in the directory, without the store."""
+        return [path.name for path in self._directory.iterdir() if path.name != "home"]
 
 
-@pytest.fixture(params=["store", "oci", "oci-archive"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(request.param, tmp_path)
+@pytest.fixture
+def workplace(tmp_path: Path) -> Iterator[Workplace]:
+    with registry.serving(registry.Registry()) as host:
+        opened = Workplace(tmp_path, host)
+        yield opened
+        opened.close()
+
+
+def named(transports: Iterable[Transport]) -> pytest.MarkDecorator:
+    rows = list(transports)
+    return pytest.mark.parametrize("transport", rows, ids=[transport.name for transport in rows])
+
+
+READABLE = [transport for transport in TRANSPORTS if transport.is_readable]
+WHOLE = [transport for transport in READABLE if not transport.has_one_platform]
+
+
+def test_a_location_has_at_most_five_methods() -> None:
+    methods = {name for name, value in vars(Location).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert methods == {"open", "check", "write", "attach", "describe"}
+
+
+@named(TRANSPORTS)
+def test_every_location_has_these_methods_and_no_other(workplace: Workplace, transport: Transport) -> None:
+    location = parse_destination(workplace.location(transport))
+    public = {name for name in dir(location) if not name.startswith("_")}
+    assert public == {"address", "open", "check", "write", "attach", "describe"}
+
+
+@named(TRANSPORTS)
+def test_every_location_describes_itself_as_a_location(workplace: Workplace, transport: Transport) -> None:
+    location = parse_destination(workplace.location(transport))
+    text = location.describe("1.0").text
+    assert parse_destination(text).describe("1.0").text == text
+    assert parse_destination(text).address.transport == transport
+
+
+@named(TRANSPORTS)
+def test_every_location_is_documented(transport: Transport) -> None:
+    page = (ROOT / "docs" / "reference" / "destinations.md").read_text()
+    assert f"`{transport.syntax}`" in page
+
+
+@named(transport for transport in TRANSPORTS if not transport.is_readable)
+def test_a_location_that_is_only_written_is_not_a_source(workplace: Workplace, transport: Transport) -> None:
+    with pytest.raises(UsageError, match=f"cannot read an image from {transport.scheme}"):
+        parse_source(workplace.location(transport))
+
+
+@named(TRANSPORTS)
+def test_check_accepts_what_write_accepts(workplace: Workplace, transport: Transport) -> None:
+    location = parse_destination(workplace.location(transport))
+    location.check("example.com/image", "1.0")
+    workplace.write(SMALL, transport)
+
+
+@named(READABLE)
+def test_config_and_layers_stay_the_same(workplace: Workplace, transport: Transport) -> None:
+    kept = workplace.keep(SMALL, transport)
+    assert kept.manifest().config.digest == SMALL.manifest().config.digest
+    assert [layer.diff_id for layer in kept.layers()] == [layer.diff_id for layer in SMALL.layers()]
+
+
+@named(READABLE)
+def test_a_referrer_is_found_or_attaching_is_refused(workplace: Workplace, transport: Transport) -> None:
+    kept = workplace.keep(SMALL, transport)
+    location = parse_source(workplace.location(transport) + (":1.0" if transport.is_registry else ""))
+    if transport.is_file:
+        with pytest.raises(UsageError, match="cannot add to an archive"):
+            location.attach(kept, workplace.access)
+        return
+    attachment = location.attach(kept, workplace.access)
+    layer = attachment.put(b"document", "text/plain")
+    attachment.put(b"{}", oci.EMPTY)
+    manifest = oci.make_artifact(kept.root, "text/plain", layer, annotations={})
+    referrer = attachment.put(oci.encode_document(manifest), oci.MANIFEST)
+    attachment.change(kept.root.digest, [referrer], [])
+    attachment.finish()
+    assert [found.digest for found in workplace.read(transport).referrers()] == [referrer.digest]
 
 
 def everything(image: Image) -> dict[str, bytes]:
-    found = {}
+    blobs = {}
     for descriptor in contents(image):
         with image.blobs.open(descriptor.digest) as source:
-            found[descriptor.digest] = source.read()
-    return found
+            blobs[descriptor.digest] = source.read()
+    return blobs
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_what_goes_in_comes_out(place: Place, name: str) -> None:
+@named(WHOLE)
+def test_every_blob_stays_the_same(workplace: Workplace, transport: Transport, name: str) -> None:
     image = IMAGES[name]
-    kept = place.keep(image)
+    kept = workplace.keep(image, transport)
     assert (kept.root.digest, kept.root.size, kept.root.media_type) == (
         image.root.digest,
         image.root.size,
@@ -121,8 +221,9 @@ def test_what_goes_in_comes_out(place: Place, name: str) -> None:
     assert everything(kept) == everything(image)
 
 
-def test_it_can_be_read_again_and_in_pieces(place: Place) -> None:
-    kept = place.keep(SMALL)
+@named(WHOLE)
+def test_blobs_can_be_read_again_and_in_pieces(workplace: Workplace, transport: Transport) -> None:
+    kept = workplace.keep(SMALL, transport)
     largest = max(contents(kept), key=lambda descriptor: descriptor.size)
     for _ in range(2):
         with kept.blobs.open(largest.digest) as source:
@@ -133,29 +234,39 @@ def test_it_can_be_read_again_and_in_pieces(place: Place) -> None:
         assert all(len(piece) == 100 for piece in pieces[:-2])
 
 
-def test_what_is_not_there_is_an_error_of_ours(place: Place) -> None:
-    with pytest.raises(PumiceError):
-        place.empty().open("sha256:" + "0" * 64)
-
-
 @pytest.mark.parametrize(
-    "name", ["sha256:../../../etc/passwd", "sha512:" + "0" * 128, "", "sha256:" + "A" * 64]
+    "name",
+    [
+        "sha256:" + "0" * 64,
+        "sha256:../../../etc/passwd",
+        "sha512:" + "0" * 128,
+        "",
+        "sha256:" + "A" * 64,
+    ],
 )
-def test_what_is_no_digest_is_an_error_of_ours(place: Place, name: str) -> None:
+@named(READABLE)
+def test_a_missing_blob_and_an_invalid_digest_are_pumice_errors(
+    workplace: Workplace, transport: Transport, name: str
+) -> None:
+    kept = workplace.keep(SMALL, transport)
     with pytest.raises(PumiceError):
-        place.empty().open(name)
+        kept.blobs.open(name).read()
 
 
-def test_from_place_to_place_nothing_changes(tmp_path: Path) -> None:
+@named(READABLE)
+def test_a_missing_image_is_a_pumice_error(workplace: Workplace, transport: Transport) -> None:
+    with pytest.raises(PumiceError):
+        workplace.read(transport)
+
+
+def test_nothing_changes_on_the_way_through_all_locations(workplace: Workplace) -> None:
     image = IMAGES["two platforms"]
-    for step, kind in enumerate(["oci", "oci-archive", "store", "oci-archive", "oci"]):
-        folder = tmp_path / str(step)
-        folder.mkdir()
-        image = Place(kind, folder).keep(image)
+    for transport in WHOLE:
+        image = workplace.keep(image, transport)
     assert everything(image) == everything(IMAGES["two platforms"])
 
 
-# Places that are written only: what they show is what the layers amount to.
+# Locations that are only written hold what the layers merge to.
 
 
 def shown(archive: bytes) -> dict[str, tuple[int, bytes | str]]:
@@ -188,13 +299,13 @@ ONE_PLATFORM = [name for name in IMAGES if name != "two platforms"]
 
 @pytest.mark.parametrize("name", ONE_PLATFORM)
 def test_a_flat_tar_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
-    locations.write(IMAGES[name], f"tar:{tmp_path}/t")
+    support.write(IMAGES[name], f"tar:{tmp_path}/t")
     assert shown((tmp_path / "t").read_bytes()) == applied(_layers(IMAGES[name]))
 
 
 @pytest.mark.parametrize("name", ONE_PLATFORM)
 def test_a_folder_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
-    locations.write(IMAGES[name], f"dir:{tmp_path}/d")
+    support.write(IMAGES[name], f"dir:{tmp_path}/d")
     found: dict[str, tuple[int, bytes | str]] = {"": (0o755, b"")}
     for path in (tmp_path / "d").rglob("*"):
         status = path.lstat()
@@ -211,7 +322,7 @@ def test_a_folder_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ONE_PLATFORM)
 def test_a_docker_archive_has_the_same_config_and_layers(tmp_path: Path, name: str) -> None:
     image = IMAGES[name]
-    locations.write(image, f"docker-archive:{tmp_path}/d", name="x", version="1")
+    support.write(image, f"docker-archive:{tmp_path}/d", name="x", version="1")
     with tarfile.open(tmp_path / "d") as archive:
         members = {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
     (listed,) = json.loads(members["manifest.json"])
@@ -229,17 +340,17 @@ def _layers(image: Image) -> list[bytes]:
     return tars
 
 
-@pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive", "tar", "dir"])
-def test_every_place_refuses_what_is_no_image(tmp_path: Path, kind: str) -> None:
+@named(TRANSPORTS)
+def test_a_manifest_that_is_not_an_image_leaves_no_file(workplace: Workplace, transport: Transport) -> None:
     blobs = handmade.MemoryBlobs()
-    root = handmade.put(blobs, b'{"schemaVersion":2}', oci.MANIFEST)
+    root = handmade.put(blobs, b'{"schemaVersion":2,"config":7}', oci.MANIFEST)
     with pytest.raises(PumiceError):
-        locations.write(Image(root, blobs), f"{kind}:{tmp_path}/x", name="x", version="1")
-    assert list(tmp_path.iterdir()) == []
+        workplace.write(Image(root, blobs), transport)
+    assert workplace.files() == []
 
 
-@pytest.mark.parametrize("kind", ["docker-archive", "tar", "dir"])
-def test_places_for_one_platform_refuse_two(tmp_path: Path, kind: str) -> None:
+@named(transport for transport in TRANSPORTS if transport.has_one_platform)
+def test_locations_of_one_platform_refuse_two(workplace: Workplace, transport: Transport) -> None:
     with pytest.raises(ImageError, match="holds one platform"):
-        locations.write(IMAGES["two platforms"], f"{kind}:{tmp_path}/x", name="x")
-    assert list(tmp_path.iterdir()) == []
+        workplace.write(IMAGES["two platforms"], transport)
+    assert workplace.files() == []

@@ -45,12 +45,12 @@ def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], 
     ("arguments", "code", "text"),
     [
         ((), 2, "error: REF is missing\n  hint: see 'pumice inspect --help'\n"),
-        (("oci:none",), 10, "error: none: this is no OCI layout: it has no oci-layout\n"),
-        (("oci:small:2",), 10, "error: small: the layout has no tag '2'\n  hint: its tags are 1.0\n"),
+        (("oci:none",), 10, "error: none: not an OCI layout: there is no oci-layout\n"),
+        (("oci:small:2",), 10, "error: small: the layout has no tag '2'\n  hint: the tags are 1.0\n"),
         (
             ("small",),
             10,
-            "error: there is no image small\n  hint: for a layout in a folder, write oci:small\n",
+            "error: there is no image small\n  hint: for an OCI layout in a directory, write oci:small\n",
         ),
         (
             ("oci:small", "--platform", "linux/arm64"),

@@ -29,8 +29,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sign",
         metavar="KEY",
-        help="sign the pushed image, as itself and as HOST/NAME:TAG, with this private key: a file, or a name "
-        "that 'pumice key list' shows",
+        help="sign the pushed image, as itself and as HOST/NAME:TAG, with this private key: a file, or a "
+        "name that 'pumice key list' shows",
     )
     parser.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
     signing.passphrase_option(parser)

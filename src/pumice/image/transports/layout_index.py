@@ -13,7 +13,7 @@ from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.model import Image
 from pumice.image.transports import cosign_layout
-from pumice.image.transports.locations import OpenedImage
+from pumice.image.transports.locations import OpenedImage, open_local_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,12 +114,9 @@ def known_name(root: Descriptor) -> tuple[str, str]:
 
 def open_image(image: Image, tag: str) -> OpenedImage:
     """Return an image of a layout or archive as opened; ``tag`` is the one that it was chosen by, or ""."""
-    from pumice.image.transports import local_source
-
     name, version = known_name(image.root)
-    return OpenedImage(
-        image, lambda: local_source.LocalSource(image), name, tag if tag and not name else version
-    )
+    version = tag if tag and not name else version
+    return OpenedImage(image, lambda: open_local_source(image), name, version)
 
 
 def _is_name(text: str) -> bool:

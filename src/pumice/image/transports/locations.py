@@ -65,7 +65,7 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
 
 REGISTRY = Transport(
     scheme="docker://",
-    syntax="docker://HOST/NAME[:TAG][@DIGEST]",
+    syntax="docker://HOST/NAME[:TAG]",
     implementation="registry:RegistryLocation",
     is_registry=True,
 )
@@ -153,6 +153,13 @@ class OpenedImage(msgspec.Struct, frozen=True):
     """The repository of a registry that blobs can be mounted from."""
 
 
+def open_local_source(image: Image) -> Source:
+    """Return what a copy reads an image from that is not in a registry."""
+    from pumice.image.transports.local_source import LocalSource
+
+    return LocalSource(image)
+
+
 class GatheredImage(msgspec.Struct, frozen=True):
     """Everything that belongs to an image, and where it is read from."""
 
@@ -178,9 +185,9 @@ class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
         if self.gathered is not None:
             return self.gathered
         from pumice.image import graph
-        from pumice.image.transports.local_source import LocalSource, bare_descriptor
+        from pumice.image.transports.local_source import bare_descriptor
 
-        source = LocalSource(self.image)
+        source = open_local_source(self.image)
         return GatheredImage(graph.gather(source, bare_descriptor(self.image.root)), source)
 
     def counts(self) -> Counts:
@@ -211,9 +218,8 @@ class Description(msgspec.Struct, frozen=True):
 class Location(Protocol):
     """A place that holds images. What a location cannot do raises UsageError."""
 
-    @property
-    def address(self) -> Address:
-        """The location as it was written."""
+    address: Address
+    """The location as it was written."""
 
     def open(self, access: Access) -> OpenedImage:
         """Return the image that the location names; raises ImageError if there is none, or several."""

@@ -13,7 +13,13 @@ from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError, TrustError, UsageError
 from pumice.formats import oci
 from pumice.image.model import Image
-from pumice.image.transports.locations import Address, Counts, Description, OpenedImage
+from pumice.image.transports.locations import (
+    Address,
+    Counts,
+    Description,
+    OpenedImage,
+    open_local_source,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,11 +49,9 @@ class StoreLocation:
 
     def open(self, access: Access) -> OpenedImage:
         """Return the image; raises ImageError if there is none, or several."""
-        from pumice.image.transports import local_source
-
         image = find_image(self.address.path, access.home)
         name, version = _name_in_store(self.address.path, image.root, access.home)
-        return OpenedImage(image, lambda: local_source.LocalSource(image), name, version)
+        return OpenedImage(image, lambda: open_local_source(image), name, version)
 
     def check(self, name: str, version: str) -> None:
         """Accept every image."""

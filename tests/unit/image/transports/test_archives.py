@@ -122,7 +122,7 @@ def test_names_for_docker(name: str, tag: str, expected: str) -> None:
 
 @pytest.mark.parametrize(("name", "tag"), [("Upper", "1"), ("a", "1+b"), ("a//b", "1"), ("a", "x" * 200)])
 def test_names_that_docker_does_not_know(name: str, tag: str) -> None:
-    with pytest.raises(UsageError, match="no name for Docker"):
+    with pytest.raises(UsageError, match="not an image name that Docker accepts"):
         docker_archive.image_name(name, tag)
 
 
@@ -212,9 +212,9 @@ def test_archives_of_other_programs_are_read(tmp_path: Path) -> None:
     assert [entry.path for layer in image.layers() for entry, _ in layer.entries()][-1] == "app/hello"
 
 
-def test_a_docker_archive_is_no_oci_archive(tmp_path: Path) -> None:
+def test_a_docker_archive_is_not_an_oci_archive(tmp_path: Path) -> None:
     write(SMALL, f"docker-archive:{tmp_path}/a")
-    with pytest.raises(ImageError, match="not an OCI archive: it has no oci-layout"):
+    with pytest.raises(ImageError, match="not an OCI archive: there is no oci-layout"):
         layout_archive.read(tmp_path / "a")
 
 

@@ -165,7 +165,7 @@ def test_one_of_several_images_is_named(tmp_path: Path) -> None:
         assert unpacked(docker_load.read(path, name)) == [TARS[number]]
     with pytest.raises(ImageError, match="holds 2 images") as raised:
         docker_load.read(path)
-    assert str(raised.value.hint).endswith("there are b:2, example.com/a:1, example.com/a:latest")
+    assert str(raised.value.hint).endswith("the names are b:2, example.com/a:1, example.com/a:latest")
     with pytest.raises(ImageError, match="no image 'c:3'"):
         docker_load.read(path, "c:3")
 

@@ -29,7 +29,7 @@ from tests.support.handmade import AMD64, ARM64, Made, file
 
 SYNTAXES = (
     "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR, "
-    "store:NAME[:VERSION], docker://HOST/NAME[:TAG][@DIGEST]"
+    "store:NAME[:VERSION], docker://HOST/NAME[:TAG]"
 )
 TAGS = "tags are letters and digits joined by one of -._: and a path has no colon"
 

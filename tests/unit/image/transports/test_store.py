@@ -47,9 +47,7 @@ def test_by_name_alone_when_there_is_one_version(home: Home) -> None:
     keep(home, TWO, "hello:1.1")
     with pytest.raises(ImageError) as caught:
         locations.find("hello", home)
-    assert str(caught.value) == (
-        "there are 2 versions of hello, so one must be named\n  hint: write one of hello:1.0, hello:1.1"
-    )
+    assert str(caught.value) == ("there are 2 versions of hello\n  hint: write one of hello:1.0, hello:1.1")
 
 
 def test_by_digest_of_an_index_of_a_platform_and_of_what_has_no_name(home: Home) -> None:
@@ -101,8 +99,8 @@ def test_layouts_by_place_and_tag(home: Home, tmp_path: Path) -> None:
         ("hello:1.1", "did you mean example.com/hello:1.0?"),
         ("hello", "did you mean example.com/hello:1.0?"),
         ("example.com/helo:1.0", "did you mean example.com/hello:1.0?"),
-        ("quite-different", "'pumice images' lists what is there"),
-        ("00000000", "'pumice images' lists what is there"),
+        ("quite-different", "run 'pumice images' to list the images"),
+        ("00000000", "run 'pumice images' to list the images"),
     ],
 )
 def test_what_is_not_there_is_said_with_what_comes_near(home: Home, text: str, hint: str) -> None:
@@ -115,8 +113,8 @@ def test_what_is_not_there_is_said_with_what_comes_near(home: Home, text: str, h
 def test_hints_for_a_bare_path_and_an_empty_store(home: Home, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for text, hint in (
-        (str(tmp_path), f"for a layout in a folder, write oci:{tmp_path}"),
-        (str(tmp_path / "file"), f"for a layout in a tar file, write oci-archive:{tmp_path}/file"),
+        (str(tmp_path), f"for an OCI layout in a directory, write oci:{tmp_path}"),
+        (str(tmp_path / "file"), f"for an OCI layout in a tar file, write oci-archive:{tmp_path}/file"),
         ("x", "the store is empty: build a recipe first, or set PUMICE_HOME"),
     ):
         with pytest.raises(ImageError) as caught:

@@ -10,14 +10,13 @@ import errno
 import os
 import stat
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from pumice import ownership
-from pumice.errors import StoreError
+from pumice.os_errors import USER_FILE, Translation, translate_os_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from io import BufferedReader
     from types import ModuleType
 
@@ -166,18 +165,18 @@ def replace(
     *,
     fs: FileSystem = OS,
     mode: int = 0o644,
-    in_store: bool = False,
+    translation: Translation = USER_FILE,
 ) -> None:
     """Make ``data`` the whole content of ``path``, durably: afterwards it is the old or the new, never a mix.
 
-    ``mode`` is cut by the umask, as for any new file. ``in_store`` says whether an error is about the
-    store. Raises StoreError and leaves nothing behind.
+    ``mode`` is cut by the umask, as for any new file. Raises what ``translation`` makes of an OSError, and
+    then leaves no scratch file.
     """
     target = os.fspath(path)
     folder, name = os.path.split(target)
     # Beside the target, because a rename must stay in one file system; cut, because names have a limit.
     scratch = os.path.join(folder, f".{name[:200]}.{scratch_name()}")
-    with told(target, in_store=in_store):
+    with translate_os_errors(target, translation):
         install(scratch, target, data, fs=fs, mode=mode)
         fs.sync_directory(folder or os.curdir)
 
@@ -217,61 +216,6 @@ def forget(path: str, fs: FileSystem = OS) -> None:
         pass
 
 
-@contextmanager
-def told(path: str | os.PathLike[str], *, in_store: bool = True) -> Iterator[None]:
-    """Turn an OSError of the block into a StoreError that says what happened to ``path``.
-
-    Where the store is can be chosen; for a file elsewhere (not ``in_store``) the hints do not name it.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise trouble(error, os.fspath(path), in_store=in_store) from error
-
-
-_SENTENCES: dict[int, tuple[str, str]] = {
-    errno.ENOSPC: (
-        "there is no space left on the device",
-        "free some space, for example with pumice gc --all",
-    ),
-    errno.EROFS: ("the file system is read-only", "set PUMICE_HOME to a directory that can be written"),
-    errno.EACCES: (
-        "permission denied",
-        "check who owns it, or set PUMICE_HOME to a directory that you can write to",
-    ),
-    errno.EFBIG: ("the file would be larger than is allowed", "raise the limit (ulimit -f)"),
-    errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
-    errno.EIO: (
-        "the device failed to read or write",
-        "check the disk, then run pumice store verify --repair",
-    ),
-}
-_SENTENCES[errno.EPERM] = _SENTENCES[errno.EACCES]
-_SENTENCES[errno.ENFILE] = _SENTENCES[errno.EMFILE]
-if hasattr(errno, "EDQUOT"):
-    _SENTENCES[errno.EDQUOT] = ("the disk quota is used up", _SENTENCES[errno.ENOSPC][1])
-
-
-_ELSEWHERE: dict[int, tuple[str, str]] = {
-    errno.EROFS: ("cannot write the file: the file system is read-only", "copy it to another directory"),
-    errno.EACCES: (
-        "cannot write the file: permission denied",
-        "check who owns the file and the directory that it is in",
-    ),
-}
-_ELSEWHERE[errno.EPERM] = _ELSEWHERE[errno.EACCES]
-
-
-def trouble(error: OSError, path: str, *, in_store: bool = True) -> StoreError:
-    """Return what a person should hear about ``error``, which concerns ``path``."""
-    known = _SENTENCES if in_store else _SENTENCES | _ELSEWHERE
-    text, hint = known.get(error.errno or 0, ("", None))
-    if not text:
-        text = (error.strerror or str(error) or "it failed").strip().rstrip(".")
-        text = text[:1].lower() + text[1:]
-    return StoreError(text, where=path, hint=hint)
-
-
 _LOCK_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -299,7 +243,7 @@ class FileLock:
         """
         if fcntl is None:
             return
-        with told(self._path):
+        with translate_os_errors(self._path):
             descriptor = self._open()
             if descriptor < 0:
                 return

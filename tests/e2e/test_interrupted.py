@@ -271,7 +271,7 @@ def test_the_store_is_on_a_disk_that_fills_up(world: World) -> None:
     )
     errors = [line for line in said if line.startswith("error: ")]
     assert len(errors) == 1, said
-    assert "there is no space left on the device" in errors[0]
+    assert "no space left on the device" in errors[0]
     assert [line for line in said if line.startswith("code ")] == ["code 9", "code 0"]
     assert "image" not in said
     assert said[-1] == world.build()

@@ -37,9 +37,9 @@ def world(built: Trusting) -> Trusting:
 
 
 def fingerprint(world: Trusting, name: str) -> str:
-    from pumice.trust import publickeys
+    from pumice.trust import public_keys
 
-    return publickeys.read(world.project / f"{name}.pub").fingerprint
+    return public_keys.read_public_key(world.project / f"{name}.pub").fingerprint
 
 
 def trust(world: Trusting, *arguments: str, key: str = "ada") -> str:
@@ -209,7 +209,7 @@ def test_memory_does_not_grow_with_the_archive(world: Trusting) -> None:
     from pumice.trust import openpgp
 
     key = openpgp.SecretKey((world.project / "ada.key").read_bytes(), Path("ada.key"))
-    Path(f"{large}.asc").write_bytes(key.sign(large, lambda: b"correct horse"))
+    Path(f"{large}.asc").write_bytes(key.sign_file(large, lambda: b"correct horse"))
     subprocess.run(
         [sys.executable, "-c", PROBE, "ada.pub", "large"],
         cwd=world.project,

@@ -150,7 +150,7 @@ def test_a_layer_by_itself(world: World) -> None:
 def test_the_table(world: World) -> None:
     world.build()
     text = world.run("sbom", "example.com/hello", "--format", "table").stdout
-    assert text.splitlines()[0].split() == ["package", "version", "arch", "source", "licence"]
+    assert text.splitlines()[0].split() == ["package", "version", "arch", "source", "license"]
     assert "packages: 2, files:" in text
 
 

@@ -11,8 +11,8 @@ from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.transports import layout as reading
 from pumice.image.transports import layout_writer
-from pumice.store import sealed
-from pumice.store.memory import MemoryBlobs
+from pumice.store import sealed_files
+from pumice.store.memory_blobs import MemoryBlobs
 from tests.support.deb import Deb
 from tests.support.trusting import SECRET, signed
 from tests.support.world import PACKAGES
@@ -83,7 +83,7 @@ def test_what_stands_is_believed_only_while_it_is_there(tmp_path: Path, how: str
     (listed,) = [
         one for one in (tmp_path / "store" / "referrers").iterdir() if b"sigstore" in one.read_bytes()
     ]
-    manifests = json.loads(sealed.unseal(listed.read_bytes()) or b"")
+    manifests = json.loads(sealed_files.unseal(listed.read_bytes()) or b"")
     bundle = next(one["digest"] for one in manifests if "sigstore" in one.get("artifactType", ""))
     blob = tmp_path / "store" / "blobs" / bundle.replace(":", "/")
     if how == "list":

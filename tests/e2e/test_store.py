@@ -163,7 +163,7 @@ def test_builds_share_a_store(world: World) -> None:
 @pytest.mark.parametrize(
     ("mount", "sentence"),
     [
-        ("mount -t tmpfs -o size=80k none", "there is no space left on the device"),
+        ("mount -t tmpfs -o size=80k none", "no space left on the device"),
         ("mount -t tmpfs -o size=1m,ro none", "the file system is read-only"),
     ],
 )

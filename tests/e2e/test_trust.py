@@ -23,9 +23,9 @@ def world(tmp_path: Path) -> Trusting:
 
 
 def fingerprint(world: Trusting) -> str:
-    from pumice.trust import publickeys
+    from pumice.trust import public_keys
 
-    return publickeys.read(world.project / "release.pub").fingerprint
+    return public_keys.read_public_key(world.project / "release.pub").fingerprint
 
 
 def trust(world: Trusting, *arguments: str) -> str:

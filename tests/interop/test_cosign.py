@@ -16,8 +16,8 @@ from pumice.errors import TrustError
 from pumice.image.transports import attachment, layout, layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
-from pumice.trust import keys, names, publickeys, sign, signing_time, verify
-from pumice.trust.trusted import TrustedKey
+from pumice.trust import image_names, image_signing, image_verification, keys, public_keys, signing_time
+from pumice.trust.trusted_key import TrustedKey
 from tests.support import handmade, locations, pushing, registry, vouched
 from tests.support.handmade import Made, file
 from tests.support.peers import need
@@ -45,12 +45,12 @@ def cosign(program: str, folder: Path, *arguments: str) -> subprocess.CompletedP
 
 def pair(folder: Path, kind: str = "ecdsa-p256") -> keys.PrivateKey:
     imported = kind == "ecdsa-p521"
-    made = keys.PrivateKey(ec.generate_private_key(ec.SECP521R1())) if imported else keys.generate(kind)
+    made = keys.PrivateKey(ec.generate_private_key(ec.SECP521R1())) if imported else keys.generate_key(kind)
     keys.write_pair(folder / "pair", made, SECRET)
     return made
 
 
-@pytest.mark.parametrize("kind", [*keys.KINDS, "ecdsa-p521"])
+@pytest.mark.parametrize("kind", [*keys.GENERATED_KINDS, "ecdsa-p521"])
 @pytest.mark.parametrize(
     ("program", "forms"),
     [
@@ -66,12 +66,12 @@ def test_it_verifies_what_we_sign(
     key = pair(tmp_path, kind)
     place = vouched.folder(tmp_path / "image")
     image = layout.read(place)
-    when = signing_time.Time(now=1_700_000_000)
-    sign.sign(
+    when = signing_time.SigningTime(now=1_700_000_000)
+    image_signing.sign_image(
         image,
         attachment.LayoutAttachment(place, image),
         None,
-        sign.Signer(key.public, lambda: key),
+        image_signing.Signer(key.public, lambda: key),
         time=when,
     )
     repository = f"{program}/{kind}-{'-'.join(forms)}"
@@ -84,7 +84,7 @@ def test_it_verifies_what_we_sign(
     )
     assert done.returncode == 0, done.stderr
     assert image.root.digest in done.stdout
-    keys.write_pair(tmp_path / "other", keys.generate(), SECRET)
+    keys.write_pair(tmp_path / "other", keys.generate_key(), SECRET)
     again = cosign(
         *(program, tmp_path, "verify", "--key", "other.pub", "--insecure-ignore-tlog=true"),
         f"{host}/{repository}:1.0",
@@ -97,8 +97,8 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
     key = pair(tmp_path)
     place = vouched.folder(tmp_path / "image")
     image = layout.read(place)
-    signer = sign.Signer(key.public, lambda: key)
-    sign.attest(
+    signer = image_signing.Signer(key.public, lambda: key)
+    image_signing.attest_image(
         *(image, attachment.LayoutAttachment(place, image), None, signer),
         predicate_type="https://example.com/review",
         predicate={"score": 1.5},
@@ -129,10 +129,10 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
     assert cosign(program, tmp_path, "save", "--dir", "saved", place).returncode == 0
     saved = layout.read(tmp_path / "saved")
     trusted = [TrustedKey(key=key.public, rule="x")]
-    verdict = verify.verify(saved, None, trusted, expected="", now=0)
-    assert verdict.name in ("", names.split(place)[0])
+    verdict = image_verification.verify_image(saved, None, trusted, expected="", now=0)
+    assert verdict.name in ("", image_names.split_name(place)[0])
     with pytest.raises(TrustError):
-        verify.verify(saved, None, trusted, expected="example.com/other:1.0", now=0)
+        image_verification.verify_image(saved, None, trusted, expected="example.com/other:1.0", now=0)
 
 
 @pytest.mark.parametrize("ours", [False, True], ids=["debian", "ours"])
@@ -161,9 +161,9 @@ def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ou
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_keys_go_both_ways(tmp_path: Path, program: str) -> None:
     cosign(program, tmp_path, "generate-key-pair")
-    theirs = keys.read_private(tmp_path / "cosign.key", lambda: SECRET)
-    assert theirs.public == publickeys.read(tmp_path / "cosign.pub")
-    for kind in keys.KINDS:
+    theirs = keys.read_private_key(tmp_path / "cosign.key", lambda: SECRET)
+    assert theirs.public == public_keys.read_public_key(tmp_path / "cosign.pub")
+    for kind in keys.GENERATED_KINDS:
         folder = tmp_path / kind
         folder.mkdir()
         ours = pair(folder, kind)
@@ -210,8 +210,8 @@ def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> N
     made = pair(tmp_path)
     vouched.folder(tmp_path / "plain")
     image = layout.read(tmp_path / "plain")
-    signer = sign.Signer(made.public, lambda: made)
-    sign.sign(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)
+    signer = image_signing.Signer(made.public, lambda: made)
+    image_signing.sign_image(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)
     image = layout.read(tmp_path / "plain")
     layout_writer.write(
         image, tmp_path / "listed", "v1", records=None, progress=Silent(), referrers_in_index=True

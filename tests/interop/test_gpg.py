@@ -42,9 +42,9 @@ def copied(world: Trusting, name: str, *, signed: bool = True) -> Path:
 
 
 def fingerprint(world: Trusting, name: str) -> str:
-    from pumice.trust import publickeys
+    from pumice.trust import public_keys
 
-    return publickeys.read(world.project / name).fingerprint
+    return public_keys.read_public_key(world.project / name).fingerprint
 
 
 def test_gpg_and_gpgv_verify_what_we_sign(built: Trusting, gpg: Gpg) -> None:

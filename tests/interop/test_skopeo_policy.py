@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pumice.image.transports import attachment, layout
-from pumice.trust import export, keyring, policy_edit, sign
-from pumice.trust.keyring import Level
+from pumice.trust import export, image_signing, policy_edit
+from pumice.trust import policy as keyring
+from pumice.trust.policy import PolicyDirectory
 from tests.support import pushing, registry, skopeo, vouched
 from tests.support.trusting import Trusting
 from tests.support.vouched import key, signer
@@ -28,18 +29,20 @@ def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, plac
     if by is not None:
         image = vouched.signed(folder, by)
         if place:
-            sign.sign_place(image, attachment.LayoutAttachment(folder, image), None, signer(by), place)
+            image_signing.sign_docker_reference(
+                image, attachment.LayoutAttachment(folder, image), None, signer(by), place
+            )
     assert (len(layout.read(folder).beside) > 0) is (by is not None)
     pushing.push(folder, host, repository, "1.0")
 
 
-def fetched(root: Path, levels: tuple[Level, ...], place: str) -> subprocess.CompletedProcess[str]:
+def fetched(root: Path, levels: tuple[PolicyDirectory, ...], place: str) -> subprocess.CompletedProcess[str]:
     """Let skopeo copy an image from the registry under the policy that is exported."""
-    found, mirrors = keyring.rules(levels), keyring.mirrors(levels)
-    policy = export.containers_policy(found, keyring.thresholds(levels), mirrors, now=0)
+    found, mirrors = keyring.read_rules(levels), keyring.read_mirrors(levels)
+    policy = export.containers_policy(found, keyring.read_thresholds(levels), mirrors, now=0)
     (root / "policy.json").write_bytes(policy)
     (root / "registries.d").mkdir(exist_ok=True)
-    (root / "registries.d" / "pumice.yaml").write_bytes(export.registries(found, mirrors))
+    (root / "registries.d" / "pumice.yaml").write_bytes(export.registries_config(found, mirrors))
     options = ("--policy", f"{root}/policy.json", "--registries.d", f"{root}/registries.d")
     how = ("copy", "--src-tls-verify=false", "--remove-signatures", f"docker://{place}")
     return subprocess.run(
@@ -51,18 +54,20 @@ def fetched(root: Path, levels: tuple[Level, ...], place: str) -> subprocess.Com
 
 
 @pytest.fixture
-def levels(tmp_path: Path) -> tuple[Level, ...]:
-    return (Level("user", tmp_path / "trust"),)
+def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
+    return (PolicyDirectory("user", tmp_path / "trust"),)
 
 
-def test_an_image_that_is_signed_as_its_place(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
-    policy_edit.add(levels[0], key(0).public, f"{host}/apps")
+def test_an_image_that_is_signed_as_its_place(
+    host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]
+) -> None:
+    policy_edit.add_key(levels[0], key(0).public, f"{host}/apps")
     place = f"{host}/apps/placed:1.0"
     pushed(tmp_path / "image", host, "apps/placed", place=place)
     done = fetched(tmp_path, levels, place)
     assert done.returncode == 0, done.stderr
-    policy_edit.remove(levels[0], keyring.rules(levels)[0])
-    policy_edit.add(levels[0], key(1).public, f"{host}/apps")
+    policy_edit.remove_rule(levels[0], keyring.read_rules(levels)[0])
+    policy_edit.add_key(levels[0], key(1).public, f"{host}/apps")
     assert fetched(tmp_path, levels, place).returncode != 0
 
 
@@ -71,18 +76,23 @@ def test_an_image_that_is_signed_as_its_place(host: str, tmp_path: Path, levels:
     [("apps/elsewhere", 0, "is not accepted"), ("apps/unsigned", None, "no signature")],
 )
 def test_what_is_signed_as_another_or_not_at_all(
-    host: str, tmp_path: Path, levels: tuple[Level, ...], repository: str, by: int | None, message: str
+    host: str,
+    tmp_path: Path,
+    levels: tuple[PolicyDirectory, ...],
+    repository: str,
+    by: int | None,
+    message: str,
 ) -> None:
-    policy_edit.add(levels[0], key(0).public, f"{host}/apps")
+    policy_edit.add_key(levels[0], key(0).public, f"{host}/apps")
     pushed(tmp_path / "image", host, repository, by=by, place=f"{host}/apps/placed:1.0")
     done = fetched(tmp_path, levels, f"{host}/{repository}:1.0")
     assert done.returncode != 0
     assert message in done.stderr
 
 
-def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
-    policy_edit.add(levels[0], key(0).public, "example.com")
-    policy_edit.mirror(levels[0], f"{host}/mirror", "example.com")
+def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]) -> None:
+    policy_edit.add_key(levels[0], key(0).public, "example.com")
+    policy_edit.set_mirror(levels[0], f"{host}/mirror", "example.com")
     pushed(tmp_path / "image", host, "mirror/hello")  # signed as example.com/hello:1.0 and no more
     done = fetched(tmp_path, levels, f"{host}/mirror/hello:1.0")
     assert done.returncode == 0, done.stderr
@@ -90,7 +100,7 @@ def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[Level, ..
     assert "is not accepted" in fetched(tmp_path, levels, f"{host}/mirror/bank:1.0").stderr
 
 
-def test_an_image_of_nobody(host: str, tmp_path: Path, levels: tuple[Level, ...]) -> None:
+def test_an_image_of_nobody(host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]) -> None:
     pushed(tmp_path / "image", host, "apps/nobody", place=f"{host}/apps/nobody:1.0")
     assert "rejected by policy" in fetched(tmp_path, levels, f"{host}/apps/nobody:1.0").stderr
 

@@ -28,9 +28,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
 
 def fingerprint(world: Trusting) -> str:
     """Trust the world's key for every name; return its fingerprint."""
-    from pumice.trust import publickeys
+    from pumice.trust import public_keys
 
-    made = publickeys.read(world.project / "release.pub").fingerprint
+    made = public_keys.read_public_key(world.project / "release.pub").fingerprint
     world.must("trust", "add", "--root", "release.pub", "--fingerprint", made)
     return made
 

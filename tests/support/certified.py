@@ -11,7 +11,7 @@ from pumice.formats import oci, sigstore
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.trust import keyless
-from pumice.trust.trusted import TrustedKey
+from pumice.trust.trusted_key import TrustedKey
 from tests.support.sigstore_simulator import ADA, ISSUER, Instance, Wish
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pumice.trust import policy_edit as rules
-from pumice.trust import publickeys
-from pumice.trust.keyring import Level
+from pumice.trust import public_keys
+from pumice.trust.policy import PolicyDirectory
 from tests.support.world import Outcome, World
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ class Trusting(World):
 
     def trust(self, key: str, prefix: str = "") -> None:
         """Trust a public key of the project's folder for a prefix, or for every name."""
-        rules.add(self.rules, publickeys.read(self.project / key), prefix)
+        rules.add_key(self.rules, public_keys.read_public_key(self.project / key), prefix)
 
     @property
-    def rules(self) -> Level:
+    def rules(self) -> PolicyDirectory:
         """The folder of the user's rules."""
-        return Level("user", self.config / "pumice" / "trust")
+        return PolicyDirectory("user", self.config / "pumice" / "trust")
 
     def refused(self, *arguments: str, code: int = 7, **how: Any) -> str:
         """Do it, and fail the test unless it fails so; return what it said."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from pumice.formats import oci
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
-from pumice.trust import keys, names, rollback, sign
-from pumice.trust.signing_time import UNDATED, Time
-from pumice.trust.trusted import TrustedKey
+from pumice.trust import image_names, image_signing, keys, rollback
+from pumice.trust.signing_time import UNDATED, SigningTime
+from pumice.trust.trusted_key import TrustedKey
 from tests.support import handmade, locations
 from tests.support.handmade import Made, file
 
@@ -20,7 +20,7 @@ NAME = "example.com/hello:1.0"
 
 @cache
 def _key(number: int) -> keys.PrivateKey:
-    return keys.generate()
+    return keys.generate_key()
 
 
 def key(number: int = 0) -> keys.PrivateKey:
@@ -38,8 +38,10 @@ def image(
     """Return an image that calls itself ``name`` ("": nothing)."""
     made = handmade.image(Made([[file("greeting", content)]]))
     manifest = oci.read_manifest(made.document(made.root))
-    title, version = names.split(name)
-    annotations = {names.TITLE: title, names.VERSION: version, names.CREATED: created} if name else {}
+    title, version = image_names.split_name(name)
+    annotations = (
+        {image_names.TITLE: title, image_names.VERSION: version, image_names.CREATED: created} if name else {}
+    )
     annotations |= {rollback.TRACK: track} if track else {}
     data = oci.encode_document(oci.make_manifest(manifest.config, manifest.layers, annotations=annotations))
     made.blobs.put(data)  # type: ignore[attr-defined]
@@ -52,21 +54,25 @@ def folder(path: Path, made: Image | None = None) -> Path:
     return path
 
 
-def signer(number: int = 0) -> sign.Signer:
-    return sign.Signer(key(number).public, lambda: key(number))
+def signer(number: int = 0) -> image_signing.Signer:
+    return image_signing.Signer(key(number).public, lambda: key(number))
 
 
 def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
     """Sign the layout at ``path`` by each of the keys and return its image; ``at`` 0: with no time."""
     for number in numbers:
         found = layout.read(path)
-        time = Time(required=at) if at else UNDATED
-        sign.sign(found, attachment.LayoutAttachment(path, found), None, signer(number), name=name, time=time)
+        time = SigningTime(required=at) if at else UNDATED
+        image_signing.sign_image(
+            found, attachment.LayoutAttachment(path, found), None, signer(number), name=name, time=time
+        )
     return layout.read(path)
 
 
 def attested(path: Path, number: int, predicate: object, kind: str = "custom", name: str = "") -> Image:
     found = layout.read(path)
     place = attachment.LayoutAttachment(path, found)
-    sign.attest(found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name)
+    image_signing.attest_image(
+        found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name
+    )
     return layout.read(path)

@@ -56,8 +56,8 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path: Path, at: i
     with pytest.raises(StoreError) as caught:
         files.replace(path, b"new", fs=Stopper(at, refuse))
     assert str(caught.value) == (
-        f"{path}: there is no space left on the device\n"
-        "  hint: free some space, for example with pumice gc --all"
+        f"{path}: cannot write the file: no space left on the device\n"
+        "  hint: free some space, for example with 'pumice gc --all'"
     )
     assert path.read_bytes() == (b"old" if at < 5 else b"new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
@@ -72,36 +72,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("number", "sentence"),
-    [
-        (errno.ENOSPC, "there is no space left on the device"),
-        (errno.EDQUOT, "the disk quota is used up"),
-        (errno.EROFS, "the file system is read-only"),
-        (errno.EACCES, "permission denied"),
-        (errno.EPERM, "permission denied"),
-        (errno.EFBIG, "the file would be larger than is allowed"),
-        (errno.EMFILE, "too many files are open"),
-        (errno.EIO, "the device failed to read or write"),
-        (errno.ENOTDIR, "not a directory"),
-        (errno.ELOOP, "too many levels of symbolic links"),
-    ],
-)
-def test_what_the_system_refuses_is_told_in_one_sentence(number: int, sentence: str) -> None:
-    error = files.trouble(OSError(number, os.strerror(number)), "/some/where")
-    assert (error.message, error.where) == (sentence, "/some/where")
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
-def test_the_hint_about_a_file_elsewhere_does_not_name_the_stores_place(number: int) -> None:
-    refused = OSError(number, os.strerror(number))
-    elsewhere = files.trouble(refused, "/project/recipe.lock", in_store=False)
-    assert elsewhere.message.startswith("cannot write the file: ")
-    assert "PUMICE_HOME" not in (elsewhere.hint or "")
-    assert "PUMICE_HOME" in (files.trouble(refused, "/some/where").hint or "")
-
-
-def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+def test_replace_reports_a_missing_directory(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such file or directory"):
         files.replace(tmp_path / "no" / "file", b"")
 

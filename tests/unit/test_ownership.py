@@ -15,12 +15,12 @@ from pumice.errors import ImageError, StoreError
 from pumice.image.output import Output
 from pumice.image.transports import layout, layout_writer
 from pumice.progress import Silent
-from pumice.registry import logins
+from pumice.registry import login_store
 from pumice.registry.credentials import Login
 from pumice.registry.reference import Repository
 from pumice.registry.server.storage.disk.storage import open_storage
 from pumice.store.home import Home
-from pumice.trust import keyfiles, keyring, policy_edit
+from pumice.trust import key_files, policy, policy_edit
 from tests.support import handmade, images
 
 OTHER = 12345
@@ -74,10 +74,12 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
     tmp_path: Path, umask: int
 ) -> None:
     del umask
-    policy_edit.mirror(keyring.Level("user", tmp_path / "new" / "trust"), "mirror.example/a", "example.com/b")
-    keyfiles.prepare(tmp_path / "keys" / "private" / "key")
+    policy_edit.set_mirror(
+        policy.PolicyDirectory("user", tmp_path / "new" / "trust"), "mirror.example/a", "example.com/b"
+    )
+    key_files.create_parent(tmp_path / "keys" / "private" / "key")
     environ = {"REGISTRY_AUTH_FILE": str(tmp_path / "logins" / "private" / "auth.json")}
-    logins.keep(Repository("registry.example", ""), Login("me", "secret"), environ)
+    login_store.save_login(Repository("registry.example", ""), Login("me", "secret"), environ)
     with open_storage(tmp_path / "new" / "registry"):
         pass
     assert not [path for path, mode in modes(tmp_path).items() if mode & 0o022]
@@ -141,13 +143,13 @@ def test_outputs_do_not_follow_a_planted_link(tmp_path: Path, sticky: Path) -> N
     victim = tmp_path / "victim"
     victim.write_text("precious")
     image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
-    with pytest.raises(ImageError, match="not permitted"), Output(str(plant(sticky / "file", victim))):
+    with pytest.raises(ImageError, match="permission denied"), Output(str(plant(sticky / "file", victim))):
         pass
     (tmp_path / "folder").mkdir()
     folder = plant(sticky / "folder", tmp_path / "folder")
-    with pytest.raises(ImageError, match="not permitted"), Output(str(folder / "file")):
+    with pytest.raises(ImageError, match="permission denied"), Output(str(folder / "file")):
         pass
-    with pytest.raises(ImageError, match="not permitted"):
+    with pytest.raises(ImageError, match="permission denied"):
         layout_writer.write(image, folder, "1", records=None, progress=Silent())
     assert victim.read_text() == "precious"
     assert list((tmp_path / "folder").iterdir()) == []
@@ -157,7 +159,7 @@ def test_outputs_do_not_follow_a_planted_link(tmp_path: Path, sticky: Path) -> N
 def test_outputs_do_not_go_to_a_planted_pipe(sticky: Path) -> None:
     os.mkfifo(sticky / "pipe")
     os.chown(sticky / "pipe", OTHER, OTHER)
-    with pytest.raises(ImageError, match="not permitted"), Output(str(sticky / "pipe")):
+    with pytest.raises(ImageError, match="permission denied"), Output(str(sticky / "pipe")):
         pass
 
 
@@ -274,7 +276,7 @@ def test_root_follows_no_trust_rules_and_serves_no_registry_of_another_user(
     folder.mkdir(parents=True)
     os.chown(folder, OTHER, OTHER)
     with pytest.raises(StoreError, match="belongs to user"):
-        keyring.levels({"XDG_CONFIG_HOME": str(tmp_path / "config")})
+        policy.policy_directories({"XDG_CONFIG_HOME": str(tmp_path / "config")})
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
     assert cli.main(["serve", "--root", str(folder), "--check"]) == 9
     assert "belongs to user" in capsys.readouterr().err

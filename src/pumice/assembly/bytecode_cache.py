@@ -12,7 +12,7 @@ from pumice.formats import platforms
 from pumice.formats.tar import Entry
 from pumice.image.model import Image
 from pumice.packing import compose
-from pumice.packing.compose import Made, Piece
+from pumice.packing.compose import LayerChunk, LayerEntry
 from pumice.packing.tree import Node, Tree
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _INTERPRETER = ("python3", "libpython3")
 
 def get_bytecode(
     plan: LayerContents, inputs: PlatformInputs, home: Home, processors: int, progress: Progress
-) -> Piece | None:
+) -> LayerChunk | None:
     """Return the byte code for the Python files of ``plan`` as a piece of a layer, None if there is none.
 
     What decides it is the sources and the interpreter; for the same ones nothing runs. Raises
@@ -40,7 +40,7 @@ def get_bytecode(
     if not sources:
         return None
     key = _bytecode_key(plan, inputs, sources)
-    bytecode = cache.recall(home, _KIND, key, Piece, lambda piece: (piece.blob,))
+    bytecode = cache.recall(home, _KIND, key, LayerChunk, lambda piece: (piece.blob,))
     if bytecode is None:
         bytecode = _compile(plan, inputs, sources, home, processors, progress)
         cache.remember(home, _KIND, key, bytecode, keeps=(bytecode.blob,))
@@ -99,19 +99,21 @@ def _compile(
     home: Home,
     processors: int,
     progress: Progress,
-) -> Piece:
+) -> LayerChunk:
     from pumice.assembly import bytecode
-    from pumice.runtime import unpack
+    from pumice.runtime import prepared_tree
 
     finished = layer_assembly.assemble_layers(plan, inputs.recipe.layers, home, processors)
     manifest, _ = layer_assembly.write_manifest(
         inputs.recipe, inputs.architecture, finished, created=0, user="", blobs=home.blobs
     )
-    with unpack.hold(Image(manifest, home.blobs), home, progress) as tree:
+    with prepared_tree.hold(Image(manifest, home.blobs), home, progress) as tree:
         generated = bytecode.compile_bytecode(
             tree.root,
             sorted({path.split("/")[0] for path in sources if "/" in path}),
             platform=platforms.from_debian(inputs.architecture),
             scratch=home.directory("tmp"),
         )
-    return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)
+    return compose.write_chunk(
+        (LayerEntry(entry=item.entry, content=item.content) for item in generated), home.blobs
+    )

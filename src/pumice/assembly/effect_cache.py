@@ -9,7 +9,7 @@ import msgspec
 from pumice.assembly import cache
 from pumice.cache_keys import cache_key
 from pumice.packing import effects
-from pumice.packing.effects import Outcome
+from pumice.packing.effects import AppliedEffects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +25,17 @@ _KIND = "effects"
 class _CachedOutcome(msgspec.Struct, frozen=True):
     """An outcome, and the contents of the recipe's files that it depends on (digests by path)."""
 
-    outcome: Outcome
+    outcome: AppliedEffects
     read_digests: dict[str, str]
 
 
 def apply_effects(
-    settings: effects.Settings, keys: Mapping[str, Digest], tree: Tree, draft: DraftTree | None, home: Home
-) -> Outcome:
+    settings: effects.EffectSettings,
+    keys: Mapping[str, Digest],
+    tree: Tree,
+    draft: DraftTree | None,
+    home: Home,
+) -> AppliedEffects:
     """Return what effects add to ``tree``, or to ``draft`` if they see the recipe's own files.
 
     ``keys`` are what the packages' segments are kept under: those say everything about them, also what

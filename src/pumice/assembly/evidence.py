@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
-    from pumice.packing.compose import Filled
+    from pumice.packing.compose import ComposedLayer
     from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
 _KIND = "evidence"
 
-_MAX_RECIPE = 1 << 20
+_MAX_RECIPE_OWNER = 1 << 20
 
 AttachedArtifacts = dict[str, tuple["Descriptor", ...]]
 """A manifest's digest to the artifacts about it."""
@@ -42,14 +42,14 @@ class _CachedEvidence(msgspec.Struct, frozen=True):
 def write_image_facts(
     inputs: PlatformInputs,
     plan: LayerContents,
-    finished: Sequence[Filled],
+    finished: Sequence[ComposedLayer],
     documents: tuple[Descriptor, Descriptor],
     created: int,
     release: str,
     home: Home,
 ) -> Digest:
     """Write the facts of an image as a blob, while everything about it is at hand; return its digest."""
-    from pumice.evidence import built
+    from pumice.evidence import build_facts as built
     from pumice.packing.config import standard_annotations, timestamp
 
     manifest, config = documents
@@ -59,7 +59,7 @@ def write_image_facts(
         inputs.packages,
         plan.segments,
         finished,
-        {item.entry.path: item.by for item in plan.generated},
+        {item.entry.path: item.origin for item in plan.generated},
         built.Documents(
             manifest=manifest,
             config=config,
@@ -155,7 +155,7 @@ def _bytes(recipe: Recipe) -> str:
     """Return the recipe file as it is, one that is no text or gone as nothing."""
     try:
         with open(recipe.path, "rb") as file:  # noqa: PTH123 - on the way of every build
-            return file.read(_MAX_RECIPE).decode()
+            return file.read(_MAX_RECIPE_OWNER).decode()
     except (OSError, UnicodeDecodeError):
         return ""
 

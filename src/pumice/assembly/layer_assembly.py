@@ -10,23 +10,24 @@ import msgspec
 from pumice.assembly import cache
 from pumice.formats import oci, platforms
 from pumice.packing import compose
-from pumice.packing.compose import Filled, Made, Piece
-from pumice.packing.config import config, standard_annotations
-from pumice.packing.effects import dpkg, loader
-from pumice.packing.layer_plan import WholeLayer
+from pumice.packing.compose import ComposedLayer, LayerChunk, LayerEntry
+from pumice.packing.config import image_config, standard_annotations
+from pumice.packing.effects.dpkg_database import BY as DPKG
+from pumice.packing.effects.loader_cache import BY as LOADER
+from pumice.packing.layer_plan import LayerDigests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pumice.digest import Digest
-    from pumice.packing.layer_plan import Group
+    from pumice.packing.layer_plan import LayerGroup
     from pumice.packing.segments import Segment
-    from pumice.packing.tree import Generated, Node
+    from pumice.packing.tree import GeneratedEntry, Node
     from pumice.recipe.model import LayerPolicy, Recipe
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
     from pumice.store.home import Home
 
-VOLATILE_EFFECTS = frozenset({dpkg.BY, loader.BY})
+VOLATILE_EFFECTS = frozenset({DPKG, LOADER})
 """Effects whose results change with any package: kept apart from those that hardly ever change."""
 
 _BYTECODE = "byte code"
@@ -38,31 +39,40 @@ class LayerContents(msgspec.Struct, frozen=True, kw_only=True):
     ``format`` is the lock's.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[LayerGroup, ...]
     base_segments: Sequence[Segment]
     segments: Mapping[str, Segment]
-    generated: Sequence[Generated]
-    recipe_entries: Sequence[Made]
+    generated: Sequence[GeneratedEntry]
+    recipe_entries: Sequence[LayerEntry]
     nodes: Mapping[str, Node]
-    bytecode: Piece | None = None
+    bytecode: LayerChunk | None = None
     format: int
 
 
-def assemble_layers(plan: LayerContents, policy: LayerPolicy, home: Home, processors: int) -> list[Filled]:
+def assemble_layers(
+    plan: LayerContents, policy: LayerPolicy, home: Home, processors: int
+) -> list[ComposedLayer]:
     """Return the layers, lowest first."""
     blobs = home.blobs
-    base = [*map(compose.piece, plan.base_segments), *_made(plan.generated, blobs, volatile=False)]
+    base = [*map(compose.segment_chunk, plan.base_segments), *_made(plan.generated, blobs, volatile=False)]
     state = _made(plan.generated, blobs, volatile=True)
-    own = [compose.made(plan.recipe_entries, blobs)] if plan.recipe_entries else []
+    own = [compose.write_chunk(plan.recipe_entries, blobs)] if plan.recipe_entries else []
     bytecode = [plan.bytecode] if plan.bytecode else []
     if policy == "single":
-        packages = [compose.piece(plan.segments[name]) for group in plan.groups for name in group.packages]
-        rows: list[tuple[str, list[Piece]]] = [("everything", [*base, *packages, *bytecode, *state, *own])]
+        packages = [
+            compose.segment_chunk(plan.segments[name]) for group in plan.groups for name in group.packages
+        ]
+        rows: list[tuple[str, list[LayerChunk]]] = [
+            ("everything", [*base, *packages, *bytecode, *state, *own])
+        ]
         return _composed(rows, plan.nodes, home, processors)
     grouped = [
-        (_title(group, plan.segments), [compose.piece(plan.segments[name]) for name in group.packages])
+        (
+            _title(group, plan.segments),
+            [compose.segment_chunk(plan.segments[name]) for name in group.packages],
+        )
         for group in plan.groups
-        if not group.alone
+        if not group.has_own_layer
     ]
     composed = _composed(
         [("base", base), *grouped, (_BYTECODE, bytecode), ("state", state), ("files", own)],
@@ -71,60 +81,64 @@ def assemble_layers(plan: LayerContents, policy: LayerPolicy, home: Home, proces
         processors,
     )
     by_title = {one.title: one for one in composed}
-    lone = [_alone(group, plan, blobs) for group in plan.groups if group.alone]
+    lone = [_alone(group, plan, blobs) for group in plan.groups if group.has_own_layer]
     middle = [by_title[title] for title, _ in grouped]
     ends = [by_title[title] for title in (_BYTECODE, "state", "files") if title in by_title]
     return [*([by_title["base"]] if "base" in by_title else []), *lone, *middle, *ends]
 
 
-def _alone(group: Group, plan: LayerContents, blobs: Blobs) -> Filled:
+def _alone(group: LayerGroup, plan: LayerContents, blobs: Blobs) -> ComposedLayer:
     segment = plan.segments[group.packages[0]]
-    return Filled(_title(group, plan.segments), compose.alone(segment, blobs), (compose.piece(segment),))
+    return ComposedLayer(
+        _title(group, plan.segments),
+        compose.compose_own_layer(segment, blobs),
+        (compose.segment_chunk(segment),),
+    )
 
 
-def _title(group: Group, parts: Mapping[str, Segment]) -> str:
-    if group.alone:
+def _title(group: LayerGroup, parts: Mapping[str, Segment]) -> str:
+    if group.has_own_layer:
         facts = parts[group.packages[0]].facts
         return f"{facts.name}={facts.version}"
     return f"{group.name}: {', '.join(group.packages)}"
 
 
-def _made(generated: Sequence[Generated], blobs: Blobs, *, volatile: bool) -> list[Piece]:
+def _made(generated: Sequence[GeneratedEntry], blobs: Blobs, *, volatile: bool) -> list[LayerChunk]:
     items = [
-        Made(entry=item.entry, content=item.content)
+        LayerEntry(entry=item.entry, content=item.content)
         for item in generated
-        if (item.by in VOLATILE_EFFECTS) == volatile
+        if (item.origin in VOLATILE_EFFECTS) == volatile
     ]
-    return [compose.made(items, blobs)] if items else []
+    return [compose.write_chunk(items, blobs)] if items else []
 
 
 def _composed(
-    rows: Sequence[tuple[str, list[Piece]]], nodes: Mapping[str, Node], home: Home, processors: int
-) -> list[Filled]:
+    rows: Sequence[tuple[str, list[LayerChunk]]], nodes: Mapping[str, Node], home: Home, processors: int
+) -> list[ComposedLayer]:
     known = _known_layers(home)
 
-    def one(row: tuple[str, list[Piece]]) -> Filled:
+    def one(row: tuple[str, list[LayerChunk]]) -> ComposedLayer:
         title, pieces = row
-        return Filled(title, compose.layer(pieces, nodes, home.blobs, known), tuple(pieces))
+        return ComposedLayer(title, compose.compose_layer(pieces, nodes, home.blobs, known), tuple(pieces))
 
     with ThreadPoolExecutor(processors, thread_name_prefix="compose") as pool:
         return list(pool.map(one, [row for row in rows if row[1]]))
 
 
-def _known_layers(home: Home) -> compose.Known:
-    def get(key: Digest) -> WholeLayer | None:
-        return cache.recall(home, "layer", key, WholeLayer)
+def _known_layers(home: Home) -> compose.LayerCache:
+    def get(key: Digest) -> LayerDigests | None:
+        return cache.recall(home, "layer", key, LayerDigests)
 
-    def put(key: Digest, layer: WholeLayer) -> None:
+    def put(key: Digest, layer: LayerDigests) -> None:
         cache.remember(home, "layer", key, layer, keeps=(layer.digest,))
 
-    return compose.Known(get, put)
+    return compose.LayerCache(get, put)
 
 
 def write_manifest(
     recipe: Recipe,
     architecture: str,
-    finished: Sequence[Filled],
+    finished: Sequence[ComposedLayer],
     *,
     created: int,
     user: str,
@@ -132,7 +146,7 @@ def write_manifest(
 ) -> tuple[oci.Descriptor, oci.Descriptor]:
     """Write config and manifest; return the manifest's descriptor and the config's."""
     titled = [(one.title, one.layer) for one in finished]
-    document = oci.encode_document(config(recipe, architecture, titled, created=created, user=user))
+    document = oci.encode_document(image_config(recipe, architecture, titled, created=created, user=user))
     described = _put(document, oci.CONFIG, blobs)
     manifest = oci.make_manifest(
         described,

@@ -14,22 +14,22 @@ from pumice.assembly.segment_cutter import SegmentRequest, cut_segments, recall,
 from pumice.formats import platforms
 from pumice.packing import effects, layer_plan, merge, segments
 from pumice.packing.config import numeric_user
-from pumice.packing.effects.diversions import diversions
-from pumice.packing.effects.usr_merge import merged_usr
+from pumice.packing.effects.diversions import diversions_by_path
+from pumice.packing.effects.merged_usr import link_merged_usr
 from pumice.packing.link_targets import find_link_targets
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection
-from pumice.packing.tree import Generated
+from pumice.packing.tree import GeneratedEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
-    from pumice.packing.compose import Filled
-    from pumice.packing.effects import Outcome
-    from pumice.packing.layer_plan import Group
-    from pumice.packing.merge import Merged
+    from pumice.packing.compose import ComposedLayer
+    from pumice.packing.effects import AppliedEffects
+    from pumice.packing.layer_plan import LayerGroup
+    from pumice.packing.merge import MergedTree
     from pumice.packing.tree import Node, Tree
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
@@ -49,22 +49,26 @@ def assemble_platform(
         from pumice.assembly import bytecode
 
         bytecode.check_platform(platforms.from_debian(inputs.architecture))  # before much is fetched in vain
-    groups = layer_plan.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
+    groups = layer_plan.plan_layers(
+        [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
+    )
     wanted = _wanted(inputs, groups)
     parts = cut_segments(wanted, fetch, home, processors=processors, progress=progress)
     wanted, parts, directories = _with_link_targets(
         inputs.format, wanted, parts, fetch, home, processors, progress
     )
     keys = {item.package.name: item.key for item in wanted}
-    merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format, directories=directories)
+    merged = merge.merge_segments(
+        parts, diversions_by_path(parts), home.blobs, inputs.format, directories=directories
+    )
     settings, items = _settings(inputs), recipe_files.collect_items(files)
     draft = None
     if inputs.format >= 2:
-        aliases = merged_usr(effects.Given(merged.tree, settings, {})).generated
-        draft = DraftTree(files, items, merged.tree, merged.tree.plus(aliases))
+        aliases = link_merged_usr(effects.EffectInput(merged.tree, settings, {})).generated
+        draft = DraftTree(files, items, merged.tree, merged.tree.with_entries(aliases))
     outcome = apply_effects(settings, keys, merged.tree, draft, home)
     generated = [*_diverted(merged, parts, home), *_link_targets(merged, outcome), *outcome.generated]
-    tree = merged.tree.plus(generated)
+    tree = merged.tree.with_entries(generated)
     owners = _OwnerTable(tree, draft)
     own = recipe_files.resolve_entries(files, items, owners, tree)
     over = [*generated, *(item for item, _ in own)]
@@ -92,8 +96,8 @@ def assemble_platform(
     return _image(inputs, plan, finished, merged, outcome, owners, home)
 
 
-def _settings(inputs: PlatformInputs) -> effects.Settings:
-    return effects.Settings(
+def _settings(inputs: PlatformInputs) -> effects.EffectSettings:
+    return effects.EffectSettings(
         architecture=inputs.architecture,
         base=inputs.recipe.base,
         include=inputs.recipe.include,
@@ -104,16 +108,16 @@ def _settings(inputs: PlatformInputs) -> effects.Settings:
     )
 
 
-def _wanted(inputs: PlatformInputs, groups: tuple[Group, ...]) -> list[SegmentRequest]:
-    alone = {name for group in groups if group.alone for name in group.packages}
+def _wanted(inputs: PlatformInputs, groups: tuple[LayerGroup, ...]) -> list[SegmentRequest]:
+    alone = {name for group in groups if group.has_own_layer for name in group.packages}
     include = tuple(sorted(set(inputs.recipe.include)))
     return [
         SegmentRequest(
             package,
             Selection(
                 include=include,
-                info=package.role != "base-data",
-                alone=package.name in alone,
+                includes_dpkg_info=package.role != "base-data",
+                has_own_layer=package.name in alone,
                 format=inputs.format,
             ),
         )
@@ -153,22 +157,22 @@ def _keeping(wanted: list[SegmentRequest], keep: Mapping[str, Sequence[str]]) ->
             yield SegmentRequest(item.package, msgspec.structs.replace(item.selection, keep=paths))
 
 
-def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[Generated]:
+def _diverted(merged: MergedTree, parts: Mapping[str, Segment], home: Home) -> list[GeneratedEntry]:
     """Return the files that a diversion moves out of the way (dpkg-divert(1))."""
     moved = []
     for name, path, new_path in merged.diverted:
         entry = next(item.entry for item in parts[name].items if item.entry.path == path)
-        content = segments.contents(parts[name], home.blobs)(path) if entry.kind == "file" else b""
+        content = segments.content_reader(parts[name], home.blobs)(path) if entry.kind == "file" else b""
         placed = msgspec.structs.replace(entry, path=new_path)
-        moved.append(Generated(entry=placed, content=content, by="diversions"))
+        moved.append(GeneratedEntry(entry=placed, content=content, origin="diversions"))
     return moved
 
 
-def _link_targets(merged: Merged, outcome: Outcome) -> Iterator[Generated]:
+def _link_targets(merged: MergedTree, outcome: AppliedEffects) -> Iterator[GeneratedEntry]:
     """Yield the directories that are there because links point at them, as effects leave them."""
     for entry in merged.directories:
         final = outcome.directories.get(entry.path, entry)
-        yield Generated(entry=msgspec.structs.replace(final, mtime=0), by="link targets")
+        yield GeneratedEntry(entry=msgspec.structs.replace(final, mtime=0), origin="link targets")
 
 
 def _reworked(
@@ -176,17 +180,17 @@ def _reworked(
     part: Segment,
     key: Digest,
     nodes: Mapping[str, Node],
-    merged: Merged,
+    merged: MergedTree,
     lock_format: int,
     home: Home,
 ) -> Segment:
     changes = overlay.segment_changes(name, part, nodes, merged.hidden.get(name, ()), lock_format)
     if not changes:
         return part
-    where = segments.reworked_key(key, changes)
+    where = segments.changed_segment_key(key, changes)
     known = recall(where, home)
     if known is None:
-        known = segments.rework(part, changes, home.blobs)
+        known = segments.change_segment(part, changes, home.blobs)
         remember(where, known, home)
     return known
 
@@ -231,15 +235,15 @@ def _text(tree: Tree, path: str) -> str:
 def _image(
     inputs: PlatformInputs,
     plan: layer_assembly.LayerContents,
-    finished: list[Filled],
-    merged: Merged,
-    outcome: Outcome,
+    finished: list[ComposedLayer],
+    merged: MergedTree,
+    outcome: AppliedEffects,
     owners: _OwnerTable,
     home: Home,
 ) -> PlatformImage:
     newest = max((part.newest for part in plan.segments.values()), default=0)
     created = newest if inputs.source_date_epoch is None else inputs.source_date_epoch
-    tree = merged.tree.plus(outcome.generated)
+    tree = merged.tree.with_entries(outcome.generated)
     user = owners.config_user(inputs.recipe.run.user)
     manifest, config = layer_assembly.write_manifest(
         inputs.recipe, inputs.architecture, finished, created=created, user=user, blobs=home.blobs
@@ -254,6 +258,6 @@ def _image(
         ids=outcome.ids,
         layers=tuple((one.title, one.layer) for one in finished),
         facts=evidence.write_image_facts(inputs, plan, finished, (manifest, config), created, release, home),
-        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.report.items())},
+        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
         notes=merged.notes,
     )

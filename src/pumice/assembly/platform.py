@@ -13,7 +13,7 @@ import msgspec
 from pumice.assembly import cache
 from pumice.cache_keys import cache_key
 from pumice.formats import oci
-from pumice.packing.layer_plan import WholeLayer
+from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe
 
@@ -52,7 +52,7 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
     config: oci.Descriptor
     created: int
     ids: Ids
-    layers: tuple[tuple[str, WholeLayer], ...]
+    layers: tuple[tuple[str, LayerDigests], ...]
     skipped_actions: dict[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
     facts: str

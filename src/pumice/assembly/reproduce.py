@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.platform import PlatformImage
     from pumice.digest import Digest
-    from pumice.evidence.firstdiff import Found
+    from pumice.evidence.first_difference import Found
     from pumice.formats.intoto import Statement
     from pumice.image.model import Image
     from pumice.progress import Progress
@@ -229,7 +229,7 @@ def find_changed_entry(plan: RebuildPlan, image: Image) -> Found | None:
     Files that a rebuild takes out of the image itself prove nothing about themselves.
     """
     from pumice.evidence import layers
-    from pumice.evidence.firstdiff import Found
+    from pumice.evidence.first_difference import Found
 
     expected = {file.path.lstrip("/"): file.sha256 for file in plan.entries if file.kind == "file"}
     for number, layer in enumerate(image.layers(), 1):

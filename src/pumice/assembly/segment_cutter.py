@@ -14,7 +14,7 @@ import msgspec
 
 from pumice.assembly import cache
 from pumice.errors import FormatError, ImageError
-from pumice.fetch.pool import pool
+from pumice.fetch.thread_pool import pool
 from pumice.packing import segments
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection
@@ -40,7 +40,7 @@ class SegmentRequest(msgspec.Struct, frozen=True):
     @property
     def key(self) -> Digest:
         """What its segment is kept under."""
-        return segments.key(self.package.sha256, self.selection)
+        return segments.segment_key(self.package.sha256, self.selection)
 
 
 def cut_segments(
@@ -138,7 +138,7 @@ class _CuttingPipeline:
         with self._home.blobs.open("sha256:" + package.sha256) as file:
             try:
                 source = cast("BinaryIO", _InterruptibleReader(file, self._failed))
-                segment = segments.make(source, request.selection, self._home.blobs)
+                segment = segments.cut_segment(source, request.selection, self._home.blobs)
             except (FormatError, ImageError) as error:
                 location = f"{package.name}={package.version}"
                 location = f"{location}: {error.where}" if error.where else location

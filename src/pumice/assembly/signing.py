@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.trust import keyfiles, signature_cache
+from pumice.trust import key_files, signature_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from pumice.assembly.image import BuiltImage
     from pumice.store.home import Home
-    from pumice.trust.sign import Signer
-    from pumice.trust.signing_time import Time
+    from pumice.trust.image_signing import Signer
+    from pumice.trust.signing_time import SigningTime
 
 
 class SigningKey(msgspec.Struct, frozen=True):
@@ -26,26 +26,38 @@ class SigningKey(msgspec.Struct, frozen=True):
 
 
 def sign_image(
-    image: BuiltImage, name: str, key: SigningKey, home: Home, *, time: Time, registries: Sequence[str] = ()
+    image: BuiltImage,
+    name: str,
+    key: SigningKey,
+    home: Home,
+    *,
+    time: SigningTime,
+    registries: Sequence[str] = (),
 ) -> None:
     """Sign an image and its evidence as ``name``, in the store, and as what will lie at HOST/REPO:TAG.
 
     Where nothing changed since the key did that, it is a few look-ups. Raises PumiceError.
     """
     names = (name, *registries)
-    key_identity = keyfiles.stands_for(key.path)
-    cache_name = signature_cache.name_of(
+    key_identity = key_files.key_digest(key.path)
+    cache_name = signature_cache.compute_key(
         image.root.digest, names, key_identity, image.evidence, time.required
     )
-    if signature_cache.holds(cache_name, home):
+    if signature_cache.has_valid(cache_name, home):
         return
     from pumice.image.transports import attachment
-    from pumice.trust import sign
+    from pumice.trust import image_signing
 
     signer, store_attachment = key.signer(), attachment.StoreAttachment(home)
-    signature = sign.sign(image.open(home), store_attachment, home, signer, name=name, time=time)
+    signature = image_signing.sign_image(
+        image.open(home), store_attachment, home, signer, name=name, time=time
+    )
     for registry_name in registries:
-        sign.sign_place(image.open(home), store_attachment, home, signer, registry_name, time=time)
+        image_signing.sign_docker_reference(
+            image.open(home), store_attachment, home, signer, registry_name, time=time
+        )
     if registries:  # which manifests hold it all now
-        signature = sign.sign(image.open(home), store_attachment, home, signer, name=name, time=time)
-    signature_cache.remember(cache_name, signature.manifests, home)
+        signature = image_signing.sign_image(
+            image.open(home), store_attachment, home, signer, name=name, time=time
+        )
+    signature_cache.put(cache_name, signature.manifests, home)

@@ -17,7 +17,8 @@ import msgspec
 from pumice.errors import ImageError, PumiceError, StoreError, TrustError, UsageError
 from pumice.formats import oci
 from pumice.image.model import Image
-from pumice.trust import claims, keyring, names, rollback, verify
+from pumice.trust import claims, image_names, image_verification, rollback
+from pumice.trust import policy as trust_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from pumice.clock import Clock
     from pumice.registry.server.writes import Offer
     from pumice.store.home import Home
-    from pumice.trust.keyring import Level
-    from pumice.trust.rollback import Accepted
-    from pumice.trust.verify import Verdict
+    from pumice.trust.image_verification import VerifiedImage
+    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.rollback import AcceptedImage
 
 ATTACHMENT = re.compile(r"sha(?:256|512)-[a-f0-9]{64,123}(?:\.(?:sig|att|sbom))?")
 """Tags that registries have for what is about an image: signatures must come before the image's own tag."""
@@ -38,13 +39,13 @@ _FULL_VERSION = re.compile(r"v?[0-9]+(?:\.[0-9].*|[-_.].*)?")
 _INSTEAD = "push it by its digest, sign that, and set the tag then"
 
 
-def policy(text: str) -> tuple[Level, ...]:
+def policy(text: str) -> tuple[PolicyDirectory, ...]:
     """Return the folders of rules that ``text`` means: ``trust`` is everybody's, else it is one folder.
 
     Raises UsageError if there are none, FormatError for a rule that cannot be understood.
     """
     if text == "trust":
-        levels = keyring.levels(os.environ)
+        levels = trust_policy.policy_directories(os.environ)
     else:
         folder = Path(text).absolute()
         if not folder.is_dir():
@@ -53,8 +54,8 @@ def policy(text: str) -> tuple[Level, ...]:
                 where=text,
                 hint="a folder as 'pumice trust' makes them, or the word trust for your own rules",
             )
-        levels = (keyring.Level("policy", folder),)
-    if not keyring.rules(levels):
+        levels = (trust_policy.PolicyDirectory("policy", folder),)
+    if not trust_policy.read_rules(levels):
         raise UsageError(
             "no key is trusted there, so no tag could ever be set",
             where=text,
@@ -63,7 +64,7 @@ def policy(text: str) -> tuple[Level, ...]:
     return levels
 
 
-def judge(levels: Sequence[Level], clock: Clock, records: Home) -> Callable[[Offer], str | None]:
+def judge(levels: Sequence[PolicyDirectory], clock: Clock, records: Home) -> Callable[[Offer], str | None]:
     """Return the function that says why a manifest may not have its tags, or None if it may.
 
     The rules are read each time, so a key that is revoked counts no more at once. ``records`` is where it
@@ -85,19 +86,21 @@ def judge(levels: Sequence[Level], clock: Clock, records: Home) -> Callable[[Off
     return accept
 
 
-def _check(offer: Offer, tags: Sequence[str], levels: Sequence[Level], records: Home, now: int) -> None:
+def _check(
+    offer: Offer, tags: Sequence[str], levels: Sequence[PolicyDirectory], records: Home, now: int
+) -> None:
     """Raise PumiceError unless the rules trust the image under each of the tags; then record it."""
     place = _Place(offer)
     image = Image(oci.Descriptor(offer.media_type, offer.digest, len(offer.body)), place, place.referrers)
     admitted = [_admit_tag(image, offer.repository, tag, levels, records, now) for tag in tags]
     for record in admitted:
         if record is not None:
-            rollback.remember(record, records)
+            rollback.record_accepted(record, records)
 
 
 def _admit_tag(
-    image: Image, repository: str, tag: str, levels: Sequence[Level], records: Home, now: int
-) -> Accepted | None:
+    image: Image, repository: str, tag: str, levels: Sequence[PolicyDirectory], records: Home, now: int
+) -> AcceptedImage | None:
     """Return what to record of an image that a tag may point to; raises PumiceError if it may not."""
     problems: list[PumiceError] = []
     for name in _names(image, repository, levels):
@@ -106,7 +109,7 @@ def _admit_tag(
             version = _version(image, verdict, name, tag)
             if version and name:  # the keys that are needed must have signed this version, and not any
                 verdict = _verify(image, f"{name}:{version}", levels, now)
-            return _check_rollback(image, verdict.signed, repository, tag, version, records)
+            return _check_rollback(image, verdict.signed_at, repository, tag, version, records)
         except StoreError:
             raise
         except PumiceError as error:
@@ -114,15 +117,15 @@ def _admit_tag(
     raise problems[0]
 
 
-def _names(image: Image, repository: str, levels: Sequence[Level]) -> list[str]:
+def _names(image: Image, repository: str, levels: Sequence[PolicyDirectory]) -> list[str]:
     """Return the names, without versions, by which an image may be put into a repository.
 
     They are those that it is signed as (believed or not yet) and that are the repository's: its path with
     any host, because a registry goes by many, or what a mirror rule says. "" stands for an image that
     nobody calls anything, which keys that are trusted for every name may sign. Raises TrustError.
     """
-    stated = {name for claim in claims.read(image, None, signatures_only=True) for name in claim.names}
-    plain = {names.split(name)[0] for name in (*stated, names.own(image)) if name}
+    stated = {name for claim in claims.read_claims(image, None, signatures_only=True) for name in claim.names}
+    plain = {image_names.split_name(name)[0] for name in (*stated, image_names.declared_name(image)) if name}
     if not plain:
         return [""]
     fitting = [name for name in sorted(plain) if _is_of(name, repository)]
@@ -141,21 +144,21 @@ def _is_of(name: str, repository: str) -> bool:
     return repository in (name, name.partition("/")[2])
 
 
-def _mirrored(repository: str, levels: Sequence[Level]) -> Iterator[str]:
+def _mirrored(repository: str, levels: Sequence[PolicyDirectory]) -> Iterator[str]:
     """Yield what the images of a repository are called by the mirror rules, whatever host these name."""
-    for prefix, target in keyring.mirrors(levels).items():
+    for prefix, target in trust_policy.read_mirrors(levels).items():
         for folder in (prefix, prefix.partition("/")[2]):
             if folder and f"{repository}/".startswith(f"{folder}/"):
                 yield target + repository[len(folder) :]
 
 
-def _version(image: Image, verdict: Verdict, name: str, tag: str) -> str:
+def _version(image: Image, verdict: VerifiedImage, name: str, tag: str) -> str:
     """Return the signed version that a tag may stand for, "" if none is signed; raises TrustError."""
-    stated = [names.split(text) for one in verdict.signatures for text in one.claim.names]
+    stated = [image_names.split_name(text) for one in verdict.signatures for text in one.claim.names]
     if not name and stated:
         raise TrustError("it is signed as another image")
     versions = {version for plain, version in stated if plain == name and version}
-    own = names.annotations_of(image).get(names.VERSION, "")
+    own = image_names.read_annotations(image).get(image_names.VERSION, "")
     if own and not versions:
         versions = {own}  # the signed digest covers it
     if not versions or tag in versions:
@@ -180,18 +183,18 @@ def may_move(tag: str, version: str) -> bool:
 
 def _check_rollback(
     image: Image, signed: int, repository: str, tag: str, version: str, records: Home
-) -> Accepted | None:
+) -> AcceptedImage | None:
     """Return what to record; raises TrustError if the tag would go back. ``signed`` is when it was signed."""
     name = f"{repository}/{tag}"
-    known = [one.version for one in rollback.recall(name, records) if one.version != tag]
+    known = [one.version for one in rollback.read_accepted(name, records) if one.version != tag]
     if not version and known:
         raise TrustError(f"it does not say its version, and the tag has been at {known[0]}")
-    return rollback.check(image, f"{name}:{version or tag}", records, signed=signed)
+    return rollback.check_rollback(image, f"{name}:{version or tag}", records, signed=signed)
 
 
-def _verify(image: Image, name: str, levels: Sequence[Level], now: int) -> Verdict:
-    decision = keyring.decide(name, levels)
-    return verify.verify(
+def _verify(image: Image, name: str, levels: Sequence[PolicyDirectory], now: int) -> VerifiedImage:
+    decision = trust_policy.read_name_policy(name, levels)
+    return image_verification.verify_image(
         image,
         None,
         decision.keys,

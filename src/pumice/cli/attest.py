@@ -44,12 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     from pumice.store.home import Home, locate
-    from pumice.trust import sign
+    from pumice.trust import image_signing
 
     predicate = read(asked.predicate, "predicate")
     signer = signing.signer(asked.key, asked.passphrase_file)
     with Home(locate(os.environ)) as home, registries.open_to_sign(asked.reference, home) as opened:
-        done = sign.attest(
+        done = image_signing.attest_image(
             *opened,
             signer,
             predicate_type=asked.type,

@@ -66,14 +66,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _base(asked: argparse.Namespace) -> Path:
-    from pumice.trust import keyfiles
+    from pumice.trust import key_files
 
-    base: Path = asked.output or keyfiles.folder(os.environ) / keyfiles.DEFAULT
+    base: Path = asked.output or key_files.keys_directory(os.environ) / key_files.DEFAULT_NAME
     return base
 
 
 def _generate(asked: argparse.Namespace) -> int:
-    from pumice.trust import keyfiles, keys, openpgp
+    from pumice.trust import key_files, keys, openpgp
 
     base = _base(asked)
     passphrase = signing.passphrase(asked.passphrase_file, new=True, what=f"{base}.key")
@@ -82,12 +82,12 @@ def _generate(asked: argparse.Namespace) -> int:
             raise UsageError("there is such a file already", where=str(path), hint="choose another --output")
     key: openpgp.SecretKey | keys.PrivateKey
     if asked.openpgp is not None:
-        key = openpgp.generate(asked.openpgp)
-        private, public = openpgp.write_pair(keyfiles.prepare(base), key, passphrase())
+        key = openpgp.generate_key(asked.openpgp)
+        private, public = openpgp.write_pair(key_files.create_parent(base), key, passphrase())
     else:
         secret = passphrase()
-        key = keys.generate(asked.type)
-        private, public = keys.write_pair(keyfiles.prepare(base), key, secret)
+        key = keys.generate_key(asked.type)
+        private, public = keys.write_pair(key_files.create_parent(base), key, secret)
     print(key.public.fingerprint)
     print(f"{output.printable(str(private))} signs: keep it to yourself", file=sys.stderr)
     print(f"{output.printable(str(public))} verifies: give it to everybody", file=sys.stderr)
@@ -95,53 +95,53 @@ def _generate(asked: argparse.Namespace) -> int:
 
 
 def _list(_asked: argparse.Namespace) -> int:
-    from pumice.trust import keyfiles
+    from pumice.trust import key_files
 
     rows = [
         (one.name, one.public.kind, "yes" if one.can_sign else "no", one.public.fingerprint)
-        for one in keyfiles.kept(os.environ)
+        for one in key_files.list_keys(os.environ)
     ]
     sys.stdout.write(output.table(("name", "type", "can sign", "fingerprint"), rows) if rows else "")
     return 0
 
 
 def _export(asked: argparse.Namespace) -> int:
-    from pumice.trust import archives, keyfiles, keys, publickeys
+    from pumice.trust import archive_keys, key_files, keys, public_keys
 
-    if archives.is_openpgp(asked.key, os.environ):
+    if archive_keys.is_openpgp_key(asked.key, os.environ):
         file = asked.passphrase_file
         passphrase = signing.passphrase(file, new=True, what="the exported key")
-        made = archives.exported(asked.key, os.environ, passphrase if asked.private else None)
+        made = archive_keys.export_key(asked.key, os.environ, passphrase if asked.private else None)
         sys.stdout.write(made.decode())
         return 0
     if not asked.private:
         public = Path(asked.key).with_suffix(".pub") if asked.key.endswith(".key") else None
         if public is not None and public.is_file():
-            sys.stdout.write(publickeys.read(public).pem().decode())
+            sys.stdout.write(public_keys.read_public_key(public).pem().decode())
             return 0
         try:
-            path = keyfiles.find(asked.key, ".pub", os.environ)
+            path = key_files.find_key_file(asked.key, ".pub", os.environ)
         except TrustError:
-            path = keyfiles.find(asked.key, ".key", os.environ)
+            path = key_files.find_key_file(asked.key, ".key", os.environ)
         data = path.read_bytes()[:65536]
         if b"PRIVATE KEY-----" in data:
-            opened = keys.read_private(path, signing.passphrase(asked.passphrase_file, what=str(path)))
+            opened = keys.read_private_key(path, signing.passphrase(asked.passphrase_file, what=str(path)))
             sys.stdout.write(opened.public.pem().decode())
         else:
-            sys.stdout.write(publickeys.read(path).pem().decode())
+            sys.stdout.write(public_keys.read_public_key(path).pem().decode())
         return 0
-    path = keyfiles.find(asked.key, ".key", os.environ)
+    path = key_files.find_key_file(asked.key, ".key", os.environ)
     passphrase = signing.passphrase(asked.passphrase_file, what=str(path))
     secret = passphrase()
-    sys.stdout.write(keys.seal(keys.read_private(path, lambda: secret), secret).decode())
+    sys.stdout.write(keys.encrypt_private_key(keys.read_private_key(path, lambda: secret), secret).decode())
     return 0
 
 
 def _import(asked: argparse.Namespace) -> int:
-    from pumice.trust import keyfiles
+    from pumice.trust import key_files
 
-    path = keyfiles.find(asked.key, ".key", os.environ)
+    path = key_files.find_key_file(asked.key, ".key", os.environ)
     old = signing.passphrase(asked.passphrase_file, what=str(path))
     new = signing.passphrase(asked.passphrase_file, new=True, what="the copy")
-    print(keyfiles.bring(path, keyfiles.prepare(_base(asked)), old, new).fingerprint)
+    print(key_files.import_key(path, key_files.create_parent(_base(asked)), old, new).fingerprint)
     return 0

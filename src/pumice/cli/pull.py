@@ -31,9 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = _parser().parse_args(arguments)
     from pumice.image.transports import locations
-    from pumice.registry.reference import parse
+    from pumice.registry.reference import parse_reference
 
-    reference = parse(options.reference)
+    reference = parse_reference(options.reference)
     name = options.name or str(reference.repository)
     if not options.name and reference.tag:
         name = f"{name}:{reference.tag}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.trust.sign import Signer
+    from pumice.trust.image_signing import Signer
 
 _EPILOG = """Without DEST, the name of the image says where to push it: example.com/hello:1.0 is pushed to
 the registry example.com. Blobs that the registry has are not sent. Prints the digest."""
@@ -56,14 +56,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _open_signer(options: argparse.Namespace) -> Signer:
     """Return the signer. An image that it cannot sign is refused before anything is pushed."""
-    from pumice.trust import sign
+    from pumice.trust import image_signing
 
     signer = signing.signer(options.sign, options.passphrase_file)
     with (
         Home(locate(os.environ)) as home,
         registries.open_image(options.reference, home, options=options) as image,
     ):
-        sign.identity(image, options.name)
+        image_signing.check_signed_name(image, options.name)
     return signer
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.image.transports.attachment import Attachment
     from pumice.image.transports.locations import Access, Counts, Description, Location
     from pumice.progress import Progress
-    from pumice.registry.client import Client, Settings
+    from pumice.registry.client import Client, ClientSettings
     from pumice.store.home import Home
 
 
@@ -53,17 +53,17 @@ def store_options(parser: argparse.ArgumentParser) -> None:
     command_line.admission_options(parser, "let it in")
 
 
-def client_settings(options: argparse.Namespace | None) -> Settings:
+def client_settings(options: argparse.Namespace | None) -> ClientSettings:
     """Return the settings of a client: those of `options`, then those of the configuration."""
-    from pumice.registry import sites
-    from pumice.registry.client import Settings
-    from pumice.registry.transport import Tls
+    from pumice.registry import registry_config
+    from pumice.registry.client import ClientSettings
+    from pumice.registry.transport import TlsFiles
 
-    configured_sites = sites.load(os.environ)
+    registry_configs = registry_config.load_registry_configs(os.environ)
     if options is None:
-        return Settings(sites=configured_sites)
-    tls = Tls(options.ca, options.cert, options.key)
-    return Settings(plain_http=options.plain_http, tls=tls, sites=configured_sites)
+        return ClientSettings(registry_configs=registry_configs)
+    tls = TlsFiles(options.ca, options.cert, options.key)
+    return ClientSettings(plain_http=options.plain_http, tls=tls, registry_configs=registry_configs)
 
 
 @contextmanager

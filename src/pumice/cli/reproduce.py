@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.platform import PlatformImage
     from pumice.assembly.reproduce import RebuildPlan
-    from pumice.evidence.firstdiff import Found
+    from pumice.evidence.first_difference import Found
     from pumice.formats.intoto import Statement
     from pumice.image.model import Image
     from pumice.progress import Progress
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _statement(image: Image, path: Path | None) -> Statement:
-    from pumice.evidence import attached
+    from pumice.evidence import attached_documents
     from pumice.formats import intoto
     from pumice.image.regular_file import read_small
 
@@ -80,7 +80,7 @@ def _statement(image: Image, path: Path | None) -> Statement:
         if data is None:
             raise UsageError("there is no such file", hint=f"looked for {path}")
         return intoto.read_statement(data)
-    found = attached.provenance(image)
+    found = attached_documents.provenance(image)
     if found is None:
         raise ImageError(
             "no provenance is attached to the image",
@@ -101,13 +101,13 @@ def _compare(
     ordered: RebuildPlan, image: Image, home: Home, asked: argparse.Namespace, progress: Progress
 ) -> Found | None:
     from pumice.assembly import reproduce
-    from pumice.evidence import firstdiff
+    from pumice.evidence import first_difference
     from pumice.image.model import Image as Images
 
     found: list[Found | None] = []
 
     def look(built: PlatformImage, clean: Home) -> None:
-        found.append(firstdiff.find(image, Images(built.manifest, clean.blobs)))
+        found.append(first_difference.find(image, Images(built.manifest, clean.blobs)))
 
     reproduce.rebuild_image(
         ordered,

@@ -66,17 +66,19 @@ def main(arguments: Sequence[str]) -> int:
 def _attached(image: Image, home: Home, reference: str, form: str) -> bytes | None:
     """Return the attached document and say on standard error whose word it is; raises TrustError."""
     from pumice.clock import SystemClock
-    from pumice.evidence import attached as documents
+    from pumice.evidence import attached_documents as documents
     from pumice.formats import cyclonedx, spdx
     from pumice.image import referrers
-    from pumice.trust import document_verification, keyring, names
+    from pumice.trust import document_verification, image_names, policy
 
     found = documents.sbom(image, spdx.MEDIA_TYPE if form == "spdx" else cyclonedx.MEDIA_TYPE)
     if found is None:
         return None
-    asked = names.asked(reference, home)
-    levels = keyring.levels(os.environ)
-    by = document_verification.by(image, found, home, levels, asked=asked, now=SystemClock().now())
+    asked = image_names.requested_name(reference, home)
+    levels = policy.policy_directories(os.environ)
+    by = document_verification.verify_document(
+        image, found, home, levels, asked=asked, now=SystemClock().now()
+    )
     data = referrers.content(image, found, documents.MAX_DOCUMENT)
     known = ", ".join(f"{one.label} {one.key.fingerprint}".strip() for one in by)
     said = f"attested by {known}" if by else "attached to the image, and attested by no key that is trusted"
@@ -105,9 +107,9 @@ def _written(facts: Facts, form: str) -> bytes:
 
         return cyclonedx_document.write(facts)
     rows = [
-        (one.name, one.version, one.architecture, one.source, _short(one.licence)) for one in facts.packages
+        (one.name, one.version, one.architecture, one.source, _short(one.license)) for one in facts.packages
     ]
-    text = output.table(("package", "version", "arch", "source", "licence"), rows)
+    text = output.table(("package", "version", "arch", "source", "license"), rows)
     loose = sum(file.package < 0 for file in facts.files)
     text += f"packages: {len(facts.packages)}, files: {len(facts.files)}, of no package: {loose}\n"
     return text.encode(errors="backslashreplace")

@@ -80,7 +80,7 @@ def _sign_archive(asked: argparse.Namespace) -> int:
     from pumice.assembly.image import source_date_epoch
     from pumice.image.transports import locations
     from pumice.store.home import Home, locate
-    from pumice.trust import detached
+    from pumice.trust import archive_signatures
 
     location = locations.parse_source(asked.reference)
     if not location.address.transport.has_detached_signature:
@@ -96,12 +96,14 @@ def _sign_archive(asked: argparse.Namespace) -> int:
             "--timestamp is not for OpenPGP keys",
             hint="the time of their signatures is now, or with gpg:ID that of SOURCE_DATE_EPOCH",
         )
-    name = detached.identity(image, asked.name)
+    name = archive_signatures.check_archive_name(image, asked.name)
     signer = signing.archive_signer(asked.key, asked.passphrase_file)
     path = Path(location.address.path)
-    done = detached.sign(path, signer, now=SystemClock().now(), moment=source_date_epoch(os.environ))
+    done = archive_signatures.sign_archive(
+        path, signer, now=SystemClock().now(), moment=source_date_epoch(os.environ)
+    )
     what = "signed" if done.new else "was signed already"
-    said = f"{name} {what} by {signer.public.fingerprint} in {done.signature}"
+    said = f"{name} {what} by {signer.public.fingerprint} in {done.path}"
     print(output.printable(said), file=sys.stderr)
     print(image.root.digest)
     return 0

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pumice.assembly.signing import SigningKey
     from pumice.image.transports.locations import Location
     from pumice.store.home import Home
-    from pumice.trust.detached import Signer as ArchiveSigner
+    from pumice.trust.archive_signatures import ArchiveSigner
+    from pumice.trust.image_signing import Signer, SigningResult
     from pumice.trust.keyless import Identity
     from pumice.trust.keys import PublicKey
-    from pumice.trust.sign import Signed, Signer
-    from pumice.trust.signing_time import Time
+    from pumice.trust.signing_time import SigningTime
 
 
 def passphrase_option(made: argparse.ArgumentParser) -> None:
@@ -77,10 +77,10 @@ def identity(asked: argparse.Namespace) -> Identity | None:
         )
     from pumice.trust import keyless
 
-    return keyless.identity(asked.identity, asked.issuer, asked.trusted_root)
+    return keyless.parse_identity(asked.identity, asked.issuer, asked.trusted_root)
 
 
-def said(done: Signed) -> str:
+def said(done: SigningResult) -> str:
     """Return what signing did, as a sentence."""
     what = "signed" if done.new else "was signed already"
     also = f", with {', '.join(done.attested)}" if done.attested else ""
@@ -91,25 +91,25 @@ def passphrase(file: Path | None, *, new: bool = False, what: str = "") -> Calla
     """Return what gives the passphrase when it is needed; a ``new`` one is asked for twice."""
     from pumice.trust import keys
 
-    return keys.passphrase_from(os.environ, file, _asker(new, what) if _can_ask() else None)
+    return keys.passphrase_source(os.environ, file, _asker(new, what) if _can_ask() else None)
 
 
 def signer(key: str, file: Path | None) -> Signer:
     """Return what signs with the key that the command line names."""
-    from pumice.trust import archives, keyfiles
+    from pumice.trust import archive_keys, key_files
 
-    archives.refuse(key, os.environ)
-    path = keyfiles.find(key, ".key", os.environ)
-    return keyfiles.signer(path, passphrase(file, what=str(path)))
+    archive_keys.reject_openpgp_key(key, os.environ)
+    path = key_files.find_key_file(key, ".key", os.environ)
+    return key_files.load_signer(path, passphrase(file, what=str(path)))
 
 
 def key(text: str, file: Path | None) -> SigningKey:
     """Return the key that the command line or the configuration names; it is not opened."""
     from pumice.assembly.signing import SigningKey
-    from pumice.trust import keyfiles
+    from pumice.trust import key_files
 
-    path = keyfiles.find(text, ".key", os.environ)
-    return SigningKey(path, lambda: keyfiles.signer(path, passphrase(file, what=str(path))))
+    path = key_files.find_key_file(text, ".key", os.environ)
+    return SigningKey(path, lambda: key_files.load_signer(path, passphrase(file, what=str(path))))
 
 
 def sign_where_it_lies(
@@ -122,23 +122,23 @@ def sign_where_it_lies(
     also: Sequence[str] = (),
     timestamp: str | None = None,
     connection: argparse.Namespace | None = None,
-) -> Signed:
+) -> SigningResult:
     """Sign the image that a REF names: as itself, as its place if that is a registry, and as ``also``.
 
     skopeo and podman take an image of a registry only if it is signed as what they ask for, unless they
     are told otherwise. ``connection`` is as for `registries.client`. Raises PumiceError.
     """
     from pumice.cli import registries
-    from pumice.trust import names, sign
+    from pumice.trust import image_names, image_signing
 
     when = time(timestamp)
-    others = [names.place(one) for one in (*also, *_registry_names(reference))]
+    others = [image_names.check_docker_reference(one) for one in (*also, *_registry_names(reference))]
     with registries.open_to_sign(reference, home, connection) as opened:
-        done = sign.sign(*opened, signer, name=name, evidence=evidence, time=when)
+        done = image_signing.sign_image(*opened, signer, name=name, evidence=evidence, time=when)
     for one in others:
         # opened again, because it is added to what was just attached
         with registries.open_to_sign(reference, home, connection) as opened:
-            placed = sign.sign_place(*opened, signer, one, time=when)
+            placed = image_signing.sign_docker_reference(*opened, signer, one, time=when)
         done = msgspec.structs.replace(done, new=done.new or placed.new)
     return done
 
@@ -151,19 +151,19 @@ def _registry_names(reference: str) -> list[str]:
     return [description.name] if description.repository and description.name else []
 
 
-def time(timestamp: str | None = None) -> Time:
+def time(timestamp: str | None = None) -> SigningTime:
     """Return which time signatures get, by ``--timestamp`` or SOURCE_DATE_EPOCH; raises UsageError."""
     from pumice.clock import SystemClock
-    from pumice.trust import keyring, signing_time
+    from pumice.trust import policy, signing_time
 
     now = SystemClock().now()
 
     def believed(name: str) -> list[PublicKey]:
-        rules = keyring.decide(name, keyring.levels(os.environ))
+        rules = policy.read_name_policy(name, policy.policy_directories(os.environ))
         return [one.key for one in rules.keys if not one.revoked]
 
-    return signing_time.Time(
-        now=now, required=signing_time.required(timestamp, os.environ, now), believed=believed
+    return signing_time.SigningTime(
+        now=now, required=signing_time.parse_required_time(timestamp, os.environ, now), trusted_keys=believed
     )
 
 
@@ -178,17 +178,17 @@ def keys(
 
 def is_openpgp(key: str) -> bool:
     """Say whether the command line names an OpenPGP key, which signs archives and nothing else."""
-    from pumice.trust import archives
+    from pumice.trust import archive_keys
 
-    return archives.is_openpgp(key, os.environ)
+    return archive_keys.is_openpgp_key(key, os.environ)
 
 
 def archive_signer(key: str, file: Path | None) -> ArchiveSigner:
     """Return what signs archives with the OpenPGP key that the command line names."""
-    from pumice.trust import archives, keys
+    from pumice.trust import archive_keys, keys
 
     given = file is not None or keys.PASSPHRASE in os.environ
-    return archives.signer(key, os.environ, passphrase(file, what=key), given=given)
+    return archive_keys.open_archive_signer(key, os.environ, passphrase(file, what=key), given=given)
 
 
 class FilesToSign:
@@ -201,10 +201,10 @@ class FilesToSign:
     def sign(self, moment: int | None) -> None:
         """Write the signature of each file beside it."""
         from pumice.clock import SystemClock
-        from pumice.trust import detached
+        from pumice.trust import archive_signatures
 
         for path in self._paths:
-            detached.sign(path, self._signer, now=SystemClock().now(), moment=moment)
+            archive_signatures.sign_archive(path, self._signer, now=SystemClock().now(), moment=moment)
 
 
 def files_to_sign(key: str, file: Path | None, destinations: Sequence[Location]) -> FilesToSign:

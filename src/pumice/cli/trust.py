@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.trust.keyring import Level, Rule
     from pumice.trust.keys import PublicKey
+    from pumice.trust.policy import PolicyDirectory, Rule
 
 _EPILOG = """Rules are plain files in /usr/lib/pumice/trust, /etc/pumice/trust and your own folder; the later
 are stronger. What was built here needs no rule. A new key's fingerprint is shown for you to
@@ -109,13 +109,13 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         ) from None
 
 
-def _levels() -> tuple[Level, ...]:
-    from pumice.trust import keyring
+def _levels() -> tuple[PolicyDirectory, ...]:
+    from pumice.trust import policy as keyring
 
-    return keyring.levels(os.environ)
+    return keyring.policy_directories(os.environ)
 
 
-def _mine(asked: argparse.Namespace) -> Level:
+def _mine(asked: argparse.Namespace) -> PolicyDirectory:
     wanted = "system" if asked.system else "user"
     for level in _levels():
         if level.name == wanted:
@@ -132,21 +132,21 @@ def _prefix(asked: argparse.Namespace) -> str:
 
 
 def _add(asked: argparse.Namespace) -> int:
-    from pumice.trust import keyring
+    from pumice.trust import policy as keyring
     from pumice.trust import policy_edit as rules
 
     prefix = _prefix(asked)
-    expires = keyring.moment(asked.expires) if asked.expires else 0
+    expires = keyring.parse_day(asked.expires) if asked.expires else 0
     if prefix:
-        keyring.folder_of(prefix)
+        keyring.prefix_directory(prefix)
     if asked.threshold is not None:
         rules.check_threshold(asked.threshold)
     key, label = _new(asked, prefix)
     comment = asked.comment or label
-    path = rules.add(_mine(asked), key, prefix, comment=comment, expires=expires)
+    path = rules.add_key(_mine(asked), key, prefix, comment=comment, expires=expires)
     if asked.threshold is not None:
-        rules.threshold(_mine(asked), prefix, asked.threshold)
-    decision = keyring.decide(f"{prefix}:0" if prefix else "", _levels())
+        rules.set_threshold(_mine(asked), prefix, asked.threshold)
+    decision = keyring.read_name_policy(f"{prefix}:0" if prefix else "", _levels())
     if decision.threshold > len(decision.keys):
         print(
             f"note: {decision.threshold} keys must sign, and {len(decision.keys)} can: add the others",
@@ -167,23 +167,23 @@ def _new(asked: argparse.Namespace, prefix: str) -> tuple[PublicKey, str]:
         raise UsageError(f"{word[:80]!r} is one too many", hint="add a key, or an identity")
     if asked.fingerprint:
         raise UsageError("an identity has no fingerprint to compare", hint="say --identity and --issuer")
-    if not keyless.installed():
+    if not keyless.is_sigstore_installed():
         print(f"note: {keyless.MISSING}; {keyless.HINT}", file=sys.stderr)
     return who, ""
 
 
 def _key(asked: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
     """Return a public key, where it is from, and what to call it."""
-    from pumice.trust import keyfiles, keyurls, publickeys
+    from pumice.trust import key_files, key_urls, public_keys
 
-    if not keyurls.is_url(text):
-        path = keyfiles.find(text, ".pub", os.environ)
-        return publickeys.read(path), str(path), path.stem
-    keyurls.check(text, plain_http=asked.insecure_allow_http)
+    if not key_urls.is_url(text):
+        path = key_files.find_key_file(text, ".pub", os.environ)
+        return public_keys.read_public_key(path), str(path), path.stem
+    key_urls.check_url(text, plain_http=asked.insecure_allow_http)
     if asked.fingerprint is None:
-        _somebody_is_there(keyurls.shown(text))  # before anything is fetched
-    if keyurls.is_open(text):
-        place = output.printable(keyurls.shown(text))
+        _somebody_is_there(key_urls.redact_url(text))  # before anything is fetched
+    if key_urls.is_unprotected(text):
+        place = output.printable(key_urls.redact_url(text))
         print(
             f"warning: {place}: the key comes by http, so anybody on the way can put another in its place:"
             " only its fingerprint says whose it is (--insecure-allow-http)",
@@ -193,7 +193,7 @@ def _key(asked: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
     from pumice.store.home import Home, locate
 
     with Session(Home(locate(os.environ))) as session:
-        return keyurls.fetch(text, session), keyurls.shown(text), keyurls.name_of(text)
+        return key_urls.fetch_key(text, session), key_urls.redact_url(text), key_urls.label_from_url(text)
 
 
 def _somebody_is_there(where: str) -> None:
@@ -224,7 +224,7 @@ def _reviewed(asked: argparse.Namespace, text: str, prefix: str) -> tuple[Public
     print(f"key          {output.printable(path)} ({key.kind})", file=sys.stderr)
     print(f"fingerprint  {key.fingerprint}", file=sys.stderr)
     if isinstance(key, openpgp.Certificate):
-        print(f"user ID      {output.printable(key.user)}", file=sys.stderr)
+        print(f"user ID      {output.printable(key.user_id)}", file=sys.stderr)
     print(f"for          {output.printable(prefix) or 'every name'}", file=sys.stderr)
     sys.stderr.write("Is this the fingerprint that the key's owner told you? [yes/no] ")
     sys.stderr.flush()
@@ -235,8 +235,8 @@ def _reviewed(asked: argparse.Namespace, text: str, prefix: str) -> tuple[Public
 
 def _list(_asked: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
-    from pumice.trust import keyring
-    from pumice.trust.trusted import day
+    from pumice.trust import policy as keyring
+    from pumice.trust.trusted_key import format_day
 
     now = SystemClock().now()
     rows = [
@@ -244,25 +244,26 @@ def _list(_asked: argparse.Namespace) -> int:
             rule.prefix or "(every name)",
             rule.key.key.fingerprint,
             rule.key.label,
-            rule.key.trouble(now) or (f"until {day(rule.key.expires)}" if rule.key.expires else "counts"),
+            rule.key.rejection_reason(now)
+            or (f"until {format_day(rule.key.expires)}" if rule.key.expires else "counts"),
             rule.level,
         )
-        for rule in keyring.rules(_levels())
+        for rule in keyring.read_rules(_levels())
     ]
     if rows:
         sys.stdout.write(output.table(("prefix", "key", "comment", "state", "level"), rows))
-    for prefix, count in sorted(keyring.thresholds(_levels()).items()):
+    for prefix, count in sorted(keyring.read_thresholds(_levels()).items()):
         print(f"{output.printable(prefix) or '(every name)'} needs {count} keys")
-    for prefix, target in keyring.mirrors(_levels()).items():
+    for prefix, target in keyring.read_mirrors(_levels()).items():
         print(output.printable(f"{prefix} is a mirror of {target}"))
     return 0
 
 
 def _found(asked: argparse.Namespace) -> list[Rule]:
-    from pumice.trust import keyring
+    from pumice.trust import policy as keyring
     from pumice.trust import policy_edit as rules
 
-    found = rules.find(keyring.rules(_levels()), asked.words[0])
+    found = rules.find_rules(keyring.read_rules(_levels()), asked.words[0])
     if asked.root or asked.prefix:
         prefix = _prefix(asked)
         found = [rule for rule in found if rule.prefix == prefix]
@@ -275,7 +276,7 @@ def _remove(asked: argparse.Namespace) -> int:
     from pumice.trust import policy_edit as rules
 
     for rule in _found(asked):
-        print(output.printable(str(rules.remove(_mine(asked), rule))))
+        print(output.printable(str(rules.remove_rule(_mine(asked), rule))))
     return 0
 
 
@@ -290,30 +291,30 @@ def _rotate(asked: argparse.Namespace) -> int:
     until = SystemClock().now()
     if asked.overlap:  # whole days, of which a part of today is none
         until += asked.overlap * _DAY + -until % _DAY
-    for path in rules.rotate(_mine(asked), found, key, until=until):
+    for path in rules.rotate_key(_mine(asked), found, key, until=until):
         print(output.printable(str(path)))
     return 0
 
 
 def _revoke(asked: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
-    from pumice.trust import keyring
+    from pumice.trust import policy as keyring
     from pumice.trust import policy_edit as rules
-    from pumice.trust.trusted import day
+    from pumice.trust.trusted_key import format_day
 
     word = asked.words[0].lower()
     fingerprint = word
     if len(word) not in (40, 64) or not set("0123456789abcdef").issuperset(word):
-        fingerprint = rules.find(keyring.rules(_levels()), word)[0].key.key.fingerprint
-    reason = asked.reason or f"on {day(SystemClock().now())}"
-    print(output.printable(str(rules.revoke(_mine(asked), fingerprint, reason))))
+        fingerprint = rules.find_rules(keyring.read_rules(_levels()), word)[0].key.key.fingerprint
+    reason = asked.reason or f"on {format_day(SystemClock().now())}"
+    print(output.printable(str(rules.revoke_key(_mine(asked), fingerprint, reason))))
     return 0
 
 
 def _mirror(asked: argparse.Namespace) -> int:
     from pumice.trust import policy_edit as rules
 
-    print(output.printable(str(rules.mirror(_mine(asked), asked.words[0], asked.words[1]))))
+    print(output.printable(str(rules.set_mirror(_mine(asked), asked.words[0], asked.words[1]))))
     return 0
 
 
@@ -321,18 +322,19 @@ def _why(asked: argparse.Namespace) -> int:
     from pumice.cli import registries, verify
     from pumice.clock import SystemClock
     from pumice.store.home import Home, locate
-    from pumice.trust import admission, keyring, names
+    from pumice.trust import admission, image_names
+    from pumice.trust import policy as keyring
 
     levels = _levels()
     request = admission.Request(reference=asked.words[0])
     with Home(locate(os.environ)) as home, registries.open_image(asked.words[0], home) as image:
-        name = names.asked(asked.words[0], home, image)
-        rules = keyring.decide(name or names.own(image), levels)
-        lines = [f"name     {name or names.own(image) or '(none)'}"]
+        name = image_names.requested_name(asked.words[0], home, image)
+        rules = keyring.read_name_policy(name or image_names.declared_name(image), levels)
+        lines = [f"name     {name or image_names.declared_name(image) or '(none)'}"]
         if rules.mirror:
             lines.append(f"as       {rules.name}, by the {rules.mirror}")
         for one in rules.keys:
-            state = one.trouble(SystemClock().now())
+            state = one.rejection_reason(SystemClock().now())
             lines.append(f"key      {one.label} {one.key.fingerprint} ({one.rule}) {state}".rstrip())
         if rules.threshold > 1:
             lines.append(f"needs    {rules.threshold} of these {len(rules.keys)} keys")
@@ -348,19 +350,22 @@ def _why(asked: argparse.Namespace) -> int:
 def _export(asked: argparse.Namespace) -> int:
     from pumice import files
     from pumice.clock import SystemClock
-    from pumice.trust import export, keyring
+    from pumice.trust import export
+    from pumice.trust import policy as keyring
 
     if asked.format != "containers-policy":
         raise UsageError(f"there is no format {asked.format!r}", hint="use containers-policy")
     levels = _levels()
-    rules, mirrors = keyring.rules(levels), keyring.mirrors(levels)
-    for what in sorted({export.LEFT_OUT.get(rule.key.key.kind, "") for rule in rules} - {""}):
+    rules, mirrors = keyring.read_rules(levels), keyring.read_mirrors(levels)
+    for what in sorted({export.UNSUPPORTED_KINDS.get(rule.key.key.kind, "") for rule in rules} - {""}):
         print(f"# {what} are left out: podman and skopeo do not verify by them what we do", file=sys.stderr)
-    policy = export.containers_policy(rules, keyring.thresholds(levels), mirrors, now=SystemClock().now())
+    policy = export.containers_policy(
+        rules, keyring.read_thresholds(levels), mirrors, now=SystemClock().now()
+    )
     if asked.output is None:
         sys.stdout.write(policy.decode())
         return 0
     ownership.make_directories(asked.output / "registries.d")
     files.replace(asked.output / "policy.json", policy)
-    files.replace(asked.output / "registries.d" / "pumice.yaml", export.registries(rules, mirrors))
+    files.replace(asked.output / "registries.d" / "pumice.yaml", export.registries_config(rules, mirrors))
     return 0

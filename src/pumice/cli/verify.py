@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.store.home import Home
     from pumice.trust.admission import Check, Decision
+    from pumice.trust.image_verification import EvaluatedClaim
     from pumice.trust.keyless import Identity
-    from pumice.trust.keyring import Level
-    from pumice.trust.trusted import TrustedKey
-    from pumice.trust.verify import Finding
+    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.trusted_key import TrustedKey
 
 _EPILOG = """Without --key the rules of 'pumice trust' decide. No network is used but that of a docker:// REF,
 of which only manifests are checked. The exit code is 7 if the image is not trusted; the message says
@@ -101,10 +101,11 @@ def main(arguments: Sequence[str]) -> int:
 def _decide(asked: argparse.Namespace, policy: Any) -> Decision:
     from pumice.clock import SystemClock
     from pumice.store.home import Home, locate
-    from pumice.trust import admission, keyring
+    from pumice.trust import admission
+    from pumice.trust import policy as keyring
 
     now = SystemClock().now()
-    levels = keyring.levels(os.environ)
+    levels = keyring.policy_directories(os.environ)
     request = admission.Request(
         reference=asked.reference,
         name=asked.name,
@@ -125,14 +126,14 @@ def _decide(asked: argparse.Namespace, policy: Any) -> Decision:
     return msgspec.structs.replace(decision, checks=checks)
 
 
-def _keys(asked: argparse.Namespace, levels: Sequence[Level]) -> tuple[TrustedKey, ...] | None:
+def _keys(asked: argparse.Namespace, levels: Sequence[PolicyDirectory]) -> tuple[TrustedKey, ...] | None:
     """Return the keys and identities of the command line, None if there are none."""
-    from pumice.trust import keyring
+    from pumice.trust import policy as keyring
 
     who = _identities(asked)
     if not asked.key and not who:
         return None
-    revoked = keyring.revocations(levels)
+    revoked = keyring.read_revocations(levels)
     return (
         *(_given(text, revoked) for text in asked.key),
         *(_somebody(one, revoked) for one in who),
@@ -167,13 +168,14 @@ def _with_signature(image: Image, signature: Path | None) -> Image:
 
 
 def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
-    from pumice.trust import keyfiles, keyring, publickeys
-    from pumice.trust.trusted import TrustedKey
+    from pumice.trust import key_files, public_keys
+    from pumice.trust import policy as keyring
+    from pumice.trust.trusted_key import TrustedKey
 
-    path = keyfiles.find(text, ".pub", os.environ)
-    key = publickeys.read(path)
+    path = key_files.find_key_file(text, ".pub", os.environ)
+    key = public_keys.read_public_key(path)
     return TrustedKey(
-        key=key, rule=f"--key {text}", label=path.name, revoked=keyring.revocation(key, revoked)
+        key=key, rule=f"--key {text}", label=path.name, revoked=keyring.revocation_reason(key, revoked)
     )
 
 
@@ -183,14 +185,14 @@ def _identities(asked: argparse.Namespace) -> list[Identity]:
         return []
     from pumice.trust import keyless
 
-    keyless.need()
+    keyless.require_sigstore()
     return [found]
 
 
 def _somebody(who: Identity, revoked: Mapping[str, str]) -> TrustedKey:
 
     reason = revoked.get(who.fingerprint, "")
-    from pumice.trust.trusted import TrustedKey
+    from pumice.trust.trusted_key import TrustedKey
 
     return TrustedKey(key=who, rule="--identity", label=who.title, revoked=reason)
 
@@ -199,14 +201,14 @@ def _require(image: Image, home: Home, decision: Decision, kind: str, policy: An
     """Refuse unless the image, or each of its platforms, has an attestation as the policy asks."""
     from pumice.formats import intoto
     from pumice.trust import document_verification
-    from pumice.trust.verify import matches
+    from pumice.trust.image_verification import find_mismatch
 
     uri = intoto.parse_predicate_type(kind)
-    about = document_verification.everywhere(
+    about = document_verification.check_attestations(
         *(image, home, decision.keys, uri),
         expected=decision.expected,
         now=now,
-        check=lambda claim: matches(policy, claim.predicate) if policy is not None else "",
+        check=lambda claim: find_mismatch(policy, claim.predicate) if policy is not None else "",
     )
     for digest, problems in about.items():
         if not problems:
@@ -231,42 +233,42 @@ def as_text(decision: Decision) -> Iterator[str]:
         yield f"{'checked' if check.passed else 'skipped'}  {check.subject}: {check.detail}"
 
 
-def _kind(one: Finding) -> str:
+def _kind(one: EvaluatedClaim) -> str:
     return "signature" if one.claim.is_signature else "attestation"
 
 
-def _unique(found: Sequence[Finding]) -> list[Finding]:
+def _unique(found: Sequence[EvaluatedClaim]) -> list[EvaluatedClaim]:
     """Return one finding for each key, type and name: the same thing is usually said in two forms."""
     seen = {(one.claim.predicate_type, one.claim.names, _by(one)): one for one in reversed(found)}
     return list(reversed(seen.values()))
 
 
-def _by(one: Finding) -> str:
-    if one.by is None:
+def _by(one: EvaluatedClaim) -> str:
+    if one.trusted_key is None:
         return "nobody known"
-    label = f"{one.by.label} " if one.by.label else ""
-    return f"{label}{one.by.key.fingerprint} ({one.by.rule})"
+    label = f"{one.trusted_key.label} " if one.trusted_key.label else ""
+    return f"{label}{one.trusted_key.key.fingerprint} ({one.trusted_key.rule})"
 
 
-def _when(one: Finding) -> str:
-    from pumice.trust.trusted import day
+def _when(one: EvaluatedClaim) -> str:
+    from pumice.trust.trusted_key import format_day
 
-    return f" on {day(one.claim.created)}" if one.claim.created else ""
+    return f" on {format_day(one.claim.created)}" if one.claim.created else ""
 
 
 def as_json(decision: Decision) -> dict[str, Any]:
     """Return the same for a program."""
 
-    def plain(one: Finding) -> dict[str, Any]:
+    def plain(one: EvaluatedClaim) -> dict[str, Any]:
         return {
             "type": one.claim.predicate_type,
             "form": one.claim.form,
             "names": list(one.claim.names),
             "manifest": one.claim.source,
-            "key": one.by.key.fingerprint if one.by else None,
-            "identity": getattr(one.by.key, "identity", None) if one.by else None,
-            "issuer": getattr(one.by.key, "issuer", None) if one.by else None,
-            "rule": one.by.rule if one.by else None,
+            "key": one.trusted_key.key.fingerprint if one.trusted_key else None,
+            "identity": getattr(one.trusted_key.key, "identity", None) if one.trusted_key else None,
+            "issuer": getattr(one.trusted_key.key, "issuer", None) if one.trusted_key else None,
+            "rule": one.trusted_key.rule if one.trusted_key else None,
             "created": one.claim.created or None,
             "problem": one.problem or None,
         }

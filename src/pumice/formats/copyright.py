@@ -33,7 +33,7 @@ class License(msgspec.Struct, frozen=True):
 class Copyright(msgspec.Struct, frozen=True):
     """What a copyright file says.
 
-    ``files`` are the licences of ``Files`` paragraphs in order, ``header`` that of the header paragraph,
+    ``files`` are the licenses of ``Files`` paragraphs in order, ``header`` that of the header paragraph,
     ``texts`` those that stand alone; all empty for prose. ``common`` are the names below
     ``/usr/share/common-licenses`` that the text refers to, ``later`` whether it speaks of later versions.
     """
@@ -58,19 +58,19 @@ def read_copyright(data: bytes) -> Copyright:
     alone: list[License] = []
     header: License | None = None
     for number, fields in enumerate(_paragraphs(text)):
-        licence = _licence(fields.get("license", ""))
-        if licence is None:
+        stated_license = _license(fields.get("license", ""))
+        if stated_license is None:
             continue
         if number == 0 and "files" not in fields:
-            header = licence
+            header = stated_license
         elif "files" in fields:
-            files.append(licence)
+            files.append(stated_license)
         else:
-            alone.append(licence)
+            alone.append(stated_license)
     return Copyright(bool(files or header), tuple(files), header, tuple(alone), common, later, text)
 
 
-def _licence(value: str) -> License | None:
+def _license(value: str) -> License | None:
     name, _, rest = value.partition("\n")
     if not name.strip() and not rest.strip():
         return None

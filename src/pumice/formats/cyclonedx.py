@@ -38,7 +38,7 @@ def make_properties(**values: str) -> list[Component]:
 
 
 def make_licenses(expression: str, acknowledgement: str) -> list[Component]:
-    """Return a licence that is ``declared`` or ``concluded``; nothing for none."""
+    """Return a license that is ``declared`` or ``concluded``; nothing for none."""
     if expression in ("", "NOASSERTION"):
         return []
     return [{"expression": expression, "acknowledgement": acknowledgement}]

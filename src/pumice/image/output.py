@@ -5,45 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pumice.errors import ImageError, UsageError
+from pumice.errors import UsageError
+from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.ownership import is_planted, resolve_links
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_REASONS = {
-    errno.ENOSPC: (
-        "there is no space left to write the image",
-        "free some space, then run the same command again",
-    ),
-    errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
-    errno.EFBIG: ("the image is larger than a file may be here", None),
-    errno.EROFS: ("the file system is read-only", "choose another destination"),
-    errno.EACCES: ("writing is not permitted", "choose a destination that you own"),
-    errno.EPERM: ("writing is not permitted", "choose a destination that you own"),
-    errno.ENOENT: ("the folder above does not exist", "create it first"),
-    errno.ENOTDIR: ("a file stands where a folder is needed", None),
-    errno.EEXIST: ("a file stands where a folder is to be written", None),
-    errno.EISDIR: ("a folder stands where a file is to be written", None),
-    errno.ENAMETOOLONG: ("a name is too long for the file system", None),
-    errno.ELOOP: ("the path goes in circles", None),
-}
-
-
-@contextmanager
-def failures(where: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the operating system refuses into an ImageError about ``where``."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        sentence, hint = _REASONS.get(error.errno or 0, ((error.strerror or str(error)).lower(), None))
-        raise ImageError(sentence, where=os.fspath(where), hint=hint) from error
+    pass
 
 
 class Output:
@@ -70,7 +41,7 @@ class Output:
         if self._path == "-":
             self.file = _checked_stdout(self._stdout)
             return self
-        with failures(self._path):
+        with translate_os_errors(self._path, IMAGE):
             self._target = Path(resolve_links(self._path))  # a link to the file stays a link
             mode = _mode(self._target)
             if stat.S_ISDIR(mode):
@@ -85,7 +56,7 @@ class Output:
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         try:
-            with failures(self._path):
+            with translate_os_errors(self._path, IMAGE):
                 if self._path == "-":
                     self.file.flush()
                     return

@@ -12,7 +12,7 @@ import msgspec
 
 from pumice.formats import tar
 from pumice.image.flatten import Origin, Shown, flatten
-from pumice.image.output import failures
+from pumice.os_errors import IMAGE, translate_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,7 +53,7 @@ def _entries(layer: Layer) -> Iterator[Entry]:
 def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
     """Write the root of an image of one platform as a tar file: equal images, equal bytes."""
     layers = image.layers()
-    with failures(str(output)):
+    with translate_os_errors(str(output), IMAGE):
         _write(layers, tree(layers), _Archive(output), progress, f"writing {output}")
         output.file.write(tar.END_OF_ARCHIVE)
 

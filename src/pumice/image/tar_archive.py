@@ -10,7 +10,7 @@ import msgspec
 from pumice.errors import ImageError
 from pumice.formats import tar
 from pumice.image.blob_copy import Content, Literal, in_parallel
-from pumice.image.output import failures
+from pumice.os_errors import IMAGE, translate_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def write(parts: Sequence[Part], output: Output, progress: Progress) -> None:
 
 def _write_in_order(parts: Sequence[Part], output: Output, task: Task) -> None:
     def put(data: bytes) -> None:
-        with failures(str(output)):
+        with translate_os_errors(str(output), IMAGE):
             output.file.write(data)
         task.advance(len(data))
 
@@ -77,7 +77,7 @@ def _write_anywhere(parts: Sequence[Part], output: Output, task: Task) -> None:
         if part.content is not None:
             jobs.append((position, part.content))
             position += part.content.size + tar.padding_size(part.content.size)
-    with failures(str(output)):
+    with translate_os_errors(str(output), IMAGE):
         os.ftruncate(file, position + len(tar.END_OF_ARCHIVE))  # padding and the end mark are zeros
 
     def copy(job: tuple[int, Content]) -> None:
@@ -97,7 +97,7 @@ def _write_anywhere(parts: Sequence[Part], output: Output, task: Task) -> None:
 def _put_at(file: int, position: int, data: bytes, output: Output) -> None:
     view = memoryview(data)
     while view:
-        with failures(str(output)):
+        with translate_os_errors(str(output), IMAGE):
             written = os.pwrite(file, view, position)
         if written <= 0:
             raise ImageError("the file cannot be written any further", where=str(output))

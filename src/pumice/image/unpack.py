@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError, ImageError
-from pumice.image.output import failures
+from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.ownership import make_directory, resolve_links
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def unpacked(path: Path, progress: Progress) -> Iterator[Folder]:
 
     Raises ImageError when there is something at ``path`` already, or something cannot be written.
     """
-    with failures(path):
+    with translate_os_errors(path, IMAGE):
         target = Path(resolve_links(path))
         _check_free(target, path)
         temporary = target.with_name(f".pumice-{os.urandom(8).hex()}")
@@ -60,7 +60,7 @@ def _check_free(target: Path, path: Path) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_dir():
-        raise ImageError("a file stands where a folder is needed", where=str(path))
+        raise ImageError("a file exists where a directory is needed", where=str(path))
     if any(target.iterdir()):
         raise ImageError("the folder is not empty", where=str(path), hint="choose a new or an empty folder")
     if target.is_mount():

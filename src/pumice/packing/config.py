@@ -11,7 +11,7 @@ from pumice.formats import oci, platforms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.packing.layer_plan import WholeLayer
+    from pumice.packing.layer_plan import LayerDigests
     from pumice.recipe.model import HealthCheck, Recipe
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,10 +36,10 @@ def standard_annotations(recipe: Recipe, created: int) -> dict[str, str]:
     return standard | recipe.annotations
 
 
-def config(
+def image_config(
     recipe: Recipe,
     architecture: str,
-    layers: Sequence[tuple[str, WholeLayer]],
+    titled_layers: Sequence[tuple[str, LayerDigests]],
     *,
     created: int,
     user: str,
@@ -52,15 +52,15 @@ def config(
     platform = platforms.from_debian(architecture)
     run = recipe.run
     environment = {"PATH": PATH} | recipe.environment
-    moment = timestamp(created)
+    created_text = timestamp(created)
     return oci.ImageConfig(
         architecture=platform.architecture,
         os=platform.os,
         variant=platform.variant,
-        created=moment,
+        created=created_text,
         config=oci.RunConfig(
             user=user,
-            exposed_ports={_port(port): oci.Empty() for port in run.ports.values()},
+            exposed_ports={_port_with_protocol(port): oci.Empty() for port in run.ports.values()},
             env=tuple(f"{name}={environment[name]}" for name in sorted(environment)),
             entrypoint=run.command,
             cmd=run.arguments,
@@ -68,18 +68,20 @@ def config(
             working_dir=run.directory or "/",
             labels=recipe.labels,
             stop_signal=run.stop_signal,
-            healthcheck=_health(run.health) if run.health else None,
+            healthcheck=_health_check(run.health) if run.health else None,
         ),
-        rootfs=oci.RootFs("layers", tuple(layer.diff_id for _, layer in layers)),
-        history=tuple(oci.History(created=moment, created_by=f"pumice: {name}") for name, _ in layers),
+        rootfs=oci.RootFs("layers", tuple(layer.diff_id for _, layer in titled_layers)),
+        history=tuple(
+            oci.History(created=created_text, created_by=f"pumice: {name}") for name, _ in titled_layers
+        ),
     )
 
 
-def _port(port: str) -> str:
+def _port_with_protocol(port: str) -> str:
     return port if "/" in port else f"{port}/tcp"
 
 
-def _health(check: HealthCheck) -> oci.HealthCheck:
+def _health_check(check: HealthCheck) -> oci.HealthCheck:
     return oci.HealthCheck(
         test=("CMD", *check.command),
         interval=check.interval * _NANOSECONDS,
@@ -94,11 +96,11 @@ def numeric_user(user: str, passwd: str, group: str) -> str:
     if not user:
         return ""
     name, colon, group_name = user.partition(":")
-    number = _number(name, passwd, "user")
-    return f"{number}:{_number(group_name, group, 'group')}" if colon else str(number)
+    number = _look_up_id(name, passwd, "user")
+    return f"{number}:{_look_up_id(group_name, group, 'group')}" if colon else str(number)
 
 
-def _number(name: str, table: str, what: str) -> int:
+def _look_up_id(name: str, table: str, kind: str) -> int:
     if name.isascii() and name.isdigit():
         return int(name)
     for line in table.splitlines():
@@ -106,7 +108,7 @@ def _number(name: str, table: str, what: str) -> int:
         if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
             return int(fields[2])
     if not table.strip():
-        hint = f"the image has no {what}s at all: use a number, such as 65532 for nonroot, or 'base: data'"
+        hint = f"the image has no {kind}s at all: use a number, such as 65532 for nonroot, or 'base: data'"
     else:
-        hint = f"add it under '{what}s' in the recipe, or use nonroot, root or a number"
-    raise ImageError(f"the image has no {what} {name!r}", hint=hint)
+        hint = f"add it under '{kind}s' in the recipe, or use nonroot, root or a number"
+    raise ImageError(f"the image has no {kind} {name!r}", hint=hint)

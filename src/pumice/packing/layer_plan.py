@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import LayerPolicy
 
-GENERATED = 4
+GENERATED_LAYERS = 4
 """Layers that may come beside the packages': base, byte code, state and the recipe's files."""
 
-_AUTO_ALONE = 28
+_AUTO_OWN_LAYERS = 28
 _AUTO_GROUPS = 8
 _LARGE = 256 << 10
 _HUGE = 32 << 20
-_MOST = 100 - GENERATED
+_MAX_PACKAGE_LAYERS = 100 - GENERATED_LAYERS
 
 
-class Group(msgspec.Struct, frozen=True):
+class LayerGroup(msgspec.Struct, frozen=True):
     """Packages that share a layer; one that is ``alone`` makes the layer by itself."""
 
     name: str
     packages: tuple[str, ...]
-    alone: bool = False
+    has_own_layer: bool = False
 
 
-class WholeLayer(msgspec.Struct, frozen=True):
+class LayerDigests(msgspec.Struct, frozen=True):
     """A finished layer: its compressed digest and size, its diff ID and plain size."""
 
     digest: str
@@ -46,7 +46,7 @@ class WholeLayer(msgspec.Struct, frozen=True):
     tar_size: int
 
 
-def plan(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple[Group, ...]:
+def plan_layers(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple[LayerGroup, ...]:
     """Return the groups for ``packages``, in the order of their layers.
 
     ``auto``: at most 36 layers, every package over 32 MB alone as far as they reach. ``packages``:
@@ -54,26 +54,34 @@ def plan(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple[Group,
     """
     names = sorted(package.name for package in packages)
     if policy == "single":
-        return (Group("packages", tuple(names)),) if names else ()
+        return (LayerGroup("packages", tuple(names)),) if names else ()
     ranked = sorted(packages, key=lambda package: (-_weight(package), package.name))
     if policy == "packages":
-        alone = ranked if len(ranked) <= _MOST else ranked[: _MOST - 1]
-        groups = {"small packages": sorted(package.name for package in ranked[len(alone) :])}
+        own_layer_packages = (
+            ranked if len(ranked) <= _MAX_PACKAGE_LAYERS else ranked[: _MAX_PACKAGE_LAYERS - 1]
+        )
+        groups = {"small packages": sorted(package.name for package in ranked[len(own_layer_packages) :])}
     else:
-        huge = sum(package.size >= _HUGE for package in ranked)
-        large = sum(package.size >= _LARGE for package in ranked)
-        alone = ranked[: min(large, max(_AUTO_ALONE, min(huge, _AUTO_ALONE + _AUTO_GROUPS - 1)))]
-        groups = _by_source(ranked[len(alone) :], _AUTO_ALONE + _AUTO_GROUPS - len(alone))
-    lone = [Group(package.name, (package.name,), alone=True) for package in alone]
-    return (*lone, *(Group(name, tuple(groups[name])) for name in sorted(groups) if groups[name]))
+        huge_count = sum(package.size >= _HUGE for package in ranked)
+        large_count = sum(package.size >= _LARGE for package in ranked)
+        own_layer_packages = ranked[
+            : min(large_count, max(_AUTO_OWN_LAYERS, min(huge_count, _AUTO_OWN_LAYERS + _AUTO_GROUPS - 1)))
+        ]
+        groups = _group_by_source(
+            ranked[len(own_layer_packages) :], _AUTO_OWN_LAYERS + _AUTO_GROUPS - len(own_layer_packages)
+        )
+    own_layers = [
+        LayerGroup(package.name, (package.name,), has_own_layer=True) for package in own_layer_packages
+    ]
+    return (*own_layers, *(LayerGroup(name, tuple(groups[name])) for name in sorted(groups) if groups[name]))
 
 
 def _weight(package: LockedPackage) -> int:
     return package.size.bit_length()
 
 
-def _by_source(packages: Sequence[LockedPackage], most: int) -> dict[str, list[str]]:
-    count = min(most, _AUTO_GROUPS)
+def _group_by_source(packages: Sequence[LockedPackage], limit: int) -> dict[str, list[str]]:
+    count = min(limit, _AUTO_GROUPS)
     groups: dict[str, list[str]] = {}
     for package in sorted(packages, key=lambda package: package.name):
         source = package.source or package.name

@@ -6,10 +6,10 @@ import msgspec
 
 from pumice.recipe.lock import FORMAT
 
-ALIASED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32")
+ALIASED_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32")
 """Top-level directories that are links into ``/usr`` on a merged system (usrmerge, UsrMove)."""
 
-TREES: dict[str, tuple[str, ...]] = {
+OPTIONAL_TREES: dict[str, tuple[str, ...]] = {
     "docs": ("usr/share/doc/", "usr/share/doc-base/", "usr/share/gtk-doc/"),
     "man": ("usr/share/man/",),
     "info": ("usr/share/info/",),
@@ -18,8 +18,8 @@ TREES: dict[str, tuple[str, ...]] = {
 }
 """What is left out unless the recipe includes it, by the recipe's word for it."""
 
-_ALWAYS = ("usr/share/locale/locale.alias",)
-_DOC = "usr/share/doc/"
+_ALWAYS_INCLUDED = ("usr/share/locale/locale.alias",)
+_DOC_PREFIX = "usr/share/doc/"
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,35 +32,39 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     include: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
-    info: bool = True
-    alone: bool = False
+    includes_dpkg_info: bool = True
+    has_own_layer: bool = False
     format: int = FORMAT
 
 
-def place(path: str) -> str:
+def merged_usr_path(path: str) -> str:
     """Return where a package's ``path`` goes: ``lib/x`` to ``usr/lib/x``.
 
     A bare ``lib`` is for the caller to leave out if it is a directory (the links come from
     elsewhere); mapped, it would point at itself.
     """
     top, slash, _ = path.partition("/")
-    return f"usr/{path}" if slash and top in ALIASED else path
+    return f"usr/{path}" if slash and top in ALIASED_DIRECTORIES else path
 
 
-def left_out(path: str, selection: Selection, *, link: bool = False, directory: bool = False) -> bool:
+def is_left_out(
+    path: str, selection: Selection, *, is_link: bool = False, is_directory: bool = False
+) -> bool:
     """Whether ``path`` is dropped. Copyright files stay, and so does a link that stands for a whole
     documentation folder, since it is the way to another package's copyright file.
     """
-    tested = path + "/" if directory else path
-    for word, prefixes in TREES.items():
-        if word in selection.include or not tested.startswith(prefixes):
+    tested_path = path + "/" if is_directory else path
+    for tree_name, prefixes in OPTIONAL_TREES.items():
+        if tree_name in selection.include or not tested_path.startswith(prefixes):
             continue
-        if path in _ALWAYS or any(path == kept or path.startswith(kept + "/") for kept in selection.keep):
+        if path in _ALWAYS_INCLUDED or any(
+            path == kept_path or path.startswith(kept_path + "/") for kept_path in selection.keep
+        ):
             return False
-        if not path.startswith(_DOC):
-            return path != _DOC[:-1]
-        name = path[len(_DOC) :]
+        if not path.startswith(_DOC_PREFIX):
+            return path != _DOC_PREFIX[:-1]
+        name = path[len(_DOC_PREFIX) :]
         if "/" not in name:
-            return not (link or directory)
-        return directory or not name.rpartition("/")[2].startswith("copyright")
+            return not (is_link or is_directory)
+        return is_directory or not name.rpartition("/")[2].startswith("copyright")
     return False

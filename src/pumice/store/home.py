@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from pumice import files, ownership
 from pumice.errors import StoreError
+from pumice.os_errors import STORE, translate_os_errors
 from pumice.progress import Silent
-from pumice.store.built import Built
-from pumice.store.directory import DirectoryBlobs
-from pumice.store.names import is_word
+from pumice.store.build_marks import Built
+from pumice.store.directory_blobs import DirectoryBlobs
+from pumice.store.file_names import is_word
 from pumice.store.records import Records
 from pumice.store.referrers import Referrers
 from pumice.store.refs import Refs
@@ -150,7 +151,7 @@ class Home:
         self._use()
         path = os.path.join(self._root, name)
         if not os.path.isdir(path):
-            with files.told(path):
+            with translate_os_errors(path):
                 self._make(path)
         return Path(path)
 
@@ -223,7 +224,7 @@ class Home:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise files.trouble(error, path) from error
+            raise STORE.translate(error, path) from error
         if text.strip() == b"%d" % LAYOUT:
             return True
         if text.strip().isdigit():
@@ -243,20 +244,20 @@ class Home:
 
         The lock comes first: a collection removes every temporary file, also that of a version file.
         """
-        with files.told(self._root):
+        with translate_os_errors(self._root):
             self._make_parents(self._root)
             self._refuse_other_content()
             self._make(os.path.join(self._root, "locks"))
         self._share()
         if self._check_layout():  # another process was faster
             return
-        with files.told(self._root):
+        with translate_os_errors(self._root):
             for name in _OURS:
                 self._make(os.path.join(self._root, name))
             # Where there is a version there must be all the rest, whatever fails in between.
             self.fs.sync_directory(os.path.join(self._root, "blobs"))
             self.fs.sync_directory(self._root)
-        files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs, in_store=True)
+        files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs, translation=STORE)
 
     def _refuse_other_content(self) -> None:
         names = set(os.listdir(self._root))

@@ -15,13 +15,14 @@ from pumice import files
 from pumice.digest import from_hex, hex_of
 from pumice.errors import FormatError, StoreError
 from pumice.formats.oci import Descriptor
-from pumice.store import sealed
+from pumice.os_errors import STORE, translate_os_errors
+from pumice.store import sealed_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.digest import Digest
-    from pumice.store.directory import DirectoryBlobs
+    from pumice.store.directory_blobs import DirectoryBlobs
 
 _FOLDER = "referrers"
 _LOCK = "referrers"
@@ -48,8 +49,8 @@ class Referrers:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise files.trouble(error, path) from error
-        content = sealed.unseal(data or b"")
+            raise STORE.translate(error, path) from error
+        content = sealed_files.unseal(data or b"")
         try:
             return msgspec.json.decode(content or b"", type=tuple[Descriptor, ...])
         except msgspec.MsgspecError:
@@ -115,7 +116,7 @@ class Referrers:
 
     def forget(self, subject: Digest) -> None:
         """Forget all that is about ``subject``: for `gc`, once the subject is gone."""
-        with files.told(self._root):
+        with translate_os_errors(self._root):
             try:
                 self._fs.unlink(self._path(subject))
             except FileNotFoundError:
@@ -124,14 +125,14 @@ class Referrers:
     def _put(self, subject: Digest, found: tuple[Descriptor, ...]) -> None:
         self._blobs.sync(everything=True)
         path = self._path(subject)
-        with files.told(path):
+        with translate_os_errors(path):
             if not os.path.isdir(self._root):
                 try:
                     self._fs.make_directory(self._root)
                 except FileExistsError:
                     pass
                 self._fs.sync_directory(os.path.dirname(self._root.rstrip("/")))
-            data = sealed.seal(msgspec.json.encode(found) + b"\n")
+            data = sealed_files.seal(msgspec.json.encode(found) + b"\n")
             files.install(self._scratch + files.scratch_name(), path, data, fs=self._fs)
             self._fs.sync_directory(self._root)
 

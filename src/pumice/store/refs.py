@@ -10,11 +10,12 @@ import msgspec
 from pumice import files
 from pumice.errors import StoreError
 from pumice.formats.oci import Descriptor
-from pumice.store import sealed
-from pumice.store.names import decode, encode
+from pumice.os_errors import STORE, translate_os_errors
+from pumice.store import sealed_files
+from pumice.store.file_names import decode, encode
 
 if TYPE_CHECKING:
-    from pumice.store.directory import DirectoryBlobs
+    from pumice.store.directory_blobs import DirectoryBlobs
 
 
 class Refs:
@@ -35,8 +36,8 @@ class Refs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise files.trouble(error, path) from error
-        content = sealed.unseal(data or b"")
+            raise STORE.translate(error, path) from error
+        content = sealed_files.unseal(data or b"")
         try:
             return msgspec.json.decode(content or b"", type=Descriptor)
         except msgspec.MsgspecError:
@@ -51,8 +52,8 @@ class Refs:
         """
         path = self._path(name)
         self._blobs.sync(everything=True)
-        data = sealed.seal(msgspec.json.encode(descriptor) + b"\n")
-        with files.told(path):
+        data = sealed_files.seal(msgspec.json.encode(descriptor) + b"\n")
+        with translate_os_errors(path):
             files.install(self._scratch + files.scratch_name(), path, data, fs=self._fs)
             self._fs.sync_directory(self._root)
 
@@ -65,12 +66,12 @@ class Refs:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise files.trouble(error, path) from error
+            raise STORE.translate(error, path) from error
         return True
 
     def names(self) -> list[str]:
         """Return every name, sorted."""
-        with files.told(self._root):
+        with translate_os_errors(self._root):
             return sorted(name for file in os.listdir(self._root) if (name := decode(file)))
 
     def all(self) -> dict[str, Descriptor]:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.store.home import Home
-    from pumice.trust.keyring import Level
-    from pumice.trust.rollback import Accepted
-    from pumice.trust.trusted import TrustedKey
-    from pumice.trust.verify import Finding, Verdict
+    from pumice.trust.image_verification import EvaluatedClaim, VerifiedImage
+    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.rollback import AcceptedImage
+    from pumice.trust.trusted_key import TrustedKey
 
 Purpose = Literal["run", "pull", "verify"]
 """What an image is to be admitted for: to be run, to enter the store, or to be reported on."""
@@ -65,12 +65,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[TrustedKey, ...] = ()
     """The keys that count for the name."""
     threshold: int = 1
-    signatures: tuple[Finding, ...] = ()
-    attestations: tuple[Finding, ...] = ()
-    others: tuple[Finding, ...] = ()
+    signatures: tuple[EvaluatedClaim, ...] = ()
+    attestations: tuple[EvaluatedClaim, ...] = ()
+    others: tuple[EvaluatedClaim, ...] = ()
     """What does not count, with the reasons."""
     checks: tuple[Check, ...] = ()
-    record: Accepted | None = None
+    record: AcceptedImage | None = None
     """What later images of the name are compared with, once this one is used."""
     warning: str = ""
 
@@ -97,10 +97,10 @@ def admit(
         )
         return Decision(digest=image.root.digest, name=request.name)
     from pumice.clock import SystemClock
-    from pumice.trust import keyring
+    from pumice.trust import policy
 
     decision = judge(
-        *(image, purpose, home, request, keyring.levels(environ)),
+        *(image, purpose, home, request, policy.policy_directories(environ)),
         now=SystemClock().now(),
         signatures_only=True,
     )
@@ -121,10 +121,10 @@ def is_exempt(image: Image, purpose: Purpose, home: Home) -> bool:
 
 def _exempted(image: Image, request: Request) -> Decision:
     if request.name:
-        from pumice.trust import names
+        from pumice.trust import image_names
 
-        own = names.own(image)
-        if not names.fits(own, request.name):
+        own = image_names.declared_name(image)
+        if not image_names.matches(own, request.name):
             sentence = f"the image was built here as {own or 'nothing'}, not as {request.name}"
             raise TrustError(sentence, where=image.root.digest)
     skipped = [Check(subject, False, BUILT_HERE) for subject in ("signature", "freshness")]
@@ -141,7 +141,7 @@ def judge(
     purpose: Purpose,
     home: Home,
     request: Request,
-    levels: Sequence[Level],
+    levels: Sequence[PolicyDirectory],
     *,
     now: int,
     signatures_only: bool = False,
@@ -150,16 +150,16 @@ def judge(
 
     Raises TrustError that says why the image may not be used.
     """
-    from pumice.trust import keyring, names
+    from pumice.trust import image_names, policy
 
-    asked = request.name or names.asked(request.reference, home, image)
+    asked = request.name or image_names.requested_name(request.reference, home, image)
     built_here = home.built.has(image.root.digest)
     if request.keys is None:
-        rules = keyring.decide(asked or names.own(image), levels)
+        rules = policy.read_name_policy(asked or image_names.declared_name(image), levels)
         keys, expected, threshold = rules.keys, rules.name, rules.threshold
     else:
         mirrored = image.known_as and not request.name
-        expected = keyring.signed_as(asked, levels) if mirrored else asked
+        expected = policy.resolve_mirror(asked, levels) if mirrored else asked
         keys, threshold = request.keys, 1
     try:
         verdict = _verify(
@@ -186,7 +186,7 @@ def judge(
         threshold=verdict.threshold,
         signatures=verdict.signatures,
         attestations=verdict.attestations,
-        others=verdict.others,
+        others=verdict.rejected,
         checks=tuple(checks),
         record=accepted,
         warning=warning,
@@ -201,7 +201,7 @@ def record(decision: Decision, home: Home) -> None:
     if decision.record is not None:
         from pumice.trust import rollback as accepted
 
-        accepted.remember(decision.record, home)
+        accepted.record_accepted(decision.record, home)
 
 
 def _verify(
@@ -214,11 +214,11 @@ def _verify(
     now: int,
     ruled: bool,
     light: bool,
-) -> Verdict:
-    from pumice.trust import verify
+) -> VerifiedImage:
+    from pumice.trust import image_verification
 
     try:
-        return verify.verify(
+        return image_verification.verify_image(
             *(image, home, keys), expected=expected, now=now, threshold=threshold, signatures_only=light
         )
     except TrustError as error:
@@ -230,23 +230,23 @@ def _verify(
 
 
 def _fits_own(image: Image, expected: str) -> bool:
-    from pumice.trust import names
+    from pumice.trust import image_names
 
-    return not expected or names.fits(names.own(image), expected)
+    return not expected or image_names.matches(image_names.declared_name(image), expected)
 
 
 def _waived(
     image: Image, home: Home, keys: Sequence[TrustedKey], expected: str, threshold: int, now: int
 ) -> Decision:
     """Return the decision on an image that was built here and that too few trusted keys signed."""
-    from pumice.trust import claims, names, verify
+    from pumice.trust import claims, image_names, image_verification
 
     findings = [
-        msgspec.structs.replace(one, claim=claims.slim(one.claim))
-        for one in verify.examine(image, home, keys, expected=expected, now=now)
+        msgspec.structs.replace(one, claim=claims.without_content(one.claim))
+        for one in image_verification.evaluate_claims(image, home, keys, expected=expected, now=now)
     ]
     good = [one for one in findings if not one.problem]
-    name = expected or names.own(image)
+    name = expected or image_names.declared_name(image)
     return Decision(
         digest=image.root.digest,
         name=name,
@@ -265,13 +265,13 @@ def _waived(
     )
 
 
-def _signature(verdict: Verdict) -> Check:
+def _signature(verdict: VerifiedImage) -> Check:
     if verdict.threshold > 1:
         return Check("signature", True, f"made by {verdict.threshold} different trusted signers or more")
     return Check("signature", True, "made by a trusted key")
 
 
-def _name(verdict: Verdict, expected: str) -> Check:
+def _name(verdict: VerifiedImage, expected: str) -> Check:
     if expected:
         return Check("name", True, f"{expected} is what the signature names")
     if verdict.name:
@@ -280,13 +280,13 @@ def _name(verdict: Verdict, expected: str) -> Check:
 
 
 def _freshness(
-    image: Image, verdict: Verdict, home: Home, *, allow_older: bool
-) -> tuple[Accepted | None, str, Check]:
+    image: Image, verdict: VerifiedImage, home: Home, *, allow_older: bool
+) -> tuple[AcceptedImage | None, str, Check]:
     """Return what to record, what to warn of, and the check; raises TrustError for an older image."""
     from pumice.trust import rollback as accepted
 
     try:
-        found = accepted.check(image, verdict.name, home, signed=verdict.signed)
+        found = accepted.check_rollback(image, verdict.name, home, signed=verdict.signed_at)
     except TrustError as error:
         if not allow_older:
             raise
@@ -299,11 +299,11 @@ def _freshness(
 
 def _hint(hint: str | None, image: Image, expected: str) -> str | None:
     """Return what to say of an image that a registry gave under a name that it is not signed as."""
-    from pumice.trust import names
+    from pumice.trust import image_names
 
     if not expected or image.known_as != expected:
         return hint
-    own = names.own(image)
+    own = image_names.declared_name(image)
     if own:
         first = [hint] if hint and "--as" not in hint else []
         return "; ".join([*first, _meant(image, own)])
@@ -314,9 +314,9 @@ def _hint(hint: str | None, image: Image, expected: str) -> str | None:
 
 def _meant(image: Image, own: str) -> str:
     """Say how an image of a registry is taken for what it calls itself."""
-    from pumice.trust import names
+    from pumice.trust import image_names
 
-    (name, version), (place, tag) = names.split(own), names.split(image.known_as)
+    (name, version), (place, tag) = image_names.split_name(own), image_names.split_name(image.known_as)
     stem, slash, last = name.rpartition("/")
     folder = place.removesuffix(f"/{last}")
     if not slash or version != tag or folder == place:

@@ -35,7 +35,7 @@ class Budget:
         self._elapsed = elapsed
         self._start = elapsed()
 
-    def refusal(self, size: int) -> str:
+    def take(self, size: int) -> str:
         """Take ``size`` bytes; return why they may not be read, "" if they may."""
         if self._elapsed() - self._start > self._seconds:
             return f"not read: what is attached to the image takes more than {self._seconds:.0f} s to check"
@@ -45,6 +45,6 @@ class Budget:
         return ""
 
 
-def for_signatures() -> Budget:
+def signature_budget() -> Budget:
     """Return the budget of a decision that reads signatures only."""
     return Budget(SIGNATURE_BYTES)

@@ -56,12 +56,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """The predicate, as JSON."""
     signed: bytes = b""
     signatures: tuple[bytes, ...] = ()
-    attested: Digest = ""
+    document: Digest = ""
     """The attached document that is stated here, as whoever wrote it down says; "" for others."""
     blob: Digest = ""
     """What it was read from."""
     problem: str = ""
-    makers: tuple[str, ...] | None = None
+    signer_fingerprints: tuple[str, ...] | None = None
     """Who made it, where that is known already: fingerprints."""
     created: int = 0
     """When it was signed, in seconds since the epoch, as the signed bytes say; 0 if they do not."""
@@ -83,7 +83,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         return intoto.Statement((), self.predicate_type, self.json).predicate
 
 
-class Attached(msgspec.Struct, frozen=True):
+class AttachedManifest(msgspec.Struct, frozen=True):
     """A manifest that refers to an image, and where its blobs are."""
 
     descriptor: Descriptor
@@ -91,12 +91,12 @@ class Attached(msgspec.Struct, frozen=True):
     blobs: BlobSource
 
 
-def slim(claim: Claim) -> Claim:
+def without_content(claim: Claim) -> Claim:
     """Return a claim without its content: it has been judged, and a bill of materials is large."""
     return msgspec.structs.replace(claim, signed=b"", json=b"null", bundle=b"", signatures=())
 
 
-def attached(image: Image, home: Home | None) -> Iterator[Attached]:
+def read_attached_manifests(image: Image, home: Home | None) -> Iterator[AttachedManifest]:
     """Yield every manifest that refers to the image's root: from the store, and from where it lies.
 
     Raises what reading from a place that does not answer does.
@@ -115,12 +115,12 @@ def attached(image: Image, home: Home | None) -> Iterator[Attached]:
             continue
         left -= descriptor.size
         seen.add(descriptor.digest)
-        manifest = _manifest(descriptor, blobs)
-        if manifest is not None and _refers(descriptor, manifest, subject):
-            yield Attached(descriptor, manifest, blobs)
+        manifest = _read_manifest(descriptor, blobs)
+        if manifest is not None and _is_about(descriptor, manifest, subject):
+            yield AttachedManifest(descriptor, manifest, blobs)
 
 
-def _manifest(descriptor: Descriptor, blobs: BlobSource) -> Manifest | None:
+def _read_manifest(descriptor: Descriptor, blobs: BlobSource) -> Manifest | None:
     from pumice.image.model import Image
 
     try:
@@ -139,7 +139,7 @@ def _is_unreachable(error: PumiceError) -> bool:
     return error.exit_code == FetchError.exit_code and getattr(error, "status", 0) != _NOT_FOUND
 
 
-def _refers(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bool:
+def _is_about(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bool:
     """By its subject, or as cosign's older signatures, which have none, by name or by place."""
     if manifest.subject is not None:
         return manifest.subject.digest == subject
@@ -152,7 +152,7 @@ class _Entry(msgspec.Struct, frozen=True):
     """A blob as a manifest lists it."""
 
     layer: Descriptor
-    by: Attached
+    manifest: AttachedManifest
 
     @property
     def order(self) -> tuple[int, Digest]:
@@ -160,7 +160,7 @@ class _Entry(msgspec.Struct, frozen=True):
         return (self.layer.size, self.layer.digest)
 
 
-def read(
+def read_claims(
     image: Image, home: Home | None, *, signatures_only: bool = False, budget: Budget | None = None
 ) -> Iterator[Claim]:
     """Yield every claim that is attached to the image's root, believed or not.
@@ -169,45 +169,47 @@ def read(
     that it is an attestation is left out: a bill of materials is large. What ``budget`` does not allow
     becomes a claim with a problem.
     """
-    left = budget or (budgets.for_signatures() if signatures_only else budgets.Budget())
+    left = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
     about = image.root.digest
     before: _Content | None = None
-    for entry in _entries(image, home, signatures_only=signatures_only):
-        if before is None or before.key != _key(entry.layer):
+    for entry in _list_entries(image, home, signatures_only=signatures_only):
+        if before is None or before.key != _content_key(entry.layer):
             before = None  # so that two large blobs are never held at once
-            before = _content(entry, left, _MAX_SIGNATURE if signatures_only else dsse.MAX_ENVELOPE)
-        yield _claim(entry, before, about)
+            before = _read_content(entry, left, _MAX_SIGNATURE if signatures_only else dsse.MAX_ENVELOPE)
+        yield _make_claim(entry, before, about)
 
 
-def _entries(image: Image, home: Home | None, *, signatures_only: bool) -> list[_Entry]:
+def _list_entries(image: Image, home: Home | None, *, signatures_only: bool) -> list[_Entry]:
     """Return what is attached, each signature once."""
     found: dict[tuple[str, ...], _Entry] = {}
-    for one in attached(image, home):
+    for one in read_attached_manifests(image, home):
         for layer in one.manifest.layers[:_MAX_LAYERS]:
-            if _form(layer) is None or (signatures_only and _stated(layer, one) not in ("", sigstore.SIGN)):
+            if _claim_form(layer) is None or (
+                signatures_only and _declared_predicate_type(layer, one) not in ("", sigstore.SIGN)
+            ):
                 continue
             certified = simplesigning.CERTIFICATE in layer.annotations
-            document = _annotation(layer, one, oci.ATTESTED)
-            key = (layer.media_type, entry_of(layer), str(layer.size), document, str(certified))
+            document = _read_annotation(layer, one, oci.ATTESTED)
+            key = (layer.media_type, entry_key(layer), str(layer.size), document, str(certified))
             found.setdefault(key, _Entry(layer, one))
     return sorted(found.values(), key=lambda entry: entry.order)
 
 
-def entry_of(layer: Descriptor) -> str:
+def entry_key(layer: Descriptor) -> str:
     """Return what tells a signature from others in its manifest: several may be of the same bytes."""
     return layer.digest + layer.annotations.get(simplesigning.SIGNATURE, "")
 
 
-def _stated(layer: Descriptor, one: Attached) -> str:
+def _declared_predicate_type(layer: Descriptor, one: AttachedManifest) -> str:
     """Return of which predicate type a claim is said to be; "" if nothing is said."""
     return layer.annotations.get(PREDICATE_TYPE) or one.manifest.annotations.get(sigstore.PREDICATE_TYPE, "")
 
 
-def _annotation(layer: Descriptor, one: Attached, name: str) -> str:
+def _read_annotation(layer: Descriptor, one: AttachedManifest, name: str) -> str:
     return layer.annotations.get(name) or one.manifest.annotations.get(name, "")
 
 
-def _form(layer: Descriptor) -> Form | None:
+def _claim_form(layer: Descriptor) -> Form | None:
     if layer.media_type in (simplesigning.PAYLOAD, dsse.ENVELOPE):
         return "cosign"
     return "bundle" if sigstore.is_bundle(layer.media_type) else None
@@ -226,17 +228,17 @@ class _Content(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-def _key(layer: Descriptor) -> tuple[Digest, int, str]:
+def _content_key(layer: Descriptor) -> tuple[Digest, int, str]:
     return layer.digest, layer.size, layer.media_type
 
 
-def _content(entry: _Entry, budget: Budget, limit: int) -> _Content:
-    layer, key = entry.layer, _key(entry.layer)
+def _read_content(entry: _Entry, budget: Budget, limit: int) -> _Content:
+    layer, key = entry.layer, _content_key(entry.layer)
     try:
         if layer.media_type == simplesigning.PAYLOAD:
-            data = _bytes(layer, entry.by.blobs, budget, simplesigning.MAX_PAYLOAD)
+            data = _read_blob(layer, entry.manifest.blobs, budget, simplesigning.MAX_PAYLOAD)
             return _Content(key=key, payload=simplesigning.read_payload(data), data=data)
-        data = _bytes(layer, entry.by.blobs, budget, limit)
+        data = _read_blob(layer, entry.manifest.blobs, budget, limit)
         if layer.media_type == dsse.ENVELOPE:
             envelope, keyless = dsse.read_envelope(data), False
         else:
@@ -250,13 +252,13 @@ def _content(entry: _Entry, budget: Budget, limit: int) -> _Content:
         return _Content(key=key, problem=error.message)
 
 
-def _bytes(layer: Descriptor, blobs: BlobSource, budget: Budget, limit: int) -> bytes:
+def _read_blob(layer: Descriptor, blobs: BlobSource, budget: Budget, limit: int) -> bytes:
     from pumice.errors import TrustError
 
     digest.check(layer.digest)
     if layer.size > limit:
         raise FormatError(f"a signature of {layer.size} bytes is too large")
-    if problem := budget.refusal(layer.size):
+    if problem := budget.take(layer.size):
         raise TrustError(problem)
     with blobs.open(layer.digest) as file:
         data = file.read(layer.size + 1)
@@ -265,29 +267,29 @@ def _bytes(layer: Descriptor, blobs: BlobSource, budget: Budget, limit: int) -> 
     return data
 
 
-def _claim(entry: _Entry, content: _Content, about: Digest) -> Claim:
-    layer, source = entry.layer, entry.by.descriptor.digest
-    form = _form(layer) or "cosign"
+def _make_claim(entry: _Entry, content: _Content, about: Digest) -> Claim:
+    layer, source = entry.layer, entry.manifest.descriptor.digest
+    form = _claim_form(layer) or "cosign"
     try:
         if content.problem:
             claim = Claim(form=form, source=source, problem=content.problem)
         elif content.payload is not None:
-            claim = _simple(layer, content.payload, content.data, source)
+            claim = _simple_claim(layer, content.payload, content.data, source)
         else:
-            claim = _statement(content, form, source, about)
+            claim = _statement_claim(content, form, source, about)
     except PumiceError as error:
         claim = Claim(form=form, source=source, problem=error.message)
     certified = claim.certified or (form == "cosign" and simplesigning.CERTIFICATE in layer.annotations)
     return msgspec.structs.replace(
         claim,
         blob=layer.digest,
-        entry=entry_of(layer),
-        attested=_annotation(layer, entry.by, oci.ATTESTED),
+        entry=entry_key(layer),
+        document=_read_annotation(layer, entry.manifest, oci.ATTESTED),
         certified=certified,
     )
 
 
-def _simple(layer: Descriptor, payload: simplesigning.Payload, data: bytes, source: Digest) -> Claim:
+def _simple_claim(layer: Descriptor, payload: simplesigning.Payload, data: bytes, source: Digest) -> Claim:
     text = layer.annotations.get(simplesigning.SIGNATURE, "")
     return Claim(
         form="cosign",
@@ -301,7 +303,7 @@ def _simple(layer: Descriptor, payload: simplesigning.Payload, data: bytes, sour
     )
 
 
-def _statement(content: _Content, form: Form, source: Digest, about: Digest) -> Claim:
+def _statement_claim(content: _Content, form: Form, source: Digest, about: Digest) -> Claim:
     """Return what a statement says about the image, under all the names that it gives it.
 
     Of one that is only about others, return what it says about one of them.

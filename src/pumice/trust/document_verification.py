@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pumice.errors import PumiceError, TrustError
 from pumice.formats import dsse, intoto
-from pumice.trust import budget, keyring, names, sign, signers, verify
+from pumice.trust import budget, image_names, image_signing, image_verification, policy, signers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
-    from pumice.trust.keyring import Level
-    from pumice.trust.trusted import TrustedKey
+    from pumice.trust.policy import PolicyDirectory
+    from pumice.trust.trusted_key import TrustedKey
 
 
-def by(
-    image: Image, artifact: Descriptor, home: Home, levels: Sequence[Level], *, asked: str, now: int
+def verify_document(
+    image: Image, artifact: Descriptor, home: Home, levels: Sequence[PolicyDirectory], *, asked: str, now: int
 ) -> tuple[TrustedKey, ...]:
     """Return the keys that attest an attached document; none, where no rule says whose word would count.
 
@@ -29,21 +29,23 @@ def by(
     store attached itself to what it built needs no key. Raises TrustError for a document that trusted keys
     do not attest.
     """
-    decision = keyring.decide(asked or names.own(image), levels)
+    decision = policy.read_name_policy(asked or image_names.declared_name(image), levels)
     if not decision.keys:
         return ()
-    uri, payload = sign.statement_of(image, artifact, decision.name)
+    uri, payload = image_signing.build_statement(image, artifact, decision.name)
     stated = False
     found: dict[str, TrustedKey] = {}
-    for one in verify.examine(image, home, decision.keys, expected=decision.name, now=now):
+    for one in image_verification.evaluate_claims(
+        image, home, decision.keys, expected=decision.name, now=now
+    ):
         if one.problem or one.claim.predicate_type != uri:
             continue
         stated = True
-        if one.by and one.by.key.fingerprint not in found and _says(one.claim, payload):
-            found[one.by.key.fingerprint] = one.by
-    if signers.count(found.values(), decision.keys) >= decision.threshold:
+        if one.trusted_key and one.trusted_key.key.fingerprint not in found and _states(one.claim, payload):
+            found[one.trusted_key.key.fingerprint] = one.trusted_key
+    if signers.count_signers(found.values(), decision.keys) >= decision.threshold:
         return tuple(found.values())
-    if (found or not stated) and _is_own(image, artifact, home):
+    if (found or not stated) and _is_own_document(image, artifact, home):
         return tuple(found.values())  # what was built here needs nobody's word, and too few do no harm
     if stated and not found:
         text = "the document that is attached to the image is not the one that was signed"
@@ -52,12 +54,12 @@ def by(
     raise TrustError(text, where=artifact.digest, hint="read the layers instead: --scan")
 
 
-def _is_own(image: Image, artifact: Descriptor, home: Home) -> bool:
+def _is_own_document(image: Image, artifact: Descriptor, home: Home) -> bool:
     about = image.root.digest
     return home.built.has(about) and artifact.digest in {one.digest for one in home.referrers.get(about)}
 
 
-def _says(claim: Claim, payload: bytes) -> bool:
+def _states(claim: Claim, payload: bytes) -> bool:
     """Whether a claim's statement is ``payload``, perhaps spelled in another way."""
     if claim.signed == dsse.encode_pae(dsse.IN_TOTO, payload):
         return True
@@ -68,7 +70,7 @@ def _says(claim: Claim, payload: bytes) -> bool:
         return False
 
 
-def everywhere(
+def check_attestations(
     image: Image,
     home: Home,
     trusted: Sequence[TrustedKey],
@@ -87,7 +89,9 @@ def everywhere(
     limit = budget.Budget()
     members = [one for one, _ in image.members()]
     for descriptor in (image.root, *members):
-        known = verify.examine(image.at(descriptor), home, trusted, expected=expected, now=now, budget=limit)
+        known = image_verification.evaluate_claims(
+            image.at(descriptor), home, trusted, expected=expected, now=now, budget=limit
+        )
         found[descriptor.digest] = [
             check(one.claim) for one in known if not one.problem and one.claim.predicate_type == uri
         ]

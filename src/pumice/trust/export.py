@@ -11,9 +11,9 @@ from pumice.errors import TrustError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.trust.keyring import Rule
+    from pumice.trust.policy import Rule
 
-LEFT_OUT = {"openpgp": "OpenPGP keys", "identity": "identities"}
+UNSUPPORTED_KINDS = {"openpgp": "OpenPGP keys", "identity": "identities"}
 """Kinds of keys that cannot be said there, and what to call them."""
 
 
@@ -28,14 +28,20 @@ def containers_policy(
     such keys are others than those of archives; identities, because podman reads no bundles.
     Raises TrustError for a threshold, which cannot be said there.
     """
-    live = [rule for rule in rules if not rule.key.trouble(now) and rule.key.key.kind not in LEFT_OUT]
+    live = [
+        rule
+        for rule in rules
+        if not rule.key.rejection_reason(now) and rule.key.key.kind not in UNSUPPORTED_KINDS
+    ]
     scopes: dict[str, Any] = {}
     for prefix in sorted({rule.prefix for rule in live} - mirrors.keys()):
-        scopes[prefix] = [_requirement(_pems(live, thresholds, prefix), {"type": "matchRepoDigestOrExact"})]
+        scopes[prefix] = [
+            _signed_requirement(_read_pems(live, thresholds, prefix), {"type": "matchRepoDigestOrExact"})
+        ]
     for prefix, origin in mirrors.items():
-        if pems := _pems(live, thresholds, origin):
+        if pems := _read_pems(live, thresholds, origin):
             identity = {"type": "remapIdentity", "prefix": prefix, "signedPrefix": origin}
-            scopes[prefix] = [_requirement(pems, identity)]
+            scopes[prefix] = [_signed_requirement(pems, identity)]
     policy = {
         "default": [{"type": "reject"}],
         "transports": {"docker": scopes} if scopes else {},
@@ -43,7 +49,7 @@ def containers_policy(
     return json.dumps(policy, indent=2, sort_keys=True).encode() + b"\n"
 
 
-def _pems(live: Sequence[Rule], thresholds: Mapping[str, int], prefix: str) -> list[bytes]:
+def _read_pems(live: Sequence[Rule], thresholds: Mapping[str, int], prefix: str) -> list[bytes]:
     """Return the keys that count for a prefix; raises TrustError where one of them is not enough."""
     asking = max((one for one in thresholds if _covers(one, prefix)), key=len, default=None)
     if asking is not None and thresholds[asking] > 1:
@@ -54,9 +60,9 @@ def _pems(live: Sequence[Rule], thresholds: Mapping[str, int], prefix: str) -> l
     return [mine[fingerprint] for fingerprint in sorted(mine)]
 
 
-def registries(rules: Sequence[Rule], mirrors: Mapping[str, str]) -> bytes:
+def registries_config(rules: Sequence[Rule], mirrors: Mapping[str, str]) -> bytes:
     """Return a file for ``registries.d`` that makes podman look for signatures beside images."""
-    rules = [rule for rule in rules if rule.key.key.kind not in LEFT_OUT]
+    rules = [rule for rule in rules if rule.key.key.kind not in UNSUPPORTED_KINDS]
     prefixes = sorted({rule.prefix for rule in rules if rule.prefix} | mirrors.keys())
     document: dict[str, Any] = {}
     if any(not rule.prefix for rule in rules):
@@ -70,7 +76,7 @@ def _covers(upper: str, prefix: str) -> bool:
     return not upper or prefix == upper or prefix.startswith(f"{upper}/")
 
 
-def _requirement(pems: list[bytes], identity: dict[str, str]) -> dict[str, Any]:
+def _signed_requirement(pems: list[bytes], identity: dict[str, str]) -> dict[str, Any]:
     data = [base64.b64encode(pem).decode() for pem in pems]
     keys = {"keyData": data[0]} if len(data) == 1 else {"keyDatas": data}
     return {"type": "sigstoreSigned", "signedIdentity": identity, **keys}

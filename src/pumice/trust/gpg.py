@@ -22,42 +22,42 @@ PREFIX = "gpg:"
 """What ``--key`` begins with for a key of gpg's."""
 
 
-class Held(msgspec.Struct, frozen=True):
+class GpgKey(msgspec.Struct, frozen=True):
     """A secret key in gpg's keyring; ``fingerprint`` is in lower case."""
 
     fingerprint: str
-    user: str
+    user_id: str
     can_sign: bool
 
 
-def held(environ: Mapping[str, str], identity: str = "") -> list[Held]:
+def list_secret_keys(environ: Mapping[str, str], identity: str = "") -> list[GpgKey]:
     """Return the secret keys that gpg knows, or those that ``identity`` may mean.
 
     Raises UsageError, and TrustError if gpg fails.
     """
-    done = _gpg(environ, "--list-secret-keys", "--", *([identity] if identity else []), check=False)
+    done = _run_gpg(environ, "--list-secret-keys", "--", *([identity] if identity else []), check=False)
     if done.returncode and not done.stdout and b"No secret key" not in done.stderr:
-        raise TrustError(_complaint(done.stderr, "gpg cannot list its secret keys"))
-    found: list[Held] = []
+        raise TrustError(_describe_failure(done.stderr, "gpg cannot list its secret keys"))
+    found: list[GpgKey] = []
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         word = line.split(":")
         if word[0] == "sec" and len(word) > 11:
             # Its capital letters are what the key with all its subkeys can do, unless it is disabled.
-            found.append(Held("", "", "S" in word[11] and "D" not in word[11] and word[1] not in "rei"))
+            found.append(GpgKey("", "", "S" in word[11] and "D" not in word[11] and word[1] not in "rei"))
         elif word[0] == "fpr" and found and not found[-1].fingerprint:
             found[-1] = msgspec.structs.replace(found[-1], fingerprint=word[9].lower())
-        elif word[0] == "uid" and found and not found[-1].user:
-            found[-1] = msgspec.structs.replace(found[-1], user=_unescaped(word[9]))
+        elif word[0] == "uid" and found and not found[-1].user_id:
+            found[-1] = msgspec.structs.replace(found[-1], user_id=_unescape(word[9]))
     return found
 
 
-def find(environ: Mapping[str, str], identity: str) -> Held:
+def find_secret_key(environ: Mapping[str, str], identity: str) -> GpgKey:
     """Return the one key that a fingerprint, key ID or user ID means; raises TrustError, UsageError."""
     if not identity or not identity.isprintable():
         raise UsageError(
             "gpg: needs a fingerprint, a key ID or a user ID", hint="'gpg --list-secret-keys' shows them"
         )
-    found = held(environ, identity)
+    found = list_secret_keys(environ, identity)
     if not found:
         raise TrustError(
             f"gpg has no secret key {identity[:100]!r}", hint="'gpg --list-secret-keys' shows what it has"
@@ -72,13 +72,13 @@ def find(environ: Mapping[str, str], identity: str) -> Held:
     return found[0]
 
 
-def export(environ: Mapping[str, str], fingerprint: str) -> Certificate:
+def export_certificate(environ: Mapping[str, str], fingerprint: str) -> Certificate:
     """Return the certificate of a key; raises TrustError, FormatError."""
-    done = _gpg(environ, "--export", "--", fingerprint)
-    return openpgp.parse(done.stdout[: openpgp.MAX_FILE])
+    done = _run_gpg(environ, "--export", "--", fingerprint)
+    return openpgp.parse_certificate(done.stdout[: openpgp.MAX_FILE])
 
 
-def sign(
+def sign_file(
     environ: Mapping[str, str], fingerprint: str, file: Path, *, moment: int | None, passphrase: bytes | None
 ) -> bytes:
     """Return gpg's detached signature of a file, in binary; raises TrustError.
@@ -99,13 +99,13 @@ def sign(
         options = ["--pinentry-mode", "loopback", "--passphrase-fd", str(source), *options]
     try:
         passed = () if source is None else (source,)
-        return _gpg(environ, *options, "--", str(file), pass_fds=passed).stdout
+        return _run_gpg(environ, *options, "--", str(file), pass_fds=passed).stdout
     finally:
         if source is not None:
             os.close(source)
 
 
-def _gpg(
+def _run_gpg(
     environ: Mapping[str, str], *arguments: str, check: bool = True, pass_fds: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[bytes]:
     program = shutil.which("gpg", path=environ.get("PATH"))
@@ -124,11 +124,11 @@ def _gpg(
     )
     if check and (done.returncode or not done.stdout):
         failed = "gpg cannot export the key" if "--export" in arguments else "gpg did not sign"
-        raise TrustError(_complaint(done.stderr, failed))
+        raise TrustError(_describe_failure(done.stderr, failed))
     return done
 
 
-def _complaint(text: bytes, failed: str = "gpg did not sign") -> str:
+def _describe_failure(text: bytes, failed: str = "gpg did not sign") -> str:
     """Return the last thing that gpg said, which is what went wrong."""
     lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.startswith("gpg:")]
     lines = [line.removeprefix("gpg:").strip() for line in lines if "WARNING" not in line]
@@ -138,7 +138,7 @@ def _complaint(text: bytes, failed: str = "gpg did not sign") -> str:
     return f"{failed}: {reason[:200]}"
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     """Undo what ``--with-colons`` does to a user ID (gpg's DETAILS, field 10)."""
     import re
 

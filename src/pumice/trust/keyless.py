@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from sigstore.verify import Verifier
 
     from pumice.trust.claims import Claim
-    from pumice.trust.trusted import TrustedKey
+    from pumice.trust.trusted_key import TrustedKey
 
 KIND = "identity"
 MISSING = "signatures by certificates cannot be checked, because the Python package sigstore is not installed"
 HINT = "install it: pip install 'pumice[keyless]'"
 _MAX_ROOT = 1 << 20
-_MAX_WORDS = 1000
+_MAX_LENGTH = 1000
 _PUBLIC = "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
 
 
@@ -65,14 +65,14 @@ class Identity(PublicKey, frozen=True, kw_only=True):
         return f"Identity: {self.identity}\nIssuer: {self.issuer}\n{root}".encode()
 
 
-class Certified(msgspec.Struct, frozen=True):
+class CertificateIdentity(msgspec.Struct, frozen=True):
     """Whom a certificate that holds was issued to, and by which issuer's word."""
 
     identities: frozenset[str]
     issuer: str
 
 
-def identity(who: str, issuer: str, root: Path | None = None) -> Identity:
+def parse_identity(who: str, issuer: str, root: Path | None = None) -> Identity:
     """Return an identity as a person wrote it; raises UsageError, FormatError, TrustError."""
     if not _is_word(who) or ("@" not in who and ":" not in who):
         raise UsageError(
@@ -80,10 +80,10 @@ def identity(who: str, issuer: str, root: Path | None = None) -> Identity:
         )
     if not _is_word(issuer) or not issuer.startswith(("https://", "http://")):
         raise UsageError(f"{issuer[:80]!r} is no issuer", hint="write a URL, as https://accounts.example.com")
-    return Identity(b"", KIND, identity=who, issuer=issuer, root=read_root(root) if root else b"")
+    return Identity(b"", KIND, identity=who, issuer=issuer, root=read_trusted_root(root) if root else b"")
 
 
-def read_root(path: Path) -> bytes:
+def read_trusted_root(path: Path) -> bytes:
     """Return a file with a trusted root; raises TrustError, FormatError."""
     from pumice.formats import strictjson
 
@@ -103,20 +103,20 @@ def read_root(path: Path) -> bytes:
     return data
 
 
-def installed() -> bool:
+def is_sigstore_installed() -> bool:
     """Say whether the extra is there."""
     import importlib.util
 
     return importlib.util.find_spec("sigstore") is not None
 
 
-def need() -> None:
+def require_sigstore() -> None:
     """Raise TrustError, with what to do, unless the extra is there."""
-    if not installed():
+    if not is_sigstore_installed():
         raise TrustError(MISSING, hint=HINT)
 
 
-def makers(claim: Claim, trusted: Sequence[TrustedKey]) -> tuple[list[TrustedKey], str]:
+def find_signers(claim: Claim, trusted: Sequence[TrustedKey]) -> tuple[list[TrustedKey], str]:
     """Return whose claim this is of those that are trusted, and if it is nobody's, why.
 
     Each trusted root that a rule names is asked once, however many identities are believed by it.
@@ -130,11 +130,11 @@ def makers(claim: Claim, trusted: Sequence[TrustedKey]) -> tuple[list[TrustedKey
     reasons: dict[str, None] = {}
     for root in {one.key.root: None for one in people if isinstance(one.key, Identity)}:
         try:
-            certified = check(claim.bundle, claim.signed, root)
+            certified = verify_bundle(claim.bundle, claim.signed, root)
         except PumiceError as error:
             reasons[error.message] = None
             continue
-        mine = [one for one in people if _is(one, certified, root)]
+        mine = [one for one in people if _matches_identity(one, certified, root)]
         found += mine
         if not mine:
             who = " and ".join(sorted(certified.identities))[:200]
@@ -142,7 +142,7 @@ def makers(claim: Claim, trusted: Sequence[TrustedKey]) -> tuple[list[TrustedKey
     return found, "" if found else "; ".join(reasons)
 
 
-def _is(one: TrustedKey, certified: Certified, root: bytes) -> bool:
+def _matches_identity(one: TrustedKey, certified: CertificateIdentity, root: bytes) -> bool:
     key = one.key
     return (
         isinstance(key, Identity)
@@ -152,34 +152,34 @@ def _is(one: TrustedKey, certified: Certified, root: bytes) -> bool:
     )
 
 
-def check(bundle: bytes, signed: bytes, root: bytes = b"") -> Certified:
+def verify_bundle(bundle: bytes, signed: bytes, root: bytes = b"") -> CertificateIdentity:
     """Return who signed the bytes ``signed``, as a bundle proves; raises TrustError if it does not.
 
     Checked are the certificate's chain at the time that the log vouches for, that it was shown to a
     certificate log, the log's proof, checkpoint and promise, that the entry is this one, and the
     signature (sigstore, client-spec.md).
     """
-    need()
+    require_sigstore()
     from sigstore.models import Bundle
 
     from pumice.formats import dsse
 
-    seen = _Seen()
+    seen = _CapturingPolicy()
     try:
-        kind, payload = _verifier(root).verify_dsse(Bundle.from_json(bundle), seen)
+        kind, payload = _make_verifier(root).verify_dsse(Bundle.from_json(bundle), seen)
     except PumiceError:
         raise
     except Exception as error:  # noqa: BLE001 - the library's are many, and those of what it uses more
-        raise TrustError(f"its certificate proves nothing: {_sentence(error)}") from None
-    if dsse.encode_pae(kind, payload) != signed or seen.certified is None:
+        raise TrustError(f"its certificate proves nothing: {_summarize_error(error)}") from None
+    if dsse.encode_pae(kind, payload) != signed or seen.certificate_identity is None:
         raise TrustError("its certificate proves nothing: what is signed is something else")
-    return seen.certified
+    return seen.certificate_identity
 
 
-class _Seen:
+class _CapturingPolicy:
     """A policy of the library's that accepts whomever it is shown, and remembers who that was."""
 
-    certified: Certified | None = None
+    certificate_identity: CertificateIdentity | None = None
 
     def verify(self, cert: Any) -> None:
         from cryptography import x509
@@ -190,13 +190,13 @@ class _Seen:
             *names.get_values_for_type(x509.RFC822Name),
             *names.get_values_for_type(x509.UniformResourceIdentifier),
         }
-        issuer = _issuer(cert)
+        issuer = _read_issuer(cert)
         if not people or not issuer:
             raise VerificationError("it does not say for whom it is, or by whose word")
-        self.certified = Certified(frozenset(people), issuer)
+        self.certificate_identity = CertificateIdentity(frozenset(people), issuer)
 
 
-def _issuer(cert: Any) -> str:
+def _read_issuer(cert: Any) -> str:
     """Return the OpenID Connect issuer; the newer extension counts where both are (fulcio, oid-info.md)."""
     from cryptography.x509 import ObjectIdentifier
 
@@ -210,7 +210,7 @@ def _issuer(cert: Any) -> str:
     return older.value.decode() if older is not None else ""
 
 
-def _verifier(root: bytes) -> Verifier:
+def _make_verifier(root: bytes) -> Verifier:
     """Return the library's verifier; raises TrustError for a trusted root that is of no use."""
     import logging
     import tempfile
@@ -221,7 +221,7 @@ def _verifier(root: bytes) -> Verifier:
     logging.getLogger("sigstore").addHandler(logging.NullHandler())  # else Python prints what it says
     try:
         if not root:
-            return Verifier(trusted_root=TrustedRoot.from_file(str(_embedded())))
+            return Verifier(trusted_root=TrustedRoot.from_file(str(_bundled_trusted_root())))
         with tempfile.NamedTemporaryFile(suffix=".json") as file:  # the library reads nothing else
             file.write(root)
             file.flush()
@@ -229,10 +229,10 @@ def _verifier(root: bytes) -> Verifier:
     except PumiceError:
         raise
     except Exception as error:  # noqa: BLE001 - as above
-        raise TrustError(f"the trusted root is of no use: {_sentence(error)}") from None
+        raise TrustError(f"the trusted root is of no use: {_summarize_error(error)}") from None
 
 
-def _embedded() -> Path:
+def _bundled_trusted_root() -> Path:
     """Return the trusted root of the public instance that the library brings along."""
     import sigstore
 
@@ -244,11 +244,11 @@ def _embedded() -> Path:
     return path
 
 
-def _sentence(error: Exception) -> str:
+def _summarize_error(error: Exception) -> str:
     """Return what a library said, as much of it as a person reads."""
     text = (str(error) or type(error).__name__).strip().split("\n")[0]
     return "".join(c if c.isprintable() else "?" for c in text)[:200].rstrip(" .:")
 
 
 def _is_word(text: str) -> bool:
-    return 0 < len(text) <= _MAX_WORDS and text.isprintable() and " " not in text
+    return 0 < len(text) <= _MAX_LENGTH and text.isprintable() and " " not in text

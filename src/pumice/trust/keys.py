@@ -19,7 +19,7 @@ from pumice.errors import FormatError, StoreError, TrustError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-KINDS = ("ecdsa-p256", "ed25519")
+GENERATED_KINDS = ("ecdsa-p256", "ed25519")
 """What `generate` makes."""
 
 PASSPHRASE = "PUMICE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
@@ -55,7 +55,7 @@ class PrivateKey:
 
     def __init__(self, key: Any) -> None:
         self._key = key
-        self.public = _public(key.public_key())
+        self.public = _public_key_of(key.public_key())
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature over ``data``: always the same for the same data."""
@@ -78,7 +78,7 @@ class PrivateKey:
         return f"<private key {self.public.fingerprint}>"
 
 
-def generate(kind: str = "ecdsa-p256") -> PrivateKey:
+def generate_key(kind: str = "ecdsa-p256") -> PrivateKey:
     """Return a new key of one of `KINDS`."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -86,10 +86,12 @@ def generate(kind: str = "ecdsa-p256") -> PrivateKey:
         return PrivateKey(ed25519.Ed25519PrivateKey.generate())
     if kind == "ecdsa-p256":
         return PrivateKey(ec.generate_private_key(ec.SECP256R1()))
-    raise UsageError(f"there is no kind of key {kind[:40]!r}", hint="use one of " + ", ".join(KINDS))
+    raise UsageError(
+        f"there is no kind of key {kind[:40]!r}", hint="use one of " + ", ".join(GENERATED_KINDS)
+    )
 
 
-def seal(key: PrivateKey, passphrase: bytes) -> bytes:
+def encrypt_private_key(key: PrivateKey, passphrase: bytes) -> bytes:
     """Return a private key as the file that Pumice and cosign read."""
     from pumice.formats import cosignkey
 
@@ -102,12 +104,12 @@ def write_pair(base: Path, key: PrivateKey, passphrase: bytes) -> tuple[Path, Pa
     for path in (private, public):
         if os.path.lexists(path):
             raise StoreError("there is such a file already", where=str(path), hint="choose another name")
-    files.replace(private, seal(key, passphrase), mode=0o600)
+    files.replace(private, encrypt_private_key(key, passphrase), mode=0o600)
     files.replace(public, key.public.pem(), mode=0o644)
     return private, public
 
 
-def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
+def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
     """Open a private key; ``passphrase`` is asked only if the file needs one.
 
     Takes cosign's encrypted files and PEM of PKCS#8, SEC 1 or PKCS#1. Raises TrustError for a wrong
@@ -118,7 +120,7 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
 
     from pumice.formats import cosignkey
 
-    data = read_file(path)
+    data = read_key_file(path)
     if _OPENSSH in data:
         raise FormatError(
             "cannot read an OpenSSH private key",
@@ -141,14 +143,14 @@ def read_private(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
     except UsageError:
         raise
     except UnsupportedAlgorithm:
-        raise _unsupported(str(path)) from None
+        raise _unsupported_key_error(str(path)) from None
     except Exception as error:  # noqa: BLE001 - the library's are many, and for its developers
         if "password" in str(error).lower():
             raise TrustError("the passphrase does not open the key", where=str(path)) from None
         raise FormatError("the private key is malformed", where=str(path)) from None
 
 
-def parse_public(data: bytes) -> PublicKey:
+def parse_pem_public_key(data: bytes) -> PublicKey:
     """Read a public key in PEM, of a kind that is `SUPPORTED`.
 
     Text around it, such as a comment, is skipped. Raises FormatError.
@@ -166,13 +168,13 @@ def parse_public(data: bytes) -> PublicKey:
     try:
         key = serialization.load_pem_public_key(data[start:])
     except UnsupportedAlgorithm:
-        raise _unsupported() from None
+        raise _unsupported_key_error() from None
     except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
         raise FormatError("the public key is malformed") from None
-    return _public(key)
+    return _public_key_of(key)
 
 
-def holds(key: PublicKey, signature: bytes, data: bytes) -> bool:
+def verify_signature(key: PublicKey, signature: bytes, data: bytes) -> bool:
     """Say whether ``signature`` is that of ``key`` over ``data``."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
@@ -201,7 +203,7 @@ def holds(key: PublicKey, signature: bytes, data: bytes) -> bool:
     return False
 
 
-def passphrase_from(
+def passphrase_source(
     environ: Mapping[str, str], file: Path | None, ask: Callable[[], str] | None
 ) -> Callable[[], bytes]:
     """Return what gives the passphrase when it is needed: from ``file``, the environment, or by asking.
@@ -211,7 +213,7 @@ def passphrase_from(
 
     def get() -> bytes:
         if file is not None:
-            data = read_file(file)
+            data = read_key_file(file)
             return data.removesuffix(b"\n").removesuffix(b"\r")
         if PASSPHRASE in environ:
             return os.fsencode(environ[PASSPHRASE])
@@ -225,7 +227,7 @@ def passphrase_from(
     return get
 
 
-def _public(key: Any) -> PublicKey:
+def _public_key_of(key: Any) -> PublicKey:
     from cryptography.hazmat.primitives import serialization as s
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -237,17 +239,17 @@ def _public(key: Any) -> PublicKey:
     elif isinstance(key, rsa.RSAPublicKey) and _MIN_RSA <= key.key_size <= _MAX_RSA:
         kind = "rsa"
     if not kind:
-        raise _unsupported()
+        raise _unsupported_key_error()
     return PublicKey(key.public_bytes(s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo), kind)
 
 
-def _unsupported(where: str | None = None) -> FormatError:
+def _unsupported_key_error(where: str | None = None) -> FormatError:
     return FormatError(
         "keys of this kind are not supported", where=where, hint=f"supported kinds are {SUPPORTED}"
     )
 
 
-def read_file(path: Path) -> bytes:
+def read_key_file(path: Path) -> bytes:
     """Return the content of a file that should hold a key or a passphrase; raises TrustError."""
     try:
         with path.open("rb") as file:

@@ -26,14 +26,14 @@ MAX_FILE = 1 << 20
 
 _PUBLIC = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _PRIVATE = b"-----BEGIN PGP PRIVATE KEY BLOCK-----"
-_MAX_USER = 200
+_MAX_USER_ID = 200
 
 
 class Certificate(PublicKey, frozen=True):
     """An OpenPGP certificate: ``der`` is it in binary, ``user`` the first user ID, unproven."""
 
     primary: str = ""
-    user: str = ""
+    user_id: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -47,7 +47,7 @@ class Certificate(PublicKey, frozen=True):
         return pysequoia.armor(self.der, pysequoia.ArmorKind.PublicKey).encode()
 
 
-def keyring(certificates: Sequence[Certificate]) -> openpgp.Keyring:
+def make_keyring(certificates: Sequence[Certificate]) -> openpgp.Keyring:
     """Return certificates as something to check signatures with."""
     from pysequoia import Cert
 
@@ -64,7 +64,7 @@ def is_private(data: bytes) -> bool:
     return _PRIVATE in data or openpgpkey.read_packet_tag(data) == openpgpkey.SECRET
 
 
-def read(path: Path) -> bytes | None:
+def read_if_openpgp(path: Path) -> bytes | None:
     """Return a file's content if that looks like an OpenPGP key, else None; also if it cannot be read."""
     try:
         with path.open("rb") as file:
@@ -78,9 +78,9 @@ def read(path: Path) -> bytes | None:
     return data
 
 
-def secret(path: Path) -> bytes:
+def read_secret_key(path: Path) -> bytes:
     """Return the content of a secret key's file; raises FormatError."""
-    data = read(path)
+    data = read_if_openpgp(path)
     if data is None or not is_private(data):
         raise FormatError(
             "the file is a public key" if data else "the file is no OpenPGP key",
@@ -90,7 +90,7 @@ def secret(path: Path) -> bytes:
     return data
 
 
-def parse(data: bytes) -> Certificate:
+def parse_certificate(data: bytes) -> Certificate:
     """Read one certificate, armored (with text around it) or binary; raises FormatError."""
     from pysequoia import Cert
 
@@ -103,7 +103,7 @@ def parse(data: bytes) -> Certificate:
     try:
         found = Cert.split_bytes(data)
         one = found[0]
-        made = Certificate(bytes(one), KIND, one.fingerprint.lower(), _user(data))
+        made = Certificate(bytes(one), KIND, one.fingerprint.lower(), _read_user_id(data))
     except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
         raise FormatError("the OpenPGP key is malformed") from None
     if len(found) > 1:
@@ -123,19 +123,19 @@ class SecretKey:
             self._key: Tsk = Tsk.from_bytes(data[max(0, data.find(_PRIVATE)) :])
             certificate = self._key.extract_certificate()
             self.public = Certificate(
-                bytes(certificate), KIND, certificate.fingerprint.lower(), _user(bytes(certificate))
+                bytes(certificate), KIND, certificate.fingerprint.lower(), _read_user_id(bytes(certificate))
             )
-            self.protected = openpgpkey.is_protected(bytes(self._key))
+            self.is_protected = openpgpkey.is_protected(bytes(self._key))
         except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
             raise FormatError("the OpenPGP key is malformed", where=str(where)) from None
 
-    def open(self, passphrase: Callable[[], bytes]) -> PySigner:
+    def unlock(self, passphrase: Callable[[], bytes]) -> PySigner:
         """Return what signs; the passphrase is asked only if there is one. Raises TrustError."""
         where = str(self._where)
         try:
             return self._key.signer()
         except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
-            if not self.protected:
+            if not self.is_protected:
                 raise TrustError("the OpenPGP key has no part that may sign today", where=where) from None
         word = passphrase()
         try:
@@ -144,7 +144,7 @@ class SecretKey:
             sentence = "the passphrase does not open the key, or no part of it may sign today"
             raise TrustError(sentence, where=where) from None
 
-    def sign(self, file: Path, passphrase: Callable[[], bytes]) -> bytes:
+    def sign_file(self, file: Path, passphrase: Callable[[], bytes]) -> bytes:
         """Return the detached signature of a file, in binary; raises TrustError, OSError.
 
         The library takes its time from the machine's clock, and puts random bytes into what it signs.
@@ -153,7 +153,7 @@ class SecretKey:
 
         import pysequoia
 
-        signer = self.open(passphrase)
+        signer = self.unlock(passphrase)
         mode = pysequoia.SignatureMode.DETACHED
         with tempfile.TemporaryDirectory(prefix="pumice-") as folder:
             target = Path(folder, "signature")
@@ -164,12 +164,12 @@ class SecretKey:
                 raise TrustError(f"the key did not sign ({reason})", where=str(file)) from None
             return target.read_bytes()
 
-    def sealed(self, passphrase: bytes) -> bytes:
+    def export_protected(self, passphrase: bytes) -> bytes:
         """Return the armored key, protected by a passphrase unless that is empty or there is one already."""
         import pysequoia
 
         data = bytes(self._key)
-        if passphrase and not self.protected:
+        if passphrase and not self.is_protected:
             data = openpgpkey.protect_key(data, passphrase, os.urandom)
         return pysequoia.armor(data, pysequoia.ArmorKind.SecretKey).encode()
 
@@ -177,11 +177,11 @@ class SecretKey:
         return f"<OpenPGP key {self.public.fingerprint}>"
 
 
-def generate(user: str) -> SecretKey:
+def generate_key(user: str) -> SecretKey:
     """Return a new key for ``user``: Ed25519, in the form of RFC 4880 that every gpg reads."""
     import pysequoia
 
-    if not user.strip() or len(user) > _MAX_USER or not user.isprintable():
+    if not user.strip() or len(user) > _MAX_USER_ID or not user.isprintable():
         raise UsageError(
             f"{user[:40]!r} is no user ID", hint='write a name and an address: "Ada <ada@example.com>"'
         )
@@ -197,12 +197,12 @@ def write_pair(base: Path, key: SecretKey, passphrase: bytes) -> tuple[Path, Pat
     for path in (private, public):
         if os.path.lexists(path):
             raise StoreError("there is such a file already", where=str(path), hint="choose another name")
-    files.replace(private, key.sealed(passphrase), mode=0o600)
+    files.replace(private, key.export_protected(passphrase), mode=0o600)
     files.replace(public, key.public.pem(), mode=0o644)
     return private, public
 
 
-def bring(
+def import_key(
     data: bytes, path: Path, base: Path, old: Callable[[], bytes], new: Callable[[], bytes]
 ) -> Certificate:
     """Copy a key of others to ``base``.
@@ -210,23 +210,23 @@ def bring(
     A secret key keeps its passphrase, which must open it, and is given one if it has none.
     """
     if not is_private(data):
-        public = parse(data)
+        public = parse_certificate(data)
         target = Path(f"{base}.pub")
         if os.path.lexists(target):
             raise UsageError("there is such a file already", where=str(target))
         files.replace(target, public.pem(), mode=0o644)
         return public
     key = SecretKey(data, path)
-    key.open(old)
-    write_pair(base, key, b"" if key.protected else new())
+    key.unlock(old)
+    write_pair(base, key, b"" if key.is_protected else new())
     return key.public
 
 
-def _user(data: bytes) -> str:
+def _read_user_id(data: bytes) -> str:
     """Return the first user ID; it may be any bytes."""
     from pysequoia.packet import PacketPile
 
     for packet in PacketPile.from_bytes(data):
         if str(packet.tag).endswith(".UserID"):
-            return " ".join(bytes(packet.body).decode("utf-8", "replace").split())[:_MAX_USER]
+            return " ".join(bytes(packet.body).decode("utf-8", "replace").split())[:_MAX_USER_ID]
     return ""

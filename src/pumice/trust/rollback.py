@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
-from pumice.distro.debian import version as debian
+from pumice.distro.versions import check_version, compare_versions
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
-from pumice.store import sealed
-from pumice.trust import names
+from pumice.os_errors import STORE, translate_os_errors
+from pumice.store import sealed_files
+from pumice.trust import image_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 TRACK = "dev.pumice.track"
-_MOST = 1000
+_MAX_RECORDS = 1000
 """Records of one name; those without an order, such as of revisions, could be any number."""
 
 
-class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
+class AcceptedImage(msgspec.Struct, frozen=True, omit_defaults=True):
     """An image that was trusted; ``created`` and ``signed`` are seconds since the epoch, 0 if not known."""
 
     name: str
@@ -46,69 +47,69 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def slot(self) -> tuple[str, str]:
         """What this takes the place of: one of a track, and one of each version that has no order."""
-        return (self.track, "" if _ordered(self.version) else self.version)
+        return (self.track, "" if _is_ordered(self.version) else self.version)
 
 
-def of(image: Image, name: str, *, signed: int = 0) -> Accepted | None:
+def describe_image(image: Image, name: str, *, signed: int = 0) -> AcceptedImage | None:
     """Return what there is to remember of an image; None if its version is not known."""
-    plain, version = names.split(name)
-    annotations = names.annotations_of(image)
-    version = version or annotations.get(names.VERSION, "")
+    plain, version = image_names.split_name(name)
+    annotations = image_names.read_annotations(image)
+    version = version or annotations.get(image_names.VERSION, "")
     if not plain or not version:
         return None
     track = annotations.get(TRACK, "")[:100]
-    return Accepted(plain, version, _created(image), image.root.digest, track, signed)
+    return AcceptedImage(plain, version, _read_created(image), image.root.digest, track, signed)
 
 
-def check(image: Image, name: str, home: Home, *, signed: int = 0) -> Accepted | None:
+def check_rollback(image: Image, name: str, home: Home, *, signed: int = 0) -> AcceptedImage | None:
     """Return what to `remember`; raises TrustError if something newer was accepted under the name.
 
     ``signed`` is when the image was signed, as the signatures that count say in what they sign. None for
     an image whose version is not known: it cannot be older than anything.
     """
-    now = of(image, name, signed=signed)
+    now = describe_image(image, name, signed=signed)
     if now is not None:
-        _refuse_older(now, recall(now.name, home))
+        _refuse_older(now, read_accepted(now.name, home))
     return now
 
 
-def remember(accepted: Accepted, home: Home) -> None:
+def record_accepted(accepted: AcceptedImage, home: Home) -> None:
     """Let this be what later images are compared with.
 
     Raises TrustError if another process accepted something newer since it was checked.
     """
-    if accepted in recall(accepted.name, home):
+    if accepted in read_accepted(accepted.name, home):
         return
     with home.lock("accepted"):
-        before = recall(accepted.name, home)
+        before = read_accepted(accepted.name, home)
         _refuse_older(accepted, before)
-        accepted = _with_latest_time(accepted, before)
+        accepted = _keep_latest_time(accepted, before)
         kept = [one for one in before if one.slot != accepted.slot]
         # Those with an order come first: they are what must never be forgotten.
-        kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MOST]
-        data = sealed.seal(msgspec.json.encode(kept))
-        files.replace(_path(accepted.name, home), data, fs=home.fs, in_store=True)
+        kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MAX_RECORDS]
+        data = sealed_files.seal(msgspec.json.encode(kept))
+        files.replace(_record_path(accepted.name, home), data, fs=home.fs, translation=STORE)
 
 
-def _with_latest_time(accepted: Accepted, before: Sequence[Accepted]) -> Accepted:
+def _keep_latest_time(accepted: AcceptedImage, before: Sequence[AcceptedImage]) -> AcceptedImage:
     """An image is as new as it was: whoever takes its dated signatures away does not make it older."""
     known = [one.signed for one in before if one.digest == accepted.digest and one.slot == accepted.slot]
     return msgspec.structs.replace(accepted, signed=max([accepted.signed, *known]))
 
 
-def recall(name: str, home: Home) -> tuple[Accepted, ...]:
+def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
     """Return what was accepted under a name, of each track; StoreError if that is damaged."""
-    path = _path(name, home)
-    with files.told(path):
+    path = _record_path(name, home)
+    with translate_os_errors(path):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             return ()
-    content = sealed.unseal(data) or b""
+    content = sealed_files.unseal(data) or b""
     try:
         if content.startswith(b"{"):  # the one that earlier versions of Pumice kept
-            return (msgspec.json.decode(content, type=Accepted),)
-        return msgspec.json.decode(content, type=tuple[Accepted, ...])
+            return (msgspec.json.decode(content, type=AcceptedImage),)
+        return msgspec.json.decode(content, type=tuple[AcceptedImage, ...])
     except msgspec.MsgspecError:
         raise StoreError(
             f"what the store knows of the versions of {name} is damaged",
@@ -117,16 +118,16 @@ def recall(name: str, home: Home) -> tuple[Accepted, ...]:
         ) from None
 
 
-def _path(name: str, home: Home) -> Path:
+def _record_path(name: str, home: Home) -> Path:
     return home.directory("accepted") / digest.hex_of(digest.of(name.encode()))
 
 
-def _refuse_older(now: Accepted, known: Sequence[Accepted]) -> None:
+def _refuse_older(now: AcceptedImage, known: Sequence[AcceptedImage]) -> None:
     """An image without a track must not be older than anything: else leaving it out would help."""
     for before in known:
         if now.track and before.track != now.track:
             continue
-        problem = "" if before.digest == now.digest else _older(now, before)
+        problem = "" if before.digest == now.digest else _compare_versions(now, before)
         if problem:
             raise TrustError(
                 f"the image is older than one that was accepted before: {problem}",
@@ -135,49 +136,52 @@ def _refuse_older(now: Accepted, known: Sequence[Accepted]) -> None:
             )
 
 
-def _older(now: Accepted, before: Accepted) -> str:
-    ordered = _ordered(now.version) and _ordered(before.version)
-    order = debian.compare(now.version, before.version) if ordered else 0
+def _compare_versions(now: AcceptedImage, before: AcceptedImage) -> str:
+    ordered = _is_ordered(now.version) and _is_ordered(before.version)
+    order = compare_versions(now.version, before.version) if ordered else 0
     if now.version == before.version or (ordered and order == 0):
-        return _earlier(now, before)
+        return _compare_times(now, before)
     track = f" of the track {before.track}" if before.track else ""
     return f"{before.version}{track} is known" if order < 0 else ""  # "latest" has no order to go by
 
 
-def _earlier(now: Accepted, before: Accepted) -> str:
+def _compare_times(now: AcceptedImage, before: AcceptedImage) -> str:
     """Say why one of two images of a version is the older one; "" if it is not."""
     if before.signed and not now.signed:
-        return f"its signature does not say when it was made, and one of {_moment(before.signed)} is known"
+        return (
+            f"its signature does not say when it was made, and one of {_format_time(before.signed)} is known"
+        )
     if before.signed and now.signed != before.signed:
         if now.signed > before.signed:
             return ""
-        return f"it was signed on {_moment(now.signed)}, and one signed on {_moment(before.signed)} is known"
+        signed, known = _format_time(now.signed), _format_time(before.signed)
+        return f"it was signed on {signed}, and one signed on {known} is known"
     made = now.created or (0 if before.signed else now.signed)
     if before.created and not made:
-        return f"it does not say when it was made, and one made on {_moment(before.created)} is known"
+        return f"it does not say when it was made, and one made on {_format_time(before.created)} is known"
     if made < before.created:
-        return f"it was made on {_moment(made)}, and one made on {_moment(before.created)} is known"
+        return f"it was made on {_format_time(made)}, and one made on {_format_time(before.created)} is known"
     return ""
 
 
-def _ordered(version: str) -> bool:
+def _is_ordered(version: str) -> bool:
     try:
-        debian.check(version)
+        check_version(version)
     except FormatError:
         return False
     return True
 
 
-def _moment(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
     import datetime
 
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d at %H:%M:%S")
 
 
-def _created(image: Image) -> int:
+def _read_created(image: Image) -> int:
     import datetime
 
-    text = names.annotations_of(image).get(names.CREATED, "")
+    text = image_names.read_annotations(image).get(image_names.CREATED, "")
     try:
         if not text and not oci.is_index(image.document(image.root), image.root.media_type):
             text = image.config().created

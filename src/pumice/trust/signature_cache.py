@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 _KIND = "signed"
-_SHAPE = 1
+_VERSION = 1
 """Of what is signed; to be raised when signing writes more or something else than before."""
 
 
-class _Standing(msgspec.Struct, frozen=True):
+class _CachedSignatures(msgspec.Struct, frozen=True):
     """Manifests by what they are about, and the blobs that all of them consist of."""
 
     manifests: dict[str, tuple[str, ...]]
     blobs: tuple[str, ...]
 
 
-def name_of(
+def compute_key(
     root: Digest,
     names: Sequence[str],
     key: Digest,
@@ -46,16 +46,16 @@ def name_of(
     ``key`` is any digest that stands for one key; ``time`` is the one that was required, 0 for none.
     """
     listed = {about: sorted(one.digest for one in found) for about, found in documents.items()}
-    return canonical.digest_of([_KIND, _SHAPE, root, list(names), key, listed, *([time] if time else [])])
+    return canonical.digest_of([_KIND, _VERSION, root, list(names), key, listed, *([time] if time else [])])
 
 
-def holds(where: Digest, home: Home) -> bool:
+def has_valid(where: Digest, home: Home) -> bool:
     """Say whether all that is remembered at ``where`` is still in the store as it was."""
     data = home.records.get(_KIND, where)
     if data is None:
         return False
     try:
-        known = msgspec.msgpack.decode(data, type=_Standing)
+        known = msgspec.msgpack.decode(data, type=_CachedSignatures)
     except msgspec.MsgspecError:  # written by another version of Pumice: as good as nothing
         return False
     if not known.manifests or not all(known.manifests.values()):
@@ -66,19 +66,19 @@ def holds(where: Digest, home: Home) -> bool:
     return all(home.blobs.size(one) is not None for one in known.blobs)
 
 
-def remember(where: Digest, manifests: Mapping[Digest, tuple[Digest, ...]], home: Home) -> None:
+def put(where: Digest, manifests: Mapping[Digest, tuple[Digest, ...]], home: Home) -> None:
     """Remember that these manifests hold all that was to be signed; they are in the store.
 
     Does nothing if they cannot be read: then the next build looks again.
     """
     try:
-        blobs = tuple(dict.fromkeys(_blobs((one for some in manifests.values() for one in some), home)))
+        blobs = tuple(dict.fromkeys(_list_blobs((one for some in manifests.values() for one in some), home)))
     except PumiceError:
         return
-    home.records.put(_KIND, where, msgspec.msgpack.encode(_Standing(dict(manifests), blobs)))
+    home.records.put(_KIND, where, msgspec.msgpack.encode(_CachedSignatures(dict(manifests), blobs)))
 
 
-def _blobs(manifests: Iterable[Digest], home: Home) -> Iterable[Digest]:
+def _list_blobs(manifests: Iterable[Digest], home: Home) -> Iterable[Digest]:
     for one in manifests:
         with home.blobs.open(one) as file:
             found = oci.read_manifest(file.read(oci.MAX_DOCUMENT))

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.trust.keys import PublicKey
-    from pumice.trust.trusted import TrustedKey
+    from pumice.trust.trusted_key import TrustedKey
 
 
-def identities(key: PublicKey) -> frozenset[str]:
+def known_fingerprints(key: PublicKey) -> frozenset[str]:
     """Return all fingerprints by which a key may be known.
 
     Of an OpenPGP certificate these are its own, and those that its keys have when they stand in PEM.
@@ -29,11 +29,11 @@ def identities(key: PublicKey) -> frozenset[str]:
     return frozenset({key.fingerprint, *openpgpkey.spki_fingerprints(key.der)})
 
 
-def groups(trusted: Sequence[TrustedKey]) -> dict[str, int]:
+def group_by_signer(trusted: Sequence[TrustedKey]) -> dict[str, int]:
     """Return a number for each fingerprint: equal ones belong to one signer."""
     known: dict[str, int] = {}
     for number, one in enumerate(trusted):
-        names = identities(one.key) | ({one.replaces} if one.replaces else frozenset())
+        names = known_fingerprints(one.key) | ({one.replaces} if one.replaces else frozenset())
         merged = {known[name] for name in names if name in known}
         known |= dict.fromkeys(names, number)
         for name, group in known.items():
@@ -42,12 +42,12 @@ def groups(trusted: Sequence[TrustedKey]) -> dict[str, int]:
     return known
 
 
-def count(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> int:
+def count_signers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> int:
     """Return how many signers these keys are."""
-    return len(numbers(found, trusted))
+    return len(signer_numbers(found, trusted))
 
 
-def numbers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[int]:
+def signer_numbers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[int]:
     """Return the signers that these keys, which are among the trusted, belong to."""
-    known = groups(trusted)
+    known = group_by_signer(trusted)
     return {known[one.key.fingerprint] for one in found}

@@ -25,7 +25,7 @@ EPOCH = "SOURCE_DATE_EPOCH"
 NOW = "now"
 
 
-class Time(msgspec.Struct, frozen=True, kw_only=True):
+class SigningTime(msgspec.Struct, frozen=True, kw_only=True):
     """Which time a signature gets: ``required`` if that is not 0, else the one it has, else ``now``.
 
     ``believed`` gives the keys, besides the one that signs, whose signatures of an image of that name say
@@ -34,50 +34,52 @@ class Time(msgspec.Struct, frozen=True, kw_only=True):
 
     now: int = 0
     required: int = 0
-    believed: Callable[[str], Sequence[PublicKey]] = lambda _: ()
+    trusted_keys: Callable[[str], Sequence[PublicKey]] = lambda _: ()
 
     def is_outdated(self, claim: Claim) -> bool:
         """Whether a signature of ours has another time than the required one."""
         return claim.is_signature and self.required not in (0, claim.created)
 
 
-UNDATED = Time()
+UNDATED = SigningTime()
 
 
-def of(image: Image, home: Home | None, key: PublicKey, time: Time, fallback: int) -> int:
+def choose_time(image: Image, home: Home | None, key: PublicKey, time: SigningTime, fallback: int) -> int:
     """Return the time to sign an image at: the required one, that of earlier signatures, or now.
 
     Earlier signatures without a time keep it so. ``fallback`` is the time of the index that lists it.
     """
     if time.required:
         return time.required
-    from pumice.trust import claims, names
+    from pumice.trust import claims, image_names
 
-    believed = (key, *time.believed(names.own(image)))
+    believed = (key, *time.trusted_keys(image_names.declared_name(image)))
     dated = [
         claim.created
-        for claim in claims.read(image, home, signatures_only=True)
-        if claim.subject == image.root.digest and claim.is_signature and _holds(claim, believed)
+        for claim in claims.read_claims(image, home, signatures_only=True)
+        if claim.subject == image.root.digest and claim.is_signature and _is_signed_by_any(claim, believed)
     ]
     return max(dated) if dated else fallback or time.now
 
 
-def _holds(claim: Claim, believed: Sequence[PublicKey]) -> bool:
+def _is_signed_by_any(claim: Claim, believed: Sequence[PublicKey]) -> bool:
     from pumice.trust import keys
 
-    return any(keys.holds(one, value, claim.signed) for one in believed for value in claim.signatures)
+    return any(
+        keys.verify_signature(one, value, claim.signed) for one in believed for value in claim.signatures
+    )
 
 
-def required(text: str | None, environ: Mapping[str, str], now: int) -> int:
+def parse_required_time(text: str | None, environ: Mapping[str, str], now: int) -> int:
     """Return the time that ``--timestamp`` or the environment requires, 0 for none; raises UsageError."""
     if text is None:
         epoch = environ.get(EPOCH, "")
-        return max(1, _seconds(epoch, EPOCH)) if epoch else 0  # 0 is no time
-    return now if text == NOW else _seconds(text, "--timestamp")
+        return max(1, _parse_seconds(epoch, EPOCH)) if epoch else 0  # 0 is no time
+    return now if text == NOW else _parse_seconds(text, "--timestamp")
 
 
-def _seconds(text: str, where: str) -> int:
-    seconds = int(text) if text.isascii() and text.isdigit() and len(text) < 13 else _moment(text)
+def _parse_seconds(text: str, where: str) -> int:
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) < 13 else _parse_date(text)
     if not 0 <= seconds <= strictjson.MAX_SECONDS:
         raise UsageError(
             f"{text[:40]!r} is not a time", where=where, hint="write seconds since the epoch, or 'now'"
@@ -85,7 +87,7 @@ def _seconds(text: str, where: str) -> int:
     return seconds
 
 
-def _moment(text: str) -> int:
+def _parse_date(text: str) -> int:
     import datetime
 
     try:

@@ -10,8 +10,8 @@ from pumice.assembly import bytecode_cache
 from pumice.assembly.layer_assembly import LayerContents
 from pumice.assembly.platform import PlatformInputs
 from pumice.formats.tar import Entry
-from pumice.packing.compose import Made
-from pumice.packing.tree import Generated, Node
+from pumice.packing.compose import LayerEntry
+from pumice.packing.tree import GeneratedEntry, Node
 from pumice.recipe.lock import Ids
 from pumice.recipe.model import Origin, Recipe
 
@@ -32,8 +32,10 @@ def key(*entries: Entry, own: str = "", generated: bytes = b"") -> Digest:
         groups=(),
         base_segments=(),
         segments={},
-        generated=[Generated(entry=Entry("usr/made.py", "file", 0o644), content=generated, by="test")],
-        recipe_entries=[Made(entry=Entry("app/own.txt", "file", 0o644), sha256=own)],
+        generated=[
+            GeneratedEntry(entry=Entry("usr/made.py", "file", 0o644), content=generated, origin="test")
+        ],
+        recipe_entries=[LayerEntry(entry=Entry("app/own.txt", "file", 0o644), sha256=own)],
         nodes={entry.path: Node(entry) for entry in (*SOURCES, *entries)},
         format=2,
     )

@@ -13,8 +13,8 @@ from pumice.errors import PumiceError
 from pumice.formats import oci
 from pumice.registry.server.writes import Offer
 from pumice.store.home import Home
-from pumice.trust import names, policy_edit
-from pumice.trust.keyring import Level
+from pumice.trust import image_names, policy_edit
+from pumice.trust.policy import PolicyDirectory
 from tests.support import vouched
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.policy = Level("policy", root / "policy")
-        policy_edit.add(self.policy, vouched.key(0).public, "")
+        self.policy = PolicyDirectory("policy", root / "policy")
+        policy_edit.add_key(self.policy, vouched.key(0).public, "")
         self._count = 0
 
     def put(self, image: Image, repository: str, *tags: str) -> str:
@@ -130,7 +130,7 @@ def test_the_signed_name_counts_and_not_what_the_image_says_of_itself(registry: 
 
 
 def test_a_mirror_rule_says_what_a_repository_is_a_mirror_of(registry: Registry) -> None:
-    policy_edit.mirror(registry.policy, "registry.example/mirror", "example.com")
+    policy_edit.set_mirror(registry.policy, "registry.example/mirror", "example.com")
     image = registry.image("example.com/team/app:1.0")
     assert registry.put(image, "mirror/team/app", "1.0") == ""
     assert "not as mirror/other" in registry.put(image, "mirror/other", "1.0")
@@ -178,7 +178,7 @@ def test_a_refused_push_changes_no_record(registry: Registry) -> None:
 def test_an_image_without_a_version_does_not_follow_one_with(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "check", lambda text: text)  # as cosign signs: by the repository alone
+    monkeypatch.setattr(image_names, "check_name", lambda text: text)  # as cosign: the repository alone
     place = "registry.example/app"
     assert registry.put(registry.image("", signed_as=place), "app", "latest") == ""
     assert registry.put(registry.image(f"{place}:2.0"), "app", "latest") == ""
@@ -187,7 +187,7 @@ def test_an_image_without_a_version_does_not_follow_one_with(
 
 
 def test_a_key_for_one_prefix_signs_nothing_else(registry: Registry) -> None:
-    policy_edit.add(registry.policy, vouched.key(1).public, "example.com/team")
+    policy_edit.add_key(registry.policy, vouched.key(1).public, "example.com/team")
     assert registry.put(registry.image("example.com/team/app:1.0", key=1), "team/app", "1.0") == ""
     assert "no signature" in registry.put(registry.image("example.com/app:1.0", key=1), "app", "1.0")
 
@@ -196,7 +196,7 @@ def test_a_key_for_one_prefix_signs_nothing_else(registry: Registry) -> None:
 def test_all_keys_that_are_needed_sign_the_same_version(
     registry: Registry, tmp_path: Path, count: int
 ) -> None:
-    policy_edit.add(registry.policy, vouched.key(1).public, "")
+    policy_edit.add_key(registry.policy, vouched.key(1).public, "")
     (registry.policy.folder / "root.d" / "threshold").write_text("2")
     folder = vouched.folder(tmp_path / "both", vouched.image("example.com/app:1.0"))
     vouched.signed(folder, 0, name="example.com/app:1.0")

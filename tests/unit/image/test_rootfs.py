@@ -201,7 +201,7 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("x")
     with pytest.raises(ImageError, match="not empty"):
         unpack(handmade.image(handmade.small()), tmp_path)
-    with pytest.raises(ImageError, match="a file stands where a folder is needed"):
+    with pytest.raises(ImageError, match="a file exists where a directory is needed"):
         unpack(handmade.image(handmade.small()), tmp_path / "x")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 

@@ -18,7 +18,7 @@ import pytest
 
 from pumice.clock import FixedClock
 from pumice.errors import StoreError
-from pumice.store import gc
+from pumice.store import garbage_collection
 from pumice.store.home import Home
 from tests.support import crashes, storework
 from tests.support.docs import ROOT
@@ -168,7 +168,7 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
     with Home(tmp_path / "store") as home:
         storework.check(home, promised)
         assert len(home.refs.names()) == 12
-        gc.collect(home, FixedClock(0), keep_days=None)
+        garbage_collection.collect(home, FixedClock(0), keep_days=None)
         storework.check(home, promised)
 
 
@@ -202,7 +202,7 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
     try:
-        with pytest.raises(StoreError, match="larger than is allowed") as caught:
+        with pytest.raises(StoreError, match="larger than the limit") as caught:
             storework.put(home.blobs, bytes(3 << 20))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -236,7 +236,7 @@ def in_namespace(script: str, place: Path) -> str:
 
 def test_a_full_disk(tmp_path: Path) -> None:
     said = in_namespace('"$2" -m tests.support.storework fill "$1/store"', tmp_path)
-    assert "there is no space left on the device\n  hint: free some space" in said
+    assert "no space left on the device\n  hint: free some space" in said
 
 
 def test_a_read_only_store_can_be_read(tmp_path: Path) -> None:

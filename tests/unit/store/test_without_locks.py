@@ -10,11 +10,11 @@ import pytest
 
 from pumice.clock import FixedClock
 from pumice.image.transports import layout
-from pumice.runtime import unpack
-from pumice.store.gc import collect
+from pumice.runtime import prepared_tree
+from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
 from pumice.trust import admission, rollback
-from pumice.trust.rollback import Accepted
+from pumice.trust.rollback import AcceptedImage
 from tests.support import images
 from tests.support.vouched import NAME, folder, signed, trusted
 
@@ -33,13 +33,13 @@ def test_a_layout_is_written_signed_and_verified(tmp_path: Path) -> None:
         request = admission.Request(name=NAME, keys=(trusted(),))
         decision = admission.judge(image, "verify", home, request, (), now=0)
         admission.record(decision, home)
-        assert rollback.recall("example.com/hello", home)[0].version == "1.0"
+        assert rollback.read_accepted("example.com/hello", home)[0].version == "1.0"
     assert layout.read(tmp_path / "image").root == image.root
 
 
 def test_the_store_accepts_and_collects(tmp_path: Path) -> None:
     with Home(tmp_path / "home") as home:
-        rollback.remember(Accepted("example.com/app", "1.0", 1, "sha256:a"), home)
+        rollback.record_accepted(AcceptedImage("example.com/app", "1.0", 1, "sha256:a"), home)
         blob = images.put(home, b"nothing refers to this")
         collect(home, FixedClock(0), keep_days=None)
         assert blob not in home.blobs.digests()
@@ -49,5 +49,5 @@ def test_a_tree_on_which_something_may_run_is_kept(tmp_path: Path) -> None:
     with Home(tmp_path / "home") as home:
         tree = home.directory("trees") / ("0" * 64)
         tree.mkdir()
-        assert unpack.drop(home, lambda _: False) == 0
+        assert prepared_tree.drop(home, lambda _: False) == 0
         assert tree.is_dir()

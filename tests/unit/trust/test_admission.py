@@ -14,10 +14,10 @@ from pumice.image.model import Image, contents
 from pumice.image.referrers import Over
 from pumice.image.transports import attachment
 from pumice.progress import Silent
-from pumice.store.gc import collect
+from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
-from pumice.trust import admission, keyring, names, policy_edit, rollback, sign
-from pumice.trust.keyring import Level
+from pumice.trust import admission, image_names, image_signing, policy, policy_edit, rollback
+from pumice.trust.policy import PolicyDirectory
 from tests.support import images, vouched
 from tests.support.vouched import NAME, key, signer, trusted
 
@@ -28,9 +28,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def levels(tmp_path: Path) -> tuple[Level, ...]:
-    found = (Level("user", tmp_path / "trust"),)
-    policy_edit.add(found[0], key(0).public, "example.com")
+def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
+    found = (PolicyDirectory("user", tmp_path / "trust"),)
+    policy_edit.add_key(found[0], key(0).public, "example.com")
     return found
 
 
@@ -43,7 +43,7 @@ def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None =
     image = Image(made.root, home.blobs)
     home.refs.set(name, image.root)
     if by is not None:
-        sign.sign(image, attachment.StoreAttachment(home), home, signer(by), name=sign_as)
+        image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(by), name=sign_as)
     return image
 
 
@@ -51,7 +51,7 @@ def judge(
     image: Image,
     home: Home,
     name: str,
-    levels: Sequence[Level],
+    levels: Sequence[PolicyDirectory],
     *,
     purpose: admission.Purpose = "pull",
     now: int = 0,
@@ -76,7 +76,7 @@ def elsewhere(image: Image, known_as: str = "") -> Image:
 
 
 def test_what_was_built_here_runs_from_the_store_without_a_signature(
-    home: Home, levels: tuple[Level, ...]
+    home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home, by=None)
     with pytest.raises(TrustError, match="not signed"):
@@ -90,7 +90,7 @@ def test_what_was_built_here_runs_from_the_store_without_a_signature(
 
 @pytest.mark.parametrize("purpose", ["run", "pull", "verify"])
 def test_what_was_built_here_and_comes_from_elsewhere_needs_a_signature(
-    home: Home, levels: tuple[Level, ...], purpose: admission.Purpose
+    home: Home, levels: tuple[PolicyDirectory, ...], purpose: admission.Purpose
 ) -> None:
     image = brought(home, by=None)
     home.built.add(image.root.digest)
@@ -101,7 +101,7 @@ def test_what_was_built_here_and_comes_from_elsewhere_needs_a_signature(
 @pytest.mark.parametrize("purpose", ["run", "pull", "verify"])
 @pytest.mark.parametrize("waived", [False, True])
 def test_a_registry_cannot_give_an_image_that_was_built_here_another_name(
-    home: Home, levels: tuple[Level, ...], purpose: admission.Purpose, waived: bool
+    home: Home, levels: tuple[PolicyDirectory, ...], purpose: admission.Purpose, waived: bool
 ) -> None:
     image = brought(home)
     home.built.add(image.root.digest)
@@ -111,7 +111,7 @@ def test_a_registry_cannot_give_an_image_that_was_built_here_another_name(
 
 
 def test_verify_needs_a_signature_of_what_was_built_here_unless_that_is_waived(
-    home: Home, levels: tuple[Level, ...]
+    home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home, by=None)
     home.built.add(image.root.digest)
@@ -124,7 +124,9 @@ def test_verify_needs_a_signature_of_what_was_built_here_unless_that_is_waived(
         judge(image, home, "example.com/bank:1.0", levels, purpose="verify", allow_built_here=True)
 
 
-def test_an_image_that_was_not_built_here_is_not_waived(home: Home, levels: tuple[Level, ...]) -> None:
+def test_an_image_that_was_not_built_here_is_not_waived(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
     with pytest.raises(TrustError, match="not signed"):
         judge(brought(home, by=None), home, NAME, levels, purpose="verify", allow_built_here=True)
 
@@ -143,7 +145,7 @@ def test_another_name_for_what_was_built_here_is_refused_to_run(home: Home, tmp_
         admit("example.com/bank:1.0")
 
 
-def test_a_decision_says_what_was_checked(home: Home, levels: tuple[Level, ...]) -> None:
+def test_a_decision_says_what_was_checked(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     assert checks(judge(brought(home), home, NAME, levels)) == {
         "signature": (True, "made by a trusted key"),
         "name": (True, f"{NAME} is what the signature names"),
@@ -151,14 +153,14 @@ def test_a_decision_says_what_was_checked(home: Home, levels: tuple[Level, ...])
     }
 
 
-def test_what_is_signed_by_a_key_of_the_rules_passes(home: Home, levels: tuple[Level, ...]) -> None:
+def test_what_is_signed_by_a_key_of_the_rules_passes(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     decision = judge(brought(home), home, NAME, levels, now=0)
-    assert decision.signatures[0].by is not None
-    assert decision.signatures[0].by.rule == "user rule for example.com"
+    assert decision.signatures[0].trusted_key is not None
+    assert decision.signatures[0].trusted_key.rule == "user rule for example.com"
     assert decision.threshold == 1
 
 
-def test_a_key_for_one_prefix_is_none_for_another(home: Home, levels: tuple[Level, ...]) -> None:
+def test_a_key_for_one_prefix_is_none_for_another(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     image = brought(home, "example.org/hello:1.0")
     with pytest.raises(TrustError) as caught:
         judge(image, home, "example.org/hello:1.0", levels, now=0)
@@ -167,14 +169,14 @@ def test_a_key_for_one_prefix_is_none_for_another(home: Home, levels: tuple[Leve
 
 
 def test_the_name_that_was_asked_for_counts_not_the_one_the_image_has(
-    home: Home, levels: tuple[Level, ...]
+    home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home)
     with pytest.raises(TrustError, match="not as example"):
         judge(image, home, "example.com/bank:1.0", levels, now=0)
 
 
-def test_older_versions_are_refused(home: Home, levels: tuple[Level, ...]) -> None:
+def test_older_versions_are_refused(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     new, old = (
         brought(home, "example.com/a:1.10", content=b"new"),
         brought(home, "example.com/a:1.9", content=b"old"),
@@ -189,7 +191,7 @@ def test_older_versions_are_refused(home: Home, levels: tuple[Level, ...]) -> No
     assert judge(old, home, "", levels, now=0, allow_older=True).signatures
 
 
-def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[Level, ...]) -> None:
+def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     late = brought(home, created="2024-02-01T00:00:00Z")
     early = brought(home, created="2024-01-01T00:00:00Z")
     judge(late, home, NAME, levels, now=0, keep=True)
@@ -197,12 +199,12 @@ def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[Leve
         judge(early, home, NAME, levels, now=0)
 
 
-def test_looking_does_not_count_as_accepting(home: Home, levels: tuple[Level, ...]) -> None:
+def test_looking_does_not_count_as_accepting(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     judge(brought(home), home, NAME, levels, now=0)
-    assert rollback.recall("example.com/hello", home) == ()
+    assert rollback.read_accepted("example.com/hello", home) == ()
 
 
-def test_a_damaged_memory_is_told(home: Home, levels: tuple[Level, ...]) -> None:
+def test_a_damaged_memory_is_told(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     image = brought(home)
     judge(image, home, NAME, levels, now=0, keep=True)
     (path,) = home.directory("accepted").iterdir()
@@ -211,7 +213,7 @@ def test_a_damaged_memory_is_told(home: Home, levels: tuple[Level, ...]) -> None
         judge(image, home, NAME, levels, now=0)
 
 
-def test_versions_without_an_order_are_no_older(home: Home, levels: tuple[Level, ...]) -> None:
+def test_versions_without_an_order_are_no_older(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     judge(brought(home, "example.com/a:latest", content=b"1"), home, "", levels, now=0, keep=True)
     assert judge(brought(home, "example.com/a:edge", content=b"2"), home, "", levels, now=0).signatures
 
@@ -220,7 +222,9 @@ def test_keys_given_for_once(home: Home) -> None:
     assert judge(brought(home), home, NAME, (), keys=(trusted(),)).signatures
 
 
-def test_collections_keep_signatures_as_long_as_the_image(home: Home, levels: tuple[Level, ...]) -> None:
+def test_collections_keep_signatures_as_long_as_the_image(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
     image = brought(home)
     home.built.add(image.root.digest)
     collect(home, FixedClock(0), keep_days=None)
@@ -245,16 +249,18 @@ def test_collections_keep_signatures_as_long_as_the_image(home: Home, levels: tu
     ],
 )
 def test_names(stated: str, expected: str, fits: bool) -> None:
-    assert names.fits(stated, expected) is fits
+    assert image_names.matches(stated, expected) is fits
 
 
 def test_levels_follow_the_environment(tmp_path: Path) -> None:
-    assert [one.name for one in keyring.levels({})] == ["vendor", "system"]
-    assert keyring.levels({"HOME": "/h"})[-1].folder == Path("/h/.config/pumice/trust")
-    assert keyring.levels({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].folder == Path("/x/pumice/trust")
+    assert [one.name for one in policy.policy_directories({})] == ["vendor", "system"]
+    assert policy.policy_directories({"HOME": "/h"})[-1].folder == Path("/h/.config/pumice/trust")
+    assert policy.policy_directories({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].folder == Path(
+        "/x/pumice/trust"
+    )
 
 
-def test_tracks_have_newest_versions_of_their_own(home: Home, levels: tuple[Level, ...]) -> None:
+def test_tracks_have_newest_versions_of_their_own(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     def of(version: str, track: str) -> Image:
         return brought(home, f"example.com/db:{version}", content=version.encode(), track=track)
 
@@ -267,7 +273,7 @@ def test_tracks_have_newest_versions_of_their_own(home: Home, levels: tuple[Leve
 
 
 def test_a_version_without_an_order_does_not_make_older_ones_pass(
-    home: Home, levels: tuple[Level, ...]
+    home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     for version in ("2.0", "latest"):
         image = brought(home, f"example.com/a:{version}", content=version.encode())
@@ -276,51 +282,57 @@ def test_a_version_without_an_order_does_not_make_older_ones_pass(
         judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
 
-def test_another_process_accepts_something_newer_in_between(home: Home, levels: tuple[Level, ...]) -> None:
+def test_another_process_accepts_something_newer_in_between(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
     old, new = (brought(home, f"example.com/a:{v}", content=v.encode()) for v in ("1.0", "1.1"))
-    checked = rollback.check(old, "example.com/a:1.0", home)
+    checked = rollback.check_rollback(old, "example.com/a:1.0", home)
     judge(new, home, "", levels, now=0, keep=True)
     assert checked is not None
     with pytest.raises(TrustError, match=r"1\.1 is known"):
-        rollback.remember(checked, home)
-    assert [one.version for one in rollback.recall("example.com/a", home)] == ["1.1"]
+        rollback.record_accepted(checked, home)
+    assert [one.version for one in rollback.read_accepted("example.com/a", home)] == ["1.1"]
 
 
-def test_what_an_earlier_version_of_pumice_remembered_is_known(home: Home, levels: tuple[Level, ...]) -> None:
+def test_what_an_earlier_version_of_pumice_remembered_is_known(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
     from pumice import digest
-    from pumice.store import sealed
+    from pumice.store import sealed_files
 
     data = b'{"name":"example.com/a","version":"2.0","created":0,"digest":"sha256:0"}'
     where = home.directory("accepted") / digest.hex_of(digest.of(b"example.com/a"))
-    where.write_bytes(sealed.seal(data))
+    where.write_bytes(sealed_files.seal(data))
     with pytest.raises(TrustError, match=r"2\.0 is known"):
         judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
 
-def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Level, ...]) -> None:
+def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     day = 86_400
-    policy_edit.rotate(levels[0], keyring.rules(levels), key(1).public, until=10 * day)
+    policy_edit.rotate_key(levels[0], policy.read_rules(levels), key(1).public, until=10 * day)
     image = brought(home)
     assert judge(image, home, "", levels, now=10 * day - 1).signatures  # by the old one
     with pytest.raises(TrustError, match="has expired on 1970-01-11"):
         judge(image, home, "", levels, now=10 * day)
-    sign.sign(image, attachment.StoreAttachment(home), home, signer(1))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
     for now in (0, 10 * day, 1000 * day):  # by the new one
         assert judge(image, home, "", levels, now=now).signatures
-    policy_edit.revoke(levels[0], key(1).public.fingerprint, "stolen")
+    policy_edit.revoke_key(levels[0], key(1).public.fingerprint, "stolen")
     with pytest.raises(TrustError, match=r"is revoked \(stolen\)"):
         judge(image, home, "", levels, now=10 * day)
 
 
-def test_who_has_the_old_and_the_new_key_is_one_signer(home: Home, levels: tuple[Level, ...]) -> None:
-    policy_edit.add(levels[0], key(2).public, "example.com")
-    policy_edit.threshold(levels[0], "example.com", 2)
-    mine = [rule for rule in keyring.rules(levels) if rule.key.key == key(0).public]
-    policy_edit.rotate(levels[0], mine, key(1).public, until=1000)
+def test_who_has_the_old_and_the_new_key_is_one_signer(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
+    policy_edit.add_key(levels[0], key(2).public, "example.com")
+    policy_edit.set_threshold(levels[0], "example.com", 2)
+    mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public]
+    policy_edit.rotate_key(levels[0], mine, key(1).public, until=1000)
     image = brought(home)
-    sign.sign(image, attachment.StoreAttachment(home), home, signer(1))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
     with pytest.raises(TrustError, match="signed by 1 of the 2 keys that are needed") as caught:
         judge(image, home, "", levels, now=0)
     assert key(2).public.fingerprint[:16] in (caught.value.hint or "")
-    sign.sign(image, attachment.StoreAttachment(home), home, signer(2))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(2))
     assert judge(image, home, "", levels, now=0).threshold == 2

@@ -18,7 +18,7 @@ from pumice.errors import FormatError, TrustError
 from pumice.formats import dsse, intoto, oci, sigstore, simplesigning, strictjson
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
-from pumice.trust import budget, claims, verify
+from pumice.trust import budget, claims, image_verification
 from tests.support.vouched import NAME, folder, key, signed, trusted
 
 
@@ -80,14 +80,14 @@ def test_a_blob_that_is_listed_a_hundred_times_is_read_and_judged_once(place: Pa
     data = statement(layout.read(place), 1000)
     attach(place, data, times=100)
     image, blobs = counted(place)
-    assert len(list(claims.read(image, None))) == 1
+    assert len(list(claims.read_claims(image, None))) == 1
     assert blobs.opened[digest.of(data)] == 1
 
 
 def test_several_signatures_of_one_payload_read_it_once(place: Path) -> None:
     signed(place, 0, 1, 2)
     image, blobs = counted(place)
-    assert len([one for one in claims.read(image, None) if one.form == "cosign"]) == 3
+    assert len([one for one in claims.read_claims(image, None) if one.form == "cosign"]) == 3
     payload = simplesigning.encode_payload(simplesigning.Payload(NAME, image.root.digest))
     assert blobs.opened[digest.of(payload)] == 1
 
@@ -97,7 +97,11 @@ def test_small_blobs_come_first_so_that_large_ones_hide_nothing(place: Path) -> 
     attach(place, *large)
     signed(place, 0)
     limit = budget.Budget(250_000)
-    found = list(verify.examine(layout.read(place), None, [trusted()], expected=NAME, now=0, budget=limit))
+    found = list(
+        image_verification.evaluate_claims(
+            layout.read(place), None, [trusted()], expected=NAME, now=0, budget=limit
+        )
+    )
     assert [one.problem for one in found[:2]] == ["", ""]
     assert found[-1].problem == "not read: more than 0 MiB are attached to the image"
 
@@ -105,7 +109,7 @@ def test_small_blobs_come_first_so_that_large_ones_hide_nothing(place: Path) -> 
 def test_the_bytes_of_all_blobs_have_a_total(place: Path) -> None:
     attach(place, *(statement(layout.read(place), 100_000 + number) for number in range(10)))
     image, blobs = counted(place)
-    found = list(claims.read(image, None, budget=budget.Budget(500_000)))
+    found = list(claims.read_claims(image, None, budget=budget.Budget(500_000)))
     assert [one.problem != "" for one in found] == [False] * 3 + [True] * 7
     assert sum(count for name, count in blobs.opened.items() if name in {one.blob for one in found}) == 3
 
@@ -114,7 +118,7 @@ def test_the_time_has_a_total(place: Path) -> None:
     attach(place, *(statement(layout.read(place), 1000 + number) for number in range(5)))
     clock = iter([0.0, 1.0, 20.0, 31.0, 32.0, 33.0])
     limit = budget.Budget(elapsed=lambda: next(clock))
-    found = list(claims.read(layout.read(place), None, budget=limit))
+    found = list(claims.read_claims(layout.read(place), None, budget=limit))
     assert [one.problem for one in found] == [
         *("", ""),
         *["not read: what is attached to the image takes more than 30 s to check"] * 3,
@@ -124,7 +128,7 @@ def test_the_time_has_a_total(place: Path) -> None:
 def test_where_signatures_are_wanted_nothing_large_is_read(place: Path) -> None:
     attach(place, statement(layout.read(place), 2 << 20, kind=sigstore.SIGN))
     image, blobs = counted(place)
-    (claim,) = claims.read(image, None, signatures_only=True)
+    (claim,) = claims.read_claims(image, None, signatures_only=True)
     assert claim.problem.endswith("is too large")
     assert blobs.opened[claim.blob] == 0
 
@@ -134,14 +138,14 @@ def test_manifests_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     for number in range(3):
         attach(place, statement(image, number), note="x" * 10_000)
     monkeypatch.setattr(claims, "_MAX_MANIFESTS", 25_000)
-    assert len(list(claims.attached(layout.read(place), None))) == 2
+    assert len(list(claims.read_attached_manifests(layout.read(place), None))) == 2
 
 
 def test_what_was_judged_is_let_go_of(place: Path) -> None:
     image = layout.read(place)
     attach(place, statement(image, 1 << 20))
     signed(place, 0)
-    verdict = verify.verify(layout.read(place), None, [trusted()], expected=NAME, now=0)
+    verdict = image_verification.verify_image(layout.read(place), None, [trusted()], expected=NAME, now=0)
     assert {(len(one.claim.signed), len(one.claim.json)) for one in verdict.attestations} == {(0, 4)}
 
 
@@ -150,10 +154,10 @@ def test_a_statement_about_many_others_is_one_claim(place: Path) -> None:
     subjects = tuple(intoto.Subject("x", digest.of(str(number).encode())) for number in range(1000))
     said = intoto.encode_statement(intoto.Statement(subjects, sigstore.SIGN, b"{}"))
     attach(place, dsse.encode_envelope(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b"x"),))))
-    (claim,) = claims.read(layout.read(place), None)
+    (claim,) = claims.read_claims(layout.read(place), None)
     assert claim.subject != image.root.digest
     with pytest.raises(TrustError, match="about another image"):
-        verify.verify(layout.read(place), None, [trusted()], expected=NAME, now=0)
+        image_verification.verify_image(layout.read(place), None, [trusted()], expected=NAME, now=0)
 
 
 @pytest.mark.parametrize(("part", "count"), [(b"[],", 2_000_000), (b"0,", 16_000_000)])

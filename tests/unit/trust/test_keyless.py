@@ -15,8 +15,8 @@ from pumice.errors import FormatError, PumiceError, TrustError, UsageError
 from pumice.formats import dsse, intoto, sigstore, simplesigning
 from pumice.image.model import Image
 from pumice.image.transports import layout
-from pumice.trust import keyless, keyring, policy_edit, verify
-from pumice.trust.trusted import TrustedKey
+from pumice.trust import image_verification, keyless, policy, policy_edit
+from pumice.trust.trusted_key import TrustedKey
 from tests.support import certified, sigstore_simulator, vouched
 from tests.support.certified import trusted
 from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
@@ -30,8 +30,10 @@ def place(tmp_path: Path) -> Path:
     return vouched.folder(tmp_path / "image")
 
 
-def checked(image: Image, *keys: TrustedKey, expected: str = NAME, **how: Any) -> verify.Verdict:
-    return verify.verify(image, None, keys, expected=expected, now=1, **how)
+def checked(
+    image: Image, *keys: TrustedKey, expected: str = NAME, **how: Any
+) -> image_verification.VerifiedImage:
+    return image_verification.verify_image(image, None, keys, expected=expected, now=1, **how)
 
 
 def refused(image: Image, *keys: TrustedKey, **how: Any) -> str:
@@ -44,7 +46,7 @@ def refused(image: Image, *keys: TrustedKey, **how: Any) -> str:
 def test_whoever_a_certificate_names_has_signed(place: Path, who: str) -> None:
     image = certified.sign(place, Wish(identity=who))
     verdict = checked(image, trusted(who))
-    assert [one.by and one.by.label for one in verdict.signatures] == [f"{who} of {ISSUER}"]
+    assert [one.trusted_key and one.trusted_key.label for one in verdict.signatures] == [f"{who} of {ISSUER}"]
     assert verdict.signatures[0].claim.names == (NAME,)  # the bundle has none: the image's own counts
 
 
@@ -144,23 +146,23 @@ def test_without_the_extra_it_says_what_to_install(place: Path, monkeypatch: pyt
 def test_the_librarys_own_trusted_root_is_of_use() -> None:
     bundle = certified.instance().signature("sha256:" + "0" * 64)
     with pytest.raises(TrustError, match="its certificate proves nothing"):
-        keyless.check(bundle, b"")
+        keyless.verify_bundle(bundle, b"")
 
 
 def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
-    level = keyring.Level("user", tmp_path)
-    path = policy_edit.add(
-        level, trusted().key, "example.com/apps", comment="Ada", expires=keyring.moment("2027-01-01")
+    level = policy.PolicyDirectory("user", tmp_path)
+    path = policy_edit.add_key(
+        level, trusted().key, "example.com/apps", comment="Ada", expires=policy.parse_day("2027-01-01")
     )
     head = path.read_text().splitlines()
     assert head[:4] == ["Comment: Ada", "Expires: 2027-01-01", f"Identity: {ADA}", f"Issuer: {ISSUER}"]
-    (found,) = keyring.decide("example.com/apps/web:1", [level]).keys
+    (found,) = policy.read_name_policy("example.com/apps/web:1", [level]).keys
     assert (found.key, found.label) == (trusted().key, f"Ada {ADA} of {ISSUER}")
-    assert keyring.decide("example.com/appstore:1", [level]).keys == ()
-    weaker = keyring.Level("vendor", tmp_path)
-    mine = keyring.Level("user", tmp_path / "mine")
-    policy_edit.remove(mine, keyring.rules([weaker])[0])  # an empty file hides it
-    assert keyring.decide("example.com/apps/web:1", [weaker, mine]).keys == ()
+    assert policy.read_name_policy("example.com/appstore:1", [level]).keys == ()
+    weaker = policy.PolicyDirectory("vendor", tmp_path)
+    mine = policy.PolicyDirectory("user", tmp_path / "mine")
+    policy_edit.remove_rule(mine, policy.read_rules([weaker])[0])  # an empty file hides it
+    assert policy.read_name_policy("example.com/apps/web:1", [weaker, mine]).keys == ()
 
 
 @pytest.mark.parametrize(
@@ -176,19 +178,19 @@ def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
 def test_a_rule_that_is_not_understood_is_an_error(
     tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
-    path = policy_edit.add(keyring.Level("user", tmp_path), trusted().key, "")
+    path = policy_edit.add_key(policy.PolicyDirectory("user", tmp_path), trusted().key, "")
     path.write_text(path.read_text().replace(*change))
     with pytest.raises((FormatError, TrustError), match=message):
-        keyring.decide("example.com/apps:1", [keyring.Level("user", tmp_path)])
+        policy.read_name_policy("example.com/apps:1", [policy.PolicyDirectory("user", tmp_path)])
 
 
 def test_a_trusted_root_that_was_changed_is_an_error(tmp_path: Path) -> None:
-    level = keyring.Level("user", tmp_path)
-    policy_edit.add(level, trusted().key, "")
+    level = policy.PolicyDirectory("user", tmp_path)
+    policy_edit.add_key(level, trusted().key, "")
     (kept,) = (tmp_path / "sigstore.d").iterdir()
     kept.write_bytes(certified.instance(1).trusted_root())
     with pytest.raises(TrustError, match="does not have the digest"):
-        keyring.decide("example.com/apps:1", [level])
+        policy.read_name_policy("example.com/apps:1", [level])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_a_trusted_root_that_was_changed_is_an_error(tmp_path: Path) -> None:
 )
 def test_what_is_no_identity(who: str, issuer: str) -> None:
     with pytest.raises(UsageError):
-        keyless.identity(who, issuer)
+        keyless.parse_identity(who, issuer)
 
 
 @pytest.mark.parametrize(
@@ -213,13 +215,13 @@ def test_what_is_no_identity(who: str, issuer: str) -> None:
 def test_what_is_no_trusted_root(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "root").write_bytes(content)
     with pytest.raises(FormatError):
-        keyless.read_root(tmp_path / "root")
+        keyless.read_trusted_root(tmp_path / "root")
 
 
 def test_a_trusted_root_with_nothing_in_it(place: Path) -> None:
     empty = json.dumps({"mediaType": json.loads(certified.instance().trusted_root())["mediaType"]}).encode()
     with pytest.raises(TrustError, match="the trusted root is of no use"):
-        keyless.check(certified.instance().signature("sha256:" + "0" * 64), b"", empty)
+        keyless.verify_bundle(certified.instance().signature("sha256:" + "0" * 64), b"", empty)
 
 
 @settings(max_examples=150, deadline=None)
@@ -230,7 +232,7 @@ def test_any_bundle_gives_a_verdict(data: st.DataObject) -> None:
     end = data.draw(st.integers(start, min(len(bundle), start + 40)))
     torn = bundle[:start] + data.draw(st.binary(max_size=20)) + bundle[end:]
     try:
-        keyless.check(torn, b"", certified.instance().trusted_root())
+        keyless.verify_bundle(torn, b"", certified.instance().trusted_root())
     except PumiceError:
         return
     raise AssertionError(torn)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError, UsageError
-from pumice.trust import keyfiles, keys, publickeys
+from pumice.trust import key_files, keys, public_keys
 from tests.support.peers import need
 from tests.support.vouched import DATA, key
 
@@ -20,15 +20,15 @@ def secret() -> bytes:
     return b"hunter2"
 
 
-@pytest.mark.parametrize("kind", keys.KINDS)
+@pytest.mark.parametrize("kind", keys.GENERATED_KINDS)
 def test_a_pair_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
-    made = keys.generate(kind)
+    made = keys.generate_key(kind)
     private, public = keys.write_pair(tmp_path / "pair", made, secret())
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
-    read = keys.read_private(private, secret)
-    assert read.public == publickeys.read(public) == made.public
-    assert keys.holds(made.public, read.sign(b"data"), b"data")
-    assert not keys.holds(made.public, read.sign(b"data"), b"other")
+    read = keys.read_private_key(private, secret)
+    assert read.public == public_keys.read_public_key(public) == made.public
+    assert keys.verify_signature(made.public, read.sign(b"data"), b"data")
+    assert not keys.verify_signature(made.public, read.sign(b"data"), b"other")
     assert read.sign(b"data") == made.sign(b"data")
     with pytest.raises(StoreError, match="there is such a file already"):
         keys.write_pair(tmp_path / "pair", made, secret())
@@ -42,7 +42,7 @@ def test_a_private_key_is_not_printed() -> None:
 def test_a_wrong_passphrase(tmp_path: Path) -> None:
     private, _ = keys.write_pair(tmp_path / "pair", key(), secret())
     with pytest.raises(TrustError, match="does not open"):
-        keys.read_private(private, lambda: b"other")
+        keys.read_private_key(private, lambda: b"other")
 
 
 def test_the_nonce_is_that_of_rfc_6979() -> None:
@@ -71,9 +71,9 @@ def test_keys_of_openssl(tmp_path: Path, command: str) -> None:
     private, public = tmp_path / "a.key", tmp_path / "a.pub"
     subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
-    made = keys.read_private(private, secret)
-    assert made.public == publickeys.read(public)
-    assert keys.holds(made.public, made.sign(b"data"), b"data")
+    made = keys.read_private_key(private, secret)
+    assert made.public == public_keys.read_public_key(public)
+    assert keys.verify_signature(made.public, made.sign(b"data"), b"data")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_kinds_that_are_refused(tmp_path: Path, command: str) -> None:
     private = tmp_path / "a.key"
     subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
     with pytest.raises(FormatError, match="keys of this kind are not supported") as caught:
-        keyfiles.bring(private, tmp_path / "out", secret, secret)
+        key_files.import_key(private, tmp_path / "out", secret, secret)
     assert caught.value.where == str(private)
     assert caught.value.hint == (
         "supported kinds are ECDSA on P-256, P-384 and P-521, Ed25519, and RSA of 2048 bits or more"
@@ -98,7 +98,7 @@ def test_kinds_that_are_refused(tmp_path: Path, command: str) -> None:
     public = tmp_path / "a.pub"
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
     with pytest.raises(FormatError, match="keys of this kind are not supported"):
-        publickeys.read(public)
+        public_keys.read_public_key(public)
 
 
 @pytest.mark.parametrize(
@@ -114,18 +114,18 @@ def test_what_is_no_private_key(tmp_path: Path, data: bytes, message: str) -> No
     path = tmp_path / "key"
     path.write_bytes(data)
     with pytest.raises(PumiceError, match=message):
-        keys.read_private(path, secret)
+        keys.read_private_key(path, secret)
 
 
 def test_a_private_key_is_not_trusted() -> None:
     with pytest.raises(FormatError, match="this is a private key"):
-        publickeys.parse((DATA / "cosign.key").read_bytes())
+        public_keys.parse_public_key((DATA / "cosign.key").read_bytes())
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda x: b"-----BEGIN PUBLIC KEY-----\n" + x))
 def test_any_bytes_are_a_key_or_refused(data: bytes) -> None:
     try:
-        publickeys.parse(data)
+        public_keys.parse_public_key(data)
     except PumiceError:
         pass
 
@@ -134,22 +134,22 @@ def test_passphrases_come_from_a_file_the_environment_or_a_person(tmp_path: Path
     file = tmp_path / "secret"
     file.write_bytes(b" two words \r\n")
     environ = {keys.PASSPHRASE: "three"}
-    assert keys.passphrase_from(environ, file, lambda: "four")() == b" two words "
-    assert keys.passphrase_from(environ, None, lambda: "four")() == b"three"
-    assert keys.passphrase_from({}, None, lambda: "four")() == b"four"
+    assert keys.passphrase_source(environ, file, lambda: "four")() == b" two words "
+    assert keys.passphrase_source(environ, None, lambda: "four")() == b"three"
+    assert keys.passphrase_source({}, None, lambda: "four")() == b"four"
     with pytest.raises(UsageError, match="no terminal to ask"):
-        keys.passphrase_from({}, None, None)()
+        keys.passphrase_source({}, None, None)()
 
 
 def test_keys_are_found_by_name_or_path(tmp_path: Path) -> None:
     environ = {"XDG_CONFIG_HOME": str(tmp_path)}
-    base = keyfiles.prepare(keyfiles.folder(environ) / "mine")
+    base = key_files.create_parent(key_files.keys_directory(environ) / "mine")
     keys.write_pair(base, key(), secret())
-    assert keyfiles.find("mine", ".key", environ) == Path(f"{base}.key")
-    assert keyfiles.find(f"{base}.pub", ".key", environ) == Path(f"{base}.pub")
-    assert [(one.name, one.can_sign) for one in keyfiles.kept(environ)] == [("mine", True)]
+    assert key_files.find_key_file("mine", ".key", environ) == Path(f"{base}.key")
+    assert key_files.find_key_file(f"{base}.pub", ".key", environ) == Path(f"{base}.pub")
+    assert [(one.name, one.can_sign) for one in key_files.list_keys(environ)] == [("mine", True)]
     with pytest.raises(TrustError, match="there is no key 'other'"):
-        keyfiles.find("other", ".key", environ)
+        key_files.find_key_file("other", ".key", environ)
 
 
 def test_a_key_is_not_opened_while_its_public_half_lies_beside_it(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_key_is_not_opened_while_its_public_half_lies_beside_it(tmp_path: Path
     def never() -> bytes:
         raise AssertionError
 
-    assert keyfiles.signer(private, never).public == key().public
+    assert key_files.load_signer(private, never).public == key().public
 
 
 def test_a_damaged_key_is_not_blamed_on_the_passphrase(tmp_path: Path) -> None:
@@ -180,9 +180,9 @@ def test_a_damaged_key_is_not_blamed_on_the_passphrase(tmp_path: Path) -> None:
     )
     data = private.read_bytes()
     with pytest.raises(TrustError, match="the passphrase does not open the key"):
-        keys.read_private(private, lambda: b"wrong")
+        keys.read_private_key(private, lambda: b"wrong")
     with pytest.raises(TrustError, match="the passphrase does not open the key"):
-        keys.read_private(private, lambda: b"")
+        keys.read_private_key(private, lambda: b"")
     private.write_bytes(data[:100] + data[140:])
     with pytest.raises(FormatError, match="the private key is malformed"):
-        keys.read_private(private, lambda: b"secret")
+        keys.read_private_key(private, lambda: b"secret")

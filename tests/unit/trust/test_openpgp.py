@@ -9,22 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, TrustError, UsageError
-from pumice.trust import keyfiles, keys, openpgp, publickeys
+from pumice.trust import key_files, keys, openpgp, public_keys
 from tests.support import archive
 
 PUBLIC = (archive.KEYS / "good.asc").read_bytes()
 PRIVATE = (archive.KEYS / "good.secret.asc").read_bytes()
-BINARY = openpgp.parse(PUBLIC).der
+BINARY = openpgp.parse_certificate(PUBLIC).der
 
 
 def test_a_certificate_is_a_public_key(tmp_path: Path) -> None:
-    one = openpgp.parse(b"Comment: mine\n" + PUBLIC)
+    one = openpgp.parse_certificate(b"Comment: mine\n" + PUBLIC)
     assert (one.kind, len(one.fingerprint)) == ("openpgp", 40)
-    assert one.user.endswith("<good@pumice.invalid>")
-    assert openpgp.parse(BINARY) == one == openpgp.parse(one.pem())
+    assert one.user_id.endswith("<good@pumice.invalid>")
+    assert openpgp.parse_certificate(BINARY) == one == openpgp.parse_certificate(one.pem())
     (tmp_path / "key").write_bytes(BINARY)
-    assert publickeys.read(tmp_path / "key") == one
-    assert not keys.holds(one, b"anything", b"anything")
+    assert public_keys.read_public_key(tmp_path / "key") == one
+    assert not keys.verify_signature(one, b"anything", b"anything")
 
 
 @pytest.mark.parametrize(
@@ -39,21 +39,21 @@ def test_a_certificate_is_a_public_key(tmp_path: Path) -> None:
 )
 def test_what_is_no_certificate(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        openpgp.parse(data)
+        openpgp.parse_certificate(data)
 
 
 def test_a_pair(tmp_path: Path) -> None:
-    key = openpgp.generate("Ada Lovelace <ada@example.com>")
+    key = openpgp.generate_key("Ada Lovelace <ada@example.com>")
     private, public = openpgp.write_pair(tmp_path / "ada", key, b"secret")
     assert (private.stat().st_mode & 0o777, public.stat().st_mode & 0o777) == (0o600, 0o644)
     assert b"secret" not in private.read_bytes()
     again = openpgp.SecretKey(private.read_bytes(), private)
-    assert (again.protected, again.public) == (True, publickeys.read(public))
+    assert (again.is_protected, again.public) == (True, public_keys.read_public_key(public))
     assert repr(again) == f"<OpenPGP key {key.public.fingerprint}>"
-    again.open(lambda: b"secret")
+    again.unlock(lambda: b"secret")
     for wrong in (b"", b"Secret", b"\xff"):
         with pytest.raises(TrustError, match="the passphrase does not open the key"):
-            again.open(lambda wrong=wrong: wrong)  # type: ignore[misc]
+            again.unlock(lambda wrong=wrong: wrong)  # type: ignore[misc]
     with pytest.raises(PumiceError, match="there is such a file already"):
         openpgp.write_pair(tmp_path / "ada", key, b"other")
 
@@ -64,22 +64,26 @@ def test_an_unprotected_key_asks_nobody_and_is_protected_when_it_is_brought(tmp_
 
     source = tmp_path / "from-gpg.asc"
     source.write_bytes(PRIVATE)
-    openpgp.SecretKey(PRIVATE, source).open(never)
-    made = keyfiles.bring(source, tmp_path / "copy", never, lambda: b"new")
+    openpgp.SecretKey(PRIVATE, source).unlock(never)
+    made = key_files.import_key(source, tmp_path / "copy", never, lambda: b"new")
     copy = tmp_path / "copy.key"
-    assert openpgp.SecretKey(copy.read_bytes(), copy).protected
-    assert publickeys.read(tmp_path / "copy.pub") == made
+    assert openpgp.SecretKey(copy.read_bytes(), copy).is_protected
+    assert public_keys.read_public_key(tmp_path / "copy.pub") == made
 
 
 @pytest.mark.parametrize("user", ["", "  ", "a\nb", "x" * 201, "tab\there", "\x1b[31mred"])
 def test_user_ids_that_are_none(user: str) -> None:
     with pytest.raises(UsageError, match="is no user ID"):
-        openpgp.generate(user)
+        openpgp.generate_key(user)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda data: PUBLIC[:150] + data))
 def test_any_bytes_are_a_key_or_an_error(data: bytes) -> None:
-    for read in (openpgp.parse, keys.parse_public, lambda data: openpgp.SecretKey(data, Path("x"))):
+    for read in (
+        openpgp.parse_certificate,
+        keys.parse_pem_public_key,
+        lambda data: openpgp.SecretKey(data, Path("x")),
+    ):
         try:
             read(data)
         except PumiceError:
@@ -93,6 +97,6 @@ def test_damaged_keys_are_keys_or_errors(changes: list[tuple[int, int]]) -> None
     for position, value in changes:
         data[position] = value
     try:
-        openpgp.keyring([openpgp.parse(bytes(data))])
+        openpgp.make_keyring([openpgp.parse_certificate(bytes(data))])
     except PumiceError:
         pass

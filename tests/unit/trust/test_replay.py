@@ -14,8 +14,8 @@ from pumice.formats import dsse, intoto, oci, sigstore
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.store.home import Home
-from pumice.trust import claims, document_verification, keyring, keys, policy_edit, verify
-from pumice.trust.keyring import Level
+from pumice.trust import claims, document_verification, image_verification, keys, policy, policy_edit
+from pumice.trust.policy import PolicyDirectory
 from tests.support import vouched
 from tests.support.vouched import NAME, folder, key, signed, trusted
 from tests.support.vouched import attested as attest
@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Home:
 
 def replay(source: Image, target: Path) -> Image:
     """Attach every blob that is attached to one image to another one."""
-    for one in claims.attached(source, None):
+    for one in claims.read_attached_manifests(source, None):
         image = layout.read(target)
         place = attachment.LayoutAttachment(target, image)
         for layer in one.manifest.layers:
@@ -44,9 +44,11 @@ def replay(source: Image, target: Path) -> Image:
     return layout.read(target)
 
 
-def attesting(image: Image, home: Home, expected: str = NAME, **more: object) -> int:
-    found = document_verification.everywhere(image, home, [trusted()], KIND, expected=expected, now=0, **more)  # type: ignore[arg-type]
-    return sum(len(some) for some in found.values())
+def attesting(image: Image, home: Home, expected: str = NAME) -> int:
+    problems = document_verification.check_attestations(
+        image, home, [trusted()], KIND, expected=expected, now=0
+    )
+    return sum(len(of_manifest) for of_manifest in problems.values())
 
 
 def test_an_attestation_of_one_image_says_nothing_about_another(tmp_path: Path, home: Home) -> None:
@@ -54,10 +56,10 @@ def test_an_attestation_of_one_image_says_nothing_about_another(tmp_path: Path, 
     good = attest(tmp_path / "good", 0, {"reviewed": True})
     assert attesting(good, home) == 2
     other = replay(good, folder(tmp_path / "evil", vouched.image(content=b"evil")))
-    assert len(list(claims.attached(other, None))) == 4
+    assert len(list(claims.read_attached_manifests(other, None))) == 4
     assert attesting(other, home) == 0
     with pytest.raises(TrustError, match="about another image"):
-        verify.verify(other, home, [trusted()], expected=NAME, now=0)
+        image_verification.verify_image(other, home, [trusted()], expected=NAME, now=0)
 
 
 def test_an_attestation_under_another_name_does_not_count(tmp_path: Path, home: Home) -> None:
@@ -73,7 +75,7 @@ def test_an_attestation_of_another_type_does_not_count(tmp_path: Path, home: Hom
 
 def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) -> None:
     path = folder(tmp_path / "image")
-    for one in claims.attached(attest(path, 0, {}), None):
+    for one in claims.read_attached_manifests(attest(path, 0, {}), None):
         image = layout.read(path)
         place = attachment.LayoutAttachment(path, image)
         notes = {sigstore.PREDICATE_TYPE: sigstore.SIGN}
@@ -81,33 +83,37 @@ def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) ->
         place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
         place.finish()
     with pytest.raises(TrustError, match="an attestation by a trusted key, but no signature"):
-        verify.verify(layout.read(path), None, [trusted()], expected=NAME, now=0, signatures_only=True)
+        image_verification.verify_image(
+            layout.read(path), None, [trusted()], expected=NAME, now=0, signatures_only=True
+        )
 
 
 def test_a_signature_over_a_statement_is_none_over_its_payload_alone(tmp_path: Path) -> None:
     image = signed(folder(tmp_path / "image"), 0)
-    (bundle,) = [one for one in claims.read(image, None) if one.form == "bundle"]
+    (bundle,) = [one for one in claims.read_claims(image, None) if one.form == "bundle"]
     payload = bundle.signed.split(b" ", 4)[4]
     assert bundle.signed == dsse.encode_pae(dsse.IN_TOTO, payload)
-    assert not any(keys.holds(key().public, one, payload) for one in bundle.signatures)
+    assert not any(keys.verify_signature(key().public, one, payload) for one in bundle.signatures)
 
 
 def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    level = Level("user", tmp_path)
-    policy_edit.add(level, key(0).public, "example.com")
-    policy_edit.threshold(level, "example.com", 1)
+    level = PolicyDirectory("user", tmp_path)
+    policy_edit.add_key(level, key(0).public, "example.com")
+    policy_edit.set_threshold(level, "example.com", 1)
     seen: list[set[str]] = []
     write = files.replace
 
     def watched(path: Path, data: bytes, **how: Any) -> None:
         for moment in ("before", "after"):
-            live = [one for one in keyring.decide(NAME, [level]).keys if not one.trouble(100)]
+            live = [
+                one for one in policy.read_name_policy(NAME, [level]).keys if not one.rejection_reason(100)
+            ]
             seen.append({one.key.fingerprint for one in live})
             if moment == "before":
                 write(path, data, **how)
 
     monkeypatch.setattr(files, "replace", watched)
-    policy_edit.rotate(level, keyring.rules([level]), key(1).public, until=50)
+    policy_edit.rotate_key(level, policy.read_rules([level]), key(1).public, until=50)
     old, new = key(0).public.fingerprint, key(1).public.fingerprint
     assert seen == [{old}, {old, new}, {old, new}, {new}]
 
@@ -115,21 +121,21 @@ def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch:
 def test_two_rotations_of_one_key_at_once_make_one_signer(tmp_path: Path) -> None:
     from pumice.trust import signers
 
-    level = Level("user", tmp_path)
-    policy_edit.add(level, key(0).public, "example.com")
-    seen_by_both = keyring.rules([level])
-    policy_edit.rotate(level, seen_by_both, key(1).public, until=100)
-    policy_edit.rotate(level, seen_by_both, key(2).public, until=100)
-    found = keyring.decide(NAME, [level]).keys
+    level = PolicyDirectory("user", tmp_path)
+    policy_edit.add_key(level, key(0).public, "example.com")
+    seen_by_both = policy.read_rules([level])
+    policy_edit.rotate_key(level, seen_by_both, key(1).public, until=100)
+    policy_edit.rotate_key(level, seen_by_both, key(2).public, until=100)
+    found = policy.read_name_policy(NAME, [level]).keys
     assert len(found) == 3
-    assert signers.count(found, found) == 1
+    assert signers.count_signers(found, found) == 1
 
 
 def test_a_key_that_is_removed_meanwhile_does_not_come_back_by_a_rotation(tmp_path: Path) -> None:
-    level = Level("user", tmp_path)
-    policy_edit.add(level, key(0).public, "example.com")
-    seen_before = keyring.rules([level])
-    policy_edit.remove(level, seen_before[0])
+    level = PolicyDirectory("user", tmp_path)
+    policy_edit.add_key(level, key(0).public, "example.com")
+    seen_before = policy.read_rules([level])
+    policy_edit.remove_rule(level, seen_before[0])
     with pytest.raises(TrustError, match="was changed meanwhile"):
-        policy_edit.rotate(level, seen_before, key(1).public, until=100)
-    assert keyring.rules([level]) == []
+        policy_edit.rotate_key(level, seen_before, key(1).public, until=100)
+    assert policy.read_rules([level]) == []

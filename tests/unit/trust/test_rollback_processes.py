@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from pumice.errors import TrustError
 from pumice.store.home import Home
-from pumice.trust import accepted
+from pumice.trust import rollback
 
 track, name, rounds = sys.argv[2], sys.argv[3], int(sys.argv[4])
 sys.stdin.readline()
@@ -26,7 +26,8 @@ with Home(Path(sys.argv[1])) as home:
     for number in range(1, rounds + 1):
         for of in (track, "both"):
             try:
-                accepted.remember(accepted.Accepted(name, f"{number}", 1, f"sha256:{track}", of), home)
+                image = rollback.AcceptedImage(name, f"{number}", 1, f"sha256:{track}", of)
+                rollback.record_accepted(image, home)
             except TrustError:
                 pass  # the other was faster
 """
@@ -51,5 +52,5 @@ def test_the_newest_of_each_track_stays(tmp_path: Path) -> None:
         process.communicate()
         assert process.returncode == 0
     with Home(tmp_path) as home:
-        known = {one.track: one.version for one in rollback.recall(NAME, home)}
+        known = {one.track: one.version for one in rollback.read_accepted(NAME, home)}
     assert known == {"15": str(ROUNDS), "16": str(ROUNDS), "both": str(ROUNDS)}

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pysequoia.packet import PacketPile
 
-from pumice.trust import keyring, keys, openpgp, policy_edit, signers
-from pumice.trust.keyring import Level
-from pumice.trust.trusted import TrustedKey
+from pumice.trust import keys, openpgp, policy, policy_edit, signers
+from pumice.trust.policy import PolicyDirectory
+from pumice.trust.trusted_key import TrustedKey
 from tests.support import gnupg
 from tests.support.vouched import trusted
 
@@ -34,7 +34,7 @@ def in_pem(certificate: openpgp.Certificate) -> list[keys.PublicKey]:
             data = raw.public_bytes(
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
-            found.append(keys.parse_public(data))
+            found.append(keys.parse_pem_public_key(data))
     return found
 
 
@@ -43,19 +43,19 @@ def trust(key: keys.PublicKey, **more: object) -> TrustedKey:
 
 
 def test_the_openpgp_and_the_pem_form_of_a_key_are_one_signer() -> None:
-    certificate = openpgp.generate("Ada <ada@example.com>").public
+    certificate = openpgp.generate_key("Ada <ada@example.com>").public
     both = [trust(one) for one in (certificate, *in_pem(certificate))]
     assert len(both) > 1
-    assert signers.count(both, both) == 1
-    assert signers.count([*both, trusted(0)], [*both, trusted(0)]) == 2
+    assert signers.count_signers(both, both) == 1
+    assert signers.count_signers([*both, trusted(0)], [*both, trusted(0)]) == 2
 
 
 def test_a_replaced_key_and_its_other_form_are_one_signer() -> None:
-    certificate = openpgp.generate("Ada <ada@example.com>").public
+    certificate = openpgp.generate_key("Ada <ada@example.com>").public
     newer = trusted(0, replaces=certificate.fingerprint)
     everything = [trusted(1), newer, trust(in_pem(certificate)[0]), trust(certificate)]
-    assert signers.count(everything, everything) == 2
-    assert signers.count([newer, everything[2]], everything) == 1
+    assert signers.count_signers(everything, everything) == 2
+    assert signers.count_signers([newer, everything[2]], everything) == 1
 
 
 @given(st.permutations(range(5)), st.lists(st.integers(0, 4), max_size=5))
@@ -65,13 +65,15 @@ def test_the_order_of_the_rules_does_not_matter(order: list[int], replaced: list
         trusted(number, replaces=names[replaced[number]] if number < len(replaced) else "")
         for number in range(5)
     ]
-    assert signers.count(made, made) == signers.count(made, [made[number] for number in order])
+    assert signers.count_signers(made, made) == signers.count_signers(
+        made, [made[number] for number in order]
+    )
 
 
 @pytest.mark.parametrize("kind", ["rsa2048", "nistp256", "nistp384", "nistp521", "ed25519"])
 def test_keys_of_gpg_are_known_in_pem(gpg: gnupg.Gpg, kind: str) -> None:
     gpg.run("--quick-generate-key", "Ada <ada@example.com>", kind, "cert,sign", "never")
-    certificate = openpgp.parse(gpg.run("--export").stdout)
+    certificate = openpgp.parse_certificate(gpg.run("--export").stdout)
     (packet,) = [one for one in PacketPile.from_bytes(certificate.der) if int(one.tag) == 6]
     body = bytes(packet.body)
     made: Any
@@ -90,13 +92,13 @@ def test_keys_of_gpg_are_known_in_pem(gpg: gnupg.Gpg, kind: str) -> None:
         made = ec.EllipticCurvePublicKey.from_encoded_point(curve, body[7 + body[6] + 2 :])
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     pem = made.public_bytes(serialization.Encoding.PEM, form)
-    assert keys.parse_public(pem).fingerprint in signers.identities(certificate)
+    assert keys.parse_pem_public_key(pem).fingerprint in signers.known_fingerprints(certificate)
 
 
 def test_revoking_the_pem_form_revokes_the_certificate(tmp_path: Path) -> None:
-    level = Level("user", tmp_path)
-    certificate = openpgp.generate("Ada <ada@example.com>").public
-    policy_edit.add(level, certificate, "example.com")
-    policy_edit.revoke(level, in_pem(certificate)[0].fingerprint, "stolen")
-    (rule,) = keyring.rules([level])
-    assert rule.key.trouble(0) == "is revoked (stolen)"
+    level = PolicyDirectory("user", tmp_path)
+    certificate = openpgp.generate_key("Ada <ada@example.com>").public
+    policy_edit.add_key(level, certificate, "example.com")
+    policy_edit.revoke_key(level, in_pem(certificate)[0].fingerprint, "stolen")
+    (rule,) = policy.read_rules([level])
+    assert rule.key.rejection_reason(0) == "is revoked (stolen)"

@@ -14,9 +14,9 @@ from pumice.formats import intoto, simplesigning
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.store.home import Home
-from pumice.trust import claims, rollback, sign, signing_time, verify
-from pumice.trust.rollback import Accepted
-from pumice.trust.signing_time import Time
+from pumice.trust import claims, image_signing, image_verification, rollback, signing_time
+from pumice.trust.rollback import AcceptedImage
+from pumice.trust.signing_time import SigningTime
 from tests.support import vouched
 from tests.support.vouched import NAME, folder, key, signer, trusted
 
@@ -30,18 +30,22 @@ def place(tmp_path: Path) -> Path:
 
 def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Image:
     image = layout.read(path)
-    when = Time(**time)  # type: ignore[arg-type]
-    sign.sign(image, attachment.LayoutAttachment(path, image), None, signer(number), name=name, time=when)
+    when = SigningTime(**time)  # type: ignore[arg-type]
+    image_signing.sign_image(
+        image, attachment.LayoutAttachment(path, image), None, signer(number), name=name, time=when
+    )
     return layout.read(path)
 
 
 def times(image: Image) -> set[tuple[str, int]]:
-    return {(one.form, one.created) for one in claims.read(image, None)}
+    return {(one.form, one.created) for one in claims.read_claims(image, None)}
 
 
 def when(image: Image, *trust: int, threshold: int = 1) -> int:
     keys = [trusted(number) for number in trust or (0,)]
-    return verify.verify(image, None, keys, expected=NAME, now=0, threshold=threshold).signed
+    return image_verification.verify_image(
+        image, None, keys, expected=NAME, now=0, threshold=threshold
+    ).signed_at
 
 
 def test_both_forms_say_when_they_were_signed(place: Path) -> None:
@@ -59,7 +63,7 @@ def test_signing_again_keeps_the_time(place: Path) -> None:
 def test_another_time_is_signed_where_it_is_required(place: Path) -> None:
     signed(place, now=JULY)
     assert times(signed(place, required=AUGUST)) == {("cosign", AUGUST), ("bundle", AUGUST)}
-    assert len(list(claims.attached(layout.read(place), None))) == 2
+    assert len(list(claims.read_attached_manifests(layout.read(place), None))) == 2
 
 
 def test_another_keys_signature_of_the_same_bytes_stays(place: Path) -> None:
@@ -72,7 +76,7 @@ def test_another_keys_signature_of_the_same_bytes_stays(place: Path) -> None:
 
 def test_a_new_key_keeps_the_time_of_one_that_is_believed(place: Path) -> None:
     signed(place, 0, now=JULY)
-    image = signed(place, 1, now=AUGUST, believed=lambda _: [key(0).public])
+    image = signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public])
     assert when(image, 1) == JULY
 
 
@@ -83,13 +87,13 @@ def test_a_strangers_time_is_not_kept(place: Path) -> None:
 
 def test_signatures_without_a_time_keep_none(place: Path) -> None:
     signed(place)
-    assert when(signed(place, 1, now=AUGUST, believed=lambda _: [key(0).public]), 1) == 0
+    assert when(signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public]), 1) == 0
 
 
 def test_an_annotation_that_is_not_signed_says_nothing(place: Path) -> None:
     image = signed(place)
     name = "org.opencontainers.image.created"
-    for one in claims.attached(image, None):
+    for one in claims.read_attached_manifests(image, None):
         assert not {name, intoto.TIMESTAMP} & one.manifest.annotations.keys()
     assert when(image) == 0
 
@@ -142,23 +146,23 @@ def test_what_is_not_a_time_is_none(value: object) -> None:
     ],
 )
 def test_the_required_time(option: str | None, epoch: str, expected: int) -> None:
-    assert signing_time.required(option, {"SOURCE_DATE_EPOCH": epoch}, AUGUST) == expected
+    assert signing_time.parse_required_time(option, {"SOURCE_DATE_EPOCH": epoch}, AUGUST) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "9" * 12, "99999-01-01"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a time"):
-        signing_time.required(text, {}, AUGUST)
+        signing_time.parse_required_time(text, {}, AUGUST)
 
 
-def image_of(signed: int, created: int = 0, content: str = "a", version: str = "1.0") -> Accepted:
-    return Accepted("example.com/app", version, created, f"sha256:{content}", "", signed)
+def image_of(signed: int, created: int = 0, content: str = "a", version: str = "1.0") -> AcceptedImage:
+    return AcceptedImage("example.com/app", version, created, f"sha256:{content}", "", signed)
 
 
-def refuses(home: Home, accepted_before: Accepted, now: Accepted) -> bool:
-    rollback.remember(accepted_before, home)
+def refuses(home: Home, accepted_before: AcceptedImage, now: AcceptedImage) -> bool:
+    rollback.record_accepted(accepted_before, home)
     try:
-        rollback.remember(now, home)
+        rollback.record_accepted(now, home)
     except TrustError:
         return True
     return False
@@ -183,16 +187,18 @@ def refuses(home: Home, accepted_before: Accepted, now: Accepted) -> bool:
         (image_of(AUGUST), image_of(JULY), False),  # the same image
     ],
 )
-def test_the_order_within_a_version(tmp_path: Path, before: Accepted, now: Accepted, refused: bool) -> None:
+def test_the_order_within_a_version(
+    tmp_path: Path, before: AcceptedImage, now: AcceptedImage, refused: bool
+) -> None:
     assert refuses(Home(tmp_path), before, now) is refused
 
 
 def test_taking_the_dated_signature_away_forgets_no_time(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    rollback.remember(image_of(AUGUST), home)
-    rollback.remember(image_of(0), home)
+    rollback.record_accepted(image_of(AUGUST), home)
+    rollback.record_accepted(image_of(0), home)
     with pytest.raises(TrustError, match="signed on 2024-07-01"):
-        rollback.remember(image_of(JULY, content="b"), home)
+        rollback.record_accepted(image_of(JULY, content="b"), home)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=4))
@@ -201,17 +207,17 @@ def test_nobody_gets_back_to_an_image_that_was_replaced(
 ) -> None:
     home = Home(tmp_path_factory.mktemp("home"))
     images = [image_of(signed, made, str(number)) for number, (signed, made) in enumerate(dates)]
-    taken: list[Accepted] = []
+    taken: list[AcceptedImage] = []
     for one in images:
         try:
-            rollback.remember(one, home)
+            rollback.record_accepted(one, home)
         except TrustError:
             continue
         taken.append(one)
     for older, newer in itertools.pairwise(taken):
         if older.signed < newer.signed or (older.signed == newer.signed and older.created < newer.created):
             with pytest.raises(TrustError):
-                rollback.remember(older, home)
+                rollback.record_accepted(older, home)
 
 
 def test_two_builds_of_one_version_are_ordered_when_they_are_verified(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ import msgspec
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci, tar
 from pumice.formats.compression import DecompressedStream, detect_compression
-from pumice.image.output import failures
 from pumice.image.regular_file import open_plain, read_failures
+from pumice.os_errors import IMAGE, translate_os_errors
 
 if TYPE_CHECKING:
     from typing import IO
@@ -144,7 +144,7 @@ def _decompressed(file: BinaryIO, kind: str) -> IO[bytes]:
     content = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
         while data := source.read(_CHUNK):
-            with failures(f"a temporary file in {tempfile.gettempdir()}"):
+            with translate_os_errors(f"a temporary file in {tempfile.gettempdir()}", IMAGE):
                 content.write(data)
         content.seek(0)
     except BaseException:

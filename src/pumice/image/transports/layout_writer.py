@@ -22,7 +22,6 @@ from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.blob_copy import Blob, in_parallel
 from pumice.image.model import Image
-from pumice.image.output import failures
 from pumice.image.regular_file import is_plain, read_small
 from pumice.image.stat_cache import Stamps
 from pumice.image.transports.layout import (
@@ -34,6 +33,7 @@ from pumice.image.transports.layout import (
     layout_content,
     layout_header,
 )
+from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.progress import Silent
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def write(
     Raises ImageError, and leaves the directory as it was.
     """
     content = layout_content(image, tag, name=name, referrers_in_index=referrers_in_index)
-    with failures(directory), _lock(directory) as writer:
+    with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
         writer.check()
         writer.fill(content.blobs, content.image, progress, Stamps(directory, records))
         writer.publish(content.index)
@@ -78,7 +78,7 @@ def attach(directory: Path, image: Image, attached: tuple[Descriptor, ...], blob
 
     ``image`` is as `layout.read` returned it. Other images of the layout stay. Raises ImageError.
     """
-    with failures(directory), _lock(directory) as writer:
+    with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
         _check_is_listed(directory, image)
         writer.check()
         listed = oci.encode_document(oci.make_index(attached))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import CosignTags, Graph, Node
     from pumice.image.transports.locations import GatheredImage
-    from pumice.registry.listing import Link
+    from pumice.registry.listing import Referrer
 
 _KIND = "kind"
 _COSIGN_SUFFIXES = {"dev.cosignproject.cosign/sigs": "sig", "dev.cosignproject.cosign/atts": "att"}
@@ -40,9 +40,9 @@ class LocalSource:
         """Open a blob."""
         return self._image.blobs.open(descriptor.digest)
 
-    def referrers(self, digest: str) -> Sequence[Link]:
+    def referrers(self, digest: str) -> Sequence[Referrer]:
         """Return the referrers of a manifest, without those that are known only by a tag."""
-        links: list[Link] = []
+        links: list[Referrer] = []
         for descriptor in self._referrers(digest):
             node = graph.read(descriptor, self.document(descriptor))
             if node.subject == digest or not referrers.tag_of(descriptor, digest):
@@ -86,7 +86,7 @@ def bare_descriptor(descriptor: Descriptor) -> Descriptor:
     return oci.Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
 
 
-def _link(node: Node, listed: Descriptor, subject: str) -> Link:
+def _link(node: Node, listed: Descriptor, subject: str) -> Referrer:
     """Return how a registry lists a manifest, with the annotations of both the manifest and the list."""
     entry = node.entry()
     local_names = {_KIND, oci.SUBJECT} | ({oci.REF_NAME} if referrers.tag_of(listed, subject) else set())
@@ -94,7 +94,7 @@ def _link(node: Node, listed: Descriptor, subject: str) -> Link:
     annotations |= entry.get("annotations") or {}
     if annotations:
         entry["annotations"] = annotations
-    return listing.Link(msgspec.convert(entry, oci.Descriptor), msgspec.json.encode(entry))
+    return listing.Referrer(msgspec.convert(entry, oci.Descriptor), msgspec.json.encode(entry))
 
 
 class _GatheredBlobs:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pumice.errors import UsageError
 from pumice.image.model import Image
 from pumice.image.transports.locations import Address, Counts, Description, OpenedImage
-from pumice.registry.reference import Reference, parse
+from pumice.registry.reference import Reference, parse_reference
 
 if TYPE_CHECKING:
     from pumice.image.transports.attachment import Attachment
@@ -22,7 +22,7 @@ class RegistryLocation:
     def __init__(self, address: Address) -> None:
         """Raises UsageError for what is not a reference."""
         self.address = address
-        self._reference = parse(address.path)
+        self._reference = parse_reference(address.path)
 
     def open(self, access: Access) -> OpenedImage:
         """Return the image, of which nothing but the digest is fetched yet; raises NotFoundError."""
@@ -70,7 +70,7 @@ class RegistryLocation:
         if not version:
             return self._reference
         try:
-            return parse(self.address.path, tag=version)
+            return parse_reference(self.address.path, default_tag=version)
         except UsageError:
             raise UsageError(
                 f"the version {version!r} is not a valid tag",

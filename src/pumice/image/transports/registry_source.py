@@ -12,7 +12,7 @@ from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import graph
 from pumice.registry.errors import NotFoundError, RegistryError
-from pumice.registry.parallel import mapped
+from pumice.registry.parallel import map_parallel
 from pumice.registry.reference import Repository, fallback_tag
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import CosignTags
     from pumice.registry.client import Client
-    from pumice.registry.listing import Link
+    from pumice.registry.listing import Referrer
 
 _COSIGN_SUFFIXES = ("sig", "att", "sbom")
 _MAX_LISTED_TAGS = 1000
@@ -40,18 +40,18 @@ class RegistrySource:
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return a manifest or index; raises NotFoundError, TrustError."""
-        return self._client.manifest(self.repository.at(descriptor.digest)).data
+        return self._client.get_manifest(self.repository.with_digest(descriptor.digest)).data
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a blob. The reader checks its digest: once is enough."""
-        return self._client.open_blob(self.repository, descriptor.digest, descriptor.size, checked=False)
+        return self._client.open_blob(self.repository, descriptor.digest, descriptor.size, verify=False)
 
-    def referrers(self, digest: str) -> Sequence[Link]:
+    def referrers(self, digest: str) -> Sequence[Referrer]:
         """Return the referrers of a manifest."""
-        links = self._client.referrers(self.repository, digest)
+        links = self._client.list_referrers(self.repository, digest)
         if not links and fallback_tag(digest) in (self._list_tags() or ()):
             # Some registries answer every request that they do not know with an empty list.
-            links = self._client.referrers_by_tag(self.repository, digest)
+            links = self._client.list_fallback_referrers(self.repository, digest)
         return links
 
     def cosign_tags(self, digests: Sequence[str]) -> CosignTags:
@@ -62,14 +62,14 @@ class RegistrySource:
             tags = [f"{stem}.{suffix}" for stem in stems for suffix in _COSIGN_SUFFIXES]
         else:
             tags = sorted(tag for tag in all_tags if graph.tagged_digest(tag, digests))
-        descriptors = mapped(self._resolve_tag, tags)
+        descriptors = map_parallel(self._resolve_tag, tags)
         pairs = zip(tags, descriptors, strict=True)
         return {tag: (descriptor,) for tag, descriptor in pairs if descriptor is not None}
 
     def _resolve_tag(self, tag: str) -> Descriptor | None:
         """Return the descriptor of a tag. A HEAD that finds nothing does not prove that nothing is there."""
         try:
-            return self._client.resolve(self.repository.tagged(tag))
+            return self._client.resolve(self.repository.with_tag(tag))
         except NotFoundError:
             return None
 
@@ -79,7 +79,7 @@ class RegistrySource:
             if not self._is_listed:
                 self._is_listed = True
                 try:
-                    tags, is_complete = self._client.some_tags(self.repository, _MAX_LISTED_TAGS)
+                    tags, is_complete = self._client.list_first_tags(self.repository, _MAX_LISTED_TAGS)
                 except (RegistryError, FormatError):
                     return None
                 self._tags = frozenset(tags) if is_complete else None
@@ -101,7 +101,7 @@ class RegistryBlobs:
         """Open a manifest, index or blob; raises NotFoundError."""
         if digest not in self._documents:
             return self.client.open_blob(self.repository, digest, self._sizes.get(digest))
-        document = self.client.manifest(self.repository.at(digest))
+        document = self.client.get_manifest(self.repository.with_digest(digest))
         node = graph.read(document.descriptor, document.data)
         self._documents.update(child.digest for child in node.children)
         self._sizes |= {blob.digest: blob.size for blob in node.blobs}

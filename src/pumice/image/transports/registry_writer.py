@@ -11,7 +11,7 @@ from pumice.image import graph
 from pumice.image.transports import cosign_tags
 from pumice.image.transports.locations import Counts
 from pumice.registry.errors import RegistryError
-from pumice.registry.parallel import Brake, mapped
+from pumice.registry.parallel import Cancellation, map_parallel
 from pumice.registry.reference import Reference, Repository
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class RegistryWriter:
         tag = self._target.tag
         root = gathered.nodes[gathered.root.digest]
         if tag:
-            self._put_tag(root, self._repository.tagged(tag))
+            self._put_tag(root, self._repository.with_tag(tag))
         return counts
 
     def _put_tag(self, root: Node, target: Reference) -> None:
@@ -58,34 +58,36 @@ class RegistryWriter:
 
     def _has_digest(self, target: Reference, expected: str) -> bool:
         try:
-            descriptor = self._client.find(target, direct=True)
+            descriptor = self._client.head_manifest(target, skip_mirrors=True)
         except RegistryError:
             return False
         return descriptor is not None and descriptor.digest == expected
 
     def _send_blobs(self, gathered: Graph, source: Source, progress: Progress) -> Counts:
         blobs = sorted(gathered.blobs().values(), key=lambda blob: (-blob.size, blob.digest))
-        brake = Brake()
+        cancellation = Cancellation()
         with progress.task(f"pushing {self._target}", sum(blob.size for blob in blobs)) as task:
-            outcomes = mapped(lambda blob: self._send(blob, source, task, brake), blobs, brake=brake)
+            outcomes = map_parallel(
+                lambda blob: self._send(blob, source, task, cancellation), blobs, cancellation=cancellation
+            )
         return Counts(outcomes.count("sent"), outcomes.count("present"), outcomes.count("mounted"))
 
-    def _send(self, blob: Descriptor, source: Source, task: Task, brake: Brake) -> str:
+    def _send(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> str:
         advanced = 0
 
         def sent(count: int) -> None:
             nonlocal advanced
-            brake.check()
+            cancellation.raise_if_cancelled()
             fresh = min(count, blob.size - advanced)  # bytes that are sent again do not count
             advanced += fresh
             task.advance(fresh)
 
-        brake.check()
+        cancellation.raise_if_cancelled()
         if graph.may_be_absent(blob):
             task.advance(blob.size)
             return "left"
-        outcome = self._client.upload(
-            self._repository, blob, lambda: source.open(blob), mount=self._mount, sent=sent
+        outcome = self._client.upload_blob(
+            self._repository, blob, lambda: source.open(blob), mount_from=self._mount, on_sent=sent
         )
         task.advance(blob.size - advanced)
         return outcome
@@ -96,20 +98,20 @@ class RegistryWriter:
         for name, node in gathered.nodes.items():
             if name == gathered.root.digest and self._target.tag and not node.subject:
                 continue  # sent last, with the tag
-            target = self._repository.at(name)
+            target = self._repository.with_digest(name)
             if node.subject or not self._is_present(target):
                 listed = self._put(node, target)
                 if node.subject and not listed:
                     unlisted.setdefault(node.subject, []).append(node)
         for tag, descriptors in gathered.tags.items():
             nodes = [gathered.nodes[descriptor.digest] for descriptor in descriptors]
-            cosign_tags.put(self._client, self._repository.tagged(tag), nodes)
+            cosign_tags.put(self._client, self._repository.with_tag(tag), nodes)
         self._list_referrers(gathered, unlisted)
 
     def _is_present(self, target: Reference) -> bool:
         """Whether the registry says that it has a manifest. Without an answer it is sent again."""
         try:
-            return self._client.find(target, direct=True) is not None
+            return self._client.head_manifest(target, skip_mirrors=True) is not None
         except RegistryError:
             return False
 
@@ -133,10 +135,10 @@ class RegistryWriter:
             ordered = sorted(
                 listed.values(), key=lambda entry: (_position(order, entry["digest"]), entry["digest"])
             )
-            self._client.list_referrer(self._repository, subject, ordered)
+            self._client.add_fallback_referrers(self._repository, subject, ordered)
 
     def _put(self, node: Node, target: Reference) -> bool:
-        return self._client.put_manifest(target, node.data, node.descriptor.media_type).listed
+        return self._client.put_manifest(target, node.data, node.descriptor.media_type).is_listed
 
 
 def _position(order: list[str], name: str) -> int:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pumice.image.transports.attachment import Attachment
     from pumice.image.transports.locations import Access, OutgoingImage
     from pumice.progress import Progress, Task
-    from pumice.registry.parallel import Brake
-    from pumice.store.directory import DirectoryWriter
+    from pumice.registry.parallel import Cancellation
+    from pumice.store.directory_blobs import DirectoryWriter
     from pumice.store.home import Home
 
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -197,7 +197,7 @@ class _StoreWriter:
         self._name = name
 
     def write(self, outgoing: OutgoingImage, progress: Progress) -> Counts:
-        from pumice.registry.parallel import Brake, mapped
+        from pumice.registry.parallel import Cancellation, map_parallel
 
         gathered = outgoing.gather()
         graph, source = gathered.graph, gathered.source
@@ -205,9 +205,11 @@ class _StoreWriter:
         for descriptor in (*blobs, *(node.descriptor for node in graph.nodes.values())):
             digest.check(descriptor.digest)
         referrers = graph.attached()
-        brake = Brake()
+        cancellation = Cancellation()
         with progress.task(f"pulling {self._name}", sum(blob.size for blob in blobs)) as task:
-            outcomes = mapped(lambda blob: self._fetch(blob, source, task, brake), blobs, brake=brake)
+            outcomes = map_parallel(
+                lambda blob: self._fetch(blob, source, task, cancellation), blobs, cancellation=cancellation
+            )
         for node in graph.nodes.values():
             self._put_document(node.data)
         for subject, descriptors in referrers.items():
@@ -215,17 +217,17 @@ class _StoreWriter:
         self._home.refs.set(self._name, graph.root)
         return Counts(outcomes.count("sent"), outcomes.count("present"))
 
-    def _fetch(self, blob: Descriptor, source: Source, task: Task, brake: Brake) -> str:
+    def _fetch(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> str:
         """Return ``sent``, ``present``, or ``left`` for a blob that need not be distributed."""
         from pumice.image.graph import may_be_absent
         from pumice.registry.message import TransportError
 
-        brake.check()
+        cancellation.raise_if_cancelled()
         if self._home.blobs.size(blob.digest) is not None:
             task.advance(blob.size)
             return "present"
         try:
-            self._copy(blob, source, task, brake)
+            self._copy(blob, source, task, cancellation)
         except TransportError:
             raise
         except PumiceError:
@@ -234,11 +236,11 @@ class _StoreWriter:
             raise
         return "sent"
 
-    def _copy(self, blob: Descriptor, source: Source, task: Task, brake: Brake) -> None:
+    def _copy(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> None:
         with self._home.blobs.writer() as writer, source.open(blob) as file:
             remaining = blob.size
             while remaining > 0 and (data := file.read(min(_CHUNK, remaining))):
-                brake.check()
+                cancellation.raise_if_cancelled()
                 writer.write(data)
                 remaining -= len(data)
                 task.advance(len(data))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.packing.effects import options
+from pumice.packing.effects.scripts import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pumice.packing.effects.action import Action
-    from pumice.packing.effects.scope import Value
+    from pumice.packing.effects.scripts.action import ScriptAction
+    from pumice.packing.effects.scripts.scope import Value
     from pumice.packing.tree import Tree
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
@@ -79,13 +79,13 @@ _ADDUSER = (*_VALUES, "G")
 _USERADD = (*_VALUES, *"bcdefgGkKpRPsu")
 
 
-def from_command(action: Action) -> Wanted | None:
+def from_command(action: ScriptAction) -> Wanted | None:
     """Return what a command asks for; None if it is another command or cannot be understood."""
     words = action.words
     name = (words[0] or "").rpartition("/")[2] if words else ""
     parser = _COMMANDS.get(name)
     line = (
-        options.parse(words[1:], _ADDUSER if name in ("adduser", "addgroup") else _USERADD)
+        command_line.parse_command_line(words[1:], _ADDUSER if name in ("adduser", "addgroup") else _USERADD)
         if parser
         else None
     )
@@ -100,7 +100,7 @@ def is_command(words: Sequence[Value]) -> bool:
     return bool(words) and (words[0] or "").rpartition("/")[2] in _COMMANDS
 
 
-def _adduser(line: options.Line) -> Wanted | None:
+def _adduser(line: command_line.CommandLine) -> Wanted | None:
     if len(line.operands) == 2:
         return Wanted(members=((line.operands[0], line.operands[1]),))
     if len(line.operands) != 1:
@@ -125,7 +125,7 @@ def _adduser(line: options.Line) -> Wanted | None:
     return Wanted(users=(user,), groups=groups)
 
 
-def _addgroup(line: options.Line) -> Wanted | None:
+def _addgroup(line: command_line.CommandLine) -> Wanted | None:
     if len(line.operands) == 2:
         return Wanted(members=((line.operands[0], line.operands[1]),))
     if len(line.operands) != 1:
@@ -133,13 +133,13 @@ def _addgroup(line: options.Line) -> Wanted | None:
     return Wanted(groups=((line.operands[0], _number(line.values.get("gid"))),))
 
 
-def _groupadd(line: options.Line) -> Wanted | None:
+def _groupadd(line: command_line.CommandLine) -> Wanted | None:
     if len(line.operands) != 1:
         return None
     return Wanted(groups=((line.operands[0], _number(line.values.get("g") or line.values.get("gid"))),))
 
 
-def _useradd(line: options.Line) -> Wanted | None:
+def _useradd(line: command_line.CommandLine) -> Wanted | None:
     if len(line.operands) != 1:
         return None
     name, values = line.operands[0], line.values
@@ -159,7 +159,7 @@ def _useradd(line: options.Line) -> Wanted | None:
     return Wanted(users=(user,), groups=() if given else ((name, None),), members=members)
 
 
-def _usermod(line: options.Line) -> Wanted | None:
+def _usermod(line: command_line.CommandLine) -> Wanted | None:
     if len(line.operands) != 1:
         return None
     name = line.operands[0]
@@ -171,7 +171,7 @@ def _usermod(line: options.Line) -> Wanted | None:
     )
 
 
-def _gpasswd(line: options.Line) -> Wanted | None:
+def _gpasswd(line: command_line.CommandLine) -> Wanted | None:
     if "a" in line.flags and len(line.operands) == 2:
         return Wanted(members=((line.operands[0], line.operands[1]),))
     return None

@@ -13,13 +13,13 @@ import msgspec
 
 from pumice.formats import alternatives as format_
 from pumice.formats.alternatives import Choice, LinkGroup
-from pumice.packing.effects.model import Given, Result, data, file, table
-from pumice.packing.effects.overlay_tree import Canvas
+from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
+from pumice.packing.effects.overlay_tree import OverlayTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pumice.packing.effects.scope import Value
+    from pumice.packing.effects.scripts.scope import Value
     from pumice.packing.tree import Tree
 
 BY = "effect:alternatives"
@@ -37,7 +37,7 @@ class Install(msgspec.Struct, frozen=True):
     slaves: tuple[tuple[str, str, str], ...] = ()
 
 
-def alternatives(given: Given) -> Result:
+def link_alternatives(given: EffectInput) -> EffectResult:
     """Return the links and state files of all link groups."""
     installs: list[Install] = []
     report: list[tuple[str, str]] = []
@@ -55,12 +55,14 @@ def alternatives(given: Given) -> Result:
             else:
                 installs.append(install)
     installs += _from_table(given.tree)
-    canvas = Canvas(given.tree, BY)
+    canvas = OverlayTree(given.tree, BY)
     for group in _groups(installs, given.tree):
         _link(group, canvas)
-        canvas.directory("/" + _STATE)
-        canvas.put(file(f"{_STATE}/{group.name}", format_.encode_link_group(group), BY))
-    return Result(generated=tuple(canvas.made.values()), report=tuple(dict.fromkeys(report)))
+        canvas.make_directory("/" + _STATE)
+        canvas.put(file_entry(f"{_STATE}/{group.name}", format_.encode_link_group(group), BY))
+    return EffectResult(
+        generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report))
+    )
 
 
 def parse(words: Sequence[Value]) -> Install | None:
@@ -93,7 +95,7 @@ def _sound(install: Install) -> bool:
 
 def _from_table(tree: Tree) -> Iterable[Install]:
     installed = {package.name for package in tree.packages}
-    for package, link, name, path, priority, *rest in table(data("alternatives.tsv")):
+    for package, link, name, path, priority, *rest in parse_table(read_data("alternatives.tsv")):
         if package in installed:
             slaves = tuple(zip(rest[1::3], rest[::3], rest[2::3], strict=False))
             yield Install(link, name, path, int(priority), slaves)
@@ -122,19 +124,19 @@ def _groups(installs: Iterable[Install], tree: Tree) -> Iterable[LinkGroup]:
         )
 
 
-def _link(group: LinkGroup, canvas: Canvas) -> None:
+def _link(group: LinkGroup, canvas: OverlayTree) -> None:
     best = group.best()
     pairs = [(group.name, group.link, best.path)]
     pairs += [(name, group.slaves[name], path) for name, path in sorted(best.slaves.items())]
-    canvas.directory("/" + _FOLDER)
+    canvas.make_directory("/" + _FOLDER)
     for name, link, path in pairs:
         if canvas.entry(path) is None:
             continue
         parent = posixpath.dirname(link)
         if name != group.name and not canvas.exists(parent):
             continue  # its folder went with the documentation
-        canvas.directory(parent)
-        if canvas.exists(link) and not canvas.is_link(link):
+        canvas.make_directory(parent)
+        if canvas.exists(link) and not canvas.is_symlink(link):
             continue  # update-alternatives never replaces a real file
-        canvas.link(link, f"/{_FOLDER}/{name}", force=True)
-        canvas.link(f"/{_FOLDER}/{name}", path, force=True)
+        canvas.make_symlink(link, f"/{_FOLDER}/{name}", force=True)
+        canvas.make_symlink(f"/{_FOLDER}/{name}", path, force=True)

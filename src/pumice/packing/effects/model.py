@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats.tar import Entry
-from pumice.packing.effects.action import Action
-from pumice.packing.tree import Generated
+from pumice.packing.effects.scripts.action import ScriptAction
+from pumice.packing.tree import GeneratedEntry
 from pumice.recipe.lock import FORMAT, Ids
 from pumice.recipe.model import Base, Group, User
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pumice.packing.tree import Tree
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class EffectSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What of a recipe and its lock effects may depend on; nothing of the machine that builds.
 
     ``architecture`` is Debian's name; ``ids`` are those that the lock keeps from earlier builds;
@@ -35,33 +35,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
 
-class Given(msgspec.Struct, frozen=True):
+class EffectInput(msgspec.Struct, frozen=True):
     """What an effect sees: the tree with what earlier effects made, and what scripts say.
 
     ``actions`` are the commands of each package's scripts, by package, in the order they would run.
     """
 
     tree: Tree
-    settings: Settings
-    actions: dict[str, tuple[Action, ...]]
+    settings: EffectSettings
+    actions: dict[str, tuple[ScriptAction, ...]]
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class EffectResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one effect adds: entries, paths to hide, newly allocated ids, and what it could not do.
 
     ``report`` holds pairs of a package and the name of an action that its script would have taken.
     """
 
-    generated: tuple[Generated, ...] = ()
+    generated: tuple[GeneratedEntry, ...] = ()
     removed: tuple[str, ...] = ()
     ids: Ids | None = None
-    report: tuple[tuple[str, str], ...] = ()
+    skipped_actions: tuple[tuple[str, str], ...] = ()
 
 
-Effect = Callable[[Given], Result]
+Effect = Callable[[EffectInput], EffectResult]
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class AppliedEffects(msgspec.Struct, frozen=True, kw_only=True):
     """What all effects add to the packages' files.
 
     ``generated`` is sorted by path and free of directories that a package ships; what changes about
@@ -70,37 +70,41 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     its scripts that were not taken.
     """
 
-    generated: tuple[Generated, ...] = ()
+    generated: tuple[GeneratedEntry, ...] = ()
     removed: tuple[str, ...] = ()
     directories: dict[str, Entry] = {}
     ids: Ids = Ids()
-    report: dict[str, tuple[str, ...]] = {}
+    skipped_actions: dict[str, tuple[str, ...]] = {}
 
 
-def file(path: str, content: bytes, by: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Generated:
+def file_entry(
+    path: str, content: bytes, origin: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0
+) -> GeneratedEntry:
     """Return a generated file; its time is 0."""
     entry = Entry(path, "file", mode, uid=uid, gid=gid, size=len(content))
-    return Generated(entry=entry, content=content, by=by)
+    return GeneratedEntry(entry=entry, content=content, origin=origin)
 
 
-def directory(path: str, by: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Generated:
+def directory_entry(
+    path: str, origin: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0
+) -> GeneratedEntry:
     """Return a generated directory; its time is 0."""
-    return Generated(entry=Entry(path, "dir", mode, uid=uid, gid=gid), by=by)
+    return GeneratedEntry(entry=Entry(path, "dir", mode, uid=uid, gid=gid), origin=origin)
 
 
-def link(path: str, target: str, by: str) -> Generated:
+def link_entry(path: str, target: str, origin: str) -> GeneratedEntry:
     """Return a generated symbolic link with the text ``target``; its time is 0."""
-    return Generated(entry=Entry(path, "symlink", 0o777, link=target), by=by)
+    return GeneratedEntry(entry=Entry(path, "symlink", 0o777, link=target), origin=origin)
 
 
-def table(text: str) -> Iterable[list[str]]:
+def parse_table(text: str) -> Iterable[list[str]]:
     """Yield the rows of a data table: one fact a line, fields between tabs, ``#`` starts a comment line."""
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             yield [field.strip() for field in line.split("\t")]
 
 
-def data(name: str) -> str:
+def read_data(name: str) -> str:
     """Return a data table that comes with this package, by file name."""
     from pathlib import Path
 

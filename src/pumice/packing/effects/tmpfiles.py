@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.packing.effects.accounts import known_ids
-from pumice.packing.effects.model import Given, Result
-from pumice.packing.effects.overlay_tree import Canvas
+from pumice.packing.effects.model import EffectInput, EffectResult
+from pumice.packing.effects.overlay_tree import OverlayTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -36,9 +36,9 @@ class Line(msgspec.Struct, frozen=True):
     argument: str
 
 
-def tmpfiles(given: Given) -> Result:
+def create_tmpfiles(given: EffectInput) -> EffectResult:
     """Return what systemd-tmpfiles would create in places that last."""
-    canvas = Canvas(given.tree, BY)
+    canvas = OverlayTree(given.tree, BY)
     accounts, groups = known_ids(given.tree)
     users = {name: uid for name, (uid, _) in accounts.items()}
     report: list[tuple[str, str]] = []
@@ -46,7 +46,9 @@ def tmpfiles(given: Given) -> Result:
         for line in parse(text):
             done = not _lasts(line.path) or _create(line, canvas, users, groups)
             report += () if done else ((owner, "tmpfiles"),)
-    return Result(generated=tuple(canvas.made.values()), report=tuple(dict.fromkeys(report)))
+    return EffectResult(
+        generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report))
+    )
 
 
 def parse(text: str) -> Iterable[Line]:
@@ -87,7 +89,7 @@ def _files(tree: Tree) -> Iterable[tuple[str, str]]:
             yield tree.nodes[found[name]].owner, tree.read(found[name]).decode("utf-8", "replace")
 
 
-def _create(line: Line, canvas: Canvas, users: Mapping[str, int], groups: Mapping[str, int]) -> bool:
+def _create(line: Line, canvas: OverlayTree, users: Mapping[str, int], groups: Mapping[str, int]) -> bool:
     uid, gid = _id(line.user, users), _id(line.group, groups)
     action = _ACTIONS.get(line.kind)
     if uid is None or gid is None or (action is None and line.kind not in _IGNORED):
@@ -95,12 +97,14 @@ def _create(line: Line, canvas: Canvas, users: Mapping[str, int], groups: Mappin
     return action is None or action(line, canvas, uid, gid)
 
 
-def _directory(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
+def _directory(line: Line, canvas: OverlayTree, uid: int, gid: int) -> bool:
     mode = 0o755 if line.mode is None else line.mode
-    return canvas.directory(line.path) and canvas.change(line.path, mode=mode, uid=uid, gid=gid)
+    return canvas.make_directory(line.path) and canvas.change_attributes(
+        line.path, mode=mode, uid=uid, gid=gid
+    )
 
 
-def _file(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
+def _file(line: Line, canvas: OverlayTree, uid: int, gid: int) -> bool:
     if canvas.exists(line.path) and line.kind == "f":
         return True
     try:
@@ -109,37 +113,39 @@ def _file(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
         return False
     mode = 0o644 if line.mode is None else line.mode
     return (
-        canvas.directory(posixpath.dirname(line.path))
-        and canvas.file(line.path, content)
-        and canvas.change(line.path, mode=mode, uid=uid, gid=gid)
+        canvas.make_directory(posixpath.dirname(line.path))
+        and canvas.write_file(line.path, content)
+        and canvas.change_attributes(line.path, mode=mode, uid=uid, gid=gid)
     )
 
 
-def _link(line: Line, canvas: Canvas, _uid: int, _gid: int) -> bool:
+def _link(line: Line, canvas: OverlayTree, _uid: int, _gid: int) -> bool:
     if canvas.exists(line.path):
         return True
     target = line.argument or f"/usr/share/factory{line.path}"
-    return canvas.directory(posixpath.dirname(line.path)) and canvas.link(line.path, target)
+    return canvas.make_directory(posixpath.dirname(line.path)) and canvas.make_symlink(line.path, target)
 
 
-def _change(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
+def _change(line: Line, canvas: OverlayTree, uid: int, gid: int) -> bool:
     if not canvas.exists(line.path):
         return True
     owned = line.user or line.group
-    return canvas.change(line.path, mode=line.mode, uid=uid if owned else None, gid=gid if owned else None)
+    return canvas.change_attributes(
+        line.path, mode=line.mode, uid=uid if owned else None, gid=gid if owned else None
+    )
 
 
-def _copy(line: Line, canvas: Canvas, _uid: int, _gid: int) -> bool:
+def _copy(line: Line, canvas: OverlayTree, _uid: int, _gid: int) -> bool:
     source = line.argument or f"/usr/share/factory{line.path}"
     if canvas.exists(line.path) or canvas.entry(source) is None:
         return True
     content, entry = canvas.read(source), canvas.entry(source)
-    if content is None or entry is None or not canvas.directory(posixpath.dirname(line.path)):
+    if content is None or entry is None or not canvas.make_directory(posixpath.dirname(line.path)):
         return False
-    return canvas.file(line.path, content, entry.mode if line.mode is None else line.mode)
+    return canvas.write_file(line.path, content, entry.mode if line.mode is None else line.mode)
 
 
-_ACTIONS: dict[str, Callable[[Line, Canvas, int, int], bool]] = {
+_ACTIONS: dict[str, Callable[[Line, OverlayTree, int, int], bool]] = {
     **dict.fromkeys("dDvqQ", _directory),
     "f": _file,
     "F": _file,

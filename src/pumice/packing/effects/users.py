@@ -14,15 +14,15 @@ import msgspec
 from pumice.errors import ImageError
 from pumice.packing.effects import accounts
 from pumice.packing.effects.accounts import Account, Wanted
-from pumice.packing.effects.model import Given, Result, data, file, table
-from pumice.packing.effects.overlay_tree import Canvas
+from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
+from pumice.packing.effects.overlay_tree import OverlayTree
 from pumice.recipe.lock import Ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pumice.packing.effects.model import Settings
-    from pumice.packing.tree import Generated, Tree
+    from pumice.packing.effects.model import EffectSettings
+    from pumice.packing.tree import GeneratedEntry, Tree
 
 BY = "effect:users"
 NONROOT = 65532
@@ -48,7 +48,7 @@ class _User(msgspec.Struct):
     shell: str
 
 
-def users(given: Given) -> Result:
+def create_accounts(given: EffectInput) -> EffectResult:
     """Return the account files, home directories, and the ids that were given out.
 
     Raises ImageError when ids clash or run out.
@@ -58,7 +58,7 @@ def users(given: Given) -> Result:
         [*_from_recipe(given.settings), *_from_table(given.tree), *scripted, *_from_files(given.tree)]
     )
     if given.settings.base == "none" and not (wanted.users or wanted.groups) and not _master(given.tree):
-        return Result(report=report)
+        return EffectResult(skipped_actions=report)
     book = _Book(*_base_files(given.tree), given.settings.ids)
     if any(user.uid == NONROOT for user in wanted.users):
         nonroot = Wanted()  # the recipe gives that number to somebody else
@@ -66,10 +66,10 @@ def users(given: Given) -> Result:
         nonroot = _nonroot()
     everybody = accounts.merged([wanted, nonroot])
     book.add(everybody)
-    return Result(
+    return EffectResult(
         generated=(*book.files(), *_homes(book, everybody, given.tree)),
         ids=Ids(dict(sorted(book.ids.users.items())), dict(sorted(book.ids.groups.items()))),
-        report=report,
+        skipped_actions=report,
     )
 
 
@@ -79,7 +79,7 @@ def _nonroot() -> Wanted:
     return Wanted(users=(user,), groups=(("nonroot", NONROOT),))
 
 
-def _from_recipe(settings: Settings) -> Iterable[Wanted]:
+def _from_recipe(settings: EffectSettings) -> Iterable[Wanted]:
     groups = tuple((group.name, group.gid) for group in settings.groups)
     yield Wanted(groups=groups)
     for user in settings.users:
@@ -103,7 +103,7 @@ def _from_recipe(settings: Settings) -> Iterable[Wanted]:
         yield wanted
 
 
-def _from_scripts(given: Given) -> tuple[list[Wanted], tuple[tuple[str, str], ...]]:
+def _from_scripts(given: EffectInput) -> tuple[list[Wanted], tuple[tuple[str, str], ...]]:
     """Return what scripts ask for; what cannot be read goes into the report."""
     found: list[Wanted] = []
     report: list[tuple[str, str]] = []
@@ -130,7 +130,7 @@ def _from_files(tree: Tree) -> Iterable[Wanted]:
 
 def _from_table(tree: Tree) -> Iterable[Wanted]:
     installed = {package.name for package in tree.packages}
-    for row in table(data("users.tsv")):
+    for row in parse_table(read_data("users.tsv")):
         package, kind, name, *rest = row
         if package not in installed:
             continue
@@ -270,7 +270,7 @@ class _Book:
         """Return a user's uid and gid."""
         return self._users[name].uid, self._users[name].gid
 
-    def files(self) -> Iterable[Generated]:
+    def files(self) -> Iterable[GeneratedEntry]:
         """Yield the four files. Nobody has a password, and none is old, so no tool asks for a new one."""
         passwd = [
             f"{user.name}:x:{user.uid}:{user.gid}:{user.comment}:{user.home}:{user.shell}"
@@ -280,23 +280,25 @@ class _Book:
         shadow = [f"{name}:*::0:99999:7:::" for name in self._users]
         gshadow = [f"{group.name}:*::{','.join(group.members)}" for group in self._groups.values()]
         secret = self._groups["shadow"].gid if "shadow" in self._groups else 0
-        yield file("etc/passwd", _lines(passwd), BY)
-        yield file("etc/group", _lines(group), BY)
-        yield file("etc/shadow", _lines(shadow), BY, mode=0o640, gid=secret)
-        yield file("etc/gshadow", _lines(gshadow), BY, mode=0o640, gid=secret)
+        yield file_entry("etc/passwd", _lines(passwd), BY)
+        yield file_entry("etc/group", _lines(group), BY)
+        yield file_entry("etc/shadow", _lines(shadow), BY, mode=0o640, gid=secret)
+        yield file_entry("etc/gshadow", _lines(gshadow), BY, mode=0o640, gid=secret)
 
 
 def _lines(lines: list[str]) -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-def _homes(book: _Book, wanted: Wanted, tree: Tree) -> Iterable[Generated]:
+def _homes(book: _Book, wanted: Wanted, tree: Tree) -> Iterable[GeneratedEntry]:
     """Return the home directories that are not there yet; nobody else may look into nonroot's."""
-    canvas = Canvas(tree, BY)
+    canvas = OverlayTree(tree, BY)
     for user in sorted(wanted.users, key=lambda user: user.name):
         if not user.make_home or user.home.startswith("/nonexistent") or canvas.exists(user.home):
             continue
         uid, gid = book.id_of(user.name)
-        if canvas.directory(user.home):
-            canvas.change(user.home, mode=0o700 if user.uid == NONROOT else 0o755, uid=uid, gid=gid)
-    return canvas.made.values()
+        if canvas.make_directory(user.home):
+            canvas.change_attributes(
+                user.home, mode=0o700 if user.uid == NONROOT else 0o755, uid=uid, gid=gid
+            )
+    return canvas.entries.values()

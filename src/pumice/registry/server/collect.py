@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice.errors import StoreError
+from pumice.os_errors import translate_os_errors
 from pumice.registry.server.storage.disk import paths as names
-from pumice.registry.server.storage.disk.filesystem import told
+from pumice.registry.server.storage.disk.filesystem import REGISTRY
 from pumice.registry.server.storage.disk.manifests import listed, subject_of
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def collect(storage: Storage, now: float, grace: float) -> Collected:
         damaged = []
         for repository in storage.repositories():
             try:
-                with told(repository):
+                with translate_os_errors(repository, REGISTRY):
                     removed = _sweep(storage, repository, young)
             except _Damaged:
                 damaged.append(repository)
@@ -202,7 +203,7 @@ def _contents(storage: Storage) -> tuple[int, int]:
 
 
 def _remove(storage: Storage, digest: str) -> int | None:
-    with told(digest):
+    with translate_os_errors(digest, REGISTRY):
         return storage.blobs.remove(digest)
 
 

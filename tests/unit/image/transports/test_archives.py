@@ -155,15 +155,15 @@ def test_devices_links_and_pipes_are_written_to_and_not_replaced(tmp_path: Path,
 def test_a_full_disk_is_one_sentence(kind: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this machine has no /dev/full")
-    with pytest.raises(ImageError, match="no space left to write the image"):
+    with pytest.raises(ImageError, match="no space left on the device"):
         write(SMALL, f"{kind}:/dev/full")
 
 
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        ("missing/a", "the folder above does not exist"),
-        (".", "a folder stands where a file is to be written"),
+        ("missing/a", "the parent directory does not exist"),
+        (".", "a directory exists where a file would be written"),
     ],
 )
 def test_impossible_places_are_one_sentence(tmp_path: Path, place: str, sentence: str) -> None:

@@ -214,9 +214,9 @@ def test_an_index_goes_whole(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
-    with pytest.raises(ImageError, match=r"a file stands where a folder is to be written"):
+    with pytest.raises(ImageError, match=r"a file exists where a directory would be written"):
         write(handmade.image(handmade.small()), tmp_path / "out")
-    with pytest.raises(ImageError, match="the folder above does not exist"):
+    with pytest.raises(ImageError, match="the parent directory does not exist"):
         write(handmade.image(handmade.small()), tmp_path / "no/out")
 
 

@@ -76,7 +76,9 @@ def test_a_full_disk_is_an_error_once_and_no_damage(fast_path: Path, stays: bool
             try:
                 work(storage, promised.update)
             except DiskFull as error:
-                assert error.message == "there is no space left for what is pushed to the registry"
+                assert error.message == (
+                    "cannot access the storage of the registry: no space left on the device"
+                )
             verify(storage, promised)
             assert not any((root / "tmp").iterdir())
             disk.at = 1 << 40

@@ -12,9 +12,10 @@ import msgspec
 
 from pumice.errors import StoreError
 from pumice.files import scratch_name
+from pumice.os_errors import translate_os_errors
 from pumice.registry.server.storage.disk import paths as names
 from pumice.registry.server.storage.disk.cache import Cache
-from pumice.registry.server.storage.disk.filesystem import told
+from pumice.registry.server.storage.disk.filesystem import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -89,7 +90,7 @@ class Blobs:
         path = names.blob(self._root, digest)
         self._pin(digest)
         try:
-            with told(digest):
+            with translate_os_errors(digest, REGISTRY):
                 self._folders.need(os.path.dirname(path))
                 self._fs.rename(scratch, path)
                 self._folders.sync(os.path.dirname(path))
@@ -107,7 +108,7 @@ class Blobs:
                 return False
             for source in sources:
                 if os.path.exists(self._link(source, digest)):
-                    with told(digest):
+                    with translate_os_errors(digest, REGISTRY):
                         self._add_link(repository, digest)
                     return True
         finally:
@@ -117,7 +118,7 @@ class Blobs:
     def delete(self, repository: str, digest: str) -> bool:
         """Take a blob from a repository, durably; return False if it does not have it."""
         link = self._link(repository, digest)
-        with told(digest):
+        with translate_os_errors(digest, REGISTRY):
             try:
                 self._fs.unlink(link)
             except FileNotFoundError:
@@ -196,7 +197,7 @@ class Blobs:
 def _content(path: str, digest: str) -> bytes | None:
     """Read a small blob, None if it is gone; what goes into memory, and out again often, is hashed once."""
     try:
-        with told(digest), open(path, "rb", buffering=0) as file:
+        with translate_os_errors(digest, REGISTRY), open(path, "rb", buffering=0) as file:
             data = file.read(SMALL + 1)
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError):

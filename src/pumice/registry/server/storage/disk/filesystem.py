@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from pumice import files
 from pumice.errors import StoreError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+from pumice.os_errors import NO_SPACE, Translation
 
 
 class DiskFull(StoreError):  # noqa: N818 - it names the condition that the caller answers (507)
@@ -41,18 +35,13 @@ OS: Disk = OsDisk()
 """The disk to use unless a test brings its own."""
 
 
-@contextmanager
-def told(what: str) -> Iterator[None]:
-    """Turn an OSError of the block into one sentence about ``what``: DiskFull, or else StoreError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            text = "there is no space left for what is pushed to the registry"
-            hint = "free some space, for example with pumice serve --collect"
-            raise DiskFull(text, where=what, hint=hint) from error
-        text = (error.strerror or "it failed").rstrip(".")
-        raise StoreError(f"the registry's disk refused: {text[:1].lower()}{text[1:]}", where=what) from error
+REGISTRY = Translation(
+    StoreError,
+    hints=dict.fromkeys(NO_SPACE, "free some space, for example with 'pumice serve --collect'"),
+    prefix="cannot access the storage of the registry: ",
+    no_space=DiskFull,
+)
+"""What errors of the disk mean to the registry."""
 
 
 class Ages:

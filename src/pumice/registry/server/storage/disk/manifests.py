@@ -17,10 +17,11 @@ import msgspec
 
 from pumice import files
 from pumice.errors import FormatError, StoreError
+from pumice.os_errors import translate_os_errors
 from pumice.registry.server.storage.disk import paths as names
 from pumice.registry.server.storage.disk.blobs import REFRESH
 from pumice.registry.server.storage.disk.cache import Cache
-from pumice.registry.server.storage.disk.filesystem import told
+from pumice.registry.server.storage.disk.filesystem import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -82,7 +83,7 @@ class Manifests:
         file = names.file_of(manifest.digest)
         where = names.folder(self._root, repository)
         places = [os.path.join(where, names.TAGS, names.tag(tag)) for tag in tags]
-        with told(f"{repository}@{manifest.digest}"):
+        with translate_os_errors(f"{repository}@{manifest.digest}", REGISTRY):
             self._folders.need(where, *names.KINDS)
             with self.lock(repository):
                 try:
@@ -127,7 +128,7 @@ class Manifests:
     def delete(self, repository: str, digest: str) -> bool:
         """Remove a manifest and all tags that point to it, durably."""
         path = self._path(repository, digest)
-        with told(f"{repository}@{digest}"), self.lock(repository):
+        with translate_os_errors(f"{repository}@{digest}", REGISTRY), self.lock(repository):
             if not os.path.exists(path):
                 return False
             tags = [tag for tag in self.tags(repository) or () if self._points(repository, tag, digest)]
@@ -167,7 +168,7 @@ class Manifests:
         """Remove a tag, durably."""
         folder = names.folder(self._root, repository, names.TAGS)
         path = os.path.join(folder, names.tag(tag))
-        with told(f"{repository}:{tag}"), self.lock(repository):
+        with translate_os_errors(f"{repository}:{tag}", REGISTRY), self.lock(repository):
             try:
                 if not self._unlink(path):
                     return False

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from pumice import files, ownership
 from pumice.errors import FormatError, StoreError
+from pumice.os_errors import translate_os_errors
 from pumice.registry.server.storage.disk import paths as names
 from pumice.registry.server.storage.disk.blobs import Blobs, StoredBlob
-from pumice.registry.server.storage.disk.filesystem import OS, Ages, DiskFull, Folders, told
+from pumice.registry.server.storage.disk.filesystem import OS, REGISTRY, Ages, DiskFull, Folders
 from pumice.registry.server.storage.disk.manifests import Manifests, StoredManifest
 from pumice.registry.server.storage.disk.uploads import DigestMismatch, OutOfOrder, UnknownUpload, Uploads
 
@@ -53,7 +54,7 @@ def open_storage(
     another process has it open, or if it holds something else.
     """
     place = os.path.abspath(root)
-    with told(place):
+    with translate_os_errors(place, REGISTRY):
         ownership.make_directories(os.path.dirname(place))
         if not os.path.isdir(place):
             fs.make_directory(place, ownership.PRIVATE_MODE)  # not everybody may read every repository
@@ -61,7 +62,7 @@ def open_storage(
     lock = files.FileLock(os.path.join(place, "lock"))
     lock.acquire(waiting=lambda: _refuse(place))
     try:
-        with told(place):
+        with translate_os_errors(place, REGISTRY):
             _prepare(place, fs)
         return Storage(place, fs, lock, clock=clock, random=random, memory=memory)
     except BaseException:
@@ -237,7 +238,7 @@ def _refuse(place: str) -> None:
 def _claim(place: str, fs: Disk) -> None:
     """Make sure that a directory is a registry's, or make it one; raises StoreError."""
     marker = os.path.join(place, "layout")
-    with told(place):
+    with translate_os_errors(place, REGISTRY):
         try:
             with open(marker, "rb", buffering=0) as file:
                 found = file.read(len(names.LAYOUT) + 1)

@@ -15,8 +15,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from pumice.errors import StoreError
+from pumice.os_errors import translate_os_errors
 from pumice.registry.server.storage.disk import paths as names
-from pumice.registry.server.storage.disk.filesystem import told
+from pumice.registry.server.storage.disk.filesystem import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +67,7 @@ class Uploads:
             raise ValueError(algorithm)
         folder = names.folder(self._root, repository, names.UPLOADS)
         upload = self._random(16).hex()
-        with told("an upload"):
+        with translate_os_errors("an upload", REGISTRY):
             self._folders.need(folder)
             self._fs.create(os.path.join(folder, f"{algorithm}-{upload}")).close()
         return upload
@@ -86,7 +87,7 @@ class Uploads:
         path = self._find(repository, upload)
         if path is None:
             raise UnknownUpload
-        with told("an upload"):
+        with translate_os_errors("an upload", REGISTRY):
             return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
 
     def append(self, repository: str, upload: str, at: int, chunk: bytes) -> int:
@@ -99,7 +100,7 @@ class Uploads:
             if at != going.size:
                 raise OutOfOrder(going.size)
             try:
-                with told("an upload"):
+                with translate_os_errors("an upload", REGISTRY):
                     going.file.write(chunk)
             except BaseException:
                 self._close(upload)  # it may have taken a part: look again, and hash again
@@ -118,7 +119,7 @@ class Uploads:
             going = self._open(repository, upload)
             try:
                 if going.algorithm != algorithm:
-                    with told("an upload"):
+                    with translate_os_errors("an upload", REGISTRY):
                         going.hasher, going.size = _hashed(going.path, algorithm)
                 if going.hasher.hexdigest() != hex_digits:
                     self._remove(going.path)
@@ -166,7 +167,7 @@ class Uploads:
         if path is None:
             raise UnknownUpload
         algorithm = os.path.basename(path).partition("-")[0]
-        with told("an upload"):
+        with translate_os_errors("an upload", REGISTRY):
             hasher, size = _hashed(path, algorithm)
             going = _Going(path, algorithm, self._fs.extend(path), hasher, size)
         with self._guard:
@@ -212,7 +213,7 @@ class Uploads:
 
     def _sync(self, going: _Going) -> None:
         try:
-            with told("an upload"):
+            with translate_os_errors("an upload", REGISTRY):
                 going.file.sync()
         except BaseException:
             # What a failed fsync has not written counts as written afterwards: never ask it twice.

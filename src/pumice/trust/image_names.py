@@ -1,0 +1,98 @@
+"""What images are called when they are signed: ``name:version`` of the recipe, wherever they lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.errors import PumiceError, UsageError
+from pumice.formats import oci
+
+if TYPE_CHECKING:
+    from pumice.image.model import Image
+    from pumice.store.home import Home
+
+TITLE = "org.opencontainers.image.title"
+VERSION = "org.opencontainers.image.version"
+CREATED = "org.opencontainers.image.created"
+_MAX_LENGTH = 250
+
+
+def declared_name(image: Image) -> str:
+    """Return the ``name:version`` that an image says of itself; "" if it does not.
+
+    It stands in the manifest, so whoever signs the digest signs it as well.
+    """
+    annotations = read_annotations(image)
+    name, version = annotations.get(TITLE, ""), annotations.get(VERSION, "")
+    text = f"{name}:{version}"
+    return text if name and version and is_valid(text) else ""
+
+
+def read_annotations(image: Image) -> dict[str, str]:
+    """Return the annotations of an image's root."""
+    data = image.document(image.root)
+    if oci.is_index(data, image.root.media_type):
+        return oci.read_index(data).annotations
+    return oci.read_manifest(data).annotations
+
+
+def is_valid(text: str) -> bool:
+    """Say whether ``text`` may be the name of an image, with its version or without."""
+    from pumice.store import file_names
+
+    try:
+        file_names.encode(text if ":" in text.rpartition("/")[2] else f"{text}:0")
+    except PumiceError:
+        return False
+    return len(text) <= _MAX_LENGTH
+
+
+def check_name(text: str) -> str:
+    """Return ``text`` if it is ``name:version``; raises UsageError."""
+    if is_valid(text) and split_name(text)[1]:
+        return text
+    raise UsageError(
+        f"{text[:100]!r} is not the name of an image",
+        hint="expected name:version, as in example.com/hello:1.0",
+    )
+
+
+def check_docker_reference(text: str) -> str:
+    """Return ``text`` if it is ``HOST/REPO:TAG``, where an image lies in a registry; raises UsageError."""
+    host, slash, rest = text.partition("/")
+    if slash and rest and ("." in host or ":" in host or host == "localhost") and split_name(text)[1]:
+        return check_name(text)
+    raise UsageError(
+        f"{text[:100]!r} is no place in a registry",
+        hint="expected HOST/REPO:TAG, as in registry.example/apps/hello:1.0",
+    )
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Return name and version; the version is "" if there is none."""
+    text = text.partition("@")[0]
+    name, colon, version = text.rpartition(":")
+    return (name, version) if colon and "/" not in version else (text, "")
+
+
+def requested_name(reference: str, home: Home, image: Image | None = None) -> str:
+    """Return the name in a REF of the command line; "" if it is a digest or a place without names.
+
+    A registry can be asked by name: what it gave as ``HOST/REPO:TAG`` (`Image.known_as`) must be signed
+    as that, or whoever keeps it could give another image that is rightly signed.
+    """
+    if image is not None and image.known_as:
+        return image.known_as
+    from pumice.image.transports import locations
+
+    location = locations.parse_source(reference)
+    name = location.describe().name if location.address.transport.is_store else ""
+    if split_name(name)[1] or any(split_name(full_name)[0] == name for full_name in home.refs.names()):
+        return name
+    return ""
+
+
+def matches(stated: str, expected: str) -> bool:
+    """Say whether an image signed as ``stated`` is what ``expected`` names; a missing version is any."""
+    (name, version), (wanted, wanted_version) = split_name(stated), split_name(expected)
+    return name == wanted and (not version or not wanted_version or version == wanted_version)

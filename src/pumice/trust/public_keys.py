@@ -1,0 +1,33 @@
+"""Public keys of every kind that rules can name: in PEM, or OpenPGP certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.errors import FormatError
+from pumice.trust import keys, openpgp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pumice.trust.keys import PublicKey
+
+
+def read_public_key(path: Path) -> PublicKey:
+    """Read a public key in PEM, or an OpenPGP certificate; raises FormatError."""
+    try:
+        other = openpgp.read_if_openpgp(path)
+        return (
+            keys.parse_pem_public_key(keys.read_key_file(path))
+            if other is None
+            else openpgp.parse_certificate(other)
+        )
+    except FormatError as error:
+        raise FormatError(error.message, where=str(path), hint=error.hint) from None
+
+
+def parse_public_key(data: bytes) -> PublicKey:
+    """Read a public key in PEM, or an armored OpenPGP certificate; raises FormatError."""
+    if b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in data:
+        return openpgp.parse_certificate(data)
+    return keys.parse_pem_public_key(data)

@@ -1,0 +1,342 @@
+"""What counts as a signature, and everything that does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pumice.errors import PumiceError, TrustError
+from pumice.formats import dsse, intoto, oci, sigstore, simplesigning
+from pumice.image.model import Image
+from pumice.image.transports import attachment, layout
+from pumice.trust import claims, image_signing, image_verification, keys, public_keys
+from pumice.trust.trusted_key import TrustedKey
+from tests.support import vouched
+from tests.support.vouched import DATA, NAME, attested, folder, key, signed, signer, trusted
+
+
+def checked(
+    image: Image, *trust: TrustedKey, expected: str = NAME, **more: Any
+) -> image_verification.VerifiedImage:
+    return image_verification.verify_image(image, None, trust, expected=expected, now=1_000_000_000, **more)
+
+
+def refused(image: Image, *trust: TrustedKey, expected: str = NAME, **more: Any) -> str:
+    with pytest.raises(TrustError) as caught:
+        checked(image, *trust, expected=expected, **more)
+    return caught.value.message
+
+
+def predicates(image: Image, *trust: TrustedKey) -> list[Any]:
+    found = image_verification.evaluate_claims(image, None, trust, expected="", now=1_000_000_000)
+    return [one.claim.predicate for one in found if not one.problem and not one.claim.is_signature]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return folder(tmp_path / "image")
+
+
+def test_both_forms_count(place: Path) -> None:
+    verdict = checked(signed(place, 0), trusted())
+    assert [one.claim.form for one in verdict.signatures] == ["cosign", "bundle"]
+    assert (verdict.name, verdict.rejected) == (NAME, ())
+
+
+def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> None:
+    signed(place, 0)
+    other = folder(tmp_path / "other")
+    signed(other, 0)
+    before = (place / "index.json").read_bytes()
+    assert before == (other / "index.json").read_bytes()
+
+    def never() -> keys.PrivateKey:
+        raise AssertionError("the key was opened")
+
+    image = layout.read(place)
+    again = image_signing.sign_image(
+        image, attachment.LayoutAttachment(place, image), None, image_signing.Signer(key().public, never)
+    )
+    assert not again.new
+    assert (place / "index.json").read_bytes() == before
+
+
+def test_an_index_has_one_descriptor_still(place: Path) -> None:
+    signed(place, 0)
+    index = json.loads((place / "index.json").read_bytes())
+    (only,) = index["manifests"]
+    assert only["annotations"]["dev.pumice.referrers"].startswith("sha256:")
+
+
+def test_no_signature(place: Path) -> None:
+    assert refused(layout.read(place), trusted()) == "the image is not signed"
+
+
+def test_other_key(place: Path) -> None:
+    assert "none of the keys that are trusted" in refused(signed(place, 1), trusted())
+
+
+def test_other_name(place: Path) -> None:
+    image = signed(place, 0)
+    message = refused(image, trusted(), expected="example.com/other:1.0")
+    assert f"it is signed as {NAME}, not as example.com/other:1.0" in message
+    assert "not as example.com/hello:2" in refused(image, trusted(), expected="example.com/hello:2")
+    assert checked(image, trusted(), expected="example.com/hello").signatures
+
+
+def test_a_name_given_takes_the_place_of_the_images_own(place: Path) -> None:
+    image = signed(place, 0, name="example.com/other:7")
+    assert checked(image, trusted(), expected="example.com/other:7").signatures
+    assert "not as" in refused(image, trusted())
+    assert "not as" in refused(image, trusted(), expected="")
+
+
+def test_an_image_without_a_name_is_signed_under_a_given_one(tmp_path: Path) -> None:
+    place = folder(tmp_path / "image", vouched.image(""))
+    with pytest.raises(PumiceError, match="does not say what it is called"):
+        signed(place, 0)
+    assert checked(signed(place, 0, name=NAME), trusted(), expected="").name == NAME
+
+
+def test_an_attestation_is_no_signature(place: Path) -> None:
+    assert "an attestation by a trusted key, but no signature" in refused(attested(place, 0, {}), trusted())
+
+
+def test_an_attestation_by_a_trusted_key_is_told(place: Path) -> None:
+    signed(place, 0)
+    attested(place, 1, {"by": "stranger"})
+    verdict = checked(attested(place, 0, {"by": "us"}), trusted())
+    assert predicates(layout.read(place), trusted()) == [{"by": "us"}] * 2
+    assert (len(verdict.attestations), len(verdict.rejected)) == (2, 2)
+
+
+def test_a_stranger_hides_nothing(place: Path) -> None:
+    signed(place, 1, 0, 2)
+    verdict = checked(attested(place, 1, {}), trusted())
+    assert len(verdict.signatures) == 2
+
+
+@pytest.mark.parametrize("media_type", [simplesigning.PAYLOAD, dsse.ENVELOPE, sigstore.BUNDLE])
+@settings(max_examples=15)
+@given(data=st.binary(max_size=100))
+def test_garbage_hides_nothing(
+    tmp_path_factory: pytest.TempPathFactory, media_type: str, data: bytes
+) -> None:
+    path = folder(tmp_path_factory.mktemp("garbage") / "image")
+    image = signed(path, 0)
+    _attach(path, image, media_type, data, {simplesigning.SIGNATURE: "!"})
+    verdict = checked(layout.read(path), trusted())
+    assert len(verdict.signatures) == 2
+    assert all(one.problem for one in verdict.rejected)
+
+
+def _attach(
+    path: Path, image: Image, media_type: str, data: bytes, annotations: dict[str, str] | None = None
+) -> None:
+    place = attachment.LayoutAttachment(path, image)
+    layer = msgspec.structs.replace(place.put(data, media_type), annotations=annotations or {})
+    manifest = oci.Manifest(
+        schema_version=2,
+        config=place.put(b"{}", oci.EMPTY),
+        layers=(layer,),
+        subject=image.root,
+        artifact_type="x/y",
+    )
+    place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
+    place.finish()
+
+
+def test_a_signature_of_another_image_does_not_count(place: Path, tmp_path: Path) -> None:
+    other = signed(folder(tmp_path / "other", vouched.image(content=b"evil")), 0)
+    image = layout.read(place)
+    for claim in claims.read_claims(other, None):
+        envelope = dsse.Envelope(dsse.IN_TOTO, b"", (dsse.Signature(claim.signatures[0]),))
+        if claim.form == "bundle":
+            payload = claim.signed.split(b" ", 4)[4]
+            envelope = msgspec.structs.replace(envelope, payload=payload)
+            _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
+    assert "it is about another image" in refused(layout.read(place), trusted())
+
+
+def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
+    image = layout.read(place)
+    said = intoto.encode_statement(
+        intoto.Statement((intoto.Subject(NAME, image.root.digest),), sigstore.SIGN, b"{}")
+    )
+    signature = dsse.Signature(key().sign(dsse.encode_pae("text/plain", said)))
+    envelope = dsse.Envelope(dsse.IN_TOTO, said, (signature,))
+    _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
+    assert "none of the keys" in refused(layout.read(place), trusted())
+
+
+def test_a_changed_blob_is_found(place: Path) -> None:
+    image = signed(place, 0)
+    for claim in claims.read_claims(image, None):
+        manifest = oci.read_manifest((place / "blobs" / claim.source.replace(":", "/")).read_bytes())
+        path = place / "blobs" / manifest.layers[0].digest.replace(":", "/")
+        path.write_bytes(path.read_bytes().replace(b"hello", b"hellO").replace(b"5", b"6"))
+    assert "does not have the digest" in refused(layout.read(place), trusted())
+
+
+def test_keys_that_expired_or_were_revoked(place: Path) -> None:
+    image = signed(place, 0)
+    assert "has expired on 2001-09-09" in refused(image, trusted(expires=1_000_000_000))
+    assert "is revoked (stolen)" in refused(image, trusted(revoked="stolen"))
+    assert checked(image, trusted(expires=1_000_000_001)).signatures
+
+
+def test_thresholds_count_keys_not_signatures(place: Path) -> None:
+    image = signed(place, 0)
+    trust = (trusted(0), trusted(1), trusted(2))
+    assert refused(image, *trust, threshold=2).startswith(
+        "the image is signed by 1 of the 2 keys that are needed: "
+    )
+    assert checked(signed(place, 2), *trust, threshold=2).signatures
+
+
+@pytest.mark.parametrize("kind", keys.GENERATED_KINDS)
+def test_kinds_of_keys(place: Path, kind: str) -> None:
+    made = keys.generate_key(kind)
+    image = layout.read(place)
+    image_signing.sign_image(
+        image,
+        attachment.LayoutAttachment(place, image),
+        None,
+        image_signing.Signer(made.public, lambda: made),
+    )
+    assert checked(layout.read(place), TrustedKey(key=made.public, rule="x")).signatures
+
+
+def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
+    from tests.support import handmade
+    from tests.support.handmade import AMD64, ARM64, Made, file
+
+    made = handmade.index({AMD64: Made([[file("a")]]), ARM64: Made([[file("b")]])})
+    place = folder(tmp_path / "image", made)
+    image = signed(place, 0, name=NAME)
+    for one in (image, *(image.at(descriptor) for descriptor, _ in image.members())):
+        assert len(checked(one, trusted()).signatures) == 2
+
+
+@pytest.mark.parametrize("name", ["cosign2", "cosign3"])
+def test_images_that_cosign_signed_and_saved(name: str) -> None:
+    image = layout.read(DATA / name)
+    by = TrustedKey(key=public_keys.read_public_key(DATA / "saved.pub"), rule="x")
+    verdict = checked(image, by, expected="")
+    assert len(verdict.signatures) == 1
+    assert len(verdict.attestations) == 1
+    assert predicates(image, by) == [{"Data": '{"a":1.5}', "Timestamp": ANY}]
+
+
+def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(place: Path) -> None:
+    image = layout.read(place)
+    said = intoto.encode_statement(
+        intoto.Statement((intoto.Subject("", image.root.digest),), sigstore.SIGN, b"{}")
+    )
+    envelope = dsse.Envelope(
+        dsse.IN_TOTO, said, (dsse.Signature(key().sign(dsse.encode_pae(dsse.IN_TOTO, said))),)
+    )
+    _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
+    assert checked(layout.read(place), trusted()).signatures
+    assert "not as" in refused(layout.read(place), trusted(), expected="example.com/other:1.0")
+
+
+def test_a_certificate_is_said_not_to_count(place: Path) -> None:
+    subject = intoto.Subject("", layout.read(place).root.digest)
+    said = intoto.encode_statement(intoto.Statement((subject,), sigstore.SIGN, b"{}"))
+    document = {
+        "mediaType": sigstore.BUNDLE,
+        "verificationMaterial": {"certificate": {}},
+        "dsseEnvelope": dsse.envelope_to_json(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b""),))),
+    }
+    _attach(place, layout.read(place), sigstore.BUNDLE, json.dumps(document).encode())
+    assert "without a key, by a certificate" in refused(layout.read(place), trusted())
+
+
+def test_a_pair_that_is_none(place: Path) -> None:
+    image = layout.read(place)
+    with pytest.raises(TrustError, match="not a pair"):
+        image_signing.sign_image(
+            image,
+            attachment.LayoutAttachment(place, image),
+            None,
+            image_signing.Signer(signer(1).public, lambda: key(0)),
+        )
+
+
+@pytest.mark.parametrize(
+    ("policy", "predicate", "where"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, ""),
+        ({"a": {"b": "x"}}, {"a": {"b": "y"}}, ".a.b"),
+        ({"a": 1}, {}, ".a"),
+        ({"a": [1]}, {"a": [2, 1]}, ""),
+        ([{"n": 1}], [{"n": 2}], "[0]"),
+        ({"a": True}, {"a": 1}, ".a"),
+        ({}, [], "."),
+    ],
+)
+def test_policies(policy: object, predicate: object, where: str) -> None:
+    assert image_verification.find_mismatch(policy, predicate) == where
+
+
+_GOOD = dsse.Envelope(dsse.IN_TOTO, b"{}", (dsse.Signature(b"x"),))
+_HOSTILE = [
+    (sigstore.BUNDLE, b"[" * 100_000, "nested too deep"),
+    (dsse.ENVELOPE, b'{"a":' * 100_000, "nested too deep"),
+    (sigstore.BUNDLE, b'{"mediaType":"a","mediaType":"b"}', "stands there twice"),
+    (simplesigning.PAYLOAD, b'{"critical":{"type":"a","type":"b"}}', "stands there twice"),
+    (dsse.ENVELOPE, b'{"payloadType":"text/plain","payload":"","signatures":[{}]}', "holds 'text/plain'"),
+    (sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(_GOOD)), "statement"),
+    (simplesigning.PAYLOAD, b'{"critical":{"type":"x","identity":{},"image":{}}}', "unknown type"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("media_type", "data", "message"), _HOSTILE)
+def test_what_is_hostile_is_told_and_hides_nothing(
+    place: Path, media_type: str, data: bytes, message: str
+) -> None:
+    _attach(place, layout.read(place), media_type, data, {simplesigning.SIGNATURE: "eA=="})
+    assert message in refused(layout.read(place), trusted())
+    verdict = checked(signed(place, 0), trusted())
+    assert len(verdict.signatures) == 2
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p384", "rsa"])
+def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    private = {
+        "ed25519": lambda: keys.generate_key("ed25519"),
+        "ecdsa-p384": lambda: keys.PrivateKey(ec.generate_private_key(ec.SECP384R1())),
+        "rsa": lambda: keys.PrivateKey(rsa.generate_private_key(65537, 2048)),
+    }[kind]()
+    other = TrustedKey(key=private.public, rule="x")
+    assert "none of the keys" in refused(signed(place, 0), other)
+
+
+@pytest.mark.parametrize("status", [0, 500])
+def test_a_place_that_does_not_answer_does_not_make_an_image_unsigned(place: Path, status: int) -> None:
+    from pumice.errors import FetchError
+
+    class Silent:
+        def open(self, digest: str) -> Any:
+            if digest == image.root.digest:
+                return image.blobs.open(digest)
+            error = FetchError("the registry does not answer")
+            error.status = status  # type: ignore[attr-defined]
+            raise error
+
+    image = signed(place, 0)
+    remote = Image(image.root, Silent(), image.referrers)
+    with pytest.raises(FetchError, match="does not answer"):
+        checked(remote, trusted())
+    with pytest.raises(FetchError, match="does not answer"):
+        image_signing.sign_image(remote, attachment.LayoutAttachment(place, remote), None, signer(1))

@@ -1,0 +1,88 @@
+"""Keys from URLs: from where, from whom, and how much; against servers on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pumice.errors import FetchError, FormatError, PumiceError, UsageError
+from pumice.fetch.session import Session
+from pumice.store.home import Home
+from pumice.trust import key_urls
+from pumice.trust.keys import PublicKey
+from tests.support import keyserver, tls
+from tests.support.vouched import key
+
+PEM = key(0).public.pem()
+PLAIN = {
+    name: value for name, value in os.environ.items() if "proxy" not in name.lower()
+}  # loopback is not for proxies
+
+
+def fetched(tmp_path: Path, url: str) -> PublicKey:
+    with Session(Home(tmp_path / "store"), environ=PLAIN, pause=lambda _: None) as session:
+        return key_urls.fetch_key(key_urls.check_url(url), session)
+
+
+def test_by_https_from_a_host_whose_certificate_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, secret = tls.self_signed(tmp_path)
+    with keyserver.serving({"/a.pub": PEM}, tls.server(certificate, secret)) as (port, asked):
+        url = f"https://127.0.0.1:{port}/a.pub"
+        with pytest.raises(FetchError, match="certificate is not accepted"):
+            fetched(tmp_path, url)
+        assert asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert fetched(tmp_path, url) == key(0).public
+
+
+def test_where_it_may_redirect_to(tmp_path: Path) -> None:
+    answers: dict[str, bytes | str] = {"/old": "/a.pub", "/a.pub": PEM}
+    with keyserver.serving(answers) as (port, _):
+        answers["/away"] = f"http://localhost:{port}/a.pub"
+        base = f"http://127.0.0.1:{port}"
+        assert fetched(tmp_path, f"{base}/old") == key(0).public
+        with pytest.raises(FetchError, match="redirects to another host, localhost"):
+            fetched(tmp_path, f"{base}/away")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not one public key"),
+        (PEM + PEM, "not one public key"),
+        (b"<html>" * 100, "not one public key"),
+        (b"x" * 70_000, "larger than the 65536 bytes"),
+        (b"-----BEGIN EC PRIVATE KEY-----", "private key"),
+    ],
+)
+def test_what_is_no_key(tmp_path: Path, body: bytes, message: str) -> None:
+    with keyserver.serving({"/a.pub": body}) as (port, _), pytest.raises(FormatError, match=message):
+        fetched(tmp_path, f"http://127.0.0.1:{port}/a.pub")
+
+
+@pytest.mark.parametrize("url", ["http://example.com/a.pub", "http://localhost.example/a", "http://[::2]/a"])
+def test_plain_http_is_for_this_machine(url: str) -> None:
+    with pytest.raises(UsageError, match="anybody on the way"):
+        key_urls.check_url(url)
+    assert key_urls.check_url(url, plain_http=True) == url
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://a/b", "file:///etc/passwd", "https://", "://", "http://[::1", "x://y"]
+)
+def test_what_is_no_url_of_a_key(url: str) -> None:
+    with pytest.raises(PumiceError):
+        key_urls.check_url(url, plain_http=True)
+
+
+def test_a_login_in_a_url_is_not_shown() -> None:
+    url = "http://ada:secret@example.com/keys/ada.pub"
+    with pytest.raises(UsageError) as caught:
+        key_urls.check_url(url)
+    assert "secret" not in str(caught.value)
+    assert "secret" not in key_urls.redact_url(url)
+    assert key_urls.label_from_url(url) == "ada"

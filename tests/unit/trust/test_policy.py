@@ -1,0 +1,156 @@
+"""Rules in plain files: prefixes, masks, thresholds, mirrors, revocations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import PumiceError, TrustError, UsageError
+from pumice.trust import export, policy_edit
+from pumice.trust import policy as keyring
+from pumice.trust.policy import PolicyDirectory
+from tests.support.vouched import key
+
+
+@pytest.fixture
+def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
+    return tuple(PolicyDirectory(name, tmp_path / name) for name in ("vendor", "system", "user"))
+
+
+def who(name: str, levels: tuple[PolicyDirectory, ...]) -> set[str]:
+    return {one.key.fingerprint for one in keyring.read_name_policy(name, levels).keys}
+
+
+def fp(number: int) -> str:
+    return key(number).public.fingerprint
+
+
+def test_prefixes_match_whole_elements(levels: tuple[PolicyDirectory, ...]) -> None:
+    policy_edit.add_key(levels[2], key(0).public, "example.com/app")
+    assert who("example.com/app:1", levels) == {fp(0)}
+    assert who("example.com/app/web:1", levels) == {fp(0)}
+    assert who("example.com/appliance:1", levels) == set()
+    assert who("example.com:1", levels) == set()
+    assert who("", levels) == set()
+    assert who("../example.com/app:1", levels) == set()
+
+
+def test_root_and_all_prefixes_above_count(levels: tuple[PolicyDirectory, ...]) -> None:
+    policy_edit.add_key(levels[0], key(0).public, "")
+    policy_edit.add_key(levels[1], key(1).public, "example.com")
+    policy_edit.add_key(levels[2], key(2).public, "example.com/Apps+x")
+    assert who("example.com/Apps+x:1", levels) == {fp(0), fp(1), fp(2)}
+    assert who("example.com/apps+x:1", levels) == {fp(0), fp(1)}
+    assert who("example.org:1", levels) == {fp(0)}
+    assert [rule.prefix for rule in keyring.read_rules(levels)] == ["", "example.com", "example.com/Apps+x"]
+
+
+def test_an_empty_file_hides_a_weaker_rule(levels: tuple[PolicyDirectory, ...]) -> None:
+    policy_edit.add_key(levels[0], key(0).public, "example.com")
+    (rule,) = keyring.read_rules(levels)
+    path = policy_edit.remove_rule(levels[2], rule)
+    assert path.read_bytes() == b""
+    assert who("example.com/x:1", levels) == set()
+    policy_edit.add_key(levels[2], key(0).public, "example.com")
+    (rule,) = keyring.read_rules(levels)
+    policy_edit.remove_rule(levels[2], rule)
+    assert who("example.com/x:1", levels) == {fp(0)}
+
+
+def test_no_level_takes_back_a_revocation(levels: tuple[PolicyDirectory, ...]) -> None:
+    policy_edit.add_key(levels[2], key(0).public, "example.com")
+    policy_edit.revoke_key(levels[0], fp(0), "stolen\nby night")
+    (one,) = keyring.read_name_policy("example.com/x:1", levels).keys
+    assert one.rejection_reason(0) == "is revoked (stolen by night)"
+
+
+def test_thresholds(levels: tuple[PolicyDirectory, ...]) -> None:
+    policy_edit.set_threshold(levels[0], "example.com", 2)
+    policy_edit.set_threshold(levels[2], "example.com/apps", 3)
+    assert keyring.read_name_policy("example.com/apps/x:1", levels).threshold == 3
+    assert keyring.read_name_policy("example.com/x:1", levels).threshold == 2
+    assert keyring.read_name_policy("example.org/x:1", levels).threshold == 1
+    policy_edit.set_threshold(levels[1], "example.com", 1)
+    assert keyring.read_name_policy("example.com/x:1", levels).threshold == 1
+    with pytest.raises(UsageError, match="makes no sense"):
+        policy_edit.set_threshold(levels[0], "", 0)
+
+
+def test_mirrors_change_the_name_that_is_expected(levels: tuple[PolicyDirectory, ...]) -> None:
+    policy_edit.add_key(levels[2], key(0).public, "example.com")
+    policy_edit.set_mirror(levels[2], "mirror.example/all", "example.com")
+    decision = keyring.read_name_policy("mirror.example/all/app:1.0", levels)
+    assert decision.name == "example.com/app:1.0"
+    assert [one.key.fingerprint for one in decision.keys] == [fp(0)]
+    assert decision.mirror == "user mirror of example.com at mirror.example/all"
+    assert keyring.read_name_policy("mirror.example/allx:1.0", levels).keys == ()
+
+
+def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[PolicyDirectory, ...]) -> None:
+    policy_edit.add_key(levels[2], key(0).public, "example.com", comment="ours")
+    found = policy_edit.find_rules(keyring.read_rules(levels), fp(0)[:8])
+    policy_edit.rotate_key(levels[2], found, key(1).public, until=keyring.parse_day("2030-01-01"))
+    state = {one.key.fingerprint: one for one in keyring.read_name_policy("example.com/x:1", levels).keys}
+    assert set(state) == {fp(0), fp(1)}
+    assert state[fp(0)].rejection_reason(keyring.parse_day("2030-01-01")) == "has expired on 2030-01-01"
+    assert state[fp(1)].rejection_reason(keyring.parse_day("2040-01-01")) == ""
+    assert state[fp(1)].label == "ours"
+
+
+def test_finding_a_key(levels: tuple[PolicyDirectory, ...]) -> None:
+    with pytest.raises(UsageError, match="too short"):
+        policy_edit.find_rules([], "abc")
+    with pytest.raises(TrustError, match="no rule has the key"):
+        policy_edit.find_rules([], "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("0" * 64, None, "not the fingerprint"),
+        ("", b"garbage", "cannot be read"),
+        ("threshold", b"many", "not a number"),
+        ("threshold", b"0", "not a number"),
+    ],
+)
+def test_a_rule_that_is_not_understood_is_an_error(
+    levels: tuple[PolicyDirectory, ...], name: str, content: bytes | None, message: str
+) -> None:
+    folder = levels[1].folder / "prefix.d" / "example.com"
+    folder.mkdir(parents=True)
+    (folder / (name or fp(0))).write_bytes(key(0).public.pem() if content is None else content)
+    with pytest.raises(PumiceError, match=message):
+        keyring.read_name_policy("example.com/x:1", levels)
+    assert keyring.read_name_policy("example.org/x:1", levels).keys == ()
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "a//b", "../x", "a/", "a b", "x\0"])
+def test_what_is_no_prefix(levels: tuple[PolicyDirectory, ...], prefix: str) -> None:
+    with pytest.raises(UsageError):
+        keyring.prefix_directory(prefix)
+
+
+@given(st.text(max_size=60))
+def test_no_name_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    found = (PolicyDirectory("user", tmp_path_factory.getbasetemp() / "none"),)
+    assert keyring.read_name_policy(name, found).keys == ()
+
+
+def test_a_policy_for_podman(levels: tuple[PolicyDirectory, ...]) -> None:
+    import json
+
+    policy_edit.add_key(levels[2], key(0).public, "example.com")
+    policy_edit.add_key(levels[2], key(1).public, "example.com/apps")
+    policy_edit.add_key(levels[2], key(2).public, "example.com/old", expires=7)
+    found = keyring.read_rules(levels)
+    policy = json.loads(export.containers_policy(found, {}, {}, now=8))
+    assert policy["default"] == [{"type": "reject"}]
+    scopes = policy["transports"]["docker"]
+    assert set(scopes) == {"example.com", "example.com/apps"}
+    assert len(scopes["example.com/apps"][0]["keyDatas"]) == 2
+    with pytest.raises(TrustError, match="cannot ask for several"):
+        export.containers_policy(found, {"example.com": 2}, {}, now=8)
+    assert b"use-sigstore-attachments" in export.registries_config(found, {})

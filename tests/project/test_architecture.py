@@ -255,7 +255,7 @@ AMBIGUOUS_NAMES = {"dir", "tar", "store", "docker"}
 WITH_SCHEMES = {
     "image/transports/": "the table of transports, and hints that name another one",
     "registry/reference.py": "the client accepts docker:// before the name of an image",
-    "evidence/naming.py": "oci is a type of package URL",
+    "evidence/identifiers.py": "oci is a type of package URL",
 }
 
 

@@ -254,11 +254,11 @@ TABLE = [
     ("logout nobody.example", 1, "there is no login for nobody.example"),
     # serve
     ("serve more", 2, "one argument too many"),
-    ("serve --listen nonsense", 2, "'nonsense' is no HOST:PORT"),
+    ("serve --listen nonsense", 2, "'nonsense' is not HOST:PORT"),
     ("serve --listen 127.0.0.1:0 --root plain", 9, "cannot access the storage of the registry: file exists"),
-    ("serve --listen 127.0.0.1:0 --root folder", 9, "the directory is not empty and not a registry's"),
-    ("serve --tls-cert noise", 2, "--tls-cert and --tls-key go together"),
-    ("serve --gc nan", 2, "'nan' is no number of hours"),
+    ("serve --listen 127.0.0.1:0 --root folder", 9, "the directory is not empty and not a registry"),
+    ("serve --tls-cert noise", 2, "--tls-cert and --tls-key must be given together"),
+    ("serve --gc nan", 2, "'nan' is not a number of hours"),
     ("serve --anonymous all", 2, "--anonymous cannot be 'all'"),
     # build --sign and --no-sign
     ("build recipe.yaml --sign", 2, "--sign"),

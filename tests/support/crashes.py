@@ -122,7 +122,7 @@ class Disk:
             self.promised |= operation.promise
 
     def leave(self, target: Path, survives: Callable[[str], bool], lose: Callable[[bytes], bytes]) -> None:
-        """Write what is left to ``target``: the pending names that survive, unsynced content after ``lose``."""
+        """Write what is left to ``target``: pending names that survive, and content after ``lose``."""
         self._leave(".", target, survives, lose)
 
     def _leave(

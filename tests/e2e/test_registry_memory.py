@@ -23,7 +23,7 @@ with path.open("rb") as file:
     name = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 where = Repository(host, "large")
 with Client() as client:
-    print(client.upload(where, oci.Descriptor("x/y", name, size), lambda: path.open("rb")))
+    print(client.upload_blob(where, oci.Descriptor("x/y", name, size), lambda: path.open("rb")))
     with client.open_blob(where, name, size) as blob:
         print(sum(len(data) for data in iter(lambda: blob.read(1 << 20), b"")))
 for line in Path("/proc/self/status").read_text().splitlines():

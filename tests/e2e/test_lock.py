@@ -25,7 +25,7 @@ def test_lock_check_and_upgrade(shop: Workshop, capsys: pytest.CaptureFixture[st
     recipe = str(shop.recipe_path)
     made = shop.run(capsys, "lock", recipe, "--arch", "amd64", "--progress", "plain")
     assert (made.code, made.out) == (0, "")
-    assert "recipe.lock written: packages pinned, 2 for amd64" in made.err
+    assert "recipe.lock: locked packages: 2 for amd64" in made.err
     assert shop.run(capsys, "lock", recipe, "--arch", "amd64").err == ""
     same = shop.run(capsys, "lock", "--check", recipe, "--arch", "amd64")
     assert (same.code, same.out) == (0, "")

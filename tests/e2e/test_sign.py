@@ -163,7 +163,9 @@ def swap(layout: Path, kind: str, content: bytes) -> None:
 def strip(layout: Path) -> str:
     """Remove all attestations, and return how to refer to the image."""
     found = reading.read(layout)
-    gone = [one for one in found.beside if oci.ATTESTED in one.annotations or ".att." in one.artifact_type]
+    gone = [
+        one for one in found.beside if oci.ATTESTED_DIGEST in one.annotations or ".att." in one.artifact_type
+    ]
     kept = tuple(one for one in found.beside if one not in gone)
     reading.attach(layout, found, kept, found.blobs)
     return f"oci:{layout}"

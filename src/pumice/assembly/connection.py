@@ -74,7 +74,7 @@ class ArchiveConnection:
         archive_sources = sources.resolve_sources(
             self._recipe.origin,
             recipe_dir=self.recipe_directory,
-            config=config.load(self._environ),
+            config=config.load_config(self._environ),
             machine=apt_configuration,
         )
         session = Session(

@@ -74,7 +74,7 @@ def update_lock(
                 _resolve(current_indexes.universe(name), wants, progress), connection
             )
     packages = {name: packages[name] for name in sorted(packages)}
-    requirements_digest = requirements.digest_of(recipe)
+    requirements_digest = requirements.requirements_digest(recipe)
     lock_format = old_lock.format if old_lock and upgrade != frozenset() else FORMAT
     if old_lock and (old_lock.packages, old_lock.requirements, old_lock.format) == (
         packages,

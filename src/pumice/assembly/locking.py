@@ -63,7 +63,7 @@ def ensure_lock(
     """
     if locked and upgrade is not None:
         raise UsageError("cannot use --locked with --upgrade")
-    old_lock = locks.read(path) if locked or path.exists() else None
+    old_lock = locks.read_lock(path) if locked or path.exists() else None
     reason = staleness_reason(recipe, old_lock, architectures, connection.recipe_directory)
     if old_lock and not reason and upgrade is None:
         return old_lock
@@ -74,7 +74,7 @@ def ensure_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade
     )
     if new_lock != old_lock:
-        files.replace(path, locks.dump(new_lock))
+        files.replace(path, locks.encode_lock(new_lock))
     report_changes(progress, path, old_lock, new_lock, reason)
     return new_lock
 
@@ -103,7 +103,7 @@ def renew_lock(
     resolve_all = (
         old_lock is None
         or upgrade is not None
-        or old_lock.requirements != requirements.digest_of(recipe)
+        or old_lock.requirements != requirements.requirements_digest(recipe)
         or bool(_find_changed_package(recipe, old_lock, connection.recipe_directory))
     )
     resolve_architectures = [
@@ -129,7 +129,7 @@ def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[
     """
     if lock is None:
         return "there is no lock"
-    if lock.requirements != requirements.digest_of(recipe):
+    if lock.requirements != requirements.requirements_digest(recipe):
         return "the recipe's requirements have changed"
     missing = [name for name in architectures if name not in lock.packages]
     if missing:
@@ -169,7 +169,7 @@ def preview_upgrade(
 
     Raises LockError if there is no lock, and ResolveError, FetchError or TrustError.
     """
-    old_lock = locks.read(path)
+    old_lock = locks.read_lock(path)
     new_lock = renew_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pumice.errors import PumiceError
-from pumice.recipe.kinds import Grammar, Refused
+from pumice.recipe.kinds import Grammar, InvalidValue
 from pumice.recipe.model import Request
 
 MAX_ID = (1 << 32) - 2
@@ -127,10 +127,10 @@ _SIGNALS = frozenset(
 )
 
 
-def request(text: str) -> Request:
+def parse_request(text: str) -> Request:
     """Return what one line of ``packages`` asks for."""
     if text.endswith(".deb") and text.startswith(("./", "../")):
-        return Request(name="", file=clean(text))
+        return Request(name="", file=normalize_path(text))
     if text.startswith("-"):
         return Request(name=text[1:], exclude=True)
     name, _, version = text.partition("=")
@@ -142,121 +142,125 @@ def request_name(text: str) -> str:
     return text if text.startswith(".") else text.removeprefix("-").partition("=")[0]
 
 
-def clean(path: str) -> str:
+def normalize_path(path: str) -> str:
     """Return a relative path without ``.`` and ``//``; only leading ``..`` stay."""
     import posixpath
 
     return posixpath.normpath(path)
 
 
-def architecture(text: str) -> str:
+def parse_architecture(text: str) -> str:
     """Return Debian's name for an architecture by any of its names."""
     from pumice.formats import platforms
 
     try:
         return platforms.to_debian(platforms.parse_platform(text))
     except PumiceError:
-        raise Refused(
+        raise InvalidValue(
             f"{text!r} is no architecture that Pumice knows", "for example amd64, arm64, armhf or riscv64"
         ) from None
 
 
-def port(text: str) -> str:
+def parse_port(text: str) -> str:
     """Return a port as ``NUMBER/tcp`` or ``NUMBER/udp``."""
     number, _, protocol = text.partition("/")
     if not 1 <= int(number) <= 65535:
-        raise Refused(f"{number} is not a port", PORT.hint)
+        raise InvalidValue(f"{number} is not a port", PORT.hint)
     return f"{int(number)}/{protocol or 'tcp'}"
 
 
-def stop_signal(text: str) -> str:
+def parse_signal(text: str) -> str:
     """Return a signal's name."""
     name = text.removeprefix("SIG").partition("+")[0].partition("-")[0]
     if name not in _SIGNALS or (text != "SIG" + name and name not in ("RTMIN", "RTMAX")):
-        raise Refused(f"{text!r} is not a signal", SIGNAL.hint)
+        raise InvalidValue(f"{text!r} is not a signal", SIGNAL.hint)
     return text
 
 
-def owner(text: str) -> str:
+def parse_owner(text: str) -> str:
     """Return ``user[:group]`` whose numbers are ids."""
-    for part in text.split(":"):
-        if part.isdigit() and int(part) > MAX_ID:
-            raise Refused(f"the id {part} is higher than {MAX_ID}", OWNER.hint)
+    for name in text.split(":"):
+        if name.isdigit() and int(name) > MAX_ID:
+            raise InvalidValue(f"the id {name} is higher than {MAX_ID}", OWNER.hint)
     return text
 
 
-def archive_suite(text: str) -> str:
+def parse_archive_suite(text: str) -> str:
     """Return the suite of an extra archive; that of a flat one ends in ``/``, and is ``/`` for its root."""
     return text.removeprefix("./") or "/"
 
 
-def archive_name(text: str) -> str:
+def parse_archive_name(text: str) -> str:
     """Return the name of an extra archive."""
     if text in ("debian", "debian-security"):
-        raise Refused(f"{text!r} is the name of the distribution's own archive", "choose another name")
+        raise InvalidValue(f"{text!r} is the name of the distribution's own archive", "choose another name")
     return text
 
 
-def check_archive(values: dict[str, Any]) -> list[Refused]:
+def check_archive(values: dict[str, Any]) -> list[InvalidValue]:
     """Return what does not fit together in an extra archive."""
-    found = []
+    errors = []
     if values.get("trusted") and values.get("key"):
         hint = "keep the key: then the archive is checked with it"
-        found.append(Refused("'key' and 'trusted' do not go together", hint, key="trusted"))
+        errors.append(InvalidValue("'key' and 'trusted' do not go together", hint, key="trusted"))
     if str(values.get("suite", "")).endswith("/") and "components" in values:
         message = "an archive whose suite ends in '/' has no components"
-        found.append(Refused(message, "remove them", key="components"))
-    return found
+        errors.append(InvalidValue(message, "remove them", key="components"))
+    return errors
 
 
-def check_users(values: dict[str, Any]) -> list[Refused]:
+def check_users(values: dict[str, Any]) -> list[InvalidValue]:
     """Return what is wrong with the users and groups of a recipe taken together."""
-    found = []
-    for key, singular, number in (("users", "user", "uid"), ("groups", "group", "gid")):
-        seen: dict[int, str] = {}
+    errors = []
+    for key, singular, field in (("users", "user", "uid"), ("groups", "group", "gid")):
+        name_by_id: dict[int, str] = {}
         for item in values.get(key, ()):
-            given = getattr(item, number)
-            if given is not None and given in seen:
-                message = f"the {singular}s {seen[given]!r} and {item.name!r} have the same {number} {given}"
-                found.append(Refused(message, "give one of them another", key=key))
-            elif given is not None:
-                seen[given] = item.name
-    return found
+            field = getattr(item, field)
+            if field is not None and field in name_by_id:
+                message = (
+                    f"the {singular}s {name_by_id[field]!r} and {item.name!r} have the same {field} {field}"
+                )
+                errors.append(InvalidValue(message, "give one of them another", key=key))
+            elif field is not None:
+                name_by_id[field] = item.name
+    return errors
 
 
-def check_ports(values: dict[str, Any]) -> list[Refused]:
+def check_ports(values: dict[str, Any]) -> list[InvalidValue]:
     """Return what is wrong with the ports and volumes of ``run`` taken together."""
-    found = []
+    errors = []
     for key in ("ports", "volumes"):
-        seen: dict[str, str] = {}
+        name_by_value: dict[str, str] = {}
         for name, value in values.get(key, {}).items():
-            if value in seen:
-                message = f"{value} is there twice, as {seen[value]!r} and {name!r}"
-                found.append(Refused(message, "one name is enough", key=key))
-            seen[value] = name
-    return found
+            if value in name_by_value:
+                message = f"{value} is there twice, as {name_by_value[value]!r} and {name!r}"
+                errors.append(InvalidValue(message, "one name is enough", key=key))
+            name_by_value[value] = name
+    return errors
 
 
 _SOURCES = ("source", "text", "link", "directory")
 _ONE_OF = "exactly one of 'from', 'text', 'link' and 'directory: true' says what it is"
 
 
-def check_file(values: dict[str, Any]) -> list[Refused]:
+def check_file(values: dict[str, Any]) -> list[InvalidValue]:
     """Return what does not fit together in one item of ``files``."""
     if values.get("directory") is False:
-        return [Refused("'directory' can only be true", "leave it out", key="directory")]
-    given = [name for name in _SOURCES if name in values]
-    if not given:
-        return [Refused("the item does not say what to put there", _ONE_OF)]
-    if len(given) > 1:
-        words = " and ".join(f"'{'from' if name == 'source' else name}'" for name in given)
-        return [Refused(f"{words} do not go together", _ONE_OF)]
-    if values.get("ignore") and given != ["source"]:
-        return [Refused("'ignore' goes with 'from' only", "remove it", key="ignore")]
-    if given == ["link"] and "mode" in values:
-        return [Refused("a link has no mode of its own", "remove it", key="mode")]
-    if given in (["text"], ["link"]) and str(values.get("to", "")).endswith("/"):
+        return [InvalidValue("'directory' can only be true", "leave it out", key="directory")]
+    sources = [name for name in _SOURCES if name in values]
+    if not sources:
+        return [InvalidValue("the item does not say what to put there", _ONE_OF)]
+    if len(sources) > 1:
+        names = " and ".join(f"'{'from' if name == 'source' else name}'" for name in sources)
+        return [InvalidValue(f"{names} do not go together", _ONE_OF)]
+    if values.get("ignore") and sources != ["source"]:
+        return [InvalidValue("'ignore' goes with 'from' only", "remove it", key="ignore")]
+    if sources == ["link"] and "mode" in values:
+        return [InvalidValue("a link has no mode of its own", "remove it", key="mode")]
+    if sources in (["text"], ["link"]) and str(values.get("to", "")).endswith("/"):
         return [
-            Refused("'to' must name the file, not a folder", "write a name behind the last '/'", key="to")
+            InvalidValue(
+                "'to' must name the file, not a folder", "write a name behind the last '/'", key="to"
+            )
         ]
     return []

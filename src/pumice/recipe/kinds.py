@@ -21,10 +21,10 @@ class Grammar(msgspec.Struct, frozen=True):
     ``what`` completes "'x' is not ..."; ``hint`` says what a good one looks like.
     """
 
-    what: str
+    noun: str
     pattern: str
     hint: str
-    longest: int = 4096
+    max_length: int = 4096
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Text(msgspec.Struct, frozen=True):
     parse: Callable[[str], Any] | None = None
     loose: bool = False
     path: Literal["", "always", "dotted"] = ""
-    empty: bool = False
+    allows_empty: bool = False
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ class Duration(msgspec.Struct, frozen=True):
 class Choice(msgspec.Struct, frozen=True):
     """One of a few words."""
 
-    words: tuple[str, ...]
+    values: tuple[str, ...]
 
 
 class ListOf(msgspec.Struct, frozen=True):
@@ -79,7 +79,7 @@ class ListOf(msgspec.Struct, frozen=True):
     single: bool = False
     merge: Literal["append", "replace"] = "append"
     identity: Literal["", "value", "package", "name"] = ""
-    least: int = 0
+    min_length: int = 0
 
 
 class MapOf(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ class Key(msgspec.Struct, frozen=True):
 
     name: str
     kind: Kind
-    about: str
+    description: str
     example: str
     required: bool = False
     field: str = ""
@@ -110,16 +110,16 @@ class Table(msgspec.Struct, frozen=True):
     ``reserved`` keys are (name, why it cannot be used yet, hint).
     """
 
-    of: type[msgspec.Struct]
+    struct: type[msgspec.Struct]
     keys: tuple[Key, ...]
-    check: Callable[[dict[str, Any]], list[Refused]] | None = None
+    check: Callable[[dict[str, Any]], list[InvalidValue]] | None = None
     reserved: tuple[tuple[str, str, str], ...] = ()
 
 
 Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | Table
 
 
-class Refused(Exception):  # noqa: N818 - a finding on its way to becoming a Problem
+class InvalidValue(Exception):  # noqa: N818 - a finding on its way to becoming a Problem
     """A value that is no good: one sentence, a hint, and the key it stands at if that is known."""
 
     def __init__(self, message: str, hint: str | None = None, *, key: str = "") -> None:

@@ -92,17 +92,17 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-def dump(lock: Lock) -> bytes:
+def encode_lock(lock: Lock) -> bytes:
     """Return the one way to write a lock: equal locks give equal bytes."""
     packages = [
         _block(_line(architecture), "[]", map(_line, sorted(items, key=_package_key)))
         for architecture, items in sorted(lock.packages.items())
     ]
     ids = [
-        _block(f'"{kind}"', "{}", (f"{_line(name)}: {number}" for name, number in sorted(given.items())))
-        for kind, given in (("users", lock.ids.users), ("groups", lock.ids.groups))
+        _block(f'"{kind}"', "{}", (f"{_line(name)}: {number}" for name, number in sorted(ids.items())))
+        for kind, ids in (("users", lock.ids.users), ("groups", lock.ids.groups))
     ]
-    parts = [
+    members = [
         f'"lock": {lock.lock}',
         f'"format": {lock.format}',
         f'"requirements": {_line(lock.requirements)}',
@@ -110,7 +110,7 @@ def dump(lock: Lock) -> bytes:
         _block('"packages"', "{}", packages),
         _block('"ids"', "{}", ids),
     ]
-    return f"{_block('', '{}', parts)}\n".encode()
+    return f"{_block('', '{}', members)}\n".encode()
 
 
 def _line(value: Any) -> str:
@@ -136,14 +136,14 @@ def _index_key(index: LockedIndex) -> tuple[str, str, str]:
 
 
 MAX_BYTES = 64 << 20
-_AGAIN = "write it anew with 'pumice lock', or take it back from version control"
-_NEWER = "use a newer Pumice, or remove the lock and write it anew with 'pumice lock'"
+_REWRITE_HINT = "write it anew with 'pumice lock', or take it back from version control"
+_NEWER_HINT = "use a newer Pumice, or remove the lock and write it anew with 'pumice lock'"
 
 _NAME = re.compile("[a-z0-9][a-z0-9+.-]{0,127}")
 _VERSION = re.compile("[A-Za-z0-9][A-Za-z0-9.+:~-]{0,255}")
 _ARCHITECTURE = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
-_PLACE = re.compile("[A-Za-z0-9][A-Za-z0-9.+~_-]*(/[A-Za-z0-9][A-Za-z0-9.+~_-]*)*")
-_SUITE = re.compile(rf"{_PLACE.pattern}/?|/")
+_ARCHIVE = re.compile("[A-Za-z0-9][A-Za-z0-9.+~_-]*(/[A-Za-z0-9][A-Za-z0-9.+~_-]*)*")
+_SUITE = re.compile(rf"{_ARCHIVE.pattern}/?|/")
 _POOL_PATH = re.compile(r"(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+(/(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+)*")
 _LOCAL_PATH = re.compile(r"(\.\./)*(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+(/(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+)*")
 _HEX_64 = re.compile("[0-9a-f]{64}")
@@ -151,11 +151,11 @@ _HEX_128 = re.compile("[0-9a-f]{128}")
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _FINGERPRINT = re.compile("[0-9A-F]{40,64}")
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
-_NO_ID = (1 << 32) - 1
-_ANY = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
+_INVALID_ID = (1 << 32) - 1
+_FREE_TEXT = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 
 
-def read(path: Path) -> Lock:
+def read_lock(path: Path) -> Lock:
     """Return the lock in a file; raises LockError for one that is missing, malformed or hostile."""
     try:
         with open_regular(path) as file:
@@ -165,85 +165,89 @@ def read(path: Path) -> Lock:
     except (OSError, ValueError) as error:
         why = (error.strerror or "") if isinstance(error, OSError) else str(error)
         raise LockError(f"the lock cannot be read ({why.lower()})", where=str(path)) from None
-    return parse(data, str(path))
+    return parse_lock(data, str(path))
 
 
-def parse(data: bytes, name: str) -> Lock:
+def parse_lock(data: bytes, name: str) -> Lock:
     """Return the lock in ``data``; ``name`` is what places call the file. Raises LockError."""
     if len(data) > MAX_BYTES:
-        raise LockError(f"the lock is larger than {MAX_BYTES >> 20} MiB", where=name, hint=_AGAIN)
+        raise LockError(f"the lock is larger than {MAX_BYTES >> 20} MiB", where=name, hint=_REWRITE_HINT)
     try:
         data.decode("utf-8")
         lock = msgspec.json.decode(data, type=Lock)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise LockError("the lock is not UTF-8", where=f"{name}:{line}", hint=_AGAIN) from None
+        raise LockError("the lock is not UTF-8", where=f"{name}:{line}", hint=_REWRITE_HINT) from None
     except msgspec.ValidationError as error:
-        _refuse_newer(data, name)
-        raise _misfit(data, name, str(error)) from None
+        _reject_newer(data, name)
+        raise _invalid_error(data, name, str(error)) from None
     except msgspec.DecodeError as error:
-        raise _malformed(data, name, str(error)) from None
+        raise _malformed_error(data, name, str(error)) from None
     except RecursionError:
-        raise LockError("the lock is nested too deep", where=name, hint=_AGAIN) from None
+        raise LockError("the lock is nested too deep", where=name, hint=_REWRITE_HINT) from None
     if lock.lock > LOCK_VERSION or lock.format > FORMAT:
-        _refuse_newer(data, name)
-    for problem, item in _problems(lock):
-        raise LockError(problem, where=_place(data, name, item), hint=_AGAIN)
-    if data != dump(lock):
-        _refuse_twice(data, name)
-    return _sorted(lock)
+        _reject_newer(data, name)
+    for problem, item in _find_problems(lock):
+        raise LockError(problem, where=_locate(data, name, item), hint=_REWRITE_HINT)
+    if data != encode_lock(lock):
+        _reject_duplicate_keys(data, name)
+    return _sort_lock(lock)
 
 
-class _Numbers(msgspec.Struct):
+class _Versions(msgspec.Struct):
     lock: int = LOCK_VERSION
     format: int = FORMAT
 
 
-def _refuse_newer(data: bytes, name: str) -> None:
+def _reject_newer(data: bytes, name: str) -> None:
     """Raise LockError if the reason why a lock cannot be read is that it is newer than this code."""
     try:
-        found = msgspec.json.decode(data, type=_Numbers)
+        versions = msgspec.json.decode(data, type=_Versions)
     except (msgspec.MsgspecError, RecursionError):
         return
-    if found.lock > LOCK_VERSION:
-        message = f"the lock has version {found.lock}, this Pumice reads up to version {LOCK_VERSION}"
-        raise LockError(message, where=name, hint=_NEWER)
-    if found.format > FORMAT:
-        message = f"the lock is for images of format {found.format}, this Pumice makes up to format {FORMAT}"
-        raise LockError(message, where=name, hint=_NEWER)
+    if versions.lock > LOCK_VERSION:
+        message = f"the lock has version {versions.lock}, this Pumice reads up to version {LOCK_VERSION}"
+        raise LockError(message, where=name, hint=_NEWER_HINT)
+    if versions.format > FORMAT:
+        message = (
+            f"the lock is for images of format {versions.format}, this Pumice makes up to format {FORMAT}"
+        )
+        raise LockError(message, where=name, hint=_NEWER_HINT)
 
 
-def _malformed(data: bytes, name: str, said: str) -> LockError:
-    found = re.search(rb"^(<<<<<<<|=======|>>>>>>>)", data, re.MULTILINE)
-    if found:
-        return LockError("the lock has the marks of a merge conflict in it", where=name, hint=_AGAIN)
-    position = re.search(r"\(byte ([0-9]+)\)", said)
+def _malformed_error(data: bytes, name: str, reason_text: str) -> LockError:
+    conflict_marker = re.search(rb"^(<<<<<<<|=======|>>>>>>>)", data, re.MULTILINE)
+    if conflict_marker:
+        return LockError("the lock has the marks of a merge conflict in it", where=name, hint=_REWRITE_HINT)
+    position = re.search(r"\(byte ([0-9]+)\)", reason_text)
     if position is None:
-        return LockError("the lock is not JSON: it ends too early", where=name, hint=_AGAIN)
+        return LockError("the lock is not JSON: it ends too early", where=name, hint=_REWRITE_HINT)
     head = data[: int(position[1])].decode("utf-8", "replace").split("\n")
-    where = f"{name}:{len(head)}:{len(head[-1]) + 1}"
-    reason = said.removeprefix("JSON is malformed: ").partition(" (byte")[0]
-    return LockError(f"the lock is not JSON: {reason}", where=where, hint=_AGAIN)
+    location = f"{name}:{len(head)}:{len(head[-1]) + 1}"
+    reason = reason_text.removeprefix("JSON is malformed: ").partition(" (byte")[0]
+    return LockError(f"the lock is not JSON: {reason}", where=location, hint=_REWRITE_HINT)
 
 
-def _misfit(data: bytes, name: str, said: str) -> LockError:
+def _invalid_error(data: bytes, name: str, message: str) -> LockError:
     """Return the error for JSON that is no lock; with the line, if it has one package a line."""
     for line, column, text in _item_lines(data):
         kind = LockedPackage if b'"name"' in text else LockedIndex
         try:
             msgspec.json.decode(text, type=kind)
         except msgspec.MsgspecError as error:
-            where = f"{name}:{line}:{column}"
-            return LockError(f"the lock does not fit: {_reworded(str(error))}", where=where, hint=_AGAIN)
+            location = f"{name}:{line}:{column}"
+            return LockError(
+                f"the lock does not fit: {_reword(str(error))}", where=location, hint=_REWRITE_HINT
+            )
         except RecursionError:
             break
-    return LockError(f"the lock does not fit: {_reworded(said)}", where=name, hint=_AGAIN)
+    return LockError(f"the lock does not fit: {_reword(message)}", where=name, hint=_REWRITE_HINT)
 
 
-def _reworded(said: str) -> str:
+def _reword(message: str) -> str:
     # What is no lock may be somebody's secret: its own words are left out.
-    said = re.sub("(unknown field|Invalid enum value) (`[^`]*`|'[^']*')", r"\1", said, flags=re.DOTALL)
-    text, _, path = said.replace("`", "'").partition(" - at ")
+    message = re.sub("(unknown field|Invalid enum value) (`[^`]*`|'[^']*')", r"\1", message, flags=re.DOTALL)
+    text, _, path = message.replace("`", "'").partition(" - at ")
     text = text[:1].lower() + text[1:]
     return f"{text} at {path.strip(chr(39)).removeprefix('$').removeprefix('.')}" if path else text
 
@@ -255,7 +259,7 @@ def _item_lines(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             yield number, len(line) - len(line.lstrip()) + 1, text
 
 
-def _place(data: bytes, name: str, item: LockedPackage | LockedIndex | None) -> str:
+def _locate(data: bytes, name: str, item: LockedPackage | LockedIndex | None) -> str:
     for line, column, text in _item_lines(data) if item is not None else ():
         try:
             if msgspec.json.decode(text, type=type(item)) == item:
@@ -265,20 +269,20 @@ def _place(data: bytes, name: str, item: LockedPackage | LockedIndex | None) -> 
     return name
 
 
-def _refuse_twice(data: bytes, name: str) -> None:
+def _reject_duplicate_keys(data: bytes, name: str) -> None:
     """Raise LockError for a key that stands twice in one object, of which JSON readers take either."""
     import json
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise LockError("the lock has a key twice in one place", where=name, hint=_AGAIN)
-        return found
+    def reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            raise LockError("the lock has a key twice in one place", where=name, hint=_REWRITE_HINT)
+        return members
 
-    json.loads(data, object_pairs_hook=once)
+    json.loads(data, object_pairs_hook=reject_duplicates)
 
 
-def _sorted(lock: Lock) -> Lock:
+def _sort_lock(lock: Lock) -> Lock:
     packages = {
         architecture: tuple(sorted(items, key=_package_key))
         for architecture, items in sorted(lock.packages.items())
@@ -291,7 +295,7 @@ def _sorted(lock: Lock) -> Lock:
 _Finding = tuple[str, "LockedPackage | LockedIndex | None"]
 
 
-def _problems(lock: Lock) -> Iterator[_Finding]:
+def _find_problems(lock: Lock) -> Iterator[_Finding]:
     if lock.lock < 1 or lock.format < 1:
         yield "the lock's 'lock' and 'format' are numbers from 1", None
     if not _DIGEST.fullmatch(lock.requirements):
@@ -301,12 +305,12 @@ def _problems(lock: Lock) -> Iterator[_Finding]:
     for architecture, packages in lock.packages.items():
         if not _ARCHITECTURE.fullmatch(architecture):
             yield f"{architecture[:80]!r} is not an architecture", None
-        seen: set[tuple[str, str]] = set()
+        keys: set[tuple[str, str]] = set()
         for package in packages:
             key = package.name, package.architecture
-            if key in seen:
+            if key in keys:
                 yield f"the package {package.name!r} is there twice for {architecture}", package
-            seen.add(key)
+            keys.add(key)
             yield from _package_problems(package)
     yield from _id_problems(lock.ids)
 
@@ -323,7 +327,7 @@ _PACKAGE_OPTIONS = (
     ("sha512", _HEX_128, "128 lower-case hexadecimal digits"),
 )
 _MIRROR_RULES = (
-    ("archive", _PLACE, "an archive's name"),
+    ("archive", _ARCHIVE, "an archive's name"),
     ("suite", _SUITE, "a suite"),
     ("path", _POOL_PATH, "a clean path in a mirror"),
 )
@@ -332,23 +336,23 @@ _LOCAL_RULES = (("path", _LOCAL_PATH, "a clean relative path"),)
 
 def _package_problems(package: LockedPackage) -> Iterator[_Finding]:
     rules = _PACKAGE_RULES + (_LOCAL_RULES if package.role == "local" else _MIRROR_RULES)
-    for key, pattern, what in rules:
+    for key, pattern, noun in rules:
         text = getattr(package, key)
         if not pattern.fullmatch(text):
-            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {what}", package
-    for key, pattern, what in _PACKAGE_OPTIONS:
+            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {noun}", package
+    for key, pattern, noun in _PACKAGE_OPTIONS:
         text = getattr(package, key)
         if text and not pattern.fullmatch(text):
-            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {what}", package
+            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {noun}", package
     if not 0 < package.size < 1 << 40:
         yield f"the size {package.size} of {package.name[:80]!r} is not a package's", package
 
 
 def _index_problems(index: LockedIndex) -> Iterator[_Finding]:
     label = f"{index.archive[:80]}/{index.suite[:80]}"
-    if not (_PLACE.fullmatch(index.archive) and _SUITE.fullmatch(index.suite)):
+    if not (_ARCHIVE.fullmatch(index.archive) and _SUITE.fullmatch(index.suite)):
         yield f"the index {label!r} has no proper 'archive' and 'suite'", index
-    if not (_ANY.fullmatch(index.codename) and _ANY.fullmatch(index.origin)):
+    if not (_FREE_TEXT.fullmatch(index.codename) and _FREE_TEXT.fullmatch(index.origin)):
         yield f"the index {label!r} has no proper 'codename' and 'origin'", index
     if any(text and not _DIGEST.fullmatch(text) for text in (index.digest, index.keyring)):
         yield f"the 'digest' or 'keyring' of the index {label!r} is not a sha256 digest", index
@@ -359,11 +363,11 @@ def _index_problems(index: LockedIndex) -> Iterator[_Finding]:
 
 
 def _id_problems(ids: Ids) -> Iterator[_Finding]:
-    for kind, given in (("user", ids.users), ("group", ids.groups)):
-        for name, number in given.items():
+    for kind, ids_by_name in (("user", ids.users), ("group", ids.groups)):
+        for name, number in ids_by_name.items():
             if not _ACCOUNT.fullmatch(name):
                 yield f"{name[:80]!r} is not a {kind}'s name", None
-            if not 0 < number < _NO_ID:
+            if not 0 < number < _INVALID_ID:
                 yield f"the {kind} {name[:80]!r} has no proper id", None
-        if len(set(given.values())) < len(given):
+        if len(set(ids_by_name.values())) < len(ids_by_name):
             yield f"two {kind}s of the lock have the same id", None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pumice.recipe.model import ExtraArchive, Origin, Recipe
 
 
-def digest_of(recipe: Recipe) -> str:
+def requirements_digest(recipe: Recipe) -> str:
     """Return the digest of all that decides which packages a recipe stands for, and of nothing else.
 
     The order of lists says nothing, where a mirror is says nothing, nor does the content of a local

@@ -47,9 +47,9 @@ run:
 """
 
 
-def starter(folder: str, file: str) -> str:
+def starter_recipe(folder: str, file: str) -> str:
     """Return a commented recipe for an image named after ``folder``, to be written to ``file``."""
-    word = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.lower())
-    word = "-".join(part for part in word.split("-") if part)[:64].strip("-")
-    shown = "".join(c if c.isprintable() else "?" for c in file)
-    return _STARTER.format(name=f"example.com/{word or 'hello'}", file=shown)
+    label = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.lower())
+    label = "-".join(part for part in label.split("-") if part)[:64].strip("-")
+    printable_file = "".join(c if c.isprintable() else "?" for c in file)
+    return _STARTER.format(name=f"example.com/{label or 'hello'}", file=printable_file)

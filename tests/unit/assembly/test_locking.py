@@ -206,10 +206,7 @@ def test_locked_refuses_what_is_missing_or_stale(shop: Workshop) -> None:
     shop.write(["other"])
     with pytest.raises(LockError) as caught:
         ensure(shop, locked=True)
-    assert (
-        caught.value.message
-        == "the lock is stale: the recipe's requirements have changed"
-    )
+    assert caught.value.message == "the lock is stale: the recipe's requirements have changed"
     assert caught.value.where == str(shop.lock_path)
     assert caught.value.hint == f"run 'pumice lock {shop.recipe_path}' and commit the lock"
 
@@ -243,7 +240,7 @@ def test_ids_are_kept(shop: Workshop) -> None:
     first = ensure(shop)
     ids = Ids({"app": 100}, {"app": 101})
     shop.lock_path.write_bytes(
-        locks.dump(Lock(requirements=first.requirements, packages=first.packages, ids=ids))
+        locks.encode_lock(Lock(requirements=first.requirements, packages=first.packages, ids=ids))
     )
     shop.write(["app", "other"])
     assert ensure(shop).ids == ids
@@ -272,7 +269,7 @@ def test_local_packages_are_hashed_and_followed(shop: Workshop) -> None:
     ("content", "error", "message"),
     [
         (b"", FormatError, "does not start like an ar archive"),
-        (None, FetchError, "cannot be read: no such file or directory"),
+        (None, FetchError, "cannot read the local package mine.deb: no such file or directory"),
         (
             Deb("mine", architecture="arm64").build(),
             ResolveError,

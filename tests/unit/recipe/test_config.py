@@ -13,18 +13,18 @@ from pumice.recipe import config
 
 
 def test_where_it_is_looked_for() -> None:
-    assert config.locate({"HOME": "/h"}) == Path("/h/.config/pumice/config.yaml")
-    assert config.locate({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}) == Path("/x/pumice/config.yaml")
-    assert config.locate({"HOME": "/h", "PUMICE_CONFIG": "/c.yaml"}) == Path("/c.yaml")
+    assert config.config_path({"HOME": "/h"}) == Path("/h/.config/pumice/config.yaml")
+    assert config.config_path({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}) == Path("/x/pumice/config.yaml")
+    assert config.config_path({"HOME": "/h", "PUMICE_CONFIG": "/c.yaml"}) == Path("/c.yaml")
 
 
 def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
-    assert config.load({"HOME": str(tmp_path)}) == config.Config()
+    assert config.load_config({"HOME": str(tmp_path)}) == config.Config()
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(PumiceError) as caught:
-        config.load({"PUMICE_CONFIG": str(tmp_path / "none")})
+        config.load_config({"PUMICE_CONFIG": str(tmp_path / "none")})
     assert caught.value.message == "the configuration file is not there"
 
 
@@ -39,7 +39,7 @@ debian:
   keyrings: [keys/ours.gpg, /etc/keys.gpg]
 """
     )
-    assert config.load({"PUMICE_CONFIG": str(path)}).debian == config.Settings(
+    assert config.load_config({"PUMICE_CONFIG": str(path)}).debian == config.DistributionConfig(
         mirrors=("https://mirror.example/debian", "file:/srv/debian"),
         security_mirrors=("https://mirror.example/debian-security",),
         snapshots=("https://snapshot.example/{archive}/{date}",),
@@ -50,7 +50,7 @@ debian:
 def test_every_problem_has_its_place() -> None:
     data = b"debian:\n  mirror: x\n  mirrors: {a: b}\nfedora: {}\n"
     with pytest.raises(RecipeError) as caught:
-        config.parse(data, "c.yaml")
+        config.parse_config(data, "c.yaml")
     assert sorted(problem.where or "" for problem in caught.value.problems) == [
         "c.yaml:2:3",
         "c.yaml:3:12",
@@ -69,11 +69,11 @@ sign:
   - {key: /etc/other.key, prefix: example.com}
 """
     )
-    found = config.load({"PUMICE_CONFIG": str(path)})
+    found = config.load_config({"PUMICE_CONFIG": str(path)})
     chosen = {
         name: (signing.key, signing.passphrase_file)
         for name in ("elsewhere.example/x", "example.com/appliance", "example.com/apps/x", "example.com/apps")
-        if (signing := found.signing(name))
+        if (signing := found.find_signing(name))
     }
     assert chosen == {
         "elsewhere.example/x": (str(tmp_path / "here.key"), str(tmp_path / "secret")),
@@ -81,7 +81,7 @@ sign:
         "example.com/apps/x": ("apps", ""),
         "example.com/apps": ("apps", ""),
     }
-    assert config.Config().signing("example.com/apps") is None
+    assert config.Config().find_signing("example.com/apps") is None
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ sign:
 )
 def test_what_is_wrong_with_keys_has_its_place(text: str, place: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        config.parse(text.encode(), "c.yaml")
+        config.parse_config(text.encode(), "c.yaml")
     assert [(problem.where, problem.message) for problem in caught.value.problems][:1] == [(place, message)]
 
 
@@ -111,6 +111,6 @@ def test_what_is_wrong_with_keys_has_its_place(text: str, place: str, message: s
 )
 def test_any_bytes_give_a_configuration_or_one_error(data: bytes) -> None:
     try:
-        config.parse(data, "c.yaml")
+        config.parse_config(data, "c.yaml")
     except PumiceError:
         pass

@@ -86,7 +86,7 @@ def test_check_without_a_lock(shop: Workshop, capsys: pytest.CaptureFixture[str]
     ran = shop.run(capsys, "lock", "--check", str(shop.recipe_path), "--arch", "amd64")
     assert (ran.code, ran.err) == (
         4,
-        "error: recipe.lock: there is no lock\n  hint: 'pumice lock' writes it\n",
+        "error: recipe.lock: the lock does not exist\n  hint: run 'pumice lock' to write it\n",
     )
 
 

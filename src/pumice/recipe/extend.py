@@ -1,4 +1,4 @@
-"""Recipe files and the recipes that they extend, merged into one tree whose nodes know their file."""
+"""Loads a recipe file and those it extends, and merges them into one tree whose nodes keep their file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _EXTEND = next(key for key in RECIPE.keys if key.name == "extend")
 
 
 class RecipeFile(msgspec.Struct):
-    """One recipe file: its tree, and the files it extends, in their order.
+    """A recipe file: its tree, and the files that it extends, in their order.
 
-    ``folder`` is relative to the main recipe's.
+    ``folder`` is relative to the directory of the main recipe; ``merged`` is the cached result.
     """
 
     name: str
@@ -33,7 +33,7 @@ class RecipeFile(msgspec.Struct):
 
 
 class RecipeLoader:
-    """All files of one recipe, in the order they were met; ``problems`` is what is wrong with them."""
+    """Loads the files of one recipe, in the order of first use; ``problems`` are those of all files."""
 
     def __init__(self, main: str) -> None:
         self.problems: list[Problem] = []
@@ -43,13 +43,13 @@ class RecipeLoader:
         self.main = self._load(RecipeFile(main, ""), None)
 
     def folders(self) -> dict[str, str]:
-        """Return each file's folder relative to the main recipe's, by the file's name in places."""
+        """Return the directory of each file, relative to the main recipe's, by the name in locations."""
         return {file.name: file.folder for file in self._files.values()}
 
     def merged_tree(self) -> Mapping | None:
-        """Return the tree of the main file over all that it extends; None if there is none.
+        """Return the tree of the main file merged over all that it extends; None if it is not valid.
 
-        What can be checked file by file is checked first: a merged tree hides what it overrides.
+        Each file is checked before, because a merged tree hides what it overrides.
         """
         if self.main is None or self.main.root is None:
             return None
@@ -65,15 +65,15 @@ class RecipeLoader:
         real = os.path.realpath(file.name)
         if real in self._loading:
             self._add_problem(
-                f"{self._label(file, named_at) or 'the recipe'} extends itself",
+                f"the recipe{self._label(file, named_at)} extends itself",
                 named_at,
-                "a recipe cannot build on what builds on it",
+                "remove one 'extend' of the cycle",
             )
             return None
         if real in self._files:
             return self._files[real]
         if len(self._files) >= _MAX_FILES:
-            self._add_problem(f"more than {_MAX_FILES} recipes extend each other", named_at, None)
+            self._add_problem(f"cannot load more than {_MAX_FILES} recipe files", named_at, None)
             return None
         data = self._read_bytes(file, named_at)
         if data is None:
@@ -84,7 +84,7 @@ class RecipeLoader:
         if document.root is None and not document.problems:
             self.problems.append(
                 Problem(
-                    "the recipe is empty", where=f"{file.name}:1:1", hint="'pumice init' writes a starter"
+                    "the recipe is empty", where=f"{file.name}:1:1", hint="run 'pumice init' to write one"
                 )
             )
         if isinstance(document.root, Mapping):
@@ -99,7 +99,7 @@ class RecipeLoader:
     def _load_parents(self, file: RecipeFile, root: Mapping) -> list[RecipeFile]:
         items: list[Node] = []
         for key, node in root.items:
-            # What is wrong with the key itself is noted when the file is checked.
+            # Problems of the key itself are added when the file is checked.
             if (
                 key.text == _EXTEND.name
                 and RecipeReader([], {}, main=self._main).read_value(node, _EXTEND) is not BAD
@@ -112,34 +112,34 @@ class RecipeLoader:
 
     def _parent_file(self, file: RecipeFile, item: Scalar) -> RecipeFile:
         path = posixpath.normpath(posixpath.join(file.folder, item.text))
-        # The name is shown as a person would write it: relative to the same place as the main one's.
+        # Locations show the name relative to the same directory as the name of the main recipe.
         name = os.path.normpath(os.path.join(os.path.dirname(self._main), path))  # noqa: PTH118, PTH120 - as text
         return RecipeFile(name, posixpath.dirname(path))
 
     def _read_bytes(self, file: RecipeFile, named_at: Node | None) -> bytes | None:
         try:
-            # What a person names may be a pipe; what a recipe names is a file that was put there.
+            # The command line may name a pipe; a recipe may name only regular files.
             with open(file.name, "rb") if named_at is None else open_regular(file.name) as stream:  # noqa: PTH123
                 return stream.read(yaml.MAX_BYTES + 1)
         except IsADirectoryError:
-            message = f"{self._label(file, named_at) or 'the recipe'} is a folder, not a recipe"
-            self._add_problem(message, named_at, "name the YAML file in it")
+            message = f"the recipe{self._label(file, named_at)} is a directory, not a file"
+            self._add_problem(message, named_at, "pass the YAML file in it")
         except FileNotFoundError:
             self._add_problem(
-                f"there is no recipe {self._label(file, named_at) or 'of that name'}",
+                f"the recipe{self._label(file, named_at)} does not exist",
                 named_at,
-                "'pumice init' writes one" if named_at is None else None,
+                "run 'pumice init' to write one" if named_at is None else None,
             )
         except (OSError, ValueError) as error:
             why = error.strerror or "" if isinstance(error, OSError) else str(error)
             self._add_problem(
-                f"the recipe{self._label(file, named_at)} cannot be read ({why.lower()})", named_at, None
+                f"cannot read the recipe{self._label(file, named_at)}: {why.lower()}", named_at, None
             )
         return None
 
     def _label(self, file: RecipeFile, named_at: Node | None) -> str:
-        """Return ``'name'``; nothing where only another recipe's text says it, which is not quoted."""
-        return f"'{file.name}'" if named_at is None or named_at.file == self._main else ""
+        """Return `` 'name'`` for a message, empty for a name from another recipe, which is not quoted."""
+        return f" '{file.name}'" if named_at is None or named_at.file == self._main else ""
 
     def _add_problem(self, message: str, node: Node | None, hint: str | None) -> None:
         self.problems.append(
@@ -148,7 +148,7 @@ class RecipeLoader:
 
 
 def _merge_file(file: RecipeFile) -> Mapping:
-    assert file.root is not None  # noqa: S101 - checked by whoever calls
+    assert file.root is not None  # noqa: S101 - callers check it
     if file.merged is None:
         base: Node | None = None
         for parent in file.parents:
@@ -156,7 +156,7 @@ def _merge_file(file: RecipeFile) -> Mapping:
         tree = _relocate(file.root, RECIPE, file.folder)
         if base is not None:
             tree = merge_nodes(RECIPE, base, tree)
-        assert isinstance(tree, Mapping)  # noqa: S101 - maps merge to a map
+        assert isinstance(tree, Mapping)  # noqa: S101 - two mappings merge to a mapping
         if file.parents:
             items = tuple(item for item in tree.items if item[0].text != _EXTEND.name)
             tree = Mapping(items, tree.file, tree.line, tree.column)
@@ -165,7 +165,7 @@ def _merge_file(file: RecipeFile) -> Mapping:
 
 
 def merge_nodes(kind: Kind, base: Node, override: Node) -> Node:
-    """Return ``above`` over ``below``: maps key by key, lists one after the other, else ``above``."""
+    """Return ``override`` merged over ``base``: mappings by key, lists appended, else ``override``."""
     if isinstance(kind, Table | MapOf) and isinstance(base, Mapping) and isinstance(override, Mapping):
         return _merge_maps(kind, base, override)
     if isinstance(kind, ListOf) and kind.merge == "append":
@@ -202,7 +202,7 @@ def _merge_lists(kind: ListOf, base: Node, override: Node) -> Node:
         item_identity = identify_item(item, kind)
         if item_identity is not None:
             overrides[item_identity] = item
-        # A recipe that is extended by two ways brings its items once.
+        # A recipe that is extended twice, by different paths, contributes its items once.
         if format_location(item) not in base_places:
             added[format_location(item)] = item
     items: list[Node] = []
@@ -221,14 +221,14 @@ def _merge_lists(kind: ListOf, base: Node, override: Node) -> Node:
 
 
 def _cancels(kind: ListOf, base: Node, override: Node) -> bool:
-    """Whether ``-name`` above takes back a request below, so that neither is left."""
+    """Whether ``override`` is ``-name`` and removes the request ``base``, so that neither remains."""
     if kind.identity != "package" or not isinstance(base, Scalar) or not isinstance(override, Scalar):
         return False
     return override.text.startswith("-") and not base.text.startswith("-")
 
 
 def _relocate(node: Node, kind: Kind, folder: str) -> Node:
-    """Return ``node`` with its paths as seen from the main recipe's folder."""
+    """Return ``node`` with its paths relative to the directory of the main recipe."""
     if not folder:
         return node
     if isinstance(node, Mapping) and isinstance(kind, Table):

@@ -1,4 +1,4 @@
-"""Recipe files into the one value that all else goes by: checked whole, every problem with its place."""
+"""Loads a recipe file as one value, and reports all its problems at once, each with its location."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _MAX_PROBLEMS = 50
 
 
 class EffectiveRecipe(msgspec.Struct, frozen=True):
-    """A recipe together with the tree it was read from, whose nodes tell where each value stands."""
+    """A recipe, and the merged tree that it was read from, whose nodes have locations."""
 
     recipe: Recipe
     root: Mapping
 
 
 def load_recipe(path: Path | str) -> Recipe:
-    """Return the effective recipe of a file; raises RecipeError with every problem in it."""
+    """Return the effective recipe of a file; raises RecipeError with all problems."""
     return load_effective(path).recipe
 
 
 def load_effective(path: Path | str) -> EffectiveRecipe:
-    """Return the effective recipe of a file with its sources; raises RecipeError."""
+    """Return the effective recipe of a file and its tree; raises RecipeError with all problems."""
     files = RecipeLoader(os.fspath(path))
     root = files.merged_tree()
     recipe = None
@@ -45,7 +45,7 @@ def load_effective(path: Path | str) -> EffectiveRecipe:
 
 
 def _sort_problems(problems: list[Problem], files: list[str]) -> list[Problem]:
-    """Return the problems by file and place, each once, and not more than a person would read."""
+    """Return the problems by file and location, each once, at most `_MAX_PROBLEMS` of them."""
     order = {name: number for number, name in enumerate(files)}
 
     def key(problem: Problem) -> tuple[int, int, int]:
@@ -59,5 +59,5 @@ def _sort_problems(problems: list[Problem], files: list[str]) -> list[Problem]:
     unique.sort(key=key)
     if len(unique) > _MAX_PROBLEMS:
         remaining = len(unique) - _MAX_PROBLEMS
-        unique[_MAX_PROBLEMS:] = [Problem(f"and {remaining} problems more", hint="mend these first")]
+        unique[_MAX_PROBLEMS:] = [Problem(f"{remaining} more problems", hint="fix these first")]
     return unique

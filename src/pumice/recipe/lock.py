@@ -1,7 +1,8 @@
-"""The lock: exactly which packages a recipe stands for, and which signed indexes say so.
+"""The lock: the exact packages of a recipe, and the signed indexes that list them.
 
-Written as JSON with one package a line, sorted, so that a change of one package is a change of one
-line. Read strictly, for it may have been edited by hand or by a merge, and what it says is fetched.
+It is JSON, sorted, with one package per line, so that a changed package changes one line. It is read
+strictly, because people and merges edit it, and because its paths are fetched. Specified in
+``docs/reference/lock.md``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 
 LOCK_VERSION = 1
-"""The shape of the lock file itself."""
+"""The version of the file format."""
 
 FORMAT = 2
-"""The digest-affecting rules by which images are made; kept in each lock from the first day."""
+"""The version of the rules that decide the bytes of an image; an older lock keeps its own."""
 
 Role = Literal["package", "base-data", "local"]
 
@@ -32,10 +33,10 @@ Role = Literal["package", "base-data", "local"]
 class LockedPackage(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """One package, pinned.
+    """An exact package.
 
-    ``path`` is relative to a mirror of ``archive`` (never a host), or to the recipe for the role
-    ``local``. ``source`` and ``source_version`` are left out where they equal name and version.
+    ``path`` is relative to a mirror of ``archive`` (the lock names no hosts), or to the recipe for the
+    role ``local``. ``source`` and ``source_version`` are omitted if they equal name and version.
     """
 
     name: str
@@ -53,7 +54,7 @@ class LockedPackage(
 
 
 class LockedIndex(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One signed index that was consulted. Times are seconds since the epoch."""
+    """A signed index that was used. Times are seconds since 1970."""
 
     archive: str
     suite: str
@@ -66,11 +67,11 @@ class LockedIndex(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     signers: tuple[str, ...] = ()
     """Fingerprints, upper-case hexadecimal, sorted."""
     keyring: str = ""
-    """Digest of the keyring it was checked with."""
+    """Digest of the keyring that verified it."""
 
 
 class Ids(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Numeric ids allocated for names that have none of their own."""
+    """User and group ids that were allocated for names without an id in the recipe."""
 
     users: dict[str, int] = {}
     groups: dict[str, int] = {}
@@ -80,9 +81,9 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A whole lock file."""
 
     requirements: str
-    """Digest of what the recipe asks for, to notice when it changed."""
+    """Digest of the recipe's requirements, by which a stale lock is recognized."""
     packages: dict[str, tuple[LockedPackage, ...]]
-    """By Debian architecture, sorted by name; ``all`` packages stand under each."""
+    """By Debian architecture, sorted by name; ``all`` packages are listed under each."""
     indexes: tuple[LockedIndex, ...] = ()
     ids: Ids = Ids()
     format: int = FORMAT
@@ -93,7 +94,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def encode_lock(lock: Lock) -> bytes:
-    """Return the one way to write a lock: equal locks give equal bytes."""
+    """Return the lock as JSON; equal locks give equal bytes."""
     packages = [
         _block(_line(architecture), "[]", map(_line, sorted(items, key=_package_key)))
         for architecture, items in sorted(lock.packages.items())
@@ -118,7 +119,7 @@ def _line(value: Any) -> str:
 
 
 def _block(key: str, brackets: str, items: Iterable[str]) -> str:
-    """Return ``key`` with a list or map of one item a line, indented."""
+    """Return ``key`` with a list or object, indented, one item per line."""
     head = f"{key}: " if key else ""
     body = ",\n".join(items)
     if not body:
@@ -136,8 +137,8 @@ def _index_key(index: LockedIndex) -> tuple[str, str, str]:
 
 
 MAX_BYTES = 64 << 20
-_REWRITE_HINT = "write it anew with 'pumice lock', or take it back from version control"
-_NEWER_HINT = "use a newer Pumice, or remove the lock and write it anew with 'pumice lock'"
+_REWRITE_HINT = "run 'pumice lock' to rewrite it, or restore it from version control"
+_NEWER_HINT = "use a newer Pumice, or delete the lock and run 'pumice lock'"
 
 _NAME = re.compile("[a-z0-9][a-z0-9+.-]{0,127}")
 _VERSION = re.compile("[A-Za-z0-9][A-Za-z0-9.+:~-]{0,255}")
@@ -156,20 +157,22 @@ _FREE_TEXT = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 
 
 def read_lock(path: Path) -> Lock:
-    """Return the lock in a file; raises LockError for one that is missing, malformed or hostile."""
+    """Return the lock in a file; raises LockError if it is missing, malformed or hostile."""
     try:
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise LockError("there is no lock", where=str(path), hint="'pumice lock' writes it") from None
+        raise LockError(
+            "the lock does not exist", where=str(path), hint="run 'pumice lock' to write it"
+        ) from None
     except (OSError, ValueError) as error:
         why = (error.strerror or "") if isinstance(error, OSError) else str(error)
-        raise LockError(f"the lock cannot be read ({why.lower()})", where=str(path)) from None
+        raise LockError(f"cannot read the lock: {why.lower()}", where=str(path)) from None
     return parse_lock(data, str(path))
 
 
 def parse_lock(data: bytes, name: str) -> Lock:
-    """Return the lock in ``data``; ``name`` is what places call the file. Raises LockError."""
+    """Return the lock in ``data``; ``name`` is the file name for error locations. Raises LockError."""
     if len(data) > MAX_BYTES:
         raise LockError(f"the lock is larger than {MAX_BYTES >> 20} MiB", where=name, hint=_REWRITE_HINT)
     try:
@@ -184,7 +187,7 @@ def parse_lock(data: bytes, name: str) -> Lock:
     except msgspec.DecodeError as error:
         raise _malformed_error(data, name, str(error)) from None
     except RecursionError:
-        raise LockError("the lock is nested too deep", where=name, hint=_REWRITE_HINT) from None
+        raise LockError("the lock is nested too deeply", where=name, hint=_REWRITE_HINT) from None
     if lock.lock > LOCK_VERSION or lock.format > FORMAT:
         _reject_newer(data, name)
     for problem, item in _find_problems(lock):
@@ -200,25 +203,25 @@ class _Versions(msgspec.Struct):
 
 
 def _reject_newer(data: bytes, name: str) -> None:
-    """Raise LockError if the reason why a lock cannot be read is that it is newer than this code."""
+    """Raise LockError if a lock is of a newer version than this code supports."""
     try:
         versions = msgspec.json.decode(data, type=_Versions)
     except (msgspec.MsgspecError, RecursionError):
         return
     if versions.lock > LOCK_VERSION:
-        message = f"the lock has version {versions.lock}, this Pumice reads up to version {LOCK_VERSION}"
+        message = (
+            f"lock version {versions.lock} is not supported: this Pumice reads up to version {LOCK_VERSION}"
+        )
         raise LockError(message, where=name, hint=_NEWER_HINT)
     if versions.format > FORMAT:
-        message = (
-            f"the lock is for images of format {versions.format}, this Pumice makes up to format {FORMAT}"
-        )
+        message = f"lock format {versions.format} is not supported: this Pumice builds up to format {FORMAT}"
         raise LockError(message, where=name, hint=_NEWER_HINT)
 
 
 def _malformed_error(data: bytes, name: str, reason_text: str) -> LockError:
     conflict_marker = re.search(rb"^(<<<<<<<|=======|>>>>>>>)", data, re.MULTILINE)
     if conflict_marker:
-        return LockError("the lock has the marks of a merge conflict in it", where=name, hint=_REWRITE_HINT)
+        return LockError("the lock contains merge conflict markers", where=name, hint=_REWRITE_HINT)
     position = re.search(r"\(byte ([0-9]+)\)", reason_text)
     if position is None:
         return LockError("the lock is not JSON: it ends too early", where=name, hint=_REWRITE_HINT)
@@ -229,7 +232,7 @@ def _malformed_error(data: bytes, name: str, reason_text: str) -> LockError:
 
 
 def _invalid_error(data: bytes, name: str, message: str) -> LockError:
-    """Return the error for JSON that is no lock; with the line, if it has one package a line."""
+    """Return the error for JSON that is not a lock, with the line if it has one package per line."""
     for line, column, text in _item_lines(data):
         kind = LockedPackage if b'"name"' in text else LockedIndex
         try:
@@ -237,15 +240,15 @@ def _invalid_error(data: bytes, name: str, message: str) -> LockError:
         except msgspec.MsgspecError as error:
             location = f"{name}:{line}:{column}"
             return LockError(
-                f"the lock does not fit: {_reword(str(error))}", where=location, hint=_REWRITE_HINT
+                f"the lock is invalid: {_reword(str(error))}", where=location, hint=_REWRITE_HINT
             )
         except RecursionError:
             break
-    return LockError(f"the lock does not fit: {_reword(message)}", where=name, hint=_REWRITE_HINT)
+    return LockError(f"the lock is invalid: {_reword(message)}", where=name, hint=_REWRITE_HINT)
 
 
 def _reword(message: str) -> str:
-    # What is no lock may be somebody's secret: its own words are left out.
+    # A file that is not a lock may be a secret: quote none of its names.
     message = re.sub("(unknown field|Invalid enum value) (`[^`]*`|'[^']*')", r"\1", message, flags=re.DOTALL)
     text, _, path = message.replace("`", "'").partition(" - at ")
     text = text[:1].lower() + text[1:]
@@ -270,13 +273,13 @@ def _locate(data: bytes, name: str, item: LockedPackage | LockedIndex | None) ->
 
 
 def _reject_duplicate_keys(data: bytes, name: str) -> None:
-    """Raise LockError for a key that stands twice in one object, of which JSON readers take either."""
+    """Raise LockError for a duplicate key in an object, because JSON readers disagree about those."""
     import json
 
     def reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) < len(pairs):
-            raise LockError("the lock has a key twice in one place", where=name, hint=_REWRITE_HINT)
+            raise LockError("the lock has a duplicate key", where=name, hint=_REWRITE_HINT)
         return members
 
     json.loads(data, object_pairs_hook=reject_duplicates)
@@ -309,7 +312,7 @@ def _find_problems(lock: Lock) -> Iterator[_Finding]:
         for package in packages:
             key = package.name, package.architecture
             if key in keys:
-                yield f"the package {package.name!r} is there twice for {architecture}", package
+                yield f"duplicate package {package.name!r} for {architecture}", package
             keys.add(key)
             yield from _package_problems(package)
     yield from _id_problems(lock.ids)
@@ -345,19 +348,19 @@ def _package_problems(package: LockedPackage) -> Iterator[_Finding]:
         if text and not pattern.fullmatch(text):
             yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {noun}", package
     if not 0 < package.size < 1 << 40:
-        yield f"the size {package.size} of {package.name[:80]!r} is not a package's", package
+        yield f"the size {package.size} of {package.name[:80]!r} is out of range", package
 
 
 def _index_problems(index: LockedIndex) -> Iterator[_Finding]:
     label = f"{index.archive[:80]}/{index.suite[:80]}"
     if not (_ARCHIVE.fullmatch(index.archive) and _SUITE.fullmatch(index.suite)):
-        yield f"the index {label!r} has no proper 'archive' and 'suite'", index
+        yield f"the index {label!r} has an invalid 'archive' or 'suite'", index
     if not (_FREE_TEXT.fullmatch(index.codename) and _FREE_TEXT.fullmatch(index.origin)):
-        yield f"the index {label!r} has no proper 'codename' and 'origin'", index
+        yield f"the index {label!r} has an invalid 'codename' or 'origin'", index
     if any(text and not _DIGEST.fullmatch(text) for text in (index.digest, index.keyring)):
         yield f"the 'digest' or 'keyring' of the index {label!r} is not a sha256 digest", index
     if not (0 <= index.date < 1 << 40 and 0 <= index.valid_until < 1 << 40):
-        yield f"the index {label!r} has no proper 'date' and 'valid_until'", index
+        yield f"the index {label!r} has an invalid 'date' or 'valid_until'", index
     if not all(_FINGERPRINT.fullmatch(signer) for signer in index.signers):
         yield f"the 'signers' of the index {label!r} are not fingerprints", index
 
@@ -368,6 +371,6 @@ def _id_problems(ids: Ids) -> Iterator[_Finding]:
             if not _ACCOUNT.fullmatch(name):
                 yield f"{name[:80]!r} is not a {kind}'s name", None
             if not 0 < number < _INVALID_ID:
-                yield f"the {kind} {name[:80]!r} has no proper id", None
+                yield f"the {kind} {name[:80]!r} has an invalid id", None
         if len(set(ids_by_name.values())) < len(ids_by_name):
             yield f"two {kind}s of the lock have the same id", None

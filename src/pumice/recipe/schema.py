@@ -1,8 +1,8 @@
 """The table of keys as JSON Schema (draft 2020-12), for editors.
 
-It accepts every recipe that loads and refuses what can be refused without looking at other files
-or comparing values. Editors hand it values as YAML's own rules type them, so wherever a text may
-look like a number or a truth value, those are accepted too.
+It accepts every valid recipe, and rejects what can be rejected without reading other files or
+comparing values. Editors validate values as YAML types them, so where a string may look like a number
+or a boolean, those are accepted too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MODE = "^(0o|0)?[0-7]{3,4}$"
 
 
 def recipe_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a recipe file."""
+    """Return the JSON Schema of a recipe file, as JSON values."""
     required = [key.name for key in RECIPE.keys if key.required]
     nested = {
         key.name: {"required": [item.name for item in key.kind.keys if item.required]}
@@ -41,7 +41,7 @@ def recipe_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Pumice recipe",
         **table,
-        # What is missing here may stand in the recipe that this one extends.
+        # Required keys may be in a recipe that this one extends.
         "anyOf": [{"required": ["extend"]}, {"required": required, "properties": nested}],
     }
 

@@ -1,4 +1,4 @@
-"""The effective recipe as text again, each value with the place it comes from."""
+"""Formats the effective recipe as YAML or JSON, each value with the location that it comes from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pumice.recipe.load import EffectiveRecipe
 
-# What no YAML reader takes for anything but a text, and needs no quotes anywhere.
+# Strings that every YAML reader takes for strings without quotes.
 _UNQUOTED = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+-]+)*")
 _YAML_WORDS = frozenset("true false yes no on off y n null".split())  # noqa: SIM905
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -24,14 +24,14 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u2028\u2029\ud800-\udfff\ufef
 def format_yaml(effective: EffectiveRecipe) -> str:
     """Return the effective recipe as YAML that loads as the same recipe.
 
-    Each value has its ``file:line:col`` behind it. Paths under ``files`` stay as written: relative
-    to the file that the place names.
+    Each value is followed by a comment with its ``file:line:col``. Paths under ``files`` are as
+    written: relative to the file in that comment.
     """
     return "\n".join([*_map_lines(effective.root, RECIPE, ""), ""])
 
 
 def format_json(effective: EffectiveRecipe) -> dict[str, Any]:
-    """Return ``recipe``, the effective recipe, and ``sources``: JSON pointer to ``file:line:col``."""
+    """Return ``recipe``, the effective recipe, and ``sources``, JSON pointers to ``file:line:col``."""
     sources: dict[str, str] = {}
     return {"recipe": _plain_value(effective.root, RECIPE, "", sources), "sources": sources}
 
@@ -111,5 +111,5 @@ def _plain_value(node: Node, kind: Kind, pointer: str, sources: dict[str, str]) 
 
 
 def _pointer_token(key: str) -> str:
-    """Return a key as part of a JSON pointer (RFC 6901, section 3)."""
+    """Return a key as a token of a JSON pointer (RFC 6901, section 3)."""
     return key.replace("~", "~0").replace("/", "~1")

@@ -1,4 +1,4 @@
-"""Nodes into values, by the table of keys: every problem is noted with its place, none stops the walk."""
+"""Reads the nodes of a recipe as values, by the table of keys, and collects all problems."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Map
 
 BAD = object()
-"""Stands for a value that could not be read; the problem has been noted."""
+"""The result for a value that is not valid; its problem has been added."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _MAX_SECONDS = 86400 * 30
@@ -39,7 +39,7 @@ _MAX_HINTS = 100
 
 
 class RecipeReader:
-    """One walk over a tree. ``problems`` grows as it goes.
+    """Reads a tree and adds its problems to ``problems``.
 
     ``folders`` maps each file that nodes came from to its folder, relative to the main recipe's.
     ``complete=False`` reads one file of several that extend each other: a key that is missing here
@@ -56,15 +56,15 @@ class RecipeReader:
         self._complete = complete
 
     def read_value(self, node: Node, key: Key) -> Any:
-        """Return the value of ``key``, or `BAD`."""
+        """Return the value of ``key``, or `BAD` and add problems."""
         if isinstance(node, Scalar) and node.is_plain and not node.text:
             return self._add_problem(node, f"'{key.name}' has no value", _example_hint(key))
         return self._read_kind(node, key.kind, key)
 
     def read_table(self, node: Node, table: Table, key: Key | None = None) -> Any:
-        """Return the struct that a map stands for, or `BAD`; ``key`` is where it stands."""
+        """Return the struct for a mapping, or `BAD` and add problems; ``key`` is the key of the mapping."""
         if not isinstance(node, Mapping):
-            return self._add_wrong_type(node, "a map of keys to values", key)
+            return self._add_wrong_type(node, "a mapping of keys to values", key)
         problem_count = len(self._problems)
         keys = {item.name: item for item in table.keys}
         values: dict[str, Any] = {}
@@ -99,7 +99,7 @@ class RecipeReader:
         return all((key.field or key.name) in values for key in table.keys if key.required)
 
     def _add_missing(self, node: Mapping, table: Table, present: Map[str, Node]) -> None:
-        # A folder's rule stands alone; all else may be completed by the recipe that extends this one.
+        # An item of ``files`` must be complete; everything else may be completed by an extending recipe.
         if not self._complete and table.struct.__name__ != "FileRule":
             return
         for key in table.keys:
@@ -111,7 +111,7 @@ class RecipeReader:
             if name.text == reserved:
                 self._add_problem(name, message, hint)
                 return
-        # Looking for what is near takes a while, and nobody reads the thousandth hint.
+        # Suggestions take time, and nobody reads the thousandth.
         suggestion = _suggest_key(name.text, table) if len(self._problems) < _MAX_HINTS else None
         self._add_problem(
             name, f"unknown key {_quote(name.text)}" if self._is_quotable(name) else "unknown key", suggestion
@@ -121,10 +121,10 @@ class RecipeReader:
         return node.file == self._main
 
     def _add_invalid(self, node: Node, error: InvalidValue, key: str, hint: str | None) -> Any:
-        """Note what a check says about a value; without its words where they would quote the value."""
+        """Add the problem of an invalid value, in general words if its own would quote another recipe."""
         if self._is_quotable(node):
             return self._add_problem(node, error.message, hint)
-        message = f"the value of '{key}' is not valid" if key else "the values do not fit together"
+        message = f"the value of '{key}' is invalid" if key else "the values contradict each other"
         return self._add_problem(node, message, hint)
 
     def _add_problem(self, node: Node, message: str, hint: str | None) -> Any:
@@ -132,11 +132,11 @@ class RecipeReader:
         return BAD
 
     def _add_wrong_type(self, node: Node, expected: str, key: Key | None) -> Any:
-        actual = {Scalar: "a text", Sequence: "a list", Mapping: "a map"}[type(node)]
+        actual = {Scalar: "a string", Sequence: "a list", Mapping: "a mapping"}[type(node)]
         if key is None:
-            hint = "begin with 'name: example.com/hello'; 'pumice init' writes a whole one"
-            return self._add_problem(node, f"a recipe is {expected}, not {actual}", hint)
-        return self._add_problem(node, f"'{key.name}' takes {expected}, not {actual}", _example_hint(key))
+            hint = "start with 'name: example.com/hello', or run 'pumice init' for a complete recipe"
+            return self._add_problem(node, f"a recipe must be {expected}, not {actual}", hint)
+        return self._add_problem(node, f"'{key.name}' must be {expected}, not {actual}", _example_hint(key))
 
     def _read_kind(self, node: Node, kind: Kind, key: Key) -> Any:
         if isinstance(kind, Table):
@@ -151,7 +151,7 @@ class RecipeReader:
             value = _PARSERS[type(kind)](node, kind)
         except InvalidValue as refused:
             hint = refused.hint or _example_hint(key)
-            if not self._is_quotable(node):  # hints that are written down, not made from the value
+            if not self._is_quotable(node):  # fixed hints only: others may quote the value
                 hint = kind.grammar.hint if isinstance(kind, Text) and kind.grammar else _example_hint(key)
             return self._add_invalid(node, refused, key.name, hint)
         if isinstance(kind, Text) and hasattr(value, "where"):
@@ -163,8 +163,8 @@ class RecipeReader:
             if any(character.isspace() for character in node.text) and key.name == "command":
                 arguments = ", ".join(node.text.split())
                 example = arguments if self._is_quotable(node) else "program, argument"
-                hint = f"there is no shell that would split it; write a list: [{example}]"
-                return self._add_problem(node, "the command is a text with spaces in it", hint)
+                hint = f"no shell splits it; write a list: [{example}]"
+                return self._add_problem(node, "the command is a string with spaces", hint)
             items: tuple[Node, ...] = (node,)
         elif isinstance(node, Sequence):
             items = node.items
@@ -181,11 +181,11 @@ class RecipeReader:
             return self._add_problem(node, f"an item of '{key.name}' is empty", _example_hint(key))
         if isinstance(kind, Table) and not isinstance(node, Mapping):
             return self._add_problem(
-                node, f"an item of '{key.name}' is a map of keys to values", _example_hint(key)
+                node, f"an item of '{key.name}' must be a mapping of keys to values", _example_hint(key)
             )
         if not isinstance(kind, Table) and not isinstance(node, Scalar):
             return self._add_problem(
-                node, f"an item of '{key.name}' is {_NOUNS[type(kind)]}", _example_hint(key)
+                node, f"an item of '{key.name}' must be {_NOUNS[type(kind)]}", _example_hint(key)
             )
         return self._read_kind(node, kind, key)
 
@@ -201,14 +201,16 @@ class RecipeReader:
                 first_place = format_location(node_by_identity[item_identity])
                 label = _quote(item_identity) if self._is_quotable(node) else "this item"
                 self._add_problem(
-                    node, f"{label} is in '{key.name}' twice, first at {first_place}", "keep one of them"
+                    node,
+                    f"{label} is listed twice in '{key.name}', first at {first_place}",
+                    "keep one of them",
                 )
             else:
                 node_by_identity[item_identity] = node
 
     def _read_map(self, node: Node, kind: MapOf, key: Key) -> Any:
         if not isinstance(node, Mapping):
-            return self._add_wrong_type(node, "a map of names to values", key)
+            return self._add_wrong_type(node, "a mapping of names to values", key)
         values: dict[str, Any] = {}
         is_valid = True
         for name, child in node.items:
@@ -226,7 +228,7 @@ class RecipeReader:
 
 
 def identify_item(node: Node, kind: ListOf) -> str | None:
-    """Return what makes a list's item the same as another; None if nothing does."""
+    """Return what identifies an item of a list, None if it has no identity."""
     if kind.identity == "name" and isinstance(node, Mapping):
         for name, child in node.items:
             if name.text == "name" and isinstance(child, Scalar):
@@ -241,9 +243,11 @@ def _parse_text(node: Scalar, kind: Kind) -> Any:
     kind = cast("Text", kind)
     text = node.text
     if "\0" in text:
-        raise InvalidValue("the text has a NUL character in it", "nothing that runs could be given it")
+        raise InvalidValue(
+            "the string contains a NUL character", "no program accepts one in a path or an argument"
+        )
     if not text and not kind.allows_empty:
-        raise InvalidValue("the text is empty")
+        raise InvalidValue("the string is empty")
     text_grammar = kind.grammar
     if text_grammar is not None and (
         len(text) > text_grammar.max_length or not re.fullmatch(text_grammar.pattern, text)
@@ -252,7 +256,7 @@ def _parse_text(node: Scalar, kind: Kind) -> Any:
     return text if kind.parse is None else kind.parse(text)
 
 
-def _parse_flag(node: Scalar, kind: Kind) -> bool:  # noqa: ARG001 - all readers of scalars are alike
+def _parse_flag(node: Scalar, kind: Kind) -> bool:  # noqa: ARG001 - the signature of all scalar parsers
     if node.text not in ("true", "false"):
         raise InvalidValue(f"{_quote(node.text)} is neither true nor false", "write true or false")
     return node.text == "true"
@@ -269,7 +273,7 @@ def _parse_integer(node: Scalar, kind: Kind) -> int:
     return int(node.text)
 
 
-def _parse_mode(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - as above
+def _parse_mode(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - the signature of all scalar parsers
     if not re.fullmatch("(0o|0)?[0-7]{3,4}", node.text):
         raise InvalidValue(
             f"{_quote(node.text)} is not a mode", "three or four octal digits, such as 0644 or 0755"
@@ -282,12 +286,12 @@ def _parse_mode(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - as above
     return mode
 
 
-def _parse_duration(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - as above
+def _parse_duration(node: Scalar, kind: Kind) -> int:  # noqa: ARG001 - the signature of all scalar parsers
     match = re.fullmatch("([0-9]{1,7})(s|m|h)?", node.text)
     seconds = int(match[1]) * _UNITS[match[2] or ""] if match else -1
     if not 0 <= seconds <= _MAX_SECONDS:
         raise InvalidValue(
-            f"{_quote(node.text)} is not a time", "a number with s, m or h behind it, such as 30s"
+            f"{_quote(node.text)} is not a duration", "a number followed by s, m or h, such as 30s"
         )
     return seconds
 
@@ -296,7 +300,7 @@ def _parse_choice(node: Scalar, kind: Kind) -> str:
     values = cast("Choice", kind).values
     if node.text not in values:
         raise InvalidValue(
-            f"{_quote(node.text)} is not possible here", suggest(node.text, values) or _one_of(values)
+            f"{_quote(node.text)} is not allowed here", suggest(node.text, values) or _one_of(values)
         )
     return node.text
 
@@ -310,17 +314,17 @@ _PARSERS = {
     Choice: _parse_choice,
 }
 _NOUNS = {
-    Text: "a text",
+    Text: "a string",
     Flag: "true or false",
     Integer: "a number",
     Mode: "a mode",
-    Duration: "a time",
+    Duration: "a duration",
     Choice: "a word",
 }
 
 
 def _quote(text: str) -> str:
-    text = re.sub("//[^/@]*@", "//...@", text)  # a message is no place for a password
+    text = re.sub("//[^/@]*@", "//...@", text)  # passwords do not belong in messages
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
@@ -333,7 +337,7 @@ def _example_hint(key: Key) -> str | None:
 
 
 def suggest(word: str, words: Iterable[str]) -> str | None:
-    """Return a did-you-mean for a word, None if nothing is near."""
+    """Return the hint "did you mean" for a misspelled word, None if no word is similar."""
     from difflib import get_close_matches
 
     words = list(words)
@@ -348,4 +352,4 @@ def _suggest_key(word: str, table: Table) -> str:
     for key in table.keys:
         if isinstance(key.kind, Table) and word in (inner.name for inner in key.kind.keys):
             return f"'{word}' goes under '{key.name}'"
-    return suggest(word, names) or "the keys here are " + ", ".join(names)
+    return suggest(word, names) or "allowed keys: " + ", ".join(names)

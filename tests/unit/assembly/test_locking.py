@@ -80,9 +80,9 @@ from pathlib import Path
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
 from pumice.progress import Silent
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
-recipe = load({str(shop.recipe_path)!r})
+recipe = load_recipe({str(shop.recipe_path)!r})
 with Home(locate(os.environ)) as home, ArchiveConnection(
     recipe, home, os.environ, offline=True, progress=Silent()
 ) as connection:
@@ -198,7 +198,7 @@ def test_check_shows_old_and_new_and_writes_nothing(shop: Workshop) -> None:
 
 
 def test_locked_refuses_what_is_missing_or_stale(shop: Workshop) -> None:
-    with pytest.raises(LockError, match="there is no lock"):
+    with pytest.raises(LockError, match="the lock does not exist"):
         ensure(shop, locked=True)
     ensure(shop)
     with pytest.raises(LockError, match="stale: it has no packages for arm64"):
@@ -269,7 +269,7 @@ def test_local_packages_are_hashed_and_followed(shop: Workshop) -> None:
     ("content", "error", "message"),
     [
         (b"", FormatError, "does not start like an ar archive"),
-        (None, FetchError, "cannot read the local package mine.deb: no such file or directory"),
+        (None, FetchError, "cannot read the local package x.deb: no such file or directory"),
         (
             Deb("mine", architecture="arm64").build(),
             ResolveError,

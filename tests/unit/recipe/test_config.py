@@ -25,7 +25,7 @@ def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(PumiceError) as caught:
         config.load_config({"PUMICE_CONFIG": str(tmp_path / "none")})
-    assert caught.value.message == "the configuration file is not there"
+    assert caught.value.message == "the configuration file does not exist"
 
 
 def test_all_settings(tmp_path: Path) -> None:
@@ -88,13 +88,13 @@ sign:
     ("text", "place", "message"),
     [
         ("sign: {keys: x}", "c.yaml:1:8", "unknown setting"),
-        ("sign: {prefix: example.com}", "c.yaml:1:7", "there is no key to sign with"),
-        ("sign:\n  key: [a]", "c.yaml:2:8", "a text was expected"),
-        ("sign: x", "c.yaml:1:7", "a map was expected"),
-        ("sign:", "c.yaml:1:6", "there is no key to sign with"),
-        ("sign: {key: x, prefix: example.com/}", "c.yaml:1:24", "this is not a prefix of image names"),
-        ("sign: {key: x, prefix: 'a:1'}", "c.yaml:1:24", "this is not a prefix of image names"),
-        ("sign: [{key: x}, {key: y}]", "c.yaml:1:18", "a key for every name stands at c.yaml:1:8 already"),
+        ("sign: {prefix: example.com}", "c.yaml:1:7", "a signing section needs a key"),
+        ("sign:\n  key: [a]", "c.yaml:2:8", "expected a string"),
+        ("sign: x", "c.yaml:1:7", "expected a mapping"),
+        ("sign:", "c.yaml:1:6", "a signing section needs a key"),
+        ("sign: {key: x, prefix: example.com/}", "c.yaml:1:24", "not a prefix of image names"),
+        ("sign: {key: x, prefix: 'a:1'}", "c.yaml:1:24", "not a prefix of image names"),
+        ("sign: [{key: x}, {key: y}]", "c.yaml:1:18", "every name has a signing key already, at c.yaml:1:8"),
     ],
 )
 def test_what_is_wrong_with_keys_has_its_place(text: str, place: str, message: str) -> None:

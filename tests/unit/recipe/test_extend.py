@@ -140,7 +140,7 @@ def test_places_name_the_file_as_the_person_would(tmp_path: Path, monkeypatch: p
 
 
 def test_what_is_wrong_below_is_told_though_it_is_overridden(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"base.yaml:4:9: the value of 'layers' is not valid"):
+    with pytest.raises(RecipeError, match=r"base.yaml:4:9: the value of 'layers' is invalid"):
         merged(tmp_path, "layers: nope\n", "layers: auto\n")
 
 
@@ -153,5 +153,5 @@ def test_a_recipe_cannot_extend_itself(tmp_path: Path, path: str) -> None:
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
     for number in range(100):
         write(tmp_path, f"extend: {number + 1}.yaml\n", f"{number}.yaml")
-    with pytest.raises(RecipeError, match="more than 64 recipes"):
+    with pytest.raises(RecipeError, match="more than 64 recipe files"):
         load_recipe(tmp_path / "0.yaml")

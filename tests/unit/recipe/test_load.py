@@ -214,7 +214,7 @@ def test_what_does_not_fit_together_is_refused_once(tmp_path: Path, text: str) -
 def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
     said = refused(tmp_path, "packages:\n" + "".join(f"  - Bad{n}\n" for n in range(500)))
     assert len(said) == 51
-    assert said[-1] == "and 450 problems more"
+    assert said[-1] == "450 more problems"
 
 
 def test_a_password_in_a_mirror_is_not_repeated(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_password_in_a_mirror_is_not_repeated(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.symlink_to(path)
-    with pytest.raises(RecipeError, match="cannot be read"):
+    with pytest.raises(RecipeError, match="cannot read the recipe"):
         load_recipe(path)
 
 

@@ -101,24 +101,28 @@ def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"lock": 1', '"lock": 2', "the lock has version 2, this Pumice reads up to version 1"),
-        ('"lock": 1', '"lock": 2, "new": {}', "the lock has version 2, this Pumice reads up to version 1"),
+        ('"lock": 1', '"lock": 2', "lock version 2 is not supported: this Pumice reads up to version 1"),
+        (
+            '"lock": 1',
+            '"lock": 2, "new": {}',
+            "lock version 2 is not supported: this Pumice reads up to version 1",
+        ),
         (
             '"format": 2',
             '"format": 9',
-            "the lock is for images of format 9, this Pumice makes up to format 2",
+            "lock format 9 is not supported: this Pumice builds up to format 2",
         ),
         ('"lock": 1', '"lock": 0', "the lock's 'lock' and 'format' are numbers from 1"),
-        ('"lock": 1', '"lock": 1, "lock": 1', "the lock has a key twice in one place"),
-        ('"arm64": [', '"amd64": [], "arm64": [', "the lock has a key twice in one place"),
+        ('"lock": 1', '"lock": 1, "lock": 1', "the lock has a duplicate key"),
+        ('"arm64": [', '"amd64": [], "arm64": [', "the lock has a duplicate key"),
         ('"sha256:0', '"md5:0', "the lock's 'requirements' is not a sha256 digest"),
         ('"arm64": [', '"../x": [', "'../x' is not an architecture"),
         ("  }\n}\n", "", "the lock is not JSON: it ends too early"),
-        ('"redis": 100', '"redis": 0', "the user 'redis' has no proper id"),
-        ('"redis": 100', '"redis": 4294967295', "the user 'redis' has no proper id"),
+        ('"redis": 100', '"redis": 0', "the user 'redis' has an invalid id"),
+        ('"redis": 100', '"redis": 4294967295', "the user 'redis' has an invalid id"),
         ('"redis": 100', '"redis": 100, "b": 100', "two users of the lock have the same id"),
         ('"redis": 101', '"a:b": 101', "'a:b' is not a group's name"),
-        ('  "format": 2', '<<<<<<< HEAD\n  "format": 2', "the lock has the marks of a merge conflict in it"),
+        ('  "format": 2', '<<<<<<< HEAD\n  "format": 2', "the lock contains merge conflict markers"),
     ],
 )
 def test_a_lock_that_does_not_hold_is_refused(old: str, new: str, said: str) -> None:
@@ -150,8 +154,8 @@ def test_a_lock_that_does_not_hold_is_refused(old: str, new: str, said: str) -> 
         ({"sha256": "abc"}, "the sha256 'abc' of 'bash' is not 64 lower-case hexadecimal digits"),
         ({"sha256": "A" * 64}, f"the sha256 '{'A' * 64}' of 'bash' is not 64 lower-case hexadecimal digits"),
         ({"sha512": "0"}, "the sha512 '0' of 'bash' is not 128 lower-case hexadecimal digits"),
-        ({"size": 0}, "the size 0 of 'bash' is not a package's"),
-        ({"size": 1 << 50}, "the size 1125899906842624 of 'bash' is not a package's"),
+        ({"size": 0}, "the size 0 of 'bash' is out of range"),
+        ({"size": 1 << 50}, "the size 1125899906842624 of 'bash' is out of range"),
         ({"source": "A B"}, "the source 'A B' of 'bash' is not a package's name"),
     ],
 )
@@ -169,7 +173,7 @@ def test_a_local_package_may_lie_beside_the_recipes_folder() -> None:
 
 def test_a_package_stands_there_once() -> None:
     twice = msgspec.structs.replace(GOOD, packages={"amd64": (package("bash"), package("bash", version="2"))})
-    assert refused(lock.encode_lock(twice).decode()).message == "the package 'bash' is there twice for amd64"
+    assert refused(lock.encode_lock(twice).decode()).message == "duplicate package 'bash' for amd64"
 
 
 @pytest.mark.parametrize(
@@ -193,10 +197,10 @@ def test_what_does_not_fit_is_told_with_its_line() -> None:
     error = refused(TEXT.replace('"size":1234', '"size":"1234"', 1))
     assert (error.where, error.message) == (
         "r.lock:10:7",
-        "the lock does not fit: expected 'int', got 'str' at size",
+        "the lock is invalid: expected 'int', got 'str' at size",
     )
     error = refused(TEXT.replace('"size"', '"sizes"', 1))
-    assert error.message == "the lock does not fit: object contains unknown field"
+    assert error.message == "the lock is invalid: object contains unknown field"
 
 
 def test_broken_json_is_told_with_its_place() -> None:

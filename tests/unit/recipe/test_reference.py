@@ -29,7 +29,7 @@ def tables(table: Table) -> list[Table]:
     return found
 
 
-@pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.of.__name__)
+@pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.struct.__name__)
 def test_every_key_is_on_the_page(table: Table) -> None:
     words = set(re.findall(r"`([a-z_]+)(?:: [^`]*)?`", PAGE))
     assert {key.name for key in table.keys} <= words
@@ -53,7 +53,7 @@ def test_every_recipe_on_the_page_loads(tmp_path: Path, block: Block) -> None:
     load_recipe(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.of.__name__)
+@pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.struct.__name__)
 def test_every_example_of_the_table_is_one(tmp_path: Path, table: Table) -> None:
     """What hints and the schema offer as an example must work."""
     for key in table.keys:

@@ -137,7 +137,7 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
         odd.symlink_to("/dev/zero")
     else:
         odd.mkdir()
-    with pytest.raises(RecipeError, match=r"not a regular file|is a folder"):
+    with pytest.raises(RecipeError, match=r"not a regular file|is a directory"):
         load_recipe(write(tmp_path, HEAD + "extend: odd.deb\n"))
     with pytest.raises(LockError):
         lock.read_lock(odd)

@@ -271,7 +271,7 @@ def test_local_packages_are_hashed_and_followed(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"", FormatError, "does not start like an ar archive"),
+        (b"", FormatError, "is not an ar archive"),
         (None, FetchError, "cannot be read: no such file or directory"),
         (
             Deb("mine", architecture="arm64").build(),

@@ -143,9 +143,8 @@ def _fit_number(key: str, value: int, limit: int, records: dict[str, bytes]) -> 
 
 def _encode_record(key: str, value: bytes) -> bytes:
     body = b" " + key.encode() + b"=" + value + b"\n"
-    length = len(body)
-    total = length + len(str(length))
-    total = length + len(str(total))
+    total = len(body) + len(str(len(body)))
+    total = len(body) + len(str(total))
     return str(total).encode() + body
 
 

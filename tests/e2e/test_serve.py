@@ -455,7 +455,7 @@ def test_the_configuration_is_told_with_its_places(tmp_path: Path, htpasswd: Pat
         assert f"{rules}{place}" in said
     assert "did you mean 'read'?" in said
     assert "did you mean 'alice'?" in said
-    assert f"{rules}:6:1: the key 'team' is there twice" in said
+    assert f"{rules}:6:1: duplicate key 'team'" in said
 
 
 def test_other_addresses_are_closed_until_opened(tmp_path: Path) -> None:

@@ -456,7 +456,7 @@ def test_problems_of_configuration_files_have_file_and_line(tmp_path: Path, htpa
         assert f"{rules}{location_and_message}" in message
     assert "did you mean 'read'?" in message
     assert "did you mean 'alice'?" in message
-    assert f"{rules}:6:1: the key 'team' is there twice" in message
+    assert f"{rules}:6:1: duplicate key 'team'" in message
 
 
 def test_other_addresses_are_read_only_by_default(tmp_path: Path) -> None:

@@ -22,55 +22,55 @@ A credential helper that the file names keeps it instead."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
-    made.add_argument(
+    parser = command_line.parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
+    parser.add_argument(
         "place", metavar="HOST[/PATH]", help="the registry, or the beginning of repositories in it"
     )
-    made.add_argument("-u", "--username", metavar="USER", help="who we are; asked for if it is not given")
-    made.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-    registries.options(made)
-    return made
+    parser.add_argument("-u", "--username", metavar="USER", help="who we are; asked for if it is not given")
+    parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.registry import login_store
     from pumice.registry.client import Client
     from pumice.registry.credentials import Login, StaticCredentials
 
-    place = login_store.parse_login_target(asked.place)
-    user, password = _asked(asked)
+    target = login_store.parse_login_target(options.place)
+    user, password = _read_credentials(options)
     login = Login(user, password)
-    settings = registries.reached(asked)
-    with Client(StaticCredentials(place.host, login), settings, progress=output.progress("none")) as client:
-        client.ping(place.host)
-    where = login_store.save_login(place, login, os.environ)
-    print(f"logged in to {asked.place}; the login is kept in {where}", file=sys.stderr)
+    settings = registries.reached(options)
+    with Client(StaticCredentials(target.host, login), settings, progress=output.progress("none")) as client:
+        client.ping(target.host)
+    saved_in = login_store.save_login(target, login, os.environ)
+    print(f"logged in to {options.place}; the login is kept in {saved_in}", file=sys.stderr)
     return 0
 
 
-def _asked(asked: argparse.Namespace) -> tuple[str, str]:
+def _read_credentials(options: argparse.Namespace) -> tuple[str, str]:
     """Return user and password, from wherever they come."""
-    if asked.password_stdin:
-        if not asked.username:
+    if options.password_stdin:
+        if not options.username:
             raise UsageError("--password-stdin needs --username")
         try:
             password = sys.stdin.buffer.read(_MAX_PASSWORD).decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise UsageError("the password is not UTF-8") from None
-        return asked.username, _checked(password)
+        return options.username, _require_password(password)
     if not sys.stdin.isatty():
         raise UsageError(
             "there is no terminal to ask for the password on", hint="use --password-stdin and --username"
         )
     import getpass
 
-    user = asked.username or input("Username: ")
-    return user, _checked(getpass.getpass("Password: "))
+    user = options.username or input("Username: ")
+    return user, _require_password(getpass.getpass("Password: "))
 
 
-def _checked(password: str) -> str:
+def _require_password(password: str) -> str:
     if not password:
         raise UsageError("the password is empty")
     return password

@@ -14,44 +14,44 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    parser = command_line.parser(
         "resolve",
         "Print the digest that a reference stands for now.",
         progress=False,
         epilog="From a registry nothing but the manifest's headers is asked for.",
     )
-    made.add_argument(
+    parser.add_argument(
         "reference",
         metavar="REF",
         help="docker://HOST/NAME[:TAG], or an image of the store, oci: or oci-archive:",
     )
-    made.add_argument("--full", action="store_true", help="print HOST/NAME@DIGEST, to be used as a REF")
-    made.add_argument(
+    parser.add_argument("--full", action="store_true", help="print HOST/NAME@DIGEST, to be used as a REF")
+    parser.add_argument(
         "--platform", metavar="PLATFORM", help="the manifest of one platform, such as linux/arm64"
     )
-    registries.options(made)
-    return made
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.image.transports import places
     from pumice.registry.reference import parse_reference
     from pumice.store.home import Home, locate
 
-    in_registry = asked.reference.startswith(registries.SCHEME)
-    if asked.full and not in_registry:
+    is_in_registry = options.reference.startswith(registries.SCHEME)
+    if options.full and not is_in_registry:
         from pumice.errors import UsageError
 
         raise UsageError(
             "--full is for references of a registry", hint=f"write {registries.SCHEME}HOST/NAME:TAG"
         )
-    with Home(locate(os.environ)) as home, registries.client(asked, output.progress("none")) as client:
-        image = places.find(asked.reference, home, client)
-        if asked.platform:
-            image = image.select(platforms.parse_platform(asked.platform))
-    prefix = f"{parse_reference(asked.reference).repository}@" if asked.full else ""
+    with Home(locate(os.environ)) as home, registries.client(options, output.progress("none")) as client:
+        image = places.find(options.reference, home, client)
+        if options.platform:
+            image = image.select(platforms.parse_platform(options.platform))
+    prefix = f"{parse_reference(options.reference).repository}@" if options.full else ""
     print(prefix + image.root.digest)
     return 0

@@ -58,9 +58,9 @@ class World:
     ) -> indexes.Indexes:
         clock = FixedClock(self.today)
         with Session(
-            self.home, progress=self.told, clock=clock, offline=offline, environ={}, pause=lambda _: None
+            self.home, progress=self.told, clock=clock, offline=offline, environ={}, sleep=lambda _: None
         ) as session:
-            return indexes.load(sources or (self.source(),), arch, session)
+            return indexes.load_indexes(sources or (self.source(),), arch, session)
 
     def fails(
         self, *sources: Source, offline: bool = False, arch: tuple[str, ...] = ("amd64",)
@@ -388,7 +388,7 @@ def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> Non
 def test_a_broken_part_of_apts_configuration_is_told(world: World) -> None:
     clock, there = FixedClock(world.today), AptSetup(problems=("x.list:1: it is broken",))
     with Session(world.home, progress=world.told, clock=clock, machine=there, environ={}) as session:
-        indexes.load((world.source(),), ("amd64",), session)
+        indexes.load_indexes((world.source(),), ("amd64",), session)
     assert world.told.warnings == ["a part of apt's configuration is left out: x.list:1: it is broken"]
 
 
@@ -480,9 +480,9 @@ def test_damage_to_what_is_kept_heals(kind: str, damage: bytes, world: World) ->
 
 def test_an_index_kept_by_another_boot_is_hashed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.load()
-    monkeypatch.setattr("pumice.fetch.index_cache._boot", lambda: b"b" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._boot_stamp", lambda: b"b" * 16)
     assert names(world.load(offline=True)) == ["data", "hello"]
-    monkeypatch.setattr("pumice.fetch.index_cache._boot", lambda: b"c" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._boot_stamp", lambda: b"c" * 16)
     (name,) = world.kept("packages")
     path = world.home.directory("indexes") / name
     status = path.stat()
@@ -499,7 +499,7 @@ def test_a_table_that_other_code_made_is_made_again_without_a_network(
 ) -> None:
     scan = aptindex.scan_index
     with monkeypatch.context() as other:
-        other.setattr("pumice.fetch.index_cache._code", lambda: b"o" * 16)
+        other.setattr("pumice.fetch.index_cache._code_stamp", lambda: b"o" * 16)
         other.setattr(aptindex, "scan_index", lambda data: replace_names(scan(data)))
         assert names(world.load()) == []
     assert names(world.load(offline=True)) == ["data", "hello"]

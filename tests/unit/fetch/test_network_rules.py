@@ -8,16 +8,16 @@ import pytest
 
 from pumice.distro.debian.apt_setup import AptSetup
 from pumice.errors import FetchError
-from pumice.fetch.network_rules import Rules, without_login
+from pumice.fetch.network_rules import NetworkRules, without_login
 from pumice.formats import aptconf
 
 
-def rules(configuration: str = "", logins: str = "", **environ: str) -> Rules:
+def rules(configuration: str = "", logins: str = "", **environ: str) -> NetworkRules:
     machine = AptSetup(
         configuration=aptconf.read_configuration([("c", configuration.encode())]),
         logins=tuple(aptconf.read_logins(logins.encode())),
     )
-    return Rules(machine, environ)
+    return NetworkRules(machine, environ)
 
 
 def basic(user: str, password: str) -> str:
@@ -25,10 +25,10 @@ def basic(user: str, password: str) -> str:
 
 
 def test_without_anything_the_way_is_direct() -> None:
-    route = Rules(None, {}).route("http://mirror.example/x")
+    route = NetworkRules(None, {}).route("http://mirror.example/x")
     assert route.proxy == ""
     assert not route.tls
-    assert Rules(None, {}).route("https://mirror.example/x").tls
+    assert NetworkRules(None, {}).route("https://mirror.example/x").tls
 
 
 def test_apts_proxy_goes_before_the_environments() -> None:

@@ -68,9 +68,9 @@ class World:
     ) -> str:
         clock = FixedClock(EPOCH)
         with Session(
-            self.home, progress=self.told, clock=clock, offline=offline, environ={}, pause=lambda _: None
+            self.home, progress=self.told, clock=clock, offline=offline, environ={}, sleep=lambda _: None
         ) as session:
-            return packages.fetch(
+            return packages.fetch_package(
                 package, sources or (self.source(),), session, recipe_dir=self.root, bundle=bundle, date=date
             )
 
@@ -226,10 +226,12 @@ def test_a_proxy_that_is_down_is_told_from_one_that_refuses(proxy: str, world: W
     is_down = proxy.startswith("http")
     url = proxy if is_down else world.server.url
     with (
-        Session(world.home, environ={"https_proxy": url}, pause=lambda _: None) as session,
+        Session(world.home, environ={"https_proxy": url}, sleep=lambda _: None) as session,
         pytest.raises(FetchError) as caught,
     ):
-        packages.fetch(HELLO, (world.source("https://mirror.example"),), session, recipe_dir=world.root)
+        packages.fetch_package(
+            HELLO, (world.source("https://mirror.example"),), session, recipe_dir=world.root
+        )
     said = "the proxy cannot be connected to" if is_down else "the proxy refuses it (Tunnel connection failed"
     assert said in caught.value.message
 
@@ -264,7 +266,8 @@ def test_many_threads_fetch_at_once(world: World) -> None:
     clock = FixedClock(EPOCH)
     with Session(world.home, clock=clock, environ={}) as session, ThreadPoolExecutor(8) as pool:
         found = pool.map(
-            lambda _: packages.fetch(HELLO, (world.source(),), session, recipe_dir=world.root), range(16)
+            lambda _: packages.fetch_package(HELLO, (world.source(),), session, recipe_dir=world.root),
+            range(16),
         )
         assert set(found) == {DIGEST}
 
@@ -274,7 +277,7 @@ def test_many_threads_fetch_at_once(world: World) -> None:
 
 def keep(world: World, package: LockedPackage, bundle: Path) -> None:
     with Session(world.home, environ={}) as session:
-        packages.keep(package, session, bundle)
+        packages.copy_to_bundle(package, session, bundle)
 
 
 def test_a_bundle_holds_what_a_lock_names(world: World) -> None:

@@ -38,7 +38,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def session(tmp_path: Path, pauses: list[float]) -> Iterator[Session]:
-    with Home(tmp_path / "home") as home, Session(home, environ={}, pause=pauses.append) as found:
+    with Home(tmp_path / "home") as home, Session(home, environ={}, sleep=pauses.append) as found:
         yield found
 
 
@@ -149,10 +149,10 @@ def test_more_than_the_limit_is_never_taken(mirror: Mirror, session: Session) ->
 def test_a_copy_that_is_current_is_not_sent_again(mirror: Mirror, session: Session) -> None:
     first = session.get(f"{mirror.url}/file", limit=len(CONTENT))
     again = session.get(f"{mirror.url}/file", limit=len(CONTENT), etag=first.etag, modified=first.modified)
-    assert again.unchanged
+    assert again.is_unchanged
     assert mirror.requests[1].status == 304
     by_time = session.get(f"{mirror.url}/file", limit=len(CONTENT), modified=first.modified)
-    assert by_time.unchanged
+    assert by_time.is_unchanged
 
 
 def test_connections_are_used_again(mirror: Mirror, session: Session) -> None:

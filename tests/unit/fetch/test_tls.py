@@ -34,7 +34,7 @@ def get(folder: Path, url: str, configuration: str = "", logins: str = "") -> by
     )
     with (
         Home(folder / "home") as home,
-        Session(home, machine=machine, environ={}, pause=lambda _: None) as session,
+        Session(home, machine=machine, environ={}, sleep=lambda _: None) as session,
     ):
         return session.get(url, limit=100).body
 

@@ -22,7 +22,7 @@ PLAIN = {
 
 
 def fetched(tmp_path: Path, url: str) -> PublicKey:
-    with Session(Home(tmp_path / "store"), environ=PLAIN, pause=lambda _: None) as session:
+    with Session(Home(tmp_path / "store"), environ=PLAIN, sleep=lambda _: None) as session:
         return key_urls.fetch_key(key_urls.check_url(url), session)
 
 

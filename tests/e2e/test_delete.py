@@ -29,5 +29,5 @@ def test_a_tag_or_a_manifest_is_deleted(host: str, registry: Registry, capsys: O
 
 
 def test_nothing_is_deleted_by_default(host: str, registry: Registry, capsys: Out) -> None:
-    assert "names neither tag nor digest" in run(capsys, "delete", f"{host}/team/hello", code=2)[1]
+    assert "has neither a tag nor a digest" in run(capsys, "delete", f"{host}/team/hello", code=2)[1]
     assert registry.log == []

@@ -136,12 +136,12 @@ PUSH = [
         )
         for status, error in (
             (500, "500"),
-            (416, "no such part"),
-            (400, "does not understand"),
+            (416, "requested range"),
+            (400, "as malformed"),
             (403, "does not allow"),
-            (404, "keeps losing"),
+            (404, "repeatedly lost"),
             (413, "too large"),
-            (429, "fewer requests"),
+            (429, "too many requests"),
         )
     ),
     # An upload begins
@@ -156,7 +156,7 @@ PUSH = [
         "POST",
         POST,
         headers={"Location": None},
-        error="where to send",
+        error="no usable upload location",
     ),
     Quirk(
         "push", "an upload has an empty chunk length", "-", "POST", POST, headers={"OCI-Chunk-Min-Length": ""}
@@ -176,7 +176,7 @@ PUSH = [
         "PUT",
         UPLOAD,
         headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"},
-        error="keeps the blob as",
+        error="stored the blob with another digest",
     ),
     # Is a blob there already?
     *(
@@ -296,7 +296,7 @@ PULL = [
         BLOB,
         headers={"Content-Encoding": "gzip"},
         body=lambda body: zipped(body)[:-9],
-        error="ends too early",
+        error="is truncated",
     ),
     Quirk(
         "pull",
@@ -460,7 +460,7 @@ REFERRERS = [
         "GET",
         API,
         headers={"Link": '<http://other.example/more>; rel="next"'},
-        error="cannot be requested",
+        error="unusable link",
     ),
     Quirk(
         "referrers",
@@ -618,7 +618,7 @@ TAG_LISTS = [
         "GET",
         TAGS,
         headers={"Link": '<http://other.example/list>; rel="next"'},
-        error="cannot be requested",
+        error="unusable link",
     ),
     Quirk(
         "tags",
@@ -627,7 +627,7 @@ TAG_LISTS = [
         "GET",
         TAGS,
         headers={"Link": "/v2/a/app/tags/list?last=b"},
-        error="cannot be requested",
+        error="unusable link",
     ),
     Quirk(
         "tags",
@@ -662,7 +662,7 @@ DELETE = [
         MANIFEST,
         405,
         instead=True,
-        error="does not offer",
+        error="does not support",
     ),
     Quirk(
         "delete",

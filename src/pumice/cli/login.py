@@ -1,4 +1,4 @@
-"""``pumice login``: keep a login for a registry."""
+"""``pumice login``: log in to a registry."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MAX_PASSWORD = 1 << 16
-_EPILOG = """The password is asked for on the terminal, or read from standard input; never from the command
-line, which others can see. The login is tried out, then kept where podman and docker look for it:
-in REGISTRY_AUTH_FILE, else in the file that has one for this registry, else in containers' auth.json.
-A credential helper that the file names keeps it instead."""
+_EPILOG = """The password is read from the terminal or from standard input, never from the command line,
+which other users can see. The login is verified, then saved where podman and docker find it: in
+REGISTRY_AUTH_FILE, else in the file with a login for this registry, else in containers' auth.json.
+If the file names a credential helper, the helper stores the login instead."""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
-    parser.add_argument(
-        "place", metavar="HOST[/PATH]", help="the registry, or the beginning of repositories in it"
-    )
-    parser.add_argument("-u", "--username", metavar="USER", help="who we are; asked for if it is not given")
+    parser.add_argument("place", metavar="HOST[/PATH]", help="the registry, or a prefix of its repositories")
+    parser.add_argument("-u", "--username", metavar="USER", help="username (default: prompt for it)")
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     registries.options(parser)
     return parser
@@ -46,12 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     with Client(StaticCredentials(target.host, login), settings, progress=output.progress("none")) as client:
         client.ping(target.host)
     saved_in = login_store.save_login(target, login, os.environ)
-    print(f"logged in to {options.place}; the login is kept in {saved_in}", file=sys.stderr)
+    print(f"logged in to {options.place}; saved the login in {saved_in}", file=sys.stderr)
     return 0
 
 
 def _read_credentials(options: argparse.Namespace) -> tuple[str, str]:
-    """Return user and password, from wherever they come."""
+    """Return username and password, from the options, standard input or the terminal."""
     if options.password_stdin:
         if not options.username:
             raise UsageError("--password-stdin needs --username")
@@ -62,7 +60,7 @@ def _read_credentials(options: argparse.Namespace) -> tuple[str, str]:
         return options.username, _require_password(password)
     if not sys.stdin.isatty():
         raise UsageError(
-            "there is no terminal to ask for the password on", hint="use --password-stdin and --username"
+            "cannot prompt for the password: not a terminal", hint="use --password-stdin and --username"
         )
     import getpass
 

@@ -1,4 +1,4 @@
-"""``pumice logout``: forget a login."""
+"""``pumice logout``: delete a login."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(
         "logout",
-        "Forget the login for a registry, wherever it is kept.",
+        "Log out of a registry.",
         progress=False,
-        epilog="All files that logins are read from are looked at, and the helpers that they name.",
+        epilog="Deletes it from every authentication file, and from the credential helpers that they name.",
     )
-    parser.add_argument("place", metavar="HOST[/PATH]", help="as it was given to login")
+    parser.add_argument("place", metavar="HOST[/PATH]", help="the registry or prefix given to pumice login")
     return parser
 
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
     removed_from = login_store.delete_login(login_store.parse_login_target(options.place), os.environ)
     if not removed_from:
-        raise PumiceError(f"there is no login for {options.place[:200]}", hint="nothing was changed")
+        raise PumiceError(f"not logged in to {options.place[:200]}")
     for location in removed_from:
-        print(f"the login for {options.place} is gone from {location}", file=sys.stderr)
+        print(f"deleted the login for {options.place} from {location}", file=sys.stderr)
     return 0

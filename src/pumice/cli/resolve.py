@@ -1,4 +1,4 @@
-"""``pumice resolve``: from a name to a digest."""
+"""``pumice resolve``: print the digest of a reference."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(
         "resolve",
-        "Print the digest that a reference stands for now.",
+        "Print the current digest of a reference.",
         progress=False,
-        epilog="From a registry nothing but the manifest's headers is asked for.",
+        epilog="For a registry, only the headers of the manifest are requested.",
     )
     parser.add_argument(
         "reference",
         metavar="REF",
-        help="docker://HOST/NAME[:TAG], or an image of the store, oci: or oci-archive:",
+        help="docker://HOST/NAME[:TAG], an image in the store, oci: or oci-archive:",
     )
-    parser.add_argument("--full", action="store_true", help="print HOST/NAME@DIGEST, to be used as a REF")
     parser.add_argument(
-        "--platform", metavar="PLATFORM", help="the manifest of one platform, such as linux/arm64"
+        "--full", action="store_true", help="print HOST/NAME@DIGEST, which can be used as a REF"
+    )
+    parser.add_argument(
+        "--platform",
+        metavar="PLATFORM",
+        help="print the digest of this platform's manifest, such as linux/arm64",
     )
     registries.options(parser)
     return parser
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         from pumice.errors import UsageError
 
         raise UsageError(
-            "--full is for references of a registry", hint=f"write {registries.SCHEME}HOST/NAME:TAG"
+            "--full requires a reference in a registry", hint=f"write {registries.SCHEME}HOST/NAME:TAG"
         )
     with Home(locate(os.environ)) as home, registries.client(options, output.progress("none")) as client:
         image = places.find(options.reference, home, client)

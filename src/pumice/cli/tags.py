@@ -1,4 +1,4 @@
-"""``pumice tags``: what a repository has."""
+"""``pumice tags``: list the tags of a repository."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(
         "tags",
-        "List the tags of a repository, one a line.",
+        "List the tags of a repository, one per line.",
         progress=False,
-        epilog="Tags that hold other images' signatures and referrers (sha256-…) are shown with --all.",
+        epilog="Tags for signatures and other referrers of an image (sha256-…) are only listed with --all.",
     )
     parser.add_argument("repository", metavar="REPOSITORY", help="[docker://]HOST/NAME")
-    parser.add_argument("--all", action="store_true", help="also tags that belong to other images")
+    parser.add_argument("--all", action="store_true", help="also list tags for referrers of other images")
     registries.options(parser)
     return parser
 

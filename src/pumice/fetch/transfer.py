@@ -95,7 +95,7 @@ class Transfer:
         self._response_count = 0
 
     def run(self) -> DownloadResult:
-        """Download; raises MissingError, FetchError, FormatError for too many bytes, and the sink's errors."""
+        """Download; raises MissingError, FetchError, FormatError for too many bytes, the sink's errors."""
         failures = 0
         for request in range(_MAX_REQUESTS):
             received_before = self._received

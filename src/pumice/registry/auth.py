@@ -172,7 +172,7 @@ class Authenticator:
         return self._state.challenge(self._host)
 
     def _new_authorization(self, challenge: Challenge, rejected: str, *, is_last: bool) -> Exchange[str]:
-        """Return the authorization to try next: first for our scope, last for the registry's scope as well."""
+        """Return the authorization to try next: first for our scope, then with the registry's."""
         if not is_last:
             return (yield from self._authorization(challenge, self._scope, rejected=rejected))
         wider_scope = merge_scopes([*self._scope, *challenge.parameters.get("scope", "").split()])

@@ -48,7 +48,7 @@ class BlobContent:
     """
 
     def __init__(self, digest: str, size: int, opener: Open, on_sent: Callable[[int], object]) -> None:
-        """``opener`` opens the content from the start. ``on_sent`` is called with each number of bytes sent."""
+        """``opener`` opens the content from the start. ``on_sent`` gets each number of bytes sent."""
         self.digest = digest
         self.size = size
         self._opener = opener

@@ -184,7 +184,7 @@ class BlobReader(io.RawIOBase):
         self._stream = stream = response.stream
         full_size = headers.parse_number(response.header("Content-Length")) if start == 0 else None
         if content_encoding.is_gzip(response) and (full_size is None or full_size != self._size):
-            # A response of the expected length is the blob itself: a gzip file that its store labels as encoded.
+            # With the expected length it is the blob itself: a gzip file that its store labels as encoded.
             self._is_encoded, full_size = True, None
             self._stream = stream = content_encoding.GzipStream(stream, self._where)
         if self._size is None:

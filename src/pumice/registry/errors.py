@@ -27,7 +27,7 @@ _SENTENCES = {
     507: "the registry has no space left",
 }
 _HINTS = {
-    401: "log in with pumice login HOST, or check the name: many registries require a login for unknown names",
+    401: "log in with pumice login HOST, or check the name: many registries hide what does not exist",
     403: "check the permissions of the account in this repository",
     429: "wait a while, log in, or use a mirror",
 }
@@ -37,7 +37,7 @@ _NOT_FOUND_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"
 
 
 class RegistryError(FetchError):
-    """An error response of a registry: ``status`` is the HTTP status, ``codes`` are the registry's error codes."""
+    """An error response: ``status`` is the HTTP status, ``codes`` are the error codes in the body."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""What is sent to a registry and what comes back, and the one door that both go through.
+"""HTTP requests and responses as values, and the interface of a transport that sends them.
 
-Protocols are generators (`Steps`): they yield a `Request` and are sent its `Response`, or yield a
-`Pause`. They open no connection, so a test can drive them with a dictionary, and a program with
-whatever HTTP client it has: anything with `Transport`'s two methods.
+Operations are generators (`Exchange`): they yield a `Request` and are sent the `Response`, or yield a
+`Pause`. They do no I/O, so a test can run them with canned responses, and a program with any HTTP library
+that is wrapped in the two methods of `Transport`.
 """
 
 from __future__ import annotations

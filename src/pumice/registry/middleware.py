@@ -21,7 +21,7 @@ _CHUNK = 1 << 18
 
 
 def send_once(request: Request) -> Exchange[Response]:
-    """Ask once and as it is: the innermost `Ask`."""
+    """Send the request once, unchanged: the innermost `SendRequest`."""
     return (yield request)
 
 

@@ -31,7 +31,7 @@ class Cancellation:
         self._event.set()
 
     def raise_if_cancelled(self) -> None:
-        """Raise StoppedError if work should stop."""
+        """Raise CancelledError after `cancel`."""
         if self._event.is_set():
             raise CancelledError("cancelled because another operation failed")
 

@@ -80,14 +80,14 @@ def test_what_may_pass_is_tried_again(
 
 def test_trying_again_has_an_end(mirror: Mirror, session: Session) -> None:
     mirror.fault("/file", Fault(status=503))
-    with pytest.raises(FetchError, match="the download failed: the server answers 503 Service Unavailable"):
+    with pytest.raises(FetchError, match="the download failed: the server responded 503 Service Unavailable"):
         download(session, f"{mirror.url}/file")
     assert len(mirror.requests) == ATTEMPTS
 
 
 def test_what_will_not_pass_is_not_tried_again(mirror: Mirror, session: Session) -> None:
     mirror.fault("/file", Fault(status=403))
-    with pytest.raises(FetchError, match="the server answers 403 Forbidden"):
+    with pytest.raises(FetchError, match="the server responded 403 Forbidden"):
         download(session, f"{mirror.url}/file")
     assert len(mirror.requests) == 1
 
@@ -122,7 +122,7 @@ def test_a_mirror_without_ranges_is_read_again(tmp_path: Path, session: Session)
 
 def test_a_file_that_never_comes_whole_is_an_error(mirror: Mirror, session: Session) -> None:
     mirror.fault("/file", Fault(truncate=0))
-    with pytest.raises(FetchError, match="the connection was cut"):
+    with pytest.raises(FetchError, match="the connection was closed unexpectedly"):
         download(session, f"{mirror.url}/file")
 
 
@@ -167,7 +167,7 @@ def test_redirections_are_followed_with_an_end(mirror: Mirror, session: Session)
     mirror.fault("/there", Fault(redirect="/file"))
     assert session.get(f"{mirror.url}/there", limit=len(CONTENT)).body == CONTENT
     mirror.fault("/circle", Fault(redirect="/circle"))
-    with pytest.raises(FetchError, match="redirects in circles"):
+    with pytest.raises(FetchError, match="too many redirects"):
         session.get(f"{mirror.url}/circle", limit=1)
     mirror.fault("/local", Fault(redirect="file:///etc/passwd"))
     with pytest.raises(FetchError, match="redirects from http to file"):
@@ -184,7 +184,7 @@ def test_a_mirror_elsewhere_does_not_redirect_to_this_machine(
     with (
         Home(tmp_path / "home") as home,
         Session(home, machine=AptSetup(configuration=configuration), environ={}) as session,
-        pytest.raises(FetchError, match="redirects to an address of this machine"),
+        pytest.raises(FetchError, match="redirects to a local address"),
     ):
         session.get("http://mirror.example/there", limit=1)
     assert len(mirror.requests) == 1
@@ -235,7 +235,7 @@ def test_a_proxy_is_asked_instead_of_the_host(tmp_path: Path, mirror: Mirror) ->
 def test_a_host_that_is_not_there_is_one_sentence(session: Session) -> None:
     with pytest.raises(FetchError) as caught:
         session.get("http://127.0.0.1:1/x", limit=1)
-    assert caught.value.message == "the download failed: no connection can be made"
+    assert caught.value.message == "the download failed: cannot connect"
     assert caught.value.where == "http://127.0.0.1:1/x"
 
 

@@ -155,7 +155,7 @@ def test_offline_counts_expiry_as_well(world: World) -> None:
     world.publish(replace(SUITE, valid_until=EPOCH + 2 * DAY))
     world.load()
     world.today = EPOCH + 3 * DAY
-    assert "has expired" in world.fails(offline=True).message
+    assert "expired on" in world.fails(offline=True).message
 
 
 def test_a_file_mirror(world: World) -> None:
@@ -246,7 +246,7 @@ def test_an_index_is_good_until_the_second_that_its_release_names(world: World, 
 
 def test_valid_until_counts_unless_the_machine_says_otherwise(world: World) -> None:
     world.publish(replace(SUITE, valid_until=EPOCH + 3600))
-    assert "has expired" in world.fails().message
+    assert "expired on" in world.fails().message
     lenient = world.source(mirrors=(Mirror(world.server.url, (GOOD,), check_valid_until=False),))
     assert names(world.load(lenient)) == ["data", "hello"]
 
@@ -272,7 +272,7 @@ def test_an_index_that_is_not_the_signed_one_is_refused(world: World) -> None:
     world.server.fault("binary-amd64", Fault(corrupt=True))
     error = world.fails()
     assert isinstance(error, TrustError)
-    assert "its sha256 digest in the signed Release" in str(error)
+    assert "the sha256 digest in the signed Release" in str(error)
     assert world.kept("packages") == []
 
 
@@ -357,7 +357,7 @@ def test_all_mirrors_down_names_each(world: World) -> None:
         world.source(mirrors=(Mirror("http://127.0.0.1:1", (GOOD,)), Mirror("http://127.0.0.1:2", (GOOD,))))
     )
     assert isinstance(error, FetchError)
-    assert error.message == "none of the 2 mirrors of debian/bookworm can be used"
+    assert error.message == "cannot use any of the 2 mirrors of debian/bookworm"
     assert "http://127.0.0.1:1/" in (error.hint or "")
     assert "http://127.0.0.1:2/" in (error.hint or "")
 
@@ -408,7 +408,8 @@ def test_an_optional_suite_may_be_missing_with_a_warning(world: World) -> None:
         found = world.load(world.source(), there)
         assert len(found.locked) == 1
         assert world.told.warnings == [
-            "the mirrors do not have bookworm-security: the image gets no packages from it, including security updates"
+            "the mirrors do not have bookworm-security: the image gets no packages from it,"
+            " including security updates"
         ]
 
 

@@ -238,7 +238,7 @@ def test_a_proxy_that_is_down_is_told_from_one_that_refuses(proxy: str, world: W
     said = (
         "cannot connect to the proxy"
         if is_down
-        else "the proxy refused the request: (Tunnel connection failed"
+        else "the proxy refused the request: Tunnel connection failed"
     )
     assert said in caught.value.message
 

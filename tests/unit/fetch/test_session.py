@@ -139,7 +139,7 @@ def test_another_length_than_announced_is_an_error(mirror: Mirror, session: Sess
 
 def test_more_than_the_limit_is_never_taken(mirror: Mirror, session: Session) -> None:
     taken = bytearray()
-    with pytest.raises(FormatError, match="larger than the 1000 bytes"):
+    with pytest.raises(FormatError, match="larger than 1000 bytes"):
         session.download(f"{mirror.url}/file", taken.extend, size=1000)
     assert len(taken) <= 1000
     with pytest.raises(FormatError):
@@ -256,15 +256,15 @@ def test_files_are_mirrors_too(tmp_path: Path, session: Session) -> None:
         session.get((tmp_path / "a b").as_uri(), limit=2)
     with pytest.raises(MissingError):
         session.get(f"file:{tmp_path}/none", limit=2)
-    with pytest.raises(FetchError, match="cannot be read"):
+    with pytest.raises(FetchError, match="cannot read"):
         session.get(f"file:{tmp_path}", limit=2)
-    with pytest.raises(FetchError, match="cannot be read"):
+    with pytest.raises(FetchError, match="cannot read"):
         session.get("file:/a%00b", limit=2)
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/x", "cdrom:x", "x", "data:,x"])
 def test_other_kinds_of_urls_are_refused(url: str, session: Session) -> None:
-    with pytest.raises(FetchError, match="are not supported"):
+    with pytest.raises(FetchError, match="with the scheme"):
         session.get(url, limit=1)
 
 

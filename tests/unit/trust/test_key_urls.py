@@ -55,7 +55,7 @@ def test_where_it_may_redirect_to(tmp_path: Path) -> None:
         (b"", "not one public key"),
         (PEM + PEM, "not one public key"),
         (b"<html>" * 100, "not one public key"),
-        (b"x" * 70_000, "larger than the 65536 bytes"),
+        (b"x" * 70_000, "larger than 65536 bytes"),
         (b"-----BEGIN EC PRIVATE KEY-----", "private key"),
     ],
 )

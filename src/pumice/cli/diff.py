@@ -51,8 +51,8 @@ def main(arguments: Sequence[str]) -> int:
 
     with (
         Home(locate(os.environ)) as home,
-        registries.found(asked.old, home) as before,
-        registries.found(asked.new, home) as after,
+        registries.open_image(asked.old, home) as before,
+        registries.open_image(asked.new, home) as after,
     ):
         old, new = reading.chosen(before, asked.platform), reading.chosen(after, asked.platform)
         found = comparison.compare(old, new, semantic=asked.semantic, records=home.records)

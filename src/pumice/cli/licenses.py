@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         if data is None:
             raise UsageError("there is no such policy file", hint=f"looked for {asked.policy}")
         rules = license_policy.read(data, str(asked.policy))
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as whole:
         image = reading.chosen(whole, asked.platform)
         found = reading.facts(image, home, asked.reference)
     forbidden = license_policy.check(found.packages, rules)

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     target = login_store.parse_login_target(options.place)
     user, password = _read_credentials(options)
     login = Login(user, password)
-    settings = registries.reached(options)
+    settings = registries.client_settings(options)
     with Client(StaticCredentials(target.host, login), settings, progress=output.progress("none")) as client:
         client.ping(target.host)
     saved_in = login_store.save_login(target, login, os.environ)

@@ -41,21 +41,21 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = _parser().parse_args(arguments)
     from pumice.formats import platforms
-    from pumice.image.transports import places
-    from pumice.registry.reference import parse_reference
+    from pumice.image.transports import locations
     from pumice.store.home import Home, locate
 
-    is_in_registry = options.reference.startswith(registries.SCHEME)
-    if options.full and not is_in_registry:
+    location = locations.parse_source(options.reference)
+    if options.full and not location.address.transport.is_registry:
         from pumice.errors import UsageError
 
-        raise UsageError(
-            "--full requires a reference in a registry", hint=f"write {registries.SCHEME}HOST/NAME:TAG"
-        )
-    with Home(locate(os.environ)) as home, registries.client(options, output.progress("none")) as client:
-        image = places.find(options.reference, home, client)
+        raise UsageError("--full requires an image in a registry", hint=f"use {locations.REGISTRY.syntax}")
+    with (
+        Home(locate(os.environ)) as home,
+        registries.access(home, output.progress("none"), options) as access,
+    ):
+        image = location.open(access).image
         if options.platform:
             image = image.select(platforms.parse_platform(options.platform))
-    prefix = f"{parse_reference(options.reference).repository}@" if options.full else ""
+    prefix = f"{location.describe().repository}@" if options.full else ""
     print(prefix + image.root.digest)
     return 0

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as whole:
         image = reading.chosen(whole, asked.platform)
         data = None
         if asked.format != "table" and asked.layer is None and not asked.scan:

@@ -20,9 +20,7 @@ CHUNK = 1 << 18
 def new_hasher(digest: str) -> hashlib._Hash:
     """Return a hash object for a digest's algorithm; raises FormatError if it is not supported."""
     if not is_digest(digest):
-        raise FormatError(
-            f"{digest[:150]!r} is not a supported digest", hint="supported algorithms: sha256, sha512"
-        )
+        raise FormatError(f"unsupported digest {digest[:150]!r}", hint="supported algorithms: sha256, sha512")
     return hashlib.new(digest.partition(":")[0])
 
 

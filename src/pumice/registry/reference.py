@@ -99,7 +99,7 @@ def parse_repository(text: str) -> Repository:
         )
     if _NAME.fullmatch(name) is None:
         raise UsageError(
-            f"{text[:100]!r} is not a valid repository name",
+            f"invalid repository name {text[:100]!r}",
             hint="expected HOST/NAME, where NAME has lowercase letters and digits, separated by . _ - or /",
         )
     return Repository(host, name)
@@ -109,7 +109,7 @@ def normalize_host(text: str) -> str:
     """Return the canonical name of a host (Docker Hub has three); raises UsageError if it is malformed."""
     match = _HOST.fullmatch(text)
     if match is None or not 0 < int(match["port"] or 1) < 65536 or not _is_address(text):
-        raise UsageError(f"{text[:100]!r} is not a valid registry host", hint="expected HOST or HOST:PORT")
+        raise UsageError(f"invalid registry host {text[:100]!r}", hint="expected HOST or HOST:PORT")
     return DOCKER_HUB if text.lower() in _DOCKER_HUB_NAMES else text
 
 
@@ -129,7 +129,7 @@ def validate_tag(text: str) -> str:
     if _TAG.fullmatch(text):
         return text
     raise UsageError(
-        f"{text[:140]!r} is not a valid tag",
+        f"invalid tag {text[:140]!r}",
         hint="a tag has up to 128 letters, digits and . _ - and does not begin with . or -",
     )
 
@@ -139,7 +139,7 @@ def validate_digest(text: str) -> str:
     if _DIGEST.fullmatch(text):
         return text
     raise UsageError(
-        f"{text[:150]!r} is not a valid digest",
+        f"invalid digest {text[:150]!r}",
         hint="expected sha256: and 64, or sha512: and 128 lowercase hex digits",
     )
 

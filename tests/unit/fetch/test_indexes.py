@@ -408,8 +408,10 @@ def test_an_optional_suite_may_be_missing_with_a_warning(world: World) -> None:
         found = world.load(world.source(), there)
         assert len(found.locked) == 1
         assert world.told.warnings == [
-            "the mirrors do not have bookworm-security: the image gets no packages from it,"
-            " including security updates"
+            (
+                "the mirrors do not have bookworm-security: the image gets no packages from it,"
+                " including security updates"
+            )
         ]
 
 

@@ -271,7 +271,7 @@ def test_what_is_sent_is_checked_before_its_end_is_sent() -> None:
     wrong = BIG[:-1] + b"!"
     with support.serving(registry) as host, client() as one:
         for given in (wrong, BIG[:-1], BIG + b"x"):
-            with pytest.raises(PumiceError, match="does not have the digest"):
+            with pytest.raises(PumiceError, match="does not match its digest"):
                 one.upload_blob(Repository(host, "a"), descriptor(BIG), given)
     assert registry.blobs == {}
 

@@ -55,7 +55,7 @@ class Data:
     def find(self, name: str) -> Repository:
         """Return a repository, an empty one if it does not exist; raises FormatError."""
         if not grammar.is_repository_name(name):
-            raise FormatError(f"{name!r} invalid repository name")
+            raise FormatError(f"{name!r} is not a valid repository name")
         return self.repositories.get(name) or Repository()
 
     def create(self, name: str) -> Repository:
@@ -78,7 +78,7 @@ def check_digest(text: str) -> str:
 
 def check_tag(text: str) -> str:
     if not grammar.TAG.fullmatch(text):
-        raise FormatError(f"{text!r} invalid tag")
+        raise FormatError(f"{text!r} is not a valid tag")
     return text
 
 

@@ -138,7 +138,7 @@ PUSH = [
             (500, "500"),
             (416, "requested range"),
             (400, "as malformed"),
-            (403, "does not allow"),
+            (403, "denied access"),
             (404, "repeatedly lost"),
             (413, "too large"),
             (429, "too many requests"),
@@ -325,7 +325,7 @@ PULL = [
         MANIFEST,
         headers={"Content-Type": "text/html", "Docker-Content-Digest": None},
         body=says(WEB_PAGE),
-        error="does not have the digest|web page",
+        error="does not match its digest|web page",
     ),
     Quirk(
         "pull", "a blob is called partial", "-", "GET", BLOB, 206, headers={"Content-Range": "bytes 0-1/2"}
@@ -469,7 +469,7 @@ REFERRERS = [
         "GET",
         API,
         headers={"Link": '<?>; rel="next"'},
-        error="no end",
+        error="never ends",
     ),
 ]
 REFERRERS += [
@@ -525,7 +525,7 @@ LOGIN = [
         403,
         instead=True,
         registry=BEARER,
-        error="does not allow",
+        error="denied access",
     ),
     Quirk(
         "login",
@@ -645,7 +645,7 @@ TAG_LISTS = [
         "GET",
         TAGS,
         headers={"Link": '</v2/a/app/tags/list>; rel="next"'},
-        error="no end",
+        error="never ends",
     ),
     Quirk("tags", "the list is a web page", "-", "GET", TAGS, body=says(WEB_PAGE), error="malformed"),
 ]

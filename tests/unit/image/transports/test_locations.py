@@ -138,7 +138,7 @@ def test_the_version_is_the_default_tag(tmp_path: Path) -> None:
     image = handmade.image(Made([[file("a")]]))
     locations.write(image, f"oci:{tmp_path}/out", version="1.10")
     assert layout.read(tmp_path / "out", "1.10").root.digest == image.root.digest
-    with pytest.raises(UsageError, match=r"the version invalid tag '1~rc'"):
+    with pytest.raises(UsageError, match=r"the version '1~rc' is not a valid tag"):
         locations.write(image, f"oci:{tmp_path}/two", version="1~rc")
     with pytest.raises(UsageError, match="needs a tag"):
         locations.write(image, f"oci:{tmp_path}/two")
@@ -177,7 +177,7 @@ def test_impossible_destinations_are_refused_before_the_build(texts: list[str], 
 
 def test_tags_and_names_are_checked_before_the_build() -> None:
     for text in ("oci:a", "oci-archive:a", "docker://localhost/a"):
-        with pytest.raises(UsageError, match="invalid tag"):
+        with pytest.raises(UsageError, match="is not a valid tag"):
             check_destinations(parse_all(text), name="x", version="1~rc", platforms=[AMD64])
         check_destinations(parse_all(f"{text}:rc"), name="x", version="1~rc", platforms=[AMD64, ARM64])
     with pytest.raises(UsageError, match="not an image name that Docker accepts"):

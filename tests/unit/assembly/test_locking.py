@@ -268,7 +268,7 @@ def test_local_packages_are_hashed_and_followed(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"", FormatError, "does not start like an ar archive"),
+        (b"", FormatError, "the file is not an ar archive"),
         (None, FetchError, "cannot read the local package x.deb: no such file or directory"),
         (
             Deb("mine", architecture="arm64").build(),
@@ -322,7 +322,7 @@ def test_a_package_that_is_malformed_is_named_with_the_place_in_it(
     done = shop.run(
         capsys, "build", "--locked", "--progress", "none", str(shop.recipe_path), "-o", "tar:out.tar"
     )
-    assert re.search(r"odd=1\.0: control:[0-9]+: the line is not of the form", done.err)
+    assert re.search(r"odd=1\.0: control:[0-9]+: expected a line of the form", done.err)
 
 
 @pytest.mark.parametrize("size", ["12.5", "12 kB", "0012", "unknown", "-3"])

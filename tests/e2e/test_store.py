@@ -92,7 +92,7 @@ def test_everything_may_be_spoiled_at_once(world: World) -> None:
         spoil(path)
     outcome = world.run("build", "recipe.yaml")
     assert outcome.stdout == digest
-    assert "was damaged; it is made or fetched again" in outcome.stderr
+    assert "was damaged and will be made or fetched again" in outcome.stderr
     assert verify(world)[0] == 0
 
 

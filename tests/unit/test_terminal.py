@@ -35,8 +35,8 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
 
 
 def test_logs_are_printable_lines(caplog: pytest.LogCaptureFixture) -> None:
-    log = terminal.logger("pumice.test")
-    assert terminal.logger("pumice.test").filters == log.filters
+    log = terminal.get_logger("pumice.test")
+    assert terminal.get_logger("pumice.test").filters == log.filters
     log.warning("said: %s", EVIL)
     try:
         int(EVIL + "\x00")  # its message quotes what it was given

@@ -54,7 +54,7 @@ class BuiltImage(msgspec.Struct, frozen=True):
         from pumice.assembly.evidence import is_build_evidence
 
         for digest, artifacts in self.evidence.items():
-            home.referrers.add(digest, artifacts, instead_of=is_build_evidence)
+            home.referrers.add(digest, artifacts, is_replaced=is_build_evidence)
         home.refs.set(name, self.root)
 
 
@@ -114,7 +114,7 @@ def build_image(
         ids = _merge_ids(ids, built[architecture].ids)  # a name has one number on all architectures
     root = _write_root(recipe, list(built.values()), home)
     for descriptor in (root, *(one.manifest for one in built.values())):
-        home.built.add(descriptor.digest)
+        home.build_marks.add(descriptor.digest)
     final = lock if locked else with_allocated_ids(lock, built.values())
     attached = evidence.attach_evidence(recipe, final, own, root, built, moment, home)
     return BuiltImage(root, built, attached)

@@ -131,10 +131,10 @@ def prune(folder: Path, now: int) -> None:
             elif kind in {"packages", "names"}:
                 found.append(path)
             elif path.name.startswith(".") and _changed(path, now) < now - _DAY:
-                files.forget(str(path))
+                files.unlink_quietly(str(path))
     for path in found:
         if path.name.partition("-")[2] not in used:
-            files.forget(str(path))
+            files.unlink_quietly(str(path))
 
 
 def _changed(path: Path, missing: int) -> float:

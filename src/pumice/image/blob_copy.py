@@ -72,7 +72,7 @@ def _altered(name: Digest, blobs: BlobSource) -> TrustError:
     from pumice.store.directory_blobs import DirectoryBlobs
 
     hint = None
-    if isinstance(blobs, DirectoryBlobs) and blobs.weed(name):
+    if isinstance(blobs, DirectoryBlobs) and blobs.discard_if_damaged(name):
         hint = "it has been removed from the store: build the image again"
     return TrustError("a blob of the image does not have the digest it is known by", where=name, hint=hint)
 

@@ -23,7 +23,7 @@ from pumice.image import referrers
 from pumice.image.blob_copy import Blob, in_parallel
 from pumice.image.model import Image, contents
 from pumice.image.regular_file import is_plain, open_plain, read_small
-from pumice.image.stat_cache import Stamps
+from pumice.image.stat_cache import LayoutStatCache
 from pumice.image.transports import cosign_layout, layout_index
 from pumice.os_errors import IMAGE, translate_os_errors
 from pumice.progress import Silent
@@ -135,10 +135,10 @@ def write(
     made = whole(image, tag, name=name, listed=listed)
     with translate_os_errors(folder, IMAGE), _held(folder) as writer:
         writer.check()
-        writer.fill(made.parts, made.image, progress, Stamps(folder, records))
+        writer.fill(made.parts, made.image, progress, LayoutStatCache(folder, records))
         writer.publish(made.index)
         writer.sweep({digest.hex_of(descriptor.digest) for descriptor in made.parts})
-        writer.stamps.keep()
+        writer.stamps.save()
 
 
 def attach(folder: Path, image: Image, about: tuple[Descriptor, ...], blobs: BlobSource) -> None:
@@ -213,7 +213,7 @@ class _Writer:
         self._folder = folder
         self._blobs = folder / BLOBS
         self._added: list[Path] = []
-        self.stamps: Stamps
+        self.stamps: LayoutStatCache
 
     def check(self) -> None:
         """Refuse a folder that holds something else, or other images too."""
@@ -237,7 +237,9 @@ class _Writer:
                 hint="a layout that Pumice writes holds one: choose another folder",
             )
 
-    def fill(self, wanted: tuple[Descriptor, ...], image: Image, progress: Progress, stamps: Stamps) -> None:
+    def fill(
+        self, wanted: tuple[Descriptor, ...], image: Image, progress: Progress, stamps: LayoutStatCache
+    ) -> None:
         """Add the blobs that are not there, the large ones first so that no thread is left alone."""
         self.stamps = stamps
         # The header goes first: a folder that an interrupted run leaves is known for what it is.
@@ -277,7 +279,11 @@ class _Writer:
             found = (self._blobs / hex_digits).lstat()
         except OSError:
             return False
-        return found.st_size == descriptor.size and is_plain(found) and self.stamps.knows(hex_digits, found)
+        return (
+            found.st_size == descriptor.size
+            and is_plain(found)
+            and self.stamps.is_unchanged(hex_digits, found)
+        )
 
     def _add(self, descriptor: Descriptor, image: Image, task: Task) -> None:
         name = digest.hex_of(descriptor.digest)
@@ -291,7 +297,7 @@ class _Writer:
                 if descriptor.urls:  # a layer that must not be distributed need not be there
                     return
                 raise
-        self.stamps.remember(name, path.lstat())
+        self.stamps.record(name, path.lstat())
 
     def _is_sound(self, path: Path, descriptor: Descriptor) -> bool:
         """Whether the blob is there, by hashing it."""

@@ -44,7 +44,7 @@ _FRESH = 60
 PROXIED = frozenset({"manifest", "blob", "tags", "referrers"})
 _CARRY = frozenset({"POST", "PUT", "PATCH"})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_log = terminal.logger("pumice.registry.server")
+_log = terminal.get_logger("pumice.registry.server")
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pumice.registry.server import responses
     from pumice.registry.server.responses import Flow
 
-_log = terminal.logger("pumice.registry.server")
+_log = terminal.get_logger("pumice.registry.server")
 _UNWANTED = 16 << 20
 """Bytes of a body that are taken although the answer is clear already."""
 

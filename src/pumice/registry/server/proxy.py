@@ -33,7 +33,7 @@ _PATIENCE = 10.0
 _REMEMBERED = 10_000
 _LISTS = 100
 _STALE = ("warning", '299 - "the upstream registry cannot be reached: this is what was kept of it"')
-_log = terminal.logger("pumice.registry.server")
+_log = terminal.get_logger("pumice.registry.server")
 
 
 class _Believed(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ _FETCHES = 16
 _HEADER_BYTES = 256 << 10
 """Also what is received, and sent, at once: with less, time goes into waking threads up."""
 
-_log = terminal.logger("pumice.registry.server")
+_log = terminal.get_logger("pumice.registry.server")
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ _CUTTING = (
     ),
 )
 _TREES = (
-    *("canonical.py", "digest.py", "distro/debian/", "formats/", "packing/", "packing/effects/"),
+    *("canonical.py", "digest.py", "distro/", "distro/debian/", "formats/", "packing/", "packing/effects/"),
     *("packing/effects/data/", "packing/effects/scripts/", "recipe/"),
 )
 _OWN_FILES = (

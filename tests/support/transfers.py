@@ -9,14 +9,14 @@ from pumice import digest
 from pumice.formats import oci
 from pumice.image.transports import places
 from pumice.progress import Silent
-from pumice.registry import Client, Policy, Settings
+from pumice.registry import Client, ClientSettings, RetryPolicy
 from tests.support import images
 
 if TYPE_CHECKING:
     from pumice.image.graph import Graph
     from pumice.store.home import Home
 
-QUICK = Settings(policy=Policy(attempts=6, first=0.0, longest=0.0))
+QUICK = ClientSettings(retry_policy=RetryPolicy(attempts=6, initial_delay=0.0, max_delay=0.0))
 SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 
@@ -90,7 +90,7 @@ def signatures(document: dict[str, Any]) -> list[str]:
 
 
 def copy(source: str, target: str, home: Home, *, whole: bool = True) -> Graph:
-    with Client(settings=QUICK, pause=lambda _: None) as client:
+    with Client(settings=QUICK, sleep=lambda _: None) as client:
         found = places.locate(source, home, client)
         gathered = places.collect(found, whole=whole)
         to = places.target(target, found.version)
@@ -100,7 +100,7 @@ def copy(source: str, target: str, home: Home, *, whole: bool = True) -> Graph:
 
 def everything(source: str, home: Home) -> dict[str, bytes]:
     """All that a place has of an image, read and checked: documents, blobs, lists and tags."""
-    with Client(settings=QUICK, pause=lambda _: None) as client:
+    with Client(settings=QUICK, sleep=lambda _: None) as client:
         found = places.locate(source, home, client)
         gathered = places.collect(found)
         have = {name: node.data for name, node in gathered.nodes.items()}

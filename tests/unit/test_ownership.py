@@ -15,7 +15,7 @@ from pumice.errors import ImageError, StoreError
 from pumice.image.output import Output
 from pumice.image.transports import layout
 from pumice.progress import Silent
-from pumice.registry import logins
+from pumice.registry import login_store
 from pumice.registry.credentials import Login
 from pumice.registry.reference import Repository
 from pumice.registry.server.storage.disk.storage import open_storage
@@ -79,7 +79,7 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
     )
     key_files.create_parent(tmp_path / "keys" / "private" / "key")
     environ = {"REGISTRY_AUTH_FILE": str(tmp_path / "logins" / "private" / "auth.json")}
-    logins.keep(Repository("registry.example", ""), Login("me", "secret"), environ)
+    login_store.save_login(Repository("registry.example", ""), Login("me", "secret"), environ)
     with open_storage(tmp_path / "new" / "registry"):
         pass
     assert not [path for path, mode in modes(tmp_path).items() if mode & 0o022]

@@ -14,7 +14,7 @@ import msgspec
 
 from pumice.assembly import cache
 from pumice.errors import FormatError, ImageError
-from pumice.fetch.pool import pool
+from pumice.fetch.thread_pool import pool
 from pumice.packing import segments
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection

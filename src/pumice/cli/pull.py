@@ -29,9 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     asked = _parser().parse_args(arguments)
     from pumice.image.transports.places import STORE
-    from pumice.registry.reference import parse
+    from pumice.registry.reference import parse_reference
 
-    named = parse(asked.reference)
+    named = parse_reference(asked.reference)
     name = asked.name or str(named.repository)
     if not asked.name and named.tag:
         name = f"{name}:{named.tag}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.image.transports.copying import Counts
     from pumice.image.transports.places import Target
     from pumice.progress import Progress
-    from pumice.registry.client import Client, Settings
+    from pumice.registry.client import Client, ClientSettings
     from pumice.store.home import Home
 
 SCHEME = "docker://"
@@ -53,16 +53,18 @@ def store_options(made: argparse.ArgumentParser) -> None:
     command_line.admission_options(made, "let it in")
 
 
-def reached(asked: argparse.Namespace | None) -> Settings:
+def reached(asked: argparse.Namespace | None) -> ClientSettings:
     """Return how registries are reached: as `options` say, before what the configuration does."""
-    from pumice.registry import sites
-    from pumice.registry.client import Settings
-    from pumice.registry.transport import Tls
+    from pumice.registry import registry_config
+    from pumice.registry.client import ClientSettings
+    from pumice.registry.transport import TlsFiles
 
-    known = sites.load(os.environ)
+    known = registry_config.load_registry_configs(os.environ)
     if asked is None:
-        return Settings(sites=known)
-    return Settings(plain_http=asked.plain_http, tls=Tls(asked.ca, asked.cert, asked.key), sites=known)
+        return ClientSettings(registry_configs=known)
+    return ClientSettings(
+        plain_http=asked.plain_http, tls=TlsFiles(asked.ca, asked.cert, asked.key), registry_configs=known
+    )
 
 
 @contextmanager
@@ -80,9 +82,9 @@ def signed_as(reference: str) -> list[str]:
     """Return what an image of a registry is asked for as, ``HOST/REPO:TAG``; nothing for any other REF."""
     if not reference.startswith(SCHEME):
         return []
-    from pumice.registry.reference import parse
+    from pumice.registry.reference import parse_reference
 
-    asked = parse(reference.removeprefix(SCHEME))
+    asked = parse_reference(reference.removeprefix(SCHEME))
     return [] if asked.digest else [f"{asked.repository}:{asked.tag}"]
 
 

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.image.transports import places
-    from pumice.registry.reference import parse
+    from pumice.registry.reference import parse_reference
     from pumice.store.home import Home, locate
 
     in_registry = asked.reference.startswith(registries.SCHEME)
@@ -52,6 +52,6 @@ def main(arguments: Sequence[str]) -> int:
         image = places.find(asked.reference, home, client)
         if asked.platform:
             image = image.select(platforms.parse_platform(asked.platform))
-    prefix = f"{parse(asked.reference).repository}@" if asked.full else ""
+    prefix = f"{parse_reference(asked.reference).repository}@" if asked.full else ""
     print(prefix + image.root.digest)
     return 0

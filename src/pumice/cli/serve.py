@@ -220,19 +220,21 @@ def _upstream(asked: argparse.Namespace) -> Iterator[Upstream | None]:
             "--proxy and --require-signed do not go together", hint="nothing is pushed to a proxy"
         )
     from pumice.cli.output import progress
-    from pumice.registry import sites
-    from pumice.registry.client import Client, Settings
+    from pumice.registry import registry_config
+    from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import AuthFiles
-    from pumice.registry.retry import Policy
+    from pumice.registry.retry import RetryPolicy
     from pumice.registry.server.upstream import Upstream, where
-    from pumice.registry.transport import Tls
+    from pumice.registry.transport import TlsFiles
 
     place, plain = where(asked.proxy)
-    settings = Settings(
+    settings = ClientSettings(
         plain_http=plain,
-        tls=Tls(asked.proxy_ca),
-        policy=Policy(attempts=2, first=0.2, longest=1.0, longest_asked=2.0),  # somebody waits for it
-        sites=sites.load(os.environ),
+        tls=TlsFiles(asked.proxy_ca),
+        retry_policy=RetryPolicy(
+            attempts=2, initial_delay=0.2, max_delay=1.0, max_retry_after=2.0
+        ),  # somebody waits for it
+        registry_configs=registry_config.load_registry_configs(os.environ),
     )
     with Client(AuthFiles(os.environ), settings, progress=progress("none")) as client:
         yield Upstream(client, place)

@@ -14,8 +14,8 @@ import msgspec
 from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import referrers
-from pumice.registry.listing import Link
-from pumice.registry.parallel import mapped
+from pumice.registry.listing import Referrer
+from pumice.registry.parallel import map_parallel
 from pumice.registry.reference import is_digest
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Source(Protocol):
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a blob. Whoever reads it checks it."""
 
-    def referrers(self, digest: str) -> Sequence[Link]:
+    def referrers(self, digest: str) -> Sequence[Referrer]:
         """Return what refers to a manifest."""
 
     def companions(self, digests: Sequence[str]) -> Companions:
@@ -82,7 +82,7 @@ class Graph(msgspec.Struct, frozen=True):
 
     root: oci.Descriptor
     nodes: dict[str, Node]
-    lists: dict[str, tuple[Link, ...]] = {}
+    lists: dict[str, tuple[Referrer, ...]] = {}
     tags: Companions = {}
 
     def blobs(self) -> dict[str, oci.Descriptor]:
@@ -132,20 +132,20 @@ def gather(source: Source, root: Descriptor, *, whole: bool = True) -> Graph:
     Raises PumiceError, above all for anything that is listed and not there: nothing is left out.
     """
     found: dict[str, Node] = {}
-    lists: dict[str, tuple[Link, ...]] = {}
+    lists: dict[str, tuple[Referrer, ...]] = {}
     tags: Companions = {}
     pending = [root]
     depth = 0
     while pending:
         level = list({one.digest: one for one in pending if one.digest not in found}.values())
-        nodes = mapped(lambda one: _read(source, one), level)
+        nodes = map_parallel(lambda one: _read(source, one), level)
         found |= {node.descriptor.digest: node for node in nodes}
         depth += 1
         _check(found, depth)
         pending = [child for node in nodes for child in node.children]
         if whole and nodes:
             digests = [node.descriptor.digest for node in nodes]
-            for digest, links in zip(digests, mapped(source.referrers, digests), strict=True):
+            for digest, links in zip(digests, map_parallel(source.referrers, digests), strict=True):
                 if links:
                     lists[digest] = tuple(links)
                     pending += [link.descriptor for link in links]

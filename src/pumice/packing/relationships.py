@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pumice.packing.tree import PackageFacts
 
-_ALLOWED_ORDERS = {"": (0,), "<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,)}
-
 
 def replaces(package: PackageFacts, other: PackageFacts) -> bool:
     """Whether ``package`` may take over files of ``other``, by its field ``Replaces``."""
-    from pumice.distro.debian import version
+    from pumice.distro.versions import version_satisfies
     from pumice.formats import relations
 
     return any(
-        relation.name == other.name
-        and version.compare(other.version, relation.version or other.version)
-        in _ALLOWED_ORDERS[relation.operator]
+        relation.name == other.name and version_satisfies(other.version, relation)
         for relation in relations.parse_flat_relations(package.fields.get("Replaces", ""))
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
-from pumice.distro.debian import version as debian
+from pumice.distro.versions import check_version, compare_versions
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.os_errors import STORE, translate_os_errors
@@ -138,7 +138,7 @@ def _refuse_older(now: AcceptedImage, known: Sequence[AcceptedImage]) -> None:
 
 def _compare_versions(now: AcceptedImage, before: AcceptedImage) -> str:
     ordered = _is_ordered(now.version) and _is_ordered(before.version)
-    order = debian.compare(now.version, before.version) if ordered else 0
+    order = compare_versions(now.version, before.version) if ordered else 0
     if now.version == before.version or (ordered and order == 0):
         return _compare_times(now, before)
     track = f" of the track {before.track}" if before.track else ""
@@ -166,7 +166,7 @@ def _compare_times(now: AcceptedImage, before: AcceptedImage) -> str:
 
 def _is_ordered(version: str) -> bool:
     try:
-        debian.check(version)
+        check_version(version)
     except FormatError:
         return False
     return True

@@ -12,7 +12,7 @@ from pumice.image import graph
 from pumice.image.transports import cosign_tags
 from pumice.registry.errors import RegistryError
 from pumice.registry.message import TransportError
-from pumice.registry.parallel import Brake, mapped
+from pumice.registry.parallel import Cancellation, map_parallel
 from pumice.registry.reference import Reference, Repository
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ToRegistry:
         tag = self._target.tag
         root = gathered.nodes[gathered.root.digest]
         if tag:
-            self._put_tag(root, self._repository.tagged(tag))
+            self._put_tag(root, self._repository.with_tag(tag))
         return counts
 
     def _put_tag(self, root: Node, target: Reference) -> None:
@@ -74,34 +74,34 @@ class ToRegistry:
 
     def _stands_for(self, target: Reference, expected: str) -> bool:
         try:
-            found = self._client.find(target, direct=True)
+            found = self._client.head_manifest(target, skip_mirrors=True)
         except RegistryError:
             return False
         return found is not None and found.digest == expected
 
     def _send_blobs(self, gathered: Graph, source: Source, progress: Progress) -> Counts:
         blobs = sorted(gathered.blobs().values(), key=lambda one: (-one.size, one.digest))
-        brake = Brake()
+        brake = Cancellation()
         with progress.task(f"pushing {self._target}", sum(blob.size for blob in blobs)) as task:
-            done = mapped(lambda blob: self._send(blob, source, task, brake), blobs, brake=brake)
+            done = map_parallel(lambda blob: self._send(blob, source, task, brake), blobs, cancellation=brake)
         return Counts(done.count("sent"), done.count("present"), done.count("mounted"))
 
-    def _send(self, blob: Descriptor, source: Source, task: Task, brake: Brake) -> str:
+    def _send(self, blob: Descriptor, source: Source, task: Task, brake: Cancellation) -> str:
         advanced = 0
 
         def sent(count: int) -> None:
             nonlocal advanced
-            brake.check()
+            brake.raise_if_cancelled()
             fresh = min(count, blob.size - advanced)  # what is sent again is no progress
             advanced += fresh
             task.advance(fresh)
 
-        brake.check()
+        brake.raise_if_cancelled()
         if graph.may_be_absent(blob):
             task.advance(blob.size)
             return "left"
-        outcome = self._client.upload(
-            self._repository, blob, lambda: source.open(blob), mount=self._mount, sent=sent
+        outcome = self._client.upload_blob(
+            self._repository, blob, lambda: source.open(blob), mount_from=self._mount, on_sent=sent
         )
         task.advance(blob.size - advanced)
         return outcome
@@ -112,20 +112,20 @@ class ToRegistry:
         for name, node in gathered.nodes.items():
             if name == gathered.root.digest and self._target.tag and not node.subject:
                 continue  # goes last, with the tag
-            target = self._repository.at(name)
+            target = self._repository.with_digest(name)
             if node.subject or not self._is_there(target):
                 listed = self._put(node, target)
                 if node.subject and not listed:
                     unlisted.setdefault(node.subject, []).append(node)
         for tag, some in gathered.tags.items():
             nodes = [gathered.nodes[descriptor.digest] for descriptor in some]
-            cosign_tags.put(self._client, self._repository.tagged(tag), nodes)
+            cosign_tags.put(self._client, self._repository.with_tag(tag), nodes)
         self._list(gathered, unlisted)
 
     def _is_there(self, target: Reference) -> bool:
         """Whether the registry is known to have a manifest: one that does not say gets it once more."""
         try:
-            return self._client.find(target, direct=True) is not None
+            return self._client.head_manifest(target, skip_mirrors=True) is not None
         except RegistryError:
             return False
 
@@ -144,10 +144,10 @@ class ToRegistry:
         for subject, listed in sorted(entries.items()):
             order = [link.digest for link in gathered.lists.get(subject, ())]
             ordered = sorted(listed.values(), key=lambda one: (_place(order, one["digest"]), one["digest"]))
-            self._client.list_referrer(self._repository, subject, ordered)
+            self._client.add_fallback_referrers(self._repository, subject, ordered)
 
     def _put(self, node: Node, target: Reference) -> bool:
-        return self._client.put_manifest(target, node.data, node.descriptor.media_type).listed
+        return self._client.put_manifest(target, node.data, node.descriptor.media_type).is_listed
 
 
 def _place(order: list[str], name: str) -> int:
@@ -168,9 +168,11 @@ class ToStore:
         for known in (*blobs, *(node.descriptor for node in gathered.nodes.values())):
             digest.check(known.digest)
         attached = gathered.attached()
-        brake = Brake()
+        brake = Cancellation()
         with progress.task(f"pulling {self._name}", sum(blob.size for blob in blobs)) as task:
-            done = mapped(lambda blob: self._fetch(blob, source, task, brake), blobs, brake=brake)
+            done = map_parallel(
+                lambda blob: self._fetch(blob, source, task, brake), blobs, cancellation=brake
+            )
         for node in gathered.nodes.values():
             self._keep(node.data)
         for subject, found in attached.items():
@@ -178,8 +180,8 @@ class ToStore:
         self._home.refs.set(self._name, gathered.root)
         return Counts(done.count("sent"), done.count("present"))
 
-    def _fetch(self, blob: Descriptor, source: Source, task: Task, brake: Brake) -> str:
-        brake.check()
+    def _fetch(self, blob: Descriptor, source: Source, task: Task, brake: Cancellation) -> str:
+        brake.raise_if_cancelled()
         if self._home.blobs.size(blob.digest) is not None:
             task.advance(blob.size)
             return "present"
@@ -188,7 +190,7 @@ class ToStore:
             with self._home.blobs.writer() as writer, source.open(blob) as file:
                 left = blob.size
                 while left > 0 and (data := file.read(min(_CHUNK, left))):
-                    brake.check()
+                    brake.raise_if_cancelled()
                     writer.write(data)
                     left -= len(data)
                     task.advance(len(data))

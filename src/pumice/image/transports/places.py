@@ -24,7 +24,7 @@ from pumice.image.transports.sources import (
     image_of,
     plain,
 )
-from pumice.registry.reference import SCHEME, Reference, Repository, check_tag, parse
+from pumice.registry.reference import SCHEME, Reference, Repository, parse_reference, validate_tag
 
 if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor, Platform
@@ -56,7 +56,7 @@ def find(text: str, home: Home, client: Client) -> Image:
     """Return the image that a REF names, wherever it is; raises PumiceError."""
     if not text.startswith(SCHEME):
         return reference.find(text.removeprefix(STORE), home)
-    named = parse(text)
+    named = parse_reference(text)
     root = client.resolve(named)
     return _of_registry(root, named, client)
 
@@ -70,10 +70,10 @@ def _of_registry(root: Descriptor, named: Reference, client: Client) -> Image:
 def locate(text: str, home: Home, client: Client) -> Found:
     """Return the image that a SRC names, with what is needed to find what belongs to it."""
     if text.startswith(SCHEME):
-        named = parse(text)
+        named = parse_reference(text)
         source = RegistrySource(client, named.repository)
         version = named.tag or f"digest-{named.digest.partition(':')[2][:12]}"
-        root = client.manifest(named).descriptor
+        root = client.get_manifest(named).descriptor
         image = _of_registry(root, named, client)
         return Found(root, source, image, str(named.repository), version, named.repository)
     name = text.removeprefix(STORE)
@@ -124,10 +124,10 @@ def target(text: str, version: str = "") -> Target:
 def pushed(text: str, version: str = "") -> Reference:
     """Read where something is pushed to; ``version`` is the tag where it names none."""
     try:
-        usable = check_tag(version) if version else ""
+        usable = validate_tag(version) if version else ""
     except UsageError:
         usable = ""
-    named = parse(text, tag=usable or "latest")
+    named = parse_reference(text, default_tag=usable or "latest")
     if version and not usable and named.tag == "latest" and not text.endswith(":latest"):
         raise UsageError(f"the version {version!r} cannot be a tag", where=text, hint=f"write {text}:TAG")
     return named

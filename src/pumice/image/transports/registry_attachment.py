@@ -8,7 +8,7 @@ from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import graph, referrers
 from pumice.image.transports import cosign_tags
-from pumice.registry import content
+from pumice.registry import blob_content
 from pumice.registry.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class RegistryPlace:
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
         """Keep a blob that a referrer will need."""
-        name = content.digest_of(data)
+        name = blob_content.digest_of(data)
         self._new[name] = data
         return oci.Descriptor(media_type, name, len(data))
 
@@ -57,17 +57,17 @@ class RegistryPlace:
         node = graph.read(referrer, data)
         for blob in node.blobs:
             if blob.digest in self._new:
-                self._client.upload(self._repository, blob, self._new[blob.digest])
+                self._client.upload_blob(self._repository, blob, self._new[blob.digest])
         kind = node.descriptor.media_type
-        stored = self._client.put_manifest(self._repository.at(referrer.digest), data, kind)
-        if not stored.listed:
-            self._client.list_referrer(self._repository, subject, [node.entry()])
+        stored = self._client.put_manifest(self._repository.with_digest(referrer.digest), data, kind)
+        if not stored.is_listed:
+            self._client.add_fallback_referrers(self._repository, subject, [node.entry()])
         if tag := referrers.tag_of(referrer, subject):
-            cosign_tags.put(self._client, self._repository.tagged(tag), [node], instead=instead)
+            cosign_tags.put(self._client, self._repository.with_tag(tag), [node], instead=instead)
 
     def _forget(self, digest: str, subject: str) -> None:
         """Remove what something else took the place of, where the registry allows that."""
         try:
-            self._client.remove(self._repository.at(digest))
+            self._client.delete(self._repository.with_digest(digest))
         except RegistryError:
-            self._client.unlist_referrer(self._repository, subject, digest)
+            self._client.remove_fallback_referrer(self._repository, subject, digest)

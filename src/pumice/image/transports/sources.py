@@ -14,7 +14,7 @@ from pumice.image import graph, referrers
 from pumice.image.model import Image
 from pumice.registry import listing
 from pumice.registry.errors import NotFoundError, RegistryError
-from pumice.registry.parallel import mapped
+from pumice.registry.parallel import map_parallel
 from pumice.registry.reference import Repository, fallback_tag
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.image.graph import Companions, Graph
     from pumice.registry.client import Client
-    from pumice.registry.listing import Link
+    from pumice.registry.listing import Referrer
 
 _SUFFIXES = ("sig", "att", "sbom")
 _KINDS = {"dev.cosignproject.cosign/sigs": "sig", "dev.cosignproject.cosign/atts": "att"}
@@ -44,18 +44,18 @@ class RegistrySource:
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return a manifest or index; raises NotFoundError, TrustError."""
-        return self._client.manifest(self.repository.at(descriptor.digest)).data
+        return self._client.get_manifest(self.repository.with_digest(descriptor.digest)).data
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a blob. Whoever reads it checks it: once is enough."""
-        return self._client.open_blob(self.repository, descriptor.digest, descriptor.size, checked=False)
+        return self._client.open_blob(self.repository, descriptor.digest, descriptor.size, verify=False)
 
-    def referrers(self, digest: str) -> Sequence[Link]:
+    def referrers(self, digest: str) -> Sequence[Referrer]:
         """Return what refers to a manifest."""
-        found = self._client.referrers(self.repository, digest)
+        found = self._client.list_referrers(self.repository, digest)
         if not found and fallback_tag(digest) in (self._known_tags() or ()):
             # Some registries answer every request that they do not know with an empty list.
-            found = self._client.referrers_by_tag(self.repository, digest)
+            found = self._client.list_fallback_referrers(self.repository, digest)
         return found
 
     def companions(self, digests: Sequence[str]) -> Companions:
@@ -66,13 +66,13 @@ class RegistrySource:
             wanted = [f"{stem}.{suffix}" for stem in stems for suffix in _SUFFIXES]
         else:
             wanted = sorted(tag for tag in tags if graph.suffix(tag, digests))
-        found = mapped(self._resolved, wanted)
+        found = map_parallel(self._resolved, wanted)
         return {tag: (one,) for tag, one in zip(wanted, found, strict=True) if one is not None}
 
     def _resolved(self, tag: str) -> Descriptor | None:
         """Return what a tag stands for. That a HEAD finds nothing is no proof that nothing is there."""
         try:
-            return self._client.resolve(self.repository.tagged(tag))
+            return self._client.resolve(self.repository.with_tag(tag))
         except NotFoundError:
             return None
 
@@ -82,7 +82,7 @@ class RegistrySource:
             if not self._listed:
                 self._listed = True
                 try:
-                    tags, complete = self._client.some_tags(self.repository, _TAGS)
+                    tags, complete = self._client.list_first_tags(self.repository, _TAGS)
                 except (RegistryError, FormatError):
                     return None
                 self._tags = frozenset(tags) if complete else None
@@ -104,9 +104,9 @@ class LocalSource:
         """Open a blob."""
         return self._image.blobs.open(descriptor.digest)
 
-    def referrers(self, digest: str) -> Sequence[Link]:
+    def referrers(self, digest: str) -> Sequence[Referrer]:
         """Return what refers to a manifest, without what is only known by its tag."""
-        found: list[Link] = []
+        found: list[Referrer] = []
         for one in self._about(digest):
             node = graph.read(one, self.document(one))
             if node.subject == digest or not referrers.tag_of(one, digest):
@@ -149,7 +149,7 @@ def plain(descriptor: Descriptor) -> Descriptor:
     return oci.Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
 
 
-def _link(node: graph.Node, listed: Descriptor, about: str) -> Link:
+def _link(node: graph.Node, listed: Descriptor, about: str) -> Referrer:
     """Return how a registry lists a manifest, with the annotations of both manifest and list."""
     entry = node.entry()
     local = {"kind", oci.SUBJECT} | ({oci.REF_NAME} if referrers.tag_of(listed, about) else set())
@@ -157,7 +157,7 @@ def _link(node: graph.Node, listed: Descriptor, about: str) -> Link:
     annotations = more | (entry.get("annotations") or {})
     if annotations:
         entry["annotations"] = annotations
-    return listing.Link(msgspec.convert(entry, oci.Descriptor), msgspec.json.encode(entry))
+    return listing.Referrer(msgspec.convert(entry, oci.Descriptor), msgspec.json.encode(entry))
 
 
 class GraphBlobs:
@@ -197,7 +197,7 @@ class RegistryBlobs:
         """Open a manifest, index or blob; raises NotFoundError."""
         if digest not in self._documents:
             return self.client.open_blob(self.repository, digest, self._sizes.get(digest))
-        found = self.client.manifest(self.repository.at(digest))
+        found = self.client.get_manifest(self.repository.with_digest(digest))
         node = graph.read(found.descriptor, found.data)
         self._documents.update(child.digest for child in node.children)
         self._sizes |= {blob.digest: blob.size for blob in node.blobs}

@@ -20,7 +20,7 @@ from pumice.registry.server.responses import Answer, Flow
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pumice.registry.document import Document
+    from pumice.registry.raw_manifest import RawManifest
     from pumice.registry.server.calls import Call
     from pumice.registry.server.fetches import Fetches
     from pumice.registry.server.storage.disk.storage import Storage
@@ -161,7 +161,7 @@ class Proxy:
             self._keep(repository, self._behind.manifest(repository, found.digest), (tag,))
         return True
 
-    def _keep(self, repository: str, document: Document, tags: Sequence[str]) -> None:
+    def _keep(self, repository: str, document: RawManifest, tags: Sequence[str]) -> None:
         """Store a manifest; raises FormatError for one that we would not take from a client either."""
         read = manifests.read(document.data, document.media_type)
         listed = None

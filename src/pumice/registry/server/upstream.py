@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pumice.formats.oci import Descriptor
     from pumice.registry.client import Client
-    from pumice.registry.document import Document
+    from pumice.registry.raw_manifest import RawManifest
     from pumice.registry.server.responses import Answer
 
 _BUSY = frozenset({408, 425, 429})
@@ -54,15 +54,15 @@ class Upstream:
 
     def find(self, name: str, tag: str) -> Descriptor | None:
         """Return what a tag points to now."""
-        return self._client.find(self.repository(name).tagged(tag))
+        return self._client.head_manifest(self.repository(name).with_tag(tag))
 
-    def manifest(self, name: str, digest: str) -> Document:
+    def manifest(self, name: str, digest: str) -> RawManifest:
         """Return a manifest, which has its digest; raises NotFoundError."""
-        return self._client.manifest(Reference(self.repository(name), digest=digest))
+        return self._client.get_manifest(Reference(self.repository(name), digest=digest))
 
     def size(self, name: str, digest: str) -> int | None:
         """Return the size of a blob, 0 if that is not told, None if there is none."""
-        return self._client.blob_size(self.repository(name), digest)
+        return self._client.head_blob(self.repository(name), digest)
 
     def open(self, name: str, digest: str, size: int | None) -> BinaryIO:
         """Open a blob, which is checked while it is read."""
@@ -70,11 +70,11 @@ class Upstream:
 
     def tags(self, name: str) -> Sequence[str]:
         """Return every tag."""
-        return self._client.tags(self.repository(name))
+        return self._client.list_tags(self.repository(name))
 
     def referrers(self, name: str, subject: str) -> Sequence[bytes]:
         """Return the descriptors of what refers to a manifest."""
-        return [link.raw for link in self._client.referrers(self.repository(name), subject)]
+        return [link.raw for link in self._client.list_referrers(self.repository(name), subject)]
 
 
 def is_passing(problem: PumiceError) -> bool:

@@ -192,7 +192,7 @@ class ScriptEnvironment:
 
 
 def _compare_versions(words: list[str]) -> bool | None:
-    from pumice.distro.debian import version
+    from pumice.distro.versions import compare_versions
 
     if len(words) != 3:
         return None
@@ -203,7 +203,7 @@ def _compare_versions(words: list[str]) -> bool | None:
         order = -order if later else order
     else:
         try:
-            order = version.compare(one, other)
+            order = compare_versions(one, other)
         except FormatError:
             return None
     return {

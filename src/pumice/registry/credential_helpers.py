@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     import subprocess
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_PATIENCE_SECONDS = 60
-_ABSENT = ("credentials not found", "no credentials", "not found in")
+_TIMEOUT_SECONDS = 60
+_NOT_FOUND_TEXTS = ("credentials not found", "no credentials", "not found in")
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _HelperLogin(msgspec.Struct, frozen=True):
     username: str = msgspec.field(name="Username")
     secret: str = msgspec.field(name="Secret")
 
 
 def get(name: str, key: str) -> tuple[str, str] | None:
     """Return (user, secret) that a helper keeps for ``key``, None if it has none; raises PumiceError."""
-    done = _run(name, "get", key.encode())
-    if done.returncode != 0:
-        said = done.stdout[:500].decode(errors="replace").lower()
-        if any(text in said for text in _ABSENT):
+    completed = _run(name, "get", key.encode())
+    if completed.returncode != 0:
+        output = completed.stdout[:500].decode(errors="replace").lower()
+        if any(text in output for text in _NOT_FOUND_TEXTS):
             return None
-        raise _failed(name, f"ended with {done.returncode}")
+        raise _helper_error(name, f"ended with {completed.returncode}")
     try:
-        found = msgspec.json.decode(done.stdout, type=_Found)
+        login = msgspec.json.decode(completed.stdout, type=_HelperLogin)
     except (msgspec.MsgspecError, ValueError):
         raise FormatError(f"the credential helper {name} gave no login that can be read") from None
-    return (found.username, found.secret) if found.secret else None
+    return (login.username, login.secret) if login.secret else None
 
 
 def store(name: str, key: str, user: str, secret: str) -> None:
     """Have a helper keep a login; raises PumiceError."""
-    asked = {"ServerURL": key, "Username": user, "Secret": secret}
-    done = _run(name, "store", msgspec.json.encode(asked))
-    if done.returncode != 0:
-        raise _failed(name, f"could not keep it, and ended with {done.returncode}")
+    login = {"ServerURL": key, "Username": user, "Secret": secret}
+    completed = _run(name, "store", msgspec.json.encode(login))
+    if completed.returncode != 0:
+        raise _helper_error(name, f"could not keep it, and ended with {completed.returncode}")
 
 
 def erase(name: str, key: str) -> bool:
@@ -54,11 +54,11 @@ def erase(name: str, key: str) -> bool:
     if get(name, key) is None:
         return False
     if _run(name, "erase", key.encode()).returncode != 0:
-        raise _failed(name, "could not forget it")
+        raise _helper_error(name, "could not forget it")
     return True
 
 
-def _run(name: str, verb: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
+def _run(name: str, verb: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     import subprocess
 
     if _NAME.fullmatch(name) is None:
@@ -66,17 +66,17 @@ def _run(name: str, verb: str, given: bytes) -> subprocess.CompletedProcess[byte
     program = f"docker-credential-{name}"
     try:
         return subprocess.run(
-            [program, verb], input=given, capture_output=True, check=False, timeout=_PATIENCE_SECONDS
+            [program, verb], input=stdin, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise _failed(name, "does not answer") from None
+        raise _helper_error(name, "does not answer") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise _failed(name, f"cannot be run: {reason}") from error
+        raise _helper_error(name, f"cannot be run: {reason}") from error
 
 
-def _failed(name: str, what: str) -> PumiceError:
+def _helper_error(name: str, reason: str) -> PumiceError:
     return PumiceError(
-        f"the credential helper docker-credential-{name} {what}",
+        f"the credential helper docker-credential-{name} {reason}",
         hint="it is named in your file of logins as credsStore or in credHelpers",
     )

@@ -6,14 +6,14 @@ import base64
 
 import pytest
 
-from pumice.distro.debian.machine import Machine
+from pumice.distro.debian.apt_setup import AptSetup
 from pumice.errors import FetchError
-from pumice.fetch.network import Rules, without_login
+from pumice.fetch.network_rules import Rules, without_login
 from pumice.formats import aptconf
 
 
 def rules(configuration: str = "", logins: str = "", **environ: str) -> Rules:
-    machine = Machine(
+    machine = AptSetup(
         configuration=aptconf.read_configuration([("c", configuration.encode())]),
         logins=tuple(aptconf.read_logins(logins.encode())),
     )

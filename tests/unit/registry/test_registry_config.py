@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import PumiceError, RecipeError
 from pumice.recipe import config
-from pumice.registry import sites
+from pumice.registry import registry_config
 from pumice.registry.reference import parse_repository
 
 EXAMPLE = b"""
@@ -31,30 +31,33 @@ debian:
 
 
 def test_the_longest_beginning_decides() -> None:
-    read = sites.read(EXAMPLE, "/etc/pumice/config.yaml")
+    read = registry_config.read_registry_configs(EXAMPLE, "/etc/pumice/config.yaml")
     hub = parse_repository("docker.io/library/debian")
-    assert [str(one) for one in sites.mirrors(read, hub)] == [
+    assert [str(one) for one in registry_config.mirrors_of(read, hub)] == [
         "mirror.example/hub/debian",
         "127.0.0.1:5000/library/debian",
     ]
-    assert sites.mirrors(read, parse_repository("docker.io/libraryx/debian")) == ()
-    moved = sites.target(read, parse_repository("old.example/team/app"))
+    assert registry_config.mirrors_of(read, parse_repository("docker.io/libraryx/debian")) == ()
+    moved = registry_config.rewrite_repository(read, parse_repository("old.example/team/app"))
     assert str(moved) == "new.example/moved/team/app"
-    assert sites.target(read, hub) == hub
+    assert registry_config.rewrite_repository(read, hub) == hub
 
 
 def test_how_a_host_is_reached() -> None:
-    read = sites.read(EXAMPLE, "/etc/pumice/config.yaml")
-    plain, tls = sites.reach(read, "new.example"), sites.reach(read, "tls.example")
+    read = registry_config.read_registry_configs(EXAMPLE, "/etc/pumice/config.yaml")
+    plain, tls = (
+        registry_config.connection_config(read, "new.example"),
+        registry_config.connection_config(read, "tls.example"),
+    )
     assert plain is not None
-    assert plain.insecure
+    assert plain.plain_http
     assert tls is not None
     assert (tls.tls.ca, tls.tls.certificate, tls.tls.key) == (
         "/etc/pumice/ca.pem",
         "/absolute/me.crt",
         "/etc/pumice/me.key",
     )
-    assert sites.reach(read, "mirror.example") is None
+    assert registry_config.connection_config(read, "mirror.example") is None
 
 
 def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
@@ -62,8 +65,8 @@ def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
     file.write_bytes(EXAMPLE)
     environ = {"PUMICE_CONFIG": str(file)}
     assert config.load(environ).debian.mirrors == ("https://mirror.example/debian",)
-    assert len(sites.load(environ)) == 4
-    assert sites.load({"HOME": str(tmp_path)}) == ()
+    assert len(registry_config.load_registry_configs(environ)) == 4
+    assert registry_config.load_registry_configs({"HOME": str(tmp_path)}) == ()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
     with pytest.raises(RecipeError) as raised:
-        sites.read(text.encode(), "config.yaml")
+        registry_config.read_registry_configs(text.encode(), "config.yaml")
     assert said in str(raised.value)
     assert "config.yaml:1:" in str(raised.value)
 
@@ -90,6 +93,6 @@ def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
 )
 def test_any_file_is_read_or_an_error(data: bytes) -> None:
     try:
-        sites.read(data, "config.yaml")
+        registry_config.read_registry_configs(data, "config.yaml")
     except PumiceError:
         pass

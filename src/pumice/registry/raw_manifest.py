@@ -30,7 +30,7 @@ ACCEPT = ", ".join(
 _MANIFEST_TYPES = oci.MANIFESTS | oci.INDEXES | {"application/vnd.oci.artifact.manifest.v1+json"}
 
 
-class Document(msgspec.Struct, frozen=True):
+class RawManifest(msgspec.Struct, frozen=True):
     """A manifest or index: the bytes as they were received, and what is known of them."""
 
     digest: str
@@ -47,27 +47,27 @@ class Document(msgspec.Struct, frozen=True):
     def json(self) -> dict[str, Any]:
         """Return its JSON with everything in it; raises FormatError."""
         try:
-            found = msgspec.json.decode(self.data)
+            decoded = msgspec.json.decode(self.data)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
+            decoded = None
+        if not isinstance(decoded, dict):
             raise FormatError("the manifest is not a JSON object", where=self.digest)
-        return found
+        return decoded
 
 
-class Stored(msgspec.Struct, frozen=True):
+class PushedManifest(msgspec.Struct, frozen=True):
     """What became of a manifest: ``listed`` says that the registry lists it as a referrer by itself."""
 
     digest: str
-    listed: bool
+    is_listed: bool
 
 
-def document_of(response: Response, digest: str, where: str) -> Document:
+def read_manifest_response(response: Response, digest: str, where: str) -> RawManifest:
     """Return the manifest or index that an answer carries; raises FormatError.
 
     What it says of itself counts before the header, which registries and proxies get wrong.
     """
-    document = Document(digest, _content_type(response), response.content, response.header("ETag"))
+    document = RawManifest(digest, _content_type(response), response.content, response.header("ETag"))
     try:
         content = document.json()
     except FormatError:
@@ -80,22 +80,22 @@ def document_of(response: Response, digest: str, where: str) -> Document:
         raise FormatError(
             "the image is in Docker's version 1 form, which nothing writes any more", where=where
         )
-    stated = content.get("mediaType")
-    if isinstance(stated, str) and stated:
-        return msgspec.structs.replace(document, media_type=stated)
+    media_type_field = content.get("mediaType")
+    if isinstance(media_type_field, str) and media_type_field:
+        return msgspec.structs.replace(document, media_type=media_type_field)
     if document.media_type in _MANIFEST_TYPES:
         return document
     return msgspec.structs.replace(document, media_type=oci.INDEX if "manifests" in content else oci.MANIFEST)
 
 
-def head_descriptor(response: Response) -> oci.Descriptor | None:
+def read_head_response(response: Response) -> oci.Descriptor | None:
     """Return what the answer to a HEAD says of a manifest, None if it does not say enough to be relied on.
 
     Some registries refuse HEAD, or answer with a length of 0 or another type; the length of a compressed
     answer is not the manifest's.
     """
     digest = response.header("Docker-Content-Digest")
-    size = headers.number(response.header("Content-Length"))
+    size = headers.parse_number(response.header("Content-Length"))
     media_type = _content_type(response)
     if response.status != 200 or not is_digest(digest) or not size or media_type not in _MANIFEST_TYPES:
         return None

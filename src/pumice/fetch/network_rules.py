@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from urllib.parse import SplitResult
 
-    from pumice.distro.debian.machine import Machine
+    from pumice.distro.debian.apt_setup import AptSetup
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Route(msgspec.Struct, frozen=True):
 class Rules:
     """The rules of one machine; without a machine those of the environment alone."""
 
-    def __init__(self, machine: Machine | None, environ: Mapping[str, str]) -> None:
+    def __init__(self, machine: AptSetup | None, environ: Mapping[str, str]) -> None:
         self._configuration = machine.configuration if machine else None
         self._logins = machine.logins if machine else ()
         self._environ = environ

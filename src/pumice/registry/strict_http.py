@@ -15,13 +15,13 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from pumice.formats import hosts
-from pumice.registry import redirects
+from pumice.registry import address_checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class _Lines:
+class _LineRecorder:
     """A file that remembers the last line that was read from it."""
 
     def __init__(self, file: Any) -> None:
@@ -36,10 +36,10 @@ class _Lines:
         return getattr(self._file, name)
 
 
-class _Answer(http.client.HTTPResponse):
+class _StrictResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         file = self.fp
-        lines = _Lines(file)
+        lines = _LineRecorder(file)
         self.fp = lines  # type: ignore[assignment]
         try:
             super().begin()
@@ -52,11 +52,11 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _Http(HTTPConnection):
-    response_class = _Answer
+    response_class = _StrictResponse
 
 
 class _Https(HTTPSConnection):
-    response_class = _Answer
+    response_class = _StrictResponse
 
 
 class _HttpPool(urllib3.HTTPConnectionPool):
@@ -67,25 +67,25 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
-class _HttpElsewhere(_Http):
+class _HttpNonLocal(_Http):
     def _new_conn(self) -> socket.socket:
-        return _not_here(super()._new_conn(), f"http://{self.host}:{self.port}")
+        return _reject_local_peer(super()._new_conn(), f"http://{self.host}:{self.port}")
 
 
-class _HttpsElsewhere(_Https):
+class _HttpsNonLocal(_Https):
     def _new_conn(self) -> socket.socket:
-        return _not_here(super()._new_conn(), f"https://{self.host}:{self.port}")
+        return _reject_local_peer(super()._new_conn(), f"https://{self.host}:{self.port}")
 
 
-class _HttpPoolElsewhere(urllib3.HTTPConnectionPool):
-    ConnectionCls = _HttpElsewhere
+class _HttpPoolNonLocal(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpNonLocal
 
 
-class _HttpsPoolElsewhere(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HttpsElsewhere
+class _HttpsPoolNonLocal(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsNonLocal
 
 
-def _not_here(connection: socket.socket, target: str) -> socket.socket:
+def _reject_local_peer(connection: socket.socket, target: str) -> socket.socket:
     """Return a connection over which nothing was sent yet, unless it ends at this machine or its link."""
     try:
         peer = connection.getpeername()[0]
@@ -93,12 +93,12 @@ def _not_here(connection: socket.socket, target: str) -> socket.socket:
         peer = ""  # it is gone again: the first thing that is sent will say so
     if hosts.is_local(peer):
         connection.close()
-        raise redirects.local(target)
+        raise address_checks.local_address_error(target)
     return connection
 
 
 POOLS: Mapping[str, Any] = {"http": _HttpPool, "https": _HttpsPool}
 """What a `urllib3.PoolManager` makes its pools of."""
 
-POOLS_ELSEWHERE: Mapping[str, Any] = {"http": _HttpPoolElsewhere, "https": _HttpsPoolElsewhere}
+NON_LOCAL_POOLS: Mapping[str, Any] = {"http": _HttpPoolNonLocal, "https": _HttpsPoolNonLocal}
 """The same for addresses that were named by a registry which is not on this machine."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pumice.distro.debian import machine
+from pumice.distro.debian import apt_setup
 
 
 def put(root: Path, name: str, text: str) -> None:
@@ -14,7 +14,7 @@ def put(root: Path, name: str, text: str) -> None:
 
 
 def test_a_machine_without_apt_has_nothing(tmp_path: Path) -> None:
-    assert machine.read(tmp_path) == machine.Machine(root=str(tmp_path))
+    assert apt_setup.read_apt_setup(tmp_path) == apt_setup.AptSetup(root=str(tmp_path))
 
 
 def test_files_are_read_in_apts_order_and_only_those_that_apt_reads(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_files_are_read_in_apts_order_and_only_those_that_apt_reads(tmp_path: Pa
     )
     for ignored in ("c.list.disabled", "d.list~", "e.save", "f.txt", "g h.list"):
         put(tmp_path, f"sources.list.d/{ignored}", "deb http://ignored.example x main\n")
-    found = machine.read(tmp_path)
+    found = apt_setup.read_apt_setup(tmp_path)
     assert [entry.uri for entry in found.entries] == [
         "http://main.example", "http://a.example", "http://b.example",
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def test_configuration_parts_come_before_the_main_file(tmp_path: Path) -> None:
     put(tmp_path, "apt.conf.d/20second.conf", 'B "2"; C "2";')
     put(tmp_path, "apt.conf.d/30ignored.bak", 'A "3";')
     put(tmp_path, "apt.conf", 'C "3";')
-    found = machine.read(tmp_path).configuration
+    found = apt_setup.read_apt_setup(tmp_path).configuration
     assert [found.get(name) for name in "abc"] == ["1", "2", "3"]
 
 
@@ -47,7 +47,7 @@ def test_sources_can_be_elsewhere(tmp_path: Path) -> None:
     put(tmp_path, "apt.conf", 'Dir::Etc::SourceParts "other.d"; Dir::Etc::SourceList "/dev/null";')
     put(tmp_path, "sources.list.d/a.list", "deb http://a.example s main\n")
     put(tmp_path, "other.d/b.list", "deb http://b.example s main\n")
-    assert [entry.uri for entry in machine.read(tmp_path).entries] == ["http://b.example"]
+    assert [entry.uri for entry in apt_setup.read_apt_setup(tmp_path).entries] == ["http://b.example"]
 
 
 def test_a_broken_file_is_named_and_the_others_count(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_broken_file_is_named_and_the_others_count(tmp_path: Path) -> None:
     put(tmp_path, "sources.list.d/b.list", "deb http://b.example s main\n")
     put(tmp_path, "apt.conf.d/bad", 'A "1')
     put(tmp_path, "apt.conf.d/good", 'B "2";')
-    found = machine.read(tmp_path)
+    found = apt_setup.read_apt_setup(tmp_path)
     assert [entry.uri for entry in found.entries] == ["http://b.example"]
     assert found.configuration.get("b") == "2"
     base = tmp_path / "etc/apt"
@@ -69,7 +69,7 @@ def test_logins_come_from_both_places(tmp_path: Path) -> None:
     put(tmp_path, "auth.conf", "machine a.example login a password 1\n")
     put(tmp_path, "auth.conf.d/x.conf", "machine b.example login b password 2\n")
     put(tmp_path, "auth.conf.d/x.bak", "machine c.example login c password 3\n")
-    assert [login.host for login in machine.read(tmp_path).logins] == ["a.example", "b.example"]
+    assert [login.host for login in apt_setup.read_apt_setup(tmp_path).logins] == ["a.example", "b.example"]
 
 
 def test_a_list_of_mirrors_in_a_file_is_followed(tmp_path: Path) -> None:
@@ -79,6 +79,6 @@ def test_a_list_of_mirrors_in_a_file_is_followed(tmp_path: Path) -> None:
         "# ours first\nhttp://a.example/debian\thint:x\nhttp://b.example/debian\n",
     )
     put(tmp_path, "sources.list", "deb mirror+file:/etc/apt/mirrors/debian.list bookworm main\n")
-    assert [(entry.uri, entry.suite) for entry in machine.read(tmp_path).entries] == [
+    assert [(entry.uri, entry.suite) for entry in apt_setup.read_apt_setup(tmp_path).entries] == [
         ("http://a.example/debian", "bookworm"), ("http://b.example/debian", "bookworm"),
     ]  # fmt: skip

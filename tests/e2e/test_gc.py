@@ -105,7 +105,7 @@ def test_a_damaged_reference_stops_it_and_can_be_removed(world: World) -> None:
     assert outcome.code == 9
     assert outcome.stderr == (
         f"error: {path}: the store's reference example.com/hello:1.0 is damaged\n"
-        "  hint: run pumice rm example.com/hello:1.0"
+        "  hint: remove it with 'pumice rm example.com/hello:1.0'"
     )
     assert world.run("rm", "example.com/hello:1.0").code == 0
     assert world.run("gc").code == 0

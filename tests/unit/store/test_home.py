@@ -74,7 +74,7 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         Home(tmp_path).directory("tmp")
     assert str(caught.value) == (
-        f"{tmp_path}: the store has layout 2, and this version of Pumice knows 1\n"
+        f"{tmp_path}: the store has layout 2, and this version of Pumice supports layout 1\n"
         "  hint: use a newer Pumice, or set PUMICE_HOME to another directory"
     )
 
@@ -169,7 +169,7 @@ def test_a_damaged_blob_that_another_process_replaced_stays(tmp_path: Path) -> N
 
             damaged = True
 
-            def _hash(self, name: str) -> int | None:
+            def _verify_plain(self, name: str) -> int | None:
                 size = super()._verify_plain(name)
                 if self.damaged:
                     self.damaged = False
@@ -195,7 +195,7 @@ def test_directories_for_others_are_made_on_demand(tmp_path: Path) -> None:
         assert home.directory("trees") == tmp_path / "store" / "trees"
         assert home.directory("trees").is_dir()
         for name in ("", "..", "a/b", "/etc", "A", ".x", "-x", "x" * 65):
-            with pytest.raises(ValueError, match="no name for a directory"):
+            with pytest.raises(ValueError, match="not a name for a directory"):
                 home.directory(name)
 
 
@@ -220,7 +220,7 @@ def test_a_lock_excludes_threads_of_one_and_of_two_homes(tmp_path: Path) -> None
         thread.join()
     assert most == 1
     for name in ("", "gc", "a/b", "..", "x" * 101):
-        with pytest.raises(ValueError, match="no name for a lock"), homes[0].lock(name):
+        with pytest.raises(ValueError, match="not a name for a lock"), homes[0].lock(name):
             pass
 
 

@@ -29,7 +29,7 @@ def test_by_default_the_cache_stays(world: World) -> None:
     before = size(world)
     outcome = world.run("gc")
     assert (outcome.code, outcome.stdout) == (0, "freed 0 B: 0 blobs and 0 records")
-    assert outcome.stderr.endswith("of cache stay; --all frees them too")
+    assert outcome.stderr.endswith("of cache kept; use --all to delete it too")
     assert size(world) == before
 
 
@@ -118,7 +118,7 @@ def test_a_damaged_reference_stops_it_and_can_be_removed(world: World) -> None:
         (("--keep-cache", "-1"), "--keep-cache"),
         (("--keep-cache", "9" * 5000), "--keep-cache needs a number"),
         (("--all", "--keep-cache", "3"), "not allowed with"),
-        (("everything",), "'everything' is one argument too many"),
+        (("everything",), "'everything' is an unexpected argument"),
     ],
 )
 def test_mistakes(world: World, arguments: tuple[str, ...], sentence: str) -> None:

@@ -134,7 +134,7 @@ def test_a_document_that_was_swapped_is_not_printed(tmp_path: Path) -> None:
     world = signed(tmp_path)
     layout = world.project / "out"
     unchecked = world.do("sbom", "oci:out", store="other")
-    assert (unchecked.code, "attested by no key" in unchecked.stderr) == (0, True)
+    assert (unchecked.code, "not signed by a trusted key" in unchecked.stderr) == (0, True)
     finger = json.loads(world.must("verify", "oci:out", "--key", "release.pub", "--format", "json"))
     key = finger["signatures"][0]["key"]
     world.must("trust", "add", "--prefix", "example.com", "release.pub", "--fingerprint", key)
@@ -163,7 +163,9 @@ def swap(layout: Path, kind: str, content: bytes) -> None:
 def strip(layout: Path) -> str:
     """Remove all attestations, and return how to refer to the image."""
     found = reading.read(layout)
-    gone = [one for one in found.beside if oci.ATTESTED in one.annotations or ".att." in one.artifact_type]
+    gone = [
+        one for one in found.beside if oci.ATTESTED_DIGEST in one.annotations or ".att." in one.artifact_type
+    ]
     kept = tuple(one for one in found.beside if one not in gone)
     reading.attach(layout, found, kept, found.blobs)
     return f"oci:{layout}"

@@ -62,13 +62,13 @@ def test_damage_is_reported_repaired_and_made_good(world: World) -> None:
         f"incomplete image example.com/hello:1.0: {digest} is damaged or missing",
     ]
     assert error == (
-        "error: the store is damaged\n  hint: run pumice store verify --repair, then build again"
+        "error: the store is damaged\n  hint: run 'pumice store verify --repair', then build the images again"
     )
     assert manifest.exists()
     code, repaired, error = verify(world, "--repair")
     assert (code, repaired) == (9, lines)
     assert error == (
-        "error: some images are incomplete now\n  hint: build them again, or remove them with pumice rm"
+        "error: some images are incomplete\n  hint: build them again, or remove them with 'pumice rm'"
     )
     assert not manifest.exists()
     assert world.build() == digest
@@ -207,7 +207,7 @@ def test_a_disk_that_refuses_gets_one_sentence(world: World, mount: str, sentenc
     [
         ((), "error: ACTION is missing\n  hint: see 'pumice store --help'"),
         (("verfy",), "error: ACTION cannot be 'verfy'\n  hint: did you mean 'verify'?"),
-        (("path", "--repair"), "error: --repair goes with verify\n  hint: see 'pumice store --help'"),
+        (("path", "--repair"), "error: --repair can only be used with verify\n  hint: see 'pumice store --help'"),
     ],
 )
 def test_mistakes(world: World, arguments: tuple[str, ...], message: str) -> None:

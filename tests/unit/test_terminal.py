@@ -83,7 +83,7 @@ def test_documents_are_exact_in_a_pipe_and_harmless_on_a_terminal(
     stream = (_Terminal if terminal_ else io.TextIOWrapper)(raw, encoding="utf-8", write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
     data = EVIL.encode() + b"\xff\xc3"
-    with streams.filtered():
+    with streams.escape_output():
         sys.stdout.buffer.write(data[:9])
         sys.stdout.buffer.write(data[9:])
         print(EVIL, end="")

@@ -32,7 +32,7 @@ class DraftTree:
 
     def __init__(self, files: RecipeFiles, items: Sequence[RecipeEntry], tree: Tree, links: Tree) -> None:
         """``links`` is ``tree`` with the links that every path goes through (``bin``, ``lib``)."""
-        self._sums = files.digests
+        self._sums = files.content_digests
         self._items: dict[str, RecipeEntry] = {}
         self._read_paths: set[str] = set()
         self._packages = tree

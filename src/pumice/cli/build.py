@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.assembly import image as building
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
+from pumice.assembly.context import BuildContext, default_processors, read_source_date_epoch
+from pumice.assembly.image import build_image, save_allocated_ids
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
@@ -35,22 +36,22 @@ printed on standard output (standard error if the image goes there)."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("build", "Build the image of a recipe.", epilog=_EPILOG)
-    made.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
-    made.add_argument(
+    parser = command_line.make_parser("build", "Build the image of a recipe.", epilog=_EPILOG)
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
+    parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )
-    command_line.arch_options(made)
-    made.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.offline_option(made)
-    command_line.bundle_option(made)
-    made.add_argument(
+    command_line.add_platform_options(parser)
+    parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.add_offline_option(parser)
+    command_line.add_bundle_option(parser)
+    parser.add_argument(
         "--referrers-in-index",
         action="store_true",
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
-    made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
-    by = made.add_mutually_exclusive_group()
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
+    by = parser.add_mutually_exclusive_group()
     by.add_argument(
         "--sign",
         metavar="KEY",
@@ -58,60 +59,60 @@ def _parser() -> argparse.ArgumentParser:
         "OpenPGP key or gpg:ID the archives that are written",
     )
     by.add_argument("--no-sign", action="store_true", help="do not sign, whatever the configuration says")
-    signing.passphrase_option(made)
-    made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
-    return made
+    signing.passphrase_option(parser)
+    parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
-    _check_paths(asked)
-    pushed = [text for text in asked.output if text.startswith(registries.SCHEME)]
-    destinations = _destinations([text for text in asked.output if text not in pushed])
-    moment = building.source_date_epoch(os.environ)
-    progress = output.progress(asked.progress)
-    recipe = load(asked.recipe)
-    architectures = locking.choose_architectures(recipe, asked.archs)
+    options = _parser().parse_args(arguments)
+    _check_paths(options)
+    pushed = [text for text in options.output if text.startswith(registries.SCHEME)]
+    destinations = _destinations([text for text in options.output if text not in pushed])
+    source_date_epoch = read_source_date_epoch(os.environ)
+    progress = output.make_progress(options.progress)
+    recipe = load(options.recipe)
+    architectures = locking.choose_architectures(recipe, options.archs)
     if destinations:
         _check(destinations, recipe, architectures)
     targets = _targets(pushed, recipe) if pushed else []
     with Home(locate(os.environ), progress=progress) as home:
-        key, files = _keys(asked, recipe, destinations, targets)
-        finished = _build(asked, recipe, architectures, home, progress, moment)
+        key, files = _keys(options, recipe, destinations, targets)
+        image = _build(options, recipe, architectures, home, progress, source_date_epoch)
         if key:
             from pumice.assembly import signing as signed
 
             places = [str(one) for one in targets if one.tag and not one.digest]
             signed.sign_image(
-                finished, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
+                image, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
             )
         if destinations:
-            _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
+            _deliver(image, destinations, recipe, home, progress, listed=options.referrers_in_index)
             if files:
-                files.sign(moment)
+                files.sign(source_date_epoch)
         if targets:
-            _push(finished, targets, home, progress)
-        if not asked.output:
-            finished.save(f"{recipe.name}:{recipe.version}", home)
+            _push(image, targets, home, progress)
+        if not options.output:
+            image.save(f"{recipe.name}:{recipe.version}", home)
     to_pipe = any(destination.path == "-" for destination in destinations)
-    if asked.digest_file:
-        _write(asked.digest_file, finished.root.digest.encode() + b"\n")
-    print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
+    if options.digest_file:
+        _write(options.digest_file, image.root.digest.encode() + b"\n")
+    print(image.root.digest, file=sys.stderr if to_pipe else sys.stdout)
     return 0
 
 
 def _keys(
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
     recipe: Recipe,
     destinations: Sequence[Destination],
     targets: Sequence[Reference],
 ) -> tuple[SigningKey | None, FilesToSign | None]:
     """Return what the image is to be signed by, or the files it is written to, before any work is done."""
-    if asked.no_sign:
+    if options.no_sign:
         return None, None
-    if asked.sign:
-        return signing.keys(asked.sign, asked.passphrase_file, destinations, targets)
+    if options.sign:
+        return signing.keys(options.sign, options.passphrase_file, destinations, targets)
     from pumice.recipe import config
 
     found = config.load(os.environ).signing(recipe.name)
@@ -119,13 +120,13 @@ def _keys(
         return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
-        return signing.keys(found.key, asked.passphrase_file or secret, destinations, targets)
+        return signing.keys(found.key, options.passphrase_file or secret, destinations, targets)
     except TrustError as error:
         raise TrustError(error.message, where=found.where, hint=error.hint) from None
 
 
-def _check_paths(asked: argparse.Namespace) -> None:
-    for option, path in (("--report", asked.report), ("--digest-file", asked.digest_file)):
+def _check_paths(options: argparse.Namespace) -> None:
+    for option, path in (("--report", options.report), ("--digest-file", options.digest_file)):
         if path and str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
         if path and path.is_dir():
@@ -148,12 +149,12 @@ def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
     return [places.pushed(text, recipe.version) for text in texts]
 
 
-def _push(finished: BuiltImage, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
+def _push(image: BuiltImage, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
     from pumice.image.transports import places
 
     with registries.client(None, progress) as client:
         for target in targets:
-            places.push(finished.open(home), target, client, progress)
+            places.push(image.open(home), target, client, progress)
 
 
 def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:
@@ -166,51 +167,49 @@ def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: S
 
 
 def _build(
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
     recipe: Recipe,
     architectures: Sequence[str],
     home: Home,
     progress: Progress,
-    moment: int | None,
+    source_date_epoch: int | None,
 ) -> BuiltImage:
-    path = locking.lock_path(asked.recipe)
+    path = locking.lock_path(options.recipe)
     with ArchiveConnection(
-        recipe, home, os.environ, offline=asked.offline, progress=progress, bundle=asked.bundle
+        recipe, home, os.environ, offline=options.offline, progress=progress, bundle=options.bundle
     ) as connection:
         lock = locking.ensure_lock(
-            recipe, path, connection, architectures=architectures, locked=asked.locked, progress=progress
+            recipe, path, connection, architectures=architectures, locked=options.locked, progress=progress
         )
-        finished = building.build_image(
-            recipe,
-            lock,
-            architectures,
-            lambda package: connection.fetch_package(package, lock),
-            home,
-            moment=moment,
+        context = BuildContext(
+            home=home,
+            fetch_package=lambda package: connection.fetch_package(package, lock),
+            processors=default_processors(),
             progress=progress,
-            locked=asked.locked,
+            source_date_epoch=source_date_epoch,
         )
-    if not asked.locked:
-        building.save_allocated_ids(lock, path, finished)
-    if asked.report:
+        image = build_image(recipe, lock, architectures, context, locked=options.locked)
+    if not options.locked:
+        save_allocated_ids(lock, path, image)
+    if options.report:
         from pumice.assembly.report import encode_report
 
-        _write(asked.report, encode_report(recipe, lock, finished))
-    if any(image.skipped_actions for image in finished.platforms.values()):
-        _summarize_skipped_actions(finished, str(asked.report or ""), progress)
-    return finished
+        _write(options.report, encode_report(recipe, lock, image))
+    if any(platform.skipped_actions for platform in image.platforms.values()):
+        _summarize_skipped_actions(image, str(options.report or ""), progress)
+    return image
 
 
-def _summarize_skipped_actions(finished: BuiltImage, report_path: str, progress: Progress) -> None:
+def _summarize_skipped_actions(image: BuiltImage, report_path: str, progress: Progress) -> None:
     from pumice.assembly.report import summarize_skipped_actions
 
-    skipped = summarize_skipped_actions(finished.platforms.values(), report_path)
+    skipped = summarize_skipped_actions(image.platforms.values(), report_path)
     if skipped:
         (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
 
 
 def _deliver(
-    finished: BuiltImage,
+    image: BuiltImage,
     destinations: Sequence[Destination],
     recipe: Recipe,
     home: Home,
@@ -224,7 +223,7 @@ def _deliver(
         progress.note(f"SBOM, provenance and signatures are not in {bare[0]}:, which has no place for them")
     for one in destinations:
         destination.write(
-            finished.open(home),
+            image.open(home),
             one,
             name=recipe.name,
             version=recipe.version,

@@ -19,7 +19,7 @@ tar:FILE, dir:DIR or store:NAME[:VERSION]. Digests never change. What cannot be 
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "copy",
         "Copy an image with all its platforms, signatures, SBOMs, attestations and other referrers.",
         epilog=_EPILOG,
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     asked = _parser().parse_args(arguments)
-    progress = output.progress(asked.progress)
+    progress = output.make_progress(asked.progress)
     digest = registries.transfer(asked, asked.source, asked.target, progress).digest
     print(digest, file=sys.stderr if asked.target.partition(":")[2].startswith("-") else sys.stdout)
     return 0

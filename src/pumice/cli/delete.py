@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "delete",
         "Delete an image in a registry.",
         progress=False,
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
             raise UsageError(
                 f"{text[:200]!r} names neither tag nor digest", hint="write HOST/NAME:TAG or HOST/NAME@DIGEST"
             )
-    with registries.client(asked, output.progress("none")) as client:
+    with registries.client(asked, output.make_progress("none")) as client:
         for reference in named:
             client.delete(reference)
             print(reference)

@@ -22,7 +22,7 @@ A credential helper that the file names keeps it instead."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
+    made = command_line.make_parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
     made.add_argument(
         "place", metavar="HOST[/PATH]", help="the registry, or the beginning of repositories in it"
     )
@@ -43,7 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     user, password = _asked(asked)
     login = Login(user, password)
     settings = registries.reached(asked)
-    with Client(StaticCredentials(place.host, login), settings, progress=output.progress("none")) as client:
+    with Client(
+        StaticCredentials(place.host, login), settings, progress=output.make_progress("none")
+    ) as client:
         client.ping(place.host)
     where = login_store.save_login(place, login, os.environ)
     print(f"logged in to {asked.place}; the login is kept in {where}", file=sys.stderr)

@@ -16,7 +16,9 @@ it comes along. Blobs that are in the store are not fetched. The digest is print
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("pull", "Pull an image from a registry into the local store.", epilog=_EPILOG)
+    made = command_line.make_parser(
+        "pull", "Pull an image from a registry into the local store.", epilog=_EPILOG
+    )
     made.add_argument("reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST]")
     made.add_argument("name", metavar="NAME", nargs="?", help="name[:version] to call it in the store")
     registries.graph_options(made)
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     name = asked.name or str(named.repository)
     if not asked.name and named.tag:
         name = f"{name}:{named.tag}"
-    progress = output.progress(asked.progress)
+    progress = output.make_progress(asked.progress)
     source = registries.SCHEME + str(named)
     print(registries.transfer(asked, source, STORE + name.removeprefix(STORE), progress).digest)
     return 0

@@ -20,7 +20,7 @@ registry example.com. Blobs that are there already are not sent. The digest is p
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "push", "Push an image to a registry, with all that belongs to it.", epilog=_EPILOG
     )
     made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     asked = _parser().parse_args(arguments)
-    progress = output.progress(asked.progress)
+    progress = output.make_progress(asked.progress)
     target = registries.SCHEME + _target(asked).removeprefix(registries.SCHEME)
     signer = _signer(asked) if asked.sign else None
     moved = registries.transfer(asked, asked.reference, target, progress)

@@ -50,7 +50,7 @@ def store_options(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--as", dest="signed_as", default="", metavar="NAME", help="what the image must be signed as"
     )
-    command_line.admission_options(made, "let it in")
+    command_line.add_admission_options(made, "let it in")
 
 
 def reached(asked: argparse.Namespace | None) -> ClientSettings:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "resolve",
         "Print the digest that a reference stands for now.",
         progress=False,
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(
             "--full is for references of a registry", hint=f"write {registries.SCHEME}HOST/NAME:TAG"
         )
-    with Home(locate(os.environ)) as home, registries.client(asked, output.progress("none")) as client:
+    with Home(locate(os.environ)) as home, registries.client(asked, output.make_progress("none")) as client:
         image = places.find(asked.reference, home, client)
         if asked.platform:
             image = image.select(platforms.parse_platform(asked.platform))

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli.arguments import parser
+from pumice.cli.arguments import make_parser
 from pumice.recipe.schema import schema
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the schema."""
-    made = parser(
+    made = make_parser(
         "schema",
         "Print the JSON Schema (draft 2020-12) of recipes, for editors that check YAML.",
         progress=False,

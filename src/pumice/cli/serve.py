@@ -25,7 +25,7 @@ SIGTERM and Ctrl-C end the server; what is in flight gets ten seconds to end."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "serve", "Be a registry that images are pushed to and pulled from.", progress=False, epilog=_EPILOG
     )
     made.add_argument(
@@ -219,7 +219,7 @@ def _upstream(asked: argparse.Namespace) -> Iterator[Upstream | None]:
         raise UsageError(
             "--proxy and --require-signed do not go together", hint="nothing is pushed to a proxy"
         )
-    from pumice.cli.output import progress
+    from pumice.cli.output import make_progress
     from pumice.registry import registry_config
     from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import AuthFiles
@@ -236,7 +236,7 @@ def _upstream(asked: argparse.Namespace) -> Iterator[Upstream | None]:
         ),  # somebody waits for it
         registry_configs=registry_config.load_registry_configs(os.environ),
     )
-    with Client(AuthFiles(os.environ), settings, progress=progress("none")) as client:
+    with Client(AuthFiles(os.environ), settings, progress=make_progress("none")) as client:
         yield Upstream(client, place)
 
 

@@ -21,7 +21,7 @@ build attached are signed with it, as attestations. The digest is printed."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "sign",
         "Sign an image with its SBOM and provenance, in the store or in an oci: layout, so that pumice,\n"
         "cosign, skopeo and podman can verify it: in cosign's older form and as sigstore bundles. An\n"
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 def _sign_archive(asked: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from pumice.assembly.image import source_date_epoch
+    from pumice.assembly.context import read_source_date_epoch
     from pumice.image.transports import reference
     from pumice.store.home import Home, locate
     from pumice.trust import archive_signatures
@@ -100,7 +100,7 @@ def _sign_archive(asked: argparse.Namespace) -> int:
     signer = signing.archive_signer(asked.key, asked.passphrase_file)
     path = Path(rest.partition(":")[0])
     done = archive_signatures.sign_archive(
-        path, signer, now=SystemClock().now(), moment=source_date_epoch(os.environ)
+        path, signer, now=SystemClock().now(), moment=read_source_date_epoch(os.environ)
     )
     what = "signed" if done.new else "was signed already"
     said = f"{name} {what} by {signer.public.fingerprint} in {done.path}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "tags",
         "List the tags of a repository, one a line.",
         progress=False,
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.registry.reference import is_attachment_tag, parse_repository
 
     repository = parse_repository(asked.repository)
-    with registries.client(asked, output.progress("none")) as client:
+    with registries.client(asked, output.make_progress("none")) as client:
         found = client.list_tags(repository)
     shown = (tag for tag in found if asked.all or not is_attachment_tag(tag))
     sys.stdout.write("".join(f"{output.printable(tag)}\n" for tag in shown))

@@ -55,7 +55,7 @@ def read_copyright(data: bytes) -> Copyright:
     if not _FORMAT.search(text[:_HEAD]):
         return Copyright(False, (), None, (), common, later, text)
     files: list[License] = []
-    alone: list[License] = []
+    standalone_texts: list[License] = []
     header: License | None = None
     for number, fields in enumerate(_paragraphs(text)):
         stated_license = _license(fields.get("license", ""))
@@ -66,15 +66,17 @@ def read_copyright(data: bytes) -> Copyright:
         elif "files" in fields:
             files.append(stated_license)
         else:
-            alone.append(stated_license)
-    return Copyright(bool(files or header), tuple(files), header, tuple(alone), common, later, text)
+            standalone_texts.append(stated_license)
+    return Copyright(
+        bool(files or header), tuple(files), header, tuple(standalone_texts), common, later, text
+    )
 
 
 def _license(value: str) -> License | None:
-    name, _, rest = value.partition("\n")
-    if not name.strip() and not rest.strip():
+    name, _, text_lines = value.partition("\n")
+    if not name.strip() and not text_lines.strip():
         return None
-    lines = [line[1:] if line[:1] in (" ", "\t") else line for line in rest.split("\n")]
+    lines = [line[1:] if line[:1] in (" ", "\t") else line for line in text_lines.split("\n")]
     text = "\n".join("" if line.strip() == "." else line.rstrip() for line in lines).strip("\n")
     return License(" ".join(name.split())[:200], text)
 
@@ -95,9 +97,9 @@ def _paragraphs(text: str) -> Iterator[dict[str, str]]:
         elif line[0] in " \t":
             if last:
                 fields[last].append(line)
-        elif found := _FIELD.fullmatch(line):
-            last = found[1].lower()
-            fields.setdefault(last, []).append(found[2])
+        elif match := _FIELD.fullmatch(line):
+            last = match[1].lower()
+            fields.setdefault(last, []).append(match[2])
         elif last:
             fields[last].append(" " + line)
     if fields:

@@ -52,7 +52,7 @@ class Format1Ignore:
     def __init__(self, patterns: Sequence[str]) -> None:
         self._rules = tuple(_parse_rule(pattern) for pattern in patterns)
 
-    def __call__(self, path: str, *, is_directory: bool) -> bool:
+    def matches(self, path: str, *, is_directory: bool) -> bool:
         """Whether to leave out ``path``, relative to the copied folder."""
         components = tuple(path.split("/"))
         for rule in reversed(self._rules):

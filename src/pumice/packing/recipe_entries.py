@@ -300,7 +300,7 @@ class _SourceWalk:
 
     def _is_ignored(self, relative: str, raw: bytes, status: os.stat_result) -> bool:
         path = posixpath.join(relative, raw.decode("utf-8", "surrogateescape"))
-        return self._ignored(path, is_directory=stat.S_ISDIR(status.st_mode))
+        return self._ignored.matches(path, is_directory=stat.S_ISDIR(status.st_mode))
 
     def _plan_entry(self, path: bytes, status: os.stat_result) -> _PlannedEntry:
         rule_mode = self.rule.mode

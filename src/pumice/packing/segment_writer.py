@@ -105,7 +105,7 @@ class SegmentWriter:
         md5_hash = hashlib.md5(usedforsecurity=False) if md5 else None
         remaining = entry.size
         read_some: Callable[[int], bytes | memoryview] = getattr(content, "read_some", content.read)
-        while remaining and (chunk := read_some(min(remaining, self._gzip_writer.room))):
+        while remaining and (chunk := read_some(min(remaining, self._gzip_writer.space_in_member))):
             remaining -= len(chunk)
             self._write(chunk)
             sha256.update(chunk)

@@ -176,24 +176,26 @@ class Engine:
         """Learn the clause of the first unique implication point and backtrack to where it is unit."""
         level = max((self._levels[abs(literal)] for literal in conflict.literals), default=0)
         if level == 0:
-            raise Unsatisfiable(_find_original_clauses((conflict, *self._roots(conflict.literals))))
+            raise Unsatisfiable(_find_original_clauses((conflict, *self._root_reasons(conflict.literals))))
         self.backtrack(level)
         learned: list[int] = []
-        antecedents, root_literals, seen, unresolved = [conflict], [], {0}, 0
+        antecedents, root_literals, visited, unresolved = [conflict], [], {0}, 0
         clause, position = conflict, len(self.trail) - 1
         while True:
             for literal in clause.literals:
                 variable = abs(literal)
-                if variable in seen or self.literal_value(literal) > 0:
+                if variable in visited or self.literal_value(literal) > 0:
                     continue
-                seen.add(variable)
+                visited.add(variable)
                 if self._levels[variable] == level:
                     unresolved += 1
                 elif self._levels[variable] > 0:
                     learned.append(literal)
                 else:
                     root_literals.append(literal)
-            while abs(self.trail[position]) not in seen or self._levels[abs(self.trail[position])] != level:
+            while (
+                abs(self.trail[position]) not in visited or self._levels[abs(self.trail[position])] != level
+            ):
                 position -= 1
             pivot = self.trail[position]
             position -= 1
@@ -204,13 +206,13 @@ class Engine:
             antecedents.append(reason)
             clause = reason
         target = max((self._levels[abs(literal)] for literal in learned), default=0)
-        antecedents.extend(self._roots(root_literals))
+        antecedents.extend(self._root_reasons(root_literals))
         self.backtrack(target)
         self._pending_clauses.append(Clause([-pivot, *learned], None, tuple(antecedents)))
 
-    def _roots(self, literals: Iterable[int]) -> list[Clause]:
+    def _root_reasons(self, literals: Iterable[int]) -> list[Clause]:
         """Return the reasons of literals that were settled before any decision."""
-        found: list[Clause] = []
+        reasons: list[Clause] = []
         seen: set[int] = set()
         queue = [abs(literal) for literal in literals]
         while queue:
@@ -219,20 +221,20 @@ class Engine:
                 continue
             seen.add(variable)
             if reason := self._reasons[variable]:
-                found.append(reason)
+                reasons.append(reason)
                 queue.extend(abs(literal) for literal in reason.literals)
-        return found
+        return reasons
 
 
 def _find_original_clauses(clauses: Iterable[Clause]) -> list[Clause]:
     original_clauses: dict[int, Clause] = {}
-    seen: set[int] = set()
+    visited: set[int] = set()
     queue = list(clauses)
     while queue:
         clause = queue.pop()
-        if id(clause) in seen:
+        if id(clause) in visited:
             continue
-        seen.add(id(clause))
+        visited.add(id(clause))
         if clause.antecedents:
             queue.extend(clause.antecedents)
         else:

@@ -96,37 +96,37 @@ class _SupportGraph:
 
     def __init__(self, pool: Pool, chosen: PackageSet) -> None:
         self._satisfying: dict[int, list[list[int]]] = {
-            owner: [found for _, found in satisfied_dependencies(pool, chosen, owner)]
+            owner: [satisfying for _, satisfying in satisfied_dependencies(pool, chosen, owner)]
             for owner in (ROOT, *sorted(chosen))
         }
         self._dependents: dict[int, list[tuple[int, list[int]]]] = {}
         for owner, needs in self._satisfying.items():
             for found in needs:
-                for one in found:
-                    self._dependents.setdefault(one, []).append((owner, found))
+                for variable in found:
+                    self._dependents.setdefault(variable, []).append((owner, found))
 
     def find_reachable(self, removed: set[int] | None = None) -> PackageSet:
         """Return the packages that the recipe leads to without ``removed``."""
-        seen = {ROOT} | (removed or set())
+        visited = {ROOT} | (removed or set())
         queue = [ROOT]
         while queue:
             for satisfying in self._satisfying[queue.pop()]:
                 for variable in satisfying:
-                    if variable not in seen:
-                        seen.add(variable)
+                    if variable not in visited:
+                        visited.add(variable)
                         queue.append(variable)
-        return frozenset(seen.difference((ROOT,), removed or ()))
+        return frozenset(visited.difference((ROOT,), removed or ()))
 
     def find_indispensable(self) -> set[int]:
         """Return the packages that the recipe leads to through dependencies with one chosen candidate."""
-        seen = {ROOT}
+        visited = {ROOT}
         queue = [ROOT]
         while queue:
             for satisfying in self._satisfying[queue.pop()]:
-                if len(satisfying) == 1 and satisfying[0] not in seen:
-                    seen.add(satisfying[0])
+                if len(satisfying) == 1 and satisfying[0] not in visited:
+                    visited.add(satisfying[0])
                     queue.append(satisfying[0])
-        return seen
+        return visited
 
     def find_unsatisfied(self, variable: int) -> set[int] | None:
         """Return the packages that would lose a dependency without ``variable``; None if the recipe would."""
@@ -174,8 +174,8 @@ def _find_unused_alternatives(pool: Pool, chosen: PackageSet) -> list[int]:
                 continue
             alternative_names = {term.name for term in need.origin.group}
             satisfying_names = {pool.records[candidate].name for candidate in satisfying}
-            for other in need.candidates:
-                name = pool.records[other].name
+            for candidate in need.candidates:
+                name = pool.records[candidate].name
                 if name in alternative_names and name not in satisfying_names:
-                    unused[other] = unused.get(other, 0) + 1
+                    unused[candidate] = unused.get(candidate, 0) + 1
     return list(unused)

@@ -40,17 +40,17 @@ def find_similar_name(name: str, names: Iterable[str]) -> str:
 
     letters = set(name)
     similar = [
-        other
-        for other in names
-        if abs(len(other) - len(name)) <= 2 and len(letters.symmetric_difference(other)) <= 4
+        candidate
+        for candidate in names
+        if abs(len(candidate) - len(name)) <= 2 and len(letters.symmetric_difference(candidate)) <= 4
     ]
     return next(iter(get_close_matches(name, sorted(similar), 1, 0.75)), "")
 
 
 def format_names(names: Sequence[str]) -> str:
     """Return ``names`` joined by commas; a long list is shortened to a few and a count."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+    omitted = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {omitted} more" if omitted > 0 else "")
 
 
 def describe_unauthorized(record: PackageRecord) -> tuple[str, str]:

@@ -171,8 +171,8 @@ class _Proof:
         remarks = [self._explain_absence(term) for term in origin.group if not self._pool.candidates(term)]
         for name in dict.fromkeys(self._pool.records[variable].name for variable in candidates):
             if name in self._excluded:
-                place = self._excluded[name].where
-                remarks.append(f"{name} is excluded" + (f" at {place}" if place else ""))
+                location = self._excluded[name].where
+                remarks.append(f"{name} is excluded" + (f" at {location}" if location else ""))
         return remarks
 
     def _explain_absence(self, term: Relation) -> str:

@@ -143,7 +143,7 @@ def _put_cosign_layer(
 
 
 def _document_annotation(one: SignableStatement) -> dict[str, str]:
-    return {oci.ATTESTED: one.document} if one.document else {}
+    return {oci.ATTESTED_DIGEST: one.document} if one.document else {}
 
 
 def _encode_base64(data: bytes) -> str:

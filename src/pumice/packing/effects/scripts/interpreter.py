@@ -113,10 +113,10 @@ class _Interpreter:
             case shell.For():
                 return self._for(command)
             case shell.Loop():
-                with self._reading(command.documents), self._inside(Leave.LOOP), self._grouped():
+                with self._reading(command.here_documents), self._inside(Leave.LOOP), self._grouped():
                     return self._loop_on(command)
             case shell.Group():
-                with self._reading(command.documents):
+                with self._reading(command.here_documents):
                     return self._group(command)
             case shell.Redirected():
                 return self._redirected(command)
@@ -152,9 +152,9 @@ class _Interpreter:
         return statuses[0] if len(branches) == 1 and statuses else None
 
     def _if(self, command: shell.If, index: int) -> bool | None:
-        if index == len(command.arms):
-            return self.sequence(command.otherwise)
-        condition, body = command.arms[index]
+        if index == len(command.branches):
+            return self.sequence(command.else_body)
+        condition, body = command.branches[index]
         status = self.sequence(condition)
         if status is None:
             self._maybe(lambda: self.sequence(body), lambda: self._if(command, index + 1))
@@ -164,8 +164,8 @@ class _Interpreter:
     def _case(self, command: shell.Case) -> bool | None:
         value = self._scope.one(command.word)
         if value is None:
-            return self._maybe(*(partial(self.sequence, body) for _, body in command.arms), lambda: True)
-        for patterns, body in command.arms:
+            return self._maybe(*(partial(self.sequence, body) for _, body in command.branches), lambda: True)
+        for patterns, body in command.branches:
             for pattern in patterns:
                 text = self._scope.one(pattern)
                 if text is not None and fnmatch.fnmatchcase(value, text):

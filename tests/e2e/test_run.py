@@ -152,7 +152,11 @@ WRONG = {
     "no program": (("silent:1",), 10, "the image does not say what to run"),
     "no reference": ((), 2, "REF is missing"),
     "volume": (("--volume", "x", "box:1"), 2, "'x' is not a volume"),
-    "volume source": (("--volume", "/no/such:/x", "box:1"), 2, "cannot mount '/no/such': no such file or directory"),
+    "volume source": (
+        ("--volume", "/no/such:/x", "box:1"),
+        2,
+        "cannot mount '/no/such': no such file or directory",
+    ),
     "volume place": (("--volume", "/etc:/", "box:1"), 2, "the volume's place '/' is not a path below /"),
     "volume mode": (("--volume", "/etc:/x:rx", "box:1"), 2, "'/etc:/x:rx' is not a volume"),
     "directory": (

@@ -51,7 +51,7 @@ def test_what_goes_wrong(tmp_path: Path) -> None:
         "sign", "oci-archive:plain.tar", "--key", "release.key", code=2
     )
     assert "there is no key 'none'" in world.refused("sign", "oci:plain", "--key", "none")
-    assert "is not an image name" in world.refused(
+    assert "is not the name of an image" in world.refused(
         "sign", "oci:plain", "--key", "release.key", "--as", "a b", code=2
     )
     assert "is not signed" in world.refused("verify", "oci:plain", "--key", "release.pub", store="other")

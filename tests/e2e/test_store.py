@@ -207,7 +207,10 @@ def test_a_disk_that_refuses_gets_one_sentence(world: World, mount: str, sentenc
     [
         ((), "error: ACTION is missing\n  hint: see 'pumice store --help'"),
         (("verfy",), "error: ACTION cannot be 'verfy'\n  hint: did you mean 'verify'?"),
-        (("path", "--repair"), "error: --repair can only be used with verify\n  hint: see 'pumice store --help'"),
+        (
+            ("path", "--repair"),
+            "error: --repair can only be used with verify\n  hint: see 'pumice store --help'",
+        ),
     ],
 )
 def test_mistakes(world: World, arguments: tuple[str, ...], message: str) -> None:

@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("pumice.cli.init", "Create a commented starter recipe", "Recipes"),
     "show": (
         "pumice.cli.show",
-        "Print a recipe with its defaults, and where each value comes from",
+        "Print a recipe in full, and where each value comes from",
         "Recipes",
     ),
     "schema": ("pumice.cli.schema", "Print the JSON Schema of recipes", "Recipes"),
@@ -175,7 +175,7 @@ def _unknown_command(word: str) -> Exception:
 def format_overview() -> str:
     """Return the text of ``pumice --help``."""
     lines = [
-        "Build small, reproducible OCI images from Debian packages, and sign, ship and run them.",
+        "Build, sign, ship and run small OCI images made from Debian packages.",
         "",
         "usage: pumice COMMAND [ARGUMENT...]",
     ]
@@ -187,8 +187,8 @@ def format_overview() -> str:
         lines.append(f"  {verb:<12}{summary}")
     lines += [
         "",
-        "Run 'pumice help COMMAND' for the options of a command, 'pumice --version' for the version.",
-        "To get started, run 'pumice init' and then 'pumice build recipe.yaml'.",
+        "Run 'pumice help COMMAND' for more about a command, or 'pumice --version'.",
+        "To get started, run 'pumice init', then 'pumice build recipe.yaml'.",
         "",
     ]
     return "\n".join(lines)

@@ -74,7 +74,7 @@ class Plain(Quiet):
         """Write one line."""
         self._line(printable(message))
 
-    def began(self, task: _Task) -> None:
+    def task_began(self, task: _Task) -> None:
         """Write one line about the operation."""
         with self._lock:
             if self._shown is not None:
@@ -83,13 +83,13 @@ class Plain(Quiet):
         amount = f" ({_format_amount(task.total, task.unit)})" if task.total else ""
         self._line(f"{printable(task.label)}{amount}")
 
-    def advanced(self, task: _Task) -> None:
+    def task_advanced(self, task: _Task) -> None:
         """Write how much is done, from time to time."""
         if task is self._shown and task.is_due(PLAIN_INTERVAL):
             of = f" of {_format_amount(task.total, task.unit)}" if task.total else ""
             self._line(f"{printable(task.label)}: {_format_amount(task.done, task.unit)}{of}")
 
-    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
+    def task_ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
         """Allow the next operation to be displayed."""
         with self._lock:
             if task is self._shown:
@@ -111,19 +111,19 @@ class JsonLines(Quiet):
         """Write an event ``warning``."""
         self._event(event="warning", message=message)
 
-    def began(self, task: _Task) -> None:
+    def task_began(self, task: _Task) -> None:
         """Write an event ``begin``, which gives the task its number."""
         with self._lock:
             self._count += 1
             task.number = self._count
         self._event(event="begin", task=task.number, label=task.label, total=task.total, unit=task.unit)
 
-    def advanced(self, task: _Task) -> None:
+    def task_advanced(self, task: _Task) -> None:
         """Write an event ``advance``, from time to time."""
         if task.is_due(JSON_INTERVAL):
             self._event(event="advance", task=task.number, done=task.done)
 
-    def ended(self, task: _Task, ok: bool) -> None:
+    def task_ended(self, task: _Task, ok: bool) -> None:
         """Write an event ``end``."""
         self._event(event="end", task=task.number, done=task.done, ok=ok)
 
@@ -152,7 +152,7 @@ class Live(Quiet):
         """Write one line above the bars."""
         self._print_above(f"{_colorize('warning:', '33', self._stream)} {printable(message)}")
 
-    def began(self, task: _Task) -> None:
+    def task_began(self, task: _Task) -> None:
         """Add a bar, or start the timer after which bars appear."""
         with self._state:
             self._running.append(task)
@@ -163,13 +163,13 @@ class Live(Quiet):
                 self._timer.daemon = True
                 self._timer.start()
 
-    def advanced(self, task: _Task) -> None:
+    def task_advanced(self, task: _Task) -> None:
         """Update the bar."""
         display = self._display
         if display is not None and task.number:
             display.update(rich_id(task), completed=task.done)
 
-    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
+    def task_ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
         """Remove the bar, and the display with the last bar."""
         with self._state:
             self._running.remove(task)

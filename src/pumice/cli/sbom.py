@@ -80,9 +80,7 @@ def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: s
     data = referrers.content(image, sbom, documents.MAX_DOCUMENT)
     signer_names = ", ".join(f"{signer.label} {signer.key.fingerprint}".strip() for signer in signers)
     message = (
-        f"signed by {signer_names}"
-        if signers
-        else "attached to the image, but not signed by a trusted key"
+        f"signed by {signer_names}" if signers else "attached to the image, but not signed by a trusted key"
     )
     print(output.printable(message), file=sys.stderr)
     return data

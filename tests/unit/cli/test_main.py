@@ -149,7 +149,7 @@ def test_a_surprise_asks_for_a_report_and_shows_no_traceback(
     assert cli.main(["probe"]) == 70
     said = capsys.readouterr().err
     assert said.startswith("error: internal error (ValueError: a b)\n  hint: this is a bug in Pumice")
-    assert said.count("\n") == 1
+    assert said.count("\n") == 2
     monkeypatch.setenv("PUMICE_DEBUG", "1")
     assert cli.main(["probe"]) == 70
     assert "Traceback" in capsys.readouterr().err

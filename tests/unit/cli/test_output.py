@@ -117,7 +117,7 @@ def test_what_is_over_at_once_shows_no_bar() -> None:
 def test_bars_appear_when_there_is_something_to_wait_for_and_leave_without_a_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(presenters, "LIVE_DELAY_SECONDS", 0)
+    monkeypatch.setattr(presenters, "LIVE_DELAY", 0)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     live = presenters.Live(stream)

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 
 from pumice.errors import PumiceError
-from pumice.image.transports import places
-from pumice.progress import Silent
 from pumice.registry import Client, ClientSettings, RetryPolicy, parse_reference
 from pumice.store.home import Home
 from tests.support import images, sampling, serving, transfers
@@ -72,9 +70,7 @@ def hasty(source: str, target: str, home: Home) -> PumiceError | None:
     """Copy without a second chance; return what went wrong."""
     try:
         with Client(settings=HASTY) as client:
-            found = places.locate(source, home, client)
-            to = places.target(target, found.version)
-            places.deliver(places.collect(found), found, to, client=client, home=home, progress=Silent())
+            transfers.copy_with(client, source, target, home)
     except PumiceError as error:
         return error
     return None

@@ -17,11 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from pumice import digest
 from pumice.errors import PumiceError
 from pumice.formats import oci
-from pumice.image.transports import places
-from pumice.progress import Silent
 from pumice.registry import (
     Client,
     ClientSettings,
@@ -100,24 +97,12 @@ def blob(home: Home, name: str) -> bytes:
 
 def move(source: str, target: str, home: Home, registry: Registry) -> None:
     with client(registry) as one:
-        found = places.locate(source, home, one)
-        to = places.target(target, found.version)
-        places.deliver(places.collect(found), found, to, client=one, home=home, progress=Silent())
+        transfers.copy_with(one, source, target, home)
 
 
 def everything(source: str, home: Home, registry: Registry) -> dict[str, bytes]:
     with client(registry) as one:
-        found = places.locate(source, home, one)
-        gathered = places.collect(found)
-        have = {name: node.data for name, node in gathered.nodes.items()}
-        for name, descriptor in gathered.blobs().items():
-            with found.source.open(descriptor) as file:
-                have[name] = file.read()
-        have |= {f"tag {tag}": one.digest.encode() for tag, (one,) in gathered.tags.items()}
-        for subject, links in gathered.lists.items():
-            have[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
-        assert all(digest.of(data) == name for name, data in have.items() if name.startswith("sha256:"))
-        return have
+        return transfers.everything_with(one, source, home)
 
 
 @pytest.mark.parametrize("quirk", quirks.PUSH, ids=str)

@@ -17,7 +17,7 @@ import pytest
 from pumice.errors import PumiceError, TrustError
 from pumice.formats import oci
 from pumice.registry import Client, ClientSettings, RegistryError, Repository, RetryPolicy, parse_reference
-from pumice.registry.server.check import check
+from pumice.registry.server.integrity import check
 from pumice.registry.server.storage.disk.storage import open_storage
 from tests.support.peers import absent, need
 from tests.support.serving import Registry, digest_of, image, serving
@@ -36,7 +36,7 @@ def described(data: bytes) -> oci.Descriptor:
 def sound(root: Path) -> None:
     with open_storage(root) as storage:
         found = check(storage)
-    assert (found.problems, found.incomplete) == ((), ())
+    assert (found.damaged, found.incomplete) == ((), ())
 
 
 class Load:

@@ -20,7 +20,7 @@ import msgspec
 
 from pumice.formats import oci
 from pumice.registry import Client, ClientSettings, Repository, RetryPolicy
-from pumice.registry.server.check import check
+from pumice.registry.server.integrity import check
 from pumice.registry.server.storage.disk.storage import open_storage
 from tests.support.serving import INDEX, MANIFEST, Registry, Reply, descriptor, digest_of, image, serving
 
@@ -345,7 +345,7 @@ def run(root: Path, operations: int, *, seed: int = 0) -> Done:
         problems += compare(registry, workers)
     with open_storage(root) as storage:
         found = check(storage)
-        problems += [f"{one.where}: {one.message}" for one in (*found.problems, *found.incomplete)]
+        problems += [f"{one.where}: {one.message}" for one in (*found.damaged, *found.incomplete)]
     done: dict[str, int] = {}
     for worker in workers:
         for name, count in worker.done.items():

@@ -6,7 +6,6 @@ image's referrers, and under cosign's tags. Nothing is asked of a network.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from pathlib import Path
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pumice.clock import Clock
-    from pumice.registry.server.writes import Offer
+    from pumice.registry.server.offer import Offer
     from pumice.store.home import Home
     from pumice.trust.image_verification import VerifiedImage
     from pumice.trust.policy import PolicyDirectory
@@ -213,32 +212,21 @@ class _Place:
 
     def open(self, digest: str) -> BinaryIO:
         """Open a manifest or a blob."""
-        offer = self._offer
-        if digest == offer.digest:
-            return io.BytesIO(offer.body)
-        document = offer.source.manifest(offer.repository, digest)
-        if document is not None:
-            return io.BytesIO(document.body)
-        blob = offer.source.blob(offer.repository, digest)
-        if blob is None:
-            raise ImageError("the repository does not have it", where=digest)
-        if blob.content is not None:
-            return io.BytesIO(blob.content)
-        try:
-            return Path(blob.path).open("rb")
-        except OSError as error:
-            raise StoreError("the registry's disk failed to read", where=digest) from error
+        file = self._offer.open(digest)
+        if file is None:
+            raise ImageError("not found in the repository", where=digest)
+        return file
 
     def referrers(self, about: str) -> tuple[oci.Descriptor, ...]:
         """Return what refers to a manifest, cosign's older signatures among it."""
         return tuple(self._referrers(about))
 
     def _referrers(self, about: str) -> Iterator[oci.Descriptor]:
-        source, repository = self._offer.source, self._offer.repository
+        storage, repository = self._offer.storage, self._offer.repository
         tag = about.replace(":", "-") + ".sig"
-        older = source.manifest(repository, tag)
+        older = storage.manifests.find(repository, tag)
         if older is not None:
             named = {oci.REF_NAME: tag}
             yield oci.Descriptor(older.media_type, older.digest, len(older.body), named)
-        for data in source.referrers(repository, about):
+        for data in storage.referrers.list(repository, about):
             yield msgspec.json.decode(data, type=oci.Descriptor)

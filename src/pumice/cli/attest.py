@@ -43,19 +43,14 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    from pumice.image.transports import attachment
     from pumice.store.home import Home, locate
     from pumice.trust import image_signing
 
     predicate = read(asked.predicate, "predicate")
     signer = signing.signer(asked.key, asked.passphrase_file)
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
-        place = registries.place(asked.reference, image, home)
-        source = home if isinstance(place, attachment.StorePlace) else None
+    with Home(locate(os.environ)) as home, registries.open_to_sign(asked.reference, home) as opened:
         done = image_signing.attest_image(
-            image,
-            place,
-            source,
+            *opened,
             signer,
             predicate_type=asked.type,
             predicate=predicate,

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from pumice.assembly.image import BuiltImage
     from pumice.assembly.signing import SigningKey
     from pumice.cli.signing import FilesToSign
-    from pumice.image.transports.destination import Destination
+    from pumice.image.transports.locations import Location
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
-    from pumice.registry.reference import Reference
 
 _EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
 docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image goes into the local store as
@@ -68,51 +67,48 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = _parser().parse_args(arguments)
     _check_paths(options)
-    pushed = [text for text in options.output if text.startswith(registries.SCHEME)]
-    destinations = _destinations([text for text in options.output if text not in pushed])
+    destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
     progress = output.make_progress(options.progress)
     recipe = load(options.recipe)
     architectures = locking.choose_architectures(recipe, options.archs)
     if destinations:
         _check(destinations, recipe, architectures)
-    targets = _targets(pushed, recipe) if pushed else []
     with Home(locate(os.environ), progress=progress) as home:
-        key, files = _keys(options, recipe, destinations, targets)
+        key, files = _keys(options, recipe, destinations)
         image = _build(options, recipe, architectures, home, progress, source_date_epoch)
         if key:
             from pumice.assembly import signing as signed
 
-            places = [str(one) for one in targets if one.tag and not one.digest]
+            names = _registry_names(destinations, recipe)
             signed.sign_image(
-                image, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
+                image, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=names
             )
         if destinations:
-            _deliver(image, destinations, recipe, home, progress, listed=options.referrers_in_index)
+            _write_image(
+                image, destinations, recipe, home, progress, referrers_in_index=options.referrers_in_index
+            )
             if files:
                 files.sign(source_date_epoch)
-        if targets:
-            _push(image, targets, home, progress)
         if not options.output:
             image.save(f"{recipe.name}:{recipe.version}", home)
-    to_pipe = any(destination.path == "-" for destination in destinations)
+    is_piped = any(destination.address.path == "-" for destination in destinations)
     if options.digest_file:
         _write(options.digest_file, image.root.digest.encode() + b"\n")
-    print(image.root.digest, file=sys.stderr if to_pipe else sys.stdout)
+    print(image.root.digest, file=sys.stderr if is_piped else sys.stdout)
     return 0
 
 
 def _keys(
     options: argparse.Namespace,
     recipe: Recipe,
-    destinations: Sequence[Destination],
-    targets: Sequence[Reference],
+    destinations: Sequence[Location],
 ) -> tuple[SigningKey | None, FilesToSign | None]:
     """Return what the image is to be signed by, or the files it is written to, before any work is done."""
     if options.no_sign:
         return None, None
     if options.sign:
-        return signing.keys(options.sign, options.passphrase_file, destinations, targets)
+        return signing.keys(options.sign, options.passphrase_file, destinations)
     from pumice.recipe import config
 
     found = config.load(os.environ).signing(recipe.name)
@@ -120,7 +116,7 @@ def _keys(
         return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
-        return signing.keys(found.key, options.passphrase_file or secret, destinations, targets)
+        return signing.keys(found.key, options.passphrase_file or secret, destinations)
     except TrustError as error:
         raise TrustError(error.message, where=found.where, hint=error.hint) from None
 
@@ -135,35 +131,31 @@ def _check_paths(options: argparse.Namespace) -> None:
             raise ImageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
 
 
-def _destinations(texts: Sequence[str]) -> list[Destination]:
+def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     if not texts:
         return []
-    from pumice.image.transports import destination
+    from pumice.image.transports import locations
 
-    return [destination.parse(text) for text in texts]
-
-
-def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
-    from pumice.image.transports import places
-
-    return [places.pushed(text, recipe.version) for text in texts]
+    return [locations.parse_destination(text) for text in texts]
 
 
-def _push(image: BuiltImage, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
-    from pumice.image.transports import places
-
-    with registries.client(None, progress) as client:
-        for target in targets:
-            places.push(image.open(home), target, client, progress)
-
-
-def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:
-    """Refuse before the work what could not be delivered after it."""
+def _check(destinations: Sequence[Location], recipe: Recipe, architectures: Sequence[str]) -> None:
+    """Refuse, before the image is built, what could not be written afterwards."""
     from pumice.formats import platforms
-    from pumice.image.transports import destination
+    from pumice.image.transports import locations
 
-    wanted = [platforms.from_debian(name) for name in architectures]
-    destination.check(destinations, name=recipe.name, version=recipe.version, wanted=wanted)
+    locations.check_destinations(
+        destinations,
+        name=recipe.name,
+        version=recipe.version,
+        platforms=[platforms.from_debian(name) for name in architectures],
+    )
+
+
+def _registry_names(destinations: Sequence[Location], recipe: Recipe) -> list[str]:
+    """Return each ``HOST/REPO:TAG`` that the image is pushed to."""
+    descriptions = [destination.describe(recipe.version) for destination in destinations]
+    return [one.name for one in descriptions if one.repository and one.name]
 
 
 def _build(
@@ -208,30 +200,29 @@ def _summarize_skipped_actions(image: BuiltImage, report_path: str, progress: Pr
         (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
 
 
-def _deliver(
+def _write_image(
     image: BuiltImage,
-    destinations: Sequence[Destination],
+    destinations: Sequence[Location],
     recipe: Recipe,
     home: Home,
     progress: Progress,
     *,
-    listed: bool,
+    referrers_in_index: bool,
 ) -> None:
-    from pumice.image.transports import destination
+    from pumice.image.transports.locations import OutgoingImage
 
-    if bare := [one.kind for one in destinations if one.kind in destination.ONE_PLATFORM]:
-        progress.note(f"SBOM, provenance and signatures are not in {bare[0]}:, which has no place for them")
-    for one in destinations:
-        destination.write(
-            image.open(home),
-            one,
-            name=recipe.name,
-            version=recipe.version,
-            records=home.records,
-            progress=progress,
-            stdout=sys.stdout.buffer,
-            listed=listed,
-        )
+    transports = [destination.address.transport for destination in destinations]
+    if bare := [transport.scheme for transport in transports if transport.has_one_platform]:
+        progress.note(f"SBOM, provenance and signatures are not written to {bare[0]}, which cannot hold them")
+    with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
+        for destination in destinations:
+            outgoing = OutgoingImage(
+                image=image.open(home),
+                name=recipe.name,
+                version=recipe.version,
+                referrers_in_index=referrers_in_index,
+            )
+            destination.write(outgoing, access)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -51,8 +51,8 @@ def main(arguments: Sequence[str]) -> int:
 
     with (
         Home(locate(os.environ)) as home,
-        registries.found(options.old, home) as old_root,
-        registries.found(options.new, home) as new_root,
+        registries.open_image(options.old, home) as old_root,
+        registries.open_image(options.new, home) as new_root,
     ):
         old, new = reading.chosen(old_root, options.platform), reading.chosen(new_root, options.platform)
         difference = comparison.compare(old, new, semantic=options.semantic, records=home.records)

@@ -56,7 +56,10 @@ def main(arguments: Sequence[str]) -> int:
         if data is None:
             raise UsageError(f"cannot read the policy {str(options.policy)!r}: no such file")
         policy = license_policy.read(data, str(options.policy))
-    with Home(locate(os.environ)) as home, registries.found(options.reference, home) as multi_platform_image:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home) as multi_platform_image,
+    ):
         image = reading.chosen(multi_platform_image, options.platform)
         facts = reading.facts(image, home, options.reference)
     violations = license_policy.check(facts.packages, policy)

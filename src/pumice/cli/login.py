@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     place = login_store.parse_login_target(asked.place)
     user, password = _asked(asked)
     login = Login(user, password)
-    settings = registries.reached(asked)
+    settings = registries.client_settings(asked)
     with Client(
         StaticCredentials(place.host, login), settings, progress=output.make_progress("none")
     ) as client:

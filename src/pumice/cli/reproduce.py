@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading
+from pumice.cli import output, reading, registries
 from pumice.errors import ImageError, TrustError, UsageError
 
 if TYPE_CHECKING:
@@ -53,12 +53,14 @@ def main(arguments: Sequence[str]) -> int:
     """Rebuild an image and compare; return 1 if the result differs."""
     options = _parser().parse_args(arguments)
     from pumice.assembly.rebuild_plan import read_rebuild_plan
-    from pumice.image.transports import reference
     from pumice.store.home import Home, locate
 
     progress = output.make_progress(options.progress)
-    with Home(locate(os.environ), progress=progress) as home:
-        image = reading.chosen(reference.find(options.reference, home), options.platform)
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        registries.open_image(options.reference, home, progress) as whole,
+    ):
+        image = reading.chosen(whole, options.platform)
         plan = read_rebuild_plan(_read_provenance(image, options.provenance))
         if plan.subject != image.root.digest:
             raise TrustError(f"the provenance is for another image, {plan.subject}", where=image.root.digest)

@@ -32,6 +32,22 @@ def _make_parser() -> argparse.ArgumentParser:
         help="program arguments, instead of those in the image",
     )
     program_arguments.required = False  # argparse always requires a REMAINDER argument
+    _add_container_options(parser)
+    parser.add_argument(
+        "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
+    )
+    parser.add_argument(
+        "--platform", metavar="PLATFORM", help="run the image for this platform, such as linux/arm64"
+    )
+    parser.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
+    )
+    command_line.add_admission_options(parser, "run the image")
+    return parser
+
+
+def _add_container_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the environment of the program."""
     parser.add_argument(
         "--stage1",
         choices=("builtin", "bwrap", "runc", "crun"),
@@ -71,17 +87,6 @@ def _make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run an init as PID 1 that forwards signals and reaps processes (default: the program is PID 1)",
     )
-    parser.add_argument(
-        "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
-    )
-    parser.add_argument(
-        "--platform", metavar="PLATFORM", help="run the image for this platform, such as linux/arm64"
-    )
-    parser.add_argument(
-        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
-    )
-    command_line.add_admission_options(parser, "run the image")
-    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
-    with registries.found(options.reference, home, progress) as image:
+    with registries.open_image(options.reference, home, progress) as image:
         return run(
             image,
             Overrides(

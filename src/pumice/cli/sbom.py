@@ -48,7 +48,10 @@ def main(arguments: Sequence[str]) -> int:
     options = _make_parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.found(options.reference, home) as multi_platform_image:
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home) as multi_platform_image,
+    ):
         image = reading.chosen(multi_platform_image, options.platform)
         data = None
         if options.format != "table" and options.layer is None and not options.scan:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, registries, signing
 from pumice.clock import SystemClock
 from pumice.errors import UsageError
 
@@ -78,19 +78,19 @@ def _sign_archive(asked: argparse.Namespace) -> int:
     from pathlib import Path
 
     from pumice.assembly.context import read_source_date_epoch
-    from pumice.image.transports import reference
+    from pumice.image.transports import locations
     from pumice.store.home import Home, locate
     from pumice.trust import archive_signatures
 
-    kind, _, rest = asked.reference.partition(":")
-    if kind != "oci-archive":
+    location = locations.parse_source(asked.reference)
+    if not location.address.transport.has_detached_signature:
         raise UsageError(
             "an OpenPGP key signs archives, and this is none",
             where=asked.reference[:200],
             hint="sign oci-archive:FILE, or by a key that 'pumice key generate' makes",
         )
-    with Home(locate(os.environ)) as home:
-        image = reference.find(asked.reference, home)
+    with Home(locate(os.environ)) as home, registries.access(home) as access:
+        image = location.open(access).image
     if asked.timestamp is not None:
         raise UsageError(
             "--timestamp is not for OpenPGP keys",
@@ -98,7 +98,7 @@ def _sign_archive(asked: argparse.Namespace) -> int:
         )
     name = archive_signatures.check_archive_name(image, asked.name)
     signer = signing.archive_signer(asked.key, asked.passphrase_file)
-    path = Path(rest.partition(":")[0])
+    path = Path(location.address.path)
     done = archive_signatures.sign_archive(
         path, signer, now=SystemClock().now(), moment=read_source_date_epoch(os.environ)
     )

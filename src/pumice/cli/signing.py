@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pumice.assembly.signing import SigningKey
-    from pumice.image.transports.destination import Destination
-    from pumice.registry.reference import Reference
+    from pumice.image.transports.locations import Location
     from pumice.store.home import Home
     from pumice.trust.archive_signatures import ArchiveSigner
     from pumice.trust.image_signing import Signer, SigningResult
@@ -130,23 +129,26 @@ def sign_where_it_lies(
     are told otherwise. ``connection`` is as for `registries.client`. Raises PumiceError.
     """
     from pumice.cli import registries
-    from pumice.image.transports import attachment
-    from pumice.trust import image_names
-    from pumice.trust import image_signing as sign
+    from pumice.trust import image_names, image_signing
 
     when = time(timestamp)
-    others = [image_names.check_docker_reference(one) for one in (*also, *registries.signed_as(reference))]
-    with registries.found(reference, home, asked=connection) as image:
-        place = registries.place(reference, image, home)
-        source = home if isinstance(place, attachment.StorePlace) else None
-        done = sign.sign_image(image, place, source, signer, name=name, evidence=evidence, time=when)
+    others = [image_names.check_docker_reference(one) for one in (*also, *_registry_names(reference))]
+    with registries.open_to_sign(reference, home, connection) as opened:
+        done = image_signing.sign_image(*opened, signer, name=name, evidence=evidence, time=when)
     for one in others:
-        # anew, for it is added to what was just attached
-        with registries.found(reference, home, asked=connection) as image:
-            place = registries.place(reference, image, home)
-            placed = sign.sign_docker_reference(image, place, source, signer, one, time=when)
+        # opened again, because it is added to what was just attached
+        with registries.open_to_sign(reference, home, connection) as opened:
+            placed = image_signing.sign_docker_reference(*opened, signer, one, time=when)
         done = msgspec.structs.replace(done, new=done.new or placed.new)
     return done
+
+
+def _registry_names(reference: str) -> list[str]:
+    """Return the ``HOST/REPO:TAG`` of an image in a registry; nothing for a digest or other locations."""
+    from pumice.cli import registries
+
+    description = registries.describe(reference)
+    return [description.name] if description.repository and description.name else []
 
 
 def time(timestamp: str | None = None) -> SigningTime:
@@ -166,11 +168,11 @@ def time(timestamp: str | None = None) -> SigningTime:
 
 
 def keys(
-    text: str, file: Path | None, destinations: Sequence[Destination], targets: Sequence[Reference]
+    text: str, file: Path | None, destinations: Sequence[Location]
 ) -> tuple[SigningKey | None, FilesToSign | None]:
     """Return what signs an image that is built, or the files that hold it: which, the kind of key says."""
     if is_openpgp(text):
-        return None, files_to_sign(text, file, destinations, targets)
+        return None, files_to_sign(text, file, destinations)
     return key(text, file), None
 
 
@@ -205,22 +207,23 @@ class FilesToSign:
             archive_signatures.sign_archive(path, self._signer, now=SystemClock().now(), moment=moment)
 
 
-def files_to_sign(
-    key: str, file: Path | None, destinations: Sequence[Destination], targets: Sequence[Reference]
-) -> FilesToSign:
+def files_to_sign(key: str, file: Path | None, destinations: Sequence[Location]) -> FilesToSign:
     """Return what an OpenPGP key will sign; raises UsageError if it cannot sign every destination."""
     from pumice.errors import UsageError
+    from pumice.image.transports.locations import STDOUT
 
-    folders = [one for one in destinations if one.kind in ("oci", "dir") or one.path == "-"]
-    for one in (*folders, *targets):
+    addresses = [destination.address for destination in destinations]
+    for address in addresses:
+        if address.transport.is_file and address.path != STDOUT:
+            continue
         raise UsageError(
             "an OpenPGP key signs files only",
-            where=str(one),
+            where=str(address),
             hint="write oci-archive:FILE, or sign by a key that 'pumice key generate' makes",
         )
     if not destinations:
         raise UsageError("an OpenPGP key signs files only", hint="write one: -o oci-archive:FILE")
-    return FilesToSign(archive_signer(key, file), [Path(one.path) for one in destinations])
+    return FilesToSign(archive_signer(key, file), [Path(address.path) for address in addresses])
 
 
 def _can_ask() -> bool:

@@ -327,7 +327,7 @@ def _why(asked: argparse.Namespace) -> int:
 
     levels = _levels()
     request = admission.Request(reference=asked.words[0])
-    with Home(locate(os.environ)) as home, registries.found(asked.words[0], home) as image:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.words[0], home) as image:
         name = image_names.requested_name(asked.words[0], home, image)
         rules = keyring.read_name_policy(name or image_names.declared_name(image), levels)
         lines = [f"name     {name or image_names.declared_name(image) or '(none)'}"]

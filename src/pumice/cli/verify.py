@@ -113,12 +113,12 @@ def _decide(asked: argparse.Namespace, policy: Any) -> Decision:
         allow_older=asked.allow_older,
         allow_built_here=asked.allow_built_here,
     )
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as found:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as found:
         image = _with_signature(found, asked.signature)
         decision = admission.judge(image, "verify", home, request, levels, now=now)
         if asked.attestation:
             _require(image, home, decision, asked.attestation, policy, now)
-        remote = asked.reference.startswith(registries.SCHEME)
+        remote = bool(registries.describe(asked.reference).repository)
         checks = (*decision.checks, _content(image, registry=remote, whole=asked.content))
         if decision.warning:
             print(f"warning: {output.printable(decision.warning)}", file=sys.stderr)

@@ -83,10 +83,12 @@ def requested_name(reference: str, home: Home, image: Image | None = None) -> st
     """
     if image is not None and image.known_as:
         return image.known_as
-    if reference.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://", "sha256:")):
-        return ""
-    if split_name(reference)[1] or any(split_name(known)[0] == reference for known in home.refs.names()):
-        return reference
+    from pumice.image.transports import locations
+
+    location = locations.parse_source(reference)
+    name = location.describe().name if location.address.transport.is_store else ""
+    if split_name(name)[1] or any(split_name(full_name)[0] == name for full_name in home.refs.names()):
+        return name
     return ""
 
 

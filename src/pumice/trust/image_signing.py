@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Place
+    from pumice.image.transports.attachment import Attachment
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
     from pumice.trust.keys import PrivateKey, PublicKey
@@ -72,7 +72,7 @@ def check_signed_name(image: Image, given: str = "") -> str:
 
 def sign_image(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     signer: Signer,
     *,
@@ -123,7 +123,7 @@ def sign_image(
 
 def sign_docker_reference(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     signer: Signer,
     reference: str,
@@ -153,7 +153,7 @@ def sign_docker_reference(
 
 def attest_image(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     signer: Signer,
     *,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Place
+    from pumice.image.transports.attachment import Attachment
     from pumice.store.home import Home
     from pumice.trust.claims import AttachedManifest
     from pumice.trust.keys import PrivateKey
@@ -54,7 +54,7 @@ class SignableStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_signatures(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     key: PrivateKey,
     name: str,
@@ -92,7 +92,7 @@ def write_signatures(
 
 def write_docker_reference_signature(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     key: PrivateKey,
     reference: str,
@@ -106,7 +106,7 @@ def write_docker_reference_signature(
     return _write_cosign_manifest(image, place, home, [layer], _SIGNATURES, ".sig", stale)
 
 
-def _put_signature(place: Place, key: PrivateKey, payload: bytes) -> Descriptor:
+def _put_signature(place: Attachment, key: PrivateKey, payload: bytes) -> Descriptor:
     layer = place.put(payload, simplesigning.PAYLOAD)
     return msgspec.structs.replace(
         layer, annotations={simplesigning.SIGNATURE: _encode_base64(key.sign(payload))}
@@ -123,7 +123,7 @@ def _is_stale(one: AttachedManifest, stale: AbstractSet[str]) -> bool:
 
 def _put_cosign_layer(
     image: Image,
-    place: Place,
+    place: Attachment,
     key: PrivateKey,
     name: str,
     envelope: dsse.Envelope,
@@ -153,7 +153,7 @@ def _encode_base64(data: bytes) -> str:
 
 
 def _write_bundle(
-    image: Image, place: Place, key: PrivateKey, envelope: dsse.Envelope, one: SignableStatement
+    image: Image, place: Attachment, key: PrivateKey, envelope: dsse.Envelope, one: SignableStatement
 ) -> Digest:
     uri = one.predicate_type
     bundle = sigstore.Bundle(envelope, sigstore.make_key_hint(key.public.der))
@@ -171,7 +171,7 @@ def _write_bundle(
 
 def _write_cosign_manifest(
     image: Image,
-    place: Place,
+    place: Attachment,
     home: Home | None,
     added: Sequence[Descriptor],
     kind: str,
@@ -217,7 +217,7 @@ def _empty_config(diff_ids: list[Digest]) -> bytes:
 
 def _attach_manifest(
     image: Image,
-    place: Place,
+    place: Attachment,
     config: Descriptor,
     layers: tuple[Descriptor, ...],
     kind: str,

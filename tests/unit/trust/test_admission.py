@@ -43,7 +43,7 @@ def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None =
     image = Image(made.root, home.blobs)
     home.refs.set(name, image.root)
     if by is not None:
-        image_signing.sign_image(image, attachment.StorePlace(home), home, signer(by), name=sign_as)
+        image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(by), name=sign_as)
     return image
 
 
@@ -314,7 +314,7 @@ def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Pol
     assert judge(image, home, "", levels, now=10 * day - 1).signatures  # by the old one
     with pytest.raises(TrustError, match="has expired on 1970-01-11"):
         judge(image, home, "", levels, now=10 * day)
-    image_signing.sign_image(image, attachment.StorePlace(home), home, signer(1))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
     for now in (0, 10 * day, 1000 * day):  # by the new one
         assert judge(image, home, "", levels, now=now).signatures
     policy_edit.revoke_key(levels[0], key(1).public.fingerprint, "stolen")
@@ -330,9 +330,9 @@ def test_who_has_the_old_and_the_new_key_is_one_signer(
     mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public]
     policy_edit.rotate_key(levels[0], mine, key(1).public, until=1000)
     image = brought(home)
-    image_signing.sign_image(image, attachment.StorePlace(home), home, signer(1))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
     with pytest.raises(TrustError, match="signed by 1 of the 2 keys that are needed") as caught:
         judge(image, home, "", levels, now=0)
     assert key(2).public.fingerprint[:16] in (caught.value.hint or "")
-    image_signing.sign_image(image, attachment.StorePlace(home), home, signer(2))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(2))
     assert judge(image, home, "", levels, now=0).threshold == 2

@@ -33,17 +33,17 @@ _MERGED = (".sig", ".att")
 """Tags whose manifests are sets of layers. What else there is, such as ``.sbom``, is one document."""
 
 
-def put(client: Client, target: Reference, nodes: Sequence[Node], *, instead: Collection[str] = ()) -> None:
+def put(client: Client, target: Reference, nodes: Sequence[Node], *, replaced: Collection[str] = ()) -> None:
     """Make sure that a tag stands for all that ``nodes`` (manifests) say, and for what it had.
 
-    ``instead`` are digests of manifests that these take the place of. Raises RegistryError, FormatError
+    ``replaced`` are the digests of manifests that these replace. Raises RegistryError, FormatError
     when the tag has something that these cannot be added to.
     """
     documents = [node.data for node in nodes]
     known = {node.data: node for node in nodes}
     for _ in range(_ATTEMPTS):
         there = _read(client, target)
-        kept = [there.data] if there is not None and there.digest not in instead else []
+        kept = [there.data] if there is not None and there.digest not in replaced else []
         merged = union([*kept, *documents], target)
         if there is not None and merged == there.data:
             return

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from pumice.errors import ImageError, PumiceError, StoreError, UsageError
 from pumice.image.model import Image, contents
-from pumice.image.transports import destination, reference
 from pumice.store.home import Home
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, Made, file
 
 
@@ -36,7 +35,7 @@ TWO = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])
 
 def test_by_name_and_version(home: Home) -> None:
     keep(home, ONE, "example.com/hello:1.0")
-    found = reference.find("example.com/hello:1.0", home)
+    found = locations.find("example.com/hello:1.0", home)
     assert found.root == ONE.root
     assert [entry.path for entry, _ in found.layers()[0].entries()] == ["one"]
 
@@ -44,13 +43,11 @@ def test_by_name_and_version(home: Home) -> None:
 def test_by_name_alone_when_there_is_one_version(home: Home) -> None:
     keep(home, ONE, "hello:1.0")
     keep(home, TWO, "hello-two:1.0")
-    assert reference.find("hello", home).root == ONE.root
+    assert locations.find("hello", home).root == ONE.root
     keep(home, TWO, "hello:1.1")
     with pytest.raises(ImageError) as caught:
-        reference.find("hello", home)
-    assert str(caught.value) == (
-        "there are 2 versions of hello, so one must be named\n  hint: write one of hello:1.0, hello:1.1"
-    )
+        locations.find("hello", home)
+    assert str(caught.value) == ("there are 2 versions of hello\n  hint: write one of hello:1.0, hello:1.1")
 
 
 def test_by_digest_of_an_index_of_a_platform_and_of_what_has_no_name(home: Home) -> None:
@@ -60,14 +57,14 @@ def test_by_digest_of_an_index_of_a_platform_and_of_what_has_no_name(home: Home)
     for image in (TWO, arm, ONE):
         hex_digits = image.root.digest[7:]
         for text in (image.root.digest, image.root.digest[:20], hex_digits, hex_digits[:12]):
-            assert reference.find(text, home).root.digest == image.root.digest
+            assert locations.find(text, home).root.digest == image.root.digest
 
 
 def test_layers_and_configs_are_no_images(home: Home) -> None:
     keep(home, ONE, "one:1")
     for digest in (ONE.manifest().config.digest, ONE.manifest().layers[0].digest):
         with pytest.raises(ImageError, match="there is no image sha256:"):
-            reference.find(digest, home)
+            locations.find(digest, home)
 
 
 def test_an_ambiguous_beginning_of_a_digest_is_refused(home: Home) -> None:
@@ -83,17 +80,17 @@ def test_an_ambiguous_beginning_of_a_digest_is_refused(home: Home) -> None:
     keep(home, image)
     keep(home, handmade.image(Made([[file(starts[start])]])))
     with pytest.raises(ImageError, match=f"2 images have a digest that begins with {start}"):
-        reference.find(start, home)
+        locations.find(start, home)
 
 
 def test_layouts_by_place_and_tag(home: Home, tmp_path: Path) -> None:
     for kind in ("oci", "oci-archive"):
         place = f"{kind}:{tmp_path}/{kind}"
-        destination.write(ONE, destination.parse(place), version="v1")
-        assert reference.find(place, home).root.digest == ONE.root.digest
-        assert reference.find(f"{place}:v1", home).root.digest == ONE.root.digest
+        locations.write(ONE, place, version="v1")
+        assert locations.find(place, home).root.digest == ONE.root.digest
+        assert locations.find(f"{place}:v1", home).root.digest == ONE.root.digest
         with pytest.raises(ImageError, match="no tag 'v2'"):
-            reference.find(f"{place}:v2", home)
+            locations.find(f"{place}:v2", home)
 
 
 @pytest.mark.parametrize(
@@ -102,26 +99,26 @@ def test_layouts_by_place_and_tag(home: Home, tmp_path: Path) -> None:
         ("hello:1.1", "did you mean example.com/hello:1.0?"),
         ("hello", "did you mean example.com/hello:1.0?"),
         ("example.com/helo:1.0", "did you mean example.com/hello:1.0?"),
-        ("quite-different", "'pumice images' lists what is there"),
-        ("00000000", "'pumice images' lists what is there"),
+        ("quite-different", "run 'pumice images' to list the images"),
+        ("00000000", "run 'pumice images' to list the images"),
     ],
 )
 def test_what_is_not_there_is_said_with_what_comes_near(home: Home, text: str, hint: str) -> None:
     keep(home, ONE, "example.com/hello:1.0")
     with pytest.raises(ImageError) as caught:
-        reference.find(text, home)
+        locations.find(text, home)
     assert str(caught.value) == f"there is no image {text}\n  hint: {hint}"
 
 
 def test_hints_for_a_bare_path_and_an_empty_store(home: Home, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for text, hint in (
-        (str(tmp_path), f"for a layout in a folder, write oci:{tmp_path}"),
-        (str(tmp_path / "file"), f"for a layout in a tar file, write oci-archive:{tmp_path}/file"),
+        (str(tmp_path), f"for an OCI layout in a directory, write oci:{tmp_path}"),
+        (str(tmp_path / "file"), f"for an OCI layout in a tar file, write oci-archive:{tmp_path}/file"),
         ("x", "the store is empty: build a recipe first, or set PUMICE_HOME"),
     ):
         with pytest.raises(ImageError) as caught:
-            reference.find(text, home)
+            locations.find(text, home)
         assert caught.value.hint == hint
 
 
@@ -130,7 +127,7 @@ def test_hints_for_a_bare_path_and_an_empty_store(home: Home, tmp_path: Path) ->
 )
 def test_what_can_name_no_image_is_a_usage_error(home: Home, text: str) -> None:
     with pytest.raises(UsageError):
-        reference.find(text, home)
+        locations.find(text, home)
 
 
 @given(st.text(max_size=20) | st.text("oci:-/ab.\0", max_size=12) | st.text("0123456789abcdef", max_size=70))
@@ -139,6 +136,6 @@ def test_any_text_gives_an_image_or_a_pumice_error(
 ) -> None:
     with Home(tmp_path_factory.getbasetemp() / "fuzz-home") as home:
         try:
-            reference.find(text, home)
+            locations.find(text, home)
         except PumiceError as error:
             assert not isinstance(error, StoreError)

@@ -1,4 +1,4 @@
-"""The access log: one JSON object a line, written in batches so that no request waits for a disk."""
+"""The access log: one JSON object per line, written in batches so that no request waits for a disk."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pumice.terminal import printable_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MOST = 100_000
-"""Lines that wait at most, for a disk or a reader that does not take them; more are counted, not kept."""
+_MAX_PENDING = 100_000
+"""Lines that wait for a slow disk or reader; further lines are counted and dropped."""
 
-_PAUSE = 0.2
-"""Seconds between two batches."""
+_BATCH_SECONDS = 0.2
+"""Time between two batches."""
 
 _DELETE = b"\x7f"
 
 
 def _encode(value: object) -> bytes:
-    """Return a value as one line of JSON without a character that could command a terminal."""
+    """Return a value as one line of JSON without terminal control characters."""
     data = msgspec.json.encode(value)
     if data.isascii() and _DELETE not in data:
         return data
@@ -32,7 +32,7 @@ def _encode(value: object) -> bytes:
 
 
 class Line(msgspec.Struct, omit_defaults=True):
-    """One request. Passwords and tokens are in none of these."""
+    """One request. No field contains a password or token."""
 
     time: str
     client: str
@@ -48,54 +48,54 @@ class Line(msgspec.Struct, omit_defaults=True):
 
 
 class AccessLog:
-    """Takes lines from the server's one thread and writes them from its own."""
+    """Accepts lines from the thread of the server and writes them in a thread of its own."""
 
     def __init__(self, file: BinaryIO, now: Callable[[], float] = time.time) -> None:
         self._file = file
         self._now = now
         self._lines: deque[bytes] = deque()
-        self._lost = 0
+        self._dropped = 0
         self._second = 0
-        self._stamp = ""
-        self._ended = threading.Event()
+        self._timestamp = ""
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
     def add(self, line: Line) -> None:
-        """Take a line; never waits, never fails."""
-        if len(self._lines) >= _MOST:
-            self._lost += 1
+        """Add a line; never blocks, never fails."""
+        if len(self._lines) >= _MAX_PENDING:
+            self._dropped += 1
             return
         self._lines.append(_encode(line))
 
-    def stamp(self) -> str:
-        """Return the present as RFC 3339, UTC, with milliseconds."""
+    def timestamp(self) -> str:
+        """Return the current time as RFC 3339, UTC, with milliseconds."""
         now = self._now()
         second = int(now)
         if second != self._second:
             self._second = second
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        return f"{self._stamp}{int((now - second) * 1000):03d}Z"
+            self._timestamp = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        return f"{self._timestamp}{int((now - second) * 1000):03d}Z"
 
     def close(self) -> None:
-        """Write what is left."""
-        self._ended.set()
+        """Write the pending lines and stop."""
+        self._stopped.set()
         self._thread.join(5)
 
     def _run(self) -> None:
-        while not self._ended.wait(_PAUSE):
+        while not self._stopped.wait(_BATCH_SECONDS):
             self._write()
         self._write()
 
     def _write(self) -> None:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        lost, self._lost = self._lost, 0
-        if lost:
-            lines.append(_encode({"time": self.stamp(), "lost": lost}))
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            lines.append(_encode({"time": self.timestamp(), "lost": dropped}))
         if not lines:
             return
         try:
             self._file.write(b"\n".join(lines) + b"\n")
             self._file.flush()
         except (OSError, ValueError):
-            self._lost += len(lines)
+            self._dropped += len(lines)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest
-from pumice.errors import FormatError, PumiceError, TrustError
+from pumice.errors import FormatError, PumiceError
 from pumice.formats import oci
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, contents, read_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,13 +95,7 @@ def content(image: Image, artifact: Descriptor, limit: int) -> bytes:
             f"the artifact has {len(manifest.layers)} blobs instead of one", where=artifact.digest
         )
     layer = manifest.layers[0]
-    if layer.size > limit:
-        raise FormatError(f"the document is larger than {limit >> 20} MiB", where=layer.digest)
-    with image.blobs.open(layer.digest) as file:
-        data = file.read(layer.size + 1)
-    if len(data) != layer.size or digest.of(data) != layer.digest:
-        raise TrustError("a document does not have the digest it is known by", where=layer.digest)
-    return data
+    return read_blob(layer, image.blobs, limit)
 
 
 class Over:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pumice.store.blobs import Blobs
     from pumice.store.home import Home
 
-VOLATILE_EFFECTS = frozenset({dpkg_database.BY, loader_cache.BY})
+VOLATILE_EFFECTS = frozenset({dpkg_database.ORIGIN, loader_cache.ORIGIN})
 """Effects whose results change with any package; the others hardly ever change, so they are kept apart."""
 
 _BASE = "base"

@@ -1,7 +1,7 @@
-"""Layers out of segments, without unpacking or compressing anything twice.
+"""Composes layers from segments, without unpacking or compressing anything again.
 
-A layer is one small generated member with ``./`` and every directory once, then the segments, then
-the end mark. Its bytes exist only as the list of those parts; composing it again costs nothing.
+A layer is a generated gzip member with ``./`` and each directory once, followed by the segments and
+the end of the archive. The store composes the blob from these parts.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 class LayerChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of gzip members that can be part of a layer, and what is in it.
+    """A sequence of gzip members that can be part of a layer, and the entries in it.
 
-    ``package`` is whose files they are, empty for those that no package ships.
+    ``members`` are the compressed sizes in bytes. ``package`` is empty for generated files.
     """
 
     blob: str
@@ -47,9 +47,9 @@ class LayerChunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, link or directory that comes from no package; its content is bytes or a file.
+    """A file, link or directory that no package ships; its content is bytes or a file to read.
 
-    ``sha256`` (hex), where given, is what the content must still be when it is read.
+    If ``sha256`` (hex) is not empty, the content must have that digest when it is read.
     """
 
     entry: Entry
@@ -58,7 +58,7 @@ class LayerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComposedLayer(msgspec.Struct, frozen=True):
-    """A finished layer, what it is called, and the pieces it was composed of."""
+    """A layer in the store, its title, and the chunks that it consists of."""
 
     title: str
     layer: LayerDigests
@@ -66,7 +66,7 @@ class ComposedLayer(msgspec.Struct, frozen=True):
 
 
 def segment_chunk(segment: Segment) -> LayerChunk:
-    """Return a package's segment as a piece of a layer."""
+    """Return the segment of a package as a chunk of a layer."""
     return LayerChunk(
         blob=segment.blob,
         tar_size=segment.tar_size,
@@ -78,7 +78,10 @@ def segment_chunk(segment: Segment) -> LayerChunk:
 
 
 def write_chunk(entries: Iterable[LayerEntry], blobs: Blobs) -> LayerChunk:
-    """Write generated entries as a piece: by path, hard links last; directories are only noted."""
+    """Write entries into ``blobs`` as a chunk: sorted by path, hard links last, without directories.
+
+    Raises ImageError if a file cannot be read or changed since its digest was computed.
+    """
     ordered = sorted(entries, key=lambda item: (item.entry.kind == "hardlink", item.entry.path))
     with blobs.writer() as writer:
         stream = SegmentWriter(writer.write, has_own_layer=False)
@@ -120,7 +123,7 @@ def _add_entry(stream: SegmentWriter, layer_entry: LayerEntry) -> None:
 
 
 class _ExactReader:
-    """A file that must not end before it is read as far as was announced."""
+    """A file that raises an error if it ends before the announced size."""
 
     def __init__(self, file: BinaryIO, error: ImageError) -> None:
         self._file = file
@@ -134,10 +137,10 @@ class _ExactReader:
 
 
 def layer_directories(chunks: Sequence[LayerChunk], nodes: Mapping[str, Node]) -> list[Entry]:
-    """Return every directory that a layer of ``pieces`` must bring, parents first.
+    """Return every directory of a layer of ``chunks``, parents first.
 
-    Modes and owners are those of the whole image, so that no layer undoes another's; the time is
-    the newest that a piece of this layer gives it, so that no other package can change the layer.
+    Modes and owners are those of the whole image, so that no layer overrides another. The time is the
+    newest in the chunks of this layer, so that packages in other layers do not change it.
     """
     times: dict[str, int] = {}
     for chunk in chunks:
@@ -159,10 +162,10 @@ def _directory_entry(path: str, mtime: int, nodes: Mapping[str, Node]) -> Entry:
 
 
 def compose_own_layer(segment: Segment, blobs: Blobs) -> LayerDigests:
-    """Return the layer that a segment makes by itself; all is known already."""
+    """Compose the layer of one segment, which was cut with ``has_own_layer``; its digests are known."""
     layer = segment.layer
     if layer is None:
-        raise ValueError(f"the segment of {segment.facts.name} was not cut to be alone")
+        raise ValueError(f"the segment of {segment.facts.name} was not cut for a layer of its own")
     _compose_blob(layer.digest, (LAYER_START, LAYER_END), segment.blob, blobs)
     return layer
 
@@ -188,7 +191,7 @@ def _store_blob(data: bytes, blobs: Blobs) -> Digest:
 
 
 class LayerCache(msgspec.Struct, frozen=True):
-    """Where finished layers are remembered: by a key, as JSON; both may raise StoreError."""
+    """A cache of layer digests by key; both functions may raise StoreError."""
 
     get: Callable[[Digest], LayerDigests | None]
     put: Callable[[Digest, LayerDigests], None]
@@ -197,7 +200,7 @@ class LayerCache(msgspec.Struct, frozen=True):
 def compose_layer(
     chunks: Sequence[LayerChunk], nodes: Mapping[str, Node], blobs: Blobs, cache: LayerCache
 ) -> LayerDigests:
-    """Compose ``pieces`` into a layer and return its digests, found by reading it once."""
+    """Compose ``chunks`` into a layer; return its digests, from ``cache`` or by reading the layer once."""
     header_members = _header_members(layer_directories(chunks, nodes))
     header = b"".join(header_members)
     chunk_blobs = [chunk.blob for chunk in chunks if chunk.members]

@@ -1,4 +1,4 @@
-"""The image config and manifest that a recipe stands for (image-spec 1.1, config.md, annotations.md)."""
+"""The image config and annotations of a recipe (OCI image-spec 1.1, config.md and annotations.md)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NANOSECONDS = 1_000_000_000
 
 
 def timestamp(seconds: int) -> str:
-    """Return ``seconds`` since the epoch as RFC 3339, UTC."""
+    """Format ``seconds`` since the epoch as RFC 3339 in UTC."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def standard_annotations(recipe: Recipe, created: int) -> dict[str, str]:
-    """Return the standard annotations of an image; the recipe's own come last and win."""
+    """Return the standard annotations of an image; those of the recipe override them."""
     standard = {
         _ANNOTATION + "created": timestamp(created),
         _ANNOTATION + "title": recipe.name,
@@ -46,8 +46,8 @@ def image_config(
 ) -> oci.ImageConfig:
     """Return the config of one platform's image.
 
-    ``layers`` are (what it holds, layer), lowest first; ``user`` is the numeric id that the recipe's
-    user stands for, so that an engine can tell that it is not root without looking inside.
+    ``titled_layers`` are (title, digests), lowest first. ``user`` is the recipe's user with numeric
+    ids, so that an engine can verify that it is not root without reading the layers.
     """
     platform = platforms.from_debian(architecture)
     run = recipe.run
@@ -92,7 +92,7 @@ def _health_check(check: HealthCheck) -> oci.HealthCheck:
 
 
 def numeric_user(user: str, passwd: str, group: str) -> str:
-    """Return ``user[:group]`` as numbers, by the image's own tables; raises ImageError if unknown."""
+    """Return ``user[:group]`` with numeric ids from passwd(5) and group(5); raise ImageError if unknown."""
     if not user:
         return ""
     name, colon, group_name = user.partition(":")

@@ -1,9 +1,9 @@
-"""Which packages share a layer: a pure function of the set, decided before anything is read.
+"""Plans which packages share a layer: a pure function of the set of packages.
 
-The default keeps what is large apart, so that an update re-ships the package that changed and
-little else, and puts the many small packages into a few groups by their source package, which is
-what gets updated together. Sizes count only by powers of two, so that an update that grows a
-package a little moves nothing.
+By default large packages have a layer each, so that an update re-ships little else than the changed
+package. The many small packages form a few groups by source package, because packages of one source
+are updated together. Sizes are rounded to powers of two, so that a small change of a package's size
+does not change the plan.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pumice.recipe.model import LayerPolicy
 
 GENERATED_LAYERS = 4
-"""Layers that may come beside the packages': base, byte code, state and the recipe's files."""
+"""The number of layers without packages: base, byte code, state and the recipe's files."""
 
 _AUTO_OWN_LAYERS = 28
 _AUTO_GROUPS = 8
@@ -30,7 +30,7 @@ _MAX_PACKAGE_LAYERS = 100 - GENERATED_LAYERS
 
 
 class LayerGroup(msgspec.Struct, frozen=True):
-    """Packages that share a layer; one that is ``alone`` makes the layer by itself."""
+    """Packages that share a layer; with ``has_own_layer`` exactly one package."""
 
     name: str
     packages: tuple[str, ...]
@@ -38,7 +38,7 @@ class LayerGroup(msgspec.Struct, frozen=True):
 
 
 class LayerDigests(msgspec.Struct, frozen=True):
-    """A finished layer: its compressed digest and size, its diff ID and plain size."""
+    """The digest and size in bytes of a layer, compressed and (``diff_id``, ``tar_size``) uncompressed."""
 
     digest: str
     size: int
@@ -47,10 +47,11 @@ class LayerDigests(msgspec.Struct, frozen=True):
 
 
 def plan_layers(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple[LayerGroup, ...]:
-    """Return the groups for ``packages``, in the order of their layers.
+    """Return the groups of ``packages``, in the order of their layers.
 
-    ``auto``: at most 36 layers, every package over 32 MB alone as far as they reach. ``packages``:
-    one each, at most 96, the smallest together. ``single``: one group.
+    ``auto`` gives at most 36 layers, with one for each package over 32 MB if there are enough.
+    ``packages`` gives each package a layer, at most 96 in all, the smallest packages sharing one.
+    ``single`` gives one group.
     """
     names = sorted(package.name for package in packages)
     if policy == "single":

@@ -1,7 +1,7 @@
-"""Segments into one tree: who owns each path, and what happens when two packages want the same.
+"""Merges the segments of packages into one tree, and resolves paths that several packages ship.
 
-Debian Policy 7.6.1 and 10.1: a package may take over files of another that it ``Replaces``;
-anything else that collides is an error that names both.
+A package may take over files of another package that it ``Replaces`` (Debian Policy 7.6.1); any other
+file conflict is an error (10.1).
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ if TYPE_CHECKING:
     from pumice.store.blobs import Blobs
 
 _MAX_OPEN_SEGMENTS = 8
-"""Segments that are held open for reading: effects go through one package after the other."""
+"""Segments kept open for reading: effects read the files of one package after another."""
 
 Diversions = dict[str, tuple[str, str]]
-"""Path to the package that diverts it and where the others' file goes (dpkg-divert(1))."""
+"""By path, the diverting package and the new path of other packages' files (dpkg-divert(1))."""
 
 
 class MergedTree(msgspec.Struct, frozen=True):
-    """What the packages make together.
+    """The tree of all packages, and how conflicts were resolved.
 
-    ``hidden`` are paths that a package ships but does not own here, by package; ``diverted`` are
-    (package, path, new path); ``directories`` are in the tree though no package's files need them;
-    ``notes`` say what a person may want to know.
+    ``hidden`` are, by package, paths that it ships but another package owns. ``diverted`` are (package,
+    path, new path). ``directories`` are added empty directories. ``notes`` are messages for the user.
     """
 
     tree: Tree
@@ -56,12 +55,12 @@ def merge_segments(
     *,
     directories: Sequence[str] = (),
 ) -> MergedTree:
-    """Return the tree of ``parts`` (segments by package name).
+    """Return the tree of ``package_segments`` (by package name).
 
-    ``directories`` are those to have even if nothing is in them.
+    ``directories`` are added even if they are empty.
 
-    Raises ImageError when two packages ship the same path and neither replaces the other, or when
-    a file lies under something that is not a directory.
+    Raises ImageError if two packages ship the same path and neither replaces the other, or if the
+    parent of a path is not a directory.
     """
     merger = _Merger(package_segments, diversions, lock_format)
     for name in sorted(package_segments):
@@ -153,12 +152,12 @@ class _Merger:
         return loser == existing_owner
 
     def add_parents(self) -> None:
-        """Give every path its parents, and make sure that nothing lies under a file or link."""
+        """Add missing parent directories, and check that no parent is a file or link."""
         for path in sorted({posixpath.dirname(path) for path in self.nodes}):
             self._add_parent(path)
 
     def add_empty_directory(self, path: str) -> Entry | None:
-        """Add a directory that only a link needs; return nothing if it is there or has no place."""
+        """Add a directory for a link; return None if it exists or its parent is not a directory."""
         ancestor = path
         while ancestor and ancestor not in self.nodes:
             ancestor = posixpath.dirname(ancestor)

@@ -1,4 +1,4 @@
-"""File name patterns: shell wildcards with ``**``, and what a list of patterns ignored in format 1.
+"""File name patterns: shell wildcards with ``**``, and the ignore rules of format 1.
 
 Names are matched one path component at a time, so ``*`` never crosses a ``/``.
 """
@@ -19,12 +19,12 @@ _WILD = frozenset("*?[")
 
 
 def is_wild(component: str) -> bool:
-    """Whether a path component has wildcards in it."""
+    """Whether a path component contains wildcards."""
     return not _WILD.isdisjoint(component)
 
 
 def component_matches(name: str, pattern: str) -> bool:
-    """Whether a name matches ``pattern``; one that begins with a dot only if the pattern does."""
+    """Whether a name matches ``pattern``; a leading dot matches only a leading dot in the pattern."""
     if name.startswith(".") and not pattern.startswith("."):
         return False
     return _compile(pattern).match(name) is not None
@@ -42,18 +42,18 @@ class _IgnoreRule(msgspec.Struct, frozen=True):
 
 
 class Format1Ignore:
-    """What images of format 1 leave out; `pumice.formats.gitignore` is right where this is not.
+    """The ignore rules of format 1, which differ from gitignore(5) (`pumice.formats.gitignore`).
 
-    Of a list of patterns the last that matches decides; ``!`` takes things back in. A pattern with a
-    ``/`` in it begins at the copied folder, any other matches at every depth; one with a ``/`` at its
-    end matches folders only. What lies in an ignored folder is never looked at.
+    The last matching pattern decides, and ``!`` negates a pattern. A pattern that contains a ``/`` is
+    relative to the copied directory, any other matches at every depth. A pattern that ends with ``/``
+    matches directories only. Ignored directories are not read.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._rules = tuple(_parse_rule(pattern) for pattern in patterns)
 
     def matches(self, path: str, *, is_directory: bool) -> bool:
-        """Whether to leave out ``path``, relative to the copied folder."""
+        """Whether ``path``, relative to the copied directory, is ignored."""
         components = tuple(path.split("/"))
         for rule in reversed(self._rules):
             if rule.is_directories_only and not is_directory:
@@ -74,9 +74,9 @@ def _parse_rule(pattern: str) -> _IgnoreRule:
 
 
 def _path_matches(components: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Match components against patterns; ``**`` stands for any number of them, at the end for some."""
-    # reached[i]: the patterns so far can match the first i parts. One pass a pattern, so a row of
-    # ** costs no more than any other pattern.
+    """Whether ``components`` match; ``**`` matches any number of components, at the end at least one."""
+    # reached[i]: the patterns so far match the first i components. With one pass for each pattern,
+    # several ** cost no more than other patterns.
     reached = [True] + [False] * len(components)
     for index, pattern in enumerate(patterns):
         next_reached = [False] * (len(components) + 1)

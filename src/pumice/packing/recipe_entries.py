@@ -1,7 +1,7 @@
-"""The recipe's own files: rules in, entries with their contents out.
+"""Resolves the ``files`` rules of a recipe into entries with contents.
 
-Entries say nothing about the machine they were made on: time 0, modes from the owner's ``x`` bit,
-sorted by path, names in UTF-8 whatever the locale. Nothing outside the recipe's folder is read.
+Entries do not depend on the machine: the time is 0, the mode follows the owner's ``x`` bit, entries are
+sorted by path, and names are UTF-8 in every locale. Nothing outside the recipe's directory is read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pumice.recipe.model import FileRule
 
 LARGE_FILE = 1 << 20
-"""Bytes from which a file's content is passed as a path instead of being read."""
+"""The size in bytes from which the content of an entry is a path instead of bytes."""
 
 _MAX_ENTRIES = 500_000
 _MAX_DEPTH = 200
@@ -41,7 +41,7 @@ _SPECIAL_KINDS = {
 
 
 class RecipeEntry(msgspec.Struct, frozen=True):
-    """An entry to add, its content (for large files where it is), and the rule that asks for it."""
+    """An entry, its content (a path for a large file), and the location of its rule in the recipe."""
 
     entry: Entry
     content: bytes | Path
@@ -50,7 +50,7 @@ class RecipeEntry(msgspec.Struct, frozen=True):
 
 
 class _PlannedEntry(msgspec.Struct):
-    """What one rule puts at one path, not read yet."""
+    """An entry that a rule adds, before its content is read."""
 
     rule: FileRule
     kind: Literal["file", "dir", "symlink"]
@@ -67,13 +67,14 @@ def collect_entries(
     resolve_owner: Callable[[str], tuple[int, int]],
     lock_format: int = FORMAT,
 ) -> Iterator[RecipeEntry]:
-    """Yield what ``rules`` put into an image, sorted by path, each path once.
+    """Yield the entries of ``rules``, sorted by path, each path once.
 
-    ``root`` is the folder of the main recipe; ``owners`` returns user and group id for an ``owner``
-    as the recipe writes it. Folders on the way to a path are not made up here.
-    Raises RecipeError with every problem found: sources that are missing, unreadable, special or
-    outside the recipe's folder, and rules that do not agree about a path. Raises ImageError for a
-    name that an image layer cannot hold.
+    ``root`` is the directory of the main recipe. ``resolve_owner`` returns (uid, gid) of an ``owner``
+    as written in the recipe. Missing parent directories are not added.
+
+    Raises RecipeError with all problems: sources that are missing, unreadable, special files or
+    outside the recipe's directory, and conflicting rules. Raises ImageError for a name that a layer
+    cannot hold.
     """
     plan = _Plan(os.fsencode(root), lock_format)
     for rule in rules:
@@ -116,8 +117,8 @@ def _create_entry(
 
 
 def _read_file(path: bytes) -> tuple[bytes | Path, int]:
-    """Return a file's content, or its path if it is large, with its size."""
-    # What was a file when it was looked at must not have become a link or a pipe since.
+    """Return the content of a file, or its path if it is large, and its size in bytes."""
+    # The file may have been replaced by a link or a pipe since it was examined.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with open(os.open(path, flags), "rb") as file:
         facts = os.fstat(file.fileno())
@@ -128,7 +129,7 @@ def _read_file(path: bytes) -> tuple[bytes | Path, int]:
 
 
 class _Plan:
-    """Paths to what the rules put there; ``problems`` grows as rules are added."""
+    """Entries by path; `add_rule` appends to ``problems`` instead of raising an error."""
 
     def __init__(self, root: bytes, lock_format: int) -> None:
         self._format = lock_format
@@ -137,7 +138,7 @@ class _Plan:
         self._root = root
 
     def add_rule(self, rule: FileRule) -> None:
-        """Add what one rule asks for."""
+        """Add the entries of a rule."""
         to = rule.to.strip("/")
         try:
             if rule.text is not None:
@@ -154,7 +155,7 @@ class _Plan:
             self.problems.append(problem)
 
     def check_parents(self) -> None:
-        """Note every path that lies under something that is not a folder."""
+        """Report every path whose parent is not a directory."""
         for path, planned in sorted(self.entries.items()):
             parent = posixpath.dirname(path)
             while parent:
@@ -192,7 +193,7 @@ class _Plan:
         self._add_tree(walk, "", destination)
 
     def _resolve_inside(self, base: bytes, parts: list[str], rule: FileRule) -> bytes:
-        """Return the real path of ``parts`` in ``base``; what leads out of it is refused."""
+        """Return the real path of ``parts`` in ``base``; raise a Problem if it is outside of ``base``."""
         requested_path = os.path.join(base, *(part.encode() for part in parts))
         base_path, real_path = os.path.realpath(base), os.path.realpath(requested_path)
         if real_path != base_path and not real_path.startswith(base_path.rstrip(b"/") + b"/"):
@@ -217,7 +218,7 @@ class _Plan:
             return
         existing = self.entries.get(path)
         if existing is None or _recipe_file(existing.rule) != _recipe_file(planned.rule):
-            # What extends another recipe comes after it and has the last word.
+            # A recipe that extends another comes after it and overrides it.
             keeps_existing = (
                 existing is not None
                 and existing.is_explicit
@@ -236,7 +237,7 @@ class _Plan:
 
 
 class _SourceWalk:
-    """Finds the files below one rule's source, in the order of their names' bytes."""
+    """Finds the files of a rule's source, sorted by the bytes of their names."""
 
     def __init__(self, rule: FileRule, start: bytes, lock_format: int) -> None:
         self.rule = rule
@@ -245,11 +246,11 @@ class _SourceWalk:
         self._visited: set[tuple[str, int]] = set()
 
     def glob(self, directory: bytes, relative: str, patterns: list[str]) -> set[str]:
-        """Return the paths below ``start`` that match; no link is followed on the way."""
+        """Return the paths below the source that match ``patterns``; links are not followed."""
         pattern, remaining = patterns[0], patterns[1:]
         matches: set[str] = set()
         if (relative, len(patterns)) in self._visited:
-            return matches  # several ** lead to one place by many ways
+            return matches  # several ** can match the same directory
         self._visited.add((relative, len(patterns)))
         if pattern == "**":
             matches |= self.glob(directory, relative, remaining or ["*"])
@@ -270,7 +271,7 @@ class _SourceWalk:
         return matches
 
     def walk(self, relative: str, destination: str) -> Iterator[tuple[str, _PlannedEntry]]:
-        """Yield what is at ``relative`` and below it, with where it goes."""
+        """Yield (destination, entry) for ``relative`` and everything below it."""
         pending = [(relative, destination)]
         while pending:
             relative, destination = pending.pop()
@@ -288,7 +289,7 @@ class _SourceWalk:
                 ]
 
     def _list_directory(self, directory: bytes, relative: str) -> list[tuple[bytes, os.stat_result]]:
-        """Return what is in a folder and not ignored, sorted by name."""
+        """Return (name, status) of the entries of a directory that are not ignored, sorted by name."""
         if relative.count("/") >= _MAX_DEPTH:
             raise _rule_problem(self.rule, f"folders are nested more than {_MAX_DEPTH} deep")
         try:
@@ -309,7 +310,7 @@ class _SourceWalk:
             link = _decode_name(os.readlink(path), path, self.rule)
             return _PlannedEntry(self.rule, "symlink", 0o777, link=link)
         if stat.S_ISDIR(status.st_mode):
-            # A mode is meant for files; who may read a folder may also enter it.
+            # The mode of a rule is for files; a directory is searchable by everyone who may read it.
             mode = 0o755 if rule_mode is None else rule_mode & 0o777 | (rule_mode & 0o444) >> 2
             return _PlannedEntry(self.rule, "dir", mode, is_explicit)
         if not stat.S_ISREG(status.st_mode):
@@ -333,7 +334,7 @@ def _is_same_entry(first: _PlannedEntry, second: _PlannedEntry) -> bool:
 
 
 def _content_digest(planned: _PlannedEntry) -> bytes:
-    """Return a digest of what will be there: two rules for one path are rare."""
+    """Return the SHA-256 digest of an entry's content, to compare two rules for one path."""
     import hashlib
 
     if planned.text is not None:

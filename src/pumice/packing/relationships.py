@@ -1,4 +1,4 @@
-"""Relationships between packages that decide whose file is whose (Debian Policy 7.6)."""
+"""The relationship ``Replaces``, which decides who owns a shared path (Debian Policy 7.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stream of a segment on its way out: entries in, gzip members and an index out."""
+"""Writes the entries of a segment as gzip members and records where they are."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 LAYER_START = bytes(gzip.compress_member(tar.encode_header(Entry("", "dir", 0o755))))
-"""The first member of every layer that holds one package: the root itself."""
+"""The first gzip member of a layer with one package: the root directory."""
 LAYER_END = bytes(gzip.compress_member(tar.END_OF_ARCHIVE))
-"""The last member of every layer: the end of the archive."""
+"""The last gzip member of every layer: the end of the archive."""
 
 _MAX_BUFFERED_ELF = 4 << 20
 
 
 class SegmentItem(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
-    """One entry of a segment.
+    """An entry of a segment.
 
-    ``offset`` is where its body starts in the plain tar stream, ``sha256`` its content's hex digest;
-    ``sha1`` is what SPDX 2.3 wants of each file as well (section 8.4), and is for nothing else.
+    ``offset`` is the position of its content in the uncompressed tar stream, ``sha256`` the hex digest
+    of the content. ``sha1`` is used only for SPDX 2.3, which requires it (section 8.4).
     """
 
     entry: Entry
@@ -40,10 +40,10 @@ class SegmentItem(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tr
 
 
 class SegmentWriter:
-    """Writes entries one after the other and notes where they are.
+    """Writes entries and records their positions.
 
-    Alone in its layer (``alone``), a stream brings every directory on the way to a file itself and
-    finds the digests of the layer while it is written.
+    With ``has_own_layer`` it also writes every parent directory in front of a file, and computes the
+    digests of the layer.
     """
 
     def __init__(self, sink: Callable[[bytearray], object], *, has_own_layer: bool) -> None:
@@ -54,7 +54,7 @@ class SegmentWriter:
         self._large_libraries: list[int] = []
         self.items: list[SegmentItem] = []
         self.implied_directories: set[str] = set()
-        """Directories that had to be written before anything was known of them."""
+        """Directories that were written with default attributes, before their own entry."""
 
     def _write_member(self, member: bytearray) -> None:
         self._sink(member)
@@ -67,7 +67,7 @@ class SegmentWriter:
             self._layer_hasher.add_content(data)
 
     def add_directory(self, entry: Entry, attributes: Mapping[str, Entry]) -> None:
-        """Write a directory if this stream brings its own; ``known`` has the attributes of others.
+        """Write a directory if the segment has its own layer; ``attributes`` are those of parents by path.
 
         Raises ImageError for a name that a layer cannot hold.
         """
@@ -88,7 +88,7 @@ class SegmentWriter:
     def add(
         self, entry: Entry, content: tar.Source, attributes: Mapping[str, Entry], *, md5: bool = False
     ) -> str:
-        """Write anything but a directory; return the MD5 of its content if asked to.
+        """Write an entry other than a directory; return the MD5 of its content if ``md5`` is true.
 
         Raises ImageError for a name that a layer cannot hold.
         """
@@ -122,22 +122,22 @@ class SegmentWriter:
         return md5_hash.hexdigest() if md5_hash else ""
 
     def close(self) -> LayerDigests | None:
-        """Write what is held; return the layer that the stream makes if it is alone in it."""
+        """Flush the last gzip member; return the digests of the layer if the segment has its own."""
         self._gzip_writer.close()
         return self._layer_hasher.close() if self._layer_hasher else None
 
     @property
     def tar_size(self) -> int:
-        """Bytes of plain tar so far."""
+        """The size of the uncompressed tar stream so far, in bytes."""
         return self._gzip_writer.content_size
 
     @property
     def members(self) -> tuple[int, ...]:
-        """Compressed size of each gzip member."""
+        """The compressed size of each gzip member, in bytes."""
         return tuple(self._gzip_writer.member_sizes)
 
     def identify_large_libraries(self, read: Callable[[int, int], bytes]) -> None:
-        """Look into the libraries that were too large to hold; ``read`` is of the plain stream."""
+        """Identify libraries that were too large to buffer; ``read`` reads the uncompressed stream."""
         for number in self._large_libraries:
             item = self.items[number]
             size = item.entry.size
@@ -150,7 +150,7 @@ class SegmentWriter:
 
 
 class _OwnLayerHasher:
-    """The digests of the layer that a lone stream makes, found while it is written."""
+    """Computes the digests of a layer with one segment while the segment is written."""
 
     def __init__(self) -> None:
         self._compressed_digest = hashlib.sha256(LAYER_START)
@@ -174,7 +174,7 @@ class _OwnLayerHasher:
 
 
 def may_be_library(entry: Entry) -> bool:
-    """Whether a file's name is one that the loader's cache may have."""
+    """Whether the loader's cache may contain a file with this name."""
     name = posixpath.basename(entry.path)
     return entry.size > 0 and ".so" in name and name.startswith(("lib", "ld-"))
 

@@ -1,8 +1,8 @@
-"""Segments: the chosen files of one package as a row of gzip members, made once and kept.
+"""Segments: the selected files of one package as gzip members, cut once and cached.
 
-A segment is a normalised tar stream without an end mark, so that segments concatenate into layers.
-Its entries stand in the package's own order, which is deterministic and needs no buffering. It
-depends on the package's digest, the selection and the format, on nothing else.
+A segment is a normalized tar stream without an end of archive, so that segments can be concatenated
+into layers. Its entries are in the order of the package, which is deterministic and needs no
+buffering. It depends only on the package's digest, the selection and the format.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a segment; its bytes are the blob.
+    """The description of a segment; ``blob`` is the digest of its bytes.
 
-    ``directories`` are those that the package ships and that stay, ``parents`` those that are only
-    there if something in them stays, ``dropped`` the paths left out, ``newest`` the time of the
-    package itself, ``layer`` the layer it makes if it was cut to be alone in one. ``sha512`` (hex) is
-    the package file's own, ``copyright`` the text of its ``/usr/share/doc/*/copyright``.
+    ``members`` are the compressed sizes of its gzip members. ``directories`` are shipped directories
+    that are kept, ``parents`` those that are kept only as parents of other entries, and ``dropped`` the
+    paths left out. ``newest`` is the time of the package in seconds since the epoch. ``layer`` are the
+    digests of its layer if it was cut with ``has_own_layer``. ``sha512`` (hex) is that of the package
+    file, ``copyright`` the content of ``/usr/share/doc/PACKAGE/copyright``.
     """
 
     blob: str
@@ -63,9 +64,9 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """How a segment differs from the package's own: entries hidden, directories' attributes.
+    """Changes of a segment: paths to hide, and directories with other attributes.
 
-    ``format`` is the lock's.
+    ``format`` is the format of the lock.
     """
 
     hide: tuple[str, ...] = ()
@@ -73,36 +74,36 @@ class SegmentChanges(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
     def __bool__(self) -> bool:
-        """Whether anything differs."""
+        """Whether there is any change."""
         return bool(self.hide or self.directories)
 
 
 def segment_key(package_sha256: str, selection: Selection) -> Digest:
-    """Return what a segment is kept under."""
+    """Return the cache key of the segment of a package."""
     return cache_key("segment", package_sha256, selection)
 
 
 def changed_segment_key(original_key: Digest, changes: SegmentChanges) -> Digest:
-    """Return what the segment that is kept under ``segment_key`` is kept under with ``changes``.
+    """Return the cache key of a changed segment, from the key of the original segment.
 
-    Its bytes alone would not do: packages with equal files have equal ones, and differ in what they say.
+    The digest of the blob is not enough: packages with equal files have equal blobs but other fields.
     """
     return cache_key("segment", original_key, changes)
 
 
 def cut_segment(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
-    """Cut a segment out of a package file; its bytes go into ``blobs``.
+    """Cut the segment of a package file, in bounded memory, and write its bytes into ``blobs``.
 
-    Streams in bounded memory. Raises FormatError for a malformed or hostile package, ImageError for
-    one with a file whose name a layer cannot hold.
+    Raises FormatError for a malformed or hostile package, ImageError for a file name that a layer
+    cannot hold.
     """
     segment, implied_directories = _cut_once(file, selection, blobs)
-    while keep := _paths_to_keep(segment, selection):  # seen only at the end, since links come last
+    while keep := _paths_to_keep(segment, selection):  # known only at the end, because links come last
         selection = msgspec.structs.replace(selection, keep=keep)
         segment, implied_directories = _cut_once(file, selection, blobs)
         if selection.format < 2:
             break
-    # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
+    # An entry of ``lib`` may need ``usr/lib`` before the package's own entry of ``usr``.
     wrong_directories = [
         entry
         for entry in segment.directories
@@ -136,9 +137,9 @@ def _identify_large_libraries(stream: SegmentWriter, blob: Digest, blobs: Blobs)
 
 
 def _paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
-    """Return what to keep instead, since a link that stays keeps its target; nothing if all is there.
+    """Return the paths to keep for a new cut, because kept links point at them; empty if none is missing.
 
-    Whether a directory stays depends on the other packages (`pumice.packing.link_targets`).
+    Whether to keep a directory depends on the other packages (`pumice.packing.link_targets`).
     """
     dropped = set(segment.dropped)
     if selection.format < 2:
@@ -148,7 +149,7 @@ def _paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
 
 
 def link_targets(segment: Segment) -> Iterator[str]:
-    """Yield the path that each link of a segment points at (symbolic ones made absolute)."""
+    """Yield the target path of each link of a segment, those of symbolic links made absolute."""
     for item in segment.items:
         if item.entry.kind == "symlink":
             directory = posixpath.dirname(item.entry.path)
@@ -160,7 +161,7 @@ def link_targets(segment: Segment) -> Iterator[str]:
 
 
 def content_reader(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
-    """Return ``read(path)`` over the files of a segment; raises KeyError for any other path."""
+    """Return a function that reads a file of a segment by path; it raises KeyError for any other path."""
     items = {item.entry.path: item for item in segment.items}
     read_plain = gzip.random_access_reader(
         lambda: blobs.open(segment.blob), segment.members, segment.tar_size
@@ -169,9 +170,9 @@ def content_reader(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
 
 
 def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> Segment:
-    """Return ``segment`` with ``changes``: read from its own bytes, the package is not needed.
+    """Return ``segment`` with ``changes``, rewritten from its own bytes without the package.
 
-    The first hard link to a hidden file becomes the file itself, so that its content stays.
+    The first hard link to a hidden file becomes a regular file with its content.
     """
     hidden = set(changes.hide)
     changed_directories = {entry.path: entry for entry in changes.directories}
@@ -231,7 +232,7 @@ def _promote_hard_link(
 
 
 class _SegmentCutter:
-    """Decides for each entry of a package whether and where it stays."""
+    """Decides for each entry of a package whether it is kept and at which path."""
 
     def __init__(
         self, selection: Selection, control: deb.Control, stream: SegmentWriter, sha512: str
@@ -280,7 +281,7 @@ class _SegmentCutter:
             self._md5_sums[entry.path] = md5
 
     def _keep_copyright(self, entry: Entry, content: tar.Source) -> tar.Source:
-        """Keep a copyright file's text: reading it again later would mean decompressing for it."""
+        """Keep the text of the copyright file, so that it need not be decompressed again later."""
         if entry.size > _MAX_COPYRIGHT:
             return content
         self._copyright = content.read(entry.size)
@@ -299,7 +300,7 @@ class _SegmentCutter:
             self._stream.add_directory(entry, self._directory_entries)
 
     def add_info(self) -> None:
-        """Add what dpkg keeps about an installed package (dpkg-query(1), the info folder)."""
+        """Add dpkg's files about an installed package (dpkg-query(1), ``info`` directory)."""
         if not self._selection.includes_dpkg_info:
             return
         for suffix, content in self._info_files():
@@ -372,7 +373,7 @@ def _refuse_special_entries(entry: Entry) -> None:
         (entry.path + entry.link).encode()
     except UnicodeEncodeError:
         raise FormatError(f"the package has a file name that is not UTF-8: {entry.path!r}") from None
-    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of the package's files has one name per line
+    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of files has one name per line
         raise FormatError(f"the package has a file name with a control character: {entry.path!r}")
 
 
@@ -383,7 +384,7 @@ def _move_entry(entry: Entry, path: str, link: str) -> Entry:
 
 
 def _conffile_paths(control: deb.Control) -> tuple[str, ...]:
-    """Return the configuration files' paths; a line may start with a flag word (deb-conffiles(5))."""
+    """Return the paths of configuration files, without lines that start with a flag (deb-conffiles(5))."""
     lines = control.files.get("conffiles", b"").decode("utf-8", "replace").splitlines()
     return tuple(line.strip() for line in lines if line.startswith("/"))
 

@@ -1,4 +1,4 @@
-"""Which files of a package an image gets, and where they go when ``/usr`` is merged."""
+"""Selects the files of a package for an image, and maps paths to a merged ``/usr``."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ OPTIONAL_TREES: dict[str, tuple[str, ...]] = {
     "locales": ("usr/share/locale/",),
     "lintian": ("usr/share/lintian/", "usr/share/linda/"),
 }
-"""What is left out unless the recipe includes it, by the recipe's word for it."""
+"""Prefixes of optional files, by the name under which a recipe includes them."""
 
 _ALWAYS_INCLUDED = ("usr/share/locale/locale.alias",)
 _DOC_PREFIX = "usr/share/doc/"
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """What is taken of one package.
+    """Which files of a package to keep.
 
-    ``include`` names the `TREES` that stay, sorted; ``keep`` paths that stay although their tree
-    goes; ``info`` adds dpkg's own files about the package. ``alone`` interleaves the directories
-    with the files, as a layer that holds nothing but this package wants them. ``format`` is the lock's.
+    ``include`` are names of `OPTIONAL_TREES` to keep, sorted; ``keep`` are paths to keep although their
+    tree is left out. ``includes_dpkg_info`` adds dpkg's files about the package. ``has_own_layer`` adds
+    directories in front of their files, for a layer with this package alone. ``format`` is the format
+    of the lock.
     """
 
     include: tuple[str, ...] = ()
@@ -38,10 +39,10 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def merged_usr_path(path: str) -> str:
-    """Return where a package's ``path`` goes: ``lib/x`` to ``usr/lib/x``.
+    """Map a package's ``path`` to the merged ``/usr``: ``lib/x`` becomes ``usr/lib/x``.
 
-    A bare ``lib`` is for the caller to leave out if it is a directory (the links come from
-    elsewhere); mapped, it would point at itself.
+    ``lib`` itself stays as it is: the caller leaves the directory out, because an effect creates the
+    link.
     """
     top, slash, _ = path.partition("/")
     return f"usr/{path}" if slash and top in ALIASED_DIRECTORIES else path
@@ -50,8 +51,10 @@ def merged_usr_path(path: str) -> str:
 def is_left_out(
     path: str, selection: Selection, *, is_link: bool = False, is_directory: bool = False
 ) -> bool:
-    """Whether ``path`` is dropped. Copyright files stay, and so does a link that stands for a whole
-    documentation folder, since it is the way to another package's copyright file.
+    """Whether ``path`` is dropped.
+
+    Copyright files are kept, and so are links in place of a documentation directory, because they
+    lead to the copyright file of another package.
     """
     tested_path = path + "/" if is_directory else path
     for tree_name, prefixes in OPTIONAL_TREES.items():

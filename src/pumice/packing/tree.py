@@ -1,7 +1,4 @@
-"""The file tree that an image will have, before any of it is written.
-
-Effects look at it and answer with entries to add; nothing is ever unpacked to find out.
-"""
+"""The file tree of an image, before it is written: entries by path, with contents on demand."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ if TYPE_CHECKING:
 
 _MAX_LINKS = 40
 RECIPE_OWNER = "files"
-"""Who owns what the recipe's own files put somewhere."""
+"""The owner of nodes that come from the recipe's files."""
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
-    """One path of the tree: its entry, the package (or effect) that put it there, and its ELF facts."""
+    """An entry of the tree, the package or effect that owns it, and its ELF facts."""
 
     entry: Entry
     owner: str = ""
@@ -30,12 +27,12 @@ class Node(msgspec.Struct, frozen=True, gc=False):
 
 
 class PackageFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a package says of itself: its control paragraph and its other control files.
+    """The metadata of a package: its control paragraph and its other control files.
 
     ``fields`` keeps the paragraph's order and text; ``files`` holds ``postinst``, ``conffiles``,
     ``triggers`` and so on, except ``control`` and ``md5sums``. ``conffiles`` maps each
     configuration file's path in the package (``/etc/x``) to its MD5 in hexadecimal.
-    ``installed`` is false for ``role: base-data``, whose files are used but which dpkg must not list.
+    ``installed`` is false for ``role: base-data``: the files are used, but dpkg does not list the package.
     """
 
     name: str
@@ -48,9 +45,9 @@ class PackageFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GeneratedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry that no package ships: made by the effect or recipe line named in ``by``.
+    """An entry that no package ships; ``origin`` names the effect or `RECIPE_OWNER`.
 
-    At a path that exists already it takes the place of what is there.
+    It replaces an existing entry at the same path.
     """
 
     entry: Entry
@@ -59,7 +56,7 @@ class GeneratedEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tree:
-    """Paths to nodes, with contents on demand. Immutable: `plus` returns a new tree."""
+    """Nodes by path, with contents on demand; immutable."""
 
     def __init__(
         self,
@@ -70,8 +67,8 @@ class Tree:
     ) -> None:
         """``read`` returns the content of the file at a path of ``nodes``.
 
-        ``implied`` are directories that will be there because of something in them, but that have no
-        mode or owner yet: they can be walked through and are not in ``nodes``.
+        ``implied`` are directories that exist only as parents and have no mode or owner yet. They are
+        not in ``nodes``, but paths resolve through them.
         """
         self.nodes = nodes
         self.implied = implied
@@ -93,9 +90,9 @@ class Tree:
         return self._children.get(directory, ())
 
     def resolve(self, path: str) -> str | None:
-        """Return the path that ``path`` leads to when links are followed, None if it dangles.
+        """Return ``path`` with all links resolved; None if it does not exist.
 
-        Absolute links start at the tree's root and ``..`` never leaves it.
+        Absolute links are relative to the root of the tree, and ``..`` does not leave it.
         """
         pending = [component for component in path.split("/") if component]
         resolved: list[str] = []
@@ -138,7 +135,7 @@ class Tree:
         return target in self.implied if node is None else node.entry.kind == "dir"
 
     def read(self, path: str) -> bytes:
-        """Return the content of the file that ``path`` leads to; KeyError if there is none."""
+        """Return the content of the file at ``path``, following links; raise KeyError if there is none."""
         target = self.resolve(path)
         if target is None:
             raise KeyError(path)
@@ -148,7 +145,7 @@ class Tree:
         return self._read_content(target)
 
     def with_entries(self, generated: Iterable[GeneratedEntry], removed: Iterable[str] = ()) -> Tree:
-        """Return this tree without the paths ``removed`` and with ``generated`` put over it."""
+        """Return a new tree without the paths ``removed`` and with the entries ``generated``."""
         entries = {item.entry.path: item for item in generated}
         removed_paths = [path for path in removed if path in self.nodes]
         if not entries and not removed_paths:
@@ -174,7 +171,7 @@ class Tree:
 def _updated_children(
     children: Mapping[str, list[str]], new_paths: Sequence[str], removed_paths: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return lists of children with some paths come and gone; lists that stay the same are shared."""
+    """Return the updated lists of children; unchanged lists are shared."""
     parents = {posixpath.dirname(path) for path in (*new_paths, *removed_paths)}
     sets = {parent: set(children.get(parent, ())) for parent in parents}
     for path in new_paths:

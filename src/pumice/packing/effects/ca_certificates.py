@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from pumice.packing.tree import GeneratedEntry, Tree
 
-BY = "effect:ca-certificates"
+ORIGIN = "effect:ca-certificates"
 _SHIPPED = "usr/share/ca-certificates"
 _LOCAL = "usr/local/share/ca-certificates"
-CERTIFICATES = "etc/ssl/certs"
+CERTIFICATES_DIRECTORY = "etc/ssl/certs"
 _CONFIGURATION = "etc/ca-certificates.conf"
-_HEAD = """\
+_CONFIGURATION_HEADER = """\
 # This file lists certificates that you wish to use or to ignore to be
 # installed in /etc/ssl/certs.
 # update-ca-certificates(8) will update /etc/ssl/certs by reading this file.
@@ -35,57 +35,59 @@ _HEAD = """\
 _PEM_NAME = str.maketrans({" ": "_", "(": "=", ")": "=", ",": "_"})
 
 
-def install_ca_certificates(given: EffectInput) -> EffectResult:
-    """Return the bundle, the links to each certificate, OpenSSL's hash links, and the configuration."""
-    tree = given.tree
+def install_ca_certificates(inputs: EffectInput) -> EffectResult:
+    """Return the bundle, a link to each certificate, OpenSSL's hash links, and the configuration."""
+    tree = inputs.tree
     if not any(package.name == "ca-certificates" for package in tree.packages):
         return EffectResult()
     generated: list[GeneratedEntry] = []
-    if tree.get(CERTIFICATES) is None:
-        generated.append(directory_entry(CERTIFICATES, BY))
-    shipped = _below(tree, _SHIPPED)
+    if tree.get(CERTIFICATES_DIRECTORY) is None:
+        generated.append(directory_entry(CERTIFICATES_DIRECTORY, ORIGIN))
+    shipped = _certificate_paths(tree, _SHIPPED)
     if tree.get(_CONFIGURATION) is None:
         lines = "".join(f"{path[len(_SHIPPED) + 1 :]}\n" for path in shipped)
-        generated.append(file_entry(_CONFIGURATION, (_HEAD + lines).encode(), BY))
+        generated.append(file_entry(_CONFIGURATION, (_CONFIGURATION_HEADER + lines).encode(), ORIGIN))
         chosen = shipped
     else:
-        chosen = _chosen(tree)
+        chosen = _configured_paths(tree)
     bundle: list[bytes] = []
     names: dict[str, bytes] = {}
-    for path in (*chosen, *_below(tree, _LOCAL)):
+    for path in (*chosen, *_certificate_paths(tree, _LOCAL)):
         data = tree.read(path)
         bundle.append(data if data.endswith(b"\n") or not data else data + b"\n")
         name = pem_name(path)
-        generated.append(link_entry(f"{CERTIFICATES}/{name}", f"/{path}", BY))
+        generated.append(link_entry(f"{CERTIFICATES_DIRECTORY}/{name}", f"/{path}", ORIGIN))
         names[name] = data
-    generated += (link_entry(f"{CERTIFICATES}/{number}", name, BY) for number, name in hash_links(names))
-    generated.append(file_entry(f"{CERTIFICATES}/ca-certificates.crt", b"".join(bundle), BY))
+    generated += (
+        link_entry(f"{CERTIFICATES_DIRECTORY}/{number}", name, ORIGIN) for number, name in hash_links(names)
+    )
+    generated.append(file_entry(f"{CERTIFICATES_DIRECTORY}/ca-certificates.crt", b"".join(bundle), ORIGIN))
     return EffectResult(generated=tuple(generated))
 
 
 def pem_name(path: str) -> str:
-    """Return what update-ca-certificates calls its link to a certificate."""
+    """Return the file name of the link to a certificate, as update-ca-certificates(8) derives it."""
     return posixpath.basename(path).removesuffix(".crt").translate(_PEM_NAME) + ".pem"
 
 
 def hash_links(files: dict[str, bytes]) -> Iterable[tuple[str, str]]:
-    """Yield links (name, target) as ``openssl rehash`` makes them: ``HASH.0`` and so on.
+    """Yield links (name, target) as ``openssl rehash`` creates them: ``HASH.0``, ``HASH.1`` and so on.
 
-    Files without exactly one certificate, and certificates that were there already, get none.
+    Files without exactly one certificate, and duplicates of a certificate, get no link.
     """
-    seen: dict[str, list[bytes]] = {}
+    certificates_by_hash: dict[str, list[bytes]] = {}
     for name in sorted(files, key=str.encode):
-        found = parse_certificates(files[name])
-        if len(found) != 1:
+        certificates = parse_certificates(files[name])
+        if len(certificates) != 1:
             continue
         try:
-            number = x509.compute_subject_hash(found[0])
+            subject_hash = x509.compute_subject_hash(certificates[0])
         except FormatError:
-            continue  # openssl only warns of a file that is no certificate
-        others = seen.setdefault(number, [])
-        if found[0] not in others:
-            others.append(found[0])
-            yield f"{number}.{len(others) - 1}", name
+            continue  # openssl warns about a malformed certificate and continues
+        same_hash = certificates_by_hash.setdefault(subject_hash, [])
+        if certificates[0] not in same_hash:
+            same_hash.append(certificates[0])
+            yield f"{subject_hash}.{len(same_hash) - 1}", name
 
 
 def parse_certificates(data: bytes) -> list[bytes]:
@@ -96,8 +98,8 @@ def parse_certificates(data: bytes) -> list[bytes]:
         return []
 
 
-def _below(tree: Tree, top: str) -> list[str]:
-    found: list[str] = []
+def _certificate_paths(tree: Tree, top: str) -> list[str]:
+    paths: list[str] = []
     pending = [top]
     while pending:
         for path in tree.children(pending.pop()):
@@ -105,12 +107,12 @@ def _below(tree: Tree, top: str) -> list[str]:
             if node is None or node.entry.kind == "dir":
                 pending.append(path)
             elif path.endswith(".crt") and tree.is_file(path):
-                found.append(path)
-    return sorted(found, key=str.encode)
+                paths.append(path)
+    return sorted(paths, key=str.encode)
 
 
-def _chosen(tree: Tree) -> list[str]:
-    """Return the certificates that an existing configuration asks for, in its order."""
+def _configured_paths(tree: Tree) -> list[str]:
+    """Return the paths of the certificates that the existing configuration lists, in its order."""
     lines = tree.read(_CONFIGURATION).decode("utf-8", "replace").splitlines()
-    wanted = (f"{_SHIPPED}/{line}" for line in lines if line and line[0] not in "#!")
-    return [path for path in wanted if tree.is_file(path)]
+    listed_paths = (f"{_SHIPPED}/{line}" for line in lines if line and line[0] not in "#!")
+    return [path for path in listed_paths if tree.is_file(path)]

@@ -1,7 +1,7 @@
-"""Diversions: paths that one package takes over, and where another package's file goes instead.
+"""Diversions: paths that one package takes over, and the new paths of other packages' files.
 
-Their scripts compute them, so they are a data table. Whoever merges packages into a tree applies
-them; here they only become a list, and dpkg's own record.
+Package scripts compute diversions, so they come from a data table. `pumice.packing.merge` applies
+them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def diversion_rows(packages: Iterable[str]) -> tuple[tuple[str, str, str], ...]:
-    """Return the diversions of ``packages`` as dpkg spells them: path, new path, package."""
+    """Return the diversions of ``packages`` as dpkg records them: (path, new path, package)."""
     installed = frozenset(packages)
     return tuple(
         (path, target, package)
@@ -26,7 +26,7 @@ def diversion_rows(packages: Iterable[str]) -> tuple[tuple[str, str, str], ...]:
 
 
 def diversions_by_path(packages: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return, by path in the tree, the package that takes it and where others' files go."""
+    """Return, by path in the tree, the diverting package and the new path of other packages' files."""
     return {
         merged_usr_path(path.lstrip("/")): (package, merged_usr_path(target.lstrip("/")))
         for path, target, package in diversion_rows(packages)

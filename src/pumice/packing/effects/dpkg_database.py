@@ -1,7 +1,7 @@
-"""dpkg's database, so that package tools and scanners see what is installed (dpkg(1), FILES).
+"""The effect that writes dpkg's database, for package tools and scanners (dpkg(1), FILES).
 
-``list``, ``md5sums`` and ``conffiles`` of each package come with its own files. There is no
-``status.d`` beside ``status``: scanners would count every package twice.
+``list``, ``md5sums`` and ``conffiles`` of each package are part of its segment. There is no
+``status.d`` in addition to ``status``, because scanners would count every package twice.
 """
 
 from __future__ import annotations
@@ -17,60 +17,66 @@ if TYPE_CHECKING:
 
     from pumice.packing.tree import GeneratedEntry, PackageFacts
 
-BY = "effect:dpkg"
-_ADMIN = "var/lib/dpkg"
-_FOLDERS = ("", "/alternatives", "/info", "/parts", "/triggers", "/updates")
+ORIGIN = "effect:dpkg"
+_ADMIN_DIRECTORY = "var/lib/dpkg"
+_SUBDIRECTORIES = ("", "/alternatives", "/info", "/parts", "/triggers", "/updates")
 
 
-def write_dpkg_database(given: EffectInput) -> EffectResult:
-    """Return the database of all packages that count as installed."""
-    installed = [package for package in given.tree.packages if package.installed]
-    folders = ("var", "var/lib", *(_ADMIN + folder for folder in _FOLDERS))
-    made: list[GeneratedEntry] = [
-        directory_entry(path, BY) for path in folders if given.tree.get(path) is None
+def write_dpkg_database(inputs: EffectInput) -> EffectResult:
+    """Return the database of all installed packages."""
+    installed = [package for package in inputs.tree.packages if package.installed]
+    folders = ("var", "var/lib", *(_ADMIN_DIRECTORY + folder for folder in _SUBDIRECTORIES))
+    entries: list[GeneratedEntry] = [
+        directory_entry(path, ORIGIN) for path in folders if inputs.tree.get(path) is None
     ]
-    made.append(file_entry(f"{_ADMIN}/status", status(installed), BY))
-    made.append(file_entry(f"{_ADMIN}/available", b"", BY))
-    made.append(file_entry(f"{_ADMIN}/arch", f"{given.settings.architecture}\n".encode(), BY))
-    made.append(file_entry(f"{_ADMIN}/info/format", b"1\n", BY))
+    entries.append(file_entry(f"{_ADMIN_DIRECTORY}/status", encode_status(installed), ORIGIN))
+    entries.append(file_entry(f"{_ADMIN_DIRECTORY}/available", b"", ORIGIN))
+    entries.append(
+        file_entry(f"{_ADMIN_DIRECTORY}/arch", f"{inputs.settings.architecture}\n".encode(), ORIGIN)
+    )
+    entries.append(file_entry(f"{_ADMIN_DIRECTORY}/info/format", b"1\n", ORIGIN))
     for name in ("diversions", "statoverride"):
-        if given.tree.get(f"{_ADMIN}/{name}") is None:
+        if inputs.tree.get(f"{_ADMIN_DIRECTORY}/{name}") is None:
             rows = (
                 diversions.diversion_rows(package.name for package in installed)
                 if name == "diversions"
                 else ()
             )
-            made.append(file_entry(f"{_ADMIN}/{name}", dpkgstate.encode_diversions(rows), BY))
-    made += _triggers(installed)
-    return EffectResult(generated=tuple(made))
+            entries.append(
+                file_entry(f"{_ADMIN_DIRECTORY}/{name}", dpkgstate.encode_diversions(rows), ORIGIN)
+            )
+    entries += _trigger_files(installed)
+    return EffectResult(generated=tuple(entries))
 
 
-def status(packages: Iterable[PackageFacts]) -> bytes:
-    """Return the status file; raises nothing: the paragraphs were read strictly before."""
+def encode_status(packages: Iterable[PackageFacts]) -> bytes:
+    """Return the content of the ``status`` file."""
     ordered = sorted(packages, key=lambda package: (package.name, package.architecture))
     return "".join(
         dpkgstate.format_status(package.fields, package.conffiles) + "\n" for package in ordered
     ).encode()
 
 
-def info_name(package: PackageFacts) -> str:
-    """Return how files about a package are called: with its architecture if several may be installed."""
+def info_file_prefix(package: PackageFacts) -> str:
+    """Return the prefix of a package's files in ``info``, which includes a co-installable architecture."""
     if package.fields.get("Multi-Arch") == "same":
         return f"{package.name}:{package.architecture}"
     return package.name
 
 
-def _triggers(packages: Iterable[PackageFacts]) -> Iterable[GeneratedEntry]:
-    paths: list[str] = []
-    named: dict[str, list[str]] = {}
+def _trigger_files(packages: Iterable[PackageFacts]) -> Iterable[GeneratedEntry]:
+    path_lines: list[str] = []
+    packages_by_trigger: dict[str, list[str]] = {}
     for package in packages:
         for name, awaited in dpkgstate.read_trigger_interests(package.files.get("triggers", b"")):
-            who = info_name(package) + ("" if awaited else "/noawait")
+            interested = info_file_prefix(package) + ("" if awaited else "/noawait")
             if name.startswith("/"):
-                paths.append(f"{name} {who}\n")
+                path_lines.append(f"{name} {interested}\n")
             elif "/" not in name and not name.startswith("."):
-                named.setdefault(name, []).append(f"{who}\n")
-    yield file_entry(f"{_ADMIN}/triggers/File", "".join(sorted(paths)).encode(), BY)
-    yield file_entry(f"{_ADMIN}/triggers/Unincorp", b"", BY)
-    for name in sorted(named):
-        yield file_entry(f"{_ADMIN}/triggers/{name}", "".join(sorted(named[name])).encode(), BY)
+                packages_by_trigger.setdefault(name, []).append(f"{interested}\n")
+    yield file_entry(f"{_ADMIN_DIRECTORY}/triggers/File", "".join(sorted(path_lines)).encode(), ORIGIN)
+    yield file_entry(f"{_ADMIN_DIRECTORY}/triggers/Unincorp", b"", ORIGIN)
+    for name in sorted(packages_by_trigger):
+        yield file_entry(
+            f"{_ADMIN_DIRECTORY}/triggers/{name}", "".join(sorted(packages_by_trigger[name])).encode(), ORIGIN
+        )

@@ -1,4 +1,4 @@
-"""What goes into effects and what comes out of them."""
+"""Inputs and results of effects, and helpers to create entries and read data tables."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class EffectSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a recipe and its lock effects may depend on; nothing of the machine that builds.
+    """The parts of a recipe and its lock that effects may depend on.
 
-    ``architecture`` is Debian's name; ``ids`` are those that the lock keeps from earlier builds;
-    ``format`` is the lock's: an effect that changes a byte does so from a new format on.
+    ``architecture`` is Debian's name, ``ids`` are the ids that the lock records from earlier builds,
+    and ``format`` is the format of the lock: a change of an effect's output needs a new format.
     """
 
     architecture: str
@@ -36,9 +36,10 @@ class EffectSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EffectInput(msgspec.Struct, frozen=True):
-    """What an effect sees: the tree with what earlier effects made, and what scripts say.
+    """The input of an effect.
 
-    ``actions`` are the commands of each package's scripts, by package, in the order they would run.
+    ``tree`` includes the results of earlier effects. ``actions`` are the commands of each package's
+    scripts, by package name, in the order in which they would run.
     """
 
     tree: Tree
@@ -47,9 +48,11 @@ class EffectInput(msgspec.Struct, frozen=True):
 
 
 class EffectResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one effect adds: entries, paths to hide, newly allocated ids, and what it could not do.
+    """The result of one effect.
 
-    ``report`` holds pairs of a package and the name of an action that its script would have taken.
+    ``generated`` are entries to add, ``removed`` paths to hide, and ``ids`` all allocated ids if the
+    effect allocates some. ``skipped_actions`` are pairs of a package and the name of an action of its
+    scripts that the effect could not carry out.
     """
 
     generated: tuple[GeneratedEntry, ...] = ()
@@ -62,12 +65,12 @@ Effect = Callable[[EffectInput], EffectResult]
 
 
 class AppliedEffects(msgspec.Struct, frozen=True, kw_only=True):
-    """What all effects add to the packages' files.
+    """The combined result of all effects.
 
-    ``generated`` is sorted by path and free of directories that a package ships; what changes about
-    those stands in ``directories``, by path. ``removed`` are package paths that must not appear.
-    ``ids`` are all that were allocated, for the lock. ``report`` names, by package, the actions of
-    its scripts that were not taken.
+    ``generated`` is sorted by path and excludes directories that a package ships; changes of those
+    are in ``directories``, by path. ``removed`` are package paths that the image must not have.
+    ``ids`` are all allocated ids, for the lock. ``skipped_actions`` are, by package name, the actions
+    of its scripts that were not carried out.
     """
 
     generated: tuple[GeneratedEntry, ...] = ()
@@ -98,14 +101,14 @@ def link_entry(path: str, target: str, origin: str) -> GeneratedEntry:
 
 
 def parse_table(text: str) -> Iterable[list[str]]:
-    """Yield the rows of a data table: one fact a line, fields between tabs, ``#`` starts a comment line."""
+    """Yield the rows of a data table: fields are separated by tabs, ``#`` starts a comment line."""
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             yield [field.strip() for field in line.split("\t")]
 
 
 def read_data(name: str) -> str:
-    """Return a data table that comes with this package, by file name."""
+    """Return the text of a data table in this package, by file name."""
     from pathlib import Path
 
     return (Path(__file__).parent / "data" / name).read_text(encoding="utf-8")

@@ -24,9 +24,9 @@ netgroup:       nis
 """
 
 
-def configure_name_service(given: EffectInput) -> EffectResult:
-    """Return nsswitch.conf(5) from the C library's template, or the same text where that is absent."""
-    tree = given.tree
+def configure_name_service(inputs: EffectInput) -> EffectResult:
+    """Return nsswitch.conf(5) from the C library's template, or the same text if it has none."""
+    tree = inputs.tree
     if _NSSWITCH in tree.nodes or not any(package.name == "libc6" for package in tree.packages):
         return EffectResult()
     template = next((path for path in _TEMPLATES if path in tree.nodes), None)

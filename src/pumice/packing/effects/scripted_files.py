@@ -1,14 +1,14 @@
-"""Files, links and attributes that the packages' scripts and a data table ask for.
+"""The effect that carries out file commands of package scripts, and the rows of a data table.
 
-Only commands that a fresh installation is certain to run, with literal operands, are done; the
-others go into the report.
+A command is carried out only if a fresh installation certainly runs it and its operands are literal;
+the others are reported as skipped.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.packing.effects.accounts import known_ids
+from pumice.packing.effects.accounts import read_account_ids
 from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
 from pumice.packing.effects.overlay_tree import OverlayTree
 from pumice.packing.effects.scripts.action_runner import run_actions
@@ -19,56 +19,56 @@ if TYPE_CHECKING:
 
     from pumice.packing.effects.scripts.action import ScriptAction
 
-BY = "effect:scripts"
+ORIGIN = "effect:scripts"
 _OVERRIDES = "var/lib/dpkg/statoverride"
 
 
-def create_scripted_files(given: EffectInput) -> EffectResult:
-    """Return what file commands of scripts leave behind, and dpkg's list of attributes kept by hand."""
-    canvas = OverlayTree(given.tree, BY)
-    hand = ScriptCommands(canvas, *known_ids(given.tree), given.tree, given.settings.format)
-    report: list[tuple[str, str]] = []
-    for package, actions in given.actions.items():
-        report += ((package, what) for what in run_actions(actions, hand))
-    installed = {package.name for package in given.tree.packages}
+def create_scripted_files(inputs: EffectInput) -> EffectResult:
+    """Return the files that scripts create or change, and dpkg's list of overridden attributes."""
+    overlay = OverlayTree(inputs.tree, ORIGIN)
+    commands = ScriptCommands(overlay, *read_account_ids(inputs.tree), inputs.tree, inputs.settings.format)
+    skipped_actions: list[tuple[str, str]] = []
+    for package, actions in inputs.actions.items():
+        skipped_actions += ((package, action_name) for action_name in run_actions(actions, commands))
+    installed = {package.name for package in inputs.tree.packages}
     for row in parse_table(read_data("files.tsv")):
-        if row[0] in installed and (row[1] != "text" or _writes(given.actions.get(row[0], ()), row[2])):
-            _from_table(row, canvas, hand)
-    if hand.stat_overrides:
+        if row[0] in installed and (row[1] != "text" or _writes_file(inputs.actions.get(row[0], ()), row[2])):
+            _apply_table_row(row, overlay, commands)
+    if commands.stat_overrides:
         lines = [
             f"{item.user} {item.group} {item.mode} {path}\n"
-            for path, item in sorted(hand.stat_overrides.items())
+            for path, item in sorted(commands.stat_overrides.items())
         ]
-        canvas.put(file_entry(_OVERRIDES, "".join(lines).encode(), BY))
+        overlay.put(file_entry(_OVERRIDES, "".join(lines).encode(), ORIGIN))
     return EffectResult(
-        generated=tuple(canvas.entries.values()), skipped_actions=tuple(dict.fromkeys(report))
+        generated=tuple(overlay.entries.values()), skipped_actions=tuple(dict.fromkeys(skipped_actions))
     )
 
 
-def _writes(actions: Iterable[ScriptAction], path: str) -> bool:
-    """Whether a script would write ``path``: that of another suite may not any more."""
+def _writes_file(actions: Iterable[ScriptAction], path: str) -> bool:
+    """Whether a script writes ``path``; the script of another suite may not."""
     return any(path in action.output_files for action in actions)
 
 
-def _from_table(row: list[str], canvas: OverlayTree, hand: ScriptCommands) -> None:
-    """Do one line of the table: package, kind, path and what the kind needs."""
-    _, kind, path, *rest = row
+def _apply_table_row(row: list[str], overlay: OverlayTree, commands: ScriptCommands) -> None:
+    """Apply a row of the table: package, kind, path, and the fields of that kind."""
+    _, kind, path, *fields = row
     if kind == "link":
-        canvas.make_symlink(path, rest[0])
+        overlay.make_symlink(path, fields[0])
     elif kind == "copy":
-        hand.run(("cp", rest[0], path), "/")
+        commands.run(("cp", fields[0], path), "/")
     elif kind == "absent":
-        canvas.discard(path)
+        overlay.discard(path)
     elif kind == "text":
-        canvas.write_file(path, rest[0].encode().decode("unicode_escape").encode())
+        overlay.write_file(path, fields[0].encode().decode("unicode_escape").encode())
     elif kind == "directory":
-        if canvas.make_directory(path):
-            _own(path, rest, hand)
+        if overlay.make_directory(path):
+            _change_owner(path, fields, commands)
     elif kind == "owner":
-        _own(path, rest, hand)
+        _change_owner(path, fields, commands)
 
 
-def _own(path: str, rest: list[str], hand: ScriptCommands) -> None:
-    owner, mode = rest
-    hand.run(("chown", owner, path), "/")
-    hand.run(("chmod", mode, path), "/")
+def _change_owner(path: str, fields: list[str], commands: ScriptCommands) -> None:
+    owner, mode = fields
+    commands.run(("chown", owner, path), "/")
+    commands.run(("chmod", mode, path), "/")

@@ -1,7 +1,7 @@
-"""What package scripts would have done that no effect does, by the name of the action.
+"""Actions of package scripts that no effect carries out.
 
-Scripts that are followed are judged by the commands that would run, what debhelper added to them and
-scripts that are not understood by their words.
+The interpreter finds the commands that would run. In debhelper's snippets, which it does not see, and
+in scripts that it cannot parse, every command name counts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pumice.packing.effects import accounts
 from pumice.packing.effects.model import parse_table, read_data
 from pumice.packing.effects.scripts.file_commands import is_supported
-from pumice.packing.effects.scripts.maintainer_scripts import is_shell, snippets
+from pumice.packing.effects.scripts.maintainer_scripts import debhelper_snippets, is_shell_script
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -33,68 +33,77 @@ def find_skipped_actions(
     failed: Iterable[str],
     lock_format: int = FORMAT,
 ) -> Iterable[tuple[str, str]]:
-    """Yield pairs of a package and an action; a command that nobody knows is an action of its own name."""
-    names = {row[0]: row[1] for row in parse_table(read_data("actions.tsv"))}
-    names = {name: action for name, action in names.items() if not is_supported(name, lock_format)}
-    quiet = {row[0] for row in parse_table(read_data("quiet.tsv"))}
-    diverting = {row[0] for row in parse_table(read_data("diversions.tsv"))}
-    misunderstood = frozenset(failed)
+    """Yield pairs of a package and a skipped action; an unknown command is named after its program."""
+    action_by_command = {row[0]: row[1] for row in parse_table(read_data("actions.tsv"))}
+    action_by_command = {
+        name: action for name, action in action_by_command.items() if not is_supported(name, lock_format)
+    }
+    quiet_commands = {row[0] for row in parse_table(read_data("quiet.tsv"))}
+    diverting_packages = {row[0] for row in parse_table(read_data("diversions.tsv"))}
+    failed_packages = frozenset(failed)
     for package in packages:
-        found: set[str] = set()
-        taken = actions.get(package.name, ())
-        if package.name in misunderstood:
-            found.add("script not understood")
-        if package.name not in misunderstood and (taken or lock_format >= 2):
-            found |= {names[word] for word in _words(package, snippets) & names.keys()}
+        action_names: set[str] = set()
+        package_actions = actions.get(package.name, ())
+        if package.name in failed_packages:
+            action_names.add("script not understood")
+        if package.name not in failed_packages and (package_actions or lock_format >= 2):
+            action_names |= {
+                action_by_command[word]
+                for word in _command_names(package, debhelper_snippets) & action_by_command.keys()
+            }
         else:
-            found |= {names[word] for word in _words(package, bytes) & names.keys()}
-        for action in taken:
-            name = _name(action)
-            if _is_filter(action):
+            action_names |= {
+                action_by_command[word] for word in _command_names(package, bytes) & action_by_command.keys()
+            }
+        for action in package_actions:
+            name = _command_name(action)
+            if _is_text_filter(action):
                 continue
-            if name in names:
-                found.add(names[name])
+            if name in action_by_command:
+                action_names.add(action_by_command[name])
             elif not (
-                name in quiet or is_supported(name, lock_format) or _is_elsewhere(action, package, diverting)
+                name in quiet_commands
+                or is_supported(name, lock_format)
+                or _is_handled_elsewhere(action, package, diverting_packages)
             ):
-                found.add(name)
-        found.update(_other_languages(package))
-        yield from ((package.name, action) for action in sorted(found))
+                action_names.add(name)
+        action_names.update(_foreign_script_names(package))
+        yield from ((package.name, action) for action in sorted(action_names))
 
 
-def _name(action: ScriptAction) -> str:
+def _command_name(action: ScriptAction) -> str:
     if not action.words:
         return ":"
     return "unknown command" if action.words[0] is None else action.words[0].rpartition("/")[2]
 
 
-def _is_filter(action: ScriptAction) -> bool:
-    """Whether a command that may edit files only prints."""
+def _is_text_filter(action: ScriptAction) -> bool:
+    """Whether a command that can edit files only prints here."""
     in_place = any((word or "-i").startswith(("-i", "--in-place")) for word in action.words[1:])
-    return _name(action) == "sed" and not in_place
+    return _command_name(action) == "sed" and not in_place
 
 
-def _is_elsewhere(action: ScriptAction, package: PackageFacts, diverting: set[str]) -> bool:
-    """Whether another effect stands for the action, or reports it itself."""
-    if _name(action) == "dpkg-divert":
+def _is_handled_elsewhere(action: ScriptAction, package: PackageFacts, diverting: set[str]) -> bool:
+    """Whether another effect carries out the action or reports it."""
+    if _command_name(action) == "dpkg-divert":
         return package.name in diverting or "--add" not in action.words
-    is_only_redirection = _name(action) == "exec" and len(action.words) == 1
-    return is_only_redirection or accounts.is_command(action.words)
+    is_only_redirection = _command_name(action) == "exec" and len(action.words) == 1
+    return is_only_redirection or accounts.is_account_command(action.words)
 
 
-def _other_languages(package: PackageFacts) -> Iterable[str]:
-    """Yield a name for each script that is not one for a shell: nobody can say what it does."""
+def _foreign_script_names(package: PackageFacts) -> Iterable[str]:
+    """Yield an action for each script that is not a shell script, since its effect is unknown."""
     for script in _SCRIPTS:
         text = package.files.get(script, b"")
-        if text.strip() and not is_shell(text):
+        if text.strip() and not is_shell_script(text):
             first = text[:200].partition(b"\n")[0].decode("utf-8", "replace")
             program = re.match(r"#!\s*(?:\S*/env\s+)?\S*?([\w.+-]+)(?:\s|$)", first)
             yield f"{program[1]} script" if program else "program"
 
 
-def _words(package: PackageFacts, part: Callable[[bytes], bytes]) -> set[str]:
-    found: set[str] = set()
+def _command_names(package: PackageFacts, select_text: Callable[[bytes], bytes]) -> set[str]:
+    commands: set[str] = set()
     for script in _SCRIPTS:
-        text = part(package.files.get(script, b""))
-        found |= set(_COMMAND.findall(text.decode("utf-8", "replace")))
-    return found
+        text = select_text(package.files.get(script, b""))
+        commands |= set(_COMMAND.findall(text.decode("utf-8", "replace")))
+    return commands

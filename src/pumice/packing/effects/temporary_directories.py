@@ -1,4 +1,4 @@
-"""The effect that makes the directories for temporary files."""
+"""The effect that creates ``/tmp``, ``/var/tmp``, ``/run`` and ``/root``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from pumice.packing.tree import GeneratedEntry
 
 
-def create_temporary_directories(given: EffectInput) -> EffectResult:
-    """Return the directories for temporary files, so that every image has them with the right mode."""
-    if given.settings.base == "none":
+def create_temporary_directories(inputs: EffectInput) -> EffectResult:
+    """Return the directories that are missing, and those for temporary files that have another mode."""
+    if inputs.settings.base == "none":
         return EffectResult()
-    wanted = (("tmp", 0o1777), ("var", 0o755), ("var/tmp", 0o1777), ("run", 0o755), ("root", 0o700))
-    made: list[GeneratedEntry] = []
-    for path, mode in wanted:
-        node = given.tree.get(path)
+    directories = (("tmp", 0o1777), ("var", 0o755), ("var/tmp", 0o1777), ("run", 0o755), ("root", 0o700))
+    entries: list[GeneratedEntry] = []
+    for path, mode in directories:
+        node = inputs.tree.get(path)
         if node is None or (node.entry.kind == "dir" and path.endswith("tmp") and node.entry.mode != mode):
-            made.append(directory_entry(path, "effect:temporary", mode=mode))
-    return EffectResult(generated=tuple(made))
+            entries.append(directory_entry(path, "effect:temporary", mode=mode))
+    return EffectResult(generated=tuple(entries))

@@ -7,32 +7,32 @@ import msgspec
 from pumice.packing.effects.model import EffectInput, EffectResult, link_entry
 from pumice.packing.tree import GeneratedEntry
 
-BY = "effect:merged-usr"
+ORIGIN = "effect:merged-usr"
 _MOVED = (("var/run", "run", "/run"), ("var/lock", "run/lock", "/run/lock"))
 
 
-def link_var_run(given: EffectInput) -> EffectResult:
-    """Return ``var/run`` and ``var/lock`` as links where a package ships directories.
+def link_var_run(inputs: EffectInput) -> EffectResult:
+    """Return ``var/run`` and ``var/lock`` as links, if a package ships directories at these paths.
 
-    base-files' script makes them. What packages ship in them is moved to where it would be found.
+    base-files' script does the same. Files that packages ship in them move to the links' targets.
     """
     generated: list[GeneratedEntry] = []
     removed: list[str] = []
-    for old, new, target in _MOVED:
-        node = given.tree.get(old)
+    for old_path, new_path, target in _MOVED:
+        node = inputs.tree.get(old_path)
         if node is None or node.entry.kind != "dir":
             continue
-        inside = [path for path in given.tree.nodes if path.startswith(old + "/")]
-        for path in sorted(inside):
-            place = new + path[len(old) :]
-            if place not in given.tree.nodes:
-                generated.append(_copy(given, path, place))
+        children = [path for path in inputs.tree.nodes if path.startswith(old_path + "/")]
+        for path in sorted(children):
+            moved_path = new_path + path[len(old_path) :]
+            if moved_path not in inputs.tree.nodes:
+                generated.append(_move_entry(inputs, path, moved_path))
             removed.append(path)
-        generated.append(link_entry(old, target, BY))
+        generated.append(link_entry(old_path, target, ORIGIN))
     return EffectResult(generated=tuple(generated), removed=tuple(removed))
 
 
-def _copy(given: EffectInput, path: str, place: str) -> GeneratedEntry:
-    entry = given.tree.nodes[path].entry
-    content = given.tree.read(path) if entry.kind == "file" else b""
-    return GeneratedEntry(entry=msgspec.structs.replace(entry, path=place), content=content, origin=BY)
+def _move_entry(inputs: EffectInput, path: str, new_path: str) -> GeneratedEntry:
+    entry = inputs.tree.nodes[path].entry
+    content = inputs.tree.read(path) if entry.kind == "file" else b""
+    return GeneratedEntry(entry=msgspec.structs.replace(entry, path=new_path), content=content, origin=ORIGIN)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.packing.effects.alternatives import link_alternatives, parse
+from pumice.packing.effects.alternatives import link_alternatives, parse_install
 from tests.support.texttree import given, package, shown, tree
 
 NANO = package(
@@ -78,4 +78,4 @@ def test_computed_statements_are_reported() -> None:
     ],
 )
 def test_odd_command_lines_are_not_understood(words: str) -> None:
-    assert parse(["update-alternatives", *words.split()]) is None
+    assert parse_install(["update-alternatives", *words.split()]) is None

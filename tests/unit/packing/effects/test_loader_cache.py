@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pumice.formats import elf, ldcache
-from pumice.packing.effects.loader_cache import generator, write_loader_cache
+from pumice.packing.effects.loader_cache import generator_name, write_loader_cache
 from pumice.packing.effects.model import EffectSettings
 from tests.support.objects import shared_object
 from tests.support.peers import need
@@ -136,4 +136,4 @@ def test_a_configuration_that_includes_itself_ends() -> None:
 
 
 def test_the_generator_is_named_after_the_package() -> None:
-    assert generator("1:2.41-12").endswith("(Debian GLIBC 2.41-12) stable release version 2.41")
+    assert generator_name("1:2.41-12").endswith("(Debian GLIBC 2.41-12) stable release version 2.41")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given as each
 from hypothesis import strategies as st
 
-from pumice.packing.effects.pam_stacks import parse, stack, write_pam_stacks
+from pumice.packing.effects.pam_stacks import build_stack, parse_profile, write_pam_stacks
 from tests.support.texttree import given, tree
 
 TEMPLATE = """\
@@ -41,8 +41,8 @@ Auth:
 
 
 def test_jumps_lead_over_the_modules_that_are_left() -> None:
-    profiles = [parse("krb5", KRB5), parse("unix", UNIX)]
-    assert stack(TEMPLATE, profiles, "auth") == (
+    profiles = [parse_profile("krb5", KRB5), parse_profile("unix", UNIX)]
+    assert build_stack(TEMPLATE, profiles, "auth") == (
         "# head\n"
         '# here are the per-package modules (the "Primary" block)\n'
         "auth\t[success=2 default=ignore]\tpam_krb5.so minimum_uid=1000\n"
@@ -55,9 +55,9 @@ def test_jumps_lead_over_the_modules_that_are_left() -> None:
 
 
 def test_the_first_has_its_own_lines_and_nobody_still_lets_pass() -> None:
-    alone = stack(TEMPLATE, [parse("unix", UNIX)], "auth")
+    alone = build_stack(TEMPLATE, [parse_profile("unix", UNIX)], "auth")
     assert "auth\t[success=1 default=ignore]\tpam_unix.so nullok\n" in alone
-    assert "auth\t[default=1]\t\t\tpam_permit.so\n" in stack(TEMPLATE, [], "auth")
+    assert "auth\t[default=1]\t\t\tpam_permit.so\n" in build_stack(TEMPLATE, [], "auth")
 
 
 def test_profiles_that_are_off_or_excluded_are_left_out() -> None:
@@ -82,4 +82,6 @@ def test_nothing_without_templates_or_over_a_file_that_is_there() -> None:
 
 @each(st.text(st.sampled_from("AuthSession-Type:Primary \n\t[]=end"), max_size=80))
 def test_any_profile_gives_a_stack(text: str) -> None:
-    assert stack(TEMPLATE, [parse("x", text)], "auth").endswith("# end of pam-auth-update config\n")
+    assert build_stack(TEMPLATE, [parse_profile("x", text)], "auth").endswith(
+        "# end of pam-auth-update config\n"
+    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given as each
 from hypothesis import strategies as st
 
-from pumice.packing.effects.tmpfiles import create_tmpfiles, parse
+from pumice.packing.effects.tmpfiles import create_tmpfiles, parse_tmpfiles
 from tests.support.texttree import given, shown, tree
 
 ACCOUNTS = {"etc/passwd": "root:x:0:0::/root:/bin/sh\ns:x:5:6::/:/\n", "etc/group": "root:x:0:\ns:x:6:\n"}
@@ -53,7 +53,7 @@ def test_what_is_there_stays() -> None:
 
 @each(st.text(st.sampled_from("dDfLCzZ /ab.%-0789\t\n\"'\\x"), max_size=60))
 def test_any_text_gives_lines(text: str) -> None:
-    for line in parse(text):
+    for line in parse_tmpfiles(text):
         assert line.path.startswith("/")
         assert line.mode is None or line.mode <= 0o77777
     made(text)

@@ -1,4 +1,7 @@
-"""Built-in commands of a shell that change variables and arguments, and nothing else."""
+"""Shell built-ins that change variables and arguments (Shell Command Language, 2.14).
+
+Each returns the status of the command: true for success, None if it is unknown.
+"""
 
 from __future__ import annotations
 
@@ -15,39 +18,39 @@ if TYPE_CHECKING:
     from pumice.packing.effects.scripts.scope import Scope, Value
 
 
-def declare(scope: Scope, words: Sequence[Word]) -> bool:
-    """``export``, ``local`` and their kin."""
+def declare_variables(scope: Scope, words: Sequence[Word]) -> bool:
+    """``export``, ``readonly``, ``local`` and ``declare``: assign variables."""
     for word in words:
         if not word or word[0].kind != "text" or "=" not in word[0].text:
             continue
         name, _, start = word[0].text.partition("=")
-        scope.values[name] = scope.one((Part("text", start, quoted=True), *word[1:]))
+        scope.values[name] = scope.expand_word((Part("text", start, quoted=True), *word[1:]))
     return True
 
 
-def unset(scope: Scope, words: Sequence[Value]) -> bool:
-    """``unset``."""
+def unset_variables(scope: Scope, words: Sequence[Value]) -> bool:
+    """``unset``: remove variables."""
     for word in words[1:]:
         scope.values.pop(word or "", None)
     return True
 
 
 def set_arguments(scope: Scope, words: Sequence[Value]) -> bool:
-    """``set``: options change nothing here, what follows ``--`` are the arguments."""
+    """``set``: the words after ``--`` become the arguments; options are ignored."""
     if "--" in words:
         scope.arguments = list(words[list(words).index("--") + 1 :])
     return True
 
 
-def shift(scope: Scope, words: Sequence[Value]) -> bool:
-    """``shift``."""
+def shift_arguments(scope: Scope, words: Sequence[Value]) -> bool:
+    """``shift``: remove the first arguments."""
     count = words[1] if len(words) > 1 else "1"
     del scope.arguments[: int(count) if count and count.isdecimal() and len(count) < 5 else 1]
     return True
 
 
-def read(scope: Scope, words: Sequence[Value], lines: list[str] | None) -> bool | None:
-    """``read``: take the next of ``lines``, which are None where they are not known."""
+def read_line(scope: Scope, words: Sequence[Value], lines: list[str] | None) -> bool | None:
+    """``read``: assign the fields of the next of ``lines``, which are None if the input is unknown."""
     names = [word for word in words[1:] if word and word != "-r"]
     is_raw = "-r" in words[1:]
     if lines is None or None in words or "IFS" in scope.values or any(name[0] == "-" for name in names):
@@ -66,26 +69,28 @@ def read(scope: Scope, words: Sequence[Value], lines: list[str] | None) -> bool 
     return True
 
 
-def ask(scope: Scope, words: Sequence[Value], answer_of: Callable[[str], Value]) -> bool | None:
-    """``db_get``: the answer is the question's default, for nobody was asked."""
+def read_debconf_answer(
+    scope: Scope, words: Sequence[Value], find_default: Callable[[str], Value]
+) -> bool | None:
+    """``db_get``: set ``RET`` to the default of the question, as in a noninteractive installation."""
     question = words[1] if len(words) > 1 else None
-    answer = None if question is None else answer_of(question)
-    scope.values["RET"] = answer
-    return None if answer is None else True
+    default = None if question is None else find_default(question)
+    scope.values["RET"] = default
+    return None if default is None else True
 
 
-def changed_folder(folder: Value, words: Sequence[Value], *, is_certain: bool) -> Value:
-    """Return where ``cd`` leads from ``folder``."""
+def change_directory(working_directory: Value, words: Sequence[Value], *, is_certain: bool) -> Value:
+    """Return the working directory after ``cd``; None if it is unknown."""
     target = words[1] if len(words) > 1 else None
     if target is None or not is_certain or target.startswith("-"):
         return None
-    if not target.startswith("/") and folder is None:
+    if not target.startswith("/") and working_directory is None:
         return None
-    return posixpath.normpath(posixpath.join(folder or "/", target))
+    return posixpath.normpath(posixpath.join(working_directory or "/", target))
 
 
-def document_lines(documents: Sequence[shell.Redirect]) -> list[str] | None:
-    """Return the lines of the last here-document, None if it has expansions in it."""
+def here_document_lines(documents: Sequence[shell.Redirect]) -> list[str] | None:
+    """Return the lines of the last here-document; None if it contains expansions."""
     target = documents[-1].target
     if len(target) != 1 or target[0].kind != "text":
         return None

@@ -1,4 +1,4 @@
-"""Command lines of small programs: which words are options, which are operands."""
+"""Command lines: options, their values, and operands (Utility Syntax Guidelines, and ``--long``)."""
 
 from __future__ import annotations
 
@@ -13,52 +13,56 @@ if TYPE_CHECKING:
 
 
 class CommandLine(msgspec.Struct, frozen=True):
-    """A command line taken apart: flags without their dashes, values of options, operands."""
+    """A parsed command line: flags without their dashes, values by option, and operands."""
 
     flags: frozenset[str]
     values: dict[str, str]
     operands: tuple[str, ...]
 
 
-def parse_command_line(words: Iterable[Value], takes_value: Iterable[str]) -> CommandLine | None:
-    """Take ``words`` (without the program's name) apart; None if one of them is unknown.
+def parse_command_line(words: Iterable[Value], value_options: Iterable[str]) -> CommandLine | None:
+    """Parse ``words`` (without the program's name); return None if one of them is unknown.
 
-    ``takes_value`` names options (``m``, ``mode``) that have a value, in the same word or the next.
+    ``value_options`` are the options (``m``, ``mode``) that take a value, in the same word or the next.
     """
-    known = [word for word in words if word is not None]
-    rest = list(words)
-    if len(known) != len(rest):
+    pending = [word for word in words if word is not None]
+    all_words = list(words)
+    if len(pending) != len(all_words):
         return None
-    valued = frozenset(takes_value)
+    valued_names = frozenset(value_options)
     flags: set[str] = set()
     values: dict[str, str] = {}
     operands: list[str] = []
-    while known:
-        word = known.pop(0)
+    while pending:
+        word = pending.pop(0)
         if word == "--":
-            operands += known
+            operands += pending
             break
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            if name not in valued:
+            if name not in valued_names:
                 flags.add(name)
-            elif equals or known:
-                values[name] = value if equals else known.pop(0)
+            elif equals or pending:
+                values[name] = value if equals else pending.pop(0)
         elif len(word) > 1 and word[0] == "-":
-            _short(word[1:], known, valued, flags, values)
+            _parse_short_options(word[1:], pending, valued_names, flags, values)
         else:
             operands.append(word)
     return CommandLine(frozenset(flags), values, tuple(operands))
 
 
-def _short(
-    letters: str, rest: list[str], valued: frozenset[str], flags: set[str], values: dict[str, str]
+def _parse_short_options(
+    letters: str,
+    remaining_words: list[str],
+    valued_names: frozenset[str],
+    flags: set[str],
+    values: dict[str, str],
 ) -> None:
-    """Take ``-dm755`` or ``-m 755`` apart."""
+    """Parse a group of short options: ``-dm755`` or ``-m 755``."""
     for index, letter in enumerate(letters):
-        if letter not in valued:
+        if letter not in valued_names:
             flags.add(letter)
             continue
-        if letters[index + 1 :] or rest:
-            values[letter] = letters[index + 1 :] or rest.pop(0)
+        if letters[index + 1 :] or remaining_words:
+            values[letter] = letters[index + 1 :] or remaining_words.pop(0)
         return

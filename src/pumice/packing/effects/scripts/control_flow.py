@@ -1,7 +1,7 @@
-"""How certain it is that a script gets to where it is being followed, and what leaves it early.
+"""Early exits in a script, and whether the current command certainly runs.
 
-A branch that may be taken and that leaves makes the rest uncertain, but only the rest of what it
-leaves: `continue` the iteration, `break` the loop, `return` the function, `exit` the (sub)shell.
+If a branch that may be taken ends with ``continue``, ``break``, ``return`` or ``exit``, the rest of the
+iteration, loop, function or (sub)shell that it leaves is uncertain.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Leave(IntEnum):
-    """What is left early, from the inside to the outside."""
+class ExitLevel(IntEnum):
+    """What an early exit leaves, from the inside to the outside."""
 
     NOTHING = 0
     ITERATION = 1
@@ -24,70 +24,74 @@ class Leave(IntEnum):
     SCRIPT = 4
 
 
-class Exit(Exception):  # noqa: N818 - leaves the script, is not an error
-    """``exit``."""
+class ScriptExit(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by ``exit``."""
 
-    leaves = Leave.SCRIPT
+    level = ExitLevel.SCRIPT
 
     def __init__(self, status: bool) -> None:
         super().__init__()
         self.status = status
 
 
-class Return(Exception):  # noqa: N818 - leaves the function, is not an error
-    """``return``."""
+class FunctionReturn(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by ``return``; the status is None if it is unknown."""
 
-    leaves = Leave.FUNCTION
+    level = ExitLevel.FUNCTION
 
     def __init__(self, status: bool | None) -> None:
         super().__init__()
         self.status = status
 
 
-class Break(Exception):  # noqa: N818 - leaves the loop, is not an error
-    """``break``."""
+class LoopBreak(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by ``break``."""
 
-    leaves = Leave.LOOP
-
-
-class Continue(Exception):  # noqa: N818 - leaves the iteration, is not an error
-    """``continue``."""
-
-    leaves = Leave.ITERATION
+    level = ExitLevel.LOOP
 
 
-class Flow:
-    """Whether the current command runs for certain.
+class LoopContinue(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by ``continue``."""
 
-    In format 1 (``is_scoped`` false) what one function may leave makes the whole rest of the script
-    uncertain.
+    level = ExitLevel.ITERATION
+
+
+class ControlFlow:
+    """Tracks whether the current command certainly runs.
+
+    In format 1 (``is_scoped`` false) a possible exit from a function makes the whole rest of the
+    script uncertain.
     """
 
     def __init__(self, *, is_scoped: bool) -> None:
         self.is_certain = True
-        self.was_left = False
-        """Whether the body that was followed last may have been left early."""
+        self.may_have_exited = False
+        """Whether the last interpreted body may have been left early."""
         self._is_scoped = is_scoped
-        self._left = Leave.NOTHING
+        self._possible_exit = ExitLevel.NOTHING
 
-    def may_leave(self, what: Leave) -> None:
-        """Note that a branch that may have been taken leaves ``what``."""
-        if what is not Leave.NOTHING:
+    def record_possible_exit(self, level: ExitLevel) -> None:
+        """Record that a branch that may be taken leaves ``level``."""
+        if level is not ExitLevel.NOTHING:
             self.is_certain = False
-            self._left = max(self._left, what)
+            self._possible_exit = max(self._possible_exit, level)
 
     @contextmanager
-    def inside(self, what: Leave) -> Iterator[None]:
-        """Follow the body of an iteration, loop, function or subshell (``SCRIPT``).
+    def enter(self, level: ExitLevel) -> Iterator[None]:
+        """Enter the body of an iteration, loop, function or subshell (``SCRIPT``).
 
-        Afterwards it is as certain as before, unless the body may have left more than itself.
+        Afterwards the certainty is as before, unless the body may have left an outer level too.
         """
-        was_certain, left_before, self._left = self.is_certain, self._left, Leave.NOTHING
+        was_certain, outer_level, self._possible_exit = (
+            self.is_certain,
+            self._possible_exit,
+            ExitLevel.NOTHING,
+        )
         try:
             yield
         finally:
-            self.was_left = self._is_scoped and self._left is not Leave.NOTHING
-            if self._is_scoped and self._left <= what:
-                self.is_certain, self._left = was_certain, left_before
+            self.may_have_exited = self._is_scoped and self._possible_exit is not ExitLevel.NOTHING
+            if self._is_scoped and self._possible_exit <= level:
+                self.is_certain, self._possible_exit = was_certain, outer_level
             else:
-                self._left = max(self._left, left_before)
+                self._possible_exit = max(self._possible_exit, outer_level)

@@ -1,4 +1,7 @@
-"""What a package's scripts find out about the image, before anything was configured."""
+"""The environment of a maintainer script: files, accounts, and results of commands.
+
+It is that of a fresh installation, before any package is configured. A result is None if it is unknown.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ _ALWAYS_SUCCEED = frozenset(
         "db_purge",
     ]
 )
-"""Commands that a script under ``set -e`` cannot go on without."""
+"""Commands that are assumed to succeed: a script under ``set -e`` would fail without them."""
 
 _FILE_TESTS: dict[str, Callable[[Entry], bool]] = {
     "-e": lambda _entry: True,
@@ -73,10 +76,10 @@ _FILE_TESTS: dict[str, Callable[[Entry], bool]] = {
     "-x": lambda entry: entry.mode & 0o111 != 0,
     "-s": lambda entry: entry.size > 0 or entry.kind == "hardlink",
 }
-"""What they say of something that is no directory."""
-_PATH = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin")
+"""File tests of an entry that is not a directory."""
+_PROGRAM_DIRECTORIES = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin")
 _ASSUMED_PROGRAMS = frozenset(("setcap", "update-alternatives", "dpkg-statoverride", "adduser"))
-"""What these do is done without them: ``setcap`` in particular spares a setuid bit."""
+"""Programs that scripts find although no package ships them, because effects do their work."""
 
 _IGNORED_SOURCES = ("/usr/share/debconf/confmodule",)
 _ATTRIBUTES: dict[str, Callable[[Entry], str]] = {
@@ -84,11 +87,11 @@ _ATTRIBUTES: dict[str, Callable[[Entry], str]] = {
     "%u": lambda entry: str(entry.uid),
     "%g": lambda entry: str(entry.gid),
 }
-_DEFAULT = re.compile(r"^Default: *(.*)$", re.MULTILINE)
+_TEMPLATE_DEFAULT = re.compile(r"^Default: *(.*)$", re.MULTILINE)
 
 
 class ScriptEnvironment:
-    """The image as one package's scripts see it; ``accounts`` are pairs of passwd or group and a name."""
+    """Environment of a package's scripts; ``accounts`` are pairs of ``passwd`` or ``group`` and a name."""
 
     def __init__(
         self,
@@ -105,30 +108,30 @@ class ScriptEnvironment:
         self._accounts = accounts
 
     def file_test(self, flag: str, path: str) -> bool | None:
-        """Answer ``test -e path`` and its kin."""
+        """Return the result of a file test such as ``test -e path``."""
         if flag not in _FILE_TESTS or (path and not path.startswith("/")):
             return None
-        found = self.tree.resolve(path) if path else None
+        resolved = self.tree.resolve(path) if path else None
         if flag in ("-h", "-L"):
             node = self.tree.get(path.strip("/"))
             return node is not None and node.entry.kind == "symlink"
-        if found is None or (found in self.tree.implied and self.tree.get(found) is None):
+        if resolved is None or (resolved in self.tree.implied and self.tree.get(resolved) is None):
             return False
-        node = self.tree.get(found)
+        node = self.tree.get(resolved)
         if node is None or node.entry.kind == "dir":
             return flag != "-f"
         return _FILE_TESTS[flag](node.entry)
 
     def command_status(self, words: Sequence[Value]) -> bool | None:
-        """Say whether a command succeeds."""
+        """Return whether a command succeeds."""
         name = words[0] if words else None
         if name in _ALWAYS_SUCCEED or (name == "phpenmod" and self._format >= 2):
             return True
         if name in ("dpkg-statoverride", "dpkg-divert"):
             return "--list" not in words
-        question = _STATUS_QUERIES.get(name or "")
-        known = [word for word in words[1:] if word is not None]
-        return question(self, known) if question and len(known) == len(words) - 1 else None
+        query = _STATUS_QUERIES.get(name or "")
+        literal_arguments = [word for word in words[1:] if word is not None]
+        return query(self, literal_arguments) if query and len(literal_arguments) == len(words) - 1 else None
 
     def _has_account(self, words: list[str]) -> bool | None:
         return (words[0], words[1]) in self._accounts if len(words) == 2 else None
@@ -143,26 +146,26 @@ class ScriptEnvironment:
         return _compare_versions(words[1:]) if words[:1] == ["--compare-versions"] else None
 
     def command_output(self, words: Sequence[str]) -> Value:
-        """Return what a command prints."""
+        """Return the standard output of a command."""
         if words[0] == "phpquery":
-            return _phpquery(self, list(words)) if self._format >= 2 else None
-        answer = _OUTPUT_QUERIES.get(words[0])
+            return _query_php(self, list(words)) if self._format >= 2 else None
+        query = _OUTPUT_QUERIES.get(words[0])
         operands = [word for word in words[1:] if not word.startswith("-")]
         if words[0] == "dpkg" and "--print-architecture" in words:
             return self._architecture
-        return answer(self, list(words), operands) if answer and operands else None
+        return query(self, list(words), operands) if query and operands else None
 
     def _print_program_path(self, _words: list[str], operands: list[str]) -> Value:
         return self._find_program(operands[-1])
 
     def _print_attribute(self, _words: list[str], operands: list[str]) -> Value:
-        wanted = next((word for word in operands if word in _ATTRIBUTES), None)
+        format_ = next((word for word in operands if word in _ATTRIBUTES), None)
         path = operands[-1]
         node = self.tree.get(self.tree.resolve(path) or path.strip("/"))
-        return _ATTRIBUTES[wanted](node.entry) if wanted and node else None
+        return _ATTRIBUTES[format_](node.entry) if format_ and node else None
 
     def read_sourced_file(self, path: str) -> bytes | None:
-        """Return a file that is read with ``.``; None if its effect cannot be known."""
+        """Return the content of a file that a script sources with ``.``."""
         if path in _IGNORED_SOURCES:
             return b""
         node = self.tree.get(self.tree.resolve(path) or "")
@@ -171,13 +174,13 @@ class ScriptEnvironment:
         return self.tree.read(path)
 
     def debconf_default(self, question: str) -> Value:
-        """Return the default of a debconf question of the package; None if its script may change it."""
+        """Return the default of a debconf question; None if the package's config script may change it."""
         if b"db_set" in self.package.files.get("config", b""):
             return None
         templates = self.package.files.get("templates", b"").decode("utf-8", "replace")
         for paragraph in templates.split("\n\n"):
             if f"\n{paragraph}".find(f"\nTemplate: {question}\n") >= 0:
-                match = _DEFAULT.search(paragraph)
+                match = _TEMPLATE_DEFAULT.search(paragraph)
                 return match[1] if match else ""
         return None
 
@@ -186,8 +189,12 @@ class ScriptEnvironment:
             return f"/usr/sbin/{name}"
         if name.startswith("/"):
             return name if self.tree.resolve(name) is not None else ""
-        found = (f"{folder}/{name}" for folder in _PATH if f"{folder}/{name}" in self.tree.nodes)
-        path = next(found, None)
+        candidates = (
+            f"{directory}/{name}"
+            for directory in _PROGRAM_DIRECTORIES
+            if f"{directory}/{name}" in self.tree.nodes
+        )
+        path = next(candidates, None)
         return "" if path is None else f"/{path}"
 
 
@@ -196,14 +203,14 @@ def _compare_versions(words: list[str]) -> bool | None:
 
     if len(words) != 3:
         return None
-    one, operator, other = words
-    later = operator.endswith("-nl")
-    if not one or not other:  # dpkg(1): an empty version is earlier than any, with -nl later
-        order = (one != "") - (other != "")
-        order = -order if later else order
+    version_a, operator, version_b = words
+    is_empty_later = operator.endswith("-nl")
+    if not version_a or not version_b:  # dpkg(1): an empty version is earlier than any other, with -nl later
+        order = (version_a != "") - (version_b != "")
+        order = -order if is_empty_later else order
     else:
         try:
-            order = compare_versions(one, other)
+            order = compare_versions(version_a, version_b)
         except FormatError:
             return None
     return {
@@ -221,7 +228,7 @@ def _compare_versions(words: list[str]) -> bool | None:
     }.get(operator.removesuffix("-nl"))
 
 
-def _expr(_world: ScriptEnvironment, words: list[str], _operands: list[str]) -> Value:
+def _evaluate_expr(_world: ScriptEnvironment, words: list[str], _operands: list[str]) -> Value:
     if len(words) != 4 or words[2] not in ("+", "-"):
         return None
     if not all(word.isdecimal() and len(word) < 18 for word in words[1::2]):
@@ -229,19 +236,21 @@ def _expr(_world: ScriptEnvironment, words: list[str], _operands: list[str]) -> 
     return str(int(words[1]) + int(words[3]) * (1 if words[2] == "+" else -1))
 
 
-def _phpquery(world: ScriptEnvironment, words: list[str]) -> Value:
-    """``phpquery``: before anything was configured no module is registered."""
+def _query_php(environment: ScriptEnvironment, words: list[str]) -> Value:
+    """Return the output of ``phpquery``; no module is registered before the first configuration."""
     version = words[words.index("-v") + 1] if "-v" in words[:-1] else ""
     if "-M" in words:
         return ""
     if "-V" in words:
-        return " ".join(enabled_modules.php_versions(world.tree))
+        return " ".join(enabled_modules.php_versions(environment.tree))
     return (
-        " ".join(enabled_modules.php_interfaces(world.tree, version)) if "-S" in words and version else None
+        " ".join(enabled_modules.php_interfaces(environment.tree, version))
+        if "-S" in words and version
+        else None
     )
 
 
-def _basename(_world: ScriptEnvironment, _words: list[str], operands: list[str]) -> Value:
+def _print_basename(_world: ScriptEnvironment, _words: list[str], operands: list[str]) -> Value:
     name = posixpath.basename(operands[0].rstrip("/"))
     return name.removesuffix(operands[1]) if len(operands) > 1 else name
 
@@ -260,10 +269,10 @@ _OUTPUT_QUERIES: dict[str, Callable[[ScriptEnvironment, list[str], list[str]], V
     "which": ScriptEnvironment._print_program_path,
     "pathfind": ScriptEnvironment._print_program_path,
     "dirname": lambda _world, _words, operands: posixpath.dirname(operands[0].rstrip("/")) or "/",
-    "basename": _basename,
+    "basename": _print_basename,
     "echo": lambda _world, words, _operands: " ".join(word for word in words[1:] if word != "-n"),
     "dpkg-divert": lambda _world, words, operands: operands[-1] if "--truename" in words else None,
     "dpkg-statoverride": lambda _world, _words, _operands: "",
-    "expr": _expr,
+    "expr": _evaluate_expr,
     "stat": ScriptEnvironment._print_attribute,
 }

@@ -1,4 +1,4 @@
-"""File commands of scripts, done on a canvas: coreutils, setcap, dpkg-statoverride and ucf."""
+"""File commands of scripts, carried out on an overlay tree: coreutils, setcap, dpkg-statoverride, ucf."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import FormatError
-from pumice.packing.effects.scripts import command_line, enabled_modules
+from pumice.packing.effects.scripts import enabled_modules
+from pumice.packing.effects.scripts.command_line import CommandLine, parse_command_line
 from pumice.packing.effects.scripts.file_modes import parse_mode
 from pumice.recipe.lock import FORMAT
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class StatOverride(msgspec.Struct, frozen=True):
-    """One line of dpkg's ``statoverride``: names as stated, ``mode`` in octal digits."""
+    """A line of dpkg's ``statoverride`` file; ``mode`` is in octal digits."""
 
     user: str
     group: str
@@ -30,11 +31,11 @@ class StatOverride(msgspec.Struct, frozen=True):
 
 
 Snapshot = tuple[int, dict[str, StatOverride], int]
-"""What was done so far: the canvas's mark, attributes kept by hand, and the mask of new files."""
+"""A checkpoint of the overlay, the overridden attributes, and the umask."""
 
 
 class ScriptCommands:
-    """Draws for one script after the other; ids come from the image's own account files."""
+    """Runs file commands of one script after another; ids come from the image's account files."""
 
     def __init__(
         self,
@@ -49,19 +50,19 @@ class ScriptCommands:
         self._format = lock_format
         self.stat_overrides: dict[str, StatOverride] = {}
         self.incomplete_files: set[str] = set()
-        """Files of which a script wrote something that is not known: the rest would be half of them."""
+        """Files of which a script writes an unknown part, so that they are not written at all."""
         self._users = users
         self._groups = groups
         self._working_directory: Value = "/"
         self._umask_value = 0o022
 
     def run(self, words: Sequence[Value], working_directory: Value) -> bool | None:
-        """Do a command. False: it cannot be done; None: it is no file command."""
+        """Run a command; return False if it fails or is not literal, None if it is not a file command."""
         name = (words[0] or "").rpartition("/")[2] if words else ""
         if not is_supported(name, self._format):
             return None
-        command = _COMMANDS[name]
-        line = command_line.parse_command_line(words[1:], _VALUE_OPTIONS.get(name, ()))
+        command = _FILE_COMMANDS[name]
+        line = parse_command_line(words[1:], _VALUE_OPTIONS.get(name, ()))
         if line is None:
             return False
         self._working_directory = working_directory
@@ -71,33 +72,33 @@ class ScriptCommands:
             return False
 
     def supports(self, words: Sequence[Value]) -> bool:
-        """Whether a command is one that can be done here."""
+        """Whether a command is a supported file command."""
         return bool(words) and is_supported((words[0] or "").rpartition("/")[2], self._format)
 
     @property
     def is_format_1(self) -> bool:
-        """Whether the lock is of the first format."""
+        """Whether the lock has format 1."""
         return self._format < 2
 
     def snapshot(self) -> Snapshot:
-        """Return all that was done so far, for `restore`."""
+        """Return the current state, for `has_changed_since` and `restore`."""
         return self.overlay.checkpoint(), dict(self.stat_overrides), self._umask_value
 
     def has_changed_since(self, snapshot: Snapshot) -> bool:
-        """Whether anything was done since `state`."""
+        """Whether the state differs from ``snapshot``."""
         return (
             self.overlay.has_changed_since(snapshot[0])
             or (self.stat_overrides, self._umask_value) != snapshot[1:]
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take back what was done since `state`."""
+        """Restore the state of ``snapshot``."""
         mark, overrides, self._umask_value = snapshot
         self.overlay.roll_back(mark)
         self.stat_overrides = dict(overrides)
 
     def _absolute_path(self, operand: str) -> str:
-        """Return the absolute path that an operand means; raises ValueError if that is not known."""
+        """Return the absolute path of an operand; raise ValueError for a pattern or an unknown directory."""
         if (
             not operand
             or any(char in operand for char in "*?[\n\0")
@@ -132,20 +133,20 @@ class ScriptCommands:
         return self._groups[name]
 
     def begin_script(self) -> None:
-        """Begin another script."""
+        """Reset the state that belongs to one script."""
         self.incomplete_files.clear()
         self._umask_value = 0o022
 
     # Commands
 
-    def _umask(self, line: command_line.CommandLine) -> bool:
+    def _umask(self, line: CommandLine) -> bool:
         if line.operands:
             self._umask_value = int(line.operands[0], 8) & 0o777
         return True
 
-    def _mkdir(self, line: command_line.CommandLine) -> bool:
+    def _mkdir(self, line: CommandLine) -> bool:
         mode = line.values.get("m") or line.values.get("mode")
-        done = True
+        is_done = True
         for operand in line.operands:
             path = self._absolute_path(operand)
             if self.overlay.exists(path):
@@ -153,28 +154,28 @@ class ScriptCommands:
             parent = posixpath.dirname(path)
             if not (line.flags & {"p", "parents"} or parent == "/" or self.overlay.exists(parent)):
                 return False
-            done = (
+            is_done = (
                 self.overlay.make_directory(
                     path, parse_mode(mode, 0o755) if mode else 0o777 & ~self._umask_value
                 )
-                and done
+                and is_done
             )
-        return done
+        return is_done
 
-    def _chown(self, line: command_line.CommandLine) -> bool:
+    def _chown(self, line: CommandLine) -> bool:
         owner = line.operands[0] if line.operands else ""
         if "from" in line.values:
             return False
         uid, gid = self._parse_owner(owner)
         return self._change_owner(line, line.operands[1:], uid=uid, gid=gid)
 
-    def _chgrp(self, line: command_line.CommandLine) -> bool:
+    def _chgrp(self, line: CommandLine) -> bool:
         gid = self._look_up_group(line.operands[0] if line.operands else "")
         return self._change_owner(line, line.operands[1:], gid=gid)
 
     def _change_owner(
         self,
-        line: command_line.CommandLine,
+        line: CommandLine,
         operands: Sequence[str],
         *,
         uid: int | None = None,
@@ -195,15 +196,15 @@ class ScriptCommands:
                     return False
         return bool(operands)
 
-    def _chmod(self, line: command_line.CommandLine) -> bool:
+    def _chmod(self, line: CommandLine) -> bool:
         flags = line.flags & {"R", "recursive", "f", "v", "c", "silent", "quiet", "verbose", "changes"}
-        # "-x" looks like a flag and is a mode
-        given = ["-" + "".join(sorted(line.flags - flags))] if line.flags - flags else []
-        words = [*given, *line.operands]
-        if len(words) < 2:
+        # a mode such as "-x" looks like a flag
+        mode_flags = ["-" + "".join(sorted(line.flags - flags))] if line.flags - flags else []
+        arguments = [*mode_flags, *line.operands]
+        if len(arguments) < 2:
             return False
-        text = words[0]
-        for operand in words[1:]:
+        text = arguments[0]
+        for operand in arguments[1:]:
             path = self._absolute_path(operand)
             targets = list(self.overlay.walk(path)) if flags & {"R", "recursive"} else [path]
             if not targets:
@@ -219,13 +220,13 @@ class ScriptCommands:
                     return False
         return True
 
-    def _touch(self, line: command_line.CommandLine) -> bool:
+    def _touch(self, line: CommandLine) -> bool:
         paths = [self._absolute_path(operand) for operand in line.operands]
         mode = 0o666 & ~self._umask_value
-        done = [self.overlay.exists(path) or self.overlay.write_file(path, b"", mode) for path in paths]
-        return all(done)
+        results = [self.overlay.exists(path) or self.overlay.write_file(path, b"", mode) for path in paths]
+        return all(results)
 
-    def _link(self, line: command_line.CommandLine) -> bool:
+    def _link(self, line: CommandLine) -> bool:
         if not line.flags & {"s", "symbolic"} or len(line.operands) != 2:
             return False
         target, path = line.operands
@@ -238,7 +239,7 @@ class ScriptCommands:
             self._absolute_path(path), target, force=bool(line.flags & {"f", "force"})
         )
 
-    def _copy(self, line: command_line.CommandLine) -> bool:
+    def _copy(self, line: CommandLine) -> bool:
         if len(line.operands) != 2 or line.flags & {"r", "R", "recursive"}:
             return False
         source, path = (self._absolute_path(operand) for operand in line.operands)
@@ -255,7 +256,7 @@ class ScriptCommands:
         entry = self.overlay.entry(path)
         return f"{path}/{posixpath.basename(source)}" if entry is not None and entry.kind == "dir" else path
 
-    def _install(self, line: command_line.CommandLine) -> bool:
+    def _install(self, line: CommandLine) -> bool:
         text = line.values.get("m") or line.values.get("mode")
         mode = parse_mode(text, 0) if text else 0o755
         owner = line.values.get("o") or line.values.get("owner")
@@ -264,12 +265,12 @@ class ScriptCommands:
         gid = self._look_up_group(group) if group else 0
         if line.flags & {"d", "directory"}:
             paths = [self._absolute_path(operand) for operand in line.operands]
-            done = [
+            results = [
                 self.overlay.make_directory(path)
                 and self.overlay.change_attributes(path, mode=mode, uid=uid, gid=gid)
                 for path in paths
             ]
-            return all(done)
+            return all(results)
         if len(line.operands) != 2:
             return False
         source, path = (self._absolute_path(operand) for operand in line.operands)
@@ -283,22 +284,22 @@ class ScriptCommands:
             path, mode=mode, uid=uid, gid=gid
         )
 
-    def _move(self, line: command_line.CommandLine) -> bool:
+    def _move(self, line: CommandLine) -> bool:
         if len(line.operands) != 2:
             return False
         return self.overlay.rename(
             self._absolute_path(line.operands[0]), self._absolute_path(line.operands[1])
         )
 
-    def _remove(self, line: command_line.CommandLine) -> bool:
+    def _remove(self, line: CommandLine) -> bool:
         for operand in line.operands:
             self.overlay.discard(self._absolute_path(operand))
         return True
 
-    def _enable_php(self, line: command_line.CommandLine) -> bool:
-        return enabled_modules.enable_php(self.overlay, self._tree, line)
+    def _enable_php(self, line: CommandLine) -> bool:
+        return enabled_modules.enable_php_modules(self.overlay, self._tree, line)
 
-    def _setcap(self, line: command_line.CommandLine) -> bool:
+    def _setcap(self, line: CommandLine) -> bool:
         from pumice.formats import capabilities
 
         if len(line.operands) != 2:
@@ -311,7 +312,7 @@ class ScriptCommands:
             self._absolute_path(line.operands[1]), capabilities.ATTRIBUTE, value
         )
 
-    def _statoverride(self, line: command_line.CommandLine) -> bool:
+    def _statoverride(self, line: CommandLine) -> bool:
         if "add" not in line.flags:
             if "remove" in line.flags and line.operands:
                 self.stat_overrides.pop(line.operands[0], None)
@@ -330,7 +331,7 @@ class ScriptCommands:
         self.stat_overrides[path] = StatOverride(user, group, digits, path)
         return True
 
-    def _ucf(self, line: command_line.CommandLine) -> bool:
+    def _ucf(self, line: CommandLine) -> bool:
         if len(line.operands) != 2 or "purge" in line.flags or "p" in line.flags:
             return len(line.operands) == 1
         source, path = (self._absolute_path(operand) for operand in line.operands)
@@ -340,7 +341,7 @@ class ScriptCommands:
         return self.overlay.exists(path) or self.overlay.write_file(path, content, entry.mode)
 
 
-_COMMANDS: dict[str, Callable[[ScriptCommands, command_line.CommandLine], bool]] = {
+_FILE_COMMANDS: dict[str, Callable[[ScriptCommands, CommandLine], bool]] = {
     "mkdir": ScriptCommands._mkdir,
     "chown": ScriptCommands._chown,
     "chgrp": ScriptCommands._chgrp,
@@ -352,9 +353,15 @@ _COMMANDS: dict[str, Callable[[ScriptCommands, command_line.CommandLine], bool]]
     "mv": ScriptCommands._move,
     "rm": ScriptCommands._remove,
     "umask": ScriptCommands._umask,
-    "a2enmod": lambda hand, line: enabled_modules.enable_apache(hand.overlay, line.operands, "mods"),
-    "a2enconf": lambda hand, line: enabled_modules.enable_apache(hand.overlay, line.operands, "conf"),
-    "a2ensite": lambda hand, line: enabled_modules.enable_apache(hand.overlay, line.operands, "sites"),
+    "a2enmod": lambda commands, line: enabled_modules.enable_apache_modules(
+        commands.overlay, line.operands, "mods"
+    ),
+    "a2enconf": lambda commands, line: enabled_modules.enable_apache_modules(
+        commands.overlay, line.operands, "conf"
+    ),
+    "a2ensite": lambda commands, line: enabled_modules.enable_apache_modules(
+        commands.overlay, line.operands, "sites"
+    ),
     "phpenmod": ScriptCommands._enable_php,
     "setcap": ScriptCommands._setcap,
     "dpkg-statoverride": ScriptCommands._statoverride,
@@ -370,9 +377,9 @@ _VALUE_OPTIONS = {
     "phpenmod": ("v", "s"),
 }
 _FIRST_FORMAT = {"phpenmod": 2}
-"""The format of the lock from which on a command is done; all others always are."""
+"""The first lock format that supports a command; 1 for all others."""
 
 
 def is_supported(name: str, lock_format: int) -> bool:
-    """Whether a command of this name is one that can be done here."""
-    return name in _COMMANDS and _FIRST_FORMAT.get(name, 1) <= lock_format
+    """Whether ``lock_format`` supports the file command ``name``."""
+    return name in _FILE_COMMANDS and _FIRST_FORMAT.get(name, 1) <= lock_format

@@ -1,15 +1,13 @@
-"""What a maintainer script would do, found out by following it instead of running it.
+"""Interprets a maintainer script to find the commands that it would run.
 
-The script is followed the way a fresh installation takes (``postinst configure ""``). Conditions are
-true, false or unknown; of an unknown one both branches are followed, and what they do is marked as
-not certain. Values that only a running shell could know are None.
+The script is interpreted as in a fresh installation (``postinst configure ""``). A condition is true,
+false or unknown; if it is unknown, both branches are interpreted and their actions marked as uncertain.
+A value that only a running shell could compute is None.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import posixpath
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,13 +15,20 @@ from pumice.errors import FormatError
 from pumice.formats import shell
 from pumice.packing.effects.scripts import builtin_commands, conditions, redirects
 from pumice.packing.effects.scripts.action import ScriptAction
-from pumice.packing.effects.scripts.control_flow import Break, Continue, Exit, Flow, Leave, Return
-from pumice.packing.effects.scripts.redirects import substituted
-from pumice.packing.effects.scripts.scope import Scope, Value, is_literal
+from pumice.packing.effects.scripts.control_flow import (
+    ExitLevel,
+    FunctionReturn,
+    LoopBreak,
+    LoopContinue,
+    ScriptExit,
+)
+from pumice.packing.effects.scripts.redirects import parse_substituted_command
+from pumice.packing.effects.scripts.scope import Value, is_literal_word
+from pumice.packing.effects.scripts.state import ScriptState
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from pumice.packing.effects.scripts.environment import ScriptEnvironment
 
@@ -36,37 +41,35 @@ def interpret_script(
     script: bytes,
     arguments: Sequence[str],
     variables: dict[str, str],
-    world: ScriptEnvironment,
+    environment: ScriptEnvironment,
     lock_format: int = FORMAT,
 ) -> tuple[ScriptAction, ...]:
-    """Return the actions of ``script`` in order; raises FormatError if it is not understood."""
-    run = _Interpreter(world, list(arguments), dict(variables), lock_format)
+    """Return the actions of ``script`` in order; raise FormatError if it cannot be parsed or is too long."""
+    interpreter = _Interpreter(environment, list(arguments), dict(variables), lock_format)
     try:
-        run.sequence(shell.parse_script(script))
-    except (Exit, Return, Break, Continue):
+        interpreter.run_sequence(shell.parse_script(script))
+    except (ScriptExit, FunctionReturn, LoopBreak, LoopContinue):
         pass
-    return tuple(run.actions)
+    return tuple(interpreter.actions)
 
 
-class _Interpreter:
-    """One script on its way."""
+class _Interpreter(ScriptState):
+    """Interprets one script; methods return the exit status, true for success, None if it is unknown."""
 
     def __init__(
-        self, world: ScriptEnvironment, arguments: list[str], variables: dict[str, str], lock_format: int
+        self,
+        environment: ScriptEnvironment,
+        arguments: list[str],
+        variables: dict[str, str],
+        lock_format: int,
     ) -> None:
-        self._world = world
-        self._unrolls = lock_format >= 2
-        self._flow = Flow(is_scoped=lock_format >= 2)
-        self._scope = Scope(arguments, variables, self._output)
+        super().__init__(environment, arguments, variables, self._substitute_command, lock_format)
         self._functions: dict[str, shell.Command] = {}
-        self._folder: Value = "/"
-        self._steps = self._depth = self._calls = self._loops = self._loop = 0
-        self._input: list[str] | None = None
-        self.actions: list[ScriptAction] = []
+        self._step_count = self._nesting_depth = self._call_depth = 0
 
     # Commands
 
-    def sequence(self, commands: shell.Sequence) -> bool | None:
+    def run_sequence(self, commands: shell.Sequence) -> bool | None:
         status: bool | None = True
         for command in commands:
             status = self._and_or(command)
@@ -75,32 +78,32 @@ class _Interpreter:
     def _and_or(self, command: shell.AndOr) -> bool | None:
         status = self._pipeline(command.first)
         for operator, pipeline in command.rest:
-            wanted = operator == "&&"
+            runs_on_success = operator == "&&"
             if status is None:
-                other = self._maybe(partial(self._pipeline, pipeline))
-                status = None if other is wanted or other is None else other
-            elif status is wanted:
+                branch_status = self._run_branches(partial(self._pipeline, pipeline))
+                status = None if branch_status is runs_on_success or branch_status is None else branch_status
+            elif status is runs_on_success:
                 status = self._pipeline(pipeline)
         return status
 
     def _pipeline(self, pipeline: shell.Pipeline) -> bool | None:
         status: bool | None = None
-        before = self._input
+        outer_input = self.input_lines
         for command in pipeline.commands:
             status = self._command(command)
-            self._input = None  # what comes next reads what this writes
-        self._input = before
+            self.input_lines = None  # the next command reads the output of this one
+        self.input_lines = outer_input
         return (None if status is None else not status) if pipeline.negated else status
 
     def _command(self, command: shell.Command) -> bool | None:
-        self._steps += 1
-        if self._steps > _MAX_STEPS or self._depth > _MAX_DEPTH:
+        self._step_count += 1
+        if self._step_count > _MAX_STEPS or self._nesting_depth > _MAX_DEPTH:
             raise FormatError("the shell script goes on for too long, or too deep")
-        self._depth += 1
+        self._nesting_depth += 1
         try:
             return self._compound(command)
         finally:
-            self._depth -= 1
+            self._nesting_depth -= 1
 
     def _compound(self, command: shell.Command) -> bool | None:
         match command:
@@ -113,10 +116,14 @@ class _Interpreter:
             case shell.For():
                 return self._for(command)
             case shell.Loop():
-                with self._reading(command.here_documents), self._inside(Leave.LOOP), self._grouped():
-                    return self._loop_on(command)
+                with (
+                    self.redirect_input(command.here_documents),
+                    self.enter_body(ExitLevel.LOOP),
+                    self.number_loop(),
+                ):
+                    return self._run_loop(command)
             case shell.Group():
-                with self._reading(command.here_documents):
+                with self.redirect_input(command.here_documents):
                     return self._group(command)
             case shell.Redirected():
                 return self._redirected(command)
@@ -124,277 +131,234 @@ class _Interpreter:
                 self._functions[command.name] = command.body
         return True
 
-    def _maybe(self, *branches: Callable[[], bool | None]) -> bool | None:
-        """Follow branches of which one may be taken; keep only what all agree about."""
-        certain, before = self._flow.is_certain, dict(self._scope.values)
-        ends: list[dict[str, Value]] = [before] if len(branches) == 1 else []
+    def _run_branches(self, *branches: Callable[[], bool | None]) -> bool | None:
+        """Interpret branches of which one may be taken; keep the values on which all of them agree."""
+        was_certain, values_before = self.control_flow.is_certain, dict(self.scope.values)
+        final_values: list[dict[str, Value]] = [values_before] if len(branches) == 1 else []
         statuses: list[bool | None] = []
-        left, unread = Leave.NOTHING, len(self._input or ())
+        exit_level, unread_lines = ExitLevel.NOTHING, len(self.input_lines or ())
         for branch in branches:
-            self._scope.values, self._flow.is_certain = dict(before), False
+            self.scope.values, self.control_flow.is_certain = dict(values_before), False
             try:
                 statuses.append(branch())
-                ends.append(self._scope.values)
-            except Exit as gone:
-                if gone.status:  # an installation that fails is none, so nobody goes there
-                    left = max(left, gone.leaves)
-            except (Return, Break, Continue) as gone:
-                left = max(left, gone.leaves)  # the rest happens only if this branch was not taken
-        if unread != len(self._input or ()):
-            self._input = None  # nobody knows how far it was read
-        self._flow.is_certain = certain
-        self._flow.may_leave(left)
-        names = {name for end in ends for name in end}
-        self._scope.values = {
-            name: ends[0].get(name) if all(end.get(name) == ends[0].get(name) for end in ends) else None
+                final_values.append(self.scope.values)
+            except ScriptExit as exit_:
+                if exit_.status:  # a branch that fails the installation is never taken
+                    exit_level = max(exit_level, exit_.level)
+            except (FunctionReturn, LoopBreak, LoopContinue) as exit_:
+                exit_level = max(exit_level, exit_.level)  # the rest runs only if this branch is not taken
+        if unread_lines != len(self.input_lines or ()):
+            self.input_lines = None  # the number of lines that were read is unknown
+        self.control_flow.is_certain = was_certain
+        self.control_flow.record_possible_exit(exit_level)
+        names = {name for end in final_values for name in end}
+        self.scope.values = {
+            name: final_values[0].get(name)
+            if all(end.get(name) == final_values[0].get(name) for end in final_values)
+            else None
             for name in names
         }
         return statuses[0] if len(branches) == 1 and statuses else None
 
     def _if(self, command: shell.If, index: int) -> bool | None:
         if index == len(command.branches):
-            return self.sequence(command.else_body)
+            return self.run_sequence(command.else_body)
         condition, body = command.branches[index]
-        status = self.sequence(condition)
+        status = self.run_sequence(condition)
         if status is None:
-            self._maybe(lambda: self.sequence(body), lambda: self._if(command, index + 1))
+            self._run_branches(lambda: self.run_sequence(body), lambda: self._if(command, index + 1))
             return None
-        return self.sequence(body) if status else self._if(command, index + 1)
+        return self.run_sequence(body) if status else self._if(command, index + 1)
 
     def _case(self, command: shell.Case) -> bool | None:
-        value = self._scope.one(command.word)
+        value = self.scope.expand_word(command.word)
         if value is None:
-            return self._maybe(*(partial(self.sequence, body) for _, body in command.branches), lambda: True)
+            return self._run_branches(
+                *(partial(self.run_sequence, body) for _, body in command.branches), lambda: True
+            )
         for patterns, body in command.branches:
             for pattern in patterns:
-                text = self._scope.one(pattern)
+                text = self.scope.expand_word(pattern)
                 if text is not None and fnmatch.fnmatchcase(value, text):
-                    return self.sequence(body)
+                    return self.run_sequence(body)
         return True
 
     def _redirected(self, command: shell.Redirected) -> bool | None:
         status = self._command(command.command)
-        # what all of the commands print together is not known
-        if (writes := redirects.targets(self._scope, command)) and self._unrolls:
-            self.actions.append(ScriptAction((":",), self._flow.is_certain, writes, self._folder))
+        # the combined output of the commands is unknown
+        if (output_files := redirects.output_files(self.scope, command)) and self.is_format_2:
+            self.actions.append(
+                ScriptAction((":",), self.control_flow.is_certain, output_files, self.working_directory)
+            )
         return status
 
-    def _loop_on(self, command: shell.Loop) -> bool | None:
-        """Follow a loop with a condition, line by line if it reads a here-document."""
-        while self._unrolls and self._input is not None:
-            status = self.sequence(command.condition)
+    def _run_loop(self, command: shell.Loop) -> bool | None:
+        """Interpret a loop with a condition, once for each line if it reads a here-document."""
+        while self.is_format_2 and self.input_lines is not None:
+            status = self.run_sequence(command.condition)
             if status is None:
                 break
             if status is command.is_until:
                 return True
             try:
-                with self._inside(Leave.ITERATION):
-                    self.sequence(command.body)
-            except Continue:
+                with self.enter_body(ExitLevel.ITERATION):
+                    self.run_sequence(command.body)
+            except LoopContinue:
                 continue
-            except Break:
+            except LoopBreak:
                 return True
         else:
-            self._maybe(lambda: self.sequence(command.condition))
-        return self._maybe(lambda: self.sequence(command.body))
-
-    @contextmanager
-    def _reading(self, documents: Sequence[shell.Redirect]) -> Iterator[None]:
-        """Follow commands whose input is the last of ``documents``, if there is one."""
-        if not documents:
-            yield
-            return
-        outer, self._input = self._input, builtin_commands.document_lines(documents)
-        try:
-            yield
-        finally:
-            self._input = outer
+            self._run_branches(lambda: self.run_sequence(command.condition))
+        return self._run_branches(lambda: self.run_sequence(command.body))
 
     def _for(self, command: shell.For) -> bool | None:
-        words = self._scope.arguments if command.words is None else self._scope.fields(command.words)
-        if self._unrolls and not all(map(is_literal, words)):
-            words = [None]  # all of a loop or nothing: the words that are known would be half of it
+        words = self.scope.arguments if command.words is None else self.scope.expand_fields(command.words)
+        if self.is_format_2 and not all(map(is_literal_word, words)):
+            words = [None]  # a loop is carried out completely or not at all
         status: bool | None = True
-        with self._inside(Leave.LOOP), self._grouped():
+        with self.enter_body(ExitLevel.LOOP), self.number_loop():
             for word in words:
-                self._scope.values[command.name] = word
-                if not is_literal(word):
-                    self._scope.values[command.name] = None
-                    self._maybe(lambda: self.sequence(command.body))
+                self.scope.values[command.name] = word
+                if not is_literal_word(word):
+                    self.scope.values[command.name] = None
+                    self._run_branches(lambda: self.run_sequence(command.body))
                     continue
                 try:
-                    with self._inside(Leave.ITERATION):
-                        status = self.sequence(command.body)
-                except Continue:
+                    with self.enter_body(ExitLevel.ITERATION):
+                        status = self.run_sequence(command.body)
+                except LoopContinue:
                     continue
-                except Break:
+                except LoopBreak:
                     break
-        return None if self._flow.was_left else status
-
-    @contextmanager
-    def _inside(self, what: Leave) -> Iterator[None]:
-        """Follow a body; what it changed is not known any more if it may have been left early."""
-        before = dict(self._scope.values)
-        try:
-            with self._flow.inside(what):
-                yield
-        finally:
-            if self._flow.was_left:
-                self._scope.values = {
-                    name: value if name in before and before[name] == value else None
-                    for name, value in self._scope.values.items()
-                }
-
-    @contextmanager
-    def _grouped(self) -> Iterator[None]:
-        """Give the actions of an outermost loop a number of their own."""
-        outer = self._loop
-        if not outer:
-            self._loops += 1
-            self._loop = self._loops
-        try:
-            yield
-        finally:
-            self._loop = outer
+        return None if self.control_flow.may_have_exited else status
 
     def _group(self, command: shell.Group) -> bool | None:
         if not command.subshell:
-            return self.sequence(command.body)
-        before, folder = dict(self._scope.values), self._folder
+            return self.run_sequence(command.body)
+        values_before, directory_before = dict(self.scope.values), self.working_directory
         try:
-            with self._flow.inside(Leave.SCRIPT):
-                status = self.sequence(command.body)
-        except (Return, Exit) as left:
-            status = left.status if self._unrolls else None
+            with self.control_flow.enter(ExitLevel.SCRIPT):
+                status = self.run_sequence(command.body)
+        except (FunctionReturn, ScriptExit) as exit_:
+            status = exit_.status if self.is_format_2 else None
         finally:
-            self._scope.values, self._folder = before, folder
-        return None if self._flow.was_left else status
+            self.scope.values, self.working_directory = values_before, directory_before
+        return None if self.control_flow.may_have_exited else status
 
     def _simple(self, command: shell.SimpleCommand) -> bool | None:
-        if command.words and self._scope.one(command.words[0]) in _DECLARATIONS:
-            return builtin_commands.declare(self._scope, command.words[1:])
-        words = self._scope.fields(command.words)
-        assigned = {name: self._scope.one(word) for name, word in command.assignments}
+        if command.words and self.scope.expand_word(command.words[0]) in _DECLARATIONS:
+            return builtin_commands.declare_variables(self.scope, command.words[1:])
+        words = self.scope.expand_fields(command.words)
+        assignments = {name: self.scope.expand_word(word) for name, word in command.assignments}
         if not words:
-            self._scope.values.update(assigned)
-            return True if all(value is not None for value in assigned.values()) else None
+            self.scope.values.update(assignments)
+            return True if all(value is not None for value in assignments.values()) else None
         name = words[0]
         if name in self._functions:
-            return self._call(self._functions[name], words[1:])
-        writes = redirects.targets(self._scope, command)
-        if name is not None and (built_in := _BUILT_INS.get(name)):
-            if writes:
-                self._note(words, command, writes)
+            return self._call_function(self._functions[name], words[1:])
+        output_files = redirects.output_files(self.scope, command)
+        if name is not None and (built_in := _BUILT_IN_COMMANDS.get(name)):
+            if output_files:
+                self.record_action(words, command, output_files)
             return built_in(self, words)
-        status = self._world.command_status(words)
-        self._note(words, command, writes)
+        status = self.environment.command_status(words)
+        self.record_action(words, command, output_files)
         return status
 
-    def _note(self, words: list[Value], command: shell.SimpleCommand, writes: tuple[Value, ...]) -> None:
-        text = redirects.text(words, command) if writes else None
-        appends = any(redirect.operator == ">>" for redirect in command.redirects)
-        is_certain, loop = self._flow.is_certain, self._loop if self._unrolls else 0
-        self.actions.append(ScriptAction(tuple(words), is_certain, writes, self._folder, text, appends, loop))
-
-    def _call(self, body: shell.Command, arguments: list[Value]) -> bool | None:
-        if self._calls >= _MAX_CALLS:
+    def _call_function(self, body: shell.Command, arguments: list[Value]) -> bool | None:
+        if self._call_depth >= _MAX_CALLS:
             return None
-        before, self._scope.arguments = self._scope.arguments, arguments
-        self._calls += 1
+        outer_arguments, self.scope.arguments = self.scope.arguments, arguments
+        self._call_depth += 1
         try:
-            with self._inside(Leave.FUNCTION):
+            with self.enter_body(ExitLevel.FUNCTION):
                 status = self._command(body)
-        except Return as left:
-            status = left.status
+        except FunctionReturn as return_:
+            status = return_.status
         finally:
-            self._scope.arguments = before
-            self._calls -= 1
-        return None if self._flow.was_left else status
+            self.scope.arguments = outer_arguments
+            self._call_depth -= 1
+        return None if self.control_flow.may_have_exited else status
 
     # Built-in commands
 
-    def change_folder(self, words: list[Value]) -> bool | None:
-        self._folder = builtin_commands.changed_folder(self._folder, words, is_certain=self._flow.is_certain)
-        return True
-
     def source(self, words: list[Value]) -> bool | None:
         path = words[1] if len(words) > 1 else None
-        text = None if path is None else self._world.read_sourced_file(path)
+        text = None if path is None else self.environment.read_sourced_file(path)
         if text is None:
-            self._scope.unset_is_empty = False
+            self.scope.unset_is_empty = False
             return None
-        if self._calls >= _MAX_CALLS:
+        if self._call_depth >= _MAX_CALLS:
             return None
-        self._calls += 1
+        self._call_depth += 1
         try:
-            with self._inside(Leave.FUNCTION):
-                return self.sequence(shell.parse_script(text))
-        except Return as left:
-            if not self._unrolls:
+            with self.enter_body(ExitLevel.FUNCTION):
+                return self.run_sequence(shell.parse_script(text))
+        except FunctionReturn as return_:
+            if not self.is_format_2:
                 raise
-            return left.status
+            return return_.status
         except FormatError:
-            self._scope.unset_is_empty = False
+            self.scope.unset_is_empty = False
             return None
         finally:
-            self._calls -= 1
+            self._call_depth -= 1
 
-    def exit(self, words: list[Value]) -> bool | None:
+    def exit_script(self, words: list[Value]) -> bool | None:
         status = words[1] if len(words) > 1 else "0"
-        raise Exit(status in (None, "0"))
+        raise ScriptExit(status in (None, "0"))
 
-    def leave(self, words: list[Value]) -> bool | None:
+    def return_from_function(self, words: list[Value]) -> bool | None:
         status = words[1] if len(words) > 1 else "0"
-        raise Return(None if status is None else status == "0")
+        raise FunctionReturn(None if status is None else status == "0")
 
-    def stop(self, _words: list[Value]) -> bool | None:
-        raise Break
+    def break_loop(self, _words: list[Value]) -> bool | None:
+        raise LoopBreak
 
-    def next(self, _words: list[Value]) -> bool | None:
-        if self._unrolls:
-            raise Continue
+    def continue_loop(self, _words: list[Value]) -> bool | None:
+        if self.is_format_2:
+            raise LoopContinue
         return None
 
-    def test(self, words: list[Value]) -> bool | None:
-        return conditions.test(words[1:-1] if words[0] in ("[", "[[") else words[1:], self._file_test)
+    def run_test(self, words: list[Value]) -> bool | None:
+        return conditions.evaluate_test(words[1:-1] if words[0] in ("[", "[[") else words[1:], self.file_test)
 
-    def _file_test(self, flag: str, word: str) -> bool | None:
-        if word and not word.startswith("/") and flag != "-x":
-            if self._folder is None:
-                return None
-            word = posixpath.join(self._folder, word)
-        return self._world.file_test(flag, word)
-
-    def _output(self, command: str) -> Value:
-        """Return what ``$(command)`` stands for, if the command is a simple one that is known."""
-        if self._calls >= _MAX_CALLS or (simple := substituted(command)) is None:
+    def _substitute_command(self, command: str) -> Value:
+        """Return the output of ``$(command)``, if it is a single simple command with known words."""
+        if self._call_depth >= _MAX_CALLS or (simple := parse_substituted_command(command)) is None:
             return None
-        self._calls += 1
-        words = self._scope.fields(simple.words)
-        self._calls -= 1
-        known = [word for word in words if word is not None]
-        return self._world.command_output(known) if known and len(known) == len(words) else None
+        self._call_depth += 1
+        words = self.scope.expand_fields(simple.words)
+        self._call_depth -= 1
+        literal_words = [word for word in words if word is not None]
+        return (
+            self.environment.command_output(literal_words)
+            if literal_words and len(literal_words) == len(words)
+            else None
+        )
 
 
 _DECLARATIONS = frozenset(("export", "readonly", "local", "declare"))
 
-_BUILT_INS: dict[str, Callable[[_Interpreter, list[Value]], bool | None]] = {
-    ":": lambda _run, _words: True,
-    "true": lambda _run, _words: True,
-    "false": lambda _run, _words: False,
-    "cd": _Interpreter.change_folder,
-    "[": _Interpreter.test,
-    "[[": _Interpreter.test,
-    "test": _Interpreter.test,
-    "unset": lambda run, words: builtin_commands.unset(run._scope, words),
-    "db_get": lambda run, words: builtin_commands.ask(run._scope, words, run._world.debconf_default),
-    "set": lambda run, words: builtin_commands.set_arguments(run._scope, words),
-    "shift": lambda run, words: builtin_commands.shift(run._scope, words),
-    "read": lambda run, words: builtin_commands.read(run._scope, words, run._input),
+_BUILT_IN_COMMANDS: dict[str, Callable[[_Interpreter, list[Value]], bool | None]] = {
+    ":": lambda _script, _words: True,
+    "true": lambda _script, _words: True,
+    "false": lambda _script, _words: False,
+    "cd": _Interpreter.change_directory,
+    "[": _Interpreter.run_test,
+    "[[": _Interpreter.run_test,
+    "test": _Interpreter.run_test,
+    "unset": lambda script, words: builtin_commands.unset_variables(script.scope, words),
+    "db_get": lambda script, words: builtin_commands.read_debconf_answer(
+        script.scope, words, script.environment.debconf_default
+    ),
+    "set": lambda script, words: builtin_commands.set_arguments(script.scope, words),
+    "shift": lambda script, words: builtin_commands.shift_arguments(script.scope, words),
+    "read": lambda script, words: builtin_commands.read_line(script.scope, words, script.input_lines),
     ".": _Interpreter.source,
     "source": _Interpreter.source,
-    "exit": _Interpreter.exit,
-    "return": _Interpreter.leave,
-    "break": _Interpreter.stop,
-    "continue": _Interpreter.next,
+    "exit": _Interpreter.exit_script,
+    "return": _Interpreter.return_from_function,
+    "break": _Interpreter.break_loop,
+    "continue": _Interpreter.continue_loop,
 }

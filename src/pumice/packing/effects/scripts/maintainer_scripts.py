@@ -1,4 +1,4 @@
-"""The commands in the maintainer scripts of the packages, as a fresh installation would run them."""
+"""Finds the actions in the maintainer scripts of packages in a fresh installation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _SCRIPTS = (("preinst", ("install",)), ("postinst", ("configure", "")))
 
-_WORTH_READING = re.compile(
+_FORMAT_1_COMMANDS = re.compile(
     rb"\b(?:update-alternatives|adduser|addgroup|useradd|groupadd|usermod|gpasswd|setcap|dpkg-statoverride"
     rb"|chown|chgrp|chmod|mkdir|install|ln|cp|touch|ucf|dpkg-divert|a2enmod|a2enconf|a2ensite|initdb|add-shell)\b"
     rb"|[^0-9&>]>>?[ \t]*[\"']?(?:\$|/(?!dev/))"
 )
-"""In format 1 other scripts are not read at all, and so the commands in them not reported by name."""
+"""Format 1 interprets only scripts with one of these commands or a redirection."""
 
 _SNIPPET = re.compile(
     rb"^# Automatically added by dh_(?:installinit|installsystemd|installsystemduser|systemd_enable"
@@ -31,46 +31,48 @@ _SNIPPET = re.compile(
     rb"^# End automatically added section$",
     re.MULTILINE | re.DOTALL,
 )
-"""What debhelper adds for services, upgrades, and what other effects do: a third of all script text."""
+"""Snippets of debhelper for services, upgrades, and the work of other effects: a third of all text."""
 
 
-def without_snippets(script: bytes) -> bytes:
-    """Return ``script`` without the parts that no effect needs; line numbers stay."""
+def remove_debhelper_snippets(script: bytes) -> bytes:
+    """Return ``script`` without debhelper's snippets that no effect needs, keeping line numbers."""
     return _SNIPPET.sub(lambda match: b"\n" * match[0].count(b"\n"), script)
 
 
-def snippets(script: bytes) -> bytes:
-    """Return the parts that `without_snippets` leaves out."""
+def debhelper_snippets(script: bytes) -> bytes:
+    """Return the snippets that `remove_debhelper_snippets` removes."""
     return b"\n".join(match[0] for match in _SNIPPET.finditer(script))
 
 
 def collect_actions(
     tree: Tree, architecture: str, lock_format: int = FORMAT
 ) -> tuple[dict[str, tuple[ScriptAction, ...]], tuple[str, ...]]:
-    """Return the actions of each package's scripts, and the packages whose scripts are not understood."""
-    found: dict[str, tuple[ScriptAction, ...]] = {}
-    failed: list[str] = []
-    known = _base_accounts(tree)
+    """Return the actions by package, and the packages with a script that cannot be interpreted."""
+    actions_by_package: dict[str, tuple[ScriptAction, ...]] = {}
+    failed_packages: list[str] = []
+    base_accounts = _base_accounts(tree)
     for package in tree.packages:
-        world = ScriptEnvironment(tree, package, architecture, known, lock_format)
+        environment = ScriptEnvironment(tree, package, architecture, base_accounts, lock_format)
         try:
-            taken = [
-                action for script, words in _SCRIPTS for action in _follow(world, script, words, lock_format)
+            actions = [
+                action
+                for script, arguments in _SCRIPTS
+                for action in _interpret(environment, script, arguments, lock_format)
             ]
         except FormatError:
-            failed.append(package.name)
+            failed_packages.append(package.name)
             continue
-        if taken:
-            found[package.name] = tuple(taken)
-    return found, tuple(failed)
+        if actions:
+            actions_by_package[package.name] = tuple(actions)
+    return actions_by_package, tuple(failed_packages)
 
 
-def _follow(
-    world: ScriptEnvironment, script: str, arguments: Sequence[str], lock_format: int
+def _interpret(
+    environment: ScriptEnvironment, script: str, arguments: Sequence[str], lock_format: int
 ) -> tuple[ScriptAction, ...]:
-    package = world.package
-    text = without_snippets(package.files.get(script, b""))
-    if not is_shell(text) or (lock_format < 2 and not _WORTH_READING.search(text)):
+    package = environment.package
+    text = remove_debhelper_snippets(package.files.get(script, b""))
+    if not is_shell_script(text) or (lock_format < 2 and not _FORMAT_1_COMMANDS.search(text)):
         return ()
     variables = {
         "DPKG_MAINTSCRIPT_PACKAGE": package.name,
@@ -82,20 +84,20 @@ def _follow(
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",
     }
-    return interpret_script(text, arguments, variables, world, lock_format)
+    return interpret_script(text, arguments, variables, environment, lock_format)
 
 
-def is_shell(text: bytes) -> bool:
-    """Whether a script is one for a POSIX shell."""
+def is_shell_script(text: bytes) -> bool:
+    """Whether the first line of a script names a POSIX shell."""
     first = text[:64].partition(b"\n")[0]
     return first.startswith(b"#!") and re.search(rb"/(?:ba|da)?sh\b", first) is not None
 
 
 def _base_accounts(tree: Tree) -> frozenset[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+    accounts: set[tuple[str, str]] = set()
     for kind in ("passwd", "group"):
         path = f"usr/share/base-passwd/{kind}.master"
         if tree.get(path):
             lines = tree.read(path).decode("utf-8", "replace").splitlines()
-            found |= {(kind, line.split(":")[0]) for line in lines}
-    return frozenset(found)
+            accounts |= {(kind, line.split(":")[0]) for line in lines}
+    return frozenset(accounts)

@@ -1,4 +1,4 @@
-"""What simple commands of a script write: into files, and in place of ``$(command)``."""
+"""Redirections and output of simple commands, and command substitutions."""
 
 from __future__ import annotations
 
@@ -14,34 +14,38 @@ if TYPE_CHECKING:
     from pumice.packing.effects.scripts.scope import Scope, Value
 
 
-def targets(scope: Scope, command: shell.SimpleCommand | shell.Redirected) -> tuple[Value, ...]:
-    """Return the files that a command's output goes to, None for one that is not known."""
+def output_files(scope: Scope, command: shell.SimpleCommand | shell.Redirected) -> tuple[Value, ...]:
+    """Return the files that the output of a command is redirected to, None for an unknown one."""
     paths = (
-        scope.one(redirect.target)
+        scope.expand_word(redirect.target)
         for redirect in command.redirects
         if redirect.operator in (">", ">>", ">|") and redirect.descriptor in ("", "1")
     )
     return tuple(path for path in paths if path != "/dev/null")
 
 
-def text(words: Sequence[Value], command: shell.SimpleCommand) -> Value:
-    """Return what a command with these fields writes, as far as that is plain."""
-    known = [word for word in words if word is not None]
-    if len(known) != len(words):
+def output_text(words: Sequence[Value], command: shell.SimpleCommand) -> Value:
+    """Return the output of ``:``, ``true``, ``echo`` or ``cat`` with a here-document; None otherwise."""
+    literal_words = [word for word in words if word is not None]
+    if len(literal_words) != len(words):
         return None
-    if known in ([":"], ["true"]):
+    if literal_words in ([":"], ["true"]):
         return ""
-    if known[0] == "echo" and not any("\\" in word for word in known):
-        return " ".join(known[2:]) if known[1:2] == ["-n"] else " ".join(known[1:]) + "\n"
-    documents = [redirect.target for redirect in command.redirects if redirect.operator.startswith("<<")]
-    if known == ["cat"] and len(documents) == 1:
-        part = documents[0][0] if documents[0] else Part("text", "")
+    if literal_words[0] == "echo" and not any("\\" in word for word in literal_words):
+        return (
+            " ".join(literal_words[2:])
+            if literal_words[1:2] == ["-n"]
+            else " ".join(literal_words[1:]) + "\n"
+        )
+    here_documents = [redirect.target for redirect in command.redirects if redirect.operator.startswith("<<")]
+    if literal_words == ["cat"] and len(here_documents) == 1:
+        part = here_documents[0][0] if here_documents[0] else Part("text", "")
         return part.text if part.kind == "text" else None
     return None
 
 
-def substituted(command: str) -> shell.SimpleCommand | None:
-    """Return the command of a ``$(command)`` if it is a single simple one."""
+def parse_substituted_command(command: str) -> shell.SimpleCommand | None:
+    """Return the command of ``$(command)`` if it is a single simple command."""
     if command.startswith("$"):
         return None
     try:

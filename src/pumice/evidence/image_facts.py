@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
 from pumice.evidence import license_expressions
-from pumice.evidence.facts import Facts, File, Layer, Package, edges, os_release, source_of
+from pumice.evidence.facts import Facts, File, LayerFacts, Package, edges, os_release, source_of
 from pumice.formats import apkstate, deb822, oci, platforms
 from pumice.image import inventory as image_facts
 from pumice.image import layer_scan
@@ -61,7 +61,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
         system=os_release(next((texts[path] for path in layer_scan.RELEASES if texts.get(path)), b"")),
         packages=_placed(found, known.files, by_path),
         layers=tuple(
-            Layer(
+            LayerFacts(
                 title=title.removeprefix("pumice: ")[:200],
                 digest=layer.descriptor.digest,
                 diff_id=layer.diff_id,
@@ -122,7 +122,7 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
 
 def _deb(
     status: Mapping[str, Mapping[str, str]],
-    known: image_facts.Facts,
+    known: image_facts.Inventory,
     texts: Mapping[str, bytes],
     shown: Mapping[str, Shown],
 ) -> tuple[tuple[Package, ...], dict[str, Licensing], dict[str, str]]:

@@ -62,7 +62,7 @@ class User(msgspec.Struct, frozen=True):
     id: int
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about the content of one platform's image. Files are in the order of a tree walk."""
 
     files: tuple[FileFact, ...]
@@ -80,7 +80,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size for file in self.files)
 
 
-def gather(image: Image, records: Records | None = None) -> Facts:
+def gather(image: Image, records: Records | None = None) -> Inventory:
     """Return the facts of an image of one platform.
 
     With ``records`` (``Home.records``) each layer is read only once in its life. Raises what
@@ -89,14 +89,14 @@ def gather(image: Image, records: Records | None = None) -> Facts:
     return of_layers([layer_scan.scan_layer(layer, records) for layer in image.layers()])
 
 
-def of_layers(layers: Sequence[LayerScan]) -> Facts:
+def of_layers(layers: Sequence[LayerScan]) -> Inventory:
     """Return the facts of the image that layers amount to, base first."""
     shown = flatten(layer.entries for layer in layers)
     texts = _Texts(shown, layers)
     packages = _packages(texts)
     owners = _owners(texts, shown)
     files = _files(shown, owners)
-    return Facts(
+    return Inventory(
         files=files,
         packages=_measured(packages, files),
         users=_users(texts.get("etc/passwd")),

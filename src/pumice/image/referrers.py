@@ -32,7 +32,7 @@ _MAX_ARTIFACTS = 4096
 _MAX_DEPTH = 4
 
 
-class Attached(msgspec.Struct, frozen=True):
+class ReferrerSet(msgspec.Struct, frozen=True):
     """What is about an image: the artifacts' descriptors, and all blobs that they consist of."""
 
     artifacts: tuple[Descriptor, ...]
@@ -43,7 +43,7 @@ class Attached(msgspec.Struct, frozen=True):
         return oci.encode_document(oci.make_index(self.artifacts))
 
 
-def gather(image: Image) -> Attached:
+def gather(image: Image) -> ReferrerSet:
     """Return what is about an image's root and manifests, and about that in turn (a signed SBOM).
 
     Raises FormatError where that has no end.
@@ -72,7 +72,7 @@ def gather(image: Image) -> Attached:
                 for part in (manifest.config, *manifest.layers):
                     parts.setdefault(part.digest, part)
     ordered = tuple(artifacts[key] for key in sorted(artifacts))
-    return Attached(ordered, tuple(parts[key] for key in sorted(parts)))
+    return ReferrerSet(ordered, tuple(parts[key] for key in sorted(parts)))
 
 
 def attach(

@@ -325,7 +325,7 @@ PULL = [
         MANIFEST,
         headers={"Content-Type": "text/html", "Docker-Content-Digest": None},
         body=says(WEB_PAGE),
-        error="does not have the digest|web page",
+        error="does not have the digest|does not match its digest|web page",
     ),
     Quirk(
         "pull", "a blob is called partial", "-", "GET", BLOB, 206, headers={"Content-Range": "bytes 0-1/2"}

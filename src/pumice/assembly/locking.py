@@ -143,7 +143,9 @@ def report_changes(
     """Report the update of a lock: how many packages are locked, or each change and its reason."""
     note = progress.note
     if old_lock is None:
-        counts = ", ".join(f"{len(packages)} for {architecture}" for architecture, packages in new_lock.packages.items())
+        counts = ", ".join(
+            f"{len(packages)} for {architecture}" for architecture, packages in new_lock.packages.items()
+        )
         note(f"wrote {path}: locked packages: {counts}")
         return
     from pumice.assembly.lock_diff import diff_locks

@@ -28,14 +28,14 @@ _REASONS = {"requested": "the recipe requests it", "essential": "base: essential
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser("explain", "Show why a package is in an image, and how much space it takes.")
+    parser = command_line.make_parser("explain", "Show why a package is in an image, and how much space it takes.")
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
     parser.add_argument("package", metavar="PACKAGE", help="the package to explain")
     parser.add_argument(
         "--format", choices=("text", "json"), default="text", metavar="FORMAT", help="text (default) or json"
     )
-    command_line.arch_options(parser)
-    command_line.offline_option(parser)
+    command_line.add_platform_options(parser)
+    command_line.add_offline_option(parser)
     return parser
 
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if not relations.is_package_name(options.package):
         raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
-    progress = output.progress(options.progress)
+    progress = output.make_progress(options.progress)
     recipe = load_recipe(options.recipe)
     architectures = locking.choose_architectures(recipe, options.archs)
     with (
@@ -108,7 +108,7 @@ def _cost_lines(explanation: Explanation) -> list[str]:
     dependents = [f"{name} ({relation})" for name, relation in explanation.needed_by]
     if len(dependents) > 1:
         lines.append(f"needed by {len(dependents)}: {_join_names(dependents)}")
-    size = output.size(explanation.exclusive_size * 1024)
+    size = output.format_size(explanation.exclusive_size * 1024)
     if len(explanation.exclusive) == 1:
         lines.append(f"without it the image would be {size} smaller")
     elif explanation.exclusive:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the recipe and print its path."""
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "init",
         "Write a commented starter recipe that builds as it is. Existing files are not overwritten.",
         progress=False,

@@ -24,7 +24,7 @@ OLD -> NEW, and exits with 1 if there is a change."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "lock", "Resolve the packages of a recipe to exact versions and write its lock.", epilog=_EPILOG
     )
     parser.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="the recipe file")
@@ -33,8 +33,8 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="print what an upgrade would change, without writing the lock"
     )
     parser.add_argument("--bundle", metavar="DIR", type=Path, help="copy all packages of the lock into DIR")
-    command_line.arch_options(parser)
-    command_line.offline_option(parser)
+    command_line.add_platform_options(parser)
+    command_line.add_offline_option(parser)
     return parser
 
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     _find_recipe(options)
     upgrade = None if options.upgrade is None else frozenset(options.upgrade)
-    progress = output.progress(options.progress)
+    progress = output.make_progress(options.progress)
     recipe = load_recipe(options.recipe)
     path = locking.lock_path(options.recipe)
     architectures = locking.choose_architectures(recipe, options.archs)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the schema."""
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "schema",
         "Print the JSON Schema (draft 2020-12) of recipes, for editors that check YAML.",
         progress=False,

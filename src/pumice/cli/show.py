@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Print a recipe merged with all that it extends."""
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "show",
         "Print the effective recipe, merged with all that it extends, with the location of each value.",
         progress=False,

@@ -63,7 +63,7 @@ def test_the_quick_search_misses_no_invalid_name(path: str) -> None:
 
 @pytest.mark.parametrize("path", INVALID_NAMES)
 @pytest.mark.parametrize("kind", ["file", "dir"])
-@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("has_own_layer", [True, False])
 def test_a_package_with_an_invalid_name_is_refused(
     home: Home, path: str, kind: str, has_own_layer: bool
 ) -> None:

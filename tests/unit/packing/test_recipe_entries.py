@@ -111,7 +111,7 @@ def test_a_trailing_slash_copies_into_a_directory(app: Path, source: str, to: st
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "expected"),
     [
         ("app/*.py", ["x/main.py"]),
         ("app/**/*.py", ["x/lib/a.py", "x/main.py"]),
@@ -162,7 +162,7 @@ def test_a_large_file_is_passed_as_its_path(app: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("ap", "there is no 'ap' in the recipe's folder"),
         ("app/none/x", "there is no 'app/none/x' in the recipe's folder"),

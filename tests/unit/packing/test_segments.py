@@ -168,7 +168,7 @@ def test_any_change_of_the_package_changes_the_segment(home: Home) -> None:
         ([folder("usr/esc\x1b[2J")], "control character"),
     ],
 )
-@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("has_own_layer", [True, False])
 def test_hostile_packages_are_refused(
     home: Home, files: list[Item], sentence: str, has_own_layer: bool
 ) -> None:
@@ -178,7 +178,7 @@ def test_hostile_packages_are_refused(
     assert list(home.blobs.digests()) == []
 
 
-@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("has_own_layer", [True, False])
 def test_hard_links_to_hidden_files_become_files(home: Home, has_own_layer: bool) -> None:
     package = Deb(
         "links",

@@ -308,7 +308,7 @@ def test_a_mistake_gets_one_sentence(
         (Deb("evil", files=[Item("dev/sda", kind="block", device=(8, 0))]), "special file"),
         (
             Deb("evil", files=[text("usr/bin/hello", "mine")], fields={"Depends": "hello"}),
-            "clash at /usr/bin/hello",
+            "conflict at /usr/bin/hello",
         ),
     ],
 )

@@ -126,5 +126,5 @@ def test_a_file_that_changed_since_its_digest_is_refused(home: Home, tmp_path: P
 
 def test_a_missing_file_is_an_error(home: Home, tmp_path: Path) -> None:
     entry = LayerEntry(entry=Entry("x", "file", 0o644), content=tmp_path / "gone")
-    with pytest.raises(ImageError, match="cannot read it"):
+    with pytest.raises(ImageError, match="cannot read the file"):
         compose.write_chunk([entry], home.blobs)

@@ -54,7 +54,7 @@ def test_a_package_takes_over_the_files_that_it_replaces(tmp_path: Path) -> None
 def test_a_newer_version_is_not_replaced(tmp_path: Path) -> None:
     old = Deb("old", "3.0", files=[text("usr/x", "old")])
     new = Deb("new", fields={"Replaces": "old (<< 2)"}, files=[text("usr/x", "new")])
-    with pytest.raises(ImageError, match="new and old clash at /usr/x"):
+    with pytest.raises(ImageError, match="new and old conflict at /usr/x"):
         _merge(tmp_path, old, new)
 
 
@@ -78,20 +78,20 @@ def test_a_conflict_names_both_packages(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as raised:
         _merge(tmp_path, Deb("a", files=[text("usr/x", "1")]), Deb("b", files=[text("usr/x", "2")]))
     assert str(raised.value) == (
-        "the packages a and b clash at /usr/x: neither says that it replaces the other\n"
-        "  hint: leave one of them out, or exclude it with -b"
+        "the packages a and b conflict at /usr/x: neither replaces the other\n"
+        "  hint: remove one of them, or exclude it with -b"
     )
 
 
 def test_a_file_below_a_link_is_refused(tmp_path: Path) -> None:
     link = Deb("link", files=[symlink("usr/lib/x", "/etc")], parents=False)
     through = Deb("through", files=[Item("usr/lib/x/passwd", b"root::0:0")], parents=False)
-    with pytest.raises(ImageError, match="clash at /usr/lib/x: through has /usr/lib/x/passwd under it"):
+    with pytest.raises(ImageError, match="conflict at /usr/lib/x: through ships /usr/lib/x/passwd below it"):
         _merge(tmp_path, link, through)
 
 
 def test_a_directory_and_a_file_at_one_path_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="a directory in one and not in the other"):
+    with pytest.raises(ImageError, match="a directory in one but not in the other"):
         _merge(tmp_path, Deb("a", files=[folder("usr/x")]), Deb("b", files=[text("usr/x", "")]))
 
 

@@ -106,7 +106,7 @@ def test_a_copied_file_with_an_invalid_name_is_refused_with_its_path(tmp_path: P
         list(collect_entries([rule], tmp_path, lambda _: (0, 0)))
     assert names.quote_path(f"app/{name}") in caught.value.message
     assert caught.value.where == "recipe.yaml:5:5"
-    assert caught.value.hint == "rename it, or leave it out with 'ignore'"
+    assert caught.value.hint == "rename it, or exclude it with 'ignore'"
     assert caught.value.exit_code == 10
     ignoring = FileRule(source="app", to="/app", where="recipe.yaml:5:5", ignore=("*",))
     assert [item.entry.path for item in collect_entries([ignoring], tmp_path, lambda _: (0, 0))] == ["app"]
@@ -124,4 +124,4 @@ def test_a_copied_file_with_an_invalid_name_is_refused_with_its_path(tmp_path: P
 def test_a_rule_with_an_invalid_destination_is_refused(tmp_path: Path, rule: FileRule) -> None:
     with pytest.raises(ImageError, match="cannot add") as caught:
         list(collect_entries([rule], tmp_path, lambda _: (0, 0)))
-    assert caught.value.hint == "give it another name in 'to'"
+    assert caught.value.hint == "use another name in 'to'"

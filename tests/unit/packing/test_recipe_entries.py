@@ -164,15 +164,15 @@ def test_a_large_file_is_passed_as_its_path(app: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("ap", "there is no 'ap' in the recipe's folder"),
-        ("app/none/x", "there is no 'app/none/x' in the recipe's folder"),
-        ("outside/passwd", "'outside/passwd' leads out of the recipe's folder"),
-        ("outside", "'outside' leads out of the recipe's folder"),
-        ("app/dangling", "there is no 'app/dangling' in the recipe's folder"),
-        ("app/loop", "there is no 'app/loop' in the recipe's folder"),
-        ("app/*.none", "nothing matches 'app/*.none'"),
-        ("app/main.py/", "'app/main.py/' is not a folder"),
-        ("outside/*", "'outside/*' leads out of the recipe's folder"),
+        ("ap", "'ap' does not exist in the recipe's directory"),
+        ("app/none/x", "'app/none/x' does not exist in the recipe's directory"),
+        ("outside/passwd", "'outside/passwd' is outside the recipe's directory"),
+        ("outside", "'outside' is outside the recipe's directory"),
+        ("app/dangling", "'app/dangling' does not exist in the recipe's directory"),
+        ("app/loop", "'app/loop' does not exist in the recipe's directory"),
+        ("app/*.none", "no file matches 'app/*.none'"),
+        ("app/main.py/", "'app/main.py/' is not a directory"),
+        ("outside/*", "'outside/*' is outside the recipe's directory"),
     ],
 )
 def test_a_missing_or_invalid_source_is_reported(app: Path, source: str, message: str) -> None:
@@ -216,7 +216,7 @@ def test_all_problems_are_reported_at_once(app: Path) -> None:
 def test_conflicting_rules_of_one_recipe_are_refused(app: Path) -> None:
     copy_rule = rule("app/main.py", "/x", 1)
     assert collect_problems(app, copy_rule, FileRule(to="/x", text="other", where="recipe.yaml:2:5")) == [
-        "recipe.yaml:2:5: '/x' is something else in another rule"
+        "recipe.yaml:2:5: two rules add different entries at '/x'"
     ]
     assert collect_problems(app, copy_rule, rule("app/main.py", "/x", 2, mode=0o600))
     assert collect_problems(app, copy_rule, rule("app/main.py", "/x", 2, owner="web"))
@@ -249,7 +249,7 @@ def test_a_path_below_a_file_or_link_is_refused(app: Path, kind: dict[str, str])
     above = FileRule(to="/a", where="recipe.yaml:1:5", **kind)  # type: ignore[arg-type]
     below = FileRule(to="/a/b/c", text="c", where="recipe.yaml:2:5")
     (problem,) = collect_problems(app, above, below)
-    assert problem.startswith("recipe.yaml:2:5: '/a/b/c' lies under '/a', which is a ")
+    assert problem.startswith("recipe.yaml:2:5: cannot add '/a/b/c': '/a' is a ")
 
 
 def test_files_of_an_extended_recipe_come_from_its_own_directory(app: Path) -> None:

@@ -236,7 +236,7 @@ def _installed_facts(archive: tarfile.TarFile) -> Iterator[tuple[str, Fact]]:
         elif member.isfile() or member.islnk():
             file = archive.extractfile(member)
             assert file is not None
-            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # IO[bytes] has readinto()
             capability = member.pax_headers.get("SCHILY.xattr.security.capability", "")
             raw = capability.encode("utf-8", "surrogateescape")
             yield path, Fact("file", member.mode, owner, content=digest, capability=raw)

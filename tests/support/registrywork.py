@@ -114,8 +114,8 @@ class Promiser:
         self.promise = promise
 
     def do(self, operation: Callable[[], object], changes: Mapping[str, str | None]) -> None:
-        before = {statement: state(self.storage, statement) for statement in changes}
-        self.promise({s: [before[s], after] for s, after in changes.items()})
+        old_values = {statement: state(self.storage, statement) for statement in changes}
+        self.promise({s: [old_values[s], new_value] for s, new_value in changes.items()})
         operation()
         self.promise({s: [after] for s, after in changes.items()})
 
@@ -141,8 +141,11 @@ def work(storage: Storage, promise: Promised) -> None:
     promiser.blob("team/app", base, algorithm="sha512")
     first, second = image(base, app, salt="1"), image(base, salt="2")
     promiser.manifest("team/app", first, "1.0", "latest")
-    held = digest_of(base)
-    promiser.do(lambda: storage.blobs.mount("team", held, ["team/app"]), {f"blob team {held}": held})
+    base_digest = digest_of(base)
+    promiser.do(
+        lambda: storage.blobs.mount("team", base_digest, ["team/app"]),
+        {f"blob team {base_digest}": base_digest},
+    )
     promiser.manifest("team/app", second, "latest")
     signature = image(base, subject=second, salt="signature")
     promiser.manifest("team/app", signature, subject=second)
@@ -164,7 +167,7 @@ def work(storage: Storage, promise: Promised) -> None:
     removed = {
         f"manifest team {digest_of(dead)}": None,
         f"referrer team {digest_of(doomed)} {digest_of(dead)}": None,
-        f"blob team {held}": None,
+        f"blob team {base_digest}": None,
         f"blob team/app {digest_of(base, 'sha512')}": None,
     }
     promiser.do(lambda: collect(storage, time.time() + LATER, 1), removed)
@@ -193,7 +196,7 @@ class Stopper(storework.Stopper):
     """A disk that calls ``stop`` at its ``at``-th operation, and syncs nothing."""
 
     def extend(self, path: str) -> NewFile:
-        self._before()
+        self.stop_if_reached()
         return storework._StopperFile(OsDisk().extend(path), self)
 
 
@@ -256,9 +259,9 @@ def kill_everywhere(root: Path) -> int:
             work(storage, lambda _: None)  # as if nothing had been
             verify(storage, {})
         if at % 3 == 0:
-            old = killed(root / "old", at)
+            killed_again = killed(root / "old", at)
             with open_storage(root / "old", Careless()) as storage:
-                verify(storage, old.promised)
+                verify(storage, killed_again.promised)
         if fresh.survived:
             return at - 1
     raise AssertionError

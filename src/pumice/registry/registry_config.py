@@ -184,5 +184,5 @@ def load_registry_configs(environ: Mapping[str, str]) -> tuple[RegistryConfig, .
     """
     from pumice.recipe import config
 
-    content = config.content(environ)
+    content = config.read_config_file(environ)
     return read_registry_configs(*content) if content is not None else ()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import RecipeError
 from pumice.packing.recipe_entries import LARGE_FILE, RecipeEntry, collect_entries
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.recipe.model import FileRule
 from tests.support.recipes import HEAD, write
 
@@ -246,7 +246,7 @@ def test_a_directory_rule_overrides_a_copied_directory(app: Path) -> None:
 
 @pytest.mark.parametrize("kind", [{"text": "a"}, {"link": "b"}])
 def test_a_path_below_a_file_or_link_is_refused(app: Path, kind: dict[str, str]) -> None:
-    above = FileRule(to="/a", where="recipe.yaml:1:5", **kind)  # type: ignore[arg-type]
+    above = FileRule(to="/a", where="recipe.yaml:1:5", text=kind.get("text"), link=kind.get("link", ""))
     below = FileRule(to="/a/b/c", text="c", where="recipe.yaml:2:5")
     (problem,) = collect_problems(app, above, below)
     assert problem.startswith("recipe.yaml:2:5: cannot add '/a/b/c': '/a' is a ")
@@ -255,7 +255,9 @@ def test_a_path_below_a_file_or_link_is_refused(app: Path, kind: dict[str, str])
 def test_files_of_an_extended_recipe_come_from_its_own_directory(app: Path) -> None:
     write(app.parent, "files: [{from: conf, to: /conf}]\n", "common/base.yaml")
     write(app.parent, "common", "common/conf")
-    recipe = load(write(app, f"extend: ../common/base.yaml\n{HEAD}files: [{{from: app/main.py, to: /m}}]\n"))
+    recipe = load_recipe(
+        write(app, f"extend: ../common/base.yaml\n{HEAD}files: [{{from: app/main.py, to: /m}}]\n")
+    )
     assert {i.entry.path: i.content for i in collect_entries(recipe.files, app, resolve_owner)} == {
         "conf": b"common",
         "m": b"main",

@@ -64,7 +64,7 @@ def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_bytes(EXAMPLE)
     environ = {"PUMICE_CONFIG": str(file)}
-    assert config.load(environ).debian.mirrors == ("https://mirror.example/debian",)
+    assert config.load_config(environ).debian.mirrors == ("https://mirror.example/debian",)
     assert len(registry_config.load_registry_configs(environ)) == 4
     assert registry_config.load_registry_configs({"HOME": str(tmp_path)}) == ()
 

@@ -111,7 +111,7 @@ def _recipe_requests(settings: EffectSettings) -> Iterable[AccountRequest]:
         if not accounts.is_valid(request):
             raise ImageError(
                 f"the user {user.name!r} has a name, group, home, shell or comment that is invalid in passwd",
-                hint="names consist of letters, digits, '_', '-' and '.'; no field may contain ':' or a newline",
+                hint="names have letters, digits, '_', '-' and '.'; no field may contain ':' or newlines",
             )
         yield request
 

@@ -28,7 +28,7 @@ TAGS = st.sampled_from(["1", "2"])
 
 
 def age(root: str) -> None:
-    """Make everything two days older."""
+    """Set the lease times of everything back by two days."""
     for path in Path(root, "repositories").rglob("*"):
         if path.is_file():
             then = path.stat().st_mtime - 2 * DAY

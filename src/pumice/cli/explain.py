@@ -28,7 +28,9 @@ _REASONS = {"requested": "the recipe requests it", "essential": "base: essential
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("explain", "Show why a package is in an image, and how much space it takes.")
+    parser = command_line.make_parser(
+        "explain", "Show why a package is in an image, and how much space it takes."
+    )
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
     parser.add_argument("package", metavar="PACKAGE", help="the package to explain")
     parser.add_argument(

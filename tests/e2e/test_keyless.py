@@ -104,7 +104,7 @@ def test_export_leaves_identities_out(world: Trusting) -> None:
         (("verify", "oci:out", "--issuer", ISSUER), 2, "go with --identity"),
         (("verify", "oci:out", "--identity", "ada", "--issuer", ISSUER), 2, "is no identity"),
         (("verify", "oci:out", "--identity", ADA, "--issuer", "x"), 2, "is no issuer"),
-        (("verify", "oci:out", *WHO, "--trusted-root", "recipe.yaml"), 8, "is no JSON that can be trusted"),
+        (("verify", "oci:out", *WHO, "--trusted-root", "recipe.yaml"), 8, "is not valid strict JSON"),
         (("verify", "oci:out", *WHO, "--trusted-root", "nowhere"), 7, "it cannot be read"),
         (("trust", "add", *BY), 2, "for which names"),
         (("trust", "add", "release.pub", "--root", *BY), 2, "'release.pub' is one too many"),

@@ -11,7 +11,7 @@ from pumice import files
 from pumice.assembly import evidence
 from pumice.assembly.platform import PlatformInputs, build_platform
 from pumice.assembly.recipe_files import read_recipe_files
-from pumice.recipe.lock import Ids, Lock, dump
+from pumice.recipe.lock import Ids, Lock, encode_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,7 +50,7 @@ class BuiltImage(msgspec.Struct, frozen=True):
     def save(self, name: str, home: Home) -> None:
         """Point the reference ``name`` of the store to the image, with its evidence."""
         for subject, artifacts in self.evidence.items():
-            home.referrers.add(subject, artifacts, instead_of=evidence.is_build_evidence)
+            home.referrers.add(subject, artifacts, is_replaced=evidence.is_build_evidence)
         home.refs.set(name, self.root)
 
 
@@ -79,7 +79,7 @@ def build_image(
         ids = _merge_ids(ids, images[architecture].ids)  # a name has one id on all architectures
     root = _write_root(recipe, list(images.values()), context.home.blobs)
     for descriptor in (root, *(image.manifest for image in images.values())):
-        context.home.built.add(descriptor.digest)
+        context.home.build_marks.add(descriptor.digest)
     sources = evidence.EvidenceSources.of(
         recipe,
         lock if locked else with_allocated_ids(lock, images.values()),
@@ -102,7 +102,7 @@ def save_allocated_ids(lock: Lock, path: Path, image: BuiltImage) -> None:
     """Write the ids that a build allocated into the lock file, so that later builds use the same ones."""
     complete_lock = with_allocated_ids(lock, image.platforms.values())
     if complete_lock.ids != lock.ids:
-        files.replace(path, dump(complete_lock))
+        files.replace(path, encode_lock(complete_lock))
 
 
 def with_allocated_ids(lock: Lock, images: Iterable[PlatformImage]) -> Lock:

@@ -14,7 +14,7 @@ from pumice.assembly.image import build_image, save_allocated_ids
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ printed on standard output (standard error if the image goes there)."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser("build", "Build the image of a recipe.", epilog=_EPILOG)
+    parser = command_line.make_parser("build", "Build the image of a recipe.", epilog=_EPILOG)
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
     parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )
-    command_line.arch_options(parser)
+    command_line.add_platform_options(parser)
     parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.offline_option(parser)
-    command_line.bundle_option(parser)
+    command_line.add_offline_option(parser)
+    command_line.add_bundle_option(parser)
     parser.add_argument(
         "--referrers-in-index",
         action="store_true",
@@ -69,8 +69,8 @@ def main(arguments: Sequence[str]) -> int:
     _check_paths(options)
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
-    progress = output.progress(options.progress)
-    recipe = load(options.recipe)
+    progress = output.make_progress(options.progress)
+    recipe = load_recipe(options.recipe)
     architectures = locking.choose_architectures(recipe, options.archs)
     if destinations:
         _check(destinations, recipe, architectures)
@@ -111,14 +111,14 @@ def _keys(
         return signing.keys(options.sign, options.passphrase_file, destinations)
     from pumice.recipe import config
 
-    found = config.load(os.environ).signing(recipe.name)
+    found = config.load_config(os.environ).find_signing(recipe.name)
     if found is None:
         return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
         return signing.keys(found.key, options.passphrase_file or secret, destinations)
     except TrustError as error:
-        raise TrustError(error.message, where=found.where, hint=error.hint) from None
+        raise TrustError(error.message, where=found.location, hint=error.hint) from None
 
 
 def _check_paths(options: argparse.Namespace) -> None:

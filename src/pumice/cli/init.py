@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import ownership
-from pumice.cli.arguments import parser
+from pumice.cli.arguments import make_parser
 from pumice.errors import PumiceError, UsageError
-from pumice.recipe.starter import starter
+from pumice.recipe.starter import starter_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the recipe where it is asked for; print its path."""
-    made = parser(
+    made = make_parser(
         "init",
         "Write a commented starter recipe that builds as it stands. Nothing is overwritten.",
         progress=False,
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     given = Path(made.parse_args(arguments).path)
     file = given if given.suffix in (".yaml", ".yml") and not given.is_dir() else given / "recipe.yaml"
-    text = starter(file.parent.resolve().name, file.name)
+    text = starter_recipe(file.parent.resolve().name, file.name)
     try:
         ownership.make_directories(file.parent)
         with file.open("x", encoding="utf-8", newline="\n") as out:

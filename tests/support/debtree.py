@@ -82,7 +82,7 @@ def _add(
             data = body.read(entry.size) if entry.size else b""
             loaded.places[path] = (spool.seek(0, 2), len(data))
             spool.write(data)
-            facts = elf.read_shared_object(lambda at, count, data=data: data[at : at + count], len(data))  # type: ignore[misc]
+            facts = elf.read_shared_object(lambda at, count, data=data: data[at : at + count], len(data))  # type: ignore[misc]  # the default binds the loop variable
             if "/" + entry.path in conffiles:
                 conffiles["/" + entry.path] = hashlib.md5(data).hexdigest()
         elif entry.kind == "hardlink":

@@ -26,7 +26,7 @@ from pumice.registry.server.storage.protocol import (
     UploadOffsetError,
 )
 from tests.support.memory_storage import MemoryStorage, open_memory
-from tests.support.registrywork import digest_of, image, index, push_blob, push_manifest
+from tests.support.registry_workload import digest_of, image, index, push_blob, push_manifest
 from tests.support.serving import Registry, running
 
 DAY = 86400.0

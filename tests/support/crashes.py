@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pumice.files import NewFile
-    from tests.support.storework import Promise
+    from tests.support.store_workload import Promise
 
 
 class Operation(NamedTuple):
@@ -32,7 +32,7 @@ class Operation(NamedTuple):
     promise: Promise | None = None
 
 
-class Recorder:
+class RecordingFileSystem:
     """Performs operations below ``root``, and logs them with relative paths."""
 
     def __init__(self, root: Path) -> None:
@@ -87,13 +87,13 @@ class _RecordedFile:
         self._file.close()
 
 
-class Disk:
+class DiskModel:
     """The effect of a log's prefix on an empty directory: what is durable, and what is pending."""
 
     def __init__(self) -> None:
         self.contents: dict[int, bytes] = {}
         self.synced: dict[int, bytes] = {}
-        self.certain: dict[str, dict[str, int | None]] = {".": {}}
+        self.durable: dict[str, dict[str, int | None]] = {".": {}}
         """By directory: names with file numbers, None for a directory."""
         self.pending: dict[str, list[tuple[str, str, int | None]]] = {".": []}
         self.promised: Promise = {}
@@ -114,9 +114,9 @@ class Disk:
             self._change_entry(path, "remove", None)
         elif kind == "make_directory":
             self._change_entry(path, "add", None)
-            self.certain[path], self.pending[path] = {}, []
+            self.durable[path], self.pending[path] = {}, []
         elif kind == "sync_directory":
-            self.certain[path] = self._entries_after(path, lambda _: True)
+            self.durable[path] = self._entries_after(path, lambda _: True)
             self.pending[path] = []
         elif operation.promise is not None:
             self.promised |= operation.promise
@@ -137,7 +137,7 @@ class Disk:
                 (target / entry).write_bytes(full if synced == full else lose(full))
 
     def _entries_after(self, folder: str, survives: Callable[[str], bool]) -> dict[str, int | None]:
-        names = dict(self.certain[folder])
+        names = dict(self.durable[folder])
         for what, name, number in self.pending[folder]:
             if survives(folder):
                 if what == "add":
@@ -157,7 +157,7 @@ class Disk:
 
 def states(log: Sequence[Operation], directory: Path, seed: int) -> list[tuple[Path, Promise]]:
     """Return states that a power failure after ``log`` could leave, with the promises made until then."""
-    disk = Disk()
+    disk = DiskModel()
     for operation in log:
         disk.apply(operation)
     dice = random.Random(seed)

@@ -91,7 +91,7 @@ class ArchiveConnection:
         from pumice.fetch import indexes
 
         archive_sources, session = self.open()
-        return indexes.load(archive_sources, architectures, session)
+        return indexes.load_indexes(archive_sources, architectures, session)
 
     def fetch_package(self, package: LockedPackage, lock: Lock | None = None) -> Digest:
         """Put a verified package into the store and return its digest.
@@ -102,7 +102,7 @@ class ArchiveConnection:
 
         archive_sources, session = self.open()
         dates = [index.date for index in lock.indexes if index.archive == package.archive] if lock else []
-        return packages.fetch(
+        return packages.fetch_package(
             package,
             archive_sources,
             session,

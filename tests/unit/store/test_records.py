@@ -11,7 +11,7 @@ from pumice.digest import hex_of, of
 from pumice.errors import FormatError
 from pumice.store import sealed_files
 from pumice.store.home import Home
-from tests.support.storework import put
+from tests.support.store_workload import put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ def test_its_blobs_are_safe_before_it_exists(home: Home) -> None:
 
 @pytest.mark.parametrize("kind", ["", "..", "a/b", "A", "x" * 65])
 def test_kinds_are_words(home: Home, kind: str) -> None:
-    with pytest.raises(ValueError, match="no kind of record"):
+    with pytest.raises(ValueError, match="not a kind of record"):
         home.records.get(kind, KEY)
 
 

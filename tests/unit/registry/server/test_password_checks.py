@@ -30,7 +30,7 @@ def policy(cost: int = 4) -> Policy:
     return Policy("read", {**stored, "ci": bcrypt.hashpw(b"ci", bcrypt.gensalt(cost))})
 
 
-class Stuck(Access):
+class StuckAccess(Access):
     """Access whose checks of some names wait for ``go``."""
 
     def __init__(self, *names: str) -> None:
@@ -61,7 +61,7 @@ def statuses(results: list[Any]) -> list[int]:
 
 
 def test_a_flood_of_unknown_names_does_not_lock_a_user_out() -> None:
-    access = Stuck("nobody")
+    access = StuckAccess("nobody")
 
     async def main() -> None:
         with checks(access) as password_checks:
@@ -79,7 +79,7 @@ def test_a_flood_of_unknown_names_does_not_lock_a_user_out() -> None:
 
 
 def test_a_flood_for_one_user_does_not_lock_another_out() -> None:
-    access = Stuck()
+    access = StuckAccess()
 
     async def main() -> None:
         with checks(access) as password_checks:
@@ -117,7 +117,7 @@ def test_a_flood_from_another_address_does_not_lock_a_user_out() -> None:
 @pytest.mark.parametrize("busy", [False, True])
 def test_responses_do_not_reveal_which_users_exist(busy: bool) -> None:
     """Not even if there are so many unknown names that they are no longer checked."""
-    access = Stuck("nobody") if busy else Stuck()
+    access = StuckAccess("nobody") if busy else StuckAccess()
 
     async def main() -> list[list[int]]:
         with checks(access) as password_checks:
@@ -171,7 +171,7 @@ def test_wrong_passwords_do_not_evict_logins_of_users() -> None:
 
 
 def test_connections_with_the_same_header_share_one_check() -> None:
-    access = Stuck()
+    access = StuckAccess()
 
     async def main() -> None:
         with checks(access) as password_checks:
@@ -183,7 +183,7 @@ def test_connections_with_the_same_header_share_one_check() -> None:
 
 
 def test_a_client_that_disconnects_leaves_no_state() -> None:
-    access = Stuck(ALICE)
+    access = StuckAccess(ALICE)
 
     async def main() -> None:
         with checks(access) as password_checks:
@@ -200,7 +200,7 @@ def test_a_client_that_disconnects_leaves_no_state() -> None:
 
 
 def test_a_malformed_header_is_refused_without_a_check() -> None:
-    access = Stuck()
+    access = StuckAccess()
 
     async def main() -> None:
         with checks(access) as password_checks:

@@ -24,7 +24,7 @@ from pumice.registry.server.storage.protocol import (
     UnknownUploadError,
     UploadOffsetError,
 )
-from tests.support.registrywork import digest_of, image, push_blob, push_manifest
+from tests.support.registry_workload import digest_of, image, push_blob, push_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

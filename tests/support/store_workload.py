@@ -1,6 +1,6 @@
 """Small images for tests of the store, and a workload that uses everything of the store.
 
-Also a program, for tests with processes: ``python -m tests.support.storework ACTION ROOT ...``.
+Also a program, for tests with processes: ``python -m tests.support.store_workload ACTION ROOT ...``.
 """
 
 from __future__ import annotations
@@ -97,17 +97,17 @@ def check(home: Home, promised: Promise) -> None:
         assert (descriptor.digest if descriptor else None) in allowed, name
 
 
-class Careless(files.OsFileSystem):
+class UnsyncedFileSystem(files.OsFileSystem):
     """A file system that syncs nothing, for tests without power failures."""
 
     def create(self, path: str, mode: int = 0o666) -> NewFile:
-        return _CarelessFile(super().create(path, mode))
+        return _UnsyncedFile(super().create(path, mode))
 
     def sync_directory(self, path: str) -> None:
         pass
 
 
-class _CarelessFile:
+class _UnsyncedFile:
     def __init__(self, file: NewFile) -> None:
         self.write = file.write
         self.close = file.close
@@ -116,10 +116,10 @@ class _CarelessFile:
         pass
 
 
-_FAST = Careless()
+_FAST = UnsyncedFileSystem()
 
 
-class Stopper:
+class StoppingFileSystem:
     """A file system that calls ``stop`` at its ``at``-th operation; a write is then half done."""
 
     def __init__(self, at: int, stop: Callable[[], None]) -> None:
@@ -136,7 +136,7 @@ class Stopper:
 
     def create(self, path: str, mode: int = 0o666) -> NewFile:
         self.stop_if_reached()
-        return _StopperFile(_FAST.create(path, mode), self)
+        return _StoppingFile(_FAST.create(path, mode), self)
 
     def rename(self, source: str, target: str) -> None:
         self.stop_if_reached()
@@ -155,8 +155,8 @@ class Stopper:
         _FAST.sync_directory(path)
 
 
-class _StopperFile:
-    def __init__(self, file: NewFile, owner: Stopper) -> None:
+class _StoppingFile:
+    def __init__(self, file: NewFile, owner: StoppingFileSystem) -> None:
         self._file = file
         self._owner = owner
 
@@ -175,24 +175,24 @@ class _StopperFile:
         self._file.close()
 
 
-class Killed(NamedTuple):
+class KilledRun(NamedTuple):
     promised: Promise
     survived: bool
 
 
-def _tell(descriptor: int, promise: Promise) -> None:
+def _send_promise(descriptor: int, promise: Promise) -> None:
     os.write(descriptor, msgspec.json.encode(promise) + b"\n")
 
 
-def killed(root: str, at: int) -> Killed:
+def run_killed(root: str, at: int) -> KilledRun:
     """Run the workload in a process that is killed at its ``at``-th operation; return its promises."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         try:
-            home = Home(root, Stopper(at, lambda: os.kill(os.getpid(), signal.SIGKILL)))
-            work(home, lambda promise: _tell(writing, promise))
+            home = Home(root, StoppingFileSystem(at, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+            work(home, lambda promise: _send_promise(writing, promise))
         except BaseException:  # noqa: BLE001 - the child must not continue with the tests
             os._exit(1)
         os._exit(0)
@@ -203,21 +203,21 @@ def killed(root: str, at: int) -> Killed:
             promised |= msgspec.json.decode(line)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL), status
-    return Killed(promised, status == 0)
+    return KilledRun(promised, status == 0)
 
 
 def kill_everywhere(root: str) -> int:
     """Kill the workload at each operation, in new stores and in a reused one; return their number."""
     for at in itertools.count(1):
         fresh_root = f"{root}/{at}"
-        result = killed(fresh_root, at)
+        result = run_killed(fresh_root, at)
         with Home(fresh_root, _FAST) as home:
             check(home, result.promised)
             work(home, lambda _: None)  # works as in a new store
             garbage_collection.collect(home, FixedClock(0), keep_days=None)
             check(home, {})
         assert not any(Path(fresh_root, "tmp").iterdir())
-        killed_again = killed(f"{root}/old", at)
+        killed_again = run_killed(f"{root}/old", at)
         with Home(f"{root}/old", _FAST) as home:
             check(home, killed_again.promised)
         if result.survived:
@@ -225,7 +225,7 @@ def kill_everywhere(root: str) -> int:
     raise AssertionError
 
 
-def churn(root: str, seed: int, rounds: int) -> None:
+def change_repeatedly(root: str, seed: int, rounds: int) -> None:
     """Change a store repeatedly, and print the promises."""
     for number in range(rounds):
         with Home(root) as home:
@@ -239,7 +239,7 @@ def churn(root: str, seed: int, rounds: int) -> None:
                 garbage_collection.collect(home, FixedClock(0), keep_days=None)
 
 
-def fill(root: str) -> None:
+def fill_disk(root: str) -> None:
     """Write until the disk is full; print the error, then check that nothing is damaged."""
     home = Home(root)
     promised: Promise = {}
@@ -256,7 +256,7 @@ def fill(root: str) -> None:
     assert not any(Path(root, "tmp").iterdir())
 
 
-def read_only(root: str) -> None:
+def use_read_only(root: str) -> None:
     """Use a store that cannot be written to; print the errors."""
     home = Home(root)
     check(home, {})
@@ -280,10 +280,10 @@ if __name__ == "__main__":
     if action == "kill":
         sys.stdout.write(f"{kill_everywhere(store_root)}\n")
     elif action == "churn":
-        churn(store_root, int(numbers[0]), int(numbers[1]))
+        change_repeatedly(store_root, int(numbers[0]), int(numbers[1]))
     elif action == "work":
         work(Home(store_root), lambda _: None)
     elif action == "fill":
-        fill(store_root)
+        fill_disk(store_root)
     elif action == "read-only":
-        read_only(store_root)
+        use_read_only(store_root)

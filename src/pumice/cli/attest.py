@@ -22,7 +22,7 @@ _MAX_PREDICATE = 40 << 20
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "attest",
         "State something about an image, signed, and attach it: as cosign's older attestation and as\n"
         "a sigstore bundle.",

@@ -35,15 +35,15 @@ printed on standard output (standard error if the image goes there)."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser("build", "Build the image of a recipe.", epilog=_EPILOG)
+    parser = command_line.make_parser("build", "Build the image of a recipe.", epilog=_EPILOG)
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
     parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )
-    command_line.arch_options(parser)
+    command_line.add_platform_options(parser)
     parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.offline_option(parser)
-    command_line.bundle_option(parser)
+    command_line.add_offline_option(parser)
+    command_line.add_bundle_option(parser)
     parser.add_argument(
         "--referrers-in-index",
         action="store_true",
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     _check_paths(options)
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
-    progress = output.progress(options.progress)
+    progress = output.make_progress(options.progress)
     recipe = load_recipe(options.recipe)
     architectures = locking.choose_architectures(recipe, options.archs)
     if destinations:

@@ -28,14 +28,14 @@ _WHY = {"requested": "the recipe asks for it", "essential": "base: essential ask
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("explain", "Show why a package is in an image, and what it costs there.")
+    made = command_line.make_parser("explain", "Show why a package is in an image, and what it costs there.")
     made.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
     made.add_argument("package", metavar="PACKAGE", help="the package to explain")
     made.add_argument(
         "--format", choices=("text", "json"), default="text", metavar="FORMAT", help="text (default) or json"
     )
-    command_line.arch_options(made)
-    command_line.offline_option(made)
+    command_line.add_platform_options(made)
+    command_line.add_offline_option(made)
     return made
 
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     if not relations.is_package_name(asked.package):
         raise UsageError(f"{asked.package!r} is no name of a package", hint="name it without a version")
-    progress = output.progress(asked.progress)
+    progress = output.make_progress(asked.progress)
     recipe = load_recipe(asked.recipe)
     architectures = locking.choose_architectures(recipe, asked.archs)
     with (
@@ -102,7 +102,7 @@ def _costs(found: Explanation) -> list[str]:
     others = [f"{name} ({relation})" for name, relation in found.needed_by]
     if len(others) > 1:
         lines.append(f"needed by {len(others)}: {_listed(others)}")
-    size = output.size(found.exclusive_size * 1024)
+    size = output.format_size(found.exclusive_size * 1024)
     if len(found.exclusive) == 1:
         lines.append(f"without it the image would be {size} smaller")
     elif found.exclusive:

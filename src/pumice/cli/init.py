@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import ownership
-from pumice.cli.arguments import parser
+from pumice.cli.arguments import make_parser
 from pumice.errors import PumiceError, UsageError
 from pumice.recipe.starter import starter_recipe
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the recipe where it is asked for; print its path."""
-    made = parser(
+    made = make_parser(
         "init",
         "Write a commented starter recipe that builds as it stands. Nothing is overwritten.",
         progress=False,

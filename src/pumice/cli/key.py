@@ -21,7 +21,7 @@ the public key, of OpenPGP keys their own."""
 
 
 def _parser(words: int | str) -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "key",
         "Make and keep the keys that images are signed with.\n\n"
         "  generate     make a pair, BASE.key and BASE.pub\n"
@@ -101,7 +101,7 @@ def _list(_asked: argparse.Namespace) -> int:
         (one.name, one.public.kind, "yes" if one.can_sign else "no", one.public.fingerprint)
         for one in key_files.list_keys(os.environ)
     ]
-    sys.stdout.write(output.table(("name", "type", "can sign", "fingerprint"), rows) if rows else "")
+    sys.stdout.write(output.format_table(("name", "type", "can sign", "fingerprint"), rows) if rows else "")
     return 0
 
 

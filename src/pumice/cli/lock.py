@@ -25,15 +25,15 @@ compares with what --upgrade would give, prints each difference as OLD -> NEW, a
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("lock", "Pin the packages that a recipe stands for.", epilog=_EPILOG)
+    made = command_line.make_parser("lock", "Pin the packages that a recipe stands for.", epilog=_EPILOG)
     made.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="the recipe file")
     made.add_argument(
         "--upgrade", nargs="*", metavar="PKG", help="take newer versions, of these packages or of all"
     )
     made.add_argument("--check", action="store_true", help="write nothing, say what an upgrade would change")
     made.add_argument("--bundle", metavar="DIR", type=Path, help="copy all that the lock names into a folder")
-    command_line.arch_options(made)
-    command_line.offline_option(made)
+    command_line.add_platform_options(made)
+    command_line.add_offline_option(made)
     return made
 
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     _find_recipe(asked)
     upgrade = None if asked.upgrade is None else frozenset(asked.upgrade)
-    progress = output.progress(asked.progress)
+    progress = output.make_progress(asked.progress)
     recipe = load_recipe(asked.recipe)
     path = locking.lock_path(asked.recipe)
     architectures = locking.choose_architectures(recipe, asked.archs)

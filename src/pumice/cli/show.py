@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli.arguments import parser
+from pumice.cli.arguments import make_parser
 from pumice.recipe import show
 from pumice.recipe.load import load_effective
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Print what a recipe says after everything it extends."""
-    made = parser(
+    made = make_parser(
         "show",
         "Print the effective recipe, everything extended and checked, and where each value comes from.",
         progress=False,

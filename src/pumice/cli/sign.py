@@ -21,7 +21,7 @@ build attached are signed with it, as attestations. The digest is printed."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "sign",
         "Sign an image with its SBOM and provenance, in the store or in an oci: layout, so that pumice,\n"
         "cosign, skopeo and podman can verify it: in cosign's older form and as sigstore bundles. An\n"

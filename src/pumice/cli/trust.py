@@ -37,7 +37,7 @@ _DAY = 86_400
 
 
 def _parser(words: int | str) -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "trust",
         "Say whose images may be used here.\n\n"
         "  add KEY|URL         trust a public key for a prefix of names, or for all;\n"
@@ -251,7 +251,7 @@ def _list(_asked: argparse.Namespace) -> int:
         for rule in keyring.read_rules(_levels())
     ]
     if rows:
-        sys.stdout.write(output.table(("prefix", "key", "comment", "state", "level"), rows))
+        sys.stdout.write(output.format_table(("prefix", "key", "comment", "state", "level"), rows))
     for prefix, count in sorted(keyring.read_thresholds(_levels()).items()):
         print(f"{output.printable(prefix) or '(every name)'} needs {count} keys")
     for prefix, target in keyring.read_mirrors(_levels()).items():

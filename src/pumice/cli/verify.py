@@ -31,7 +31,7 @@ why. Once an image was accepted, an older one of the same name is refused."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "verify",
         "Check who signed an image, as what, that no newer one is known, and that its content is whole.",
         progress=False,
@@ -152,7 +152,7 @@ def _content(image: Image, *, registry: bool, whole: bool) -> Check:
     if not whole:
         return Check("content", False, "configs and layers were not hashed (--no-content)")
     hashed = integrity.check(image)
-    detail = f"{hashed.blobs} blobs, {output.size(hashed.size)}, have their digests"
+    detail = f"{hashed.blobs} blobs, {output.format_size(hashed.size)}, have their digests"
     if hashed.absent:
         detail += f"; {hashed.absent} that may not be distributed are not there"
     return Check("content", True, detail)

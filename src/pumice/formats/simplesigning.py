@@ -5,12 +5,17 @@ containers/image, containers-signature(5); sigstore/cosign, specs/SIGNATURE_SPEC
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from pumice import canonical
 from pumice.digest import Digest, check
 from pumice.errors import FormatError
 from pumice.formats import strictjson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -46,6 +51,12 @@ def encode_payload(payload: Payload) -> bytes:
             "optional": {"timestamp": payload.timestamp} if payload.timestamp else None,
         }
     )
+
+
+def encode_artifact_config(digests: Sequence[str]) -> bytes:
+    """Return the config that cosign gives to its artifacts: that of an image with these layers only."""
+    rootfs = {"type": "layers", "diff_ids": list(digests)}
+    return canonical.dumps({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
 
 
 def read_payload(data: bytes) -> Payload:

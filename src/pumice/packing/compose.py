@@ -117,7 +117,7 @@ def _add_entry(stream: SegmentWriter, layer_entry: LayerEntry) -> None:
                 msgspec.structs.replace(layer_entry.entry, size=size), _ExactReader(file, changed_error), {}
             )
     except OSError as error:
-        raise ImageError(f"cannot read it: {error.strerror}", where=str(layer_entry.content)) from None
+        raise ImageError(f"cannot read the file: {error.strerror}", where=str(layer_entry.content)) from None
     if layer_entry.sha256 and stream.items[-1].sha256 != layer_entry.sha256:
         raise changed_error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pumice.errors import PumiceError
+from pumice.formats import image_names
 from pumice.recipe.kinds import Grammar, InvalidValue
 from pumice.recipe.model import Request
 
@@ -28,7 +29,7 @@ NAME = Grammar(
 # distribution-spec 1.1, "tag".
 VERSION = Grammar(
     "a version that can be a tag",
-    "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
+    image_names.TAG,
     "at most 128 letters, digits, '.', '_' and '-'",
     128,
 )

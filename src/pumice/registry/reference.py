@@ -12,6 +12,7 @@ from ipaddress import IPv6Address
 import msgspec
 
 from pumice.errors import UsageError
+from pumice.formats import image_names
 
 DOCKER_HUB = "docker.io"
 SCHEME = "docker://"
@@ -19,12 +20,10 @@ DEFAULT_TAG = "latest"
 
 _DOCKER_HUB_API = "registry-1.docker.io"
 _DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, f"index.{DOCKER_HUB}", _DOCKER_HUB_API})
-_MAX_LENGTH = 255
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_NAME = re.compile(image_names.NAME)
+_TAG = re.compile(image_names.TAG)
 _ATTACHMENT_TAG = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,128})(?:\.[a-z]+)?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
@@ -92,7 +91,7 @@ def parse_repository(text: str) -> Repository:
         host, name = DOCKER_HUB, text
     if host == DOCKER_HUB and "/" not in name:
         name = f"library/{name}"
-    if len(host) + len(name) >= _MAX_LENGTH:
+    if len(host) + len(name) >= image_names.MAX_NAME:
         raise UsageError(
             f"the name {text[:40]}... is too long",
             hint="host and name together may have up to 255 characters",

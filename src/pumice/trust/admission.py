@@ -116,7 +116,7 @@ def is_exempt(image: Image, purpose: Purpose, home: Home) -> bool:
     What a registry, a layout or an archive gives, under a name or a digest, may be another image of ours
     than the one that is meant, so it counts as anybody's.
     """
-    return purpose == "run" and image.blobs is home.blobs and home.built.has(image.root.digest)
+    return purpose == "run" and image.blobs is home.blobs and home.build_marks.has(image.root.digest)
 
 
 def _exempted(image: Image, request: Request) -> Decision:
@@ -153,7 +153,7 @@ def judge(
     from pumice.trust import image_names, policy
 
     asked = request.name or image_names.requested_name(request.reference, home, image)
-    built_here = home.built.has(image.root.digest)
+    built_here = home.build_marks.has(image.root.digest)
     if request.keys is None:
         rules = policy.read_name_policy(asked or image_names.declared_name(image), levels)
         keys, expected, threshold = rules.keys, rules.name, rules.threshold

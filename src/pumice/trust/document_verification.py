@@ -56,7 +56,9 @@ def verify_document(
 
 def _is_own_document(image: Image, artifact: Descriptor, home: Home) -> bool:
     about = image.root.digest
-    return home.built.has(about) and artifact.digest in {one.digest for one in home.referrers.get(about)}
+    return home.build_marks.has(about) and artifact.digest in {
+        one.digest for one in home.referrers.get(about)
+    }
 
 
 def _states(claim: Claim, payload: bytes) -> bool:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
 from pumice.digest import hex_of
 from pumice.formats import dsse, oci, sigstore, simplesigning
 from pumice.formats.oci import Descriptor
@@ -192,7 +191,7 @@ def _write_cosign_manifest(
                 with one.blobs.open(old.digest) as file:
                     place.put(file.read(old.size), old.media_type)
     listed = tuple(layers.values())
-    config = place.put(_empty_config([one.digest for one in listed]), oci.CONFIG)
+    config = place.put(simplesigning.encode_artifact_config([one.digest for one in listed]), oci.CONFIG)
     tag = f"sha256-{hex_of(image.root.digest)}{suffix}"
     old_ones = [one.descriptor.digest for one in before]
     return _attach_manifest(image, place, config, listed, kind, {}, tag=tag, instead=old_ones)
@@ -206,13 +205,6 @@ def _has_only_layers(one: AttachedManifest, media_type: str) -> bool:
 def _all_layers(found: list[AttachedManifest]) -> Iterator[Descriptor]:
     for one in found:
         yield from one.manifest.layers
-
-
-def _empty_config(diff_ids: list[Digest]) -> bytes:
-    """The config that cosign gives to its artifacts: an image's, of nothing."""
-    return canonical.dumps(
-        {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    )
 
 
 def _attach_manifest(

@@ -14,7 +14,7 @@ from pumice.formats import relations
 from pumice.recipe.model import Request
 from pumice.resolve import Reason, Requirements, Solution, resolve
 from pumice.resolve.problem import satisfies
-from tests.support.universe import Sketch, TextUniverse, from_text, sketch
+from tests.support.universe import Sketch, TextUniverse, from_text, read_sketch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def naive(universe: TextUniverse, wanted: Sequence[Request]) -> list[PackageReco
 
 @pytest.mark.parametrize("path", GREED, ids=lambda path: path.stem)
 def test_where_greed_fails(path: Path) -> None:
-    page = sketch(path)
+    page = read_sketch(path)
     universe = from_text(page.stanzas())
     solution = resolve(universe, Requirements(requests=page.requests()))
     assert named(solution.packages) == page.packages
@@ -76,7 +76,7 @@ def _costs(packages: Sequence[PackageRecord]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("path", PROOFS, ids=lambda path: path.stem)
 def test_proofs(path: Path) -> None:
-    page = sketch(path)
+    page = read_sketch(path)
     with pytest.raises(ResolveError) as caught:
         resolve(from_text(page.stanzas()), Requirements(requests=page.requests()))
     assert f"{caught.value}\n" == page.error

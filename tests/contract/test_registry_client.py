@@ -198,7 +198,7 @@ def test_a_blob_that_is_too_large_for_one_request_is_sent_in_chunks() -> None:
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-@pytest.mark.parametrize("after", [0, 1, 300, 700, 40_000, 1_500_000, 3_072_400, 3_072_900, 3_073_300])
+@pytest.mark.parametrize("cut_after", [0, 1, 300, 700, 40_000, 1_500_000, 3_072_400, 3_072_900, 3_073_300])
 def test_an_upload_survives_a_broken_connection(cut_after: int, resumes: bool) -> None:
     registry = Registry(resumes=resumes)
     with (
@@ -226,7 +226,7 @@ def test_an_upload_resumes_after_a_broken_connection() -> None:
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("after", [0, 1, 200, 350, 100_000, 3_000_000, 3_072_100])
+@pytest.mark.parametrize("cut_after", [0, 1, 200, 350, 100_000, 3_000_000, 3_072_100])
 def test_a_download_survives_a_broken_connection(cut_after: int, ranges: bool) -> None:
     registry = Registry(ranges=ranges)
     registry.blobs["a", digest(BIG)] = BIG

@@ -182,8 +182,8 @@ def test_requests_to_other_hosts_refuse_local_addresses() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
 def test_a_host_name_with_a_local_address_is_refused(host: str, method: str) -> None:
     registry = Registry()
-    with support.serving(registry) as host:
-        url = f"http://{host}:{host.rpartition(':')[2]}/v2/"
+    with support.serving(registry) as address:
+        url = f"http://{host}:{address.rpartition(':')[2]}/v2/"
         transport = Urllib3Transport(environ={})
         try:
             with pytest.raises(RegistryError, match="refusing a redirect to a local address"):

@@ -37,7 +37,7 @@ def world(tmp_path: Path, host: str) -> Trusting:
     return world
 
 
-@pytest.mark.parametrize("how", [(), ("--key", "key.pub")])
+@pytest.mark.parametrize("key_options", [(), ("--key", "key.pub")])
 def test_an_image_signed_under_another_name_is_refused_with_a_hint(
     world: Trusting, host: str, key_options: tuple[str, ...]
 ) -> None:
@@ -49,7 +49,7 @@ def test_an_image_signed_under_another_name_is_refused_with_a_hint(
     world.refused("verify", f"docker://{name}", *key_options, "--as", "example.com/bank:1.0")
 
 
-@pytest.mark.parametrize("how", [(), ("--key", "key.pub")])
+@pytest.mark.parametrize("key_options", [(), ("--key", "key.pub")])
 def test_a_mirror_rule_accepts_the_original_name(
     world: Trusting, host: str, key_options: tuple[str, ...]
 ) -> None:

@@ -70,7 +70,7 @@ def test_other_sections_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("registries: [a]", "expected a mapping"),
         ("registries: {x.example: {mirror: y.example}}", "unknown setting"),

@@ -59,7 +59,7 @@ def new_client(notes: Notes | None = None, login: tuple[str, Login] | None = Non
     return Client(
         StaticCredentials(*login) if login else None,
         ClientSettings(retry_policy=QUICK, **settings),
-        progress=notes,  # type: ignore[arg-type]
+        progress=notes,  # type: ignore[arg-type]  # the client only calls warn
         sleep=notes.pauses.append,
         jitter=lambda: 0.5,
     )

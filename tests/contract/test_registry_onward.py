@@ -120,7 +120,7 @@ def test_no_request_is_redirected_to_a_local_address(location: str, status: int)
     )
     for method, operation in operations:
         wire = RecordingTransport(
-            lambda request, method=method: (  # type: ignore[misc]
+            lambda request, method=method: (  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
                 Response(status, (("Location", location),)) if request.method == method else Response(404)
             )
         )

@@ -50,7 +50,7 @@ def new_client(registry: Registry) -> Client:
 @contextmanager
 def odd(quirk: Quirk) -> Iterator[Registry]:
     """Serve a registry whose quirk is not active yet."""
-    registry = Registry(**dict(quirk.registry))  # type: ignore[arg-type]
+    registry = Registry(**dict(quirk.registry))  # type: ignore[arg-type]  # fields of any type
     with support.serving(registry):
         yield registry
 

@@ -165,7 +165,7 @@ def test_a_mirror_can_be_a_directory(world: World) -> None:
 
 @pytest.mark.parametrize("signing", ["inline", "both", "detached"])
 def test_a_detached_signature_is_used_without_inrelease(signing: str, world: World) -> None:
-    world.publish(replace(SUITE, signing=signing))  # type: ignore[arg-type]
+    world.publish(replace(SUITE, signing=signing))  # type: ignore[arg-type]  # a parameter, not a literal
     assert names(world.load()) == ["data", "hello"]
     assert names(world.load()) == ["data", "hello"]
 

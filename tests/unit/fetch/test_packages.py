@@ -76,7 +76,7 @@ class World:
 
     def fails(self, package: LockedPackage = HELLO, *sources: Source, **options: object) -> PumiceError:
         with pytest.raises(PumiceError) as caught:
-            self.fetch(package, *sources, **options)  # type: ignore[arg-type]
+            self.fetch(package, *sources, **options)  # type: ignore[arg-type]  # any option of fetch_package
         assert list(self.home.blobs.digests()) == []
         assert list((self.home.root / "tmp").iterdir()) == []
         return caught.value

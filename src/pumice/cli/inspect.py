@@ -112,8 +112,10 @@ def _format_platform(platform: PlatformSummary) -> Iterator[str]:
         ("release", platform.release),
         (
             "size",
-            (f"{output.format_size(platform.size)} compressed, "
-            f"{output.format_size(platform.unpacked)} unpacked"),
+            (
+                f"{output.format_size(platform.size)} compressed, "
+                f"{output.format_size(platform.unpacked)} unpacked"
+            ),
         ),
         ("files", str(platform.files)),
         ("packages", str(len(platform.packages))),

@@ -75,7 +75,7 @@ TABLE = [
     # lock
     ("lock", 2, "RECIPE is missing"),
     ("lock --upgrade", 2, "RECIPE is missing"),
-    ("lock recipe.yaml --upgrade nosuch", 2, "there is no package 'nosuch' in the lock"),
+    ("lock recipe.yaml --upgrade nosuch", 2, "cannot upgrade 'nosuch': the lock has no such package"),
     ("lock recipe.yaml another.yaml", 2, "'another.yaml' is an unexpected argument"),
     ("lock recipe.yaml --bundle plain", 9, "not a directory"),
     ("lock recipe.yaml --arch vax", 2, "'vax' is no architecture"),

@@ -173,9 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._file(path, fault)
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the base class
         """Stay quiet."""
 
     def _file(self, path: str, fault: Fault) -> None:

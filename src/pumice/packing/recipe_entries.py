@@ -169,12 +169,14 @@ class _Plan:
 
     def _add_copy(self, rule: FileRule, destination: str) -> None:
         base = os.path.join(self._root, rule.base_dir.encode()) if rule.base_dir else self._root
-        parts = [part for part in rule.source.split("/") if part not in ("", ".")]
-        fixed_count = next((i for i, part in enumerate(parts) if is_wild(part)), len(parts))
-        start = self._resolve_inside(base, parts[:fixed_count], rule)
+        components = [component for component in rule.source.split("/") if component not in ("", ".")]
+        fixed_count = next(
+            (i for i, component in enumerate(components) if is_wild(component)), len(components)
+        )
+        start = self._resolve_inside(base, components[:fixed_count], rule)
         walk = _SourceWalk(rule, start, self._format)
-        if fixed_count < len(parts):
-            matches = sorted(walk.glob(start, "", parts[fixed_count:]))
+        if fixed_count < len(components):
+            matches = sorted(walk.glob(start, "", components[fixed_count:]))
             if not matches:
                 raise _rule_problem(
                     rule,
@@ -187,14 +189,14 @@ class _Plan:
         is_directory = stat.S_ISDIR(_file_status(start, rule).st_mode)
         if rule.source.endswith("/") and not is_directory:
             raise _rule_problem(rule, f"'{rule.source}' is not a directory", "remove the '/' at its end")
-        appends_name = rule.to.endswith("/") and parts
+        appends_name = rule.to.endswith("/") and components
         if appends_name and not (is_directory and (not destination or rule.source.endswith("/"))):
-            destination = posixpath.join(destination, parts[-1])
+            destination = posixpath.join(destination, components[-1])
         self._add_tree(walk, "", destination)
 
-    def _resolve_inside(self, base: bytes, parts: list[str], rule: FileRule) -> bytes:
-        """Return the real path of ``parts`` in ``base``; raise a Problem if it is outside of ``base``."""
-        requested_path = os.path.join(base, *(part.encode() for part in parts))
+    def _resolve_inside(self, base: bytes, components: list[str], rule: FileRule) -> bytes:
+        """Return the real path of ``components`` in ``base``; raise a Problem if it is outside."""
+        requested_path = os.path.join(base, *(component.encode() for component in components))
         base_path, real_path = os.path.realpath(base), os.path.realpath(requested_path)
         if real_path != base_path and not real_path.startswith(base_path.rstrip(b"/") + b"/"):
             message = f"'{rule.source}' is outside the recipe's directory"
@@ -202,7 +204,7 @@ class _Plan:
         if not os.path.exists(real_path):
             raise _rule_problem(
                 rule,
-                f"'{'/'.join(parts)}' does not exist in the recipe's directory",
+                f"'{'/'.join(components)}' does not exist in the recipe's directory",
                 _suggest_name(real_path),
             )
         return real_path

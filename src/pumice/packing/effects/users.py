@@ -134,8 +134,10 @@ def _script_requests(inputs: EffectInput) -> tuple[list[AccountRequest], tuple[t
 
 def _sysusers_requests(tree: Tree) -> Iterable[AccountRequest]:
     files: dict[str, str] = {}
-    for folder in ("usr/lib/sysusers.d", "etc/sysusers.d"):  # a file in /etc overrides its namesake
-        files |= {path.rpartition("/")[2]: path for path in tree.children(folder) if path.endswith(".conf")}
+    for directory in ("usr/lib/sysusers.d", "etc/sysusers.d"):  # a file in /etc overrides its namesake
+        files |= {
+            path.rpartition("/")[2]: path for path in tree.children(directory) if path.endswith(".conf")
+        }
     for name in sorted(files):
         if tree.is_file(files[name]):
             yield from accounts.parse_sysusers(tree.read(files[name]).decode("utf-8", "replace"))

@@ -292,7 +292,7 @@ TABLE = [
     ),
     ("verify oci-archive:archive.tar --signature folder --key ada.pub", 10, "this is not a plain file"),
     ("verify oci-archive:archive.tar --signature noise --key ada.pub", 7, "no signature of the image counts"),
-    ("verify oci-archive:archive.tar --signature empty --key ada.pub", 7, "it is no OpenPGP signature"),
+    ("verify oci-archive:archive.tar --signature empty --key ada.pub", 7, "not a valid OpenPGP signature"),
     ("verify oci-archive:archive.tar --key ada.key", 8, "this is a private key"),
     ("sign oci-archive:noise --key ada.key", 8, "a tar header is damaged"),
     ("sign oci-archive:nowhere.tar --key ada.key", 10, "nowhere.tar"),
@@ -314,11 +314,15 @@ TABLE = [
     ("trust add --root --issuer https://accounts.example.com", 2, "trust add needs KEY"),
     ("trust add --root --identity ada --issuer https://accounts.example.com", 2, "'ada' is no identity"),
     ("trust add --root --identity a@b --issuer accounts", 2, "'accounts' is no issuer"),
-    ("trust add --root --identity a@b --issuer https://c --trusted-root noise", 8, "is no JSON"),
+    (
+        "trust add --root --identity a@b --issuer https://c --trusted-root noise",
+        8,
+        "is not valid strict JSON",
+    ),
     ("trust add --root --identity a@b --issuer https://c --trusted-root folder", 7, "it cannot be read"),
     (f"verify {IMAGE} --identity a@b", 2, "--identity needs --issuer"),
     (f"verify {IMAGE} --trusted-root noise", 2, "go with --identity"),
-    (f"verify {IMAGE} --identity a@b --issuer https://c --trusted-root plain", 8, "is no JSON"),
+    (f"verify {IMAGE} --identity a@b --issuer https://c --trusted-root plain", 8, "is not valid strict JSON"),
 ]
 
 

@@ -71,7 +71,11 @@ TABLE = [
     ("build recipe.yaml --report -", 2, "--report needs a file"),
     ("build recipe.yaml --report folder", 10, "--report needs a file: 'folder' is a directory"),
     ("build recipe.yaml --report nowhere/report", 10, "--report: the directory 'nowhere' does not exist"),
-    ("build recipe.yaml --digest-file nowhere/digest", 10, "--digest-file: the directory 'nowhere' does not exist"),
+    (
+        "build recipe.yaml --digest-file nowhere/digest",
+        10,
+        "--digest-file: the directory 'nowhere' does not exist",
+    ),
     # lock
     ("lock", 2, "RECIPE is missing"),
     ("lock --upgrade", 2, "RECIPE is missing"),
@@ -190,8 +194,16 @@ TABLE = [
     ("attest", 2, "--key is missing"),
     (f"attest {IMAGE}", 2, "--type, --predicate, --key is missing"),
     (f"attest {IMAGE} --key empty --type x --predicate noise", 8, "the predicate is not valid strict JSON"),
-    (f"attest {IMAGE} --key empty --type spdxjson --predicate plain", 8, "the predicate is not valid strict JSON"),
-    ("attest nothing:1 --key empty --type spdxjson --predicate plain", 8, "the predicate is not valid strict JSON"),
+    (
+        f"attest {IMAGE} --key empty --type spdxjson --predicate plain",
+        8,
+        "the predicate is not valid strict JSON",
+    ),
+    (
+        "attest nothing:1 --key empty --type spdxjson --predicate plain",
+        8,
+        "the predicate is not valid strict JSON",
+    ),
     ("verify", 2, "REF is missing"),
     ("verify nothing:1", 10, "there is no image nothing:1"),
     (f"verify {IMAGE} --key noise", 8, "this is not one public key in PEM"),

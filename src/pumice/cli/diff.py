@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         registries.open_image(options.new, home) as new_root,
     ):
         old, new = reading.chosen(old_root, options.platform), reading.chosen(new_root, options.platform)
-        difference = comparison.compare(old, new, semantic=options.semantic, records=home.records)
+        difference = comparison.compare_images(old, new, semantic=options.semantic, records=home.records)
     if options.format == "json":
         import json
 

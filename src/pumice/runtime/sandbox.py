@@ -674,7 +674,7 @@ def _chown_stream(descriptor: int, options: Options) -> None:
 
 
 def _copy_stream(number: int, options: Options) -> tuple[int, int]:
-    """Return a pipe (for a terminal: a terminal) that a helper copies to a descriptor, and the helper's id."""
+    """Return a pipe (for a terminal: a terminal) that a helper copies to a descriptor, and its id."""
     if os.isatty(number):
         import termios
 

@@ -157,7 +157,11 @@ WRONG = {
         2,
         "cannot mount '/no/such': no such file or directory",
     ),
-    "volume place": (("--volume", "/etc:/", "box:1"), 2, "the mount point '/' is not an absolute path below /"),
+    "volume place": (
+        ("--volume", "/etc:/", "box:1"),
+        2,
+        "the mount point '/' is not an absolute path below /",
+    ),
     "volume mode": (("--volume", "/etc:/x:rx", "box:1"), 2, "'/etc:/x:rx' is not a volume"),
     "directory": (
         ("--workdir", "srv", "box:1", "x"),

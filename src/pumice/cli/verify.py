@@ -151,7 +151,7 @@ def _content(image: Image, *, registry: bool, whole: bool) -> Check:
         return Check("content", True, detail)
     if not whole:
         return Check("content", False, "configs and layers were not hashed (--no-content)")
-    hashed = integrity.check(image)
+    hashed = integrity.check_blobs(image)
     detail = f"{hashed.blobs} blobs, {output.format_size(hashed.size)}, have their digests"
     if hashed.absent:
         detail += f"; {hashed.absent} that may not be distributed are not there"

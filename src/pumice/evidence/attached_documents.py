@@ -33,7 +33,9 @@ def read_provenance(image: Image) -> intoto.Statement | None:
     """
     for artifact in image.referrers():
         if artifact.artifact_type == intoto.MEDIA_TYPE and oci.EVIDENCE in artifact.annotations:
-            statement = intoto.read_statement(referrers.content(image, artifact, intoto.MAX_STATEMENT))
+            statement = intoto.read_statement(
+                referrers.read_artifact_blob(image, artifact, intoto.MAX_STATEMENT)
+            )
             if statement.predicate_type == intoto.PROVENANCE:
                 return statement
     return None

@@ -190,7 +190,7 @@ def _unpacked_size(facts: Facts) -> int:
 
 
 def _pull_size(old: Image, new: Image) -> int:
-    from pumice.image.model import contents
+    from pumice.image.model import list_blobs
 
-    old_digests = {descriptor.digest for descriptor in contents(old)}
-    return sum(descriptor.size for descriptor in contents(new) if descriptor.digest not in old_digests)
+    old_digests = {descriptor.digest for descriptor in list_blobs(old)}
+    return sum(descriptor.size for descriptor in list_blobs(new) if descriptor.digest not in old_digests)

@@ -20,7 +20,7 @@ from pumice.evidence.facts import (
 from pumice.formats import apkstate, deb822, oci, platforms
 from pumice.image import inventory as image_facts
 from pumice.image import layer_scan
-from pumice.image.flatten import Shown, flatten
+from pumice.image.flatten import VisibleEntry, flatten
 from pumice.packing.segments import DOC_DIRECTORY
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def gather_facts(image: Image, records: Records | None = None, name: str = "") -
     layers = image.layers()
     scans = [layer_scan.scan_layer(layer, records, detailed=True) for layer in layers]
     merged = flatten(scan.entries for scan in scans)
-    known = image_facts.of_layers(scans)
+    known = image_facts.make_inventory(scans)
     texts = _texts(merged, scans)
     status = _status(texts)
     deb_packages, licensed, owners = _deb(status, known, texts, merged)
@@ -101,7 +101,7 @@ def _format_created(created: str) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year >= 1970 else "1970-01-01T00:00:00Z"
 
 
-def _texts(merged: Mapping[str, Shown], scans: Sequence[LayerScan]) -> dict[str, bytes]:
+def _texts(merged: Mapping[str, VisibleEntry], scans: Sequence[LayerScan]) -> dict[str, bytes]:
     """Return the package databases and similar files that are visible in the image, by path."""
     texts: dict[str, bytes] = {}
     for path, (entry, origin) in merged.items():
@@ -132,7 +132,7 @@ def _deb(
     status: Mapping[str, Mapping[str, str]],
     known: image_facts.Inventory,
     texts: Mapping[str, bytes],
-    merged: Mapping[str, Shown],
+    merged: Mapping[str, VisibleEntry],
 ) -> tuple[tuple[Package, ...], dict[str, Licensing], dict[str, str]]:
     needs = find_dependencies(status)
     licensed: dict[str, Licensing] = {}
@@ -164,7 +164,7 @@ def _deb(
     return tuple(packages), licensed, owners
 
 
-def _copyright(name: str, texts: Mapping[str, bytes], merged: Mapping[str, Shown]) -> bytes:
+def _copyright(name: str, texts: Mapping[str, bytes], merged: Mapping[str, VisibleEntry]) -> bytes:
     """Return a package's copyright file; its directory or the file may be a link to another package's."""
     folder = merged.get(f"{DOC_DIRECTORY}/{name}")
     if folder and folder.entry.kind == "symlink":
@@ -176,7 +176,7 @@ def _copyright(name: str, texts: Mapping[str, bytes], merged: Mapping[str, Shown
 
 
 def _apk(
-    texts: Mapping[str, bytes], merged: Mapping[str, Shown], licensed: dict[str, Licensing]
+    texts: Mapping[str, bytes], merged: Mapping[str, VisibleEntry], licensed: dict[str, Licensing]
 ) -> tuple[tuple[Package, ...], dict[str, str]]:
     installed: dict[str, apkstate.InstalledPackage] = {}
     for where in apkstate.DATABASE_PATHS:
@@ -239,7 +239,7 @@ def _to_utf8(path: str) -> str:
 
 def _files(
     files: Sequence[FileFact],
-    merged: Mapping[str, Shown],
+    merged: Mapping[str, VisibleEntry],
     scans: Sequence[LayerScan],
     owners: Mapping[str, int],
 ) -> tuple[File, ...]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pumice.digest import Digest
-    from pumice.image.flatten import Shown
+    from pumice.image.flatten import VisibleEntry
     from pumice.image.model import Image
     from pumice.progress import Progress, Task
     from pumice.store.home import Home
@@ -148,7 +148,7 @@ def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) ->
             if directory.exists():
                 _discard(directory, scratch)
             make_directory(temporary, private=True)  # it may contain set-id programs
-        entries = rootfs.write_folder(image, temporary / "root", progress=_WithoutNotes(progress))
+        entries = rootfs.write_directory(image, temporary / "root", progress=_WithoutNotes(progress))
         with translate_os_errors(directory):
             if os.geteuid() != 0:
                 _write_owners(temporary / "owners", entries, progress)
@@ -159,7 +159,7 @@ def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) ->
         raise
 
 
-def _write_owners(path: Path, entries: Mapping[str, Shown], progress: Progress) -> None:
+def _write_owners(path: Path, entries: Mapping[str, VisibleEntry], progress: Progress) -> None:
     """Write the owners and set-id bits that the tree lacks: ``uid gid mode path``, separated by NULs."""
     records = [
         f"{item.entry.uid} {item.entry.gid} {item.entry.mode:o} {name}\0"

@@ -131,7 +131,7 @@ def _check_signature(image: Image, archive: Archive, one: Signature, ring: Keyri
             maker = openpgpsig.verify_file(archive.path, one, ring, now=now)
     except (TrustError, FormatError) as error:
         return _make_claim(image, one, problem=error.message)
-    if archive_members.look(archive.path) != archive.look:
+    if archive_members.read_status(archive.path) != archive.status:
         raise TrustError("the archive was changed while it was looked at", where=str(archive.path))
     return _make_claim(image, one, makers=(maker,))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.image import BuiltImage
     from pumice.assembly.signing import SigningKey
-    from pumice.cli.signing import FilesToSign
+    from pumice.cli.signing import ArchivesToSign
     from pumice.image.transports.destination import Destination
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "OpenPGP key or gpg:ID the archives that are written",
     )
     by.add_argument("--no-sign", action="store_true", help="do not sign, whatever the configuration says")
-    signing.passphrase_option(made)
+    signing.add_passphrase_option(made)
     made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
     return made
 
@@ -84,7 +84,12 @@ def main(arguments: Sequence[str]) -> int:
 
             places = [str(one) for one in targets if one.tag and not one.digest]
             signed.sign_image(
-                finished, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=places
+                finished,
+                f"{recipe.name}:{recipe.version}",
+                key,
+                home,
+                time=signing.signing_time(),
+                registries=places,
             )
         if destinations:
             _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
@@ -106,12 +111,12 @@ def _keys(
     recipe: Recipe,
     destinations: Sequence[Destination],
     targets: Sequence[Reference],
-) -> tuple[SigningKey | None, FilesToSign | None]:
+) -> tuple[SigningKey | None, ArchivesToSign | None]:
     """Return what the image is to be signed by, or the files it is written to, before any work is done."""
     if asked.no_sign:
         return None, None
     if asked.sign:
-        return signing.keys(asked.sign, asked.passphrase_file, destinations, targets)
+        return signing.choose_key(asked.sign, asked.passphrase_file, destinations, targets)
     from pumice.recipe import config
 
     found = config.load(os.environ).signing(recipe.name)
@@ -119,7 +124,7 @@ def _keys(
         return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
-        return signing.keys(found.key, asked.passphrase_file or secret, destinations, targets)
+        return signing.choose_key(found.key, asked.passphrase_file or secret, destinations, targets)
     except TrustError as error:
         raise TrustError(error.message, where=found.where, hint=error.hint) from None
 

@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "'key list' shows",
     )
     made.add_argument("--as", dest="name", default="", metavar="NAME", help="sign as this name:version")
-    signing.passphrase_option(made)
+    signing.add_passphrase_option(made)
     registries.options(made)
     return made
 
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     if signer and moved.to.registry:
         place = registries.SCHEME + str(moved.to.registry)
         with Home(locate(os.environ)) as home:
-            done = signing.sign_where_it_lies(place, signer, home, name=asked.name, connection=asked)
-        progress.note(signing.said(done))
+            done = signing.sign_reference(place, signer, home, name=asked.name, connection=asked)
+        progress.note(signing.describe_result(done))
     print(moved.digest)
     return 0
 
@@ -58,7 +58,7 @@ def _signer(asked: argparse.Namespace) -> Signer:
     """Return what will sign; what cannot be signed is refused before anything is sent."""
     from pumice.trust import image_signing
 
-    signer = signing.signer(asked.sign, asked.passphrase_file)
+    signer = signing.load_signer(asked.sign, asked.passphrase_file)
     with Home(locate(os.environ)) as home, registries.found(asked.reference, home, asked=asked) as image:
         image_signing.check_signed_name(image, asked.name)
     return signer

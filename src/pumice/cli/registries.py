@@ -156,7 +156,7 @@ def _admit(asked: argparse.Namespace, source: str, image: Image, home: Home, pro
         image,
         "pull",
         home,
-        admission.Request(reference=source, name=asked.signed_as, allow_older=asked.allow_older),
+        admission.AdmissionRequest(reference=source, name=asked.signed_as, allow_older=asked.allow_older),
         environ=os.environ,
         progress=progress,
         insecure="image" in asked.insecure_options,

@@ -77,7 +77,7 @@ def _attached(image: Image, home: Home, reference: str, form: str) -> bytes | No
     asked = image_names.requested_name(reference, home)
     levels = policy.policy_directories(os.environ)
     by = document_verification.verify_document(
-        image, found, home, levels, asked=asked, now=SystemClock().now()
+        image, found, home, levels, requested_name=asked, now=SystemClock().now()
     )
     data = referrers.content(image, found, documents.MAX_DOCUMENT)
     known = ", ".join(f"{one.label} {one.key.fingerprint}".strip() for one in by)

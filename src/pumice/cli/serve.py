@@ -154,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
     loopback = serve.is_loopback(host)
     policy = _policy(asked, loopback=loopback, tls=tls is not None)
     root = _root(asked)
-    accept = _acceptance(asked.require_signed, root)
+    accept = _admission(asked.require_signed, root)
     settings = serve.Settings(
         root=root,
         host=host,
@@ -238,14 +238,15 @@ def _upstream(asked: argparse.Namespace) -> Iterator[Upstream | None]:
         yield Upstream(client, place)
 
 
-def _acceptance(policy: str | None, root: Path) -> Callable[[Offer], str | None] | None:
+def _admission(policy: str | None, root: Path) -> Callable[[Offer], str | None] | None:
     if policy is None:
         return None
-    from pumice.cli import admission
     from pumice.clock import SystemClock
     from pumice.store.home import Home
+    from pumice.trust import registry_admission
 
-    return admission.judge(admission.policy(policy), SystemClock(), Home(root / "admission"))
+    directories = registry_admission.find_policy(policy, os.environ)
+    return registry_admission.require_signed(directories, SystemClock(), Home(root / "admission"))
 
 
 def _policy(asked: argparse.Namespace, *, loopback: bool, tls: bool) -> Policy:

@@ -38,14 +38,14 @@ def reject_openpgp_key(key: str, environ: Mapping[str, str]) -> None:
 
 
 def open_archive_signer(
-    key: str, environ: Mapping[str, str], passphrase: Callable[[], bytes], *, given: bool
+    key: str, environ: Mapping[str, str], passphrase: Callable[[], bytes], *, has_passphrase: bool
 ) -> ArchiveSigner:
     """Return what signs archives; raises TrustError, UsageError, FormatError.
 
-    ``given`` is whether the passphrase is known, so that gpg's agent need not ask for it.
+    With ``has_passphrase`` gpg's agent does not ask for the passphrase.
     """
     if key.startswith(PREFIX):
-        return _gpg_signer(key.removeprefix(PREFIX), environ, passphrase if given else None)
+        return _gpg_signer(key.removeprefix(PREFIX), environ, passphrase if has_passphrase else None)
     path = key_files.find_key_file(key, ".key", environ)
     return _file_signer(openpgp.SecretKey(openpgp.read_secret_key(path), path), passphrase)
 
@@ -68,7 +68,7 @@ def export_key(key: str, environ: Mapping[str, str], passphrase: Callable[[], by
         return openpgp.parse_certificate(data).pem()
     opened = openpgp.SecretKey(openpgp.read_secret_key(path), path)
     if not passphrase:
-        return opened.public.pem()
+        return opened.certificate.pem()
     return opened.export_protected(b"" if opened.is_protected else passphrase())
 
 
@@ -78,13 +78,13 @@ def _gpg_signer(
     from pumice.trust import gpg
     from pumice.trust.archive_signatures import ArchiveSigner
 
-    held = gpg.find_secret_key(environ, identity)
+    gpg_key = gpg.find_secret_key(environ, identity)
 
-    def sign(file: Path, moment: int | None) -> bytes:
-        word = passphrase() if passphrase else None
-        return gpg.sign_file(environ, held.fingerprint, file, moment=moment, passphrase=word)
+    def sign(file: Path, signed_at: int | None) -> bytes:
+        secret = passphrase() if passphrase else None
+        return gpg.sign_file(environ, gpg_key.fingerprint, file, signed_at=signed_at, passphrase=secret)
 
-    return ArchiveSigner(gpg.export_certificate(environ, held.fingerprint), sign)
+    return ArchiveSigner(gpg.export_certificate(environ, gpg_key.fingerprint), sign)
 
 
 def _file_signer(key: openpgp.SecretKey, passphrase: Callable[[], bytes]) -> ArchiveSigner:
@@ -93,4 +93,4 @@ def _file_signer(key: openpgp.SecretKey, passphrase: Callable[[], bytes]) -> Arc
     def sign(file: Path, _: int | None) -> bytes:
         return key.sign_file(file, passphrase)
 
-    return ArchiveSigner(key.public, sign)
+    return ArchiveSigner(key.certificate, sign)

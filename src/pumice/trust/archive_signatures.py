@@ -35,15 +35,15 @@ _MAX_CHECKED = 32
 class ArchiveSigner(msgspec.Struct, frozen=True):
     """A key and what signs a file by it: returns signature packets, made at a time if that is given."""
 
-    public: Certificate
-    sign: Callable[[Path, int | None], bytes]
+    certificate: Certificate
+    sign_file: Callable[[Path, int | None], bytes]
 
 
 class ArchiveSignature(msgspec.Struct, frozen=True):
     """What was done: the file of signatures, and whether anything was ``new``."""
 
     path: Path
-    new: bool
+    is_new: bool
 
 
 def signature_path(archive: Path) -> Path:
@@ -51,27 +51,27 @@ def signature_path(archive: Path) -> Path:
     return archive.with_name(archive.name + SUFFIX)
 
 
-def check_archive_name(image: Image, given: str) -> str:
+def check_archive_name(image: Image, requested_name: str) -> str:
     """Return what an archive's image is called; raises UsageError if that is not ``given``, or nothing.
 
     Who signs bytes cannot give them another name.
     """
-    own = image_names.declared_name(image)
-    if not own:
+    declared_name = image_names.declared_name(image)
+    if not declared_name:
         raise UsageError(
             "the archive's image does not say what it is called, so that signing it would name nothing",
             hint="build it by Pumice, or sign the file for others: gpg --detach-sign --armor FILE",
         )
-    if given and not image_names.matches(own, given):
+    if requested_name and not image_names.matches(declared_name, requested_name):
         raise UsageError(
-            f"the archive's image is called {own}, and its bytes cannot be signed as {given[:100]}",
+            f"the archive's image is called {declared_name}, and its bytes cannot be signed as {requested_name[:100]}",
             hint="leave out --as, or sign the image in the store or in an oci: layout by another kind of key",
         )
-    return own
+    return declared_name
 
 
 def sign_archive(
-    archive: Path, signer: ArchiveSigner, *, now: int, moment: int | None = None
+    archive: Path, signer: ArchiveSigner, *, now: int, signed_at: int | None = None
 ) -> ArchiveSignature:
     """Sign a file unless this key has done so; signatures of it by others stay, those of other bytes go.
 
@@ -80,16 +80,22 @@ def sign_archive(
     """
     target = signature_path(archive)
     data = read_small(target, openpgpsig.MAX_FILE)
-    old = [one for one in openpgpsig.read_signatures(data or b"") if not one.problem]
-    ring = openpgp.make_keyring([signer.public])
+    old_signatures = [one for one in openpgpsig.read_signatures(data or b"") if not one.problem]
+    ring = openpgp.make_keyring([signer.certificate])
     with read_failures(archive):
-        mine = [one for one in old if ring.find_certificate(one.issuer or "none") is not None]
-        if any(_is_made_by(archive, one, ring, now) for one in mine):
-            return ArchiveSignature(target, new=False)
-        kept = [one.data for one in old if one not in mine and openpgpsig.matches_file(archive, one.data)]
-        made = signer.sign(archive, moment)
-    files.replace(target, openpgpsig.encode_armor([made, *kept]), mode=0o644)
-    return ArchiveSignature(target, new=True)
+        own_signatures = [
+            one for one in old_signatures if ring.find_certificate(one.issuer or "none") is not None
+        ]
+        if any(_is_made_by(archive, one, ring, now) for one in own_signatures):
+            return ArchiveSignature(target, is_new=False)
+        other_packets = [
+            one.data
+            for one in old_signatures
+            if one not in own_signatures and openpgpsig.matches_file(archive, one.data)
+        ]
+        packet = signer.sign_file(archive, signed_at)
+    files.replace(target, openpgpsig.encode_armor([packet, *other_packets]), mode=0o644)
+    return ArchiveSignature(target, is_new=True)
 
 
 def read_claims(image: Image, trusted: Sequence[TrustedKey], *, now: int, budget: Budget) -> Iterator[Claim]:
@@ -110,55 +116,57 @@ def read_claims(image: Image, trusted: Sequence[TrustedKey], *, now: int, budget
     )
     looked_at = 0
     for one in openpgpsig.read_signatures(data):
-        known = not one.problem and ring.find_certificate(one.issuer or "none") is not None
-        looked_at += known
-        if known and looked_at > _MAX_CHECKED:
+        is_known = not one.problem and ring.find_certificate(one.issuer or "none") is not None
+        looked_at += is_known
+        if is_known and looked_at > _MAX_CHECKED:
             yield _make_claim(image, one, problem=f"more than {_MAX_CHECKED} claim to be by trusted keys")
             return
-        if known and (problem := budget.take(0)):  # each means reading the whole archive
+        if is_known and (problem := budget.take(0)):  # each means reading the whole archive
             yield _make_claim(image, one, problem=problem)
             continue
         yield _check_signature(image, archive, one, ring, now)
 
 
-def _check_signature(image: Image, archive: Archive, one: Signature, ring: Keyring, now: int) -> Claim:
+def _check_signature(image: Image, archive: Archive, signature: Signature, ring: Keyring, now: int) -> Claim:
     from pumice.image.transports import archive_members
 
-    if one.problem:
-        return _make_claim(image, one, problem=one.problem)
+    if signature.problem:
+        return _make_claim(image, signature, problem=signature.problem)
     try:
         with read_failures(archive.path):
-            maker = openpgpsig.verify_file(archive.path, one, ring, now=now)
+            maker = openpgpsig.verify_file(archive.path, signature, ring, now=now)
     except (TrustError, FormatError) as error:
-        return _make_claim(image, one, problem=error.message)
+        return _make_claim(image, signature, problem=error.message)
     if archive_members.look(archive.path) != archive.look:
         raise TrustError("the archive was changed while it was looked at", where=str(archive.path))
-    return _make_claim(image, one, makers=(maker,))
+    return _make_claim(image, signature, signer_fingerprints=(maker,))
 
 
-def _make_claim(image: Image, one: Signature, *, makers: tuple[str, ...] = (), problem: str = "") -> Claim:
+def _make_claim(
+    image: Image, signature: Signature, *, signer_fingerprints: tuple[str, ...] = (), problem: str = ""
+) -> Claim:
     return Claim(
         form="openpgp",
         source=image.root.digest,
         subject=image.root.digest,
         predicate_type=sigstore.SIGN,
-        signer_fingerprints=makers,
-        created=one.created,
+        signer_fingerprints=signer_fingerprints,
+        created=signature.created,
         problem=problem,
     )
 
 
-def _is_made_by(archive: Path, one: Signature, ring: Keyring, now: int) -> bool:
+def _is_made_by(archive: Path, signature: Signature, ring: Keyring, now: int) -> bool:
     try:
-        openpgpsig.verify_file(archive, one, ring, now=now)
+        openpgpsig.verify_file(archive, signature, ring, now=now)
     except (TrustError, FormatError):
         return False
     return True
 
 
 def _read_signatures(archive: Archive) -> bytes | None:
-    named = archive.signature
-    data = read_small(named or signature_path(archive.path), openpgpsig.MAX_FILE)
-    if data is None and named is not None:
-        raise TrustError("there is no such file of signatures", where=str(named))
+    named_file = archive.signature
+    data = read_small(named_file or signature_path(archive.path), openpgpsig.MAX_FILE)
+    if data is None and named_file is not None:
+        raise TrustError("there is no such file of signatures", where=str(named_file))
     return data

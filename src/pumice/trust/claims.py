@@ -101,20 +101,20 @@ def read_attached_manifests(image: Image, home: Home | None) -> Iterator[Attache
 
     Raises what reading from a place that does not answer does.
     """
-    seen: set[Digest] = set()
+    seen_digests: set[Digest] = set()
     subject = image.root.digest
-    places: list[tuple[Descriptor, BlobSource]] = []
+    candidates: list[tuple[Descriptor, BlobSource]] = []
     if home is not None:
-        places += [(descriptor, home.blobs) for descriptor in home.referrers.get(subject)]
-    places += [(descriptor, image.blobs) for descriptor in image.beside or image.referrers()]
-    left = _MAX_MANIFESTS
-    for descriptor, blobs in places[:MAX_REFERRERS]:
-        if descriptor.digest in seen or descriptor.media_type not in oci.MANIFESTS:
+        candidates += [(descriptor, home.blobs) for descriptor in home.referrers.get(subject)]
+    candidates += [(descriptor, image.blobs) for descriptor in image.beside or image.referrers()]
+    remaining_bytes = _MAX_MANIFESTS
+    for descriptor, blobs in candidates[:MAX_REFERRERS]:
+        if descriptor.digest in seen_digests or descriptor.media_type not in oci.MANIFESTS:
             continue
-        if descriptor.size > left:
+        if descriptor.size > remaining_bytes:
             continue
-        left -= descriptor.size
-        seen.add(descriptor.digest)
+        remaining_bytes -= descriptor.size
+        seen_digests.add(descriptor.digest)
         manifest = _read_manifest(descriptor, blobs)
         if manifest is not None and _is_about(descriptor, manifest, subject):
             yield AttachedManifest(descriptor, manifest, blobs)
@@ -169,30 +169,32 @@ def read_claims(
     that it is an attestation is left out: a bill of materials is large. What ``budget`` does not allow
     becomes a claim with a problem.
     """
-    left = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
+    remaining_budget = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
     about = image.root.digest
-    before: _Content | None = None
+    previous_content: _Content | None = None
     for entry in _list_entries(image, home, signatures_only=signatures_only):
-        if before is None or before.key != _content_key(entry.layer):
-            before = None  # so that two large blobs are never held at once
-            before = _read_content(entry, left, _MAX_SIGNATURE if signatures_only else dsse.MAX_ENVELOPE)
-        yield _make_claim(entry, before, about)
+        if previous_content is None or previous_content.key != _content_key(entry.layer):
+            previous_content = None  # so that two large blobs are never held at once
+            previous_content = _read_content(
+                entry, remaining_budget, _MAX_SIGNATURE if signatures_only else dsse.MAX_ENVELOPE
+            )
+        yield _make_claim(entry, previous_content, about)
 
 
 def _list_entries(image: Image, home: Home | None, *, signatures_only: bool) -> list[_Entry]:
     """Return what is attached, each signature once."""
-    found: dict[tuple[str, ...], _Entry] = {}
-    for one in read_attached_manifests(image, home):
-        for layer in one.manifest.layers[:_MAX_LAYERS]:
+    entries: dict[tuple[str, ...], _Entry] = {}
+    for attached in read_attached_manifests(image, home):
+        for layer in attached.manifest.layers[:_MAX_LAYERS]:
             if _claim_form(layer) is None or (
-                signatures_only and _declared_predicate_type(layer, one) not in ("", sigstore.SIGN)
+                signatures_only and _declared_predicate_type(layer, attached) not in ("", sigstore.SIGN)
             ):
                 continue
             certified = simplesigning.CERTIFICATE in layer.annotations
-            document = _read_annotation(layer, one, oci.ATTESTED)
+            document = _read_annotation(layer, attached, oci.ATTESTED)
             key = (layer.media_type, entry_key(layer), str(layer.size), document, str(certified))
-            found.setdefault(key, _Entry(layer, one))
-    return sorted(found.values(), key=lambda entry: entry.order)
+            entries.setdefault(key, _Entry(layer, attached))
+    return sorted(entries.values(), key=lambda entry: entry.order)
 
 
 def entry_key(layer: Descriptor) -> str:
@@ -200,13 +202,15 @@ def entry_key(layer: Descriptor) -> str:
     return layer.digest + layer.annotations.get(simplesigning.SIGNATURE, "")
 
 
-def _declared_predicate_type(layer: Descriptor, one: AttachedManifest) -> str:
+def _declared_predicate_type(layer: Descriptor, attached: AttachedManifest) -> str:
     """Return of which predicate type a claim is said to be; "" if nothing is said."""
-    return layer.annotations.get(PREDICATE_TYPE) or one.manifest.annotations.get(sigstore.PREDICATE_TYPE, "")
+    return layer.annotations.get(PREDICATE_TYPE) or attached.manifest.annotations.get(
+        sigstore.PREDICATE_TYPE, ""
+    )
 
 
-def _read_annotation(layer: Descriptor, one: AttachedManifest, name: str) -> str:
-    return layer.annotations.get(name) or one.manifest.annotations.get(name, "")
+def _read_annotation(layer: Descriptor, attached: AttachedManifest, name: str) -> str:
+    return layer.annotations.get(name) or attached.manifest.annotations.get(name, "")
 
 
 def _claim_form(layer: Descriptor) -> Form | None:
@@ -244,10 +248,10 @@ def _read_content(entry: _Entry, budget: Budget, limit: int) -> _Content:
         else:
             bundle = sigstore.read_bundle(data)
             envelope, keyless = bundle.envelope, bundle.is_keyless
-        kept = data if keyless else b""
+        bundle_data = data if keyless else b""
         del data
         statement = intoto.read_statement(envelope.payload)
-        return _Content(key=key, envelope=envelope, statement=statement, data=kept, certified=keyless)
+        return _Content(key=key, envelope=envelope, statement=statement, data=bundle_data, certified=keyless)
     except PumiceError as error:
         return _Content(key=key, problem=error.message)
 
@@ -267,7 +271,7 @@ def _read_blob(layer: Descriptor, blobs: BlobSource, budget: Budget, limit: int)
     return data
 
 
-def _make_claim(entry: _Entry, content: _Content, about: Digest) -> Claim:
+def _make_claim(entry: _Entry, content: _Content, subject: Digest) -> Claim:
     layer, source = entry.layer, entry.manifest.descriptor.digest
     form = _claim_form(layer) or "cosign"
     try:
@@ -276,7 +280,7 @@ def _make_claim(entry: _Entry, content: _Content, about: Digest) -> Claim:
         elif content.payload is not None:
             claim = _simple_claim(layer, content.payload, content.data, source)
         else:
-            claim = _statement_claim(content, form, source, about)
+            claim = _statement_claim(content, form, source, subject)
     except PumiceError as error:
         claim = Claim(form=form, source=source, problem=error.message)
     certified = claim.certified or (form == "cosign" and simplesigning.CERTIFICATE in layer.annotations)
@@ -303,27 +307,27 @@ def _simple_claim(layer: Descriptor, payload: simplesigning.Payload, data: bytes
     )
 
 
-def _statement_claim(content: _Content, form: Form, source: Digest, about: Digest) -> Claim:
+def _statement_claim(content: _Content, form: Form, source: Digest, subject: Digest) -> Claim:
     """Return what a statement says about the image, under all the names that it gives it.
 
     Of one that is only about others, return what it says about one of them.
     """
     if content.envelope is None or content.statement is None:
         raise FormatError("there is no statement in it")
-    subjects = [one for one in content.statement.subjects if one.digest == about]
-    others: Sequence[intoto.Subject] = subjects or content.statement.subjects[:1]
-    if not others:
+    subjects = [one for one in content.statement.subjects if one.digest == subject]
+    described: Sequence[intoto.Subject] = subjects or content.statement.subjects[:1]
+    if not described:
         raise FormatError("the statement is about nothing that has a SHA-256 digest")
     return Claim(
         form=form,
         source=source,
-        subject=others[0].digest,
-        names=tuple(sorted({one.name for one in others if one.name})),
+        subject=described[0].digest,
+        names=tuple(sorted({one.name for one in described if one.name})),
         predicate_type=content.statement.predicate_type,
         json=content.statement.json,
         signed=content.envelope.signed_bytes(),
         signatures=tuple(signature.value for signature in content.envelope.signatures),
-        created=min((one.timestamp for one in others), default=0),
+        created=min((one.timestamp for one in described), default=0),
         certified=content.certified,
         bundle=content.data,
     )

@@ -51,13 +51,13 @@ def containers_policy(
 
 def _read_pems(live: Sequence[Rule], thresholds: Mapping[str, int], prefix: str) -> list[bytes]:
     """Return the keys that count for a prefix; raises TrustError where one of them is not enough."""
-    asking = max((one for one in thresholds if _covers(one, prefix)), key=len, default=None)
-    if asking is not None and thresholds[asking] > 1:
+    nearest = max((one for one in thresholds if _covers(one, prefix)), key=len, default=None)
+    if nearest is not None and thresholds[nearest] > 1:
         raise TrustError(
-            f"a policy.json cannot ask for several signatures, as the rule for {asking or 'every name'} does"
+            f"a policy.json cannot ask for several signatures, as the rule for {nearest or 'every name'} does"
         )
-    mine = {rule.key.key.fingerprint: rule.key.key.pem() for rule in live if _covers(rule.prefix, prefix)}
-    return [mine[fingerprint] for fingerprint in sorted(mine)]
+    pems = {rule.key.key.fingerprint: rule.key.key.pem() for rule in live if _covers(rule.prefix, prefix)}
+    return [pems[fingerprint] for fingerprint in sorted(pems)]
 
 
 def registries_config(rules: Sequence[Rule], mirrors: Mapping[str, str]) -> bytes:

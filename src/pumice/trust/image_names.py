@@ -59,8 +59,8 @@ def check_name(text: str) -> str:
 
 def check_docker_reference(text: str) -> str:
     """Return ``text`` if it is ``HOST/REPO:TAG``, where an image lies in a registry; raises UsageError."""
-    host, slash, rest = text.partition("/")
-    if slash and rest and ("." in host or ":" in host or host == "localhost") and split_name(text)[1]:
+    host, slash, path = text.partition("/")
+    if slash and path and ("." in host or ":" in host or host == "localhost") and split_name(text)[1]:
         return check_name(text)
     raise UsageError(
         f"{text[:100]!r} is no place in a registry",
@@ -85,12 +85,14 @@ def requested_name(reference: str, home: Home, image: Image | None = None) -> st
         return image.known_as
     if reference.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://", "sha256:")):
         return ""
-    if split_name(reference)[1] or any(split_name(known)[0] == reference for known in home.refs.names()):
+    if split_name(reference)[1] or any(
+        split_name(stored_name)[0] == reference for stored_name in home.refs.names()
+    ):
         return reference
     return ""
 
 
-def matches(stated: str, expected: str) -> bool:
+def matches(signed_name: str, expected: str) -> bool:
     """Say whether an image signed as ``stated`` is what ``expected`` names; a missing version is any."""
-    (name, version), (wanted, wanted_version) = split_name(stated), split_name(expected)
-    return name == wanted and (not version or not wanted_version or version == wanted_version)
+    (name, version), (expected_name, expected_version) = split_name(signed_name), split_name(expected)
+    return name == expected_name and (not version or not expected_version or version == expected_version)

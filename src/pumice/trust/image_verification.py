@@ -69,45 +69,45 @@ def verify_image(
     that says why the image is not trusted.
     """
     name = expected or image_names.declared_name(image)
-    findings = _without_content(
+    evaluated_claims = _without_content(
         evaluate_claims(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
     )
-    good = [one for one in findings if not one.problem and one.claim.is_signature]
-    signed = [one.trusted_key for one in good if one.trusted_key]
-    if signers.count_signers(signed, trusted) < max(1, threshold):
-        if signatures_only and not signed:
-            limit = budgets.signature_budget()
-            findings = _without_content(
-                evaluate_claims(image, home, trusted, expected=name, now=now, budget=limit)
+    valid = [one for one in evaluated_claims if not one.problem and one.claim.is_signature]
+    signing_keys = [one.trusted_key for one in valid if one.trusted_key]
+    if signers.count_signers(signing_keys, trusted) < max(1, threshold):
+        if signatures_only and not signing_keys:
+            budget = budgets.signature_budget()
+            evaluated_claims = _without_content(
+                evaluate_claims(image, home, trusted, expected=name, now=now, budget=budget)
             )
-        raise _explain_rejection(image, findings, signed, trusted, threshold, now)
+        raise _explain_rejection(image, evaluated_claims, signing_keys, trusted, threshold, now)
     return VerifiedImage(
         digest=image.root.digest,
-        name=expected or image_names.declared_name(image) or _signed_name(good),
-        signed_at=_signing_time(good, trusted, max(1, threshold)),
-        signatures=tuple(good),
+        name=expected or image_names.declared_name(image) or _signed_name(valid),
+        signed_at=_signing_time(valid, trusted, max(1, threshold)),
+        signatures=tuple(valid),
         threshold=threshold,
-        attestations=tuple(one for one in findings if not one.problem and not one.claim.is_signature),
-        rejected=tuple(one for one in findings if one.problem),
+        attestations=tuple(one for one in evaluated_claims if not one.problem and not one.claim.is_signature),
+        rejected=tuple(one for one in evaluated_claims if one.problem),
     )
 
 
-def _without_content(findings: Iterable[EvaluatedClaim]) -> list[EvaluatedClaim]:
-    kept: list[EvaluatedClaim] = []
-    for one in findings:
-        kept.append(msgspec.structs.replace(one, claim=claims.without_content(one.claim)))
-        del one  # before the next one is read
-    return kept
+def _without_content(evaluated_claims: Iterable[EvaluatedClaim]) -> list[EvaluatedClaim]:
+    reduced: list[EvaluatedClaim] = []
+    for item in evaluated_claims:
+        reduced.append(msgspec.structs.replace(item, claim=claims.without_content(item.claim)))
+        del item  # before the next one is read
+    return reduced
 
 
-def _signing_time(good: Iterable[EvaluatedClaim], trusted: Sequence[TrustedKey], threshold: int) -> int:
+def _signing_time(valid: Iterable[EvaluatedClaim], trusted: Sequence[TrustedKey], threshold: int) -> int:
     """Return since when enough signers had signed: one of several cannot make an image newer alone."""
     numbers = signers.group_by_signer(trusted)
     latest: dict[int, int] = {}
-    for one in good:
-        if one.trusted_key is not None:
-            signer = numbers[one.trusted_key.key.fingerprint]
-            latest[signer] = max(latest.get(signer, 0), one.claim.created)
+    for item in valid:
+        if item.trusted_key is not None:
+            signer = numbers[item.trusted_key.key.fingerprint]
+            latest[signer] = max(latest.get(signer, 0), item.claim.created)
     return sorted(latest.values(), reverse=True)[threshold - 1]
 
 
@@ -125,13 +125,15 @@ def evaluate_claims(
 
     One at a time, because each may hold a bill of materials: keep what you need of it only.
     """
-    own = image_names.declared_name(image)
-    also = [one for one in (own, image.known_as) if one]
-    left = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
-    for claim in _read_claims(image, home, trusted, left, now=now, signatures_only=signatures_only):
-        if not claim.names and own:  # the image's digest covers what it says of itself
-            claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
-        yield from _evaluate_claim(claim, image.root.digest, trusted, expected, also, now)
+    declared_name = image_names.declared_name(image)
+    attestation_names = [one for one in (declared_name, image.known_as) if one]
+    remaining_budget = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
+    for claim in _read_claims(
+        image, home, trusted, remaining_budget, now=now, signatures_only=signatures_only
+    ):
+        if not claim.names and declared_name:  # the image's digest covers what it says of itself
+            claim = msgspec.structs.replace(claim, names=(declared_name,))  # noqa: PLW2901
+        yield from _evaluate_claim(claim, image.root.digest, trusted, expected, attestation_names, now)
         del claim  # before the next one is read
 
 
@@ -152,7 +154,12 @@ def _read_claims(
 
 
 def _evaluate_claim(
-    claim: Claim, subject: Digest, trusted: Sequence[TrustedKey], expected: str, also: Sequence[str], now: int
+    claim: Claim,
+    subject: Digest,
+    trusted: Sequence[TrustedKey],
+    expected: str,
+    attestation_names: Sequence[str],
+    now: int,
 ) -> list[EvaluatedClaim]:
     """One finding for each trusted key that made the claim; one without a key if none did.
 
@@ -163,54 +170,60 @@ def _evaluate_claim(
         return [EvaluatedClaim(claim=claim, problem=claim.problem)]
     if claim.subject != subject:
         return [EvaluatedClaim(claim=claim, problem=f"it is about another image, {claim.subject}")]
-    makers = [one for one in trusted if _is_signed_by(claim, one)]
+    signing_keys = [one for one in trusted if _is_signed_by(claim, one)]
     reason = "it is by none of the keys that are trusted for this name"
-    if claim.certified and not makers:
+    if claim.certified and not signing_keys:
         from pumice.trust import keyless
 
-        makers, reason = keyless.find_signers(claim, trusted)
-    if not makers:
+        signing_keys, reason = keyless.find_signers(claim, trusted)
+    if not signing_keys:
         return [EvaluatedClaim(claim=claim, problem=reason)]
-    wanted = [expected, *(() if claim.is_signature else also)]
-    findings: list[EvaluatedClaim] = []
-    for one in makers:
+    accepted_names = [expected, *(() if claim.is_signature else attestation_names)]
+    evaluated: list[EvaluatedClaim] = []
+    for one in signing_keys:
         problem = one.rejection_reason(now)
         if problem:
             problem = f"its {one.kind} {describe_key(one)} {problem}"
-        elif expected and not any(image_names.matches(*pair) for pair in product(claim.names, wanted)):
-            stated = " and ".join(claim.names[:_MOST_NAMES]) or "nothing"
-            problem = f"it is signed as {stated}, not as {expected}"
-        findings.append(EvaluatedClaim(claim=claim, trusted_key=one, problem=problem))
-    return findings
+        elif expected and not any(
+            image_names.matches(*pair) for pair in product(claim.names, accepted_names)
+        ):
+            signed_names = " and ".join(claim.names[:_MOST_NAMES]) or "nothing"
+            problem = f"it is signed as {signed_names}, not as {expected}"
+        evaluated.append(EvaluatedClaim(claim=claim, trusted_key=one, problem=problem))
+    return evaluated
 
 
-def _is_signed_by(claim: Claim, one: TrustedKey) -> bool:
+def _is_signed_by(claim: Claim, trusted_key: TrustedKey) -> bool:
     if claim.signer_fingerprints is not None:
-        return one.key.fingerprint in claim.signer_fingerprints
-    return any(keys.verify_signature(one.key, signature, claim.signed) for signature in claim.signatures)
+        return trusted_key.key.fingerprint in claim.signer_fingerprints
+    return any(
+        keys.verify_signature(trusted_key.key, signature, claim.signed) for signature in claim.signatures
+    )
 
 
-def _signed_name(good: Iterable[EvaluatedClaim]) -> str:
-    stated = sorted({name for one in good for name in one.claim.names})
-    return stated[0] if stated else ""
+def _signed_name(valid: Iterable[EvaluatedClaim]) -> str:
+    signed_names = sorted({name for one in valid for name in one.claim.names})
+    return signed_names[0] if signed_names else ""
 
 
 def _too_few_signers(
-    where: str, signed: Sequence[TrustedKey], trusted: Sequence[TrustedKey], threshold: int, now: int
+    where: str, signing_keys: Sequence[TrustedKey], trusted: Sequence[TrustedKey], threshold: int, now: int
 ) -> TrustError:
     """Say who signed, and who else could."""
-    count = signers.count_signers(signed, trusted)
-    done = sorted({describe_key(one) for one in signed})
-    can = [one for one in trusted if not one.rejection_reason(now)]
-    done_by = signers.signer_numbers(signed, trusted)
+    count = signers.count_signers(signing_keys, trusted)
+    signing = sorted({describe_key(one) for one in signing_keys})
+    usable = [one for one in trusted if not one.rejection_reason(now)]
+    signed_numbers = signers.signer_numbers(signing_keys, trusted)
     missing = sorted(
-        {describe_key(one) for one in can if not signers.signer_numbers([one], trusted) <= done_by}
+        {describe_key(one) for one in usable if not signers.signer_numbers([one], trusted) <= signed_numbers}
     )
     hint = f"signatures of these count as well: {', '.join(missing)}"
-    if signers.count_signers(can, trusted) < threshold:
-        hint = f"no more than {signers.count_signers(can, trusted)} signers are trusted for this name at all"
+    if signers.count_signers(usable, trusted) < threshold:
+        hint = (
+            f"no more than {signers.count_signers(usable, trusted)} signers are trusted for this name at all"
+        )
     return TrustError(
-        f"the image is signed by {count} of the {threshold} keys that are needed: {', '.join(done)}",
+        f"the image is signed by {count} of the {threshold} keys that are needed: {', '.join(signing)}",
         where=where,
         hint=hint,
     )
@@ -218,34 +231,34 @@ def _too_few_signers(
 
 def _explain_rejection(
     image: Image,
-    found: Sequence[EvaluatedClaim],
-    signed: Sequence[TrustedKey],
+    evaluated_claims: Sequence[EvaluatedClaim],
+    signing_keys: Sequence[TrustedKey],
     trusted: Sequence[TrustedKey],
     threshold: int,
     now: int,
 ) -> TrustError:
     """Say the one thing that is nearest to a signature that would have counted."""
     where = image.root.digest
-    if signed:
-        return _too_few_signers(where, signed, trusted, threshold, now)
-    known = [one for one in found if one.trusted_key and one.claim.is_signature]
-    if known:
+    if signing_keys:
+        return _too_few_signers(where, signing_keys, trusted, threshold, now)
+    by_trusted_keys = [one for one in evaluated_claims if one.trusted_key and one.claim.is_signature]
+    if by_trusted_keys:
         hint = None
-        if known[0].claim.names and "not as" in known[0].problem:
-            hint = f"if that is what you mean, say --as {known[0].claim.names[0]}"
-        reasons = "; ".join(sorted({one.problem for one in known}))
+        if by_trusted_keys[0].claim.names and "not as" in by_trusted_keys[0].problem:
+            hint = f"if that is what you mean, say --as {by_trusted_keys[0].claim.names[0]}"
+        reasons = "; ".join(sorted({one.problem for one in by_trusted_keys}))
         return TrustError(f"the image's signature does not count: {reasons}", where=where, hint=hint)
-    if any(one.trusted_key and not one.problem for one in found):
+    if any(one.trusted_key and not one.problem for one in evaluated_claims):
         return TrustError(
             "the image has an attestation by a trusted key, but no signature",
             where=where,
             hint="an attestation states something about an image, also a bad thing; ask for pumice sign",
         )
-    if not found:
+    if not evaluated_claims:
         return TrustError("the image is not signed", where=where, hint="sign it: pumice sign REF --key KEY")
-    reasons = "; ".join(sorted({one.problem for one in found})[:5])
+    reasons = "; ".join(sorted({one.problem for one in evaluated_claims})[:5])
     hint = "see 'pumice trust list' for the keys that are trusted"
-    if any(one.claim.certified for one in found):
+    if any(one.claim.certified for one in evaluated_claims):
         from pumice.trust import keyless
 
         hint = keyless.HINT if keyless.MISSING in reasons else hint
@@ -277,6 +290,10 @@ def find_mismatch(policy: Any, predicate: Any) -> str:
     return "" if type(policy) is type(predicate) and policy == predicate else "."
 
 
-def describe_key(one: TrustedKey) -> str:
+def describe_key(trusted_key: TrustedKey) -> str:
     """Return what to call a key in a sentence."""
-    return f"{one.label} ({one.key.fingerprint[:16]})" if one.label else one.key.fingerprint[:16]
+    return (
+        f"{trusted_key.label} ({trusted_key.key.fingerprint[:16]})"
+        if trusted_key.label
+        else trusted_key.key.fingerprint[:16]
+    )

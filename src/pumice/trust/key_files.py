@@ -27,7 +27,7 @@ class StoredKey(msgspec.Struct, frozen=True):
     """A pair in the folder of keys; ``can_sign`` is whether the private half is there."""
 
     name: str
-    public: keys.PublicKey
+    public_key: keys.PublicKey
     can_sign: bool
 
 
@@ -48,9 +48,9 @@ def find_key_file(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
         if not path.exists():
             raise TrustError("there is no such key file", where=text)
         return path
-    kept = keys_directory(environ) / f"{text}{suffix}"
-    if kept.exists():
-        return kept
+    stored = keys_directory(environ) / f"{text}{suffix}"
+    if stored.exists():
+        return stored
     raise TrustError(
         f"there is no key {text[:100]!r}",
         hint="give a file, or a name that 'pumice key list' shows; 'pumice key generate' makes one",
@@ -61,13 +61,13 @@ def load_signer(path: Path, passphrase: Callable[[], bytes]) -> Signer:
     """Return what signs with a private key: it is opened at once only if its public half is not beside it."""
     from pumice.trust.image_signing import Signer
 
-    beside = path.with_suffix(".pub")
-    if path.suffix == ".key" and beside.is_file():
+    public_path = path.with_suffix(".pub")
+    if path.suffix == ".key" and public_path.is_file():
         return Signer(
-            public_keys.read_public_key(beside), cache(lambda: keys.read_private_key(path, passphrase))
+            public_keys.read_public_key(public_path), cache(lambda: keys.read_private_key(path, passphrase))
         )
-    opened = keys.read_private_key(path, passphrase)
-    return Signer(opened.public, lambda: opened)
+    private_key = keys.read_private_key(path, passphrase)
+    return Signer(private_key.public_key, lambda: private_key)
 
 
 def key_digest(path: Path) -> Digest:
@@ -77,9 +77,9 @@ def key_digest(path: Path) -> Digest:
     """
     from pumice import digest
 
-    beside = path.with_suffix(".pub")
-    public = path.suffix == ".key" and beside.is_file()
-    return digest.of(keys.read_key_file(beside if public else path))
+    public_path = path.with_suffix(".pub")
+    has_public = path.suffix == ".key" and public_path.is_file()
+    return digest.of(keys.read_key_file(public_path if has_public else path))
 
 
 def create_parent(base: Path) -> Path:
@@ -91,8 +91,8 @@ def create_parent(base: Path) -> Path:
 
 def list_keys(environ: Mapping[str, str]) -> Iterator[StoredKey]:
     """Yield the keys of the folder; what is no key is left out."""
-    place = keys_directory(environ)
-    for path in sorted(place.glob("*.pub")) if place.is_dir() else ():
+    directory = keys_directory(environ)
+    for path in sorted(directory.glob("*.pub")) if directory.is_dir() else ():
         try:
             public = public_keys.read_public_key(path)
         except PumiceError:
@@ -101,15 +101,15 @@ def list_keys(environ: Mapping[str, str]) -> Iterator[StoredKey]:
 
 
 def import_key(
-    path: Path, base: Path, passphrase: Callable[[], bytes], new: Callable[[], bytes]
+    path: Path, base: Path, passphrase: Callable[[], bytes], new_passphrase: Callable[[], bytes]
 ) -> keys.PublicKey:
     """Copy a key of others to ``base``: a private key is encrypted anew, a public one is written as it is.
 
     Raises StoreError if there is one already.
     """
-    other = openpgp.read_if_openpgp(path)
-    if other is not None:
-        return openpgp.import_key(other, path, base, passphrase, new)
+    openpgp_data = openpgp.read_if_openpgp(path)
+    if openpgp_data is not None:
+        return openpgp.import_key(openpgp_data, path, base, passphrase, new_passphrase)
     data = keys.read_key_file(path)
     if b"-----BEGIN" not in data:
         raise FormatError(
@@ -124,6 +124,6 @@ def import_key(
             raise UsageError("the file exists already", where=str(target), hint="choose another --output")
         files.replace(target, public.pem(), mode=0o644)
         return public
-    opened = keys.read_private_key(path, passphrase)
-    keys.write_pair(base, opened, new())
-    return opened.public
+    private_key = keys.read_private_key(path, passphrase)
+    keys.write_pair(base, private_key, new_passphrase())
+    return private_key.public_key

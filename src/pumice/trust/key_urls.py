@@ -68,8 +68,8 @@ def fetch_key(url: str, session: Session) -> PublicKey:
     """Return the one public key at a URL that was checked; raises FetchError, FormatError."""
     from pumice.trust import public_keys
 
-    answer = session.get(url, limit=_MAX_KEY, same_host=True)
+    response = session.get(url, limit=_MAX_KEY, same_host=True)
     try:
-        return public_keys.parse_public_key(answer.body)
+        return public_keys.parse_public_key(response.body)
     except FormatError as error:
         raise FormatError(error.message, where=without_login(url), hint=error.hint) from None

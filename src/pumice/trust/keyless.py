@@ -72,15 +72,17 @@ class CertificateIdentity(msgspec.Struct, frozen=True):
     issuer: str
 
 
-def parse_identity(who: str, issuer: str, root: Path | None = None) -> Identity:
+def parse_identity(identity: str, issuer: str, root: Path | None = None) -> Identity:
     """Return an identity as a person wrote it; raises UsageError, FormatError, TrustError."""
-    if not _is_word(who) or ("@" not in who and ":" not in who):
+    if not _is_word(identity) or ("@" not in identity and ":" not in identity):
         raise UsageError(
-            f"{who[:80]!r} is no identity", hint="it is an e-mail address, or the URI of a workflow"
+            f"{identity[:80]!r} is no identity", hint="it is an e-mail address, or the URI of a workflow"
         )
     if not _is_word(issuer) or not issuer.startswith(("https://", "http://")):
         raise UsageError(f"{issuer[:80]!r} is no issuer", hint="write a URL, as https://accounts.example.com")
-    return Identity(b"", KIND, identity=who, issuer=issuer, root=read_trusted_root(root) if root else b"")
+    return Identity(
+        b"", KIND, identity=identity, issuer=issuer, root=read_trusted_root(root) if root else b""
+    )
 
 
 def read_trusted_root(path: Path) -> bytes:
@@ -121,34 +123,38 @@ def find_signers(claim: Claim, trusted: Sequence[TrustedKey]) -> tuple[list[Trus
 
     Each trusted root that a rule names is asked once, however many identities are believed by it.
     """
-    people = [one for one in trusted if isinstance(one.key, Identity)]
-    if not people:
+    identities = [one for one in trusted if isinstance(one.key, Identity)]
+    if not identities:
         return [], "it is signed without a key, by a certificate, and no identity is trusted for this name"
     if not claim.bundle:
         return [], "it is signed by a certificate in cosign's older form, which is not verified here"
-    found: list[TrustedKey] = []
+    signing_identities: list[TrustedKey] = []
     reasons: dict[str, None] = {}
-    for root in {one.key.root: None for one in people if isinstance(one.key, Identity)}:
+    for root in {one.key.root: None for one in identities if isinstance(one.key, Identity)}:
         try:
             certified = verify_bundle(claim.bundle, claim.signed, root)
         except PumiceError as error:
             reasons[error.message] = None
             continue
-        mine = [one for one in people if _matches_identity(one, certified, root)]
-        found += mine
-        if not mine:
-            who = " and ".join(sorted(certified.identities))[:200]
-            reasons[f"its certificate is for {who} of {certified.issuer[:200]}, who is not trusted"] = None
-    return found, "" if found else "; ".join(reasons)
+        matching = [one for one in identities if _matches_identity(one, certified, root)]
+        signing_identities += matching
+        if not matching:
+            certified_names = " and ".join(sorted(certified.identities))[:200]
+            reasons[
+                f"its certificate is for {certified_names} of {certified.issuer[:200]}, who is not trusted"
+            ] = None
+    return signing_identities, "" if signing_identities else "; ".join(reasons)
 
 
-def _matches_identity(one: TrustedKey, certified: CertificateIdentity, root: bytes) -> bool:
-    key = one.key
+def _matches_identity(
+    trusted_key: TrustedKey, certificate_identity: CertificateIdentity, root: bytes
+) -> bool:
+    key = trusted_key.key
     return (
         isinstance(key, Identity)
         and key.root == root
-        and key.issuer == certified.issuer
-        and key.identity in certified.identities
+        and key.issuer == certificate_identity.issuer
+        and key.identity in certificate_identity.identities
     )
 
 
@@ -164,16 +170,16 @@ def verify_bundle(bundle: bytes, signed: bytes, root: bytes = b"") -> Certificat
 
     from pumice.formats import dsse
 
-    seen = _CapturingPolicy()
+    policy = _CapturingPolicy()
     try:
-        kind, payload = _make_verifier(root).verify_dsse(Bundle.from_json(bundle), seen)
+        kind, payload = _make_verifier(root).verify_dsse(Bundle.from_json(bundle), policy)
     except PumiceError:
         raise
     except Exception as error:  # noqa: BLE001 - the library's are many, and those of what it uses more
         raise TrustError(f"its certificate proves nothing: {_summarize_error(error)}") from None
-    if dsse.encode_pae(kind, payload) != signed or seen.certificate_identity is None:
+    if dsse.encode_pae(kind, payload) != signed or policy.certificate_identity is None:
         raise TrustError("its certificate proves nothing: what is signed is something else")
-    return seen.certificate_identity
+    return policy.certificate_identity
 
 
 class _CapturingPolicy:
@@ -185,15 +191,15 @@ class _CapturingPolicy:
         from cryptography import x509
         from sigstore.errors import VerificationError
 
-        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        people = {
-            *names.get_values_for_type(x509.RFC822Name),
-            *names.get_values_for_type(x509.UniformResourceIdentifier),
+        alternative_names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        subjects = {
+            *alternative_names.get_values_for_type(x509.RFC822Name),
+            *alternative_names.get_values_for_type(x509.UniformResourceIdentifier),
         }
         issuer = _read_issuer(cert)
-        if not people or not issuer:
+        if not subjects or not issuer:
             raise VerificationError("it does not say for whom it is, or by whose word")
-        self.certificate_identity = CertificateIdentity(frozenset(people), issuer)
+        self.certificate_identity = CertificateIdentity(frozenset(subjects), issuer)
 
 
 def _read_issuer(cert: Any) -> str:

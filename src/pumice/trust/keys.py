@@ -55,16 +55,16 @@ class PrivateKey:
 
     def __init__(self, key: Any) -> None:
         self._key = key
-        self.public = _public_key_of(key.public_key())
+        self.public_key = _public_key_of(key.public_key())
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature over ``data``: always the same for the same data."""
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-        if self.public.kind == "ed25519":
+        if self.public_key.kind == "ed25519":
             return bytes(self._key.sign(data))
-        if self.public.kind == "rsa":
+        if self.public_key.kind == "rsa":
             return bytes(self._key.sign(data, padding.PKCS1v15(), hashes.SHA256()))
         return bytes(self._key.sign(data, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
 
@@ -75,7 +75,7 @@ class PrivateKey:
         return bytes(self._key.private_bytes(s.Encoding.DER, s.PrivateFormat.PKCS8, s.NoEncryption()))
 
     def __repr__(self) -> str:
-        return f"<private key {self.public.fingerprint}>"
+        return f"<private key {self.public_key.fingerprint}>"
 
 
 def generate_key(kind: str = "ecdsa-p256") -> PrivateKey:
@@ -105,7 +105,7 @@ def write_pair(base: Path, key: PrivateKey, passphrase: bytes) -> tuple[Path, Pa
         if os.path.lexists(path):
             raise StoreError("there is such a file already", where=str(path), hint="choose another name")
     files.replace(private, encrypt_private_key(key, passphrase), mode=0o600)
-    files.replace(public, key.public.pem(), mode=0o644)
+    files.replace(public, key.public_key.pem(), mode=0o644)
     return private, public
 
 

@@ -101,14 +101,14 @@ def parse_certificate(data: bytes) -> Certificate:
     if _PUBLIC in data:
         data = data[data.index(_PUBLIC) :]
     try:
-        found = Cert.split_bytes(data)
-        one = found[0]
-        made = Certificate(bytes(one), KIND, one.fingerprint.lower(), _read_user_id(data))
+        certificates = Cert.split_bytes(data)
+        first = certificates[0]
+        certificate = Certificate(bytes(first), KIND, first.fingerprint.lower(), _read_user_id(data))
     except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
         raise FormatError("the OpenPGP key is malformed") from None
-    if len(found) > 1:
+    if len(certificates) > 1:
         raise FormatError("there are several OpenPGP keys in the file", hint="take one of them at a time")
-    return made
+    return certificate
 
 
 class SecretKey:
@@ -122,7 +122,7 @@ class SecretKey:
         try:
             self._key: Tsk = Tsk.from_bytes(data[max(0, data.find(_PRIVATE)) :])
             certificate = self._key.extract_certificate()
-            self.public = Certificate(
+            self.certificate = Certificate(
                 bytes(certificate), KIND, certificate.fingerprint.lower(), _read_user_id(bytes(certificate))
             )
             self.is_protected = openpgpkey.is_protected(bytes(self._key))
@@ -137,9 +137,9 @@ class SecretKey:
         except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
             if not self.is_protected:
                 raise TrustError("the OpenPGP key has no part that may sign today", where=where) from None
-        word = passphrase()
+        secret = passphrase()
         try:
-            return self._key.signer(word.decode())
+            return self._key.signer(secret.decode())
         except Exception:  # noqa: BLE001 - as above
             sentence = "the passphrase does not open the key, or no part of it may sign today"
             raise TrustError(sentence, where=where) from None
@@ -174,21 +174,21 @@ class SecretKey:
         return pysequoia.armor(data, pysequoia.ArmorKind.SecretKey).encode()
 
     def __repr__(self) -> str:
-        return f"<OpenPGP key {self.public.fingerprint}>"
+        return f"<OpenPGP key {self.certificate.fingerprint}>"
 
 
-def generate_key(user: str) -> SecretKey:
+def generate_key(user_id: str) -> SecretKey:
     """Return a new key for ``user``: Ed25519, in the form of RFC 4880 that every gpg reads."""
     import pysequoia
 
-    if not user.strip() or len(user) > _MAX_USER_ID or not user.isprintable():
+    if not user_id.strip() or len(user_id) > _MAX_USER_ID or not user_id.isprintable():
         raise UsageError(
-            f"{user[:40]!r} is no user ID", hint='write a name and an address: "Ada <ada@example.com>"'
+            f"{user_id[:40]!r} is no user ID", hint='write a name and an address: "Ada <ada@example.com>"'
         )
-    made = pysequoia.Tsk.generate(
-        user, profile=pysequoia.Profile.RFC4880, cipher_suite=pysequoia.CipherSuite.Cv25519
+    key = pysequoia.Tsk.generate(
+        user_id, profile=pysequoia.Profile.RFC4880, cipher_suite=pysequoia.CipherSuite.Cv25519
     )
-    return SecretKey(bytes(made), Path("the new key"))
+    return SecretKey(bytes(key), Path("the new key"))
 
 
 def write_pair(base: Path, key: SecretKey, passphrase: bytes) -> tuple[Path, Path]:
@@ -198,12 +198,12 @@ def write_pair(base: Path, key: SecretKey, passphrase: bytes) -> tuple[Path, Pat
         if os.path.lexists(path):
             raise StoreError("there is such a file already", where=str(path), hint="choose another name")
     files.replace(private, key.export_protected(passphrase), mode=0o600)
-    files.replace(public, key.public.pem(), mode=0o644)
+    files.replace(public, key.certificate.pem(), mode=0o644)
     return private, public
 
 
 def import_key(
-    data: bytes, path: Path, base: Path, old: Callable[[], bytes], new: Callable[[], bytes]
+    data: bytes, path: Path, base: Path, passphrase: Callable[[], bytes], new_passphrase: Callable[[], bytes]
 ) -> Certificate:
     """Copy a key of others to ``base``.
 
@@ -217,9 +217,9 @@ def import_key(
         files.replace(target, public.pem(), mode=0o644)
         return public
     key = SecretKey(data, path)
-    key.unlock(old)
-    write_pair(base, key, b"" if key.is_protected else new())
-    return key.public
+    key.unlock(passphrase)
+    write_pair(base, key, b"" if key.is_protected else new_passphrase())
+    return key.certificate
 
 
 def _read_user_id(data: bytes) -> str:

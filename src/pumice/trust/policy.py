@@ -45,13 +45,13 @@ class PolicyDirectory(msgspec.Struct, frozen=True):
     """One of the three folders."""
 
     name: str
-    folder: Path
+    path: Path
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """A key that is trusted for a prefix; "" is every name. ``path`` is the file that says so."""
 
-    level: str
+    directory: str
     prefix: str
     path: Path
     key: TrustedKey
@@ -72,7 +72,7 @@ def policy_directories(environ: Mapping[str, str]) -> tuple[PolicyDirectory, ...
 
     Raises StoreError if root would follow another user's rules.
     """
-    found = [
+    directories = [
         PolicyDirectory("vendor", Path("/usr/lib/pumice/trust")),
         PolicyDirectory("system", Path("/etc/pumice/trust")),
     ]
@@ -82,11 +82,11 @@ def policy_directories(environ: Mapping[str, str]) -> tuple[PolicyDirectory, ...
     if base:
         folder = Path(base, "pumice", "trust")
         check_owner(folder, environ)
-        found.append(PolicyDirectory("user", folder))
-    return tuple(found)
+        directories.append(PolicyDirectory("user", folder))
+    return tuple(directories)
 
 
-def read_name_policy(name: str, found: Sequence[PolicyDirectory]) -> NamePolicy:
+def read_name_policy(name: str, directories: Sequence[PolicyDirectory]) -> NamePolicy:
     """Return which keys count for an image called ``name`` (``name:version``; "" for none known).
 
     Raises FormatError for a file that cannot be understood: a rule that is not understood must not
@@ -94,51 +94,53 @@ def read_name_policy(name: str, found: Sequence[PolicyDirectory]) -> NamePolicy:
     """
     from pumice.trust.image_names import split_name
 
-    original, rule = _apply_mirrors(name, found)
-    places = [ROOT, *_scope_directories(split_name(original)[0])]
+    original, rule = _apply_mirrors(name, directories)
+    scopes = [ROOT, *_scope_directories(split_name(original)[0])]
     threshold = 1
-    keys_found: list[TrustedKey] = []
-    for place in places:
-        keys_found += [one.key for one in _read_scope_rules(place, found)]
-        threshold = _read_threshold(place, found) or threshold
-    return NamePolicy(name=original, keys=tuple(keys_found), threshold=threshold, mirror=rule)
+    trusted_keys: list[TrustedKey] = []
+    for scope in scopes:
+        trusted_keys += [one.key for one in _read_scope_rules(scope, directories)]
+        threshold = _read_threshold(scope, directories) or threshold
+    return NamePolicy(name=original, keys=tuple(trusted_keys), threshold=threshold, mirror=rule)
 
 
-def resolve_mirror(name: str, found: Sequence[PolicyDirectory]) -> str:
+def resolve_mirror(name: str, directories: Sequence[PolicyDirectory]) -> str:
     """Return what an image called ``name`` must be signed as, after mirrors."""
-    return _apply_mirrors(name, found)[0]
+    return _apply_mirrors(name, directories)[0]
 
 
-def read_rules(found: Sequence[PolicyDirectory]) -> list[Rule]:
+def read_rules(directories: Sequence[PolicyDirectory]) -> list[Rule]:
     """Return every rule that is not hidden, by prefix."""
-    listed = [rule for place in _list_scopes(found) for rule in _read_scope_rules(place, found)]
-    return sorted(listed, key=lambda rule: (rule.prefix, rule.path.name))
+    rules = [rule for scope in _list_scopes(directories) for rule in _read_scope_rules(scope, directories)]
+    return sorted(rules, key=lambda rule: (rule.prefix, rule.path.name))
 
 
-def _list_scopes(found: Sequence[PolicyDirectory]) -> set[str]:
-    places = {ROOT}
-    for level in found:
-        for folder, _, _ in os.walk(level.folder / PREFIX):
-            places.add(str(Path(folder).relative_to(level.folder)))
-    return places - {PREFIX}
+def _list_scopes(directories: Sequence[PolicyDirectory]) -> set[str]:
+    scopes = {ROOT}
+    for directory in directories:
+        for folder, _, _ in os.walk(directory.path / PREFIX):
+            scopes.add(str(Path(folder).relative_to(directory.path)))
+    return scopes - {PREFIX}
 
 
-def read_revocations(found: Sequence[PolicyDirectory]) -> dict[str, str]:
+def read_revocations(directories: Sequence[PolicyDirectory]) -> dict[str, str]:
     """Return why keys are revoked, by fingerprint. No level can take back another's revocation."""
-    revoked: dict[str, str] = {}
-    for level in found:
-        for name in _list_directory(level.folder / REVOKED):
-            if _is_fingerprint(name):
-                reason = (_read_text(level.folder / REVOKED / name) or "").strip().split("\n")[0]
-                revoked[name] = reason[:200] or "without a reason"
-    return revoked
+    revocations: dict[str, str] = {}
+    for directory in directories:
+        for name in _list_directory(directory.path / REVOKED):
+            if is_fingerprint(name):
+                reason = (_read_text(directory.path / REVOKED / name) or "").strip().split("\n")[0]
+                revocations[name] = reason[:200] or "without a reason"
+    return revocations
 
 
-def revocation_reason(key: keys.PublicKey, revoked: Mapping[str, str]) -> str:
+def revocation_reason(key: keys.PublicKey, revocations: Mapping[str, str]) -> str:
     """Return why a key is revoked, "" if it is not: also where it was revoked in another form."""
     from pumice.trust import signers
 
-    return next((revoked[one] for one in sorted(signers.known_fingerprints(key)) if one in revoked), "")
+    return next(
+        (revocations[one] for one in sorted(signers.known_fingerprints(key)) if one in revocations), ""
+    )
 
 
 def prefix_directory(prefix: str) -> str:
@@ -165,41 +167,43 @@ def parse_day(text: str) -> int:
     import datetime
 
     try:
-        found = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+        day = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
     except ValueError:
         raise UsageError(f"{text[:40]!r} is no day", hint="write it as 2027-12-31") from None
-    return max(1, int(found.timestamp()))  # 0 is never
+    return max(1, int(day.timestamp()))  # 0 is never
 
 
-def _read_scope_rules(place: str, found: Sequence[PolicyDirectory]) -> Iterator[Rule]:
+def _read_scope_rules(scope: str, directories: Sequence[PolicyDirectory]) -> Iterator[Rule]:
     """Yield the rules of one folder, over all levels."""
-    revoked = read_revocations(found)
+    revocations = read_revocations(directories)
     strongest: dict[str, PolicyDirectory] = {}
-    for level in found:
-        for name in _list_directory(level.folder / place):
-            if _is_fingerprint(name):
-                strongest[name] = level
-    prefix = "" if place == ROOT else _decode_prefix(place)
-    for name, level in sorted(strongest.items()):
-        path = level.folder / place / name
+    for directory in directories:
+        for name in _list_directory(directory.path / scope):
+            if is_fingerprint(name):
+                strongest[name] = directory
+    prefix = "" if scope == ROOT else _decode_prefix(scope)
+    for name, directory in sorted(strongest.items()):
+        path = directory.path / scope / name
         text = _read_text(path) or ""
         if text.strip():
-            what = f"{level.name} rule for {prefix or 'every name'}"
-            key = _parse_rule(text, path, what, revoked, level.folder / SIGSTORE_ROOTS)
-            yield Rule(level=level.name, prefix=prefix, path=path, key=key)
+            description = f"{directory.name} rule for {prefix or 'every name'}"
+            key = _parse_rule(text, path, description, revocations, directory.path / SIGSTORE_ROOTS)
+            yield Rule(directory=directory.name, prefix=prefix, path=path, key=key)
 
 
-def _parse_rule(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots: Path) -> TrustedKey:
+def _parse_rule(
+    text: str, path: Path, description: str, revocations: Mapping[str, str], roots: Path
+) -> TrustedKey:
     try:
-        head = dict(
+        fields = dict(
             line.split(": ", 1) for line in text.partition("-----BEGIN")[0].splitlines() if ": " in line
         )
         key = (
-            _parse_identity(head, roots)
-            if "Identity" in head
+            _parse_identity(fields, roots)
+            if "Identity" in fields
             else public_keys.parse_public_key(text.encode())
         )
-        expires = parse_day(head["Expires"].strip()) if "Expires" in head else 0
+        expires = parse_day(fields["Expires"].strip()) if "Expires" in fields else 0
     except (FormatError, UsageError) as error:
         raise FormatError(f"the trust rule cannot be read: {error.message}", where=str(path)) from None
     if key.fingerprint != path.name:
@@ -210,83 +214,85 @@ def _parse_rule(text: str, path: Path, rule: str, revoked: Mapping[str, str], ro
         )
     return TrustedKey(
         key=key,
-        rule=rule,
-        label=" ".join(filter(None, (head.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
+        rule=description,
+        label=" ".join(filter(None, (fields.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
         expires=expires,
-        replaces=head.get("Replaces", "").strip().lower(),
-        revoked=revocation_reason(key, revoked) if revoked else "",
+        replaces=fields.get("Replaces", "").strip().lower(),
+        revocation=revocation_reason(key, revocations) if revocations else "",
     )
 
 
-def _parse_identity(head: Mapping[str, str], roots: Path) -> keys.PublicKey:
+def _parse_identity(fields: Mapping[str, str], roots: Path) -> keys.PublicKey:
     """Return the identity in a rule; raises FormatError, UsageError."""
     from pumice.trust import keyless
 
-    wanted = head.get("Trusted-Root", "").strip()
-    root = None
-    if wanted:
-        if not _is_fingerprint(wanted):
+    root_digest = fields.get("Trusted-Root", "").strip()
+    root_path = None
+    if root_digest:
+        if not is_fingerprint(root_digest):
             raise FormatError("its trusted root is no digest")
-        root = roots / f"{wanted}.json"
-    made = keyless.parse_identity(head["Identity"].strip(), head.get("Issuer", "").strip(), root)
-    if made.root_digest != wanted:
-        raise TrustError("the trusted root does not have the digest it is known by", where=str(root))
-    return made
+        root_path = roots / f"{root_digest}.json"
+    identity = keyless.parse_identity(fields["Identity"].strip(), fields.get("Issuer", "").strip(), root_path)
+    if identity.root_digest != root_digest:
+        raise TrustError("the trusted root does not have the digest it is known by", where=str(root_path))
+    return identity
 
 
-def _read_threshold(place: str, found: Sequence[PolicyDirectory]) -> int:
+def _read_threshold(scope: str, directories: Sequence[PolicyDirectory]) -> int:
     """Return how many keys a folder asks for, by the strongest level that says so; 0 for none."""
-    for level in reversed(found):
-        path = level.folder / place / THRESHOLD
+    for directory in reversed(directories):
+        path = directory.path / scope / THRESHOLD
         text = _read_text(path)
         if text is None:
             continue
-        word = text.strip()
-        if not word:
+        number = text.strip()
+        if not number:
             return 0
-        if not (word.isascii() and word.isdigit()) or not 1 <= int(word[:9]) <= _MAX_THRESHOLD:
+        if not (number.isascii() and number.isdigit()) or not 1 <= int(number[:9]) <= _MAX_THRESHOLD:
             raise FormatError("the threshold is not a number from 1 to 100", where=str(path))
-        return int(word[:9])
+        return int(number[:9])
     return 0
 
 
-def read_thresholds(found: Sequence[PolicyDirectory]) -> dict[str, int]:
+def read_thresholds(directories: Sequence[PolicyDirectory]) -> dict[str, int]:
     """Return how many keys must have signed, by the prefix for which a rule says so."""
-    listed = {place: _read_threshold(place, found) for place in _list_scopes(found)}
-    return {"" if place == ROOT else _decode_prefix(place): count for place, count in listed.items() if count}
+    thresholds = {scope: _read_threshold(scope, directories) for scope in _list_scopes(directories)}
+    return {
+        "" if place == ROOT else _decode_prefix(place): count for place, count in thresholds.items() if count
+    }
 
 
-def read_mirrors(found: Sequence[PolicyDirectory]) -> dict[str, str]:
+def read_mirrors(directories: Sequence[PolicyDirectory]) -> dict[str, str]:
     """Return what images below a prefix are signed as, by prefix; raises FormatError."""
-    listed: dict[str, str] = {}
-    for level in found:
-        for folder, _, names in os.walk(level.folder / MIRROR):
+    targets: dict[str, str] = {}
+    for directory in directories:
+        for parent, _, names in os.walk(directory.path / MIRROR):
             for name in names:
-                place = Path(folder, name).relative_to(level.folder / MIRROR)
-                if place.suffix == ".name":
-                    prefix = _decode_component(str(place.with_suffix("")))
-                    listed[prefix] = _apply_mirrors(f"{prefix}/x:0", found)[0].removesuffix("/x:0")
-    return {prefix: target for prefix, target in sorted(listed.items()) if target != prefix}
+                path = Path(parent, name).relative_to(directory.path / MIRROR)
+                if path.suffix == ".name":
+                    prefix = _decode_component(str(path.with_suffix("")))
+                    targets[prefix] = _apply_mirrors(f"{prefix}/x:0", directories)[0].removesuffix("/x:0")
+    return {prefix: target for prefix, target in sorted(targets.items()) if target != prefix}
 
 
-def _apply_mirrors(name: str, found: Sequence[PolicyDirectory]) -> tuple[str, str]:
+def _apply_mirrors(name: str, directories: Sequence[PolicyDirectory]) -> tuple[str, str]:
     """Return the name that an image of a mirror was signed as, and the rule; the longest prefix counts."""
     from pumice.trust.image_names import is_valid, split_name
 
-    plain, _ = split_name(name)
-    for folder in reversed(_scope_directories(plain)):
-        place = folder.replace(PREFIX, MIRROR, 1) + ".name"
-        for level in reversed(found):
-            text = _read_text(level.folder / place)
+    plain_name, _ = split_name(name)
+    for scope in reversed(_scope_directories(plain_name)):
+        path = scope.replace(PREFIX, MIRROR, 1) + ".name"
+        for directory in reversed(directories):
+            text = _read_text(directory.path / path)
             if text is None:
                 continue
             target = text.strip()
             if not target:
                 break
             if not is_valid(target) or split_name(target)[1]:
-                raise FormatError("the mirror rule holds no name", where=str(level.folder / place))
-            prefix = _decode_prefix(folder)
-            return target + name[len(prefix) :], f"{level.name} mirror of {target} at {prefix}"
+                raise FormatError("the mirror rule holds no name", where=str(directory.path / path))
+            prefix = _decode_prefix(scope)
+            return target + name[len(prefix) :], f"{directory.name} mirror of {target} at {prefix}"
     return name, ""
 
 
@@ -297,26 +303,29 @@ def mirror_path(prefix: str) -> str:
 
 def _scope_directories(name: str) -> list[str]:
     """Return the folder of each prefix of a name, the shortest first."""
-    words = name.split("/") if name else []
-    if any(not _encode_component(word).strip(".") for word in words):
+    components = name.split("/") if name else []
+    if any(not _encode_component(word).strip(".") for word in components):
         return []
-    return ["/".join([PREFIX, *map(_encode_component, words[: count + 1])]) for count in range(len(words))]
+    return [
+        "/".join([PREFIX, *map(_encode_component, components[: count + 1])])
+        for count in range(len(components))
+    ]
 
 
-def _decode_prefix(folder: str) -> str:
-    return "/".join(_decode_component(word) for word in folder.split("/")[1:])
+def _decode_prefix(scope: str) -> str:
+    return "/".join(_decode_component(word) for word in scope.split("/")[1:])
 
 
-def _encode_component(word: str) -> str:
+def _encode_component(component: str) -> str:
     """Keep a name's element from being a path, or another one where file names ignore case."""
     plain = "abcdefghijklmnopqrstuvwxyz0123456789._-"
-    return "".join(c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in word)
+    return "".join(c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in component)
 
 
-def _decode_component(word: str) -> str:
+def _decode_component(component: str) -> str:
     from urllib.parse import unquote
 
-    return unquote(word)
+    return unquote(component)
 
 
 def _check_prefix(prefix: str) -> str:
@@ -327,7 +336,7 @@ def _check_prefix(prefix: str) -> str:
     return prefix
 
 
-def _is_fingerprint(name: str) -> bool:
+def is_fingerprint(name: str) -> bool:
     return len(name) in (40, 64) and _HEX.issuperset(name)  # 40 of OpenPGP
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def read_public_key(path: Path) -> PublicKey:
     """Read a public key in PEM, or an OpenPGP certificate; raises FormatError."""
     try:
-        other = openpgp.read_if_openpgp(path)
+        openpgp_data = openpgp.read_if_openpgp(path)
         return (
             keys.parse_pem_public_key(keys.read_key_file(path))
-            if other is None
-            else openpgp.parse_certificate(other)
+            if openpgp_data is None
+            else openpgp.parse_certificate(openpgp_data)
         )
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None

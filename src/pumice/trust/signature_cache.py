@@ -45,28 +45,30 @@ def compute_key(
 
     ``key`` is any digest that stands for one key; ``time`` is the one that was required, 0 for none.
     """
-    listed = {about: sorted(one.digest for one in found) for about, found in documents.items()}
-    return canonical.digest_of([_KIND, _VERSION, root, list(names), key, listed, *([time] if time else [])])
+    document_digests = {about: sorted(one.digest for one in found) for about, found in documents.items()}
+    return canonical.digest_of(
+        [_KIND, _VERSION, root, list(names), key, document_digests, *([time] if time else [])]
+    )
 
 
-def has_valid(where: Digest, home: Home) -> bool:
+def has_valid(key: Digest, home: Home) -> bool:
     """Say whether all that is remembered at ``where`` is still in the store as it was."""
-    data = home.records.get(_KIND, where)
+    data = home.records.get(_KIND, key)
     if data is None:
         return False
     try:
-        known = msgspec.msgpack.decode(data, type=_CachedSignatures)
+        cached = msgspec.msgpack.decode(data, type=_CachedSignatures)
     except msgspec.MsgspecError:  # written by another version of Pumice: as good as nothing
         return False
-    if not known.manifests or not all(known.manifests.values()):
+    if not cached.manifests or not all(cached.manifests.values()):
         return False
-    for about, manifests in known.manifests.items():
-        if not {one.digest for one in home.referrers.get(about)}.issuperset(manifests):
+    for subject, manifests in cached.manifests.items():
+        if not {one.digest for one in home.referrers.get(subject)}.issuperset(manifests):
             return False
-    return all(home.blobs.size(one) is not None for one in known.blobs)
+    return all(home.blobs.size(one) is not None for one in cached.blobs)
 
 
-def put(where: Digest, manifests: Mapping[Digest, tuple[Digest, ...]], home: Home) -> None:
+def put(key: Digest, manifests: Mapping[Digest, tuple[Digest, ...]], home: Home) -> None:
     """Remember that these manifests hold all that was to be signed; they are in the store.
 
     Does nothing if they cannot be read: then the next build looks again.
@@ -75,14 +77,14 @@ def put(where: Digest, manifests: Mapping[Digest, tuple[Digest, ...]], home: Hom
         blobs = tuple(dict.fromkeys(_list_blobs((one for some in manifests.values() for one in some), home)))
     except PumiceError:
         return
-    home.records.put(_KIND, where, msgspec.msgpack.encode(_CachedSignatures(dict(manifests), blobs)))
+    home.records.put(_KIND, key, msgspec.msgpack.encode(_CachedSignatures(dict(manifests), blobs)))
 
 
 def _list_blobs(manifests: Iterable[Digest], home: Home) -> Iterable[Digest]:
     for one in manifests:
         with home.blobs.open(one) as file:
-            found = oci.read_manifest(file.read(oci.MAX_DOCUMENT))
+            manifest = oci.read_manifest(file.read(oci.MAX_DOCUMENT))
         yield one
-        yield found.config.digest
-        for layer in found.layers:
+        yield manifest.config.digest
+        for layer in manifest.layers:
             yield layer.digest

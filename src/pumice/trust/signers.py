@@ -31,23 +31,23 @@ def known_fingerprints(key: PublicKey) -> frozenset[str]:
 
 def group_by_signer(trusted: Sequence[TrustedKey]) -> dict[str, int]:
     """Return a number for each fingerprint: equal ones belong to one signer."""
-    known: dict[str, int] = {}
+    groups: dict[str, int] = {}
     for number, one in enumerate(trusted):
-        names = known_fingerprints(one.key) | ({one.replaces} if one.replaces else frozenset())
-        merged = {known[name] for name in names if name in known}
-        known |= dict.fromkeys(names, number)
-        for name, group in known.items():
+        fingerprints = known_fingerprints(one.key) | ({one.replaces} if one.replaces else frozenset())
+        merged = {groups[name] for name in fingerprints if name in groups}
+        groups |= dict.fromkeys(fingerprints, number)
+        for name, group in groups.items():
             if group in merged:
-                known[name] = number
-    return known
+                groups[name] = number
+    return groups
 
 
-def count_signers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> int:
+def count_signers(signing_keys: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> int:
     """Return how many signers these keys are."""
-    return len(signer_numbers(found, trusted))
+    return len(signer_numbers(signing_keys, trusted))
 
 
-def signer_numbers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[int]:
+def signer_numbers(signing_keys: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[int]:
     """Return the signers that these keys, which are among the trusted, belong to."""
-    known = group_by_signer(trusted)
-    return {known[one.key.fingerprint] for one in found}
+    groups = group_by_signer(trusted)
+    return {groups[one.key.fingerprint] for one in signing_keys}

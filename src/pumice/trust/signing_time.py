@@ -53,20 +53,22 @@ def choose_time(image: Image, home: Home | None, key: PublicKey, time: SigningTi
         return time.required
     from pumice.trust import claims, image_names
 
-    believed = (key, *time.trusted_keys(image_names.declared_name(image)))
-    dated = [
+    trusted_keys = (key, *time.trusted_keys(image_names.declared_name(image)))
+    times = [
         claim.created
         for claim in claims.read_claims(image, home, signatures_only=True)
-        if claim.subject == image.root.digest and claim.is_signature and _is_signed_by_any(claim, believed)
+        if claim.subject == image.root.digest
+        and claim.is_signature
+        and _is_signed_by_any(claim, trusted_keys)
     ]
-    return max(dated) if dated else fallback or time.now
+    return max(times) if times else fallback or time.now
 
 
-def _is_signed_by_any(claim: Claim, believed: Sequence[PublicKey]) -> bool:
+def _is_signed_by_any(claim: Claim, trusted_keys: Sequence[PublicKey]) -> bool:
     from pumice.trust import keys
 
     return any(
-        keys.verify_signature(one, value, claim.signed) for one in believed for value in claim.signatures
+        keys.verify_signature(one, value, claim.signed) for one in trusted_keys for value in claim.signatures
     )
 
 
@@ -91,7 +93,7 @@ def _parse_date(text: str) -> int:
     import datetime
 
     try:
-        found = datetime.datetime.fromisoformat(text)
-        return int(found.replace(tzinfo=found.tzinfo or datetime.UTC).timestamp())
+        date = datetime.datetime.fromisoformat(text)
+        return int(date.replace(tzinfo=date.tzinfo or datetime.UTC).timestamp())
     except (ValueError, OverflowError):
         return -1

@@ -54,11 +54,11 @@ class SignableStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_signatures(
     image: Image,
-    place: Place,
+    location: Place,
     home: Home | None,
     key: PrivateKey,
     name: str,
-    said: Sequence[SignableStatement],
+    statements: Sequence[SignableStatement],
     *,
     stale: AbstractSet[str] = frozenset(),
 ) -> tuple[Digest, ...]:
@@ -66,33 +66,36 @@ def write_signatures(
 
     ``stale`` are entries (`claims.entry_of`) that these take the place of. Counts once the place is finished.
     """
-    written: list[Digest] = []
+    manifest_digests: list[Digest] = []
     envelopes = [
-        dsse.Envelope(dsse.IN_TOTO, one.payload, (dsse.Signature(key.sign(one.signed)),)) for one in said
+        dsse.Envelope(dsse.IN_TOTO, one.payload, (dsse.Signature(key.sign(one.signed)),))
+        for one in statements
     ]
-    older: dict[str, list[Descriptor]] = {simplesigning.PAYLOAD: [], dsse.ENVELOPE: []}
-    for one, envelope in zip(said, envelopes, strict=True):
-        layer = _put_cosign_layer(image, place, key, name, envelope, one)
-        older[layer.media_type].append(layer)
+    cosign_layers: dict[str, list[Descriptor]] = {simplesigning.PAYLOAD: [], dsse.ENVELOPE: []}
+    for one, envelope in zip(statements, envelopes, strict=True):
+        layer = _put_cosign_layer(image, location, key, name, envelope, one)
+        cosign_layers[layer.media_type].append(layer)
     for media_type, kind, suffix in (
         (simplesigning.PAYLOAD, _SIGNATURES, ".sig"),
         (dsse.ENVELOPE, _ATTESTATIONS, ".att"),
     ):
-        if older[media_type]:
-            written.append(_write_cosign_manifest(image, place, home, older[media_type], kind, suffix, stale))
-    for one, envelope in zip(said, envelopes, strict=True):
-        written.append(_write_bundle(image, place, key, envelope, one))
-    gone = [
+        if cosign_layers[media_type]:
+            manifest_digests.append(
+                _write_cosign_manifest(image, location, home, cosign_layers[media_type], kind, suffix, stale)
+            )
+    for one, envelope in zip(statements, envelopes, strict=True):
+        manifest_digests.append(_write_bundle(image, location, key, envelope, one))
+    stale_manifests = [
         one.descriptor.digest for one in claims.read_attached_manifests(image, home) if _is_stale(one, stale)
     ]
-    if gone:
-        place.change(image.root.digest, [], gone)
-    return tuple(written)
+    if stale_manifests:
+        location.change(image.root.digest, [], stale_manifests)
+    return tuple(manifest_digests)
 
 
 def write_docker_reference_signature(
     image: Image,
-    place: Place,
+    location: Place,
     home: Home | None,
     key: PrivateKey,
     reference: str,
@@ -102,20 +105,20 @@ def write_docker_reference_signature(
 ) -> Digest:
     """Sign the image's root as what lies at ``reference``, in the older form only; return the manifest."""
     payload = simplesigning.encode_payload(simplesigning.Payload(reference, image.root.digest, timestamp))
-    layer = _put_signature(place, key, payload)
-    return _write_cosign_manifest(image, place, home, [layer], _SIGNATURES, ".sig", stale)
+    layer = _put_signature(location, key, payload)
+    return _write_cosign_manifest(image, location, home, [layer], _SIGNATURES, ".sig", stale)
 
 
-def _put_signature(place: Place, key: PrivateKey, payload: bytes) -> Descriptor:
-    layer = place.put(payload, simplesigning.PAYLOAD)
+def _put_signature(location: Place, key: PrivateKey, payload: bytes) -> Descriptor:
+    layer = location.put(payload, simplesigning.PAYLOAD)
     return msgspec.structs.replace(
         layer, annotations={simplesigning.SIGNATURE: _encode_base64(key.sign(payload))}
     )
 
 
-def _is_stale(one: AttachedManifest, stale: AbstractSet[str]) -> bool:
+def _is_stale(attached: AttachedManifest, stale: AbstractSet[str]) -> bool:
     """Whether it is a bundle of nothing but what is not to stay."""
-    layers = one.manifest.layers
+    layers = attached.manifest.layers
     return bool(layers) and all(
         sigstore.is_bundle(layer.media_type) and claims.entry_key(layer) in stale for layer in layers
     )
@@ -123,27 +126,27 @@ def _is_stale(one: AttachedManifest, stale: AbstractSet[str]) -> bool:
 
 def _put_cosign_layer(
     image: Image,
-    place: Place,
+    location: Place,
     key: PrivateKey,
     name: str,
     envelope: dsse.Envelope,
-    one: SignableStatement,
+    statement: SignableStatement,
 ) -> Descriptor:
     """Write the blob of a claim in cosign's older form: only its signatures are no statements."""
-    if one.predicate_type != sigstore.SIGN:
-        layer = place.put(dsse.encode_envelope(envelope), dsse.ENVELOPE)
-        told = {
+    if statement.predicate_type != sigstore.SIGN:
+        layer = location.put(dsse.encode_envelope(envelope), dsse.ENVELOPE)
+        annotations = {
             simplesigning.SIGNATURE: "",
-            claims.PREDICATE_TYPE: one.predicate_type,
-            **_document_annotation(one),
+            claims.PREDICATE_TYPE: statement.predicate_type,
+            **_document_annotation(statement),
         }
-        return msgspec.structs.replace(layer, annotations=told)
-    payload = simplesigning.Payload(name, image.root.digest, one.timestamp)
-    return _put_signature(place, key, simplesigning.encode_payload(payload))
+        return msgspec.structs.replace(layer, annotations=annotations)
+    payload = simplesigning.Payload(name, image.root.digest, statement.timestamp)
+    return _put_signature(location, key, simplesigning.encode_payload(payload))
 
 
-def _document_annotation(one: SignableStatement) -> dict[str, str]:
-    return {oci.ATTESTED: one.document} if one.document else {}
+def _document_annotation(statement: SignableStatement) -> dict[str, str]:
+    return {oci.ATTESTED: statement.document} if statement.document else {}
 
 
 def _encode_base64(data: bytes) -> str:
@@ -153,25 +156,25 @@ def _encode_base64(data: bytes) -> str:
 
 
 def _write_bundle(
-    image: Image, place: Place, key: PrivateKey, envelope: dsse.Envelope, one: SignableStatement
+    image: Image, location: Place, key: PrivateKey, envelope: dsse.Envelope, statement: SignableStatement
 ) -> Digest:
-    uri = one.predicate_type
-    bundle = sigstore.Bundle(envelope, sigstore.make_key_hint(key.public.der))
-    layer = place.put(sigstore.encode_bundle(bundle), sigstore.BUNDLE)
+    uri = statement.predicate_type
+    bundle = sigstore.Bundle(envelope, sigstore.make_key_hint(key.public_key.der))
+    layer = location.put(sigstore.encode_bundle(bundle), sigstore.BUNDLE)
     annotations = {
         sigstore.CONTENT: "dsse-envelope",
         sigstore.PREDICATE_TYPE: uri,
-        **_document_annotation(one),
+        **_document_annotation(statement),
     }
     if uri != sigstore.SIGN:
         annotations[_IN_TOTO_PREDICATE_TYPE] = uri
-    empty = place.put(_EMPTY, oci.EMPTY)
-    return _attach_manifest(image, place, empty, (layer,), sigstore.BUNDLE, annotations)
+    empty = location.put(_EMPTY, oci.EMPTY)
+    return _attach_manifest(image, location, empty, (layer,), sigstore.BUNDLE, annotations)
 
 
 def _write_cosign_manifest(
     image: Image,
-    place: Place,
+    location: Place,
     home: Home | None,
     added: Sequence[Descriptor],
     kind: str,
@@ -180,31 +183,33 @@ def _write_cosign_manifest(
 ) -> Digest:
     """Add layers to the one manifest with all of their kind, whose tag is made of the image's digest."""
     media_type = added[0].media_type
-    before = [one for one in claims.read_attached_manifests(image, home) if _has_only_layers(one, media_type)]
+    old_manifests = [
+        one for one in claims.read_attached_manifests(image, home) if _has_only_layers(one, media_type)
+    ]
     layers = {
         claims.entry_key(old): old
-        for old in (*_all_layers(before), *added)
+        for old in (*_all_layers(old_manifests), *added)
         if old in added or claims.entry_key(old) not in stale
     }
-    for one in before:  # they may come from another place than the one that is written to
+    for one in old_manifests:  # they may come from another place than the one that is written to
         for old in one.manifest.layers:
             if claims.entry_key(old) not in stale:
                 with one.blobs.open(old.digest) as file:
-                    place.put(file.read(old.size), old.media_type)
-    listed = tuple(layers.values())
-    config = place.put(_empty_config([one.digest for one in listed]), oci.CONFIG)
+                    location.put(file.read(old.size), old.media_type)
+    all_layers = tuple(layers.values())
+    config = location.put(_empty_config([one.digest for one in all_layers]), oci.CONFIG)
     tag = f"sha256-{hex_of(image.root.digest)}{suffix}"
-    old_ones = [one.descriptor.digest for one in before]
-    return _attach_manifest(image, place, config, listed, kind, {}, tag=tag, instead=old_ones)
+    old_digests = [one.descriptor.digest for one in old_manifests]
+    return _attach_manifest(image, location, config, all_layers, kind, {}, tag=tag, replaced=old_digests)
 
 
-def _has_only_layers(one: AttachedManifest, media_type: str) -> bool:
-    layers = one.manifest.layers
+def _has_only_layers(attached: AttachedManifest, media_type: str) -> bool:
+    layers = attached.manifest.layers
     return bool(layers) and all(layer.media_type == media_type for layer in layers)
 
 
-def _all_layers(found: list[AttachedManifest]) -> Iterator[Descriptor]:
-    for one in found:
+def _all_layers(manifests: list[AttachedManifest]) -> Iterator[Descriptor]:
+    for one in manifests:
         yield from one.manifest.layers
 
 
@@ -217,14 +222,14 @@ def _empty_config(diff_ids: list[Digest]) -> bytes:
 
 def _attach_manifest(
     image: Image,
-    place: Place,
+    location: Place,
     config: Descriptor,
     layers: tuple[Descriptor, ...],
     kind: str,
     annotations: dict[str, str],
     *,
     tag: str = "",
-    instead: Sequence[Digest] = (),
+    replaced: Sequence[Digest] = (),
 ) -> Digest:
     root = image.root
     manifest = oci.Manifest(
@@ -236,9 +241,9 @@ def _attach_manifest(
         subject=Descriptor(root.media_type, root.digest, root.size),
         annotations=annotations,
     )
-    written = place.put(oci.encode_document(manifest), oci.MANIFEST)
-    listed = msgspec.structs.replace(
-        written, artifact_type=kind, annotations={**annotations, **({oci.REF_NAME: tag} if tag else {})}
+    descriptor = location.put(oci.encode_document(manifest), oci.MANIFEST)
+    referrer = msgspec.structs.replace(
+        descriptor, artifact_type=kind, annotations={**annotations, **({oci.REF_NAME: tag} if tag else {})}
     )
-    place.change(root.digest, [listed], [one for one in instead if one != written.digest])
-    return written.digest
+    location.change(root.digest, [referrer], [one for one in replaced if one != descriptor.digest])
+    return descriptor.digest

@@ -17,7 +17,7 @@ class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     label: str = ""
     expires: int = 0
-    revoked: str = ""
+    revocation: str = ""
     replaces: str = ""
     """The fingerprint of the key whose place this takes: both together are one signer."""
 
@@ -28,15 +28,15 @@ class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
 
     def rejection_reason(self, now: int) -> str:
         """Say why the key does not count at ``now``; "" if it does."""
-        if self.revoked:
-            return f"is revoked ({self.revoked})"
+        if self.revocation:
+            return f"is revoked ({self.revocation})"
         if self.expires and self.expires <= now:
             return f"has expired on {format_day(self.expires)}"
         return ""
 
 
-def format_day(moment: int) -> str:
+def format_day(seconds: int) -> str:
     """Return the day of a time in seconds since the epoch, UTC."""
     import datetime
 
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d")
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d")

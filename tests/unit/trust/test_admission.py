@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
     found = (PolicyDirectory("user", tmp_path / "trust"),)
-    policy_edit.add_key(found[0], key(0).public, "example.com")
+    policy_edit.add_key(found[0], key(0).public_key, "example.com")
     return found
 
 
@@ -59,10 +59,10 @@ def judge(
     **more: Any,
 ) -> admission.Decision:
     """Judge an image, and with ``keep`` let it count as used."""
-    request = admission.Request(name=name, **more)
-    decision = admission.judge(image, purpose, home, request, levels, now=now)
+    request = admission.AdmissionRequest(name=name, **more)
+    decision = admission.decide(image, purpose, home, request, levels, now=now)
     if keep:
-        admission.record(decision, home)
+        admission.record_decision(decision, home)
     return decision
 
 
@@ -136,7 +136,7 @@ def test_another_name_for_what_was_built_here_is_refused_to_run(home: Home, tmp_
     home.built.add(image.root.digest)
 
     def admit(name: str) -> admission.Decision:
-        request = admission.Request(reference=NAME, name=name)
+        request = admission.AdmissionRequest(reference=NAME, name=name)
         return admission.admit(image, "run", home, request, environ={}, progress=Silent())
 
     assert admit("").built_here
@@ -254,8 +254,8 @@ def test_names(stated: str, expected: str, fits: bool) -> None:
 
 def test_levels_follow_the_environment(tmp_path: Path) -> None:
     assert [one.name for one in policy.policy_directories({})] == ["vendor", "system"]
-    assert policy.policy_directories({"HOME": "/h"})[-1].folder == Path("/h/.config/pumice/trust")
-    assert policy.policy_directories({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].folder == Path(
+    assert policy.policy_directories({"HOME": "/h"})[-1].path == Path("/h/.config/pumice/trust")
+    assert policy.policy_directories({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].path == Path(
         "/x/pumice/trust"
     )
 
@@ -290,7 +290,7 @@ def test_another_process_accepts_something_newer_in_between(
     judge(new, home, "", levels, now=0, keep=True)
     assert checked is not None
     with pytest.raises(TrustError, match=r"1\.1 is known"):
-        rollback.record_accepted(checked, home)
+        rollback.record_accepted(checked.image, home, compared=checked.compared)
     assert [one.version for one in rollback.read_accepted("example.com/a", home)] == ["1.1"]
 
 
@@ -309,7 +309,7 @@ def test_what_an_earlier_version_of_pumice_remembered_is_known(
 
 def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     day = 86_400
-    policy_edit.rotate_key(levels[0], policy.read_rules(levels), key(1).public, until=10 * day)
+    policy_edit.rotate_key(levels[0], policy.read_rules(levels), key(1).public_key, until=10 * day)
     image = brought(home)
     assert judge(image, home, "", levels, now=10 * day - 1).signatures  # by the old one
     with pytest.raises(TrustError, match="has expired on 1970-01-11"):
@@ -317,7 +317,7 @@ def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Pol
     image_signing.sign_image(image, attachment.StorePlace(home), home, signer(1))
     for now in (0, 10 * day, 1000 * day):  # by the new one
         assert judge(image, home, "", levels, now=now).signatures
-    policy_edit.revoke_key(levels[0], key(1).public.fingerprint, "stolen")
+    policy_edit.revoke_key(levels[0], key(1).public_key.fingerprint, "stolen")
     with pytest.raises(TrustError, match=r"is revoked \(stolen\)"):
         judge(image, home, "", levels, now=10 * day)
 
@@ -325,14 +325,14 @@ def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Pol
 def test_who_has_the_old_and_the_new_key_is_one_signer(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
-    policy_edit.add_key(levels[0], key(2).public, "example.com")
+    policy_edit.add_key(levels[0], key(2).public_key, "example.com")
     policy_edit.set_threshold(levels[0], "example.com", 2)
-    mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public]
-    policy_edit.rotate_key(levels[0], mine, key(1).public, until=1000)
+    mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public_key]
+    policy_edit.rotate_key(levels[0], mine, key(1).public_key, until=1000)
     image = brought(home)
     image_signing.sign_image(image, attachment.StorePlace(home), home, signer(1))
     with pytest.raises(TrustError, match="signed by 1 of the 2 keys that are needed") as caught:
         judge(image, home, "", levels, now=0)
-    assert key(2).public.fingerprint[:16] in (caught.value.hint or "")
+    assert key(2).public_key.fingerprint[:16] in (caught.value.hint or "")
     image_signing.sign_image(image, attachment.StorePlace(home), home, signer(2))
     assert judge(image, home, "", levels, now=0).threshold == 2

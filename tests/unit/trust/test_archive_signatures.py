@@ -28,12 +28,12 @@ def secret(name: str) -> openpgp.SecretKey:
 
 def signer(name: str) -> archive_signatures.ArchiveSigner:
     return archive_signatures.ArchiveSigner(
-        secret(name).public, lambda file, _: secret(name).sign_file(file, bytes)
+        secret(name).certificate, lambda file, _: secret(name).sign_file(file, bytes)
     )
 
 
 def trusted(name: str, **more: object) -> TrustedKey:
-    return TrustedKey(key=secret(name).public, rule="test", **more)  # type: ignore[arg-type]
+    return TrustedKey(key=secret(name).certificate, rule="test", **more)  # type: ignore[arg-type]
 
 
 def checked(
@@ -63,7 +63,7 @@ def written(path: Path, image: Image | None = None) -> Path:
 
 def test_a_signature_counts_for_the_name_in_the_archive(file: Path) -> None:
     done = archive_signatures.sign_archive(file, signer("good"), now=NOW)
-    assert (done.path.name, done.new) == ("image.tar.asc", True)
+    assert (done.path.name, done.is_new) == ("image.tar.asc", True)
     verdict = checked(file, trusted("good"))
     (one,) = verdict.signatures
     assert (verdict.name, one.claim.form, one.claim.names) == (NAME, "openpgp", (NAME,))
@@ -78,9 +78,9 @@ def test_it_is_done_once_and_signatures_of_others_stay(file: Path) -> None:
     archive_signatures.sign_archive(file, signer("other"), now=NOW)
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     again = archive_signatures.sign_archive(
-        file, archive_signatures.ArchiveSigner(secret("good").public, never), now=NOW
+        file, archive_signatures.ArchiveSigner(secret("good").certificate, never), now=NOW
     )
-    assert not again.new
+    assert not again.is_new
     assert len(checked(file, trusted("good"), trusted("other"), threshold=2).signatures) == 2
 
 
@@ -89,7 +89,7 @@ def test_what_is_about_an_older_archive_goes(file: Path) -> None:
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     written(file, vouched.image(content=b"new"))
     assert "is not what" in refused(file, trusted("good"))
-    assert archive_signatures.sign_archive(file, signer("good"), now=NOW).new
+    assert archive_signatures.sign_archive(file, signer("good"), now=NOW).is_new
     assert len(list(openpgpsig.read_signatures(archive_signatures.signature_path(file).read_bytes()))) == 1
     checked(file, trusted("good"))
 

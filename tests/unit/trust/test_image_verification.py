@@ -62,9 +62,9 @@ def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> 
 
     image = layout.read(place)
     again = image_signing.sign_image(
-        image, attachment.LayoutPlace(place, image), None, image_signing.Signer(key().public, never)
+        image, attachment.LayoutPlace(place, image), None, image_signing.Signer(key().public_key, never)
     )
-    assert not again.new
+    assert not again.is_new
     assert (place / "index.json").read_bytes() == before
 
 
@@ -206,9 +206,9 @@ def test_kinds_of_keys(place: Path, kind: str) -> None:
     made = keys.generate_key(kind)
     image = layout.read(place)
     image_signing.sign_image(
-        image, attachment.LayoutPlace(place, image), None, image_signing.Signer(made.public, lambda: made)
+        image, attachment.LayoutPlace(place, image), None, image_signing.Signer(made.public_key, lambda: made)
     )
-    assert checked(layout.read(place), TrustedKey(key=made.public, rule="x")).signatures
+    assert checked(layout.read(place), TrustedKey(key=made.public_key, rule="x")).signatures
 
 
 def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_pair_that_is_none(place: Path) -> None:
             image,
             attachment.LayoutPlace(place, image),
             None,
-            image_signing.Signer(signer(1).public, lambda: key(0)),
+            image_signing.Signer(signer(1).public_key, lambda: key(0)),
         )
 
 
@@ -315,7 +315,7 @@ def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None
         "ecdsa-p384": lambda: keys.PrivateKey(ec.generate_private_key(ec.SECP384R1())),
         "rsa": lambda: keys.PrivateKey(rsa.generate_private_key(65537, 2048)),
     }[kind]()
-    other = TrustedKey(key=private.public, rule="x")
+    other = TrustedKey(key=private.public_key, rule="x")
     assert "none of the keys" in refused(signed(place, 0), other)
 
 

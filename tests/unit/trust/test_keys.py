@@ -26,9 +26,9 @@ def test_a_pair_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
     private, public = keys.write_pair(tmp_path / "pair", made, secret())
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     read = keys.read_private_key(private, secret)
-    assert read.public == public_keys.read_public_key(public) == made.public
-    assert keys.verify_signature(made.public, read.sign(b"data"), b"data")
-    assert not keys.verify_signature(made.public, read.sign(b"data"), b"other")
+    assert read.public_key == public_keys.read_public_key(public) == made.public_key
+    assert keys.verify_signature(made.public_key, read.sign(b"data"), b"data")
+    assert not keys.verify_signature(made.public_key, read.sign(b"data"), b"other")
     assert read.sign(b"data") == made.sign(b"data")
     with pytest.raises(StoreError, match="there is such a file already"):
         keys.write_pair(tmp_path / "pair", made, secret())
@@ -36,7 +36,7 @@ def test_a_pair_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
 
 def test_a_private_key_is_not_printed() -> None:
     made = key()
-    assert repr(made) == f"<private key {made.public.fingerprint}>"
+    assert repr(made) == f"<private key {made.public_key.fingerprint}>"
 
 
 def test_a_wrong_passphrase(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_keys_of_openssl(tmp_path: Path, command: str) -> None:
     subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
     made = keys.read_private_key(private, secret)
-    assert made.public == public_keys.read_public_key(public)
-    assert keys.verify_signature(made.public, made.sign(b"data"), b"data")
+    assert made.public_key == public_keys.read_public_key(public)
+    assert keys.verify_signature(made.public_key, made.sign(b"data"), b"data")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_key_is_not_opened_while_its_public_half_lies_beside_it(tmp_path: Path
     def never() -> bytes:
         raise AssertionError
 
-    assert key_files.load_signer(private, never).public == key().public
+    assert key_files.load_signer(private, never).public_key == key().public_key
 
 
 def test_a_damaged_key_is_not_blamed_on_the_passphrase(tmp_path: Path) -> None:

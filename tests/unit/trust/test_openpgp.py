@@ -48,8 +48,8 @@ def test_a_pair(tmp_path: Path) -> None:
     assert (private.stat().st_mode & 0o777, public.stat().st_mode & 0o777) == (0o600, 0o644)
     assert b"secret" not in private.read_bytes()
     again = openpgp.SecretKey(private.read_bytes(), private)
-    assert (again.is_protected, again.public) == (True, public_keys.read_public_key(public))
-    assert repr(again) == f"<OpenPGP key {key.public.fingerprint}>"
+    assert (again.is_protected, again.certificate) == (True, public_keys.read_public_key(public))
+    assert repr(again) == f"<OpenPGP key {key.certificate.fingerprint}>"
     again.unlock(lambda: b"secret")
     for wrong in (b"", b"Secret", b"\xff"):
         with pytest.raises(TrustError, match="the passphrase does not open the key"):

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pumice.cli import admission
 from pumice.errors import PumiceError
 from pumice.formats import oci
 from pumice.registry.server.writes import Offer
 from pumice.store.home import Home
-from pumice.trust import image_names, policy_edit
+from pumice.trust import image_names, policy_edit, registry_admission, tag_admission
 from pumice.trust.policy import PolicyDirectory
 from tests.support import vouched
 
@@ -74,13 +73,13 @@ class Registry:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.policy = PolicyDirectory("policy", root / "policy")
-        policy_edit.add_key(self.policy, vouched.key(0).public, "")
+        policy_edit.add_key(self.policy, vouched.key(0).public_key, "")
         self._count = 0
 
     def put(self, image: Image, repository: str, *tags: str) -> str:
         """Return why an image may not have its tags, "" if it may."""
         with Home(self._root / "records") as records:  # as after a restart
-            accept = admission.judge([self.policy], Clock(), records)
+            accept = registry_admission.require_signed([self.policy], Clock(), records)
             body = image.document(image.root)
             contents: Any = Contents(image)
             root = image.root
@@ -187,7 +186,7 @@ def test_an_image_without_a_version_does_not_follow_one_with(
 
 
 def test_a_key_for_one_prefix_signs_nothing_else(registry: Registry) -> None:
-    policy_edit.add_key(registry.policy, vouched.key(1).public, "example.com/team")
+    policy_edit.add_key(registry.policy, vouched.key(1).public_key, "example.com/team")
     assert registry.put(registry.image("example.com/team/app:1.0", key=1), "team/app", "1.0") == ""
     assert "no signature" in registry.put(registry.image("example.com/app:1.0", key=1), "app", "1.0")
 
@@ -196,8 +195,8 @@ def test_a_key_for_one_prefix_signs_nothing_else(registry: Registry) -> None:
 def test_all_keys_that_are_needed_sign_the_same_version(
     registry: Registry, tmp_path: Path, count: int
 ) -> None:
-    policy_edit.add_key(registry.policy, vouched.key(1).public, "")
-    (registry.policy.folder / "root.d" / "threshold").write_text("2")
+    policy_edit.add_key(registry.policy, vouched.key(1).public_key, "")
+    (registry.policy.path / "root.d" / "threshold").write_text("2")
     folder = vouched.folder(tmp_path / "both", vouched.image("example.com/app:1.0"))
     vouched.signed(folder, 0, name="example.com/app:1.0")
     image = vouched.signed(folder, 1, name=f"example.com/app:{count}.0")
@@ -219,4 +218,4 @@ def test_all_keys_that_are_needed_sign_the_same_version(
     ],
 )
 def test_which_tags_move(tag: str, version: str, expected: bool) -> None:
-    assert admission.may_move(tag, version) is expected
+    assert tag_admission.can_move_to(tag, version) is expected

@@ -49,8 +49,13 @@ def test_the_same_again_is_not_signed_again(world: Trusting) -> None:
         ('{"a": 1, "a": 2}', "vuln", 8, "stands there twice"),
         ("{", "vuln", 8, "no JSON"),
         ("{}", "nonsense", 8, "is no predicate type"),
-        ("{}", "https://sigstore.dev/cosign/sign/v1", 2, "a signature is no attestation"),
-        (None, "vuln", 2, "cannot be read"),
+        (
+            "{}",
+            "https://sigstore.dev/cosign/sign/v1",
+            2,
+            "the predicate type of a signature cannot be attested",
+        ),
+        (None, "vuln", 2, "cannot read"),
     ],
 )
 def test_what_goes_wrong(world: Trusting, content: str | None, kind: str, code: int, message: str) -> None:

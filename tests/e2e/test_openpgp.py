@@ -50,7 +50,7 @@ def test_signing_again_changes_nothing_and_needs_no_passphrase(world: Trusting) 
     signature = world.project / "image.tar.asc"
     before = signature.read_bytes()
     done = world.do("sign", ARCHIVE, "--key", "ada.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
-    assert "was signed already" in done.stderr
+    assert "already signed" in done.stderr
     assert signature.read_bytes() == before
     assert (world.project / "ada.key").stat().st_mode & 0o777 == 0o600
 
@@ -117,7 +117,7 @@ def test_masking(world: Trusting) -> None:
 def test_two_of_two(world: Trusting) -> None:
     trust(world, "--prefix", "example.com", "--threshold", "2")
     trust(world, "--prefix", "example.com", key="eve")
-    assert "signed by 1 of the 2 keys" in world.refused("verify", ARCHIVE, store=OTHER)
+    assert "signed by 1 of 2 required keys" in world.refused("verify", ARCHIVE, store=OTHER)
     world.must("sign", ARCHIVE, "--key", "eve.key")
     assert world.must("verify", ARCHIVE, store=OTHER).count("signed ") == 2
 
@@ -143,7 +143,7 @@ def test_keys_are_listed_exported_and_imported(world: Trusting) -> None:
     said = world.refused(
         "key", "import", "kay.asc", "--output", "again", environment={"PUMICE_KEY_PASSPHRASE": "wrong"}
     )
-    assert "the passphrase does not open the key" in said
+    assert "wrong passphrase" in said
     assert not (world.project / "again.key").exists()
 
 
@@ -156,7 +156,7 @@ def test_every_file_that_is_written_is_signed(world: Trusting) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("sign", "oci:out", "--key", "ada.key"), 2, "an OpenPGP key signs archives, and this is none"),
+        (("sign", "oci:out", "--key", "ada.key"), 2, "an OpenPGP key can only sign archives"),
         (("sign", "example.com/hello:1.0", "--key", "ada.key"), 2, "signs archives, and this is none"),
         (("sign", "oci-archive:nothing", "--key", "ada.key"), 10, "there is no such file"),
         (("sign", "oci-archive:ada.key", "--key", "ada.key"), 8, ""),
@@ -164,16 +164,16 @@ def test_every_file_that_is_written_is_signed(world: Trusting) -> None:
         (("build", "recipe.yaml", "--sign", "ada.key"), 2, "signs files only"),
         (("build", "recipe.yaml", "--sign", "ada.key", "-o", "oci:out"), 2, "signs files only"),
         (("build", "recipe.yaml", "--sign", "ada.key", "-o", "tar:-"), 2, "signs files only"),
-        (("verify", ARCHIVE, "--key", "ada.key"), 8, "this is a private key"),
+        (("verify", ARCHIVE, "--key", "ada.key"), 8, "the file is a private key"),
         (("verify", ARCHIVE, "--key", "ada.pub", "--signature", "nowhere"), 7, "no such file of signatures"),
         (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "image.tar"), 7, "no OpenPGP signature"),
         (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "."), 10, "not a plain file"),
         (("verify", "example.com/hello:1.0", "--signature", "x"), 10, "there is no image"),
-        (("key", "generate", "--openpgp", ""), 2, "is no user ID"),
+        (("key", "generate", "--openpgp", ""), 2, "invalid user ID"),
         (("key", "generate", "--openpgp", "A <a@example.com>", "--output", "ada"), 2, "such a file already"),
         (("key", "export", "gpg:ada", "--private"), 2, "gpg keeps its secret keys"),
-        (("trust", "add", "--root", "ada.key"), 8, "this is a private key"),
-        (("trust", "revoke", "0" * 39), 7, "no rule has the key"),
+        (("trust", "add", "--root", "ada.key"), 8, "the file is a private key"),
+        (("trust", "revoke", "0" * 39), 7, "no rule for key"),
     ],
 )
 def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:

@@ -46,9 +46,9 @@ def test_nothing_is_made_where_nothing_is(tmp_path: Path, capsys: Out) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--require-signed", "no/such/folder"), "there is no such folder of rules"),
-        (("--require-signed", "."), "no key is trusted there, so no tag could ever be set"),
-        (("--require-signed", "a\0b"), "there is no such folder of rules"),
+        (("--require-signed", "no/such/folder"), "no such policy directory"),
+        (("--require-signed", "."), "the policy trusts no key, so no tag could be set"),
+        (("--require-signed", "a\0b"), "no such policy directory"),
         (("--require-signed", ""), "no key is trusted there"),
         (("--require-signed", "trust"), "no key is trusted there"),
         (("--proxy", "registry.example"), "is no address of a registry"),

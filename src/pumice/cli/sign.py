@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_EPILOG = """An image is signed as the name:version of its recipe, wherever it is stored. Documents that a build
-attached are signed with it, as attestations. Whatever the key signed before is not signed again, and
-then the key is not opened. The digest is printed."""
+_EPILOG = """An image is signed as the name:version of its recipe, wherever it is stored. The documents that
+its build attached are signed as attestations. If the key has signed everything before, nothing is
+signed and the key is not opened. The digest is printed."""
 
 
 def _parser() -> argparse.ArgumentParser:

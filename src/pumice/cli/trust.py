@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pumice.trust.keys import PublicKey
     from pumice.trust.policy import NamePolicy, PolicyDirectory, Rule
 
-_EPILOG = """Rules are plain files in /usr/lib/pumice/trust, /etc/pumice/trust and your own directory; later ones
-override earlier ones. Images that were built here need no rule. 'add' shows the fingerprint of a new
-key for you to compare; without a terminal, pass it with --fingerprint."""
+_EPILOG = """Rules are plain files in /usr/lib/pumice/trust, /etc/pumice/trust and your own directory; later
+directories override earlier ones. Images that were built here need no rule. 'add' shows the
+fingerprint of a new key for you to compare; without a terminal, pass it with --fingerprint."""
 
 _IDENTITY = "--identity"
 _WORDS = {"add": 1, "list": 0, "remove": 1, "rotate": 2, "revoke": 1, "mirror": 2, "why": 1, "export": 0}

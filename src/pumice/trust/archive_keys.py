@@ -1,4 +1,4 @@
-"""Which OpenPGP key ``--key`` means, and what signs archives with it."""
+"""OpenPGP keys of the command line: finding the key that ``--key`` names and signing archives with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_openpgp_key(key: str, environ: Mapping[str, str]) -> bool:
-    """Say whether ``key`` is one of gpg's, or a file with an OpenPGP key."""
+    """Return whether ``key`` names a key of gpg or a file with an OpenPGP key."""
     if key.startswith(PREFIX):
         return True
     for suffix in (".key", ".pub"):
@@ -28,19 +28,19 @@ def is_openpgp_key(key: str, environ: Mapping[str, str]) -> bool:
 
 
 def reject_openpgp_key(key: str, environ: Mapping[str, str]) -> None:
-    """Raise UsageError for an OpenPGP key, where another kind is needed."""
+    """Raise UsageError if ``key`` is an OpenPGP key."""
     if is_openpgp_key(key, environ):
         raise UsageError(
-            "an OpenPGP key signs archives only",
+            "an OpenPGP key can only sign archives",
             where=key[:200],
-            hint="use a key that 'pumice key generate' makes",
+            hint="use a key from 'pumice key generate'",
         )
 
 
 def open_archive_signer(
     key: str, environ: Mapping[str, str], passphrase: Callable[[], bytes], *, has_passphrase: bool
 ) -> ArchiveSigner:
-    """Return what signs archives; raises TrustError, UsageError, FormatError.
+    """Return the signer of archives for a key; raises TrustError, UsageError, FormatError.
 
     With ``has_passphrase`` gpg's agent does not ask for the passphrase.
     """
@@ -51,16 +51,16 @@ def open_archive_signer(
 
 
 def export_key(key: str, environ: Mapping[str, str], passphrase: Callable[[], bytes] | None) -> bytes:
-    """Return the armored certificate of an OpenPGP key, or with ``passphrase`` the secret key.
+    """Return the armored certificate of an OpenPGP key, or with ``passphrase`` the armored secret key.
 
-    A secret key without a passphrase is given that one. Raises TrustError, UsageError, FormatError.
+    ``passphrase`` protects a secret key that has no passphrase. Raises TrustError, UsageError, FormatError.
     """
     if key.startswith(PREFIX):
         from pumice.trust import gpg
 
         identity = key.removeprefix(PREFIX)
         if passphrase:
-            raise UsageError("gpg keeps its secret keys", hint="use gpg --export-secret-keys --armor")
+            raise UsageError("cannot export a secret key of gpg", hint="use gpg --export-secret-keys --armor")
         return gpg.export_certificate(environ, gpg.find_secret_key(environ, identity).fingerprint).pem()
     path = key_files.find_key_file(key, ".key", environ)
     data = openpgp.read_if_openpgp(path) or b""

@@ -1,7 +1,7 @@
-"""What is attached to an image, taken apart into claims that still have to be believed.
+"""Reading the signatures and attestations that are attached to an image, without verifying them.
 
-A stranger can attach anything to an image that lies in a public place, so nothing here stops at what
-is malformed: it becomes a claim with a ``problem``, and the next one is looked at.
+Anyone may attach anything to an image in a public registry. A malformed attachment is therefore not an
+error: it becomes a claim with a ``problem``, and reading continues.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pumice.trust.budget import Budget
 
 Form = Literal["cosign", "bundle", "openpgp"]
-"""How a claim is written down: cosign's older annotations and tags, a sigstore bundle,
-or an OpenPGP signature of the archive that the image lies in."""
+"""The format of a claim: cosign's older annotations and tags, a sigstore bundle, or an OpenPGP
+signature of the archive that contains the image."""
 
 MAX_REFERRERS = 1000
 _MAX_LAYERS = 100
@@ -34,57 +34,57 @@ _NOT_FOUND = 404
 _MAX_MANIFESTS = 64 << 20
 """Bytes of all manifests that refer to one image; one has about 1 KiB."""
 _MAX_SIGNATURE = 1 << 20
-"""Bytes of a blob, where only signatures are wanted."""
+"""Bytes of a blob, if only signatures are read."""
 PREDICATE_TYPE = "predicateType"
-"""The annotation that cosign gives to its older attestations."""
+"""The annotation of cosign's older attestations."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """One signed claim: ``signatures`` are over ``signed``, of which the other fields were read.
+    """One signed claim: ``signatures`` are over ``signed``, from which the other fields were read.
 
-    ``predicate_type`` is `sigstore.SIGN` for a plain signature. ``source`` is the manifest that it is
-    attached by. With a ``problem`` it says nothing.
+    ``predicate_type`` is `sigstore.SIGN` for a plain signature. ``source`` is the digest of the manifest
+    that attaches it. A claim with a ``problem`` has no other content.
     """
 
     form: Form
     source: Digest
     subject: Digest = ""
     names: tuple[str, ...] = ()
-    """What the subject is called; none, if the claim does not say."""
+    """The names of the subject; empty if the claim has none."""
     predicate_type: str = ""
     json: bytes = b"null"
     """The predicate, as JSON."""
     signed: bytes = b""
     signatures: tuple[bytes, ...] = ()
     document: Digest = ""
-    """The attached document that is stated here, as whoever wrote it down says; "" for others."""
+    """The digest of the attached document that this attests, by an unsigned annotation; "" for none."""
     blob: Digest = ""
-    """What it was read from."""
+    """The digest of the blob that it was read from."""
     problem: str = ""
     signer_fingerprints: tuple[str, ...] | None = None
-    """Who made it, where that is known already: fingerprints."""
+    """Fingerprints of the keys that signed it, if they are known already."""
     created: int = 0
-    """When it was signed, in seconds since the epoch, as the signed bytes say; 0 if they do not."""
+    """When it was signed, by the signed bytes, in seconds since the epoch; 0 if unknown."""
     entry: str = ""
-    """What tells it from the other signatures in its manifest: see `entry_of`."""
+    """What distinguishes it from the other signatures in its manifest; see `entry_key`."""
     certified: bool = False
-    """Whether a certificate takes the place of a key that is known."""
+    """Whether it is signed with a certificate instead of a known key."""
     bundle: bytes = b""
-    """What proves that: the JSON of the bundle; nothing in cosign's older form."""
+    """The JSON of the bundle with the certificate; empty in cosign's older format."""
 
     @property
     def is_signature(self) -> bool:
-        """Whether this vouches for the image as such, rather than stating something about it."""
+        """Whether this is a signature of the image, not an attestation about it."""
         return self.predicate_type == sigstore.SIGN
 
     @property
     def predicate(self) -> Any:
-        """What is stated; raises FormatError where two readers could see two things."""
+        """The predicate; raises FormatError for JSON that two readers could read differently."""
         return intoto.Statement((), self.predicate_type, self.json).predicate
 
 
 class AttachedManifest(msgspec.Struct, frozen=True):
-    """A manifest that refers to an image, and where its blobs are."""
+    """A manifest that refers to an image, and the source of its blobs."""
 
     descriptor: Descriptor
     manifest: Manifest
@@ -92,14 +92,14 @@ class AttachedManifest(msgspec.Struct, frozen=True):
 
 
 def without_content(claim: Claim) -> Claim:
-    """Return a claim without its content: it has been judged, and a bill of materials is large."""
+    """Return a verified claim without its content, because an SBOM is large."""
     return msgspec.structs.replace(claim, signed=b"", json=b"null", bundle=b"", signatures=())
 
 
 def read_attached_manifests(image: Image, home: Home | None) -> Iterator[AttachedManifest]:
-    """Yield every manifest that refers to the image's root: from the store, and from where it lies.
+    """Yield every manifest that refers to the image's root, from the store and from the image's location.
 
-    Raises what reading from a place that does not answer does.
+    Raises FetchError if the location does not respond.
     """
     seen_digests: set[Digest] = set()
     subject = image.root.digest
@@ -132,15 +132,16 @@ def _read_manifest(descriptor: Descriptor, blobs: BlobSource) -> Manifest | None
 
 
 def _is_unreachable(error: PumiceError) -> bool:
-    """Whether a place failed to answer: what it has is not known then, and must not count as nothing.
+    """Return whether a location failed to respond, so that its content is unknown rather than missing.
 
-    Else an image would be called unsigned, and signing it again would take the other signatures away.
+    If it counted as missing, the image would be reported as unsigned, and signing it again would remove
+    the other signatures.
     """
     return error.exit_code == FetchError.exit_code and getattr(error, "status", 0) != _NOT_FOUND
 
 
 def _is_about(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bool:
-    """By its subject, or as cosign's older signatures, which have none, by name or by place."""
+    """Return whether a manifest refers to ``subject``; cosign's older ones do by tag or annotation."""
     if manifest.subject is not None:
         return manifest.subject.digest == subject
     name = descriptor.annotations.get(oci.REF_NAME, "")
@@ -149,28 +150,28 @@ def _is_about(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bo
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """A blob as a manifest lists it."""
+    """A layer and the manifest that lists it."""
 
     layer: Descriptor
     manifest: AttachedManifest
 
     @property
     def order(self) -> tuple[int, Digest]:
-        """Small ones first, and those of one blob together."""
+        """Sort key: small blobs first, and the entries of one blob together."""
         return (self.layer.size, self.layer.digest)
 
 
 def read_claims(
     image: Image, home: Home | None, *, signatures_only: bool = False, budget: Budget | None = None
 ) -> Iterator[Claim]:
-    """Yield every claim that is attached to the image's root, believed or not.
+    """Yield every claim that is attached to the image's root, trusted or not.
 
-    Each blob is read once and let go of before the next. With ``signatures_only`` what says of itself
-    that it is an attestation is left out: a bill of materials is large. What ``budget`` does not allow
+    Each blob is read once, and released before the next one. With ``signatures_only`` layers that are
+    annotated as attestations are skipped, because an SBOM is large. A blob that exceeds ``budget``
     becomes a claim with a problem.
     """
     remaining_budget = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
-    about = image.root.digest
+    subject = image.root.digest
     previous_content: _Content | None = None
     for entry in _list_entries(image, home, signatures_only=signatures_only):
         if previous_content is None or previous_content.key != _content_key(entry.layer):
@@ -178,11 +179,11 @@ def read_claims(
             previous_content = _read_content(
                 entry, remaining_budget, _MAX_SIGNATURE if signatures_only else dsse.MAX_ENVELOPE
             )
-        yield _make_claim(entry, previous_content, about)
+        yield _make_claim(entry, previous_content, subject)
 
 
 def _list_entries(image: Image, home: Home | None, *, signatures_only: bool) -> list[_Entry]:
-    """Return what is attached, each signature once."""
+    """Return the attached signatures and attestations, each once."""
     entries: dict[tuple[str, ...], _Entry] = {}
     for attached in read_attached_manifests(image, home):
         for layer in attached.manifest.layers[:_MAX_LAYERS]:
@@ -198,12 +199,12 @@ def _list_entries(image: Image, home: Home | None, *, signatures_only: bool) -> 
 
 
 def entry_key(layer: Descriptor) -> str:
-    """Return what tells a signature from others in its manifest: several may be of the same bytes."""
+    """Return what identifies a signature in its manifest, where several may be of the same bytes."""
     return layer.digest + layer.annotations.get(simplesigning.SIGNATURE, "")
 
 
 def _declared_predicate_type(layer: Descriptor, attached: AttachedManifest) -> str:
-    """Return of which predicate type a claim is said to be; "" if nothing is said."""
+    """Return the predicate type by the annotations, "" if they have none."""
     return layer.annotations.get(PREDICATE_TYPE) or attached.manifest.annotations.get(
         sigstore.PREDICATE_TYPE, ""
     )
@@ -220,14 +221,14 @@ def _claim_form(layer: Descriptor) -> Form | None:
 
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True):
-    """A blob that was read: a payload, or a statement in its envelope, or why it is neither."""
+    """A blob that was read: a payload, a statement in its envelope, or the reason why it is neither."""
 
     key: tuple[Digest, int, str]
     payload: simplesigning.Payload | None = None
     envelope: dsse.Envelope | None = None
     statement: intoto.Statement | None = None
     data: bytes = b""
-    """What is signed, and for a bundle with a certificate all of it."""
+    """The signed bytes, or for a bundle with a certificate the whole bundle."""
     certified: bool = False
     problem: str = ""
 
@@ -261,13 +262,13 @@ def _read_blob(layer: Descriptor, blobs: BlobSource, budget: Budget, limit: int)
 
     digest.check(layer.digest)
     if layer.size > limit:
-        raise FormatError(f"a signature of {layer.size} bytes is too large")
+        raise FormatError(f"the signature is too large ({layer.size} bytes)")
     if problem := budget.take(layer.size):
         raise TrustError(problem)
     with blobs.open(layer.digest) as file:
         data = file.read(layer.size + 1)
     if len(data) != layer.size or digest.of(data) != layer.digest:
-        raise TrustError("a signature does not have the digest it is known by")
+        raise TrustError("the signature does not match its digest")
     return data
 
 
@@ -308,26 +309,26 @@ def _simple_claim(layer: Descriptor, payload: simplesigning.Payload, data: bytes
 
 
 def _statement_claim(content: _Content, form: Form, source: Digest, subject: Digest) -> Claim:
-    """Return what a statement says about the image, under all the names that it gives it.
+    """Return the claim of a statement about the image, with all names that it gives the image.
 
-    Of one that is only about others, return what it says about one of them.
+    For a statement about other images, return the claim about one of them.
     """
     if content.envelope is None or content.statement is None:
-        raise FormatError("there is no statement in it")
-    subjects = [one for one in content.statement.subjects if one.digest == subject]
+        raise FormatError("the envelope has no statement")
+    subjects = [item for item in content.statement.subjects if item.digest == subject]
     described: Sequence[intoto.Subject] = subjects or content.statement.subjects[:1]
     if not described:
-        raise FormatError("the statement is about nothing that has a SHA-256 digest")
+        raise FormatError("the statement has no subject with a SHA-256 digest")
     return Claim(
         form=form,
         source=source,
         subject=described[0].digest,
-        names=tuple(sorted({one.name for one in described if one.name})),
+        names=tuple(sorted({item.name for item in described if item.name})),
         predicate_type=content.statement.predicate_type,
         json=content.statement.json,
         signed=content.envelope.signed_bytes(),
         signatures=tuple(signature.value for signature in content.envelope.signatures),
-        created=min((one.timestamp for one in described), default=0),
+        created=min((item.timestamp for item in described), default=0),
         certified=content.certified,
         bundle=content.data,
     )

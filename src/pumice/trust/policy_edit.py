@@ -1,4 +1,4 @@
-"""Changing the trust store: adding, removing, replacing and revoking keys, in one of its three folders."""
+"""Changing the policy: adding, removing, rotating and revoking keys in one policy directory."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def add_key(
     expires: int = 0,
     replaces: str = "",
 ) -> Path:
-    """Trust ``key`` for ``prefix``, "" for every name; return the file. Raises StoreError, UsageError.
+    """Trust ``key`` for ``prefix`` ("": all names) and return the file; replaces an existing rule.
 
-    The same rule again takes the place of the old one.
+    ``expires`` is in seconds since the epoch, 0 for never. Raises StoreError, UsageError.
     """
     scope = policy.prefix_directory(prefix) if prefix else policy.ROOT
     path = directory.path / scope / key.fingerprint
@@ -42,43 +42,46 @@ def add_key(
 
 
 def set_threshold(directory: PolicyDirectory, prefix: str, count: int) -> Path:
-    """Ask for ``count`` signatures below ``prefix``; return the file."""
+    """Require ``count`` signers for names below ``prefix`` and return the file; raises UsageError."""
     path = directory.path / (policy.prefix_directory(prefix) if prefix else policy.ROOT) / policy.THRESHOLD
     _write(path, b"%d\n" % check_threshold(count))
     return path
 
 
 def check_threshold(count: int) -> int:
-    """Return ``count`` if so many keys can be asked for; raises UsageError."""
+    """Return ``count`` if it is a valid threshold; raises UsageError."""
     if not 1 <= count <= 100:
-        raise UsageError(f"a threshold of {count} makes no sense", hint="it is a number from 1 to 100")
+        raise UsageError(f"invalid threshold {count}", hint="use a number from 1 to 100")
     return count
 
 
 def set_mirror(directory: PolicyDirectory, prefix: str, name: str) -> Path:
-    """Let images that are called ``prefix/...`` here be those that are signed as ``name/...``."""
-    policy.prefix_directory(name)  # checks it
+    """Accept images named ``prefix/...`` that are signed as ``name/...``; return the file."""
+    policy.prefix_directory(name)  # raises UsageError for an invalid name
     path = directory.path / policy.mirror_path(prefix)
     _write(path, name.encode() + b"\n")
     return path
 
 
 def find_rules(rules: list[Rule], start: str) -> list[Rule]:
-    """Return the rules of the one key whose fingerprint begins so; raises TrustError, UsageError."""
+    """Return the rules of the only key whose fingerprint begins with ``start``.
+
+    Raises TrustError if there is none, UsageError if ``start`` is too short or ambiguous.
+    """
     if len(start) < _MIN_FINGERPRINT:
         raise UsageError(
-            f"{start[:40]!r} is too short for a fingerprint", hint=f"give {_MIN_FINGERPRINT} digits or more"
+            f"fingerprint {start[:40]!r} is too short", hint=f"use at least {_MIN_FINGERPRINT} digits"
         )
     matching = [rule for rule in rules if rule.key.key.fingerprint.startswith(start.lower())]
     if not matching:
-        raise TrustError(f"no rule has the key {start[:64]}", hint="'pumice trust list' shows them")
+        raise TrustError(f"no rule for key {start[:64]}", hint="run 'pumice trust list' to see the rules")
     if len({rule.key.key.fingerprint for rule in matching}) > 1:
-        raise UsageError(f"several keys begin with {start}", hint="give more of the fingerprint")
+        raise UsageError(f"fingerprint {start} is ambiguous", hint="use more digits")
     return matching
 
 
 def remove_rule(directory: PolicyDirectory, rule: Rule) -> Path:
-    """Trust a key no more for a prefix: its file goes, or an empty one hides that of a weaker folder."""
+    """Remove a rule and return its file; a rule of another directory is hidden by an empty file."""
     path = directory.path / rule.path.relative_to(_rule_directory(rule))
     if rule.directory == directory.name:
         with translate_os_errors(path):
@@ -91,16 +94,18 @@ def remove_rule(directory: PolicyDirectory, rule: Rule) -> Path:
 def rotate_key(
     directory: PolicyDirectory, rules: list[Rule], new_key: PublicKey, *, until: int
 ) -> list[Path]:
-    """Trust ``new`` wherever an old key is, and the old one until ``until`` (seconds) only.
+    """Replace a key by ``new_key`` in all its rules; the old key expires at ``until`` (seconds).
 
-    While both count they are one signer.
+    While both are trusted they are one signer. Returns the changed files; raises UsageError, TrustError.
     """
     if any(rule.key.key.fingerprint == new_key.fingerprint for rule in rules):
-        raise UsageError("the new key is the old one", hint="'pumice key generate' makes another")
+        raise UsageError("the new key is the old key", hint="generate one with 'pumice key generate'")
     changed: list[Path] = []
     for rule in rules:
-        if not rule.path.exists():  # else somebody else's removal would be undone
-            raise TrustError("the rule was changed meanwhile", where=str(rule.path), hint="try again")
+        if not rule.path.exists():  # do not restore a rule that another process removed
+            raise TrustError(
+                "the rule was changed by another process", where=str(rule.path), hint="try again"
+            )
     for rule in rules:
         old = rule.key
         changed.append(
@@ -131,7 +136,7 @@ def revoke_key(
 
 
 def _write_trusted_root(directory: PolicyDirectory, key: PublicKey) -> None:
-    """Put the trusted root of an identity beside the rules of its level."""
+    """Write the trusted root of an identity to its policy directory."""
     from pumice.trust.keyless import Identity
 
     if isinstance(key, Identity) and key.root:

@@ -1,7 +1,7 @@
-"""How signed claims are written down: each as cosign's older artifact, and as a sigstore bundle.
+"""Writing signed claims, each in cosign's older format and as a sigstore bundle.
 
-Both refer to the image by its digest. cosign's older artifacts have all signatures of an image in one
-manifest, and all attestations in another; a bundle has a manifest of its own.
+Both refer to the image by its digest. cosign's older format has all signatures of an image in one
+manifest and all attestations in another; each bundle has a manifest of its own.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _SIGNATURES = "application/vnd.dev.cosign.artifact.sig.v1+json"
 _ATTESTATIONS = "application/vnd.dev.cosign.artifact.att.v1+json"
 _EMPTY = b"{}"
 _IN_TOTO_PREDICATE_TYPE = "in-toto.io/predicate-type"
-"""What other readers of referrers look at."""
+"""The annotation that other readers of referrers use."""
 
 
 class SignableStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim that is to be signed: ``payload`` is an in-toto statement.
+    """A claim to sign; ``payload`` is an in-toto statement.
 
-    ``document`` is the digest of the attached document that it states, "" for none; ``timestamp`` is
-    when it is signed, in seconds since the epoch.
+    ``document`` is the digest of the attached document that it attests, "" for none; ``timestamp`` is
+    the signing time in seconds since the epoch.
     """
 
     predicate_type: str
@@ -48,7 +48,7 @@ class SignableStatement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def signed(self) -> bytes:
-        """What the signature is over."""
+        """The bytes that the signature covers."""
         return dsse.encode_pae(dsse.IN_TOTO, self.payload)
 
 
@@ -62,18 +62,19 @@ def write_signatures(
     *,
     stale: AbstractSet[str] = frozenset(),
 ) -> tuple[Digest, ...]:
-    """Sign each claim about the image's root and attach it in both forms; return the manifests' digests.
+    """Sign each statement about the image's root, attach it in both formats, and return the manifests.
 
-    ``stale`` are entries (`claims.entry_of`) that these take the place of. Counts once the place is finished.
+    The new claims replace the entries in ``stale`` (`claims.entry_key`). They take effect when the caller
+    finishes the location.
     """
     manifest_digests: list[Digest] = []
     envelopes = [
-        dsse.Envelope(dsse.IN_TOTO, one.payload, (dsse.Signature(key.sign(one.signed)),))
-        for one in statements
+        dsse.Envelope(dsse.IN_TOTO, statement.payload, (dsse.Signature(key.sign(statement.signed)),))
+        for statement in statements
     ]
     cosign_layers: dict[str, list[Descriptor]] = {simplesigning.PAYLOAD: [], dsse.ENVELOPE: []}
-    for one, envelope in zip(statements, envelopes, strict=True):
-        layer = _put_cosign_layer(image, location, key, name, envelope, one)
+    for statement, envelope in zip(statements, envelopes, strict=True):
+        layer = _put_cosign_layer(image, location, key, name, envelope, statement)
         cosign_layers[layer.media_type].append(layer)
     for media_type, kind, suffix in (
         (simplesigning.PAYLOAD, _SIGNATURES, ".sig"),
@@ -83,10 +84,12 @@ def write_signatures(
             manifest_digests.append(
                 _write_cosign_manifest(image, location, home, cosign_layers[media_type], kind, suffix, stale)
             )
-    for one, envelope in zip(statements, envelopes, strict=True):
-        manifest_digests.append(_write_bundle(image, location, key, envelope, one))
+    for statement, envelope in zip(statements, envelopes, strict=True):
+        manifest_digests.append(_write_bundle(image, location, key, envelope, statement))
     stale_manifests = [
-        one.descriptor.digest for one in claims.read_attached_manifests(image, home) if _is_stale(one, stale)
+        attached.descriptor.digest
+        for attached in claims.read_attached_manifests(image, home)
+        if _is_stale(attached, stale)
     ]
     if stale_manifests:
         location.change(image.root.digest, [], stale_manifests)
@@ -103,7 +106,7 @@ def write_docker_reference_signature(
     *,
     stale: AbstractSet[str] = frozenset(),
 ) -> Digest:
-    """Sign the image's root as what lies at ``reference``, in the older form only; return the manifest."""
+    """Sign the image's root as ``reference``, only in cosign's older format; return the manifest's digest."""
     payload = simplesigning.encode_payload(simplesigning.Payload(reference, image.root.digest, timestamp))
     layer = _put_signature(location, key, payload)
     return _write_cosign_manifest(image, location, home, [layer], _SIGNATURES, ".sig", stale)
@@ -117,7 +120,7 @@ def _put_signature(location: Place, key: PrivateKey, payload: bytes) -> Descript
 
 
 def _is_stale(attached: AttachedManifest, stale: AbstractSet[str]) -> bool:
-    """Whether it is a bundle of nothing but what is not to stay."""
+    """Return whether all layers of a manifest are stale bundles."""
     layers = attached.manifest.layers
     return bool(layers) and all(
         sigstore.is_bundle(layer.media_type) and claims.entry_key(layer) in stale for layer in layers
@@ -132,7 +135,7 @@ def _put_cosign_layer(
     envelope: dsse.Envelope,
     statement: SignableStatement,
 ) -> Descriptor:
-    """Write the blob of a claim in cosign's older form: only its signatures are no statements."""
+    """Write the blob of a claim in cosign's older format, in which only signatures are not statements."""
     if statement.predicate_type != sigstore.SIGN:
         layer = location.put(dsse.encode_envelope(envelope), dsse.ENVELOPE)
         annotations = {
@@ -181,25 +184,27 @@ def _write_cosign_manifest(
     suffix: str,
     stale: AbstractSet[str],
 ) -> Digest:
-    """Add layers to the one manifest with all of their kind, whose tag is made of the image's digest."""
+    """Add layers to the manifest of their kind, whose tag contains the image's digest."""
     media_type = added[0].media_type
     old_manifests = [
-        one for one in claims.read_attached_manifests(image, home) if _has_only_layers(one, media_type)
+        attached
+        for attached in claims.read_attached_manifests(image, home)
+        if _has_only_layers(attached, media_type)
     ]
     layers = {
         claims.entry_key(old): old
         for old in (*_all_layers(old_manifests), *added)
         if old in added or claims.entry_key(old) not in stale
     }
-    for one in old_manifests:  # they may come from another place than the one that is written to
-        for old in one.manifest.layers:
+    for old_manifest in old_manifests:  # they may be from another location
+        for old in old_manifest.manifest.layers:
             if claims.entry_key(old) not in stale:
-                with one.blobs.open(old.digest) as file:
+                with old_manifest.blobs.open(old.digest) as file:
                     location.put(file.read(old.size), old.media_type)
     all_layers = tuple(layers.values())
-    config = location.put(_empty_config([one.digest for one in all_layers]), oci.CONFIG)
+    config = location.put(_empty_config([layer.digest for layer in all_layers]), oci.CONFIG)
     tag = f"sha256-{hex_of(image.root.digest)}{suffix}"
-    old_digests = [one.descriptor.digest for one in old_manifests]
+    old_digests = [old_manifest.descriptor.digest for old_manifest in old_manifests]
     return _attach_manifest(image, location, config, all_layers, kind, {}, tag=tag, replaced=old_digests)
 
 
@@ -209,12 +214,12 @@ def _has_only_layers(attached: AttachedManifest, media_type: str) -> bool:
 
 
 def _all_layers(manifests: list[AttachedManifest]) -> Iterator[Descriptor]:
-    for one in manifests:
-        yield from one.manifest.layers
+    for attached in manifests:
+        yield from attached.manifest.layers
 
 
 def _empty_config(diff_ids: list[Digest]) -> bytes:
-    """The config that cosign gives to its artifacts: an image's, of nothing."""
+    """Return the config of cosign's artifacts: the config of an image without content."""
     return canonical.dumps(
         {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     )
@@ -245,5 +250,5 @@ def _attach_manifest(
     referrer = msgspec.structs.replace(
         descriptor, artifact_type=kind, annotations={**annotations, **({oci.REF_NAME: tag} if tag else {})}
     )
-    location.change(root.digest, [referrer], [one for one in replaced if one != descriptor.digest])
+    location.change(root.digest, [referrer], [digest for digest in replaced if digest != descriptor.digest])
     return descriptor.digest

@@ -52,9 +52,9 @@ def test_where_it_may_redirect_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "not one public key"),
-        (PEM + PEM, "not one public key"),
-        (b"<html>" * 100, "not one public key"),
+        (b"", "expected one public key"),
+        (PEM + PEM, "expected one public key"),
+        (b"<html>" * 100, "expected one public key"),
         (b"x" * 70_000, "larger than the 65536 bytes"),
         (b"-----BEGIN EC PRIVATE KEY-----", "private key"),
     ],
@@ -66,7 +66,7 @@ def test_what_is_no_key(tmp_path: Path, body: bytes, message: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://example.com/a.pub", "http://localhost.example/a", "http://[::2]/a"])
 def test_plain_http_is_for_this_machine(url: str) -> None:
-    with pytest.raises(UsageError, match="anybody on the way"):
+    with pytest.raises(UsageError, match="the connection is not protected"):
         key_urls.check_url(url)
     assert key_urls.check_url(url, plain_http=True) == url
 

@@ -75,7 +75,7 @@ def test_thresholds(levels: tuple[PolicyDirectory, ...]) -> None:
     assert keyring.read_name_policy("example.org/x:1", levels).threshold == 1
     policy_edit.set_threshold(levels[1], "example.com", 1)
     assert keyring.read_name_policy("example.com/x:1", levels).threshold == 1
-    with pytest.raises(UsageError, match="makes no sense"):
+    with pytest.raises(UsageError, match="invalid"):
         policy_edit.set_threshold(levels[0], "", 0)
 
 
@@ -95,7 +95,7 @@ def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[PolicyDirectory
     policy_edit.rotate_key(levels[2], found, key(1).public_key, until=keyring.parse_day("2030-01-01"))
     state = {one.key.fingerprint: one for one in keyring.read_name_policy("example.com/x:1", levels).keys}
     assert set(state) == {fp(0), fp(1)}
-    assert state[fp(0)].rejection_reason(keyring.parse_day("2030-01-01")) == "has expired on 2030-01-01"
+    assert state[fp(0)].rejection_reason(keyring.parse_day("2030-01-01")) == "expired on 2030-01-01"
     assert state[fp(1)].rejection_reason(keyring.parse_day("2040-01-01")) == ""
     assert state[fp(1)].label == "ours"
 
@@ -103,7 +103,7 @@ def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[PolicyDirectory
 def test_finding_a_key(levels: tuple[PolicyDirectory, ...]) -> None:
     with pytest.raises(UsageError, match="too short"):
         policy_edit.find_rules([], "abc")
-    with pytest.raises(TrustError, match="no rule has the key"):
+    with pytest.raises(TrustError, match="no rule for key"):
         policy_edit.find_rules([], "0" * 64)
 
 
@@ -111,7 +111,7 @@ def test_finding_a_key(levels: tuple[PolicyDirectory, ...]) -> None:
     ("name", "content", "message"),
     [
         ("0" * 64, None, "not the fingerprint"),
-        ("", b"garbage", "cannot be read"),
+        ("", b"garbage", "cannot read"),
         ("threshold", b"many", "not a number"),
         ("threshold", b"0", "not a number"),
     ],
@@ -151,6 +151,6 @@ def test_a_policy_for_podman(levels: tuple[PolicyDirectory, ...]) -> None:
     scopes = policy["transports"]["docker"]
     assert set(scopes) == {"example.com", "example.com/apps"}
     assert len(scopes["example.com/apps"][0]["keyDatas"]) == 2
-    with pytest.raises(TrustError, match="cannot ask for several"):
+    with pytest.raises(TrustError, match="cannot export the threshold"):
         export.containers_policy(found, {"example.com": 2}, {}, now=8)
     assert b"use-sigstore-attachments" in export.registries_config(found, {})

@@ -136,6 +136,6 @@ def test_a_key_that_is_removed_meanwhile_does_not_come_back_by_a_rotation(tmp_pa
     policy_edit.add_key(level, key(0).public_key, "example.com")
     seen_before = policy.read_rules([level])
     policy_edit.remove_rule(level, seen_before[0])
-    with pytest.raises(TrustError, match="was changed meanwhile"):
+    with pytest.raises(TrustError, match="was changed by another process"):
         policy_edit.rotate_key(level, seen_before, key(1).public_key, until=100)
     assert policy.read_rules([level]) == []

@@ -102,3 +102,29 @@ def test_revoking_the_pem_form_revokes_the_certificate(tmp_path: Path) -> None:
     policy_edit.revoke_key(level, in_pem(certificate)[0].fingerprint, "stolen")
     (rule,) = policy.read_rules([level])
     assert rule.key.rejection_reason(0) == "is revoked (stolen)"
+
+
+@pytest.mark.parametrize("certificate_rule_is_removed", [False, True])
+def test_revoking_the_openpgp_fingerprint_revokes_the_pem_form(
+    tmp_path: Path, certificate_rule_is_removed: bool
+) -> None:
+    directory = PolicyDirectory("user", tmp_path)
+    certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
+    pem_key = in_pem(certificate)[0]
+    certificate_path = policy_edit.add_key(directory, certificate, "example.com/archives")
+    policy_edit.add_key(directory, pem_key, "example.com/images")
+    policy_edit.revoke_key(directory, certificate.fingerprint, "stolen", policy.read_rules([directory]))
+    if certificate_rule_is_removed:
+        certificate_path.unlink()
+    rules = policy.read_rules([directory])
+    assert {rule.key.rejection_reason(0) for rule in rules} == {"is revoked (stolen)"}
+
+
+def test_a_revocation_file_with_the_openpgp_fingerprint_revokes_the_pem_form(tmp_path: Path) -> None:
+    directory = PolicyDirectory("user", tmp_path)
+    certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
+    policy_edit.add_key(directory, certificate, "example.com/archives")
+    policy_edit.add_key(directory, in_pem(certificate)[0], "")
+    policy_edit.revoke_key(directory, certificate.fingerprint, "stolen")
+    rules = policy.read_rules([directory])
+    assert [rule.key.rejection_reason(0) for rule in rules] == ["is revoked (stolen)"] * 2

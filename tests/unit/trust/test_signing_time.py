@@ -151,7 +151,7 @@ def test_the_required_time(option: str | None, epoch: str, expected: int) -> Non
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "9" * 12, "99999-01-01"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is not a time"):
+    with pytest.raises(UsageError, match="invalid time"):
         signing_time.parse_required_time(text, {}, AUGUST)
 
 

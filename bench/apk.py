@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pumice.formats import deb, tar
-from pumice.packing.selection import ALIASED, place
+from pumice.packing.selection import ALIASED_DIRECTORIES, merged_usr_path
 
 MERGED = "merged-usr"
 """The package with the links of merged ``/usr``."""
@@ -56,12 +56,12 @@ def repack(packages: Sequence[Path], folder: Path) -> list[str]:
 
 def find_links(packages: Sequence[Path]) -> dict[str, str]:
     """Return every symbolic link of the packages and of merged ``/usr`` with its target."""
-    links = {name: f"usr/{name}" for name in ALIASED}
+    links = {name: f"usr/{name}" for name in ALIASED_DIRECTORIES}
     for path in packages:
         with path.open("rb") as file:
             for entry, _ in tar.read_entries(deb.open_data(file)):
                 if entry.kind == "symlink":
-                    links.setdefault(place(entry.path), entry.link)
+                    links.setdefault(merged_usr_path(entry.path), entry.link)
     return links
 
 
@@ -137,7 +137,7 @@ def _folder(name: str) -> tarfile.TarInfo:
 
 def _merged_data() -> tuple[bytes, int]:
     data = _Data()
-    for name in ALIASED:
+    for name in ALIASED_DIRECTORIES:
         data.add(_folder(f"usr/{name}"))
         info = tarfile.TarInfo(name)
         info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, f"usr/{name}"
@@ -157,12 +157,14 @@ def _data(file: io.BufferedReader, links: Mapping[str, str]) -> tuple[bytes, int
     """Return the data member of a package and the unpacked size."""
     data = _Data()
     for entry, body in tar.read_entries(deb.open_data(file)):
-        path = resolve(place(entry.path), links)
-        if not path or entry.path in ALIASED or (entry.kind == "dir" and path in links):
+        path = resolve(merged_usr_path(entry.path), links)
+        if not path or entry.path in ALIASED_DIRECTORIES or (entry.kind == "dir" and path in links):
             continue
         info = tarfile.TarInfo(path)
         info.mode, info.uid, info.gid, info.mtime = entry.mode, entry.uid, entry.gid, entry.mtime
         info.type = _TYPES[entry.kind]
-        info.linkname = resolve(place(entry.link), links) if entry.kind == "hardlink" else entry.link
+        info.linkname = (
+            resolve(merged_usr_path(entry.link), links) if entry.kind == "hardlink" else entry.link
+        )
         data.add(info, body.read())
     return data.end()

@@ -15,7 +15,7 @@ from typing import Any
 
 from pumice.assembly import evidence
 from pumice.cli.main import main
-from pumice.packing import segments, stream
+from pumice.packing import segment_writer, segments
 
 
 class _NoHash:
@@ -37,8 +37,8 @@ def strip() -> None:
     """Take evidence out of this process."""
     evidence.write_image_facts = _no_facts
     evidence.attach_evidence = lambda *_: {}
-    stream.hashlib = SimpleNamespace(sha256=hashlib.sha256, md5=hashlib.md5, sha1=_NoHash)  # type: ignore[attr-defined] # it stands in for the module
-    segments._sha512 = lambda _: ""
+    segment_writer.hashlib = SimpleNamespace(sha256=hashlib.sha256, md5=hashlib.md5, sha1=_NoHash)  # type: ignore[attr-defined] # it stands in for the module
+    segments._file_sha512 = lambda _: ""
 
 
 if __name__ == "__main__":

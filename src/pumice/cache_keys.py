@@ -33,13 +33,13 @@ _CUTTING = (
         "packing/names.py",
         "packing/segments.py",
         "packing/selection.py",
-        "packing/stream.py",
+        "packing/segment_writer.py",
         "packing/tree.py",
     ),
 )
 _TREES = (
-    *("canonical.py", "digest.py", "distro/debian/", "formats/", "packing/", "packing/effects/"),
-    *("packing/effects/data/", "recipe/"),
+    *("canonical.py", "digest.py", "distro/", "distro/debian/", "formats/", "packing/", "packing/effects/"),
+    *("packing/effects/data/", "packing/effects/scripts/", "recipe/"),
 )
 _OWN_FILES = (
     "assembly/draft_tree.py",

@@ -16,14 +16,14 @@ from pumice.errors import FormatError, PumiceError, TrustError
 from pumice.formats import oci
 from pumice.registry import (
     Client,
+    ClientSettings,
     DeniedError,
-    Given,
     Login,
     NotFoundError,
-    Policy,
     RegistryError,
     Repository,
-    Settings,
+    RetryPolicy,
+    StaticCredentials,
     TransportError,
     fallback_tag,
 )
@@ -32,7 +32,7 @@ from tests.support.registry import Registry
 from tests.support.wire import Wire
 
 BIG = bytes(range(256)) * 12_000
-QUICK = Policy(attempts=4, first=0.0, longest=0.0)
+QUICK = RetryPolicy(attempts=4, initial_delay=0.0, max_delay=0.0)
 
 
 def digest(data: bytes, algorithm: str = "sha256") -> str:
@@ -57,10 +57,10 @@ class Notes:
 def client(notes: Notes | None = None, login: tuple[str, Login] | None = None, **settings: Any) -> Client:
     notes = notes or Notes()
     return Client(
-        Given(*login) if login else None,
-        Settings(policy=QUICK, **settings),
+        StaticCredentials(*login) if login else None,
+        ClientSettings(retry_policy=QUICK, **settings),
         progress=notes,  # type: ignore[arg-type]
-        pause=notes.pauses.append,
+        sleep=notes.pauses.append,
         jitter=lambda: 0.5,
     )
 
@@ -102,10 +102,10 @@ def test_a_blob_goes_up_once_and_comes_back(repository: Repository, size: int, c
         opened.append(1)
         return io.BytesIO(data)
 
-    with client(chunk=chunk) as one:
-        assert one.upload(repository, descriptor(data), source) == "sent"
-        assert one.upload(repository, descriptor(data), source) == "present"
-        assert one.blob_size(repository, digest(data)) == size
+    with client(chunk_size=chunk) as one:
+        assert one.upload_blob(repository, descriptor(data), source) == "sent"
+        assert one.upload_blob(repository, descriptor(data), source) == "present"
+        assert one.head_blob(repository, digest(data)) == size
         with one.open_blob(repository, digest(data), size) as file:
             assert file.read() == data
     assert len(opened) <= 1
@@ -114,69 +114,69 @@ def test_a_blob_goes_up_once_and_comes_back(repository: Repository, size: int, c
 def test_a_blob_is_mounted_where_that_is_possible(repository: Repository) -> None:
     other = Repository(repository.host, "other/app")
     with client() as one:
-        one.upload(repository, descriptor(BIG), BIG)
-        outcome = one.upload(other, descriptor(BIG), BIG, mount=repository)
+        one.upload_blob(repository, descriptor(BIG), BIG)
+        outcome = one.upload_blob(other, descriptor(BIG), BIG, mount_from=repository)
         assert outcome in ("mounted", "sent")
-        assert one.blob_size(other, digest(BIG)) == len(BIG)
+        assert one.head_blob(other, digest(BIG)) == len(BIG)
 
 
 def test_manifests_are_kept_byte_for_byte(repository: Repository) -> None:
     data = manifest()
     with client() as one:
-        one.upload(repository, descriptor(b"{}"), b"{}")
-        assert one.find(repository.tagged("1.0")) is None
-        stored = one.put_manifest(repository.tagged("1.0"), data, oci.MANIFEST)
+        one.upload_blob(repository, descriptor(b"{}"), b"{}")
+        assert one.head_manifest(repository.with_tag("1.0")) is None
+        stored = one.put_manifest(repository.with_tag("1.0"), data, oci.MANIFEST)
         assert stored.digest == digest(data)
-        found = one.manifest(repository.tagged("1.0"))
+        found = one.get_manifest(repository.with_tag("1.0"))
         assert (found.data, found.digest, found.media_type) == (data, digest(data), oci.MANIFEST)
         assert found.json()["x-unknown"] == {"kept": [1, 2.5]}
-        assert one.resolve(repository.tagged("1.0")) == found.descriptor
-        assert one.resolve(repository.at(digest(data))) == found.descriptor
-        assert one.tags(repository) == ["1.0"]
-        one.delete(repository.at(digest(data)))
-        assert one.find(repository.at(digest(data))) is None
+        assert one.resolve(repository.with_tag("1.0")) == found.descriptor
+        assert one.resolve(repository.with_digest(digest(data))) == found.descriptor
+        assert one.list_tags(repository) == ["1.0"]
+        one.delete_manifest(repository.with_digest(digest(data)))
+        assert one.head_manifest(repository.with_digest(digest(data))) is None
 
 
 def test_what_is_not_there_is_not_found(repository: Repository) -> None:
     with client() as one:
         with pytest.raises(NotFoundError) as raised:
-            one.manifest(repository.tagged("none"))
+            one.get_manifest(repository.with_tag("none"))
         assert raised.value.status == 404
         with pytest.raises(NotFoundError):
-            one.resolve(repository.tagged("none"))
+            one.resolve(repository.with_tag("none"))
         with pytest.raises(NotFoundError):
             one.open_blob(repository, digest(b"none"))
-        assert one.blob_size(repository, digest(b"none")) is None
-        assert one.referrers(repository, digest(b"none")) == []
+        assert one.head_blob(repository, digest(b"none")) is None
+        assert one.list_referrers(repository, digest(b"none")) == []
 
 
 def test_referrers_are_found_with_and_without_the_api(repository: Repository) -> None:
     subject = manifest()
     with client() as one:
-        one.upload(repository, descriptor(b"{}"), b"{}")
-        one.put_manifest(repository.tagged("1.0"), subject, oci.MANIFEST)
+        one.upload_blob(repository, descriptor(b"{}"), b"{}")
+        one.put_manifest(repository.with_tag("1.0"), subject, oci.MANIFEST)
         put = []
         for kind in ("application/x-sbom", "application/x-signature"):
             about = {"mediaType": oci.MANIFEST, "digest": digest(subject), "size": len(subject)}
             data = manifest(subject=about, artifactType=kind, annotations={"of": kind})
-            stored = one.put_manifest(repository.at(digest(data)), data, oci.MANIFEST)
+            stored = one.put_manifest(repository.with_digest(digest(data)), data, oci.MANIFEST)
             put.append(stored.digest)
-            if not stored.listed:
+            if not stored.is_listed:
                 entry = {"mediaType": oci.MANIFEST, "digest": stored.digest, "size": len(data)}
                 entry |= {"artifactType": kind, "annotations": {"of": kind}, "x-more": 1}
-                one.list_referrer(repository, digest(subject), [entry])
-                one.list_referrer(repository, digest(subject), [entry])
-        found = one.referrers(repository, digest(subject))
+                one.add_fallback_referrers(repository, digest(subject), [entry])
+                one.add_fallback_referrers(repository, digest(subject), [entry])
+        found = one.list_referrers(repository, digest(subject))
         assert sorted(link.digest for link in found) == sorted(put)
         assert {link.descriptor.annotations["of"] for link in found} == {
             "application/x-sbom",
             "application/x-signature",
         }
         assert all(set(json.loads(link.raw)) - {"mediaType", "digest", "size"} for link in found)
-        (only,) = one.referrers(repository, digest(subject), "application/x-sbom")
+        (only,) = one.list_referrers(repository, digest(subject), "application/x-sbom")
         assert only.digest == put[0]
-        one.remove(repository.at(put[0]))
-        assert [link.digest for link in one.referrers(repository, digest(subject))] == [put[1]]
+        one.delete(repository.with_digest(put[0]))
+        assert [link.digest for link in one.list_referrers(repository, digest(subject))] == [put[1]]
 
 
 # Chunks, and connections that break -----------------------------------------------------------------
@@ -184,8 +184,8 @@ def test_referrers_are_found_with_and_without_the_api(repository: Repository) ->
 
 def test_chunks_are_as_large_as_the_registry_wants() -> None:
     registry = Registry(minimum=1 << 20)
-    with support.serving(registry) as host, client(chunk=1000) as one:
-        assert one.upload(Repository(host, "a"), descriptor(BIG), BIG) == "sent"
+    with support.serving(registry) as host, client(chunk_size=1000) as one:
+        assert one.upload_blob(Repository(host, "a"), descriptor(BIG), BIG) == "sent"
     assert len(registry.asked("PATCH")) == 3
 
 
@@ -193,7 +193,7 @@ def test_a_blob_that_is_too_large_for_one_request_goes_in_several() -> None:
     data = bytes(40 << 20)
     registry = Registry(largest=20 << 20)
     with support.serving(registry) as host, client() as one:
-        assert one.upload(Repository(host, "a"), descriptor(data), data) == "sent"
+        assert one.upload_blob(Repository(host, "a"), descriptor(data), data) == "sent"
     assert registry.blobs["a", digest(data)] == data
 
 
@@ -201,8 +201,8 @@ def test_a_blob_that_is_too_large_for_one_request_goes_in_several() -> None:
 @pytest.mark.parametrize("after", [0, 1, 300, 700, 40_000, 1_500_000, 3_072_400, 3_072_900, 3_073_300])
 def test_a_push_survives_a_cut(after: int, resumes: bool) -> None:
     registry = Registry(resumes=resumes)
-    with support.serving(registry) as host, Wire(host, after) as wire, client(chunk=1 << 20) as one:
-        assert one.upload(Repository(wire.host, "a"), descriptor(BIG), BIG) in ("sent", "present")
+    with support.serving(registry) as host, Wire(host, after) as wire, client(chunk_size=1 << 20) as one:
+        assert one.upload_blob(Repository(wire.host, "a"), descriptor(BIG), BIG) in ("sent", "present")
     assert registry.blobs["a", digest(BIG)] == BIG
 
 
@@ -210,7 +210,7 @@ def test_a_push_goes_on_where_it_was_cut() -> None:
     registry = Registry()
     sent: list[int] = []
     with support.serving(registry) as host, Wire(host, 2_500_000) as wire, client() as one:
-        one.upload(Repository(wire.host, "a"), descriptor(BIG), BIG, sent=sent.append)
+        one.upload_blob(Repository(wire.host, "a"), descriptor(BIG), BIG, on_sent=sent.append)
         assert wire.is_cut
     assert len(registry.asked("POST")) == 1
     assert any(
@@ -235,7 +235,7 @@ def test_a_pull_survives_a_cut(after: int, ranges: bool) -> None:
 
 def test_patience_has_an_end() -> None:
     with client() as one, pytest.raises(TransportError, match="no connection can be made"):
-        one.tags(Repository("127.0.0.1:1", "a"))
+        one.list_tags(Repository("127.0.0.1:1", "a"))
 
 
 # Lies -----------------------------------------------------------------------------------------------
@@ -261,9 +261,9 @@ def test_a_manifest_that_is_another_is_refused() -> None:
     registry.manifests["a", key] = (oci.MANIFEST, manifest())
     registry.tags["a"] = {"t": key}
     with support.serving(registry) as host, client() as one:
-        for reference in (Repository(host, "a").at(key), Repository(host, "a").tagged("t")):
+        for reference in (Repository(host, "a").with_digest(key), Repository(host, "a").with_tag("t")):
             with pytest.raises(TrustError):
-                one.manifest(reference)
+                one.get_manifest(reference)
 
 
 def test_what_is_sent_is_checked_before_its_end_is_sent() -> None:
@@ -272,7 +272,7 @@ def test_what_is_sent_is_checked_before_its_end_is_sent() -> None:
     with support.serving(registry) as host, client() as one:
         for given in (wrong, BIG[:-1], BIG + b"x"):
             with pytest.raises(PumiceError, match="does not have the digest"):
-                one.upload(Repository(host, "a"), descriptor(BIG), given)
+                one.upload_blob(Repository(host, "a"), descriptor(BIG), given)
     assert registry.blobs == {}
 
 
@@ -283,9 +283,9 @@ def test_a_manifest_may_have_4_mib_and_no_more() -> None:
     registry.put("a", exact, oci.MANIFEST, "most")
     registry.put("a", exact + b" ", oci.MANIFEST, "more")
     with support.serving(registry) as host, client() as one:
-        assert one.manifest(Repository(host, "a").tagged("most")).data == exact
+        assert one.get_manifest(Repository(host, "a").with_tag("most")).data == exact
         with pytest.raises(RegistryError, match="larger than"):
-            one.manifest(Repository(host, "a").tagged("more"))
+            one.get_manifest(Repository(host, "a").with_tag("more"))
 
 
 @pytest.mark.parametrize("body", [b"[]", b"nonsense", b"[" * 100_000, b'{"manifests": 5}', b'{"tags": {}}'])
@@ -293,7 +293,7 @@ def test_lists_that_are_none_are_refused(body: bytes) -> None:
     registry = Registry(referrers=False)
     registry.put("a", body, oci.INDEX, fallback_tag(digest(b"")))
     with support.serving(registry) as host, client() as one, pytest.raises(FormatError):
-        one.referrers(Repository(host, "a"), digest(b""))
+        one.list_referrers(Repository(host, "a"), digest(b""))
         raise FormatError("no list at all is an empty one")
 
 
@@ -305,29 +305,32 @@ def test_a_login_is_only_sent_when_it_is_wanted(tokens: bool) -> None:
     registry = Registry(users={"me": "secret"}, tokens=tokens)
     with support.serving(registry) as host:
         with client(login=(host, Login("me", "secret"))) as one:
-            one.upload(Repository(host, "a"), descriptor(BIG), BIG)
-            assert one.tags(Repository(host, "a")) == []
+            one.upload_blob(Repository(host, "a"), descriptor(BIG), BIG)
+            assert one.list_tags(Repository(host, "a")) == []
         assert "Authorization" not in registry.log[0][2]
         unauthorised = [entry for entry in registry.log if "Authorization" not in entry[2]]
         assert len(unauthorised) == 1
         with client(login=(host, Login("me", "wrong"))) as one, pytest.raises(DeniedError):
-            one.tags(Repository(host, "a"))
+            one.list_tags(Repository(host, "a"))
         with client() as one, pytest.raises(DeniedError, match="login"):
-            one.tags(Repository(host, "a"))
+            one.list_tags(Repository(host, "a"))
 
 
 def test_a_token_that_ends_is_replaced_in_the_middle_of_a_push() -> None:
     registry = Registry(users={"me": "secret"}, tokens=True, token_uses=2)
-    with support.serving(registry) as host, client(login=(host, Login("me", "secret")), chunk=400_000) as one:
-        assert one.upload(Repository(host, "a"), descriptor(BIG), BIG) == "sent"
+    with (
+        support.serving(registry) as host,
+        client(login=(host, Login("me", "secret")), chunk_size=400_000) as one,
+    ):
+        assert one.upload_blob(Repository(host, "a"), descriptor(BIG), BIG) == "sent"
     assert registry.blobs["a", digest(BIG)] == BIG
     assert len(registry.issued) > 3
 
 
 def test_an_identity_token_is_exchanged() -> None:
     registry = Registry(users={"me": "secret"}, tokens=True)
-    with support.serving(registry) as host, client(login=(host, Login(identity="identity"))) as one:
-        one.tags(Repository(host, "a"))
+    with support.serving(registry) as host, client(login=(host, Login(identity_token="identity"))) as one:
+        one.list_tags(Repository(host, "a"))
     assert registry.asked("POST", "/token")
 
 
@@ -335,7 +338,7 @@ def test_an_identity_token_is_exchanged() -> None:
 def test_threads_share_one_token() -> None:
     registry = Registry(users={"me": "secret"}, tokens=True)
     with support.serving(registry) as host, client(login=(host, Login("me", "secret"))) as one:
-        threads = [threading.Thread(target=one.tags, args=(Repository(host, "a"),)) for _ in range(8)]
+        threads = [threading.Thread(target=one.list_tags, args=(Repository(host, "a"),)) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -346,9 +349,9 @@ def test_threads_share_one_token() -> None:
 def test_the_scope_is_what_is_needed() -> None:
     registry = Registry(users={"me": "secret"}, tokens=True)
     with support.serving(registry) as host, client(login=(host, Login("me", "secret"))) as one:
-        one.tags(Repository(host, "team/a"))
+        one.list_tags(Repository(host, "team/a"))
         registry.blobs["b", digest(b"x")] = b"x"
-        one.upload(Repository(host, "team/a"), descriptor(b"x"), b"x", mount=Repository(host, "b"))
+        one.upload_blob(Repository(host, "team/a"), descriptor(b"x"), b"x", mount_from=Repository(host, "b"))
     first, *_, last = registry.asked("GET", "/token")
     assert "scope=repository%3Ateam%2Fa%3Apull&" in first
     assert "scope=repository%3Ab%3Apull&scope=repository%3Ateam%2Fa%3Apull%2Cpush" in last
@@ -390,12 +393,12 @@ def test_a_login_is_not_sent_in_the_clear_to_another_machine() -> None:
 
     for plain, expected in ((True, 1), (False, 2)):
         transport = Recording()
-        login = Given("registry.example", Login("me", "secret"))
+        login = StaticCredentials("registry.example", Login("me", "secret"))
         with (
-            Client(login, Settings(plain_http=plain), transport=transport) as one,
+            Client(login, ClientSettings(plain_http=plain), transport=transport) as one,
             pytest.raises(DeniedError),
         ):
-            one.tags(Repository("registry.example", "a"))
+            one.list_tags(Repository("registry.example", "a"))
         assert len(transport.asked) == expected
         assert any(name == "Authorization" for one_ in transport.asked for name, _ in one_.headers) == (
             not plain
@@ -409,7 +412,7 @@ def test_a_busy_registry_is_left_alone_for_as_long_as_it_says() -> None:
     notes = Notes()
     registry = Registry(busy=2, retry_after="7")
     with support.serving(registry) as host, client(notes) as one:
-        assert one.tags(Repository(host, "a")) == []
+        assert one.list_tags(Repository(host, "a")) == []
     assert notes.pauses == [7.0, 7.0]
     registry = Registry(busy=1, retry_after="86400")
     with (
@@ -417,30 +420,30 @@ def test_a_busy_registry_is_left_alone_for_as_long_as_it_says() -> None:
         client(notes) as one,
         pytest.raises(RegistryError, match="86400 seconds"),
     ):
-        one.tags(Repository(host, "a"))
+        one.list_tags(Repository(host, "a"))
     registry = Registry(busy=99, retry_after="never")
     with (
         support.serving(registry) as host,
         client(notes) as one,
         pytest.raises(RegistryError, match="fewer requests"),
     ):
-        one.tags(Repository(host, "a"))
+        one.list_tags(Repository(host, "a"))
 
 
 def test_a_warning_is_shown_once() -> None:
     notes = Notes()
     with support.serving(Registry(warning='299 - "moving soon"')) as host, client(notes) as one:
         for _ in range(3):
-            one.tags(Repository(host, "a"))
-    assert notes.warnings == [f"{host} says: moving soon"]
+            one.list_tags(Repository(host, "a"))
+    assert notes.warnings == [f"warning from {host}: moving soon"]
 
 
 def test_tags_come_in_pages() -> None:
     registry = Registry(page=2)
     registry.tags["a"] = {f"t{number}": "x" for number in range(7)}
     with support.serving(registry) as host, client() as one:
-        assert one.tags(Repository(host, "a")) == [f"t{number}" for number in range(7)]
-        assert one.tags(Repository(host, "a"), page=1) == [f"t{number}" for number in range(7)]
+        assert one.list_tags(Repository(host, "a")) == [f"t{number}" for number in range(7)]
+        assert one.list_tags(Repository(host, "a"), page_size=1) == [f"t{number}" for number in range(7)]
 
 
 @pytest.mark.concurrency
@@ -456,12 +459,12 @@ def test_lists_of_referrers_are_kept_whole_when_others_change_them() -> None:
             registry.put("a", data, oci.MANIFEST)
             entries.append({"mediaType": oci.MANIFEST, "digest": digest(data), "size": len(data)})
         threads = [
-            threading.Thread(target=one.list_referrer, args=(repository, subject, [entry]))
+            threading.Thread(target=one.add_fallback_referrers, args=(repository, subject, [entry]))
             for entry in entries
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        found = {link.digest for link in one.referrers(repository, subject)}
+        found = {link.digest for link in one.list_referrers(repository, subject)}
     assert found == {entry["digest"] for entry in entries}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pumice.errors import FormatError
-from pumice.registry import Client, parse
+from pumice.registry import Client, parse_reference
 from pumice.store.home import Home
 from tests.support import images, serving, transfers
 from tests.support import registry as support
@@ -47,8 +47,8 @@ class Side:
 def there(host: str, digest: str, suffix: str = ".sig") -> list[str]:
     tag = f"{host}/a:{digest.replace(':', '-')}{suffix}"
     with Client(settings=QUICK) as client:
-        document = client.manifest(parse(f"docker://{tag}")).json()
-        config = client.open_blob(parse(f"docker://{tag}").repository, document["config"]["digest"])
+        document = client.get_manifest(parse_reference(f"docker://{tag}")).json()
+        config = client.open_blob(parse_reference(f"docker://{tag}").repository, document["config"]["digest"])
         with config as file:
             assert b"diff_ids" in file.read()
     return transfers.signatures(document)

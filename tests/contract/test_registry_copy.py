@@ -11,7 +11,6 @@ import pytest
 
 from pumice.errors import ImageError, PumiceError
 from pumice.formats import oci
-from pumice.image.transports import places
 from pumice.registry import Client, fallback_tag
 from pumice.store.home import Home
 from tests.support import registry as support
@@ -79,7 +78,7 @@ def test_the_image_alone_goes_where_that_is_asked_for(home: Home, signed: oci.De
 
 def test_what_cannot_hold_it_all_is_refused(home: Home, signed: oci.Descriptor, tmp_path: Path) -> None:
     for kind in ("docker-archive", "tar", "dir"):
-        with pytest.raises(ImageError, match="no place for the image's signatures") as raised:
+        with pytest.raises(ImageError, match="cannot hold the signatures") as raised:
             copy(NAME, f"{kind}:{tmp_path}/out", home)
         assert raised.value.hint is not None
         assert "--only-image" in raised.value.hint
@@ -227,7 +226,7 @@ def test_sha512_goes_from_registry_to_registry_and_is_refused_by_the_store(home:
 def test_an_image_in_a_registry_is_read_where_it_is(home: Home, signed: oci.Descriptor, host: str) -> None:
     copy(NAME, f"docker://{host}/a:1", home)
     with Client(settings=QUICK) as client:
-        image = places.find(f"docker://{host}/a:1", home, client)
+        image = transfers.open_source(f"docker://{host}/a:1", home, client).image
         amd, arm = image.platforms()
         assert (amd.architecture, arm.architecture) == ("amd64", "arm64")
         (layer,) = image.layers(arm)

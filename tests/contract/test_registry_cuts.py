@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from pumice.errors import PumiceError
-from pumice.image.transports import places
-from pumice.progress import Silent
-from pumice.registry import Client, Policy, Settings, parse
+from pumice.registry import Client, ClientSettings, RetryPolicy, parse_reference
 from pumice.store.home import Home
 from tests.support import images, sampling, serving, transfers
 from tests.support import registry as support
@@ -27,7 +25,7 @@ from tests.support.wire import Wire
 NAME = "example.com/app:1.0"
 STEP = 1 if sampling.is_soak() else 3
 """Every third request is cut, the rest at other moments; all of them in a soak."""
-HASTY = Settings(policy=Policy(attempts=1))
+HASTY = ClientSettings(retry_policy=RetryPolicy(attempts=1))
 KINDS = ["ours", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]
 
 
@@ -72,9 +70,7 @@ def hasty(source: str, target: str, home: Home) -> PumiceError | None:
     """Copy without a second chance; return what went wrong."""
     try:
         with Client(settings=HASTY) as client:
-            found = places.locate(source, home, client)
-            to = places.target(target, found.version)
-            places.deliver(places.collect(found), found, to, client=client, home=home, progress=Silent())
+            transfers.copy_with(client, source, target, home)
     except PumiceError as error:
         return error
     return None
@@ -91,7 +87,7 @@ def told(error: PumiceError | None) -> None:
 def tagged(place: str) -> str:
     """Return the digest under a tag, "" if there is none."""
     with Client(settings=transfers.QUICK) as client:
-        found = client.find(parse(place))
+        found = client.head_manifest(parse_reference(place))
     return found.digest if found else ""
 
 
@@ -133,14 +129,14 @@ def test_a_cut_at_every_request(host: str, home: Home, work: Path, what: str, mo
 def test_a_large_blob_goes_on_where_it_was_cut(host: str, way: str, share: float) -> None:
     data = bytes(range(251)) * 40_000
     descriptor = transfers.described(data)
-    where = parse(f"docker://{host}/large-{way}-{int(share * 100)}:1").repository
+    where = parse_reference(f"docker://{host}/large-{way}-{int(share * 100)}:1").repository
     with Client(settings=transfers.QUICK) as client:
         if way == "down":
-            client.upload(where, descriptor, data)
+            client.upload_blob(where, descriptor, data)
         with Wire(host, int(len(data) * share)) as wire:
-            there = parse(f"docker://{wire.host}/{where.name}:1").repository
+            there = parse_reference(f"docker://{wire.host}/{where.name}:1").repository
             if way == "up":
-                assert client.upload(there, descriptor, data) == "sent"
+                assert client.upload_blob(there, descriptor, data) == "sent"
             else:
                 with client.open_blob(there, descriptor.digest, len(data)) as file:
                     assert file.read() == data

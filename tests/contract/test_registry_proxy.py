@@ -22,7 +22,7 @@ from tests.support import images
 from tests.support import registry as memory
 from tests.support.serving import INDEX, MANIFEST, Registry, descriptor, digest_of, image, serving
 
-STALE = '299 - "the upstream registry cannot be reached: this is what was kept of it"'
+STALE = '299 - "the upstream registry cannot be reached; this is a cached copy"'
 
 
 def proxy(folder: Path, upstream: str, *options: str) -> Any:
@@ -70,7 +70,7 @@ def test_what_was_pulled_stays_when_the_upstream_is_gone(tmp_path: Path) -> None
                 gone = get(one, path)
                 assert (gone.status, gone.json["errors"][0]["message"]) == (
                     502,
-                    "the upstream registry cannot be reached, and this is not kept here",
+                    "the upstream registry cannot be reached, and this content is not cached",
                 )
             one.stop()
         with proxy(tmp_path / "root", upstream.host) as one:
@@ -119,7 +119,7 @@ def test_what_the_upstream_lies_about_is_never_kept(tmp_path: Path, size: int) -
                 assert len(cut.partial) < size
             else:
                 assert answer.status == 502
-                assert b"does not have the digest that it should" in said
+                assert b"sent content with another digest" in said
         upstream.manifests["app", digest] = (MANIFEST, b'{"schemaVersion": 2}')
         assert get(one, f"app/manifests/{digest}").status == 502
         assert get(one, "app/manifests/1.0").status == 502
@@ -172,7 +172,7 @@ def test_nothing_is_written(tmp_path: Path) -> None:
         ):
             refused = one.ask(method, path, b"{}" if method != "DELETE" else None)
             assert (refused.status, refused.code) == (405, "UNSUPPORTED")
-            assert "push to that one" in refused.json["errors"][0]["message"]
+            assert "push to the upstream registry instead" in refused.json["errors"][0]["message"]
         assert upstream.log == []
 
 

@@ -17,12 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from pumice import digest
 from pumice.errors import PumiceError
 from pumice.formats import oci
-from pumice.image.transports import places
-from pumice.progress import Silent
-from pumice.registry import Client, Given, Login, Policy, Repository, Settings, fallback_tag, parse
+from pumice.registry import (
+    Client,
+    ClientSettings,
+    Login,
+    Repository,
+    RetryPolicy,
+    StaticCredentials,
+    fallback_tag,
+    parse_reference,
+)
 from pumice.store.home import Home
 from tests.support import images, quirks, transfers
 from tests.support import registry as support
@@ -36,9 +42,9 @@ LARGE = random.Random(1).randbytes(2_300_000)
 
 
 def client(registry: Registry) -> Client:
-    login = Given(registry.host, Login("me", "secret")) if registry.users else None
-    settings = Settings(policy=Policy(attempts=4, first=0.0, longest=0.0))
-    return Client(login, settings, pause=lambda _: None)
+    login = StaticCredentials(registry.host, Login("me", "secret")) if registry.users else None
+    settings = ClientSettings(retry_policy=RetryPolicy(attempts=4, initial_delay=0.0, max_delay=0.0))
+    return Client(login, settings, sleep=lambda _: None)
 
 
 @contextmanager
@@ -91,24 +97,12 @@ def blob(home: Home, name: str) -> bytes:
 
 def move(source: str, target: str, home: Home, registry: Registry) -> None:
     with client(registry) as one:
-        found = places.locate(source, home, one)
-        to = places.target(target, found.version)
-        places.deliver(places.collect(found), found, to, client=one, home=home, progress=Silent())
+        transfers.copy_with(one, source, target, home)
 
 
 def everything(source: str, home: Home, registry: Registry) -> dict[str, bytes]:
     with client(registry) as one:
-        found = places.locate(source, home, one)
-        gathered = places.collect(found)
-        have = {name: node.data for name, node in gathered.nodes.items()}
-        for name, descriptor in gathered.blobs().items():
-            with found.source.open(descriptor) as file:
-                have[name] = file.read()
-        have |= {f"tag {tag}": one.digest.encode() for tag, (one,) in gathered.tags.items()}
-        for subject, links in gathered.lists.items():
-            have[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
-        assert all(digest.of(data) == name for name, data in have.items() if name.startswith("sha256:"))
-        return have
+        return transfers.everything_with(one, source, home)
 
 
 @pytest.mark.parametrize("quirk", quirks.PUSH, ids=str)
@@ -141,7 +135,7 @@ def test_pull(quirk: Quirk, home: Home, tmp_path: Path) -> None:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         with outcome(quirk, registry):
             with client(registry) as one:
-                root = one.resolve(parse(f"{registry.host}/a/app:1.0"))
+                root = one.resolve(parse_reference(f"{registry.host}/a/app:1.0"))
             assert root == home.refs.get(NAME)
             move(f"docker://{registry.host}/a/app:1.0", f"store:{NAME}", other, registry)
         if not quirk.error:
@@ -180,7 +174,7 @@ def test_tags(quirk: Quirk, home: Home) -> None:
         registry.page = 2 if quirk.times == 1 else 0
         with outcome(quirk, registry), client(registry) as one:
             expected = [] if quirk.name == "the list is null" else tags
-            assert one.tags(Repository(registry.host, "a/app")) == expected
+            assert one.list_tags(Repository(registry.host, "a/app")) == expected
 
 
 CUT = json.dumps({"tags": [f"t{number}" for number in range(1000)]})
@@ -213,11 +207,11 @@ def test_no_list_of_tags_leaves_a_signature_behind(quirk: Quirk, home: Home) -> 
 def test_delete(quirk: Quirk, home: Home) -> None:
     with odd(quirk) as registry:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
-        reference = parse(f"{registry.host}/a/app:1.0")
+        reference = parse_reference(f"{registry.host}/a/app:1.0")
         with outcome(quirk, registry), client(registry) as one:
-            one.remove(reference)
+            one.delete(reference)
         with client(registry) as one:
-            assert (one.find(reference) is None) is not bool(quirk.error)
+            assert (one.head_manifest(reference) is None) is not bool(quirk.error)
 
 
 # What is under a fallback tag -----------------------------------------------------------------------
@@ -260,15 +254,15 @@ def test_what_is_not_a_list_of_referrers_counts_as_absent(home: Home, kind: str,
         registry.put("a/app", data, oci.MANIFEST, "1.0")
         media_type, found = not_a_list(data, kind)
         registry.put("a/app", found, media_type, fallback_tag(subject.root.digest))
-        assert one.referrers(repository, subject.root.digest) == []
+        assert one.list_referrers(repository, subject.root.digest) == []
         about = transfers.referrer(home, subject.root, "application/x-sbom")
         registry.put("a/app", blob(home, about.digest), oci.MANIFEST)
         entry = {"mediaType": oci.MANIFEST, "digest": about.digest, "size": about.size}
-        one.list_referrer(repository, subject.root.digest, [entry])
-        listed = one.manifest(repository.tagged(fallback_tag(subject.root.digest)))
+        one.add_fallback_referrers(repository, subject.root.digest, [entry])
+        listed = one.get_manifest(repository.with_tag(fallback_tag(subject.root.digest)))
         assert listed.media_type == oci.INDEX
         assert listed.json().keys() == {"schemaVersion", "mediaType", "manifests"}
-        assert [link.digest for link in one.referrers(repository, subject.root.digest)] == [about.digest]
+        assert [link.digest for link in one.list_referrers(repository, subject.root.digest)] == [about.digest]
 
 
 def test_a_registry_that_keeps_less_of_a_part_gets_the_rest() -> None:
@@ -276,7 +270,7 @@ def test_a_registry_that_keeps_less_of_a_part_gets_the_rest() -> None:
     registry = Registry(takes=1_000_001)
     descriptor = transfers.described(LARGE)
     with support.serving(registry) as host, client(registry) as one:
-        assert one.upload(Repository(host, "a"), descriptor, LARGE) == "sent"
+        assert one.upload_blob(Repository(host, "a"), descriptor, LARGE) == "sent"
     assert registry.blobs["a", descriptor.digest] == LARGE
     assert len(registry.log) < 20
 

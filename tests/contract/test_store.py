@@ -11,14 +11,14 @@ import pytest
 from pumice.digest import of
 from pumice.errors import FormatError, StoreError, TrustError
 from pumice.store.home import Home
-from pumice.store.memory import MemoryBlobs
+from pumice.store.memory_blobs import MemoryBlobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from pumice.digest import Digest
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 ABSENT = of(b"absent")
 

@@ -63,5 +63,5 @@ def test_without_a_base_the_hint_is_not_to_use_a_name(world: World) -> None:
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(world: World, option: str) -> None:
     for path, reason in ((".", "'.' is a directory"), ("none/r", "there is no directory 'none'")):
         outcome = world.run("build", "recipe.yaml", option, path)
-        assert (outcome.code, reason in outcome.stderr) == (2, True), outcome.stderr
+        assert (outcome.code, reason in outcome.stderr) == (10, True), outcome.stderr
     assert not (world.project / "recipe.lock").exists()

@@ -11,8 +11,7 @@ import pytest
 from pumice.cli.main import main
 from pumice.formats import platforms
 from pumice.formats.oci import Platform
-from pumice.image.transports import destination
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import AMD64, Made, file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "files"
@@ -24,7 +23,7 @@ SMALL = dataclasses.replace(handmade.small(), compression="plain")
 @pytest.fixture(autouse=True)
 def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    destination.write(handmade.image(SMALL), destination.parse("oci-archive:small"), version="1.0")
+    locations.write(handmade.image(SMALL), "oci-archive:small", version="1.0")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +48,7 @@ def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], 
 def test_of_several_platforms_this_machines_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     here = platforms.from_machine(os.uname().machine)
     image = handmade.index({Platform("vax"): Made([[file("vax")]]), here: Made([[file("here")]])})
-    destination.write(image, destination.parse("oci:two"), version="1.0")
+    locations.write(image, "oci:two", version="1.0")
     assert main(["files", "oci:two"]) == 0
     assert "/here\n" in capsys.readouterr().out
     assert main(["files", "oci:two", "--platform", "linux/vax"]) == 0
@@ -58,7 +57,7 @@ def test_of_several_platforms_this_machines_is_shown(capsys: pytest.CaptureFixtu
 
 def test_of_several_foreign_platforms_one_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     image = handmade.index({Platform(name): Made([[file(name)]]) for name in ("vax", "pdp")})
-    destination.write(image, destination.parse("oci:two"), version="1.0")
+    locations.write(image, "oci:two", version="1.0")
     assert main(["files", "oci:two"]) == 10
     assert capsys.readouterr().err == (
         "error: the image is for 2 platforms, and one of them is needed here\n"
@@ -67,7 +66,7 @@ def test_of_several_foreign_platforms_one_must_be_named(capsys: pytest.CaptureFi
 
 
 def test_an_image_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    destination.write(handmade.image(Made([]), platform=AMD64), destination.parse("oci:empty"), version="1.0")
+    locations.write(handmade.image(Made([]), platform=AMD64), "oci:empty", version="1.0")
     for arguments in ([], ["--tree"], ["--by-package"]):
         assert main(["files", "oci:empty", *arguments]) == 0
     assert capsys.readouterr().err == ""

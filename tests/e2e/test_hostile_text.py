@@ -18,7 +18,7 @@ from pumice.digest import of
 from pumice.formats import cyclonedx, oci, spdx
 from pumice.image import referrers
 from pumice.image.model import Image
-from pumice.image.transports import layout
+from pumice.image.transports import layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support import handmade, images, vouched
@@ -154,8 +154,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store, hostile layouts, recipes and keys."""
     root = tmp_path_factory.mktemp("hostile")
     image = hostile_image()
-    layout.write(image, root / "evil", "1.0", records=None, progress=Silent())
-    layout.write(image, root / f"dir{EVIL}", "1.0", records=None, progress=Silent())
+    layout_writer.write(image, root / "evil", "1.0", records=None, progress=Silent())
+    layout_writer.write(image, root / f"dir{EVIL}", "1.0", records=None, progress=Silent())
     vouched.folder(root / "plain", vouched.image("example.com/plain:1.0"))
     vouched.signed(root / "plain", 0)
     with Home(root / "store", environ={}) as home:

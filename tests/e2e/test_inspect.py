@@ -10,8 +10,7 @@ import pytest
 
 from pumice.cli.main import main
 from pumice.formats.tar import Entry
-from pumice.image.transports import destination
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, Made, file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "inspect"
@@ -25,7 +24,7 @@ def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     two = handmade.index({AMD64: SMALL, ARM64: Made([[file("arm")]], compression="plain")})
     for name, image in (("small", handmade.image(SMALL)), ("two", two)):
-        destination.write(image, destination.parse(f"oci:{name}"), version="1.0")
+        locations.write(image, f"oci:{name}", version="1.0")
 
 
 @pytest.mark.parametrize(
@@ -46,12 +45,12 @@ def test_output(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], 
     ("arguments", "code", "text"),
     [
         ((), 2, "error: REF is missing\n  hint: see 'pumice inspect --help'\n"),
-        (("oci:none",), 10, "error: none: this is no OCI layout: it has no oci-layout\n"),
-        (("oci:small:2",), 10, "error: small: the layout has no tag '2'\n  hint: its tags are 1.0\n"),
+        (("oci:none",), 10, "error: none: not an OCI layout: there is no oci-layout\n"),
+        (("oci:small:2",), 10, "error: small: the layout has no tag '2'\n  hint: the tags are 1.0\n"),
         (
             ("small",),
             10,
-            "error: there is no image small\n  hint: for a layout in a folder, write oci:small\n",
+            "error: there is no image small\n  hint: for an OCI layout in a directory, write oci:small\n",
         ),
         (
             ("oci:small", "--platform", "linux/arm64"),
@@ -82,7 +81,7 @@ def test_nothing_in_an_image_can_command_a_terminal(capsys: pytest.CaptureFixtur
     ]
     run = SMALL.run
     made = Made([layer], "gzip", run, {evil: evil}, (evil,))
-    destination.write(handmade.image(made), destination.parse("oci:evil"), version="1.0")
+    locations.write(handmade.image(made), "oci:evil", version="1.0")
     for command in (["inspect"], ["files"], ["files", "--tree"], ["files", "--by-package"]):
         assert main([*command, "oci:evil"]) == 0
         out, err = capsys.readouterr()

@@ -53,8 +53,8 @@ def test_a_public_key_is_imported_alone(world: Trusting) -> None:
         (("key", "export"), 2, "KEY is missing"),
         (("key", "list", "x"), 2, "key list takes no KEY"),
         (("key", "export", "none"), 7, "no such key 'none'"),
-        (("key", "import", "recipe.yaml"), 8, "recipe.yaml: cannot find a key in PEM or OpenPGP in the file"),
-        (("key", "import", "/dev/null", "--output", "x"), 8, "cannot find a key in PEM or OpenPGP"),
+        (("key", "import", "recipe.yaml"), 8, "recipe.yaml: the file has no PEM or OpenPGP key"),
+        (("key", "import", "/dev/null", "--output", "x"), 8, "the file has no PEM or OpenPGP key"),
         (("key", "generate", "--passphrase-file", "none"), 7, "none: cannot read"),
     ],
 )

@@ -75,9 +75,9 @@ def test_json(world: World) -> None:
     value = json.loads(done.stdout)
     assert done.code == 1
     assert value["forbidden"] == [
-        {"package": "hello", "licence": "MIT", "expression": "GPL-2.0-or-later AND MIT"}
+        {"package": "hello", "license": "MIT", "expression": "GPL-2.0-or-later AND MIT"}
     ]
-    assert value["licences"]["MIT"] == ["hello"]
+    assert value["licenses"]["MIT"] == ["hello"]
     assert list(value["texts"].values()) == ["Do what is odd."]
 
 

@@ -29,7 +29,7 @@ def test_an_image_goes_where_it_is_told(host: str, registry: Registry, capsys: O
     assert "3 blobs copied" in err or "2 blobs copied" in err
     out, err = run(capsys, "push", "example.com/hello:1.0", f"docker://{host}/team/hello:again")
     assert registry.tags["team/hello"]["again"] == out.strip()
-    assert "there already" in err
+    assert "already present" in err
 
 
 def test_an_image_goes_where_its_name_says(
@@ -44,8 +44,8 @@ def test_an_image_goes_where_its_name_says(
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("hello",), 2, "does not say which registry is meant"),
-        (("oci:dir",), 2, "does not say which registry is meant"),
+        (("hello",), 2, "does not name a registry"),
+        (("oci:dir",), 2, "does not name a registry"),
         (("absent.example/x:1", "127.0.0.1:1/x"), 10, "there is no image"),
         (("example.com/hello:1.0", "127.0.0.1:1/X"), 2, "is not the name of a repository"),
     ],

@@ -180,7 +180,7 @@ def test_provenance_of_another_image_is_refused(world: World) -> None:
         if data.startswith(b'{"_type"'):
             (world.project / "p.json").write_bytes(data)
     done = world.run("reproduce", "oci:other", "--provenance", "p.json")
-    assert (done.code, "about another image" in done.stderr) == (7, True)
+    assert (done.code, "for another image" in done.stderr) == (7, True)
 
 
 def test_an_image_without_provenance(world: World) -> None:

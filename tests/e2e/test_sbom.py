@@ -150,7 +150,7 @@ def test_a_layer_by_itself(world: World) -> None:
 def test_the_table(world: World) -> None:
     world.build()
     text = world.run("sbom", "example.com/hello", "--format", "table").stdout
-    assert text.splitlines()[0].split() == ["package", "version", "arch", "source", "licence"]
+    assert text.splitlines()[0].split() == ["package", "version", "arch", "source", "license"]
     assert "packages: 2, files:" in text
 
 
@@ -259,7 +259,7 @@ def _kinds(world: World) -> dict[str, str]:
     ("arguments", "code", "text"),
     [
         ((), 2, "REF is missing"),
-        (("oci:none",), 10, "this is no OCI layout"),
+        (("oci:none",), 10, "not an OCI layout"),
         (("nothing:1.0",), 10, "there is no image nothing:1.0"),
         (("x", "--format", "xml"), 2, "--format cannot be 'xml'"),
         (("x", "--layer", "two"), 2, "--layer needs a number, not 'two'"),

@@ -129,7 +129,7 @@ def test_a_client_that_takes_nothing_does_not_keep_the_server(tmp_path: Path) ->
 def test_one_directory_has_one_server(tmp_path: Path) -> None:
     with serving(tmp_path / "root"):
         said = refused("--root", str(tmp_path / "root"), code=9)
-    assert "another pumice serve uses this directory" in said
+    assert "the directory is in use by another 'pumice serve'" in said
 
 
 def test_a_busy_port_is_told(tmp_path: Path) -> None:
@@ -414,21 +414,21 @@ def test_the_same_tag_from_many_sides_ends_at_one_of_them(registry: Registry) ->
 
 def test_worst_options(tmp_path: Path, htpasswd: Path) -> None:
     root = ("--root", str(tmp_path / "root"))
-    assert "is no HOST:PORT" in refused("--listen", "nonsense", *root)
-    assert "is no HOST:PORT" in refused("--listen", "127.0.0.1:99999", *root)
-    assert "is no address of this machine" in refused("--listen", "no such host:0", *root)
-    assert "go together" in refused("--tls-cert", str(htpasswd), *root)
+    assert "is not HOST:PORT" in refused("--listen", "nonsense", *root)
+    assert "is not HOST:PORT" in refused("--listen", "127.0.0.1:99999", *root)
+    assert "is not an address of this machine" in refused("--listen", "no such host:0", *root)
+    assert "must be given together" in refused("--tls-cert", str(htpasswd), *root)
     both = ("--tls-cert", str(htpasswd), "--tls-key", str(htpasswd))
-    assert "no PEM certificate" in refused(*both, *root)
+    assert "not a PEM certificate" in refused(*both, *root)
     assert "no such file" in refused("--htpasswd", str(tmp_path / "none"), *root)
     assert "is a directory" in refused("--htpasswd", str(tmp_path), *root)
     assert "is a directory" in refused("--access-log", str(tmp_path), *root)
-    assert "nobody could do anything" in refused("--anonymous", "none", *root)
-    assert "is no number of hours" in refused("--gc", "nan", *root)
-    assert "is no number of hours" in refused("--keep-untagged", "-1", *root)
+    assert "--anonymous none denies everything" in refused("--anonymous", "none", *root)
+    assert "is not a number of hours" in refused("--gc", "nan", *root)
+    assert "is not a number of hours" in refused("--keep-untagged", "-1", *root)
     assert "not empty and not a registry" in refused("--root", str(tmp_path), code=9)
     said = refused("--listen", "0.0.0.0:0", "--htpasswd", str(htpasswd), *root)
-    assert "passwords would cross the network in clear" in said
+    assert "passwords would be sent over the network unencrypted" in said
     assert not (tmp_path / "root").exists()
 
 
@@ -437,9 +437,9 @@ def test_the_configuration_is_told_with_its_places(tmp_path: Path, htpasswd: Pat
     bad.write_text("alice\nbob:{SHA}abc\n\ncarol:$2y$31$" + "a" * 53 + "\nusers:x\n")
     said = refused("--htpasswd", str(bad))
     for place in (
-        ":1:1: this is not 'user:hash'",
+        ":1:1: the line is not of the form 'user:hash'",
         ":2:1: the password is not hashed",
-        ":4:1: a cost of 31",
+        ":4:1: the bcrypt cost 31",
         ":5:1: ",
     ):
         assert f"{bad}{place}" in said
@@ -447,9 +447,9 @@ def test_the_configuration_is_told_with_its_places(tmp_path: Path, htpasswd: Pat
     rules.write_text("Team: {read: [alice]}\nteam:\n  raed: [alice]\n  write: [alicce]\nx: [y]\nteam: {}\n")
     said = refused("--htpasswd", str(htpasswd), "--access", str(rules))
     for place in (
-        ":1:1: 'Team' cannot begin",
-        ":3:3: a rule has no key 'raed'",
-        ":4:11: there is no user",
+        ":1:1: 'Team' is not a valid repository prefix",
+        ":3:3: unknown key 'raed' in a rule",
+        ":4:11: unknown user",
         ":5:4: a rule",
     ):
         assert f"{rules}{place}" in said

@@ -16,14 +16,16 @@ import pytest
 
 from pumice.errors import PumiceError, TrustError
 from pumice.formats import oci
-from pumice.registry import Client, Policy, RegistryError, Repository, Settings, parse
-from pumice.registry.server.check import check
+from pumice.registry import Client, ClientSettings, RegistryError, Repository, RetryPolicy, parse_reference
+from pumice.registry.server.integrity import check
 from pumice.registry.server.storage.disk.storage import open_storage
 from tests.support.peers import absent, need
 from tests.support.serving import Registry, digest_of, image, serving
 
-STUBBORN = Settings(policy=Policy(attempts=400, first=0.02, longest=0.1), chunk=100_000)
-BRISK = Settings(policy=Policy(attempts=2, first=0.0, longest=0.0))
+STUBBORN = ClientSettings(
+    retry_policy=RetryPolicy(attempts=400, initial_delay=0.02, max_delay=0.1), chunk_size=100_000
+)
+BRISK = ClientSettings(retry_policy=RetryPolicy(attempts=2, initial_delay=0.0, max_delay=0.0))
 POST = b"POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -34,7 +36,7 @@ def described(data: bytes) -> oci.Descriptor:
 def sound(root: Path) -> None:
     with open_storage(root) as storage:
         found = check(storage)
-    assert (found.problems, found.incomplete) == ((), ())
+    assert (found.damaged, found.incomplete) == ((), ())
 
 
 class Load:
@@ -53,10 +55,10 @@ class Load:
                 for turn in range(1000):
                     if self.stop.is_set():
                         break
-                    where = parse(f"docker://{self.host}/team/app{number}:t{turn}")
+                    where = parse_reference(f"docker://{self.host}/team/app{number}:t{turn}")
                     layer = dice.randbytes(300_000)
                     for data in (b"{}", layer):
-                        client.upload(where.repository, described(data), data)
+                        client.upload_blob(where.repository, described(data), data)
                     client.put_manifest(where, image(layer), oci.MANIFEST)
                     self.acknowledged[f"{where}"] = layer
         except PumiceError as error:
@@ -67,7 +69,7 @@ class Load:
             with Client(settings=STUBBORN) as client:
                 while not self.stop.is_set():
                     for name, layer in list(self.acknowledged.items())[-3:]:
-                        repository = parse(f"docker://{name}").repository
+                        repository = parse_reference(f"docker://{name}").repository
                         with client.open_blob(repository, digest_of(layer), len(layer)) as file:
                             self.problems += [] if file.read() == layer else [f"{name} is another"]
         except PumiceError as error:
@@ -95,7 +97,7 @@ def test_killed_and_started_again_under_load(tmp_path: Path) -> None:
         assert load.problems == []
         with Client(settings=STUBBORN) as client:
             for name, layer in load.acknowledged.items():
-                assert client.manifest(parse(f"docker://{name}")).data == image(layer)
+                assert client.get_manifest(parse_reference(f"docker://{name}")).data == image(layer)
         assert server.stop() == 0
     sound(root)
 
@@ -126,7 +128,7 @@ def test_a_full_disk_is_told_and_passes(small: tuple[Registry, Path], tmp_path: 
     repository = Repository(registry.host, "team/app")
     with Client(settings=BRISK) as client:
         with pytest.raises(RegistryError, match="the registry has no space left") as raised:
-            client.upload(repository, described(big), big)
+            client.upload_blob(repository, described(big), big)
         assert raised.value.status == 507
         with pytest.raises(OSError, match="No space"), filler.open("ab", buffering=0) as file:
             while file.write(bytes(1 << 12)):
@@ -138,7 +140,7 @@ def test_a_full_disk_is_told_and_passes(small: tuple[Registry, Path], tmp_path: 
         assert registry.ask("HEAD", f"/v2/team/app/blobs/{digest_of(big)}").status == 404
         assert registry.ask("HEAD", "/v2/team/app/manifests/kept").headers["Docker-Content-Digest"] == digest
         filler.unlink()
-        assert client.upload(repository, described(big), big) == "sent"
+        assert client.upload_blob(repository, described(big), big) == "sent"
         assert registry.put("team/app", "new", image(big)).status == 201
     shutil.copytree(disk / "root", tmp_path / "copy")
     sound(tmp_path / "copy")
@@ -248,13 +250,13 @@ def test_hostile_manifests_are_refused_in_a_sentence(registry: Registry, body: b
 def test_two_hundred_clients_pull_at_once(registry: Registry) -> None:
     layer = Random(2).randbytes(200_000)
     registry.push_image("popular", "v1", layer)
-    where = parse(f"docker://{registry.host}/popular:v1")
+    where = parse_reference(f"docker://{registry.host}/popular:v1")
     problems: list[str] = []
 
     def pull() -> None:
         try:
             with Client(settings=BRISK) as client:
-                document = client.manifest(where)
+                document = client.get_manifest(where)
                 with client.open_blob(where.repository, digest_of(layer), len(layer)) as file:
                     if file.read() != layer or document.data != image(layer):
                         problems.append("another")

@@ -85,7 +85,7 @@ def test_a_body_that_breaks_is_not_called_a_wrong_digest(registry: Registry) -> 
     said = talk(registry, head + b"3\r\nwho\r\n-2\r\nle\r\n0\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 400")
     assert b"BLOB_UPLOAD_INVALID" in said
-    assert b"did not come whole" in said
+    assert b"the received content is incomplete" in said
     wrong = registry.ask("POST", place, b"other")
     assert (wrong.status, wrong.code) == (400, "DIGEST_INVALID")
 

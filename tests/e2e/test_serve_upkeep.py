@@ -18,7 +18,7 @@ def test_a_registry_is_checked_and_collected(tmp_path: Path, capsys: Out) -> Non
         _, document = one.push_image("team/app", "1.0")
         loose = one.push_blob("team/app", b"nobody needs it")
         assert main(["serve", "--check", "--root", str(root)]) != 0
-        assert "another pumice serve uses this directory" in capsys.readouterr().err
+        assert "the directory is in use by another 'pumice serve'" in capsys.readouterr().err
         one.stop()
     assert main(["serve", "--check", "--root", str(root)]) == 0
     assert "1 repositories, 1 manifests, 3 blobs" in capsys.readouterr().out
@@ -39,7 +39,7 @@ def test_a_registry_is_checked_and_collected(tmp_path: Path, capsys: Out) -> Non
 def test_nothing_is_made_where_nothing_is(tmp_path: Path, capsys: Out) -> None:
     for option in ("--check", "--collect"):
         assert main(["serve", option, "--root", str(tmp_path / "none")]) == 2
-        assert "there is no registry" in capsys.readouterr().err
+        assert "not a registry directory" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -51,15 +51,15 @@ def test_nothing_is_made_where_nothing_is(tmp_path: Path, capsys: Out) -> None:
         (("--require-signed", "a\0b"), "no such policy directory"),
         (("--require-signed", ""), "no key is trusted there"),
         (("--require-signed", "trust"), "no key is trusted there"),
-        (("--proxy", "registry.example"), "is no address of a registry"),
-        (("--proxy", "https://"), "is no address of a registry"),
-        (("--proxy", "https://alice:secret@registry.example"), "is no address of a registry"),
-        (("--proxy", "ftp://registry.example"), "is no address of a registry"),
-        (("--proxy", "https://registry.example/UPPER"), "is no address of a registry"),
-        (("--proxy", "https://[::1"), "is no address of a registry"),
-        (("--proxy", "https://r.example", "--proxy-fresh", "nan"), "is no number of seconds"),
-        (("--proxy", "https://r.example", "--proxy-fresh", "-1"), "is no number of seconds"),
-        (("--check", "--root", "a\0b"), "there is no registry"),
+        (("--proxy", "registry.example"), "is not a registry URL"),
+        (("--proxy", "https://"), "is not a registry URL"),
+        (("--proxy", "https://alice:secret@registry.example"), "is not a registry URL"),
+        (("--proxy", "ftp://registry.example"), "is not a registry URL"),
+        (("--proxy", "https://registry.example/UPPER"), "is not a registry URL"),
+        (("--proxy", "https://[::1"), "is not a registry URL"),
+        (("--proxy", "https://r.example", "--proxy-fresh", "nan"), "is not a number of seconds"),
+        (("--proxy", "https://r.example", "--proxy-fresh", "-1"), "is not a number of seconds"),
+        (("--check", "--root", "a\0b"), "not a registry directory"),
     ],
 )
 def test_worst_options(

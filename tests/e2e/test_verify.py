@@ -33,8 +33,8 @@ def test_as_json(world: Trusting) -> None:
 
 
 CHECKED = """\
-checked  signature: made by a trusted key
-checked  name: example.com/hello:1.0 is what the signature names
+checked  signature: signed by a trusted key
+checked  name: signed as example.com/hello:1.0
 checked  freshness: no newer image of this name was admitted before
 """
 
@@ -51,7 +51,7 @@ def test_what_was_built_here_needs_a_signature_unless_that_is_waived(world: Trus
     assert "no key is trusted for example.com/hello:1.0" in said
     printed = world.must("verify", "example.com/hello:1.0", "--allow-built-here")
     assert "skipped  signature: the image was built here" in printed
-    assert "checked  name: the image calls itself example.com/hello:1.0" in printed
+    assert "checked  name: the image declares the name example.com/hello:1.0" in printed
     said = world.refused("verify", "oci:out", "--allow-built-here", "--as", "example.com/bank:1.0")
     assert "the image has no valid signature" in said
 
@@ -120,7 +120,7 @@ def test_older_than_before(world: Trusting) -> None:
     key = ("--key", "release.pub")
     world.must("verify", "oci:out", *key, store="third")
     world.must("verify", "oci:newer", *key, store="third")
-    assert "1.1 is known" in world.refused("verify", "oci:out", *key, store="third")
+    assert "1.1 was admitted" in world.refused("verify", "oci:out", *key, store="third")
     done = world.do("verify", "oci:out", *key, "--allow-older", store="third")
     assert done.code == 0
     assert "warning: example.com/hello:1.0: the image is older" in done.stderr
@@ -131,7 +131,7 @@ def test_older_than_before(world: Trusting) -> None:
     ("arguments", "code", "message"),
     [
         (("--policy", "x"), 2, "--policy needs --attestation"),
-        (("--key", "none.pub"), 7, "there is no key"),
+        (("--key", "none.pub"), 7, "no such key"),
         (("--key", "release.key"), 8, "the file is a private key"),
         (("--key", "recipe.yaml"), 8, "expected one public key"),
     ],

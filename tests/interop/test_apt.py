@@ -15,7 +15,7 @@ import pytest
 
 from pumice.errors import ResolveError
 from pumice.recipe.model import Request
-from pumice.resolve import Wants, resolve
+from pumice.resolve import Requirements, resolve
 from tests.support import sampling, universe
 from tests.support.apt import Apt, Verdict
 from tests.support.peers import absent
@@ -52,7 +52,7 @@ def apt(tmp_path_factory: pytest.TempPathFactory, debian: TextUniverse) -> Apt:
 def ours(debian: TextUniverse, *names: str) -> tuple[str, ...] | None:
     """Our solution as ``name=version``, None if there is none."""
     try:
-        found = resolve(debian, Wants(requests=tuple(Request(name=name) for name in names)))
+        found = resolve(debian, Requirements(requests=tuple(Request(name=name) for name in names)))
     except ResolveError:
         return None
     return tuple(sorted(f"{record.name}={record.version}" for record in found.packages))
@@ -101,7 +101,7 @@ def test_apt_adds_no_essential_package_by_itself(debian: TextUniverse, apt: Apt)
 
 
 def test_essential_packages_are_what_apt_would_take(debian: TextUniverse, apt: Apt) -> None:
-    found = resolve(debian, Wants(base="essential"))
+    found = resolve(debian, Requirements(base="essential"))
     mine = tuple(sorted(f"{record.name}={record.version}" for record in found.packages))
     verdict = apt.install([record.name for record in debian.essential()])
     assert len(mine) <= len(verdict.packages)

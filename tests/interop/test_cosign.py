@@ -13,12 +13,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pumice.errors import TrustError
-from pumice.image.transports import attachment, destination, layout
+from pumice.image.transports import attachment, layout, layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
 from pumice.trust import image_names, image_signing, image_verification, keys, public_keys, signing_time
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import handmade, pushing, registry, vouched
+from tests.support import handmade, locations, pushing, registry, vouched
 from tests.support.handmade import Made, file
 from tests.support.peers import need
 from tests.support.serving import serving
@@ -69,7 +69,7 @@ def test_it_verifies_what_we_sign(
     when = signing_time.SigningTime(now=1_700_000_000)
     image_signing.sign_image(
         image,
-        attachment.LayoutPlace(place, image),
+        attachment.LayoutAttachment(place, image),
         None,
         image_signing.Signer(key.public_key, lambda: key),
         time=when,
@@ -99,7 +99,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
     image = layout.read(place)
     signer = image_signing.Signer(key.public_key, lambda: key)
     image_signing.attest_image(
-        *(image, attachment.LayoutPlace(place, image), None, signer),
+        *(image, attachment.LayoutAttachment(place, image), None, signer),
         predicate_type="https://example.com/review",
         predicate={"score": 1.5},
     )
@@ -116,7 +116,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
 def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
     image = handmade.image(Made([[file(program)]]))
-    destination.write(image, destination.parse(f"oci:{tmp_path}/image"), version="1.0")
+    locations.write(image, f"oci:{tmp_path}/image", version="1.0")
     place = f"{host}/{program}/theirs:1.0"
     pushing.push(tmp_path / "image", host, f"{program}/theirs", "1.0")
     extra = ["--tlog-upload=false"]
@@ -138,7 +138,7 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
 @pytest.mark.parametrize("ours", [False, True], ids=["debian", "ours"])
 def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ours: bool) -> None:
     image = handmade.image(Made([[file("both")]]))
-    destination.write(image, destination.parse(f"oci:{tmp_path}/image"), version="1.0")
+    locations.write(image, f"oci:{tmp_path}/image", version="1.0")
     with serving(tmp_path / "root") as one, Home(tmp_path / "store") as home:
         to = one.host if ours else host
         for number, place in enumerate((f"{host}/here/one", f"{to}/there/two")):
@@ -211,9 +211,11 @@ def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> N
     vouched.folder(tmp_path / "plain")
     image = layout.read(tmp_path / "plain")
     signer = image_signing.Signer(made.public_key, lambda: made)
-    image_signing.sign_image(image, attachment.LayoutPlace(tmp_path / "plain", image), None, signer)
+    image_signing.sign_image(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)
     image = layout.read(tmp_path / "plain")
-    layout.write(image, tmp_path / "listed", "v1", records=None, progress=Silent(), listed=True)
+    layout_writer.write(
+        image, tmp_path / "listed", "v1", records=None, progress=Silent(), referrers_in_index=True
+    )
     how = ("verify", "--local-image", "--insecure-ignore-tlog=true", "--key", "pair.pub")
     done = cosign(program, tmp_path, *how, "listed")
     assert done.returncode == 0, done.stderr

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from pumice.packing import effects
-from pumice.packing.effects.diversions import diversions
-from pumice.packing.effects.model import Settings
+from pumice.packing.effects.diversions import diversions_by_path
+from pumice.packing.effects.model import EffectSettings
 from pumice.packing.tree import Node, Tree
 from tests.support import debtree
 from tests.support.peers import need
@@ -148,11 +148,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def ours(installed: Path) -> Iterator[Tree]:
     """Yield the tree of the same packages with all that effects make."""
     debs = sorted((installed / "debs").glob("*.deb"))
-    diverted = diversions(path.name.split("_")[0] for path in debs)
+    diverted = diversions_by_path(path.name.split("_")[0] for path in debs)
     with (installed / "spool").open("w+b") as spool:
         plain = debtree.tree(debtree.load(debs, spool, diversions=diverted), spool)
-        outcome = effects.apply(plain, Settings(architecture="amd64"))
-        whole = plain.plus(outcome.generated, outcome.removed)
+        outcome = effects.apply(plain, EffectSettings(architecture="amd64"))
+        whole = plain.with_entries(outcome.generated, outcome.removed)
         changed = {path: Node(entry, "effects") for path, entry in outcome.directories.items()}
         yield Tree({**whole.nodes, **changed}, whole.read, whole.packages)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pumice.image.transports import destination, docker_load
-from tests.support import handmade
+from pumice.image.transports import docker_load
+from tests.support import handmade, locations
 from tests.support.peers import need
 
 NAME = "registry.example/team/hello"
@@ -35,24 +35,24 @@ def run(*command: str) -> str:
 def test_podman_loads_archives_under_their_full_name(
     podman: list[str], tmp_path: Path, kind: str, tag: str
 ) -> None:
-    where = destination.parse(f"{kind}:{tmp_path}/a.tar{tag}")
-    destination.write(SMALL, where, name=NAME, version="1.0")
+    where = f"{kind}:{tmp_path}/a.tar{tag}"
+    locations.write(SMALL, where, name=NAME, version="1.0")
     run(*podman, "load", "--quiet", "--input", str(tmp_path / "a.tar"))
     (image,) = json.loads(run(*podman, "images", "--format", "json"))
     assert image["Names"] == [f"{NAME}:1.0"]
 
 
 def test_what_podman_saves_is_read(podman: list[str], tmp_path: Path) -> None:
-    destination.write(SMALL, destination.parse(f"oci-archive:{tmp_path}/x.tar"), name=NAME, version="1.0")
+    locations.write(SMALL, f"oci-archive:{tmp_path}/x.tar", name=NAME, version="1.0")
     run(*podman, "load", "--quiet", "--input", str(tmp_path / "x.tar"))
     run(*podman, "save", "--quiet", "--output", str(tmp_path / "a.tar"), f"{NAME}:1.0")
     image = docker_load.read(tmp_path / "a.tar")
     assert [layer.diff_id for layer in image.layers()] == [layer.diff_id for layer in SMALL.layers()]
-    destination.write(image, destination.parse(f"oci:{tmp_path}/y"), version="1.0")
+    locations.write(image, f"oci:{tmp_path}/y", version="1.0")
 
 
 def test_what_skopeo_writes_is_read(tmp_path: Path) -> None:
-    destination.write(SMALL, destination.parse(f"oci:{tmp_path}/x"), name=NAME, version="1.0")
+    locations.write(SMALL, f"oci:{tmp_path}/x", name=NAME, version="1.0")
     run(need("skopeo"), "copy", f"oci:{tmp_path}/x:1.0", f"docker-archive:{tmp_path}/a.tar:{NAME}:2.0")
     image = docker_load.read(tmp_path / "a.tar", f"{NAME}:2.0")
     assert [layer.diff_id for layer in image.layers()] == [layer.diff_id for layer in SMALL.layers()]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pumice.clock import SystemClock
-from pumice.distro.debian import machine
-from pumice.distro.debian.sources import sources
+from pumice.distro.debian import apt_setup
+from pumice.distro.debian.sources import resolve_sources
 from pumice.fetch import indexes, packages
 from pumice.fetch.session import Session
 from pumice.recipe.config import Config
@@ -29,12 +29,14 @@ pytestmark = pytest.mark.mirror
 
 @pytest.fixture
 def session(shared_home: Path) -> Iterator[Session]:
-    with Home(shared_home) as home, Session(home, machine=machine.read()) as found:
+    with Home(shared_home) as home, Session(home, machine=apt_setup.read_apt_setup()) as found:
         yield found
 
 
 def configured(suite: str) -> tuple[Source, ...]:
-    return sources(Origin(debian=suite), recipe_dir=Path(), config=Config(), machine=machine.read())
+    return resolve_sources(
+        Origin(debian=suite), recipe_dir=Path(), config=Config(), machine=apt_setup.read_apt_setup()
+    )
 
 
 def test_bookworm_with_updates_and_security(session: Session, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pumice.evidence import cyclonedx_document, licences, naming, spdx_document
+from pumice.evidence import cyclonedx_document, identifiers, license_expressions, spdx_document
 from pumice.evidence.facts import of_layer
 from pumice.formats import purl
 from tests.support import bsi, evidence, schemas
@@ -93,7 +93,7 @@ def test_every_field_that_bsi_wants_is_in_cyclonedx(authors: str) -> None:
         ("bsi:component:archive", "x", "bsi:component:archive"),
         ("bsi:component:filename", "x", "filename"),
         ('"complete"', '"not_specified"', "completeness of dependencies"),
-        ('"acknowledgement":"concluded"', '"acknowledgement":"declared"', "distribution licences"),
+        ('"acknowledgement":"concluded"', '"acknowledgement":"declared"', "distribution licenses"),
         ("SHA-512", "SHA-384", "SHA-512 of the deployable form"),
         ("mail", "male", "creator"),
         ("source-distribution", "vcs", "source code URI"),
@@ -136,7 +136,7 @@ def test_the_image_and_its_packages_have_package_urls() -> None:
     from packageurl import PackageURL
 
     facts = evidence.facts()
-    for url in (naming.image_url(facts), naming.source_url(facts.packages[0], facts.system)):
+    for url in (identifiers.image_url(facts), identifiers.source_url(facts.packages[0], facts.system)):
         assert PackageURL.from_string(url).name
 
 
@@ -146,7 +146,7 @@ def test_expressions_of_this_machines_copyright_files_parse() -> None:
     known = get_spdx_licensing()
     files = sorted(Path("/usr/share/doc").glob("*/copyright"))
     for path in files[:400]:
-        found = licences.roll_up(path.read_bytes(), path.parent.name)
+        found = license_expressions.roll_up(path.read_bytes(), path.parent.name)
         plain = re.sub(r"LicenseRef-[A-Za-z0-9.-]+", "MIT", found.expression)
         if plain != "NOASSERTION":
             assert known.validate(plain).errors == [], (path, found.expression)

@@ -30,7 +30,7 @@ def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, plac
         image = vouched.signed(folder, by)
         if place:
             image_signing.sign_docker_reference(
-                image, attachment.LayoutPlace(folder, image), None, signer(by), place
+                image, attachment.LayoutAttachment(folder, image), None, signer(by), place
             )
     assert (len(layout.read(folder).beside) > 0) is (by is not None)
     pushing.push(folder, host, repository, "1.0")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pumice.image.transports.locations import TRANSPORTS
 from tests.support.docs import ROOT
 
 SOURCE = ROOT / "src" / "pumice"
@@ -246,3 +247,29 @@ def test_text_reaches_people_through_the_filter_alone() -> None:
     }
     silenced = "src/pumice/trust/keyless.py: logging.getLogger('sigstore')"
     assert {one for one in found if not one.startswith(silenced)} - allowed == set()
+
+
+SCHEMES = {transport.scheme for transport in TRANSPORTS}
+AMBIGUOUS_NAMES = {"dir", "tar", "store", "docker"}
+"""Names of transports that are also names of other things, such as kinds of tar entries."""
+WITH_SCHEMES = {
+    "image/transports/": "the table of transports, and hints that name another one",
+    "registry/reference.py": "the client accepts docker:// before the name of an image",
+    "evidence/identifiers.py": "oci is a type of package URL",
+}
+
+
+def _scheme_literals(path: Path) -> list[str]:
+    """Return the string literals of a module that are the scheme or the name of a transport."""
+    tree = ast.parse(path.read_text())
+    words = SCHEMES | {transport.name for transport in TRANSPORTS} - AMBIGUOUS_NAMES
+    return [
+        f"{path.relative_to(SOURCE)}:{node.lineno}: {node.value!r}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in words
+    ]
+
+
+def test_schemes_of_locations_are_compared_in_the_table_of_transports_only() -> None:
+    literals = [literal for path in SOURCE.rglob("*.py") for literal in _scheme_literals(path)]
+    assert [literal for literal in literals if not literal.startswith(tuple(WITH_SCHEMES))] == []

@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 from bench import apk
-from pumice.packing.selection import ALIASED
+from pumice.packing.selection import ALIASED_DIRECTORIES
 from tests.support.deb import Deb, folder, hardlink, symlink, text
 
 PACKAGES = [
@@ -72,13 +72,13 @@ def test_the_links_of_merged_usr_are_a_package_of_their_own(tmp_path: Path) -> N
     names, packages = repack(tmp_path)
     assert names == [apk.MERGED, "libc6", "nodejs", "npm"]
     links = {member.name: member.linkname for member in packages[apk.MERGED] if member.issym()}
-    assert links == {name: f"usr/{name}" for name in ALIASED}
+    assert links == {name: f"usr/{name}" for name in ALIASED_DIRECTORIES}
 
 
 def test_what_is_below_a_link_is_where_the_link_points(tmp_path: Path) -> None:
     _, packages = repack(tmp_path)
     files = {member.name for data in packages.values() for member in data if not member.isdir()}
-    assert files - set(ALIASED) == {
+    assert files - set(ALIASED_DIRECTORIES) == {
         "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
         "usr/lib64/ld-linux-x86-64.so.2",
         "usr/share/npm/man",

@@ -30,12 +30,13 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "image": ("pumice.assembly.pipeline",),
     "evidence": ("pumice.assembly.evidence_writer",),
     "layer-facts": ("pumice.image.layer_scan", "pumice.evidence.layers"),
-    "license": ("pumice.evidence.licences",),
+    "license": ("pumice.evidence.license_expressions",),
     "package-index": ("pumice.formats.aptindex",),
 }
 
 SHAPELESS = (
     *("pumice.cache_keys", "pumice.clock", "pumice.errors", "pumice.files", "pumice.ownership"),
+    "pumice.os_errors",
     "pumice.progress",
     "pumice.terminal",
     *("pumice.assembly.cache", "pumice.fetch", "pumice.store", "pumice.trust", "pumice.version"),

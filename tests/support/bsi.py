@@ -58,7 +58,7 @@ def _of_component(one: dict[str, Any]) -> Iterator[str]:
         "creator": _reachable(one.get("manufacturer")),
         "name": one.get("name"),
         "version": one.get("version"),
-        "distribution licences": _licensed(one.get("licenses", []), "concluded"),
+        "distribution licenses": _licensed(one.get("licenses", []), "concluded"),
     }
     yield from (field for field, good in said.items() if not good)
     if one["type"] not in _LOGICAL:
@@ -93,7 +93,7 @@ def _of_package(one: dict[str, Any]) -> Iterator[str]:
         yield "source code URI"
     declared = one.get("evidence", {}).get("licenses", [])
     if one["licenses"][0]["expression"] != UNKNOWN and not _licensed(declared, "declared"):
-        yield "original licences"
+        yield "original licenses"
 
 
 def _reachable(who: dict[str, Any] | None) -> bool:

@@ -35,7 +35,7 @@ def attach(
 ) -> Image:
     """Attach a bundle to the layout in ``folder`` as cosign 3 does, and return its image."""
     image = layout.read(folder)
-    place = attachment.LayoutPlace(folder, image)
+    place = attachment.LayoutAttachment(folder, image)
     layer = msgspec.structs.replace(place.put(data, media_type), annotations=annotations or {})
     manifest = oci.Manifest(
         schema_version=2,

@@ -10,7 +10,7 @@ import msgspec
 
 from pumice.formats import deb, elf, tar
 from pumice.formats.tar import Entry
-from pumice.packing.selection import ALIASED, place
+from pumice.packing.selection import ALIASED_DIRECTORIES, merged_usr_path
 from pumice.packing.tree import Node, PackageFacts, Tree
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def _add(
     stated = control.files.get("conffiles", b"").decode().splitlines()
     conffiles = {line: "" for line in stated if line.startswith("/")}
     for entry, body in tar.read_entries(deb.open_data(file)):
-        path = place(entry.path)
-        if not path or (entry.kind == "dir" and path in ALIASED) or not wanted(path):
+        path = merged_usr_path(entry.path)
+        if not path or (entry.kind == "dir" and path in ALIASED_DIRECTORIES) or not wanted(path):
             continue
         if path in diversions and diversions[path][0] != name:
             path = diversions[path][1]
@@ -86,7 +86,7 @@ def _add(
             if "/" + entry.path in conffiles:
                 conffiles["/" + entry.path] = hashlib.md5(data).hexdigest()
         elif entry.kind == "hardlink":
-            moved = msgspec.structs.replace(moved, link=place(entry.link))
+            moved = msgspec.structs.replace(moved, link=merged_usr_path(entry.link))
         if entry.kind != "dir" or path not in loaded.nodes:
             loaded.nodes[path] = Node(moved, name, facts)
     loaded.packages.append(

@@ -24,7 +24,7 @@ def package(name: str, version: str = "1.0-1", **other: object) -> Package:
         "maintainer": "Jane Doe <jane@example.com>",
         "homepage": "https://example.com/" + name,
         "summary": f"the {name} program",
-        "licence": "MIT",
+        "license": "MIT",
         "archive": "debian",
         "path": f"pool/main/{name}_{version}_amd64.deb",
         "size": 1000,
@@ -44,13 +44,13 @@ def facts(packages: int = 3, files: int = 30) -> Facts:
             source="gcc-12",
             source_version="12.2.0-14+deb12u1",
             maintainer="Debian GCC Maintainers <gcc@example.com>",
-            licence="GPL-3.0-or-later WITH GCC-exception-3.1 AND LicenseRef-odd-00000000",
+            license="GPL-3.0-or-later WITH GCC-exception-3.1 AND LicenseRef-odd-00000000",
         ),
         *(
             package(
                 f"package{number:03}",
                 needs=("libstdc++6",),
-                licence="NOASSERTION" if number % 7 == 1 else "MIT",
+                license="NOASSERTION" if number % 7 == 1 else "MIT",
             )
             for number in range(1, packages)
         ),

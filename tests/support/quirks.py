@@ -219,7 +219,7 @@ PUSH = [
         "PUT",
         MANIFEST,
         headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"},
-        error="its digest is",
+        error="reports another digest",
     ),
     Quirk(
         "push",

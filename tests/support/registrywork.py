@@ -1,6 +1,6 @@
-"""A run of everything that a registry's storage can do, and disks that fail or are cut off.
+"""A workload that uses everything of a registry's storage, and disks that fail or lose power.
 
-What is promised is written as in `storework`: statements with the values that they may have.
+Promises are written as in `storework`: statements with the values that they may have.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.registry.server.check import check
-from pumice.registry.server.collect import collect
+from pumice.registry.server.collection import collect
+from pumice.registry.server.integrity import check
 from pumice.registry.server.storage.disk.filesystem import OsDisk
-from pumice.registry.server.storage.disk.storage import Storage, open_storage
+from pumice.registry.server.storage.disk.storage import open_storage
+from pumice.registry.server.storage.protocol import LocalFile, Referrer, StoredManifest
 from tests.support import crashes, storework
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pumice.files import NewFile
+    from pumice.registry.server.storage.protocol import Storage
     from tests.support.storework import Promise
 
     Promised = Callable[[Promise], None]
@@ -63,12 +65,12 @@ def index(*manifests: bytes) -> bytes:
 
 
 def push_blob(storage: Storage, repository: str, *chunks: bytes, algorithm: str = "sha256") -> str:
-    upload = storage.begin(repository, algorithm)
-    at = 0
+    upload = storage.uploads.begin(repository, algorithm)
+    offset = 0
     for chunk in chunks:
-        at = storage.append(repository, upload, at, chunk)
+        offset = storage.uploads.append(repository, upload, offset, chunk)
     digest = digest_of(b"".join(chunks), algorithm)
-    storage.finish(repository, upload, digest)
+    storage.uploads.finish(repository, upload, digest)
     return digest
 
 
@@ -76,37 +78,45 @@ def push_manifest(
     storage: Storage, repository: str, body: bytes, *tags: str, subject: bytes | None = None
 ) -> str:
     digest = digest_of(body)
-    about = None if subject is None else digest_of(subject)
-    listed = None if subject is None else msgspec.json.encode(descriptor(body))
-    storage.put_manifest(repository, digest, MANIFEST, body, tags, about, listed)
+    referrer = None
+    if subject is not None:
+        referrer = Referrer(digest_of(subject), msgspec.json.encode(descriptor(body)))
+    storage.manifests.put(repository, StoredManifest(digest, MANIFEST, body), tags, referrer)
     return digest
 
 
 def state(storage: Storage, statement: str) -> str | None:
-    """Return what a statement of a promise is now."""
+    """Return the current value of a statement."""
     kind, repository, name = statement.split(" ", 2)
     if kind == "blob":
-        blob = storage.blob(repository, name)
-        return name if blob is not None and Path(blob.path).stat().st_size == blob.size else None
+        blob = storage.blobs.find(repository, name)
+        return name if blob is not None and _size(blob.content) == blob.size else None
     if kind == "referrer":
         subject, _, digest = name.partition(" ")
-        found = [msgspec.json.decode(item)["digest"] for item in storage.referrers(repository, subject)]
-        return digest if digest in found else None
-    manifest = storage.manifest(repository, name)
+        descriptors = storage.referrers.list(repository, subject)
+        return digest if digest in [msgspec.json.decode(data)["digest"] for data in descriptors] else None
+    manifest = storage.manifests.find(repository, name)
     return None if manifest is None else manifest.digest
 
 
-class Teller:
-    """Does operations on a storage, and promises what they lead to: while they run, the old or the new."""
+def _size(content: object) -> int:
+    if isinstance(content, bytes):
+        return len(content)
+    assert isinstance(content, LocalFile)
+    return Path(content.path).stat().st_size
+
+
+class Promiser:
+    """Does operations on a storage and promises their results: the old or the new state while they run."""
 
     def __init__(self, storage: Storage, promise: Promised) -> None:
         self.storage = storage
         self.promise = promise
 
-    def do(self, act: Callable[[], object], changes: Mapping[str, str | None]) -> None:
+    def do(self, operation: Callable[[], object], changes: Mapping[str, str | None]) -> None:
         before = {statement: state(self.storage, statement) for statement in changes}
         self.promise({s: [before[s], after] for s, after in changes.items()})
-        act()
+        operation()
         self.promise({s: [after] for s, after in changes.items()})
 
     def blob(self, repository: str, *chunks: bytes, algorithm: str = "sha256") -> None:
@@ -123,55 +133,55 @@ class Teller:
 
 
 def work(storage: Storage, promise: Promised) -> None:
-    """Do everything once; ``promise`` is told what must hold from then on, whatever happens."""
-    tell = Teller(storage, promise)
+    """Do everything once; ``promise`` gets what must hold from then on, whatever happens."""
+    promiser = Promiser(storage, promise)
     base, app, other = b"base layer" * 9, b"application", b"another application"
-    tell.blob("team/app", base)
-    tell.blob("team/app", app[:4], app[4:])
-    tell.blob("team/app", base, algorithm="sha512")
+    promiser.blob("team/app", base)
+    promiser.blob("team/app", app[:4], app[4:])
+    promiser.blob("team/app", base, algorithm="sha512")
     first, second = image(base, app, salt="1"), image(base, salt="2")
-    tell.manifest("team/app", first, "1.0", "latest")
+    promiser.manifest("team/app", first, "1.0", "latest")
     held = digest_of(base)
-    tell.do(lambda: storage.mount("team", held, "team/app"), {f"blob team {held}": held})
-    tell.manifest("team/app", second, "latest")
+    promiser.do(lambda: storage.blobs.mount("team", held, ["team/app"]), {f"blob team {held}": held})
+    promiser.manifest("team/app", second, "latest")
     signature = image(base, subject=second, salt="signature")
-    tell.manifest("team/app", signature, subject=second)
-    tell.manifest("team/app", index(first, second), "all")
-    tell.blob("team", other)
+    promiser.manifest("team/app", signature, subject=second)
+    promiser.manifest("team/app", index(first, second), "all")
+    promiser.blob("team", other)
     gone = digest_of(other)
-    tell.do(lambda: storage.delete_blob("team", gone), {f"blob team {gone}": None})
+    promiser.do(lambda: storage.blobs.delete("team", gone), {f"blob team {gone}": None})
     doomed = image(base, salt="doomed")
-    tell.manifest("team", doomed, "a", "b")
+    promiser.manifest("team", doomed, "a", "b")
     names = (digest_of(doomed), "a", "b")
-    tell.do(
-        lambda: storage.delete_manifest("team", digest_of(doomed)),
+    promiser.do(
+        lambda: storage.manifests.delete("team", digest_of(doomed)),
         {f"manifest team {n}": None for n in names},
     )
-    tell.do(lambda: storage.delete_tag("team/app", "1.0"), {"manifest team/app 1.0": None})
+    promiser.do(lambda: storage.tags.delete("team/app", "1.0"), {"manifest team/app 1.0": None})
     dead = image(base, subject=doomed, salt="signature of the dead")
-    tell.manifest("team", dead, subject=doomed)
-    storage.append("team", storage.begin("team"), 0, b"never finished")
+    promiser.manifest("team", dead, subject=doomed)
+    storage.uploads.append("team", storage.uploads.begin("team"), 0, b"never finished")
     removed = {
         f"manifest team {digest_of(dead)}": None,
         f"referrer team {digest_of(doomed)} {digest_of(dead)}": None,
         f"blob team {held}": None,
         f"blob team/app {digest_of(base, 'sha512')}": None,
     }
-    tell.do(lambda: collect(storage, time.time() + LATER, 1), removed)
-    tell.blob("team", other)
+    promiser.do(lambda: collect(storage, time.time() + LATER, 1), removed)
+    promiser.blob("team", other)
 
 
 def verify(storage: Storage, promised: Promise) -> None:
-    """Assert that a registry is whole and holds what it promised."""
-    found = check(storage)
-    assert found.problems == ()
-    assert found.incomplete == ()
+    """Assert that a registry is not damaged and keeps its promises."""
+    result = check(storage)
+    assert result.damaged == ()
+    assert result.incomplete == ()
     for statement, allowed in promised.items():
         assert state(storage, statement) in allowed, statement
 
 
 class Recorder(crashes.Recorder):
-    """A disk that writes down what is done to it."""
+    """A disk that records what is done to it."""
 
     def extend(self, path: str) -> NewFile:
         name = self._name(path)
@@ -180,7 +190,7 @@ class Recorder(crashes.Recorder):
 
 
 class Stopper(storework.Stopper):
-    """A disk that calls ``stop`` at its ``at``-th operation; nothing else is slow about it."""
+    """A disk that calls ``stop`` at its ``at``-th operation, and syncs nothing."""
 
     def extend(self, path: str) -> NewFile:
         self._before()
@@ -188,7 +198,7 @@ class Stopper(storework.Stopper):
 
 
 class Full(Stopper):
-    """A disk that has no space at its ``at``-th operation, or from then on; removing always works."""
+    """A disk without space at its ``at``-th operation, or from then on; removing files always works."""
 
     def __init__(self, at: int, *, stays: bool) -> None:
         super().__init__(at, _no_space)
@@ -208,7 +218,7 @@ def _no_space() -> None:
 
 
 class Careless(storework.Careless):
-    """A disk that syncs nothing, for tests whose power does not fail."""
+    """A disk that syncs nothing, for tests without power failures."""
 
     def extend(self, path: str) -> NewFile:
         return OsDisk().extend(path)

@@ -32,7 +32,7 @@ def _validator(kind: Kind) -> jsonschema_rs.Draft7Validator:
 
 
 def _registry() -> jsonschema_rs.Registry:
-    """Return what the schema of CycloneDX refers to: SPDX's licences and JSON signatures."""
+    """Return what the schema of CycloneDX refers to: SPDX's licenses and JSON signatures."""
     names = ("spdx.SNAPSHOT.schema.json", "jsf-0.82.SNAPSHOT.schema.json")
     return jsonschema_rs.Registry([(f"{_HOST}/{name}", _read(_theirs() / name)) for name in names])
 

@@ -126,14 +126,13 @@ def image(layer: bytes = b"layer", algorithm: str = "sha256", **more: Any) -> by
 
 IMPATIENT = """
 import sys
-from pathlib import Path
 from pumice.clock import SystemClock
 from pumice.registry.server import serve
 from pumice.registry.server.access import Policy
 from pumice.registry.server.app import Options
 
 settings = serve.Settings(
-    root=Path(sys.argv[1]), host="127.0.0.1", port=0, policy=Policy("write"),
+    location=sys.argv[1], host="127.0.0.1", port=0, policy=Policy("write"),
     options=Options(body_timeout=0.2), header_seconds=0.2,
 )
 serve.serve(settings, clock=SystemClock(), ready=lambda url: print(url, flush=True))
@@ -144,7 +143,7 @@ serve.serve(settings, clock=SystemClock(), ready=lambda url: print(url, flush=Tr
 @contextmanager
 def impatient(root: Path) -> Iterator[Registry]:
     """Run a server that waits a fifth of a second for headers, and for what comes next of a body."""
-    with _running([sys.executable, "-c", IMPATIENT, str(root)]) as one:
+    with running([sys.executable, "-c", IMPATIENT, str(root)]) as one:
         yield one
 
 
@@ -156,14 +155,14 @@ def serving(
 
     ``inside`` is a command that becomes it, such as one that mounts something first.
     """
-    with _running(
+    with running(
         [*inside, sys.executable, "-m", "pumice", "serve", "--listen", listen, "--root", str(root), *options]
     ) as one:
         yield one
 
 
 @contextmanager
-def _running(command: list[str]) -> Iterator[Registry]:
+def running(command: list[str]) -> Iterator[Registry]:
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

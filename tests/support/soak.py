@@ -19,8 +19,8 @@ from urllib.parse import quote
 import msgspec
 
 from pumice.formats import oci
-from pumice.registry import Client, Policy, Repository, Settings
-from pumice.registry.server.check import check
+from pumice.registry import Client, ClientSettings, Repository, RetryPolicy
+from pumice.registry.server.integrity import check
 from pumice.registry.server.storage.disk.storage import open_storage
 from tests.support.serving import INDEX, MANIFEST, Registry, Reply, descriptor, digest_of, image, serving
 
@@ -28,7 +28,7 @@ CLIENTS = 8
 OPTIONS = ("--gc", "0.0005", "--keep-untagged", "2")
 """Collects every other second; what is older than two hours and nobody needs goes."""
 _OLD = 1_000_000_000
-_PATIENT = Settings(policy=Policy(attempts=8, first=0.01, longest=0.2))
+_PATIENT = ClientSettings(retry_policy=RetryPolicy(attempts=8, initial_delay=0.01, max_delay=0.2))
 
 
 class Repo:
@@ -115,7 +115,7 @@ class Worker:
         repo = self.any_repo()
         layer = self.fresh(200_000 if self.dice.random() < 0.05 else 20_000)
         for data in (b"{}", layer):
-            self._client.upload(_at(self._host, repo.name), _described(data), data)
+            self._client.upload_blob(_at(self._host, repo.name), _described(data), data)
             repo.blobs[digest_of(data)] = data
         self.put(repo, f"v{self.dice.randrange(12)}", image(layer))
 
@@ -231,7 +231,7 @@ class Worker:
         subject = self.dice.choice(sorted(repo.manifests))
         data = self.fresh(500)
         for blob in (b"{}", data):
-            self._client.upload(_at(self._host, repo.name), _described(blob), blob)
+            self._client.upload_blob(_at(self._host, repo.name), _described(blob), blob)
             repo.blobs[digest_of(blob)] = blob
         about = descriptor(repo.manifests[subject], MANIFEST)
         document = image(data, subject=about, artifactType=f"application/x-{self.dice.randrange(3)}")
@@ -248,7 +248,7 @@ class Worker:
         """Move a tag that all others move as well."""
         layer = self.fresh(1000)
         for data in (b"{}", layer):
-            self._client.upload(_at(self._host, "everybody"), _described(data), data)
+            self._client.upload_blob(_at(self._host, "everybody"), _described(data), data)
         document = image(layer)
         headers = {"Content-Type": MANIFEST}
         answer = self.ask("PUT", "/v2/everybody/manifests/latest", document, headers)
@@ -262,7 +262,7 @@ class Worker:
         """Leave something that nobody needs, and make it old: the collector comes for it."""
         data = self.fresh(1000)
         repository = _at(self._host, self.garbage)
-        self._client.upload(repository, _described(data), data)
+        self._client.upload_blob(repository, _described(data), data)
         for file in (self._root / "repositories").rglob(f"*{digest_of(data).partition(':')[2]}*"):
             os.utime(file, (_OLD, _OLD))
 
@@ -345,7 +345,7 @@ def run(root: Path, operations: int, *, seed: int = 0) -> Done:
         problems += compare(registry, workers)
     with open_storage(root) as storage:
         found = check(storage)
-        problems += [f"{one.where}: {one.message}" for one in (*found.problems, *found.incomplete)]
+        problems += [f"{one.where}: {one.message}" for one in (*found.damaged, *found.incomplete)]
     done: dict[str, int] = {}
     for worker in workers:
         for name, count in worker.done.items():

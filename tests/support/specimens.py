@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from pumice.formats import oci
 from pumice.formats.tar import Entry
-from pumice.image.transports import destination
-from tests.support import handmade, images
+from tests.support import handmade, images, locations
 from tests.support.docs import ROOT
 from tests.support.handmade import Made, file, folder, hardlink, symlink
 
@@ -72,7 +71,7 @@ def _busybox() -> list[handmade.Item]:
 
 def written(image: Image, place: str) -> str:
     """Write an image to ``KIND:PATH`` and return that with its tag."""
-    destination.write(image, destination.parse(place), name="example.com/specimen", version=TAG)
+    locations.write(image, place, name="example.com/specimen", version=TAG)
     return f"{place}:{TAG}"
 
 

@@ -20,9 +20,9 @@ from pumice.clock import FixedClock
 from pumice.errors import PumiceError, StoreError
 from pumice.formats import oci
 from pumice.progress import Silent
-from pumice.store import gc
+from pumice.store import garbage_collection
 from pumice.store.home import Home
-from pumice.store.verify import verify
+from pumice.store.verification import verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.files import NewFile
     from pumice.formats.oci import Descriptor
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 Promise = dict[str, list[str | None]]
 """Names with the digests that they may stand for, None for being gone: two while one is being changed."""
@@ -82,7 +82,7 @@ def work(home: Home, promise: Callable[[Promise], None]) -> None:
     point("other:1", first)
     point("other:1", None)
     home.records.put("segment", digests.of(b"key"), b"better facts", [digests.of(shared[1])])
-    gc.collect(home, FixedClock(0), keep_days=None)
+    garbage_collection.collect(home, FixedClock(0), keep_days=None)
     third = make_image(home, [[b"head", shared[0], b"end"]])
     point("third/x:1", third)
 
@@ -214,7 +214,7 @@ def kill_everywhere(root: str) -> int:
         with Home(one, _FAST) as home:
             check(home, result.promised)
             work(home, lambda _: None)  # as if nothing had been
-            gc.collect(home, FixedClock(0), keep_days=None)
+            garbage_collection.collect(home, FixedClock(0), keep_days=None)
             check(home, {})
         assert not any(Path(one, "tmp").iterdir())
         old = killed(f"{root}/old", at)
@@ -236,7 +236,7 @@ def churn(root: str, seed: int, rounds: int) -> None:
             sys.stdout.flush()
         if number % 5 == seed % 5:
             with Home(root) as home:
-                gc.collect(home, FixedClock(0), keep_days=None)
+                garbage_collection.collect(home, FixedClock(0), keep_days=None)
 
 
 def fill(root: str) -> None:
@@ -266,7 +266,7 @@ def read_only(root: str) -> None:
         lambda: home.refs.set("a:1", oci.make_descriptor(b"{}", oci.MANIFEST)),
         lambda: home.refs.remove("third/x:1"),
         lambda: home.directory("elsewhere"),
-        lambda: gc.collect(home, FixedClock(0), keep_days=None),
+        lambda: garbage_collection.collect(home, FixedClock(0), keep_days=None),
     ):
         try:
             attempt()

@@ -10,16 +10,16 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from pumice.formats.tar import Entry
-from pumice.packing.effects.action import Action
-from pumice.packing.effects.model import Given, Settings
-from pumice.packing.effects.scripts import actions
+from pumice.packing.effects.model import EffectInput, EffectSettings
+from pumice.packing.effects.scripts.action import ScriptAction
+from pumice.packing.effects.scripts.maintainer_scripts import collect_actions
 from pumice.packing.tree import Node, PackageFacts, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pumice.formats.elf import SharedObject
-    from pumice.packing.tree import Generated
+    from pumice.packing.tree import GeneratedEntry
 
 PASSWD = "root:*:0:0:root:/root:/bin/bash\nwww-data:*:33:33:www-data:/var/www:/usr/sbin/nologin\n"
 GROUP = "root:*:0:\nadm:*:4:\nmail:*:8:\nwww-data:*:33:\nshadow:*:42:\nnogroup:*:65534:\n"
@@ -69,14 +69,16 @@ def package(name: str, version: str = "1", **more: str) -> PackageFacts:
     )
 
 
-def given(tree: Tree, settings: Settings | None = None) -> Given:
+def given(tree: Tree, settings: EffectSettings | None = None) -> EffectInput:
     """Return what an effect is given for ``tree``."""
-    settings = settings or Settings(architecture="amd64")
-    taken: dict[str, tuple[Action, ...]] = actions(tree, settings.architecture, settings.format)[0]
-    return Given(tree, settings, taken)
+    settings = settings or EffectSettings(architecture="amd64")
+    taken: dict[str, tuple[ScriptAction, ...]] = collect_actions(
+        tree, settings.architecture, settings.format
+    )[0]
+    return EffectInput(tree, settings, taken)
 
 
-def shown(generated: Iterable[Generated], *, content: bool = False) -> str:
+def shown(generated: Iterable[GeneratedEntry], *, content: bool = False) -> str:
     """Return ``MODE UID:GID PATH`` for each entry, sorted; with ``content`` what files hold."""
     lines: list[str] = []
     for item in sorted(generated, key=lambda item: item.entry.path):

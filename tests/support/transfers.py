@@ -1,4 +1,4 @@
-"""Images with all that belongs to them, copied from place to place, and looked at there."""
+"""Images with their referrers, copied from one location to another, and what is there afterwards."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from pumice import digest
 from pumice.formats import oci
-from pumice.image.transports import places
-from pumice.progress import Silent
-from pumice.registry import Client, Policy, Settings
-from tests.support import images
+from pumice.image.transports import transfer
+from pumice.image.transports.locations import OpenedImage, parse_destination, parse_source
+from pumice.registry import Client, ClientSettings, RetryPolicy
+from tests.support import images, locations
 
 if TYPE_CHECKING:
     from pumice.image.graph import Graph
     from pumice.store.home import Home
 
-QUICK = Settings(policy=Policy(attempts=6, first=0.0, longest=0.0))
+QUICK = ClientSettings(retry_policy=RetryPolicy(attempts=6, initial_delay=0.0, max_delay=0.0))
 SIMPLE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 
@@ -89,29 +89,43 @@ def signatures(document: dict[str, Any]) -> list[str]:
     return sorted(layer["annotations"][SIGNATURE] for layer in document["layers"])
 
 
-def copy(source: str, target: str, home: Home, *, whole: bool = True) -> Graph:
-    with Client(settings=QUICK, pause=lambda _: None) as client:
-        found = places.locate(source, home, client)
-        gathered = places.collect(found, whole=whole)
-        to = places.target(target, found.version)
-        places.deliver(gathered, found, to, client=client, home=home, progress=Silent())
-        return gathered
+def open_source(source: str, home: Home, client: Client) -> OpenedImage:
+    return parse_source(source).open(locations.access(home, lambda: client))
+
+
+def copy_with(client: Client, source: str, destination: str, home: Home, *, whole: bool = True) -> Graph:
+    """Copy an image with a client."""
+    opened = open_source(source, home, client)
+    gathered = transfer.gather(opened, whole=whole)
+    location = parse_destination(destination)
+    transfer.copy(gathered, opened, location, locations.access(home, lambda: client))
+    return gathered.graph
+
+
+def copy(source: str, destination: str, home: Home, *, whole: bool = True) -> Graph:
+    with Client(settings=QUICK, sleep=lambda _: None) as client:
+        return copy_with(client, source, destination, home, whole=whole)
 
 
 def everything(source: str, home: Home) -> dict[str, bytes]:
-    """All that a place has of an image, read and checked: documents, blobs, lists and tags."""
-    with Client(settings=QUICK, pause=lambda _: None) as client:
-        found = places.locate(source, home, client)
-        gathered = places.collect(found)
-        have = {name: node.data for name, node in gathered.nodes.items()}
-        for name, blob in gathered.blobs().items():
-            with found.source.open(blob) as file:
-                have[name] = file.read()
-            assert digest.of(have[name]) == name
-        have |= {f"tag {tag}": one.digest.encode() for tag, (one,) in gathered.tags.items()}
-        for subject, links in gathered.lists.items():
-            have[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
-        return have
+    """Return everything that a location has of an image: documents, blobs, referrers and tags."""
+    with Client(settings=QUICK, sleep=lambda _: None) as client:
+        return everything_with(client, source, home)
+
+
+def everything_with(client: Client, source: str, home: Home) -> dict[str, bytes]:
+    """As `everything`, with a client."""
+    gathered = transfer.gather(open_source(source, home, client))
+    graph = gathered.graph
+    contents = {name: node.data for name, node in graph.nodes.items()}
+    for name, blob in graph.blobs().items():
+        with gathered.source.open(blob) as file:
+            contents[name] = file.read()
+    assert all(digest.of(data) == name for name, data in contents.items() if name.startswith("sha256:"))
+    contents |= {f"tag {tag}": tagged.digest.encode() for tag, (tagged,) in graph.tags.items()}
+    for subject, links in graph.lists.items():
+        contents[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
+    return contents
 
 
 def described(data: bytes) -> oci.Descriptor:

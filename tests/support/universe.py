@@ -57,7 +57,9 @@ class TextUniverse:
                 for suite, stanza in reversed(self._stanzas.get(name, []))
                 if (record := _record(stanza, suite)).architecture in ("all", self.architecture)
             }
-            ordered = sorted(records.values(), key=lambda record: version.key(record.version), reverse=True)
+            ordered = sorted(
+                records.values(), key=lambda record: version.sort_key(record.version), reverse=True
+            )
             self._known[name] = tuple(ordered)
         return self._known[name]
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from pumice.assembly import image
+from pumice.assembly.context import BuildContext
+from pumice.assembly.image import build_image
 from pumice.errors import PumiceError
 from pumice.progress import Silent
 from pumice.recipe.load import load
@@ -71,19 +72,11 @@ def build(
                 writer.write(by_name[package.name].build())
                 return writer.commit()
 
-        with mock.patch.object(image, "default_processors", lambda: processors):
-            try:
-                built = image.build_image(
-                    load(recipe),
-                    lock_of(packages, lock_format),
-                    ("amd64",),
-                    fetch,
-                    home,
-                    moment=None,
-                    progress=Silent(),
-                )
-            except PumiceError as error:
-                return (type(error).__name__, str(error))
+        context = BuildContext(home=home, fetch_package=fetch, processors=processors, progress=Silent())
+        try:
+            built = build_image(load(recipe), lock_of(packages, lock_format), ("amd64",), context)
+        except PumiceError as error:
+            return (type(error).__name__, str(error))
         attached = sorted(one.digest for artifacts in built.evidence.values() for one in artifacts)
         return (built.root.digest, built.platforms["amd64"].facts, *attached)
 

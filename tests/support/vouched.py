@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pumice.formats import oci
 from pumice.image.model import Image
-from pumice.image.transports import attachment, destination, layout
+from pumice.image.transports import attachment, layout
 from pumice.trust import image_names, image_signing, keys, rollback
 from pumice.trust.signing_time import UNDATED, SigningTime
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import Made, file
 
 DATA = Path(__file__).parents[1] / "data" / "cosign"
@@ -50,7 +50,7 @@ def image(
 
 def folder(path: Path, made: Image | None = None) -> Path:
     """Write an image as a layout."""
-    destination.write(made or image(), destination.parse(f"oci:{path}"), version="1.0")
+    locations.write(made or image(), f"oci:{path}", version="1.0")
     return path
 
 
@@ -64,14 +64,14 @@ def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
         found = layout.read(path)
         time = SigningTime(required=at) if at else UNDATED
         image_signing.sign_image(
-            found, attachment.LayoutPlace(path, found), None, signer(number), name=name, time=time
+            found, attachment.LayoutAttachment(path, found), None, signer(number), name=name, time=time
         )
     return layout.read(path)
 
 
 def attested(path: Path, number: int, predicate: object, kind: str = "custom", name: str = "") -> Image:
     found = layout.read(path)
-    place = attachment.LayoutPlace(path, found)
+    place = attachment.LayoutAttachment(path, found)
     image_signing.attest_image(
         found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name
     )

@@ -42,7 +42,7 @@ def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> 
     for path, kinds in [
         ("version.py", set()),
         ("cli/build.py", set()),
-        ("packing/effects/system.py", built),
+        ("packing/effects/shells.py", built),
         ("packing/effects/data/users.tsv", built),
         ("evidence/spdx_document.py", {"image", "evidence", "bytecode", "license"}),
         ("packing/selection.py", {"segment", "layer"} | built),
@@ -56,8 +56,8 @@ def test_an_edit_counts_for_the_kinds_that_the_module_shapes(checkout: Path) -> 
 
 def test_an_edit_that_keeps_the_size_counts_by_its_time(checkout: Path) -> None:
     before = versions(checkout)
-    facts = (checkout / "packing/stream.py").stat()
-    os.utime(checkout / "packing/stream.py", ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+    facts = (checkout / "packing/segment_writer.py").stat()
+    os.utime(checkout / "packing/segment_writer.py", ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
     assert "segment" in changed(before, versions(checkout))
 
 

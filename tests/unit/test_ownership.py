@@ -13,9 +13,9 @@ from pumice import files, ownership
 from pumice.cli import main as cli
 from pumice.errors import ImageError, StoreError
 from pumice.image.output import Output
-from pumice.image.transports import layout
+from pumice.image.transports import layout, layout_writer
 from pumice.progress import Silent
-from pumice.registry import logins
+from pumice.registry import login_store
 from pumice.registry.credentials import Login
 from pumice.registry.reference import Repository
 from pumice.registry.server.storage.disk.storage import open_storage
@@ -79,7 +79,7 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
     )
     key_files.create_parent(tmp_path / "keys" / "private" / "key")
     environ = {"REGISTRY_AUTH_FILE": str(tmp_path / "logins" / "private" / "auth.json")}
-    logins.keep(Repository("registry.example", ""), Login("me", "secret"), environ)
+    login_store.save_login(Repository("registry.example", ""), Login("me", "secret"), environ)
     with open_storage(tmp_path / "new" / "registry"):
         pass
     assert not [path for path, mode in modes(tmp_path).items() if mode & 0o022]
@@ -90,7 +90,7 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
 
 def test_layouts_are_never_writable_for_others(tmp_path: Path, umask: int) -> None:
     image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
-    layout.write(image, tmp_path / "out", "1", records=None, progress=Silent())
+    layout_writer.write(image, tmp_path / "out", "1", records=None, progress=Silent())
     assert set(modes(tmp_path / "out").values()) == {0o755 & ~umask}
 
 
@@ -103,11 +103,11 @@ def test_a_layout_is_not_written_through_a_linked_folder(tmp_path: Path, which: 
     image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
     folder, victim = tmp_path / "layout", tmp_path / "victim"
     if complete:
-        layout.write(image, folder, "1", records=None, progress=Silent())
+        layout_writer.write(image, folder, "1", records=None, progress=Silent())
         (folder / which).rename(victim)
     else:
         folder.mkdir()
-        (folder / "oci-layout").write_bytes(layout.header())
+        (folder / "oci-layout").write_bytes(layout.layout_header())
         (folder / which).parent.mkdir(exist_ok=True)
         victim.mkdir()
     inside = victim if which == "blobs/sha256" else victim / "sha256"
@@ -117,9 +117,9 @@ def test_a_layout_is_not_written_through_a_linked_folder(tmp_path: Path, which: 
     (folder / which).symlink_to(victim)
     before = sorted(path.name for path in inside.iterdir())
     with pytest.raises(ImageError, match="through a symbolic link"):
-        layout.write(image, folder, "1", records=None, progress=Silent())
+        layout_writer.write(image, folder, "1", records=None, progress=Silent())
     with pytest.raises(ImageError, match="through a symbolic link"):
-        layout.attach(folder, image, (), image.blobs)
+        layout_writer.attach(folder, image, (), image.blobs)
     assert sorted(path.name for path in inside.iterdir()) == before
 
 
@@ -150,7 +150,7 @@ def test_outputs_do_not_follow_a_planted_link(tmp_path: Path, sticky: Path) -> N
     with pytest.raises(ImageError, match="permission denied"), Output(str(folder / "file")):
         pass
     with pytest.raises(ImageError, match="permission denied"):
-        layout.write(image, folder, "1", records=None, progress=Silent())
+        layout_writer.write(image, folder, "1", records=None, progress=Silent())
     assert victim.read_text() == "precious"
     assert list((tmp_path / "folder").iterdir()) == []
 

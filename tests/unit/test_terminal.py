@@ -15,7 +15,7 @@ from pumice import terminal
 from pumice.cli import streams
 from pumice.errors import FetchError
 from pumice.registry.server import proxy, responses
-from pumice.registry.server.accesslog import AccessLog, Line
+from pumice.registry.server.access_log import AccessLog, Line
 
 EVIL = "\x1b[2J\x9b1m\u202e\x7f\nforged"
 
@@ -53,7 +53,7 @@ def test_what_an_upstream_registry_says_is_logged_as_one_printable_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    proxy._refused(FetchError(EVIL, where=EVIL), responses.MANIFEST_UNKNOWN)
+    proxy._error_response(FetchError(EVIL, where=EVIL), responses.MANIFEST_UNKNOWN)
     (line,) = caplog.text.splitlines()
     assert line.isprintable()
 

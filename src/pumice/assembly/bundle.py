@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.fetch.pool import pool
+from pumice.fetch.thread_pool import pool
 
 if TYPE_CHECKING:
     from pathlib import Path

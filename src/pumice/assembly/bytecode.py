@@ -19,8 +19,8 @@ from pumice import ownership
 from pumice.errors import ImageError, SandboxError
 from pumice.formats import platforms
 from pumice.formats.tar import Entry
-from pumice.packing.tree import Generated
-from pumice.runtime import inside
+from pumice.packing.tree import GeneratedEntry
+from pumice.runtime import tree_lookup
 from pumice.runtime.container import Container, Mount, Process
 from pumice.runtime.run import execute
 from pumice.runtime.stage1.builtin import Builtin
@@ -44,7 +44,7 @@ _SOME_FAILED = 1
 
 def compile_bytecode(
     root: Path, directories: Sequence[str], *, platform: Platform, scratch: Path
-) -> list[Generated]:
+) -> list[GeneratedEntry]:
     """Return byte code for every Python file below ``directories`` (paths like `Entry.path`).
 
     ``root`` is the image's unpacked tree, which is not changed; ``scratch`` a directory for what the
@@ -53,12 +53,12 @@ def compile_bytecode(
     for another architecture than this machine's, SandboxError where there is no sandbox.
     """
     check_platform(platform)
-    if inside.resolve(root, _INTERPRETER) is None:
+    if tree_lookup.resolve(root, _INTERPRETER) is None:
         raise ImageError(
             "the image has no /usr/bin/python3 to make byte code", hint="add the package python3-minimal"
         )
     directories_present = [
-        path for path in sorted(set(directories)) if inside.resolve(root, path) == root / path
+        path for path in sorted(set(directories)) if tree_lookup.resolve(root, path) == root / path
     ]
     if not directories_present:
         return []
@@ -122,7 +122,7 @@ def _run_compileall(root: Path, directories: Sequence[str], out: Path, messages:
     return message
 
 
-def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterator[Generated]:
+def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterator[GeneratedEntry]:
     """Yield what was written, as far as it is byte code of a source that is there.
 
     What the interpreter left is as trustworthy as the image: it is looked at without following links.
@@ -135,7 +135,7 @@ def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterato
                 match = _COMPILED_NAME.fullmatch(name)
                 if match is None or not _is_regular_file(root / folder / f"{match['module']}.py"):
                     continue
-                data = inside.read(out, f"{folder}/{name}", min(remaining, _MAX_FILE) + 1) or b""
+                data = tree_lookup.read(out, f"{folder}/{name}", min(remaining, _MAX_FILE) + 1) or b""
                 remaining -= len(data)
                 if len(data) > _MAX_FILE or remaining < 0:
                     raise ImageError("the image's python3 wrote more byte code than its sources can give")
@@ -144,10 +144,10 @@ def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterato
             if compiled:
                 cache_directory = posixpath.join(folder, _CACHE_DIRECTORY)
                 if not (root / cache_directory).is_dir():
-                    yield Generated(entry=Entry(cache_directory, "dir", 0o755), by=_BY)
+                    yield GeneratedEntry(entry=Entry(cache_directory, "dir", 0o755), origin=_BY)
                 for name, data in compiled:
                     entry = Entry(posixpath.join(cache_directory, name), "file", 0o644, size=len(data))
-                    yield Generated(entry=entry, content=data, by=_BY)
+                    yield GeneratedEntry(entry=entry, content=data, origin=_BY)
 
 
 def _walk_directories(root: Path, out: Path, path: str) -> Iterator[tuple[str, list[str]]]:

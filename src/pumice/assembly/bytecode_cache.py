@@ -1,4 +1,4 @@
-"""``python: {bytecode: true}``: the byte code of an image, made once for the same sources."""
+"""The cache of bytecode (``python: {bytecode: true}``): compiled once for the same sources."""
 
 from __future__ import annotations
 
@@ -6,71 +6,73 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from pumice import digest
-from pumice.assembly import cache, layer_assembly
-from pumice.cache_keys import cache_key
+from pumice.assembly.cache import Cache
+from pumice.assembly.layer_assembly import assemble_layers
 from pumice.formats import platforms
 from pumice.formats.tar import Entry
 from pumice.image.model import Image
 from pumice.packing import compose
-from pumice.packing.compose import Made, Piece
+from pumice.packing.compose import LayerChunk, LayerEntry
 from pumice.packing.tree import Node, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pumice.assembly.context import BuildContext
     from pumice.assembly.layer_assembly import LayerContents
     from pumice.assembly.platform import PlatformInputs
     from pumice.digest import Digest
-    from pumice.progress import Progress
-    from pumice.store.home import Home
 
-_KIND = "bytecode"
 _INTERPRETER = ("python3", "libpython3")
 
+_CACHE = Cache("bytecode", LayerChunk, lambda piece: (piece.blob,))
 
-def get_bytecode(
-    plan: LayerContents, inputs: PlatformInputs, home: Home, processors: int, progress: Progress
-) -> Piece | None:
-    """Return the byte code for the Python files of ``plan`` as a piece of a layer, None if there is none.
 
-    What decides it is the sources and the interpreter; for the same ones nothing runs. Raises
-    ImageError and SandboxError as `bytecode.compile`.
+def get_bytecode(contents: LayerContents, inputs: PlatformInputs, context: BuildContext) -> LayerChunk | None:
+    """Return the bytecode for the Python files of ``contents``, None if there are none.
+
+    The interpreter runs only if the sources or the interpreter changed. Raises ImageError and
+    SandboxError as `bytecode.compile_bytecode` does.
     """
-    sources = _python_files(plan)
+    sources = _python_files(contents)
     if not sources:
         return None
-    key = _bytecode_key(plan, inputs, sources)
-    bytecode = cache.recall(home, _KIND, key, Piece, lambda piece: (piece.blob,))
+    key = _bytecode_key(contents, inputs, sources)
+    bytecode = _CACHE.get(context.home, key)
     if bytecode is None:
-        bytecode = _compile(plan, inputs, sources, home, processors, progress)
-        cache.remember(home, _KIND, key, bytecode, keeps=(bytecode.blob,))
+        bytecode = _compile(contents, inputs, sources, context)
+        _CACHE.put(context.home, key, bytecode)
     return bytecode
 
 
-def _python_files(plan: LayerContents) -> list[str]:
-    return sorted(path for path in plan.nodes if path.endswith(".py"))
+def _python_files(contents: LayerContents) -> list[str]:
+    return sorted(path for path in contents.nodes if path.endswith(".py"))
 
 
-def _bytecode_key(plan: LayerContents, inputs: PlatformInputs, sources: Iterable[str]) -> Digest:
-    """Return what the byte code is kept under.
+def _bytecode_key(contents: LayerContents, inputs: PlatformInputs, sources: Iterable[str]) -> Digest:
+    """Return the cache key of the bytecode.
 
-    Beside the sources and the interpreter it depends on which folders for it are there already, and a
-    source that is a link on what it leads to.
+    It covers the sources, the targets of sources that are links, the interpreter, and which
+    directories for bytecode the image has already.
     """
-    digests = {item.entry.path: item.sha256 for segment in plan.segments.values() for item in segment.items}
-    digests |= {item.entry.path: digest.of(item.content) for item in plan.generated}
-    digests |= {entry.entry.path: entry.sha256 for entry in plan.recipe_entries}
-    tree = Tree(_with_parents(plan.nodes), lambda _: b"")
+    digests = {
+        item.entry.path: item.sha256 for segment in contents.segments.values() for item in segment.items
+    }
+    digests |= {item.entry.path: digest.of(item.content) for item in contents.generated}
+    digests |= {entry.entry.path: entry.sha256 for entry in contents.recipe_entries}
+    tree = Tree(_with_parents(contents.nodes), lambda _: b"")
     source_digests = [
-        (path, plan.nodes[path].entry.kind, _content_digest(path, tree, digests)) for path in sources
+        (path, contents.nodes[path].entry.kind, _content_digest(path, tree, digests)) for path in sources
     ]
-    folders = sorted(path for path, node in plan.nodes.items() if _is_cache_directory(path, node))
-    interpreter = sorted(plan.segments[name].blob for name in plan.segments if name.startswith(_INTERPRETER))
-    return cache_key("bytecode", inputs.format, inputs.architecture, interpreter, source_digests, folders)
+    folders = sorted(path for path, node in contents.nodes.items() if _is_cache_directory(path, node))
+    interpreter = sorted(
+        contents.segments[name].blob for name in contents.segments if name.startswith(_INTERPRETER)
+    )
+    return _CACHE.key(inputs.format, inputs.architecture, interpreter, source_digests, folders)
 
 
 def _with_parents(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """Return ``nodes`` with the directories that a layer makes up for what is in them."""
+    """Return ``nodes`` with the parent directories that a layer adds."""
     complete = dict(nodes)
     for path in nodes:
         parent = posixpath.dirname(path)
@@ -93,25 +95,25 @@ def _content_digest(path: str, tree: Tree, digests: Mapping[str, str]) -> str:
 
 
 def _compile(
-    plan: LayerContents,
-    inputs: PlatformInputs,
-    sources: Iterable[str],
-    home: Home,
-    processors: int,
-    progress: Progress,
-) -> Piece:
+    contents: LayerContents, inputs: PlatformInputs, sources: Iterable[str], context: BuildContext
+) -> LayerChunk:
+    """Unpack the image as it is without bytecode, and let its interpreter compile ``sources``."""
     from pumice.assembly import bytecode
-    from pumice.runtime import unpack
+    from pumice.assembly.manifests import write_manifest
+    from pumice.runtime import prepared_tree
 
-    finished = layer_assembly.assemble_layers(plan, inputs.recipe.layers, home, processors)
-    manifest, _ = layer_assembly.write_manifest(
-        inputs.recipe, inputs.architecture, finished, created=0, user="", blobs=home.blobs
+    home = context.home
+    layers = assemble_layers(contents, inputs.recipe.layers, context)
+    manifest, _ = write_manifest(
+        inputs.recipe, inputs.architecture, layers, created=0, user="", blobs=home.blobs
     )
-    with unpack.hold(Image(manifest, home.blobs), home, progress) as tree:
+    with prepared_tree.hold(Image(manifest, home.blobs), home, context.progress) as tree:
         generated = bytecode.compile_bytecode(
             tree.root,
             sorted({path.split("/")[0] for path in sources if "/" in path}),
             platform=platforms.from_debian(inputs.architecture),
             scratch=home.directory("tmp"),
         )
-    return compose.made((Made(entry=item.entry, content=item.content) for item in generated), home.blobs)
+    return compose.write_chunk(
+        (LayerEntry(entry=item.entry, content=item.content) for item in generated), home.blobs
+    )

@@ -66,12 +66,12 @@ class ArchiveConnection:
             return self._opened
 
     def _open(self) -> tuple[Sequence[Source], Session]:
-        from pumice.distro.debian import machine, sources
+        from pumice.distro.debian import apt_setup, sources
         from pumice.fetch.session import Session
         from pumice.recipe import config
 
-        apt_configuration = machine.read()
-        archive_sources = sources.sources(
+        apt_configuration = apt_setup.read_apt_setup()
+        archive_sources = sources.resolve_sources(
             self._recipe.origin,
             recipe_dir=self.recipe_directory,
             config=config.load(self._environ),

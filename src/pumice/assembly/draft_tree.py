@@ -16,24 +16,24 @@ import msgspec
 from pumice.assembly.overlay import resolve_destination
 from pumice.errors import ImageError
 from pumice.formats import elf
-from pumice.packing.stream import may_be_library
-from pumice.packing.tree import RECIPE, Node, Tree
+from pumice.packing.segment_writer import may_be_library
+from pumice.packing.tree import RECIPE_OWNER, Node, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.formats.elf import SharedObject
-    from pumice.packing.files import Item
+    from pumice.packing.recipe_entries import RecipeEntry
 
 
 class DraftTree:
     """``tree`` with the recipe's files; it notes which of their contents effects read."""
 
-    def __init__(self, files: RecipeFiles, items: Sequence[Item], tree: Tree, links: Tree) -> None:
+    def __init__(self, files: RecipeFiles, items: Sequence[RecipeEntry], tree: Tree, links: Tree) -> None:
         """``links`` is ``tree`` with the links that every path goes through (``bin``, ``lib``)."""
-        self._sums = files.digests
-        self._items: dict[str, Item] = {}
+        self._sums = files.content_digests
+        self._items: dict[str, RecipeEntry] = {}
         self._read_paths: set[str] = set()
         self._packages = tree
         explicit = {rule.to.strip("/") for rule in files.rules if rule.directory}
@@ -47,7 +47,7 @@ class DraftTree:
                 continue  # an effect may make what is missing; if none does, placing it says so
             self._items[path] = item
             nodes[path] = Node(
-                msgspec.structs.replace(item.entry, path=path), RECIPE, self._identify_elf(item)
+                msgspec.structs.replace(item.entry, path=path), RECIPE_OWNER, self._identify_elf(item)
             )
         folders = [posixpath.dirname(path) for path in self._items]
         folders += [item.entry.path for item in items if item.entry.kind == "dir"]
@@ -80,7 +80,7 @@ class DraftTree:
         is_file = item is not None and item.entry.kind == "file"
         return self._record_read(path).decode("utf-8", "replace") if is_file else ""
 
-    def _content_digest(self, item: Item) -> str:
+    def _content_digest(self, item: RecipeEntry) -> str:
         return self._sums.get(item.entry.path, "")
 
     def _record_read(self, path: str) -> bytes:
@@ -90,21 +90,21 @@ class DraftTree:
         self._read_paths.add(path)
         return self._read_content(item)
 
-    def _read_content(self, item: Item) -> bytes:
+    def _read_content(self, item: RecipeEntry) -> bytes:
         try:
             data = item.content if isinstance(item.content, bytes) else item.content.read_bytes()
         except OSError as error:
             message = f"cannot read {str(item.content)!r}: {error.strerror}"
-            raise ImageError(message, where=item.where or None) from None
+            raise ImageError(message, where=item.location or None) from None
         if hashlib.sha256(data).hexdigest() != self._content_digest(item):
             raise ImageError(
                 f"/{item.entry.path} changed while the image was built",
-                where=item.where or None,
+                where=item.location or None,
                 hint="build again",
             )
         return data
 
-    def _identify_elf(self, item: Item) -> SharedObject | None:
+    def _identify_elf(self, item: RecipeEntry) -> SharedObject | None:
         if item.entry.kind != "file" or not may_be_library(item.entry):
             return None
         data = self._read_content(item)

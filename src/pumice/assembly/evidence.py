@@ -1,4 +1,4 @@
-"""Evidence for an image that was just built: bills of materials and provenance, attached to it."""
+"""The evidence of a built image, SBOMs and provenance: written once, attached as referrers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.assembly import cache
-from pumice.cache_keys import cache_key
+from pumice.assembly.cache import Cache
 from pumice.formats import oci
 from pumice.version import __version__
 
@@ -16,167 +15,174 @@ if TYPE_CHECKING:
 
     from pumice.assembly.layer_assembly import LayerContents
     from pumice.assembly.platform import PlatformImage, PlatformInputs
-    from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
-    from pumice.packing.compose import Filled
+    from pumice.packing.compose import ComposedLayer
     from pumice.recipe.lock import Lock
     from pumice.recipe.model import Recipe
     from pumice.store.home import Home
 
-_KIND = "evidence"
-
 _MAX_RECIPE = 1 << 20
 
 AttachedArtifacts = dict[str, tuple["Descriptor", ...]]
-"""A manifest's digest to the artifacts about it."""
+"""The digest of a manifest or index to the artifacts that have it as their subject."""
 
 
-class _CachedEvidence(msgspec.Struct, frozen=True):
-    """What is remembered: the artifacts, and every blob that they consist of."""
+class Evidence(msgspec.Struct, frozen=True):
+    """The artifacts about one manifest, and the digests of all the blobs that they consist of."""
 
     artifacts: tuple[oci.Descriptor, ...]
     blobs: list[str]
 
 
+_CACHE = Cache("evidence", Evidence, lambda evidence: evidence.blobs)
+
+
+class EvidenceSources(msgspec.Struct, frozen=True, kw_only=True):
+    """What evidence states about a build, apart from the image itself."""
+
+    recipe: Recipe
+    recipe_text: str
+    """The recipe file as it is, empty if it cannot be read as text."""
+    effective: dict[str, Any]
+    """The recipe as `effective_values` returns it."""
+    lock: Lock
+    files_digest: Digest
+    """Covers the recipe's own files."""
+    source_date_epoch: int | None
+
+    @classmethod
+    def of(
+        cls, recipe: Recipe, lock: Lock, files_digest: Digest, source_date_epoch: int | None
+    ) -> EvidenceSources:
+        """Return the sources for a build, reading the recipe file."""
+        return cls(
+            recipe=recipe,
+            recipe_text=_read_text(recipe.path),
+            effective=effective_values(recipe),
+            lock=lock,
+            files_digest=files_digest,
+            source_date_epoch=source_date_epoch,
+        )
+
+    @property
+    def recipe_name(self) -> str:
+        """The name of the recipe file, without directories."""
+        return self.recipe.path.rpartition("/")[2]
+
+
 def write_image_facts(
     inputs: PlatformInputs,
-    plan: LayerContents,
-    finished: Sequence[Filled],
+    contents: LayerContents,
+    layers: Sequence[ComposedLayer],
     documents: tuple[Descriptor, Descriptor],
     created: int,
-    release: str,
+    os_release: str,
     home: Home,
 ) -> Digest:
-    """Write the facts of an image as a blob, while everything about it is at hand; return its digest."""
-    from pumice.evidence import built
+    """Write the facts of an image as a blob, while everything about it is in memory; return its digest.
+
+    ``documents`` are the manifest and the config; ``created`` is in seconds since 1970.
+    """
+    from pumice.evidence import build_facts
     from pumice.packing.config import standard_annotations, timestamp
 
     manifest, config = documents
-    found = built.gather(
+    facts = build_facts.gather(
         inputs.recipe,
         inputs.architecture,
         inputs.packages,
-        plan.segments,
-        finished,
-        {item.entry.path: item.by for item in plan.generated},
-        built.Documents(
+        contents.segments,
+        layers,
+        {item.entry.path: item.origin for item in contents.generated},
+        build_facts.Documents(
             manifest=manifest,
             config=config,
             created=timestamp(created),
             annotations=standard_annotations(inputs.recipe, created),
         ),
-        built.system_of(release.encode(), inputs.recipe.origin.debian),
-        own=[made.entry for made in plan.recipe_entries],
+        build_facts.system_of(os_release.encode(), inputs.recipe.origin.debian),
+        own=[layer_entry.entry for layer_entry in contents.recipe_entries],
         records=home.records,
     )
-    return _put(msgspec.msgpack.encode(found), home)
+    with home.blobs.writer() as writer:
+        writer.write(msgspec.msgpack.encode(facts))
+        return writer.commit()
 
 
 def attach_evidence(
-    recipe: Recipe,
-    lock: Lock,
-    files: RecipeFiles,
-    root: Descriptor,
-    finished: Mapping[str, PlatformImage],
-    moment: int | None,
-    home: Home,
+    sources: EvidenceSources, root: Descriptor, images: Mapping[str, PlatformImage], home: Home
 ) -> AttachedArtifacts:
-    """Return the evidence of each platform's image and of their index, written now or found written.
+    """Return the evidence of each platform's image and of their index, written now or before.
 
-    Where nothing changed, that is one look-up for each. Raises StoreError.
+    ``images`` are by architecture. If nothing changed it takes one look-up for each. Raises StoreError.
     """
-    found = {
-        built.manifest.digest: _platform(recipe, lock, files, architecture, built, moment, home)
-        for architecture, built in finished.items()
+    attached = {
+        image.manifest.digest: _platform_artifacts(sources, architecture, image, home)
+        for architecture, image in images.items()
     }
-    if root.digest not in found:
-        found[root.digest] = _index(recipe, lock, root, finished, moment, home)
-    return found
+    if root.digest not in attached:
+        attached[root.digest] = _index_artifacts(sources, root, images, home)
+    return attached
 
 
 def is_build_evidence(descriptor: Descriptor) -> bool:
-    """Whether an artifact is what a build attaches: the next build of the same image replaces it."""
+    """Whether a build attached this artifact, so that the next build of the same image replaces it."""
     return oci.EVIDENCE in descriptor.annotations
 
 
-def _platform(
-    recipe: Recipe,
-    lock: Lock,
-    files: RecipeFiles,
-    architecture: str,
-    built: PlatformImage,
-    moment: int | None,
-    home: Home,
+def _platform_artifacts(
+    sources: EvidenceSources, architecture: str, image: PlatformImage, home: Home
 ) -> tuple[Descriptor, ...]:
-    name = cache_key(
-        *("evidence", __version__, python_version(), architecture, built.manifest.digest, built.facts),
-        *(_file_name(recipe), _bytes(recipe), effective_values(recipe), lock, files.digest, moment),
-    )
-    kept = cache.recall(home, _KIND, name, _CachedEvidence, lambda kept: kept.blobs)
-    if kept is None:
+    key = _key(sources, architecture, image.manifest.digest, image.facts, sources.files_digest)
+    evidence = _CACHE.get(home, key)
+    if evidence is None:
         from pumice.assembly.evidence_writer import write_platform_evidence
 
-        kept = _CachedEvidence(
-            *write_platform_evidence(recipe, _bytes(recipe), lock, architecture, built, moment, home)
-        )
-        cache.remember(home, _KIND, name, kept, keeps=[built.manifest.digest, *kept.blobs])
-    return kept.artifacts
+        evidence = write_platform_evidence(sources, architecture, image, home)
+        _CACHE.put(home, key, evidence, keep=[image.manifest.digest])
+    return evidence.artifacts
 
 
-def _index(
-    recipe: Recipe,
-    lock: Lock,
-    root: Descriptor,
-    finished: Mapping[str, PlatformImage],
-    moment: int | None,
-    home: Home,
+def _index_artifacts(
+    sources: EvidenceSources, index: Descriptor, images: Mapping[str, PlatformImage], home: Home
 ) -> tuple[Descriptor, ...]:
-    name = cache_key(
-        *("evidence", __version__, python_version(), list(finished), root.digest),
-        *(_file_name(recipe), _bytes(recipe), effective_values(recipe), lock, moment),
-    )
-    kept = cache.recall(home, _KIND, name, _CachedEvidence, lambda kept: kept.blobs)
-    if kept is None:
+    key = _key(sources, list(images), index.digest)
+    evidence = _CACHE.get(home, key)
+    if evidence is None:
         from pumice.assembly.evidence_writer import write_index_evidence
 
-        kept = _CachedEvidence(
-            *write_index_evidence(recipe, _bytes(recipe), lock, root, finished, moment, home)
-        )
-        cache.remember(home, _KIND, name, kept, keeps=[root.digest, *kept.blobs])
-    return kept.artifacts
+        evidence = write_index_evidence(sources, index, images, home)
+        _CACHE.put(home, key, evidence, keep=[index.digest])
+    return evidence.artifacts
 
 
-def _file_name(recipe: Recipe) -> str:
-    return recipe.path.rpartition("/")[2]
+def _key(sources: EvidenceSources, *subject: object) -> Digest:
+    return _CACHE.key(
+        *(__version__, python_version(), subject, sources.recipe_name, sources.recipe_text),
+        *(sources.effective, sources.lock, sources.source_date_epoch),
+    )
 
 
-def _bytes(recipe: Recipe) -> str:
-    """Return the recipe file as it is, one that is no text or gone as nothing."""
+def _read_text(path: str) -> str:
     try:
-        with open(recipe.path, "rb") as file:  # noqa: PTH123 - on the way of every build
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs time in every build
             return file.read(_MAX_RECIPE).decode()
     except (OSError, UnicodeDecodeError):
         return ""
 
 
 def effective_values(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as plain values, without the places where its lines stand on this machine."""
-    told: dict[str, Any] = msgspec.to_builtins(recipe)
-    told.pop("path", None)
-    for item in (*told.get("packages", ()), *told.get("files", ())):
+    """Return a recipe as plain values, without the paths and lines of this machine."""
+    values: dict[str, Any] = msgspec.to_builtins(recipe)
+    values.pop("path", None)
+    for item in (*values.get("packages", ()), *values.get("files", ())):
         item.pop("where", None)
-    return told
+    return values
 
 
 def python_version() -> str:
-    """Return the version of the Python that this is."""
+    """Return the version of the Python that runs this code, such as ``3.11.2``."""
     import sys
 
     return ".".join(map(str, sys.version_info[:3]))
-
-
-def _put(data: bytes, home: Home) -> Digest:
-    with home.blobs.writer() as writer:
-        writer.write(data)
-        return writer.commit()

@@ -1,14 +1,14 @@
-"""The documents of one platform's image, written and attached: imported only where something changed."""
+"""Writes the evidence of an image: SBOMs and provenance; imported only where something changed."""
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly.evidence import effective_values, python_version
+from pumice import digest
+from pumice.assembly.evidence import Evidence, python_version
 from pumice.errors import StoreError
 from pumice.evidence import cyclonedx_document, provenance, spdx_document
 from pumice.evidence.facts import Facts
@@ -19,122 +19,109 @@ from pumice.recipe.lock import dump
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pumice.assembly.evidence import EvidenceSources
     from pumice.assembly.platform import PlatformImage
     from pumice.digest import Digest
-    from pumice.recipe.lock import Lock
-    from pumice.recipe.model import Origin, Recipe
+    from pumice.recipe.model import Origin
     from pumice.store.home import Home
 
 PREDICATE_TYPE = "in-toto.io/predicate-type"
-"""The annotation that says what a statement is about before it is read."""
+"""The annotation of an artifact with the predicate type of its statement."""
 
 
 def write_platform_evidence(
-    recipe: Recipe,
-    text: str,
-    lock: Lock,
-    architecture: str,
-    built: PlatformImage,
-    moment: int | None,
-    home: Home,
-) -> tuple[tuple[oci.Descriptor, ...], list[Digest]]:
-    """Write and attach SBOMs and provenance; return the artifacts and every blob that they need.
-
-    ``text`` is the recipe file. Raises StoreError.
-    """
-    facts = _facts(built, home)
-    places = mirror_urls(recipe.origin)
-    made = [
-        (spdx.MEDIA_TYPE, spdx_document.write(facts, places), "sbom", intoto.SPDX),
-        (cyclonedx.MEDIA_TYPE, cyclonedx_document.write(facts, places), "sbom", intoto.CYCLONEDX),
+    sources: EvidenceSources, architecture: str, image: PlatformImage, home: Home
+) -> Evidence:
+    """Write the SBOMs and the provenance of one platform's image as artifacts; raises StoreError."""
+    facts = _read_facts(image, home)
+    urls = mirror_urls(sources.recipe.origin)
+    sboms = [
+        ("sbom.spdx.json", spdx.MEDIA_TYPE, spdx_document.write(facts, urls), intoto.SPDX),
+        ("sbom.cdx.json", cyclonedx.MEDIA_TYPE, cyclonedx_document.write(facts, urls), intoto.CYCLONEDX),
     ]
-    about = built.manifest
-    attached = [_attach(about, data, kind, what, type_, home) for kind, data, what, type_ in made]
+    attached = [
+        _attach(image.manifest, data, media_type, "sbom", predicate_type, home)
+        for _, media_type, data, predicate_type in sboms
+    ]
     byproducts = [
-        (name, kind, digest)
-        for name, (kind, *_), (_, digest) in zip(
-            ("sbom.spdx.json", "sbom.cdx.json"), made, attached, strict=True
-        )
+        (name, media_type, data_digest)
+        for (name, media_type, *_), (_, data_digest) in zip(sboms, attached, strict=True)
     ]
     inputs = msgspec.structs.replace(
-        _inputs(recipe, text, lock, moment),
+        _provenance_inputs(sources),
         architecture=architecture,
-        suites={package.name: package.suite for package in lock.packages[architecture]},
+        suites={package.name: package.suite for package in sources.lock.packages[architecture]},
     )
-    statement = provenance.write(facts, inputs, places, byproducts)
-    attached.append(_attach(about, statement, intoto.MEDIA_TYPE, "provenance", intoto.PROVENANCE, home))
-    return _listed(attached)
+    statement = provenance.write(facts, inputs, urls, byproducts)
+    return _collect([*attached, _attach_provenance(image.manifest, statement, home)])
 
 
 def write_index_evidence(
-    recipe: Recipe,
-    text: str,
-    lock: Lock,
-    root: oci.Descriptor,
-    built: Mapping[str, PlatformImage],
-    moment: int | None,
-    home: Home,
-) -> tuple[tuple[oci.Descriptor, ...], list[Digest]]:
-    """Write and attach the provenance of an index; return as `write` does."""
+    sources: EvidenceSources, index: oci.Descriptor, images: Mapping[str, PlatformImage], home: Home
+) -> Evidence:
+    """Write the provenance of an index as an artifact; ``images`` are by architecture."""
     manifests = [
-        (architecture, platforms.format_platform(platforms.from_debian(architecture)), one.manifest)
-        for architecture, one in built.items()
+        (architecture, platforms.format_platform(platforms.from_debian(architecture)), image.manifest)
+        for architecture, image in images.items()
     ]
-    subject = (f"{recipe.name}:{recipe.version}", root.digest)
-    statement = provenance.write_index(subject, _inputs(recipe, text, lock, moment), manifests)
-    return _listed([_attach(root, statement, intoto.MEDIA_TYPE, "provenance", intoto.PROVENANCE, home)])
+    subject = (f"{sources.recipe.name}:{sources.recipe.version}", index.digest)
+    statement = provenance.write_index(subject, _provenance_inputs(sources), manifests)
+    return _collect([_attach_provenance(index, statement, home)])
 
 
-def _inputs(recipe: Recipe, text: str, lock: Lock, moment: int | None) -> provenance.Inputs:
+def _provenance_inputs(sources: EvidenceSources) -> provenance.Inputs:
     return provenance.Inputs(
-        recipe_name=Path(recipe.path).name,
-        recipe=text.encode(),
-        effective=effective_values(recipe),
-        lock=dump(lock),
-        indexes=lock.indexes,
-        format=lock.format,
+        recipe_name=sources.recipe_name,
+        recipe=sources.recipe_text.encode(),
+        effective=sources.effective,
+        lock=dump(sources.lock),
+        indexes=sources.lock.indexes,
+        format=sources.lock.format,
         python=python_version(),
-        epoch=moment,
+        epoch=sources.source_date_epoch,
     )
 
 
-def _listed(
-    attached: Sequence[tuple[oci.Descriptor, Digest]],
-) -> tuple[tuple[oci.Descriptor, ...], list[Digest]]:
-    blobs = [digest for artifact, data in attached for digest in (artifact.digest, data)]
-    return tuple(artifact for artifact, _ in attached), [*blobs, oci.EMPTY_CONFIG.digest]
+def _collect(attached: Sequence[tuple[oci.Descriptor, Digest]]) -> Evidence:
+    blobs = [blob for artifact, data_digest in attached for blob in (artifact.digest, data_digest)]
+    return Evidence(tuple(artifact for artifact, _ in attached), [*blobs, oci.EMPTY_CONFIG.digest])
 
 
-def _facts(built: PlatformImage, home: Home) -> Facts:
-    with home.blobs.open(built.manifest.digest) as file:
+def _read_facts(image: PlatformImage, home: Home) -> Facts:
+    with home.blobs.open(image.manifest.digest) as file:
         sha512 = hashlib.sha512(file.read()).hexdigest()
-    with home.blobs.open(built.facts) as file:
+    with home.blobs.open(image.facts) as file:
         try:
-            found = msgspec.msgpack.decode(file.read(), type=Facts)
-            return msgspec.structs.replace(found, sha512=sha512)
+            facts = msgspec.msgpack.decode(file.read(), type=Facts)
         except msgspec.MsgspecError:
             raise StoreError(
-                "what the store knows about the image is damaged",
-                where=built.facts,
-                hint="run pumice store verify",
+                "the facts of the image in the store are damaged",
+                where=image.facts,
+                hint="run 'pumice store verify'",
             ) from None
+    return msgspec.structs.replace(facts, sha512=sha512)
+
+
+def _attach_provenance(
+    subject: oci.Descriptor, statement: bytes, home: Home
+) -> tuple[oci.Descriptor, Digest]:
+    return _attach(subject, statement, intoto.MEDIA_TYPE, "provenance", intoto.PROVENANCE, home)
 
 
 def _attach(
-    about: oci.Descriptor, data: bytes, media_type: str, what: str, type_: str, home: Home
+    subject: oci.Descriptor, data: bytes, media_type: str, evidence_kind: str, predicate_type: str, home: Home
 ) -> tuple[oci.Descriptor, Digest]:
-    annotations = {oci.EVIDENCE: what, PREDICATE_TYPE: type_}
-    artifact = referrers.attach(about, data, media_type, home.blobs, annotations=annotations)
-    from pumice import digest
-
+    """Write an artifact about ``subject``; return its descriptor and the digest of its data."""
+    annotations = {oci.EVIDENCE: evidence_kind, PREDICATE_TYPE: predicate_type}
+    artifact = referrers.attach(subject, data, media_type, home.blobs, annotations=annotations)
     return artifact, digest.of(data)
 
 
 def mirror_urls(origin: Origin) -> dict[str, str]:
-    """Return where the recipe itself says that its archives are; nothing for what it leaves open."""
-    found = {archive.name: archive.url for archive in origin.archives}
+    """Return the HTTP URLs that the recipe itself names, by archive; empty for those it leaves open."""
+    urls = {archive.name: archive.url for archive in origin.archives}
     if origin.mirrors:
-        found["debian"] = origin.mirrors[0]
+        urls["debian"] = origin.mirrors[0]
     if origin.security_mirrors:
-        found["debian-security"] = origin.security_mirrors[0]
-    return {name: url for name, url in found.items() if url.startswith(("https://", "http://"))}
+        urls["debian-security"] = origin.security_mirrors[0]
+    return {name: url for name, url in urls.items() if url.startswith(("https://", "http://"))}

@@ -1,148 +1,117 @@
-"""A recipe and its lock to an image with all its architectures: the whole of ``pumice build``."""
+"""``pumice build``: from a recipe and its lock to an image with all its platforms and their evidence."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice import files
-from pumice.assembly import evidence, platform, recipe_files
-from pumice.errors import UsageError
+from pumice.assembly import evidence
+from pumice.assembly.platform import PlatformInputs, build_platform
+from pumice.assembly.recipe_files import read_recipe_files
 from pumice.recipe.lock import Ids, Lock, dump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from pumice.assembly.context import BuildContext
     from pumice.assembly.evidence import AttachedArtifacts
     from pumice.assembly.platform import PlatformImage
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
-    from pumice.progress import Progress
-    from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import Recipe
+    from pumice.store.blobs import Blobs
     from pumice.store.home import Home
-
-    Fetch = Callable[[LockedPackage], Digest]
-
-_MOST_PROCESSORS = 6
 
 
 class BuiltImage(msgspec.Struct, frozen=True):
-    """An image: what points to it, and how each architecture came to be."""
+    """A built image: its root descriptor, the image of each Debian architecture, and its evidence.
+
+    ``root`` describes the manifest of the only platform or the index of several.
+    """
 
     root: Descriptor
     platforms: dict[str, PlatformImage]
     evidence: AttachedArtifacts = {}
 
     def open(self, home: Home) -> Image:
-        """Return the image, readable from the store, with its evidence and what else is about it there."""
-        from pumice.assembly.evidence import is_build_evidence
+        """Return the image, readable from the store, with its evidence and its other referrers there."""
         from pumice.image.model import Image
 
-        def about(digest: Digest) -> list[Descriptor]:
-            known = [one for one in home.referrers.get(digest) if not is_build_evidence(one)]
-            return [*known, *self.evidence.get(digest, ())]
+        def list_referrers(subject: Digest) -> list[Descriptor]:
+            others = [item for item in home.referrers.get(subject) if not evidence.is_build_evidence(item)]
+            return [*others, *self.evidence.get(subject, ())]
 
-        return Image(self.root, home.blobs, about)
+        return Image(self.root, home.blobs, list_referrers)
 
     def save(self, name: str, home: Home) -> None:
-        """Let ``name`` stand for the image in the store, with its evidence."""
-        from pumice.assembly.evidence import is_build_evidence
-
-        for digest, artifacts in self.evidence.items():
-            home.referrers.add(digest, artifacts, instead_of=is_build_evidence)
+        """Point the reference ``name`` of the store to the image, with its evidence."""
+        for subject, artifacts in self.evidence.items():
+            home.referrers.add(subject, artifacts, instead_of=evidence.is_build_evidence)
         home.refs.set(name, self.root)
 
 
-def source_date_epoch(environ: Mapping[str, str]) -> int | None:
-    """Return ``SOURCE_DATE_EPOCH`` (reproducible-builds.org) if it is set; raises UsageError."""
-    text = environ.get("SOURCE_DATE_EPOCH", "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 11:
-        raise UsageError(
-            f"SOURCE_DATE_EPOCH is {text[:40]!r}", hint="it must be a number of seconds since 1970"
-        )
-    return int(text)
-
-
-def default_processors() -> int:
-    """Return how many packages to cut at a time; it decides no byte of the result.
-
-    Each takes about 12 MB, most of it xz's dictionary; more of them would gain little, since the
-    largest package alone takes longest.
-    """
-    return max(1, min(os.cpu_count() or 1, _MOST_PROCESSORS))
-
-
 def build_image(
-    recipe: Recipe,
-    lock: Lock,
-    architectures: Sequence[str],
-    fetch: Fetch,
-    home: Home,
-    *,
-    moment: int | None,
-    progress: Progress,
-    locked: bool = False,
+    recipe: Recipe, lock: Lock, architectures: Sequence[str], context: BuildContext, *, locked: bool = False
 ) -> BuiltImage:
-    """Make the image of ``recipe`` as ``lock`` says; several architectures give an index.
+    """Build the image of ``recipe`` from ``lock``; with several architectures it is an index.
 
-    Evidence is attached for the lock with the ids that were allocated, which `keep_ids` writes, or with
-    ``locked`` for the lock as it is. Raises PumiceError; what is finished by then stays in the store
-    for the next time.
+    Its evidence names the lock with the ids that were allocated, as `save_allocated_ids` writes it, or
+    with ``locked`` the lock as it is. Raises PumiceError; finished parts stay in the store for the
+    next build.
     """
-    own = recipe_files.read_recipe_files(recipe.files, Path(recipe.path).parent, lock.format)
-    built: dict[str, PlatformImage] = {}
+    recipe_files = read_recipe_files(recipe.files, Path(recipe.path).parent, lock.format)
+    images: dict[str, PlatformImage] = {}
     ids = lock.ids
     for architecture in architectures:
-        inputs = platform.PlatformInputs(
+        inputs = PlatformInputs(
             recipe=recipe,
+            files=recipe_files,
             packages=lock.packages[architecture],
             architecture=architecture,
             ids=ids,
             format=lock.format,
-            source_date_epoch=moment,
         )
-        built[architecture] = platform.build_platform(
-            inputs, own, fetch, home, processors=default_processors(), progress=progress
-        )
-        ids = _merge_ids(ids, built[architecture].ids)  # a name has one number on all architectures
-    root = _write_root(recipe, list(built.values()), home)
-    for descriptor in (root, *(one.manifest for one in built.values())):
-        home.built.add(descriptor.digest)
-    final = lock if locked else with_allocated_ids(lock, built.values())
-    attached = evidence.attach_evidence(recipe, final, own, root, built, moment, home)
-    return BuiltImage(root, built, attached)
+        images[architecture] = build_platform(inputs, context)
+        ids = _merge_ids(ids, images[architecture].ids)  # a name has one id on all architectures
+    root = _write_root(recipe, list(images.values()), context.home.blobs)
+    for descriptor in (root, *(image.manifest for image in images.values())):
+        context.home.built.add(descriptor.digest)
+    sources = evidence.EvidenceSources.of(
+        recipe,
+        lock if locked else with_allocated_ids(lock, images.values()),
+        recipe_files.digest,
+        context.source_date_epoch,
+    )
+    return BuiltImage(root, images, evidence.attach_evidence(sources, root, images, context.home))
 
 
-def _write_root(recipe: Recipe, built: Sequence[PlatformImage], home: Home) -> Descriptor:
-    if len(built) == 1:
-        return built[0].manifest
-    from pumice.assembly import layer_assembly
+def _write_root(recipe: Recipe, images: Sequence[PlatformImage], blobs: Blobs) -> Descriptor:
+    if len(images) == 1:
+        return images[0].manifest
+    from pumice.assembly.manifests import write_index
 
-    newest = max(one.created for one in built)
-    return layer_assembly.write_index(recipe, [one.manifest for one in built], newest, home.blobs)
-
-
-def save_allocated_ids(lock: Lock, path: Path, finished: BuiltImage) -> None:
-    """Write the ids that were allocated into the lock, so that later builds keep them."""
-    final = with_allocated_ids(lock, finished.platforms.values())
-    if final.ids != lock.ids:
-        files.replace(path, dump(final))
+    newest = max(image.created for image in images)
+    return write_index(recipe, [image.manifest for image in images], newest, blobs)
 
 
-def with_allocated_ids(lock: Lock, built: Iterable[PlatformImage]) -> Lock:
-    """Return the lock with the ids that builds allocated."""
+def save_allocated_ids(lock: Lock, path: Path, image: BuiltImage) -> None:
+    """Write the ids that a build allocated into the lock file, so that later builds use the same ones."""
+    complete_lock = with_allocated_ids(lock, image.platforms.values())
+    if complete_lock.ids != lock.ids:
+        files.replace(path, dump(complete_lock))
+
+
+def with_allocated_ids(lock: Lock, images: Iterable[PlatformImage]) -> Lock:
+    """Return the lock with the ids that the builds of ``images`` allocated."""
     ids = lock.ids
-    for one in built:
-        ids = _merge_ids(ids, one.ids)
+    for image in images:
+        ids = _merge_ids(ids, image.ids)
     return msgspec.structs.replace(lock, ids=ids)
 
 
-def _merge_ids(ids: Ids, more: Ids) -> Ids:
-    return Ids(more.users | ids.users, more.groups | ids.groups)
+def _merge_ids(ids: Ids, new_ids: Ids) -> Ids:
+    return Ids(new_ids.users | ids.users, new_ids.groups | ids.groups)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import files
-from pumice.distro.preferences import archive_of, united
+from pumice.distro.preferences import archive_name, canonical_archive
 from pumice.errors import FetchError, FormatError, ResolveError, UsageError
 from pumice.formats import aptindex, deb, deb822
 from pumice.recipe import requirements
 from pumice.recipe.lock import FORMAT, Ids, Lock, LockedPackage
-from pumice.resolve import Wants, resolve
+from pumice.resolve import Requirements, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +64,7 @@ def update_lock(
             *(index for index in indexes if index not in current_indexes.locked),
         ]
         for name in resolve_architectures:
-            wants = collect_wants(
+            wants = collect_requirements(
                 recipe,
                 connection.recipe_directory,
                 name,
@@ -91,9 +91,9 @@ def update_lock(
     )
 
 
-def collect_wants(
+def collect_requirements(
     recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[LockedPackage] = ()
-) -> Wants:
+) -> Requirements:
     """Return what a recipe asks of the resolver; its local packages are in ``folder``.
 
     ``pins`` are packages of an older lock that are kept where possible.
@@ -116,12 +116,12 @@ def collect_wants(
                     where=request.where or None,
                 )
             local[request.file] = record
-    return Wants(
+    return Requirements(
         requests=recipe.packages,
         base=recipe.base,
         recommends=recipe.recommends,
         pins={package.name: package.version for package in pins},
-        pin_archives={package.name: united(package.archive) for package in pins},
+        pin_archives={package.name: canonical_archive(package.archive) for package in pins},
         local=local,
     )
 
@@ -157,16 +157,16 @@ def read_local_record(folder: Path, request: Request) -> PackageRecord:
     return msgspec.structs.replace(record, filename=request.file)
 
 
-def _resolve(universe: Universe, wants: Wants, progress: Progress) -> list[tuple[PackageRecord, Role]]:
+def _resolve(universe: Universe, wants: Requirements, progress: Progress) -> list[tuple[PackageRecord, Role]]:
     """Return the packages and their roles, having said which could not be taken in their newest version."""
     solution = resolve(universe, wants)
     for record, newest in solution.held_back:
         progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
     for record, alternatives in solution.contested:
         offers = ", ".join(
-            f"{archive_of(alternative)} ({alternative.version})" for alternative in alternatives
+            f"{archive_name(alternative)} ({alternative.version})" for alternative in alternatives
         )
-        progress.note(f"{record.name} {record.version} from {archive_of(record)}; also offered by {offers}")
+        progress.note(f"{record.name} {record.version} from {archive_name(record)}; also offered by {offers}")
     local = {record.filename for record in wants.local.values()}
     packages: list[tuple[PackageRecord, Role]] = [
         (record, "local" if not record.suite and record.filename in local else "package")
@@ -230,9 +230,9 @@ def _names_without_pin(old_lock: Lock | None, upgrade: frozenset[str] | None) ->
     locked_packages = [package for packages in old_lock.packages.values() for package in packages]
     locked_names = {package.name for package in locked_packages}
     for name in sorted(upgrade - locked_names):
-        from pumice.resolve.missing import near
+        from pumice.resolve.missing_packages import find_similar_name
 
-        suggestion = near(name, locked_names)
+        suggestion = find_similar_name(name, locked_names)
         hint = f"did you mean {suggestion!r}?" if suggestion else "name packages that are in the lock"
         raise UsageError(f"there is no package {name!r} in the lock to upgrade", hint=hint)
     sources = {package.source or package.name for package in locked_packages if package.name in upgrade}

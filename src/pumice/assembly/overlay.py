@@ -13,8 +13,8 @@ import msgspec
 
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
-from pumice.packing.segments import Changes
-from pumice.packing.tree import Generated, Node, Tree
+from pumice.packing.segments import SegmentChanges
+from pumice.packing.tree import GeneratedEntry, Node, Tree
 from pumice.recipe.lock import FORMAT
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def overlay_nodes(
     tree: Tree,
     removed: Iterable[str],
     directories: Mapping[str, Entry],
-    added: Iterable[Generated],
+    added: Iterable[GeneratedEntry],
 ) -> dict[str, Node]:
     """Return every path of the finished image."""
     nodes = dict(tree.nodes)
@@ -65,15 +65,15 @@ def overlay_nodes(
         existing = nodes.get(item.entry.path)
         if existing and existing.entry.kind == "dir" and item.entry.kind != "dir":
             _check_empty(item, existing, nodes)
-        nodes[item.entry.path] = Node(item.entry, item.by)
+        nodes[item.entry.path] = Node(item.entry, item.origin)
     return nodes
 
 
-def _check_empty(item: Generated, existing: Node, nodes: Mapping[str, Node]) -> None:
+def _check_empty(item: GeneratedEntry, existing: Node, nodes: Mapping[str, Node]) -> None:
     path = item.entry.path
     if any(other_path.startswith(path + "/") for other_path in nodes):
         raise ImageError(
-            f"{item.by} cannot put a {item.entry.kind} at /{path}: it is a directory of "
+            f"{item.origin} cannot put a {item.entry.kind} at /{path}: it is a directory of "
             f"{existing.owner or 'the image'} with something in it"
         )
 
@@ -84,7 +84,7 @@ def segment_changes(
     nodes: Mapping[str, Node],
     hidden: Iterable[str],
     lock_format: int = FORMAT,
-) -> Changes:
+) -> SegmentChanges:
     """Return how the segment of package ``name`` must differ from the package.
 
     Only a segment that is alone in its layer writes directories itself; for the others the layer
@@ -108,7 +108,9 @@ def segment_changes(
             and entry.path in nodes
             and _has_other_attributes(entry, nodes[entry.path].entry)
         ]
-    return Changes(hide=tuple(sorted(hidden_paths)), directories=tuple(directories), format=lock_format)
+    return SegmentChanges(
+        hide=tuple(sorted(hidden_paths)), directories=tuple(directories), format=lock_format
+    )
 
 
 def _has_other_attributes(entry: Entry, final_entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""The making of one image, step by step: cut, merge, apply effects, put layers together."""
+"""One image, step by step: cut packages, merge them, apply effects, assemble layers, write the manifest."""
 
 from __future__ import annotations
 
@@ -6,94 +6,94 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly import layer_assembly, overlay, recipe_files
+from pumice.assembly import evidence, overlay, recipe_files
 from pumice.assembly.draft_tree import DraftTree
 from pumice.assembly.effect_cache import apply_effects
-from pumice.assembly.platform import PlatformImage, PlatformInputs
-from pumice.assembly.segment_cutter import SegmentRequest, cut_segments, recall, remember
+from pumice.assembly.layer_assembly import LayerContents, assemble_layers
+from pumice.assembly.manifests import write_manifest
+from pumice.assembly.owners import OwnerTable, read_text
+from pumice.assembly.package_segments import cut_packages, rework_segment
+from pumice.assembly.platform import PlatformImage
 from pumice.formats import platforms
 from pumice.packing import effects, layer_plan, merge, segments
-from pumice.packing.config import numeric_user
-from pumice.packing.effects.diversions import diversions
-from pumice.packing.effects.usr_merge import merged_usr
-from pumice.packing.link_targets import find_link_targets
-from pumice.packing.segments import Segment
-from pumice.packing.selection import Selection
-from pumice.packing.tree import Generated
+from pumice.packing.effects.diversions import diversions_by_path
+from pumice.packing.effects.merged_usr import link_merged_usr
+from pumice.packing.tree import GeneratedEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    from pumice.assembly.recipe_files import RecipeFiles
-    from pumice.digest import Digest
-    from pumice.packing.compose import Filled
-    from pumice.packing.effects import Outcome
-    from pumice.packing.layer_plan import Group
-    from pumice.packing.merge import Merged
-    from pumice.packing.tree import Node, Tree
-    from pumice.progress import Progress
-    from pumice.recipe.lock import LockedPackage
-    from pumice.store.home import Home
+    from pumice.assembly.context import BuildContext
+    from pumice.assembly.platform import PlatformInputs
+    from pumice.packing.compose import ComposedLayer
+    from pumice.packing.effects import AppliedEffects
+    from pumice.packing.merge import MergedTree
+    from pumice.packing.segments import Segment
+    from pumice.store.blobs import Blobs
 
 
-def assemble_platform(
-    inputs: PlatformInputs,
-    files: RecipeFiles,
-    fetch: Callable[[LockedPackage], Digest],
-    home: Home,
-    processors: int,
-    progress: Progress,
-) -> PlatformImage:
-    """Make the image. Raises PumiceError; leaves nothing half done."""
+def assemble_platform(inputs: PlatformInputs, context: BuildContext) -> PlatformImage:
+    """Assemble the image for ``inputs`` and return it; raises PumiceError.
+
+    What the steps finish before an error stays in their caches.
+    """
     if inputs.recipe.python.bytecode:
         from pumice.assembly import bytecode
 
-        bytecode.check_platform(platforms.from_debian(inputs.architecture))  # before much is fetched in vain
-    groups = layer_plan.plan([p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers)
-    wanted = _wanted(inputs, groups)
-    parts = cut_segments(wanted, fetch, home, processors=processors, progress=progress)
-    wanted, parts, directories = _with_link_targets(
-        inputs.format, wanted, parts, fetch, home, processors, progress
+        bytecode.check_platform(platforms.from_debian(inputs.architecture))  # before anything is fetched
+    blobs = context.home.blobs
+    groups = layer_plan.plan_layers(
+        [p for p in inputs.packages if p.role != "base-data"], inputs.recipe.layers
     )
-    keys = {item.package.name: item.key for item in wanted}
-    merged = merge.merge(parts, diversions(parts), home.blobs, inputs.format, directories=directories)
-    settings, items = _settings(inputs), recipe_files.collect_items(files)
+    cut = cut_packages(inputs, groups, context)
+    merged = merge.merge_segments(
+        cut.segments, diversions_by_path(cut.segments), blobs, inputs.format, directories=cut.link_directories
+    )
+    items = recipe_files.collect_items(inputs.files)
+    settings = _effect_settings(inputs)
     draft = None
     if inputs.format >= 2:
-        aliases = merged_usr(effects.Given(merged.tree, settings, {})).generated
-        draft = DraftTree(files, items, merged.tree, merged.tree.plus(aliases))
-    outcome = apply_effects(settings, keys, merged.tree, draft, home)
-    generated = [*_diverted(merged, parts, home), *_link_targets(merged, outcome), *outcome.generated]
-    tree = merged.tree.plus(generated)
-    owners = _OwnerTable(tree, draft)
-    own = recipe_files.resolve_entries(files, items, owners, tree)
-    over = [*generated, *(item for item, _ in own)]
-    nodes = overlay.overlay_nodes(merged.tree, outcome.removed, outcome.directories, over)
-    parts = {
-        name: _reworked(name, part, keys[name], nodes, merged, inputs.format, home)
-        for name, part in parts.items()
+        aliases = link_merged_usr(effects.EffectInput(merged.tree, settings, {})).generated
+        draft = DraftTree(inputs.files, items, merged.tree, merged.tree.with_entries(aliases))
+    outcome = apply_effects(settings, cut.keys, merged.tree, draft, context.home)
+    generated = [
+        *_diverted_files(merged, cut.segments, blobs),
+        *_link_directories(merged, outcome),
+        *outcome.generated,
+    ]
+    tree = merged.tree.with_entries(generated)
+    owners = OwnerTable(tree, draft)
+    resolved = recipe_files.resolve_entries(inputs.files, items, owners.resolve_ids, tree)
+    added = [*generated, *(entry for entry, _ in resolved)]
+    nodes = overlay.overlay_nodes(merged.tree, outcome.removed, outcome.directories, added)
+    final_segments = {
+        name: rework_segment(
+            cut.keys[name],
+            segment,
+            overlay.segment_changes(name, segment, nodes, merged.hidden.get(name, ()), inputs.format),
+            context.home,
+        )
+        for name, segment in cut.segments.items()
     }
-    own_paths = {item.entry.path for item, _ in own}
-    plan = layer_assembly.LayerContents(
+    recipe_paths = {entry.entry.path for entry, _ in resolved}
+    contents = LayerContents(
         groups=groups,
-        base_segments=[parts[p.name] for p in inputs.packages if p.role == "base-data"],
-        segments=parts,
-        generated=[item for item in generated if item.entry.path not in own_paths],
-        recipe_entries=[made for _, made in own],
+        base_segments=[final_segments[p.name] for p in inputs.packages if p.role == "base-data"],
+        segments=final_segments,
+        generated=[item for item in generated if item.entry.path not in recipe_paths],
+        recipe_entries=[layer_entry for _, layer_entry in resolved],
         nodes=nodes,
-        format=inputs.format,
     )
     if inputs.recipe.python.bytecode:
         from pumice.assembly.bytecode_cache import get_bytecode
 
-        made = get_bytecode(plan, inputs, home, processors, progress)
-        plan = msgspec.structs.replace(plan, bytecode=made)
-    finished = layer_assembly.assemble_layers(plan, inputs.recipe.layers, home, processors)
-    return _image(inputs, plan, finished, merged, outcome, owners, home)
+        contents = msgspec.structs.replace(contents, bytecode=get_bytecode(contents, inputs, context))
+    layers = assemble_layers(contents, inputs.recipe.layers, context)
+    return _write_image(inputs, contents, layers, merged, outcome, owners, context)
 
 
-def _settings(inputs: PlatformInputs) -> effects.Settings:
-    return effects.Settings(
+def _effect_settings(inputs: PlatformInputs) -> effects.EffectSettings:
+    return effects.EffectSettings(
         architecture=inputs.architecture,
         base=inputs.recipe.base,
         include=inputs.recipe.include,
@@ -104,156 +104,52 @@ def _settings(inputs: PlatformInputs) -> effects.Settings:
     )
 
 
-def _wanted(inputs: PlatformInputs, groups: tuple[Group, ...]) -> list[SegmentRequest]:
-    alone = {name for group in groups if group.alone for name in group.packages}
-    include = tuple(sorted(set(inputs.recipe.include)))
-    return [
-        SegmentRequest(
-            package,
-            Selection(
-                include=include,
-                info=package.role != "base-data",
-                alone=package.name in alone,
-                format=inputs.format,
-            ),
-        )
-        for package in inputs.packages
-    ]
-
-
-def _with_link_targets(
-    lock_format: int,
-    wanted: list[SegmentRequest],
-    parts: dict[str, Segment],
-    fetch: Callable[[LockedPackage], Digest],
-    home: Home,
-    processors: int,
-    progress: Progress,
-) -> tuple[list[SegmentRequest], dict[str, Segment], tuple[str, ...]]:
-    """Cut once more those packages in which links have their targets, and what these link to.
-
-    Return what was cut in the end, all segments, and the directories that stay for links alone.
-    """
-    while True:
-        targets = find_link_targets(parts, lock_format)
-        again = {item.package.name: item for item in _keeping(wanted, targets.keep)}
-        if not again:
-            return wanted, parts, targets.directories
-        wanted = [again.get(item.package.name, item) for item in wanted]
-        parts = parts | cut_segments([*again.values()], fetch, home, processors=processors, progress=progress)
-        if lock_format < 2:
-            return wanted, parts, ()
-
-
-def _keeping(wanted: list[SegmentRequest], keep: Mapping[str, Sequence[str]]) -> Iterator[SegmentRequest]:
-    """Yield those of ``wanted`` that keep more than before, with all that they keep."""
-    for item in wanted:
-        paths = tuple(sorted({*item.selection.keep, *keep.get(item.package.name, ())}))
-        if paths != item.selection.keep:
-            yield SegmentRequest(item.package, msgspec.structs.replace(item.selection, keep=paths))
-
-
-def _diverted(merged: Merged, parts: Mapping[str, Segment], home: Home) -> list[Generated]:
-    """Return the files that a diversion moves out of the way (dpkg-divert(1))."""
-    moved = []
+def _diverted_files(
+    merged: MergedTree, package_segments: Mapping[str, Segment], blobs: Blobs
+) -> Iterator[GeneratedEntry]:
+    """Yield the files that a diversion renames (dpkg-divert(1)), under their new paths."""
     for name, path, new_path in merged.diverted:
-        entry = next(item.entry for item in parts[name].items if item.entry.path == path)
-        content = segments.contents(parts[name], home.blobs)(path) if entry.kind == "file" else b""
-        placed = msgspec.structs.replace(entry, path=new_path)
-        moved.append(Generated(entry=placed, content=content, by="diversions"))
-    return moved
+        segment = package_segments[name]
+        entry = next(item.entry for item in segment.items if item.entry.path == path)
+        content = segments.content_reader(segment, blobs)(path) if entry.kind == "file" else b""
+        renamed = msgspec.structs.replace(entry, path=new_path)
+        yield GeneratedEntry(entry=renamed, content=content, origin="diversions")
 
 
-def _link_targets(merged: Merged, outcome: Outcome) -> Iterator[Generated]:
-    """Yield the directories that are there because links point at them, as effects leave them."""
+def _link_directories(merged: MergedTree, outcome: AppliedEffects) -> Iterator[GeneratedEntry]:
+    """Yield the directories that exist only because links point at them, as effects leave them."""
     for entry in merged.directories:
-        final = outcome.directories.get(entry.path, entry)
-        yield Generated(entry=msgspec.structs.replace(final, mtime=0), by="link targets")
+        final_entry = outcome.directories.get(entry.path, entry)
+        yield GeneratedEntry(entry=msgspec.structs.replace(final_entry, mtime=0), origin="link targets")
 
 
-def _reworked(
-    name: str,
-    part: Segment,
-    key: Digest,
-    nodes: Mapping[str, Node],
-    merged: Merged,
-    lock_format: int,
-    home: Home,
-) -> Segment:
-    changes = overlay.segment_changes(name, part, nodes, merged.hidden.get(name, ()), lock_format)
-    if not changes:
-        return part
-    where = segments.reworked_key(key, changes)
-    known = recall(where, home)
-    if known is None:
-        known = segments.rework(part, changes, home.blobs)
-        remember(where, known, home)
-    return known
-
-
-class _OwnerTable:
-    """A recipe's ``user[:group]`` to the numbers that the image's own tables give them.
-
-    Tables among the recipe's own files come first: they are what the image will have.
-    """
-
-    def __init__(self, tree: Tree, draft: DraftTree | None) -> None:
-        self._passwd, self._group = (
-            "\n".join([draft.read_text(path) if draft else "", _text(tree, path)])
-            for path in ("etc/passwd", "etc/group")
-        )
-
-    def __call__(self, owner: str) -> tuple[int, int]:
-        user, _, group = owner.partition(":")
-        uid = numeric_user(user, self._passwd, self._group)
-        gid = numeric_user(f"0:{group}", self._passwd, self._group).partition(":")[2] if group else ""
-        return int(uid or 0), int(gid or self._primary(uid))
-
-    def _primary(self, uid: str) -> str:
-        for line in self._passwd.splitlines():
-            fields = line.split(":")
-            if len(fields) > 3 and fields[2] == uid:
-                return fields[3]
-        return uid or "0"
-
-    def config_user(self, owner: str) -> str:
-        """Return ``owner`` for an image's config: numbers, so that engines can tell it is not root."""
-        return numeric_user(owner, self._passwd, self._group)
-
-
-def _text(tree: Tree, path: str) -> str:
-    try:
-        return tree.read(path).decode("utf-8", "replace")
-    except KeyError:
-        return ""
-
-
-def _image(
+def _write_image(
     inputs: PlatformInputs,
-    plan: layer_assembly.LayerContents,
-    finished: list[Filled],
-    merged: Merged,
-    outcome: Outcome,
-    owners: _OwnerTable,
-    home: Home,
+    contents: LayerContents,
+    layers: list[ComposedLayer],
+    merged: MergedTree,
+    outcome: AppliedEffects,
+    owners: OwnerTable,
+    context: BuildContext,
 ) -> PlatformImage:
-    newest = max((part.newest for part in plan.segments.values()), default=0)
-    created = newest if inputs.source_date_epoch is None else inputs.source_date_epoch
-    tree = merged.tree.plus(outcome.generated)
+    """Write the config, the manifest and the facts of an image whose layers are finished."""
+    newest = max((segment.newest for segment in contents.segments.values()), default=0)
+    created = newest if context.source_date_epoch is None else context.source_date_epoch
     user = owners.config_user(inputs.recipe.run.user)
-    manifest, config = layer_assembly.write_manifest(
-        inputs.recipe, inputs.architecture, finished, created=created, user=user, blobs=home.blobs
+    manifest, config = write_manifest(
+        inputs.recipe, inputs.architecture, layers, created=created, user=user, blobs=context.home.blobs
     )
-    from pumice.assembly import evidence
-
-    release = _text(tree, "usr/lib/os-release") or _text(tree, "etc/os-release")
+    tree = merged.tree.with_entries(outcome.generated)
+    os_release = read_text(tree, "usr/lib/os-release") or read_text(tree, "etc/os-release")
     return PlatformImage(
         manifest=manifest,
         config=config,
         created=created,
         ids=outcome.ids,
-        layers=tuple((one.title, one.layer) for one in finished),
-        facts=evidence.write_image_facts(inputs, plan, finished, (manifest, config), created, release, home),
-        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.report.items())},
+        layers=tuple((layer.title, layer.layer) for layer in layers),
+        facts=evidence.write_image_facts(
+            inputs, contents, layers, (manifest, config), created, os_release, context.home
+        ),
+        skipped_actions={name: tuple(actions) for name, actions in sorted(outcome.skipped_actions.items())},
         notes=merged.notes,
     )

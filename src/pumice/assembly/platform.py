@@ -1,8 +1,4 @@
-"""One recipe, one lock, one architecture: from packages to a manifest.
-
-Every step is a function of digests and is remembered under them, so that what did not change is
-not done again; an image of which nothing changed is found by one look-up.
-"""
+"""The image of one platform: found by a single look-up where nothing changed, assembled otherwise."""
 
 from __future__ import annotations
 
@@ -10,100 +6,92 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.assembly import cache
-from pumice.cache_keys import cache_key
+from pumice.assembly.cache import Cache
 from pumice.formats import oci
-from pumice.packing.layer_plan import WholeLayer
+from pumice.packing.layer_plan import LayerDigests
 from pumice.recipe.lock import Ids, LockedPackage
 from pumice.recipe.model import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from pumice.assembly.context import BuildContext
     from pumice.assembly.recipe_files import RecipeFiles
     from pumice.digest import Digest
-    from pumice.progress import Progress
-    from pumice.store.home import Home
 
-_KIND = "image"
+_INDIFFERENT = ("path", "packages", "origin", "archs", "files")
+"""Fields of a recipe that decide no byte of an image beyond what the lock and the files' digest say."""
 
 
 class PlatformInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """All that decides an image; ``format`` is the lock's."""
+    """Everything that decides the image of one platform, except ``SOURCE_DATE_EPOCH``.
+
+    ``architecture`` is Debian's name; ``format`` is the format of the lock.
+    """
 
     recipe: Recipe
+    files: RecipeFiles
     packages: tuple[LockedPackage, ...]
     architecture: str
     ids: Ids
     format: int
-    source_date_epoch: int | None = None
-    """``SOURCE_DATE_EPOCH``: the image's time instead of the newest package's."""
 
 
 class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
-    """One platform's image, and what is worth knowing about how it was made.
-
-    ``ids`` are all that were allocated; ``undone`` lists, by package, what its scripts would have
-    done beyond; ``layers`` are (what it holds, layer), lowest first; ``facts`` the digest of the
-    blob with `pumice.evidence.facts.Facts`, which documents about the image are written from.
-    """
+    """The image of one platform, and what is worth reporting about its assembly."""
 
     manifest: oci.Descriptor
     config: oci.Descriptor
     created: int
+    """Seconds since 1970."""
     ids: Ids
-    layers: tuple[tuple[str, WholeLayer], ...]
+    """The user and group ids of the lock, with those that were allocated."""
+    layers: tuple[tuple[str, LayerDigests], ...]
+    """Title and layer, lowest first."""
     skipped_actions: dict[str, tuple[str, ...]]
+    """By package: what its maintainer scripts would do and effects do not."""
     notes: tuple[str, ...] = ()
     facts: str
+    """Digest of the blob with `pumice.evidence.facts.Facts`, from which evidence is written."""
 
 
-def platform_key(inputs: PlatformInputs, files: RecipeFiles) -> Digest:
-    """Return where the finished image for ``inputs`` is remembered.
+def _blobs(image: PlatformImage) -> list[Digest]:
+    return [
+        image.manifest.digest,
+        image.config.digest,
+        image.facts,
+        *(layer.digest for _, layer in image.layers),
+    ]
 
-    What only says where something was written, or how to resolve it, decides no byte of an image.
+
+_CACHE = Cache("image", PlatformImage, _blobs)
+
+
+def platform_key(inputs: PlatformInputs, source_date_epoch: int | None) -> Digest:
+    """Return the cache key of the image for ``inputs``.
+
+    Where files are on this machine, and how packages were resolved, has no part in it.
     """
-    # A suite is only where a package was found: the same one may move from one to another.
-    pins = [msgspec.structs.replace(package, suite="") for package in inputs.packages]
+    # A suite says only where a package was found: the same package may move to another one.
+    packages = [msgspec.structs.replace(package, suite="") for package in inputs.packages]
     recipe = {
-        name: value
-        for name, value in msgspec.to_builtins(inputs.recipe).items()
-        if name not in ("path", "packages", "origin", "archs", "files")
+        name: value for name, value in msgspec.to_builtins(inputs.recipe).items() if name not in _INDIFFERENT
     }
-    return cache_key(
-        *("image", inputs.format, recipe, inputs.recipe.origin.debian, pins),
-        *(inputs.architecture, inputs.ids, files.digest, inputs.source_date_epoch),
+    return _CACHE.key(
+        *(inputs.format, recipe, inputs.recipe.origin.debian, packages),
+        *(inputs.architecture, inputs.ids, inputs.files.digest, source_date_epoch),
     )
 
 
-def build_platform(
-    inputs: PlatformInputs,
-    files: RecipeFiles,
-    fetch: Callable[[LockedPackage], Digest],
-    home: Home,
-    *,
-    processors: int,
-    progress: Progress,
-) -> PlatformImage:
-    """Make the image, or find it made. Raises PumiceError; leaves nothing half done."""
-    name = platform_key(inputs, files)
-    found = cache.recall(home, _KIND, name, PlatformImage, _blobs)
-    if found:
-        return found
-    from pumice.assembly import pipeline
+def build_platform(inputs: PlatformInputs, context: BuildContext) -> PlatformImage:
+    """Return the image for ``inputs``, from the cache or assembled now; raises PumiceError."""
+    key = platform_key(inputs, context.source_date_epoch)
+    cached_image = _CACHE.get(context.home, key)
+    if cached_image:
+        return cached_image
+    from pumice.assembly.pipeline import assemble_platform
 
-    built = pipeline.assemble_platform(inputs, files, fetch, home, processors, progress)
-    # With the ids that it allocated, the same lock makes the same image: found then as well.
-    complete = msgspec.structs.replace(inputs, ids=built.ids)
-    for where in {name, platform_key(complete, files)}:
-        cache.remember(home, _KIND, where, built, keeps=_blobs(built))
-    return built
-
-
-def _blobs(built: PlatformImage) -> list[Digest]:
-    return [
-        built.manifest.digest,
-        built.config.digest,
-        built.facts,
-        *(layer.digest for _, layer in built.layers),
-    ]
+    image = assemble_platform(inputs, context)
+    # The lock with the ids that were allocated gives the same image, so store it under both keys.
+    complete_inputs = msgspec.structs.replace(inputs, ids=image.ids)
+    for image_key in {key, platform_key(complete_inputs, context.source_date_epoch)}:
+        _CACHE.put(context.home, image_key, image)
+    return image

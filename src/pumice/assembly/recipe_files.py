@@ -1,4 +1,4 @@
-"""The recipe's own files: read, hashed, and given owners once the image's users are known."""
+"""The recipe's own files: read and hashed first, given owners once the image's users are known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from pumice import canonical
 from pumice.errors import ImageError
-from pumice.packing import files
+from pumice.packing import recipe_entries
 from pumice.recipe.lock import FORMAT
 from pumice.recipe.model import FileRule
 
@@ -19,78 +19,91 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.digest import Digest
-    from pumice.packing.compose import Made
-    from pumice.packing.files import Item
-    from pumice.packing.tree import Generated, Tree
+    from pumice.packing.compose import LayerEntry
+    from pumice.packing.recipe_entries import RecipeEntry
+    from pumice.packing.tree import GeneratedEntry, Tree
 
 
 class RecipeFiles(msgspec.Struct, frozen=True):
-    """What a recipe's ``files`` stand for right now; ``digest`` covers rules and contents.
-
-    ``format`` is the lock's.
-    """
+    """The recipe's ``files`` as they are on disk now."""
 
     rules: tuple[FileRule, ...]
     root: Path
+    """The directory that sources are relative to."""
     digest: Digest
-    digests: dict[str, str]
+    """Of all rules and contents."""
+    content_digests: dict[str, str]
+    """SHA-256 (hex) by path in the image, empty for what is not a file."""
     format: int = FORMAT
+    """The format of the lock."""
 
 
 def read_recipe_files(rules: Sequence[FileRule], root: Path, lock_format: int = FORMAT) -> RecipeFiles:
-    """Collect and hash the files; raises RecipeError or ImageError for what cannot be read."""
-    digests: dict[str, str] = {}
-    entry_digests: list[object] = []
-    for item in files.collect(rules, root, lambda _: (0, 0), lock_format):
-        digests[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
-        entry_digests.append([item.entry, digests[item.entry.path]])
+    """Return the files that ``rules`` name below ``root``, hashed.
+
+    Raises RecipeError or ImageError for a file that cannot be read.
+    """
+    content_digests: dict[str, str] = {}
+    entries: list[object] = []
+    for item in recipe_entries.collect_entries(rules, root, lambda _: (0, 0), lock_format):
+        content_digests[item.entry.path] = _sha256(item) if item.entry.kind == "file" else ""
+        entries.append([item.entry, content_digests[item.entry.path]])
     rule_attributes = [(rule.to, rule.owner, rule.mode, rule.directory) for rule in rules]
-    digest = canonical.digest_of([rule_attributes, entry_digests])
-    return RecipeFiles(tuple(rules), root, digest, digests, lock_format)
+    digest = canonical.digest_of([rule_attributes, entries])
+    return RecipeFiles(tuple(rules), root, digest, content_digests, lock_format)
 
 
-def _sha256(item: Item) -> str:
+def _sha256(item: RecipeEntry) -> str:
     if isinstance(item.content, bytes):
         return hashlib.sha256(item.content).hexdigest()
     try:
         with item.content.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.where) from None
+        raise ImageError(f"cannot read {item.content}: {error.strerror}", where=item.location) from None
 
 
-def collect_items(files_read: RecipeFiles) -> list[Item]:
-    """Return what the files stand for, owned by root as long as nobody knows the image's users."""
-    return list(files.collect(files_read.rules, files_read.root, lambda _: (0, 0), files_read.format))
+def collect_items(recipe_files: RecipeFiles) -> list[RecipeEntry]:
+    """Return the entries and contents of the files, owned by root until the image's users are known."""
+    return list(
+        recipe_entries.collect_entries(
+            recipe_files.rules, recipe_files.root, lambda _: (0, 0), recipe_files.format
+        )
+    )
 
 
 def resolve_entries(
-    recipe_files: RecipeFiles, items: Iterable[Item], owners: Callable[[str], tuple[int, int]], tree: Tree
-) -> list[tuple[Generated, Made]]:
-    """Return the entries to add for ``items``, with owners, at the places that they have in ``tree``.
+    recipe_files: RecipeFiles,
+    items: Iterable[RecipeEntry],
+    resolve_owner: Callable[[str], tuple[int, int]],
+    tree: Tree,
+) -> list[tuple[GeneratedEntry, LayerEntry]]:
+    """Return the entries to add to ``tree`` for ``items``, with numeric owners and resolved paths.
 
-    Raises ImageError for an unknown owner, or a place that is under no directory.
+    Raises ImageError for an unknown owner, or a path below something that is not a directory.
     """
     from pumice.assembly.overlay import resolve_destination
-    from pumice.packing.compose import Made
-    from pumice.packing.tree import RECIPE, Generated
+    from pumice.packing.compose import LayerEntry
+    from pumice.packing.tree import RECIPE_OWNER, GeneratedEntry
 
     explicit = {rule.to.strip("/") for rule in recipe_files.rules if rule.directory}
-    placed: dict[str, tuple[Generated, Made]] = {}
+    resolved: dict[str, tuple[GeneratedEntry, LayerEntry]] = {}
     for item in items:
         with _locate_errors(item):
             path = resolve_destination(item.entry.path, tree)
-            uid, gid = owners(item.owner) if item.owner else (0, 0)
+            uid, gid = resolve_owner(item.owner) if item.owner else (0, 0)
             _check_directory(item, path, tree)
         if item.entry.kind == "dir" and item.entry.path not in explicit and tree.get(path):
-            continue  # a folder that is only on the way changes nothing that is there already
+            continue  # a parent that no rule names leaves an existing directory as it is
         entry = msgspec.structs.replace(item.entry, path=path, uid=uid, gid=gid)
-        layer_entry = Made(entry=entry, content=item.content, sha256=_recorded_digest(recipe_files, item))
-        placed[path] = Generated(entry=entry, by=RECIPE), layer_entry
-    return [placed[path] for path in sorted(placed)]
+        layer_entry = LayerEntry(
+            entry=entry, content=item.content, sha256=_recorded_digest(recipe_files, item)
+        )
+        resolved[path] = GeneratedEntry(entry=entry, origin=RECIPE_OWNER), layer_entry
+    return [resolved[path] for path in sorted(resolved)]
 
 
-def _check_directory(item: Item, path: str, tree: Tree) -> None:
+def _check_directory(item: RecipeEntry, path: str, tree: Tree) -> None:
     node = tree.get(path)
     if node and node.entry.kind == "dir" and item.entry.kind != "dir" and tree.children(path):
         raise ImageError(
@@ -101,17 +114,17 @@ def _check_directory(item: Item, path: str, tree: Tree) -> None:
 
 
 @contextmanager
-def _locate_errors(item: Item) -> Iterator[None]:
-    """Say of an error which rule it is about."""
+def _locate_errors(item: RecipeEntry) -> Iterator[None]:
+    """Add the location of the rule to an error."""
     try:
         yield
     except ImageError as error:
-        raise ImageError(error.message, where=error.where or item.where or None, hint=error.hint) from None
+        raise ImageError(error.message, where=error.where or item.location or None, hint=error.hint) from None
 
 
-def _recorded_digest(recipe_files: RecipeFiles, item: Item) -> str:
-    if item.entry.path not in recipe_files.digests:
+def _recorded_digest(recipe_files: RecipeFiles, item: RecipeEntry) -> str:
+    if item.entry.path not in recipe_files.content_digests:
         raise ImageError(
-            f"/{item.entry.path} appeared while the image was built", where=item.where, hint="build again"
+            f"/{item.entry.path} appeared while the image was built", where=item.location, hint="build again"
         )
-    return recipe_files.digests[item.entry.path]
+    return recipe_files.content_digests[item.entry.path]

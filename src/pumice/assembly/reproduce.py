@@ -1,240 +1,173 @@
-"""An image built again from its provenance, in an empty store, and held against what it should be."""
+"""Builds an image again from its provenance, in an empty store, to compare it with the original."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice import digest
-from pumice.assembly import platform, recipe_files
 from pumice.assembly.connection import ArchiveConnection
+from pumice.assembly.context import BuildContext, default_processors
+from pumice.assembly.platform import PlatformInputs, build_platform
+from pumice.assembly.recipe_files import read_recipe_files
 from pumice.errors import FormatError, TrustError
-from pumice.evidence.provenance import BUILD_TYPE
-from pumice.recipe import lock as locks
-from pumice.recipe.model import FileRule, Recipe
+from pumice.image.model import Image
+from pumice.recipe.model import FileRule
+from pumice.store.home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from pumice.assembly.platform import PlatformImage
+    from pumice.assembly.rebuild_plan import ProvenanceEntry, RebuildPlan
     from pumice.digest import Digest
-    from pumice.evidence.firstdiff import Found
-    from pumice.formats.intoto import Statement
-    from pumice.image.model import Image
+    from pumice.evidence.first_difference import Found
     from pumice.progress import Progress
-    from pumice.recipe.lock import Lock, LockedPackage
-    from pumice.store.home import Home
+    from pumice.recipe.lock import LockedPackage
+    from pumice.recipe.model import Recipe
 
-_KINDS = ("file", "dir", "symlink", "hardlink")
-
-
-class RecipeEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the recipe's own entries; ``path`` begins with a slash, ``sha256`` is of a file."""
-
-    path: str
-    kind: str
-    mode: int
-    owner: str
-    link: str = ""
-    sha256: str = ""
+_BLOCK = 1 << 20
 
 
-class RebuildPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provenance says was built, from what."""
+class PackageSources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a rebuild takes packages from: the store ``home``, ``bundle``, and mirrors if not ``offline``."""
 
-    subject: Digest
-    recipe: Recipe
-    lock: Lock
-    architecture: str
-    source_date_epoch: int | None
-    entries: tuple[RecipeEntry, ...]
-    pumice: str
-    """The version that built it."""
+    home: Home
+    environ: Mapping[str, str]
+    bundle: Path | None
+    offline: bool
 
 
-def read_rebuild_plan(statement: Statement) -> RebuildPlan:
-    """Read a provenance of Pumice's build type.
-
-    Raises FormatError for another one's and for a malformed one, LockError for a lock that is none.
-    """
-    try:
-        predicate = statement.predicate
-        definition = predicate["buildDefinition"]
-        if definition["buildType"] != BUILD_TYPE:
-            raise FormatError(
-                f"the provenance is of the build type {str(definition['buildType'])[:100]!r}",
-                hint=f"only {BUILD_TYPE} can be reproduced here",
-            )
-        external = definition["externalParameters"]
-        lock_parameter = external["lock"]
-        content = base64.b64decode(lock_parameter["content"], validate=True)
-        if hashlib.sha256(content).hexdigest() != lock_parameter["digest"]["sha256"]:
-            raise TrustError("the lock in the provenance does not have the digest that stands beside it")
-        return RebuildPlan(
-            subject=statement.subjects[0].digest,
-            recipe=msgspec.convert(external["effectiveRecipe"], Recipe),
-            lock=locks.parse(content, "the provenance's lock"),
-            architecture=msgspec.convert(external["architecture"], str),
-            source_date_epoch=msgspec.convert(external.get("sourceDateEpoch"), int | None),
-            entries=tuple(_recipe_entries(definition["resolvedDependencies"])),
-            pumice=str(predicate["runDetails"]["builder"]["version"]["pumice"]),
-        )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        detail = f"{type(error).__name__}: {error}".replace("\n", " ")[:200]
-        raise FormatError(f"the provenance lacks something that a rebuild needs ({detail})") from None
-
-
-def _recipe_entries(dependencies: Sequence[Mapping[str, Any]]) -> list[RecipeEntry]:
-    entries = []
-    for dependency in dependencies:
-        annotations = dependency.get("annotations", {})
-        if str(dependency.get("name", "")).startswith("/") and annotations.get("kind") in _KINDS:
-            entries.append(
-                RecipeEntry(
-                    path=dependency["name"],
-                    kind=annotations["kind"],
-                    mode=int(annotations["mode"], 8),
-                    owner=str(annotations["owner"]),
-                    link=str(annotations.get("link", "")),
-                    sha256=str(dependency.get("digest", {}).get("sha256", "")),
-                )
-            )
-    return entries
-
-
+@contextmanager
 def rebuild_image(
     plan: RebuildPlan,
     image: Image,
-    home: Home,
-    environ: Mapping[str, str],
+    sources: PackageSources,
     *,
-    source: Path | None,
-    bundle: Path | None,
-    offline: bool,
+    source_directory: Path | None,
     progress: Progress,
-    inspect: Callable[[PlatformImage, Home], object],
-) -> None:
-    """Build what ``ordered`` says in an empty store, and let ``look`` see the result before it goes.
+) -> Iterator[Image]:
+    """Build what ``plan`` says in an empty store; the result is readable until the context ends.
 
-    The recipe's own files are taken from the folder ``source``, or else out of ``image`` itself.
-    Packages come from ``home`` (their digests are checked), ``bundle`` or the mirrors. Raises PumiceError.
+    The recipe's own files come from ``source_directory``, or else out of ``image`` itself. Raises
+    PumiceError.
     """
-    from pumice.assembly.image import default_processors
-    from pumice.store.home import Home as Store
-
     if plan.architecture not in plan.lock.packages:
         raise FormatError(f"the provenance's lock has no packages for {plan.architecture}")
-    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=home.directory("tmp")) as folder:
-        recipe = _prepare_recipe(plan, image, Path(folder), source)
-        recipe_files_read = recipe_files.read_recipe_files(
-            recipe.files, Path(recipe.path).parent, plan.lock.format
-        )
-        inputs = platform.PlatformInputs(
+    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=sources.home.directory("tmp")) as temporary:
+        recipe = _prepare_recipe(plan, image, Path(temporary), source_directory)
+        inputs = PlatformInputs(
             recipe=recipe,
+            files=read_recipe_files(recipe.files, Path(recipe.path).parent, plan.lock.format),
             packages=plan.lock.packages[plan.architecture],
             architecture=plan.architecture,
             ids=plan.lock.ids,
             format=plan.lock.format,
-            source_date_epoch=plan.source_date_epoch,
         )
         with (
-            Store(Path(folder, "store"), progress=progress) as clean,
+            Home(Path(temporary, "store"), progress=progress) as empty_home,
             ArchiveConnection(
-                recipe, clean, environ, offline=offline, progress=progress, bundle=bundle
+                recipe,
+                empty_home,
+                sources.environ,
+                offline=sources.offline,
+                progress=progress,
+                bundle=sources.bundle,
             ) as connection,
         ):
 
-            def fetch(package: LockedPackage) -> Digest:
-                return _copy_from_store(package, home, clean) or connection.fetch_package(package, plan.lock)
+            def fetch_package(package: LockedPackage) -> Digest:
+                copied = _copy_package(package, sources.home, empty_home)
+                return copied or connection.fetch_package(package, plan.lock)
 
-            built = platform.build_platform(
-                inputs, recipe_files_read, fetch, clean, processors=default_processors(), progress=progress
+            context = BuildContext(
+                home=empty_home,
+                fetch_package=fetch_package,
+                processors=default_processors(),
+                progress=progress,
+                source_date_epoch=plan.source_date_epoch,
             )
-            inspect(built, clean)
+            yield Image(build_platform(inputs, context).manifest, empty_home.blobs)
 
 
-def _copy_from_store(package: LockedPackage, home: Home, clean: Home) -> Digest | None:
-    """Take a package that is in the usual store already; what it is, its digest says."""
+def _copy_package(package: LockedPackage, home: Home, empty_home: Home) -> Digest | None:
+    """Copy a package from the usual store, verified by its digest; None if there is no intact one."""
     package_digest = digest.from_hex(package.sha256)
     if home.blobs.size(package_digest) != package.size:
         return None
-    with home.blobs.open(package_digest) as file, clean.blobs.writer() as writer:
-        while data := file.read(1 << 20):
+    with home.blobs.open(package_digest) as file, empty_home.blobs.writer() as writer:
+        while data := file.read(_BLOCK):
             writer.write(data)
         try:
             return writer.commit(package_digest)
         except TrustError:
-            return None  # damaged: a mirror has another
+            return None  # damaged: a mirror has an intact one
 
 
-def _prepare_recipe(plan: RebuildPlan, image: Image, folder: Path, source: Path | None) -> Recipe:
-    """Return the recipe with its files where they are now; keys are not needed, digests decide."""
-    origin = msgspec.structs.replace(
-        plan.recipe.origin,
-        keyrings=(),
-        archives=tuple(
-            msgspec.structs.replace(archive, key="", trusted=True) for archive in plan.recipe.origin.archives
-        ),
+def _prepare_recipe(
+    plan: RebuildPlan, image: Image, directory: Path, source_directory: Path | None
+) -> Recipe:
+    """Return the recipe with rules for files that exist here, and without keys: digests verify packages."""
+    archives = tuple(
+        msgspec.structs.replace(archive, key="", trusted=True) for archive in plan.recipe.origin.archives
     )
+    origin = msgspec.structs.replace(plan.recipe.origin, keyrings=(), archives=archives)
     recipe = msgspec.structs.replace(plan.recipe, origin=origin)
-    if source is not None:
-        return msgspec.structs.replace(recipe, path=str(source / "recipe.yaml"))
-    rules = _file_rules(plan.entries, image, folder)
-    return msgspec.structs.replace(recipe, path=str(folder / "recipe.yaml"), files=rules)
+    if source_directory is not None:
+        return msgspec.structs.replace(recipe, path=str(source_directory / "recipe.yaml"))
+    rules = _file_rules(plan.entries, image, directory)
+    return msgspec.structs.replace(recipe, path=str(directory / "recipe.yaml"), files=rules)
 
 
-def _file_rules(entries: Sequence[RecipeEntry], image: Image, folder: Path) -> tuple[FileRule, ...]:
-    """Take the recipe's files out of the image and return rules that put them where they were."""
-    extracted_names = {
+def _file_rules(entries: Sequence[ProvenanceEntry], image: Image, directory: Path) -> tuple[FileRule, ...]:
+    """Extract the recipe's files from the image; return rules that put them where they were."""
+    names = {
         entry.path.lstrip("/"): f"own{number:06}"
         for number, entry in enumerate(entries)
         if entry.kind == "file"
     }
-    _extract_files(image, extracted_names, folder)
+    _extract_files(image, names, directory)
     rules = []
-    for file in entries:
-        path = file.path.lstrip("/")
-        if file.kind == "dir":
-            rules.append(FileRule(to=file.path, directory=True, mode=file.mode, owner=file.owner))
-        elif file.kind == "symlink":
-            rules.append(FileRule(to=file.path, link=file.link, owner=file.owner))
-        elif file.kind == "file":
-            if not (folder / extracted_names[path]).is_file():
-                raise TrustError(f"{file.path} is in the provenance and not in the image")
-            rules.append(
-                FileRule(to=file.path, source=extracted_names[path], mode=file.mode, owner=file.owner)
-            )
+    for entry in entries:
+        if entry.kind == "dir":
+            rules.append(FileRule(to=entry.path, directory=True, mode=entry.mode, owner=entry.owner))
+        elif entry.kind == "symlink":
+            rules.append(FileRule(to=entry.path, link=entry.link, owner=entry.owner))
+        elif entry.kind == "file":
+            name = names[entry.path.lstrip("/")]
+            if not (directory / name).is_file():
+                raise TrustError(f"{entry.path} is in the provenance but not in the image")
+            rules.append(FileRule(to=entry.path, source=name, mode=entry.mode, owner=entry.owner))
     return tuple(rules)
 
 
-def _extract_files(image: Image, names: Mapping[str, str], folder: Path) -> None:
+def _extract_files(image: Image, names: Mapping[str, str], directory: Path) -> None:
+    """Write the files at the paths in ``names`` to ``directory``, under the names that it gives them."""
     if not names:
         return
-    for layer in image.layers():  # a later layer's file takes the place of an earlier one's
+    for layer in image.layers():  # a file of a later layer replaces that of an earlier one
         for entry, body in layer.entries():
             if entry.kind == "file" and entry.path in names:
-                with (folder / names[entry.path]).open("wb") as file:
-                    while data := body.read(1 << 20):
+                with (directory / names[entry.path]).open("wb") as file:
+                    while data := body.read(_BLOCK):
                         file.write(data)
 
 
 def find_changed_entry(plan: RebuildPlan, image: Image) -> Found | None:
-    """Return the first of the recipe's files in ``image`` that is not what the provenance says.
+    """Return the first of the recipe's files in ``image`` that differs from the provenance, if any.
 
-    Files that a rebuild takes out of the image itself prove nothing about themselves.
+    A rebuild that extracts them from the image cannot find this: it would reproduce the difference.
     """
     from pumice.evidence import layers
-    from pumice.evidence.firstdiff import Found
+    from pumice.evidence.first_difference import Found
 
-    expected = {file.path.lstrip("/"): file.sha256 for file in plan.entries if file.kind == "file"}
+    expected = {entry.path.lstrip("/"): entry.sha256 for entry in plan.entries if entry.kind == "file"}
     for number, layer in enumerate(image.layers(), 1):
-        scanned_layer = layers.read(layer)
-        for entry, sums in zip(scanned_layer.entries, scanned_layer.sums, strict=True):
+        scanned = layers.read(layer)
+        for entry, sums in zip(scanned.entries, scanned.sums, strict=True):
             if entry.kind == "file" and expected.get(entry.path, sums[0]) != sums[0]:
                 return Found(
                     place=f"layer {number}",

@@ -1,7 +1,7 @@
-"""Packages to segments, in parallel: what is known already is not even fetched.
+"""From packages to segments, in parallel; a package whose segment is cached is not even fetched.
 
-Several are fetched at a time and as many cut as there are processors; of what has arrived the
-largest goes first, since the last one to finish decides how long it all takes.
+Four packages are fetched at a time and as many cut as there are processors. Of those that have
+arrived the largest is cut first, because the last one to finish decides how long all of them take.
 """
 
 from __future__ import annotations
@@ -12,86 +12,72 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
-from pumice.assembly import cache
+from pumice.assembly.cache import Cache
 from pumice.errors import FormatError, ImageError
-from pumice.fetch.pool import pool
+from pumice.fetch.thread_pool import pool
 from pumice.packing import segments
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection
 from pumice.recipe.lock import LockedPackage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from pumice.assembly.context import BuildContext
     from pumice.digest import Digest
-    from pumice.progress import Progress, Task
-    from pumice.store.home import Home
+    from pumice.progress import Task
 
 _FETCHERS = 4
-_KIND = "segment"
+
+CACHE = Cache("segment", Segment, lambda segment: (segment.blob,))
+"""Segments as cut and as reworked, by `segments.segment_key` and `segments.changed_segment_key`."""
 
 
 class SegmentRequest(msgspec.Struct, frozen=True):
-    """A package and what is taken of it."""
+    """A package and what to select of it."""
 
     package: LockedPackage
     selection: Selection
 
     @property
     def key(self) -> Digest:
-        """What its segment is kept under."""
-        return segments.key(self.package.sha256, self.selection)
+        """The cache key of the segment."""
+        return segments.segment_key(self.package.sha256, self.selection)
 
 
-def cut_segments(
-    requests: Sequence[SegmentRequest],
-    fetch: Callable[[LockedPackage], Digest],
-    home: Home,
-    *,
-    processors: int,
-    progress: Progress,
-) -> dict[str, Segment]:
-    """Return the segments of ``wanted`` by package name, in their order.
+def cut_segments(requests: Sequence[SegmentRequest], context: BuildContext) -> dict[str, Segment]:
+    """Return the segments for ``requests`` by package name, in the order of the requests.
 
-    ``fetch`` makes a package a verified blob of the store and returns its digest; it is called from
-    several threads. Raises whatever goes wrong first; what was finished by then stays.
+    Raises the first error of a package; segments that are finished by then stay in the cache.
     """
-    segments_by_name = {request.package.name: recall(request.key, home) for request in requests}
-    missing = [item for item in requests if segments_by_name[item.package.name] is None]
+    segments_by_name = {request.package.name: CACHE.get(context.home, request.key) for request in requests}
+    missing = [request for request in requests if segments_by_name[request.package.name] is None]
     if missing:
-        missing.sort(key=lambda item: (-item.package.size, item.package.name))
-        total = sum(item.package.size for item in missing)
+        missing.sort(key=lambda request: (-request.package.size, request.package.name))
+        total_size = sum(request.package.size for request in missing)
         label = "1 package" if len(missing) == 1 else f"{len(missing)} packages"
-        with progress.task(f"cutting {label}", total) as task:
-            pipeline = _CuttingPipeline(home, fetch, task)
-            segments_by_name |= pipeline.run(missing, processors)  # the keys keep their order
+        with context.progress.task(f"cutting {label}", total_size) as task:
+            segments_by_name |= _CuttingPipeline(context, task).run(missing)  # keys keep their order
     return {name: segment for name, segment in segments_by_name.items() if segment}
 
 
-def recall(key: Digest, home: Home) -> Segment | None:
-    """Return a segment that is kept under ``key``, if its bytes are there too."""
-    return cache.recall(home, _KIND, key, Segment, lambda segment: (segment.blob,))
-
-
-def remember(key: Digest, segment: Segment, home: Home) -> None:
-    """Keep what is known of a segment under ``key``."""
-    cache.remember(home, _KIND, key, segment, keeps=(segment.blob,))
-
-
 class _CuttingPipeline:
-    """The production line: fetchers put packages into a heap, cutters take the largest."""
+    """Fetchers that put packages into a priority queue, and cutters that take the largest out of it."""
 
-    def __init__(self, home: Home, fetch: Callable[[LockedPackage], Digest], task: Task) -> None:
-        self._home = home
-        self._fetch = fetch
+    def __init__(self, context: BuildContext, task: Task) -> None:
+        self._context = context
+        self._blobs = context.home.blobs
         self._task = task
         self._arrived: queue.PriorityQueue[tuple[float, str, SegmentRequest | None]] = queue.PriorityQueue()
         self._failed = threading.Event()
         self._errors: list[BaseException] = []
         self._segments: dict[str, Segment] = {}
 
-    def run(self, requests: Sequence[SegmentRequest], processors: int) -> dict[str, Segment]:
-        cutters = [threading.Thread(target=self._cut_until_closed, daemon=True) for _ in range(processors)]
+    def run(self, requests: Sequence[SegmentRequest]) -> dict[str, Segment]:
+        cutters = [
+            threading.Thread(target=self._cut_until_closed, daemon=True)
+            for _ in range(self._context.processors)
+        ]
         for thread in cutters:
             thread.start()
         try:
@@ -99,7 +85,7 @@ class _CuttingPipeline:
                 for _ in fetchers.map(self._fetch_one, requests):
                     pass
             self._close(cutters)
-        except BaseException as error:  # noqa: BLE001 - also Ctrl-C: the line must stop first
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C too: the threads must end first
             self._fail(error)
             self._close(cutters)
         if self._errors:
@@ -118,7 +104,7 @@ class _CuttingPipeline:
 
     def _fetch_one(self, request: SegmentRequest) -> None:
         if not self._failed.is_set():
-            self._fetch(request.package)
+            self._context.fetch_package(request.package)
             self._arrived.put((-request.package.size, request.package.name, request))
 
     def _cut_until_closed(self) -> None:
@@ -130,27 +116,27 @@ class _CuttingPipeline:
                 continue
             try:
                 self._cut(request)
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
+            except BaseException as error:  # noqa: BLE001 - raised again by run()
                 self._fail(error)
 
     def _cut(self, request: SegmentRequest) -> None:
         package = request.package
-        with self._home.blobs.open("sha256:" + package.sha256) as file:
+        with self._blobs.open("sha256:" + package.sha256) as file:
             try:
                 source = cast("BinaryIO", _InterruptibleReader(file, self._failed))
-                segment = segments.make(source, request.selection, self._home.blobs)
+                segment = segments.cut_segment(source, request.selection, self._blobs)
             except (FormatError, ImageError) as error:
                 location = f"{package.name}={package.version}"
                 location = f"{location}: {error.where}" if error.where else location
                 raise type(error)(error.message, where=location, hint=error.hint) from None
         _check_identity(package, segment)
-        remember(request.key, segment, self._home)
+        CACHE.put(self._context.home, request.key, segment)
         self._segments[package.name] = segment
         self._task.advance(package.size)
 
 
 class _InterruptibleReader:
-    """A package's file that ends the work on it when the line stops, however large it is."""
+    """The file of a package, whose reads raise InterruptedError once ``stopped`` is set."""
 
     def __init__(self, file: BinaryIO, stopped: threading.Event) -> None:
         self._stopped = stopped

@@ -48,14 +48,16 @@ def sign_image(
     from pumice.image.transports import attachment
     from pumice.trust import image_signing
 
-    signer, store_location = key.signer(), attachment.StorePlace(home)
-    signature = image_signing.sign_image(image.open(home), store_location, home, signer, name=name, time=time)
+    signer, store_attachment = key.signer(), attachment.StoreAttachment(home)
+    signature = image_signing.sign_image(
+        image.open(home), store_attachment, home, signer, name=name, time=time
+    )
     for registry_name in registries:
         image_signing.sign_docker_reference(
-            image.open(home), store_location, home, signer, registry_name, time=time
+            image.open(home), store_attachment, home, signer, registry_name, time=time
         )
     if registries:  # which manifests hold it all now
         signature = image_signing.sign_image(
-            image.open(home), store_location, home, signer, name=name, time=time
+            image.open(home), store_attachment, home, signer, name=name, time=time
         )
     signature_cache.put(cache_name, signature.manifests, home)

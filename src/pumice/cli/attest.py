@@ -43,18 +43,14 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     options = _parser().parse_args(arguments)
-    from pumice.image.transports import attachment
     from pumice.store.home import Home, locate
     from pumice.trust import image_signing
 
     predicate = read_json(options.predicate, "predicate")
     signer = signing.load_signer(options.key, options.passphrase_file)
-    with Home(locate(os.environ)) as home, registries.found(options.reference, home) as image:
-        location = registries.place(options.reference, image, home)
+    with Home(locate(os.environ)) as home, registries.open_to_sign(options.reference, home) as opened:
         result = image_signing.attest_image(
-            image,
-            location,
-            home if isinstance(location, attachment.StorePlace) else None,
+            *opened,
             signer,
             predicate_type=options.type,
             predicate=predicate,

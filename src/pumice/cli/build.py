@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pumice.assembly import image as building
 from pumice.assembly import locking
 from pumice.assembly.connection import ArchiveConnection
+from pumice.assembly.context import BuildContext, default_processors, read_source_date_epoch
+from pumice.assembly.image import build_image, save_allocated_ids
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
@@ -23,10 +24,9 @@ if TYPE_CHECKING:
     from pumice.assembly.image import BuiltImage
     from pumice.assembly.signing import SigningKey
     from pumice.cli.signing import ArchivesToSign
-    from pumice.image.transports.destination import Destination
+    from pumice.image.transports.locations import Location
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
-    from pumice.registry.reference import Reference
 
 _EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
 docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image goes into the local store as
@@ -35,22 +35,22 @@ printed on standard output (standard error if the image goes there)."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("build", "Build the image of a recipe.", epilog=_EPILOG)
-    made.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
-    made.add_argument(
+    parser = command_line.parser("build", "Build the image of a recipe.", epilog=_EPILOG)
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
+    parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )
-    command_line.arch_options(made)
-    made.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.offline_option(made)
-    command_line.bundle_option(made)
-    made.add_argument(
+    command_line.arch_options(parser)
+    parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
+    command_line.offline_option(parser)
+    command_line.bundle_option(parser)
+    parser.add_argument(
         "--referrers-in-index",
         action="store_true",
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
-    made.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
-    by = made.add_mutually_exclusive_group()
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
+    by = parser.add_mutually_exclusive_group()
     by.add_argument(
         "--sign",
         metavar="KEY",
@@ -58,65 +58,62 @@ def _parser() -> argparse.ArgumentParser:
         "OpenPGP key or gpg:ID the archives that are written",
     )
     by.add_argument("--no-sign", action="store_true", help="do not sign, whatever the configuration says")
-    signing.add_passphrase_option(made)
-    made.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
-    return made
+    signing.add_passphrase_option(parser)
+    parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
-    _check_paths(asked)
-    pushed = [text for text in asked.output if text.startswith(registries.SCHEME)]
-    destinations = _destinations([text for text in asked.output if text not in pushed])
-    moment = building.source_date_epoch(os.environ)
-    progress = output.progress(asked.progress)
-    recipe = load(asked.recipe)
-    architectures = locking.choose_architectures(recipe, asked.archs)
+    options = _parser().parse_args(arguments)
+    _check_paths(options)
+    destinations = _parse_destinations(options.output)
+    source_date_epoch = read_source_date_epoch(os.environ)
+    progress = output.progress(options.progress)
+    recipe = load(options.recipe)
+    architectures = locking.choose_architectures(recipe, options.archs)
     if destinations:
         _check(destinations, recipe, architectures)
-    targets = _targets(pushed, recipe) if pushed else []
     with Home(locate(os.environ), progress=progress) as home:
-        key, files = _keys(asked, recipe, destinations, targets)
-        finished = _build(asked, recipe, architectures, home, progress, moment)
+        key, files = _keys(options, recipe, destinations)
+        image = _build(options, recipe, architectures, home, progress, source_date_epoch)
         if key:
             from pumice.assembly import signing as signed
 
-            places = [str(one) for one in targets if one.tag and not one.digest]
+            names = _registry_names(destinations, recipe)
             signed.sign_image(
-                finished,
+                image,
                 f"{recipe.name}:{recipe.version}",
                 key,
                 home,
                 time=signing.signing_time(),
-                registries=places,
+                registries=names,
             )
         if destinations:
-            _deliver(finished, destinations, recipe, home, progress, listed=asked.referrers_in_index)
+            _write_image(
+                image, destinations, recipe, home, progress, referrers_in_index=options.referrers_in_index
+            )
             if files:
-                files.sign(moment)
-        if targets:
-            _push(finished, targets, home, progress)
-        if not asked.output:
-            finished.save(f"{recipe.name}:{recipe.version}", home)
-    to_pipe = any(destination.path == "-" for destination in destinations)
-    if asked.digest_file:
-        _write(asked.digest_file, finished.root.digest.encode() + b"\n")
-    print(finished.root.digest, file=sys.stderr if to_pipe else sys.stdout)
+                files.sign(source_date_epoch)
+        if not options.output:
+            image.save(f"{recipe.name}:{recipe.version}", home)
+    is_piped = any(destination.address.path == "-" for destination in destinations)
+    if options.digest_file:
+        _write(options.digest_file, image.root.digest.encode() + b"\n")
+    print(image.root.digest, file=sys.stderr if is_piped else sys.stdout)
     return 0
 
 
 def _keys(
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
     recipe: Recipe,
-    destinations: Sequence[Destination],
-    targets: Sequence[Reference],
+    destinations: Sequence[Location],
 ) -> tuple[SigningKey | None, ArchivesToSign | None]:
     """Return what the image is to be signed by, or the files it is written to, before any work is done."""
-    if asked.no_sign:
+    if options.no_sign:
         return None, None
-    if asked.sign:
-        return signing.choose_key(asked.sign, asked.passphrase_file, destinations, targets)
+    if options.sign:
+        return signing.choose_key(options.sign, options.passphrase_file, destinations)
     from pumice.recipe import config
 
     found = config.load(os.environ).signing(recipe.name)
@@ -124,13 +121,13 @@ def _keys(
         return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
-        return signing.choose_key(found.key, asked.passphrase_file or secret, destinations, targets)
+        return signing.choose_key(found.key, options.passphrase_file or secret, destinations)
     except TrustError as error:
         raise TrustError(error.message, where=found.where, hint=error.hint) from None
 
 
-def _check_paths(asked: argparse.Namespace) -> None:
-    for option, path in (("--report", asked.report), ("--digest-file", asked.digest_file)):
+def _check_paths(options: argparse.Namespace) -> None:
+    for option, path in (("--report", options.report), ("--digest-file", options.digest_file)):
         if path and str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
         if path and path.is_dir():
@@ -139,105 +136,98 @@ def _check_paths(asked: argparse.Namespace) -> None:
             raise ImageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
 
 
-def _destinations(texts: Sequence[str]) -> list[Destination]:
+def _parse_destinations(texts: Sequence[str]) -> list[Location]:
     if not texts:
         return []
-    from pumice.image.transports import destination
+    from pumice.image.transports import locations
 
-    return [destination.parse(text) for text in texts]
-
-
-def _targets(texts: Sequence[str], recipe: Recipe) -> list[Reference]:
-    from pumice.image.transports import places
-
-    return [places.pushed(text, recipe.version) for text in texts]
+    return [locations.parse_destination(text) for text in texts]
 
 
-def _push(finished: BuiltImage, targets: Sequence[Reference], home: Home, progress: Progress) -> None:
-    from pumice.image.transports import places
-
-    with registries.client(None, progress) as client:
-        for target in targets:
-            places.push(finished.open(home), target, client, progress)
-
-
-def _check(destinations: Sequence[Destination], recipe: Recipe, architectures: Sequence[str]) -> None:
-    """Refuse before the work what could not be delivered after it."""
+def _check(destinations: Sequence[Location], recipe: Recipe, architectures: Sequence[str]) -> None:
+    """Refuse, before the image is built, what could not be written afterwards."""
     from pumice.formats import platforms
-    from pumice.image.transports import destination
+    from pumice.image.transports import locations
 
-    wanted = [platforms.from_debian(name) for name in architectures]
-    destination.check(destinations, name=recipe.name, version=recipe.version, wanted=wanted)
+    locations.check_destinations(
+        destinations,
+        name=recipe.name,
+        version=recipe.version,
+        platforms=[platforms.from_debian(name) for name in architectures],
+    )
+
+
+def _registry_names(destinations: Sequence[Location], recipe: Recipe) -> list[str]:
+    """Return each ``HOST/REPO:TAG`` that the image is pushed to."""
+    descriptions = [destination.describe(recipe.version) for destination in destinations]
+    return [one.name for one in descriptions if one.repository and one.name]
 
 
 def _build(
-    asked: argparse.Namespace,
+    options: argparse.Namespace,
     recipe: Recipe,
     architectures: Sequence[str],
     home: Home,
     progress: Progress,
-    moment: int | None,
+    source_date_epoch: int | None,
 ) -> BuiltImage:
-    path = locking.lock_path(asked.recipe)
+    path = locking.lock_path(options.recipe)
     with ArchiveConnection(
-        recipe, home, os.environ, offline=asked.offline, progress=progress, bundle=asked.bundle
+        recipe, home, os.environ, offline=options.offline, progress=progress, bundle=options.bundle
     ) as connection:
         lock = locking.ensure_lock(
-            recipe, path, connection, architectures=architectures, locked=asked.locked, progress=progress
+            recipe, path, connection, architectures=architectures, locked=options.locked, progress=progress
         )
-        finished = building.build_image(
-            recipe,
-            lock,
-            architectures,
-            lambda package: connection.fetch_package(package, lock),
-            home,
-            moment=moment,
+        context = BuildContext(
+            home=home,
+            fetch_package=lambda package: connection.fetch_package(package, lock),
+            processors=default_processors(),
             progress=progress,
-            locked=asked.locked,
+            source_date_epoch=source_date_epoch,
         )
-    if not asked.locked:
-        building.save_allocated_ids(lock, path, finished)
-    if asked.report:
+        image = build_image(recipe, lock, architectures, context, locked=options.locked)
+    if not options.locked:
+        save_allocated_ids(lock, path, image)
+    if options.report:
         from pumice.assembly.report import encode_report
 
-        _write(asked.report, encode_report(recipe, lock, finished))
-    if any(image.skipped_actions for image in finished.platforms.values()):
-        _summarize_skipped_actions(finished, str(asked.report or ""), progress)
-    return finished
+        _write(options.report, encode_report(recipe, lock, image))
+    if any(platform.skipped_actions for platform in image.platforms.values()):
+        _summarize_skipped_actions(image, str(options.report or ""), progress)
+    return image
 
 
-def _summarize_skipped_actions(finished: BuiltImage, report_path: str, progress: Progress) -> None:
+def _summarize_skipped_actions(image: BuiltImage, report_path: str, progress: Progress) -> None:
     from pumice.assembly.report import summarize_skipped_actions
 
-    skipped = summarize_skipped_actions(finished.platforms.values(), report_path)
+    skipped = summarize_skipped_actions(image.platforms.values(), report_path)
     if skipped:
         (progress.note if skipped.is_minor else progress.warn)(skipped.summary)
 
 
-def _deliver(
-    finished: BuiltImage,
-    destinations: Sequence[Destination],
+def _write_image(
+    image: BuiltImage,
+    destinations: Sequence[Location],
     recipe: Recipe,
     home: Home,
     progress: Progress,
     *,
-    listed: bool,
+    referrers_in_index: bool,
 ) -> None:
-    from pumice.image.transports import destination
+    from pumice.image.transports.locations import OutgoingImage
 
-    if bare := [one.kind for one in destinations if one.kind in destination.ONE_PLATFORM]:
-        progress.note(f"SBOM, provenance and signatures are not in {bare[0]}:, which has no place for them")
-    for one in destinations:
-        destination.write(
-            finished.open(home),
-            one,
-            name=recipe.name,
-            version=recipe.version,
-            records=home.records,
-            progress=progress,
-            stdout=sys.stdout.buffer,
-            listed=listed,
-        )
+    transports = [destination.address.transport for destination in destinations]
+    if bare := [transport.scheme for transport in transports if transport.has_one_platform]:
+        progress.note(f"SBOM, provenance and signatures are not written to {bare[0]}, which cannot hold them")
+    with registries.access(home, progress, stdout=sys.stdout.buffer) as access:
+        for destination in destinations:
+            outgoing = OutgoingImage(
+                image=image.open(home),
+                name=recipe.name,
+                version=recipe.version,
+                referrers_in_index=referrers_in_index,
+            )
+            destination.write(outgoing, access)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""``pumice copy``: an image, with all that belongs to it, from one place to another."""
+"""``pumice copy``: copy an image with its referrers from one location to another."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ if TYPE_CHECKING:
 _EPILOG = """SRC is docker://HOST/NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG],
 docker-archive:FILE[:NAME:TAG], or an image in the store: name:version or a digest.
 DST is docker://HOST/NAME[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG],
-tar:FILE, dir:DIR or store:NAME[:VERSION]. Digests never change. What cannot be copied is an error."""
+tar:FILE, dir:DIR or store:NAME[:VERSION]. Digests do not change. It is an error if a part of the
+image cannot be copied."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    parser = command_line.parser(
         "copy",
         "Copy an image with all its platforms, signatures, SBOMs, attestations and other referrers.",
         epilog=_EPILOG,
     )
-    made.add_argument("source", metavar="SRC", help="the image")
-    made.add_argument("target", metavar="DST", help="where it goes")
-    registries.graph_options(made)
-    registries.store_options(made)
-    registries.options(made)
-    return made
+    parser.add_argument("source", metavar="SRC", help="image to copy")
+    parser.add_argument("target", metavar="DST", help="where to copy it")
+    registries.graph_options(parser)
+    registries.store_options(parser)
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
-    asked = _parser().parse_args(arguments)
-    progress = output.progress(asked.progress)
-    digest = registries.transfer(asked, asked.source, asked.target, progress).digest
-    print(digest, file=sys.stderr if asked.target.partition(":")[2].startswith("-") else sys.stdout)
+    options = _parser().parse_args(arguments)
+    progress = output.progress(options.progress)
+    copied = registries.transfer(options, options.source, options.target, progress)
+    is_piped = copied.destination.address.path == "-"
+    print(copied.digest, file=sys.stderr if is_piped else sys.stdout)
     return 0

@@ -30,9 +30,9 @@ the tag or digest must be written out.""",
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print what is gone."""
     asked = _parser().parse_args(arguments)
-    from pumice.registry.reference import parse
+    from pumice.registry.reference import parse_reference
 
-    named = [parse(text, tag="0") for text in asked.references]
+    named = [parse_reference(text, default_tag="0") for text in asked.references]
     for text, reference in zip(asked.references, named, strict=True):
         if not reference.digest and not text.endswith(f":{reference.tag}"):
             raise UsageError(
@@ -40,6 +40,6 @@ def main(arguments: Sequence[str]) -> int:
             )
     with registries.client(asked, output.progress("none")) as client:
         for reference in named:
-            client.remove(reference)
+            client.delete(reference)
             print(reference)
     return 0

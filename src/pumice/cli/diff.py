@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pumice.cli.arguments import Parser
-    from pumice.evidence.compare import Change, Difference
+    from pumice.evidence.comparison import Change, Difference
 
 _DIFFERENT = 1
 _MOST = 1000
@@ -22,7 +22,7 @@ _MOST = 1000
 def _parser() -> Parser:
     made = command_line.parser(
         "diff",
-        "Show how two images differ: packages, files, configuration, licences, sizes, and the bytes\n"
+        "Show how two images differ: packages, files, configuration, licenses, sizes, and the bytes\n"
         "that a client which has A must pull for B.",
         progress=False,
         epilog=f"{reading.REFERENCES}\nEnds with 0 if they are the same and 1 if they differ.",
@@ -46,16 +46,16 @@ def _parser() -> Parser:
 def main(arguments: Sequence[str]) -> int:
     """Print the difference; return 1 if there is one."""
     asked = _parser().parse_args(arguments)
-    from pumice.evidence import compare
+    from pumice.evidence import comparison
     from pumice.store.home import Home, locate
 
     with (
         Home(locate(os.environ)) as home,
-        registries.found(asked.old, home) as before,
-        registries.found(asked.new, home) as after,
+        registries.open_image(asked.old, home) as before,
+        registries.open_image(asked.new, home) as after,
     ):
         old, new = reading.chosen(before, asked.platform), reading.chosen(after, asked.platform)
-        found = compare.compare(old, new, semantic=asked.semantic, records=home.records)
+        found = comparison.compare(old, new, semantic=asked.semantic, records=home.records)
     if asked.format == "json":
         import json
 
@@ -74,7 +74,7 @@ def _sections(found: Difference) -> Iterator[tuple[str, Sequence[Change]]]:
         ("packages", found.packages),
         ("configuration", found.config),
         ("files", found.files),
-        ("licences", found.licences),
+        ("licenses", found.licenses),
         ("layers", found.layers),
     ):
         if changes:

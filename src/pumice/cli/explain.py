@@ -54,13 +54,13 @@ def main(arguments: Sequence[str]) -> int:
         path = locking.lock_path(asked.recipe)
         lock = locking.ensure_lock(recipe, path, connection, architectures=architectures, progress=progress)
         from pumice.assembly import lock_update
-        from pumice.resolve.explain import explain
+        from pumice.resolve.explain import explain_package
 
         indexes = connection.load_indexes(architectures)
         found = [
-            explain(
+            explain_package(
                 indexes.universe(architecture),
-                lock_update.collect_wants(recipe, connection.recipe_directory, architecture),
+                lock_update.collect_requirements(recipe, connection.recipe_directory, architecture),
                 lock.packages[architecture],
                 asked.package,
             )
@@ -84,8 +84,8 @@ def text(found: Explanation, several: bool = False) -> str:
     else:
         lines += [f"  {_link(step)}" for step in found.chain]
         lines += _costs(found)
-    if found.guessed:
-        lines.append(f"  told by newer versions than the locked ones: {_listed(found.guessed)}")
+    if found.approximated:
+        lines.append(f"  told by newer versions than the locked ones: {_listed(found.approximated)}")
     return output.printable("\n".join(lines))
 
 
@@ -102,11 +102,11 @@ def _costs(found: Explanation) -> list[str]:
     others = [f"{name} ({relation})" for name, relation in found.needed_by]
     if len(others) > 1:
         lines.append(f"needed by {len(others)}: {_listed(others)}")
-    size = output.size(found.alone_size * 1024)
-    if len(found.alone) == 1:
+    size = output.size(found.exclusive_size * 1024)
+    if len(found.exclusive) == 1:
         lines.append(f"without it the image would be {size} smaller")
-    elif found.alone:
-        with_it = _listed([name for name in found.alone if name != found.package])
+    elif found.exclusive:
+        with_it = _listed([name for name in found.exclusive if name != found.package])
         lines.append(f"without it the image would be {size} smaller: {with_it} would go as well")
     return [f"  {line}" for line in lines]
 
@@ -115,7 +115,7 @@ def _absent(found: Explanation) -> list[str]:
     lines = []
     if found.excluded:
         lines.append(f"it is excluded ({found.excluded})")
-    lines += [f"{owner} needs {relation}: {taken} was taken" for owner, relation, taken in found.passed_over]
+    lines += [f"{owner} needs {relation}: {taken} was taken" for owner, relation, taken in found.accepted_by]
     return [
         f"  {line}" for line in lines or ["nothing in the image needs it, and the recipe does not ask for it"]
     ]

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.image import inventory
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as whole:
         image = _chosen(whole, asked.platform)
         found = inventory.gather(image, home.records)
     if asked.format == "json":

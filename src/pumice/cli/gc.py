@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.store.gc import Collected
+    from pumice.store.garbage_collection import Collected
     from pumice.store.home import Home
 
 _DEFAULT_DAYS = 30
@@ -50,12 +50,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     from pumice.clock import SystemClock
-    from pumice.store import gc
+    from pumice.store import garbage_collection
     from pumice.store.home import Home, locate
 
     progress = output.progress(asked.progress)
     with Home(locate(os.environ), progress=progress) as home:
-        result = gc.collect(
+        result = garbage_collection.collect(
             home, SystemClock(), keep_days=None if asked.all else asked.keep_cache, dry_run=asked.dry_run
         )
         if not asked.dry_run:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 def _drop_trees(home: Home, result: Collected) -> None:
     """Remove the prepared trees of images that are gone, where this machine can run images at all."""
     try:
-        from pumice.runtime import unpack
+        from pumice.runtime import prepared_tree
     except ImportError:  # no fcntl: nothing was ever prepared here
         return
-    unpack.drop(home, result.wanted.__contains__)
+    prepared_tree.drop(home, result.wanted.__contains__)

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.store.home import Home, locate
 
     platform = platforms.parse_platform(asked.platform) if asked.platform else None
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as image:
         found = summary.summarise(image, platform, home.records)
     sys.stdout.write(
         _json(found) if asked.format == "json" else "".join(f"{line}\n" for line in _text(found))

@@ -1,4 +1,4 @@
-"""``pumice licenses``: what licences the software in an image is under."""
+"""``pumice licenses``: what licenses the software in an image is under."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pumice.cli.arguments import Parser
     from pumice.evidence.facts import Facts
-    from pumice.evidence.policy import Violation
+    from pumice.evidence.license_policy import Violation
 
 _FORBIDDEN = 1
 
@@ -23,66 +23,66 @@ _FORBIDDEN = 1
 def _parser() -> Parser:
     made = command_line.parser(
         "licenses",
-        "List the licences of the packages in an image, read from their copyright files, and hold\n"
+        "List the licenses of the packages in an image, read from their copyright files, and hold\n"
         "them against a policy.",
         progress=False,
-        epilog=f"{reading.REFERENCES}\nEnds with 1 if the policy forbids a licence.",
+        epilog=f"{reading.REFERENCES}\nEnds with 1 if the policy forbids a license.",
     )
     made.add_argument("reference", metavar="REF", help="the image")
-    made.add_argument("--policy", metavar="FILE", type=Path, help="fail if this policy forbids a licence")
-    made.add_argument("--by-package", action="store_true", help="list packages with their licences")
-    made.add_argument("--texts", action="store_true", help="print the texts of licences that are on no list")
+    made.add_argument("--policy", metavar="FILE", type=Path, help="fail if this policy forbids a license")
+    made.add_argument("--by-package", action="store_true", help="list packages with their licenses")
+    made.add_argument("--texts", action="store_true", help="print the texts of licenses that are on no list")
     command_line.format_option(made)
     reading.platform_option(made)
     return made
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the licences; return 1 if one is forbidden."""
+    """Print the licenses; return 1 if one is forbidden."""
     asked = _parser().parse_args(arguments)
-    from pumice.evidence import policy
+    from pumice.evidence import license_policy
     from pumice.image.regular_file import read_small
     from pumice.store.home import Home, locate
 
-    rules = policy.Policy()
+    rules = license_policy.Policy()
     if asked.policy:
         from pumice.errors import UsageError
 
         data = read_small(asked.policy, 1 << 20)
         if data is None:
             raise UsageError("there is no such policy file", hint=f"looked for {asked.policy}")
-        rules = policy.read(data, str(asked.policy))
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
+        rules = license_policy.read(data, str(asked.policy))
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as whole:
         image = reading.chosen(whole, asked.platform)
         found = reading.facts(image, home, asked.reference)
-    forbidden = policy.check(found.packages, rules)
+    forbidden = license_policy.check(found.packages, rules)
     if asked.format == "json":
         import json
 
         sys.stdout.write(json.dumps(_value(found, forbidden), indent=1) + "\n")
     else:
-        lines = _packages(found) if asked.by_package else _licences(found)
+        lines = _packages(found) if asked.by_package else _licenses(found)
         sys.stdout.write(lines)
         if asked.texts:
             sys.stdout.write("".join(_texts(found)))
         for one in forbidden:
-            sys.stderr.write(output.printable(f"forbidden: {one.package} is under {one.licence}") + "\n")
+            sys.stderr.write(output.printable(f"forbidden: {one.package} is under {one.license}") + "\n")
     return _FORBIDDEN if forbidden else 0
 
 
 def _inventory(found: Facts) -> dict[str, list[str]]:
-    from pumice.evidence import licences
+    from pumice.evidence import license_expressions
 
     by: dict[str, list[str]] = {}
     for package in found.packages:
-        for licence in licences.atoms(package.licence):
-            by.setdefault(licence, []).append(package.name)
+        for name in license_expressions.atoms(package.license):
+            by.setdefault(name, []).append(package.name)
     return {name: by[name] for name in sorted(by, key=lambda name: (-len(by[name]), name.lower()))}
 
 
-def _licences(found: Facts) -> str:
+def _licenses(found: Facts) -> str:
     rows = [(name, str(len(packages)), _short(packages)) for name, packages in _inventory(found).items()]
-    return output.table(("licence", "packages", "which"), rows, right=(1,))
+    return output.table(("license", "packages", "which"), rows, right=(1,))
 
 
 def _short(names: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def _short(names: Sequence[str]) -> str:
 
 def _packages(found: Facts) -> str:
     return output.table(
-        ("package", "version", "licence"), [(one.name, one.version, one.licence) for one in found.packages]
+        ("package", "version", "license"), [(one.name, one.version, one.license) for one in found.packages]
     )
 
 
@@ -106,9 +106,9 @@ def _value(found: Facts, forbidden: Sequence[Violation]) -> dict[str, Any]:
 
     return {
         "digest": found.digest,
-        "licences": _inventory(found),
+        "licenses": _inventory(found),
         "packages": [
-            {"name": one.name, "version": one.version, "licence": one.licence, "exact": one.exact}
+            {"name": one.name, "version": one.version, "license": one.license, "exact": one.exact}
             for one in found.packages
         ],
         "texts": dict(sorted(found.texts.items())),

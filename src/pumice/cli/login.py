@@ -35,17 +35,17 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    from pumice.registry import logins
+    from pumice.registry import login_store
     from pumice.registry.client import Client
-    from pumice.registry.credentials import Given, Login
+    from pumice.registry.credentials import Login, StaticCredentials
 
-    place = logins.place(asked.place)
+    place = login_store.parse_login_target(asked.place)
     user, password = _asked(asked)
     login = Login(user, password)
-    settings = registries.reached(asked)
-    with Client(Given(place.host, login), settings, progress=output.progress("none")) as client:
+    settings = registries.client_settings(asked)
+    with Client(StaticCredentials(place.host, login), settings, progress=output.progress("none")) as client:
         client.ping(place.host)
-    where = logins.keep(place, login, os.environ)
+    where = login_store.save_login(place, login, os.environ)
     print(f"logged in to {asked.place}; the login is kept in {where}", file=sys.stderr)
     return 0
 

@@ -28,9 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     from pumice.errors import PumiceError
-    from pumice.registry import logins
+    from pumice.registry import login_store
 
-    gone = logins.forget(logins.place(asked.place), os.environ)
+    gone = login_store.delete_login(login_store.parse_login_target(asked.place), os.environ)
     if not gone:
         raise PumiceError(f"there is no login for {asked.place[:200]}", hint="nothing was changed")
     for where in gone:

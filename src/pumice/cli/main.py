@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tree": ("pumice.cli.tree", "Show an image's layers and what is attached to it", "Images"),
     "diff": ("pumice.cli.diff", "Show how two images differ", "Images"),
     "sbom": ("pumice.cli.sbom", "Print what an image is made of", "Evidence"),
-    "licenses": ("pumice.cli.licenses", "List the licences of what is in an image", "Evidence"),
+    "licenses": ("pumice.cli.licenses", "List the licenses of what is in an image", "Evidence"),
     "reproduce": ("pumice.cli.reproduce", "Build an image again from its provenance", "Evidence"),
     "key": ("pumice.cli.key", "Make, list and move the keys that images are signed with", "Trust"),
     "sign": ("pumice.cli.sign", "Sign an image", "Trust"),

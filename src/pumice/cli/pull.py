@@ -1,4 +1,4 @@
-"""``pumice pull``: an image from a registry into the store."""
+"""``pumice pull``: pull an image from a registry into the store."""
 
 from __future__ import annotations
 
@@ -11,31 +11,34 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_EPILOG = """The image is called HOST/NAME:TAG in the store unless NAME says otherwise. What belongs to
-it comes along. Blobs that are in the store are not fetched. The digest is printed."""
+_EPILOG = """The image is named HOST/NAME:TAG in the store, or NAME. Its signatures, SBOMs and other
+referrers are pulled too. Blobs that the store has are not fetched. Prints the digest."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("pull", "Pull an image from a registry into the local store.", epilog=_EPILOG)
-    made.add_argument("reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST]")
-    made.add_argument("name", metavar="NAME", nargs="?", help="name[:version] to call it in the store")
-    registries.graph_options(made)
-    registries.store_options(made)
-    registries.options(made)
-    return made
+    parser = command_line.parser(
+        "pull", "Pull an image from a registry into the local store.", epilog=_EPILOG
+    )
+    parser.add_argument("reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST]")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="name[:version] for the image in the store")
+    registries.graph_options(parser)
+    registries.store_options(parser)
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
-    asked = _parser().parse_args(arguments)
-    from pumice.image.transports.places import STORE
-    from pumice.registry.reference import parse
+    options = _parser().parse_args(arguments)
+    from pumice.image.transports import locations
+    from pumice.registry.reference import parse_reference
 
-    named = parse(asked.reference)
-    name = asked.name or str(named.repository)
-    if not asked.name and named.tag:
-        name = f"{name}:{named.tag}"
-    progress = output.progress(asked.progress)
-    source = registries.SCHEME + str(named)
-    print(registries.transfer(asked, source, STORE + name.removeprefix(STORE), progress).digest)
+    reference = parse_reference(options.reference)
+    name = options.name or str(reference.repository)
+    if not options.name and reference.tag:
+        name = f"{name}:{reference.tag}"
+    progress = output.progress(options.progress)
+    source = locations.with_scheme(locations.REGISTRY, str(reference))
+    destination = locations.with_scheme(locations.STORE, name)
+    print(registries.transfer(options, source, destination, progress).digest)
     return 0

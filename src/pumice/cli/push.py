@@ -1,4 +1,4 @@
-"""``pumice push``: an image to a registry."""
+"""``pumice push``: push an image to a registry."""
 
 from __future__ import annotations
 
@@ -15,65 +15,70 @@ if TYPE_CHECKING:
 
     from pumice.trust.image_signing import Signer
 
-_EPILOG = """Without a destination the image goes where its name says: example.com/hello:1.0 to the
-registry example.com. Blobs that are there already are not sent. The digest is printed."""
+_EPILOG = """Without DEST, the name of the image says where to push it: example.com/hello:1.0 is pushed to
+the registry example.com. Blobs that the registry has are not sent. Prints the digest."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
-        "push", "Push an image to a registry, with all that belongs to it.", epilog=_EPILOG
+    parser = command_line.parser(
+        "push", "Push an image to a registry, with its signatures, SBOMs and other referrers.", epilog=_EPILOG
     )
-    made.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
-    made.add_argument("target", metavar="DEST", nargs="?", help="[docker://]HOST/NAME[:TAG]")
-    registries.graph_options(made)
-    made.add_argument(
+    parser.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
+    parser.add_argument("target", metavar="DEST", nargs="?", help="[docker://]HOST/NAME[:TAG]")
+    registries.graph_options(parser)
+    parser.add_argument(
         "--sign",
         metavar="KEY",
-        help="sign it where it is then, as itself and as HOST/NAME:TAG: a private key's file, or a name that "
-        "'key list' shows",
+        help="sign the pushed image, as itself and as HOST/NAME:TAG, with this private key: a file, or a "
+        "name that 'pumice key list' shows",
     )
-    made.add_argument("--as", dest="name", default="", metavar="NAME", help="sign as this name:version")
-    signing.add_passphrase_option(made)
-    registries.options(made)
-    return made
+    parser.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
+    signing.add_passphrase_option(parser)
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
-    asked = _parser().parse_args(arguments)
-    progress = output.progress(asked.progress)
-    target = registries.SCHEME + _target(asked).removeprefix(registries.SCHEME)
-    signer = _signer(asked) if asked.sign else None
-    moved = registries.transfer(asked, asked.reference, target, progress)
-    if signer and moved.to.registry:
-        place = registries.SCHEME + str(moved.to.registry)
+    options = _parser().parse_args(arguments)
+    progress = output.progress(options.progress)
+    target = _target(options)
+    signer = _open_signer(options) if options.sign else None
+    copied = registries.transfer(options, options.reference, target, progress)
+    if signer:
+        pushed = copied.destination.describe(copied.version).text
         with Home(locate(os.environ)) as home:
-            done = signing.sign_reference(place, signer, home, name=asked.name, connection=asked)
-        progress.note(signing.describe_result(done))
-    print(moved.digest)
+            signed = signing.sign_reference(pushed, signer, home, name=options.name, connection=options)
+        progress.note(signing.describe_result(signed))
+    print(copied.digest)
     return 0
 
 
-def _signer(asked: argparse.Namespace) -> Signer:
-    """Return what will sign; what cannot be signed is refused before anything is sent."""
+def _open_signer(options: argparse.Namespace) -> Signer:
+    """Return the signer. An image that it cannot sign is refused before anything is pushed."""
     from pumice.trust import image_signing
 
-    signer = signing.load_signer(asked.sign, asked.passphrase_file)
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home, asked=asked) as image:
-        image_signing.check_signed_name(image, asked.name)
+    signer = signing.load_signer(options.sign, options.passphrase_file)
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home, options=options) as image,
+    ):
+        image_signing.check_signed_name(image, options.name)
     return signer
 
 
-def _target(asked: argparse.Namespace) -> str:
+def _target(options: argparse.Namespace) -> str:
+    """Return the location to push to: DEST, or the name that the image has in the store."""
     from pumice.errors import UsageError
+    from pumice.image.transports import locations
 
-    name: str = asked.target or asked.reference.removeprefix("store:")
-    kind, colon, _ = name.partition(":")
-    if asked.target is None and (
-        (colon and kind in ("oci", "oci-archive", "docker-archive", "sha256", "docker")) or "/" not in name
-    ):
+    if options.target is not None:
+        return locations.with_scheme(locations.REGISTRY, options.target)
+    source = locations.parse_source(options.reference)
+    name = source.describe().name if source.address.transport.is_store else ""
+    if "/" not in name:
         raise UsageError(
-            f"{name[:100]!r} does not say which registry is meant",
+            f"{options.reference[:100]!r} does not name a registry",
             hint="name one: pumice push REF HOST/NAME:TAG",
         )
-    return name
+    return locations.with_scheme(locations.REGISTRY, name)

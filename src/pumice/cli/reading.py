@@ -36,7 +36,7 @@ def chosen(image: Image, platform: str | None) -> Image:
 
 def facts(image: Image, home: Home, reference: str) -> Facts:
     """Return the facts of an image, read from its layers; ``reference`` names it if it does not say."""
-    from pumice.evidence import scan
+    from pumice.evidence import image_facts
 
     name = reference.rpartition("/")[2].partition(":")[0] if ":" in reference else reference
-    return scan.gather(image, home.records, name or "image")
+    return image_facts.gather(image, home.records, name or "image")

@@ -1,9 +1,9 @@
-"""What commands that talk to registries have in common: options, a client, and ``docker://`` as REF."""
+"""What commands share that read and write images: options, connections to registries, and copying."""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.cli import arguments as command_line
@@ -11,162 +11,192 @@ from pumice.cli import arguments as command_line
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from typing import BinaryIO
 
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Place
-    from pumice.image.transports.copying import Counts
-    from pumice.image.transports.places import Target
+    from pumice.image.transports.attachment import Attachment
+    from pumice.image.transports.locations import Access, Counts, Description, Location
     from pumice.progress import Progress
-    from pumice.registry.client import Client, Settings
+    from pumice.registry.client import Client, ClientSettings
     from pumice.store.home import Home
 
-SCHEME = "docker://"
 
-
-def options(made: argparse.ArgumentParser) -> None:
-    """Add the options that say how a registry is reached."""
-    made.add_argument(
-        "--plain-http", action="store_true", help="ask the registry without TLS; no login is sent then"
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for connections to registries."""
+    parser.add_argument(
+        "--plain-http", action="store_true", help="connect to the registry without TLS; sends no credentials"
     )
-    made.add_argument("--ca", metavar="FILE", default="", help="trust these authorities (PEM), and no others")
-    made.add_argument(
-        "--cert", metavar="FILE", default="", help="identify ourselves with this certificate (PEM)"
+    parser.add_argument(
+        "--ca", metavar="FILE", default="", help="trust only these certificate authorities (PEM)"
     )
-    made.add_argument("--key", metavar="FILE", default="", help="the key of --cert, if it is not in it")
+    parser.add_argument("--cert", metavar="FILE", default="", help="present this client certificate (PEM)")
+    parser.add_argument(
+        "--key", metavar="FILE", default="", help="private key of --cert, if the file does not include it"
+    )
 
 
-def graph_options(made: argparse.ArgumentParser) -> None:
-    """Add the options that say how much of an image is meant."""
-    made.add_argument(
+def graph_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select a part of an image."""
+    parser.add_argument(
         "--only-image",
         action="store_true",
-        help="leave signatures, SBOMs, attestations and other referrers where they are",
+        help="do not copy signatures, SBOMs, attestations and other referrers",
     )
-    made.add_argument("--platform", metavar="PLATFORM", help="one platform only, such as linux/arm64")
+    parser.add_argument("--platform", metavar="PLATFORM", help="copy one platform only, such as linux/arm64")
 
 
-def store_options(made: argparse.ArgumentParser) -> None:
-    """Add the options that say which images may enter the store."""
-    made.add_argument(
-        "--as", dest="signed_as", default="", metavar="NAME", help="what the image must be signed as"
+def store_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that select the images that may enter the store."""
+    parser.add_argument(
+        "--as", dest="signed_as", default="", metavar="NAME", help="name that the image must be signed as"
     )
-    command_line.admission_options(made, "let it in")
+    command_line.admission_options(parser, "let it in")
 
 
-def reached(asked: argparse.Namespace | None) -> Settings:
-    """Return how registries are reached: as `options` say, before what the configuration does."""
-    from pumice.registry import sites
-    from pumice.registry.client import Settings
-    from pumice.registry.transport import Tls
+def client_settings(options: argparse.Namespace | None) -> ClientSettings:
+    """Return the settings of a client: those of `options`, then those of the configuration."""
+    from pumice.registry import registry_config
+    from pumice.registry.client import ClientSettings
+    from pumice.registry.transport import TlsFiles
 
-    known = sites.load(os.environ)
-    if asked is None:
-        return Settings(sites=known)
-    return Settings(plain_http=asked.plain_http, tls=Tls(asked.ca, asked.cert, asked.key), sites=known)
+    registry_configs = registry_config.load_registry_configs(os.environ)
+    if options is None:
+        return ClientSettings(registry_configs=registry_configs)
+    tls = TlsFiles(options.ca, options.cert, options.key)
+    return ClientSettings(plain_http=options.plain_http, tls=tls, registry_configs=registry_configs)
 
 
 @contextmanager
-def client(asked: argparse.Namespace | None, progress: Progress) -> Iterator[Client]:
-    """Give a client with the machine's logins; ``asked`` has the values of `options`."""
+def client(options: argparse.Namespace | None, progress: Progress) -> Iterator[Client]:
+    """Give a client with the credentials of this machine; ``options`` has the values of `options`."""
     from pumice.registry.client import Client
     from pumice.registry.credentials import AuthFiles
 
-    settings = reached(asked)
-    with Client(AuthFiles(os.environ), settings, progress=progress) as made:
-        yield made
-
-
-def signed_as(reference: str) -> list[str]:
-    """Return what an image of a registry is asked for as, ``HOST/REPO:TAG``; nothing for any other REF."""
-    if not reference.startswith(SCHEME):
-        return []
-    from pumice.registry.reference import parse
-
-    asked = parse(reference.removeprefix(SCHEME))
-    return [] if asked.digest else [f"{asked.repository}:{asked.tag}"]
+    with Client(AuthFiles(os.environ), client_settings(options), progress=progress) as opened:
+        yield opened
 
 
 @contextmanager
-def found(
-    text: str, home: Home, progress: Progress | None = None, asked: argparse.Namespace | None = None
-) -> Iterator[Image]:
-    """Give the image that a REF names, which may be in a registry; ``asked`` is as for `client`."""
-    if not text.startswith(SCHEME):
-        from pumice.image.transports import reference
-
-        yield reference.find(text, home)
-        return
-    from pumice.image.transports import places
+def access(
+    home: Home,
+    progress: Progress | None = None,
+    options: argparse.Namespace | None = None,
+    *,
+    stdout: BinaryIO | None = None,
+) -> Iterator[Access]:
+    """Give what locations are read and written with. No registry is contacted before one is needed."""
+    from pumice.image.transports.locations import Access
     from pumice.progress import Silent
 
-    with client(asked, progress or Silent()) as made:
-        yield places.find(text, home, made)
+    progress = progress or Silent()
+    with ExitStack() as stack:
+        clients: list[Client] = []
+
+        def connect() -> Client:
+            if not clients:
+                clients.append(stack.enter_context(client(options, progress)))
+            return clients[0]
+
+        yield Access(home, connect, progress, stdout)
 
 
-def place(text: str, image: Image, home: Home) -> Place:
-    """Return where signatures of the image that a REF named are put; raises UsageError if nowhere."""
-    from pumice.image.transports import attachment
-    from pumice.image.transports.sources import RegistryBlobs
+def describe(reference: str) -> Description:
+    """Return how a REF is called; raises UsageError."""
+    from pumice.image.transports import locations
 
-    if isinstance(image.blobs, RegistryBlobs):
-        from pumice.image.transports.registry_attachment import RegistryPlace
-
-        return RegistryPlace(image.blobs.client, image.blobs.repository)
-    return attachment.of(text, image, home)
+    return locations.parse_source(reference).describe()
 
 
-class Moved(NamedTuple):
-    """An image that was copied: its digest, and where it is now."""
+@contextmanager
+def open_image(
+    reference: str, home: Home, progress: Progress | None = None, options: argparse.Namespace | None = None
+) -> Iterator[Image]:
+    """Give the image that a REF names, from any location; ``options`` is as for `client`."""
+    from pumice.image.transports import locations
+
+    location = locations.parse_source(reference)
+    with access(home, progress, options) as opened:
+        yield location.open(opened).image
+
+
+class SignableImage(NamedTuple):
+    """An image, and what signatures of it are added with."""
+
+    image: Image
+    attachment: Attachment
+    home: Home | None
+    """The store, if the image is in it."""
+
+
+@contextmanager
+def open_to_sign(
+    reference: str, home: Home, options: argparse.Namespace | None = None
+) -> Iterator[SignableImage]:
+    """Give the image that a REF names, to add signatures to; raises UsageError if that is impossible."""
+    from pumice.image.transports import locations
+
+    location = locations.parse_source(reference)
+    with access(home, None, options) as opened:
+        image = location.open(opened).image
+        attachment = location.attach(image, opened)
+        yield SignableImage(image, attachment, home if location.address.transport.is_store else None)
+
+
+class CopiedImage(NamedTuple):
+    """An image that was copied: its digest, and where the copy is."""
 
     digest: str
-    to: Target
+    destination: Location
+    version: str
+    """The version that the source has for it, "" for none."""
 
 
-def transfer(asked: argparse.Namespace, source: str, target: str, progress: Progress) -> Moved:
-    """Copy an image with what belongs to it, as `graph_options` say; return where it is.
+def transfer(options: argparse.Namespace, source: str, destination: str, progress: Progress) -> CopiedImage:
+    """Copy an image as `graph_options` say; return where the copy is.
 
-    Into the store only with a signature that counts, as `store_options` say. Raises PumiceError.
+    `store_options` say which images may enter the store. Raises PumiceError.
     """
     import sys
 
     from pumice.formats import platforms
-    from pumice.image.transports import places
+    from pumice.image.transports import locations, transfer
     from pumice.store.home import Home, locate
 
-    platform = platforms.parse_platform(asked.platform) if asked.platform else None
-    with Home(locate(os.environ), progress=progress) as home, client(asked, progress) as made:
-        places.target(target)  # what makes no sense is said before anything is asked
-        image = places.locate(source, home, made)
-        to = places.target(target, image.version)
-        if to.store and not image.in_store:
-            _admit(asked, source, image.image, home, progress)
-        gathered = places.collect(image, whole=not asked.only_image, platform=platform)
-        counts = places.deliver(
-            gathered, image, to, client=made, home=home, progress=progress, stdout=sys.stdout.buffer
-        )
-    progress.note(said(counts, gathered.beside()))
-    return Moved(gathered.root.digest, to)
+    platform = platforms.parse_platform(options.platform) if options.platform else None
+    to, origin = locations.parse_destination(destination), locations.parse_source(source)
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        access(home, progress, options, stdout=sys.stdout.buffer) as opened,
+    ):
+        image = origin.open(opened)
+        to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
+        if to.address.transport.is_store and not origin.address.transport.is_store:
+            _admit(options, source, image.image, home, progress)
+        gathered = transfer.gather(image, whole=not options.only_image, platform=platform)
+        counts = transfer.copy(gathered, image, to, opened)
+    progress.note(summarize(counts, gathered.graph.count_referrers()))
+    return CopiedImage(gathered.graph.root.digest, to, image.version)
 
 
-def _admit(asked: argparse.Namespace, source: str, image: Image, home: Home, progress: Progress) -> None:
-    """Refuse what is not signed before any layer of it is fetched."""
+def _admit(options: argparse.Namespace, source: str, image: Image, home: Home, progress: Progress) -> None:
+    """Refuse an image that is not signed by trusted keys before any layer of it is fetched."""
     from pumice.trust import admission
 
     admission.admit(
         image,
         "pull",
         home,
-        admission.AdmissionRequest(reference=source, name=asked.signed_as, allow_older=asked.allow_older),
+        admission.AdmissionRequest(reference=source, name=options.signed_as, allow_older=options.allow_older),
         environ=os.environ,
         progress=progress,
-        insecure="image" in asked.insecure_options,
+        insecure="image" in options.insecure_options,
     )
 
 
-def said(counts: Counts, beside: int) -> str:
-    """Return what a copy did, as a sentence."""
+def summarize(counts: Counts, referrer_count: int) -> str:
+    """Return what a copy did, as one line."""
     parts = [f"{counts.sent} blobs copied"]
-    parts += [f"{counts.present} there already"] if counts.present else []
+    parts += [f"{counts.present} already present"] if counts.present else []
     parts += [f"{counts.mounted} mounted"] if counts.mounted else []
-    parts += [f"{beside} signatures and referrers along"] if beside else []
+    parts += [f"{referrer_count} signatures and referrers copied"] if referrer_count else []
     return ", ".join(parts)

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, reading
+from pumice.cli import output, reading, registries
 from pumice.errors import ImageError, TrustError, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.assembly.platform import PlatformImage
-    from pumice.assembly.reproduce import RebuildPlan
-    from pumice.evidence.firstdiff import Found
+    from pumice.assembly.rebuild_plan import RebuildPlan
+    from pumice.evidence.first_difference import Found
     from pumice.formats.intoto import Statement
     from pumice.image.model import Image
     from pumice.progress import Progress
@@ -27,49 +26,52 @@ _DIFFERENT = 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    parser = command_line.parser(
         "reproduce",
-        "Build an image again from its provenance, in an empty store, and compare. Identical, or the\n"
-        "first difference by layer and path.",
-        epilog=f"{reading.REFERENCES}\nEnds with 0 if the image is reproduced and 1 if it is not.",
+        "Build an image again from its provenance, in an empty store, and compare the results. Prints\n"
+        "the first difference, by layer and path, if there is one.",
+        epilog=f"{reading.REFERENCES}\nThe exit code is 0 if the image is reproduced and 1 if it is not.",
     )
-    made.add_argument("reference", metavar="REF", help="the image")
-    made.add_argument(
-        "--provenance", metavar="FILE", type=Path, help="the statement to go by, instead of the attached one"
+    parser.add_argument("reference", metavar="REF", help="the image")
+    parser.add_argument(
+        "--provenance", metavar="FILE", type=Path, help="use this provenance instead of the attached one"
     )
-    made.add_argument(
-        "--source", metavar="DIR", type=Path, help="take the recipe's files from here, not from the image"
+    parser.add_argument(
+        "--source",
+        metavar="DIR",
+        type=Path,
+        help="take the recipe's files from this directory, not from the image",
     )
-    command_line.bundle_option(made)
-    command_line.offline_option(made)
-    command_line.format_option(made)
-    reading.platform_option(made)
-    return made
+    command_line.bundle_option(parser)
+    command_line.offline_option(parser)
+    command_line.format_option(parser)
+    reading.platform_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Rebuild and compare; return 1 if the result is another."""
-    asked = _parser().parse_args(arguments)
-    from pumice.assembly import reproduce
-    from pumice.image.transports import reference
+    """Rebuild an image and compare; return 1 if the result differs."""
+    options = _parser().parse_args(arguments)
+    from pumice.assembly.rebuild_plan import read_rebuild_plan
     from pumice.store.home import Home, locate
 
-    progress = output.progress(asked.progress)
-    with Home(locate(os.environ), progress=progress) as home:
-        image = reading.chosen(reference.find(asked.reference, home), asked.platform)
-        ordered = reproduce.read_rebuild_plan(_statement(image, asked.provenance))
-        if ordered.subject != image.root.digest:
-            raise TrustError(
-                f"the provenance is about another image, {ordered.subject}", where=image.root.digest
-            )
-        _warn(ordered, progress)
-        found = _compare(ordered, image, home, asked, progress)
-    _tell(image, found, asked.format)
-    return _DIFFERENT if found else 0
+    progress = output.progress(options.progress)
+    with (
+        Home(locate(os.environ), progress=progress) as home,
+        registries.open_image(options.reference, home, progress) as whole,
+    ):
+        image = reading.chosen(whole, options.platform)
+        plan = read_rebuild_plan(_read_provenance(image, options.provenance))
+        if plan.subject != image.root.digest:
+            raise TrustError(f"the provenance is for another image, {plan.subject}", where=image.root.digest)
+        _note_other_version(plan, progress)
+        difference = _compare(plan, image, home, options, progress)
+    _print_result(image, difference, options.format)
+    return _DIFFERENT if difference else 0
 
 
-def _statement(image: Image, path: Path | None) -> Statement:
-    from pumice.evidence import attached
+def _read_provenance(image: Image, path: Path | None) -> Statement:
+    from pumice.evidence import attached_documents
     from pumice.formats import intoto
     from pumice.image.regular_file import read_small
 
@@ -78,70 +80,64 @@ def _statement(image: Image, path: Path | None) -> Statement:
         if data is None:
             raise UsageError("there is no such file", hint=f"looked for {path}")
         return intoto.read_statement(data)
-    found = attached.provenance(image)
-    if found is None:
+    statement = attached_documents.provenance(image)
+    if statement is None:
         raise ImageError(
             "no provenance is attached to the image",
             where=image.root.digest,
-            hint="give it with --provenance",
+            hint="pass it with --provenance FILE",
         )
-    return found
+    return statement
 
 
-def _warn(ordered: RebuildPlan, progress: Progress) -> None:
+def _note_other_version(plan: RebuildPlan, progress: Progress) -> None:
     from pumice.version import __version__
 
-    if ordered.pumice != __version__:
-        progress.note(f"the image was built by Pumice {ordered.pumice}, this is {__version__}")
+    if plan.pumice_version != __version__:
+        progress.note(f"the image was built by Pumice {plan.pumice_version}, this is {__version__}")
 
 
 def _compare(
-    ordered: RebuildPlan, image: Image, home: Home, asked: argparse.Namespace, progress: Progress
+    plan: RebuildPlan, image: Image, home: Home, options: argparse.Namespace, progress: Progress
 ) -> Found | None:
     from pumice.assembly import reproduce
-    from pumice.evidence import firstdiff
-    from pumice.image.model import Image as Images
+    from pumice.evidence import first_difference
 
-    found: list[Found | None] = []
-
-    def look(built: PlatformImage, clean: Home) -> None:
-        found.append(firstdiff.find(image, Images(built.manifest, clean.blobs)))
-
-    reproduce.rebuild_image(
-        ordered,
-        image,
-        home,
-        os.environ,
-        source=asked.source,
-        bundle=asked.bundle,
-        offline=asked.offline,
-        progress=progress,
-        inspect=look,
+    sources = reproduce.PackageSources(
+        home=home, environ=os.environ, bundle=options.bundle, offline=options.offline
     )
-    own = reproduce.find_changed_entry(ordered, image) if asked.source is None else None
-    # What was taken out of the image is the same in the rebuilt one: only the provenance can tell.
-    if own and (found[0] is None or own.layer <= (found[0].layer or own.layer)):
-        return own
-    return found[0]
+    with reproduce.rebuild_image(
+        plan, image, sources, source_directory=options.source, progress=progress
+    ) as rebuilt:
+        difference = first_difference.find(image, rebuilt)
+    # A file extracted from the image is equal in the rebuilt one: only the provenance can tell.
+    changed = reproduce.find_changed_entry(plan, image) if options.source is None else None
+    if changed and (difference is None or changed.layer <= (difference.layer or changed.layer)):
+        return changed
+    return difference
 
 
-def _tell(image: Image, found: Found | None, form: str) -> None:
-    if form == "json":
+def _print_result(image: Image, difference: Found | None, output_format: str) -> None:
+    if output_format == "json":
         import json
 
         import msgspec
 
-        value = {
+        document = {
             "digest": image.root.digest,
-            "reproduced": found is None,
-            "difference": msgspec.to_builtins(found) if found else None,
+            "reproduced": difference is None,
+            "difference": msgspec.to_builtins(difference) if difference else None,
         }
-        sys.stdout.write(json.dumps(value, indent=1) + "\n")
+        sys.stdout.write(json.dumps(document, indent=1) + "\n")
         return
-    if found is None:
+    if difference is None:
         sys.stdout.write(f"reproduced: {image.root.digest}\n")
         return
-    lines = [f"not reproduced: {image.root.digest}"]
-    lines.append(f"first difference: {found.place}{', ' + found.path if found.path else ''}: {found.what}")
-    lines += [f"  image    {found.given}", f"  rebuilt  {found.rebuilt}"]
+    location = f"{difference.place}, {difference.path}" if difference.path else difference.place
+    lines = [
+        f"not reproduced: {image.root.digest}",
+        f"first difference: {location}: {difference.what}",
+        f"  image    {difference.given}",
+        f"  rebuilt  {difference.rebuilt}",
+    ]
     sys.stdout.write("".join(f"{output.printable(line)}\n" for line in lines))

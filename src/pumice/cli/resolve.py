@@ -37,21 +37,21 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
     from pumice.formats import platforms
-    from pumice.image.transports import places
-    from pumice.registry.reference import parse
+    from pumice.image.transports import locations
     from pumice.store.home import Home, locate
 
-    in_registry = asked.reference.startswith(registries.SCHEME)
-    if asked.full and not in_registry:
+    location = locations.parse_source(asked.reference)
+    if asked.full and not location.address.transport.is_registry:
         from pumice.errors import UsageError
 
-        raise UsageError(
-            "--full is for references of a registry", hint=f"write {registries.SCHEME}HOST/NAME:TAG"
-        )
-    with Home(locate(os.environ)) as home, registries.client(asked, output.progress("none")) as client:
-        image = places.find(asked.reference, home, client)
+        raise UsageError("--full needs an image in a registry", hint=f"write {locations.REGISTRY.syntax}")
+    with (
+        Home(locate(os.environ)) as home,
+        registries.access(home, output.progress("none"), asked) as access,
+    ):
+        image = location.open(access).image
         if asked.platform:
             image = image.select(platforms.parse_platform(asked.platform))
-    prefix = f"{parse(asked.reference).repository}@" if asked.full else ""
+    prefix = f"{location.describe().repository}@" if asked.full else ""
     print(prefix + image.root.digest)
     return 0

@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     _end_tidily()
     home = Home(locate(os.environ))
     progress = output.progress(asked.progress)
-    with registries.found(asked.reference, home, progress) as image:
+    with registries.open_image(asked.reference, home, progress) as image:
         return run(
             image,
             Overrides(

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as whole:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as whole:
         image = reading.chosen(whole, asked.platform)
         data = None
         if asked.format != "table" and asked.layer is None and not asked.scan:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 def _attached(image: Image, home: Home, reference: str, form: str) -> bytes | None:
     """Return the attached document and say on standard error whose word it is; raises TrustError."""
     from pumice.clock import SystemClock
-    from pumice.evidence import attached as documents
+    from pumice.evidence import attached_documents as documents
     from pumice.formats import cyclonedx, spdx
     from pumice.image import referrers
     from pumice.trust import document_verification, image_names, policy
@@ -107,9 +107,9 @@ def _written(facts: Facts, form: str) -> bytes:
 
         return cyclonedx_document.write(facts)
     rows = [
-        (one.name, one.version, one.architecture, one.source, _short(one.licence)) for one in facts.packages
+        (one.name, one.version, one.architecture, one.source, _short(one.license)) for one in facts.packages
     ]
-    text = output.table(("package", "version", "arch", "source", "licence"), rows)
+    text = output.table(("package", "version", "arch", "source", "license"), rows)
     loose = sum(file.package < 0 for file in facts.files)
     text += f"packages: {len(facts.packages)}, files: {len(facts.files)}, of no package: {loose}\n"
     return text.encode(errors="backslashreplace")

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli import arguments as command_line
-from pumice.cli import output, signing
+from pumice.cli import output, registries, signing
 from pumice.clock import SystemClock
 from pumice.errors import UsageError
 
@@ -79,20 +79,20 @@ def main(arguments: Sequence[str]) -> int:
 def _sign_archive(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from pumice.assembly.image import source_date_epoch
-    from pumice.image.transports import reference
+    from pumice.assembly.context import read_source_date_epoch
+    from pumice.image.transports import locations
     from pumice.store.home import Home, locate
     from pumice.trust import archive_signatures
 
-    kind, _, location = options.reference.partition(":")
-    if kind != "oci-archive":
+    location = locations.parse_source(options.reference)
+    if not location.address.transport.has_detached_signature:
         raise UsageError(
             "an OpenPGP key can only sign archives",
             where=options.reference[:200],
             hint="sign oci-archive:FILE, or use a key from 'pumice key generate'",
         )
-    with Home(locate(os.environ)) as home:
-        image = reference.find(options.reference, home)
+    with Home(locate(os.environ)) as home, registries.access(home) as access:
+        image = location.open(access).image
     if options.timestamp is not None:
         raise UsageError(
             "--timestamp is not supported for OpenPGP keys",
@@ -100,9 +100,11 @@ def _sign_archive(options: argparse.Namespace) -> int:
         )
     name = archive_signatures.check_archive_name(image, options.name)
     signer = signing.open_archive_signer(options.key, options.passphrase_file)
-    path = Path(location.partition(":")[0])
     signature = archive_signatures.sign_archive(
-        path, signer, now=SystemClock().now(), signed_at=source_date_epoch(os.environ)
+        Path(location.address.path),
+        signer,
+        now=SystemClock().now(),
+        signed_at=read_source_date_epoch(os.environ),
     )
     state = "signed" if signature.is_new else "already signed"
     message = f"{name}: {state} by {signer.certificate.fingerprint} in {signature.path}"

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pumice.assembly.signing import SigningKey
-    from pumice.image.transports.destination import Destination
-    from pumice.registry.reference import Reference
+    from pumice.image.transports.locations import Location
     from pumice.store.home import Home
     from pumice.trust.archive_signatures import ArchiveSigner
     from pumice.trust.image_signing import Signer, SigningResult
@@ -135,29 +134,29 @@ def sign_reference(
     they pull. ``connection`` is as for `registries.client`. Raises PumiceError.
     """
     from pumice.cli import registries
-    from pumice.image.transports import attachment
     from pumice.trust import image_names, image_signing
 
     time = signing_time(timestamp)
     checked_references = [
         image_names.check_docker_reference(docker_reference)
-        for docker_reference in (*docker_references, *registries.signed_as(reference))
+        for docker_reference in (*docker_references, *_registry_names(reference))
     ]
-    with registries.found(reference, home, asked=connection) as image:
-        location = registries.place(reference, image, home)
-        source = home if isinstance(location, attachment.StorePlace) else None
-        result = image_signing.sign_image(
-            image, location, source, signer, name=name, evidence=evidence, time=time
-        )
+    with registries.open_to_sign(reference, home, connection) as opened:
+        result = image_signing.sign_image(*opened, signer, name=name, evidence=evidence, time=time)
     for docker_reference in checked_references:
         # Opened again, because the signature is added to those that were just attached.
-        with registries.found(reference, home, asked=connection) as image:
-            location = registries.place(reference, image, home)
-            signed = image_signing.sign_docker_reference(
-                image, location, source, signer, docker_reference, time=time
-            )
+        with registries.open_to_sign(reference, home, connection) as opened:
+            signed = image_signing.sign_docker_reference(*opened, signer, docker_reference, time=time)
         result = msgspec.structs.replace(result, is_new=result.is_new or signed.is_new)
     return result
+
+
+def _registry_names(reference: str) -> list[str]:
+    """Return the ``HOST/REPO:TAG`` of an image in a registry; nothing for a digest or other locations."""
+    from pumice.cli import registries
+
+    description = registries.describe(reference)
+    return [description.name] if description.repository and description.name else []
 
 
 def signing_time(timestamp: str | None = None) -> SigningTime:
@@ -178,11 +177,11 @@ def signing_time(timestamp: str | None = None) -> SigningTime:
 
 
 def choose_key(
-    key: str, file: Path | None, destinations: Sequence[Destination], targets: Sequence[Reference]
+    key: str, file: Path | None, destinations: Sequence[Location]
 ) -> tuple[SigningKey | None, ArchivesToSign | None]:
     """Return the key that signs a built image, or for an OpenPGP key the archives that it signs."""
     if is_openpgp_key(key):
-        return None, plan_archives(key, file, destinations, targets)
+        return None, plan_archives(key, file, destinations)
     return find_signing_key(key, file), None
 
 
@@ -218,27 +217,23 @@ class ArchivesToSign:
             archive_signatures.sign_archive(path, self._signer, now=SystemClock().now(), signed_at=signed_at)
 
 
-def plan_archives(
-    key: str, file: Path | None, destinations: Sequence[Destination], targets: Sequence[Reference]
-) -> ArchivesToSign:
+def plan_archives(key: str, file: Path | None, destinations: Sequence[Location]) -> ArchivesToSign:
     """Return the archives that an OpenPGP key signs; raises UsageError for any other destination."""
     from pumice.errors import UsageError
+    from pumice.image.transports.locations import STDOUT
 
-    unsupported = [
-        destination
-        for destination in destinations
-        if destination.kind in ("oci", "dir") or destination.path == "-"
-    ]
-    for destination in (*unsupported, *targets):
+    addresses = [destination.address for destination in destinations]
+    for address in addresses:
+        if address.transport.is_file and address.path != STDOUT:
+            continue
         raise UsageError(
             "an OpenPGP key can only sign archives",
-            where=str(destination),
+            where=str(address),
             hint="write oci-archive:FILE, or use a key from 'pumice key generate'",
         )
-    if not destinations:
+    if not addresses:
         raise UsageError("an OpenPGP key can only sign archives", hint="write one with -o oci-archive:FILE")
-    paths = [Path(destination.path) for destination in destinations]
-    return ArchivesToSign(open_archive_signer(key, file), paths)
+    return ArchivesToSign(open_archive_signer(key, file), [Path(address.path) for address in addresses])
 
 
 def _can_prompt() -> bool:

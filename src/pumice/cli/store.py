@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pumice.store.verify import Findings
+    from pumice.store.verification import Findings
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
             made.error("--repair goes with verify")
         print(root)
         return 0
-    from pumice.store.verify import verify
+    from pumice.store.verification import verify
 
     progress = output.progress(asked.progress)
     with Home(root, progress=progress) as home:

@@ -29,11 +29,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    from pumice.registry.reference import is_beside, parse_repository
+    from pumice.registry.reference import is_attachment_tag, parse_repository
 
     repository = parse_repository(asked.repository)
     with registries.client(asked, output.progress("none")) as client:
-        found = client.tags(repository)
-    shown = (tag for tag in found if asked.all or not is_beside(tag))
+        found = client.list_tags(repository)
+    shown = (tag for tag in found if asked.all or not is_attachment_tag(tag))
     sys.stdout.write("".join(f"{output.printable(tag)}\n" for tag in shown))
     return 0

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.found(asked.reference, home) as image:
+    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as image:
         found = _branch(image, image.root, 0)
     if asked.format == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n")

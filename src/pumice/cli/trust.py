@@ -343,7 +343,7 @@ def _why(options: argparse.Namespace) -> int:
     (reference,) = options.words
     now = SystemClock().now()
     directories = _directories()
-    with Home(locate(os.environ)) as home, registries.found(reference, home) as image:
+    with Home(locate(os.environ)) as home, registries.open_image(reference, home) as image:
         name = image_names.requested_name(reference, home, image) or image_names.declared_name(image)
         _print_lines(_policy_lines(name, policy.read_name_policy(name, directories), now))
         request = admission.AdmissionRequest(reference=reference)

@@ -1,9 +1,9 @@
-"""How much each archive counts: the priorities of apt_preferences(5), and what an archive is for.
+"""Priorities of packages by the archive they come from (apt_preferences(5)).
 
-apt knows one priority for all packages of an archive. Here an archive that the recipe adds has
-authority over what it was added for: packages that the recipe names compete by version alone, but
-what those depend on comes from the distribution where that has a version which satisfies them, and
-what every image is built on comes from the distribution only.
+apt gives all packages of an archive one priority. Pumice limits an archive that the recipe adds to
+its purpose: packages that the recipe requests compete by version alone, their dependencies come from
+the distribution if it has a version that satisfies them, and packages that every image is based on
+come only from the distribution.
 """
 
 from __future__ import annotations
@@ -19,72 +19,72 @@ if TYPE_CHECKING:
 DEFAULT = 500
 """The priority of an ordinary archive."""
 NOT_AUTOMATIC = 1
-"""Of one whose Release says ``NotAutomatic: yes``."""
+"""The priority of an archive whose Release file has ``NotAutomatic: yes``."""
 AUTOMATIC_UPGRADES = 100
-"""Of one that says ``ButAutomaticUpgrades: yes`` as well: backports."""
+"""The priority if it also has ``ButAutomaticUpgrades: yes``, as backports do."""
 LOCAL = 1_000_000
-"""Of a package file that the recipe names."""
+"""The priority of a package file that the recipe requests."""
 NEVER = -1_000_000
-"""Of what must not be taken."""
+"""The priority of a package that must not be chosen."""
 _LAST_RESORT = -10_000
-"""Added to the priority of a dependency from an archive that is for named packages only."""
+"""Added to the priority of a dependency from an archive that is meant for requested packages only."""
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What one suite of an archive may be used for.
+class SuitePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What one suite of an archive may provide, and with which priority.
 
-    ``extra``: the recipe has added it to the distribution's own. ``packages`` are the patterns of
-    the names that are taken from it (empty: any), ``priority`` what the recipe says (0: nothing),
-    ``released`` what its own Release file asks for.
+    ``extra`` means that the recipe adds it to the suites of the distribution. ``packages`` are patterns
+    of the names it may provide (empty: any). ``priority`` is set by the recipe (0: not set),
+    ``release_priority`` by its Release file.
     """
 
     extra: bool = False
     packages: tuple[str, ...] = ()
     priority: int = 0
-    released: int = DEFAULT
+    release_priority: int = DEFAULT
 
     def offers(self, name: str) -> bool:
-        """Return whether a package of that name may be taken from here at all."""
+        """Return whether the suite may provide packages called ``name``."""
         return not self.packages or any(fnmatchcase(name, pattern) for pattern in self.packages)
 
     def has_authority(self) -> bool:
-        """Return whether this suite may replace essential packages and those the image is based on."""
+        """Return whether the suite may replace essential packages and those that images are based on."""
         return not self.extra or bool(self.packages) or self.priority >= DEFAULT
 
-    def of(self, record: PackageRecord, *, requested: bool, protected: bool) -> int:
-        """Return the priority of a package: the highest wins, of equal ones the highest version.
+    def priority_of(self, record: PackageRecord, *, requested: bool, protected: bool) -> int:
+        """Return the priority of a package; at equal priority the highest version is preferred.
 
-        ``requested``: the recipe names it. ``protected``: the distribution has it, and every image
-        is based on it.
+        ``requested`` means that the recipe requests it, ``protected`` that the distribution has it and
+        every image is based on it.
         """
         if not self.offers(record.name) or (protected and not self.has_authority()):
             return NEVER
         if self.priority or not self.extra:
-            return self.priority or self.released
+            return self.priority or self.release_priority
         if self.packages:
             return DEFAULT
-        return self.released if requested else self.released + _LAST_RESORT
+        return self.release_priority if requested else self.release_priority + _LAST_RESORT
 
 
-def archive_of(record: PackageRecord) -> str:
-    """Return the name of the archive that offers a package; the distribution's own are one."""
-    return united(record.suite.partition("/")[0])
+def archive_name(record: PackageRecord) -> str:
+    """Return the archive of a package; all archives of the distribution have the same name."""
+    return canonical_archive(record.suite.partition("/")[0])
 
 
-def united(archive: str) -> str:
-    """Return an archive's name, and the same one for all of the distribution's own."""
+def canonical_archive(archive: str) -> str:
+    """Return the name of an archive; all archives of the distribution have the same name."""
     return "debian" if archive == "debian-security" else archive
 
 
-def tier(priority: int) -> int:
-    """Return the class of a dependency's priority: 0 ordinary, 1 if need be, 2 as the last resort."""
+def dependency_tier(priority: int) -> int:
+    """Return the tier of a dependency's priority: 0 ordinary, 1 if necessary, 2 last resort."""
     if priority >= DEFAULT:
         return 0
     return 1 if priority > 0 else 2
 
 
-def released(*, not_automatic: bool, automatic_upgrades: bool) -> int:
-    """Return the priority that a Release file asks for."""
+def compute_release_priority(*, not_automatic: bool, automatic_upgrades: bool) -> int:
+    """Return the default priority that a Release file sets (apt_preferences(5))."""
     if not not_automatic:
         return DEFAULT
     return AUTOMATIC_UPGRADES if automatic_upgrades else NOT_AUTOMATIC

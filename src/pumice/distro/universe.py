@@ -1,4 +1,4 @@
-"""What a resolver may ask of a distribution's indexes, for one architecture."""
+"""The packages of a distribution as the resolver sees them, for one architecture."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 BASE_DATA = ("base-files", "base-passwd")
-"""The packages whose files ``base: data`` takes, without what they depend on."""
+"""The packages whose files ``base: data`` uses, without their dependencies."""
 
 
 class Universe(Protocol):
-    """Every package that could be chosen. Look-ups are lazy: nothing else is parsed."""
+    """All candidate packages. Lookups are lazy: only the stanzas found are parsed."""
 
     architecture: str
-    """Debian name of the architecture that is being resolved for (``amd64``)."""
+    """The architecture to resolve for, by its name in the distribution (``amd64``)."""
 
     def versions(self, name: str) -> Sequence[PackageRecord]:
         """Return all versions of the package called ``name``, newest first (empty: none)."""
@@ -27,7 +27,7 @@ class Universe(Protocol):
         """Return the packages whose Provides names ``name``, sorted by name, then newest first."""
 
     def priority(self, record: PackageRecord, *, requested: bool) -> int:
-        """Return how much a package counts against others of its name (`pumice.distro.preferences`)."""
+        """Return the priority of a package among those of its name (`pumice.distro.preferences`)."""
 
     def essential(self) -> Sequence[PackageRecord]:
         """Return the candidate of every ``Essential: yes`` package, sorted by name."""

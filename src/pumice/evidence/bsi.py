@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pumice.evidence import licences, naming
+from pumice.evidence import identifiers, license_expressions
 from pumice.formats import cyclonedx
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pumice.formats.cyclonedx import Component
 
 UNKNOWN = "LicenseRef-pumice-unknown"
-"""The licence of what states none: the guideline (6.1) knows no ``NOASSERTION``."""
+"""The license of what states none: the guideline (6.1) knows no ``NOASSERTION``."""
 
 _PERSON = re.compile(r"\s*([^<]*?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
 _CODE = re.compile(r"\.so(\.[0-9.]+)?$|\.(py|pl|pm|rb|js|mjs|lua|jar|class|sh|node|wasm)$")
@@ -43,7 +43,7 @@ def maker(facts: Facts) -> Component:
     """Return who makes the image: its authors' mail address, else the site of its name's domain."""
     _, mail = person(facts.annotations.get("org.opencontainers.image.authors", ""))
     domain = facts.name.partition("/")[0]
-    return creator(naming.maker(facts), mail, f"https://{domain}" if "." in domain else "")
+    return creator(identifiers.maker(facts), mail, f"https://{domain}" if "." in domain else "")
 
 
 def file_properties(filename: str, *, executable: bool) -> dict[str, str]:
@@ -72,13 +72,13 @@ def deployable(url: str, *, sha256: str, sha512: str) -> list[Component]:
 
 def source(package: Package, facts: Facts) -> Component:
     """Return the reference to the source: a package URL, for what a mirror is called is not its identity."""
-    return {"type": "source-distribution", "url": naming.source_url(package, facts.system)}
+    return {"type": "source-distribution", "url": identifiers.source_url(package, facts.system)}
 
 
 def licensed(expression: str, *, complete: bool) -> dict[str, object]:
-    """Return the fields of a component with its licence: as distributed, and as its makers declare it.
+    """Return the fields of a component with its license: as distributed, and as its makers declare it.
 
-    Distribution licences are ``concluded`` in the guideline's table. CycloneDX 1.6 has room for one
+    Distribution licenses are ``concluded`` in the guideline's table. CycloneDX 1.6 has room for one
     expression, so what was declared is given as evidence. A scan leaves out what it does not know.
     """
     declared = cyclonedx.make_licenses(expression, "declared")
@@ -91,5 +91,5 @@ def licensed(expression: str, *, complete: bool) -> dict[str, object]:
 
 
 def of_all(packages: Iterable[Package]) -> str:
-    """Return the licence of everything together."""
-    return licences.joined(package.licence for package in packages)
+    """Return the license of everything together."""
+    return license_expressions.joined(package.license for package in packages)

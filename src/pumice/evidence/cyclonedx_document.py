@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.evidence import bsi, naming
+from pumice.evidence import bsi, identifiers
 from pumice.evidence.facts import RECIPE
-from pumice.evidence.licences import is_expression
+from pumice.evidence.license_expressions import is_expression
 from pumice.formats import cyclonedx
 from pumice.formats.cyclonedx import make_component, make_hashes, make_properties
 from pumice.version import __version__
@@ -29,7 +29,7 @@ def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
     for file in facts.files:
         owned.setdefault(file.package, []).append(file)
     packages = [
-        _package(facts, package, owned.get(number, []), naming.download(package, places or {}))
+        _package(facts, package, owned.get(number, []), identifiers.download(package, places or {}))
         for number, package in enumerate(facts.packages)
     ]
     grouped, loose = _others(facts, owned.get(-1, []))
@@ -82,8 +82,8 @@ def _root(facts: Facts) -> Component:
         supplier=bsi.maker(facts) if facts.name else None,
         description=facts.annotations.get("org.opencontainers.image.description", ""),
         hashes=make_hashes(sha256=hex_, sha512=facts.sha512),
-        purl=naming.image_url(facts),
-        externalReferences=bsi.deployable(naming.image_url(facts), sha256=hex_, sha512=facts.sha512),
+        purl=identifiers.image_url(facts),
+        externalReferences=bsi.deployable(identifiers.image_url(facts), sha256=hex_, sha512=facts.sha512),
         components=[_layer(facts, number) for number in range(len(facts.layers))],
         **licensed,
         properties=make_properties(
@@ -97,7 +97,7 @@ def _root(facts: Facts) -> Component:
 
 def _system(facts: Facts) -> Component:
     system = facts.system
-    home = naming.address(system.home)
+    home = identifiers.address(system.home)
     return make_component(
         "operating-system",
         system.id,
@@ -138,10 +138,10 @@ def _package(facts: Facts, package: Package, files: list[File], download: str) -
         "library",
         package.source,
         package.source_version,
-        purl=naming.source_url(package, facts.system),
+        purl=identifiers.source_url(package, facts.system),
     )
     name, mail = bsi.person(package.maintainer)
-    website = naming.address(package.homepage)
+    website = identifiers.address(package.homepage)
     made_by = bsi.creator(name, mail, website) if mail or website else None
     return make_component(
         "library",
@@ -153,8 +153,8 @@ def _package(facts: Facts, package: Package, files: list[File], download: str) -
         publisher=package.maintainer,
         description=package.summary,
         hashes=make_hashes(sha256=package.sha256, sha512=package.sha512),
-        **bsi.licensed(package.licence, complete=facts.complete),
-        cpe=naming.cpe(package),
+        **bsi.licensed(package.license, complete=facts.complete),
+        cpe=identifiers.cpe(package),
         purl=_ref(facts, package),
         externalReferences=[
             *([{"type": "website", "url": website}] if website else []),
@@ -171,7 +171,7 @@ def _package(facts: Facts, package: Package, files: list[File], download: str) -
                 pumice__licence="" if package.exact else "gathered from prose",
                 syft__metadata__source=package.source,
                 syft__metadata__sourceVersion=package.source_version,
-                **(bsi.file_properties(naming.filename(package), executable=bsi.runs(files))),
+                **(bsi.file_properties(identifiers.filename(package), executable=bsi.runs(files))),
             ),
         ],
     )
@@ -219,7 +219,7 @@ def _others(facts: Facts, files: list[File]) -> tuple[list[Component], list[Comp
 def _codename_url(facts: Facts, package: Package) -> str:
     if not (facts.system.codename and facts.system.version):
         return ""
-    return naming.package_url(package, facts.system, codename=True)
+    return identifiers.package_url(package, facts.system, codename=True)
 
 
 def _file(facts: Facts, file: File) -> Component:
@@ -267,8 +267,8 @@ def _ref_root(facts: Facts) -> str:
 
 
 def _ref_system(facts: Facts) -> str:
-    return f"os:{naming.distro(facts.system)}"
+    return f"os:{identifiers.distro(facts.system)}"
 
 
 def _ref(facts: Facts, package: Package) -> str:
-    return naming.package_url(package, facts.system)
+    return identifiers.package_url(package, facts.system)

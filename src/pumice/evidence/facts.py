@@ -1,7 +1,7 @@
 """What an image is made of: the one value that every document about it is written from.
 
-It is filled by the build, which knows all of it (`pumice.evidence.built`), or for an image of anybody's
-by reading the package databases and files in its layers (`pumice.evidence.scan`).
+It is filled by the build, which knows all of it (`pumice.evidence.build_facts`), or for an image of anybody's
+by reading the package databases and files in its layers (`pumice.evidence.image_facts`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     """One installed package. ``needs`` are names of packages of the same image.
 
     ``path`` is where it lies in a mirror of ``archive``; digests are of the package file, in
-    hexadecimal, empty where it is not known. ``layer`` counts from 0. ``licence`` is an SPDX
+    hexadecimal, empty where it is not known. ``layer`` counts from 0. ``license`` is an SPDX
     expression, ``exact`` false where it was gathered from prose.
     """
 
@@ -77,7 +77,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     originator: str = ""
     homepage: str = ""
     summary: str = ""
-    licence: str = "NOASSERTION"
+    license: str = "NOASSERTION"
     exact: bool = True
     needs: tuple[str, ...] = ()
     layer: int = 0
@@ -90,7 +90,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of one platform. ``created`` is RFC 3339; ``texts`` are licences by ``LicenseRef-``.
+    """An image of one platform. ``created`` is RFC 3339; ``texts`` are licenses by ``LicenseRef-``.
 
     ``complete`` says that whoever filled it knows that nothing is missing.
     """
@@ -185,7 +185,7 @@ def of_layer(facts: Facts, number: int) -> Facts:
         )
         for old in kept
     )
-    texts = {id_ for package in packages for id_ in facts.texts if id_ in package.licence}
+    texts = {id_ for package in packages for id_ in facts.texts if id_ in package.license}
     return msgspec.structs.replace(
         facts,
         packages=packages,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pumice import canonical
-from pumice.evidence import naming
+from pumice.evidence import identifiers
 from pumice.evidence.facts import RECIPE
 from pumice.formats import intoto, purl
 from pumice.formats.intoto import make_resource_descriptor
@@ -151,11 +151,11 @@ def _packages(facts: Facts, inputs: Inputs, places: Mapping[str, str]) -> Iterat
     for package in facts.packages:
         yield make_resource_descriptor(
             package.path.rpartition("/")[2] or package.name,
-            uri=naming.package_url(package, facts.system),
+            uri=identifiers.package_url(package, facts.system),
             sha256=package.sha256,
             sha512=package.sha512,
             media_type="application/vnd.debian.binary-package",
-            download=naming.download(package, places),
+            download=identifiers.download(package, places),
             annotations={
                 "archive": package.archive,
                 "suite": inputs.suites.get(package.name, ""),

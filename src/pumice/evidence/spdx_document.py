@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.evidence import naming
+from pumice.evidence import identifiers
 from pumice.evidence.facts import RECIPE
 from pumice.formats import spdx
 from pumice.formats.spdx import NO_ASSERTION, make_element_id, make_relationship
@@ -29,7 +29,7 @@ _SCANNED = (
 
 def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
     """Return the document. Equal facts give equal bytes; ``places`` are the recipe's own mirrors."""
-    maker = f"Organization: {naming.maker(facts)}" if facts.name else NO_ASSERTION
+    maker = f"Organization: {identifiers.maker(facts)}" if facts.name else NO_ASSERTION
     others = list(_others(facts, maker))
     packages = [
         _root(facts, maker),
@@ -61,11 +61,11 @@ def _root(facts: Facts, maker: str) -> Element:
         supplier=maker,
         originator=maker if maker != NO_ASSERTION else "",
         description=facts.annotations.get("org.opencontainers.image.description", ""),
-        homepage=naming.address(facts.annotations.get("org.opencontainers.image.url", "")),
+        homepage=identifiers.address(facts.annotations.get("org.opencontainers.image.url", "")),
         packageFileName=facts.digest,
         checksums=spdx.make_checksums(sha256=facts.digest[7:]),
         comment=f"manifest {facts.digest}, config {facts.config}, platform {facts.platform}",
-        externalRefs=[spdx.make_external_reference("PACKAGE-MANAGER", "purl", naming.image_url(facts))],
+        externalRefs=[spdx.make_external_reference("PACKAGE-MANAGER", "purl", identifiers.image_url(facts))],
     )
 
 
@@ -102,7 +102,7 @@ def _packages(facts: Facts, places: Mapping[str, str]) -> Iterator[Element]:
     for file in facts.files:
         sums.setdefault(file.package, []).append(file.sha1)
     for number, package in enumerate(facts.packages):
-        made = _package(facts, package, naming.download(package, places))
+        made = _package(facts, package, identifiers.download(package, places))
         found = sums.get(number)
         if found and all(found):
             made["filesAnalyzed"] = True
@@ -112,9 +112,9 @@ def _packages(facts: Facts, places: Mapping[str, str]) -> Iterator[Element]:
 
 def _package(facts: Facts, package: Package, download: str) -> Element:
     supplier = spdx.format_actor(package.maintainer)
-    urls = [naming.package_url(package, facts.system)]
+    urls = [identifiers.package_url(package, facts.system)]
     if facts.system.codename and facts.system.version:
-        urls.append(naming.package_url(package, facts.system, codename=True))
+        urls.append(identifiers.package_url(package, facts.system, codename=True))
     return spdx.make_package(
         _package_id(package),
         package.name,
@@ -123,16 +123,16 @@ def _package(facts: Facts, package: Package, download: str) -> Element:
         supplier=supplier,
         originator=spdx.format_actor(package.originator) if package.originator else supplier,
         download=download,
-        license_declared=package.licence,
+        license_declared=package.license,
         packageFileName=package.path.rpartition("/")[2],
-        homepage=naming.address(package.homepage),
+        homepage=identifiers.address(package.homepage),
         summary=package.summary,
         sourceInfo=f"built package from: {package.source} {package.source_version}",
         checksums=spdx.make_checksums(sha256=package.sha256, sha512=package.sha512),
         licenseComments="" if package.exact else "gathered from the references of a copyright file in prose",
         externalRefs=[
             *(spdx.make_external_reference("PACKAGE-MANAGER", "purl", url) for url in urls),
-            spdx.make_external_reference("SECURITY", "cpe23Type", naming.cpe(package)),
+            spdx.make_external_reference("SECURITY", "cpe23Type", identifiers.cpe(package)),
         ],
     )
 
@@ -150,10 +150,10 @@ def _sources(facts: Facts) -> Iterator[Element]:
                 purpose="SOURCE",
                 supplier=spdx.format_actor(package.maintainer),
                 license_declared=NO_ASSERTION,
-                homepage=naming.address(package.homepage),
+                homepage=identifiers.address(package.homepage),
                 externalRefs=[
                     spdx.make_external_reference(
-                        "PACKAGE-MANAGER", "purl", naming.source_url(package, facts.system)
+                        "PACKAGE-MANAGER", "purl", identifiers.source_url(package, facts.system)
                     )
                 ],
             )

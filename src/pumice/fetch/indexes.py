@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.distro.debian.suites import SuiteUniverse
-from pumice.distro.preferences import Standing, released
+from pumice.distro.preferences import SuitePolicy, compute_release_priority
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
-from pumice.fetch import kept as keeping
+from pumice.fetch import index_cache as keeping
 from pumice.fetch import releases
-from pumice.fetch.network import without_login
-from pumice.fetch.pool import pool
+from pumice.fetch.network_rules import without_login
+from pumice.fetch.thread_pool import pool
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptindex
 from pumice.formats.compression import DecompressedStream
@@ -42,7 +42,7 @@ class Indexes:
         self,
         locked: Sequence[LockedIndex],
         indexes: dict[str, list[Index]],
-        standings: dict[str, Standing],
+        standings: dict[str, SuitePolicy],
     ) -> None:
         self.locked = tuple(locked)
         self._universes = {name: SuiteUniverse(name, found, standings) for name, found in indexes.items()}
@@ -84,13 +84,15 @@ def load(
     return Indexes([suite.locked for suite in suites], indexes, standings)
 
 
-def _standing(suite: Found) -> Standing:
+def _standing(suite: Found) -> SuitePolicy:
     source, release = suite.source, suite.release
-    return Standing(
+    return SuitePolicy(
         extra=source.extra,
         packages=source.packages,
         priority=source.priority,
-        released=released(not_automatic=release.not_automatic, automatic_upgrades=release.automatic_upgrades),
+        release_priority=compute_release_priority(
+            not_automatic=release.not_automatic, automatic_upgrades=release.automatic_upgrades
+        ),
     )
 
 

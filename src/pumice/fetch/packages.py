@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pumice import digest, files, ownership
-from pumice.distro.debian.sources import unknown
+from pumice.distro.debian.sources import missing_mirror_error
 from pumice.errors import FetchError, FormatError, LockError, PumiceError, TrustError
 from pumice.fetch import releases
-from pumice.fetch.network import without_login
+from pumice.fetch.network_rules import without_login
 from pumice.fetch.transfer import CHUNK, MissingError, OfflineError
 from pumice.formats.aptindex import check_relative_path
 from pumice.os_errors import translate_os_errors
@@ -134,7 +134,7 @@ def _places(package: LockedPackage, sources: Sequence[Source], date: int) -> lis
         if past
     ]
     if not (mirrors or snapshots):
-        raise unknown(siblings[0])
+        raise missing_mirror_error(siblings[0])
     return list(dict.fromkeys([*mirrors, *snapshots]))
 
 

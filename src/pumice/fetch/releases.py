@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest
-from pumice.distro.debian.sources import unknown
+from pumice.distro.debian.sources import missing_mirror_error
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
-from pumice.fetch import kept as keeping
-from pumice.fetch.kept import KeptRelease
-from pumice.fetch.network import split, without_login
+from pumice.fetch import index_cache as keeping
+from pumice.fetch.index_cache import KeptRelease
+from pumice.fetch.network_rules import split, without_login
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptrelease, openpgp
 from pumice.formats.aptrelease import MAX_RELEASE, Release
@@ -26,7 +26,7 @@ from pumice.recipe.lock import LockedIndex
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pumice.distro.debian.sources import Keys, Mirror, Source
+    from pumice.distro.debian.sources import KeyringFile, Mirror, Source
     from pumice.fetch.session import Session
 
 _MAX_FLAT_INDEX = 64 << 20
@@ -64,7 +64,7 @@ def find(source: Source, session: Session, date: int) -> Found | None:
             return found
     if source.optional and all(isinstance(problem, MissingError) for problem in problems):
         return None
-    raise together(problems, source.label) if problems else unknown(source)
+    raise together(problems, source.label) if problems else missing_mirror_error(source)
 
 
 def places(source: Source, date: int) -> list[tuple[Mirror, str, bool]]:
@@ -235,14 +235,16 @@ class _Attempt:
         if not failures:
             return self._unsigned()
         first = failures[0]
-        hint = "; ".join((*self._mirror.unreadable, first.hint or "")).removesuffix("; ")
+        hint = "; ".join((*self._mirror.unreadable_keyrings, first.hint or "")).removesuffix("; ")
         # A keyring that does not know the key says less than one that does and refuses it.
         telling = [error for error in failures if "not in the keyring" not in error.message] or failures
         message = "; ".join(error.message for error in telling)
         return type(telling[0])(message, where=telling[0].where, hint=hint or None)
 
-    def _check(self, record: KeptRelease, keys: Keys) -> tuple[openpgp.VerifiedContent, openpgp.Keyring]:
-        keyring = openpgp.read_keyring(keys.data, only=keys.only, where=keys.name)
+    def _check(
+        self, record: KeptRelease, keys: KeyringFile
+    ) -> tuple[openpgp.VerifiedContent, openpgp.Keyring]:
+        keyring = openpgp.read_keyring(keys.data, only=keys.fingerprints, where=keys.name)
         if record.signature:
             verified = openpgp.verify_detached(
                 record.content, record.signature, keyring, now=self._now, where=self._where
@@ -253,7 +255,7 @@ class _Attempt:
 
     def _unsigned(self) -> TrustError:
         hint = "use another mirror"
-        if self._mirror.apt_trusts:
+        if self._mirror.is_trusted_by_apt:
             hint = "apt's [trusted=yes] does not count here: name it as an archive with trusted: true"
         return TrustError("the suite is not signed", where=self._where, hint=hint)
 
@@ -267,7 +269,9 @@ class _Attempt:
                 f"its signed Release says Origin {said} and not {source.origin}", where=self._where, hint=hint
             )
         names = {name.removesuffix("/updates") for name in (release.codename, release.suite)}
-        if source.names and not names.intersection(name.removesuffix("/updates") for name in source.names):
+        if source.release_names and not names.intersection(
+            name.removesuffix("/updates") for name in source.release_names
+        ):
             said = repr((release.codename or release.suite)[:100])
             raise TrustError(
                 f"its signed Release is of {said} and not of {source.suite}", where=self._where, hint=hint

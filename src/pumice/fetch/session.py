@@ -17,7 +17,7 @@ import msgspec
 
 from pumice.clock import SystemClock
 from pumice.errors import FetchError
-from pumice.fetch.network import Route, Rules, split, without_login
+from pumice.fetch.network_rules import Route, Rules, split, without_login
 from pumice.fetch.transfer import CHUNK, Answer, MissingError, OfflineError, Transfer, too_large
 from pumice.progress import Silent
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
     from pumice.clock import Clock
-    from pumice.distro.debian.machine import Machine
+    from pumice.distro.debian.apt_setup import AptSetup
     from pumice.fetch.transfer import Sink
     from pumice.progress import Progress
     from pumice.store.home import Home
@@ -48,7 +48,7 @@ class Session:
         offline: bool = False,
         progress: Progress | None = None,
         clock: Clock | None = None,
-        machine: Machine | None = None,
+        machine: AptSetup | None = None,
         environ: Mapping[str, str] | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:

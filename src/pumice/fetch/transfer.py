@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from pumice.errors import FetchError, FormatError
-from pumice.fetch.network import split, without_login
+from pumice.fetch.network_rules import split, without_login
 from pumice.formats import hosts
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ class Configuration(msgspec.Struct, frozen=True):
 
     def get_boolean(self, name: str) -> bool | None:
         """Return the truth of ``name`` as apt reads it, None if it is not set to one."""
-        word = self.get(name).lower()
-        return True if word in _TRUE else False if word in FALSE else None
+        text = self.get(name).lower()
+        return True if text in _TRUE else False if text in FALSE else None
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ def read_configuration(files: Iterable[tuple[str, bytes]]) -> Configuration:
     """
     values: dict[str, str] = {}
     for where, data in files:
-        _read(_tokens(data.decode("utf-8", "replace"), where), values, where)
+        _read_options(_tokens(data.decode("utf-8", "replace"), where), values, where)
     return Configuration(values)
 
 
@@ -89,7 +89,7 @@ def _tokens(text: str, where: str) -> list[tuple[str, str, int]]:
     return tokens
 
 
-def _read(tokens: Sequence[tuple[str, str, int]], values: dict[str, str], where: str) -> None:
+def _read_options(tokens: Sequence[tuple[str, str, int]], values: dict[str, str], where: str) -> None:
     scopes: list[str] = []
     statement: list[tuple[str, str]] = []
     for kind, text, line in tokens:
@@ -114,40 +114,40 @@ def _read(tokens: Sequence[tuple[str, str, int]], values: dict[str, str], where:
 def _assign(statement: Sequence[tuple[str, str]], scopes: Sequence[str], values: dict[str, str]) -> None:
     if not statement:
         return
-    words = [text.strip('"') for _, text in statement]
-    if words[0].lower() == "#include":
+    arguments = [text.strip('"') for _, text in statement]
+    if arguments[0].lower() == "#include":
         return
-    if words[0].lower() == "#clear":
-        for name in words[1:]:
+    if arguments[0].lower() == "#clear":
+        for name in arguments[1:]:
             prefix = "::".join([*scopes, name]).lower().rstrip(":")
             for key in [key for key in values if key == prefix or key.startswith(prefix + "::")]:
                 del values[key]
         return
     if statement[0][0] == "string":  # an item of a list, which has no name
         return
-    name = "::".join([*scopes, words[0]]).lower()
+    name = "::".join([*scopes, arguments[0]]).lower()
     if not name.endswith("::"):
-        values[name] = words[1] if len(words) > 1 else ""
+        values[name] = arguments[1] if len(arguments) > 1 else ""
 
 
 def read_logins(data: bytes, *, where: str = "") -> list[Login]:
     """Return the logins of one ``auth.conf`` file in order; raises FormatError for a bad port."""
-    found: list[dict[str, str]] = []
+    machines: list[dict[str, str]] = []
     lines = data.decode("utf-8", "replace").split("\n")
-    tokens = iter([word for line in lines if not line.lstrip().startswith("#") for word in line.split()])
+    tokens = iter([token for line in lines if not line.lstrip().startswith("#") for token in line.split()])
     for keyword in tokens:
         if keyword in {"machine", "login", "password", "account", "port"}:
             value = next(tokens, "")
             if keyword == "machine":
-                found.append({"machine": value})
-            elif found:
-                found[-1].setdefault(keyword, value)
-    return [_login(item, where) for item in found]
+                machines.append({"machine": value})
+            elif machines:
+                machines[-1].setdefault(keyword, value)
+    return [_login(item, where) for item in machines]
 
 
 def _login(item: dict[str, str], where: str) -> Login:
-    scheme, separator, rest = item["machine"].rpartition("://")
-    host, slash, path = rest.partition("/")
+    scheme, separator, remainder = item["machine"].rpartition("://")
+    host, slash, path = remainder.partition("/")
     port = None
     if host.rfind(":") > host.rfind("]"):
         host, _, digits = host.rpartition(":")

@@ -115,7 +115,9 @@ def scan_index(data: bytes | bytearray | mmap) -> NameTable:
 
 def encode_table(table: NameTable) -> bytes:
     """Return the bytes that `load` reads back: the same on every machine, with a checksum."""
-    body = b"".join(_little(part).tobytes() for part in (table.names, table.provides, table.essential))
+    body = b"".join(
+        _to_little_endian(offsets).tobytes() for offsets in (table.names, table.provides, table.essential)
+    )
     counts = (len(table.names), len(table.provides), len(table.essential))
     return _HEADER.pack(_MAGIC, table.size, *counts, hashlib.sha256(body).digest()) + body
 
@@ -132,14 +134,14 @@ def read_table(data: bytes) -> NameTable:
         or hashlib.sha256(body).digest() != checksum
     ):
         raise FormatError("the table of names is damaged")
-    parts = []
+    arrays = []
     start = 0
     for count in (names, provides, essential):
-        part = array("I")
-        part.frombytes(body[start : start + 4 * count])
-        parts.append(_little(part))
+        offsets = array("I")
+        offsets.frombytes(body[start : start + 4 * count])
+        arrays.append(_to_little_endian(offsets))
         start += 4 * count
-    return NameTable(size, *parts)
+    return NameTable(size, *arrays)
 
 
 class Index:
@@ -159,44 +161,44 @@ class Index:
 
     def versions(self, name: str) -> list[PackageRecord]:
         """Return every stanza of the package ``name``, in the archive's order."""
-        return [self._record(place) for place in self._places(self._table.names, name)]
+        return [self._record_at(offset) for offset in self._find_offsets(self._table.names, name)]
 
     def providers(self, name: str) -> list[PackageRecord]:
         """Return every stanza whose Provides names ``name``, each once, in the archive's order."""
-        found = [self._record(place) for place in self._places(self._table.provides, name)]
-        return list({id(record): record for record in found}.values())
+        records = [self._record_at(offset) for offset in self._find_offsets(self._table.provides, name)]
+        return list({id(record): record for record in records}.values())
 
     def essential(self) -> list[PackageRecord]:
         """Return every stanza that says Essential: yes, in the archive's order."""
-        return [self._record(place) for place in self._table.essential]
+        return [self._record_at(offset) for offset in self._table.essential]
 
     def names(self) -> Iterator[str]:
         """Yield the names of all packages, sorted, each once."""
         last = b""
-        for place in self._table.names:
-            name = self._name(place)
+        for offset in self._table.names:
+            name = self._name_at(offset)
             if name != last:
                 yield name.decode("utf-8", "replace")
             last = name
 
-    def _places(self, table: array[int], name: str) -> Iterable[int]:
-        wanted = name.encode()
-        start = bisect_left(table, wanted, key=self._name)
-        return table[start : bisect_right(table, wanted, lo=start, key=self._name)]
+    def _find_offsets(self, table: array[int], name: str) -> Iterable[int]:
+        encoded_name = name.encode()
+        start = bisect_left(table, encoded_name, key=self._name_at)
+        return table[start : bisect_right(table, encoded_name, lo=start, key=self._name_at)]
 
-    def _name(self, place: int) -> bytes:
-        match = _NAME.match(self._data, place)
+    def _name_at(self, offset: int) -> bytes:
+        match = _NAME.match(self._data, offset)
         return match[0] if match else b""
 
-    def _record(self, place: int) -> PackageRecord:
+    def _record_at(self, offset: int) -> PackageRecord:
         """Parse the stanza around ``place``."""
-        start = self._data.rfind(b"\n\n", 0, place) + 1
-        end = self._data.find(b"\n\n", place)
-        found = self._records.get(start)
-        if found is None:
+        start = self._data.rfind(b"\n\n", 0, offset) + 1
+        end = self._data.find(b"\n\n", offset)
+        cached_record = self._records.get(start)
+        if cached_record is None:
             text = bytes(self._data[start : end if end >= 0 else len(self._data)])
-            found = self._records[start] = read_stanza(text, self._suite)
-        return found
+            cached_record = self._records[start] = read_stanza(text, self._suite)
+        return cached_record
 
 
 def read_stanza(stanza: bytes, suite: str = "") -> PackageRecord:
@@ -227,13 +229,13 @@ def read_stanza(stanza: bytes, suite: str = "") -> PackageRecord:
         essential=fields.get("essential", "") == "yes",
         priority=fields.get("priority", "optional"),
         section=fields.get("section", ""),
-        depends=_joined(fields.get("depends", "")),
-        pre_depends=_joined(fields.get("pre-depends", "")),
-        recommends=_joined(fields.get("recommends", "")),
-        conflicts=_joined(fields.get("conflicts", "")),
-        breaks=_joined(fields.get("breaks", "")),
-        replaces=_joined(fields.get("replaces", "")),
-        provides=_joined(fields.get("provides", "")),
+        depends=_unfold(fields.get("depends", "")),
+        pre_depends=_unfold(fields.get("pre-depends", "")),
+        recommends=_unfold(fields.get("recommends", "")),
+        conflicts=_unfold(fields.get("conflicts", "")),
+        breaks=_unfold(fields.get("breaks", "")),
+        replaces=_unfold(fields.get("replaces", "")),
+        provides=_unfold(fields.get("provides", "")),
         suite=suite,
     )
 
@@ -241,17 +243,21 @@ def read_stanza(stanza: bytes, suite: str = "") -> PackageRecord:
 def check_relative_path(text: str, where: str | None = None) -> str:
     """Return ``text`` if it is a plain path below a mirror; raises FormatError for anything else."""
     path = text.removeprefix("./")
-    parts = path.split("/")
-    if not path.isprintable() or "\\" in path or any(part in {"", ".", ".."} for part in parts):
+    components = path.split("/")
+    if (
+        not path.isprintable()
+        or "\\" in path
+        or any(component in {"", ".", ".."} for component in components)
+    ):
         raise FormatError(f"{text[:200]!r} is not a path below a mirror", where=where)
     return path
 
 
-def _little(part: array[int]) -> array[int]:
+def _to_little_endian(offsets: array[int]) -> array[int]:
     if sys.byteorder == "big":
-        part = part[:]
-        part.byteswap()
-    return part
+        offsets = offsets[:]
+        offsets.byteswap()
+    return offsets
 
 
 def _architecture(text: str, where: str | None) -> str:
@@ -268,8 +274,8 @@ def _number(text: str, where: str | None) -> int:
 
 def _leading_number(text: str) -> int:
     """Return what apt makes of an Installed-Size, which dpkg does not look at: ``12.5`` is 12."""
-    found = re.match("[0-9]{1,15}(?![0-9])", text)
-    return int(found[0]) if found else 0
+    match = re.match("[0-9]{1,15}(?![0-9])", text)
+    return int(match[0]) if match else 0
 
 
 def _hex(text: str, length: int, where: str | None) -> str:
@@ -278,6 +284,6 @@ def _hex(text: str, length: int, where: str | None) -> str:
     return text
 
 
-def _joined(text: str) -> str:
+def _unfold(text: str) -> str:
     """A relationship field may be folded over lines; the value is the same on one."""
     return " ".join(text.split()) if "\n" in text else text

@@ -60,19 +60,19 @@ class Release(msgspec.Struct, frozen=True):
 
         Raises FormatError where the lists are malformed or contradict each other.
         """
-        found: dict[str, str] = {}
+        hashes: dict[str, str] = {}
         sizes: set[int] = set()
         for algorithm, text in self.lists.items():
             for hash_digits, size in _entries(text, path):
                 if (
                     len(hash_digits) != _HASHES[algorithm]
-                    or found.setdefault(algorithm, hash_digits) != hash_digits
+                    or hashes.setdefault(algorithm, hash_digits) != hash_digits
                 ):
                     raise FormatError(f"the Release file's {algorithm} of {path} is malformed or ambiguous")
                 sizes.add(size)
         if len(sizes) > 1:
             raise FormatError(f"the Release file gives two sizes for {path}")
-        return FileHash(sizes.pop(), found.get("sha256", ""), found.get("sha512", "")) if sizes else None
+        return FileHash(sizes.pop(), hashes.get("sha256", ""), hashes.get("sha512", "")) if sizes else None
 
 
 def read_release(data: bytes, *, where: str | None = None) -> Release:

@@ -69,11 +69,11 @@ def _from_line(text: str, where: str) -> Iterator[SourceEntry]:
     match = _ONE_LINE.fullmatch(text)
     if match is None:
         raise FormatError("a source must begin with deb or deb-src", where=where)
-    kind, options, rest = match.groups()
-    words = rest.split()
-    if len(words) < 2:
+    kind, options, arguments = match.groups()
+    fields = arguments.split()
+    if len(fields) < 2:
         raise FormatError("a source needs a URI and a suite", where=where)
-    uri, suite, *components = words
+    uri, suite, *components = fields
     _check_components(suite, components, where)
     if kind == "deb":
         yield _entry(uri, suite, tuple(components), _options(options or ""), where)
@@ -81,19 +81,19 @@ def _from_line(text: str, where: str) -> Iterator[SourceEntry]:
 
 def _options(text: str) -> dict[str, str]:
     """Return the options in brackets under the names of the deb822 fields."""
-    found = {}
+    options = {}
     for item in text.split():
         name, equals, value = item.partition("=")
         if equals and name.lower() in _FIELDS:
-            found[_FIELDS[name.lower()]] = value.replace(",", " ")
-    return found
+            options[_FIELDS[name.lower()]] = value.replace(",", " ")
+    return options
 
 
 def _from_fields(fields: Mapping[str, str], where: str) -> Iterator[SourceEntry]:
     for required in ("types", "uris", "suites"):
         if not fields.get(required, "").split():
             raise FormatError(f"a paragraph has no {required.capitalize()}", where=where or None)
-    if _flag(fields.get("enabled")) is False or "deb" not in fields["types"].split():
+    if _parse_boolean(fields.get("enabled")) is False or "deb" not in fields["types"].split():
         return
     components = tuple(fields.get("components", "").split())
     for uri in fields["uris"].split():
@@ -114,9 +114,9 @@ def _entry(
         architectures=tuple(options.get("architectures", "").split()),
         signed_by=() if embedded else tuple(signed_by.replace(",", " ").split()),
         key=_embedded_key(signed_by) if embedded else "",
-        trusted=_flag(options.get("trusted")),
-        check_valid_until=_flag(options.get("check-valid-until")),
-        check_date=_flag(options.get("check-date")),
+        trusted=_parse_boolean(options.get("trusted")),
+        check_valid_until=_parse_boolean(options.get("check-valid-until")),
+        check_date=_parse_boolean(options.get("check-date")),
         where=where,
     )
 
@@ -133,6 +133,6 @@ def _check_components(suite: str, components: tuple[str, ...] | list[str], where
         raise FormatError(f"{rule}: {suite[:100]}", where=where or None)
 
 
-def _flag(text: str | None) -> bool | None:
-    word = (text or "").strip().lower()
-    return True if word in _TRUE else False if word in _FALSE else None
+def _parse_boolean(text: str | None) -> bool | None:
+    value = (text or "").strip().lower()
+    return True if value in _TRUE else False if value in _FALSE else None

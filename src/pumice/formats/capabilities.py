@@ -71,11 +71,11 @@ def encode_capabilities(text: str) -> bytes:
             raise FormatError(f"{text[:80]!r} does not describe capabilities")
         mask = _mask(match[1])
         for operator, flags in _OPERATION.findall(match[2]):
-            for flag, known in sets.items():
+            for flag, current in sets.items():
                 if operator == "=":
-                    sets[flag] = known & ~mask | (mask if flag in flags else 0)
+                    sets[flag] = current & ~mask | (mask if flag in flags else 0)
                 elif flag in flags:
-                    sets[flag] = known | mask if operator == "+" else known & ~mask
+                    sets[flag] = current | mask if operator == "+" else current & ~mask
     if sets["e"] & ~(sets["p"] | sets["i"]) or (sets["e"] and sets["e"] != sets["p"] | sets["i"]):
         raise FormatError(f"{text[:80]!r} cannot be kept in a file: it has one effective bit for all")
     permitted, inheritable = sets["p"], sets["i"]

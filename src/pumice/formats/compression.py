@@ -38,7 +38,7 @@ def detect_compression(start: bytes) -> str:
     return "plain"
 
 
-class _Steps(Protocol):
+class _Decompressor(Protocol):
     """A decompressor that is fed; `finished` says whether the input may end here."""
 
     finished: bool
@@ -46,7 +46,7 @@ class _Steps(Protocol):
     def feed(self, data: bytes) -> bytes:
         """Return some output, after taking in ``data`` (empty: continue with what is held)."""
 
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         """Whether more input is needed to go on."""
 
 
@@ -61,7 +61,7 @@ class DecompressedStream:
         self._source = source
         start = source.read(_CHUNK)
         self.kind = kind or detect_compression(start)
-        self._steps = _STEPS[self.kind]()
+        self._decompressor = _DECOMPRESSORS[self.kind]()
         self._input = start
         self._limit = limit
         self._chunk = b""
@@ -71,47 +71,47 @@ class DecompressedStream:
     def read(self, size: int, /) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end."""
         position = self._position
-        piece = self._chunk[position : position + size]
-        self._position = position + len(piece)
-        if len(piece) == size or self._ended:
-            return piece
-        pieces = [piece]
-        missing = size - len(piece)
+        chunk = self._chunk[position : position + size]
+        self._position = position + len(chunk)
+        if len(chunk) == size or self._ended:
+            return chunk
+        chunks = [chunk]
+        missing = size - len(chunk)
         while missing and self._refill():
-            piece = self._chunk[:missing]
-            self._position = len(piece)
-            missing -= len(piece)
-            pieces.append(piece)
-        return b"".join(pieces)
+            chunk = self._chunk[:missing]
+            self._position = len(chunk)
+            missing -= len(chunk)
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     def read_some(self, size: int, /) -> bytes | memoryview:
         """Return between 1 and ``size`` bytes without copying them, nothing at the end."""
         if self._position == len(self._chunk) and (self._ended or not self._refill()):
             return b""
-        piece = memoryview(self._chunk)[self._position : self._position + size]
-        self._position += len(piece)
-        return piece
+        chunk = memoryview(self._chunk)[self._position : self._position + size]
+        self._position += len(chunk)
+        return chunk
 
     def _refill(self) -> bool:
         self._position = 0
         while True:
-            if self._steps.hungry() and not self._input:
+            if self._decompressor.needs_input() and not self._input:
                 self._input = self._source.read(_CHUNK)
                 if not self._input:
                     self._finish()
                     return False
             data, self._input = self._input, b""
             try:
-                self._chunk = self._steps.feed(data)
+                self._chunk = self._decompressor.feed(data)
             except FormatError:
                 raise
             except Exception as error:  # noqa: BLE001 - each library has errors of its own
                 raise FormatError(f"the {self.kind} data is damaged ({error})") from None
             if self._chunk:
-                self._count(len(self._chunk))
+                self._count_output(len(self._chunk))
                 return True
 
-    def _count(self, amount: int) -> None:
+    def _count_output(self, amount: int) -> None:
         if self._limit is None:
             return
         self._limit -= amount
@@ -121,143 +121,143 @@ class DecompressedStream:
     def _finish(self) -> None:
         self._chunk = b""
         self._ended = True
-        if not self._steps.finished:
+        if not self._decompressor.finished:
             raise FormatError(f"the {self.kind} data ends too early")
 
 
-class _Plain:
+class _Uncompressed:
     finished = True
 
     def feed(self, data: bytes) -> bytes:
         return data
 
-    def hungry(self) -> bool:
+    def needs_input(self) -> bool:
         return True
 
 
 class _Gzip:
     def __init__(self) -> None:
         self._decompressor = zlib.decompressobj(31)
-        self._held = b""
+        self._pending = b""
         self.finished = False
 
     def feed(self, data: bytes) -> bytes:
-        data = self._held + data if self._held else data
+        data = self._pending + data if self._pending else data
         if self.finished and data:
             self._decompressor = zlib.decompressobj(31)
             self.finished = False
-        out = self._decompressor.decompress(data, _CHUNK * 4)
+        output = self._decompressor.decompress(data, _CHUNK * 4)
         if self._decompressor.eof:
             self.finished = True
-            self._held = self._decompressor.unused_data
+            self._pending = self._decompressor.unused_data
         else:
-            self._held = self._decompressor.unconsumed_tail
-        return out
+            self._pending = self._decompressor.unconsumed_tail
+        return output
 
-    def hungry(self) -> bool:
-        return not self._held
+    def needs_input(self) -> bool:
+        return not self._pending
 
 
 class _Xz:
     def __init__(self) -> None:
-        self._decompressor = self._new()
-        self._held = b""
+        self._decompressor = self._new_decompressor()
+        self._pending = b""
         self.finished = False
 
-    def _new(self) -> lzma.LZMADecompressor:
+    def _new_decompressor(self) -> lzma.LZMADecompressor:
         import lzma
 
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 
     def feed(self, data: bytes) -> bytes:
-        data = self._held + data if self._held else data
-        self._held = b""
+        data = self._pending + data if self._pending else data
+        self._pending = b""
         if self.finished:
             data = data.lstrip(b"\0")  # stream padding
             if not data:
                 return b""
-            self._decompressor = self._new()
+            self._decompressor = self._new_decompressor()
             self.finished = False
-        out = self._decompressor.decompress(data, _CHUNK * 4)
+        output = self._decompressor.decompress(data, _CHUNK * 4)
         if self._decompressor.eof:
             self.finished = True
-            self._held = self._decompressor.unused_data
-        return out
+            self._pending = self._decompressor.unused_data
+        return output
 
-    def hungry(self) -> bool:
-        return not self._held if self.finished else self._decompressor.needs_input
+    def needs_input(self) -> bool:
+        return not self._pending if self.finished else self._decompressor.needs_input
 
 
-class _Streams:
+class _StandardLibraryStreams:
     """Streams of one of the standard library's decompressors, one after the other."""
 
-    def __init__(self, new: Callable[[], BZ2Decompressor | LZMADecompressor]) -> None:
-        self._new = new
-        self._decompressor = new()
-        self._held = b""
+    def __init__(self, new_decompressor: Callable[[], BZ2Decompressor | LZMADecompressor]) -> None:
+        self._new_decompressor = new_decompressor
+        self._decompressor = new_decompressor()
+        self._pending = b""
         self.finished = False
 
     def feed(self, data: bytes) -> bytes:
-        data = self._held + data if self._held else data
-        self._held = b""
+        data = self._pending + data if self._pending else data
+        self._pending = b""
         if self.finished:
             if not data:
                 return b""
-            self._decompressor = self._new()
+            self._decompressor = self._new_decompressor()
             self.finished = False
-        out = self._decompressor.decompress(data, _CHUNK * 4)
+        output = self._decompressor.decompress(data, _CHUNK * 4)
         if self._decompressor.eof:
             self.finished = True
-            self._held = self._decompressor.unused_data
-        return out
+            self._pending = self._decompressor.unused_data
+        return output
 
-    def hungry(self) -> bool:
-        return not self._held if self.finished else self._decompressor.needs_input
+    def needs_input(self) -> bool:
+        return not self._pending if self.finished else self._decompressor.needs_input
 
 
-def _bzip2() -> _Steps:
+def _bzip2() -> _Decompressor:
     import bz2
 
-    return _Streams(bz2.BZ2Decompressor)
+    return _StandardLibraryStreams(bz2.BZ2Decompressor)
 
 
-def _lzma() -> _Steps:
+def _lzma() -> _Decompressor:
     import lzma
 
-    return _Streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY))
+    return _StandardLibraryStreams(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY))
 
 
 class _Zstd:
     def __init__(self) -> None:
         import zstandard
 
-        self._new = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj
-        self._object = self._new()
-        self._held = b""
+        self._new_decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj
+        self._decompressor = self._new_decompressor()
+        self._pending = b""
         self.finished = True
 
     def feed(self, data: bytes) -> bytes:
         # The object gives all output at once: small input pieces keep that within reason (a 128 KiB
         # block is the most that a few bytes can stand for).
-        data = self._held + data if self._held else data
-        if self._object.eof:
-            self._object = self._new()
-        data, self._held = data[:1024], data[1024:]
+        data = self._pending + data if self._pending else data
+        if self._decompressor.eof:
+            self._decompressor = self._new_decompressor()
+        data, self._pending = data[:1024], data[1024:]
         if not data:
             return b""
         self.finished = False
-        out: bytes = self._object.decompress(data)
-        if self._object.eof:
+        output: bytes = self._decompressor.decompress(data)
+        if self._decompressor.eof:
             self.finished = True
-            self._held = self._object.unused_data + self._held
-        return out
+            self._pending = self._decompressor.unused_data + self._pending
+        return output
 
-    def hungry(self) -> bool:
-        return not self._held
+    def needs_input(self) -> bool:
+        return not self._pending
 
 
-_STEPS: dict[str, Callable[[], _Steps]] = {
-    "plain": _Plain,
+_DECOMPRESSORS: dict[str, Callable[[], _Decompressor]] = {
+    "plain": _Uncompressed,
     "gzip": _Gzip,
     "xz": _Xz,
     "zstd": _Zstd,

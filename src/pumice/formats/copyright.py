@@ -33,7 +33,7 @@ class License(msgspec.Struct, frozen=True):
 class Copyright(msgspec.Struct, frozen=True):
     """What a copyright file says.
 
-    ``files`` are the licences of ``Files`` paragraphs in order, ``header`` that of the header paragraph,
+    ``files`` are the licenses of ``Files`` paragraphs in order, ``header`` that of the header paragraph,
     ``texts`` those that stand alone; all empty for prose. ``common`` are the names below
     ``/usr/share/common-licenses`` that the text refers to, ``later`` whether it speaks of later versions.
     """
@@ -55,26 +55,28 @@ def read_copyright(data: bytes) -> Copyright:
     if not _FORMAT.search(text[:_HEAD]):
         return Copyright(False, (), None, (), common, later, text)
     files: list[License] = []
-    alone: list[License] = []
+    standalone_texts: list[License] = []
     header: License | None = None
     for number, fields in enumerate(_paragraphs(text)):
-        licence = _licence(fields.get("license", ""))
-        if licence is None:
+        stated_license = _license(fields.get("license", ""))
+        if stated_license is None:
             continue
         if number == 0 and "files" not in fields:
-            header = licence
+            header = stated_license
         elif "files" in fields:
-            files.append(licence)
+            files.append(stated_license)
         else:
-            alone.append(licence)
-    return Copyright(bool(files or header), tuple(files), header, tuple(alone), common, later, text)
+            standalone_texts.append(stated_license)
+    return Copyright(
+        bool(files or header), tuple(files), header, tuple(standalone_texts), common, later, text
+    )
 
 
-def _licence(value: str) -> License | None:
-    name, _, rest = value.partition("\n")
-    if not name.strip() and not rest.strip():
+def _license(value: str) -> License | None:
+    name, _, text_lines = value.partition("\n")
+    if not name.strip() and not text_lines.strip():
         return None
-    lines = [line[1:] if line[:1] in (" ", "\t") else line for line in rest.split("\n")]
+    lines = [line[1:] if line[:1] in (" ", "\t") else line for line in text_lines.split("\n")]
     text = "\n".join("" if line.strip() == "." else line.rstrip() for line in lines).strip("\n")
     return License(" ".join(name.split())[:200], text)
 
@@ -95,9 +97,9 @@ def _paragraphs(text: str) -> Iterator[dict[str, str]]:
         elif line[0] in " \t":
             if last:
                 fields[last].append(line)
-        elif found := _FIELD.fullmatch(line):
-            last = found[1].lower()
-            fields.setdefault(last, []).append(found[2])
+        elif match := _FIELD.fullmatch(line):
+            last = match[1].lower()
+            fields.setdefault(last, []).append(match[2])
         elif last:
             fields[last].append(" " + line)
     if fields:

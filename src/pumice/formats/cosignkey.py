@@ -22,7 +22,7 @@ _SALT, _NONCE, _KEY = 32, 24, 32
 _MAX_FILE = 1 << 16
 _MAX_MEMORY = 1 << 29
 """Bytes that a key file may make scrypt use; cosign's own parameters need an eighth of it."""
-_WHAT = "encrypted key"
+_DOCUMENT = "encrypted key"
 _PEM = re.compile(
     rb"\s*-----BEGIN (ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY)-----\s+"
     rb"([A-Za-z0-9+/=\s]*)-----END \1-----\s*"
@@ -40,11 +40,11 @@ def encrypt_key(der: bytes, passphrase: bytes, *, salt: bytes, nonce: bytes) -> 
 
     if len(salt) != _SALT or len(nonce) != _NONCE:
         raise ValueError("salt has 32 bytes, nonce 24")
-    box = SecretBox(_stretch(passphrase, salt, _N, _R, _P))
+    box = SecretBox(_derive_key(passphrase, salt, _N, _R, _P))
     document = {
-        "kdf": {"name": "scrypt", "params": {"N": _N, "r": _R, "p": _P}, "salt": _text(salt)},
-        "cipher": {"name": "nacl/secretbox", "nonce": _text(nonce)},
-        "ciphertext": _text(box.encrypt(der, nonce).ciphertext),
+        "kdf": {"name": "scrypt", "params": {"N": _N, "r": _R, "p": _P}, "salt": _encode_base64(salt)},
+        "cipher": {"name": "nacl/secretbox", "nonce": _encode_base64(nonce)},
+        "ciphertext": _encode_base64(box.encrypt(der, nonce).ciphertext),
     }
     body = base64.b64encode(json.dumps(document, separators=(",", ":")).encode())
     lines = [body[start : start + 64] for start in range(0, len(body), 64)]
@@ -53,51 +53,57 @@ def encrypt_key(der: bytes, passphrase: bytes, *, salt: bytes, nonce: bytes) -> 
 
 def decrypt_key(data: bytes, passphrase: bytes) -> bytes:
     """Return the PKCS#8 key in a key file; raises TrustError for a wrong passphrase, else FormatError."""
-    document = _document(data)
+    document = _read_document(data)
     kdf, cipher = (
-        strictjson.get_object(document, "kdf", _WHAT),
-        strictjson.get_object(document, "cipher", _WHAT),
+        strictjson.get_object(document, "kdf", _DOCUMENT),
+        strictjson.get_object(document, "cipher", _DOCUMENT),
     )
-    names = strictjson.get_text(kdf, "name", _WHAT), strictjson.get_text(cipher, "name", _WHAT)
+    names = strictjson.get_text(kdf, "name", _DOCUMENT), strictjson.get_text(cipher, "name", _DOCUMENT)
     if names != ("scrypt", "nacl/secretbox"):
-        raise FormatError(f"the {_WHAT} uses {names[0][:40]!r} and {names[1][:40]!r}, which are not known")
-    salt, nonce = _bytes(kdf, "salt"), _bytes(cipher, "nonce")
+        raise FormatError(
+            f"the {_DOCUMENT} uses {names[0][:40]!r} and {names[1][:40]!r}, which are not known"
+        )
+    salt, nonce = _get_bytes(kdf, "salt"), _get_bytes(cipher, "nonce")
     if not 8 <= len(salt) <= 256 or len(nonce) != _NONCE:
-        raise FormatError(f"the {_WHAT} has a salt or a nonce of the wrong length")
-    key = _stretch(passphrase, salt, *_parameters(strictjson.get_object(kdf, "params", _WHAT)))
+        raise FormatError(f"the {_DOCUMENT} has a salt or a nonce of the wrong length")
+    key = _derive_key(
+        passphrase, salt, *_read_scrypt_parameters(strictjson.get_object(kdf, "params", _DOCUMENT))
+    )
     from nacl.exceptions import CryptoError
     from nacl.secret import SecretBox
 
     try:
-        return bytes(SecretBox(key).decrypt(_bytes(document, "ciphertext"), nonce))
+        return bytes(SecretBox(key).decrypt(_get_bytes(document, "ciphertext"), nonce))
     except (CryptoError, ValueError):
         raise TrustError("the passphrase does not open the key, or the key file is damaged") from None
 
 
-def _document(data: bytes) -> dict[str, Any]:
+def _read_document(data: bytes) -> dict[str, Any]:
     if len(data) > _MAX_FILE:
-        raise FormatError(f"the {_WHAT} is larger than 64 KiB")
-    found = _PEM.fullmatch(data)
-    if found is None:
-        raise FormatError(f"the {_WHAT} is cut off or has other things around it")
+        raise FormatError(f"the {_DOCUMENT} is larger than 64 KiB")
+    match = _PEM.fullmatch(data)
+    if match is None:
+        raise FormatError(f"the {_DOCUMENT} is cut off or has other things around it")
     try:
-        body = base64.b64decode(b"".join(found[2].split()), validate=True)
+        body = base64.b64decode(b"".join(match[2].split()), validate=True)
     except (binascii.Error, ValueError):
-        raise FormatError(f"the {_WHAT} has bad base64 in it") from None
-    return strictjson.read_object(body, _WHAT, limit=_MAX_FILE)
+        raise FormatError(f"the {_DOCUMENT} has bad base64 in it") from None
+    return strictjson.read_object(body, _DOCUMENT, limit=_MAX_FILE)
 
 
-def _parameters(params: dict[str, Any]) -> tuple[int, int, int]:
+def _read_scrypt_parameters(params: dict[str, Any]) -> tuple[int, int, int]:
     n, r, p = (params.get(name) for name in ("N", "r", "p"))
     if not (type(n) is int and type(r) is int and type(p) is int):
-        raise FormatError(f"the {_WHAT} has no parameters for scrypt")
+        raise FormatError(f"the {_DOCUMENT} has no parameters for scrypt")
     sane = 1 < n <= 1 << 24 and n & (n - 1) == 0 and 0 < r <= 64 and 0 < p <= 16
     if not sane or 128 * n * r > _MAX_MEMORY:
-        raise FormatError(f"the {_WHAT} asks for scrypt with N={n % 10**12}, r={r % 10**6}, p={p % 10**6}")
+        raise FormatError(
+            f"the {_DOCUMENT} asks for scrypt with N={n % 10**12}, r={r % 10**6}, p={p % 10**6}"
+        )
     return n, r, p
 
 
-def _stretch(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
+def _derive_key(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
     import hashlib
 
     return hashlib.scrypt(
@@ -105,12 +111,12 @@ def _stretch(passphrase: bytes, salt: bytes, n: int, r: int, p: int) -> bytes:
     )
 
 
-def _text(data: bytes) -> str:
+def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _bytes(document: dict[str, Any], key: str) -> bytes:
+def _get_bytes(document: dict[str, Any], key: str) -> bytes:
     try:
-        return base64.b64decode(strictjson.get_text(document, key, _WHAT), validate=True)
+        return base64.b64decode(strictjson.get_text(document, key, _DOCUMENT), validate=True)
     except (binascii.Error, ValueError):
-        raise FormatError(f"the {_WHAT} has bad base64 in it") from None
+        raise FormatError(f"the {_DOCUMENT} has bad base64 in it") from None

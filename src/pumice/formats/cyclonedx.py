@@ -15,21 +15,21 @@ MEDIA_TYPE = "application/vnd.cyclonedx+json"
 
 Component = dict[str, Any]
 
-_SPACE = uuid.UUID("b7d1f3de-5b5c-5f55-8a52-0a7f1d2b9e44")
+_NAMESPACE = uuid.UUID("b7d1f3de-5b5c-5f55-8a52-0a7f1d2b9e44")
 
 
 def make_component(kind: str, name: str, version: str = "", **optional: object) -> Component:
     """Return a component; ``optional`` are its other fields (``bom_ref`` for ``bom-ref``), if not empty."""
-    made: Component = {"type": kind, "name": name}
+    component: Component = {"type": kind, "name": name}
     if version:
-        made["version"] = version
-    made.update((key.replace("bom_ref", "bom-ref"), value) for key, value in optional.items() if value)
-    return made
+        component["version"] = version
+    component.update((key.replace("bom_ref", "bom-ref"), value) for key, value in optional.items() if value)
+    return component
 
 
-def make_hashes(**sums: str) -> list[Component]:
+def make_hashes(**digests: str) -> list[Component]:
     """Return hashes by algorithm (``sha256``), in hexadecimal; empty ones are left out."""
-    return [{"alg": f"SHA-{name[3:]}", "content": value} for name, value in sums.items() if value]
+    return [{"alg": f"SHA-{name[3:]}", "content": value} for name, value in digests.items() if value]
 
 
 def make_properties(**values: str) -> list[Component]:
@@ -38,7 +38,7 @@ def make_properties(**values: str) -> list[Component]:
 
 
 def make_licenses(expression: str, acknowledgement: str) -> list[Component]:
-    """Return a licence that is ``declared`` or ``concluded``; nothing for none."""
+    """Return a license that is ``declared`` or ``concluded``; nothing for none."""
     if expression in ("", "NOASSERTION"):
         return []
     return [{"expression": expression, "acknowledgement": acknowledgement}]
@@ -46,12 +46,12 @@ def make_licenses(expression: str, acknowledgement: str) -> list[Component]:
 
 def make_organization(name: str, mail: str = "", url: str = "") -> Component:
     """Return who made or supplied something."""
-    made: Component = {"name": name}
+    organization: Component = {"name": name}
     if url:
-        made["url"] = [url]
+        organization["url"] = [url]
     if mail:
-        made["contact"] = [{"name": name, "email": mail}]
-    return made
+        organization["contact"] = [{"name": name, "email": mail}]
+    return organization
 
 
 def encode_document(
@@ -74,5 +74,5 @@ def encode_document(
         "compositions": compositions,
     }
     digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-    content["serialNumber"] = f"urn:uuid:{uuid.uuid5(_SPACE, digest)}"
+    content["serialNumber"] = f"urn:uuid:{uuid.uuid5(_NAMESPACE, digest)}"
     return msgspec.json.encode(content) + b"\n"

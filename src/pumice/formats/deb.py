@@ -51,21 +51,21 @@ def read_members(file: BinaryIO) -> list[Member]:
     file.seek(0)
     if file.read(len(_MAGIC)) != _MAGIC:
         raise FormatError("the file does not start like an ar archive", hint=_HINT)
-    found: list[Member] = []
+    members: list[Member] = []
     offset = len(_MAGIC)
     while offset < size:
         file.seek(offset)
-        member = _member(file.read(_HEADER), offset + _HEADER)
+        member = _parse_member(file.read(_HEADER), offset + _HEADER)
         if member.offset + member.size > size:
             raise FormatError(f"the package ends in the middle of {member.name!r}", hint=_HINT)
-        found.append(member)
+        members.append(member)
         offset = member.offset + member.size + member.size % 2
-        if len(found) > 32:
+        if len(members) > 32:
             raise FormatError("the package has more than 32 members", hint=_HINT)
-    return found
+    return members
 
 
-def _member(block: bytes, offset: int) -> Member:
+def _parse_member(block: bytes, offset: int) -> Member:
     if len(block) != _HEADER or block[58:] != b"`\n":
         raise FormatError("an ar header is damaged", hint=_HINT)
     name = block[:16].rstrip(b" ").removesuffix(b"/")
@@ -77,9 +77,9 @@ def _member(block: bytes, offset: int) -> Member:
 
 def read_control(file: BinaryIO) -> Control:
     """Read the control archive of a package; raises FormatError when it is malformed."""
-    found = read_members(file)
+    members = read_members(file)
     files: dict[str, bytes] = {}
-    for entry, body in tar.read_entries(_archive(file, found, "control.tar", _MAX_CONTROL)):
+    for entry, body in tar.read_entries(_open_archive(file, members, "control.tar", _MAX_CONTROL)):
         if entry.kind != "file":
             continue
         if entry.size > _MAX_CONTROL_FILE:
@@ -87,14 +87,14 @@ def read_control(file: BinaryIO) -> Control:
         files[entry.path] = body.read()
     if "control" not in files:
         raise FormatError("the package has no control file", hint=_HINT)
-    given = deb822.read_paragraph(files.pop("control"), where="control", latin1=True)
+    paragraph = deb822.read_paragraph(files.pop("control"), where="control", latin1=True)
     # Names of fields have no case: the three that everybody asks for are given their usual one.
     usual = {field.lower(): field for field in _REQUIRED}
-    fields = {usual.get(name.lower(), name): value for name, value in given.items()}
+    fields = {usual.get(name.lower(), name): value for name, value in paragraph.items()}
     for field in _REQUIRED:
         if not fields.get(field):
             raise FormatError(f"the control file has no {field}", hint=_HINT)
-    return Control(fields, files, max(member.mtime for member in found))
+    return Control(fields, files, max(member.mtime for member in members))
 
 
 def open_data(file: BinaryIO) -> Source:
@@ -103,11 +103,11 @@ def open_data(file: BinaryIO) -> Source:
     What comes out is bounded in proportion to the package (64 MiB and 400 times its size), so that a
     compression bomb ends in a FormatError and not in a full disk.
     """
-    found = read_members(file)
-    return _archive(file, found, "data.tar", (64 << 20) + 400 * sum(member.size for member in found))
+    members = read_members(file)
+    return _open_archive(file, members, "data.tar", (64 << 20) + 400 * sum(member.size for member in members))
 
 
-class _Section:
+class _MemberStream:
     """A part of a file, read without disturbing other parts."""
 
     def __init__(self, file: BinaryIO, member: Member) -> None:
@@ -117,23 +117,25 @@ class _Section:
 
     def read(self, size: int, /) -> bytes:
         self._file.seek(self._position)
-        piece = self._file.read(min(size, self._left))
-        self._position += len(piece)
-        self._left -= len(piece)
-        return piece
+        chunk = self._file.read(min(size, self._left))
+        self._position += len(chunk)
+        self._left -= len(chunk)
+        return chunk
 
 
-def _archive(file: BinaryIO, found: list[Member], stem: str, limit: int) -> Source:
-    if not found or found[0].name != "debian-binary":
+def _open_archive(file: BinaryIO, members: list[Member], base_name: str, limit: int) -> Source:
+    if not members or members[0].name != "debian-binary":
         raise FormatError("the package does not start with debian-binary", hint=_HINT)
-    version = _Section(file, found[0]).read(16)
+    version = _MemberStream(file, members[0]).read(16)
     if not version.startswith(b"2."):
         raise FormatError(f"the package has format {version!r}, only 2.x is known", hint=_HINT)
-    for member in found:
-        if member.name.startswith(stem):
-            kind = _COMPRESSIONS.get(member.name.removeprefix(stem))
+    for member in members:
+        if member.name.startswith(base_name):
+            kind = _COMPRESSIONS.get(member.name.removeprefix(base_name))
             if kind is None:
-                known = ", ".join(sorted(filter(None, _COMPRESSIONS)))
-                raise FormatError(f"{member.name!r} has an unknown compression", hint=f"known are {known}")
-            return DecompressedStream(_Section(file, member), kind, limit=limit)
-    raise FormatError(f"the package has no {stem}", hint=_HINT)
+                known_suffixes = ", ".join(sorted(filter(None, _COMPRESSIONS)))
+                raise FormatError(
+                    f"{member.name!r} has an unknown compression", hint=f"known are {known_suffixes}"
+                )
+            return DecompressedStream(_MemberStream(file, member), kind, limit=limit)
+    raise FormatError(f"the package has no {base_name}", hint=_HINT)

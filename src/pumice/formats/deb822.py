@@ -32,7 +32,7 @@ def read_paragraphs(
     fields: Paragraph = {}
     names: set[str] = set()
     last = ""
-    for number, line in enumerate(_lines(data, where, latin1), 1):
+    for number, line in enumerate(_split_lines(data, where, latin1), 1):
         if comments and line.startswith("#"):
             continue
         if not line.strip(" \t"):
@@ -41,15 +41,15 @@ def read_paragraphs(
             fields, names, last = {}, set(), ""
         elif line[0] in " \t":
             if not last:
-                raise FormatError("a continuation line continues nothing", where=_place(where, number))
+                raise FormatError("a continuation line continues nothing", where=_location(where, number))
             fields[last] += "\n" + line
         else:
-            last, value = _field(line, _place(where, number))
+            last, value = _parse_field(line, _location(where, number))
             if last.lower() in names:
-                raise FormatError(f"the field {last[:100]} is there twice", where=_place(where, number))
+                raise FormatError(f"the field {last[:100]} is there twice", where=_location(where, number))
             if len(names) >= MAX_FIELDS:
                 raise FormatError(
-                    f"a paragraph has more than {MAX_FIELDS} fields", where=_place(where, number)
+                    f"a paragraph has more than {MAX_FIELDS} fields", where=_location(where, number)
                 )
             names.add(last.lower())
             fields[last] = value
@@ -59,11 +59,11 @@ def read_paragraphs(
 
 def read_paragraph(data: bytes, *, latin1: bool = False, where: str | None = None) -> Paragraph:
     """Return the only paragraph of ``data``; raises FormatError if there is none or a second."""
-    found = read_paragraphs(data, latin1=latin1, where=where)
-    first = next(found, None)
+    paragraphs = read_paragraphs(data, latin1=latin1, where=where)
+    first = next(paragraphs, None)
     if first is None:
         raise FormatError("a paragraph of fields was expected and there is none", where=where)
-    if next(found, None) is not None:
+    if next(paragraphs, None) is not None:
         raise FormatError("one paragraph of fields was expected and there are more", where=where)
     return first
 
@@ -81,27 +81,27 @@ def format_paragraph(fields: Mapping[str, str]) -> str:
     )
 
 
-def _lines(data: bytes, where: str | None, latin1: bool) -> list[str]:
+def _split_lines(data: bytes, where: str | None, latin1: bool) -> list[str]:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         if latin1:
-            text = "\n".join(map(_either, data.split(b"\n")))
+            text = "\n".join(map(_decode_line, data.split(b"\n")))
             return [line.removesuffix("\r") for line in text.split("\n")]
         raise FormatError(
-            "the text is not UTF-8", where=_place(where, data.count(b"\n", 0, error.start) + 1)
+            "the text is not UTF-8", where=_location(where, data.count(b"\n", 0, error.start) + 1)
         ) from None
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def _either(line: bytes) -> str:
+def _decode_line(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError:
         return line.decode("latin-1")
 
 
-def _field(line: str, where: str | None) -> tuple[str, str]:
+def _parse_field(line: str, where: str | None) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     # Policy 5.1: printable ASCII without space and colon, not beginning with # or -.
     if not colon or not name or name[0] in "#-" or not all("!" <= letter <= "~" for letter in name):
@@ -109,5 +109,5 @@ def _field(line: str, where: str | None) -> tuple[str, str]:
     return name, value.strip(" \t")
 
 
-def _place(where: str | None, line: int) -> str | None:
+def _location(where: str | None, line: int) -> str | None:
     return f"{where}:{line}" if where else None

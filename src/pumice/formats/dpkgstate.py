@@ -42,15 +42,15 @@ def format_status(fields: Mapping[str, str], conffiles: Mapping[str, str]) -> st
 
     ``fields`` is its control paragraph; ``conffiles`` maps paths to MD5 sums in hexadecimal.
     """
-    known = {name.lower(): (name, value) for name, value in fields.items()}
-    known["status"] = ("Status", "install ok installed")
-    known.pop("conffiles", None)
+    fields_by_key = {name.lower(): (name, value) for name, value in fields.items()}
+    fields_by_key["status"] = ("Status", "install ok installed")
+    fields_by_key.pop("conffiles", None)
     if conffiles:
         lines = (f"\n {path} {conffiles[path]}" for path in conffiles)
-        known["conffiles"] = ("Conffiles", "".join(lines))
-    first = [name.lower() for name in _ORDER if name.lower() in known]
-    rest = [name for name in known if name not in first]
-    ordered = [known[name] for name in (*first, *rest)]
+        fields_by_key["conffiles"] = ("Conffiles", "".join(lines))
+    ordered_keys = [name.lower() for name in _ORDER if name.lower() in fields_by_key]
+    other_keys = [name for name in fields_by_key if name not in ordered_keys]
+    ordered = [fields_by_key[name] for name in (*ordered_keys, *other_keys)]
     names = dict(zip((name.lower() for name in _ORDER), _ORDER, strict=True))
     return "".join(_field(names.get(name.lower(), name), value) for name, value in ordered)
 
@@ -69,6 +69,6 @@ def encode_diversions(rows: Iterable[tuple[str, str, str]]) -> bytes:
 def read_trigger_interests(triggers: bytes) -> Iterable[tuple[str, bool]]:
     """Yield the names that a ``triggers`` control file is interested in, and whether it is awaited."""
     for line in triggers.decode("utf-8", "replace").splitlines():
-        words = line.partition("#")[0].split()
-        if len(words) == 2 and words[0] in ("interest", "interest-await", "interest-noawait"):
-            yield words[1], words[0] != "interest-noawait"
+        fields = line.partition("#")[0].split()
+        if len(fields) == 2 and fields[0] in ("interest", "interest-await", "interest-noawait"):
+            yield fields[1], fields[0] != "interest-noawait"

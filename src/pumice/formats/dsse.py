@@ -17,7 +17,7 @@ ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 MAX_ENVELOPE = 129 << 20
 """Bytes: the largest statement that is read, in base64, and what is around it."""
 MAX_SIGNATURES = 64
-_WHAT = "signed envelope"
+_DOCUMENT = "signed envelope"
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -66,22 +66,22 @@ def encode_envelope(envelope: Envelope) -> bytes:
 def read_envelope(data: bytes, *, payload_type: str = IN_TOTO) -> Envelope:
     """Read an envelope whose payload must have this type; raises FormatError."""
     return envelope_from_json(
-        strictjson.read_object(data, _WHAT, limit=MAX_ENVELOPE), payload_type=payload_type
+        strictjson.read_object(data, _DOCUMENT, limit=MAX_ENVELOPE), payload_type=payload_type
     )
 
 
 def envelope_from_json(document: dict[str, Any], *, payload_type: str = IN_TOTO) -> Envelope:
     """Read the JSON object of an envelope; raises FormatError."""
-    kind = strictjson.get_text(document, "payloadType", _WHAT)
+    kind = strictjson.get_text(document, "payloadType", _DOCUMENT)
     if kind != payload_type:
-        raise FormatError(f"the {_WHAT} holds {kind[:80]!r}, expected {payload_type!r}")
-    listed = document.get("signatures")
-    if not isinstance(listed, list) or not 0 < len(listed) <= MAX_SIGNATURES:
-        raise FormatError(f"the {_WHAT} has no list of 1 to {MAX_SIGNATURES} signatures")
+        raise FormatError(f"the {_DOCUMENT} holds {kind[:80]!r}, expected {payload_type!r}")
+    signatures = document.get("signatures")
+    if not isinstance(signatures, list) or not 0 < len(signatures) <= MAX_SIGNATURES:
+        raise FormatError(f"the {_DOCUMENT} has no list of 1 to {MAX_SIGNATURES} signatures")
     return Envelope(
         kind,
-        decode_base64(strictjson.get_text(document, "payload", _WHAT), _WHAT),
-        tuple(_signature(item) for item in listed),
+        decode_base64(strictjson.get_text(document, "payload", _DOCUMENT), _DOCUMENT),
+        tuple(_signature(item) for item in signatures),
     )
 
 
@@ -97,6 +97,6 @@ def decode_base64(text: str, what: str) -> bytes:
 
 def _signature(item: object) -> Signature:
     if not isinstance(item, dict):
-        raise FormatError(f"the {_WHAT} has a signature that is not an object")
-    value = decode_base64(strictjson.get_text(item, "sig", _WHAT), _WHAT)
-    return Signature(value, strictjson.get_text(item, "keyid", _WHAT, ""))
+        raise FormatError(f"the {_DOCUMENT} has a signature that is not an object")
+    value = decode_base64(strictjson.get_text(item, "sig", _DOCUMENT), _DOCUMENT)
+    return Signature(value, strictjson.get_text(item, "keyid", _DOCUMENT, ""))

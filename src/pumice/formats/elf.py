@@ -38,32 +38,34 @@ class _Layout(msgspec.Struct, frozen=True):
         return "Q" if self.bits == 64 else "I"
 
 
-def read_shared_object(read: Callable[[int, int], bytes], size: int) -> SharedObject | None:
+def read_shared_object(read_at: Callable[[int, int], bytes], size: int) -> SharedObject | None:
     """Return the facts of a shared object, None for any other or malformed file.
 
     ``read(offset, length)`` is asked for the header, the program headers, the dynamic section and
     the soname, wherever they are within ``size`` bytes; at most about 1 MiB in all. Nothing that
     such a file says can raise: what does not fit together is simply not a shared object.
     """
-    head = read(0, 64) if size >= 52 else b""
+    head = read_at(0, 64) if size >= 52 else b""
     if head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
         return None
     layout = _Layout("<" if head[5] == 1 else ">", 32 * head[4])
     kind, machine = struct.unpack_from(layout.order + "HH", head, 16)
     if kind != _ET_DYN:
         return None
-    segments = _segments(head, layout, read, size)
+    segments = _read_segments(head, layout, read_at, size)
     dynamic = next((segment for segment in segments if segment[0] == _PT_DYNAMIC), None)
     if dynamic is None:
         return None
-    soname = _soname(dynamic, segments, layout, read, size)
+    soname = _read_soname(dynamic, segments, layout, read_at, size)
     return None if soname is None else SharedObject(machine, layout.bits, soname)
 
 
 _Segment = tuple[int, int, int, int]  # type, offset in the file, address, length in the file
 
 
-def _segments(head: bytes, layout: _Layout, read: Callable[[int, int], bytes], size: int) -> list[_Segment]:
+def _read_segments(
+    head: bytes, layout: _Layout, read_at: Callable[[int, int], bytes], size: int
+) -> list[_Segment]:
     if layout.bits == 64:
         if len(head) < 64:
             return []
@@ -76,34 +78,34 @@ def _segments(head: bytes, layout: _Layout, read: Callable[[int, int], bytes], s
         row, least = struct.Struct(layout.order + "IIIII"), 32
     if not least <= width <= 256 or not 0 < count <= _MAX_SEGMENTS or offset + width * count > size:
         return []
-    table = read(offset, width * count)
+    table = read_at(offset, width * count)
     if len(table) != width * count:
         return []
-    found: list[_Segment] = []
+    segments: list[_Segment] = []
     for start in range(0, len(table), width):
         fields = row.unpack_from(table, start)
-        kind, place, address, length = (
+        kind, offset_in_file, address, length = (
             (fields[0], fields[2], fields[3], fields[5])
             if layout.bits == 64
             else (fields[0], fields[1], fields[2], fields[4])
         )
         if kind in (_PT_LOAD, _PT_DYNAMIC):
-            found.append((kind, place, address, length))
-    return found
+            segments.append((kind, offset_in_file, address, length))
+    return segments
 
 
-def _soname(
+def _read_soname(
     dynamic: _Segment,
     segments: list[_Segment],
     layout: _Layout,
-    read: Callable[[int, int], bytes],
+    read_at: Callable[[int, int], bytes],
     size: int,
 ) -> str | None:
     """Return the soname, empty if the object has none, None if what it says leads nowhere."""
     _, offset, _, length = dynamic
     if length > _MAX_DYNAMIC or offset + length > size:
         return None
-    data = read(offset, length)
+    data = read_at(offset, length)
     pair = struct.Struct(layout.order + 2 * layout.word)
     table: int | None = None
     name: int | None = None
@@ -116,21 +118,21 @@ def _soname(
             name = value
     if name is None:
         return ""
-    start = None if table is None else _in_file(table + name, segments)
+    start = None if table is None else _to_file_offset(table + name, segments)
     if start is None or start >= size:
         return None
-    text, end, _ = read(start, min(_MAX_NAME + 1, size - start)).partition(b"\0")
+    text, end, _ = read_at(start, min(_MAX_NAME + 1, size - start)).partition(b"\0")
     try:
-        return text.decode() if end and _is_name(text) else None
+        return text.decode() if end and _is_file_name(text) else None
     except UnicodeDecodeError:
         return None
 
 
-def _is_name(text: bytes) -> bool:
+def _is_file_name(text: bytes) -> bool:
     return text not in (b"", b".", b"..") and b"/" not in text and min(text) > 0x20
 
 
-def _in_file(address: int, segments: list[_Segment]) -> int | None:
+def _to_file_offset(address: int, segments: list[_Segment]) -> int | None:
     for kind, offset, start, length in segments:
         if kind == _PT_LOAD and start <= address < start + length:
             return address - start + offset

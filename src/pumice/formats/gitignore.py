@@ -45,22 +45,22 @@ class IgnorePatterns:
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        rules = [_rule(pattern.encode("utf-8", "surrogateescape")) for pattern in patterns]
+        rules = [_parse_rule(pattern.encode("utf-8", "surrogateescape")) for pattern in patterns]
         self._rules = tuple(rule for rule in reversed(rules) if rule is not None)
 
-    def __call__(self, path: str, *, is_directory: bool) -> bool:
+    def matches(self, path: str, *, is_directory: bool) -> bool:
         """Return whether ``path``, relative to where the patterns stand, is ignored."""
-        whole = path.encode("utf-8", "surrogateescape")
-        name = whole.rpartition(b"/")[2]
+        path_bytes = path.encode("utf-8", "surrogateescape")
+        name = path_bytes.rpartition(b"/")[2]
         for rule in self._rules:
             if rule.directories_only and not is_directory:
                 continue
-            if _matches(rule, name if rule.by_name else whole):
+            if _matches(rule, name if rule.by_name else path_bytes):
                 return not rule.negated
         return False
 
 
-class _Row(msgspec.Struct, frozen=True):
+class _Automaton(msgspec.Struct, frozen=True):
     """The steps of a pattern behind its literal beginning.
 
     ``moves`` maps a byte to the places from which it leads one place on, ``stays`` to those where it
@@ -78,11 +78,11 @@ class _Rule(msgspec.Struct, frozen=True):
     directories_only: bool
     by_name: bool
     literal: bytes
-    row: _Row | None
+    automaton: _Automaton | None
     """None: the pattern is its literal."""
 
 
-def _rule(line: bytes) -> _Rule | None:
+def _parse_rule(line: bytes) -> _Rule | None:
     """Read one pattern; None for a comment, an empty one, and one that can never match."""
     if line.startswith(b"#"):
         return None
@@ -95,12 +95,12 @@ def _rule(line: bytes) -> _Rule | None:
     if not body:
         return None
     body = body.removeprefix(b"/")
-    length = next((place for place, byte in enumerate(body) if byte in _SPECIAL), len(body))
+    length = next((index for index, byte in enumerate(body) if byte in _SPECIAL), len(body))
     # As in git, what follows the literal beginning is matched by itself: `a**/b` matches `ab`.
-    row = None if length == len(body) else _row(body[length:])
-    if length < len(body) and row is None:
+    automaton = None if length == len(body) else _compile_pattern(body[length:])
+    if length < len(body) and automaton is None:
         return None
-    return _Rule(negated, directories_only, by_name, body[:length], row)
+    return _Rule(negated, directories_only, by_name, body[:length], automaton)
 
 
 def _without_trailing_spaces(line: bytes) -> bytes:
@@ -110,112 +110,112 @@ def _without_trailing_spaces(line: bytes) -> bytes:
 
 
 def _matches(rule: _Rule, text: bytes) -> bool:
-    if rule.row is None:
+    if rule.automaton is None:
         return text == rule.literal
     if not text.startswith(rule.literal):
         return False
-    row = rule.row
-    state = _closed(1, row)
+    automaton = rule.automaton
+    state = _follow_skips(1, automaton)
     for byte in text[len(rule.literal) :]:
-        state = (state & row.moves[byte]) << 1 | state & row.stays[byte]
+        state = (state & automaton.moves[byte]) << 1 | state & automaton.stays[byte]
         if not state:
             return False
-        state = _closed(state, row)
-    return bool(state & row.end)
+        state = _follow_skips(state, automaton)
+    return bool(state & automaton.end)
 
 
-def _closed(state: int, row: _Row) -> int:
-    for place, others in row.skips:
-        if state & place:
-            state |= others
+def _follow_skips(state: int, automaton: _Automaton) -> int:
+    for state_bit, reachable in automaton.skips:
+        if state & state_bit:
+            state |= reachable
     return state
 
 
-class _Builder:
+class _AutomatonBuilder:
     """A row in the making."""
 
     def __init__(self) -> None:
         self.moves = [0] * 256
         self.stays = [0] * 256
         self.skips: list[tuple[int, int]] = []
-        self.place = 1
+        self.state_bit = 1
 
-    def one_of(self, accepted: frozenset[int]) -> None:
+    def add_byte(self, accepted: frozenset[int]) -> None:
         """Add a step that takes one byte."""
         for byte in accepted:
-            self.moves[byte] |= self.place
-        self.place <<= 1
+            self.moves[byte] |= self.state_bit
+        self.state_bit <<= 1
 
-    def any_of(self, accepted: frozenset[int]) -> None:
+    def add_repeated_bytes(self, accepted: frozenset[int]) -> None:
         """Add a step that takes any number of bytes."""
         for byte in accepted:
-            self.stays[byte] |= self.place
-        self.skips.append((self.place, self.place << 1))
-        self.place <<= 1
+            self.stays[byte] |= self.state_bit
+        self.skips.append((self.state_bit, self.state_bit << 1))
+        self.state_bit <<= 1
 
-    def folders(self) -> None:
+    def add_directories(self) -> None:
         """Add what ``**/`` stands for: any folders, each with its slash, or none."""
         # A place of its own to begin at: there is no way round the slash once a byte was taken.
-        self.skips.append((self.place, self.place << 1 | self.place << 3))
-        self.place <<= 1
-        self.any_of(_ALL)
-        self.one_of(frozenset([_SLASH]))
+        self.skips.append((self.state_bit, self.state_bit << 1 | self.state_bit << 3))
+        self.state_bit <<= 1
+        self.add_repeated_bytes(_ALL)
+        self.add_byte(frozenset([_SLASH]))
 
 
-def _row(pattern: bytes) -> _Row | None:
+def _compile_pattern(pattern: bytes) -> _Automaton | None:
     """Return the steps of a pattern, None if it can never match."""
-    made = _Builder()
+    builder = _AutomatonBuilder()
     position = 0
     while position < len(pattern):
         byte = pattern[position]
         if byte == 0x2A:
-            position = _stars(pattern, position, made)
+            position = _compile_stars(pattern, position, builder)
         elif byte == 0x3F:
-            made.one_of(_NOT_SLASH)
+            builder.add_byte(_NOT_SLASH)
             position += 1
         elif byte == 0x5B:
-            found = _bracket(pattern, position)
-            if found is None:
+            bracket = _parse_bracket(pattern, position)
+            if bracket is None:
                 return None
-            accepted, position = found
-            made.one_of(accepted - {_SLASH})
+            accepted, position = bracket
+            builder.add_byte(accepted - {_SLASH})
         else:
             position += byte == 0x5C
             if position == len(pattern):
                 return None  # git: a backslash at the end matches nothing
-            made.one_of(frozenset([pattern[position]]))
+            builder.add_byte(frozenset([pattern[position]]))
             position += 1
-    return _Row(tuple(made.moves), tuple(made.stays), tuple(made.skips), made.place)
+    return _Automaton(tuple(builder.moves), tuple(builder.stays), tuple(builder.skips), builder.state_bit)
 
 
-def _stars(pattern: bytes, start: int, made: _Builder) -> int:
+def _compile_stars(pattern: bytes, start: int, builder: _AutomatonBuilder) -> int:
     """Add the steps of the stars at ``start`` and return the position behind them."""
     end = start
     while pattern[end : end + 1] == b"*":
         end += 1
-    rest = pattern[end:]
+    remainder = pattern[end:]
     is_deep = (
         end - start > 1
         and (start == 0 or pattern[start - 1] == _SLASH)
-        and (not rest or rest.startswith((b"/", b"\\/")))
+        and (not remainder or remainder.startswith((b"/", b"\\/")))
     )
     if not is_deep:
-        made.any_of(_NOT_SLASH)
-    elif rest.startswith(b"/"):
-        made.folders()
+        builder.add_repeated_bytes(_NOT_SLASH)
+    elif remainder.startswith(b"/"):
+        builder.add_directories()
         end += 1
     else:
-        made.any_of(_ALL)
+        builder.add_repeated_bytes(_ALL)
     return end
 
 
-def _bracket(pattern: bytes, start: int) -> tuple[frozenset[int], int] | None:
+def _parse_bracket(pattern: bytes, start: int) -> tuple[frozenset[int], int] | None:
     """Return the bytes that a ``[...]`` accepts and the position behind it; None if it has no end."""
     position = start + 1
     negated = pattern[position : position + 1] in (b"!", b"^")
     position += negated
     accepted: set[int] = set()
-    before = -1  # the byte that a range could begin with
+    range_start = -1  # the byte that a range could begin with
     first = True
     while True:
         byte = pattern[position : position + 1]
@@ -226,25 +226,25 @@ def _bracket(pattern: bytes, start: int) -> tuple[frozenset[int], int] | None:
         first = False
         end = _end_of_class(pattern, position)
         if end:
-            named = _CLASSES.get(pattern[position + 2 : end - 2])
-            if named is None:
+            class_bytes = _CLASSES.get(pattern[position + 2 : end - 2])
+            if class_bytes is None:
                 return None
-            accepted |= named
-            before, position = -1, end
+            accepted |= class_bytes
+            range_start, position = -1, end
             continue
         following = pattern[position + 1 : position + 2]
-        if byte == b"-" and before >= 0 and following not in (b"", b"]"):
+        if byte == b"-" and range_start >= 0 and following not in (b"", b"]"):
             position += 2 if following == b"\\" else 1
             if position >= len(pattern):
                 return None
-            accepted.update(range(before, pattern[position] + 1))
-            before, position = -1, position + 1
+            accepted.update(range(range_start, pattern[position] + 1))
+            range_start, position = -1, position + 1
             continue
         position += byte == b"\\"
         if position >= len(pattern):
             return None
-        before = pattern[position]
-        accepted.add(before)
+        range_start = pattern[position]
+        accepted.add(range_start)
         position += 1
     return (_ALL - accepted if negated else frozenset(accepted)), position + 1
 

@@ -49,7 +49,7 @@ class MemberWriter:
         """Compressed size of each member so far."""
 
     @property
-    def room(self) -> int:
+    def space_in_member(self) -> int:
         """How many bytes fit into the current member: writing just that many copies least."""
         return MEMBER_SIZE - len(self._buffer)
 
@@ -60,22 +60,22 @@ class MemberWriter:
         while len(self._buffer) >= MEMBER_SIZE:
             full, self._buffer = self._buffer, self._buffer[MEMBER_SIZE:]
             del full[MEMBER_SIZE:]
-            self._emit(full)
+            self._write_member(full)
 
     def close(self) -> None:
         """Write the last member."""
         if self._buffer:
-            self._emit(self._buffer)
+            self._write_member(self._buffer)
             self._buffer = bytearray()
 
-    def _emit(self, data: bytearray) -> None:
+    def _write_member(self, data: bytearray) -> None:
         member = compress_member(data)
         self.member_sizes.append(len(member))
         self._sink(member)
 
 
 def random_access_reader(
-    opened: Callable[[], BinaryIO], members: Sequence[int], size: int
+    open_file: Callable[[], BinaryIO], member_sizes: Sequence[int], size: int
 ) -> Callable[[int, int], bytes]:
     """Return ``read(offset, length)`` over the content of a row of members.
 
@@ -84,25 +84,25 @@ def random_access_reader(
     lies outside it is not returned.
     """
     starts = [0]
-    for length in members:
+    for length in member_sizes:
         starts.append(starts[-1] + length)
 
     @lru_cache(maxsize=2)
-    def member(number: int) -> bytearray:
-        with opened() as file:
+    def read_member(number: int) -> bytearray:
+        with open_file() as file:
             file.seek(starts[number])
-            return decompress_member(file.read(members[number]))
+            return decompress_member(file.read(member_sizes[number]))
 
-    def read(offset: int, length: int) -> bytes:
+    def read_at(offset: int, length: int) -> bytes:
         end = min(offset + length, size)
-        pieces = []
+        chunks = []
         while offset < end:
             number, within = divmod(offset, MEMBER_SIZE)
-            piece = member(number)[within : within + end - offset]
-            if not piece:
+            chunk = read_member(number)[within : within + end - offset]
+            if not chunk:
                 raise FormatError("a row of gzip members is shorter than its index says")
-            pieces.append(piece)
-            offset += len(piece)
-        return b"".join(pieces)
+            chunks.append(chunk)
+            offset += len(chunk)
+        return b"".join(chunks)
 
-    return read
+    return read_at

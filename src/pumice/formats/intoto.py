@@ -43,7 +43,7 @@ PREDICATES = {
 MAX_STATEMENT = 96 << 20
 """Bytes: more than 100,000 files; in base64 they are the 128 MiB that cosign reads."""
 
-_WHAT = "statement"
+_DOCUMENT = "statement"
 _HEX = re.compile("[0-9a-f]{64}")
 
 
@@ -84,7 +84,7 @@ class _Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     predicate: msgspec.Raw
 
 
-_parts = msgspec.json.Decoder(_Parts)
+_parts_decoder = msgspec.json.Decoder(_Parts)
 
 
 def encode_predicate(predicate: Any) -> bytes:
@@ -106,10 +106,10 @@ def encode_statement(statement: Statement) -> bytes:
         | ({"annotations": {TIMESTAMP: subject.timestamp}} if subject.timestamp else {})
         for subject in statement.subjects
     ]
-    return _frame(V1, subjects, statement.predicate_type, statement.json)
+    return _encode_parts(V1, subjects, statement.predicate_type, statement.json)
 
 
-def _frame(kind: str, subjects: Sequence[Any], predicate_type: str, predicate: bytes) -> bytes:
+def _encode_parts(kind: str, subjects: Sequence[Any], predicate_type: str, predicate: bytes) -> bytes:
     def text(value: object) -> bytes:
         return msgspec.json.encode(value, order="deterministic")
 
@@ -122,47 +122,49 @@ def _frame(kind: str, subjects: Sequence[Any], predicate_type: str, predicate: b
 def read_statement(data: bytes) -> Statement:
     """Read a statement; subjects without a SHA-256 are left out. Raises FormatError."""
     try:
-        kind, listed, predicate_type, predicate = _framed(data) or _loose(data)
+        kind, subject_list, predicate_type, predicate = _read_canonical(data) or _read_any(data)
     except FormatError as error:
         raise FormatError(f"this is no in-toto statement: {error.message}") from None
     if kind not in (V1, V01):
         raise FormatError(f"this is no in-toto statement: it is of the type {kind[:80]!r}")
-    subjects = [subject for item in listed if (subject := _subject(item))]
+    subjects = [subject for item in subject_list if (subject := _parse_subject(item))]
     return Statement(tuple(subjects), predicate_type, predicate)
 
 
-def _framed(data: bytes) -> tuple[str, list[Any], str, bytes] | None:
+def _read_canonical(data: bytes) -> tuple[str, list[Any], str, bytes] | None:
     """Take apart what looks exactly as `encode` writes it, so that no key of it can stand there twice."""
     if len(data) > MAX_STATEMENT:
         return None
     try:
-        parts = _parts.decode(data)
-        made = _frame(parts.type, parts.subject, parts.predicate_type, bytes(parts.predicate))
+        parts = _parts_decoder.decode(data)
+        encoded = _encode_parts(parts.type, parts.subject, parts.predicate_type, bytes(parts.predicate))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    return (parts.type, parts.subject, parts.predicate_type, bytes(parts.predicate)) if made == data else None
+    return (
+        (parts.type, parts.subject, parts.predicate_type, bytes(parts.predicate)) if encoded == data else None
+    )
 
 
-def _loose(data: bytes) -> tuple[str, list[Any], str, bytes]:
-    document = strictjson.read_object(data, _WHAT, limit=MAX_STATEMENT)
-    listed = document.get("subject")
-    if not isinstance(listed, list):
-        raise FormatError(f"the {_WHAT} has no subjects")
-    kind = strictjson.get_text(document, "_type", _WHAT)
-    predicate_type = strictjson.get_text(document, "predicateType", _WHAT)
+def _read_any(data: bytes) -> tuple[str, list[Any], str, bytes]:
+    document = strictjson.read_object(data, _DOCUMENT, limit=MAX_STATEMENT)
+    subject_list = document.get("subject")
+    if not isinstance(subject_list, list):
+        raise FormatError(f"the {_DOCUMENT} has no subjects")
+    kind = strictjson.get_text(document, "_type", _DOCUMENT)
+    predicate_type = strictjson.get_text(document, "predicateType", _DOCUMENT)
     try:
-        return kind, listed, predicate_type, encode_predicate(document.get("predicate"))
+        return kind, subject_list, predicate_type, encode_predicate(document.get("predicate"))
     except ValueError:
-        raise FormatError(f"the {_WHAT} holds a number that is none") from None
+        raise FormatError(f"the {_DOCUMENT} holds a number that is none") from None
 
 
 def parse_predicate_type(name: str) -> str:
     """Return the URI for a short name, or ``name`` if it is a URI; raises FormatError otherwise."""
-    known = PREDICATES.get(name, name)
-    if ":" not in known or not known.isprintable() or " " in known:
+    uri = PREDICATES.get(name, name)
+    if ":" not in uri or not uri.isprintable() or " " in uri:
         names = ", ".join(PREDICATES)
         raise FormatError(f"{name[:80]!r} is no predicate type", hint=f"write a URI or one of {names}")
-    return known
+    return uri
 
 
 def make_resource_descriptor(
@@ -180,7 +182,7 @@ def make_resource_descriptor(
     import base64
 
     digests = {key: value for key, value in (("sha256", sha256), ("sha512", sha512)) if value}
-    made: dict[str, Any] = {
+    descriptor: dict[str, Any] = {
         "name": name,
         "uri": uri,
         "digest": digests,
@@ -189,10 +191,10 @@ def make_resource_descriptor(
         "downloadLocation": download,
         "annotations": annotations or {},
     }
-    return {key: value for key, value in made.items() if value}
+    return {key: value for key, value in descriptor.items() if value}
 
 
-def _subject(item: object) -> Subject | None:
+def _parse_subject(item: object) -> Subject | None:
     digests = item.get("digest") if isinstance(item, dict) else None
     hex_digits = digests.get("sha256") if isinstance(digests, dict) else None
     if not isinstance(item, dict) or not isinstance(hex_digits, str) or not _HEX.fullmatch(hex_digits):

@@ -25,15 +25,15 @@ def encode_key_store(certificates: Mapping[str, bytes], password: str) -> bytes:
     """Return a store of ``certificates`` (DER bytes by alias) that ``password`` checks."""
     entries = [
         struct.pack(">I", _TRUSTED)
-        + _text(alias)
+        + _encode_text(alias)
         + struct.pack(">q", 0)
-        + _text("X.509")
+        + _encode_text("X.509")
         + struct.pack(">I", len(certificates[alias]))
         + certificates[alias]
         for alias in sorted(certificates)
     ]
     body = struct.pack(">III", _MAGIC, _VERSION, len(entries)) + b"".join(entries)
-    return body + _digest(body, password)
+    return body + _compute_digest(body, password)
 
 
 def read_key_store(data: bytes, password: str) -> dict[str, bytes]:
@@ -41,10 +41,10 @@ def read_key_store(data: bytes, password: str) -> dict[str, bytes]:
     if len(data) < 32 or struct.unpack_from(">II", data) != (_MAGIC, _VERSION):
         raise FormatError("the file is no Java key store of version 2")
     body = data[:-20]
-    if _digest(body, password) != data[-20:]:
+    if _compute_digest(body, password) != data[-20:]:
         raise FormatError("the Java key store is damaged, or its password is another")
     (count,) = struct.unpack_from(">I", body, 8)
-    found: dict[str, bytes] = {}
+    certificates: dict[str, bytes] = {}
     position = 12
     try:
         for _ in range(count):
@@ -56,22 +56,22 @@ def read_key_store(data: bytes, password: str) -> dict[str, bytes]:
             (size,) = struct.unpack_from(">I", body, position)
             if position + 4 + size > len(body):
                 raise FormatError("the Java key store is cut short")
-            found[alias] = body[position + 4 : position + 4 + size]
+            certificates[alias] = body[position + 4 : position + 4 + size]
             position += 4 + size
     except struct.error:
         raise FormatError("the Java key store is cut short") from None
-    return found
+    return certificates
 
 
-def _digest(body: bytes, password: str) -> bytes:
+def _compute_digest(body: bytes, password: str) -> bytes:
     return hashlib.sha1(password.encode("utf-16-be") + _SALT + body, usedforsecurity=False).digest()
 
 
-def _text(text: str) -> bytes:
+def _encode_text(text: str) -> bytes:
     """Return Java's modified UTF-8: NUL in two bytes, other planes as two surrogates."""
-    units = text.encode("utf-16-be", "surrogatepass")
-    pieces = (chr(int.from_bytes(units[at : at + 2], "big")) for at in range(0, len(units), 2))
-    data = b"".join(b"\xc0\x80" if unit == "\0" else unit.encode("utf-8", "surrogatepass") for unit in pieces)
+    encoded = text.encode("utf-16-be", "surrogatepass")
+    units = (chr(int.from_bytes(encoded[start : start + 2], "big")) for start in range(0, len(encoded), 2))
+    data = b"".join(b"\xc0\x80" if unit == "\0" else unit.encode("utf-8", "surrogatepass") for unit in units)
     if len(data) > 0xFFFF:
         raise FormatError(f"{text[:40]!r} is too long for a Java key store")
     return struct.pack(">H", len(data)) + data

@@ -58,7 +58,7 @@ def encode_cache(libraries: Iterable[Library], generator: str) -> bytes:
     ``generator`` is what ldconfig writes of itself: ``ldconfig (...) stable release version 2.36``.
     """
     entries = sorted(libraries, key=_descending)
-    strings, offsets = _string_table({text for item in entries for text in (item.name, item.path)})
+    strings, offsets = _build_string_table({text for item in entries for text in (item.name, item.path)})
     start = _HEADER.size + _ENTRY.size * len(entries)
     extension = -(-(start + len(strings)) // 4) * 4
     rows = [
@@ -83,62 +83,64 @@ def read_cache(data: bytes) -> tuple[tuple[Library, ...], str]:
     if _HEADER.size + count * _ENTRY.size > len(data):
         raise FormatError("the loader cache is cut short")
     rows = _ENTRY.iter_unpack(data[_HEADER.size : _HEADER.size + count * _ENTRY.size])
-    found = tuple(Library(_text(data, name), _text(data, path), flags) for flags, name, path, _, _ in rows)
-    return found, _generator(data, extension)
+    libraries = tuple(
+        Library(_read_string(data, name), _read_string(data, path), flags) for flags, name, path, _, _ in rows
+    )
+    return libraries, _read_generator(data, extension)
 
 
-def compare_names(one: str, other: str) -> int:
+def compare_names(first: str, second: str) -> int:
     """Order library names as the loader does: runs of digits are numbers, and follow other bytes."""
-    left, right = one.encode(), other.encode()
+    first_bytes, second_bytes = first.encode(), second.encode()
     i = j = 0
-    while i < len(left):
-        if _digit(left, i):
-            if not _digit(right, j):
+    while i < len(first_bytes):
+        if _is_digit(first_bytes, i):
+            if not _is_digit(second_bytes, j):
                 return 1
-            i, value = _number(left, i)
-            j, against = _number(right, j)
-            if value != against:
-                return value - against
-        elif _digit(right, j):
+            i, value = _read_number(first_bytes, i)
+            j, other_value = _read_number(second_bytes, j)
+            if value != other_value:
+                return value - other_value
+        elif _is_digit(second_bytes, j):
             return -1
-        elif j >= len(right) or left[i] != right[j]:
+        elif j >= len(second_bytes) or first_bytes[i] != second_bytes[j]:
             # char is signed where glibc compares, so bytes above 127 come first
-            return _signed(left, i) - _signed(right, j)
+            return _signed_byte(first_bytes, i) - _signed_byte(second_bytes, j)
         else:
             i, j = i + 1, j + 1
-    return -_signed(right, j)
+    return -_signed_byte(second_bytes, j)
 
 
-def _digit(text: bytes, index: int) -> bool:
+def _is_digit(text: bytes, index: int) -> bool:
     return index < len(text) and 0x30 <= text[index] <= 0x39
 
 
-def _number(text: bytes, start: int) -> tuple[int, int]:
+def _read_number(text: bytes, start: int) -> tuple[int, int]:
     end = start
-    while _digit(text, end):
+    while _is_digit(text, end):
         end += 1
     return end, int(text[start:end][-4000:])
 
 
-def _signed(text: bytes, index: int) -> int:
+def _signed_byte(text: bytes, index: int) -> int:
     if index >= len(text):
         return 0
     return text[index] - 256 if text[index] > 127 else text[index]
 
 
-def _order(one: Library, other: Library) -> int:
-    return compare_names(other.name, one.name) or other.flags - one.flags
+def _compare_libraries(first: Library, second: Library) -> int:
+    return compare_names(second.name, first.name) or second.flags - first.flags
 
 
-_descending = cmp_to_key(_order)
+_descending = cmp_to_key(_compare_libraries)
 
 
-def _string_table(texts: set[str]) -> tuple[bytes, dict[str, int]]:
+def _build_string_table(texts: set[str]) -> tuple[bytes, dict[str, int]]:
     """Place strings so that one that ends another shares its bytes (``stringtable_finalize``)."""
     # 255 - byte sorts the reversed strings downwards; the mark 256 puts a string after those it ends
     ordered = sorted(texts, key=lambda text: [*(255 - byte for byte in reversed(text.encode())), 256])
     offsets: dict[str, int] = {}
-    pieces: list[bytes] = []
+    strings: list[bytes] = []
     position = 0
     previous = ""
     for text in ordered:
@@ -147,13 +149,13 @@ def _string_table(texts: set[str]) -> tuple[bytes, dict[str, int]]:
             offsets[text] = offsets[previous] + len(previous.encode()) - len(data)
         else:
             offsets[text] = position
-            pieces.append(data + b"\0")
+            strings.append(data + b"\0")
             position += len(data) + 1
         previous = text
-    return b"".join(pieces), offsets
+    return b"".join(strings), offsets
 
 
-def _text(data: bytes, offset: int) -> str:
+def _read_string(data: bytes, offset: int) -> str:
     end = data.find(b"\0", offset, offset + 4096)
     if end < 0:
         raise FormatError("a string of the loader cache has no end")
@@ -163,7 +165,7 @@ def _text(data: bytes, offset: int) -> str:
         raise FormatError("a string of the loader cache is not UTF-8") from None
 
 
-def _generator(data: bytes, extension: int) -> str:
+def _read_generator(data: bytes, extension: int) -> str:
     if not extension:
         return ""
     if extension + 8 > len(data):

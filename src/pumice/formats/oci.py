@@ -46,7 +46,7 @@ SUBJECT = "dev.pumice.subject"
 EVIDENCE = "dev.pumice.evidence"
 """The annotation of the artifacts that a build attaches to an image: ``sbom`` or ``provenance``."""
 
-ATTESTED = "dev.pumice.attested"
+ATTESTED_DIGEST = "dev.pumice.attested"
 """The annotation of an attestation that names the digest of the attached document that it states."""
 
 LAYOUT_VERSION = "1.0.0"
@@ -220,7 +220,7 @@ def make_artifact(
 
 # Reading ------------------------------------------------------------------------------------------
 
-_Read = TypeVar("_Read", bound=msgspec.Struct)
+_Document = TypeVar("_Document", bound=msgspec.Struct)
 
 
 def is_index(data: bytes, media_type: str = "") -> bool:
@@ -232,18 +232,20 @@ def is_index(data: bytes, media_type: str = "") -> bool:
     raw = _parse(data, "manifest")
     if raw.get("schemaVersion") == 1 or "fsLayers" in raw:
         raise FormatError("the image manifest is in Docker's version 1 form, which nothing writes any more")
-    listed = "manifests" in raw
-    if listed and ("layers" in raw or "config" in raw):
+    has_manifests = "manifests" in raw
+    if has_manifests and ("layers" in raw or "config" in raw):
         raise FormatError("the image manifest claims to be a manifest and an index at once")
-    stated = str(raw.get("mediaType") or "")
-    if stated and media_type in MANIFESTS | INDEXES and stated != media_type:
-        raise FormatError(f"the document says it is {stated!r}, what points to it says {media_type!r}")
-    known = stated or media_type
-    if known in MANIFESTS | INDEXES and listed != (known in INDEXES):
-        raise FormatError(f"the document says it is {known!r}, but its fields are another's")
-    if not listed and "layers" not in raw and "config" not in raw:
+    own_media_type = str(raw.get("mediaType") or "")
+    if own_media_type and media_type in MANIFESTS | INDEXES and own_media_type != media_type:
+        raise FormatError(
+            f"the document says it is {own_media_type!r}, what points to it says {media_type!r}"
+        )
+    effective_media_type = own_media_type or media_type
+    if effective_media_type in MANIFESTS | INDEXES and has_manifests != (effective_media_type in INDEXES):
+        raise FormatError(f"the document says it is {effective_media_type!r}, but its fields are another's")
+    if not has_manifests and "layers" not in raw and "config" not in raw:
         raise FormatError("the document is neither an image manifest nor an index")
-    return listed
+    return has_manifests
 
 
 def is_document(descriptor: Descriptor) -> bool:
@@ -261,18 +263,18 @@ def read_manifest(data: bytes) -> Manifest:
     """Read a manifest; raises FormatError when it is malformed or larger than 4 MiB."""
     raw = _parse(data, "manifest")
     raw.setdefault("layers", [])
-    read = _convert(raw, Manifest, "manifest")
-    _check_version(read.schema_version)
-    return read
+    manifest = _convert(raw, Manifest, "manifest")
+    _check_version(manifest.schema_version)
+    return manifest
 
 
 def read_index(data: bytes) -> Index:
     """Read an index; raises FormatError when it is malformed or larger than 4 MiB."""
     raw = _parse(data, "index")
     raw.setdefault("manifests", [])
-    read = _convert(raw, Index, "index")
-    _check_version(read.schema_version)
-    return read
+    index = _convert(raw, Index, "index")
+    _check_version(index.schema_version)
+    return index
 
 
 def read_config(data: bytes) -> ImageConfig:
@@ -300,23 +302,23 @@ def _check_version(number: int) -> None:
         raise FormatError(f"the document's schemaVersion is {number}, known is 2")
 
 
-def _parse(data: bytes, what: str) -> dict[str, Any]:
+def _parse(data: bytes, document_kind: str) -> dict[str, Any]:
     if len(data) > MAX_DOCUMENT:
-        raise FormatError(f"the {what} is larger than 4 MiB")
+        raise FormatError(f"the {document_kind} is larger than 4 MiB")
     try:
         raw = remove_nulls(msgspec.json.decode(data))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FormatError(f"the {what} is no JSON ({_one_line(error)})") from None
+        raise FormatError(f"the {document_kind} is no JSON ({_one_line(error)})") from None
     if not isinstance(raw, dict):
-        raise FormatError(f"the {what} is not a JSON object")
+        raise FormatError(f"the {document_kind} is not a JSON object")
     return raw
 
 
-def _convert(raw: dict[str, Any], kind: type[_Read], what: str) -> _Read:
+def _convert(raw: dict[str, Any], kind: type[_Document], document_kind: str) -> _Document:
     try:
         return msgspec.convert(raw, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FormatError(f"the {what} is malformed ({_one_line(error)})") from None
+        raise FormatError(f"the {document_kind} is malformed ({_one_line(error)})") from None
 
 
 def remove_nulls(value: Any, key: str = "") -> Any:

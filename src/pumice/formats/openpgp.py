@@ -81,12 +81,12 @@ def read_keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = N
     if len(data) > MAX_KEYRING:
         raise FormatError("the keyring is larger than any real one", where=where)
     certificates: list[Cert] = []
-    with _complaints("it is not an OpenPGP keyring", where):
-        for block in _blocks(data):
+    with _library_errors_as("it is not an OpenPGP keyring", where):
+        for block in _split_armor(data):
             certificates += Cert.split_bytes(block)
-    wanted = {item.rstrip("!").lower() for item in only}
-    if wanted:
-        certificates = [item for item in certificates if item.fingerprint in wanted]
+    fingerprints = {item.rstrip("!").lower() for item in only}
+    if fingerprints:
+        certificates = [item for item in certificates if item.fingerprint in fingerprints]
     if not certificates:
         raise FormatError("the keyring holds no OpenPGP certificate", where=where)
     return Keyring(data, certificates)
@@ -103,11 +103,11 @@ def verify_clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | Non
     text = data.strip()
     if not text.startswith(_BEGIN + b"\n") and not text.startswith(_BEGIN + b"\r\n"):
         raise TrustError("it is not signed", where=where)
-    if not text.endswith(_END) or _count(text, _BEGIN) != 1 or _count(text, _SIGNATURE) != 1:
+    if not text.endswith(_END) or _count_lines(text, _BEGIN) != 1 or _count_lines(text, _SIGNATURE) != 1:
         raise TrustError("there is text outside the signed part, or the signature is cut off", where=where)
     signature = text[text.rfind(_SIGNATURE) :]
-    packets = _signatures(signature, where)
-    result = _verdict(
+    packets = _read_signature_packets(signature, where)
+    result = _verify_or_explain(
         lambda: pysequoia.verify(bytes=text, store=keys.all_certificates),
         packets,
         keys,
@@ -126,18 +126,23 @@ def verify_detached(
     """
     import pysequoia
 
-    packets = _signatures(signature, where)
+    packets = _read_signature_packets(signature, where)
     signers: set[str] = set()
     failure: TrustError | None = None
     for packet in packets:
-        with _complaints("the signature is malformed", where):
-            one = pysequoia.Sig.from_bytes(bytes(packet))
+        with _library_errors_as("the signature is malformed", where):
+            parsed_signature = pysequoia.Sig.from_bytes(bytes(packet))
         verify = partial(
-            pysequoia.verify, bytes=content, store=lambda _: list(keys.certificates), signature=one
+            pysequoia.verify,
+            bytes=content,
+            store=lambda _: list(keys.certificates),
+            signature=parsed_signature,
         )
         try:
             signers.update(
-                find_valid_signers(_verdict(verify, [packet], keys, now, where), [packet], keys, now, where)
+                find_valid_signers(
+                    _verify_or_explain(verify, [packet], keys, now, where), [packet], keys, now, where
+                )
             )
         except TrustError as error:
             failure = failure or error
@@ -158,33 +163,35 @@ def strip_clearsign_armor(data: bytes) -> bytes:
     return b"\n".join(line.removeprefix(b"- ") for line in body.split(b"\n"))
 
 
-def _count(text: bytes, line: bytes) -> int:
+def _count_lines(text: bytes, line: bytes) -> int:
     """How often ``text`` has ``line`` at the beginning of a line."""
     return text.count(b"\n" + line) + text.startswith(line)
 
 
-def _blocks(data: bytes) -> list[bytes]:
+def _split_armor(data: bytes) -> list[bytes]:
     """Split armored text into its blocks: the library stops after the first."""
     for armor in (_ARMOR, _SIGNATURE):
         if armor in data:
-            return [armor + part for part in data.split(armor)[1:]]
+            return [armor + block for block in data.split(armor)[1:]]
     return [data] if data else []
 
 
-def _signatures(data: bytes, where: str | None) -> list[Packet]:
+def _read_signature_packets(data: bytes, where: str | None) -> list[Packet]:
     from pysequoia.packet import PacketPile
 
-    found: list[Packet] = []
-    with _complaints("the signature is malformed", where):
-        for block in _blocks(data)[:MAX_SIGNATURES]:
-            found += [packet for packet in PacketPile.from_bytes(block) if packet.signature_type is not None]
-    if not found or len(found) > MAX_SIGNATURES:
+    packets: list[Packet] = []
+    with _library_errors_as("the signature is malformed", where):
+        for block in _split_armor(data)[:MAX_SIGNATURES]:
+            packets += [
+                packet for packet in PacketPile.from_bytes(block) if packet.signature_type is not None
+            ]
+    if not packets or len(packets) > MAX_SIGNATURES:
         raise TrustError("the signature is malformed", where=where)
-    return found
+    return packets
 
 
 @contextmanager
-def _complaints(sentence: str, where: str | None) -> Iterator[None]:
+def _library_errors_as(sentence: str, where: str | None) -> Iterator[None]:
     """Put one sentence in place of what the library says, which is long and for its developers."""
     try:
         yield
@@ -192,7 +199,7 @@ def _complaints(sentence: str, where: str | None) -> Iterator[None]:
         raise FormatError(sentence, where=where) from error
 
 
-def _verdict(
+def _verify_or_explain(
     verify: Callable[[], Decrypted], packets: Sequence[Packet], keys: Keyring, now: int, where: str | None
 ) -> Decrypted:
     try:
@@ -215,7 +222,9 @@ def find_valid_signers(
     for signature in result.valid_sigs:
         certificate = keys.find_certificate(signature.certificate)
         problem = (
-            _key_problem(certificate, signature.signing_key, now) if certificate else "not in the keyring"
+            _find_key_problem(certificate, signature.signing_key, now)
+            if certificate
+            else "not in the keyring"
         )
         if problem:
             reasons.add(f"its key {signature.signing_key.upper()} {problem}")
@@ -242,37 +251,37 @@ def explain_failure(packet: Packet, keys: Keyring, now: int) -> str:
     if algorithm in _WEAK:
         return f"the signature by {name} uses {algorithm}, which is broken"
     if packet.signature_expiration_time and packet.signature_expiration_time.timestamp() < now:
-        return f"the signature by {name} has expired on {_day(packet.signature_expiration_time)}"
-    problem = _key_problem(certificate, issuer, now)
+        return f"the signature by {name} has expired on {_format_date(packet.signature_expiration_time)}"
+    problem = _find_key_problem(certificate, issuer, now)
     return f"its key {name} {problem}" if problem else f"the text is not what {name} signed"
 
 
-def _key_problem(certificate: Cert, key: str, now: int) -> str:
+def _find_key_problem(certificate: Cert, key: str, now: int) -> str:
     """Say what is wrong with a key of ``certificate`` at the time ``now``; "" if nothing is."""
     if certificate.is_revoked:
         return "is revoked"
     ends = certificate.expiration
     if ends is None or ends.timestamp() >= now:
-        bindings = _subkey(certificate, key)
+        bindings = _find_subkey_bindings(certificate, key)
         if any(str(packet.signature_type).endswith("SubkeyRevocation") for _, packet in bindings):
             return "is revoked"
         ends = _subkey_expiration(bindings)
-    return f"has expired on {_day(ends)}" if ends is not None and ends.timestamp() < now else ""
+    return f"has expired on {_format_date(ends)}" if ends is not None and ends.timestamp() < now else ""
 
 
-def _subkey(certificate: Cert, key: str) -> list[tuple[datetime, Packet]]:
+def _find_subkey_bindings(certificate: Cert, key: str) -> list[tuple[datetime, Packet]]:
     """Return the creation time of a subkey with each signature that binds or revokes it."""
     from pysequoia.packet import PacketPile
 
-    found: list[tuple[datetime, Packet]] = []
+    bindings: list[tuple[datetime, Packet]] = []
     created: datetime | None = None
     for packet in PacketPile.from_bytes(bytes(certificate)):
         if packet.fingerprint:
-            mine = packet.fingerprint.endswith(key) and packet.fingerprint != certificate.fingerprint
-            created = packet.key_created if mine else None
+            is_subkey = packet.fingerprint.endswith(key) and packet.fingerprint != certificate.fingerprint
+            created = packet.key_created if is_subkey else None
         elif created is not None and packet.signature_created is not None:
-            found.append((created, packet))
-    return found
+            bindings.append((created, packet))
+    return bindings
 
 
 def _subkey_expiration(bindings: Sequence[tuple[datetime, Packet]]) -> datetime | None:
@@ -286,5 +295,5 @@ def _subkey_expiration(bindings: Sequence[tuple[datetime, Packet]]) -> datetime 
     return created + validity if validity else None
 
 
-def _day(moment: datetime) -> str:
-    return moment.date().isoformat()
+def _format_date(time: datetime) -> str:
+    return time.date().isoformat()

@@ -20,10 +20,10 @@ SECRET, PUBLIC = 5, 6
 _SUBKEY = 7
 _PUBLIC_SUBKEY = 14
 _BLOCK = 16
-_COUNT = 0xFF  # as large as it can be said
+_ITERATION_COUNT = 0xFF  # as large as it can be said
 _AES256, _SHA256, _ITERATED, _CHECKED = 9, 8, 3, 254
 _ABSENT = b"\x65"  # gpg's own kind: the secret is elsewhere, on a card or another machine
-_LARGEST = 1 << 20
+_HASH_CHUNK = 1 << 20
 _RSA, _ECDSA, _EDDSA, _ED25519 = (1, 3), 19, 22, 27
 _ED25519_CURVE = bytes.fromhex("2b06010401da470f01")
 _CURVES = {
@@ -43,69 +43,71 @@ def read_packet_tag(data: bytes) -> int:
 
 def is_protected(key: bytes) -> bool:
     """Say whether any secret of a key, in binary, needs a passphrase; raises FormatError."""
-    return any(secret[:1] != b"\0" and secret[2:3] != _ABSENT for _, _, secret in _secrets(key) if secret)
+    return any(
+        secret[:1] != b"\0" and secret[2:3] != _ABSENT for _, _, secret in _split_packets(key) if secret
+    )
 
 
 def protect_key(key: bytes, passphrase: bytes, random: Callable[[int], bytes]) -> bytes:
     """Return an unprotected key of version 4, in binary, under a passphrase; raises FormatError."""
-    done: list[bytes] = []
-    for kind, public, secret in _secrets(key):
+    packets: list[bytes] = []
+    for kind, public, secret in _split_packets(key):
         body = public
         if kind in (SECRET, _SUBKEY):
             if public[:1] != b"\4" or secret[:1] != b"\0":
                 raise FormatError("an OpenPGP key of this version cannot be given a passphrase here")
-            body += _sealed(secret[1:-2], passphrase, random(8), random(_BLOCK))
-        done.append(bytes((0xC0 | kind, 0xFF)) + len(body).to_bytes(4, "big") + body)
-    return b"".join(done)
+            body += _encrypt_secret(secret[1:-2], passphrase, random(8), random(_BLOCK))
+        packets.append(bytes((0xC0 | kind, 0xFF)) + len(body).to_bytes(4, "big") + body)
+    return b"".join(packets)
 
 
-def _sealed(secret: bytes, passphrase: bytes, salt: bytes, start: bytes) -> bytes:
+def _encrypt_secret(secret: bytes, passphrase: bytes, salt: bytes, start: bytes) -> bytes:
     plain = secret + hashlib.sha1(secret, usedforsecurity=False).digest()  # what the format asks for
-    head = bytes((_CHECKED, _AES256, _ITERATED, _SHA256)) + salt + bytes((_COUNT,)) + start
-    return head + _encrypted(plain, _stretched(passphrase, salt), start)
+    head = bytes((_CHECKED, _AES256, _ITERATED, _SHA256)) + salt + bytes((_ITERATION_COUNT,)) + start
+    return head + _encrypt_cfb(plain, _derive_key(passphrase, salt), start)
 
 
-def _stretched(passphrase: bytes, salt: bytes) -> bytes:
-    count = (16 + (_COUNT & 15)) << ((_COUNT >> 4) + 6)
-    word = salt + passphrase
+def _derive_key(passphrase: bytes, salt: bytes) -> bytes:
+    count = (16 + (_ITERATION_COUNT & 15)) << ((_ITERATION_COUNT >> 4) + 6)
+    salted_passphrase = salt + passphrase
     state = hashlib.sha256()
-    many = word * max(1, _LARGEST // len(word))
+    block = salted_passphrase * max(1, _HASH_CHUNK // len(salted_passphrase))
     while count > 0:
-        state.update(many[:count])
-        count -= len(many)
+        state.update(block[:count])
+        count -= len(block)
     return state.digest()
 
 
-def _encrypted(plain: bytes, key: bytes, start: bytes) -> bytes:
+def _encrypt_cfb(plain: bytes, key: bytes, start: bytes) -> bytes:
     """CFB is on its way out of the library, for use by others than OpenPGP; by hand it is three lines."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
     cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - CFB is made of it, below
-    done, last = b"", start
+    ciphertext, previous = b"", start
     for position in range(0, len(plain), _BLOCK):
-        part = plain[position : position + _BLOCK]
-        last = bytes(a ^ b for a, b in zip(part, cipher.update(last), strict=False))
-        done += last
-    return done
+        block = plain[position : position + _BLOCK]
+        previous = bytes(a ^ b for a, b in zip(block, cipher.update(previous), strict=False))
+        ciphertext += previous
+    return ciphertext
 
 
-def _secrets(key: bytes) -> list[tuple[int, bytes, bytes]]:
+def _split_packets(key: bytes) -> list[tuple[int, bytes, bytes]]:
     """Return tag, body, and of secret keys what follows their public part, for each packet of a key."""
     from pysequoia import Tsk
     from pysequoia.packet import PacketPile, Tag
 
     public = iter(PacketPile.from_bytes(bytes(Tsk.from_bytes(key).extract_certificate())))
-    found: list[tuple[int, bytes, bytes]] = []
+    packets: list[tuple[int, bytes, bytes]] = []
     for packet in PacketPile.from_bytes(key):
         body, number = bytes(packet.body), int(packet.tag)
         plain = bytes(next(public).body)
         if packet.tag in (Tag.SecretKey, Tag.SecretSubkey):
             if not body.startswith(plain):
                 raise FormatError("the OpenPGP key's packets do not agree")
-            found.append((number, plain, body[len(plain) :]))
+            packets.append((number, plain, body[len(plain) :]))
         else:
-            found.append((number, body, b""))
-    return found
+            packets.append((number, body, b""))
+    return packets
 
 
 def spki_fingerprints(certificate: bytes) -> frozenset[str]:
@@ -116,14 +118,14 @@ def spki_fingerprints(certificate: bytes) -> frozenset[str]:
     """
     from pysequoia.packet import PacketPile
 
-    found: set[str] = set()
+    fingerprints: set[str] = set()
     for packet in PacketPile.from_bytes(certificate):
         if int(packet.tag) in (PUBLIC, _PUBLIC_SUBKEY):
             try:
-                found.add(_fingerprint(bytes(packet.body)))
+                fingerprints.add(_fingerprint(bytes(packet.body)))
             except (ValueError, IndexError):  # UnsupportedAlgorithm is no key of ours either
                 continue
-    return frozenset(found - {""})
+    return frozenset(fingerprints - {""})
 
 
 def _fingerprint(body: bytes) -> str:
@@ -133,7 +135,7 @@ def _fingerprint(body: bytes) -> str:
 
     algorithm, material = body[5], body[6:] if body[0] == 4 else body[10:]
     try:
-        key = _public_key(algorithm, material)
+        key = _make_public_key(algorithm, material)
     except UnsupportedAlgorithm:
         return ""
     if key is None:
@@ -142,21 +144,21 @@ def _fingerprint(body: bytes) -> str:
     return hashlib.sha256(key.public_bytes(serialization.Encoding.DER, form)).hexdigest()
 
 
-def _public_key(algorithm: int, material: bytes) -> Any:
+def _make_public_key(algorithm: int, material: bytes) -> Any:
     """Return a public key by the numbers of RFC 9580, 9.1 and 9.2."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if algorithm in _RSA:
-        modulus, rest = _number(material)
-        exponent, _ = _number(rest)
+        modulus, remainder = _read_mpi(material)
+        exponent, _ = _read_mpi(remainder)
         return rsa.RSAPublicNumbers(
             int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")
         ).public_key()
     if algorithm == _ED25519:
         return ed25519.Ed25519PublicKey.from_public_bytes(material[:32])
     if algorithm in (_ECDSA, _EDDSA):
-        name, rest = material[1 : 1 + material[0]], material[1 + material[0] :]
-        point, _ = _number(rest)
+        name, remainder = material[1 : 1 + material[0]], material[1 + material[0] :]
+        point, _ = _read_mpi(remainder)
         if algorithm == _EDDSA and name == _ED25519_CURVE and point[:1] == b"\x40":
             return ed25519.Ed25519PublicKey.from_public_bytes(point[1:])
         if algorithm == _ECDSA and name in _CURVES:
@@ -165,7 +167,7 @@ def _public_key(algorithm: int, material: bytes) -> Any:
     return None
 
 
-def _number(data: bytes) -> tuple[bytes, bytes]:
+def _read_mpi(data: bytes) -> tuple[bytes, bytes]:
     """Return the multiprecision integer at the beginning, and the rest."""
     end = 2 + (int.from_bytes(data[:2], "big") + 7) // 8
     if len(data) < end:

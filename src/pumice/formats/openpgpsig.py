@@ -51,13 +51,13 @@ def read_signatures(data: bytes) -> Iterator[Signature]:
         yield Signature(problem="the file is larger than 1 MiB, so it is no signature")
         return
     count = 0
-    for block in _blocks(data):
-        for one in _packets(block):
+    for block in _split_armor(data):
+        for signature in _read_packets(block):
             count += 1
             if count > MAX_SIGNATURES:
                 yield Signature(problem=f"there are more than {MAX_SIGNATURES} signatures")
                 return
-            yield one
+            yield signature
 
 
 def encode_armor(signatures: Iterable[bytes]) -> bytes:
@@ -78,15 +78,15 @@ def verify_file(path: Path, signature: Signature, keys: Keyring, *, now: int) ->
 
     certificate = keys.find_certificate(signature.issuer) if signature.issuer else None
     if certificate is None:
-        who = signature.issuer.upper() or "an unnamed key"
-        raise TrustError(f"it is by the OpenPGP key {who}, which is not trusted for this name")
-    packet = _packet(signature.data)
+        issuer = signature.issuer.upper() or "an unnamed key"
+        raise TrustError(f"it is by the OpenPGP key {issuer}, which is not trusted for this name")
+    packet = _parse_packet(signature.data)
     try:
         result = pysequoia.verify(
             file=path, store=lambda _: [certificate], signature=pysequoia.Sig.from_bytes(signature.data)
         )
     except Exception:  # noqa: BLE001 - the library says at length, for its developers, that it does not hold
-        raise TrustError(_reason(path, signature, packet, keys, now)) from None
+        raise TrustError(_explain_failure(path, signature, packet, keys, now)) from None
     try:
         return openpgp.find_valid_signers(result, [packet], keys, now, None)[0].lower()
     except TrustError:
@@ -101,47 +101,47 @@ def matches_file(path: Path, signature: bytes) -> bool:
     By the two bytes of the digest that it holds in the clear: one in 65,536 others fits as well.
     """
     try:
-        name, before, after, left = _digested(bytes(_packet(signature).body))
+        name, prefix, trailer, digest_start = _parse_digest_input(bytes(_parse_packet(signature).body))
     except (FormatError, IndexError):
         return False
-    state = hashlib.new(name, before, usedforsecurity=False)
+    state = hashlib.new(name, prefix, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             state.update(chunk)
-    state.update(after)
-    return state.digest()[:2] == left
+    state.update(trailer)
+    return state.digest()[:2] == digest_start
 
 
-def _blocks(data: bytes) -> list[bytes]:
+def _split_armor(data: bytes) -> list[bytes]:
     """Split armor at its own first line only, so that nothing else in a file takes its place."""
     if _BEGIN not in data:
         return [data]
     return [
-        _BEGIN + part.partition(_END)[0] + _END + b"\n" if _END in part else b""
-        for part in data.split(_BEGIN)[1:]
+        _BEGIN + block.partition(_END)[0] + _END + b"\n" if _END in block else b""
+        for block in data.split(_BEGIN)[1:]
     ]
 
 
-def _packets(block: bytes) -> Iterator[Signature]:
+def _read_packets(block: bytes) -> Iterator[Signature]:
     from pysequoia.packet import PacketPile
 
     try:
-        found = list(PacketPile.from_bytes(block))
+        packets = list(PacketPile.from_bytes(block))
     except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
-        found = []
-    if not found:
+        packets = []
+    if not packets:
         yield Signature(problem="it is no OpenPGP signature, or a malformed one")
-    for packet in found:
-        yield _signature(packet)
+    for packet in packets:
+        yield _describe_packet(packet)
 
 
-def _signature(packet: Packet) -> Signature:
+def _describe_packet(packet: Packet) -> Signature:
     try:
         kind = packet.signature_type
         if kind is None:
             return Signature(problem="it is no OpenPGP signature, or a malformed one")
-        moment = packet.signature_created
-        created = int(moment.timestamp()) if moment else 0
+        created_time = packet.signature_created
+        created = int(created_time.timestamp()) if created_time else 0
         issuer = packet.issuer_fingerprint or packet.issuer_key_id or ""
         # One of text means the same with other line ends, but an archive would not be the same.
         name = str(kind).rpartition(".")[2]
@@ -151,7 +151,7 @@ def _signature(packet: Packet) -> Signature:
         return Signature(problem="it is a malformed OpenPGP signature")
 
 
-def _packet(data: bytes) -> Packet:
+def _parse_packet(data: bytes) -> Packet:
     from pysequoia.packet import PacketPile
 
     try:
@@ -162,20 +162,20 @@ def _packet(data: bytes) -> Packet:
     return packet
 
 
-def _reason(path: Path, signature: Signature, packet: Packet, keys: Keyring, now: int) -> str:
-    who = signature.issuer.upper()
+def _explain_failure(path: Path, signature: Signature, packet: Packet, keys: Keyring, now: int) -> str:
+    issuer = signature.issuer.upper()
     try:
-        found = openpgp.explain_failure(packet, keys, now)
+        reason = openpgp.explain_failure(packet, keys, now)
     except Exception:  # noqa: BLE001 - the library reads no key that is bound by SHA-1
-        return f"its key {who} is not sound by today's standards"
-    if not found.startswith("the text is not"):
-        return found
+        return f"its key {issuer} is not sound by today's standards"
+    if not reason.startswith("the text is not"):
+        return reason
     if matches_file(path, signature.data):
-        return f"{who} did not make it, or may not sign"
-    return f"the file is not what {who} signed"
+        return f"{issuer} did not make it, or may not sign"
+    return f"the file is not what {issuer} signed"
 
 
-def _digested(body: bytes) -> tuple[str, bytes, bytes, bytes]:
+def _parse_digest_input(body: bytes) -> tuple[str, bytes, bytes, bytes]:
     """Return of a signature's body the digest's name, what is digested before and after, its first bytes."""
     version = body[0]
     if version not in (4, 6):
@@ -186,7 +186,7 @@ def _digested(body: bytes) -> tuple[str, bytes, bytes, bytes]:
         raise FormatError("the signature's digest is of an unknown kind")
     start = 4 + width
     end = start + int.from_bytes(body[4:start], "big")
-    rest = end + width + int.from_bytes(body[end : end + width], "big")
-    salt = body[rest + 3 : rest + 3 + body[rest + 2]] if version == 6 else b""
+    digest_offset = end + width + int.from_bytes(body[end : end + width], "big")
+    salt = body[digest_offset + 3 : digest_offset + 3 + body[digest_offset + 2]] if version == 6 else b""
     trailer = bytes((version, 0xFF)) + end.to_bytes(4, "big")
-    return name, salt, body[:end] + trailer, body[rest : rest + 2]
+    return name, salt, body[:end] + trailer, body[digest_offset : digest_offset + 2]

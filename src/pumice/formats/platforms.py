@@ -44,7 +44,7 @@ _MACHINES: dict[str, Platform] = {
 }
 
 # What an architecture without a variant stands for.
-_PLAIN_VARIANT = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
+_DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 
 # Other people's spellings, as containerd understands them.
 _ALIASES: dict[str, Platform] = {
@@ -72,8 +72,8 @@ def from_debian(architecture: str) -> Platform:
 
 def to_debian(platform: Platform) -> str:
     """Return the Debian architecture for a platform; raises FormatError when there is none."""
-    for architecture, known in _DEBIAN.items():
-        if matches(known, platform):
+    for architecture, candidate in _DEBIAN.items():
+        if matches(candidate, platform):
             return architecture
     raise FormatError(
         f"Debian has no architecture for the platform {format_platform(platform)}",
@@ -86,26 +86,29 @@ def from_machine(name: str) -> Platform:
     return _MACHINES.get(name, Platform(name))
 
 
-def parse_platform(given: str) -> Platform:
+def parse_platform(text: str) -> Platform:
     """Read ``[OS/]ARCHITECTURE[/VARIANT]`` as a person writes it; raises UsageError."""
-    parts = given.split("/")
+    components = text.split("/")
     if not all(
-        part and part.isascii() and part.replace("_", "").replace("-", "").isalnum() for part in parts
+        component and component.isascii() and component.replace("_", "").replace("-", "").isalnum()
+        for component in components
     ):
-        raise _unreadable(given)
-    if len(parts) == 1:
-        return _ALIASES.get(parts[0], Platform(parts[0]))
-    if len(parts) == 2 and parts[0] in ("arm", "arm64", "amd64"):
-        return Platform(parts[0], variant=parts[1])
-    if len(parts) > 3:
-        raise _unreadable(given)
-    known = _ALIASES.get(parts[1], Platform(parts[1]))
-    return Platform(known.architecture, parts[0], parts[2] if len(parts) == 3 else known.variant)
+        raise _invalid_platform(text)
+    if len(components) == 1:
+        return _ALIASES.get(components[0], Platform(components[0]))
+    if len(components) == 2 and components[0] in ("arm", "arm64", "amd64"):
+        return Platform(components[0], variant=components[1])
+    if len(components) > 3:
+        raise _invalid_platform(text)
+    platform = _ALIASES.get(components[1], Platform(components[1]))
+    return Platform(
+        platform.architecture, components[0], components[2] if len(components) == 3 else platform.variant
+    )
 
 
-def _unreadable(given: str) -> UsageError:
+def _invalid_platform(text: str) -> UsageError:
     return UsageError(
-        f"{given[:100]!r} is no platform", hint="platforms look like linux/amd64 or linux/arm/v7"
+        f"{text[:100]!r} is no platform", hint="platforms look like linux/amd64 or linux/arm/v7"
     )
 
 
@@ -115,16 +118,16 @@ def format_platform(platform: Platform) -> str:
     return f"{platform.os}/{platform.architecture}{tail}"
 
 
-def matches(offered: Platform, wanted: Platform) -> bool:
+def matches(offered: Platform, requested: Platform) -> bool:
     """Whether ``offered`` is ``wanted``: a missing variant means the architecture's usual one."""
     return (
-        offered.os == wanted.os
-        and offered.architecture == wanted.architecture
-        and _variant(offered) == _variant(wanted)
+        offered.os == requested.os
+        and offered.architecture == requested.architecture
+        and _effective_variant(offered) == _effective_variant(requested)
     )
 
 
-def choose_platform(offered: Sequence[Platform | None], wanted: Platform) -> int | None:
+def choose_platform(offered: Sequence[Platform | None], requested: Platform) -> int | None:
     """Return which of ``offered`` to take for ``wanted``, None if nothing fits.
 
     The first that matches (image-index.md); else, as newer processors run what older ones do, the
@@ -134,20 +137,20 @@ def choose_platform(offered: Sequence[Platform | None], wanted: Platform) -> int
     for position, platform in enumerate(offered):
         if platform is None:
             continue
-        if matches(platform, wanted):
+        if matches(platform, requested):
             return position
-        if (platform.os, platform.architecture) != (wanted.os, wanted.architecture):
+        if (platform.os, platform.architecture) != (requested.os, requested.architecture):
             continue
-        level, limit = _level(platform), _level(wanted)
+        level, limit = _variant_number(platform), _variant_number(requested)
         if level is not None and limit is not None and level < limit and (best is None or level > best[0]):
             best = (level, position)
     return None if best is None else best[1]
 
 
-def _variant(platform: Platform) -> str:
-    return platform.variant or _PLAIN_VARIANT.get(platform.architecture, "")
+def _effective_variant(platform: Platform) -> str:
+    return platform.variant or _DEFAULT_VARIANTS.get(platform.architecture, "")
 
 
-def _level(platform: Platform) -> int | None:
-    digits = _variant(platform).removeprefix("v")
+def _variant_number(platform: Platform) -> int | None:
+    digits = _effective_variant(platform).removeprefix("v")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 4 else None

@@ -6,14 +6,14 @@ Qualifiers are sorted; everything but unreserved letters and ``:`` is percent-en
 
 from __future__ import annotations
 
-_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~:")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~:")
 
 
 def percent_encode(text: str) -> str:
     """Return ``text`` percent-encoded."""
-    if _PLAIN.issuperset(text):
+    if _UNRESERVED.issuperset(text):
         return text
-    return "".join(c if c in _PLAIN else "".join(f"%{byte:02X}" for byte in c.encode()) for c in text)
+    return "".join(c if c in _UNRESERVED else "".join(f"%{byte:02X}" for byte in c.encode()) for c in text)
 
 
 def format_purl(kind: str, namespace: str, name: str, version: str, **qualifiers: str) -> str:
@@ -30,11 +30,11 @@ def format_purl(kind: str, namespace: str, name: str, version: str, **qualifiers
 
 def format_cpe(vendor: str, product: str, version: str) -> str:
     """Return a CPE 2.3 name of an application (NISTIR 7695, formatted string binding)."""
-    words = ":".join(_cpe_word(word) for word in (vendor, product, version))
-    return f"cpe:2.3:a:{words}:*:*:*:*:*:*:*"
+    components = ":".join(_escape_cpe(component) for component in (vendor, product, version))
+    return f"cpe:2.3:a:{components}:*:*:*:*:*:*:*"
 
 
-def _cpe_word(text: str) -> str:
+def _escape_cpe(text: str) -> str:
     if not text:
         return "*"
     return "".join(c if (c.isalnum() and c.isascii()) or c in "._-" else f"\\{c}" for c in text.lower())

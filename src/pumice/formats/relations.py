@@ -60,8 +60,8 @@ def parse_relations(field: str) -> tuple[Group, ...]:
         return ()
     if len(field) > _MAX_FIELD:
         raise FormatError("a relationship field is larger than 1 MiB")
-    parts = [part for part in field.split(",") if part and not part.isspace()]
-    return tuple([_group(part) for part in parts])
+    groups = [group for group in field.split(",") if group and not group.isspace()]
+    return tuple([_parse_group(part) for part in groups])
 
 
 def parse_flat_relations(field: str) -> tuple[Relation, ...]:
@@ -84,27 +84,31 @@ def applies_to(relation: Relation, architecture: str) -> bool:
     if not relation.architectures:
         return True
     negative = relation.architectures[0].startswith("!")
-    named = any(_matches(word.removeprefix("!"), architecture) for word in relation.architectures)
-    return named != negative
+    is_listed = any(
+        _matches(architecture_word.removeprefix("!"), architecture)
+        for architecture_word in relation.architectures
+    )
+    return is_listed != negative
 
 
-def _matches(word: str, architecture: str) -> bool:
-    return word in (architecture, "any", "linux-any", f"any-{architecture}", f"linux-{architecture}")
+def _matches(pattern: str, architecture: str) -> bool:
+    return pattern in (architecture, "any", "linux-any", f"any-{architecture}", f"linux-{architecture}")
 
 
 @lru_cache(maxsize=1 << 15)
-def _group(part: str) -> Group:
-    if _NAME.fullmatch(name := part.strip()):
+def _parse_group(text: str) -> Group:
+    if _NAME.fullmatch(name := text.strip()):
         return (Relation(name),)
-    return tuple([_relation(term, part) for term in part.split("|")])
+    return tuple([_parse_relation(term, text) for term in text.split("|")])
 
 
-def _relation(term: str, part: str) -> Relation:
-    found = _TERM.fullmatch(" ".join(term.split()))
-    if not found:
+def _parse_relation(term: str, group_text: str) -> Relation:
+    match = _TERM.fullmatch(" ".join(term.split()))
+    if not match:
         raise FormatError(
-            f"{part.strip()[:100]!r} is not a relationship", hint="expected NAME (>= VERSION) | NAME ..."
+            f"{group_text.strip()[:100]!r} is not a relationship",
+            hint="expected NAME (>= VERSION) | NAME ...",
         )
-    name, qualifier, operator, version, architectures = found.groups("")
+    name, qualifier, operator, version, architectures = match.groups("")
     operator = _OBSOLETE.get(operator, operator)
     return Relation(name, cast("Operator", operator), version, qualifier, tuple(architectures.split()))

@@ -12,7 +12,7 @@ import re
 import msgspec
 
 from pumice.errors import FormatError
-from pumice.formats.shellwords import TEXT, Part, Word, Words
+from pumice.formats.shellwords import TEXT, Part, Word, WordReader
 
 _MAX_SIZE = 1 << 20
 
@@ -61,15 +61,15 @@ class AndOr(msgspec.Struct, frozen=True, tag=True):
 class If(msgspec.Struct, frozen=True, tag=True):
     """Conditions with what they guard, in order, and the last resort."""
 
-    arms: tuple[tuple[Sequence, Sequence], ...]
-    otherwise: Sequence = ()
+    branches: tuple[tuple[Sequence, Sequence], ...]
+    else_body: Sequence = ()
 
 
 class Case(msgspec.Struct, frozen=True, tag=True):
     """A word and the patterns it is held against."""
 
     word: Word
-    arms: tuple[tuple[tuple[Word, ...], Sequence], ...]
+    branches: tuple[tuple[tuple[Word, ...], Sequence], ...]
 
 
 class For(msgspec.Struct, frozen=True, tag=True):
@@ -86,7 +86,7 @@ class Loop(msgspec.Struct, frozen=True, tag=True):
     condition: Sequence
     body: Sequence
     is_until: bool = False
-    documents: tuple[Redirect, ...] = ()
+    here_documents: tuple[Redirect, ...] = ()
 
 
 class Group(msgspec.Struct, frozen=True, tag=True):
@@ -94,7 +94,7 @@ class Group(msgspec.Struct, frozen=True, tag=True):
 
     body: Sequence
     subshell: bool = False
-    documents: tuple[Redirect, ...] = ()
+    here_documents: tuple[Redirect, ...] = ()
 
 
 class FunctionDefinition(msgspec.Struct, frozen=True, tag=True):
@@ -120,9 +120,9 @@ def parse_script(script: bytes) -> Sequence:
     if len(script) > _MAX_SIZE:
         raise FormatError("the script is larger than 1 MiB")
     parser = _Parser(script.decode("utf-8", "replace"))
-    commands = parser.sequence()
-    if parser.at < len(parser.text):
-        raise parser.error()
+    commands = parser.read_sequence()
+    if parser.position < len(parser.text):
+        raise parser.make_error()
     return commands
 
 
@@ -133,167 +133,169 @@ def _literal(word: Word) -> str | None:
     return None
 
 
-class _Parser(Words):
+class _Parser(WordReader):
     """A recursive descent over the text; ``at`` is the next character."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._documents: list[tuple[str, bool, bool, Redirect]] = []
+        self._here_documents: list[tuple[str, bool, bool, Redirect]] = []
 
     # Commands
 
-    def sequence(self, *stops: str) -> Sequence:
+    def read_sequence(self, *stops: str) -> Sequence:
         """Read commands until one of the reserved words ``stops``, an operator that ends them, or the end."""
-        self.deeper()
-        found: list[AndOr] = []
+        self.enter_nesting()
+        commands: list[AndOr] = []
         while True:
-            self._lines()
-            if self._ends() or (stops and self._reserved() in stops):
+            self._skip_newlines()
+            if self._at_end_of_sequence() or (stops and self._reserved() in stops):
                 break
-            found.append(self._and_or())
-            self.blank()
+            commands.append(self._and_or())
+            self.skip_blanks()
             if self._operator() in (";", "&"):
-                self.at += 1
+                self.position += 1
         self.depth -= 1
-        return tuple(found)
+        return tuple(commands)
 
-    def _ends(self) -> bool:
-        return self.at >= len(self.text) or self._operator() in (")", ";;", ";&", ";;&")
+    def _at_end_of_sequence(self) -> bool:
+        return self.position >= len(self.text) or self._operator() in (")", ";;", ";&", ";;&")
 
     def _and_or(self) -> AndOr:
         first = self._pipeline()
-        rest: list[tuple[str, Pipeline]] = []
+        following: list[tuple[str, Pipeline]] = []
         while True:
-            self.blank()
+            self.skip_blanks()
             operator = self._operator()
             if operator not in ("&&", "||"):
-                return AndOr(first, tuple(rest))
-            self.at += 2
-            self._lines()
-            rest.append((operator, self._pipeline()))
+                return AndOr(first, tuple(following))
+            self.position += 2
+            self._skip_newlines()
+            following.append((operator, self._pipeline()))
 
     def _pipeline(self) -> Pipeline:
-        self.blank()
+        self.skip_blanks()
         negated = self._reserved() == "!"
         if negated:
-            self.at += 1
-            self.blank()
+            self.position += 1
+            self.skip_blanks()
         commands = [self._command()]
         while True:
-            self.blank()
+            self.skip_blanks()
             if self._operator() != "|":
                 return Pipeline(tuple(commands), negated)
-            self.at += 1
-            self._lines()
+            self.position += 1
+            self._skip_newlines()
             commands.append(self._command())
 
     def _command(self) -> Command:
         word = self._reserved()
         if word == "if":
-            return self._closed(self._if())
+            return self._with_redirects(self._if())
         if word == "case":
-            return self._closed(self._case())
+            return self._with_redirects(self._case())
         if word == "for":
-            return self._closed(self._for())
+            return self._with_redirects(self._for())
         if word in ("while", "until"):
             self._expect(word)
-            condition = self.sequence("do")
-            return self._closed(Loop(condition, self._do(), word == "until"))
+            condition = self.read_sequence("do")
+            return self._with_redirects(Loop(condition, self._do(), word == "until"))
         if word == "{":
             self._expect("{")
-            body = self.sequence("}")
+            body = self.read_sequence("}")
             self._expect("}")
-            return self._closed(Group(body))
+            return self._with_redirects(Group(body))
         if self._operator() == "(":
-            self.at += 1
-            body = self.sequence()
+            self.position += 1
+            body = self.read_sequence()
             self._expect_operator(")")
-            return self._closed(Group(body, subshell=True))
+            return self._with_redirects(Group(body, subshell=True))
         if word:
-            raise self.error()
+            raise self.make_error()
         return self._simple()
 
-    def _closed(self, command: Command) -> Command:
+    def _with_redirects(self, command: Command) -> Command:
         """Read the redirections that may follow a compound command: here-documents and files written."""
         redirects = tuple(self._redirects())
         documents = tuple(redirect for redirect in redirects if redirect.operator.startswith("<<"))
         if documents and isinstance(command, Loop | Group):
-            command = msgspec.structs.replace(command, documents=documents)
+            command = msgspec.structs.replace(command, here_documents=documents)
         is_written = any(redirect.operator in (">", ">>", ">|") for redirect in redirects)
         return Redirected(command, redirects) if is_written else command
 
     def _if(self) -> If:
         self._expect("if")
-        arms: list[tuple[Sequence, Sequence]] = []
-        otherwise: Sequence = ()
+        branches: list[tuple[Sequence, Sequence]] = []
+        else_body: Sequence = ()
         while True:
-            condition = self.sequence("then")
+            condition = self.read_sequence("then")
             self._expect("then")
-            arms.append((condition, self.sequence("elif", "else", "fi")))
+            branches.append((condition, self.read_sequence("elif", "else", "fi")))
             word = self._reserved()
             self._expect(word)
             if word == "else":
-                otherwise = self.sequence("fi")
+                else_body = self.read_sequence("fi")
                 self._expect("fi")
             if word != "elif":
-                return If(tuple(arms), otherwise)
+                return If(tuple(branches), else_body)
 
     def _case(self) -> Case:
         self._expect("case")
-        self.blank()
-        word = self.word()
-        self._lines()
+        self.skip_blanks()
+        word = self.read_word()
+        self._skip_newlines()
         self._expect("in")
-        arms: list[tuple[tuple[Word, ...], Sequence]] = []
+        branches: list[tuple[tuple[Word, ...], Sequence]] = []
         while True:
-            self._lines()
+            self._skip_newlines()
             if self._reserved() == "esac":
                 self._expect("esac")
-                return Case(word, tuple(arms))
+                return Case(word, tuple(branches))
             patterns = self._patterns()
-            arms.append((patterns, self.sequence("esac")))
+            branches.append((patterns, self.read_sequence("esac")))
             if self._operator() in (";;", ";&", ";;&"):
-                self.at += len(self._operator())
+                self.position += len(self._operator())
 
     def _patterns(self) -> tuple[Word, ...]:
         if self._operator() == "(":
-            self.at += 1
+            self.position += 1
         patterns: list[Word] = []
         while True:
-            self.blank()
-            patterns.append(self.word())
-            self.blank()
+            self.skip_blanks()
+            patterns.append(self.read_word())
+            self.skip_blanks()
             if self._operator() != "|":
                 self._expect_operator(")")
                 return tuple(patterns)
-            self.at += 1
+            self.position += 1
 
     def _for(self) -> For:
         self._expect("for")
-        self.blank()
-        name = _NAME.match(self.text, self.at)
+        self.skip_blanks()
+        name = _NAME.match(self.text, self.position)
         if not name:
-            raise self.error()
-        self.at = name.end()
-        self._lines()
+            raise self.make_error()
+        self.position = name.end()
+        self._skip_newlines()
         words: list[Word] | None = None
         if self._reserved() == "in":
             self._expect("in")
             words = []
-            self.blank()
-            while self.at < len(self.text) and self.text[self.at] != "\n" and not self._operator():
-                words.append(self.word())
-                self.blank()
-        self.blank()
+            self.skip_blanks()
+            while (
+                self.position < len(self.text) and self.text[self.position] != "\n" and not self._operator()
+            ):
+                words.append(self.read_word())
+                self.skip_blanks()
+        self.skip_blanks()
         if self._operator() == ";":
-            self.at += 1
-        self._lines()
+            self.position += 1
+        self._skip_newlines()
         return For(name[0], None if words is None else tuple(words), self._do())
 
     def _do(self) -> Sequence:
-        self._lines()
+        self._skip_newlines()
         self._expect("do")
-        body = self.sequence("done")
+        body = self.read_sequence("done")
         self._expect("done")
         return body
 
@@ -303,87 +305,87 @@ class _Parser(Words):
         redirects: list[Redirect] = []
         while True:
             redirects += self._redirects()
-            self.blank()
-            if self.at >= len(self.text) or self.text[self.at] == "\n" or self._operator():
+            self.skip_blanks()
+            if self.position >= len(self.text) or self.text[self.position] == "\n" or self._operator():
                 break
-            assigned = None if words else _ASSIGNMENT.match(self.text, self.at)
+            assigned = None if words else _ASSIGNMENT.match(self.text, self.position)
             if assigned:
-                self.at = assigned.end()
-                assignments.append((assigned[1], self.word(empty=True)))
+                self.position = assigned.end()
+                assignments.append((assigned[1], self.read_word(empty=True)))
             else:
-                words.append(self.word())
+                words.append(self.read_word())
         if len(words) == 1 and self._operator() == "(" and (name := _literal(words[0])):
-            self.at += 1
-            self.blank()
+            self.position += 1
+            self.skip_blanks()
             self._expect_operator(")")
-            self._lines()
+            self._skip_newlines()
             return FunctionDefinition(name, self._command())
         if not (words or assignments or redirects):
-            raise self.error()
+            raise self.make_error()
         return SimpleCommand(tuple(assignments), tuple(words), tuple(redirects))
 
     def _redirects(self) -> list[Redirect]:
-        found: list[Redirect] = []
+        redirects: list[Redirect] = []
         while True:
-            self.blank()
-            match = _REDIRECT.match(self.text, self.at)
-            if not match or (match[2].startswith("&") and self.text.startswith("&&", self.at)):
-                return found
-            self.at = match.end()
-            self.blank()
-            target = self.word()
+            self.skip_blanks()
+            match = _REDIRECT.match(self.text, self.position)
+            if not match or (match[2].startswith("&") and self.text.startswith("&&", self.position)):
+                return redirects
+            self.position = match.end()
+            self.skip_blanks()
+            target = self.read_word()
             redirect = Redirect(match[1], match[2], target)
             if match[2] in ("<<", "<<-"):
                 mark = "".join(part.text for part in target)
                 quoted = any(part.quoted for part in target)
-                self._documents.append((mark, match[2] == "<<-", quoted, redirect))
-            found.append(redirect)
+                self._here_documents.append((mark, match[2] == "<<-", quoted, redirect))
+            redirects.append(redirect)
 
-    def substitution(self) -> None:
+    def read_substitution(self) -> None:
         """Read the commands of ``$(...)`` up to the parenthesis."""
-        self.sequence()
+        self.read_sequence()
         self._expect_operator(")")
 
     # Tokens
 
     def _reserved(self) -> str:
         """Return the reserved word that comes next, or nothing; reads nothing."""
-        match = TEXT.match(self.text, self.at)
+        match = TEXT.match(self.text, self.position)
         if not match or match[0] not in _RESERVED:
             return ""
-        after = self.text[match.end() : match.end() + 1]
-        return "" if after in ("'", '"', "$", "`", "\\") and after else match[0]
+        next_character = self.text[match.end() : match.end() + 1]
+        return "" if next_character in ("'", '"', "$", "`", "\\") and next_character else match[0]
 
     def _operator(self) -> str:
-        match = _OPERATOR.match(self.text, self.at)
+        match = _OPERATOR.match(self.text, self.position)
         return match[0] if match else ""
 
     def _expect(self, word: str) -> None:
         if not word or self._reserved() != word:
-            raise self.error()
-        self.at += len(word)
+            raise self.make_error()
+        self.position += len(word)
 
     def _expect_operator(self, operator: str) -> None:
         if self._operator() != operator:
-            raise self.error()
-        self.at += len(operator)
+            raise self.make_error()
+        self.position += len(operator)
 
-    def _lines(self) -> None:
-        self.blank()
-        while self.text.startswith("\n", self.at):
-            self.at += 1
-            if self._documents:
-                self._read_documents()
-            self.blank()
+    def _skip_newlines(self) -> None:
+        self.skip_blanks()
+        while self.text.startswith("\n", self.position):
+            self.position += 1
+            if self._here_documents:
+                self._read_here_documents()
+            self.skip_blanks()
 
-    def _read_documents(self) -> None:
-        for mark, tabs, quoted, redirect in self._documents:
+    def _read_here_documents(self) -> None:
+        for mark, tabs, quoted, redirect in self._here_documents:
             lines: list[str] = []
-            while self.at < len(self.text):
-                end = self.text.find("\n", self.at)
+            while self.position < len(self.text):
+                end = self.text.find("\n", self.position)
                 end = len(self.text) if end < 0 else end
-                line = self.text[self.at : end]
-                self.at = min(end + 1, len(self.text))
+                line = self.text[self.position : end]
+                self.position = min(end + 1, len(self.text))
                 line = line.lstrip("\t") if tabs else line
                 if line == mark:
                     break
@@ -391,4 +393,4 @@ class _Parser(Words):
             text = "".join(lines)
             literal = quoted or not set(text) & set("$`\\")
             redirect.target = (Part("text" if literal else "unknown", text, quoted=True),)
-        self._documents.clear()
+        self._here_documents.clear()

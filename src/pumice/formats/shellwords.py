@@ -39,150 +39,150 @@ class Part(msgspec.Struct, frozen=True):
 Word = tuple[Part, ...]
 
 
-class Words:
+class WordReader:
     """Reads words from a text; ``at`` is the next character, ``depth`` how deep things are nested."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.at = 0
+        self.position = 0
         self.depth = 0
 
-    def error(self) -> FormatError:
+    def make_error(self) -> FormatError:
         """Return the error for what stands at ``at``."""
-        line = self.text.count("\n", 0, self.at) + 1
+        line = self.text.count("\n", 0, self.position) + 1
         return FormatError(f"the shell script is not understood at its line {line}")
 
-    def deeper(self) -> None:
+    def enter_nesting(self) -> None:
         """Note one more level of nesting; raises FormatError where there are too many."""
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise self.error()
+            raise self.make_error()
 
-    def substitution(self) -> None:
+    def read_substitution(self) -> None:
         """Read the commands of ``$(...)`` up to and with the parenthesis."""
         raise NotImplementedError
 
-    def blank(self) -> None:
+    def skip_blanks(self) -> None:
         """Skip white space within a line, and a comment."""
-        if match := _BLANK.match(self.text, self.at):
-            self.at = match.end()
-        if self.text.startswith("#", self.at):
-            end = self.text.find("\n", self.at)
-            self.at = len(self.text) if end < 0 else end
+        if match := _BLANK.match(self.text, self.position):
+            self.position = match.end()
+        if self.text.startswith("#", self.position):
+            end = self.text.find("\n", self.position)
+            self.position = len(self.text) if end < 0 else end
 
-    def word(self, *, empty: bool = False) -> Word:
+    def read_word(self, *, empty: bool = False) -> Word:
         """Read one word; an ``empty`` one is allowed after an assignment's sign."""
         parts: list[Part] = []
-        start = self.at
-        while self.at < len(self.text):
-            match = TEXT.match(self.text, self.at)
+        start = self.position
+        while self.position < len(self.text):
+            match = TEXT.match(self.text, self.position)
             if match:
                 parts.append(Part("text", match[0]))
-                self.at = match.end()
-            elif not self._special(parts):
+                self.position = match.end()
+            elif not self._read_special(parts):
                 break
-        if self.at == start and not empty:
-            raise self.error()
+        if self.position == start and not empty:
+            raise self.make_error()
         return tuple(parts)
 
-    def _special(self, parts: list[Part]) -> bool:
+    def _read_special(self, parts: list[Part]) -> bool:
         """Read one quoted or expanded piece of a word; False where the word ends."""
-        char = self.text[self.at]
+        char = self.text[self.position]
         if char == "\\":
-            piece = self.text[self.at + 1 : self.at + 2]
-            self.at = min(self.at + 2, len(self.text))
-            if piece not in ("", "\n"):
-                parts.append(Part("text", piece, quoted=True))
+            escaped = self.text[self.position + 1 : self.position + 2]
+            self.position = min(self.position + 2, len(self.text))
+            if escaped not in ("", "\n"):
+                parts.append(Part("text", escaped, quoted=True))
         elif char == "'":
-            end = self.text.find("'", self.at + 1)
+            end = self.text.find("'", self.position + 1)
             if end < 0:
-                raise self.error()
-            parts.append(Part("text", self.text[self.at + 1 : end], quoted=True))
-            self.at = end + 1
+                raise self.make_error()
+            parts.append(Part("text", self.text[self.position + 1 : end], quoted=True))
+            self.position = end + 1
         elif char == '"':
-            self._double_quoted(parts)
+            self._read_double_quoted(parts)
         elif char in "$`":
-            parts.append(self._expansion(quoted=False))
+            parts.append(self._read_expansion(quoted=False))
         else:
             return False
         return True
 
-    def _double_quoted(self, parts: list[Part]) -> None:
-        self.at += 1
+    def _read_double_quoted(self, parts: list[Part]) -> None:
+        self.position += 1
         parts.append(Part("text", "", quoted=True))
-        while not self.text.startswith('"', self.at):
-            if self.at >= len(self.text):
-                raise self.error()
-            if match := _DOUBLE_QUOTED_TEXT.match(self.text, self.at):
+        while not self.text.startswith('"', self.position):
+            if self.position >= len(self.text):
+                raise self.make_error()
+            if match := _DOUBLE_QUOTED_TEXT.match(self.text, self.position):
                 parts.append(Part("text", match[0], quoted=True))
-                self.at = match.end()
-            elif self.text[self.at] == "\\":
-                piece = self.text[self.at + 1 : self.at + 2]
-                self.at = min(self.at + 2, len(self.text))
-                if piece != "\n":
-                    kept = piece if piece and piece in '$`"\\' else "\\" + piece
-                    parts.append(Part("text", kept, quoted=True))
+                self.position = match.end()
+            elif self.text[self.position] == "\\":
+                escaped = self.text[self.position + 1 : self.position + 2]
+                self.position = min(self.position + 2, len(self.text))
+                if escaped != "\n":
+                    text = escaped if escaped and escaped in '$`"\\' else "\\" + escaped
+                    parts.append(Part("text", text, quoted=True))
             else:
-                parts.append(self._expansion(quoted=True))
-        self.at += 1
+                parts.append(self._read_expansion(quoted=True))
+        self.position += 1
 
-    def _expansion(self, *, quoted: bool) -> Part:
-        start = self.at
+    def _read_expansion(self, *, quoted: bool) -> Part:
+        start = self.position
         if self.text[start] == "`":
             end = _BACKQUOTED.match(self.text, start + 1)
             if not end:
-                raise self.error()
-            self.at = end.end()
-            return Part("unknown", self.text[start + 1 : self.at - 1].strip(), quoted)
+                raise self.make_error()
+            self.position = end.end()
+            return Part("unknown", self.text[start + 1 : self.position - 1].strip(), quoted)
         if self.text.startswith("$((", start):
             self._skip_arithmetic()
-            return Part("unknown", self.text[start : self.at], quoted)
+            return Part("unknown", self.text[start : self.position], quoted)
         if self.text.startswith("$(", start):
-            self.at += 2
-            self.substitution()
-            return Part("unknown", self.text[start + 2 : self.at - 1].strip(), quoted)
+            self.position += 2
+            self.read_substitution()
+            return Part("unknown", self.text[start + 2 : self.position - 1].strip(), quoted)
         if self.text.startswith("${", start):
-            return self._braced(quoted=quoted)
+            return self._read_braced(quoted=quoted)
         match = _PARAMETER.match(self.text, start)
         if not match:
-            self.at += 1
+            self.position += 1
             return Part("text", "$", quoted=True)
-        self.at = match.end()
+        self.position = match.end()
         return Part("parameter", match[1], quoted)
 
     def _skip_arithmetic(self) -> None:
         depth = 0
-        while self.at < len(self.text):
-            char = self.text[self.at]
-            self.at += 1
+        while self.position < len(self.text):
+            char = self.text[self.position]
+            self.position += 1
             depth += (char == "(") - (char == ")")
             if char == ")" and depth == 0:
                 return
-        raise self.error()
+        raise self.make_error()
 
-    def _braced(self, *, quoted: bool) -> Part:
-        start = self.at
-        self.at += 2
-        match = _BRACED.match(self.text, self.at)
+    def _read_braced(self, *, quoted: bool) -> Part:
+        start = self.position
+        self.position += 2
+        match = _BRACED.match(self.text, self.position)
         if match:
-            self.at = match.end()
-        operand = self._operand()
+            self.position = match.end()
+        operand = self._read_operand()
         if not match or (operand and not match[2]):
-            return Part("unknown", self.text[start : self.at], quoted)
+            return Part("unknown", self.text[start : self.position], quoted)
         return Part("parameter", match[1], quoted, match[2] or "", operand)
 
-    def _operand(self) -> Word:
+    def _read_operand(self) -> Word:
         """Read what follows the operator of ``${name:-word}``, and the closing brace."""
-        self.deeper()
+        self.enter_nesting()
         parts: list[Part] = []
-        while not self.text.startswith("}", self.at):
-            if self.at >= len(self.text):
-                raise self.error()
-            if match := _OPERAND_TEXT.match(self.text, self.at):
+        while not self.text.startswith("}", self.position):
+            if self.position >= len(self.text):
+                raise self.make_error()
+            if match := _OPERAND_TEXT.match(self.text, self.position):
                 parts.append(Part("text", match[0]))
-                self.at = match.end()
+                self.position = match.end()
             else:
-                self._special(parts)
-        self.at += 1
+                self._read_special(parts)
+        self.position += 1
         self.depth -= 1
         return tuple(parts)

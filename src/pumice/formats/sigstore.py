@@ -25,7 +25,7 @@ CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
 """Annotations of the manifest that a bundle is attached by."""
 
-_WHAT = "sigstore bundle"
+_DOCUMENT = "sigstore bundle"
 _MEDIA_TYPE = re.compile(
     r"application/vnd\.dev\.sigstore\.bundle(\.v0\.\d+)?\+json(;version=0\.\d+)?", re.ASCII
 )
@@ -64,18 +64,18 @@ def is_bundle(media_type: str) -> bool:
 
 def read_bundle(data: bytes) -> Bundle:
     """Read a bundle; raises FormatError, also for those that sign a blob's hash instead of a statement."""
-    document = strictjson.read_object(data, _WHAT, limit=dsse.MAX_ENVELOPE)
-    kind = strictjson.get_text(document, "mediaType", _WHAT)
+    document = strictjson.read_object(data, _DOCUMENT, limit=dsse.MAX_ENVELOPE)
+    kind = strictjson.get_text(document, "mediaType", _DOCUMENT)
     if not is_bundle(kind):
-        raise FormatError(f"the {_WHAT} has the unknown type {kind[:80]!r}")
+        raise FormatError(f"the {_DOCUMENT} has the unknown type {kind[:80]!r}")
     if "dsseEnvelope" not in document:
-        raise FormatError(f"the {_WHAT} holds no signed statement")
+        raise FormatError(f"the {_DOCUMENT} holds no signed statement")
     material: dict[str, Any] = {}
     if document.get("verificationMaterial") is not None:
-        material = strictjson.get_object(document, "verificationMaterial", _WHAT)
+        material = strictjson.get_object(document, "verificationMaterial", _DOCUMENT)
     key = material.get("publicKey")
     return Bundle(
-        dsse.envelope_from_json(strictjson.get_object(document, "dsseEnvelope", _WHAT)),
-        strictjson.get_text(key, "hint", _WHAT, "") if isinstance(key, dict) else "",
+        dsse.envelope_from_json(strictjson.get_object(document, "dsseEnvelope", _DOCUMENT)),
+        strictjson.get_text(key, "hint", _DOCUMENT, "") if isinstance(key, dict) else "",
         "certificate" in material or "x509CertificateChain" in material,
     )

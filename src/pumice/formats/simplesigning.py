@@ -20,7 +20,7 @@ CERTIFICATE = "dev.sigstore.cosign/certificate"
 MAX_PAYLOAD = 1 << 20
 _TYPE = "cosign container image signature"
 _TYPES = frozenset({_TYPE, "atomic container signature"})
-_WHAT = "signature's payload"
+_DOCUMENT = "signature's payload"
 
 
 class Payload(msgspec.Struct, frozen=True):
@@ -50,17 +50,17 @@ def encode_payload(payload: Payload) -> bytes:
 
 def read_payload(data: bytes) -> Payload:
     """Read a payload; raises FormatError. Unknown critical fields are refused: they may restrict it."""
-    document = strictjson.read_object(data, _WHAT, limit=MAX_PAYLOAD)
-    critical = strictjson.get_object(document, "critical", _WHAT)
+    document = strictjson.read_object(data, _DOCUMENT, limit=MAX_PAYLOAD)
+    critical = strictjson.get_object(document, "critical", _DOCUMENT)
     if unknown := set(critical) - {"identity", "image", "type"}:
-        raise FormatError(f"the {_WHAT} has the unknown critical field {min(unknown)[:40]!r}")
-    kind = strictjson.get_text(critical, "type", _WHAT)
+        raise FormatError(f"the {_DOCUMENT} has the unknown critical field {min(unknown)[:40]!r}")
+    kind = strictjson.get_text(critical, "type", _DOCUMENT)
     if kind not in _TYPES:
-        raise FormatError(f"the {_WHAT} is of the unknown type {kind[:80]!r}")
-    identity = strictjson.get_object(critical, "identity", _WHAT)
-    image = strictjson.get_object(critical, "image", _WHAT)
+        raise FormatError(f"the {_DOCUMENT} is of the unknown type {kind[:80]!r}")
+    identity = strictjson.get_object(critical, "identity", _DOCUMENT)
+    image = strictjson.get_object(critical, "image", _DOCUMENT)
     return Payload(
-        strictjson.get_text(identity, "docker-reference", _WHAT),
-        check(strictjson.get_text(image, "docker-manifest-digest", _WHAT)),
+        strictjson.get_text(identity, "docker-reference", _DOCUMENT),
+        check(strictjson.get_text(image, "docker-manifest-digest", _DOCUMENT)),
         strictjson.get_seconds(document.get("optional"), "timestamp"),
     )

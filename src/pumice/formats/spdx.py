@@ -21,35 +21,37 @@ NO_ASSERTION = "NOASSERTION"
 
 Element = dict[str, Any]
 
-_SPACE = uuid.UUID("6f0d6e5c-2a0e-5d0e-9f0b-7d1d7f1d6c11")
+_NAMESPACE = uuid.UUID("6f0d6e5c-2a0e-5d0e-9f0b-7d1d7f1d6c11")
 """What the identities of documents are derived in; chosen once."""
-_BAD = re.compile(r"[^A-Za-z0-9.-]")
+_NOT_ID_CHARACTER = re.compile(r"[^A-Za-z0-9.-]")
 _PERSON = re.compile(r"\s*(?P<name>[^<]*?)\s*(?:<(?P<mail>[^<>]*)>)?\s*")
-_MANY = re.compile(
+_ORGANIZATION = re.compile(
     r"(?i)\b(team|maintainers?|group|developers?|project|packagers|list|debian [a-z]+ (team|group)|linux)\b"
 )
 
 
 def make_element_id(*words: str) -> str:
     """Return the ``SPDXRef-`` for ``words``; other letters become ``.`` and their code."""
-    return "SPDXRef-" + "-".join(_BAD.sub(lambda found: f".{ord(found[0]):x}", word) for word in words)
+    return "SPDXRef-" + "-".join(
+        _NOT_ID_CHARACTER.sub(lambda found: f".{ord(found[0]):x}", word) for word in words
+    )
 
 
 def format_actor(text: str) -> str:
     """Return ``Name <mail>`` as a supplier: a person or, by its name, an organisation (7.5)."""
-    found = _PERSON.fullmatch(text.replace("\n", " ")[:300])
-    name = found["name"].strip("\"' ") if found else text[:300]
-    mail = (found["mail"] or "") if found else ""
+    match = _PERSON.fullmatch(text.replace("\n", " ")[:300])
+    name = match["name"].strip("\"' ") if match else text[:300]
+    mail = (match["mail"] or "") if match else ""
     if not name and not mail:
         return NO_ASSERTION
-    kind = "Organization" if _MANY.search(name) or not mail else "Person"
+    kind = "Organization" if _ORGANIZATION.search(name) or not mail else "Person"
     name = name.replace("(", "[").replace(")", "]") or mail
     return f"{kind}: {name} ({mail})" if "@" in mail else f"{kind}: {name}"
 
 
-def make_checksums(**sums: str) -> list[Element]:
+def make_checksums(**digests: str) -> list[Element]:
     """Return checksums by algorithm (lower case, hexadecimal); empty ones are left out."""
-    return [{"algorithm": name.upper(), "checksumValue": value} for name, value in sums.items() if value]
+    return [{"algorithm": name.upper(), "checksumValue": value} for name, value in digests.items() if value]
 
 
 def make_package(
@@ -64,7 +66,7 @@ def make_package(
     **optional: object,
 ) -> Element:
     """Return a package (chapter 7); ``optional`` are further fields, left out where empty."""
-    made: Element = {
+    package: Element = {
         "SPDXID": id_,
         "name": name,
         "versionInfo": version,
@@ -76,8 +78,8 @@ def make_package(
         "licenseDeclared": license_declared,
         "copyrightText": NO_ASSERTION,
     }
-    made.update((key, value) for key, value in optional.items() if value)
-    return made
+    package.update((key, value) for key, value in optional.items() if value)
+    return package
 
 
 def make_external_reference(category: str, kind: str, locator: str) -> Element:
@@ -91,10 +93,10 @@ def make_verification_code(sha1s: Iterable[str]) -> Element:
     return {"packageVerificationCodeValue": value}
 
 
-def make_relationship(one: str, kind: str, other: str, comment: str = "") -> Element:
+def make_relationship(element: str, kind: str, related_element: str, comment: str = "") -> Element:
     """Return a relationship (chapter 11)."""
-    made = {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
-    return made | {"comment": comment} if comment else made
+    relationship = {"spdxElementId": element, "relationshipType": kind, "relatedSpdxElement": related_element}
+    return relationship | {"comment": comment} if comment else relationship
 
 
 def encode_document(
@@ -128,6 +130,8 @@ def encode_document(
             for id_, text in sorted(texts.items())
         ]
     digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-    words = _BAD.sub("-", name)
-    content["documentNamespace"] = f"https://spdx.org/spdxdocs/pumice-{words}-{uuid.uuid5(_SPACE, digest)}"
+    document_name = _NOT_ID_CHARACTER.sub("-", name)
+    content["documentNamespace"] = (
+        f"https://spdx.org/spdxdocs/pumice-{document_name}-{uuid.uuid5(_NAMESPACE, digest)}"
+    )
     return msgspec.json.encode(content) + b"\n"

@@ -30,11 +30,13 @@ def read_value(data: bytes, what: str, *, limit: int) -> Any:
     if containers > _MAX_CONTAINERS or containers + data.count(b",") > _MAX_ITEMS:
         raise FormatError(f"the {what} has too many parts")
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_constant)
+        value = json.loads(
+            data.decode(), object_pairs_hook=_refuse_duplicate_keys, parse_constant=_refuse_constant
+        )
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
         raise FormatError(f"the {what} is no JSON that can be trusted ({reason})") from None
-    _check_inside(value, what)
+    _check_content(value, what)
     return value
 
 
@@ -70,14 +72,14 @@ def get_seconds(document: object, key: str) -> int:
     return value if 0 < value <= MAX_SECONDS else 0
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
         raise ValueError("a key stands there twice")
-    return made
+    return result
 
 
-def _constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
@@ -88,7 +90,7 @@ def _check_text(text: str, what: str) -> None:
         raise FormatError(f"the {what} has half of a surrogate pair in it") from None
 
 
-def _check_inside(value: object, what: str) -> None:
+def _check_content(value: object, what: str) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):
         below: list[object] = []

@@ -87,27 +87,27 @@ def encode_header(entry: Entry) -> bytes:
     """
     path = _member_name(entry)
     records: dict[str, bytes] = {}
-    prefix, name = _split(path, records)
+    prefix, name = _split_name(path, records)
     link = entry.link.encode("utf-8", "surrogateescape")
     if len(link) > 100 or not link.isascii():
         records["linkpath"] = link
-        link = _ascii(link)[:100]
+        link = _replace_non_ascii(link)[:100]
     for attribute, value in entry.xattrs.items():
         records[_XATTR + attribute] = value
-    uid = _bounded("uid", entry.uid, _MAX_NUMBER, records)
-    gid = _bounded("gid", entry.gid, _MAX_NUMBER, records)
-    size = _bounded("size", entry.size, _MAX_LONG_NUMBER, records)
-    mtime = _bounded("mtime", entry.mtime, _MAX_LONG_NUMBER, records)
-    main = _block(name, prefix, entry, uid, gid, size, mtime, _FLAGS[entry.kind], link)
+    uid = _fit_number("uid", entry.uid, _MAX_NUMBER, records)
+    gid = _fit_number("gid", entry.gid, _MAX_NUMBER, records)
+    size = _fit_number("size", entry.size, _MAX_LONG_NUMBER, records)
+    mtime = _fit_number("mtime", entry.mtime, _MAX_LONG_NUMBER, records)
+    main = _encode_block(name, prefix, entry, uid, gid, size, mtime, _FLAGS[entry.kind], link)
     if not records:
         return main
-    body = b"".join(_record(key, records[key]) for key in sorted(records))
+    body = b"".join(_encode_record(key, records[key]) for key in sorted(records))
     # The name of the extended header itself is never used; a constant keeps it out of the digest.
-    extended = _block(b"@PaxHeader", b"", _PLAIN, 0, 0, len(body), 0, b"x", b"")
+    extended = _encode_block(b"@PaxHeader", b"", _EXTENDED_HEADER_ENTRY, 0, 0, len(body), 0, b"x", b"")
     return extended + body + bytes(padding_size(len(body))) + main
 
 
-_PLAIN = Entry(path="", kind="file", mode=0o644)
+_EXTENDED_HEADER_ENTRY = Entry(path="", kind="file", mode=0o644)
 
 
 def _member_name(entry: Entry) -> bytes:
@@ -116,7 +116,7 @@ def _member_name(entry: Entry) -> bytes:
     return (entry.path + "/").encode("utf-8", "surrogateescape") if entry.path else b"./"
 
 
-def _split(path: bytes, records: dict[str, bytes]) -> tuple[bytes, bytes]:
+def _split_name(path: bytes, records: dict[str, bytes]) -> tuple[bytes, bytes]:
     """Return the ustar prefix and name of ``path``; what does not fit goes into ``records``."""
     if path.isascii():
         if len(path) <= 100:
@@ -127,21 +127,21 @@ def _split(path: bytes, records: dict[str, bytes]) -> tuple[bytes, bytes]:
             if 0 < cut <= 155:
                 return path[:cut], path[cut + 1 :]
     records["path"] = path
-    return b"", _ascii(path)[:100]
+    return b"", _replace_non_ascii(path)[:100]
 
 
-def _ascii(text: bytes) -> bytes:
+def _replace_non_ascii(text: bytes) -> bytes:
     return bytes(byte if 32 <= byte < 127 else 63 for byte in text)
 
 
-def _bounded(key: str, value: int, limit: int, records: dict[str, bytes]) -> int:
+def _fit_number(key: str, value: int, limit: int, records: dict[str, bytes]) -> int:
     if 0 <= value <= limit:
         return value
     records[key] = str(value).encode()
     return 0
 
 
-def _record(key: str, value: bytes) -> bytes:
+def _encode_record(key: str, value: bytes) -> bytes:
     body = b" " + key.encode() + b"=" + value + b"\n"
     length = len(body)
     total = length + len(str(length))
@@ -149,7 +149,7 @@ def _record(key: str, value: bytes) -> bytes:
     return str(total).encode() + body
 
 
-def _block(
+def _encode_block(
     name: bytes,
     prefix: bytes,
     entry: Entry,
@@ -198,31 +198,31 @@ class Body:
 
     def __init__(self, source: Source, size: int) -> None:
         self._source = source
-        self._some: Callable[[int], bytes | memoryview] = getattr(source, "read_some", source.read)
-        self._left = size
+        self._read_some: Callable[[int], bytes | memoryview] = getattr(source, "read_some", source.read)
+        self._remaining = size
         self._padding = padding_size(size)
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to ``size`` bytes (all that is left by default), ``b""`` at the end."""
-        wanted = self._left if size < 0 else min(size, self._left)
-        if not wanted:
+        length = self._remaining if size < 0 else min(size, self._remaining)
+        if not length:
             return b""
-        data = self._source.read(wanted)
-        if len(data) != wanted:
+        data = self._source.read(length)
+        if len(data) != length:
             raise FormatError("the archive ends in the middle of a file")
-        self._left -= wanted
+        self._remaining -= length
         return data
 
     def read_some(self, size: int, /) -> bytes | memoryview:
         """Return between 1 and ``size`` bytes, ``b""`` at the end; not copied if the source can."""
-        wanted = min(size, self._left)
-        if not wanted:
+        length = min(size, self._remaining)
+        if not length:
             return b""
-        piece = self._some(wanted)
-        if not piece:
+        chunk = self._read_some(length)
+        if not chunk:
             raise FormatError("the archive ends in the middle of a file")
-        self._left -= len(piece)
-        return piece
+        self._remaining -= len(chunk)
+        return chunk
 
     def skip(self) -> None:
         """Read over the rest of the body and its padding."""
@@ -249,17 +249,17 @@ def read_entries(source: Source, *, skip_global_headers: bool = False) -> Iterat
             return
         if block == _ZERO:
             return
-        flag = _checked_flag(block)
-        size = _number(block, 124, 136)
+        flag = _check_header(block)
+        size = _parse_number(block, 124, 136)
         if flag == b"g":
             if not skip_global_headers:
                 raise FormatError("the archive has a PAX global header, which is refused")
-            _extension(source, flag, size)
+            _read_extension(source, flag, size)
             continue
         if flag in _EXTENSIONS:
-            extended |= _extension(source, flag, size)
+            extended |= _read_extension(source, flag, size)
             continue
-        entry = _entry(block, flag, size, extended)
+        entry = _parse_entry(block, flag, size, extended)
         extended = {}
         body = Body(source, entry.size)
         yield entry, body
@@ -270,12 +270,12 @@ _ZERO = bytes(BLOCK)
 _EXTENSIONS = (b"x", b"L", b"K")
 
 
-def _checked_flag(block: bytes) -> bytes:
+def _check_header(block: bytes) -> bytes:
     try:
-        stated = int(block[148:156].rstrip(b"\0 ") or b"0", 8)
+        expected_checksum = int(block[148:156].rstrip(b"\0 ") or b"0", 8)
     except ValueError:
-        stated = -1
-    if stated != sum(block) - sum(block[148:156]) + 8 * 32:
+        expected_checksum = -1
+    if expected_checksum != sum(block) - sum(block[148:156]) + 8 * 32:
         raise FormatError("a tar header is damaged: its checksum does not hold")
     flag = block[156:157]
     if flag in _KINDS or flag in _EXTENSIONS or flag == b"g":
@@ -285,7 +285,7 @@ def _checked_flag(block: bytes) -> bytes:
     raise FormatError(f"the archive has an entry of unknown type {flag!r}")
 
 
-def _number(block: bytes, start: int, end: int) -> int:
+def _parse_number(block: bytes, start: int, end: int) -> int:
     field = block[start:end]
     if field[0] & 0x80:
         value = int.from_bytes(field, "big") & ((1 << (8 * (end - start) - 1)) - 1)
@@ -301,7 +301,7 @@ def _number(block: bytes, start: int, end: int) -> int:
     return value
 
 
-def _extension(source: Source, flag: bytes, size: int) -> dict[str, bytes]:
+def _read_extension(source: Source, flag: bytes, size: int) -> dict[str, bytes]:
     if not 0 <= size <= _MAX_EXTENDED:
         raise FormatError("an extended tar header is larger than 1 MiB")
     body = Body(source, size)
@@ -311,10 +311,10 @@ def _extension(source: Source, flag: bytes, size: int) -> dict[str, bytes]:
         return {"path": data.rstrip(b"\0")}
     if flag == b"K":
         return {"linkpath": data.rstrip(b"\0")}
-    return _records(data)
+    return _parse_records(data)
 
 
-def _records(data: bytes) -> dict[str, bytes]:
+def _parse_records(data: bytes) -> dict[str, bytes]:
     records: dict[str, bytes] = {}
     position = 0
     while position < len(data):
@@ -333,7 +333,7 @@ def _records(data: bytes) -> dict[str, bytes]:
     return records
 
 
-def _entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> Entry:
+def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> Entry:
     kind = _KINDS[flag]
     raw = extended.get("path") if extended else None
     if raw is None:
@@ -347,7 +347,11 @@ def _entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> 
     if not link and kind in ("symlink", "hardlink"):
         link = block[157:257].split(b"\0", 1)[0]
     text = normalize_path(link) if kind == "hardlink" else link.decode("utf-8", "surrogateescape")
-    mtime, uid, gid = _number(block, 136, 148), _number(block, 108, 116), _number(block, 116, 124)
+    mtime, uid, gid = (
+        _parse_number(block, 136, 148),
+        _parse_number(block, 108, 116),
+        _parse_number(block, 116, 124),
+    )
     xattrs: dict[str, bytes] = {}
     if extended:
         size, uid, gid, mtime = (
@@ -359,11 +363,11 @@ def _entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes]) -> 
         raise FormatError(f"{path!r} has a negative size or owner")
     device = (0, 0)
     if kind in ("char", "block"):
-        device = (_number(block, 329, 337), _number(block, 337, 345))
+        device = (_parse_number(block, 329, 337), _parse_number(block, 337, 345))
     return Entry(
         path=path,
         kind=kind,
-        mode=_number(block, 100, 108) & 0o7777,
+        mode=_parse_number(block, 100, 108) & 0o7777,
         uid=uid,
         gid=gid,
         mtime=mtime,
@@ -378,10 +382,14 @@ def _extended_number(extended: dict[str, bytes], key: str, default: int) -> int:
     raw = extended.get(key)
     if raw is None:
         return default
-    whole = raw.split(b".", 1)[0]  # times may carry a fraction
-    if not whole.lstrip(b"-").isdigit() or len(whole) > 20 or abs(int(whole)) > _MAX_SIZE:
+    integer_part = raw.split(b".", 1)[0]  # times may carry a fraction
+    if (
+        not integer_part.lstrip(b"-").isdigit()
+        or len(integer_part) > 20
+        or abs(int(integer_part)) > _MAX_SIZE
+    ):
         raise FormatError(f"the PAX record {key!r} holds no usable number")
-    return int(whole)
+    return int(integer_part)
 
 
 def normalize_path(raw: bytes) -> str:
@@ -391,10 +399,10 @@ def normalize_path(raw: bytes) -> str:
     raw = raw.strip(b"/") if raw[:1] == b"/" or raw[-1:] == b"/" else raw
     text = raw.decode("utf-8", "surrogateescape")
     if b"//" in raw or b"/." in raw or raw[:1] == b".":
-        parts = [part for part in text.split("/") if part not in ("", ".")]
-        if ".." in parts:
+        components = [component for component in text.split("/") if component not in ("", ".")]
+        if ".." in components:
             raise FormatError(f"the path {text!r} leaves the root of the archive")
-        text = "/".join(parts)
+        text = "/".join(components)
     if "\0" in text:
         raise FormatError(f"the path {text!r} contains a NUL")
     return text

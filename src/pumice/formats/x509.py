@@ -33,13 +33,13 @@ _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz
 
 def read_pem(data: bytes) -> list[bytes]:
     """Return the DER bytes of each certificate in a PEM file; raises FormatError if one is damaged."""
-    found: list[bytes] = []
+    certificates: list[bytes] = []
     for match in _PEM.finditer(data):
         try:
-            found.append(binascii.a2b_base64(match[1]))
+            certificates.append(binascii.a2b_base64(match[1]))
         except binascii.Error:
             raise FormatError("a certificate is not Base64") from None
-    return found
+    return certificates
 
 
 def compute_subject_hash(certificate: bytes) -> str:
@@ -47,40 +47,40 @@ def compute_subject_hash(certificate: bytes) -> str:
 
     Raises FormatError if it is no certificate.
     """
-    digest = hashlib.sha1(_canonical(_subject(certificate)), usedforsecurity=False).digest()
+    digest = hashlib.sha1(_canonicalize(_read_subject(certificate)), usedforsecurity=False).digest()
     return f"{int.from_bytes(digest[:4], 'little'):08x}"
 
 
-def _subject(certificate: bytes) -> bytes:
+def _read_subject(certificate: bytes) -> bytes:
     outer = _content(certificate, 0, _SEQUENCE)
     inner = _content(outer, 0, _SEQUENCE)
     position = 0
     if inner[:1] == bytes((_VERSION,)):
-        position = _next(inner, position)
+        position = _end_of_value(inner, position)
     for _ in range(4):  # serial number, signature algorithm, issuer, validity
-        position = _next(inner, position)
+        position = _end_of_value(inner, position)
     return _content(inner, position, _SEQUENCE)
 
 
-def _canonical(name: bytes) -> bytes:
+def _canonicalize(name: bytes) -> bytes:
     sets: list[bytes] = []
     position = 0
     while position < len(name):
         values = _content(name, position, _SET)
-        position = _next(name, position)
+        position = _end_of_value(name, position)
         members: list[bytes] = []
         at = 0
         while at < len(values):
-            members.append(_encoded(_SEQUENCE, _canonical_attribute(_content(values, at, _SEQUENCE))))
-            at = _next(values, at)
-        sets.append(_encoded(_SET, b"".join(sorted(members))))
+            members.append(_encode(_SEQUENCE, _canonical_attribute(_content(values, at, _SEQUENCE))))
+            at = _end_of_value(values, at)
+        sets.append(_encode(_SET, b"".join(sorted(members))))
     return b"".join(sets)
 
 
 def _canonical_attribute(attribute: bytes) -> bytes:
     _content(attribute, 0, _OID)
-    split = _next(attribute, 0)
-    tag, start, end = _header(attribute, split)
+    split = _end_of_value(attribute, 0)
+    tag, start, end = _read_header(attribute, split)
     encoding = _ENCODINGS.get(tag)
     if encoding is None:
         return attribute[:end]
@@ -88,11 +88,11 @@ def _canonical_attribute(attribute: bytes) -> bytes:
         text = attribute[start:end].decode(encoding)
     except UnicodeDecodeError:
         raise FormatError("a certificate has a malformed name") from None
-    words = re.split(f"[{_SPACES}]+", text.strip(_SPACES).translate(_LOWER))
-    return attribute[:split] + _encoded(_UTF8, " ".join(words).encode("utf-8", "surrogatepass"))
+    normalized_words = re.split(f"[{_SPACES}]+", text.strip(_SPACES).translate(_LOWER))
+    return attribute[:split] + _encode(_UTF8, " ".join(normalized_words).encode("utf-8", "surrogatepass"))
 
 
-def _header(data: bytes, position: int) -> tuple[int, int, int]:
+def _read_header(data: bytes, position: int) -> tuple[int, int, int]:
     """Return the tag, start and end of the value at ``position``."""
     if position + 2 > len(data):
         raise FormatError("a certificate is cut short")
@@ -109,17 +109,17 @@ def _header(data: bytes, position: int) -> tuple[int, int, int]:
 
 
 def _content(data: bytes, position: int, tag: int) -> bytes:
-    found, start, end = _header(data, position)
-    if found != tag:
+    actual_tag, start, end = _read_header(data, position)
+    if actual_tag != tag:
         raise FormatError("the data is no X.509 certificate")
     return data[start:end]
 
 
-def _next(data: bytes, position: int) -> int:
-    return _header(data, position)[2]
+def _end_of_value(data: bytes, position: int) -> int:
+    return _read_header(data, position)[2]
 
 
-def _encoded(tag: int, content: bytes) -> bytes:
+def _encode(tag: int, content: bytes) -> bytes:
     length = len(content)
     if length < 0x80:
         return bytes((tag, length)) + content

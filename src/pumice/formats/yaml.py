@@ -73,7 +73,7 @@ def read_document(data: bytes, file: str, *, quote: bool = True) -> Document:
 
     ``quote=False`` keeps the content out of problems: for files that nobody named on a command line.
     """
-    builder = _Builder(file, quote)
+    builder = _TreeBuilder(file, quote)
     try:
         for event in _events(_decode(data, file), file, quote):
             builder.take(event)
@@ -88,17 +88,17 @@ def _decode(data: bytes, file: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        where = _end_of(data[: error.start].decode("utf-8-sig", "replace"), file)
+        where = _location_after(data[: error.start].decode("utf-8-sig", "replace"), file)
         raise Problem("the text is not UTF-8", where=where, hint="save the file as UTF-8") from None
     # libyaml refuses these as well, but tells their place in bytes only.
     odd = re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]", text)
     if odd:
-        where = _end_of(text[: odd.start()], file)
+        where = _location_after(text[: odd.start()], file)
         raise Problem(f"the text has the control character U+{ord(odd[0]):04X}", where=where)
     return text
 
 
-def _end_of(head: str, file: str) -> str:
+def _location_after(head: str, file: str) -> str:
     lines = head.split("\n")
     return f"{file}:{len(lines)}:{len(lines[-1]) + 1}"
 
@@ -112,12 +112,12 @@ def _events(text: str, file: str, quote: bool) -> Iterator[Any]:
         while (event := parser.get_event()) is not None:
             yield event
     except YAMLError as error:
-        raise _explained(error, text, file, quote) from None
+        raise _explain_error(error, text, file, quote) from None
     finally:
         parser.dispose()
 
 
-class _Open(msgspec.Struct):
+class _OpenCollection(msgspec.Struct):
     """A list or map whose end has not come yet."""
 
     event: Any
@@ -125,7 +125,7 @@ class _Open(msgspec.Struct):
     weight: int = 1
 
 
-class _Builder:
+class _TreeBuilder:
     """Takes the parser's events one by one, with a stack of its own: depth is bounded, not recursed."""
 
     def __init__(self, file: str, quote: bool) -> None:
@@ -133,7 +133,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.root: Node | None = None
         self._file = file
-        self._stack: list[_Open] = []
+        self._stack: list[_OpenCollection] = []
         self._anchors: dict[str, tuple[Node, int] | None] = {}
         self._documents = 0
 
@@ -143,7 +143,9 @@ class _Builder:
         if kind == "ScalarEvent":
             self._refuse_tag(event)
             self._add(
-                event, Scalar(event.value, event.style is None or event.style == "", *self._at(event)), 1
+                event,
+                Scalar(event.value, event.style is None or event.style == "", *self._location(event)),
+                1,
             )
         elif kind in ("SequenceStartEvent", "MappingStartEvent"):
             self._refuse_tag(event)
@@ -151,12 +153,12 @@ class _Builder:
                 raise self._problem(event, f"values are nested more than {MAX_DEPTH} deep")
             if event.anchor:
                 self._anchors[event.anchor] = None
-            self._stack.append(_Open(event))
+            self._stack.append(_OpenCollection(event))
         elif kind in ("SequenceEndEvent", "MappingEndEvent"):
-            done = self._stack.pop()
-            self._add(done.event, self._closed(done), done.weight)
+            collection = self._stack.pop()
+            self._add(collection.event, self._make_node(collection), collection.weight)
         elif kind == "AliasEvent":
-            self._add(None, *self._aliased(event))
+            self._add(None, *self._resolve_alias(event))
         elif kind == "DocumentStartEvent":
             self._documents += 1
             if self._documents > 1:
@@ -164,18 +166,18 @@ class _Builder:
                     event, "a second document begins here", "a recipe is one document; remove '---'"
                 )
 
-    def _at(self, event: Any) -> tuple[str, int, int]:
+    def _location(self, event: Any) -> tuple[str, int, int]:
         return self._file, event.start_mark.line + 1, event.start_mark.column + 1
 
     def _problem(self, event: Any, message: str, hint: str | None = None) -> Problem:
-        file, line, column = self._at(event)
+        file, line, column = self._location(event)
         return Problem(message, where=f"{file}:{line}:{column}", hint=hint)
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag:
             hint = "remove it: the type follows from the key"
             self.problems.append(
-                self._problem(event, f"the tag{self._shown(event.tag)} is not allowed", hint)
+                self._problem(event, f"the tag{self._quote_text(event.tag)} is not allowed", hint)
             )
 
     def _add(self, event: Any, node: Node, weight: int) -> None:
@@ -190,36 +192,38 @@ class _Builder:
         if parent.weight > MAX_NODES:
             raise Problem(f"more than {MAX_NODES} values, aliases expanded", where=format_location(node))
 
-    def _aliased(self, event: Any) -> tuple[Node, int]:
+    def _resolve_alias(self, event: Any) -> tuple[Node, int]:
         if event.anchor not in self._anchors:
-            raise self._problem(event, f"the alias{self._alias(event)} has no anchor before it")
-        found = self._anchors[event.anchor]
-        if found is None:
-            raise self._problem(event, f"the alias{self._alias(event)} stands inside what it stands for")
-        return found
+            raise self._problem(event, f"the alias{self._quote_alias(event)} has no anchor before it")
+        anchored = self._anchors[event.anchor]
+        if anchored is None:
+            raise self._problem(
+                event, f"the alias{self._quote_alias(event)} stands inside what it stands for"
+            )
+        return anchored
 
-    def _closed(self, done: _Open) -> Node:
-        if type(done.event).__name__ == "SequenceStartEvent":
-            return Sequence(tuple(done.children), *self._at(done.event))
+    def _make_node(self, collection: _OpenCollection) -> Node:
+        if type(collection.event).__name__ == "SequenceStartEvent":
+            return Sequence(tuple(collection.children), *self._location(collection.event))
         first: dict[str, Scalar] = {}
         items: list[tuple[Scalar, Node]] = []
-        for key, value in zip(done.children[::2], done.children[1::2], strict=True):
+        for key, value in zip(collection.children[::2], collection.children[1::2], strict=True):
             if not isinstance(key, Scalar):
                 message = "a key must be a text, not a list or map"
                 self.problems.append(Problem(message, where=format_location(key)))
             elif key.text in first:
-                shown = self._shown(key.text)
-                message = f"the key{shown} is there twice, first in line {first[key.text].line}"
+                quoted_key = self._quote_text(key.text)
+                message = f"the key{quoted_key} is there twice, first in line {first[key.text].line}"
                 self.problems.append(Problem(message, where=format_location(key), hint="keep one of them"))
             else:
                 first[key.text] = key
                 items.append((key, value))
-        return Mapping(tuple(items), *self._at(done.event))
+        return Mapping(tuple(items), *self._location(collection.event))
 
-    def _alias(self, event: Any) -> str:
+    def _quote_alias(self, event: Any) -> str:
         return f" *{event.anchor}" if self._quote else ""
 
-    def _shown(self, text: str) -> str:
+    def _quote_text(self, text: str) -> str:
         """Return `` 'text'``, or nothing where content is not to be shown."""
         return f" {text if len(text) <= 60 else text[:57] + '...'!r}" if self._quote else ""
 
@@ -227,7 +231,7 @@ class _Builder:
 _INDENTATION = "check the indentation of this line and the one before it"
 
 # What libyaml says: (what we say, hint, whether the place is where the construct began).
-_SENTENCES = {
+_EXPLANATIONS = {
     "mapping values are not allowed in this context": (
         "a ':' is not expected here",
         "put a text that contains ': ' in quotes, and check the indentation",
@@ -262,27 +266,29 @@ _SENTENCES = {
 }
 
 
-def _explained(error: Any, text: str, file: str, quote: bool) -> Problem:
+def _explain_error(error: Any, text: str, file: str, quote: bool) -> Problem:
     """Return one clear sentence with its place for an error of libyaml's."""
-    said = getattr(error, "problem", None) or "cannot be read"
+    library_message = getattr(error, "problem", None) or "cannot be read"
     mark = getattr(error, "problem_mark", None)
     message: str
     hint: str | None
-    if said == "found character that cannot start any token":
-        message, hint = _about_character(text, mark, quote)
-    elif "tab character" in said:
+    if library_message == "found character that cannot start any token":
+        message, hint = _explain_character(text, mark, quote)
+    elif "tab character" in library_message:
         message, hint = "a tab is used for indentation", "use spaces"
     else:
-        message, hint, at_start = _SENTENCES.get(said, ("this is not YAML: " + said, None, False))
+        message, hint, at_start = _EXPLANATIONS.get(
+            library_message, ("this is not YAML: " + library_message, None, False)
+        )
         if at_start and getattr(error, "context_mark", None) is not None:
             mark = error.context_mark
     where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark is not None else file
     return Problem(message, where=where, hint=hint)
 
 
-def _about_character(text: str, mark: Any, quote: bool) -> tuple[str, str]:
+def _explain_character(text: str, mark: Any, quote: bool) -> tuple[str, str]:
     character = text[mark.index : mark.index + 1]
     if character == "\t":
         return "a tab is used for indentation", "use spaces"
-    shown = repr(character) if quote else "this character"
-    return f"a text cannot begin with {shown}", "put it in quotes"
+    quoted = repr(character) if quote else "this character"
+    return f"a text cannot begin with {quoted}", "put it in quotes"

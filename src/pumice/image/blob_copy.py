@@ -69,7 +69,7 @@ class Blob:
 
 def _altered(name: Digest, blobs: BlobSource) -> TrustError:
     """Return what to raise for a blob with other content; the store lets go of it, to be made again."""
-    from pumice.store.directory import DirectoryBlobs
+    from pumice.store.directory_blobs import DirectoryBlobs
 
     hint = None
     if isinstance(blobs, DirectoryBlobs) and blobs.weed(name):

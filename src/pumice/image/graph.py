@@ -1,7 +1,7 @@
 """All that belongs to an image: its platforms, and what signs, describes or attests any of it.
 
 Beside what the root leads to there are *referrers* (manifests with a ``subject``, listed by the
-registry or under the fallback tag) and *companions* (tags ``sha256-<hex>.sig``, ``.att``, ``.sbom``,
+registry or under the fallback tag) and *cosign_tags* (tags ``sha256-<hex>.sig``, ``.att``, ``.sbom``,
 which cosign writes). Both may have their own; all of them are followed.
 """
 
@@ -14,8 +14,8 @@ import msgspec
 from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import referrers
-from pumice.registry.listing import Link
-from pumice.registry.parallel import mapped
+from pumice.registry.listing import Referrer
+from pumice.registry.parallel import map_parallel
 from pumice.registry.reference import is_digest
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _BLOBS = ("config", "layers", "blobs")
 _NOT_FOR_COPIES = "nondistributable"
 
 
-Companions = dict[str, tuple[oci.Descriptor, ...]]
+CosignTags = dict[str, tuple[oci.Descriptor, ...]]
 """Tags like ``sha256-<hex>.sig`` and what they stand for; only outside of registries one has several."""
 
 
@@ -43,11 +43,11 @@ class Source(Protocol):
     def open(self, descriptor: Descriptor) -> BinaryIO:
         """Open a blob. Whoever reads it checks it."""
 
-    def referrers(self, digest: str) -> Sequence[Link]:
+    def referrers(self, digest: str) -> Sequence[Referrer]:
         """Return what refers to a manifest."""
 
-    def companions(self, digests: Sequence[str]) -> Companions:
-        """Return the tags that stand for what belongs to some manifests by its name (`suffix`)."""
+    def cosign_tags(self, digests: Sequence[str]) -> CosignTags:
+        """Return the tags that stand for what belongs to some manifests by its name (`tagged_digest`)."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -77,13 +77,13 @@ class Graph(msgspec.Struct, frozen=True):
     """An image with what belongs to it.
 
     ``nodes`` are in the order in which they can be stored: what a node leads to is before it. ``lists``
-    are the referrers by subject, ``tags`` the companions; both are empty for the image alone.
+    are the referrers by subject, ``tags`` the cosign_tags; both are empty for the image alone.
     """
 
     root: oci.Descriptor
     nodes: dict[str, Node]
-    lists: dict[str, tuple[Link, ...]] = {}
-    tags: Companions = {}
+    lists: dict[str, tuple[Referrer, ...]] = {}
+    tags: CosignTags = {}
 
     def blobs(self) -> dict[str, oci.Descriptor]:
         """Return every blob by digest, each once."""
@@ -105,7 +105,7 @@ class Graph(msgspec.Struct, frozen=True):
                 marks = {} if own else {oci.SUBJECT: subject}
                 found.setdefault(subject, {})[link.digest] = _marked(link.descriptor, marks)
         for tag, some in self.tags.items():
-            subject = suffix(tag, self.nodes)
+            subject = tagged_digest(tag, self.nodes)
             for one in some:
                 entry = msgspec.convert(self.nodes[one.digest].entry(), oci.Descriptor)
                 known = found.setdefault(subject, {}).get(one.digest, entry)
@@ -114,8 +114,8 @@ class Graph(msgspec.Struct, frozen=True):
                 found[subject][one.digest] = _marked(known, {oci.REF_NAME: tag})
         return {subject: tuple(some[digest] for digest in sorted(some)) for subject, some in found.items()}
 
-    def beside(self) -> int:
-        """Return how many manifests are not the image's own."""
+    def count_referrers(self) -> int:
+        """Return how many manifests are not part of the image itself."""
         own: set[str] = set()
         pending = [self.root.digest]
         while pending:
@@ -132,24 +132,24 @@ def gather(source: Source, root: Descriptor, *, whole: bool = True) -> Graph:
     Raises PumiceError, above all for anything that is listed and not there: nothing is left out.
     """
     found: dict[str, Node] = {}
-    lists: dict[str, tuple[Link, ...]] = {}
-    tags: Companions = {}
+    lists: dict[str, tuple[Referrer, ...]] = {}
+    tags: CosignTags = {}
     pending = [root]
     depth = 0
     while pending:
         level = list({one.digest: one for one in pending if one.digest not in found}.values())
-        nodes = mapped(lambda one: _read(source, one), level)
+        nodes = map_parallel(lambda one: _read(source, one), level)
         found |= {node.descriptor.digest: node for node in nodes}
         depth += 1
         _check(found, depth)
         pending = [child for node in nodes for child in node.children]
         if whole and nodes:
             digests = [node.descriptor.digest for node in nodes]
-            for digest, links in zip(digests, mapped(source.referrers, digests), strict=True):
+            for digest, links in zip(digests, map_parallel(source.referrers, digests), strict=True):
                 if links:
                     lists[digest] = tuple(links)
                     pending += [link.descriptor for link in links]
-            more = source.companions(digests)
+            more = source.cosign_tags(digests)
             tags |= more
             pending += [one for some in more.values() for one in some]
     return Graph(root, _ordered(found, root), lists, dict(sorted(tags.items())))
@@ -230,7 +230,7 @@ def may_be_absent(descriptor: Descriptor) -> bool:
     )
 
 
-def suffix(tag: str, digests: Iterable[str]) -> str:
+def tagged_digest(tag: str, digests: Iterable[str]) -> str:
     """Return the digest of ``digests`` that a tag like ``sha256-<hex>.sig`` belongs to, or ""."""
     stem, dot, _ = tag.partition(".")
     return next((one for one in digests if dot and one.replace(":", "-") == stem), "")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.model import BlobSource
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 _LEGACY = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z]+)?", re.ASCII)
 _MAX_ARTIFACTS = 4096

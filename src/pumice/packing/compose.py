@@ -1,7 +1,7 @@
-"""Layers out of segments, without unpacking or compressing anything twice.
+"""Composes layers from segments, without unpacking or compressing anything again.
 
-A layer is one small generated member with ``./`` and every directory once, then the segments, then
-the end mark. Its bytes exist only as the list of those parts; composing it again costs nothing.
+A layer is a generated gzip member with ``./`` and each directory once, followed by the segments and
+the end of the archive. The store composes the blob from these parts.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from pumice.errors import ImageError
 from pumice.formats import gzip, tar
 from pumice.formats.tar import Entry
 from pumice.packing import names
-from pumice.packing.layer_plan import WholeLayer
-from pumice.packing.stream import END, ROOT, Stream
+from pumice.packing.layer_plan import LayerDigests
+from pumice.packing.segment_writer import LAYER_END, LAYER_START, SegmentWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pumice.digest import Digest
+    from pumice.packing.segment_writer import SegmentItem
     from pumice.packing.segments import Segment
-    from pumice.packing.stream import Item
     from pumice.packing.tree import Node
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
 
-class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of gzip members that can be part of a layer, and what is in it.
+class LayerChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A sequence of gzip members that can be part of a layer, and the entries in it.
 
-    ``package`` is whose files they are, empty for those that no package ships.
+    ``members`` are the compressed sizes in bytes. ``package`` is empty for generated files.
     """
 
     blob: str
     tar_size: int
     members: tuple[int, ...]
-    items: tuple[Item, ...]
+    items: tuple[SegmentItem, ...]
     directories: tuple[Entry, ...] = ()
     package: str = ""
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """A file, link or directory that comes from no package; its content is bytes or a file.
+class LayerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A file, link or directory that no package ships; its content is bytes or a file to read.
 
-    ``sha256`` (hex), where given, is what the content must still be when it is read.
+    If ``sha256`` (hex) is not empty, the content must have that digest when it is read.
     """
 
     entry: Entry
@@ -57,17 +57,17 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
-class Filled(msgspec.Struct, frozen=True):
-    """A finished layer, what it is called, and the pieces it was composed of."""
+class ComposedLayer(msgspec.Struct, frozen=True):
+    """A layer in the store, its title, and the chunks that it consists of."""
 
     title: str
-    layer: WholeLayer
-    pieces: tuple[Piece, ...]
+    layer: LayerDigests
+    chunks: tuple[LayerChunk, ...]
 
 
-def piece(segment: Segment) -> Piece:
-    """Return a package's segment as a piece of a layer."""
-    return Piece(
+def segment_chunk(segment: Segment) -> LayerChunk:
+    """Return the segment of a package as a chunk of a layer."""
+    return LayerChunk(
         blob=segment.blob,
         tar_size=segment.tar_size,
         members=segment.members,
@@ -77,17 +77,20 @@ def piece(segment: Segment) -> Piece:
     )
 
 
-def made(items: Iterable[Made], blobs: Blobs) -> Piece:
-    """Write generated entries as a piece: by path, hard links last; directories are only noted."""
-    ordered = sorted(items, key=lambda item: (item.entry.kind == "hardlink", item.entry.path))
+def write_chunk(entries: Iterable[LayerEntry], blobs: Blobs) -> LayerChunk:
+    """Write entries into ``blobs`` as a chunk: sorted by path, hard links last, without directories.
+
+    Raises ImageError if a file cannot be read or changed since its digest was computed.
+    """
+    ordered = sorted(entries, key=lambda item: (item.entry.kind == "hardlink", item.entry.path))
     with blobs.writer() as writer:
-        stream = Stream(writer.write, alone=False)
+        stream = SegmentWriter(writer.write, has_own_layer=False)
         for item in ordered:
             if item.entry.kind != "dir":
-                _add(stream, item)
+                _add_entry(stream, item)
         stream.close()
         blob = writer.commit()
-    return Piece(
+    return LayerChunk(
         blob=blob,
         tar_size=stream.tar_size,
         members=stream.members,
@@ -96,143 +99,158 @@ def made(items: Iterable[Made], blobs: Blobs) -> Piece:
     )
 
 
-def _add(stream: Stream, item: Made) -> None:
-    if isinstance(item.content, bytes):
-        entry = item.entry
+def _add_entry(stream: SegmentWriter, layer_entry: LayerEntry) -> None:
+    if isinstance(layer_entry.content, bytes):
+        entry = layer_entry.entry
         if entry.kind == "file":
-            entry = msgspec.structs.replace(entry, size=len(item.content))
-        stream.add(entry, io.BytesIO(item.content), {})
+            entry = msgspec.structs.replace(entry, size=len(layer_entry.content))
+        stream.add(entry, io.BytesIO(layer_entry.content), {})
         return
-    changed = ImageError(
-        "the file changed while the image was built", where=str(item.content), hint="build again"
+    changed_error = ImageError(
+        "the file changed while the image was built", where=str(layer_entry.content), hint="build again"
     )
     try:
-        with item.content.open("rb") as file:
+        with layer_entry.content.open("rb") as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            stream.add(msgspec.structs.replace(item.entry, size=size), _Full(file, changed), {})
+            stream.add(
+                msgspec.structs.replace(layer_entry.entry, size=size), _ExactReader(file, changed_error), {}
+            )
     except OSError as error:
-        raise ImageError(f"cannot read it: {error.strerror}", where=str(item.content)) from None
-    if item.sha256 and stream.items[-1].sha256 != item.sha256:
-        raise changed
+        raise ImageError(f"cannot read it: {error.strerror}", where=str(layer_entry.content)) from None
+    if layer_entry.sha256 and stream.items[-1].sha256 != layer_entry.sha256:
+        raise changed_error
 
 
-class _Full:
-    """A file that must not end before it is read as far as was announced."""
+class _ExactReader:
+    """A file that raises an error if it ends before the announced size."""
 
-    def __init__(self, file: BinaryIO, complaint: ImageError) -> None:
+    def __init__(self, file: BinaryIO, error: ImageError) -> None:
         self._file = file
-        self._complaint = complaint
+        self._error = error
 
     def read(self, size: int, /) -> bytes:
         data = self._file.read(size)
         if not data:
-            raise self._complaint
+            raise self._error
         return data
 
 
-def directories(pieces: Sequence[Piece], nodes: Mapping[str, Node]) -> list[Entry]:
-    """Return every directory that a layer of ``pieces`` must bring, parents first.
+def layer_directories(chunks: Sequence[LayerChunk], nodes: Mapping[str, Node]) -> list[Entry]:
+    """Return every directory of a layer of ``chunks``, parents first.
 
-    Modes and owners are those of the whole image, so that no layer undoes another's; the time is
-    the newest that a piece of this layer gives it, so that no other package can change the layer.
+    Modes and owners are those of the whole image, so that no layer overrides another. The time is the
+    newest in the chunks of this layer, so that packages in other layers do not change it.
     """
     times: dict[str, int] = {}
-    for part in pieces:
-        for entry in part.directories:
+    for chunk in chunks:
+        for entry in chunk.directories:
             times[entry.path] = max(times.get(entry.path, 0), entry.mtime)
-    above = {posixpath.dirname(item.entry.path) for part in pieces for item in part.items}
-    above |= {posixpath.dirname(path) for path in times}
-    while above := {path for path in above if path and path not in times}:
-        times |= dict.fromkeys(above, 0)
-        above = {posixpath.dirname(path) for path in above}
-    return [_directory(path, times[path], nodes) for path in sorted(times)]
+    parents = {posixpath.dirname(item.entry.path) for part in chunks for item in part.items}
+    parents |= {posixpath.dirname(path) for path in times}
+    while parents := {path for path in parents if path and path not in times}:
+        times |= dict.fromkeys(parents, 0)
+        parents = {posixpath.dirname(path) for path in parents}
+    return [_directory_entry(path, times[path], nodes) for path in sorted(times)]
 
 
-def _directory(path: str, mtime: int, nodes: Mapping[str, Node]) -> Entry:
+def _directory_entry(path: str, mtime: int, nodes: Mapping[str, Node]) -> Entry:
     node = nodes.get(path)
     if node is None or node.entry.kind != "dir":
         return Entry(path, "dir", 0o755, mtime=mtime)
     return msgspec.structs.replace(node.entry, mtime=mtime)
 
 
-def alone(segment: Segment, blobs: Blobs) -> WholeLayer:
-    """Return the layer that a segment makes by itself; all is known already."""
+def compose_own_layer(segment: Segment, blobs: Blobs) -> LayerDigests:
+    """Compose the layer of one segment, which was cut with ``has_own_layer``; its digests are known."""
     layer = segment.layer
     if layer is None:
-        raise ValueError(f"the segment of {segment.facts.name} was not cut to be alone")
-    _compose(layer.digest, (ROOT, END), segment.blob, blobs)
+        raise ValueError(f"the segment of {segment.facts.name} was not cut for a layer of its own")
+    _compose_blob(layer.digest, (LAYER_START, LAYER_END), segment.blob, blobs)
     return layer
 
 
-def _compose(digest: Digest, ends: tuple[bytes, bytes], middle: Digest, blobs: Blobs) -> None:
+def _compose_blob(
+    digest: Digest, header_and_trailer: tuple[bytes, bytes], segment_blob: Digest, blobs: Blobs
+) -> None:
     if blobs.size(digest) is None:
-        blobs.compose([_put(ends[0], blobs), middle, _put(ends[1], blobs)], digest)
+        blobs.compose(
+            [
+                _store_blob(header_and_trailer[0], blobs),
+                segment_blob,
+                _store_blob(header_and_trailer[1], blobs),
+            ],
+            digest,
+        )
 
 
-def _put(data: bytes, blobs: Blobs) -> Digest:
+def _store_blob(data: bytes, blobs: Blobs) -> Digest:
     with blobs.writer() as writer:
         writer.write(data)
         return writer.commit()
 
 
-class Known(msgspec.Struct, frozen=True):
-    """Where finished layers are remembered: by a key, as JSON; both may raise StoreError."""
+class LayerCache(msgspec.Struct, frozen=True):
+    """A cache of layer digests by key; both functions may raise StoreError."""
 
-    get: Callable[[Digest], WholeLayer | None]
-    put: Callable[[Digest, WholeLayer], None]
+    get: Callable[[Digest], LayerDigests | None]
+    put: Callable[[Digest, LayerDigests], None]
 
 
-def layer(pieces: Sequence[Piece], nodes: Mapping[str, Node], blobs: Blobs, known: Known) -> WholeLayer:
-    """Compose ``pieces`` into a layer and return its digests, found by reading it once."""
-    start = _start(directories(pieces, nodes))
-    packed = b"".join(start)
-    rows = [part.blob for part in pieces if part.members]
-    key = cache_key("layer", hashlib.sha256(packed).hexdigest(), rows)
-    found = known.get(key)
-    if found and blobs.size(found.digest) is not None:
-        return found
-    reader = _Digests()
-    for member in start:
-        reader.member(member)
-    for part in pieces:
+def compose_layer(
+    chunks: Sequence[LayerChunk], nodes: Mapping[str, Node], blobs: Blobs, cache: LayerCache
+) -> LayerDigests:
+    """Compose ``chunks`` into a layer; return its digests, from ``cache`` or by reading the layer once."""
+    header_members = _header_members(layer_directories(chunks, nodes))
+    header = b"".join(header_members)
+    chunk_blobs = [chunk.blob for chunk in chunks if chunk.members]
+    key = cache_key("layer", hashlib.sha256(header).hexdigest(), chunk_blobs)
+    cached_layer = cache.get(key)
+    if cached_layer and blobs.size(cached_layer.digest) is not None:
+        return cached_layer
+    reader = _LayerHasher()
+    for member in header_members:
+        reader.add_member(member)
+    for part in chunks:
         with blobs.open(part.blob) as file:
-            reader.row(file, part.members)
-    reader.member(END)
-    result = reader.result()
-    if blobs.size(result.digest) is None:
-        blobs.compose([_put(packed, blobs), *rows, _put(END, blobs)], result.digest)
-    known.put(key, result)
-    return result
+            reader.add_chunk(file, part.members)
+    reader.add_member(LAYER_END)
+    digests = reader.result()
+    if blobs.size(digests.digest) is None:
+        blobs.compose(
+            [_store_blob(header, blobs), *chunk_blobs, _store_blob(LAYER_END, blobs)], digests.digest
+        )
+    cache.put(key, digests)
+    return digests
 
 
-def _start(entries: Sequence[Entry]) -> list[bytearray]:
+def _header_members(entries: Sequence[Entry]) -> list[bytearray]:
     members: list[bytearray] = []
     writer = gzip.MemberWriter(members.append)
     writer.write(tar.encode_header(Entry("", "dir", 0o755)))
     for entry in entries:
-        names.check(entry)
+        names.check_entry_name(entry)
         writer.write(tar.encode_header(entry))
     writer.close()
     return members
 
 
-class _Digests:
+class _LayerHasher:
     def __init__(self) -> None:
-        self._packed, self._plain = hashlib.sha256(), hashlib.sha256()
+        self._compressed_digest, self._plain_digest = hashlib.sha256(), hashlib.sha256()
         self._size = self._tar_size = 0
 
-    def member(self, member: bytes | bytearray) -> None:
+    def add_member(self, member: bytes | bytearray) -> None:
         content = gzip.decompress_member(member)
-        self._packed.update(member)
-        self._plain.update(content)
+        self._compressed_digest.update(member)
+        self._plain_digest.update(content)
         self._size += len(member)
         self._tar_size += len(content)
 
-    def row(self, file: BinaryIO, members: Sequence[int]) -> None:
+    def add_chunk(self, file: BinaryIO, members: Sequence[int]) -> None:
         for length in members:
-            self.member(file.read(length))
+            self.add_member(file.read(length))
 
-    def result(self) -> WholeLayer:
-        packed, plain = self._packed.hexdigest(), self._plain.hexdigest()
-        return WholeLayer("sha256:" + packed, self._size, "sha256:" + plain, self._tar_size)
+    def result(self) -> LayerDigests:
+        compressed, plain = self._compressed_digest.hexdigest(), self._plain_digest.hexdigest()
+        return LayerDigests("sha256:" + compressed, self._size, "sha256:" + plain, self._tar_size)

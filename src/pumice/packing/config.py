@@ -1,4 +1,4 @@
-"""The image config and manifest that a recipe stands for (image-spec 1.1, config.md, annotations.md)."""
+"""The image config and annotations of a recipe (OCI image-spec 1.1, config.md and annotations.md)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pumice.formats import oci, platforms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pumice.packing.layer_plan import WholeLayer
+    from pumice.packing.layer_plan import LayerDigests
     from pumice.recipe.model import HealthCheck, Recipe
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -20,12 +20,12 @@ _NANOSECONDS = 1_000_000_000
 
 
 def timestamp(seconds: int) -> str:
-    """Return ``seconds`` since the epoch as RFC 3339, UTC."""
+    """Format ``seconds`` since the epoch as RFC 3339 in UTC."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def standard_annotations(recipe: Recipe, created: int) -> dict[str, str]:
-    """Return the standard annotations of an image; the recipe's own come last and win."""
+    """Return the standard annotations of an image; those of the recipe override them."""
     standard = {
         _ANNOTATION + "created": timestamp(created),
         _ANNOTATION + "title": recipe.name,
@@ -36,31 +36,31 @@ def standard_annotations(recipe: Recipe, created: int) -> dict[str, str]:
     return standard | recipe.annotations
 
 
-def config(
+def image_config(
     recipe: Recipe,
     architecture: str,
-    layers: Sequence[tuple[str, WholeLayer]],
+    titled_layers: Sequence[tuple[str, LayerDigests]],
     *,
     created: int,
     user: str,
 ) -> oci.ImageConfig:
     """Return the config of one platform's image.
 
-    ``layers`` are (what it holds, layer), lowest first; ``user`` is the numeric id that the recipe's
-    user stands for, so that an engine can tell that it is not root without looking inside.
+    ``titled_layers`` are (title, digests), lowest first. ``user`` is the recipe's user with numeric
+    ids, so that an engine can verify that it is not root without reading the layers.
     """
     platform = platforms.from_debian(architecture)
     run = recipe.run
     environment = {"PATH": PATH} | recipe.environment
-    moment = timestamp(created)
+    created_text = timestamp(created)
     return oci.ImageConfig(
         architecture=platform.architecture,
         os=platform.os,
         variant=platform.variant,
-        created=moment,
+        created=created_text,
         config=oci.RunConfig(
             user=user,
-            exposed_ports={_port(port): oci.Empty() for port in run.ports.values()},
+            exposed_ports={_port_with_protocol(port): oci.Empty() for port in run.ports.values()},
             env=tuple(f"{name}={environment[name]}" for name in sorted(environment)),
             entrypoint=run.command,
             cmd=run.arguments,
@@ -68,18 +68,20 @@ def config(
             working_dir=run.directory or "/",
             labels=recipe.labels,
             stop_signal=run.stop_signal,
-            healthcheck=_health(run.health) if run.health else None,
+            healthcheck=_health_check(run.health) if run.health else None,
         ),
-        rootfs=oci.RootFs("layers", tuple(layer.diff_id for _, layer in layers)),
-        history=tuple(oci.History(created=moment, created_by=f"pumice: {name}") for name, _ in layers),
+        rootfs=oci.RootFs("layers", tuple(layer.diff_id for _, layer in titled_layers)),
+        history=tuple(
+            oci.History(created=created_text, created_by=f"pumice: {name}") for name, _ in titled_layers
+        ),
     )
 
 
-def _port(port: str) -> str:
+def _port_with_protocol(port: str) -> str:
     return port if "/" in port else f"{port}/tcp"
 
 
-def _health(check: HealthCheck) -> oci.HealthCheck:
+def _health_check(check: HealthCheck) -> oci.HealthCheck:
     return oci.HealthCheck(
         test=("CMD", *check.command),
         interval=check.interval * _NANOSECONDS,
@@ -90,15 +92,15 @@ def _health(check: HealthCheck) -> oci.HealthCheck:
 
 
 def numeric_user(user: str, passwd: str, group: str) -> str:
-    """Return ``user[:group]`` as numbers, by the image's own tables; raises ImageError if unknown."""
+    """Return ``user[:group]`` with numeric ids from passwd(5) and group(5); raise ImageError if unknown."""
     if not user:
         return ""
     name, colon, group_name = user.partition(":")
-    number = _number(name, passwd, "user")
-    return f"{number}:{_number(group_name, group, 'group')}" if colon else str(number)
+    number = _look_up_id(name, passwd, "user")
+    return f"{number}:{_look_up_id(group_name, group, 'group')}" if colon else str(number)
 
 
-def _number(name: str, table: str, what: str) -> int:
+def _look_up_id(name: str, table: str, kind: str) -> int:
     if name.isascii() and name.isdigit():
         return int(name)
     for line in table.splitlines():
@@ -106,7 +108,7 @@ def _number(name: str, table: str, what: str) -> int:
         if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
             return int(fields[2])
     if not table.strip():
-        hint = f"the image has no {what}s at all: use a number, such as 65532 for nonroot, or 'base: data'"
+        hint = f"the image has no {kind}s at all: use a number, such as 65532 for nonroot, or 'base: data'"
     else:
-        hint = f"add it under '{what}s' in the recipe, or use nonroot, root or a number"
-    raise ImageError(f"the image has no {what} {name!r}", hint=hint)
+        hint = f"add it under '{kind}s' in the recipe, or use nonroot, root or a number"
+    raise ImageError(f"the image has no {kind} {name!r}", hint=hint)

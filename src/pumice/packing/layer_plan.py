@@ -1,9 +1,9 @@
-"""Which packages share a layer: a pure function of the set, decided before anything is read.
+"""Plans which packages share a layer: a pure function of the set of packages.
 
-The default keeps what is large apart, so that an update re-ships the package that changed and
-little else, and puts the many small packages into a few groups by their source package, which is
-what gets updated together. Sizes count only by powers of two, so that an update that grows a
-package a little moves nothing.
+By default large packages have a layer each, so that an update re-ships little else than the changed
+package. The many small packages form a few groups by source package, because packages of one source
+are updated together. Sizes are rounded to powers of two, so that a small change of a package's size
+does not change the plan.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import LayerPolicy
 
-GENERATED = 4
-"""Layers that may come beside the packages': base, byte code, state and the recipe's files."""
+GENERATED_LAYERS = 4
+"""The number of layers without packages: base, byte code, state and the recipe's files."""
 
-_AUTO_ALONE = 28
+_AUTO_OWN_LAYERS = 28
 _AUTO_GROUPS = 8
 _LARGE = 256 << 10
 _HUGE = 32 << 20
-_MOST = 100 - GENERATED
+_MAX_PACKAGE_LAYERS = 100 - GENERATED_LAYERS
 
 
-class Group(msgspec.Struct, frozen=True):
-    """Packages that share a layer; one that is ``alone`` makes the layer by itself."""
+class LayerGroup(msgspec.Struct, frozen=True):
+    """Packages that share a layer; with ``has_own_layer`` exactly one package."""
 
     name: str
     packages: tuple[str, ...]
-    alone: bool = False
+    has_own_layer: bool = False
 
 
-class WholeLayer(msgspec.Struct, frozen=True):
-    """A finished layer: its compressed digest and size, its diff ID and plain size."""
+class LayerDigests(msgspec.Struct, frozen=True):
+    """The digest and size in bytes of a layer, compressed and (``diff_id``, ``tar_size``) uncompressed."""
 
     digest: str
     size: int
@@ -46,34 +46,43 @@ class WholeLayer(msgspec.Struct, frozen=True):
     tar_size: int
 
 
-def plan(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple[Group, ...]:
-    """Return the groups for ``packages``, in the order of their layers.
+def plan_layers(packages: Sequence[LockedPackage], policy: LayerPolicy) -> tuple[LayerGroup, ...]:
+    """Return the groups of ``packages``, in the order of their layers.
 
-    ``auto``: at most 36 layers, every package over 32 MB alone as far as they reach. ``packages``:
-    one each, at most 96, the smallest together. ``single``: one group.
+    ``auto`` gives at most 36 layers, with one for each package over 32 MB if there are enough.
+    ``packages`` gives each package a layer, at most 96 in all, the smallest packages sharing one.
+    ``single`` gives one group.
     """
     names = sorted(package.name for package in packages)
     if policy == "single":
-        return (Group("packages", tuple(names)),) if names else ()
+        return (LayerGroup("packages", tuple(names)),) if names else ()
     ranked = sorted(packages, key=lambda package: (-_weight(package), package.name))
     if policy == "packages":
-        alone = ranked if len(ranked) <= _MOST else ranked[: _MOST - 1]
-        groups = {"small packages": sorted(package.name for package in ranked[len(alone) :])}
+        own_layer_packages = (
+            ranked if len(ranked) <= _MAX_PACKAGE_LAYERS else ranked[: _MAX_PACKAGE_LAYERS - 1]
+        )
+        groups = {"small packages": sorted(package.name for package in ranked[len(own_layer_packages) :])}
     else:
-        huge = sum(package.size >= _HUGE for package in ranked)
-        large = sum(package.size >= _LARGE for package in ranked)
-        alone = ranked[: min(large, max(_AUTO_ALONE, min(huge, _AUTO_ALONE + _AUTO_GROUPS - 1)))]
-        groups = _by_source(ranked[len(alone) :], _AUTO_ALONE + _AUTO_GROUPS - len(alone))
-    lone = [Group(package.name, (package.name,), alone=True) for package in alone]
-    return (*lone, *(Group(name, tuple(groups[name])) for name in sorted(groups) if groups[name]))
+        huge_count = sum(package.size >= _HUGE for package in ranked)
+        large_count = sum(package.size >= _LARGE for package in ranked)
+        own_layer_packages = ranked[
+            : min(large_count, max(_AUTO_OWN_LAYERS, min(huge_count, _AUTO_OWN_LAYERS + _AUTO_GROUPS - 1)))
+        ]
+        groups = _group_by_source(
+            ranked[len(own_layer_packages) :], _AUTO_OWN_LAYERS + _AUTO_GROUPS - len(own_layer_packages)
+        )
+    own_layers = [
+        LayerGroup(package.name, (package.name,), has_own_layer=True) for package in own_layer_packages
+    ]
+    return (*own_layers, *(LayerGroup(name, tuple(groups[name])) for name in sorted(groups) if groups[name]))
 
 
 def _weight(package: LockedPackage) -> int:
     return package.size.bit_length()
 
 
-def _by_source(packages: Sequence[LockedPackage], most: int) -> dict[str, list[str]]:
-    count = min(most, _AUTO_GROUPS)
+def _group_by_source(packages: Sequence[LockedPackage], limit: int) -> dict[str, list[str]]:
+    count = min(limit, _AUTO_GROUPS)
     groups: dict[str, list[str]] = {}
     for package in sorted(packages, key=lambda package: package.name):
         source = package.source or package.name

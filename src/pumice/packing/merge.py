@@ -1,7 +1,7 @@
-"""Segments into one tree: who owns each path, and what happens when two packages want the same.
+"""Merges the segments of packages into one tree, and resolves paths that several packages ship.
 
-Debian Policy 7.6.1 and 10.1: a package may take over files of another that it ``Replaces``;
-anything else that collides is an error that names both.
+A package may take over files of another package that it ``Replaces`` (Debian Policy 7.6.1); any other
+file conflict is an error (10.1).
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ from pumice.recipe.lock import FORMAT
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pumice.packing.segment_writer import SegmentItem
     from pumice.packing.segments import Segment
-    from pumice.packing.stream import Item
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
-_OPEN = 8
-"""Segments that are held open for reading: effects go through one package after the other."""
+_MAX_OPEN_SEGMENTS = 8
+"""Segments kept open for reading: effects read the files of one package after another."""
 
 Diversions = dict[str, tuple[str, str]]
-"""Path to the package that diverts it and where the others' file goes (dpkg-divert(1))."""
+"""By path, the diverting package and the new path of other packages' files (dpkg-divert(1))."""
 
 
-class Merged(msgspec.Struct, frozen=True):
-    """What the packages make together.
+class MergedTree(msgspec.Struct, frozen=True):
+    """The tree of all packages, and how conflicts were resolved.
 
-    ``hidden`` are paths that a package ships but does not own here, by package; ``diverted`` are
-    (package, path, new path); ``directories`` are in the tree though no package's files need them;
-    ``notes`` say what a person may want to know.
+    ``hidden`` are, by package, paths that it ships but another package owns. ``diverted`` are (package,
+    path, new path). ``directories`` are added empty directories. ``notes`` are messages for the user.
     """
 
     tree: Tree
@@ -48,143 +47,153 @@ class Merged(msgspec.Struct, frozen=True):
     directories: tuple[Entry, ...] = ()
 
 
-def merge(
-    parts: Mapping[str, Segment],
+def merge_segments(
+    package_segments: Mapping[str, Segment],
     diversions: Diversions,
     blobs: Blobs,
     lock_format: int = FORMAT,
     *,
     directories: Sequence[str] = (),
-) -> Merged:
-    """Return the tree of ``parts`` (segments by package name).
+) -> MergedTree:
+    """Return the tree of ``package_segments`` (by package name).
 
-    ``directories`` are those to have even if nothing is in them.
+    ``directories`` are added even if they are empty.
 
-    Raises ImageError when two packages ship the same path and neither replaces the other, or when
-    a file lies under something that is not a directory.
+    Raises ImageError if two packages ship the same path and neither replaces the other, or if the
+    parent of a path is not a directory.
     """
-    merger = _Merger(parts, diversions, lock_format)
-    for name in sorted(parts):
-        merger.directories(name, parts[name])
-    for name in sorted(parts):
-        merger.files(name, parts[name])
-    merger.check_parents()
-    empty = [entry for path in directories if (entry := merger.empty_directory(path))]
+    merger = _Merger(package_segments, diversions, lock_format)
+    for name in sorted(package_segments):
+        merger.add_directories(name, package_segments[name])
+    for name in sorted(package_segments):
+        merger.add_files(name, package_segments[name])
+    merger.add_parents()
+    empty_directories = [entry for path in directories if (entry := merger.add_empty_directory(path))]
     tree = Tree(
         merger.nodes,
-        _reader(parts, merger.nodes, blobs),
-        [parts[name].facts for name in sorted(parts)],
+        _content_reader(package_segments, merger.nodes, blobs),
+        [package_segments[name].facts for name in sorted(package_segments)],
     )
     hidden = {name: tuple(sorted(paths)) for name, paths in sorted(merger.hidden.items())}
-    return Merged(tree, hidden, tuple(sorted(merger.diverted)), tuple(merger.notes), tuple(empty))
+    return MergedTree(
+        tree, hidden, tuple(sorted(merger.diverted)), tuple(merger.notes), tuple(empty_directories)
+    )
 
 
-def _reader(parts: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blobs) -> Callable[[str], bytes]:
-    @lru_cache(maxsize=_OPEN)
-    def reader(owner: str) -> Callable[[str], bytes]:
-        return segments.contents(parts[owner], blobs)
+def _content_reader(
+    package_segments: Mapping[str, Segment], nodes: Mapping[str, Node], blobs: Blobs
+) -> Callable[[str], bytes]:
+    @lru_cache(maxsize=_MAX_OPEN_SEGMENTS)
+    def segment_reader(owner: str) -> Callable[[str], bytes]:
+        return segments.content_reader(package_segments[owner], blobs)
 
-    return lambda path: reader(nodes[path].owner)(path)
+    return lambda path: segment_reader(nodes[path].owner)(path)
 
 
 class _Merger:
-    def __init__(self, parts: Mapping[str, Segment], diversions: Diversions, lock_format: int) -> None:
+    def __init__(
+        self, package_segments: Mapping[str, Segment], diversions: Diversions, lock_format: int
+    ) -> None:
         self._format = lock_format
-        self._parts = parts
+        self._package_segments = package_segments
         self._diversions = diversions
-        self._items: dict[str, Item] = {}
-        self._attributes = {
+        self._items: dict[str, SegmentItem] = {}
+        self._parent_nodes = {
             entry.path: Node(entry, name)
-            for name in sorted(parts, reverse=True)
-            for entry in parts[name].parents
+            for name in sorted(package_segments, reverse=True)
+            for entry in package_segments[name].parents
         }
         self.nodes: dict[str, Node] = {}
         self.hidden: dict[str, list[str]] = {}
         self.diverted: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
 
-    def directories(self, name: str, part: Segment) -> None:
-        for entry in part.directories:
-            known = self.nodes.get(entry.path)
-            if known is None:
+    def add_directories(self, name: str, segment: Segment) -> None:
+        for entry in segment.directories:
+            existing = self.nodes.get(entry.path)
+            if existing is None:
                 self.nodes[entry.path] = Node(entry, name)
-            elif _attributes(known.entry) != _attributes(entry):
+            elif _mode_and_owner(existing.entry) != _mode_and_owner(entry):
                 self.notes.append(
-                    f"/{entry.path} is mode {known.entry.mode:04o} in {known.owner} "
+                    f"/{entry.path} is mode {existing.entry.mode:04o} in {existing.owner} "
                     f"and {entry.mode:04o} in {name}; the first is used"
                 )
 
-    def files(self, name: str, part: Segment) -> None:
-        for item in part.items:
+    def add_files(self, name: str, segment: Segment) -> None:
+        for item in segment.items:
             path = item.entry.path
-            known = self.nodes.get(path)
-            if known is None or self._wins(name, item, known):
+            existing = self.nodes.get(path)
+            if existing is None or self._replaces_existing(name, item, existing):
                 self.nodes[path] = Node(item.entry, name, item.elf)
                 self._items[path] = item
 
-    def _wins(self, name: str, item: Item, known: Node) -> bool:
+    def _replaces_existing(self, name: str, item: SegmentItem, existing: Node) -> bool:
         path = item.entry.path
-        other = known.owner
-        mine, theirs = self._parts[name].facts, self._parts[other].facts
-        if known.entry.kind == "dir":
-            raise _clash(path, other, name, "a directory in one and not in the other")
-        if path in self._diversions and self._diversions[path][0] in (name, other):
+        existing_owner = existing.owner
+        package, existing_package = (
+            self._package_segments[name].facts,
+            self._package_segments[existing_owner].facts,
+        )
+        if existing.entry.kind == "dir":
+            raise _conflict_error(path, existing_owner, name, "a directory in one and not in the other")
+        if path in self._diversions and self._diversions[path][0] in (name, existing_owner):
             winner, new_path = self._diversions[path]
-            loser = other if winner == name else name
+            loser = existing_owner if winner == name else name
             self.diverted.append((loser, path, new_path))
-        elif _same(item, self._items[path]):
+        elif _is_same_file(item, self._items[path]):
             loser = name
-        elif replaces(mine, theirs):
-            loser = other
-        elif replaces(theirs, mine):
+        elif replaces(package, existing_package):
+            loser = existing_owner
+        elif replaces(existing_package, package):
             loser = name
         else:
-            raise _clash(path, other, name, "neither says that it replaces the other")
+            raise _conflict_error(path, existing_owner, name, "neither says that it replaces the other")
         self.hidden.setdefault(loser, []).append(path)
-        return loser == other
+        return loser == existing_owner
 
-    def check_parents(self) -> None:
-        """Give every path its parents, and make sure that nothing lies under a file or link."""
+    def add_parents(self) -> None:
+        """Add missing parent directories, and check that no parent is a file or link."""
         for path in sorted({posixpath.dirname(path) for path in self.nodes}):
-            self._check_parent(path)
+            self._add_parent(path)
 
-    def empty_directory(self, path: str) -> Entry | None:
-        """Add a directory that only a link needs; return nothing if it is there or has no place."""
-        above = path
-        while above and above not in self.nodes:
-            above = posixpath.dirname(above)
-        if above == path or (above and self.nodes[above].entry.kind != "dir"):
+    def add_empty_directory(self, path: str) -> Entry | None:
+        """Add a directory for a link; return None if it exists or its parent is not a directory."""
+        ancestor = path
+        while ancestor and ancestor not in self.nodes:
+            ancestor = posixpath.dirname(ancestor)
+        if ancestor == path or (ancestor and self.nodes[ancestor].entry.kind != "dir"):
             return None
-        self._check_parent(path)
+        self._add_parent(path)
         return self.nodes[path].entry
 
-    def _check_parent(self, path: str) -> None:
+    def _add_parent(self, path: str) -> None:
         while path:
             node = self.nodes.get(path)
             if node is None:
-                self.nodes[path] = self._attributes.get(path) or Node(Entry(path, "dir", 0o755))
+                self.nodes[path] = self._parent_nodes.get(path) or Node(Entry(path, "dir", 0o755))
             elif node.entry.kind != "dir":
-                inside = sorted(p for p in self.nodes if p.startswith(path + "/"))[0]
-                owner = self.nodes[inside].owner
-                raise _clash(path, node.owner, owner, f"{owner} has /{inside} under it")
+                child = sorted(p for p in self.nodes if p.startswith(path + "/"))[0]
+                owner = self.nodes[child].owner
+                raise _conflict_error(path, node.owner, owner, f"{owner} has /{child} under it")
             else:
                 return
             path = posixpath.dirname(path)
 
 
-def _attributes(entry: Entry) -> tuple[int, int, int]:
+def _mode_and_owner(entry: Entry) -> tuple[int, int, int]:
     return entry.mode, entry.uid, entry.gid
 
 
-def _same(one: Item, other: Item) -> bool:
+def _is_same_file(first: SegmentItem, second: SegmentItem) -> bool:
     facts = [
-        (item.entry.kind, item.entry.link, item.sha256, _attributes(item.entry)) for item in (one, other)
+        (item.entry.kind, item.entry.link, item.sha256, _mode_and_owner(item.entry))
+        for item in (first, second)
     ]
     return facts[0] == facts[1]
 
 
-def _clash(path: str, one: str, other: str, why: str) -> ImageError:
+def _conflict_error(path: str, first_package: str, second_package: str, reason: str) -> ImageError:
     return ImageError(
-        f"the packages {one} and {other} clash at /{path}: {why}",
-        hint=f"leave one of them out, or exclude it with -{other}",
+        f"the packages {first_package} and {second_package} clash at /{path}: {reason}",
+        hint=f"leave one of them out, or exclude it with -{second_package}",
     )

@@ -1,4 +1,4 @@
-"""File name patterns: shell wildcards with ``**``, and what a list of patterns ignored in format 1.
+"""File name patterns: shell wildcards with ``**``, and the ignore rules of format 1.
 
 Names are matched one path component at a time, so ``*`` never crosses a ``/``.
 """
@@ -19,76 +19,76 @@ _WILD = frozenset("*?[")
 
 
 def is_wild(component: str) -> bool:
-    """Whether a path component has wildcards in it."""
+    """Whether a path component contains wildcards."""
     return not _WILD.isdisjoint(component)
 
 
 def component_matches(name: str, pattern: str) -> bool:
-    """Whether a name matches ``pattern``; one that begins with a dot only if the pattern does."""
+    """Whether a name matches ``pattern``; a leading dot matches only a leading dot in the pattern."""
     if name.startswith(".") and not pattern.startswith("."):
         return False
-    return _compiled(pattern).match(name) is not None
+    return _compile(pattern).match(name) is not None
 
 
 @lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(pattern))
 
 
-class _Rule(msgspec.Struct, frozen=True):
+class _IgnoreRule(msgspec.Struct, frozen=True):
     components: tuple[str, ...]
-    negated: bool
-    directories_only: bool
+    is_negated: bool
+    is_directories_only: bool
 
 
-class FirstIgnore:
-    """What images of format 1 leave out; `pumice.formats.gitignore` is right where this is not.
+class Format1Ignore:
+    """The ignore rules of format 1, which differ from gitignore(5) (`pumice.formats.gitignore`).
 
-    Of a list of patterns the last that matches decides; ``!`` takes things back in. A pattern with a
-    ``/`` in it begins at the copied folder, any other matches at every depth; one with a ``/`` at its
-    end matches folders only. What lies in an ignored folder is never looked at.
+    The last matching pattern decides, and ``!`` negates a pattern. A pattern that contains a ``/`` is
+    relative to the copied directory, any other matches at every depth. A pattern that ends with ``/``
+    matches directories only. Ignored directories are not read.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._rules = tuple(_rule(pattern) for pattern in patterns)
+        self._rules = tuple(_parse_rule(pattern) for pattern in patterns)
 
-    def __call__(self, path: str, *, is_directory: bool) -> bool:
-        """Whether to leave out ``path``, relative to the copied folder."""
-        parts = tuple(path.split("/"))
+    def matches(self, path: str, *, is_directory: bool) -> bool:
+        """Whether ``path``, relative to the copied directory, is ignored."""
+        components = tuple(path.split("/"))
         for rule in reversed(self._rules):
-            if rule.directories_only and not is_directory:
+            if rule.is_directories_only and not is_directory:
                 continue
-            if _path_matches(parts, rule.components):
-                return not rule.negated
+            if _path_matches(components, rule.components):
+                return not rule.is_negated
         return False
 
 
-def _rule(pattern: str) -> _Rule:
-    negated = pattern.startswith("!")
-    body = pattern[1:] if negated else pattern
-    directories_only = body.endswith("/")
-    components = tuple(part for part in body.split("/") if part)
+def _parse_rule(pattern: str) -> _IgnoreRule:
+    is_negated = pattern.startswith("!")
+    body = pattern[1:] if is_negated else pattern
+    is_directories_only = body.endswith("/")
+    components = tuple(component for component in body.split("/") if component)
     if "/" not in body.rstrip("/"):
         components = ("**", *components)
-    return _Rule(components, negated, directories_only)
+    return _IgnoreRule(components, is_negated, is_directories_only)
 
 
-def _path_matches(parts: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Match components against patterns; ``**`` stands for any number of them, at the end for some."""
-    # reached[i]: the patterns so far can match the first i parts. One pass a pattern, so a row of
-    # ** costs no more than any other pattern.
-    reached = [True] + [False] * len(parts)
-    for number, pattern in enumerate(patterns):
-        fresh = [False] * (len(parts) + 1)
+def _path_matches(components: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether ``components`` match; ``**`` matches any number of components, at the end at least one."""
+    # reached[i]: the patterns so far match the first i components. With one pass for each pattern,
+    # several ** cost no more than other patterns.
+    reached = [True] + [False] * len(components)
+    for index, pattern in enumerate(patterns):
+        next_reached = [False] * (len(components) + 1)
         if pattern == "**":
-            seen = False
-            last = number == len(patterns) - 1
-            for position in range(len(parts) + 1):
-                fresh[position] = seen or (reached[position] and not last)
-                seen = seen or reached[position]
+            is_reached = False
+            is_last = index == len(patterns) - 1
+            for position in range(len(components) + 1):
+                next_reached[position] = is_reached or (reached[position] and not is_last)
+                is_reached = is_reached or reached[position]
         else:
-            compiled = _compiled(pattern)
-            for position, part in enumerate(parts):
-                fresh[position + 1] = reached[position] and compiled.match(part) is not None
-        reached = fresh
+            compiled = _compile(pattern)
+            for position, component in enumerate(components):
+                next_reached[position + 1] = reached[position] and compiled.match(component) is not None
+        reached = next_reached
     return bool(patterns) and reached[-1]

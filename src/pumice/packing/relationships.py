@@ -1,4 +1,4 @@
-"""Relationships between packages that decide whose file is whose (Debian Policy 7.6)."""
+"""The relationship ``Replaces``, which decides who owns a shared path (Debian Policy 7.6)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pumice.packing.tree import PackageFacts
 
-_ORDER = {"": (0,), "<<": (-1,), "<=": (-1, 0), "=": (0,), ">=": (0, 1), ">>": (1,)}
-
 
 def replaces(package: PackageFacts, other: PackageFacts) -> bool:
     """Whether ``package`` may take over files of ``other``, by its field ``Replaces``."""
-    from pumice.distro.debian import version
+    from pumice.distro.versions import version_satisfies
     from pumice.formats import relations
 
     return any(
-        relation.name == other.name
-        and version.compare(other.version, relation.version or other.version) in _ORDER[relation.operator]
+        relation.name == other.name and version_satisfies(other.version, relation)
         for relation in relations.parse_flat_relations(package.fields.get("Replaces", ""))
     )

@@ -1,8 +1,8 @@
-"""Segments: the chosen files of one package as a row of gzip members, made once and kept.
+"""Segments: the selected files of one package as gzip members, cut once and cached.
 
-A segment is a normalised tar stream without an end mark, so that segments concatenate into layers.
-Its entries stand in the package's own order, which is deterministic and needs no buffering. It
-depends on the package's digest, the selection and the format, on nothing else.
+A segment is a normalized tar stream without an end of archive, so that segments can be concatenated
+into layers. Its entries are in the order of the package, which is deterministic and needs no
+buffering. It depends only on the package's digest, the selection and the format.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pumice.errors import FormatError
 from pumice.formats import deb, gzip, tar
 from pumice.formats.compression import DecompressedStream
 from pumice.formats.tar import Entry
-from pumice.packing.layer_plan import WholeLayer
-from pumice.packing.selection import ALIASED, Selection, left_out, place
-from pumice.packing.stream import Item, Stream
+from pumice.packing.layer_plan import LayerDigests
+from pumice.packing.segment_writer import SegmentItem, SegmentWriter
+from pumice.packing.selection import ALIASED_DIRECTORIES, Selection, is_left_out, merged_usr_path
 from pumice.packing.tree import PackageFacts
 from pumice.recipe.lock import FORMAT
 
@@ -30,42 +30,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pumice.digest import Digest
-    from pumice.store.base import Blobs
+    from pumice.store.blobs import Blobs
 
-INFO = "var/lib/dpkg/info"
-DOC = "usr/share/doc"
+DPKG_INFO_DIRECTORY = "var/lib/dpkg/info"
+DOC_DIRECTORY = "usr/share/doc"
 _MAX_COPYRIGHT = 4 << 20
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a segment; its bytes are the blob.
+    """The description of a segment; ``blob`` is the digest of its bytes.
 
-    ``directories`` are those that the package ships and that stay, ``parents`` those that are only
-    there if something in them stays, ``dropped`` the paths left out, ``newest`` the time of the
-    package itself, ``layer`` the layer it makes if it was cut to be alone in one. ``sha512`` (hex) is
-    the package file's own, ``copyright`` the text of its ``/usr/share/doc/*/copyright``.
+    ``members`` are the compressed sizes of its gzip members. ``directories`` are shipped directories
+    that are kept, ``parents`` those that are kept only as parents of other entries, and ``dropped`` the
+    paths left out. ``newest`` is the time of the package in seconds since the epoch. ``layer`` are the
+    digests of its layer if it was cut with ``has_own_layer``. ``sha512`` (hex) is that of the package
+    file, ``copyright`` the content of ``/usr/share/doc/PACKAGE/copyright``.
     """
 
     blob: str
     size: int
     tar_size: int
     members: tuple[int, ...]
-    items: tuple[Item, ...]
+    items: tuple[SegmentItem, ...]
     directories: tuple[Entry, ...]
     parents: tuple[Entry, ...]
     dropped: tuple[str, ...]
     facts: PackageFacts
     newest: int
-    layer: WholeLayer | None = None
+    layer: LayerDigests | None = None
     sha512: str = ""
     copyright: bytes = b""
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """How a segment differs from the package's own: entries hidden, directories' attributes.
+class SegmentChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes of a segment: paths to hide, and directories with other attributes.
 
-    ``format`` is the lock's.
+    ``format`` is the format of the lock.
     """
 
     hide: tuple[str, ...] = ()
@@ -73,68 +74,72 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
     def __bool__(self) -> bool:
-        """Whether anything differs."""
+        """Whether there is any change."""
         return bool(self.hide or self.directories)
 
 
-def key(package_sha256: str, selection: Selection) -> Digest:
-    """Return what a segment is kept under."""
+def segment_key(package_sha256: str, selection: Selection) -> Digest:
+    """Return the cache key of the segment of a package."""
     return cache_key("segment", package_sha256, selection)
 
 
-def reworked_key(segment_key: Digest, changes: Changes) -> Digest:
-    """Return what the segment that is kept under ``segment_key`` is kept under with ``changes``.
+def changed_segment_key(original_key: Digest, changes: SegmentChanges) -> Digest:
+    """Return the cache key of a changed segment, from the key of the original segment.
 
-    Its bytes alone would not do: packages with equal files have equal ones, and differ in what they say.
+    The digest of the blob is not enough: packages with equal files have equal blobs but other fields.
     """
-    return cache_key("segment", segment_key, changes)
+    return cache_key("segment", original_key, changes)
 
 
-def make(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
-    """Cut a segment out of a package file; its bytes go into ``blobs``.
+def cut_segment(file: BinaryIO, selection: Selection, blobs: Blobs) -> Segment:
+    """Cut the segment of a package file, in bounded memory, and write its bytes into ``blobs``.
 
-    Streams in bounded memory. Raises FormatError for a malformed or hostile package, ImageError for
-    one with a file whose name a layer cannot hold.
+    Raises FormatError for a malformed or hostile package, ImageError for a file name that a layer
+    cannot hold.
     """
-    segment, implied = _make(file, selection, blobs)
-    while keep := _more_to_keep(segment, selection):  # seen only at the end, since links come last
+    segment, implied_directories = _cut_once(file, selection, blobs)
+    while keep := _paths_to_keep(segment, selection):  # known only at the end, because links come last
         selection = msgspec.structs.replace(selection, keep=keep)
-        segment, implied = _make(file, selection, blobs)
+        segment, implied_directories = _cut_once(file, selection, blobs)
         if selection.format < 2:
             break
-    # ``lib`` comes before ``usr`` and may have gone into it, before the package said what ``usr`` is.
-    wrong = [entry for entry in segment.directories if entry.path in implied and not _is_plain(entry)]
-    changes = Changes(directories=tuple(wrong), format=selection.format)
-    return rework(segment, changes, blobs) if changes else segment
+    # An entry of ``lib`` may need ``usr/lib`` before the package's own entry of ``usr``.
+    wrong_directories = [
+        entry
+        for entry in segment.directories
+        if entry.path in implied_directories and not _has_default_attributes(entry)
+    ]
+    changes = SegmentChanges(directories=tuple(wrong_directories), format=selection.format)
+    return change_segment(segment, changes, blobs) if changes else segment
 
 
-def _is_plain(entry: Entry) -> bool:
+def _has_default_attributes(entry: Entry) -> bool:
     return (entry.mode, entry.uid, entry.gid, entry.xattrs) == (0o755, 0, 0, {})
 
 
-def _make(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, set[str]]:
+def _cut_once(file: BinaryIO, selection: Selection, blobs: Blobs) -> tuple[Segment, set[str]]:
     control = deb.read_control(file)
     with blobs.writer() as writer:
-        stream = Stream(writer.write, alone=selection.alone)
-        cutter = _Cutter(selection, control, stream, _sha512(file))
-        for entry, body in tar.read_entries(deb.open_data(file)):
-            cutter.add(entry, body)
+        stream = SegmentWriter(writer.write, has_own_layer=selection.has_own_layer)
+        cutter = _SegmentCutter(selection, control, stream, _file_sha512(file))
+        for entry, content in tar.read_entries(deb.open_data(file)):
+            cutter.add(entry, content)
         cutter.add_info()
         layer = stream.close()
         blob = writer.commit()
-    _look_into_large(stream, blob, blobs)
-    return cutter.segment(blob, layer), stream.implied
+    _identify_large_libraries(stream, blob, blobs)
+    return cutter.segment(blob, layer), stream.implied_directories
 
 
-def _look_into_large(stream: Stream, blob: Digest, blobs: Blobs) -> None:
-    read = gzip.random_access_reader(lambda: blobs.open(blob), stream.members, stream.tar_size)
-    stream.identify_large(read)
+def _identify_large_libraries(stream: SegmentWriter, blob: Digest, blobs: Blobs) -> None:
+    read_plain = gzip.random_access_reader(lambda: blobs.open(blob), stream.members, stream.tar_size)
+    stream.identify_large_libraries(read_plain)
 
 
-def _more_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
-    """Return what to keep instead, since a link that stays keeps its target; nothing if all is there.
+def _paths_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
+    """Return the paths to keep for a new cut, because kept links point at them; empty if none is missing.
 
-    Whether a directory stays depends on the other packages (`pumice.packing.link_targets`).
+    Whether to keep a directory depends on the other packages (`pumice.packing.link_targets`).
     """
     dropped = set(segment.dropped)
     if selection.format < 2:
@@ -144,48 +149,52 @@ def _more_to_keep(segment: Segment, selection: Selection) -> tuple[str, ...]:
 
 
 def link_targets(segment: Segment) -> Iterator[str]:
-    """Yield the path that each link of a segment points at (symbolic ones made absolute)."""
+    """Yield the target path of each link of a segment, those of symbolic links made absolute."""
     for item in segment.items:
         if item.entry.kind == "symlink":
-            here = posixpath.dirname(item.entry.path)
-            yield place(posixpath.normpath(posixpath.join("/", here, item.entry.link)).lstrip("/"))
+            directory = posixpath.dirname(item.entry.path)
+            yield merged_usr_path(
+                posixpath.normpath(posixpath.join("/", directory, item.entry.link)).lstrip("/")
+            )
         elif item.entry.kind == "hardlink":
             yield item.entry.link
 
 
-def contents(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
-    """Return ``read(path)`` over the files of a segment; raises KeyError for any other path."""
+def content_reader(segment: Segment, blobs: Blobs) -> Callable[[str], bytes]:
+    """Return a function that reads a file of a segment by path; it raises KeyError for any other path."""
     items = {item.entry.path: item for item in segment.items}
-    read = gzip.random_access_reader(lambda: blobs.open(segment.blob), segment.members, segment.tar_size)
-    return lambda path: read(items[path].offset, items[path].entry.size)
+    read_plain = gzip.random_access_reader(
+        lambda: blobs.open(segment.blob), segment.members, segment.tar_size
+    )
+    return lambda path: read_plain(items[path].offset, items[path].entry.size)
 
 
-def rework(segment: Segment, changes: Changes, blobs: Blobs) -> Segment:
-    """Return ``segment`` with ``changes``: read from its own bytes, the package is not needed.
+def change_segment(segment: Segment, changes: SegmentChanges, blobs: Blobs) -> Segment:
+    """Return ``segment`` with ``changes``, rewritten from its own bytes without the package.
 
-    The first hard link to a hidden file becomes the file itself, so that its content stays.
+    The first hard link to a hidden file becomes a regular file with its content.
     """
     hidden = set(changes.hide)
-    given = {entry.path: entry for entry in changes.directories}
-    directories = _given(segment.directories, given, hidden)
-    parents = _given(segment.parents, given, hidden)
-    known = {entry.path: entry for entry in (*parents, *directories)}
+    changed_directories = {entry.path: entry for entry in changes.directories}
+    directories = _change_directories(segment.directories, changed_directories, hidden)
+    parents = _change_directories(segment.parents, changed_directories, hidden)
+    attributes = {entry.path: entry for entry in (*parents, *directories)}
     promoted: dict[str, str] = {}
-    read = contents(segment, blobs)
+    read_content = content_reader(segment, blobs)
     with blobs.open(segment.blob) as file, blobs.writer() as writer:
-        stream = Stream(writer.write, alone=segment.layer is not None)
-        for entry, body in tar.read_entries(DecompressedStream(file, "gzip")):
+        stream = SegmentWriter(writer.write, has_own_layer=segment.layer is not None)
+        for entry, content in tar.read_entries(DecompressedStream(file, "gzip")):
             if entry.path in hidden:
                 continue
             if entry.kind == "dir":
-                stream.directory(given.get(entry.path, entry), known)
+                stream.add_directory(changed_directories.get(entry.path, entry), attributes)
             elif entry.kind == "hardlink" and entry.link in hidden:
-                _promote(stream, entry, known, promoted, read)
+                _promote_hard_link(stream, entry, attributes, promoted, read_content)
             else:
-                stream.add(entry, body, known)
+                stream.add(entry, content, attributes)
         layer = stream.close()
         blob = writer.commit()
-    _look_into_large(stream, blob, blobs)
+    _identify_large_libraries(stream, blob, blobs)
     return msgspec.structs.replace(
         segment,
         blob=blob,
@@ -199,31 +208,35 @@ def rework(segment: Segment, changes: Changes, blobs: Blobs) -> Segment:
     )
 
 
-def _given(entries: tuple[Entry, ...], given: dict[str, Entry], hidden: set[str]) -> tuple[Entry, ...]:
-    return tuple(given.get(entry.path, entry) for entry in entries if entry.path not in hidden)
+def _change_directories(
+    entries: tuple[Entry, ...], changed_directories: dict[str, Entry], hidden: set[str]
+) -> tuple[Entry, ...]:
+    return tuple(changed_directories.get(entry.path, entry) for entry in entries if entry.path not in hidden)
 
 
-def _promote(
-    stream: Stream,
+def _promote_hard_link(
+    stream: SegmentWriter,
     entry: Entry,
-    known: Mapping[str, Entry],
+    attributes: Mapping[str, Entry],
     promoted: dict[str, str],
-    read: Callable[[str], bytes],
+    read_content: Callable[[str], bytes],
 ) -> None:
     if entry.link in promoted:
-        again = msgspec.structs.replace(entry, link=promoted[entry.link])
-        stream.add(again, io.BytesIO(), known)
+        hard_link = msgspec.structs.replace(entry, link=promoted[entry.link])
+        stream.add(hard_link, io.BytesIO(), attributes)
         return
-    content = read(entry.link)
+    content = read_content(entry.link)
     promoted[entry.link] = entry.path
-    plain = msgspec.structs.replace(entry, kind="file", link="", size=len(content))
-    stream.add(plain, io.BytesIO(content), known)
+    regular_file = msgspec.structs.replace(entry, kind="file", link="", size=len(content))
+    stream.add(regular_file, io.BytesIO(content), attributes)
 
 
-class _Cutter:
-    """Decides for each entry of a package whether and where it stays."""
+class _SegmentCutter:
+    """Decides for each entry of a package whether it is kept and at which path."""
 
-    def __init__(self, selection: Selection, control: deb.Control, stream: Stream, sha512: str) -> None:
+    def __init__(
+        self, selection: Selection, control: deb.Control, stream: SegmentWriter, sha512: str
+    ) -> None:
         self._sha512 = sha512
         self._copyright = b""
         self._selection = selection
@@ -231,81 +244,88 @@ class _Cutter:
         self._stream = stream
         self._directories: dict[str, Entry] = {}
         self._parents: dict[str, Entry] = {}
-        self._known: dict[str, Entry] = {}
-        self._files: set[str] = set()
+        self._directory_entries: dict[str, Entry] = {}
+        self._file_paths: set[str] = set()
         self._dropped: list[str] = []
-        self._shipped = ["/."]
-        self._conffiles = _conffiles(control)
-        self._md5: dict[str, str] = {}
-        self._needs_md5 = selection.info and "md5sums" not in control.files
+        self._shipped_paths = ["/."]
+        self._conffiles = _conffile_paths(control)
+        self._md5_sums: dict[str, str] = {}
+        self._needs_md5 = selection.includes_dpkg_info and "md5sums" not in control.files
 
-    def add(self, entry: Entry, body: tar.Body) -> None:
+    def add(self, entry: Entry, content: tar.Body) -> None:
         if not entry.path:
             return
-        _refuse_oddities(entry)
-        self._shipped.append("/" + entry.path)
-        path = place(entry.path)
+        _refuse_special_entries(entry)
+        self._shipped_paths.append("/" + entry.path)
+        path = merged_usr_path(entry.path)
         if entry.kind == "dir":
-            self._add_directory(_moved(entry, path, ""))
+            self._add_directory(_move_entry(entry, path, ""))
             return
-        if path in self._files or path in self._known:
+        if path in self._file_paths or path in self._directory_entries:
             raise FormatError(f"the package ships {path!r} twice")
-        self._files.add(path)
-        md5 = entry.kind == "file" and (self._needs_md5 or "/" + entry.path in self._conffiles)
-        if left_out(path, self._selection, link=entry.kind == "symlink"):
+        self._file_paths.add(path)
+        needs_md5 = entry.kind == "file" and (self._needs_md5 or "/" + entry.path in self._conffiles)
+        if is_left_out(path, self._selection, is_link=entry.kind == "symlink"):
             self._dropped.append(path)
-            if md5:
-                self._md5[entry.path] = _md5(body)
+            if needs_md5:
+                self._md5_sums[entry.path] = _content_md5(content)
             return
-        link = place(entry.link) if entry.kind == "hardlink" else entry.link
-        if entry.kind == "file" and path == f"{DOC}/{self._control.fields['Package']}/copyright":
-            content: tar.Source = self._noted(entry, body)
+        link = merged_usr_path(entry.link) if entry.kind == "hardlink" else entry.link
+        source: tar.Source
+        if entry.kind == "file" and path == f"{DOC_DIRECTORY}/{self._control.fields['Package']}/copyright":
+            source = self._keep_copyright(entry, content)
         else:
-            content = body
-        sum_ = self._stream.add(_moved(entry, path, link), content, self._known, md5=md5)
-        if md5:
-            self._md5[entry.path] = sum_
+            source = content
+        md5 = self._stream.add(_move_entry(entry, path, link), source, self._directory_entries, md5=needs_md5)
+        if needs_md5:
+            self._md5_sums[entry.path] = md5
 
-    def _noted(self, entry: Entry, body: tar.Source) -> tar.Source:
-        """Keep a copyright file's text: reading it again later would mean decompressing for it."""
+    def _keep_copyright(self, entry: Entry, content: tar.Source) -> tar.Source:
+        """Keep the text of the copyright file, so that it need not be decompressed again later."""
         if entry.size > _MAX_COPYRIGHT:
-            return body
-        self._copyright = body.read(entry.size)
+            return content
+        self._copyright = content.read(entry.size)
         return io.BytesIO(self._copyright)
 
     def _add_directory(self, entry: Entry) -> None:
-        if entry.path in ALIASED or entry.path in self._known:
+        if entry.path in ALIASED_DIRECTORIES or entry.path in self._directory_entries:
             return
-        if entry.path in self._files:
+        if entry.path in self._file_paths:
             raise FormatError(f"the package ships {entry.path!r} twice")
-        self._known[entry.path] = entry
-        if left_out(entry.path, self._selection, directory=True):
+        self._directory_entries[entry.path] = entry
+        if is_left_out(entry.path, self._selection, is_directory=True):
             self._parents[entry.path] = entry
         else:
             self._directories[entry.path] = entry
-            self._stream.directory(entry, self._known)
+            self._stream.add_directory(entry, self._directory_entries)
 
     def add_info(self) -> None:
-        """Add what dpkg keeps about an installed package (dpkg-query(1), the info folder)."""
-        if not self._selection.info:
+        """Add dpkg's files about an installed package (dpkg-query(1), ``info`` directory)."""
+        if not self._selection.includes_dpkg_info:
             return
-        for suffix, content in self._info():
-            path = f"{INFO}/{_info_name(self._control.fields)}.{suffix}"
-            self._stream.add(Entry(path, "file", 0o644, size=len(content)), io.BytesIO(content), self._known)
+        for suffix, content in self._info_files():
+            path = f"{DPKG_INFO_DIRECTORY}/{_info_name(self._control.fields)}.{suffix}"
+            self._stream.add(
+                Entry(path, "file", 0o644, size=len(content)), io.BytesIO(content), self._directory_entries
+            )
 
-    def _info(self) -> Iterator[tuple[str, bytes]]:
+    def _info_files(self) -> Iterator[tuple[str, bytes]]:
         if "conffiles" in self._control.files:
             yield "conffiles", self._control.files["conffiles"]
-        yield "list", ("\n".join(self._shipped) + "\n").encode()
+        yield "list", ("\n".join(self._shipped_paths) + "\n").encode()
         if "md5sums" in self._control.files:
             yield "md5sums", self._control.files["md5sums"]
         else:
-            sums = [f"{self._md5[path]}  {path}\n" for path in self._md5 if "/" + path not in self._conffiles]
+            sums = [
+                f"{self._md5_sums[path]}  {path}\n"
+                for path in self._md5_sums
+                if "/" + path not in self._conffiles
+            ]
             yield "md5sums", "".join(sums).encode()
 
-    def segment(self, blob: Digest, layer: WholeLayer | None) -> Segment:
+    def segment(self, blob: Digest, layer: LayerDigests | None) -> Segment:
         fields = self._control.fields
-        conffiles = {path: self._md5[path[1:]] for path in self._conffiles if path[1:] in self._md5}
+        conffiles = {path: self._md5_sums[path[1:]] for path in self._conffiles if path[1:] in self._md5_sums}
         return Segment(
             blob=blob,
             size=sum(self._stream.members),
@@ -322,7 +342,7 @@ class _Cutter:
                 fields=fields,
                 files={name: data for name, data in self._control.files.items() if name != "md5sums"},
                 conffiles=conffiles,
-                installed=self._selection.info,
+                installed=self._selection.includes_dpkg_info,
             ),
             newest=self._control.newest,
             layer=layer,
@@ -331,40 +351,40 @@ class _Cutter:
         )
 
 
-def _sha512(file: BinaryIO) -> str:
+def _file_sha512(file: BinaryIO) -> str:
     file.seek(0)
     digest = hashlib.sha512()
-    while piece := file.read(1 << 20):
-        digest.update(piece)
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
     return digest.hexdigest()
 
 
-def _md5(body: tar.Body) -> str:
+def _content_md5(content: tar.Body) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    while piece := body.read(1 << 20):
-        digest.update(piece)
+    while chunk := content.read(1 << 20):
+        digest.update(chunk)
     return digest.hexdigest()
 
 
-def _refuse_oddities(entry: Entry) -> None:
+def _refuse_special_entries(entry: Entry) -> None:
     if entry.kind in ("char", "block", "fifo"):
         raise FormatError(f"the package ships the special file {entry.path!r}, which is refused")
     try:
         (entry.path + entry.link).encode()
     except UnicodeEncodeError:
         raise FormatError(f"the package has a file name that is not UTF-8: {entry.path!r}") from None
-    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of the package's files has one name per line
+    if not _PRINTABLE.fullmatch(entry.path):  # dpkg's list of files has one name per line
         raise FormatError(f"the package has a file name with a control character: {entry.path!r}")
 
 
-def _moved(entry: Entry, path: str, link: str) -> Entry:
+def _move_entry(entry: Entry, path: str, link: str) -> Entry:
     if path == entry.path and link == entry.link:
         return entry
     return msgspec.structs.replace(entry, path=path, link=link)
 
 
-def _conffiles(control: deb.Control) -> tuple[str, ...]:
-    """Return the configuration files' paths; a line may start with a flag word (deb-conffiles(5))."""
+def _conffile_paths(control: deb.Control) -> tuple[str, ...]:
+    """Return the paths of configuration files, without lines that start with a flag (deb-conffiles(5))."""
     lines = control.files.get("conffiles", b"").decode("utf-8", "replace").splitlines()
     return tuple(line.strip() for line in lines if line.startswith("/"))
 

@@ -1,7 +1,4 @@
-"""The file tree that an image will have, before any of it is written.
-
-Effects look at it and answer with entries to add; nothing is ever unpacked to find out.
-"""
+"""The file tree of an image, before it is written: entries by path, with contents on demand."""
 
 from __future__ import annotations
 
@@ -17,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _MAX_LINKS = 40
-RECIPE = "files"
-"""Who owns what the recipe's own files put somewhere."""
+RECIPE_OWNER = "files"
+"""The owner of nodes that come from the recipe's files."""
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
-    """One path of the tree: its entry, the package (or effect) that put it there, and its ELF facts."""
+    """An entry of the tree, the package or effect that owns it, and its ELF facts."""
 
     entry: Entry
     owner: str = ""
@@ -30,12 +27,12 @@ class Node(msgspec.Struct, frozen=True, gc=False):
 
 
 class PackageFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a package says of itself: its control paragraph and its other control files.
+    """The metadata of a package: its control paragraph and its other control files.
 
     ``fields`` keeps the paragraph's order and text; ``files`` holds ``postinst``, ``conffiles``,
     ``triggers`` and so on, except ``control`` and ``md5sums``. ``conffiles`` maps each
     configuration file's path in the package (``/etc/x``) to its MD5 in hexadecimal.
-    ``installed`` is false for ``role: base-data``, whose files are used but which dpkg must not list.
+    ``installed`` is false for ``role: base-data``: the files are used, but dpkg does not list the package.
     """
 
     name: str
@@ -47,36 +44,36 @@ class PackageFacts(msgspec.Struct, frozen=True, kw_only=True):
     installed: bool = True
 
 
-class Generated(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry that no package ships: made by the effect or recipe line named in ``by``.
+class GeneratedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry that no package ships; ``origin`` names the effect or `RECIPE_OWNER`.
 
-    At a path that exists already it takes the place of what is there.
+    It replaces an existing entry at the same path.
     """
 
     entry: Entry
     content: bytes = b""
-    by: str
+    origin: str
 
 
 class Tree:
-    """Paths to nodes, with contents on demand. Immutable: `plus` returns a new tree."""
+    """Nodes by path, with contents on demand; immutable."""
 
     def __init__(
         self,
         nodes: Mapping[str, Node],
-        read: Callable[[str], bytes],
+        read_content: Callable[[str], bytes],
         packages: Sequence[PackageFacts] = (),
         implied: frozenset[str] = frozenset(),
     ) -> None:
         """``read`` returns the content of the file at a path of ``nodes``.
 
-        ``implied`` are directories that will be there because of something in them, but that have no
-        mode or owner yet: they can be walked through and are not in ``nodes``.
+        ``implied`` are directories that exist only as parents and have no mode or owner yet. They are
+        not in ``nodes``, but paths resolve through them.
         """
         self.nodes = nodes
         self.implied = implied
         self.packages = tuple(packages)
-        self._read = read
+        self._read_content = read_content
         self._children: dict[str, list[str]] | None = None
 
     def get(self, path: str) -> Node | None:
@@ -93,37 +90,37 @@ class Tree:
         return self._children.get(directory, ())
 
     def resolve(self, path: str) -> str | None:
-        """Return the path that ``path`` leads to when links are followed, None if it dangles.
+        """Return ``path`` with all links resolved; None if it does not exist.
 
-        Absolute links start at the tree's root and ``..`` never leaves it.
+        Absolute links are relative to the root of the tree, and ``..`` does not leave it.
         """
-        pending = [part for part in path.split("/") if part]
-        done: list[str] = []
-        links = 0
+        pending = [component for component in path.split("/") if component]
+        resolved: list[str] = []
+        link_count = 0
         while pending:
             part = pending.pop(0)
             if part == ".":
                 continue
             if part == "..":
-                del done[-1:]
+                del resolved[-1:]
                 continue
-            node = self.nodes.get("/".join([*done, part]))
+            node = self.nodes.get("/".join([*resolved, part]))
             if node is None:
-                step = "/".join([*done, part])
+                step = "/".join([*resolved, part])
                 if step not in self.implied:
                     return None
-                done.append(part)
+                resolved.append(part)
                 continue
             if node.entry.kind != "symlink":
-                done.append(part)
+                resolved.append(part)
                 continue
-            links += 1
-            if links > _MAX_LINKS:
+            link_count += 1
+            if link_count > _MAX_LINKS:
                 return None
             if node.entry.link.startswith("/"):
-                done = []
-            pending = [piece for piece in node.entry.link.split("/") if piece] + pending
-        return "/".join(done)
+                resolved = []
+            pending = [component for component in node.entry.link.split("/") if component] + pending
+        return "/".join(resolved)
 
     def is_file(self, path: str) -> bool:
         """Whether ``path`` leads to a regular file."""
@@ -138,45 +135,47 @@ class Tree:
         return target in self.implied if node is None else node.entry.kind == "dir"
 
     def read(self, path: str) -> bytes:
-        """Return the content of the file that ``path`` leads to; KeyError if there is none."""
+        """Return the content of the file at ``path``, following links; raise KeyError if there is none."""
         target = self.resolve(path)
         if target is None:
             raise KeyError(path)
         entry = self.nodes[target].entry
         if entry.kind == "hardlink":
             return self.read(entry.link)
-        return self._read(target)
+        return self._read_content(target)
 
-    def plus(self, generated: Iterable[Generated], removed: Iterable[str] = ()) -> Tree:
-        """Return this tree without the paths ``removed`` and with ``generated`` put over it."""
-        made = {item.entry.path: item for item in generated}
-        gone = [path for path in removed if path in self.nodes]
-        if not made and not gone:
+    def with_entries(self, generated: Iterable[GeneratedEntry], removed: Iterable[str] = ()) -> Tree:
+        """Return a new tree without the paths ``removed`` and with the entries ``generated``."""
+        entries = {item.entry.path: item for item in generated}
+        removed_paths = [path for path in removed if path in self.nodes]
+        if not entries and not removed_paths:
             return self
         nodes = dict(self.nodes)
-        for path in gone:
+        for path in removed_paths:
             del nodes[path]
-        for path, item in made.items():
-            nodes[path] = Node(item.entry, item.by)
+        for path, item in entries.items():
+            nodes[path] = Node(item.entry, item.origin)
 
-        def read(path: str) -> bytes:
-            return made[path].content if path in made else self._read(path)
+        def read_content(path: str) -> bytes:
+            return entries[path].content if path in entries else self._read_content(path)
 
-        tree = Tree(nodes, read, self.packages, self.implied)
+        tree = Tree(nodes, read_content, self.packages, self.implied)
         if self._children is not None:
-            new = [path for path in made if path not in self.nodes]
-            tree._children = _changed(self._children, new, [path for path in gone if path not in made])
+            new_paths = [path for path in entries if path not in self.nodes]
+            tree._children = _updated_children(
+                self._children, new_paths, [path for path in removed_paths if path not in entries]
+            )
         return tree
 
 
-def _changed(
-    children: Mapping[str, list[str]], new: Sequence[str], gone: Sequence[str]
+def _updated_children(
+    children: Mapping[str, list[str]], new_paths: Sequence[str], removed_paths: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return lists of children with some paths come and gone; lists that stay the same are shared."""
-    parents = {posixpath.dirname(path) for path in (*new, *gone)}
+    """Return the updated lists of children; unchanged lists are shared."""
+    parents = {posixpath.dirname(path) for path in (*new_paths, *removed_paths)}
     sets = {parent: set(children.get(parent, ())) for parent in parents}
-    for path in new:
+    for path in new_paths:
         sets[posixpath.dirname(path)].add(path)
-    for path in gone:
+    for path in removed_paths:
         sets[posixpath.dirname(path)].discard(path)
-    return {**children, **{parent: sorted(inside) for parent, inside in sets.items()}}
+    return {**children, **{parent: sorted(names) for parent, names in sets.items()}}

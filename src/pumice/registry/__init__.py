@@ -1,55 +1,58 @@
-"""A client for OCI registries, worth using on its own.
+"""A client for OCI registries that other Python programs can use.
 
-    from pumice.registry import AuthFiles, Client, parse
+    from pumice.registry import AuthFiles, Client, parse_reference
 
     with Client(AuthFiles(os.environ)) as client:
-        reference = parse("registry.example/team/app:1.0")
-        document = client.manifest(reference)           # bytes as they were received, checked
-        for link in client.referrers(reference.repository, document.digest):
-            print(link.descriptor.artifact_type)
+        reference = parse_reference("registry.example/team/app:1.0")
+        manifest = client.get_manifest(reference)       # the bytes as received, with a verified digest
+        for referrer in client.list_referrers(reference.repository, manifest.digest):
+            print(referrer.descriptor.artifact_type)
 
-``docs/reference/registry-api.md`` is its manual.
+``docs/reference/registry-api.md`` is its reference page.
 """
 
 from __future__ import annotations
 
-from pumice.registry.client import Client, Settings
-from pumice.registry.credentials import Anonymous, AuthFiles, Credentials, Given, Login
-from pumice.registry.document import Document, Stored
+from pumice.formats.oci import Descriptor
+from pumice.registry.client import Client
+from pumice.registry.credentials import Anonymous, AuthFiles, Credentials, Login, StaticCredentials
 from pumice.registry.errors import DeniedError, NotFoundError, RegistryError
-from pumice.registry.listing import Link
+from pumice.registry.listing import Referrer
 from pumice.registry.message import Body, Request, Response, Transport, TransportError
-from pumice.registry.reference import Reference, Repository, fallback_tag, parse, parse_repository
-from pumice.registry.retry import Policy
-from pumice.registry.sites import Site
-from pumice.registry.transport import Tls, Urllib3Transport
+from pumice.registry.raw_manifest import PushedManifest, RawManifest
+from pumice.registry.reference import Reference, Repository, fallback_tag, parse_reference, parse_repository
+from pumice.registry.registry_config import RegistryConfig
+from pumice.registry.retry import RetryPolicy
+from pumice.registry.settings import ClientSettings
+from pumice.registry.transport import TlsFiles, Urllib3Transport
 
 __all__ = [
     "Anonymous",
     "AuthFiles",
     "Body",
     "Client",
+    "ClientSettings",
     "Credentials",
     "DeniedError",
-    "Document",
-    "Given",
-    "Link",
+    "Descriptor",
     "Login",
     "NotFoundError",
-    "Policy",
+    "PushedManifest",
+    "RawManifest",
     "Reference",
+    "Referrer",
+    "RegistryConfig",
     "RegistryError",
     "Repository",
     "Request",
     "Response",
-    "Settings",
-    "Site",
-    "Stored",
-    "Tls",
+    "RetryPolicy",
+    "StaticCredentials",
+    "TlsFiles",
     "Transport",
     "TransportError",
     "Urllib3Transport",
     "fallback_tag",
-    "parse",
+    "parse_reference",
     "parse_repository",
 ]

@@ -16,8 +16,8 @@ import msgspec
 
 from pumice.formats.hosts import is_loopback
 from pumice.registry import headers
-from pumice.registry.errors import DeniedError, RegistryError, refused, shown
-from pumice.registry.message import Request, literal
+from pumice.registry.errors import DeniedError, RegistryError, redact_url, response_error
+from pumice.registry.message import Request, bytes_body
 from pumice.registry.reference import Repository, api_host
 
 if TYPE_CHECKING:
@@ -25,36 +25,36 @@ if TYPE_CHECKING:
 
     from pumice.registry.credentials import Credentials, Login
     from pumice.registry.headers import Challenge
-    from pumice.registry.message import Ask, Response, Steps
+    from pumice.registry.message import Exchange, Response, SendRequest
 
-_CLIENT = "pumice"
+_CLIENT_ID = "pumice"
 _DEFAULT_SECONDS = 60
 _MARGIN_SECONDS = 10.0
 _MAX_TOKEN = 1 << 20
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_REFUSALS = frozenset({401, 403, 404})
-_NO_EXCHANGE = frozenset({404, 405, 501})
-_DENIED = frozenset({400, 401, 403})
+_DENIAL_STATUSES = frozenset({401, 403, 404})
+_REFRESH_UNSUPPORTED = frozenset({404, 405, 501})
+_REFRESH_DENIED = frozenset({400, 401, 403})
 """Answers of token services that know passwords only."""
 
 Scope = tuple[str, ...]
 """What a token is for, such as ``repository:team/app:pull``."""
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _TokenResponse(msgspec.Struct, frozen=True):
     """What a token service answers."""
 
     token: str = ""
-    seconds: float = _DEFAULT_SECONDS
+    lifetime: float = _DEFAULT_SECONDS
 
 
 class _Token(msgspec.Struct, frozen=True):
     value: str
-    until: float
+    expires_at: float
 
 
-class Keys:
+class AuthState:
     """What is known of how registries want to be asked, shared by everything that one client does."""
 
     def __init__(self, credentials: Credentials, clock: Callable[[], float]) -> None:
@@ -63,37 +63,37 @@ class Keys:
         self.clock = clock
         self._challenges: dict[str, Challenge] = {}
         self._tokens: dict[tuple[str, Scope], _Token] = {}
-        self._turns: dict[tuple[str, Scope], threading.Lock] = {}
+        self._locks: dict[tuple[str, Scope], threading.Lock] = {}
         self._pinged: set[str] = set()
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def challenge(self, host: str) -> Challenge | None:
         """Return how a host wants to be asked, as far as that is known."""
         return self._challenges.get(host)
 
-    def learn(self, host: str, challenge: Challenge) -> None:
+    def store_challenge(self, host: str, challenge: Challenge) -> None:
         """Remember how a host wants to be asked."""
         self._challenges[host] = challenge
 
-    def turn(self, host: str, scope: Scope) -> threading.Lock:
+    def lock(self, host: str, scope: Scope) -> threading.Lock:
         """Return what keeps threads from fetching the same token at once."""
-        with self._guard:
-            return self._turns.setdefault((host, scope), threading.Lock())
+        with self._lock:
+            return self._locks.setdefault((host, scope), threading.Lock())
 
     def token(self, host: str, scope: Scope) -> str:
         """Return a token that is good for a while, or ""."""
-        found = self._tokens.get((host, scope))
-        return found.value if found and found.until > self.clock() else ""
+        token = self._tokens.get((host, scope))
+        return token.value if token and token.expires_at > self.clock() else ""
 
-    def keep(self, host: str, scope: Scope, answer: _Answer) -> str:
+    def store_token(self, host: str, scope: Scope, response: _TokenResponse) -> str:
         """Remember a token for as long as it is good, and return it."""
-        seconds = max(0.0, min(answer.seconds, 86400.0) - _MARGIN_SECONDS)
-        self._tokens[host, scope] = _Token(answer.token, self.clock() + seconds)
-        return answer.token
+        lifetime = max(0.0, min(response.lifetime, 86400.0) - _MARGIN_SECONDS)
+        self._tokens[host, scope] = _Token(response.token, self.clock() + lifetime)
+        return response.token
 
-    def first_ping(self, host: str) -> bool:
+    def claim_ping(self, host: str) -> bool:
         """Say whether a host has not been asked yet how it wants to be asked."""
-        with self._guard:
+        with self._lock:
             is_first = host not in self._pinged
             self._pinged.add(host)
         return is_first
@@ -104,209 +104,232 @@ def scope_of(repository: Repository, actions: str) -> str:
     return f"repository:{repository.name}:{actions}"
 
 
-class Authorised:
+class Authenticator:
     """Asks with a login where one is wanted, for one repository and scope."""
 
-    def __init__(self, ask: Ask, keys: Keys, repository: Repository, scope: Scope, base: str) -> None:
+    def __init__(
+        self,
+        send_request: SendRequest,
+        state: AuthState,
+        repository: Repository,
+        scope: Scope,
+        registry_url: str,
+    ) -> None:
         """``base`` is the address of the registry: no login goes anywhere else."""
-        self._ask = ask
-        self._keys = keys
+        self._send_request = send_request
+        self._state = state
         self._repository = repository
         self._host = repository.host
         self._scope = scope
-        self._base = base
-        self._origin = headers.origin(base)
+        self._registry_url = registry_url
+        self._origin = headers.origin(registry_url)
 
-    def __call__(self, request: Request) -> Steps[Response]:
+    def __call__(self, request: Request) -> Exchange[Response]:
         """Ask; an answer with status 401 means that there is no login that would help."""
         if headers.origin(request.url) != self._origin:
-            return (yield from self._ask(request))
-        known = self._keys.challenge(self._host)
-        used = (yield from self._authorization(known, self._scope)) if known else ""
-        response = yield from self._ask(_with(request, used))
+            return (yield from self._send_request(request))
+        challenge = self._state.challenge(self._host)
+        authorization = (yield from self._authorization(challenge, self._scope)) if challenge else ""
+        response = yield from self._send_request(_with_authorization(request, authorization))
         for is_last in (False, True):
-            offered = yield from self._offer(response, is_anonymous=not used)
-            if offered is None:
+            new_challenge = yield from self._new_challenge(response, is_anonymous=not authorization)
+            if new_challenge is None:
                 return response
-            fresh = yield from self._renewed(offered, used, is_last=is_last)
-            if not fresh or fresh == used:
+            new_authorization = yield from self._new_authorization(
+                new_challenge, authorization, is_last=is_last
+            )
+            if not new_authorization or new_authorization == authorization:
                 return response
             response.stream.close()
-            used = fresh
-            response = yield from self._ask(_with(request, used))
+            authorization = new_authorization
+            response = yield from self._send_request(_with_authorization(request, authorization))
         return response
 
-    def _offer(self, response: Response, *, is_anonymous: bool) -> Steps[Challenge | None]:
+    def _new_challenge(self, response: Response, *, is_anonymous: bool) -> Exchange[Challenge | None]:
         """Return how a registry wants to be asked instead, None if there is nothing to be changed.
 
         Some refuse without a word about it, or hide what is private as 404: those are asked at ``/v2/``,
         where every registry has to say.
         """
         if response.status == 401:
-            offered = _choose(headers.challenges(response.all("WWW-Authenticate")))
-            if offered is not None:
-                self._keys.learn(self._host, offered)
-                return offered
-        if not is_anonymous or response.status not in _REFUSALS:
+            challenge = _choose_challenge(
+                headers.parse_challenges(response.header_values("WWW-Authenticate"))
+            )
+            if challenge is not None:
+                self._state.store_challenge(self._host, challenge)
+                return challenge
+        if not is_anonymous or response.status not in _DENIAL_STATUSES:
             return None
-        if response.status == 404 and self._login() is None:
+        if response.status == 404 and self._usable_login() is None:
             return None
-        with self._keys.turn(self._host, ("ping",)):
-            if self._keys.first_ping(self._host):
-                ping = yield from self._ask(Request("GET", f"{self._base}/v2/"))
-                offered = _choose(headers.challenges(ping.all("WWW-Authenticate")))
-                if ping.status == 401 and offered is not None:
-                    self._keys.learn(self._host, offered)
-        return self._keys.challenge(self._host)
+        with self._state.lock(self._host, ("ping",)):
+            if self._state.claim_ping(self._host):
+                ping = yield from self._send_request(Request("GET", f"{self._registry_url}/v2/"))
+                challenge = _choose_challenge(
+                    headers.parse_challenges(ping.header_values("WWW-Authenticate"))
+                )
+                if ping.status == 401 and challenge is not None:
+                    self._state.store_challenge(self._host, challenge)
+        return self._state.challenge(self._host)
 
-    def _renewed(self, offered: Challenge, used: str, *, is_last: bool) -> Steps[str]:
+    def _new_authorization(self, challenge: Challenge, rejected: str, *, is_last: bool) -> Exchange[str]:
         """Return the authorization to try next: for our scope, and at last for the registry's as well."""
         if not is_last:
-            return (yield from self._authorization(offered, self._scope, instead_of=used))
-        wider = joined([*self._scope, *offered.parameters.get("scope", "").split()])
-        if offered.scheme != "bearer" or wider == joined(self._scope):
+            return (yield from self._authorization(challenge, self._scope, rejected=rejected))
+        wider_scope = merge_scopes([*self._scope, *challenge.parameters.get("scope", "").split()])
+        if challenge.scheme != "bearer" or wider_scope == merge_scopes(self._scope):
             return ""
         try:
-            return (yield from self._authorization(offered, wider, instead_of=used))
+            return (yield from self._authorization(challenge, wider_scope, rejected=rejected))
         except RegistryError:
             return ""  # the registry's own refusal says more
 
-    def _login(self) -> Login | None:
+    def _usable_login(self) -> Login | None:
         """The login, if the connection is one that it may be sent over."""
         scheme, host, _ = self._origin
         if scheme != "https" and not is_loopback(host):
             return None
-        return self._keys.credentials.find(self._repository)
+        return self._state.credentials.find_login(self._repository)
 
-    def _authorization(self, challenge: Challenge, own: Scope, instead_of: str = "") -> Steps[str]:
-        login = self._login()
-        if login is not None and login.bearer:
-            return f"Bearer {login.bearer}"
+    def _authorization(self, challenge: Challenge, own_scope: Scope, rejected: str = "") -> Exchange[str]:
+        login = self._usable_login()
+        if login is not None and login.registry_token:
+            return f"Bearer {login.registry_token}"
         if challenge.scheme == "basic":
-            return login.basic if login else ""
+            return login.basic_authorization if login else ""
         # What the registry asks for counts where we have no scope, as at /v2/.
-        scope = own or tuple(challenge.parameters.get("scope", "").split())
-        with self._keys.turn(self._host, scope):
-            known = self._keys.token(self._host, scope)
-            if known and f"Bearer {known}" != instead_of:
-                return f"Bearer {known}"
-            token = yield from self._fetch(challenge, scope, login)
+        scope = own_scope or tuple(challenge.parameters.get("scope", "").split())
+        with self._state.lock(self._host, scope):
+            cached_token = self._state.token(self._host, scope)
+            if cached_token and f"Bearer {cached_token}" != rejected:
+                return f"Bearer {cached_token}"
+            token = yield from self._fetch_token(challenge, scope, login)
         return f"Bearer {token}" if token else ""
 
-    def _fetch(self, challenge: Challenge, scope: Scope, login: Login | None) -> Steps[str]:
+    def _fetch_token(self, challenge: Challenge, scope: Scope, login: Login | None) -> Exchange[str]:
         realm = challenge.parameters.get("realm", "")
-        self._check(realm)
+        self._check_realm(realm)
         service = challenge.parameters.get("service", "")
-        question = _question(realm, service, scope, login)
-        if login and login.identity:
-            response = yield from self._ask_service(_exchange(realm, service, scope, login.identity))
-            if response.status in (_NO_EXCHANGE | (_DENIED if login.basic else frozenset())):
-                response = yield from self._ask_service(question)
+        token_request = _token_request(realm, service, scope, login)
+        if login and login.identity_token:
+            response = yield from self._send_to_token_service(
+                _refresh_request(realm, service, scope, login.identity_token)
+            )
+            if response.status in (
+                _REFRESH_UNSUPPORTED | (_REFRESH_DENIED if login.basic_authorization else frozenset())
+            ):
+                response = yield from self._send_to_token_service(token_request)
         else:
-            response = yield from self._ask_service(question)
+            response = yield from self._send_to_token_service(token_request)
         if response.status != 200:
-            raise refused(response, shown(realm), hint=_hint(self._host, login, response.status))
-        answer = _read_answer(response.content)
-        value = answer.token
-        if not value or not value.isascii() or not value.isprintable() or len(value) > _MAX_TOKEN:
-            raise DeniedError("the token service gave no token", where=shown(realm))
-        return self._keys.keep(self._host, scope, answer)
+            raise response_error(
+                response, redact_url(realm), hint=_login_hint(self._host, login, response.status)
+            )
+        token_response = _read_token_response(response.content)
+        token = token_response.token
+        if not token or not token.isascii() or not token.isprintable() or len(token) > _MAX_TOKEN:
+            raise DeniedError("the token service gave no token", where=redact_url(realm))
+        return self._state.store_token(self._host, scope, token_response)
 
-    def _ask_service(self, request: Request) -> Steps[Response]:
+    def _send_to_token_service(self, request: Request) -> Exchange[Response]:
         """Ask a token service and follow where it redirects to; a login stays with its origin."""
         for _ in range(_MAX_REDIRECTS):
-            response = yield from self._ask(request)
+            response = yield from self._send_request(request)
             location = response.header("Location")
             if response.status not in _REDIRECTS or not location:
                 return response
-            target = headers.resolved(request.url, location)
-            self._check(target)
+            target = headers.resolve_url(request.url, location)
+            self._check_realm(target)
             is_same = headers.origin(target) == headers.origin(request.url)
             if request.method != "GET" and not (is_same and response.status in (307, 308)):
                 return response
-            sent = request.headers if is_same else ()
-            request = msgspec.structs.replace(request, url=target, headers=sent)
-        raise DeniedError("the token service redirects in circles", where=shown(request.url))
+            sent_headers = request.headers if is_same else ()
+            request = msgspec.structs.replace(request, url=target, headers=sent_headers)
+        raise DeniedError("the token service redirects in circles", where=redact_url(request.url))
 
-    def _check(self, realm: str) -> None:
+    def _check_realm(self, realm: str) -> None:
         """Refuse a token service that would see a login in the clear where the registry does not."""
-        usable = headers.resolved(realm, realm)
-        if not usable:
+        absolute_realm = headers.resolve_url(realm, realm)
+        if not absolute_realm:
             raise DeniedError("the registry names no token service that could be asked", where=self._host)
-        parts = urlsplit(usable)
+        parts = urlsplit(absolute_realm)
         host = parts.hostname or ""
-        clear = parts.scheme == "http"
-        near = is_loopback(host) and is_loopback(api_host(self._host))
-        if clear and not near and (self._origin[0] == "https" or host != self._origin[1]):
+        is_plain = parts.scheme == "http"
+        is_local = is_loopback(host) and is_loopback(api_host(self._host))
+        if is_plain and not is_local and (self._origin[0] == "https" or host != self._origin[1]):
             raise DeniedError(
                 "the registry's token service is on plain http, where anybody could read a login",
-                where=shown(realm),
+                where=redact_url(realm),
             )
 
 
-def joined(scopes: Sequence[str]) -> Scope:
+def merge_scopes(scopes: Sequence[str]) -> Scope:
     """Return scopes with the actions of those for the same thing taken together, each action once."""
     actions: dict[str, dict[str, None]] = {}
     for scope in scopes:
-        thing, _, names = scope.rpartition(":")
-        actions.setdefault(thing, {}).update(dict.fromkeys(names.split(",")))
+        resource, _, names = scope.rpartition(":")
+        actions.setdefault(resource, {}).update(dict.fromkeys(names.split(",")))
     return tuple(f"{thing}:{','.join(names)}" for thing, names in actions.items())
 
 
-def _read_answer(content: bytes) -> _Answer:
+def _read_token_response(content: bytes) -> _TokenResponse:
     """Read what a token service says; null, and numbers as text, are no reason to refuse a token."""
     try:
-        raw = msgspec.json.decode(content)
+        decoded = msgspec.json.decode(content)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raw = None
-    if not isinstance(raw, dict):
-        return _Answer()
-    tokens = [raw.get(name) for name in ("token", "access_token")]
+        decoded = None
+    if not isinstance(decoded, dict):
+        return _TokenResponse()
+    tokens = [decoded.get(name) for name in ("token", "access_token")]
     try:
-        seconds = float(raw.get("expires_in") or 0)
+        seconds = float(decoded.get("expires_in") or 0)
     except (TypeError, ValueError, OverflowError):
         seconds = 0.0
     token = next((token for token in tokens if isinstance(token, str) and token), "")
-    return _Answer(token, seconds if seconds > 0 else _DEFAULT_SECONDS)
+    return _TokenResponse(token, seconds if seconds > 0 else _DEFAULT_SECONDS)
 
 
-def _with(request: Request, authorization: str) -> Request:
-    return request.adding(("Authorization", authorization)) if authorization else request
+def _with_authorization(request: Request, authorization: str) -> Request:
+    return request.with_headers(("Authorization", authorization)) if authorization else request
 
 
-def _choose(offered: tuple[Challenge, ...]) -> Challenge | None:
+def _choose_challenge(challenges: tuple[Challenge, ...]) -> Challenge | None:
     """Return the best way to log in that is understood: tokens before passwords."""
     for scheme in ("bearer", "basic"):
-        for challenge in offered:
+        for challenge in challenges:
             if challenge.scheme == scheme and (scheme == "basic" or challenge.parameters.get("realm")):
                 return challenge
     return None
 
 
-def _question(realm: str, service: str, scope: Scope, login: Login | None) -> Request:
-    asked = [("service", service)] if service else []
-    asked += [("scope", one) for one in scope]
-    if login is not None and login.user:
-        asked.append(("account", login.user))
-    joint = "&" if "?" in realm else "?"
-    sent = (("Authorization", login.basic),) if login and login.basic else ()
-    return Request("GET", realm + (joint + urlencode(asked) if asked else ""), sent, limit=_MAX_TOKEN)
+def _token_request(realm: str, service: str, scope: Scope, login: Login | None) -> Request:
+    query = [("service", service)] if service else []
+    query += [("scope", one) for one in scope]
+    if login is not None and login.username:
+        query.append(("account", login.username))
+    separator = "&" if "?" in realm else "?"
+    headers_sent = (
+        (("Authorization", login.basic_authorization),) if login and login.basic_authorization else ()
+    )
+    return Request(
+        "GET", realm + (separator + urlencode(query) if query else ""), headers_sent, limit=_MAX_TOKEN
+    )
 
 
-def _exchange(realm: str, service: str, scope: Scope, identity: str) -> Request:
+def _refresh_request(realm: str, service: str, scope: Scope, refresh_token: str) -> Request:
     form = {
         "grant_type": "refresh_token",
         "service": service,
-        "client_id": _CLIENT,
+        "client_id": _CLIENT_ID,
         "scope": " ".join(scope),
-        "refresh_token": identity,
+        "refresh_token": refresh_token,
     }
-    sent = (("Content-Type", "application/x-www-form-urlencoded"),)
-    return Request("POST", realm, sent, body=literal(urlencode(form).encode()), limit=_MAX_TOKEN)
+    headers_sent = (("Content-Type", "application/x-www-form-urlencoded"),)
+    return Request("POST", realm, headers_sent, body=bytes_body(urlencode(form).encode()), limit=_MAX_TOKEN)
 
 
-def _hint(host: str, login: Login | None, status: int) -> str | None:
+def _login_hint(host: str, login: Login | None, status: int) -> str | None:
     if status not in (400, 401, 403):
         return None
-    what = "the login is not accepted: " if login else ""
-    return f"{what}log in with pumice login {host}"
+    reason = "the login is not accepted: " if login else ""
+    return f"{reason}log in with pumice login {host}"

@@ -1,36 +1,36 @@
-"""A client for OCI registries (distribution-spec 1.1).
+"""A blocking client for OCI registries (distribution-spec 1.1).
 
-Small and blocking; one client serves any number of registries and threads. What it returns is frozen,
-and documents are the bytes that were received. Protocols are in their own files, as generators; here
-they get their connections, logins and patience.
+One client talks to any number of registries and serves any number of threads. Its results are frozen,
+and manifests are the bytes that were received. Each operation is a generator in a module of its own;
+`pumice.registry.connector` adds connections, authentication and retries.
 """
 
 from __future__ import annotations
 
 import io
 import random
-import threading
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
-from pumice.errors import PumiceError, TrustError, UsageError
+from pumice.errors import TrustError, UsageError
 from pumice.formats import oci
-from pumice.formats.hosts import is_loopback
-from pumice.progress import Silent
-from pumice.registry import content, download, fallback, headers, listing, sites
-from pumice.registry.auth import Authorised, Keys, scope_of
-from pumice.registry.credentials import Anonymous
-from pumice.registry.document import ACCEPT, Document, Stored, document_of, head_descriptor
-from pumice.registry.errors import NotFoundError, RegistryError, refused
-from pumice.registry.message import Request, literal
-from pumice.registry.middleware import Redirecting, drive, plain
-from pumice.registry.redirects import Confined
-from pumice.registry.reference import Reference, Repository, api_host, check_host, is_digest
-from pumice.registry.retry import Backoff, Policy, Retrying
-from pumice.registry.sites import Site
-from pumice.registry.transport import Tls, Urllib3Transport
+from pumice.registry import blob_content, download, listing
+from pumice.registry.auth import scope_of
+from pumice.registry.connector import Connector
+from pumice.registry.errors import NotFoundError, RegistryError, response_error
+from pumice.registry.fallback_index import FallbackIndex
+from pumice.registry.message import Request, bytes_body
+from pumice.registry.raw_manifest import (
+    ACCEPT,
+    PushedManifest,
+    RawManifest,
+    read_head_response,
+    read_manifest_response,
+)
+from pumice.registry.reference import Reference, Repository, is_digest
+from pumice.registry.settings import ClientSettings
 from pumice.registry.upload import Upload
 
 if TYPE_CHECKING:
@@ -38,53 +38,43 @@ if TYPE_CHECKING:
 
     from pumice.progress import Progress
     from pumice.registry.credentials import Credentials
-    from pumice.registry.listing import Link
-    from pumice.registry.message import Ask, Header, Response, Result, Steps, Transport
+    from pumice.registry.listing import Referrer
+    from pumice.registry.message import Header, Response, Transport
     from pumice.registry.upload import Outcome
 
-_Found = TypeVar("_Found")
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """How a client goes about its work.
-
-    ``plain_http`` asks without TLS; this machine's own addresses are asked so anyway unless ``tls``
-    names files. ``chunk`` is the number of bytes of a request that sends a blob, 0: all of it.
-    """
-
-    plain_http: bool = False
-    tls: Tls = Tls()
-    chunk: int = 0
-    policy: Policy = Policy()
-    sites: tuple[Site, ...] = ()
-    """What the configuration says of single registries."""
+__all__ = ["Client", "ClientSettings"]
 
 
 class Client:
-    """Talks to registries. A context manager; safe for threads."""
+    """Reads from and writes to registries. A context manager; safe for threads.
+
+    Every method raises RegistryError for an error response (NotFoundError, DeniedError) and
+    TransportError when the connection fails.
+    """
 
     def __init__(
         self,
         credentials: Credentials | None = None,
-        settings: Settings | None = None,
+        settings: ClientSettings | None = None,
         *,
         transport: Transport | None = None,
         progress: Progress | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
-        pause: Callable[[float], object] = time.sleep,
+        monotonic_clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """``progress`` hears of registries' warnings, each once. The last four are for tests."""
-        self.settings = settings or Settings()
-        self._transport = transport or Urllib3Transport(self.settings.tls, tls_of=self._tls_of)
-        self._keys = Keys(credentials or Anonymous(), clock)
-        self._progress: Progress = progress or Silent()
-        self._now = now
-        self._pause = pause
-        self._jitter = jitter
-        self._warned: set[tuple[str, str]] = set()
-        self._guard = threading.Lock()
+        """``progress`` receives the warnings of registries, each once. The last four are for tests."""
+        self._connector = Connector(
+            credentials,
+            settings,
+            transport=transport,
+            progress=progress,
+            monotonic_clock=monotonic_clock,
+            wall_clock=wall_clock,
+            sleep=sleep,
+            jitter=jitter,
+        )
 
     def __enter__(self) -> Client:
         return self
@@ -94,297 +84,280 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        self._transport.close()
+        self._connector.close()
+
+    @property
+    def settings(self) -> ClientSettings:
+        """The settings that the client was created with."""
+        return self._connector.settings
 
     # Manifests ------------------------------------------------------------------------------------
 
     def ping(self, host: str) -> None:
-        """Check that ``host`` is a registry that accepts our login; raises RegistryError."""
-        repository = Repository(host, "")
-        response = self._run(self._ask(repository, "")(Request("GET", f"{self._base(host)}/v2/")))
+        """Check that ``host`` is a registry that accepts the login ("Determining Support")."""
+        send_request = self._connector.sender(Repository(host, ""), "")
+        response = self._connector.run(
+            send_request(Request("GET", f"{self._connector.registry_url(host)}/v2/"))
+        )
         if response.status != 200:
-            raise refused(response, host)
+            raise response_error(response, host)
 
     def resolve(self, reference: Reference) -> oci.Descriptor:
-        """Return the descriptor of what a reference stands for now; raises NotFoundError."""
-        found = self.find(reference)
-        if found is None:
-            found = self.manifest(reference).descriptor
-        return found
-
-    def find(self, reference: Reference, *, direct: bool = False) -> oci.Descriptor | None:
-        """Return the descriptor of a reference, None if it is not there. ``direct`` asks no mirrors."""
-        return self._first(reference.repository, lambda place: self._find(_at(reference, place)), direct)
-
-    def _find(self, reference: Reference) -> oci.Descriptor | None:
-        request = Request("HEAD", self._manifest_url(reference), (("Accept", ACCEPT),))
-        response = self._run(self._ask(reference.repository, "pull")(request))
-        if response.status == 404:
-            return None
-        descriptor = head_descriptor(response)
+        """Return the descriptor of the manifest that a reference names; raises NotFoundError."""
+        descriptor = self.head_manifest(reference)
         if descriptor is None:
-            return self._document(reference)
-        if reference.digest and descriptor.digest != reference.digest:
-            raise _other(descriptor.digest, str(reference))
+            descriptor = self.get_manifest(reference).descriptor
         return descriptor
 
-    def _document(self, reference: Reference) -> oci.Descriptor | None:
-        """Ask for the whole document where the answer to a HEAD cannot be relied on."""
+    def head_manifest(self, reference: Reference, *, skip_mirrors: bool = False) -> oci.Descriptor | None:
+        """Return the descriptor of a manifest, or None if the registry does not have it.
+
+        A registry whose response to HEAD is incomplete is asked for the whole manifest instead.
+        """
+        return self._connector.try_mirrors(
+            reference.repository,
+            lambda repository: self._head_manifest(_in_repository(reference, repository)),
+            skip_mirrors=skip_mirrors,
+        )
+
+    def _head_manifest(self, reference: Reference) -> oci.Descriptor | None:
+        send_request = self._connector.sender(reference.repository, "pull")
+        request = Request("HEAD", self._connector.manifest_url(reference), (("Accept", ACCEPT),))
+        response = self._connector.run(send_request(request))
+        if response.status == 404:
+            return None
+        descriptor = read_head_response(response)
+        if descriptor is None:
+            return self._descriptor_by_get(reference)
+        if reference.digest and descriptor.digest != reference.digest:
+            raise _wrong_digest_error(descriptor.digest, str(reference))
+        return descriptor
+
+    def _descriptor_by_get(self, reference: Reference) -> oci.Descriptor | None:
         try:
-            return self._manifest(reference).descriptor
+            return self._get_manifest(reference).descriptor
         except NotFoundError:
             return None
 
-    def manifest(self, reference: Reference, *, direct: bool = False) -> Document:
-        """Return a manifest or index; raises NotFoundError, TrustError, FormatError beyond 4 MiB."""
-        return self._first(reference.repository, lambda place: self._manifest(_at(reference, place)), direct)
+    def get_manifest(self, reference: Reference, *, skip_mirrors: bool = False) -> RawManifest:
+        """Return a manifest or index ("Pulling manifests").
 
-    def _manifest(self, reference: Reference) -> Document:
+        Raises NotFoundError, TrustError for another digest than the reference's, and FormatError for
+        content that is not a manifest or larger than 4 MiB.
+        """
+        return self._connector.try_mirrors(
+            reference.repository,
+            lambda repository: self._get_manifest(_in_repository(reference, repository)),
+            skip_mirrors=skip_mirrors,
+        )
+
+    def _get_manifest(self, reference: Reference) -> RawManifest:
         where = str(reference)
-        request = Request("GET", self._manifest_url(reference), (("Accept", ACCEPT),), limit=oci.MAX_DOCUMENT)
-        response = self._run(self._ask(reference.repository, "pull")(request))
+        send_request = self._connector.sender(reference.repository, "pull")
+        url = self._connector.manifest_url(reference)
+        request = Request("GET", url, (("Accept", ACCEPT),), limit=oci.MAX_DOCUMENT)
+        response = self._connector.run(send_request(request))
         if response.status != 200:
-            raise refused(response, where)
-        said = response.header("Docker-Content-Digest")
-        digest = reference.digest or (said if is_digest(said) else content.digest_of(response.content))
-        content.check(response.content, digest, where)
-        return document_of(response, digest, where)
+            raise response_error(response, where)
+        digest = reference.digest or response.header("Docker-Content-Digest")
+        if not is_digest(digest):
+            digest = blob_content.digest_of(response.content)
+        blob_content.verify_digest(response.content, digest, where)
+        return read_manifest_response(response, digest, where)
 
     def put_manifest(
-        self, reference: Reference, data: bytes, media_type: str, *, conditions: Sequence[Header] = ()
-    ) -> Stored:
-        """Store a manifest or index under a tag or its digest; raises RegistryError.
+        self, reference: Reference, data: bytes, media_type: str, *, extra_headers: Sequence[Header] = ()
+    ) -> PushedManifest:
+        """Store a manifest or index under a tag or its digest ("Pushing Manifests").
 
-        Where it has a ``subject`` and the registry does not list it by itself (`Stored.listed`), it is
-        for the caller to `list_referrer` it. ``conditions`` are headers such as If-Match.
+        If the manifest has a ``subject`` and the result's ``is_listed`` is False, the registry has no
+        referrers API: call `add_fallback_referrers`. ``extra_headers`` are conditions such as If-Match.
+        Raises UsageError if the reference has another digest than ``data``.
         """
         algorithm = reference.digest.partition(":")[0] or "sha256"
-        digest = content.digest_of(data, algorithm)
+        digest = blob_content.digest_of(data, algorithm)
         if reference.digest and reference.digest != digest:
-            raise UsageError(f"the manifest's digest is {digest}", where=str(reference))
-        url = f"{self._address(reference.repository)}/manifests/{reference.tag or digest}"
-        request = Request("PUT", url, (("Content-Type", media_type), *conditions), body=literal(data))
-        response = self._run(self._ask(reference.repository, "pull,push")(request))
+            raise UsageError(f"the manifest has the digest {digest}", where=str(reference))
+        url = f"{self._connector.repository_url(reference.repository)}/manifests/{reference.tag or digest}"
+        request = Request("PUT", url, (("Content-Type", media_type), *extra_headers), body=bytes_body(data))
+        send_request = self._connector.sender(reference.repository, "pull,push")
+        response = self._connector.run(send_request(request))
         if response.status not in (200, 201, 202, 204):
-            raise refused(response, str(reference))
-        said = response.header("Docker-Content-Digest")
-        if is_digest(said) and said.partition(":")[0] == algorithm and said != digest:
-            raise _other(said, str(reference))
-        return Stored(digest, listed=bool(response.header("OCI-Subject")))
+            raise response_error(response, str(reference))
+        stored = response.header("Docker-Content-Digest")
+        if is_digest(stored) and stored.partition(":")[0] == algorithm and stored != digest:
+            raise _wrong_digest_error(stored, str(reference))
+        return PushedManifest(digest, is_listed=bool(response.header("OCI-Subject")))
 
     def delete(self, reference: Reference) -> None:
-        """Delete a manifest, or only a tag if the reference has no digest; raises RegistryError."""
-        self._delete(reference.repository, self._manifest_url(reference), str(reference))
+        """Delete a tag or manifest; a referrer is also removed from the fallback index of its subject."""
+        subject = ""
+        if reference.digest:
+            subject_field = self.get_manifest(reference).json().get("subject")
+            subject = str(subject_field.get("digest")) if isinstance(subject_field, dict) else ""
+        self.delete_manifest(reference)
+        if is_digest(subject):
+            self.remove_fallback_referrer(reference.repository, subject, reference.digest)
+
+    def delete_manifest(self, reference: Reference) -> None:
+        """Delete a manifest, or only the tag if the reference has no digest ("Deleting Manifests")."""
+        self._delete(reference.repository, self._connector.manifest_url(reference), str(reference))
 
     def _delete(self, repository: Repository, url: str, where: str) -> None:
-        """Delete with the login that the specification names, else with the one that other clients use."""
+        """Delete with the scope of the token specification, else with the one that other clients use."""
         request = Request("DELETE", url)
         try:
-            response = self._run(self._ask(repository, "delete,pull,push")(request))
+            response = self._connector.run(self._connector.sender(repository, "delete,pull,push")(request))
             is_denied = response.status in (401, 403)
         except RegistryError:
             is_denied = True
         if is_denied:
-            response = self._run(self._ask(repository, "*")(request))
+            response = self._connector.run(self._connector.sender(repository, "*")(request))
         if response.status not in (200, 202, 204):
-            raise refused(response, where, hint=_delete_hint(response))
-
-    def remove(self, reference: Reference) -> None:
-        """Delete a manifest or tag, and take a deleted referrer out of its subject's fallback list."""
-        subject = ""
-        if reference.digest:
-            stated = self.manifest(reference).json().get("subject")
-            subject = str(stated.get("digest")) if isinstance(stated, dict) else ""
-        self.delete(reference)
-        if is_digest(subject):
-            self.unlist_referrer(reference.repository, subject, reference.digest)
+            raise response_error(response, where, hint=_delete_hint(response))
 
     # Blobs ----------------------------------------------------------------------------------------
 
-    def blob_size(self, repository: Repository, digest: str) -> int | None:
-        """Return the size of a blob in bytes, None if it is not there."""
-        ask = self._ask(repository, "pull")
-        where = f"{repository}@{digest}"
-        return self._run(download.size(ask, self._blob_url(repository, digest), where))
+    def head_blob(self, repository: Repository, digest: str) -> int | None:
+        """Return the size of a blob in bytes, or None if the registry does not have it."""
+        send_request = self._connector.sender(repository, "pull")
+        url = self._connector.blob_url(repository, digest)
+        return self._connector.run(download.head_blob(send_request, url, f"{repository}@{digest}"))
 
     def open_blob(
-        self, repository: Repository, digest: str, size: int | None = None, *, checked: bool = True
+        self, repository: Repository, digest: str, size: int | None = None, *, verify: bool = True
     ) -> BinaryIO:
-        """Open a blob for reading once, from its start; raises NotFoundError.
+        """Open a blob for reading once, from start to end ("Pulling blobs"); raises NotFoundError.
 
-        Reading resumes where a connection broke, and raises TrustError when the content is not that of
-        ``digest`` or ``size``. Without ``checked`` it is not hashed: for who does that where it goes.
+        Reading resumes after a broken connection and raises TrustError if the content does not have
+        ``digest`` or ``size`` (bytes). With ``verify=False`` the caller computes the digest.
         """
         where = f"{repository}@{digest}"
 
-        def begin(place: Repository, start: int) -> tuple[Response, int]:
-            ask = self._ask(place, "pull")
-            return self._run(download.begin(ask, self._blob_url(place, digest), where, start))
+        def open_at(source: Repository, start: int) -> tuple[Response, int]:
+            send_request = self._connector.sender(source, "pull")
+            url = self._connector.blob_url(source, digest)
+            return self._connector.run(download.open_blob_at(send_request, url, where, start))
 
         def opener(start: int) -> tuple[Response, int]:
-            return self._first(repository, lambda place: begin(place, start))
+            return self._connector.try_mirrors(repository, lambda source: open_at(source, start))
 
-        backoff = Backoff(self.settings.policy, self._jitter)
-        reader = download.BlobReader(opener, digest, size, where, backoff, self._pause, checked=checked)
+        backoff, sleep = self._connector.backoff(), self._connector.sleep
+        reader = download.BlobReader(opener, digest, size, where, backoff, sleep, verify=verify)
         return cast("BinaryIO", reader)
 
-    def upload(
+    def upload_blob(
         self,
         repository: Repository,
         descriptor: oci.Descriptor,
-        source: Callable[[], BinaryIO] | bytes,
+        content: Callable[[], BinaryIO] | bytes,
         *,
-        mount: Repository | None = None,
-        sent: Callable[[int], object] = lambda _: None,
+        mount_from: Repository | None = None,
+        on_sent: Callable[[int], object] = lambda _: None,
     ) -> Outcome:
-        """Make sure that a repository has a blob; return what it took.
+        """Upload a blob unless the repository has it ("Pushing Blobs").
 
-        ``source`` opens the content (as often as is needed) and is not opened if the blob is there or
-        can be mounted from ``mount``. ``sent`` hears of bytes that went out. Raises RegistryError,
-        TransportError, TrustError when the content is not what the descriptor says.
+        Returns "present", "mounted" (from ``mount_from``) or "sent". ``content`` is the bytes, or a
+        function that opens them from the start; it is called again for a retry, and not at all if nothing
+        has to be sent. ``on_sent`` is called with the number of bytes of each piece sent. Raises TrustError
+        if the content does not match the descriptor.
         """
-        pull = self._ask(repository, "pull")
-        if self._run(download.is_there(pull, self._blob_url(repository, descriptor.digest))):
+        send_read = self._connector.sender(repository, "pull")
+        if self._connector.run(
+            download.has_blob(send_read, self._connector.blob_url(repository, descriptor.digest))
+        ):
             return "present"
-        opener = (lambda: io.BytesIO(source)) if isinstance(source, bytes) else source
-        carried = content.Content(descriptor.digest, descriptor.size, opener, sent)
-        here = sites.target(self.settings.sites, repository)
-        there = sites.target(self.settings.sites, mount) if mount else here
-        origin = there.name if there.host == here.host and there != here else ""
+        opener = (lambda: io.BytesIO(content)) if isinstance(content, bytes) else content
+        blob = blob_content.BlobContent(descriptor.digest, descriptor.size, opener, on_sent)
+        mount_name = self._mount_name(repository, mount_from)
         # Only for mounting: a token service may refuse, or narrow, a token for two repositories.
-        mounting = self._ask(repository, "pull,push", scopes=[scope_of(there, "pull")]) if origin else None
-        ask = self._ask(repository, "pull,push")
-        backoff = Backoff(self.settings.policy, self._jitter)
-        upload = Upload(ask, self._address(repository), carried, backoff, chunk=self.settings.chunk)
+        mount_scopes = [scope_of(self._connector.rewrite(mount_from), "pull")] if mount_from else []
+        upload = Upload(
+            self._connector.sender(repository, "pull,push"),
+            self._connector.repository_url(repository),
+            blob,
+            self._connector.backoff(),
+            chunk_size=self.settings.chunk_size,
+        )
+        send_mount = self._connector.sender(repository, "pull,push", extra_scopes=mount_scopes)
         try:
-            return self._run(upload.steps(origin, mounting))
+            return self._connector.run(upload.run(mount_name, send_mount))
         finally:
-            carried.close()
+            blob.close()
+
+    def _mount_name(self, repository: Repository, mount_from: Repository | None) -> str:
+        """Return the name to mount from, "" if that is not another repository of the same registry."""
+        if mount_from is None:
+            return ""
+        target, source = self._connector.rewrite(repository), self._connector.rewrite(mount_from)
+        return source.name if source.host == target.host and source != target else ""
 
     def delete_blob(self, repository: Repository, digest: str) -> None:
-        """Delete a blob; raises RegistryError."""
-        self._delete(repository, self._blob_url(repository, digest), f"{repository}@{digest}")
+        """Delete a blob ("Deleting Blobs")."""
+        url = self._connector.blob_url(repository, digest)
+        self._delete(repository, url, f"{repository}@{digest}")
 
-    # Lists ----------------------------------------------------------------------------------------
+    # Tags and referrers ---------------------------------------------------------------------------
 
-    def tags(self, repository: Repository, *, page: int = 0) -> list[str]:
-        """Return every tag of a repository; ``page`` is the number to ask for at once, 0: the registry's."""
-        ask = self._ask(repository, "pull")
-        return self._run(listing.tags(ask, self._address(repository), str(repository), page))
+    def list_tags(self, repository: Repository, *, page_size: int = 0) -> list[str]:
+        """Return every tag of a repository, in the registry's order ("Listing Tags").
 
-    def some_tags(self, repository: Repository, count: int) -> tuple[tuple[str, ...], bool]:
-        """Return the first ``count`` tags or so, and whether these are all."""
-        url = f"{self._address(repository)}/tags/list?n={count}"
-        found, onward = self._run(listing.tags_page(self._ask(repository, "pull"), url, str(repository)))
-        # Some registries cut a list at what was asked for and say nothing of the rest.
-        return found, not onward and len(found) < count
-
-    def referrers(self, repository: Repository, digest: str, artifact_type: str = "") -> list[Link]:
-        """Return what refers to a manifest, from the referrers API or the fallback tag."""
-        ask = self._ask(repository, "pull")
-        where = f"{repository}@{digest}"
-        return self._run(listing.referrers(ask, self._address(repository), digest, where, artifact_type))
-
-    def referrers_by_tag(self, repository: Repository, digest: str) -> list[Link]:
-        """Return what the fallback tag lists, whatever the referrers API says."""
-        ask = self._ask(repository, "pull")
-        return self._run(listing.by_tag(ask, self._address(repository), digest, f"{repository}@{digest}"))
-
-    def list_referrer(self, repository: Repository, subject: str, entries: Sequence[dict[str, Any]]) -> None:
-        """List descriptors as referrers of ``subject`` under the fallback tag, unless they are there.
-
-        For registries without the referrers API.
+        ``page_size`` is the number of tags to request at once, 0 for the registry's default.
         """
-        self._run(self._listing(repository, subject).add(entries))
+        send_request = self._connector.sender(repository, "pull")
+        url = self._connector.repository_url(repository)
+        return self._connector.run(listing.list_tags(send_request, url, str(repository), page_size))
 
-    def unlist_referrer(self, repository: Repository, subject: str, digest: str) -> None:
-        """Take a descriptor out of the fallback list of ``subject``, where there is one."""
-        self._run(self._listing(repository, subject).remove(digest))
+    def list_first_tags(self, repository: Repository, count: int) -> tuple[tuple[str, ...], bool]:
+        """Return one page of about ``count`` tags, and whether the repository has no others."""
+        send_request = self._connector.sender(repository, "pull")
+        url = f"{self._connector.repository_url(repository)}/tags/list?n={count}"
+        tags, next_url = self._connector.run(listing.list_tags_page(send_request, url, str(repository)))
+        # Some registries cut a list at the requested length without a link to the rest.
+        return tags, not next_url and len(tags) < count
 
-    # Connections ----------------------------------------------------------------------------------
+    def list_referrers(self, repository: Repository, digest: str, artifact_type: str = "") -> list[Referrer]:
+        """Return the referrers of a manifest ("Listing Referrers").
 
-    def _first(
-        self, repository: Repository, ask: Callable[[Repository], _Found], direct: bool = False
-    ) -> _Found:
-        """Ask the mirrors of a repository until one has it, and then the repository itself."""
-        for mirror in () if direct else sites.mirrors(self.settings.sites, repository):
-            try:
-                found = ask(mirror)
-            except NotFoundError:
-                continue
-            except PumiceError as error:
-                self._warn(mirror.host, f"{mirror} is passed over: {error.message}")
-                continue
-            if found is not None:
-                return found
-        return ask(repository)
+        They come from the referrers API or, where the registry has none, from the fallback tag.
+        """
+        send_request = self._connector.sender(repository, "pull")
+        url, where = self._connector.repository_url(repository), f"{repository}@{digest}"
+        return self._connector.run(listing.list_referrers(send_request, url, digest, where, artifact_type))
 
-    def _listing(self, repository: Repository, subject: str) -> fallback.Listing:
-        ask = self._ask(repository, "pull,push")
-        where = f"{repository}@{subject}"
-        return fallback.Listing(ask, self._address(repository), subject, where, self._jitter)
+    def list_fallback_referrers(self, repository: Repository, digest: str) -> list[Referrer]:
+        """Return the referrers listed under the fallback tag, whatever the referrers API lists."""
+        send_request = self._connector.sender(repository, "pull")
+        url, where = self._connector.repository_url(repository), f"{repository}@{digest}"
+        return self._connector.run(listing.list_fallback_referrers(send_request, url, digest, where))
 
-    def _run(self, steps: Steps[Result]) -> Result:
-        return drive(steps, self._transport, self._pause)
+    def add_fallback_referrers(
+        self, repository: Repository, subject: str, entries: Sequence[dict[str, Any]]
+    ) -> None:
+        """Add descriptors to the index under the fallback tag of ``subject``, unless it has them.
 
-    def _ask(self, repository: Repository, actions: str, *, scopes: Sequence[str] = ()) -> Ask:
-        """One request with its login, retries and redirections."""
-        repository = sites.target(self.settings.sites, repository)
-        own = [scope_of(repository, actions)] if actions else []
-        scope = tuple(sorted([*own, *scopes]))
-        base = self._base(repository.host)
-        patient = Retrying(Confined(plain, base), self.settings.policy, self._jitter, self._now)
-        ask = Redirecting(Authorised(patient, self._keys, repository, scope, base))
+        For registries without the referrers API ("Referrers Tag Schema"). Safe against other clients that
+        change the index at the same time.
+        """
+        self._connector.run(self._fallback_index(repository, subject).add(entries))
 
-        def heard(request: Request) -> Steps[Response]:
-            response = yield from ask(request)
-            self._hear(response, repository.host)
-            return response
+    def remove_fallback_referrer(self, repository: Repository, subject: str, digest: str) -> None:
+        """Remove a descriptor from the index under the fallback tag of ``subject``, if there is one."""
+        self._connector.run(self._fallback_index(repository, subject).remove(digest))
 
-        return heard
-
-    def _hear(self, response: Response, host: str) -> None:
-        """Pass a registry's warnings on, each once."""
-        for text in headers.warnings(response.all("Warning")):
-            self._warn(host, f"{host} says: {text}")
-
-    def _warn(self, host: str, text: str) -> None:
-        with self._guard:
-            fresh = (host, text) not in self._warned and len(self._warned) < 1000
-            self._warned.add((host, text))
-        if fresh:
-            self._progress.warn(text)
-
-    def _tls_of(self, address: str) -> Tls | None:
-        site = sites.reach(self.settings.sites, check_host(address))
-        return site.tls if site and self.settings.tls == Tls() else None
-
-    def _base(self, host: str) -> str:
-        address = api_host(host)
-        site = sites.reach(self.settings.sites, host)
-        tls = self.settings.tls != Tls() or bool(site and site.tls != Tls())
-        clear = self.settings.plain_http or bool(site and site.insecure) or (is_loopback(address) and not tls)
-        return f"{'http' if clear else 'https'}://{address}"
-
-    def _address(self, repository: Repository) -> str:
-        repository = sites.target(self.settings.sites, repository)
-        return f"{self._base(repository.host)}/v2/{repository.name}"
-
-    def _manifest_url(self, reference: Reference) -> str:
-        return f"{self._address(reference.repository)}/manifests/{reference.asked}"
-
-    def _blob_url(self, repository: Repository, digest: str) -> str:
-        content.hasher(digest)
-        return f"{self._address(repository)}/blobs/{digest}"
+    def _fallback_index(self, repository: Repository, subject: str) -> FallbackIndex:
+        send_request = self._connector.sender(repository, "pull,push")
+        url, where = self._connector.repository_url(repository), f"{repository}@{subject}"
+        return FallbackIndex(send_request, url, subject, where, self._connector.jitter)
 
 
-def _at(reference: Reference, repository: Repository) -> Reference:
+def _in_repository(reference: Reference, repository: Repository) -> Reference:
     return msgspec.structs.replace(reference, repository=repository)
 
 
-def _other(digest: str, where: str) -> TrustError:
-    return TrustError(f"the registry says that its digest is {digest}", where=where)
+def _wrong_digest_error(digest: str, where: str) -> TrustError:
+    return TrustError(f"the registry reports another digest: {digest}", where=where)
 
 
 def _delete_hint(response: Response) -> str | None:
-    return "deleting may be switched off in the registry" if response.status == 405 else None
+    return "deletion may be disabled in the registry" if response.status == 405 else None

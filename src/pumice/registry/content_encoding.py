@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.registry.errors import RegistryError, shown
+from pumice.registry.errors import RegistryError, redact_url
 from pumice.registry.message import TransportError
 
 if TYPE_CHECKING:
     from pumice.registry.message import Response, Stream
 
 _GZIP = 16 + zlib.MAX_WBITS
-_NONE = frozenset({"", "identity", "aws-chunked"})
+_IDENTITY = frozenset({"", "identity", "aws-chunked"})
 """No encoding at all; the last is a leftover of how an object came into its store."""
 _CHUNK = 1 << 16
 
@@ -25,25 +25,25 @@ _CHUNK = 1 << 16
 def is_gzip(response: Response) -> bool:
     """Say whether the body has to be decompressed; raises RegistryError for other encodings."""
     names = [name.strip().lower() for name in response.header("Content-Encoding").split(",")]
-    encodings = [name for name in names if name not in _NONE]
+    encodings = [name for name in names if name not in _IDENTITY]
     if not encodings:
         return False
     if encodings in (["gzip"], ["x-gzip"]):
         return True
     raise RegistryError(
         f"the registry sends its answer as {', '.join(encodings)[:60]!r}, which was not requested",
-        where=shown(response.url),
+        where=redact_url(response.url),
     )
 
 
-def decoded(response: Response) -> Response:
+def decode_response(response: Response) -> Response:
     """Return the response with its body as it was before a server compressed it."""
     if not is_gzip(response):
         return response
-    return msgspec.structs.replace(response, stream=Decompressed(response.stream, shown(response.url)))
+    return msgspec.structs.replace(response, stream=GzipStream(response.stream, redact_url(response.url)))
 
 
-class Decompressed:
+class GzipStream:
     """The bytes of a gzip stream. Never more are made than were asked for, however well they compress."""
 
     def __init__(self, stream: Stream, where: str) -> None:
@@ -58,13 +58,13 @@ class Decompressed:
             if not self._input:
                 self._input = self._stream.read(_CHUNK)
                 if not self._input:
-                    return self._end(size)
+                    return self._read_rest(size)
             if self._decompressor.eof:
                 self._decompressor = zlib.decompressobj(_GZIP)
             try:
                 data = self._decompressor.decompress(self._input, size)
             except zlib.error:
-                raise self._damaged("is damaged") from None
+                raise self._error("is damaged") from None
             self._input = self._decompressor.unconsumed_tail or self._decompressor.unused_data
             if data:
                 return data
@@ -73,14 +73,14 @@ class Decompressed:
         """Let go of the connection."""
         self._stream.close()
 
-    def _end(self, size: int) -> bytes:
+    def _read_rest(self, size: int) -> bytes:
         """Return what is left in the decompressor once all input is read."""
         if self._decompressor.eof:
             return b""
         data = self._decompressor.decompress(b"", size)
         if not data:
-            raise self._damaged("ends too early")
+            raise self._error("ends too early")
         return data
 
-    def _damaged(self, what: str) -> TransportError:
+    def _error(self, what: str) -> TransportError:
         return TransportError(f"the registry's compressed answer {what}", where=self._where)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from pumice.errors import FormatError, PumiceError
-from pumice.registry import keychain
-from pumice.registry.reference import HUB, Repository, check_host
+from pumice.registry import credential_helpers
+from pumice.registry.reference import DOCKER_HUB, Repository, normalize_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,49 +32,49 @@ class Login(msgspec.Struct, frozen=True):
     Never printed: its repr and str name the user only.
     """
 
-    user: str = ""
+    username: str = ""
     password: str = ""
-    identity: str = ""
+    identity_token: str = ""
     """A refresh token, good for access tokens (OAuth 2)."""
-    bearer: str = ""
+    registry_token: str = ""
     """An access token, used as it is."""
 
     def __repr__(self) -> str:
-        return f"Login(user={self.user!r})"
+        return f"Login(user={self.username!r})"
 
     __str__ = __repr__
 
     @property
-    def basic(self) -> str:
+    def basic_authorization(self) -> str:
         """The value of ``Authorization`` for basic authentication, "" without a password."""
         if not self.password:
             return ""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
 class Credentials(Protocol):
     """Where logins come from."""
 
-    def find(self, repository: Repository) -> Login | None:
+    def find_login(self, repository: Repository) -> Login | None:
         """Return the login for a repository, None if there is none: then it is asked anonymously."""
 
 
 class Anonymous:
     """No logins at all."""
 
-    def find(self, repository: Repository) -> Login | None:  # noqa: ARG002
+    def find_login(self, repository: Repository) -> Login | None:  # noqa: ARG002
         """Return none."""
         return None
 
 
-class Given:
+class StaticCredentials:
     """One login, for one host."""
 
     def __init__(self, host: str, login: Login) -> None:
         self._host = host
         self._login = login
 
-    def find(self, repository: Repository) -> Login | None:
+    def find_login(self, repository: Repository) -> Login | None:
         """Return the login if the repository is of its host."""
         return self._login if repository.host == self._host else None
 
@@ -86,33 +86,33 @@ class AuthFiles:
         self._environ = environ
         self._files: list[AuthFile] | None = None
 
-    def find(self, repository: Repository) -> Login | None:
+    def find_login(self, repository: Repository) -> Login | None:
         """Return the login of the first file that has one; raises FormatError for a file that is none."""
         if self._files is None:
-            self._files = [read(path) for path in locations(self._environ)]
+            self._files = [read_auth_file(path) for path in auth_file_paths(self._environ)]
         for file in self._files:
-            found = file.find(repository)
-            if found is not None:
-                return found
+            login = file.find_login(repository)
+            if login is not None:
+                return login
         return None
 
 
-def locations(environ: Mapping[str, str]) -> list[Path]:
+def auth_file_paths(environ: Mapping[str, str]) -> list[Path]:
     """Return where logins are looked for, first things first."""
-    if chosen := environ.get("REGISTRY_AUTH_FILE"):
-        return [Path(chosen)]
+    if auth_file := environ.get("REGISTRY_AUTH_FILE"):
+        return [Path(auth_file)]
     home = environ.get("HOME") or ""
-    found = []
-    if runtime := environ.get("XDG_RUNTIME_DIR"):
-        found.append(Path(runtime, "containers", "auth.json"))
-    if config := environ.get("XDG_CONFIG_HOME") or (home and str(Path(home, ".config"))):
-        found.append(Path(config, "containers", "auth.json"))
-    if docker := environ.get("DOCKER_CONFIG") or (home and str(Path(home, ".docker"))):
-        found.append(Path(docker, "config.json"))
-    return found
+    paths = []
+    if runtime_dir := environ.get("XDG_RUNTIME_DIR"):
+        paths.append(Path(runtime_dir, "containers", "auth.json"))
+    if config_dir := environ.get("XDG_CONFIG_HOME") or (home and str(Path(home, ".config"))):
+        paths.append(Path(config_dir, "containers", "auth.json"))
+    if docker_dir := environ.get("DOCKER_CONFIG") or (home and str(Path(home, ".docker"))):
+        paths.append(Path(docker_dir, "config.json"))
+    return paths
 
 
-def read(path: Path) -> AuthFile:
+def read_auth_file(path: Path) -> AuthFile:
     """Read one file; one that is not there is empty. Raises FormatError, PumiceError."""
     try:
         with path.open("rb") as file:
@@ -139,89 +139,89 @@ class AuthFile:
         self.content = content
         self.path = path
 
-    def find(self, repository: Repository) -> Login | None:
+    def find_login(self, repository: Repository) -> Login | None:
         """Return the login for a repository: a helper's of its own, the file's, the general helper's."""
-        keys = list(_keys(repository))
-        helpers = _normal(self.table("credHelpers"))
+        keys = list(_candidate_keys(repository))
+        helpers = _normalize_keys(self.table("credHelpers"))
         for key in keys:
             name = helpers.get(key)
             if isinstance(name, str) and name:
-                found = keychain.get(name, _spelled(self.table("credHelpers"), key))
-                if found is not None:
-                    return _of_helper(*found)
-        entries = _normal(self.table("auths"))
+                helper_login = credential_helpers.get(name, _original_key(self.table("credHelpers"), key))
+                if helper_login is not None:
+                    return _login_from_helper(*helper_login)
+        entries = _normalize_keys(self.table("auths"))
         for key in keys:
-            login = _login(entries.get(key), str(self.path))
+            login = _parse_entry(entries.get(key), str(self.path))
             if login is not None:
                 return login
-        general = self.content.get("credsStore")
-        if isinstance(general, str) and general:
-            found = keychain.get(general, helper_key(repository.host))
-            if found is not None:
-                return _of_helper(*found)
+        default_helper = self.content.get("credsStore")
+        if isinstance(default_helper, str) and default_helper:
+            helper_login = credential_helpers.get(default_helper, helper_key(repository.host))
+            if helper_login is not None:
+                return _login_from_helper(*helper_login)
         return None
 
     def table(self, name: str) -> dict[str, Any]:
         """Return a table of the file, empty if it is not there."""
-        found = self.content.get(name)
-        return found if isinstance(found, dict) else {}
+        table = self.content.get(name)
+        return table if isinstance(table, dict) else {}
 
     def helper_for(self, key: str) -> str:
         """Return the credential helper that keeps the login of ``key``, "" for none."""
-        own = _normal(self.table("credHelpers")).get(key)
-        name = own or self.content.get("credsStore")
+        own_helper = _normalize_keys(self.table("credHelpers")).get(key)
+        name = own_helper or self.content.get("credsStore")
         return name if isinstance(name, str) else ""
 
 
 def helper_key(host: str) -> str:
     """Return what docker's helpers know a host by."""
-    return f"https://index.{HUB}/v1/" if host == HUB else host
+    return f"https://index.{DOCKER_HUB}/v1/" if host == DOCKER_HUB else host
 
 
-def _keys(repository: Repository) -> Iterator[str]:
+def _candidate_keys(repository: Repository) -> Iterator[str]:
     """Yield what may name a repository, the longest first."""
     parts = repository.name.split("/") if repository.name else []
     for count in range(len(parts), -1, -1):
         yield "/".join([repository.host, *parts[:count]])
 
 
-def normal(key: str) -> str:
+def normalize_key(key: str) -> str:
     """Return the key of an entry as ``HOST[/PATH]``: old files have whole URLs."""
-    _, scheme, rest = key.rpartition("://")
-    text = (rest if scheme else key).rstrip("/")
+    _, scheme, without_scheme = key.rpartition("://")
+    text = (without_scheme if scheme else key).rstrip("/")
     text = text.removesuffix("/v1").removesuffix("/v2")
     host, slash, path = text.partition("/")
     try:
-        return check_host(host) + slash + path
+        return normalize_host(host) + slash + path
     except PumiceError:
         return text
 
 
-def _normal(table: dict[str, Any]) -> dict[str, Any]:
+def _normalize_keys(table: dict[str, Any]) -> dict[str, Any]:
     """Return a table by normal keys; the one that is written normally goes first."""
-    found: dict[str, Any] = {}
+    normalized: dict[str, Any] = {}
     for key, value in table.items():
-        name = normal(key)
-        if key == name or name not in found:
-            found[name] = value
-    return found
+        name = normalize_key(key)
+        if key == name or name not in normalized:
+            normalized[name] = value
+    return normalized
 
 
-def _spelled(table: dict[str, Any], key: str) -> str:
-    return key if key in table else next(name for name in table if normal(name) == key)
+def _original_key(table: dict[str, Any], key: str) -> str:
+    return key if key in table else next(name for name in table if normalize_key(name) == key)
 
 
-def _of_helper(user: str, secret: str) -> Login:
-    return Login(identity=secret) if user == "<token>" else Login(user, secret)
+def _login_from_helper(user: str, secret: str) -> Login:
+    return Login(identity_token=secret) if user == "<token>" else Login(user, secret)
 
 
-def _base64(text: str) -> bytes:
+def _decode_base64(text: str) -> bytes:
     """Decode base64 that may be wrapped in lines or lack its padding: people paste it."""
     digits = "".join(text.split()).rstrip("=")
     return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
 
 
-def _login(entry: object, where: str) -> Login | None:
+def _parse_entry(entry: object, where: str) -> Login | None:
     """Read an entry of ``auths``; one without anything in it is none (docker leaves those for helpers)."""
     if not isinstance(entry, dict):
         return None
@@ -229,9 +229,9 @@ def _login(entry: object, where: str) -> Login | None:
     user, password = values.get("username", ""), values.get("password", "")
     if "auth" in values:
         try:
-            text = _base64(values["auth"]).decode()
+            text = _decode_base64(values["auth"]).decode()
         except (binascii.Error, ValueError):
             raise FormatError("a login in the file is malformed", where=where) from None
         user, _, password = text.rstrip("\0").partition(":")
     login = Login(user, password, values.get("identitytoken", ""), values.get("registrytoken", ""))
-    return login if login.password or login.identity or login.bearer else None
+    return login if login.password or login.identity_token or login.registry_token else None

@@ -7,78 +7,80 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import TrustError
 from pumice.registry import content_encoding, headers
-from pumice.registry.content import hasher
-from pumice.registry.errors import RegistryError, refused
+from pumice.registry.blob_content import new_hasher
+from pumice.registry.errors import RegistryError, response_error
 from pumice.registry.message import Request, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pumice.registry.message import Ask, Response, Steps, Stream
+    from pumice.registry.message import Exchange, Response, SendRequest, Stream
     from pumice.registry.retry import Backoff
 
-_SKIP = 1 << 18
-_NO_RANGES = frozenset({206, 400, 403, 405, 416, 501})
+_CHUNK = 1 << 18
+_RANGE_REFUSED = frozenset({206, 400, 403, 405, 416, 501})
 _MAX_RESUMES = 1000
 """Connections that one blob may take: whoever sends a few bytes at a time would keep us forever."""
 
 
-def is_there(ask: Ask, url: str) -> Steps[bool]:
+def has_blob(send_request: SendRequest, url: str) -> Exchange[bool]:
     """Say whether a registry is known to have a blob; one that does not say counts as one that has it not.
 
     Where it redirects a HEAD to an object store that takes only the GET that it is signed for, GET tells.
     """
     try:
-        response = yield from ask(Request("HEAD", url))
+        response = yield from send_request(Request("HEAD", url))
         if response.status != 200 and response.url not in ("", url):
-            response = yield from ask(Request("GET", url, stream=True))
+            response = yield from send_request(Request("GET", url, stream=True))
             response.stream.close()
     except RegistryError:
         return False
     return response.status == 200
 
 
-def size(ask: Ask, url: str, where: str) -> Steps[int | None]:
+def head_blob(send_request: SendRequest, url: str, where: str) -> Exchange[int | None]:
     """Return the size of a blob, None if it is not there; where HEAD does not tell, GET does."""
-    response = yield from ask(Request("HEAD", url))
+    response = yield from send_request(Request("HEAD", url))
     if response.status == 404:
         return None
-    length = headers.number(response.header("Content-Length"))
+    length = headers.parse_number(response.header("Content-Length"))
     if response.status == 200 and length and not response.header("Content-Encoding"):
         return length
-    response = yield from ask(Request("GET", url, stream=True))
+    response = yield from send_request(Request("GET", url, stream=True))
     response.stream.close()
     if response.status == 404:
         return None
     if response.status != 200:
-        raise refused(response, where)
-    return headers.number(response.header("Content-Length")) or 0
+        raise response_error(response, where)
+    return headers.parse_number(response.header("Content-Length")) or 0
 
 
-def begin(ask: Ask, url: str, where: str, start: int = 0) -> Steps[tuple[Response, int]]:
+def open_blob_at(
+    send_request: SendRequest, url: str, where: str, start: int = 0
+) -> Exchange[tuple[Response, int]]:
     """Ask for a blob from byte ``start``; return the answer and the byte that it begins with.
 
     A registry that cannot send that part, or sends another one, is asked for the whole blob.
     """
     if start:
-        response = yield from ask(Request("GET", url, (("Range", f"bytes={start}-"),), stream=True))
+        response = yield from send_request(Request("GET", url, (("Range", f"bytes={start}-"),), stream=True))
         if response.status == 200:
             return response, 0
-        if response.status == 206 and _begins_at(response, start):
+        if response.status == 206 and _starts_at(response, start):
             return response, start
-        if response.status not in _NO_RANGES:
-            raise refused(response, where)
+        if response.status not in _RANGE_REFUSED:
+            raise response_error(response, where)
         response.stream.close()
-    response = yield from ask(Request("GET", url, stream=True))
-    if response.status == 200 or (response.status == 206 and _begins_at(response, 0)):
+    response = yield from send_request(Request("GET", url, stream=True))
+    if response.status == 200 or (response.status == 206 and _starts_at(response, 0)):
         return response, 0
     response.stream.close()
-    raise refused(response, where)
+    raise response_error(response, where)
 
 
-def _begins_at(response: Response, start: int) -> bool:
-    place = headers.part(response.header("Content-Range"))
-    return place is not None and place[0] == start and not content_encoding.is_gzip(response)
+def _starts_at(response: Response, start: int) -> bool:
+    content_range = headers.parse_content_range(response.header("Content-Range"))
+    return content_range is not None and content_range[0] == start and not content_encoding.is_gzip(response)
 
 
 class BlobReader(io.RawIOBase):
@@ -91,9 +93,9 @@ class BlobReader(io.RawIOBase):
         size: int | None,
         where: str,
         backoff: Backoff,
-        pause: Callable[[float], object],
+        sleep: Callable[[float], object],
         *,
-        checked: bool = True,
+        verify: bool = True,
     ) -> None:
         """``opener`` asks from a byte on, as `begin`. ``size`` is None where nobody has said it.
 
@@ -102,11 +104,11 @@ class BlobReader(io.RawIOBase):
         super().__init__()
         self._opener = opener
         self._digest = digest
-        self._hash = hasher(digest)
-        self._checked = checked
+        self._hasher = new_hasher(digest)
+        self._verify = verify
         self._where = where
         self._backoff = backoff
-        self._pause = pause
+        self._sleep = sleep
         self._position = 0
         self._size = size
         self._stream: Stream | None = None
@@ -133,84 +135,84 @@ class BlobReader(io.RawIOBase):
         TransportError when the connection breaks too often.
         """
         if size < 0:
-            return b"".join(iter(lambda: self.read(_SKIP), b""))
+            return b"".join(iter(lambda: self.read(_CHUNK), b""))
         if size == 0 or self._finished:
             return b""
-        data = self._next(size)
-        if self._checked:
-            self._hash.update(data)
+        data = self._read_resuming(size)
+        if self._verify:
+            self._hasher.update(data)
         self._position += len(data)
         if self._size is not None and self._position > self._size:
-            raise self._wrong()
+            raise self._digest_error()
         if not data or self._position == self._size:
             self._finish()
         return data
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._let_go()
+        self._close_stream()
         super().close()
 
-    def _next(self, size: int) -> bytes:
+    def _read_resuming(self, size: int) -> bytes:
         while True:
             try:
                 stream = self._stream or self._connect()
                 data = stream.read(size)
-                self._check_end(data)
+                self._check_not_cut(data)
             except TransportError as error:
-                self._let_go()
-                pause = self._backoff.failed()
-                if error.lasting or pause is None:
+                self._close_stream()
+                pause = self._backoff.next_pause()
+                if error.is_permanent or pause is None:
                     raise
-                self._pause(pause.seconds)
+                self._sleep(pause.seconds)
                 continue
-            self._backoff.succeeded()
+            self._backoff.reset()
             return data
 
-    def _check_end(self, data: bytes) -> None:
+    def _check_not_cut(self, data: bytes) -> None:
         if not data and self._size is not None and self._position < self._size:
             raise TransportError("the connection was cut", where=self._where)
 
     def _connect(self) -> Stream:
         self._connections += 1
         if self._connections > _MAX_RESUMES:
-            raise TransportError("the connection was cut too often", where=self._where, lasting=True)
+            raise TransportError("the connection was cut too often", where=self._where, is_permanent=True)
         # The parts of a compressed answer are parts of what nobody wants.
         response, start = self._opener(0 if self._is_encoded else self._position)
         self._stream = stream = response.stream
-        whole = headers.number(response.header("Content-Length")) if start == 0 else None
-        if content_encoding.is_gzip(response) and (whole is None or whole != self._size):
+        full_size = headers.parse_number(response.header("Content-Length")) if start == 0 else None
+        if content_encoding.is_gzip(response) and (full_size is None or full_size != self._size):
             # With the right length it is the blob itself, a gzip file that its store takes for an encoding.
-            self._is_encoded, whole = True, None
-            self._stream = stream = content_encoding.Decompressed(stream, self._where)
+            self._is_encoded, full_size = True, None
+            self._stream = stream = content_encoding.GzipStream(stream, self._where)
         if self._size is None:
-            self._size = whole
-        elif whole is not None and whole != self._size and response.status == 200:
-            raise self._wrong()
-        left = self._position - start
-        while left > 0:  # a registry without ranges sends everything again
-            data = stream.read(min(_SKIP, left))
+            self._size = full_size
+        elif full_size is not None and full_size != self._size and response.status == 200:
+            raise self._digest_error()
+        to_skip = self._position - start
+        while to_skip > 0:  # a registry without ranges sends everything again
+            data = stream.read(min(_CHUNK, to_skip))
             if not data:
                 raise TransportError("the connection was cut", where=self._where)
-            left -= len(data)
+            to_skip -= len(data)
         return stream
 
     def _finish(self) -> None:
         self._finished = True
         if self._size is not None and self._stream is not None and self._stream.read(1):
-            raise self._wrong()
-        self._let_go()
-        if self._checked and self._hash.hexdigest() != self._digest.partition(":")[2]:
-            raise self._wrong()
+            raise self._digest_error()
+        self._close_stream()
+        if self._verify and self._hasher.hexdigest() != self._digest.partition(":")[2]:
+            raise self._digest_error()
 
-    def _wrong(self) -> TrustError:
+    def _digest_error(self) -> TrustError:
         return TrustError(
             "what the registry sent does not have the digest it was asked for",
             where=self._where,
             hint="the registry, or something on the way to it, is damaged or hostile",
         )
 
-    def _let_go(self) -> None:
+    def _close_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()

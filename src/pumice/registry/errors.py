@@ -13,7 +13,7 @@ from pumice.errors import FetchError
 if TYPE_CHECKING:
     from pumice.registry.message import Response
 
-_LONGEST = 300
+_MAX_DETAILS = 300
 _SENTENCES = {
     400: "the registry does not understand the request",
     401: "the registry wants a login",
@@ -33,7 +33,7 @@ _HINTS = {
 }
 
 
-_UNKNOWN = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"})
+_NOT_FOUND_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"})
 
 
 class RegistryError(FetchError):
@@ -77,33 +77,35 @@ def is_not_found(response: Response) -> bool:
     """
     if response.status == 404:
         return True
-    codes = {problem.code for problem in _read(response.content)}
-    return 400 <= response.status < 500 and bool(codes & _UNKNOWN)
+    codes = {problem.code for problem in _read_problems(response.content)}
+    return 400 <= response.status < 500 and bool(codes & _NOT_FOUND_CODES)
 
 
-def refused(response: Response, what: str, *, hint: str | None = None) -> RegistryError:
+def response_error(response: Response, where: str, *, hint: str | None = None) -> RegistryError:
     """Return the error for an answer that is none of those hoped for; ``what`` was asked about."""
-    said = _read(response.content)[:10]
-    text = "; ".join(dict.fromkeys(_said(problem) for problem in said if problem.message or problem.code))
-    sentence = _SENTENCES.get(response.status) or f"the registry answers {phrase(response.status)}"
-    kind = {401: DeniedError, 403: DeniedError}.get(response.status, RegistryError)
+    problems = _read_problems(response.content)[:10]
+    details = "; ".join(
+        dict.fromkeys(_problem_text(problem) for problem in problems if problem.message or problem.code)
+    )
+    sentence = _SENTENCES.get(response.status) or f"the registry answers {status_phrase(response.status)}"
+    error_type = {401: DeniedError, 403: DeniedError}.get(response.status, RegistryError)
     if is_not_found(response):
-        kind = NotFoundError
-    return kind(
-        f"{sentence} ({text[:_LONGEST]})" if text else sentence,
-        where=what,
+        error_type = NotFoundError
+    return error_type(
+        f"{sentence} ({details[:_MAX_DETAILS]})" if details else sentence,
+        where=where,
         hint=hint or _HINTS.get(response.status),
         status=response.status,
-        codes=tuple(problem.code for problem in said if problem.code),
+        codes=tuple(problem.code for problem in problems if problem.code),
     )
 
 
-def _said(problem: _Problem) -> str:
+def _problem_text(problem: _Problem) -> str:
     message = (problem.message or "").strip().rstrip(".")
     return f"{problem.code}: {message}" if problem.code and message else problem.code or message
 
 
-def _read(content: bytes) -> tuple[_Problem, ...]:
+def _read_problems(content: bytes) -> tuple[_Problem, ...]:
     """Read the JSON of distribution-spec's "Error Codes"; what is none says nothing."""
     try:
         return msgspec.json.decode(content, type=_Problems).errors or ()
@@ -111,7 +113,7 @@ def _read(content: bytes) -> tuple[_Problem, ...]:
         return ()
 
 
-def phrase(status: int) -> str:
+def status_phrase(status: int) -> str:
     """Return a status as people know it."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
@@ -119,7 +121,7 @@ def phrase(status: int) -> str:
         return str(status)
 
 
-def shown(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return a URL without what could be secret in it: login and query."""
     try:
         parts = urlsplit(url)

@@ -27,8 +27,8 @@ _LINK = re.compile(
 )
 _RELATION = re.compile(rf";\s*rel\s*=\s*(?P<value>{_TOKEN}|{_QUOTED})", re.IGNORECASE)
 _WARNING = re.compile(rf"\s*299\s+(?:{_TOKEN}|\S+)\s+(?P<text>{_QUOTED})")
-_LONGEST = 16384
-_LONGEST_WARNING = 4096
+_MAX_LENGTH = 16384
+_MAX_WARNING = 4096
 _INTEGER = re.compile(r"[0-9]{1,18}")
 
 
@@ -39,12 +39,12 @@ class Challenge(msgspec.Struct, frozen=True):
     parameters: dict[str, str] = {}
 
 
-def challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
+def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
     """Read ``WWW-Authenticate`` headers (RFC 9110, 11.6.1)."""
-    return tuple(found for value in values for found in _challenges(value[:_LONGEST]))
+    return tuple(challenge for value in values for challenge in _iter_challenges(value[:_MAX_LENGTH]))
 
 
-def _challenges(text: str) -> Iterator[Challenge]:
+def _iter_challenges(text: str) -> Iterator[Challenge]:
     position = 0
     while position < len(text):
         start = _SCHEME.match(text, position)
@@ -52,17 +52,17 @@ def _challenges(text: str) -> Iterator[Challenge]:
             return
         position = start.end()
         parameters: dict[str, str] = {}
-        while found := _PARAMETER.match(text, position):
-            parameters.setdefault(found["name"].lower(), _plain(found["value"]))
-            position = found.end()
+        while parameter := _PARAMETER.match(text, position):
+            parameters.setdefault(parameter["name"].lower(), _unquote(parameter["value"]))
+            position = parameter.end()
         yield Challenge(start["scheme"].lower(), parameters)
 
 
-def _plain(text: str) -> str:
+def _unquote(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
 
 
-def next_page(values: Iterable[str], url: str) -> str:
+def parse_next_link(values: Iterable[str], url: str) -> str:
     """Return where ``Link: <…>; rel="next"`` leads from ``url``, "" if there is no next page (RFC 8288).
 
     A link without ``rel`` is the next page, because no registry links to anything else. One to another
@@ -71,35 +71,35 @@ def next_page(values: Iterable[str], url: str) -> str:
     that goes on must never look like one that ends.
     """
     for value in values:
-        links = list(_LINK.finditer(value[:_LONGEST]))
+        links = list(_LINK.finditer(value[:_MAX_LENGTH]))
         if not links and value.strip():
-            raise _unusable_link()
+            raise _link_error()
         for link in links:
             relation = _RELATION.search(link["rest"])
-            if relation is None or "next" in _plain(relation["value"]).lower().split():
-                return _followed(link["target"], url)
+            if relation is None or "next" in _unquote(relation["value"]).lower().split():
+                return _resolve_next_link(link["target"], url)
     return ""
 
 
-def _followed(link: str, url: str) -> str:
-    target = resolved(url, link)
+def _resolve_next_link(link: str, url: str) -> str:
+    target = resolve_url(url, link)
     if not target:
-        raise _unusable_link()
+        raise _link_error()
     if origin(target) == origin(url):
         return target
-    here, there = urlsplit(url), urlsplit(target)
-    if here.path != there.path:
-        raise _unusable_link()
-    return urlunsplit((here.scheme, here.netloc, there.path, there.query, ""))
+    current, next_parts = urlsplit(url), urlsplit(target)
+    if current.path != next_parts.path:
+        raise _link_error()
+    return urlunsplit((current.scheme, current.netloc, next_parts.path, next_parts.query, ""))
 
 
-def _unusable_link() -> FormatError:
+def _link_error() -> FormatError:
     return FormatError("the registry's list continues on a page that cannot be requested")
 
 
-def resolved(base: str, location: str) -> str:
+def resolve_url(base: str, location: str) -> str:
     """Return an absolute URL for a ``Location`` or link, "" if it is none that could be asked."""
-    if not location or len(location) > _LONGEST or not location.isascii() or not location.isprintable():
+    if not location or len(location) > _MAX_LENGTH or not location.isascii() or not location.isprintable():
         return ""
     try:
         target = urljoin(base, location)
@@ -121,13 +121,13 @@ def origin(url: str) -> tuple[str, str, int]:
     )
 
 
-def warnings(values: Iterable[str]) -> list[str]:
+def parse_warnings(values: Iterable[str]) -> list[str]:
     """Return the texts of ``Warning: 299 - "…"`` headers; others mean nothing here."""
-    found = (match for value in values for match in [_WARNING.match(value[:_LONGEST_WARNING])] if match)
-    return [_plain(match["text"]) for match in found]
+    matches = (match for value in values for match in [_WARNING.match(value[:_MAX_WARNING])] if match)
+    return [_unquote(match["text"]) for match in matches]
 
 
-def wait(values: Iterable[str], now: float) -> float | None:
+def parse_retry_after(values: Iterable[str], now: float) -> float | None:
     """Return the seconds that ``Retry-After`` asks for, None if it says nothing sensible.
 
     ``now`` is in seconds since the epoch, for the form with a date.
@@ -137,14 +137,14 @@ def wait(values: Iterable[str], now: float) -> float | None:
         if _INTEGER.fullmatch(text):
             return float(text)
         try:
-            moment = calendar.timegm(time.strptime(text[:40], "%a, %d %b %Y %H:%M:%S GMT"))
+            date = calendar.timegm(time.strptime(text[:40], "%a, %d %b %Y %H:%M:%S GMT"))
         except (ValueError, OverflowError):
             continue
-        return max(0.0, moment - now)
+        return max(0.0, date - now)
     return None
 
 
-def uploaded(value: str) -> int | None:
+def parse_upload_range(value: str) -> int | None:
     """Return how many bytes ``Range: 0-end`` says are there, None if it says nothing sensible.
 
     An upload without a byte is told as ``0-0`` by some registries, which one of a single byte is as well;
@@ -156,16 +156,16 @@ def uploaded(value: str) -> int | None:
     return int(end) + 1
 
 
-def part(value: str) -> tuple[int, int | None] | None:
+def parse_content_range(value: str) -> tuple[int, int | None] | None:
     """Return (first byte, size of the whole) of ``Content-Range: bytes a-b/size``, None if malformed."""
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\s*", value[:100], re.IGNORECASE
     )
-    if found is None or int(found[2]) < int(found[1]):
+    if match is None or int(match[2]) < int(match[1]):
         return None
-    return int(found[1]), None if found[3] == "*" else int(found[3])
+    return int(match[1]), None if match[3] == "*" else int(match[3])
 
 
-def number(value: str) -> int | None:
+def parse_number(value: str) -> int | None:
     """Return a header's number, None if it is none."""
     return int(value) if _INTEGER.fullmatch(value.strip()) else None

@@ -18,7 +18,7 @@ from pumice.formats import oci
 Result = TypeVar("Result")
 Header = tuple[str, str]
 
-SMALL = oci.MAX_DOCUMENT + (1 << 16)
+MAX_CONTENT = oci.MAX_DOCUMENT + (1 << 16)
 """Bytes that an answer which is not streamed may have: a manifest of 4 MiB, and some air."""
 
 
@@ -45,11 +45,11 @@ class Request(msgspec.Struct, frozen=True):
     headers: tuple[Header, ...] = ()
     body: Body | None = None
     stream: bool = False
-    limit: int = SMALL
-    again: bool = True
-    elsewhere: bool = False
+    limit: int = MAX_CONTENT
+    is_repeatable: bool = True
+    refuse_local_address: bool = False
 
-    def adding(self, *headers: Header) -> Request:
+    def with_headers(self, *headers: Header) -> Request:
         """Return the request with more headers."""
         return msgspec.structs.replace(self, headers=(*self.headers, *headers))
 
@@ -64,7 +64,7 @@ class Stream(Protocol):
         """Let go of the connection."""
 
 
-class Nothing:
+class EmptyStream:
     """A body without bytes."""
 
     def read(self, size: int, /) -> bytes:  # noqa: ARG002
@@ -83,19 +83,19 @@ class Response(msgspec.Struct, frozen=True):
 
     status: int
     headers: tuple[Header, ...] = ()
-    stream: Stream = Nothing()
+    stream: Stream = EmptyStream()
     content: bytes = b""
     url: str = ""
     """Where it came from, after redirections."""
 
     def header(self, name: str) -> str:
         """Return the value of a header, "" if it is not there; several are joined by commas."""
-        return ", ".join(self.all(name))
+        return ", ".join(self.header_values(name))
 
-    def all(self, name: str) -> list[str]:
+    def header_values(self, name: str) -> list[str]:
         """Return every value of a header."""
-        wanted = name.lower()
-        return [value for key, value in self.headers if key.lower() == wanted]
+        lower_name = name.lower()
+        return [value for key, value in self.headers if key.lower() == lower_name]
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -104,10 +104,10 @@ class Pause(msgspec.Struct, frozen=True):
     seconds: float
 
 
-Steps = Generator[Request | Pause, Response, Result]
+Exchange = Generator[Request | Pause, Response, Result]
 """A protocol under way: yields requests and pauses, returns its result."""
 
-Ask = Callable[[Request], Steps[Response]]
+SendRequest = Callable[[Request], Exchange[Response]]
 """One request with all that it takes: login, redirections, retries."""
 
 
@@ -131,12 +131,12 @@ class TransportError(PumiceError):
     exit_code = 6
 
     def __init__(
-        self, message: str, *, where: str | None = None, hint: str | None = None, lasting: bool = False
+        self, message: str, *, where: str | None = None, hint: str | None = None, is_permanent: bool = False
     ) -> None:
         super().__init__(message, where=where, hint=hint)
-        self.lasting = lasting
+        self.is_permanent = is_permanent
 
 
-def literal(data: bytes) -> Body:
+def bytes_body(data: bytes) -> Body:
     """Return a body of bytes at hand."""
     return Body(len(data), lambda: (data,))

@@ -6,82 +6,84 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.registry import content_encoding, redirects
-from pumice.registry.errors import RegistryError, shown
-from pumice.registry.message import Nothing, Pause, Request, Response, Result, Steps, TransportError
+from pumice.registry import address_checks, content_encoding
+from pumice.registry.errors import RegistryError, redact_url
+from pumice.registry.message import EmptyStream, Exchange, Pause, Request, Response, Result, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pumice.registry.message import Ask, Transport
+    from pumice.registry.message import SendRequest, Transport
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
 _CHUNK = 1 << 18
 
 
-def plain(request: Request) -> Steps[Response]:
+def send_once(request: Request) -> Exchange[Response]:
     """Ask once and as it is: the innermost `Ask`."""
     return (yield request)
 
 
-class Redirecting:
+class RedirectFollower:
     """Follows redirections. What asks with a login is inside, and sends none to another origin."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    def __init__(self, send_request: SendRequest) -> None:
+        self._send_request = send_request
 
-    def __call__(self, request: Request) -> Steps[Response]:
+    def __call__(self, request: Request) -> Exchange[Response]:
         """Ask; raises RegistryError when it leads nowhere, in circles, or where it must not lead."""
-        first = request.url
+        first_url = request.url
         for _ in range(_MAX_REDIRECTS):
-            response = yield from self._ask(request)
+            response = yield from self._send_request(request)
             if response.status not in _REDIRECTS or not response.header("Location"):
                 return msgspec.structs.replace(response, url=request.url)
             response.stream.close()
-            request = _onward(request, response, first)
-        raise RegistryError("the registry redirects in circles", where=shown(first))
+            request = _redirected_request(request, response, first_url)
+        raise RegistryError("the registry redirects in circles", where=redact_url(first_url))
 
 
-def _onward(request: Request, response: Response, first: str) -> Request:
-    target = redirects.follow(request.url, response.header("Location"))
+def _redirected_request(request: Request, response: Response, first_url: str) -> Request:
+    target = address_checks.resolve_location(request.url, response.header("Location"))
     if not target:
-        raise RegistryError("the registry redirects to nowhere", where=shown(first))
+        raise RegistryError("the registry redirects to nowhere", where=redact_url(first_url))
     if request.method not in ("GET", "HEAD") and response.status not in (307, 308):
-        raise RegistryError("the registry redirects what is being sent", where=shown(first))
+        raise RegistryError("the registry redirects what is being sent", where=redact_url(first_url))
     return msgspec.structs.replace(request, url=target)
 
 
-def drive(steps: Steps[Result], transport: Transport, pause: Callable[[float], object]) -> Result:
+def run_exchange(
+    exchange: Exchange[Result], transport: Transport, sleep: Callable[[float], object]
+) -> Result:
     """Run a protocol to its end and return its result; what a transport raises is raised inside it."""
     try:
-        wanted = next(steps)
+        step = next(exchange)
         while True:
-            if isinstance(wanted, Pause):
-                pause(wanted.seconds)
-                wanted = steps.send(_NONE)
+            if isinstance(step, Pause):
+                sleep(step.seconds)
+                step = exchange.send(_NO_RESPONSE)
                 continue
             try:
-                response = _complete(transport.send(wanted), wanted)
+                response = _read_content(transport.send(step), step)
             except TransportError as error:
-                wanted = steps.throw(error)
+                step = exchange.throw(error)
                 continue
-            wanted = steps.send(response)
+            step = exchange.send(response)
     except StopIteration as stop:
         result: Result = stop.value
         return result
     finally:
-        steps.close()
+        exchange.close()
 
 
-_NONE = Response(0)
+_NO_RESPONSE = Response(0)
 
 
-def _complete(response: Response, request: Request) -> Response:
+def _read_content(response: Response, request: Request) -> Response:
     """Read the body of what is not streamed. One that is too long is cut for an error's, else refused."""
     if request.stream and response.status in (200, 206):
         return response
-    response = content_encoding.decoded(response)
+    response = content_encoding.decode_response(response)
     content = bytearray()
     limit = request.limit if response.status < 400 else 1 << 16
     try:
@@ -94,7 +96,7 @@ def _complete(response: Response, request: Request) -> Response:
     if len(content) > limit:
         if response.status < 400:
             raise RegistryError(
-                f"the registry's answer is larger than {limit} bytes", where=shown(request.url)
+                f"the registry's answer is larger than {limit} bytes", where=redact_url(request.url)
             )
         del content[limit:]
-    return msgspec.structs.replace(response, content=bytes(content), stream=Nothing())
+    return msgspec.structs.replace(response, content=bytes(content), stream=EmptyStream())

@@ -16,50 +16,50 @@ _Value = TypeVar("_Value")
 THREADS = 8
 
 
-class StoppedError(PumiceError):
+class CancelledError(PumiceError):
     """Something else failed, so this is of no use any more."""
 
 
-class Brake:
+class Cancellation:
     """Told by whoever works whether to go on."""
 
     def __init__(self) -> None:
-        self._stopped = threading.Event()
+        self._event = threading.Event()
 
-    def stop(self) -> None:
+    def cancel(self) -> None:
         """Let everybody else stop."""
-        self._stopped.set()
+        self._event.set()
 
-    def check(self) -> None:
+    def raise_if_cancelled(self) -> None:
         """Raise StoppedError if work should stop."""
-        if self._stopped.is_set():
-            raise StoppedError("stopped, because something else failed")
+        if self._event.is_set():
+            raise CancelledError("stopped, because something else failed")
 
 
-def mapped(
-    work: Callable[[_Item], _Value], items: Sequence[_Item], *, brake: Brake | None = None
+def map_parallel(
+    function: Callable[[_Item], _Value], items: Sequence[_Item], *, cancellation: Cancellation | None = None
 ) -> list[_Value]:
     """Return the results of ``work`` in the order of ``items``; raises the first failure."""
     if len(items) <= 1:
-        return [work(item) for item in items]
+        return [function(item) for item in items]
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
     with ThreadPoolExecutor(min(THREADS, len(items)), "registry") as pool:
-        futures = [pool.submit(work, item) for item in items]
+        futures = [pool.submit(function, item) for item in items]
         try:
-            done = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [future for future in done.done if future.exception() is not None]
+            results = wait(futures, return_when=FIRST_EXCEPTION)
+            failed = [future for future in results.done if future.exception() is not None]
         except BaseException:
             failed = []
-            if brake is not None:
-                brake.stop()
+            if cancellation is not None:
+                cancellation.cancel()
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-        if failed and brake is not None:
-            brake.stop()
+        if failed and cancellation is not None:
+            cancellation.cancel()
         for future in failed:
             error = future.exception()
-            if error is not None and not isinstance(error, StoppedError):
+            if error is not None and not isinstance(error, CancelledError):
                 raise error
         return [future.result() for future in futures]

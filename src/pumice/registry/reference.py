@@ -13,19 +13,19 @@ import msgspec
 
 from pumice.errors import UsageError
 
-HUB = "docker.io"
+DOCKER_HUB = "docker.io"
 SCHEME = "docker://"
 DEFAULT_TAG = "latest"
 
-_HUB_API = "registry-1.docker.io"
-_HUB_NAMES = frozenset({HUB, f"index.{HUB}", _HUB_API})
-_LONGEST = 255
+_DOCKER_HUB_API = "registry-1.docker.io"
+_DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, f"index.{DOCKER_HUB}", _DOCKER_HUB_API})
+_MAX_LENGTH = 255
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"{_PART}(?:/{_PART})*")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_BESIDE = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,128})(?:\.[a-z]+)?")
+_ATTACHMENT_TAG = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,128})(?:\.[a-z]+)?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 
@@ -38,13 +38,13 @@ class Repository(msgspec.Struct, frozen=True, order=True):
     def __str__(self) -> str:
         return f"{self.host}/{self.name}"
 
-    def tagged(self, tag: str) -> Reference:
+    def with_tag(self, tag: str) -> Reference:
         """Return the reference of a tag in this repository; raises UsageError if it cannot be one."""
-        return Reference(self, check_tag(tag))
+        return Reference(self, validate_tag(tag))
 
-    def at(self, digest: str) -> Reference:
+    def with_digest(self, digest: str) -> Reference:
         """Return the reference of a digest in this repository; raises UsageError if it is none."""
-        return Reference(self, digest=check_digest(digest))
+        return Reference(self, digest=validate_digest(digest))
 
 
 class Reference(msgspec.Struct, frozen=True, order=True):
@@ -55,7 +55,7 @@ class Reference(msgspec.Struct, frozen=True, order=True):
     digest: str = ""
 
     @property
-    def asked(self) -> str:
+    def identifier(self) -> str:
         """What a registry is asked for: the digest, else the tag."""
         return self.digest or self.tag
 
@@ -65,34 +65,34 @@ class Reference(msgspec.Struct, frozen=True, order=True):
         return f"{self.repository}{tag}{digest}"
 
 
-def parse(text: str, *, tag: str = DEFAULT_TAG) -> Reference:
+def parse_reference(text: str, *, default_tag: str = DEFAULT_TAG) -> Reference:
     """Read a reference, with or without ``docker://``; raises UsageError.
 
     ``tag`` is what is meant where neither tag nor digest is given.
     """
-    rest, at, digest = text.removeprefix(SCHEME).partition("@")
-    if at:
-        check_digest(digest)
-    name, colon, given = rest.rpartition(":")
-    if not colon or "/" in given:
-        name, colon, given = rest, "", ""
+    name_and_tag, at_sign, digest = text.removeprefix(SCHEME).partition("@")
+    if at_sign:
+        validate_digest(digest)
+    name, colon, tag_text = name_and_tag.rpartition(":")
+    if not colon or "/" in tag_text:
+        name, colon, tag_text = name_and_tag, "", ""
     if colon:
-        check_tag(given)
+        validate_tag(tag_text)
     repository = parse_repository(name)
-    return Reference(repository, given or ("" if digest else check_tag(tag)), digest)
+    return Reference(repository, tag_text or ("" if digest else validate_tag(default_tag)), digest)
 
 
 def parse_repository(text: str) -> Repository:
     """Read ``HOST[:PORT]/NAME``, with or without ``docker://``; raises UsageError."""
     text = text.removeprefix(SCHEME)
-    first, slash, rest = text.partition("/")
+    first, slash, remainder = text.partition("/")
     if slash and (first == "localhost" or first != first.lower() or any(mark in first for mark in ".:[")):
-        host, name = check_host(first), rest
+        host, name = normalize_host(first), remainder
     else:
-        host, name = HUB, text
-    if host == HUB and "/" not in name:
+        host, name = DOCKER_HUB, text
+    if host == DOCKER_HUB and "/" not in name:
         name = f"library/{name}"
-    if len(host) + len(name) >= _LONGEST:
+    if len(host) + len(name) >= _MAX_LENGTH:
         raise UsageError(
             f"the name {text[:40]}... is too long", hint="host and name have 255 characters together"
         )
@@ -104,12 +104,12 @@ def parse_repository(text: str) -> Repository:
     return Repository(host, name)
 
 
-def check_host(text: str) -> str:
+def normalize_host(text: str) -> str:
     """Return the host as it is known (Docker Hub has three names); raises UsageError if it is none."""
-    found = _HOST.fullmatch(text)
-    if found is None or not 0 < int(found["port"] or 1) < 65536 or not _is_address(text):
+    match = _HOST.fullmatch(text)
+    if match is None or not 0 < int(match["port"] or 1) < 65536 or not _is_address(text):
         raise UsageError(f"{text[:100]!r} is not the host of a registry", hint="expected HOST or HOST:PORT")
-    return HUB if text.lower() in _HUB_NAMES else text
+    return DOCKER_HUB if text.lower() in _DOCKER_HUB_NAMES else text
 
 
 def _is_address(text: str) -> bool:
@@ -123,7 +123,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def check_tag(text: str) -> str:
+def validate_tag(text: str) -> str:
     """Return ``text`` if it is a tag; raises UsageError otherwise."""
     if _TAG.fullmatch(text):
         return text
@@ -133,7 +133,7 @@ def check_tag(text: str) -> str:
     )
 
 
-def check_digest(text: str) -> str:
+def validate_digest(text: str) -> str:
     """Return ``text`` if it is a sha256 or sha512 digest; raises UsageError otherwise."""
     if _DIGEST.fullmatch(text):
         return text
@@ -150,7 +150,7 @@ def is_digest(text: str) -> bool:
 
 def api_host(host: str) -> str:
     """Return the host and port that answers for ``host``."""
-    return _HUB_API if host == HUB else host
+    return _DOCKER_HUB_API if host == DOCKER_HUB else host
 
 
 def fallback_tag(digest: str) -> str:
@@ -163,6 +163,6 @@ def fallback_tag(digest: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", f"{algorithm[:32]}-{digits[:64]}")
 
 
-def is_beside(tag: str) -> bool:
+def is_attachment_tag(tag: str) -> bool:
     """Say whether a tag holds what belongs to an image, and is no version of one: ``sha256-<hex>.sig``."""
-    return _BESIDE.fullmatch(tag) is not None
+    return _ATTACHMENT_TAG.fullmatch(tag) is not None

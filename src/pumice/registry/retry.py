@@ -10,86 +10,91 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.registry import headers
-from pumice.registry.errors import RegistryError, phrase, shown
+from pumice.registry.errors import RegistryError, redact_url, status_phrase
 from pumice.registry.message import Pause, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pumice.registry.message import Ask, Request, Response, Steps
+    from pumice.registry.message import Exchange, Request, Response, SendRequest
 
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BUSY = frozenset({408, 425, 429, 503})
 """The server has not begun: sending again what is not `again` does no harm either."""
 
 
-class Policy(msgspec.Struct, frozen=True):
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How patient to be. ``attempts`` counts failures in a row; times are in seconds."""
 
     attempts: int = 5
-    first: float = 0.5
-    longest: float = 20.0
-    longest_asked: float = 120.0
+    initial_delay: float = 0.5
+    max_delay: float = 20.0
+    max_retry_after: float = 120.0
 
 
 class Backoff:
     """Counts failures in a row, and says how long to wait after each."""
 
-    def __init__(self, policy: Policy, jitter: Callable[[], float]) -> None:
+    def __init__(self, policy: RetryPolicy, jitter: Callable[[], float]) -> None:
         """``jitter`` gives numbers from 0 to 1."""
         self._policy = policy
         self._jitter = jitter
         self._failures = 0
 
-    def succeeded(self) -> None:
+    def reset(self) -> None:
         """Begin to count anew."""
         self._failures = 0
 
-    def failed(self) -> Pause | None:
+    def next_pause(self) -> Pause | None:
         """Count a failure; return how long to wait, None when it is enough."""
         self._failures += 1
         if self._failures >= self._policy.attempts:
             return None
-        longest = min(self._policy.longest, self._policy.first * 2 ** (self._failures - 1))
-        return Pause(longest * (0.5 + self._jitter() / 2))
+        max_delay = min(self._policy.max_delay, self._policy.initial_delay * 2 ** (self._failures - 1))
+        return Pause(max_delay * (0.5 + self._jitter() / 2))
 
 
-class Retrying:
+class Retrier:
     """Asks again what may work the next time."""
 
     def __init__(
-        self, ask: Ask, policy: Policy, jitter: Callable[[], float], now: Callable[[], float]
+        self,
+        send_request: SendRequest,
+        policy: RetryPolicy,
+        jitter: Callable[[], float],
+        wall_clock: Callable[[], float],
     ) -> None:
         """``now`` gives seconds since the epoch, for a Retry-After that is a date."""
-        self._ask = ask
+        self._send_request = send_request
         self._policy = policy
         self._jitter = jitter
-        self._now = now
+        self._wall_clock = wall_clock
 
-    def __call__(self, request: Request) -> Steps[Response]:
+    def __call__(self, request: Request) -> Exchange[Response]:
         """Ask; raises TransportError, RegistryError when the registry wants to be left alone too long."""
         backoff = Backoff(self._policy, self._jitter)
         while True:
             try:
-                response = yield from self._ask(request)
+                response = yield from self._send_request(request)
             except TransportError as error:
-                pause = backoff.failed()
-                if error.lasting or not request.again or pause is None:
+                pause = backoff.next_pause()
+                if error.is_permanent or not request.is_repeatable or pause is None:
                     raise
                 yield pause
                 continue
-            if response.status not in (_PASSING if request.again else _BUSY):
+            if response.status not in (_TRANSIENT if request.is_repeatable else _BUSY):
                 return response
-            wanted = headers.wait(response.all("Retry-After"), self._now())
-            pause = backoff.failed()
+            retry_after = headers.parse_retry_after(response.header_values("Retry-After"), self._wall_clock())
+            pause = backoff.next_pause()
             if pause is None:
                 return response
-            if wanted is not None and wanted > self._policy.longest_asked:
+            if retry_after is not None and retry_after > self._policy.max_retry_after:
                 raise RegistryError(
-                    f"the registry answers {phrase(response.status)} and wants {wanted:.0f} seconds of rest",
-                    where=shown(request.url),
+                    f"the registry responded {status_phrase(response.status)}"
+                    f" and asks to wait {retry_after:.0f} seconds",
+                    where=redact_url(request.url),
                     hint="try again later, log in, or use a mirror",
                     status=response.status,
                 )
             response.stream.close()
-            yield pause if wanted is None else Pause(max(wanted, 0.05))
+            yield pause if retry_after is None else Pause(max(retry_after, 0.05))

@@ -1,11 +1,11 @@
-"""Which alternative to take: the distribution's own preference, unless another is plainly cheaper.
+"""Choice among alternatives: the maintainer's first one, unless another is clearly cheaper.
 
-The first alternative is what the maintainer prefers, and what apt takes. Another one that is named
-wins when it brings fewer packages and no more bytes (of ``usrmerge | usr-is-merged`` the second,
-because the first drags in perl), or no more packages and far fewer bytes. Small savings alone are
-no reason: of ``gpgv | gpgv1`` the first is the better program. Who merely provides a virtual name
-competes only with other providers: by priority, then by cost. Before all that, packages of archives
-that are not meant for dependencies are set aside, as long as another alternative is left.
+The maintainer of a package lists the preferred alternative first, and apt takes it. Another listed
+alternative wins if it adds fewer packages and no more bytes (for ``usrmerge | usr-is-merged`` the
+second, because the first depends on perl), or no more packages and far fewer bytes. A small saving
+is not enough: for ``gpgv | gpgv1`` the first is the better program. Packages that only provide a
+virtual name compete with other providers of it, by priority and then by cost. Candidates from
+archives that are not meant for dependencies are considered only if there are no others.
 """
 
 from __future__ import annotations
@@ -15,87 +15,93 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pumice.resolve.pool import Need, Pool
+    from pumice.resolve.pool import Dependency, Pool
 
 Cost = tuple[int, int]
-"""Packages and KiB that come in addition."""
+"""Number of additional packages, and their installed size in KiB."""
 
 IMPOSSIBLE: Cost = (1 << 40, 1 << 40)
 _PRIORITIES = {"required": 0, "important": 1, "standard": 2, "optional": 3, "extra": 4}
-_WORTH_IT = 8 << 10
-"""KiB that must be saved before size alone overrules the maintainer's order."""
-_DEPTH = 3
-_STEPS = 20_000
+_WORTHWHILE_SAVING = 8 << 10
+"""KiB that must be saved before size alone overrides the maintainer's order."""
+_MAX_DEPTH = 3
+_MAX_STEPS = 20_000
 
 
-def cheaper(other: Cost, first: Cost) -> bool:
-    """Say whether ``other`` is worth leaving the first alternative for."""
+def is_cheaper(other: Cost, first: Cost) -> bool:
+    """Return whether ``other`` is enough cheaper to replace the first alternative."""
     if other[0] < first[0]:
         return other[1] <= first[1]
-    return other[0] == first[0] and 2 * other[1] < first[1] and first[1] - other[1] >= _WORTH_IT
+    return other[0] == first[0] and 2 * other[1] < first[1] and first[1] - other[1] >= _WORTHWHILE_SAVING
 
 
-def cost_of(pool: Pool, variables: Iterable[int]) -> Cost:
-    """Return how many packages these are, and their installed size in KiB."""
+def compute_cost(pool: Pool, variables: Iterable[int]) -> Cost:
+    """Return the number of the packages and their total installed size in KiB."""
     sizes = [pool.records[variable].installed_size for variable in variables]
     return len(sizes), sum(sizes)
 
 
 class Chooser:
-    """Decides among the alternatives of a need, given what the search holds so far."""
+    """Chooses among the candidates of a dependency, given the current assignment of the search."""
 
     def __init__(self, pool: Pool, preferred: frozenset[str]) -> None:
         self._pool = pool
-        self._value = pool.engine.value
+        self._assignment = pool.engine.assignment
         self._preferred = preferred
         self._costs: dict[tuple[int, int], Cost] = {}
-        self._left = _STEPS
+        self._steps_left = _MAX_STEPS
 
-    def choose(self, need: Need) -> int:
-        """Return the best open candidate (0: there is none)."""
+    def choose(self, need: Dependency) -> int:
+        """Return the best unassigned candidate, 0 if there is none."""
         self._costs = {}
-        self._left = _STEPS
+        self._steps_left = _MAX_STEPS
         return self._choose(need, 0)
 
-    def _choose(self, need: Need, depth: int) -> int:
-        open_ones = [variable for variable in need.candidates if self._value[variable] == 0]
-        if len(open_ones) < 2 or not need.several:
-            return open_ones[0] if open_ones else 0
-        open_ones = self._authorized(open_ones)
-        for variable in open_ones:
+    def _choose(self, need: Dependency, depth: int) -> int:
+        open_candidates = [variable for variable in need.candidates if self._assignment[variable] == 0]
+        if len(open_candidates) < 2 or not need.has_alternatives:
+            return open_candidates[0] if open_candidates else 0
+        open_candidates = self._best_tier(open_candidates)
+        for variable in open_candidates:
             if self._pool.records[variable].name in self._preferred or self._pool.is_pinned(variable):
                 return variable
-        options = self._options(need, open_ones, depth)
-        if len(options) == 1 or depth >= _DEPTH or self._left <= 0:
+        options = self._options(need, open_candidates, depth)
+        if len(options) == 1 or depth >= _MAX_DEPTH or self._steps_left <= 0:
             return options[0]
         costs = [self._cost(option, depth) for option in options]
         best = 0
         for position in range(1, len(options)):
-            if cheaper(costs[position], costs[best]):
+            if is_cheaper(costs[position], costs[best]):
                 best = position
         return options[best]
 
-    def _authorized(self, open_ones: list[int]) -> list[int]:
-        """Return those whose archive is meant for dependencies, if there are any; and pinned ones."""
+    def _best_tier(self, open_candidates: list[int]) -> list[int]:
+        """Return the candidates from the archives best suited for dependencies, and the pinned ones."""
         pool = self._pool
-        best = min(map(pool.tier, open_ones))
-        return [one for one in open_ones if pool.tier(one) == best or pool.is_pinned(one)]
+        best = min(map(pool.tier, open_candidates))
+        return [
+            variable
+            for variable in open_candidates
+            if pool.tier(variable) == best or pool.is_pinned(variable)
+        ]
 
-    def _options(self, need: Need, open_ones: Sequence[int], depth: int) -> list[int]:
-        """Return the first choice, then the other alternatives that are named and real."""
+    def _options(self, need: Dependency, open_candidates: Sequence[int], depth: int) -> list[int]:
+        """Return the candidate of the first alternative, then those of the other listed real packages."""
         records = self._pool.records
-        found: dict[str, int] = {}
+        options: dict[str, int] = {}
         for term in need.origin.group:
-            named = next((one for one in open_ones if records[one].name == term.name), 0)
-            if named:
-                found.setdefault(term.name, named)
-            elif not found:
-                candidates = set(self._pool.candidates(term))
-                providers = [one for one in open_ones if one in candidates]
+            candidate = next(
+                (provider for provider in open_candidates if records[provider].name == term.name), 0
+            )
+            if candidate:
+                options.setdefault(term.name, candidate)
+            elif not options:
+                satisfying = set(self._pool.candidates(term))
+                providers = [one for one in open_candidates if one in satisfying]
                 if providers:
                     one = self._provider(providers, depth)
-                    found[records[one].name] = one
-        return list(found.values()) or [open_ones[0]]
+                    options[records[one].name] = one
+        return list(options.values()) or [open_candidates[0]]
 
     def _provider(self, providers: Sequence[int], depth: int) -> int:
         if len(providers) == 1:
@@ -104,49 +110,49 @@ class Chooser:
 
         def rank(variable: int) -> tuple[bool, int, Cost, str]:
             record = records[variable]
-            cost = self._cost(variable, depth) if depth < _DEPTH and self._left > 0 else (0, 0)
+            cost = self._cost(variable, depth) if depth < _MAX_DEPTH and self._steps_left > 0 else (0, 0)
             return not record.essential, _PRIORITIES.get(record.priority, 5), cost, record.name
 
-        return min(providers, key=rank)  # min keeps the first of equals: the preferred version
+        return min(providers, key=rank)  # min returns the first of equals: the preferred version
 
     def _cost(self, variable: int, depth: int) -> Cost:
-        known = self._costs.get((variable, depth))
-        if known is None:
-            added = self.added(variable, depth + 1)
-            known = IMPOSSIBLE if added is None else cost_of(self._pool, added)
-            self._costs[variable, depth] = known
-        return known
+        cost = self._costs.get((variable, depth))
+        if cost is None:
+            additions = self.estimate_additions(variable, depth + 1)
+            cost = IMPOSSIBLE if additions is None else compute_cost(self._pool, additions)
+            self._costs[variable, depth] = cost
+        return cost
 
-    def added(self, start: int, depth: int = 0) -> list[int] | None:
-        """Estimate what taking ``start`` would add (None: it cannot be taken).
+    def estimate_additions(self, start: int, depth: int = 0) -> list[int] | None:
+        """Estimate which packages installing ``start`` would add; None if it cannot be installed.
 
-        An estimate, for it does not look for conflicts among what it adds; the search does.
+        Conflicts among the added packages are ignored; the search finds them.
         """
-        new = {start: None}
+        added = {start: None}
         queue = [start]
-        later: list[Need] = []
-        while queue or later:
-            self._left -= 1
+        deferred: list[Dependency] = []
+        while queue or deferred:
+            self._steps_left -= 1
             if not queue:
-                need = later.pop(0)
-                if not self._met(need, new) and not self._take(need, depth, new, queue):
+                need = deferred.pop(0)
+                if not self._is_satisfied(need, added) and not self._add_candidate(need, depth, added, queue):
                     return None
                 continue
-            for need in self._pool.needs(queue.pop()):
-                if need.waiver or self._met(need, new):
+            for need in self._pool.dependencies(queue.pop()):
+                if need.waiver or self._is_satisfied(need, added):
                     continue
-                if need.several:
-                    later.append(need)
-                elif not self._take(need, depth, new, queue):
+                if need.has_alternatives:
+                    deferred.append(need)
+                elif not self._add_candidate(need, depth, added, queue):
                     return None
-        return list(new)
+        return list(added)
 
-    def _met(self, need: Need, new: dict[int, None]) -> bool:
-        return any(one in new or self._value[one] > 0 for one in need.candidates)
+    def _is_satisfied(self, need: Dependency, added: dict[int, None]) -> bool:
+        return any(candidate in added or self._assignment[candidate] > 0 for candidate in need.candidates)
 
-    def _take(self, need: Need, depth: int, new: dict[int, None], queue: list[int]) -> bool:
-        pick = self._choose(need, depth)
-        if pick:
-            new[pick] = None
-            queue.append(pick)
-        return bool(pick)
+    def _add_candidate(self, need: Dependency, depth: int, added: dict[int, None], queue: list[int]) -> bool:
+        candidate = self._choose(need, depth)
+        if candidate:
+            added[candidate] = None
+            queue.append(candidate)
+        return bool(candidate)

@@ -1,9 +1,9 @@
-"""A small clause-learning search (CDCL) over clauses that appear while it runs.
+"""A small SAT solver with conflict-driven clause learning (CDCL) and lazily generated clauses.
 
-It knows nothing of packages. A literal is a variable's number, or its negative; a clause is a list
-of literals of which one must hold. Clauses that belong to a variable are asked for when it first
-becomes true, so a universe of 60,000 packages costs only what is looked at. Each learned clause
-remembers the clauses it follows from: when nothing is left to try, those are the proof.
+It knows nothing about packages. A literal is the number of a variable, or its negation; a clause is
+a list of literals of which at least one must be true. The clauses of a variable are generated when it
+first becomes true, so a universe of 60,000 packages costs only the part that the search visits. Each
+learned clause records its antecedents: if the clauses are unsatisfiable, they are the proof.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 class Clause:
-    """A disjunction; ``origin`` says what it means, ``causes`` what a learned one follows from."""
+    """A disjunction. ``origin`` is its meaning; ``antecedents`` are the clauses it was learned from."""
 
-    __slots__ = ("causes", "literals", "origin")
+    __slots__ = ("antecedents", "literals", "origin")
 
-    def __init__(self, literals: list[int], origin: Any = None, causes: tuple[Clause, ...] = ()) -> None:
+    def __init__(self, literals: list[int], origin: Any = None, antecedents: tuple[Clause, ...] = ()) -> None:
         self.literals = literals
         self.origin = origin
-        self.causes = causes
+        self.antecedents = antecedents
 
 
-class Contradiction(Exception):  # noqa: N818  it is a result, caught by those who ask
-    """Nothing satisfies the clauses; ``core`` are given ones that contradict each other."""
+class Unsatisfiable(Exception):  # noqa: N818 - a result of the search that callers handle, not an error
+    """No assignment satisfies the clauses; ``core`` are original clauses that contradict each other."""
 
     def __init__(self, core: list[Clause]) -> None:
         super().__init__("no assignment satisfies the clauses")
@@ -34,181 +34,185 @@ class Contradiction(Exception):  # noqa: N818  it is a result, caught by those w
 
 
 class Engine:
-    """The state of one search: what is assigned, why, and since which decision."""
+    """The state of one search: each variable's value, decision level and reason."""
 
     def __init__(self) -> None:
-        self.value: list[int] = [0]
-        """By variable: 1 true, -1 false, 0 open."""
+        self.assignment: list[int] = [0]
+        """By variable: 1 true, -1 false, 0 unassigned."""
         self.trail: list[int] = []
-        """Literals in the order in which they came to hold."""
-        self.marks: list[int] = []
-        """Length of the trail before each decision."""
+        """True literals in the order of their assignment."""
+        self.level_starts: list[int] = []
+        """Length of the trail at the start of each decision level."""
         self.expand: Callable[[int], Iterable[Clause]] | None = None
-        """Gives the clauses that come with a variable when it first becomes true."""
+        """Generates the clauses of a variable when it first becomes true."""
         self._expanded: list[bool] = [False]
-        self._level: list[int] = [0]
-        self._reason: list[Clause | None] = [None]
+        self._levels: list[int] = [0]
+        self._reasons: list[Clause | None] = [None]
         self._watches: dict[int, list[Clause]] = {}
-        self._incoming: list[Clause] = []
-        self._head = 0
+        self._pending_clauses: list[Clause] = []
+        self._propagation_head = 0
 
-    def variable(self) -> int:
-        """Return a new variable."""
-        self.value.append(0)
+    def new_variable(self) -> int:
+        """Return the number of a new variable."""
+        self.assignment.append(0)
         self._expanded.append(False)
-        self._level.append(0)
-        self._reason.append(None)
-        return len(self.value) - 1
+        self._levels.append(0)
+        self._reasons.append(None)
+        return len(self.assignment) - 1
 
-    def add(self, clause: Clause) -> None:
-        """Add a clause; it takes effect with the next `propagate`."""
-        self._incoming.append(clause)
+    def add_clause(self, clause: Clause) -> None:
+        """Add a clause; it takes effect at the next `propagate`."""
+        self._pending_clauses.append(clause)
 
-    def holds(self, literal: int) -> int:
-        """Return 1, -1 or 0 as ``literal`` is true, false or open."""
-        return self.value[literal] if literal > 0 else -self.value[-literal]
+    def literal_value(self, literal: int) -> int:
+        """Return 1 if ``literal`` is true, -1 if it is false, 0 if it is unassigned."""
+        return self.assignment[literal] if literal > 0 else -self.assignment[-literal]
 
     def decide(self, literal: int) -> None:
-        """Assume an open literal."""
-        self.marks.append(len(self.trail))
+        """Open a decision level in which ``literal`` is true."""
+        self.level_starts.append(len(self.trail))
         self._assign(literal, None)
 
-    def settle(self) -> bool:
-        """Propagate, learning from conflicts until there are none.
+    def propagate(self) -> bool:
+        """Propagate unit clauses, learning from each conflict, until there is no conflict.
 
-        Returns whether decisions were taken back; raises Contradiction.
+        Returns whether decisions were undone. Raises Unsatisfiable.
         """
-        back = False
-        while conflict := self._propagate():
-            self._learn(conflict)
-            back = True
-        return back
+        backtracked = False
+        while conflict := self._propagate_to_conflict():
+            self._learn_from_conflict(conflict)
+            backtracked = True
+        return backtracked
 
-    def undo(self, level: int) -> None:
-        """Take back all decisions after the first ``level``."""
-        if len(self.marks) <= level:
+    def backtrack(self, level: int) -> None:
+        """Undo all decisions above decision level ``level``."""
+        if len(self.level_starts) <= level:
             return
-        start = self.marks[level]
+        start = self.level_starts[level]
         for literal in self.trail[start:]:
-            self.value[abs(literal)] = 0
-            self._reason[abs(literal)] = None
+            self.assignment[abs(literal)] = 0
+            self._reasons[abs(literal)] = None
         del self.trail[start:]
-        del self.marks[level:]
-        self._head = min(self._head, start)
+        del self.level_starts[level:]
+        self._propagation_head = min(self._propagation_head, start)
 
     def _assign(self, literal: int, reason: Clause | None) -> None:
         variable = abs(literal)
-        self.value[variable] = 1 if literal > 0 else -1
-        self._level[variable] = len(self.marks)
-        self._reason[variable] = reason
+        self.assignment[variable] = 1 if literal > 0 else -1
+        self._levels[variable] = len(self.level_starts)
+        self._reasons[variable] = reason
         self.trail.append(literal)
 
-    def _propagate(self) -> Clause | None:
+    def _propagate_to_conflict(self) -> Clause | None:
         while True:
-            while self._incoming:
-                if conflict := self._attach(self._incoming.pop()):
+            while self._pending_clauses:
+                if conflict := self._attach(self._pending_clauses.pop()):
                     return conflict
-            if self._head == len(self.trail):
+            if self._propagation_head == len(self.trail):
                 return None
-            literal = self.trail[self._head]
-            self._head += 1
-            if conflict := self._visit(-literal):
+            literal = self.trail[self._propagation_head]
+            self._propagation_head += 1
+            if conflict := self._visit_watches(-literal):
                 return conflict
             if literal > 0 and not self._expanded[literal] and self.expand:
                 self._expanded[literal] = True
-                self._incoming.extend(reversed(list(self.expand(literal))))
+                self._pending_clauses.extend(reversed(list(self.expand(literal))))
 
     def _attach(self, clause: Clause) -> Clause | None:
-        """Watch the two literals that stay open longest, and draw the conclusion if there is one."""
+        """Watch the two literals that become false last; propagate if the clause is unit."""
         literals = clause.literals
         if len(literals) > 1:
-            literals.sort(key=self._openness, reverse=True)
+            literals.sort(key=self._watch_rank, reverse=True)
             self._watches.setdefault(literals[0], []).append(clause)
             self._watches.setdefault(literals[1], []).append(clause)
         else:
-            self.undo(0)  # what holds alone holds before any decision
-        if self.holds(literals[0]) < 0:
+            self.backtrack(0)  # a unit clause belongs to level 0
+        if self.literal_value(literals[0]) < 0:
             return clause
-        if self.holds(literals[0]) == 0 and (len(literals) == 1 or self.holds(literals[1]) < 0):
+        if self.literal_value(literals[0]) == 0 and (
+            len(literals) == 1 or self.literal_value(literals[1]) < 0
+        ):
             self._assign(literals[0], clause)
         return None
 
-    def _openness(self, literal: int) -> int:
-        holds = self.holds(literal)
-        if holds == 0:
+    def _watch_rank(self, literal: int) -> int:
+        value = self.literal_value(literal)
+        if value == 0:
             return 1 << 30
-        return (1 << 31) if holds > 0 else self._level[abs(literal)]
+        return (1 << 31) if value > 0 else self._levels[abs(literal)]
 
-    def _visit(self, false: int) -> Clause | None:
-        """Look at the clauses that watch a literal which is now false."""
-        watching = self._watches.get(false)
+    def _visit_watches(self, false_literal: int) -> Clause | None:
+        """Update the clauses that watch a literal that became false; return one that is in conflict."""
+        watching = self._watches.get(false_literal)
         if not watching:
             return None
-        kept: list[Clause] = []
-        value = self.value
+        still_watching: list[Clause] = []
+        assignment = self.assignment
         for position, clause in enumerate(watching):
             literals = clause.literals
-            if literals[0] == false:
-                literals[0], literals[1] = literals[1], false
+            if literals[0] == false_literal:
+                literals[0], literals[1] = literals[1], false_literal
             first = literals[0]
-            state = value[first] if first > 0 else -value[-first]
+            state = assignment[first] if first > 0 else -assignment[-first]
             if state > 0:
-                kept.append(clause)
+                still_watching.append(clause)
                 continue
             for index in range(2, len(literals)):
-                other = literals[index]
-                if (value[other] if other > 0 else -value[-other]) >= 0:
-                    literals[1], literals[index] = other, false
-                    self._watches.setdefault(other, []).append(clause)
+                replacement = literals[index]
+                if (assignment[replacement] if replacement > 0 else -assignment[-replacement]) >= 0:
+                    literals[1], literals[index] = replacement, false_literal
+                    self._watches.setdefault(replacement, []).append(clause)
                     break
             else:
-                kept.append(clause)
+                still_watching.append(clause)
                 if state < 0:
-                    self._watches[false] = kept + watching[position + 1 :]
+                    self._watches[false_literal] = still_watching + watching[position + 1 :]
                     return clause
                 self._assign(first, clause)
-        self._watches[false] = kept
+        self._watches[false_literal] = still_watching
         return None
 
-    def _learn(self, conflict: Clause) -> None:
-        """Derive the clause at the first unique implication point, and go back to where it bites."""
-        level = max((self._level[abs(literal)] for literal in conflict.literals), default=0)
+    def _learn_from_conflict(self, conflict: Clause) -> None:
+        """Learn the clause of the first unique implication point and backtrack to where it is unit."""
+        level = max((self._levels[abs(literal)] for literal in conflict.literals), default=0)
         if level == 0:
-            raise Contradiction(_leaves((conflict, *self._roots(conflict.literals))))
-        self.undo(level)
+            raise Unsatisfiable(_find_original_clauses((conflict, *self._root_reasons(conflict.literals))))
+        self.backtrack(level)
         learned: list[int] = []
-        causes, settled, seen, open_here = [conflict], [], {0}, 0
+        antecedents, root_literals, visited, unresolved = [conflict], [], {0}, 0
         clause, position = conflict, len(self.trail) - 1
         while True:
             for literal in clause.literals:
                 variable = abs(literal)
-                if variable in seen or self.holds(literal) > 0:
+                if variable in visited or self.literal_value(literal) > 0:
                     continue
-                seen.add(variable)
-                if self._level[variable] == level:
-                    open_here += 1
-                elif self._level[variable] > 0:
+                visited.add(variable)
+                if self._levels[variable] == level:
+                    unresolved += 1
+                elif self._levels[variable] > 0:
                     learned.append(literal)
                 else:
-                    settled.append(literal)
-            while abs(self.trail[position]) not in seen or self._level[abs(self.trail[position])] != level:
+                    root_literals.append(literal)
+            while (
+                abs(self.trail[position]) not in visited or self._levels[abs(self.trail[position])] != level
+            ):
                 position -= 1
             pivot = self.trail[position]
             position -= 1
-            open_here -= 1
-            reason = self._reason[abs(pivot)]
-            if open_here == 0 or reason is None:
+            unresolved -= 1
+            reason = self._reasons[abs(pivot)]
+            if unresolved == 0 or reason is None:
                 break
-            causes.append(reason)
+            antecedents.append(reason)
             clause = reason
-        target = max((self._level[abs(literal)] for literal in learned), default=0)
-        causes.extend(self._roots(settled))
-        self.undo(target)
-        self._incoming.append(Clause([-pivot, *learned], None, tuple(causes)))
+        target = max((self._levels[abs(literal)] for literal in learned), default=0)
+        antecedents.extend(self._root_reasons(root_literals))
+        self.backtrack(target)
+        self._pending_clauses.append(Clause([-pivot, *learned], None, tuple(antecedents)))
 
-    def _roots(self, literals: Iterable[int]) -> list[Clause]:
+    def _root_reasons(self, literals: Iterable[int]) -> list[Clause]:
         """Return the reasons of literals that were settled before any decision."""
-        found: list[Clause] = []
+        reasons: list[Clause] = []
         seen: set[int] = set()
         queue = [abs(literal) for literal in literals]
         while queue:
@@ -216,41 +220,41 @@ class Engine:
             if variable in seen:
                 continue
             seen.add(variable)
-            if reason := self._reason[variable]:
-                found.append(reason)
+            if reason := self._reasons[variable]:
+                reasons.append(reason)
                 queue.extend(abs(literal) for literal in reason.literals)
-        return found
+        return reasons
 
 
-def _leaves(clauses: Iterable[Clause]) -> list[Clause]:
-    found: dict[int, Clause] = {}
-    seen: set[int] = set()
+def _find_original_clauses(clauses: Iterable[Clause]) -> list[Clause]:
+    original_clauses: dict[int, Clause] = {}
+    visited: set[int] = set()
     queue = list(clauses)
     while queue:
         clause = queue.pop()
-        if id(clause) in seen:
+        if id(clause) in visited:
             continue
-        seen.add(id(clause))
-        if clause.causes:
-            queue.extend(clause.causes)
+        visited.add(id(clause))
+        if clause.antecedents:
+            queue.extend(clause.antecedents)
         else:
-            found[id(clause)] = clause
-    return list(found.values())
+            original_clauses[id(clause)] = clause
+    return list(original_clauses.values())
 
 
-def satisfiable(clauses: Iterable[list[int]], variables: int) -> bool:
-    """Say whether some assignment satisfies ``clauses`` over variables 1 to ``variables``."""
+def is_satisfiable(clauses: Iterable[list[int]], variables: int) -> bool:
+    """Return whether some assignment of variables 1 to ``variables`` satisfies ``clauses``."""
     engine = Engine()
     for _ in range(variables):
-        engine.variable()
+        engine.new_variable()
     for literals in clauses:
-        engine.add(Clause(list(literals)))
+        engine.add_clause(Clause(list(literals)))
     try:
         while True:
-            engine.settle()
-            open_ones = [variable for variable in range(1, variables + 1) if not engine.value[variable]]
-            if not open_ones:
+            engine.propagate()
+            unassigned = [variable for variable in range(1, variables + 1) if not engine.assignment[variable]]
+            if not unassigned:
                 return True
-            engine.decide(-open_ones[0])
-    except Contradiction:
+            engine.decide(-unassigned[0])
+    except Unsatisfiable:
         return False

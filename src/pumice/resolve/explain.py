@@ -1,4 +1,4 @@
-"""Why a package is in an image, what it costs there, and who else leans on it."""
+"""Explanations: why a package is in an image, what it costs, and which packages depend on it."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pumice.distro.preferences import united
+from pumice.distro.preferences import canonical_archive
 from pumice.formats import relations
-from pumice.resolve import minimal
+from pumice.resolve import minimization
 from pumice.resolve.engine import Engine
 from pumice.resolve.pool import ROOT, Pool
-from pumice.resolve.problem import Overlay
-from pumice.resolve.solver import root_needs
+from pumice.resolve.problem import LocalOverlay
+from pumice.resolve.solver import root_dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pumice.distro.universe import Universe
     from pumice.recipe.lock import LockedPackage
-    from pumice.resolve.pool import Need
-    from pumice.resolve.problem import Wants
+    from pumice.resolve.pool import Dependency
+    from pumice.resolve.problem import Requirements
 
 Presence = Literal["installed", "base-data", "absent"]
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One link: ``package`` is there because ``by`` says ``relation`` (``by`` empty: the recipe).
+    """One link of a dependency chain: ``by`` depends on ``package`` through ``relation``.
 
-    ``kind`` is requested, essential, needed or recommended; ``where`` the place in the recipe.
+    ``by`` is empty for a request of the recipe, and ``where`` its location there. ``kind`` is
+    ``requested``, ``essential``, ``needed`` or ``recommended``.
     """
 
     package: str
@@ -40,11 +41,12 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """All about one package of an image.
+    """The explanation of one package of an image.
 
-    ``chain`` leads from the recipe to it; ``needed_by`` are all that name it, each with what it
-    says; ``alone`` what would go with it, itself included, and ``alone_size`` their installed KiB.
-    For an absent package ``passed_over`` says who would have accepted it, and what was taken.
+    ``chain`` leads from the recipe to the package. ``needed_by`` are pairs of a dependent package and
+    its relation. ``exclusive`` are the packages that would be removed with it, itself included, and
+    ``exclusive_size`` is their installed size in KiB. For an absent package, ``accepted_by`` are
+    triples: a package that accepts it as an alternative, the relation, and what was chosen instead.
     """
 
     package: str
@@ -53,39 +55,43 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     chain: tuple[Step, ...] = ()
     needed_by: tuple[tuple[str, str], ...] = ()
-    alone: tuple[str, ...] = ()
-    alone_size: int = 0
-    passed_over: tuple[tuple[str, str, str], ...] = ()
+    exclusive: tuple[str, ...] = msgspec.field(default=(), name="alone")
+    exclusive_size: int = msgspec.field(default=0, name="alone_size")
+    accepted_by: tuple[tuple[str, str, str], ...] = msgspec.field(default=(), name="passed_over")
     excluded: str = ""
-    guessed: tuple[str, ...] = ()
-    """Packages whose locked version the archives no longer have: told by the newest one."""
+    approximated: tuple[str, ...] = msgspec.field(default=(), name="guessed")
+    """Packages whose locked version is no longer in the archives: explained by the newest version."""
 
 
-def explain(universe: Universe, wants: Wants, locked: Iterable[LockedPackage], name: str) -> Explanation:
-    """Explain the package ``name`` in the set that a lock pins."""
-    return _Graph(universe, wants, locked).explain(name)
+def explain_package(
+    universe: Universe, requirements: Requirements, locked: Iterable[LockedPackage], name: str
+) -> Explanation:
+    """Return the explanation of the package ``name`` in a locked package set."""
+    return _Graph(universe, requirements, locked).explain(name)
 
 
 class _Graph:
-    """A locked set with the needs of its members."""
+    """A locked package set with the dependencies of its members."""
 
-    def __init__(self, universe: Universe, wants: Wants, locked: Iterable[LockedPackage]) -> None:
+    def __init__(
+        self, universe: Universe, requirements: Requirements, locked: Iterable[LockedPackage]
+    ) -> None:
         self._roles: dict[str, LockedPackage] = {package.name: package for package in locked}
-        # What an older lock pins stays known, whatever its archive may be used for now.
+        # Pinned packages remain candidates even if their archive may no longer provide them.
         pinned = [package for package in self._roles.values() if package.role != "local"]
         pins = {package.name: package.version for package in pinned}
-        archives = {package.name: united(package.archive) for package in pinned}
-        wants = msgspec.structs.replace(wants, pins=pins, pin_archives=archives)
-        if wants.local:
-            universe = Overlay(universe, wants.local.values())
-        self._pool = Pool(universe, wants, Engine())
-        self._pool.set_root(root_needs(self._pool, wants.requests))
-        self._of: dict[str, int] = {}
-        self._guessed: list[str] = []
+        archives = {package.name: canonical_archive(package.archive) for package in pinned}
+        requirements = msgspec.structs.replace(requirements, pins=pins, pin_archives=archives)
+        if requirements.local:
+            universe = LocalOverlay(universe, requirements.local.values())
+        self._pool = Pool(universe, requirements, Engine())
+        self._pool.set_root(root_dependencies(self._pool, requirements.requests))
+        self._variables: dict[str, int] = {}
+        self._approximated: list[str] = []
         for package in self._roles.values():
             if package.role != "base-data":
-                self._take(package)
-        self._chosen = frozenset(self._of.values())
+                self._add_package(package)
+        self._chosen = frozenset(self._variables.values())
 
     def explain(self, name: str) -> Explanation:
         architecture = self._pool.universe.architecture
@@ -95,17 +101,17 @@ class _Graph:
                 package=name,
                 architecture=architecture,
                 presence="absent",
-                passed_over=tuple(self._passed_over(name)),
+                accepted_by=tuple(self._find_accepting(name)),
                 excluded=self._excluded(name),
-                guessed=tuple(self._guessed),
+                approximated=tuple(self._approximated),
             )
-        if name not in self._of:
+        if name not in self._variables:
             presence: Presence = "base-data" if package.role == "base-data" else "installed"
             return Explanation(
                 package=name, architecture=architecture, presence=presence, version=package.version
             )
-        variable = self._of[name]
-        alone = self._alone(variable)
+        variable = self._variables[name]
+        exclusive = self._find_exclusive(variable)
         return Explanation(
             package=name,
             architecture=architecture,
@@ -113,44 +119,48 @@ class _Graph:
             version=package.version,
             chain=tuple(self._chain(variable)),
             needed_by=tuple(self._needed_by(variable)),
-            alone=tuple(sorted(self._name(one) for one in alone)),
-            alone_size=sum(self._pool.records[one].installed_size for one in alone),
-            guessed=tuple(self._guessed),
+            exclusive=tuple(sorted(self._name(package_variable) for package_variable in exclusive)),
+            exclusive_size=sum(self._pool.records[one].installed_size for one in exclusive),
+            approximated=tuple(self._approximated),
         )
 
-    def _take(self, package: LockedPackage) -> None:
+    def _add_package(self, package: LockedPackage) -> None:
         versions = self._pool.variables(package.name)
         records = self._pool.records
-        exact = [one for one in versions if records[one].version == package.version]
+        exact = [variable for variable in versions if records[variable].version == package.version]
         if not exact and versions:
-            self._guessed.append(package.name)
+            self._approximated.append(package.name)
         if versions:
-            self._of[package.name] = (exact or list(versions))[0]
+            self._variables[package.name] = (exact or list(versions))[0]
 
     def _name(self, variable: int) -> str:
         return self._pool.records[variable].name if variable != ROOT else ""
 
     def _chain(self, target: int) -> list[Step]:
-        """Return the shortest way from the recipe; of equally short ones the first by name."""
-        came: dict[int, tuple[int, Need]] = {}
+        """Return the shortest chain from the recipe to ``target``; among equals the first by name."""
+        predecessors: dict[int, tuple[int, Dependency]] = {}
         queue = [ROOT]
         for owner in queue:
-            found = [(self._name(one), one, need) for need, ones in self._needs(owner) for one in ones]
-            for _, one, need in sorted(found, key=lambda item: item[0]):
-                if one not in came:
-                    came[one] = owner, need
+            links = [
+                (self._name(package), package, need)
+                for need, packages in self._satisfied_dependencies(owner)
+                for package in packages
+            ]
+            for _, one, need in sorted(links, key=lambda item: item[0]):
+                if one not in predecessors:
+                    predecessors[one] = owner, need
                     queue.append(one)
         steps: list[Step] = []
-        while target in came:
-            owner, need = came[target]
+        while target in predecessors:
+            owner, need = predecessors[target]
             steps.append(self._step(target, owner, need))
             target = owner
         return steps[::-1]
 
-    def _needs(self, owner: int) -> Iterable[tuple[Need, list[int]]]:
-        return minimal.supporters(self._pool, self._chosen, owner)
+    def _satisfied_dependencies(self, owner: int) -> Iterable[tuple[Dependency, list[int]]]:
+        return minimization.satisfied_dependencies(self._pool, self._chosen, owner)
 
-    def _step(self, target: int, owner: int, need: Need) -> Step:
+    def _step(self, target: int, owner: int, need: Dependency) -> Step:
         kinds: Mapping[str, str] = {"request": "requested", "recommends": "recommended", "depends": "needed"}
         origin = need.origin
         return Step(
@@ -163,34 +173,34 @@ class _Graph:
         )
 
     def _needed_by(self, target: int) -> list[tuple[str, str]]:
-        found = {
+        dependents = {
             (self._name(owner), relations.format_group(need.origin.group))
             for owner in self._chosen
-            for need, ones in self._needs(owner)
-            if target in ones and owner != target
+            for need, satisfying in self._satisfied_dependencies(owner)
+            if target in satisfying and owner != target
         }
-        return sorted(found)
+        return sorted(dependents)
 
-    def _alone(self, target: int) -> frozenset[int]:
-        """Return what nothing else leads to: the part that is there because of ``target`` only."""
-        return self._chosen - minimal.reachable(self._pool, self._chosen, {target})
+    def _find_exclusive(self, target: int) -> frozenset[int]:
+        """Return the packages that are installed only because of ``target``, itself included."""
+        return self._chosen - minimization.find_reachable(self._pool, self._chosen, {target})
 
-    def _passed_over(self, name: str) -> list[tuple[str, str, str]]:
-        found = {
+    def _find_accepting(self, name: str) -> list[tuple[str, str, str]]:
+        accepting = {
             (
                 self._name(owner),
                 relations.format_group(need.origin.group),
-                ", ".join(sorted(map(self._name, ones))),
+                ", ".join(sorted(map(self._name, satisfying))),
             )
             for owner in self._chosen
-            for need, ones in self._needs(owner)
+            for need, satisfying in self._satisfied_dependencies(owner)
             if any(term.name == name for term in need.origin.group)
-            or any(self._name(one) == name for one in need.candidates)
+            or any(self._name(candidate) == name for candidate in need.candidates)
         }
-        return sorted(found)
+        return sorted(accepting)
 
     def _excluded(self, name: str) -> str:
-        for request in self._pool.wants.requests:
+        for request in self._pool.requirements.requests:
             if request.exclude and request.name == name:
                 return request.where or "the recipe"
         return ""

@@ -1,7 +1,7 @@
-"""Packages as variables, their relationships as clauses, made when they are first needed.
+"""Packages as variables and their relationships as clauses, both created lazily.
 
-Nothing is encoded for a package until the search takes it. Conflicts with packages that nobody
-has looked at yet wait until somebody does, so the many ``Breaks`` against old versions cost nothing.
+A package gets its clauses when the search first selects it. A conflict with a package that has no
+variable yet is recorded and added when it gets one, so the many ``Breaks`` on old versions are free.
 """
 
 from __future__ import annotations
@@ -10,31 +10,34 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pumice.distro.preferences import NEVER, tier
+from pumice.distro.preferences import NEVER, dependency_tier
 from pumice.errors import FormatError
 from pumice.formats import relations
 from pumice.formats.aptindex import PackageRecord
 from pumice.recipe.model import Request
 from pumice.resolve.engine import Clause, Engine
-from pumice.resolve.problem import matches, satisfies
+from pumice.resolve.problem import matches_version, satisfies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pumice.distro.universe import Universe
     from pumice.formats.relations import Group, Relation
-    from pumice.resolve.problem import Wants
+    from pumice.resolve.problem import Requirements
 
 Kind = Literal["request", "essential", "depends", "recommends", "conflicts", "breaks", "version", "excluded"]
 
 ROOT = 1
-"""The variable that stands for the recipe; it always holds."""
+"""The variable of the recipe itself, which is always true."""
 
-_EXPLICIT: tuple[tuple[str, Kind], ...] = (("pre_depends", "depends"), ("depends", "depends"))
+_DEPENDENCY_FIELDS: tuple[tuple[str, Kind], ...] = (("pre_depends", "depends"), ("depends", "depends"))
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """What a clause means: ``owner`` says ``group`` about ``other`` (variables; 0: nobody)."""
+    """The meaning of a clause: ``owner`` has the relation ``group``, to ``other`` if it is a conflict.
+
+    ``owner`` and ``other`` are variables; 0 means none.
+    """
 
     kind: Kind
     owner: int
@@ -43,174 +46,179 @@ class Origin(msgspec.Struct, frozen=True):
     request: Request | None = None
 
 
-class Need(msgspec.Struct, frozen=True):
-    """One group of alternatives that ``owner`` needs, as variables by preference.
+class Dependency(msgspec.Struct, frozen=True):
+    """One group of alternatives that a package depends on, as variables in order of preference.
 
-    ``waiver`` is the variable that holds when a recommendation is not followed (0: no choice).
+    ``has_alternatives`` means that the candidates have different names. ``waiver`` is the variable that
+    is true if a recommendation is not followed, 0 for a dependency that must be satisfied.
     """
 
     origin: Origin
     candidates: tuple[int, ...]
-    several: bool
+    has_alternatives: bool
     waiver: int = 0
 
 
 class Pool:
-    """The variables of one resolution and what they stand for."""
+    """The variables of one resolution, and the packages they represent."""
 
-    def __init__(self, universe: Universe, wants: Wants, engine: Engine) -> None:
+    def __init__(self, universe: Universe, requirements: Requirements, engine: Engine) -> None:
         self.universe = universe
-        self.wants = wants
+        self.requirements = requirements
         self.engine = engine
         self.records: dict[int, PackageRecord] = {}
-        self._excluded = {request.name: request for request in wants.requests if request.exclude}
+        self._excluded = {request.name: request for request in requirements.requests if request.exclude}
         self._by_name: dict[str, tuple[int, ...]] = {}
-        self._providing: dict[str, list[int]] = {}
-        self._against: dict[str, list[tuple[int, Kind, Relation]]] = {}
+        self._providers: dict[str, list[int]] = {}
+        self._conflicts_by_name: dict[str, list[tuple[int, Kind, Relation]]] = {}
         self._candidates: dict[Relation, tuple[int, ...]] = {}
-        self._needs: dict[int, tuple[Need, ...]] = {}
+        self._dependencies: dict[int, tuple[Dependency, ...]] = {}
         self._tiers: dict[int, int] = {}
-        if engine.variable() != ROOT:
+        if engine.new_variable() != ROOT:
             raise ValueError("the engine has been used before")
-        engine.expand = self._clauses
+        engine.expand = self._make_clauses
 
-    def set_root(self, needs: Iterable[Need]) -> None:
-        """Say what the recipe itself needs, and that it is there."""
-        self._needs[ROOT] = tuple(needs)
-        self.engine.add(Clause([ROOT]))
+    def set_root(self, dependencies: Iterable[Dependency]) -> None:
+        """Set the dependencies of the recipe itself and require them."""
+        self._dependencies[ROOT] = tuple(dependencies)
+        self.engine.add_clause(Clause([ROOT]))
 
     def variables(self, name: str) -> tuple[int, ...]:
-        """Return the versions of a package by preference as a dependency.
+        """Return the versions of a package in order of preference as a dependency.
 
-        The pinned one, then by what their archives count for, then the newest first.
+        The pinned version comes first, then by the priority of the archive, then the newest.
         """
-        known = self._by_name.get(name)
-        if known is not None:
-            return known
+        cached_variables = self._by_name.get(name)
+        if cached_variables is not None:
+            return cached_variables
         records = self._by_preference(name, requested=False)
-        made = tuple([self.engine.variable() for _ in records])
-        self._by_name[name] = made
-        for variable, record in zip(made, records, strict=True):
-            self._introduce(variable, record)
-        return made
+        variables = tuple([self.engine.new_variable() for _ in records])
+        self._by_name[name] = variables
+        for variable, record in zip(variables, records, strict=True):
+            self._register(variable, record)
+        return variables
 
-    def requested(self, name: str, version: str = "") -> tuple[int, ...]:
-        """Return the versions of a package by preference where the recipe names it.
+    def requested_variables(self, name: str, version: str = "") -> tuple[int, ...]:
+        """Return the versions of a package in order of preference for a request of the recipe.
 
-        With a ``version``, which may have wildcards, those that match: as with apt the pinned one and
-        then the newest first, whatever their archives count for.
+        With a ``version``, which may contain wildcards, only those that match: the pinned one first,
+        then the newest, regardless of the priority of their archives (as apt does).
         """
         ordered = self._by_preference(name, requested=True)
         if version:
-            places = {id(record): place for place, record in enumerate(self.universe.versions(name))}
-            ordered = [record for record in ordered if matches(record.version, version)]
-            ordered.sort(key=lambda record: (not self.wants.is_pin(record), places[id(record)]))
-        found = {id(self.records[variable]): variable for variable in self.variables(name)}
-        return tuple([found[id(record)] for record in ordered])
+            positions = {id(record): position for position, record in enumerate(self.universe.versions(name))}
+            ordered = [record for record in ordered if matches_version(record.version, version)]
+            ordered.sort(key=lambda record: (not self.requirements.is_pinned(record), positions[id(record)]))
+        variables = {id(self.records[variable]): variable for variable in self.variables(name)}
+        return tuple([variables[id(record)] for record in ordered])
 
     def is_pinned(self, variable: int) -> bool:
-        """Return whether the lock has this very package."""
-        return self.wants.is_pin(self.records[variable])
+        """Return whether the lock pins exactly this package."""
+        return self.requirements.is_pinned(self.records[variable])
 
     def tier(self, variable: int) -> int:
-        """Return 0 for a package that may be taken as a dependency, more where only if need be."""
-        found = self._tiers.get(variable)
-        if found is None:
+        """Return how suitable a package is as a dependency: 0 ordinary, 2 only as a last resort."""
+        cached_tier = self._tiers.get(variable)
+        if cached_tier is None:
             priority = self.universe.priority(self.records[variable], requested=False)
-            found = self._tiers[variable] = tier(priority)
-        return found
+            cached_tier = self._tiers[variable] = dependency_tier(priority)
+        return cached_tier
 
-    def candidate(self, name: str, *, requested: bool) -> PackageRecord | None:
-        """Return the version that would be taken if there were no lock and no other package."""
+    def preferred_version(self, name: str, *, requested: bool) -> PackageRecord | None:
+        """Return the version that would be chosen without a lock and without other packages."""
         return next(iter(self._by_preference(name, requested=requested, pinned=False)), None)
 
     def _by_preference(self, name: str, *, requested: bool, pinned: bool = True) -> list[PackageRecord]:
         ranked = []
         for record in self.universe.versions(name):
             priority = self.universe.priority(record, requested=requested)
-            is_pin = pinned and self.wants.is_pin(record)
+            is_pin = pinned and self.requirements.is_pinned(record)
             if priority > NEVER or is_pin:
                 ranked.append((not is_pin, -priority, record))
         ranked.sort(key=lambda item: item[:2])
         return [record for _, _, record in ranked]
 
     def candidates(self, relation: Relation) -> tuple[int, ...]:
-        """Return what satisfies one relation: the package of that name first, then its providers."""
-        known = self._candidates.get(relation)
-        if known is not None:
-            return known
+        """Return the candidates for one relation: versions of the named package, then its providers."""
+        cached_candidates = self._candidates.get(relation)
+        if cached_candidates is not None:
+            return cached_candidates
         architecture = self.universe.architecture
         names = [relation.name]
         names += [record.name for record in self.universe.providers(relation.name)]
-        found: dict[int, None] = {}
+        candidates: dict[int, None] = {}
         for name in dict.fromkeys(names):
             for variable in self.variables(name):
                 if satisfies(self.records[variable], relation, architecture):
-                    found[variable] = None
-        self._candidates[relation] = made = tuple(found)
-        return made
+                    candidates[variable] = None
+        self._candidates[relation] = result = tuple(candidates)
+        return result
 
-    def needs(self, variable: int) -> tuple[Need, ...]:
-        """Return the groups of alternatives that a package asks for."""
-        known = self._needs.get(variable)
-        if known is not None:
-            return known
+    def dependencies(self, variable: int) -> tuple[Dependency, ...]:
+        """Return the dependencies of a package."""
+        cached_dependencies = self._dependencies.get(variable)
+        if cached_dependencies is not None:
+            return cached_dependencies
         record = self.records.get(variable)
-        found: list[Need] = []
+        dependencies: list[Dependency] = []
         if record is not None:
-            for field, kind in _EXPLICIT:
-                found += self._needs_of(variable, kind, getattr(record, field))
-            if self.wants.recommends:
-                found += self._needs_of(variable, "recommends", record.recommends)
-        self._needs[variable] = made = tuple(found)
-        return made
+            for field, kind in _DEPENDENCY_FIELDS:
+                dependencies += self._read_dependencies(variable, kind, getattr(record, field))
+            if self.requirements.recommends:
+                dependencies += self._read_dependencies(variable, "recommends", record.recommends)
+        self._dependencies[variable] = cached = tuple(dependencies)
+        return cached
 
-    def _needs_of(self, variable: int, kind: Kind, field: str) -> Iterable[Need]:
+    def _read_dependencies(self, variable: int, kind: Kind, field: str) -> Iterable[Dependency]:
         architecture = self.universe.architecture
-        for group in _read(field, self.records[variable], kind):
+        for group in _parse_field(field, self.records[variable], kind):
             terms = group
             if any(term.architectures for term in group):
                 terms = tuple([term for term in group if relations.applies_to(term, architecture)])
                 if not terms:
                     continue
-            need = self.need(Origin(kind, variable, terms))
-            if variable in need.candidates or (kind == "recommends" and not need.candidates):
+            dependency = self.make_dependency(Origin(kind, variable, terms))
+            if variable in dependency.candidates or (kind == "recommends" and not dependency.candidates):
                 continue
-            yield need
+            yield dependency
 
-    def need(self, origin: Origin) -> Need:
-        """Return a group as a need, with its candidates by preference."""
+    def make_dependency(self, origin: Origin) -> Dependency:
+        """Return the dependency for a group of alternatives, its candidates in order of preference."""
         if len(origin.group) == 1:
-            found = self.candidates(origin.group[0])
+            candidates = self.candidates(origin.group[0])
         else:
-            found = tuple(dict.fromkeys([one for term in origin.group for one in self.candidates(term)]))
-        several = len({self.records[variable].name for variable in found}) > 1
-        waiver = self.engine.variable() if origin.kind == "recommends" else 0
-        return Need(origin, found, several, waiver)
+            candidates = tuple(
+                dict.fromkeys([variable for term in origin.group for variable in self.candidates(term)])
+            )
+        has_alternatives = len({self.records[variable].name for variable in candidates}) > 1
+        waiver = self.engine.new_variable() if origin.kind == "recommends" else 0
+        return Dependency(origin, candidates, has_alternatives, waiver)
 
-    def _introduce(self, variable: int, record: PackageRecord) -> None:
-        """Make a variable known, and with it the conflicts that waited for it."""
+    def _register(self, variable: int, record: PackageRecord) -> None:
+        """Register the package of a variable and add the conflicts recorded against its names."""
         self.records[variable] = record
         names = [record.name]
         if record.provides:
-            names += [provided.name for (provided, *_) in _read(record.provides, record, "provides")]
+            names += [provided.name for (provided, *_) in _parse_field(record.provides, record, "provides")]
         for name in dict.fromkeys(names):
-            self._providing.setdefault(name, []).append(variable)
-            for owner, kind, relation in self._against.get(name, ()):
-                self._oppose(owner, kind, relation, variable)
+            self._providers.setdefault(name, []).append(variable)
+            for owner, kind, relation in self._conflicts_by_name.get(name, ()):
+                self._add_conflict(owner, kind, relation, variable)
         if record.name in self._excluded:
             origin = Origin("excluded", variable, request=self._excluded[record.name])
-            self.engine.add(Clause([-variable], origin))
+            self.engine.add_clause(Clause([-variable], origin))
 
-    def _oppose(self, owner: int, kind: Kind, relation: Relation, other: int) -> None:
-        mine, theirs = self.records[owner], self.records[other]
-        if mine.name != theirs.name and satisfies(theirs, relation, self.universe.architecture):
-            self.engine.add(Clause([-owner, -other], Origin(kind, owner, (relation,), other)))
+    def _add_conflict(self, owner: int, kind: Kind, relation: Relation, other: int) -> None:
+        owner_record, other_record = self.records[owner], self.records[other]
+        if owner_record.name != other_record.name and satisfies(
+            other_record, relation, self.universe.architecture
+        ):
+            self.engine.add_clause(Clause([-owner, -other], Origin(kind, owner, (relation,), other)))
 
-    def _clauses(self, variable: int) -> Iterable[Clause]:
-        for need in self.needs(variable):
-            waiver = (need.waiver,) if need.waiver else ()
-            yield Clause([-variable, *need.candidates, *waiver], need.origin)
+    def _make_clauses(self, variable: int) -> Iterable[Clause]:
+        for dependency in self.dependencies(variable):
+            waiver = (dependency.waiver,) if dependency.waiver else ()
+            yield Clause([-variable, *dependency.candidates, *waiver], dependency.origin)
         record = self.records.get(variable)
         if record is None:
             return
@@ -219,17 +227,17 @@ class Pool:
                 yield Clause([-variable, -other], Origin("version", variable, other=other))
         fields: tuple[tuple[Kind, str], ...] = (("conflicts", record.conflicts), ("breaks", record.breaks))
         for kind, field in fields:
-            for relation, *_ in _read(field, record, kind):
+            for relation, *_ in _parse_field(field, record, kind):
                 if not relations.applies_to(relation, self.universe.architecture):
                     continue
-                for other in self._providing.get(relation.name, ()):
-                    self._oppose(variable, kind, relation, other)
-                self._against.setdefault(relation.name, []).append((variable, kind, relation))
+                for other in self._providers.get(relation.name, ()):
+                    self._add_conflict(variable, kind, relation, other)
+                self._conflicts_by_name.setdefault(relation.name, []).append((variable, kind, relation))
 
 
-def _read(field: str, record: PackageRecord, kind: str) -> tuple[Group, ...]:
+def _parse_field(field: str, record: PackageRecord, kind: str) -> tuple[Group, ...]:
     try:
         return relations.parse_relations(field)
     except FormatError as error:
-        whose = f"{kind.capitalize()} of {record.name} {record.version}"
-        raise FormatError(error.message, where=f"{record.suite}: {whose}", hint=error.hint) from None
+        field_name = f"{kind.capitalize()} of {record.name} {record.version}"
+        raise FormatError(error.message, where=f"{record.suite}: {field_name}", hint=error.hint) from None

@@ -1,4 +1,4 @@
-"""What a resolution is asked, and what it answers."""
+"""The input and output of a resolution."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from pumice.distro import preferences
-from pumice.distro.debian import version
+from pumice.distro.versions import version_satisfies
 from pumice.formats import relations
 from pumice.formats.aptindex import PackageRecord
 from pumice.recipe.model import Base, Request
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 ReasonKind = Literal["requested", "needed", "recommended", "essential", "base-data"]
 
 
-class Wants(msgspec.Struct, frozen=True, kw_only=True):
-    """What a recipe asks for, on one architecture.
+class Requirements(msgspec.Struct, frozen=True, kw_only=True):
+    """The requirements of a recipe on one architecture.
 
-    ``pins`` are versions by name that are kept where possible (from an older lock), and
-    ``pin_archives`` the archives that they came from: the same version in another archive is another
-    package. ``local`` are the records of local packages by their requests' ``file``.
+    ``pins`` are the versions by name from an older lock that are preferred, and ``pin_archives`` the
+    archives they came from: the same version in another archive is a different package. ``local`` are
+    the records of local package files by the ``file`` of their requests.
     """
 
     requests: tuple[Request, ...] = ()
@@ -36,19 +36,19 @@ class Wants(msgspec.Struct, frozen=True, kw_only=True):
     pin_archives: dict[str, str] = {}
     local: dict[str, PackageRecord] = {}
 
-    def is_pin(self, record: PackageRecord) -> bool:
-        """Return whether an older lock has this very version from this archive."""
+    def is_pinned(self, record: PackageRecord) -> bool:
+        """Return whether an older lock has exactly this version from this archive."""
         if self.pins.get(record.name) != record.version:
             return False
-        archive = preferences.archive_of(record)
+        archive = preferences.archive_name(record)
         return self.pin_archives.get(record.name, archive) == archive
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a package is there.
+    """Why a package is installed.
 
-    ``by`` is the package that needs or recommends it (empty: the recipe does), ``relation`` what
-    that one says, ``where`` the place in the recipe.
+    ``by`` is the package that depends on or recommends it through ``relation``; empty for a request
+    of the recipe, whose location is ``where``.
     """
 
     kind: ReasonKind
@@ -58,11 +58,11 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Solution(msgspec.Struct, frozen=True, kw_only=True):
-    """An exact set of packages, sorted by name, with the reason for each, by name.
+    """An exact set of packages, sorted by name, with the reason for each by name.
 
     ``base_data`` are packages of which only the files are used; they are not in ``packages``.
-    ``held_back`` are those for which the preferred version could not be taken, with that version.
-    ``contested`` are those that several archives offer, each with the best offer of every other one.
+    ``held_back`` are pairs of a package and its preferred version that could not be chosen.
+    ``contested`` are pairs of a package and the best candidate of each other archive that has it.
     """
 
     packages: tuple[PackageRecord, ...]
@@ -72,8 +72,8 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     contested: tuple[tuple[PackageRecord, tuple[PackageRecord, ...]], ...] = ()
 
 
-class Overlay:
-    """A universe with local packages in front: of equal names theirs is preferred."""
+class LocalOverlay:
+    """A universe with local packages added; they are preferred over packages of the same name."""
 
     def __init__(self, universe: Universe, local: Iterable[PackageRecord]) -> None:
         self.architecture = universe.architecture
@@ -82,17 +82,21 @@ class Overlay:
 
     def versions(self, name: str) -> Sequence[PackageRecord]:
         """Return the local package called ``name``, then the universe's, newest first."""
-        others = self._universe.versions(name)
-        mine = self._local.get(name)
-        return others if mine is None else (mine, *[one for one in others if one.version != mine.version])
+        versions = self._universe.versions(name)
+        local_record = self._local.get(name)
+        return (
+            versions
+            if local_record is None
+            else (local_record, *[record for record in versions if record.version != local_record.version])
+        )
 
     def providers(self, name: str) -> Sequence[PackageRecord]:
         """Return the packages whose Provides names ``name``, the local ones first."""
-        mine = [record for record in self._local.values() if _provides(record, name)]
-        return (*mine, *self._universe.providers(name))
+        local_providers = [record for record in self._local.values() if _provides(record, name)]
+        return (*local_providers, *self._universe.providers(name))
 
     def priority(self, record: PackageRecord, *, requested: bool) -> int:
-        """Return how much a package counts: a local one most."""
+        """Return the priority of a package; local ones have the highest."""
         if record is self._local.get(record.name):
             return preferences.LOCAL
         return self._universe.priority(record, requested=requested)
@@ -106,44 +110,32 @@ class Overlay:
         return {*self._universe.names(), *self._local}
 
 
-def matches(version: str, pattern: str) -> bool:
-    """Return whether a version is the one that a recipe asks for, in which ``*`` stands for anything."""
+def matches_version(version: str, pattern: str) -> bool:
+    """Return whether ``version`` matches a requested version, in which ``*`` matches any text."""
     return fnmatchcase(version, pattern) if "*" in pattern else version == pattern
 
 
 def satisfies(record: PackageRecord, relation: relations.Relation, architecture: str) -> bool:
-    """Say whether ``record`` satisfies ``relation``, by its own name or by one that it provides.
+    """Return whether ``record`` satisfies ``relation`` by its own name or one that it provides.
 
-    Qualifiers count within one architecture: ``:any`` asks for ``Multi-Arch: allowed``, and a named
-    architecture must be the one that is resolved for.
+    Qualifiers are evaluated within one architecture: ``:any`` requires ``Multi-Arch: allowed``, and a
+    named architecture must be ``architecture`` (Debian Policy 7.1, multiarch specification).
     """
     if relation.qualifier not in ("", "any", "native", architecture):
         return False
-    if record.name == relation.name and _right_version(record.version, relation):
+    if record.name == relation.name and version_satisfies(record.version, relation):
         return relation.qualifier != "any" or record.multi_arch == "allowed"
     return bool(record.provides) and any(
         provided.name == relation.name
         and (
-            not relation.operator or (provided.operator == "=" and _right_version(provided.version, relation))
+            not relation.operator
+            or (provided.operator == "=" and version_satisfies(provided.version, relation))
         )
         and (
             relation.qualifier != "any"
             or "any" in (provided.qualifier, "any" * (record.multi_arch == "allowed"))
         )
         for provided in relations.parse_flat_relations(record.provides)
-    )
-
-
-def _right_version(text: str, relation: relations.Relation) -> bool:
-    if not relation.operator:
-        return True
-    if relation.operator == "=" and text == relation.version:
-        return True
-    order = version.compare(text, relation.version)
-    return (
-        (order < 0 and relation.operator in ("<<", "<="))
-        or (order > 0 and relation.operator in (">>", ">="))
-        or (order == 0 and relation.operator in ("=", "<=", ">="))
     )
 
 

@@ -1,19 +1,19 @@
-"""From what a recipe wants to an exact set of packages, or the reason why there is none."""
+"""The resolver: from requirements to an exact set of packages, or a proof that there is none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.distro.debian import version
-from pumice.distro.preferences import NEVER, archive_of
+from pumice.distro.preferences import NEVER, archive_name
 from pumice.distro.universe import BASE_DATA
+from pumice.distro.versions import compare_versions
 from pumice.formats import relations
 from pumice.formats.relations import Relation
-from pumice.resolve import minimal
+from pumice.resolve import minimization
 from pumice.resolve.choice import Chooser
-from pumice.resolve.engine import Contradiction, Engine
-from pumice.resolve.pool import ROOT, Need, Origin, Pool
-from pumice.resolve.problem import Overlay, Reason, Solution, matches
+from pumice.resolve.engine import Engine, Unsatisfiable
+from pumice.resolve.pool import ROOT, Dependency, Origin, Pool
+from pumice.resolve.problem import LocalOverlay, Reason, Solution, matches_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,157 +21,169 @@ if TYPE_CHECKING:
     from pumice.distro.universe import Universe
     from pumice.formats.aptindex import PackageRecord
     from pumice.recipe.model import Request
-    from pumice.resolve.problem import ReasonKind, Wants
+    from pumice.resolve.problem import ReasonKind, Requirements
 
 
-def resolve(universe: Universe, wants: Wants) -> Solution:
-    """Return the packages that ``wants`` stands for; raises ResolveError with a readable proof.
+def resolve(universe: Universe, requirements: Requirements) -> Solution:
+    """Return the packages that satisfy ``requirements``; raises ResolveError with a readable proof.
 
-    The result depends on the requests as a set, not on their order.
+    The result does not depend on the order of the requests.
     """
-    if wants.local:
-        universe = Overlay(universe, wants.local.values())
-    requests = sorted(wants.requests, key=lambda request: (request.name, request.version, request.file))
-    _check_names(universe, wants)
+    if requirements.local:
+        universe = LocalOverlay(universe, requirements.local.values())
+    requests = sorted(
+        requirements.requests, key=lambda request: (request.name, request.version, request.file)
+    )
+    _check_names(universe, requirements)
     engine = Engine()
-    pool = Pool(universe, wants, engine)
-    pool.set_root(root_needs(pool, requests))
+    pool = Pool(universe, requirements, engine)
+    pool.set_root(root_dependencies(pool, requests))
     try:
         chosen = _search(pool, frozenset())
-    except Contradiction as contradiction:
-        from pumice.resolve.proof import explain
+    except Unsatisfiable as contradiction:
+        from pumice.resolve.proof import explain_conflict
 
-        raise explain(pool, contradiction.core) from None
+        raise explain_conflict(pool, contradiction.core) from None
 
-    def again(preferred: frozenset[str]) -> minimal.Chosen | None:
+    def search_again(preferred: frozenset[str]) -> minimization.PackageSet | None:
         try:
             return _search(pool, preferred)
-        except Contradiction:
+        except Unsatisfiable:
             return None
 
-    solution = _solution(pool, minimal.improve(pool, chosen, again))
-    engine.expand = None  # the two know each other, and would keep the whole index in memory together
+    solution = _solution(pool, minimization.try_alternatives(pool, chosen, search_again))
+    engine.expand = None  # breaks a reference cycle that would keep the whole index in memory
     return solution
 
 
-def _check_names(universe: Universe, wants: Wants) -> None:
-    """Look at what can be said before any search: names and versions that are not there."""
+def _check_names(universe: Universe, requirements: Requirements) -> None:
+    """Raise ResolveError if a requested name or version does not exist."""
     missing = [
         request
-        for request in wants.requests
+        for request in requirements.requests
         if not request.exclude
         and not request.file
         and not any(
-            (not request.version or matches(record.version, request.version))
-            and (universe.priority(record, requested=True) > NEVER or wants.is_pin(record))
+            (not request.version or matches_version(record.version, request.version))
+            and (universe.priority(record, requested=True) > NEVER or requirements.is_pinned(record))
             for record in universe.versions(request.name)
         )
     ]
     if missing:
-        from pumice.resolve.missing import refusal
+        from pumice.resolve.missing_packages import missing_packages_error
 
-        raise refusal(universe, missing)
+        raise missing_packages_error(universe, missing)
 
 
-def root_needs(pool: Pool, requests: Iterable[Request]) -> Iterable[Need]:
-    """Return what the recipe asks for by name, and the essential packages if it wants those."""
+def root_dependencies(pool: Pool, requests: Iterable[Request]) -> Iterable[Dependency]:
+    """Yield the dependencies of the recipe: its requests, and the essential packages if requested."""
     excluded: set[str] = set()
     for request in requests:
         if request.exclude:
             excluded.add(request.name)
             continue
-        record = pool.wants.local.get(request.file) if request.file else None
+        record = pool.requirements.local.get(request.file) if request.file else None
         name = record.name if record else request.name
         exact = record.version if record else request.version
         relation = Relation(name, "=" if exact else "", exact)
-        found = pool.requested(name, exact)
+        candidates = pool.requested_variables(name, exact)
         if record:
-            found = found[:1]
-        yield Need(Origin("request", ROOT, (relation,), request=request), found, several=False)
-    if pool.wants.base == "essential":
+            candidates = candidates[:1]
+        yield Dependency(
+            Origin("request", ROOT, (relation,), request=request), candidates, has_alternatives=False
+        )
+    if pool.requirements.base == "essential":
         for record in pool.universe.essential():
             if record.name not in excluded:
                 relation = Relation(record.name)
-                yield Need(Origin("essential", ROOT, (relation,)), pool.variables(record.name), several=False)
+                yield Dependency(
+                    Origin("essential", ROOT, (relation,)),
+                    pool.variables(record.name),
+                    has_alternatives=False,
+                )
 
 
-def _search(pool: Pool, preferred: frozenset[str]) -> minimal.Chosen:
-    """Run the search to its end and return the packages taken, without superfluous ones."""
+def _search(pool: Pool, preferred: frozenset[str]) -> minimization.PackageSet:
+    """Run the search to completion and return the chosen packages, without unneeded ones."""
     engine = pool.engine
-    engine.undo(0)
-    order = _Agenda(pool, preferred)
+    engine.backtrack(0)
+    decisions = _DecisionQueue(pool, preferred)
     while True:
-        engine.settle()
-        literal = order.next()
+        engine.propagate()
+        literal = decisions.next_literal()
         if not literal:
             break
         engine.decide(literal)
-    taken = frozenset(variable for variable in engine.trail if variable in pool.records)
-    return minimal.prune(pool, taken)
+    installed = frozenset(variable for variable in engine.trail if variable in pool.records)
+    return minimization.prune(pool, installed)
 
 
-class _Agenda:
-    """What is still to be decided, in which order: first what is forced up to the version, then
-    the alternatives, and recommendations when everything else is settled."""
+class _DecisionQueue:
+    """The order of decisions: first dependencies in which only the version is open, then
+    alternatives, and recommendations when everything else is decided."""
 
     def __init__(self, pool: Pool, preferred: frozenset[str]) -> None:
         self._pool = pool
         self._chooser = Chooser(pool, preferred)
-        self._seen = 0
-        self._later: list[Need] = []
-        self._soft: list[Need] = []
-        self._marks: list[tuple[int, int, int]] = []
+        self._trail_position = 0
+        self._deferred: list[Dependency] = []
+        self._recommendations: list[Dependency] = []
+        self._checkpoints: list[tuple[int, int, int]] = []
 
-    def next(self) -> int:
-        """Return the literal to assume next (0: everything is satisfied)."""
-        self._rewind()
-        marks = (self._seen, len(self._later), len(self._soft))
-        literal = self._plain() or self._first(self._later) or self._first(self._soft)
+    def next_literal(self) -> int:
+        """Return the literal to decide next, 0 if everything is satisfied."""
+        self._restore_checkpoint()
+        marks = (self._trail_position, len(self._deferred), len(self._recommendations))
+        literal = (
+            self._next_mandatory()
+            or self._next_open(self._deferred)
+            or self._next_open(self._recommendations)
+        )
         if literal:
-            self._marks.append(marks)
+            self._checkpoints.append(marks)
         return literal
 
-    def _rewind(self) -> None:
-        """Forget what was seen after decisions that the search has taken back."""
-        level = len(self._pool.engine.marks)
-        if level < len(self._marks):
-            self._seen, later, soft = self._marks[level]
-            del self._marks[level:], self._later[later:], self._soft[soft:]
+    def _restore_checkpoint(self) -> None:
+        """Restore the state before the decisions that the search has undone."""
+        level = len(self._pool.engine.level_starts)
+        if level < len(self._checkpoints):
+            self._trail_position, later, soft = self._checkpoints[level]
+            del self._checkpoints[level:], self._deferred[later:], self._recommendations[soft:]
 
-    def _plain(self) -> int:
+    def _next_mandatory(self) -> int:
         trail = self._pool.engine.trail
-        while self._seen < len(trail):
-            literal = trail[self._seen]
+        while self._trail_position < len(trail):
+            literal = trail[self._trail_position]
             if literal > 0:
-                for need in self._pool.needs(literal):
-                    if self._met(need):
+                for need in self._pool.dependencies(literal):
+                    if self._is_satisfied(need):
                         continue
                     if need.waiver:
-                        self._soft.append(need)
-                    elif need.several:
-                        self._later.append(need)
+                        self._recommendations.append(need)
+                    elif need.has_alternatives:
+                        self._deferred.append(need)
                     else:
                         return self._chooser.choose(need)
-            self._seen += 1
+            self._trail_position += 1
         return 0
 
-    def _first(self, needs: list[Need]) -> int:
-        return next((self._chooser.choose(need) for need in needs if not self._met(need)), 0)
+    def _next_open(self, needs: list[Dependency]) -> int:
+        return next((self._chooser.choose(need) for need in needs if not self._is_satisfied(need)), 0)
 
-    def _met(self, need: Need) -> bool:
-        value = self._pool.engine.value
-        if need.waiver and value[need.waiver] > 0:
+    def _is_satisfied(self, need: Dependency) -> bool:
+        assignment = self._pool.engine.assignment
+        if need.waiver and assignment[need.waiver] > 0:
             return True
-        return any(value[one] > 0 for one in need.candidates)
+        return any(assignment[candidate] > 0 for candidate in need.candidates)
 
 
-def _solution(pool: Pool, chosen: minimal.Chosen) -> Solution:
-    records = sorted((pool.records[one] for one in chosen), key=lambda record: record.name)
+def _solution(pool: Pool, chosen: minimization.PackageSet) -> Solution:
+    records = sorted((pool.records[variable] for variable in chosen), key=lambda record: record.name)
     names = {record.name for record in records}
     data: list[PackageRecord] = []
     reasons = _reasons(pool, chosen)
-    if pool.wants.base == "data":
-        excluded = {request.name for request in pool.wants.requests if request.exclude}
+    if pool.requirements.base == "data":
+        excluded = {request.name for request in pool.requirements.requests if request.exclude}
         for name in BASE_DATA:
             versions = pool.variables(name)
             if name not in names and name not in excluded and versions:
@@ -187,45 +199,45 @@ def _solution(pool: Pool, chosen: minimal.Chosen) -> Solution:
 
 
 def _held_back(pool: Pool, records: Iterable[PackageRecord]) -> Iterable[tuple[PackageRecord, str]]:
-    requests = {request.name: request for request in pool.wants.requests if not request.exclude}
+    requests = {request.name: request for request in pool.requirements.requests if not request.exclude}
     for record in records:
         request = requests.get(record.name)
         fixed = request is not None and bool(request.version or request.file)
-        if fixed or pool.wants.is_pin(record):
+        if fixed or pool.requirements.is_pinned(record):
             continue
-        preferred = pool.candidate(record.name, requested=request is not None)
-        if preferred and version.compare(record.version, preferred.version) < 0:
+        preferred = pool.preferred_version(record.name, requested=request is not None)
+        if preferred and compare_versions(record.version, preferred.version) < 0:
             yield record, preferred.version
 
 
 def _contested(
     pool: Pool, records: Iterable[PackageRecord]
 ) -> Iterable[tuple[PackageRecord, tuple[PackageRecord, ...]]]:
-    """Yield what several archives offer; the distribution's own archives count as one."""
+    """Yield packages that several archives have; the archives of the distribution count as one."""
     for record in records:
-        best = {archive_of(record): record}
-        for other in pool.universe.versions(record.name):
-            best.setdefault(archive_of(other), other)
-        others = tuple(best[archive] for archive in sorted(best) if best[archive] is not record)
-        if others and record.suite:
-            yield record, others
+        offers = {archive_name(record): record}
+        for offer in pool.universe.versions(record.name):
+            offers.setdefault(archive_name(offer), offer)
+        other_offers = tuple(offers[archive] for archive in sorted(offers) if offers[archive] is not record)
+        if other_offers and record.suite:
+            yield record, other_offers
 
 
-def _reasons(pool: Pool, chosen: minimal.Chosen) -> dict[str, Reason]:
-    """Return the shortest way to each package: breadth first from the recipe."""
-    found: dict[str, Reason] = {}
+def _reasons(pool: Pool, chosen: minimization.PackageSet) -> dict[str, Reason]:
+    """Return the reason for each package by name, breadth first from the recipe."""
+    reasons: dict[str, Reason] = {}
     queue = [ROOT]
     for variable in queue:
-        for need, supporting in minimal.supporters(pool, chosen, variable):
-            for one in supporting:
-                name = pool.records[one].name
-                if name not in found:
-                    found[name] = _reason(pool, need)
-                    queue.append(one)
-    return found
+        for need, supporting in minimization.satisfied_dependencies(pool, chosen, variable):
+            for package in supporting:
+                name = pool.records[package].name
+                if name not in reasons:
+                    reasons[name] = _reason(pool, need)
+                    queue.append(package)
+    return reasons
 
 
-def _reason(pool: Pool, need: Need) -> Reason:
+def _reason(pool: Pool, need: Dependency) -> Reason:
     origin = need.origin
     if origin.kind == "request":
         return Reason("requested", where=origin.request.where if origin.request else "")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import ImageError, UsageError
-from pumice.runtime import image_text, inside
+from pumice.runtime import image_strings, tree_lookup
 from pumice.runtime.container import Process
 from pumice.runtime.sandbox import PATH
 
@@ -61,7 +61,7 @@ def plan(
     it in control characters, UsageError when the wishes make no sense. ``environ`` is only asked for
     variables that are named.
     """
-    image_text.check_config(config)
+    image_strings.check_config(config)
     _check_overrides(overrides)
     who = identity(overrides.user if overrides.user is not None else config.user, root)
     return Process(
@@ -91,7 +91,7 @@ def _arguments(config: RunConfig, overrides: Overrides) -> tuple[str, ...]:
         )
     if overrides.entrypoint is None:
         # Errors name it: a line end in it could add a line to them.
-        image_text.check_name(arguments[0], "program")
+        image_strings.check_name(arguments[0], "program")
     return arguments
 
 
@@ -165,7 +165,7 @@ def _user(name: str, root: Path) -> tuple[int, int, str, str] | None:
         if not (_is_number(fields[2]) and _is_number(fields[3])):
             continue
         if fields[2] == name if _is_number(name) else fields[0] == name:
-            home = image_text.check_name(fields[5], "/etc/passwd (a home directory)")
+            home = image_strings.check_name(fields[5], "/etc/passwd (a home directory)")
             return _number(fields[2]), _number(fields[3]), fields[0], home or "/"
     return None
 
@@ -188,7 +188,7 @@ def _memberships(login: str, root: Path) -> set[int]:
 
 
 def _lines(root: Path, path: str, fields: int) -> Iterator[list[str]]:
-    data = inside.read(root, path, _MAX_DATABASE) or b""
+    data = tree_lookup.read(root, path, _MAX_DATABASE) or b""
     for line in data.decode("utf-8", "surrogateescape").split("\n"):
         parts = line.split(":")
         if len(parts) == fields:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from pumice.errors import SandboxError
 from pumice.formats import platforms
 from pumice.progress import Silent
-from pumice.runtime import process, sandbox, stage1, unpack
+from pumice.runtime import prepared_tree, process, sandbox, stage1
 from pumice.runtime.container import HOSTNAME, Container, Mount
-from pumice.runtime.stage1 import programs
+from pumice.runtime.stage1 import external
 from pumice.trust import admission
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def run(
     runner = stage1.choose(isolation)
     config = chosen.config().config
     has_terminal = os.isatty(0) and os.isatty(1)
-    with unpack.hold(chosen, home, progress or Silent()) as tree:
+    with prepared_tree.hold(chosen, home, progress or Silent()) as tree:
         container = Container(
             root=str(tree.root),
             owners=str(tree.owners or ""),
@@ -140,7 +140,7 @@ def _raise(text: str, code: int) -> None:
     message, _, hint = text.partition("\n  hint: ")
     if code in (sandbox.NOT_FOUND, sandbox.NOT_EXECUTABLE):
         program, _, reason = message.rpartition(": ")
-        raise programs.NotRunnableError(program, code, reason)
+        raise external.NotRunnableError(program, code, reason)
     raise SandboxError(message, hint=hint or None)
 
 
@@ -161,8 +161,8 @@ def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) ->
             *(word for file in container.files for word in ("--file", *file)),
             *start.options,
         ]
-        programs.check_words((*options, *start.program))
-        owned.append(programs.memory(sandbox.frame(options)))
+        external.check_words((*options, *start.program))
+        owned.append(external.memory(sandbox.frame(options)))
         for descriptor in owned:
             os.set_inheritable(descriptor, True)
         command = [

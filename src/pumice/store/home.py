@@ -12,9 +12,9 @@ from pumice import files, ownership
 from pumice.errors import StoreError
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.progress import Silent
-from pumice.store.built import Built
-from pumice.store.directory import DirectoryBlobs
-from pumice.store.names import is_word
+from pumice.store.build_marks import Built
+from pumice.store.directory_blobs import DirectoryBlobs
+from pumice.store.file_names import is_word
 from pumice.store.records import Records
 from pumice.store.referrers import Referrers
 from pumice.store.refs import Refs

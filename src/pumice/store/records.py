@@ -16,14 +16,14 @@ from pumice import files
 from pumice.digest import from_hex, hex_of
 from pumice.errors import FormatError
 from pumice.os_errors import STORE, translate_os_errors
-from pumice.store import sealed
-from pumice.store.names import is_word
+from pumice.store import sealed_files
+from pumice.store.file_names import is_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pumice.digest import Digest
-    from pumice.store.directory import DirectoryBlobs
+    from pumice.store.directory_blobs import DirectoryBlobs
 
 _DAY = 86_400
 _keeps = msgspec.json.Decoder(tuple[str, ...])
@@ -64,7 +64,7 @@ class Records:
             raise STORE.translate(error, path) from error
         if stale:
             _touch(path)
-        content = sealed.unseal(data or b"")
+        content = sealed_files.unseal(data or b"")
         return None if content is None else content.partition(b"\n")[2]
 
     def put(self, kind: str, key: Digest, value: bytes, keeps: Sequence[Digest] = ()) -> None:
@@ -75,7 +75,7 @@ class Records:
         path = self._path(kind, key)
         if keeps:
             self._blobs.sync()
-        data = sealed.seal(msgspec.json.encode([hex_of(digest) for digest in keeps]) + b"\n" + value)
+        data = sealed_files.seal(msgspec.json.encode([hex_of(digest) for digest in keeps]) + b"\n" + value)
         scratch = self._scratch + files.scratch_name()
         with translate_os_errors(path):
             self._make(os.path.dirname(path))
@@ -89,7 +89,7 @@ class Records:
                 try:
                     status = os.stat(path)
                     with open(path, "rb") as file:
-                        content = sealed.unseal(file.read())
+                        content = sealed_files.unseal(file.read())
                     keeps = _keeps.decode((content or b"").partition(b"\n")[0])
                     kept = tuple(from_hex(name) for name in keeps)
                 except (OSError, msgspec.MsgspecError, FormatError):

@@ -16,13 +16,13 @@ from pumice.digest import from_hex, hex_of
 from pumice.errors import FormatError, StoreError
 from pumice.formats.oci import Descriptor
 from pumice.os_errors import STORE, translate_os_errors
-from pumice.store import sealed
+from pumice.store import sealed_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pumice.digest import Digest
-    from pumice.store.directory import DirectoryBlobs
+    from pumice.store.directory_blobs import DirectoryBlobs
 
 _FOLDER = "referrers"
 _LOCK = "referrers"
@@ -50,7 +50,7 @@ class Referrers:
             return ()
         except OSError as error:
             raise STORE.translate(error, path) from error
-        content = sealed.unseal(data or b"")
+        content = sealed_files.unseal(data or b"")
         try:
             return msgspec.json.decode(content or b"", type=tuple[Descriptor, ...])
         except msgspec.MsgspecError:
@@ -132,7 +132,7 @@ class Referrers:
                 except FileExistsError:
                     pass
                 self._fs.sync_directory(os.path.dirname(self._root.rstrip("/")))
-            data = sealed.seal(msgspec.json.encode(found) + b"\n")
+            data = sealed_files.seal(msgspec.json.encode(found) + b"\n")
             files.install(self._scratch + files.scratch_name(), path, data, fs=self._fs)
             self._fs.sync_directory(self._root)
 

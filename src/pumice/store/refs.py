@@ -11,11 +11,11 @@ from pumice import files
 from pumice.errors import StoreError
 from pumice.formats.oci import Descriptor
 from pumice.os_errors import STORE, translate_os_errors
-from pumice.store import sealed
-from pumice.store.names import decode, encode
+from pumice.store import sealed_files
+from pumice.store.file_names import decode, encode
 
 if TYPE_CHECKING:
-    from pumice.store.directory import DirectoryBlobs
+    from pumice.store.directory_blobs import DirectoryBlobs
 
 
 class Refs:
@@ -37,7 +37,7 @@ class Refs:
             return None
         except OSError as error:
             raise STORE.translate(error, path) from error
-        content = sealed.unseal(data or b"")
+        content = sealed_files.unseal(data or b"")
         try:
             return msgspec.json.decode(content or b"", type=Descriptor)
         except msgspec.MsgspecError:
@@ -52,7 +52,7 @@ class Refs:
         """
         path = self._path(name)
         self._blobs.sync(everything=True)
-        data = sealed.seal(msgspec.json.encode(descriptor) + b"\n")
+        data = sealed_files.seal(msgspec.json.encode(descriptor) + b"\n")
         with translate_os_errors(path):
             files.install(self._scratch + files.scratch_name(), path, data, fs=self._fs)
             self._fs.sync_directory(self._root)

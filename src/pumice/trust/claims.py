@@ -192,7 +192,7 @@ def _list_entries(image: Image, home: Home | None, *, signatures_only: bool) -> 
             ):
                 continue
             certified = simplesigning.CERTIFICATE in layer.annotations
-            document = _read_annotation(layer, attached, oci.ATTESTED)
+            document = _read_annotation(layer, attached, oci.ATTESTED_DIGEST)
             key = (layer.media_type, entry_key(layer), str(layer.size), document, str(certified))
             entries.setdefault(key, _Entry(layer, attached))
     return sorted(entries.values(), key=lambda entry: entry.order)
@@ -289,7 +289,7 @@ def _make_claim(entry: _Entry, content: _Content, subject: Digest) -> Claim:
         claim,
         blob=layer.digest,
         entry=entry_key(layer),
-        document=_read_annotation(layer, entry.manifest, oci.ATTESTED),
+        document=_read_annotation(layer, entry.manifest, oci.ATTESTED_DIGEST),
         certified=certified,
     )
 

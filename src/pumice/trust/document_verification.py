@@ -60,7 +60,7 @@ def verify_document(
     if is_attested and not signers_found:
         text = "the attached document is not the document that was signed"
     else:
-        text = f"attested by {len(signers_found)} of {name_policy.threshold} required keys"
+        text = f"the document is attested by {len(signers_found)} of {name_policy.threshold} required keys"
     raise TrustError(text, where=artifact.digest, hint="to read the layers instead, pass --scan")
 
 

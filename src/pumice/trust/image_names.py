@@ -38,10 +38,10 @@ def read_annotations(image: Image) -> dict[str, str]:
 
 def is_valid(text: str) -> bool:
     """Return whether ``text`` is a valid name of an image, with or without a version."""
-    from pumice.store import names
+    from pumice.store import file_names
 
     try:
-        names.encode(text if ":" in text.rpartition("/")[2] else f"{text}:0")
+        file_names.encode(text if ":" in text.rpartition("/")[2] else f"{text}:0")
     except PumiceError:
         return False
     return len(text) <= _MAX_LENGTH
@@ -83,12 +83,12 @@ def requested_name(reference: str, home: Home, image: Image | None = None) -> st
     """
     if image is not None and image.known_as:
         return image.known_as
-    if reference.startswith(("oci:", "oci-archive:", "docker-archive:", "docker://", "sha256:")):
-        return ""
-    if split_name(reference)[1] or any(
-        split_name(stored_name)[0] == reference for stored_name in home.refs.names()
-    ):
-        return reference
+    from pumice.image.transports import locations
+
+    location = locations.parse_source(reference)
+    name = location.describe().name if location.address.transport.is_store else ""
+    if split_name(name)[1] or any(split_name(stored_name)[0] == name for stored_name in home.refs.names()):
+        return name
     return ""
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Place
+    from pumice.image.transports.attachment import Attachment
     from pumice.store.home import Home
     from pumice.trust.claims import Claim
     from pumice.trust.keys import PrivateKey, PublicKey
@@ -71,7 +71,7 @@ def check_signed_name(image: Image, requested_name: str = "") -> str:
 
 def sign_image(
     image: Image,
-    location: Place,
+    location: Attachment,
     home: Home | None,
     signer: Signer,
     *,
@@ -131,7 +131,7 @@ def sign_image(
 
 def sign_docker_reference(
     image: Image,
-    location: Place,
+    location: Attachment,
     home: Home | None,
     signer: Signer,
     reference: str,
@@ -163,7 +163,7 @@ def sign_docker_reference(
 
 def attest_image(
     image: Image,
-    location: Place,
+    location: Attachment,
     home: Home | None,
     signer: Signer,
     *,

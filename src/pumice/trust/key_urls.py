@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.errors import FetchError, FormatError, UsageError
-from pumice.fetch.network import split, without_login
+from pumice.fetch.network_rules import split, without_login
 from pumice.formats.hosts import is_loopback
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ Nothing here uses the network.
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pumice.clock import Clock
-    from pumice.registry.server.writes import Offer
+    from pumice.registry.server.offer import Offer
     from pumice.store.home import Home
     from pumice.trust.policy import PolicyDirectory
 
@@ -100,32 +99,21 @@ class _OfferedBlobs:
 
     def open(self, digest: str) -> BinaryIO:
         """Open a manifest or a blob; raises ImageError, StoreError."""
-        offer = self._offer
-        if digest == offer.digest:
-            return io.BytesIO(offer.body)
-        document = offer.source.manifest(offer.repository, digest)
-        if document is not None:
-            return io.BytesIO(document.body)
-        blob = offer.source.blob(offer.repository, digest)
-        if blob is None:
-            raise ImageError("no such blob in the repository", where=digest)
-        if blob.content is not None:
-            return io.BytesIO(blob.content)
-        try:
-            return Path(blob.path).open("rb")
-        except OSError as error:
-            raise StoreError("cannot read the registry's disk", where=digest) from error
+        file = self._offer.open(digest)
+        if file is None:
+            raise ImageError("not found in the repository", where=digest)
+        return file
 
     def referrers(self, subject: str) -> tuple[oci.Descriptor, ...]:
         """Return the referrers of a manifest, cosign's tag with signatures first."""
         return tuple(self._referrers(subject))
 
     def _referrers(self, subject: str) -> Iterator[oci.Descriptor]:
-        source, repository = self._offer.source, self._offer.repository
+        storage, repository = self._offer.storage, self._offer.repository
         tag = subject.replace(":", "-") + ".sig"
-        signatures = source.manifest(repository, tag)
+        signatures = storage.manifests.find(repository, tag)
         if signatures is not None:
             annotations = {oci.REF_NAME: tag}
             yield oci.Descriptor(signatures.media_type, signatures.digest, len(signatures.body), annotations)
-        for data in source.referrers(repository, subject):
+        for data in storage.referrers.list(repository, subject):
             yield msgspec.json.decode(data, type=oci.Descriptor)

@@ -17,7 +17,7 @@ from pumice import digest, files
 from pumice.errors import PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.os_errors import STORE, translate_os_errors
-from pumice.store import sealed
+from pumice.store import sealed_files
 from pumice.trust import image_names, version_order
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def record_accepted(image: AcceptedImage, home: Home, *, compared: Sequence[Acce
         kept = [record for record in records if record.slot != image.slot]
         # Versions with an order come first, because they must never be dropped.
         kept = sorted([*kept, image], key=lambda record: record.slot[1] != "")[:_MAX_RECORDS]
-        data = sealed.seal(msgspec.json.encode(kept))
+        data = sealed_files.seal(msgspec.json.encode(kept))
         files.replace(_record_path(image.name, home), data, fs=home.fs, translation=STORE)
 
 
@@ -116,7 +116,7 @@ def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
             data = path.read_bytes()
         except FileNotFoundError:
             return ()
-    content = sealed.unseal(data) or b""
+    content = sealed_files.unseal(data) or b""
     try:
         if content.startswith(b"{"):  # one record, as early versions of Pumice wrote it
             return (msgspec.json.decode(content, type=AcceptedImage),)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.image.model import Image
-    from pumice.image.transports.attachment import Place
+    from pumice.image.transports.attachment import Attachment
     from pumice.store.home import Home
     from pumice.trust.claims import AttachedManifest
     from pumice.trust.keys import PrivateKey
@@ -54,7 +54,7 @@ class SignableStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_signatures(
     image: Image,
-    location: Place,
+    location: Attachment,
     home: Home | None,
     key: PrivateKey,
     name: str,
@@ -98,7 +98,7 @@ def write_signatures(
 
 def write_docker_reference_signature(
     image: Image,
-    location: Place,
+    location: Attachment,
     home: Home | None,
     key: PrivateKey,
     reference: str,
@@ -112,7 +112,7 @@ def write_docker_reference_signature(
     return _write_cosign_manifest(image, location, home, [layer], _SIGNATURES, ".sig", stale)
 
 
-def _put_signature(location: Place, key: PrivateKey, payload: bytes) -> Descriptor:
+def _put_signature(location: Attachment, key: PrivateKey, payload: bytes) -> Descriptor:
     layer = location.put(payload, simplesigning.PAYLOAD)
     return msgspec.structs.replace(
         layer, annotations={simplesigning.SIGNATURE: _encode_base64(key.sign(payload))}
@@ -129,7 +129,7 @@ def _is_stale(attached: AttachedManifest, stale: AbstractSet[str]) -> bool:
 
 def _put_cosign_layer(
     image: Image,
-    location: Place,
+    location: Attachment,
     key: PrivateKey,
     name: str,
     envelope: dsse.Envelope,
@@ -149,7 +149,7 @@ def _put_cosign_layer(
 
 
 def _document_annotation(statement: SignableStatement) -> dict[str, str]:
-    return {oci.ATTESTED: statement.document} if statement.document else {}
+    return {oci.ATTESTED_DIGEST: statement.document} if statement.document else {}
 
 
 def _encode_base64(data: bytes) -> str:
@@ -159,7 +159,7 @@ def _encode_base64(data: bytes) -> str:
 
 
 def _write_bundle(
-    image: Image, location: Place, key: PrivateKey, envelope: dsse.Envelope, statement: SignableStatement
+    image: Image, location: Attachment, key: PrivateKey, envelope: dsse.Envelope, statement: SignableStatement
 ) -> Digest:
     uri = statement.predicate_type
     bundle = sigstore.Bundle(envelope, sigstore.make_key_hint(key.public_key.der))
@@ -177,7 +177,7 @@ def _write_bundle(
 
 def _write_cosign_manifest(
     image: Image,
-    location: Place,
+    location: Attachment,
     home: Home | None,
     added: Sequence[Descriptor],
     kind: str,
@@ -227,7 +227,7 @@ def _empty_config(diff_ids: list[Digest]) -> bytes:
 
 def _attach_manifest(
     image: Image,
-    location: Place,
+    location: Attachment,
     config: Descriptor,
     layers: tuple[Descriptor, ...],
     kind: str,

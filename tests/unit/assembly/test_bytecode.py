@@ -16,7 +16,7 @@ from pumice.assembly import bytecode
 from pumice.errors import ImageError
 from pumice.formats import platforms
 from pumice.formats.oci import Platform
-from pumice.packing.tree import Generated
+from pumice.packing.tree import GeneratedEntry
 from tests.support import images
 
 HERE = platforms.from_machine(os.uname().machine)
@@ -55,7 +55,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def compiled(root: Path, scratch: Path, *directories: str) -> list[Generated]:
+def compiled(root: Path, scratch: Path, *directories: str) -> list[GeneratedEntry]:
     return bytecode.compile_bytecode(root, directories or ("app",), platform=HERE, scratch=scratch)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from pumice.assembly import bytecode_cache
 from pumice.assembly.layer_assembly import LayerContents
 from pumice.assembly.platform import PlatformInputs
+from pumice.assembly.recipe_files import read_recipe_files
 from pumice.formats.tar import Entry
-from pumice.packing.compose import Made
-from pumice.packing.tree import Generated, Node
+from pumice.packing.compose import LayerEntry
+from pumice.packing.tree import GeneratedEntry, Node
 from pumice.recipe.lock import Ids
 from pumice.recipe.model import Origin, Recipe
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 INPUTS = PlatformInputs(
     recipe=Recipe(name="example.com/x", version="1", origin=Origin(debian="bookworm")),
+    files=read_recipe_files((), Path()),
     packages=(),
     architecture="amd64",
     ids=Ids(),
@@ -32,10 +35,11 @@ def key(*entries: Entry, own: str = "", generated: bytes = b"") -> Digest:
         groups=(),
         base_segments=(),
         segments={},
-        generated=[Generated(entry=Entry("usr/made.py", "file", 0o644), content=generated, by="test")],
-        recipe_entries=[Made(entry=Entry("app/own.txt", "file", 0o644), sha256=own)],
+        generated=[
+            GeneratedEntry(entry=Entry("usr/made.py", "file", 0o644), content=generated, origin="test")
+        ],
+        recipe_entries=[LayerEntry(entry=Entry("app/own.txt", "file", 0o644), sha256=own)],
         nodes={entry.path: Node(entry) for entry in (*SOURCES, *entries)},
-        format=2,
     )
     return bytecode_cache._bytecode_key(
         plan, INPUTS, sorted(path for path in plan.nodes if path.endswith(".py"))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pumice.assembly.context import BuildContext
 from pumice.assembly.segment_cutter import SegmentRequest, cut_segments
 from pumice.packing.selection import Selection
 from pumice.progress import Silent
@@ -114,17 +115,15 @@ def test_segments_come_in_the_order_of_what_was_wanted(tmp_path: Path) -> None:
                 assert last.wait(60), "the first comes after the last"
             return digest
 
-        cut_segments(wanted[1:2], fetch, home, processors=1, progress=Silent())
+        def context(processors: int) -> BuildContext:
+            return BuildContext(home=home, fetch_package=fetch, processors=processors, progress=Silent())
+
+        cut_segments(wanted[1:2], context(1))
         for processors in (1, 4):
             last.clear()
-            parts = cut_segments(wanted, fetch, home, processors=processors, progress=Silent())
-            assert list(parts) == ["pa", "pb", "pc", "pd"]
-        assert list(cut_segments(wanted[::-1], fetch, home, processors=2, progress=Silent())) == [
-            "pd",
-            "pc",
-            "pb",
-            "pa",
-        ]
+            segments = cut_segments(wanted, context(processors))
+            assert list(segments) == ["pa", "pb", "pc", "pd"]
+        assert list(cut_segments(wanted[::-1], context(2))) == ["pd", "pc", "pb", "pa"]
 
 
 def test_the_order_of_folders_says_nothing_about_a_recipes_files(tmp_path: Path) -> None:

@@ -369,7 +369,7 @@ def test_a_failure_leaves_the_lock_as_it_was(shop: Workshop) -> None:
     shop.write(["app", "gone"])
     with pytest.raises(ResolveError) as caught:
         ensure(shop)
-    assert caught.value.message == "there is no package called 'gone'"
+    assert caught.value.message == "cannot find package 'gone'"
     assert caught.value.where == f"{shop.recipe_path}:{caught.value.where.split(':')[-2]}:5"  # type: ignore[union-attr]
     assert shop.lock_path.read_bytes() == before
     shop.lock_path.write_bytes(before[:-20])

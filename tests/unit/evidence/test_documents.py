@@ -77,9 +77,9 @@ def test_cyclonedx_has_everything_and_says_that_it_is_complete() -> None:
     assert properties["aquasecurity:trivy:SrcVersion"] == "12.2.0"
     assert properties["aquasecurity:trivy:SrcRelease"] == "14+deb12u1"
     assert [one["alg"] for one in library["hashes"]] == ["SHA-256", "SHA-512"]
-    licence = facts.packages[0].licence
-    assert library["licenses"] == [{"expression": licence, "acknowledgement": "concluded"}]
-    assert library["evidence"]["licenses"] == [{"expression": licence, "acknowledgement": "declared"}]
+    expression = facts.packages[0].license
+    assert library["licenses"] == [{"expression": expression, "acknowledgement": "concluded"}]
+    assert library["evidence"]["licenses"] == [{"expression": expression, "acknowledgement": "declared"}]
     files = sum(len(one.get("components", ())) for one in document["components"])
     files += sum(one["type"] == "file" and one["name"].startswith("/") for one in document["components"])
     assert files == len(facts.files)

@@ -12,8 +12,8 @@ import pytest
 
 from pumice import digest
 from pumice.clock import FixedClock
-from pumice.distro.debian.machine import Machine
-from pumice.distro.debian.sources import Keys, Mirror, Source
+from pumice.distro.debian.apt_setup import AptSetup
+from pumice.distro.debian.sources import KeyringFile, Mirror, Source
 from pumice.errors import FetchError, FormatError, PumiceError, StoreError, TrustError
 from pumice.fetch import indexes
 from pumice.fetch.session import Session
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400
 SUITE = Suite("bookworm", [Deb("hello", fields={"Provides": "greeting"}), Deb("data", architecture="all")])
-GOOD = Keys("test keys", archive.keyring("good"))
+GOOD = KeyringFile("test keys", archive.keyring("good"))
 
 
 class World:
@@ -49,7 +49,7 @@ class World:
     def source(self, **changes: object) -> Source:
         basic = Source(
             archive="debian", suite="bookworm", components=("main",),
-            mirrors=(Mirror(self.server.url, (GOOD,)),), origin="Debian", names=("bookworm",),
+            mirrors=(Mirror(self.server.url, (GOOD,)),), origin="Debian", release_names=("bookworm",),
         )  # fmt: skip
         return msgspec.structs.replace(basic, **changes)
 
@@ -74,8 +74,8 @@ class World:
         return sorted(path.name for path in self.home.directory("indexes").glob(f"{kind}*"))
 
 
-OTHER = Keys("other keys", archive.keyring("other"))
-EXPIRED = Keys("old keys", archive.keyring("expired"))
+OTHER = KeyringFile("other keys", archive.keyring("other"))
+EXPIRED = KeyringFile("old keys", archive.keyring("expired"))
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_what_cannot_be_trusted_is_refused(suite: Suite, sentence: str, world: W
 @pytest.mark.parametrize("name", ["expired", "lapsed", "revoked"])
 def test_keys_that_are_no_longer_good(name: str, world: World) -> None:
     world.publish(replace(SUITE, signer=name))
-    source = world.source(mirrors=(Mirror(world.server.url, (Keys("ring", archive.keyring(name)),)),))
+    source = world.source(mirrors=(Mirror(world.server.url, (KeyringFile("ring", archive.keyring(name)),)),))
     error = world.fails(source)
     assert isinstance(error, TrustError)
     assert "revoked" in error.message or "expired" in error.message
@@ -223,11 +223,11 @@ def test_keys_that_are_no_longer_good(name: str, world: World) -> None:
 
 def test_a_suite_by_its_other_name(world: World) -> None:
     world.publish(replace(SUITE, name="stable", suite="stable", codename="bookworm"))
-    assert names(world.load(world.source(suite="stable", names=("stable",)))) == ["data", "hello"]
+    assert names(world.load(world.source(suite="stable", release_names=("stable",)))) == ["data", "hello"]
 
 
 def test_any_of_several_keyrings_may_vouch(world: World) -> None:
-    ring = (Keys("others", archive.keyring("other")), Keys("rubbish", b"rubbish"), GOOD)
+    ring = (KeyringFile("others", archive.keyring("other")), KeyringFile("rubbish", b"rubbish"), GOOD)
     found = world.load(world.source(mirrors=(Mirror(world.server.url, ring),)))
     assert found.locked[0].keyring == digest.of(GOOD.data)
 
@@ -253,9 +253,9 @@ def test_valid_until_counts_unless_the_machine_says_otherwise(world: World) -> N
 
 def test_unsigned_is_taken_only_on_the_recipes_word(world: World) -> None:
     world.publish(replace(SUITE, signing="none"))
-    error = world.fails(world.source(mirrors=(Mirror(world.server.url, (GOOD,), apt_trusts=True),)))
+    error = world.fails(world.source(mirrors=(Mirror(world.server.url, (GOOD,), is_trusted_by_apt=True),)))
     assert "[trusted=yes] does not count" in (error.hint or "")
-    trusted = world.source(mirrors=(Mirror(world.server.url),), trusted=True, origin="", names=())
+    trusted = world.source(mirrors=(Mirror(world.server.url),), trusted=True, origin="", release_names=())
     found = world.load(trusted)
     assert names(found) == ["data", "hello"]
     assert found.locked[0].signers == ()
@@ -382,18 +382,18 @@ def test_a_cut_download_is_resumed(world: World) -> None:
 
 
 def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> None:
-    assert world.fails(world.source(mirrors=())).message == "no mirror of Debian is known for bookworm"
+    assert world.fails(world.source(mirrors=())).message == "no Debian mirror is configured for bookworm"
 
 
 def test_a_broken_part_of_apts_configuration_is_told(world: World) -> None:
-    clock, there = FixedClock(world.today), Machine(problems=("x.list:1: it is broken",))
+    clock, there = FixedClock(world.today), AptSetup(problems=("x.list:1: it is broken",))
     with Session(world.home, progress=world.told, clock=clock, machine=there, environ={}) as session:
         indexes.load((world.source(),), ("amd64",), session)
     assert world.told.warnings == ["a part of apt's configuration is left out: x.list:1: it is broken"]
 
 
 def test_a_suite_that_is_not_there(world: World) -> None:
-    error = world.fails(world.source(suite="bookwrom", names=("bookwrom",)))
+    error = world.fails(world.source(suite="bookwrom", release_names=("bookwrom",)))
     assert isinstance(error, FetchError)
     assert error.message == "the mirror does not have this suite"
     assert error.where == f"{world.server.url}/dists/bookwrom"
@@ -412,7 +412,7 @@ def test_an_optional_suite_may_be_missing_with_a_warning(world: World) -> None:
 
 def test_an_optional_suite_that_was_there_before_does_not_vanish_quietly(world: World) -> None:
     world.publish(SUITE, replace(SUITE, name="bookworm-updates"))
-    updates = world.source(suite="bookworm-updates", names=("bookworm-updates",), optional=True)
+    updates = world.source(suite="bookworm-updates", release_names=("bookworm-updates",), optional=True)
     world.load(updates)
     shutil.rmtree(world.root / "dists/bookworm-updates")
     assert world.fails(updates).message == "the mirror no longer has this suite"
@@ -480,9 +480,9 @@ def test_damage_to_what_is_kept_heals(kind: str, damage: bytes, world: World) ->
 
 def test_an_index_kept_by_another_boot_is_hashed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.load()
-    monkeypatch.setattr("pumice.fetch.kept._boot", lambda: b"b" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._boot", lambda: b"b" * 16)
     assert names(world.load(offline=True)) == ["data", "hello"]
-    monkeypatch.setattr("pumice.fetch.kept._boot", lambda: b"c" * 16)
+    monkeypatch.setattr("pumice.fetch.index_cache._boot", lambda: b"c" * 16)
     (name,) = world.kept("packages")
     path = world.home.directory("indexes") / name
     status = path.stat()
@@ -499,7 +499,7 @@ def test_a_table_that_other_code_made_is_made_again_without_a_network(
 ) -> None:
     scan = aptindex.scan_index
     with monkeypatch.context() as other:
-        other.setattr("pumice.fetch.kept._code", lambda: b"o" * 16)
+        other.setattr("pumice.fetch.index_cache._code", lambda: b"o" * 16)
         other.setattr(aptindex, "scan_index", lambda data: replace_names(scan(data)))
         assert names(world.load()) == []
     assert names(world.load(offline=True)) == ["data", "hello"]
@@ -577,7 +577,7 @@ def test_valid_until_with_the_clock_ahead_and_behind(world: World, ahead: int, s
 
 @pytest.mark.parametrize("keys", [(OTHER, EXPIRED), (EXPIRED, OTHER)])
 def test_of_several_keyrings_the_one_that_knows_the_key_says_what_is_wrong(
-    keys: tuple[Keys, ...], world: World
+    keys: tuple[KeyringFile, ...], world: World
 ) -> None:
     world.publish(replace(SUITE, signer="expired"))
     error = world.fails(world.source(mirrors=(Mirror(world.server.url, keys),)))
@@ -588,7 +588,7 @@ def test_of_several_keyrings_the_one_that_knows_the_key_says_what_is_wrong(
 
 def test_a_keyring_that_cannot_be_read_is_named_when_no_other_vouches(world: World) -> None:
     world.publish()
-    lost = ("/etc/keys.gpg: the keyring cannot be read (Permission denied)",)
-    error = world.fails(world.source(mirrors=(Mirror(world.server.url, (OTHER,), unreadable=lost),)))
+    lost = ("/etc/keys.gpg: cannot read the keyring: Permission denied",)
+    error = world.fails(world.source(mirrors=(Mirror(world.server.url, (OTHER,), unreadable_keyrings=lost),)))
     assert (error.hint or "").startswith(lost[0])
-    world.load(world.source(mirrors=(Mirror(world.server.url, (OTHER, GOOD), unreadable=lost),)))
+    world.load(world.source(mirrors=(Mirror(world.server.url, (OTHER, GOOD), unreadable_keyrings=lost),)))

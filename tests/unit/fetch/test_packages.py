@@ -241,7 +241,7 @@ def test_a_mirror_that_is_down_says_why(world: World) -> None:
 
 def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> None:
     nowhere = Source("debian", "bookworm", ("main",), ())
-    assert world.fails(HELLO, nowhere).message == "no mirror of Debian is known for bookworm"
+    assert world.fails(HELLO, nowhere).message == "no Debian mirror is configured for bookworm"
     world.fetch()
     bundle = world.root / "bundle"
     keep(world, HELLO, bundle)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pumice.distro.debian.machine import Machine
+from pumice.distro.debian.apt_setup import AptSetup
 from pumice.errors import FetchError, FormatError
 from pumice.fetch.session import Session
 from pumice.fetch.transfer import ATTEMPTS, MissingError
@@ -183,7 +183,7 @@ def test_a_mirror_elsewhere_does_not_redirect_to_this_machine(
     mirror.fault("/there", Fault(redirect=f"http://{host}/"))
     with (
         Home(tmp_path / "home") as home,
-        Session(home, machine=Machine(configuration=configuration), environ={}) as session,
+        Session(home, machine=AptSetup(configuration=configuration), environ={}) as session,
         pytest.raises(FetchError, match="redirects to an address of this machine"),
     ):
         session.get("http://mirror.example/there", limit=1)
@@ -196,7 +196,7 @@ def test_a_login_is_sent_to_its_host_and_not_along_a_redirection(tmp_path: Path,
     with (
         Home(tmp_path / "home") as home,
         Mirror(tmp_path / "mirror", credentials="Basic bWU6c2VjcmV0") as closed,
-        Session(home, machine=Machine(logins=tuple(logins)), environ={}) as session,
+        Session(home, machine=AptSetup(logins=tuple(logins)), environ={}) as session,
     ):
         with pytest.raises(FetchError) as caught:
             session.get(f"{closed.url}/file", limit=len(CONTENT))
@@ -226,7 +226,7 @@ def test_a_proxy_is_asked_instead_of_the_host(tmp_path: Path, mirror: Mirror) ->
     (mirror.root / "far").write_bytes(b"x")
     with (
         Home(tmp_path / "home") as home,
-        Session(home, machine=Machine(configuration=configuration), environ={}) as session,
+        Session(home, machine=AptSetup(configuration=configuration), environ={}) as session,
     ):
         assert session.get("http://nowhere.invalid/far", limit=1).body == b"x"
     assert mirror.requests[0].path == "http://nowhere.invalid/far"

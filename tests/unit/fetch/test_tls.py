@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pumice.distro.debian.machine import Machine
+from pumice.distro.debian.apt_setup import AptSetup
 from pumice.errors import FetchError
 from pumice.fetch.session import Session
 from pumice.formats import aptconf
@@ -28,7 +28,7 @@ def mirror(tmp_path: Path) -> Iterator[Mirror]:
 
 
 def get(folder: Path, url: str, configuration: str = "", logins: str = "") -> bytes:
-    machine = Machine(
+    machine = AptSetup(
         configuration=aptconf.read_configuration([("c", configuration.encode())]),
         logins=tuple(aptconf.read_logins(logins.encode())),
     )

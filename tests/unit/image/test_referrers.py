@@ -13,9 +13,9 @@ from pumice.errors import PumiceError
 from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.model import Image
-from pumice.image.transports import destination, layout, layout_archive
+from pumice.image.transports import layout, layout_archive
 from pumice.store.home import Home
-from tests.support import images
+from tests.support import images, locations
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def image(tmp_path: Path) -> Image:
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
 def test_they_come_back_from_every_layout(image: Image, tmp_path: Path, kind: str, listed: bool) -> None:
     place = tmp_path / "image"
-    destination.write(image, destination.parse(f"{kind}:{place}:1"), listed=listed)
+    locations.write(image, f"{kind}:{place}:1", referrers_in_index=listed)
     back = (layout if kind == "oci" else layout_archive).read(place)
     assert back.root.digest == image.root.digest
     assert referrers.gather(back) == referrers.gather(image)
@@ -46,7 +46,7 @@ def test_they_come_back_from_every_layout(image: Image, tmp_path: Path, kind: st
 def test_a_layout_has_one_descriptor_unless_asked(image: Image, tmp_path: Path) -> None:
     layouts = {}
     for listed in (False, True):
-        made = layout.whole(image, "1", listed=listed)
+        made = layout.layout_content(image, "1", referrers_in_index=listed)
         layouts[listed] = json.loads(made.index)["manifests"]
     assert [len(layouts[False]), len(layouts[True])] == [1, 3]
     assert oci.REFERRERS not in layouts[True][0]["annotations"]

@@ -15,9 +15,8 @@ from pumice.formats import tar
 from pumice.formats.tar import Entry
 from pumice.image import rootfs
 from pumice.image.model import Image
-from pumice.image.transports import destination
 from pumice.progress import Silent
-from tests.support import handmade
+from tests.support import handmade, locations
 from tests.support.handmade import Item, Made, MemoryBlobs, file, folder, hardlink, symlink
 
 
@@ -38,7 +37,7 @@ def flat(*layers: list[Item]) -> list[tuple[Entry, bytes]]:
 
 def flat_of(image: Image) -> list[tuple[Entry, bytes]]:
     out = io.BytesIO()
-    destination.write(image, destination.parse("tar:-"), stdout=out)
+    locations.write(image, "tar:-", stdout=out)
     return [(entry, body.read()) for entry, body in tar.read_entries(io.BytesIO(out.getvalue()))]
 
 
@@ -51,7 +50,7 @@ def unpack(image: Image, where: Path) -> list[str]:
 def test_the_tar_is_one_that_tar_reads_with_folders_first_and_no_path_twice() -> None:
     out = io.BytesIO()
     image = handmade.image(handmade.small())
-    destination.write(image, destination.parse("tar:-"), stdout=out)
+    locations.write(image, "tar:-", stdout=out)
     out.seek(0)
     with tarfile.open(fileobj=out) as archive:
         names = [("." if info.name == "." else info.name, info.type) for info in archive]

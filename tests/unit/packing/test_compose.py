@@ -13,8 +13,8 @@ from pumice import digest
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
 from pumice.packing import compose, segments
-from pumice.packing.compose import Known, Made, Piece
-from pumice.packing.layer_plan import WholeLayer
+from pumice.packing.compose import LayerCache, LayerChunk, LayerEntry
+from pumice.packing.layer_plan import LayerDigests
 from pumice.packing.selection import Selection
 from pumice.packing.tree import Node
 from pumice.store.home import Home
@@ -25,10 +25,10 @@ class _Memory:
     """Remembers layers, and counts how many had to be read."""
 
     def __init__(self) -> None:
-        self.layers: dict[str, WholeLayer] = {}
+        self.layers: dict[str, LayerDigests] = {}
 
-    def known(self) -> Known:
-        return Known(self.layers.get, self.layers.__setitem__)
+    def known(self) -> LayerCache:
+        return LayerCache(self.layers.get, self.layers.__setitem__)
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "store")
 
 
-def _piece(home: Home, package: Deb) -> Piece:
-    selection = Selection(info=False)
-    return compose.piece(segments.make(io.BytesIO(package.build()), selection, home.blobs))
+def _piece(home: Home, package: Deb) -> LayerChunk:
+    selection = Selection(includes_dpkg_info=False)
+    return compose.segment_chunk(segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs))
 
 
-def _members(home: Home, layer: WholeLayer) -> list[tarfile.TarInfo]:
+def _members(home: Home, layer: LayerDigests) -> list[tarfile.TarInfo]:
     with home.blobs.open(layer.digest) as file:
         packed = file.read()
     assert digest.of(packed) == layer.digest
@@ -60,7 +60,7 @@ _B = Deb("b", files=[text("usr/b", "B"), text("etc/b", "b")])
 def test_a_layer_has_each_directory_once_before_what_is_in_it(home: Home) -> None:
     nodes = {"var/lib/a": Node(Entry("var/lib/a", "dir", 0o750, 33, 33))}
     pieces = [_piece(home, _A), _piece(home, _B)]
-    members = _members(home, compose.layer(pieces, nodes, home.blobs, _Memory().known()))
+    members = _members(home, compose.compose_layer(pieces, nodes, home.blobs, _Memory().known()))
     paths = [member.name for member in members]
     directories = [".", "etc", "usr", "var", "var/lib", "var/lib/a"]
     assert paths == [*directories, "usr/a", "usr/a2", "usr/b", "etc/b"]
@@ -72,21 +72,23 @@ def test_a_directory_has_the_newest_time_within_its_layer(home: Home) -> None:
     young = Deb("young", files=[folder("usr", mtime=2000)], parents=False)
     old = Deb("old", files=[folder("usr", mtime=1000)], parents=False)
     pieces = [_piece(home, young), _piece(home, old)]
-    members = _members(home, compose.layer(pieces, {}, home.blobs, _Memory().known()))
+    members = _members(home, compose.compose_layer(pieces, {}, home.blobs, _Memory().known()))
     assert [member.mtime for member in members if member.name == "usr"] == [2000]
 
 
 def test_a_known_layer_is_not_read_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = _Memory()
     pieces = [_piece(home, _A), _piece(home, _B)]
-    first = compose.layer(pieces, {}, home.blobs, memory.known())
+    first = compose.compose_layer(pieces, {}, home.blobs, memory.known())
     monkeypatch.delattr(type(home.blobs), "open")
-    assert compose.layer(pieces, {}, home.blobs, memory.known()) == first
+    assert compose.compose_layer(pieces, {}, home.blobs, memory.known()) == first
 
 
 def test_a_lone_segment_is_a_layer_already(home: Home) -> None:
-    segment = segments.make(io.BytesIO(_A.build()), Selection(info=False, alone=True), home.blobs)
-    members = _members(home, compose.alone(segment, home.blobs))
+    segment = segments.cut_segment(
+        io.BytesIO(_A.build()), Selection(includes_dpkg_info=False, has_own_layer=True), home.blobs
+    )
+    members = _members(home, compose.compose_own_layer(segment, home.blobs))
     assert [member.name for member in members] == [
         ".",
         "usr",
@@ -101,28 +103,28 @@ def test_a_lone_segment_is_a_layer_already(home: Home) -> None:
 def test_made_files_come_sorted_with_hard_links_after_their_targets(home: Home, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"from a file")
-    piece = compose.made(
+    piece = compose.write_chunk(
         [
-            Made(entry=Entry("z", "file", 0o644), content=source),
-            Made(entry=Entry("a", "hardlink", 0o644, link="z")),
-            Made(entry=Entry("b", "symlink", 0o777, link="z")),
-            Made(entry=Entry("d", "dir", 0o700)),
+            LayerEntry(entry=Entry("z", "file", 0o644), content=source),
+            LayerEntry(entry=Entry("a", "hardlink", 0o644, link="z")),
+            LayerEntry(entry=Entry("b", "symlink", 0o777, link="z")),
+            LayerEntry(entry=Entry("d", "dir", 0o700)),
         ],
         home.blobs,
     )
-    members = _members(home, compose.layer([piece], {}, home.blobs, _Memory().known()))
+    members = _members(home, compose.compose_layer([piece], {}, home.blobs, _Memory().known()))
     assert [member.name for member in members] == [".", "d", "b", "z", "a"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_noticed(home: Home, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"after")
-    made = Made(entry=Entry("x", "file", 0o644), content=source, sha256="0" * 64)
+    made = LayerEntry(entry=Entry("x", "file", 0o644), content=source, sha256="0" * 64)
     with pytest.raises(ImageError, match="changed while the image was built"):
-        compose.made([made], home.blobs)
+        compose.write_chunk([made], home.blobs)
 
 
 def test_a_file_that_is_gone_is_an_error(home: Home, tmp_path: Path) -> None:
-    made = Made(entry=Entry("x", "file", 0o644), content=tmp_path / "gone")
+    made = LayerEntry(entry=Entry("x", "file", 0o644), content=tmp_path / "gone")
     with pytest.raises(ImageError, match="cannot read it"):
-        compose.made([made], home.blobs)
+        compose.write_chunk([made], home.blobs)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.packing import layer_plan
-from pumice.packing.layer_plan import Group
+from pumice.packing.layer_plan import LayerGroup
 from pumice.recipe.lock import LockedPackage
 from pumice.recipe.model import LayerPolicy
 
@@ -32,20 +32,20 @@ _SETS = st.dictionaries(
 def test_each_package_is_in_one_layer_whatever_their_order(
     packages: list[LockedPackage], policy: LayerPolicy, random: Random
 ) -> None:
-    plan = layer_plan.plan(packages, policy)
+    plan = layer_plan.plan_layers(packages, policy)
     assert sorted(name for group in plan for name in group.packages) == sorted(p.name for p in packages)
     shuffled = list(packages)
     random.shuffle(shuffled)
-    assert layer_plan.plan(shuffled, policy) == plan
+    assert layer_plan.plan_layers(shuffled, policy) == plan
     most = {"auto": 36, "packages": 96, "single": 1}[policy]
     assert len(plan) <= most
-    assert all(len(group.packages) == 1 for group in plan if group.alone)
+    assert all(len(group.packages) == 1 for group in plan if group.has_own_layer)
 
 
 @given(_SETS)
 def test_what_is_huge_is_alone(packages: list[LockedPackage]) -> None:
     huge = [package.name for package in packages if package.size > 32 << 20][:35]
-    alone = {group.packages[0] for group in layer_plan.plan(packages, "auto") if group.alone}
+    alone = {group.packages[0] for group in layer_plan.plan_layers(packages, "auto") if group.has_own_layer}
     if len(huge) < 35:
         assert set(huge) <= alone
 
@@ -61,20 +61,20 @@ def test_an_update_that_keeps_its_size_moves_nothing(
         msgspec.structs.replace(p, version="2", sha256="1" * 64) if p.name == changed.name else p
         for p in packages
     ]
-    assert layer_plan.plan(after, "auto") == layer_plan.plan(packages, "auto")
+    assert layer_plan.plan_layers(after, "auto") == layer_plan.plan_layers(packages, "auto")
 
 
 def test_small_packages_of_one_source_share_a_layer() -> None:
     packages = [_package("liba", 1000, "a"), _package("a-bin", 900, "a"), _package("b", 10 * _MB)]
-    assert layer_plan.plan(packages, "auto") == (
-        Group("b", ("b",), alone=True),
-        Group(layer_plan.plan(packages, "auto")[1].name, ("a-bin", "liba")),
+    assert layer_plan.plan_layers(packages, "auto") == (
+        LayerGroup("b", ("b",), has_own_layer=True),
+        LayerGroup(layer_plan.plan_layers(packages, "auto")[1].name, ("a-bin", "liba")),
     )
 
 
 def test_the_smallest_share_the_last_layer_when_there_are_too_many() -> None:
     packages = [_package(f"p{number:03}", 1000 * (number + 1)) for number in range(130)]
-    plan = layer_plan.plan(packages, "packages")
+    plan = layer_plan.plan_layers(packages, "packages")
     assert len(plan) == 96
     assert plan[-1].name == "small packages"
     assert "p000" in plan[-1].packages
@@ -83,5 +83,8 @@ def test_the_smallest_share_the_last_layer_when_there_are_too_many() -> None:
 
 def test_nothing_needs_no_layer() -> None:
     assert (
-        layer_plan.plan([], "single") == layer_plan.plan([], "auto") == layer_plan.plan([], "packages") == ()
+        layer_plan.plan_layers([], "single")
+        == layer_plan.plan_layers([], "auto")
+        == layer_plan.plan_layers([], "packages")
+        == ()
     )

@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> Home:
 def cut(home: Home, *packages: Deb, lock_format: int = 2) -> dict[str, Segment]:
     selection = Selection(format=lock_format)
     return {
-        package.name: segments.make(io.BytesIO(package.build()), selection, home.blobs)
+        package.name: segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
         for package in packages
     }
 

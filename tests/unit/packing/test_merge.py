@@ -10,22 +10,24 @@ import pytest
 
 from pumice.errors import ImageError
 from pumice.packing import merge, segments
-from pumice.packing.merge import Merged
+from pumice.packing.merge import MergedTree
 from pumice.packing.selection import Selection
 from pumice.store.home import Home
 from tests.support.deb import Deb, Item, folder, symlink, text
 
 
-def _merge(tmp_path: Path, *packages: Deb, diversions: merge.Diversions | None = None) -> Merged:
+def _merge(tmp_path: Path, *packages: Deb, diversions: merge.Diversions | None = None) -> MergedTree:
     home = Home(tmp_path)
     parts = {
-        package.name: segments.make(io.BytesIO(package.build()), Selection(info=False), home.blobs)
+        package.name: segments.cut_segment(
+            io.BytesIO(package.build()), Selection(includes_dpkg_info=False), home.blobs
+        )
         for package in packages
     }
-    return merge.merge(parts, diversions or {}, home.blobs)
+    return merge.merge_segments(parts, diversions or {}, home.blobs)
 
 
-def _owners(merged: Merged) -> Mapping[str, str]:
+def _owners(merged: MergedTree) -> Mapping[str, str]:
     return {path: node.owner for path, node in merged.tree.nodes.items() if node.entry.kind != "dir"}
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pumice.errors import ImageError
 from pumice.formats.tar import Entry
 from pumice.packing import compose, names, segments
-from pumice.packing.compose import Known, Made
-from pumice.packing.effects.model import file
-from pumice.packing.effects.overlay_tree import Canvas
-from pumice.packing.files import collect
+from pumice.packing.compose import LayerCache, LayerEntry
+from pumice.packing.effects.model import file_entry
+from pumice.packing.effects.overlay_tree import OverlayTree
+from pumice.packing.recipe_entries import collect_entries
 from pumice.packing.selection import Selection
 from pumice.packing.tree import Tree
 from pumice.recipe.model import FileRule
@@ -41,9 +41,9 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.mark.parametrize("path", [*BAD, *IMPOSSIBLE])
 def test_a_flaw_has_a_reason(path: str) -> None:
-    assert names.find_flaw(path)
+    assert names.find_name_flaw(path)
     with pytest.raises(ImageError, match=r"^cannot add '/") as caught:
-        names.check(Entry(path, "file", 0o644))
+        names.check_entry_name(Entry(path, "file", 0o644))
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 400
 
@@ -53,12 +53,12 @@ def test_a_flaw_has_a_reason(path: str) -> None:
     ["", "a.wh.b/x.wh.", ".who", "..a/b..", "...", "ä" * 127, "x" * 255, "usr/lib/[ \\x", "Icon\r", "a\nb"],
 )
 def test_unusual_names_are_fine(path: str) -> None:
-    assert names.find_flaw(path) is None
+    assert names.find_name_flaw(path) is None
 
 
 @given(st.lists(st.text(min_size=1, max_size=70), min_size=1, max_size=4).map("/".join))
 def test_the_quick_search_misses_no_flaw(path: str) -> None:
-    assert names.find_flaw(path) == names._path_flaw(path)
+    assert names.find_name_flaw(path) == names._find_path_flaw(path)
 
 
 @pytest.mark.parametrize("path", BAD)
@@ -68,27 +68,29 @@ def test_a_package_with_such_a_name_is_refused(home: Home, path: str, kind: str,
     item = folder(path) if kind == "dir" else text(path, "x")
     package = Deb("bad", files=[item, Item(f"{path}/below", b"x")] if kind == "dir" else [item])
     with pytest.raises(
-        ImageError, match=re.escape(names.show_path(path.removesuffix("/file"))[:20].rstrip("'"))
+        ImageError, match=re.escape(names.quote_path(path.removesuffix("/file"))[:20].rstrip("'"))
     ):
-        segments.make(io.BytesIO(package.build()), Selection(alone=alone, info=False), home.blobs)
+        segments.cut_segment(
+            io.BytesIO(package.build()), Selection(has_own_layer=alone, includes_dpkg_info=False), home.blobs
+        )
 
 
 @pytest.mark.parametrize("path", BAD)
 def test_generated_files_and_directories_with_such_a_name_are_refused(home: Home, path: str) -> None:
     with pytest.raises(ImageError, match="cannot add"):
-        compose.made([Made(entry=Entry(path, "file", 0o644))], home.blobs)
-    part = compose.made([Made(entry=Entry(path, "dir", 0o755))], home.blobs)
-    cache = Known(lambda _key: None, lambda _key, _layer: None)
+        compose.write_chunk([LayerEntry(entry=Entry(path, "file", 0o644))], home.blobs)
+    part = compose.write_chunk([LayerEntry(entry=Entry(path, "dir", 0o755))], home.blobs)
+    cache = LayerCache(lambda _key: None, lambda _key, _layer: None)
     with pytest.raises(ImageError, match="cannot add"):
-        compose.layer([part], {}, home.blobs, cache)
+        compose.compose_layer([part], {}, home.blobs, cache)
 
 
 @pytest.mark.parametrize("path", BAD)
 def test_scripts_make_no_such_names(path: str) -> None:
-    canvas = Canvas(Tree({}, lambda _path: b""), "effect:test")
-    assert not canvas.directory(f"/{path}/x")
-    canvas.put(file("a", b"", "effect:test"))
-    assert not canvas.move("/a", f"/{path}")
+    canvas = OverlayTree(Tree({}, lambda _path: b""), "effect:test")
+    assert not canvas.make_directory(f"/{path}/x")
+    canvas.put(file_entry("a", b"", "effect:test"))
+    assert not canvas.rename("/a", f"/{path}")
 
 
 @pytest.mark.parametrize("name", [".wh.data.txt", ".wh.\n", ".wh..wh..opq"])
@@ -97,13 +99,13 @@ def test_a_copied_file_with_such_a_name_is_refused_with_its_path(tmp_path: Path,
     (tmp_path / "app" / name).write_text("x")
     rule = FileRule(source="app", to="/app", where="recipe.yaml:5:5")
     with pytest.raises(ImageError) as caught:
-        list(collect([rule], tmp_path, lambda _: (0, 0)))
-    assert names.show_path(f"app/{name}") in caught.value.message
+        list(collect_entries([rule], tmp_path, lambda _: (0, 0)))
+    assert names.quote_path(f"app/{name}") in caught.value.message
     assert caught.value.where == "recipe.yaml:5:5"
     assert caught.value.hint == "rename it, or leave it out with 'ignore'"
     assert caught.value.exit_code == 10
     ignoring = FileRule(source="app", to="/app", where="recipe.yaml:5:5", ignore=("*",))
-    assert [item.entry.path for item in collect([ignoring], tmp_path, lambda _: (0, 0))] == ["app"]
+    assert [item.entry.path for item in collect_entries([ignoring], tmp_path, lambda _: (0, 0))] == ["app"]
 
 
 @pytest.mark.parametrize(
@@ -117,5 +119,5 @@ def test_a_copied_file_with_such_a_name_is_refused_with_its_path(tmp_path: Path,
 )
 def test_a_rule_that_names_such_a_path_is_refused(tmp_path: Path, rule: FileRule) -> None:
     with pytest.raises(ImageError, match="cannot add") as caught:
-        list(collect([rule], tmp_path, lambda _: (0, 0)))
+        list(collect_entries([rule], tmp_path, lambda _: (0, 0)))
     assert caught.value.hint == "give it another name in 'to'"

@@ -13,9 +13,9 @@ from pumice.errors import FormatError
 from pumice.formats import gzip
 from pumice.formats.tar import Entry
 from pumice.packing import segments
-from pumice.packing.segments import Changes, Segment
+from pumice.packing.segment_writer import LAYER_END, LAYER_START
+from pumice.packing.segments import Segment, SegmentChanges
 from pumice.packing.selection import Selection
-from pumice.packing.stream import END, ROOT
 from pumice.store.home import Home
 from tests.support.deb import Deb, Item, folder, hardlink, symlink, text
 
@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def _make(home: Home, package: Deb, selection: Selection = Selection()) -> Segment:  # noqa: B008
-    return segments.make(io.BytesIO(package.build()), selection, home.blobs)
+    return segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
 
 
 def _plain(home: Home, segment: Segment) -> bytes:
@@ -93,7 +93,7 @@ def test_what_the_recipe_includes_stays(home: Home) -> None:
 
 def test_dpkg_finds_its_own_files_with_the_paths_of_the_package(home: Home) -> None:
     segment = _make(home, _HELLO)
-    read = segments.contents(segment, home.blobs)
+    read = segments.content_reader(segment, home.blobs)
     assert read("var/lib/dpkg/info/hello.conffiles") == b"/etc/hello.conf\n"
     listed = read("var/lib/dpkg/info/hello.list").decode().splitlines()
     assert listed[:2] == ["/.", "/bin"]
@@ -109,18 +109,18 @@ def test_packages_for_several_architectures_are_told_apart(home: Home) -> None:
 
 
 def test_base_data_leaves_no_trace_in_dpkg(home: Home) -> None:
-    segment = _make(home, _HELLO, Selection(info=False))
+    segment = _make(home, _HELLO, Selection(includes_dpkg_info=False))
     assert not [item for item in segment.items if item.entry.path.startswith("var/lib/dpkg")]
 
 
 def test_a_lone_segment_knows_its_layer(home: Home) -> None:
-    segment = _make(home, _HELLO, Selection(alone=True))
+    segment = _make(home, _HELLO, Selection(has_own_layer=True))
     with home.blobs.open(segment.blob) as file:
-        packed = ROOT + file.read() + END
+        packed = LAYER_START + file.read() + LAYER_END
     assert segment.layer
     assert segment.layer.digest == digest.of(packed)
     assert segment.layer.size == len(packed)
-    plain = gzip.decompress_member(ROOT) + _plain(home, segment) + gzip.decompress_member(END)
+    plain = gzip.decompress_member(LAYER_START) + _plain(home, segment) + gzip.decompress_member(LAYER_END)
     assert segment.layer.diff_id == digest.of(plain)
     assert segment.layer.tar_size == len(plain)
     paths = [line.split()[1] for line in _tree(_plain(home, segment)).splitlines()]
@@ -172,7 +172,7 @@ def test_any_change_of_the_package_changes_the_segment(home: Home) -> None:
 def test_hostile_packages_are_refused(home: Home, files: list[Item], sentence: str, alone: bool) -> None:
     package = Deb("bad", files=files, parents=False)
     with pytest.raises(FormatError, match=sentence):
-        _make(home, package, Selection(alone=alone))
+        _make(home, package, Selection(has_own_layer=alone))
     assert list(home.blobs.digests()) == []
 
 
@@ -187,8 +187,8 @@ def test_hidden_files_go_and_links_to_them_become_files(home: Home, alone: bool)
             text("usr/d", "D"),
         ],
     )
-    segment = _make(home, package, Selection(alone=alone, info=False))
-    changed = segments.rework(segment, Changes(hide=("usr/a",)), home.blobs)
+    segment = _make(home, package, Selection(has_own_layer=alone, includes_dpkg_info=False))
+    changed = segments.change_segment(segment, SegmentChanges(hide=("usr/a",)), home.blobs)
     lines = _tree(_plain(home, changed)).splitlines()
     assert [line for line in lines if line[0] != "d"] == [
         "-0644 usr/b b'A'",
@@ -199,20 +199,20 @@ def test_hidden_files_go_and_links_to_them_become_files(home: Home, alone: bool)
 
 
 def test_a_reworked_lone_segment_has_the_directories_it_is_given(home: Home) -> None:
-    segment = _make(home, _HELLO, Selection(alone=True))
+    segment = _make(home, _HELLO, Selection(has_own_layer=True))
     given = Entry("var/lib/hello", "dir", 0o700, 107, 108)
-    changed = segments.rework(segment, Changes(directories=(given,)), home.blobs)
+    changed = segments.change_segment(segment, SegmentChanges(directories=(given,)), home.blobs)
     assert "d0700 var/lib/hello" in _tree(_plain(home, changed)).splitlines()
     assert given in changed.directories
 
 
 def test_a_directory_that_comes_late_still_has_its_mode(home: Home) -> None:
     package = Deb("late", files=[folder("lib"), text("lib/x", "x"), folder("usr", 0o711)], parents=False)
-    segment = _make(home, package, Selection(alone=True))
+    segment = _make(home, package, Selection(has_own_layer=True))
     assert "d0711 usr" in _tree(_plain(home, segment)).splitlines()
 
 
 def test_nothing_to_change_changes_nothing(home: Home) -> None:
     for alone in (True, False):
-        segment = _make(home, _HELLO, Selection(alone=alone))
-        assert segments.rework(segment, Changes(), home.blobs) == segment
+        segment = _make(home, _HELLO, Selection(has_own_layer=alone))
+        assert segments.change_segment(segment, SegmentChanges(), home.blobs) == segment

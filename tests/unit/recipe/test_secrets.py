@@ -14,7 +14,7 @@ from pumice.errors import FetchError, LockError, PumiceError, RecipeError, Trust
 from pumice.recipe import config, lock
 from pumice.recipe.load import load
 from pumice.recipe.model import Request
-from pumice.registry import sites
+from pumice.registry import registry_config
 from tests.support.recipes import HEAD, write
 
 SECRET = "hunter2-s3cr3t"
@@ -86,7 +86,7 @@ def test_the_configuration_is_never_quoted(shape: str) -> None:
     for section in ("", "sign: ", "debian: ", "registries: "):
         text = shape.format(SECRET)
         data = (section + "{" + text + "}" if section else text).encode()
-        for reader in (config.parse, sites.read):
+        for reader in (config.parse, registry_config.read_registry_configs):
             try:
                 reader(data, "/c.yaml")
             except PumiceError as error:
@@ -144,7 +144,7 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
     with pytest.raises(FetchError):
         lock_update.read_local_record(tmp_path, Request(name="", file="odd.deb"))
     with pytest.raises(TrustError):
-        sources._read(odd)
+        sources._read_keyring(odd)
 
 
 def test_a_recipe_itself_may_come_through_a_pipe(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError
-from pumice.registry import credentials, logins
+from pumice.registry import credentials, login_store
 from pumice.registry.credentials import AuthFiles, Login
 from pumice.registry.reference import Repository, parse_repository
 
@@ -53,7 +53,7 @@ def write(environ: dict[str, str], name: str, content: Any) -> Path:
 
 
 def find(environ: dict[str, str], name: str) -> Login | None:
-    return AuthFiles(environ).find(parse_repository(name))
+    return AuthFiles(environ).find_login(parse_repository(name))
 
 
 def test_the_longest_key_that_fits_decides(environ: dict[str, str]) -> None:
@@ -74,7 +74,7 @@ def test_the_longest_key_that_fits_decides(environ: dict[str, str]) -> None:
     ]:
         found = find(environ, name)
         assert found is not None
-        assert found.user == user
+        assert found.username == user
     assert find(environ, "b.example/x") is None
     assert find(environ, "a.example.evil.example/x") is None
 
@@ -90,8 +90,8 @@ def test_addresses_of_old_are_understood(environ: dict[str, str]) -> None:
     write(environ, ".docker/config.json", {"auths": auths})
     assert find(environ, "debian") == Login("hub", "1")
     assert find(environ, "a.example/x") == Login("u", "p:q")
-    assert find(environ, "c.example/x") == Login(identity="refresh")
-    assert find(environ, "d.example/x") == Login(bearer="bearer")
+    assert find(environ, "c.example/x") == Login(identity_token="refresh")
+    assert find(environ, "d.example/x") == Login(registry_token="bearer")
     assert find(environ, "e.example/x") is None
 
 
@@ -104,7 +104,7 @@ def test_files_are_searched_in_order(environ: dict[str, str]) -> None:
     write(environ, ".config/containers/auth.json", {"auths": {"a.example": basic("c", "1")}})
     write(environ, "run/containers/auth.json", {"auths": {"c.example": basic("r", "1")}})
     environ["XDG_RUNTIME_DIR"] = environ["HOME"] + "/run"
-    assert [getattr(find(environ, f"{host}.example/x"), "user", "") for host in "abc"] == ["c", "d", "r"]
+    assert [getattr(find(environ, f"{host}.example/x"), "username", "") for host in "abc"] == ["c", "d", "r"]
     chosen = write(environ, "chosen.json", {"auths": {}})
     environ["REGISTRY_AUTH_FILE"] = str(chosen)
     assert find(environ, "a.example/x") is None
@@ -114,7 +114,7 @@ def test_helpers_are_asked(environ: dict[str, str]) -> None:
     helpers = {"helped.example": "test", "helped.example/team": "test", "broken.example": "test"}
     write(environ, ".docker/config.json", {"credHelpers": helpers, "auths": {"x.example": basic("x", "1")}})
     assert find(environ, "helped.example/x") == Login("h", "s")
-    assert find(environ, "helped.example/team/x") == Login(identity="refresh")
+    assert find(environ, "helped.example/team/x") == Login(identity_token="refresh")
     assert find(environ, "x.example/x") == Login("x", "1")
     with pytest.raises(PumiceError, match="docker-credential-test ended with 3") as raised:
         find(environ, "broken.example/x")
@@ -146,21 +146,23 @@ def test_a_login_is_kept_read_and_forgotten(environ: dict[str, str]) -> None:
     path = write(
         environ, ".config/containers/auth.json", {"more": {"kept": 1}, "auths": {"b.example": {"x": 1}}}
     )
-    where = logins.place("a.example:5000/team")
-    assert logins.keep(where, Login("me", "pass:word"), environ) == str(path)
+    where = login_store.parse_login_target("a.example:5000/team")
+    assert login_store.save_login(where, Login("me", "pass:word"), environ) == str(path)
     assert find(environ, "a.example:5000/team/app") == Login("me", "pass:word")
     assert find(environ, "a.example:5000/app") is None
     content = json.loads(path.read_text())
     assert content["more"] == {"kept": 1}
     assert content["auths"]["b.example"] == {"x": 1}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert logins.forget(where, environ) == [str(path)]
+    assert login_store.delete_login(where, environ) == [str(path)]
     assert find(environ, "a.example:5000/team/app") is None
-    assert logins.forget(where, environ) == []
+    assert login_store.delete_login(where, environ) == []
 
 
 def test_a_first_login_makes_a_private_file(environ: dict[str, str]) -> None:
-    kept = Path(logins.keep(logins.place("docker.io"), Login("me", "x"), environ))
+    kept = Path(
+        login_store.save_login(login_store.parse_login_target("docker.io"), Login("me", "x"), environ)
+    )
     assert kept == Path(environ["HOME"], ".config/containers/auth.json")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert find(environ, "debian") == Login("me", "x")
@@ -169,9 +171,14 @@ def test_a_first_login_makes_a_private_file(environ: dict[str, str]) -> None:
 def test_a_helper_keeps_what_it_is_meant_to(environ: dict[str, str]) -> None:
     path = write(environ, ".docker/config.json", {"credHelpers": {"helped.example": "test"}})
     before = path.read_text()
-    assert logins.keep(logins.place("helped.example"), Login("me", "x"), environ) == "docker-credential-test"
+    assert (
+        login_store.save_login(login_store.parse_login_target("helped.example"), Login("me", "x"), environ)
+        == "docker-credential-test"
+    )
     assert path.read_text() == before
-    assert logins.forget(logins.place("helped.example"), environ) == ["docker-credential-test"]
+    assert login_store.delete_login(login_store.parse_login_target("helped.example"), environ) == [
+        "docker-credential-test"
+    ]
     log = Path(environ["HOME"], "helper.log").read_text()
     assert '"ServerURL":"helped.example"' in log
     assert "erase helped.example" in log
@@ -198,7 +205,7 @@ def test_any_file_gives_a_login_or_a_sentence(tmp_path_factory: pytest.TempPathF
     path = tmp_path_factory.mktemp("auth") / "auth.json"
     path.write_bytes(data)
     try:
-        found = credentials.read(path).find(Repository("a.example", "team/app"))
+        found = credentials.read_auth_file(path).find_login(Repository("a.example", "team/app"))
     except PumiceError:
         return
     assert found is None or isinstance(found, Login)

@@ -45,7 +45,7 @@ URL = "https://registry.example/v2/app/tags/list?n=2"
     ],
 )
 def test_challenges(values: list[str], expected: list[Challenge]) -> None:
-    assert list(headers.challenges(values)) == expected
+    assert list(headers.parse_challenges(values)) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_challenges(values: list[str], expected: list[Challenge]) -> None:
     ],
 )
 def test_the_next_page(value: str, expected: str) -> None:
-    assert headers.next_page([value], URL) == expected
+    assert headers.parse_next_link([value], URL) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_next_page(value: str, expected: str) -> None:
 )
 def test_a_link_that_cannot_be_followed_is_never_the_last_page(value: str) -> None:
     with pytest.raises(FormatError, match="continues on a page"):
-        headers.next_page([value], URL)
+        headers.parse_next_link([value], URL)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_link_that_cannot_be_followed_is_never_the_last_page(value: str) -> No
     ],
 )
 def test_retry_after(value: str, expected: float | None) -> None:
-    assert headers.wait([value], 60.0) == expected
+    assert headers.parse_retry_after([value], 60.0) == expected
 
 
 def test_warnings_are_those_of_the_specification() -> None:
@@ -113,7 +113,7 @@ def test_warnings_are_those_of_the_specification() -> None:
         "299 - bare",
         '299 - "' + "x" * 5000 + '"',
     ]
-    assert headers.warnings(given_) == ['it "moves"', "b"]
+    assert headers.parse_warnings(given_) == ['it "moves"', "b"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_warnings_are_those_of_the_specification() -> None:
     [("0-9", 10), ("bytes=0-0", 1), ("1-9", None), ("0-", None), ("", None), ("0-x", None)],
 )
 def test_how_much_was_uploaded(value: str, expected: int | None) -> None:
-    assert headers.uploaded(value) == expected
+    assert headers.parse_upload_range(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ def test_how_much_was_uploaded(value: str, expected: int | None) -> None:
     ],
 )
 def test_the_place_of_a_part(value: str, expected: tuple[int, int | None] | None) -> None:
-    assert headers.part(value) == expected
+    assert headers.parse_content_range(value) == expected
 
 
 @given(st.text(max_size=200) | st.text(' ",=<>;\\abrelnext/:?-09', max_size=120))
 def test_any_header_is_understood_or_ignored(text: str) -> None:
-    headers.challenges([text])
-    headers.warnings([text])
-    headers.wait([text], 0)
-    headers.uploaded(text)
-    headers.part(text)
-    headers.number(text)
+    headers.parse_challenges([text])
+    headers.parse_warnings([text])
+    headers.parse_retry_after([text], 0)
+    headers.parse_upload_range(text)
+    headers.parse_content_range(text)
+    headers.parse_number(text)
     with suppress(FormatError):
-        target = headers.next_page([text], URL)
+        target = headers.parse_next_link([text], URL)
         assert target == "" or headers.origin(target) == headers.origin(URL)
-    location = headers.resolved(URL, text)
+    location = headers.resolve_url(URL, text)
     assert location == "" or location.startswith(("https://", "http://"))

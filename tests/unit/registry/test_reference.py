@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import UsageError
 from pumice.registry import reference
-from pumice.registry.reference import Reference, Repository, parse
+from pumice.registry.reference import Reference, Repository, parse_reference
 
 A = "sha256:" + "a" * 64
 B = "sha512:" + "0" * 128
@@ -39,7 +39,7 @@ _tag = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", fullmatch=True)
     ],
 )
 def test_the_parts_of_a_reference(text: str, host: str, name: str, tag: str, digest: str) -> None:
-    assert parse(text) == Reference(Repository(host, name), tag, digest)
+    assert parse_reference(text) == Reference(Repository(host, name), tag, digest)
 
 
 @pytest.mark.parametrize(
@@ -75,23 +75,23 @@ def test_the_parts_of_a_reference(text: str, host: str, name: str, tag: str, dig
 )
 def test_what_is_no_reference(text: str) -> None:
     with pytest.raises(UsageError):
-        parse(text)
+        parse_reference(text)
 
 
 @given(_host, _name, _tag, st.sampled_from(["", A, B]))
 def test_what_is_written_is_read_back(host: str, name: str, tag: str, digest: str) -> None:
     written = Reference(Repository(host, name), tag, digest)
-    assert parse(str(written)) == written
-    assert parse(f"docker://{written}") == written
+    assert parse_reference(str(written)) == written
+    assert parse_reference(f"docker://{written}") == written
 
 
 @given(st.text(max_size=60) | st.text("abz019.:/@-_[]", max_size=40))
 def test_any_text_is_a_reference_or_refused(text: str) -> None:
     try:
-        found = parse(text)
+        found = parse_reference(text)
     except UsageError:
         return
-    assert parse(str(found)) == found
+    assert parse_reference(str(found)) == found
     assert not set(found.repository.name) & set(":@ %?#\\\n")
 
 

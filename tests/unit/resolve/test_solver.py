@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pumice.errors import FormatError, ResolveError
 from pumice.formats import relations
 from pumice.recipe.model import Request
-from pumice.resolve import Reason, Solution, Wants, resolve
+from pumice.resolve import Reason, Requirements, Solution, resolve
 from pumice.resolve.problem import satisfies
 from tests.support.universe import Sketch, TextUniverse, from_text, sketch
 
@@ -61,7 +61,7 @@ def naive(universe: TextUniverse, wanted: Sequence[Request]) -> list[PackageReco
 def test_where_greed_fails(path: Path) -> None:
     page = sketch(path)
     universe = from_text(page.stanzas())
-    solution = resolve(universe, Wants(requests=page.requests()))
+    solution = resolve(universe, Requirements(requests=page.requests()))
     assert named(solution.packages) == page.packages
     greedy = naive(universe, page.requests())
     if greedy is not None:
@@ -78,13 +78,13 @@ def _costs(packages: Sequence[PackageRecord]) -> tuple[int, int]:
 def test_proofs(path: Path) -> None:
     page = sketch(path)
     with pytest.raises(ResolveError) as caught:
-        resolve(from_text(page.stanzas()), Wants(requests=page.requests()))
+        resolve(from_text(page.stanzas()), Requirements(requests=page.requests()))
     assert f"{caught.value}\n" == page.error
 
 
 def ask(text: str, *names: str, **wants: object) -> Solution:
     page = Sketch(text, names, (), "")
-    return resolve(from_text(page.stanzas()), Wants(requests=page.requests(), **wants))  # type: ignore[arg-type]
+    return resolve(from_text(page.stanzas()), Requirements(requests=page.requests(), **wants))  # type: ignore[arg-type]
 
 
 BASE = """\
@@ -161,7 +161,7 @@ def test_local_packages_go_first() -> None:
         0
     ]
     request = Request(name="", file="tool.deb", where="recipe.yaml:9:5")
-    wants = Wants(requests=(*page.requests(), request), local={"tool.deb": local})
+    wants = Requirements(requests=(*page.requests(), request), local={"tool.deb": local})
     solution = resolve(from_text(page.stanzas()), wants)
     assert named(solution.packages) == ("app 1", "tool 0.1")
     assert solution.packages[1].filename == "tool.deb"
@@ -236,7 +236,7 @@ def test_right_whatever_the_universe(text: str, wanted: list[str], random: objec
     possible = solutions(universe, wanted)
     requests = [Request(name=name, where=f"recipe.yaml:{line}:1") for line, name in enumerate(wanted, 1)]
     try:
-        solution = resolve(universe, Wants(requests=tuple(requests)))
+        solution = resolve(universe, Requirements(requests=tuple(requests)))
     except ResolveError as error:
         assert not possible, f"there is {possible[0]}, but: {error}"
         return
@@ -245,5 +245,5 @@ def test_right_whatever_the_universe(text: str, wanted: list[str], random: objec
     assert not any(other < got for other in possible), "a package could be left out"
     assert set(solution.reasons) == {name for name, _ in got}
     random.shuffle(requests)  # type: ignore[attr-defined]
-    again = resolve(from_text(text), Wants(requests=tuple(requests)))
+    again = resolve(from_text(text), Requirements(requests=tuple(requests)))
     assert again.packages == solution.packages

@@ -18,7 +18,7 @@ import pytest
 
 from pumice.clock import FixedClock
 from pumice.errors import StoreError
-from pumice.store import gc
+from pumice.store import garbage_collection
 from pumice.store.home import Home
 from tests.support import crashes, storework
 from tests.support.docs import ROOT
@@ -168,7 +168,7 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
     with Home(tmp_path / "store") as home:
         storework.check(home, promised)
         assert len(home.refs.names()) == 12
-        gc.collect(home, FixedClock(0), keep_days=None)
+        garbage_collection.collect(home, FixedClock(0), keep_days=None)
         storework.check(home, promised)
 
 

@@ -11,8 +11,8 @@ from pumice import files
 from pumice.clock import FixedClock
 from pumice.errors import StoreError
 from pumice.progress import Silent
-from pumice.store import gc
-from pumice.store.directory import DirectoryBlobs
+from pumice.store import garbage_collection
+from pumice.store.directory_blobs import DirectoryBlobs
 from pumice.store.home import Home, locate
 from tests.support.storework import put
 
@@ -140,7 +140,7 @@ def test_a_collection_leaves_a_store_alone_that_is_being_created(tmp_path: Path)
                 is_waiting.set()
 
         with Home(root, progress=Waiting()) as other:
-            gc.collect(other, FixedClock(0), keep_days=None)
+            garbage_collection.collect(other, FixedClock(0), keep_days=None)
         events.append("collected")
 
     collector = threading.Thread(target=collect)

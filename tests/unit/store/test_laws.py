@@ -15,9 +15,9 @@ from pumice.digest import hex_of, of
 from pumice.errors import StoreError
 from pumice.formats import oci
 from pumice.progress import Silent
-from pumice.store import gc
+from pumice.store import garbage_collection
 from pumice.store.home import Home
-from pumice.store.verify import verify
+from pumice.store.verification import verify
 from tests.support.storework import Careless, put
 
 CONTENT = st.sampled_from([b"", b"a", b"b", b"content", b"x" * 70_000])
@@ -117,7 +117,7 @@ class Store(RuleBasedStateMachine):
 
     @rule(drop=st.booleans())
     def collect(self, drop: bool) -> None:
-        gc.collect(self.home, FixedClock(0), keep_days=None if drop else 30)
+        garbage_collection.collect(self.home, FixedClock(0), keep_days=None if drop else 30)
         if drop:
             self.records.clear()
             needed = {part for root in self.refs.values() for part in (root, *self.flat(root))}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pumice.digest import hex_of, of
 from pumice.errors import FormatError
-from pumice.store import sealed
+from pumice.store import sealed_files
 from pumice.store.home import Home
 from tests.support.storework import put
 
@@ -112,9 +112,9 @@ def test_keys_are_digests(home: Home) -> None:
 
 @given(st.binary())
 def test_sealing_is_undone_by_unsealing(data: bytes) -> None:
-    assert sealed.unseal(sealed.seal(data)) == data
+    assert sealed_files.unseal(sealed_files.seal(data)) == data
 
 
 @given(st.binary())
 def test_what_was_not_sealed_does_not_open(data: bytes) -> None:
-    assert sealed.unseal(data) is None
+    assert sealed_files.unseal(data) is None

@@ -11,7 +11,7 @@ from pumice.clock import FixedClock
 from pumice.errors import StoreError
 from pumice.formats import oci
 from pumice.image import referrers
-from pumice.store.gc import collect
+from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
 from tests.support import images
 

@@ -10,8 +10,8 @@ import pytest
 
 from pumice.clock import FixedClock
 from pumice.image.transports import layout
-from pumice.runtime import unpack
-from pumice.store.gc import collect
+from pumice.runtime import prepared_tree
+from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
 from pumice.trust import admission, rollback
 from pumice.trust.rollback import AcceptedImage
@@ -49,5 +49,5 @@ def test_a_tree_on_which_something_may_run_is_kept(tmp_path: Path) -> None:
     with Home(tmp_path / "home") as home:
         tree = home.directory("trees") / ("0" * 64)
         tree.mkdir()
-        assert unpack.drop(home, lambda _: False) == 0
+        assert prepared_tree.drop(home, lambda _: False) == 0
         assert tree.is_dir()

@@ -14,7 +14,7 @@ from pumice.image.model import Image, contents
 from pumice.image.referrers import Over
 from pumice.image.transports import attachment
 from pumice.progress import Silent
-from pumice.store.gc import collect
+from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
 from pumice.trust import admission, image_names, image_signing, policy, policy_edit, rollback
 from pumice.trust.policy import PolicyDirectory
@@ -43,7 +43,7 @@ def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None =
     image = Image(made.root, home.blobs)
     home.refs.set(name, image.root)
     if by is not None:
-        image_signing.sign_image(image, attachment.StorePlace(home), home, signer(by), name=sign_as)
+        image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(by), name=sign_as)
     return image
 
 
@@ -298,11 +298,11 @@ def test_what_an_earlier_version_of_pumice_remembered_is_known(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     from pumice import digest
-    from pumice.store import sealed
+    from pumice.store import sealed_files
 
     data = b'{"name":"example.com/a","version":"2.0","created":0,"digest":"sha256:0"}'
     where = home.directory("accepted") / digest.hex_of(digest.of(b"example.com/a"))
-    where.write_bytes(sealed.seal(data))
+    where.write_bytes(sealed_files.seal(data))
     with pytest.raises(TrustError, match=r"2\.0 was admitted"):
         judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
@@ -314,7 +314,7 @@ def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Pol
     assert judge(image, home, "", levels, now=10 * day - 1).signatures  # by the old one
     with pytest.raises(TrustError, match="expired on 1970-01-11"):
         judge(image, home, "", levels, now=10 * day)
-    image_signing.sign_image(image, attachment.StorePlace(home), home, signer(1))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
     for now in (0, 10 * day, 1000 * day):  # by the new one
         assert judge(image, home, "", levels, now=now).signatures
     policy_edit.revoke_key(levels[0], key(1).public_key.fingerprint, "stolen")
@@ -330,9 +330,9 @@ def test_who_has_the_old_and_the_new_key_is_one_signer(
     mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public_key]
     policy_edit.rotate_key(levels[0], mine, key(1).public_key, until=1000)
     image = brought(home)
-    image_signing.sign_image(image, attachment.StorePlace(home), home, signer(1))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
     with pytest.raises(TrustError, match="signed by 1 of 2 required keys") as caught:
         judge(image, home, "", levels, now=0)
     assert key(2).public_key.fingerprint[:16] in (caught.value.hint or "")
-    image_signing.sign_image(image, attachment.StorePlace(home), home, signer(2))
+    image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(2))
     assert judge(image, home, "", levels, now=0).threshold == 2

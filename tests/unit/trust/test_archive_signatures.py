@@ -11,10 +11,10 @@ import pytest
 from pumice.errors import TrustError, UsageError
 from pumice.formats import openpgpsig
 from pumice.image.model import Image
-from pumice.image.transports import destination, layout, layout_archive
+from pumice.image.transports import layout, layout_archive
 from pumice.trust import archive_signatures, image_names, image_verification, openpgp
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import archive, vouched
+from tests.support import archive, locations, vouched
 
 NOW = 1_900_000_000
 NAME = vouched.NAME
@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def written(path: Path, image: Image | None = None) -> Path:
-    destination.write(image or vouched.image(), destination.parse(f"oci-archive:{path}"), version="1.0")
+    locations.write(image or vouched.image(), f"oci-archive:{path}", version="1.0")
     return path
 
 

@@ -54,7 +54,7 @@ def statement(image: Image, size: int, *, by: int = 0, kind: str = "https://x.ex
 def attach(path: Path, *blobs: bytes, media_type: str = dsse.ENVELOPE, times: int = 1, **notes: str) -> None:
     """Attach blobs by one manifest that lists each of them a number of times."""
     image = layout.read(path)
-    place = attachment.LayoutPlace(path, image)
+    place = attachment.LayoutAttachment(path, image)
     layers = [
         msgspec.structs.replace(place.put(data, media_type), annotations={**notes, "n": str(number)})
         for data in blobs

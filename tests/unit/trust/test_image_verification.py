@@ -62,7 +62,7 @@ def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> 
 
     image = layout.read(place)
     again = image_signing.sign_image(
-        image, attachment.LayoutPlace(place, image), None, image_signing.Signer(key().public_key, never)
+        image, attachment.LayoutAttachment(place, image), None, image_signing.Signer(key().public_key, never)
     )
     assert not again.is_new
     assert (place / "index.json").read_bytes() == before
@@ -140,7 +140,7 @@ def test_garbage_hides_nothing(
 def _attach(
     path: Path, image: Image, media_type: str, data: bytes, annotations: dict[str, str] | None = None
 ) -> None:
-    place = attachment.LayoutPlace(path, image)
+    place = attachment.LayoutAttachment(path, image)
     layer = msgspec.structs.replace(place.put(data, media_type), annotations=annotations or {})
     manifest = oci.Manifest(
         schema_version=2,
@@ -204,7 +204,10 @@ def test_kinds_of_keys(place: Path, kind: str) -> None:
     made = keys.generate_key(kind)
     image = layout.read(place)
     image_signing.sign_image(
-        image, attachment.LayoutPlace(place, image), None, image_signing.Signer(made.public_key, lambda: made)
+        image,
+        attachment.LayoutAttachment(place, image),
+        None,
+        image_signing.Signer(made.public_key, lambda: made),
     )
     assert checked(layout.read(place), TrustedKey(key=made.public_key, rule="x")).signatures
 
@@ -260,7 +263,7 @@ def test_a_pair_that_is_none(place: Path) -> None:
     with pytest.raises(TrustError, match="does not match the public key"):
         image_signing.sign_image(
             image,
-            attachment.LayoutPlace(place, image),
+            attachment.LayoutAttachment(place, image),
             None,
             image_signing.Signer(signer(1).public_key, lambda: key(0)),
         )
@@ -334,4 +337,4 @@ def test_a_place_that_does_not_answer_does_not_make_an_image_unsigned(place: Pat
     with pytest.raises(FetchError, match="does not answer"):
         checked(remote, trusted())
     with pytest.raises(FetchError, match="does not answer"):
-        image_signing.sign_image(remote, attachment.LayoutPlace(place, remote), None, signer(1))
+        image_signing.sign_image(remote, attachment.LayoutAttachment(place, remote), None, signer(1))

@@ -32,7 +32,7 @@ def replay(source: Image, target: Path) -> Image:
     """Attach every blob that is attached to one image to another one."""
     for one in claims.read_attached_manifests(source, None):
         image = layout.read(target)
-        place = attachment.LayoutPlace(target, image)
+        place = attachment.LayoutAttachment(target, image)
         for layer in one.manifest.layers:
             with one.blobs.open(layer.digest) as file:
                 place.put(file.read(), layer.media_type)
@@ -77,7 +77,7 @@ def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) ->
     path = folder(tmp_path / "image")
     for one in claims.read_attached_manifests(attest(path, 0, {}), None):
         image = layout.read(path)
-        place = attachment.LayoutPlace(path, image)
+        place = attachment.LayoutAttachment(path, image)
         notes = {sigstore.PREDICATE_TYPE: sigstore.SIGN}
         manifest = msgspec.structs.replace(one.manifest, annotations=notes)
         place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])

@@ -32,7 +32,7 @@ def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Im
     image = layout.read(path)
     when = SigningTime(**time)  # type: ignore[arg-type]
     image_signing.sign_image(
-        image, attachment.LayoutPlace(path, image), None, signer(number), name=name, time=when
+        image, attachment.LayoutAttachment(path, image), None, signer(number), name=name, time=when
     )
     return layout.read(path)
 

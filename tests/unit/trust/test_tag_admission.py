@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +11,8 @@ import pytest
 
 from pumice.errors import PumiceError
 from pumice.formats import oci
-from pumice.registry.server.writes import Offer
+from pumice.registry.server.offer import Offer
+from pumice.registry.server.storage.protocol import StoredBlob, StoredManifest
 from pumice.store.home import Home
 from pumice.trust import image_names, policy_edit, registry_admission, tag_admission
 from pumice.trust.policy import PolicyDirectory
@@ -27,33 +29,26 @@ class Clock:
         return 1_750_000_000
 
 
-class Stored(msgspec.Struct):
-    digest: str = ""
-    media_type: str = ""
-    body: bytes = b""
-    content: bytes | None = None
-    path: str = ""
-
-
 class Contents:
     """A repository that holds one image with its signatures."""
 
     def __init__(self, image: Image) -> None:
         self._image = image
 
-    def manifest(self, repository: str, reference: str) -> Stored | None:
+    def manifest(self, repository: str, reference: str) -> StoredManifest | None:
         del repository
         for descriptor in self._descriptors():
             if descriptor.digest == reference:
-                return Stored(reference, descriptor.media_type, self._read(reference))
+                return StoredManifest(reference, descriptor.media_type, self._read(reference))
         return None
 
-    def blob(self, repository: str, digest: str) -> Stored | None:
+    def blob(self, repository: str, digest: str) -> StoredBlob | None:
         del repository
         try:
-            return Stored(digest, content=self._read(digest))
+            content = self._read(digest)
         except PumiceError:
             return None
+        return StoredBlob(len(content), content)
 
     def referrers(self, repository: str, about: str) -> list[bytes]:
         del repository, about
@@ -81,9 +76,14 @@ class Registry:
         with Home(self._root / "records") as records:  # as after a restart
             accept = registry_admission.require_signed([self.policy], Clock(), records)
             body = image.document(image.root)
-            contents: Any = Contents(image)
+            contents = Contents(image)
+            storage: Any = SimpleNamespace(
+                manifests=SimpleNamespace(find=contents.manifest),
+                blobs=SimpleNamespace(find=contents.blob),
+                referrers=SimpleNamespace(list=contents.referrers),
+            )
             root = image.root
-            return accept(Offer(repository, root.digest, tags, root.media_type, body, contents)) or ""
+            return accept(Offer(repository, root.digest, tags, root.media_type, body, storage)) or ""
 
     def image(self, name: str, *, signed_as: str = "", key: int = 0, at: int = 0, **more: Any) -> Image:
         """Return an image that is signed; ``signed_as`` "" is by the name that it says of itself."""

@@ -1,8 +1,8 @@
-"""From which archives a recipe takes packages, where those are found, and whose signature they need.
+"""The package sources of a recipe: archives and suites, their mirrors and the keyrings that verify them.
 
-The recipe decides, then Pumice's configuration, then the machine's apt configuration. Of the
-machine's sources only those can become a mirror of Debian that offer a suite of Debian's; whether
-one really is Debian's is decided by its *signed* Release file, not here.
+The recipe takes precedence, then Pumice's configuration, then the apt configuration of the machine. An
+apt source of the machine is a possible mirror of Debian if it has a Debian suite; whether its content is
+Debian's is decided later, by its *signed* Release file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pumice.errors import FetchError, TrustError
 from pumice.files import open_regular
 
 if TYPE_CHECKING:
-    from pumice.distro.debian.machine import Machine
+    from pumice.distro.debian.apt_setup import AptSetup
     from pumice.formats.aptsources import SourceEntry
     from pumice.recipe.config import Config, Settings
     from pumice.recipe.model import ExtraArchive, Origin
@@ -26,46 +26,50 @@ SECURITY = "debian-security"
 
 _ROLLING = frozenset({"sid", "unstable", "experimental", "rc-buggy"})
 _OLD = frozenset({"buster", "stretch", "jessie", "wheezy", "squeeze", "lenny"})
-"""Suites whose security archive is called SUITE/updates."""
+"""Suites whose security suite is called SUITE/updates."""
 _CURRENT = frozenset(
     {"oldoldstable", "oldstable", "stable", "testing", "bullseye", "bookworm", "trixie", "forky", "duke"}
 )
 _SUITES = _CURRENT | _ROLLING | _OLD
 _EXTENSIONS = ("-updates", "-security", "-backports", "-backports-sloppy", "-proposed-updates", "/updates")
 _BACKPORTS = ("-backports", "-backports-sloppy")
-"""Suites of Debian whose Release files name another origin."""
+"""Suffixes of the suites whose Release files have a different Origin."""
 _MAX_KEYRING = 16 << 20
 
 
-class Keys(msgspec.Struct, frozen=True):
-    """A keyring: its bytes, a name for people, and (if not all of it counts) which fingerprints do."""
+class KeyringFile(msgspec.Struct, frozen=True):
+    """A keyring: its bytes and the name to show for it.
+
+    If ``fingerprints`` is not empty, only the certificates with these fingerprints are trusted.
+    """
 
     name: str
     data: bytes
-    only: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
 
 
 class Mirror(msgspec.Struct, frozen=True):
-    """One place where an archive is found. ``keys`` are tried in order; one must vouch.
+    """One location of an archive. One of ``keys`` must verify its Release file; they are tried in order.
 
-    In a snapshot mirror's ``url``, ``{date}`` and ``{archive}`` stand for a time and an archive id.
+    In the ``url`` of a snapshot mirror, ``{date}`` and ``{archive}`` are replaced by the time of the
+    snapshot and the name of the archive.
     """
 
     url: str
-    keys: tuple[Keys, ...] = ()
+    keys: tuple[KeyringFile, ...] = ()
     check_valid_until: bool = True
     check_date: bool = True
-    apt_trusts: bool = False
-    """The machine's apt takes it unsigned; Pumice does not, and can say why it differs."""
-    unreadable: tuple[str, ...] = ()
-    """Why keyrings that apt would check it with are not among ``keys``."""
+    is_trusted_by_apt: bool = False
+    """apt on this machine uses it without a signature (``trusted=yes``); Pumice does not."""
+    unreadable_keyrings: tuple[str, ...] = ()
+    """One sentence for each keyring of the apt source that cannot be read and is not in ``keys``."""
 
 
 class Source(msgspec.Struct, frozen=True):
     """One suite of one archive.
 
-    ``origin`` and ``names`` are what its Release must say of itself (Origin; Codename or Suite), ""
-    and () if anything will do. An ``optional`` one may be missing, which is worth a warning.
+    ``origin`` and ``release_names`` are the values that its Release file must have (Origin; Codename or
+    Suite); empty if any value is accepted. If an ``optional`` source is missing, that is only a warning.
     """
 
     archive: str
@@ -74,64 +78,66 @@ class Source(msgspec.Struct, frozen=True):
     mirrors: tuple[Mirror, ...]
     snapshots: tuple[Mirror, ...] = ()
     origin: str = ""
-    names: tuple[str, ...] = ()
+    release_names: tuple[str, ...] = ()
     trusted: bool = False
     optional: bool = False
     extra: bool = False
-    """The recipe adds it to the distribution."""
+    """The recipe adds the archive to the distribution."""
     packages: tuple[str, ...] = ()
-    """Patterns of the names that it is for; empty for what the recipe names, and what that needs."""
+    """Patterns of the package names it may provide; empty for requested packages and their dependencies."""
     priority: int = 0
-    """As in apt_preferences(5); 0 where the recipe says nothing."""
+    """The priority as in apt_preferences(5); 0 if the recipe does not set it."""
 
     @property
     def is_flat(self) -> bool:
-        """Return whether the archive has no ``dists``: its suite is a folder, and ends in ``/``."""
+        """Return whether this is a flat repository: its suite is a directory path that ends with ``/``."""
         return self.suite.endswith("/")
 
     def folder(self, url: str) -> str:
-        """Return where the suite's Release is on the mirror ``url``."""
+        """Return the URL of the directory of the suite's Release file on the mirror ``url``."""
         return f"{url}/{self.suite}".rstrip("/") if self.is_flat else f"{url}/dists/{self.suite}"
 
     @property
     def label(self) -> str:
-        """Return ``ARCHIVE/SUITE``, as records of packages name it."""
+        """Return ``ARCHIVE/SUITE``, the ``suite`` of package records."""
         return f"{self.archive}/{self.suite}"
 
 
-def sources(
-    origin: Origin, *, recipe_dir: Path, config: Config, machine: Machine | None
+def resolve_sources(
+    origin: Origin, *, recipe_dir: Path, config: Config, machine: AptSetup | None
 ) -> tuple[Source, ...]:
-    """Return what a recipe's ``from`` stands for, Debian's suites first.
+    """Return the sources that the ``from`` section of a recipe describes, Debian's suites first.
 
-    A source may have no mirrors: a build whose packages are all at hand needs none, and `unknown`
-    is the error for when one is needed after all. Raises TrustError for an archive without a key
-    and for a keyring that cannot be read.
+    A source may have no mirrors, because a build whose packages are all in the store needs none;
+    `missing_mirror_error` is the error if one is needed. Raises TrustError for an archive without a
+    key and for an unreadable keyring.
     """
-    finder = _Finder(origin, recipe_dir, config.debian, machine)
-    found = [finder.source(archive, suite, optional) for archive, suite, optional in _wanted(origin)]
-    found += [finder.other(archive) for archive in origin.archives]
-    return tuple(found)
+    finder = _SourceFinder(origin, recipe_dir, config.debian, machine)
+    resolved = [
+        finder.make_source(archive, suite, optional) for archive, suite, optional in _debian_suites(origin)
+    ]
+    resolved += [finder.make_extra_source(archive) for archive in origin.archives]
+    return tuple(resolved)
 
 
-def unknown(source: Source) -> FetchError:
-    """Return the error for a source that has no mirror: how to name one."""
+def missing_mirror_error(source: Source) -> FetchError:
+    """Return the error for a source without a mirror."""
     suite = source.suite
     return FetchError(
-        f"no mirror of Debian is known for {suite}",
-        hint=f"name one in the recipe, from: {{debian: {suite}, mirrors: [https://mirror.example/debian]}},"
+        f"no Debian mirror is configured for {suite}",
+        hint=f"set one in the recipe, from: {{debian: {suite}, mirrors: [https://mirror.example/debian]}},"
         " or under debian: mirrors: in Pumice's configuration",
     )
 
 
-def builtin_keys() -> Keys:
-    """Return Debian's archive keys, which come with Pumice."""
+def builtin_keys() -> KeyringFile:
+    """Return the Debian archive keys that are shipped with Pumice."""
     path = Path(__file__).parent / "keys" / "debian-archive-keyring.gpg"
-    return Keys("Debian's archive keys", path.read_bytes())
+    return KeyringFile("Debian's archive keys", path.read_bytes())
 
 
-def _wanted(origin: Origin) -> list[tuple[str, str, bool]]:
-    """(archive, suite, optional) of each suite that the recipe means."""
+def _debian_suites(origin: Origin) -> list[tuple[str, str, bool]]:
+    """Return the archive, suite and optional flag of each Debian suite of the recipe."""
     suite = origin.debian
     if origin.suites:
         return [(SECURITY if _is_security(name) else DEBIAN, name, False) for name in origin.suites]
@@ -141,22 +147,26 @@ def _wanted(origin: Origin) -> list[tuple[str, str, bool]]:
     return [(DEBIAN, suite, False), (DEBIAN, f"{suite}-updates", True), (SECURITY, security, True)]
 
 
-class _Finder:
-    """Looks up mirrors and keys for one recipe; reads each keyring once."""
+class _SourceFinder:
+    """Finds the mirrors and keyrings for one recipe; reads each keyring once."""
 
-    def __init__(self, origin: Origin, recipe_dir: Path, settings: Settings, machine: Machine | None) -> None:
+    def __init__(
+        self, origin: Origin, recipe_dir: Path, settings: Settings, machine: AptSetup | None
+    ) -> None:
         self._origin = origin
         self._recipe_dir = recipe_dir
         self._settings = settings
         self._machine = machine
         self._builtin = builtin_keys()
-        named = [recipe_dir / path for path in origin.keyrings] or [Path(path) for path in settings.keyrings]
-        self._named = tuple(_read(path) for path in named)
+        configured_paths = [recipe_dir / path for path in origin.keyrings] or [
+            Path(path) for path in settings.keyrings
+        ]
+        self._configured_keys = tuple(_read_keyring(path) for path in configured_paths)
 
-    def source(self, archive: str, suite: str, optional: bool) -> Source:
-        """The source for one of Debian's own suites."""
+    def make_source(self, archive: str, suite: str, optional: bool) -> Source:
+        """Return the source for a Debian suite."""
         snapshots = self._origin.snapshots or self._settings.snapshots
-        keys = self._named or (self._builtin,)
+        keys = self._configured_keys or (self._builtin,)
         return Source(
             archive=archive,
             suite=suite,
@@ -164,19 +174,19 @@ class _Finder:
             mirrors=tuple(self._mirrors(archive, suite)),
             snapshots=tuple(Mirror(url.rstrip("/"), keys, check_valid_until=False) for url in snapshots),
             origin="Debian Backports" if suite.endswith(_BACKPORTS) else "Debian",
-            names=(suite,),
+            release_names=(suite,),
             optional=optional,
         )
 
-    def other(self, archive: ExtraArchive) -> Source:
-        """The source for another archive that the recipe names."""
+    def make_extra_source(self, archive: ExtraArchive) -> Source:
+        """Return the source for an archive that the recipe adds."""
         if not archive.key and not archive.trusted:
             raise TrustError(
                 f"the archive {archive.name} has no key",
-                hint="give the path of its keyring as key:, or say trusted: true to take it unsigned",
+                hint="set key: to the path of its keyring, or trusted: true to use it without a signature",
             )
-        keys = (_read(self._recipe_dir / archive.key),) if archive.key else ()
-        valid_until, date = self._checks(None)
+        keys = (_read_keyring(self._recipe_dir / archive.key),) if archive.key else ()
+        valid_until, date = self._date_checks(None)
         return Source(
             archive=archive.name,
             suite=archive.suite,
@@ -190,77 +200,77 @@ class _Finder:
 
     def _mirrors(self, archive: str, suite: str) -> list[Mirror]:
         security = archive == SECURITY
-        said = (
+        urls = (
             self._origin.security_mirrors or self._settings.security_mirrors
             if security
             else self._origin.mirrors or self._settings.mirrors
         )
-        if said:
-            valid_until, date = self._checks(None)
-            keys = self._named or (self._builtin,)
-            return [Mirror(url.rstrip("/"), keys, valid_until, date) for url in said]
+        if urls:
+            valid_until, date = self._date_checks(None)
+            keys = self._configured_keys or (self._builtin,)
+            return [Mirror(url.rstrip("/"), keys, valid_until, date) for url in urls]
         return self._machine_mirrors(security, suite)
 
     def _machine_mirrors(self, security: bool, suite: str) -> list[Mirror]:
         entries = self._machine.entries if self._machine else ()
-        fitting = [entry for entry in entries if self._fits(entry, security, suite)]
-        # A mirror with updates beside it is hardly anything but Debian's: strangers are asked last.
-        likely = {entry.uri for entry in entries if entry.suite.endswith(_EXTENSIONS)}
-        fitting.sort(key=lambda entry: (entry.uri not in likely, entry.suite != suite))
-        found: dict[str, Mirror] = {}
-        for entry in fitting:
+        matching_entries = [entry for entry in entries if self._may_mirror(entry, security, suite)]
+        # A mirror that also has an updates or security suite is almost certainly Debian's: try others last.
+        likely_uris = {entry.uri for entry in entries if entry.suite.endswith(_EXTENSIONS)}
+        matching_entries.sort(key=lambda entry: (entry.uri not in likely_uris, entry.suite != suite))
+        mirrors: dict[str, Mirror] = {}
+        for entry in matching_entries:
             url = entry.uri.rstrip("/")
             mirror = self._from_entry(url, entry)
-            if url in found:
-                keys = dict.fromkeys((*found[url].keys, *mirror.keys))
-                mirror = msgspec.structs.replace(found[url], keys=tuple(keys))
-            found[url] = mirror
-        return list(found.values())
+            if url in mirrors:
+                keys = dict.fromkeys((*mirrors[url].keys, *mirror.keys))
+                mirror = msgspec.structs.replace(mirrors[url], keys=tuple(keys))
+            mirrors[url] = mirror
+        return list(mirrors.values())
 
-    def _fits(self, entry: SourceEntry, security: bool, suite: str) -> bool:
-        """Whether an entry of the machine may be a mirror of the archive that ``suite`` is in."""
-        known = entry.suite == suite or _base(entry.suite) in _SUITES
+    def _may_mirror(self, entry: SourceEntry, security: bool, suite: str) -> bool:
+        """Return whether an apt source may be a mirror of the archive that has ``suite``."""
+        is_debian_suite = entry.suite == suite or _strip_extension(entry.suite) in _SUITES
         scheme = entry.uri.partition(":")[0]
         return (
-            known
+            is_debian_suite
             and _is_security(entry.suite) == security
             and scheme in {"http", "https", "file", "copy"}
             and bool(set(entry.components) & {"main", *self._origin.components})
         )
 
     def _from_entry(self, url: str, entry: SourceEntry) -> Mirror:
-        valid_until, date = self._checks(entry)
-        found, unreadable = ([], ()) if self._named else self._entry_keys(entry)
+        valid_until, date = self._date_checks(entry)
+        entry_keys, unreadable = ([], ()) if self._configured_keys else self._entry_keys(entry)
         return Mirror(
             url,
-            self._named or (self._builtin, *found),
+            self._configured_keys or (self._builtin, *entry_keys),
             valid_until,
             date,
-            apt_trusts=entry.trusted is True,
-            unreadable=unreadable,
+            is_trusted_by_apt=entry.trusted is True,
+            unreadable_keyrings=unreadable,
         )
 
-    def _entry_keys(self, entry: SourceEntry) -> tuple[list[Keys], tuple[str, ...]]:
-        """(what the machine checks an entry with, why other keyrings of it cannot be read)."""
+    def _entry_keys(self, entry: SourceEntry) -> tuple[list[KeyringFile], tuple[str, ...]]:
+        """Return the keyrings of an apt source, and a sentence for each one that cannot be read."""
         if entry.key:
-            return [Keys(f"the key in {entry.where}", entry.key.encode())], ()
+            return [KeyringFile(f"the key in {entry.where}", entry.key.encode())], ()
         only = tuple(item for item in entry.signed_by if not item.startswith("/"))
         paths = [item for item in entry.signed_by if item.startswith("/")]
         root = Path(self._machine.root) if self._machine else Path("/")
-        places = [root / path.lstrip("/") for path in paths]
+        keyring_paths = [root / path.lstrip("/") for path in paths]
         if not paths and self._machine:
-            places = [Path(path) for path in self._machine.trusted]
-        found: list[Keys] = []
-        unreadable: list[str] = []
-        for path in places:
+            keyring_paths = [Path(path) for path in self._machine.trusted_keyrings]
+        keyrings: list[KeyringFile] = []
+        failures: list[str] = []
+        for path in keyring_paths:
             try:
-                found.append(msgspec.structs.replace(_read(path), only=only))
-            except TrustError as error:  # it vouches for nobody; whoever else does is enough
-                unreadable.append(f"{path}: {error.message}")
-        return [keys for keys in found if keys.data != self._builtin.data], tuple(unreadable)
+                keyrings.append(msgspec.structs.replace(_read_keyring(path), fingerprints=only))
+            except TrustError as error:  # another keyring may be sufficient
+                failures.append(f"{path}: {error.message}")
+        return [keys for keys in keyrings if keys.data != self._builtin.data], tuple(failures)
 
-    def _checks(self, entry: SourceEntry | None) -> tuple[bool, bool]:
-        """(Valid-Until counts, Date counts) as the entry, else the machine's configuration, says."""
+    def _date_checks(self, entry: SourceEntry | None) -> tuple[bool, bool]:
+        """Return whether to check Valid-Until and Date: as the apt source sets, else apt's configuration."""
         configuration = self._machine.configuration if self._machine else None
         valid_until = entry.check_valid_until if entry else None
         date = entry.check_date if entry else None
@@ -276,15 +286,15 @@ def _is_security(suite: str) -> bool:
     return suite.endswith(("-security", "/updates")) or "-security/" in suite
 
 
-def _base(suite: str) -> str:
+def _strip_extension(suite: str) -> str:
     for extension in _EXTENSIONS:
         suite = suite.removesuffix(extension)
     return suite
 
 
-def _read(path: Path) -> Keys:
+def _read_keyring(path: Path) -> KeyringFile:
     try:
         with open_regular(path) as file:
-            return Keys(str(path), file.read(_MAX_KEYRING))
+            return KeyringFile(str(path), file.read(_MAX_KEYRING))
     except OSError as error:
-        raise TrustError(f"the keyring cannot be read ({error.strerror})", where=str(path)) from error
+        raise TrustError(f"cannot read the keyring: {error.strerror}", where=str(path)) from error

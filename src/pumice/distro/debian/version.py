@@ -1,9 +1,9 @@
 """Debian's order of versions (deb-version(7), "Sorting algorithm").
 
-A version becomes one string whose ordinary order is Debian's, so that a key is made once and
-compared at the speed of ``memcmp``. Non-digits are replaced by characters that sort as the manual
-demands (``~`` before the end of a part, the end before letters, letters before all else); a number
-is written as the count of its digits and then the digits, so its size never matters.
+A version is converted to a string whose ordinary order is Debian's, so that a key is computed once
+and compared at the speed of ``memcmp``. Non-digits are replaced by characters in the specified order:
+``~`` before the end of a part, the end before letters, letters before other characters. A number is
+the count of its digits followed by the digits, so that numbers of any length compare correctly.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _MAX_EPOCH = 2**31 - 1
 _MAX_LENGTH = 4096
 
 
-class _Ranks(dict[int, str]):
-    """What stands for a character in a key, made as characters are met."""
+class _CharacterRanks(dict[int, str]):
+    """The replacement of each character in a key, computed on first use."""
 
     def __missing__(self, code: int) -> str:
         letter = 65 <= code <= 90 or 97 <= code <= 122
@@ -32,60 +32,63 @@ class _Ranks(dict[int, str]):
         return rank
 
 
-_RANKS = _Ranks({ord("~"): _BEFORE_END})
+_RANKS = _CharacterRanks({ord("~"): _BEFORE_END})
 
 
 @lru_cache(maxsize=1 << 17)
-def key(version: str) -> str:
-    """Return the sort key of ``version``: of two versions the newer has the greater key.
+def sort_key(version: str) -> str:
+    """Return the sort key of ``version``: the newer of two versions has the greater key.
 
-    Defined for any text, because an index may hold what `check` refuses; versions that Debian calls
-    equal (``1.0`` and ``0:1.00-0``) have equal keys.
+    Defined for any text, because an index may contain what `check_version` rejects. Versions that
+    Debian considers equal (``1.0`` and ``0:1.00-0``) have equal keys.
     """
-    epoch, colon, rest = version.partition(":")
+    epoch, colon, remainder = version.partition(":")
     if not colon or not (epoch.isascii() and epoch.isdigit()):
-        epoch, rest = "", version
-    upstream, hyphen, revision = rest.rpartition("-")
+        epoch, remainder = "", version
+    upstream, hyphen, revision = remainder.rpartition("-")
     if not hyphen:
-        upstream, revision = rest, ""
-    return _number(epoch) + _part(upstream) + _part(revision)
+        upstream, revision = remainder, ""
+    return _encode_number(epoch) + _encode_part(upstream) + _encode_part(revision)
 
 
-def compare(a: str, b: str) -> int:
-    """Return -1, 0 or 1 as ``a`` is older than, equal to or newer than ``b``."""
+def compare_versions(a: str, b: str) -> int:
+    """Return -1 if ``a`` is older than ``b``, 0 if they are equal, 1 if ``a`` is newer."""
     if a == b:
         return 0
-    key_a, key_b = key(a), key(b)
+    key_a, key_b = sort_key(a), sort_key(b)
     return (key_a > key_b) - (key_a < key_b)
 
 
-def check(version: str) -> str:
-    """Return ``version`` if it is one by deb-version(7); raises FormatError otherwise."""
-    found = _VALID.fullmatch(version) if len(version) <= _MAX_LENGTH else None
-    if not found or int(found[1] or 0) > _MAX_EPOCH:
-        raise _refusal(version)
-    upstream, hyphen, revision = found[2].rpartition("-")
+def check_version(version: str) -> str:
+    """Return ``version`` if it is valid (deb-version(7)); raises FormatError otherwise."""
+    match = _VALID.fullmatch(version) if len(version) <= _MAX_LENGTH else None
+    if not match or int(match[1] or 0) > _MAX_EPOCH:
+        raise _invalid_version(version)
+    upstream, hyphen, revision = match[2].rpartition("-")
     if hyphen and not (upstream and _REVISION.fullmatch(revision)):
-        raise _refusal(version)
-    if not found[1] and ":" in found[2]:
-        raise _refusal(version)
+        raise _invalid_version(version)
+    if not match[1] and ":" in match[2]:
+        raise _invalid_version(version)
     return version
 
 
-def _refusal(version: str) -> FormatError:
+def _invalid_version(version: str) -> FormatError:
     return FormatError(
         f"{version[:100]!r} is not a Debian version",
-        hint="expected [EPOCH:]UPSTREAM[-REVISION], the upstream version starting with a digit",
+        hint="expected [EPOCH:]UPSTREAM[-REVISION], where UPSTREAM starts with a digit",
     )
 
 
-def _part(text: str) -> str:
+def _encode_part(text: str) -> str:
     runs = _RUNS.findall(text)
     if len(runs) > 1:
-        runs.pop()  # the empty match at the end; the first one stays, for "" equals "0"
-    return "".join([word.translate(_RANKS) + _END + _number(digits) for word, digits in runs]) + _END
+        runs.pop()  # the empty match at the end; the first one stays, because "" equals "0"
+    return (
+        "".join([text_run.translate(_RANKS) + _END + _encode_number(digits) for text_run, digits in runs])
+        + _END
+    )
 
 
-def _number(digits: str) -> str:
+def _encode_number(digits: str) -> str:
     significant = digits.lstrip("0")
     return chr(min(len(significant), 0xD7FF)) + significant

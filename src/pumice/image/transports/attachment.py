@@ -1,4 +1,4 @@
-"""Where signatures are put: the store, or the layout folder that the image lies in."""
+"""Adds signatures and attestations to an image in the store or in a layout directory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from pumice import digest
-from pumice.errors import UsageError
 from pumice.formats import oci
 
 if TYPE_CHECKING:
@@ -19,21 +18,21 @@ if TYPE_CHECKING:
     from pumice.store.home import Home
 
 
-class Place(Protocol):
-    """Something that signatures can be added to."""
+class Attachment(Protocol):
+    """Changes to the referrers of an image, made all at once by `finish`."""
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
-        """Keep a blob that a referrer will need."""
+        """Keep a blob that a referrer needs; return its descriptor."""
 
     def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
-        """Say that what refers to ``subject`` changes; counts from `finish` on."""
+        """Record a change to the referrers of ``subject``, which `finish` makes."""
 
     def finish(self) -> None:
-        """Make the changes, durably, all or nothing for each subject."""
+        """Make the changes, durably, and all or none for each subject."""
 
 
-class StorePlace:
-    """The store."""
+class StoreAttachment:
+    """Changes to the referrers of images in the store."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -46,7 +45,7 @@ class StorePlace:
             return oci.Descriptor(media_type, writer.commit(), len(data))
 
     def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
-        """Remember a change."""
+        """Record a change."""
         self._changes.append((subject, add, remove))
 
     def finish(self) -> None:
@@ -58,54 +57,38 @@ class StorePlace:
         self._changes.clear()
 
 
-class LayoutPlace:
-    """A layout folder: all that refers to its image stands in one index."""
+class LayoutAttachment:
+    """Changes to the referrers in a layout directory, which lists all of them in one index."""
 
-    def __init__(self, folder: Path, image: Image) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path, image: Image) -> None:
+        self._directory = directory
         self._image = image
         self._new: dict[Digest, bytes] = {}
         self._listed = image.beside
 
     def open(self, digest_: Digest) -> BinaryIO:
-        """Open a blob, a new one or one of the layout."""
-        known = self._new.get(digest_)
-        return self._image.blobs.open(digest_) if known is None else io.BytesIO(known)
+        """Open a new blob, or one of the layout."""
+        data = self._new.get(digest_)
+        return self._image.blobs.open(digest_) if data is None else io.BytesIO(data)
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
         """Keep a blob in memory until `finish`."""
         self._new[digest.of(data)] = data
         return oci.make_descriptor(data, media_type)
 
-    def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:  # noqa: ARG002
-        """Remember a change."""
+    def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
+        """Record a change."""
         self._listed = _changed(self._listed, add, remove)
 
     def finish(self) -> None:
         """Write blobs, the index of referrers, and the layout's index, in this order."""
-        from pumice.image.transports import layout
+        from pumice.image.transports import layout_writer
 
-        layout.attach(self._folder, self._image, self._listed, self)
-
-
-def of(reference: str, image: Image, home: Home) -> Place:
-    """Return the place of the image that ``reference`` named; raises UsageError where none can be signed."""
-    kind, _, rest = reference.partition(":")
-    if kind == "oci":
-        from pathlib import Path
-
-        return LayoutPlace(Path(rest.partition(":")[0]), image)
-    if kind in ("oci-archive", "docker-archive"):
-        raise UsageError(
-            "an archive is not changed once it is written",
-            where=reference,
-            hint="sign the image in the store or in an oci: layout, or the archive by an OpenPGP key",
-        )
-    return StorePlace(home)
+        layout_writer.attach(self._directory, self._image, self._listed, self)
 
 
 def _changed(
-    old: Sequence[Descriptor], add: Sequence[Descriptor], remove: Sequence[Digest]
+    descriptors: Sequence[Descriptor], add: Sequence[Descriptor], remove: Sequence[Digest]
 ) -> tuple[Descriptor, ...]:
-    kept = {one.digest: one for one in old if one.digest not in remove}
-    return tuple((kept | {one.digest: one for one in add}).values())
+    kept = {descriptor.digest: descriptor for descriptor in descriptors if descriptor.digest not in remove}
+    return tuple((kept | {descriptor.digest: descriptor for descriptor in add}).values())

@@ -16,7 +16,7 @@ from pumice import canonical
 from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import graph
-from pumice.registry import content
+from pumice.registry import blob_content
 from pumice.registry.errors import NotFoundError, RegistryError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pumice.image.graph import Node
     from pumice.registry.client import Client
-    from pumice.registry.document import Document
+    from pumice.registry.raw_manifest import RawManifest
     from pumice.registry.reference import Reference
 
 _ATTEMPTS = 24
@@ -33,17 +33,17 @@ _MERGED = (".sig", ".att")
 """Tags whose manifests are sets of layers. What else there is, such as ``.sbom``, is one document."""
 
 
-def put(client: Client, target: Reference, nodes: Sequence[Node], *, instead: Collection[str] = ()) -> None:
+def put(client: Client, target: Reference, nodes: Sequence[Node], *, replaced: Collection[str] = ()) -> None:
     """Make sure that a tag stands for all that ``nodes`` (manifests) say, and for what it had.
 
-    ``instead`` are digests of manifests that these take the place of. Raises RegistryError, FormatError
+    ``replaced`` are the digests of manifests that these replace. Raises RegistryError, FormatError
     when the tag has something that these cannot be added to.
     """
     documents = [node.data for node in nodes]
     known = {node.data: node for node in nodes}
     for _ in range(_ATTEMPTS):
         there = _read(client, target)
-        kept = [there.data] if there is not None and there.digest not in instead else []
+        kept = [there.data] if there is not None and there.digest not in replaced else []
         merged = union([*kept, *documents], target)
         if there is not None and merged == there.data:
             return
@@ -68,7 +68,7 @@ def union(documents: Sequence[bytes], target: Reference) -> bytes:
         if {_key(layer) for layer in one["layers"]} >= layers.keys():
             return data
     config = _config([str(layer["digest"]) for layer in layers.values()])
-    descriptor = {"mediaType": oci.CONFIG, "digest": content.digest_of(config), "size": len(config)}
+    descriptor = {"mediaType": oci.CONFIG, "digest": blob_content.digest_of(config), "size": len(config)}
     joined: dict[str, Any] = {}
     notes: dict[str, Any] = {}
     for one in reversed(manifests):
@@ -103,33 +103,33 @@ def _config(diff_ids: list[str]) -> bytes:
     return canonical.dumps({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
 
 
-def _read(client: Client, target: Reference) -> Document | None:
+def _read(client: Client, target: Reference) -> RawManifest | None:
     try:
-        return client.manifest(target, direct=True)
+        return client.get_manifest(target, skip_mirrors=True)
     except NotFoundError:
         return None
 
 
-def _write(client: Client, target: Reference, node: Node, there: Document | None, *, is_new: bool) -> None:
+def _write(client: Client, target: Reference, node: Node, there: RawManifest | None, *, is_new: bool) -> None:
     """Write the manifest, unless somebody was faster. One that is new has a config that is, too."""
     if is_new:
         config = next(blob for blob in node.blobs if blob.media_type == oci.CONFIG)
         digests = [str(layer["digest"]) for layer in msgspec.json.decode(node.data)["layers"]]
-        client.upload(target.repository, config, _config(digests))
+        client.upload_blob(target.repository, config, _config(digests))
     conditions = []
     if there is None:
         conditions.append(("If-None-Match", "*"))
     elif there.etag and not there.etag.startswith("W/"):
         conditions.append(("If-Match", there.etag))
     try:
-        stored = client.put_manifest(target, node.data, node.descriptor.media_type, conditions=conditions)
+        stored = client.put_manifest(target, node.data, node.descriptor.media_type, extra_headers=conditions)
     except RegistryError as error:
         if error.status not in _CHANGED:
             raise
         return
-    if is_new and node.subject and not stored.listed:
-        client.list_referrer(target.repository, node.subject, [node.entry()])
+    if is_new and node.subject and not stored.is_listed:
+        client.add_fallback_referrers(target.repository, node.subject, [node.entry()])
 
 
 def _made(data: bytes) -> Node:
-    return graph.read(oci.Descriptor(oci.MANIFEST, content.digest_of(data), len(data)), data)
+    return graph.read(oci.Descriptor(oci.MANIFEST, blob_content.digest_of(data), len(data)), data)

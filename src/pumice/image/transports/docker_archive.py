@@ -1,23 +1,27 @@
-"""The archives that ``docker load`` reads (moby, image/spec/v1.2: manifest.json), written.
+"""Archives that ``docker load`` reads (moby, image/spec/v1.2: manifest.json): ``docker-archive:FILE[:TAG]``.
 
-Compressed layers stay as they are, which every reader of the last ten years accepts; only
-zstandard ones are unpacked, because older ones do not know it.
+Compressed layers are written as they are, which every reader of the last ten years accepts. Only
+zstandard layers are decompressed, because older readers do not support it.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import canonical, digest
 from pumice.errors import UsageError
 from pumice.image import tar_archive
 from pumice.image.blob_copy import Blob, Content, Unpacked
+from pumice.image.output import Output
+from pumice.image.transports.locations import Address, Description, refuse_attaching, select_only_platform
 
 if TYPE_CHECKING:
     from pumice.image.layer import Layer
     from pumice.image.model import Image
-    from pumice.image.output import Output
+    from pumice.image.transports.attachment import Attachment
+    from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
     from pumice.progress import Progress
 
 # github.com/distribution/reference, regexp.go
@@ -27,10 +31,44 @@ _NAME = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
-def reference(name: str, tag: str) -> str:
-    """Return the ``NAME:TAG`` to load the image as, empty when there is no name for it.
+class DockerArchiveLocation:
+    """A file for ``docker load``; its tag can be a full name, ``NAME:TAG``."""
 
-    ``tag`` may be a whole ``NAME:TAG`` itself; raises UsageError when Docker knows no such names.
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def open(self, access: Access) -> OpenedImage:
+        """Return the image; raises ImageError if there is none, or several."""
+        from pumice.image.transports import docker_load, layout_index
+
+        image = docker_load.read(Path(self.address.path), self.address.tag)
+        return layout_index.open_image(image, self.address.tag)
+
+    def check(self, name: str, version: str) -> None:
+        """Refuse a name or version that Docker does not accept."""
+        image_name(name, self.address.tag or version)
+
+    def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
+        """Write the image to the file, or to standard output."""
+        image = select_only_platform(outgoing.image, self.address)
+        with Output(self.address.path, access.stdout) as output:
+            name = image_name(outgoing.name, self.address.tag or outgoing.version)
+            write(image, output, name, progress=access.progress)
+        return outgoing.counts()
+
+    def attach(self, image: Image, access: Access) -> Attachment:
+        """Raise UsageError: an archive is written once."""
+        raise refuse_attaching(self.address)
+
+    def describe(self, version: str = "") -> Description:
+        """Return how the location is called."""
+        return Description(str(self.address))
+
+
+def image_name(name: str, tag: str) -> str:
+    """Return the ``NAME:TAG`` that the image is loaded as, "" if it has no name.
+
+    ``tag`` may be a full ``NAME:TAG`` itself. Raises UsageError for a name that Docker does not accept.
     """
     if ":" in tag or "/" in tag:
         head, colon, tail = tag.rpartition(":")
@@ -40,14 +78,14 @@ def reference(name: str, tag: str) -> str:
     tag = tag or "latest"
     if not _NAME.fullmatch(name) or len(name) > 255 or not _TAG.fullmatch(tag):
         raise UsageError(
-            f"{f'{name}:{tag}'[:300]!r} is no name for Docker",
-            hint="give one that is: docker-archive:FILE:NAME:TAG, with NAME in lower case",
+            f"{f'{name}:{tag}'[:300]!r} is not an image name that Docker accepts",
+            hint="write docker-archive:FILE:NAME:TAG, with NAME in lower case",
         )
     return f"{name}:{tag}"
 
 
 def write(image: Image, output: Output, name: str, *, progress: Progress) -> None:
-    """Write an image of one platform, to be loaded as ``name``: equal images, equal bytes."""
+    """Write an image of one platform that is loaded as ``name``: the same bytes for the same image."""
     manifest = image.manifest()
     config = f"{digest.hex_of(manifest.config.digest)}.json"
     contents: dict[str, Content] = {}
@@ -56,9 +94,9 @@ def write(image: Image, output: Output, name: str, *, progress: Progress) -> Non
         path, content = _layer(image, layer)
         layers.append(path)
         contents.setdefault(path, content)
-    listed = [{"Config": config, "RepoTags": [name] if name else None, "Layers": layers}]
+    images = [{"Config": config, "RepoTags": [name] if name else None, "Layers": layers}]
     parts = [
-        tar_archive.text("manifest.json", canonical.dumps(listed)),
+        tar_archive.text("manifest.json", canonical.dumps(images)),
         *_repositories(name, layers),
         tar_archive.Part(config, Blob(manifest.config, image.blobs)),
         *(tar_archive.Part(path, contents[path]) for path in contents),
@@ -77,7 +115,7 @@ def _layer(image: Image, layer: Layer) -> tuple[str, Content]:
 
 
 def _repositories(name: str, layers: list[str]) -> list[tar_archive.Part]:
-    """The names as engines before manifest.json looked for them."""
+    """Return the ``repositories`` file, where engines older than manifest.json look for names."""
     if not name or not layers:
         return []
     repository, _, tag = name.rpartition(":")

@@ -123,9 +123,9 @@ def _choose(listed: tuple[_Saved, ...], name: str, where: str) -> _Saved:
     if not name:
         if len(listed) > 1:
             raise ImageError(
-                f"the archive holds {len(listed)} images, so one must be named",
+                f"the archive holds {len(listed)} images",
                 where=where,
-                hint=f"append :NAME:TAG; there are {known}",
+                hint=f"choose one by appending :NAME:TAG; the names are {known}",
             )
         return listed[0]
     for saved in listed:
@@ -138,7 +138,7 @@ def _choose(listed: tuple[_Saved, ...], name: str, where: str) -> _Saved:
         if full.rpartition(":")[2] == name
     ]
     if len(by_tag) != 1:
-        raise ImageError(f"the archive has no image {name!r}", where=where, hint=f"its names are {known}")
+        raise ImageError(f"the archive has no image {name!r}", where=where, hint=f"the names are {known}")
     return by_tag[0]
 
 

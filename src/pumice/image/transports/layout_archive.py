@@ -1,7 +1,7 @@
-"""OCI image layouts in one tar file (image-spec 1.1, image-layout.md), read and written.
+"""OCI image layouts in a tar file (image-spec 1.1, image-layout.md): ``oci-archive:FILE[:TAG]``.
 
-What skopeo, podman and containerd call an OCI archive. The small files come first, so that a reader
-of a stream knows early what it is about.
+skopeo, podman and containerd call this an OCI archive. The small files come first, so that whoever reads
+a stream has the index before the blobs.
 """
 
 from __future__ import annotations
@@ -15,28 +15,68 @@ from pumice.formats import oci
 from pumice.image import tar_archive
 from pumice.image.blob_copy import Blob
 from pumice.image.model import Archive
+from pumice.image.output import Output
 from pumice.image.transports import layout, layout_index
 from pumice.image.transports.archive_members import look, scan, section, small
+from pumice.image.transports.locations import Address, Description, choose_tag, refuse_attaching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pumice.digest import Digest
     from pumice.image.model import Image
-    from pumice.image.output import Output
     from pumice.image.transports.archive_members import Members
+    from pumice.image.transports.attachment import Attachment
+    from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
     from pumice.progress import Progress
 
 
+class LayoutArchiveLocation:
+    """A layout in a tar file."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def open(self, access: Access) -> OpenedImage:
+        """Return the image; raises ImageError if there is none, or several."""
+        return layout_index.open_image(read(Path(self.address.path), self.address.tag), self.address.tag)
+
+    def check(self, name: str, version: str) -> None:
+        """Refuse a version that is not a tag."""
+        choose_tag(self.address, version)
+
+    def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
+        """Write the image to the file, or to standard output."""
+        tag = choose_tag(self.address, outgoing.version)
+        with Output(self.address.path, access.stdout) as output:
+            write(
+                outgoing.image,
+                output,
+                tag,
+                progress=access.progress,
+                name=outgoing.name,
+                referrers_in_index=outgoing.referrers_in_index,
+            )
+        return outgoing.counts()
+
+    def attach(self, image: Image, access: Access) -> Attachment:
+        """Raise UsageError: an archive is written once."""
+        raise refuse_attaching(self.address)
+
+    def describe(self, version: str = "") -> Description:
+        """Return how the location is called."""
+        return Description(str(self.address))
+
+
 class ArchiveBlobs:
-    """The blobs of an archive, read where they lie."""
+    """The blobs of an archive, read from where they are in the file."""
 
     def __init__(self, members: Members, path: Path) -> None:
         self._members = members
         self._path = path
 
     def open(self, digest_: Digest) -> BinaryIO:
-        """Open a blob; raises ImageError when it is not there. Whoever reads it checks it."""
+        """Open a blob; raises ImageError if there is none. The reader checks its digest."""
         place = self._members.places.get(f"{layout.BLOBS}/{digest.hex_of(digest_)}")
         if place is None:
             raise ImageError(f"the archive has no blob {digest_}", where=str(self._path))
@@ -44,41 +84,47 @@ class ArchiveBlobs:
 
 
 def read(path: Path, tag: str = "") -> Image:
-    """Return the image called ``tag`` in an archive, or the only one; raises ImageError."""
+    """Return the image with a tag in an archive, or the only image; raises ImageError."""
     seen = look(path)
     members = scan(path)
     places = members.places
     blobs = ArchiveBlobs(members, path)
     for name in (layout.HEADER, layout.INDEX):
         if name not in places:
-            raise _no_layout(path, places, name)
+            raise _not_a_layout(path, places, name)
     header, index = (small(members, places[name], name) for name in (layout.HEADER, layout.INDEX))
     oci.read_layout_header(header)
     return layout_index.select(index, tag, str(path), blobs).inside(Archive(path, seen))
 
 
-def _no_layout(path: Path, places: Mapping[str, object], name: str) -> ImageError:
+def _not_a_layout(path: Path, places: Mapping[str, object], name: str) -> ImageError:
     hint = f"read it as docker-archive:{path}" if "manifest.json" in places else None
-    return ImageError(f"this is not an OCI archive: it has no {name}", where=str(path), hint=hint)
+    return ImageError(f"not an OCI archive: there is no {name}", where=str(path), hint=hint)
 
 
 def write(
-    image: Image, output: Output, tag: str, *, progress: Progress, name: str = "", listed: bool = False
+    image: Image,
+    output: Output,
+    tag: str,
+    *,
+    progress: Progress,
+    name: str = "",
+    referrers_in_index: bool = False,
 ) -> None:
-    """Write a layout of just this image, tagged ``tag``, as a tar file: equal images, equal bytes.
+    """Write a layout of this image alone as a tar file: the same bytes for the same image.
 
-    ``name`` and ``listed`` are as in `layout.whole`.
+    ``tag``, ``name`` and ``referrers_in_index`` are as in `layout.layout_content`.
     """
-    made = layout.whole(image, tag, name=name, listed=listed)
+    content = layout.layout_content(image, tag, name=name, referrers_in_index=referrers_in_index)
     blobs = [
         tar_archive.Part(
-            f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, made.image.blobs)
+            f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, content.image.blobs)
         )
-        for descriptor in sorted(made.parts, key=lambda descriptor: descriptor.digest)
+        for descriptor in sorted(content.blobs, key=lambda descriptor: descriptor.digest)
     ]
     parts = [
-        tar_archive.text(layout.HEADER, layout.header()),
-        tar_archive.text(layout.INDEX, made.index),
+        tar_archive.text(layout.HEADER, layout.layout_header()),
+        tar_archive.text(layout.INDEX, content.index),
         tar_archive.Part("blobs"),
         tar_archive.Part(layout.BLOBS),
         *blobs,

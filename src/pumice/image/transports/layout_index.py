@@ -1,7 +1,7 @@
-"""A layout's ``index.json``: which of its descriptors is the image, and how one is named there.
+"""The ``index.json`` of a layout: which of its descriptors is the image, and how images are named in it.
 
-Usually it lists one descriptor for each image. Some tools write it as the index of a single image for
-several platforms instead: then the file itself is the image's index.
+Usually it lists one descriptor for each image. Some tools write the index of a single image for several
+platforms instead: then the file itself is the index of the image.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pumice.formats import oci
 from pumice.image import referrers
 from pumice.image.model import Image
 from pumice.image.transports import cosign_layout
+from pumice.image.transports.locations import OpenedImage, open_local_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +29,13 @@ _LETTERS = _NAME_LETTERS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def select(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
-    """Return the image that an ``index.json`` has under ``tag``, or the only one, with what is about it.
+    """Return the image with ``tag`` in an ``index.json``, or the only image, with its referrers.
 
     ``tag`` may be a full name where the layout has them. Raises ImageError, FormatError.
     """
     index = oci.read_index(data)
     images, listed = referrers.split(index)
-    about = tuple(cosign_layout.unmarked(one) for one in listed)
+    attached = tuple(cosign_layout.unmarked(descriptor) for descriptor in listed)
     candidates = _named(images, tag, where)
     if len(candidates) > 1 and _is_one_image(candidates):
         own = data if candidates == index.manifests else oci.encode_document(oci.make_index(candidates))
@@ -42,16 +43,16 @@ def select(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
         blobs = referrers.Over([own], blobs)
     elif len(candidates) > 1 and not tag:
         raise ImageError(
-            f"the layout holds {len(candidates)} images, so one must be named",
+            f"the layout holds {len(candidates)} images",
             where=where,
-            hint=f"append :TAG; its tags are {_tags(images)}",
+            hint=f"choose one by appending :TAG; the tags are {_tags(images)}",
         )
     else:
         root = candidates[0]
-    if not about and oci.REFERRERS not in root.annotations:
+    if not attached and oci.REFERRERS not in root.annotations:
         return Image(root, blobs)
-    beside = about + referrers.named(root, blobs)
-    return Image(root, blobs, referrers.Listed(root, about, blobs), beside)
+    beside = attached + referrers.named(root, blobs)
+    return Image(root, blobs, referrers.Listed(root, attached, blobs), beside)
 
 
 def _named(images: tuple[Descriptor, ...], tag: str, where: str) -> tuple[Descriptor, ...]:
@@ -60,10 +61,10 @@ def _named(images: tuple[Descriptor, ...], tag: str, where: str) -> tuple[Descri
     if not tag:
         return images
     for annotation in (oci.REF_NAME, oci.FULL_NAME):
-        candidates = tuple(one for one in images if one.annotations.get(annotation) == tag)
+        candidates = tuple(image for image in images if image.annotations.get(annotation) == tag)
         if candidates:
             return candidates
-    raise ImageError(f"the layout has no tag {tag!r}", where=where, hint=f"its tags are {_tags(images)}")
+    raise ImageError(f"the layout has no tag {tag!r}", where=where, hint=f"the tags are {_tags(images)}")
 
 
 def _tags(images: Sequence[Descriptor]) -> str:
@@ -72,16 +73,16 @@ def _tags(images: Sequence[Descriptor]) -> str:
 
 
 def _is_one_image(candidates: Sequence[Descriptor]) -> bool:
-    """Whether descriptors are the platforms of one image: each has another platform, and none its own name.
+    """Whether descriptors are the platforms of one image: all differ in platform and none in name.
 
-    What an attestation is attested for is no platform: it is ``unknown``.
+    BuildKit lists attestations for the platform ``unknown/unknown``.
     """
-    platforms = [one.platform for one in candidates if one.platform is not None]
-    names = {one.annotations.get(oci.REF_NAME, "") for one in candidates}
+    platforms = [candidate.platform for candidate in candidates if candidate.platform is not None]
+    names = {candidate.annotations.get(oci.REF_NAME, "") for candidate in candidates}
     runnable = [
-        (one.os, one.architecture, one.variant, one.os_version)
-        for one in platforms
-        if _UNKNOWN not in (one.os, one.architecture)
+        (platform.os, platform.architecture, platform.variant, platform.os_version)
+        for platform in platforms
+        if _UNKNOWN not in (platform.os, platform.architecture)
     ]
     is_complete = len(platforms) == len(candidates) and len(names) == 1
     return is_complete and bool(runnable) and len(set(runnable)) == len(runnable)
@@ -90,10 +91,10 @@ def _is_one_image(candidates: Sequence[Descriptor]) -> bool:
 def naming(name: str, tag: str) -> dict[str, str]:
     """Return the annotations that name an image in ``index.json``.
 
-    ``ref.name`` is the tag, by which skopeo, umoci and buildah choose; containerd, docker and podman load
-    an image under its full name, which is left out where ``name`` and ``tag`` do not make one for them.
+    ``ref.name`` is the tag, by which skopeo, umoci and buildah choose. containerd, docker and podman load
+    an image under its full name, which is omitted if ``name`` and ``tag`` are not a valid one.
     """
-    if ":" in tag or "/" in tag:  # a whole NAME:TAG
+    if ":" in tag or "/" in tag:  # a full name, NAME:TAG
         head, colon, tail = tag.rpartition(":")
         full_name, version = (head, tail) if colon and "/" not in tail else (tag, "latest")
     else:
@@ -104,17 +105,24 @@ def naming(name: str, tag: str) -> dict[str, str]:
 
 
 def known_name(root: Descriptor) -> tuple[str, str]:
-    """Return the name and the tag under which a layout lists an image; empty where it says none."""
+    """Return the name and the tag under which a layout lists an image, "" for what it does not have."""
     name, colon, tag = root.annotations.get(oci.FULL_NAME, "").rpartition(":")
     if not colon or "/" in tag or not _is_name(name) or not _is_tag(tag):
         return "", root.annotations.get(oci.REF_NAME, "")
     return name, root.annotations.get(oci.REF_NAME, "") or tag
 
 
-def _is_name(text: str) -> bool:
-    """Whether ``text`` is a name for docker (github.com/distribution/reference).
+def open_image(image: Image, tag: str) -> OpenedImage:
+    """Return an image of a layout or archive as opened; ``tag`` is the one that it was chosen by, or ""."""
+    name, version = known_name(image.root)
+    version = tag if tag and not name else version
+    return OpenedImage(image, lambda: open_local_source(image), name, version)
 
-    Without a regular expression: this is on the way of every build.
+
+def _is_name(text: str) -> bool:
+    """Whether ``text`` is a valid image name (github.com/distribution/reference).
+
+    Written without a regular expression, because every build that writes a layout calls it.
     """
     first, slash, rest = text.partition("/")
     has_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
@@ -136,11 +144,11 @@ def _is_host(text: str) -> bool:
 def _is_component(text: str) -> bool:
     if not text or not (_NAME_LETTERS | frozenset("._-")).issuperset(text):
         return False
-    return text[0] in _NAME_LETTERS and text[-1] in _NAME_LETTERS and not _has_wrong_separator(text)
+    return text[0] in _NAME_LETTERS and text[-1] in _NAME_LETTERS and not _has_invalid_separator(text)
 
 
-def _has_wrong_separator(text: str) -> bool:
-    return any(wrong in text for wrong in ("..", "___", "._", "_.", "-.", ".-", "-_", "_-"))
+def _has_invalid_separator(text: str) -> bool:
+    return any(separator in text for separator in ("..", "___", "._", "_.", "-.", ".-", "-_", "_-"))
 
 
 def _is_tag(text: str) -> bool:

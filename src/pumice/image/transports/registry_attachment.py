@@ -1,4 +1,4 @@
-"""Adding signatures and the like to an image where it lies in a registry."""
+"""Adds signatures and attestations to an image in a registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pumice.errors import FormatError
 from pumice.formats import oci
 from pumice.image import graph, referrers
 from pumice.image.transports import cosign_tags
-from pumice.registry import content
+from pumice.registry import blob_content
 from pumice.registry.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pumice.registry.reference import Repository
 
 
-class RegistryPlace:
-    """A repository that signatures can be added to: kept in memory until `finish`."""
+class RegistryAttachment:
+    """Changes to the referrers in a repository, kept in memory until `finish`."""
 
     def __init__(self, client: Client, repository: Repository) -> None:
         self._client = client
@@ -29,45 +29,45 @@ class RegistryPlace:
         self._changes: list[tuple[str, Sequence[Descriptor], Sequence[str]]] = []
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
-        """Keep a blob that a referrer will need."""
-        name = content.digest_of(data)
+        """Keep a blob that a referrer needs."""
+        name = blob_content.digest_of(data)
         self._new[name] = data
         return oci.Descriptor(media_type, name, len(data))
 
     def change(self, subject: str, add: Sequence[Descriptor], remove: Sequence[str]) -> None:
-        """Say that what refers to ``subject`` changes; counts from `finish` on."""
+        """Record a change to the referrers of ``subject``, which `finish` makes."""
         self._changes.append((subject, add, remove))
 
     def finish(self) -> None:
-        """Send everything; what takes the place of something goes before that is removed.
+        """Send the blobs and referrers, and remove the old ones after the new ones are sent.
 
-        Raises RegistryError, TransportError; then what was sent before stays, and is no harm.
+        Raises RegistryError and TransportError; what was sent until then stays in the registry.
         """
         for subject, add, remove in self._changes:
-            for one in add:
-                self._send(one, subject, remove)
+            for referrer in add:
+                self._send(referrer, subject, remove)
             for digest in remove:
-                self._forget(digest, subject)
+                self._remove(digest, subject)
         self._changes.clear()
 
-    def _send(self, referrer: Descriptor, subject: str, instead: Sequence[str]) -> None:
+    def _send(self, referrer: Descriptor, subject: str, replaced: Sequence[str]) -> None:
         data = self._new.get(referrer.digest)
         if data is None:
-            raise FormatError("what is to be attached was never put here", where=referrer.digest)
+            raise FormatError("cannot attach a manifest that was not put first", where=referrer.digest)
         node = graph.read(referrer, data)
         for blob in node.blobs:
             if blob.digest in self._new:
-                self._client.upload(self._repository, blob, self._new[blob.digest])
+                self._client.upload_blob(self._repository, blob, self._new[blob.digest])
         kind = node.descriptor.media_type
-        stored = self._client.put_manifest(self._repository.at(referrer.digest), data, kind)
-        if not stored.listed:
-            self._client.list_referrer(self._repository, subject, [node.entry()])
+        stored = self._client.put_manifest(self._repository.with_digest(referrer.digest), data, kind)
+        if not stored.is_listed:
+            self._client.add_fallback_referrers(self._repository, subject, [node.entry()])
         if tag := referrers.tag_of(referrer, subject):
-            cosign_tags.put(self._client, self._repository.tagged(tag), [node], instead=instead)
+            cosign_tags.put(self._client, self._repository.with_tag(tag), [node], replaced=replaced)
 
-    def _forget(self, digest: str, subject: str) -> None:
-        """Remove what something else took the place of, where the registry allows that."""
+    def _remove(self, digest: str, subject: str) -> None:
+        """Remove a referrer, or only unlist it where the registry does not allow deleting."""
         try:
-            self._client.remove(self._repository.at(digest))
+            self._client.delete(self._repository.with_digest(digest))
         except RegistryError:
-            self._client.unlist_referrer(self._repository, subject, digest)
+            self._client.remove_fallback_referrer(self._repository, subject, digest)

@@ -1,7 +1,7 @@
-"""What maintainer scripts would have left behind, made without running them.
+"""Effects: what maintainer scripts would have left behind, computed without running them.
 
-Each effect is a small function of the tree: it sees the packages' files and what earlier effects
-made, and answers with entries. The table below is the order. `apply` runs it.
+An effect is a function from the tree of all packages, with the results of earlier effects, to new
+entries. `EFFECTS` lists them in their order, and `apply` applies them.
 """
 
 from __future__ import annotations
@@ -11,116 +11,129 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.packing.effects.alternatives import alternatives
-from pumice.packing.effects.certificates import ca_certificates, java_key_store
-from pumice.packing.effects.dpkg import package_database
-from pumice.packing.effects.files import scripted_files
-from pumice.packing.effects.loader import loader_cache
-from pumice.packing.effects.model import Effect, Given, Outcome, Settings, directory
-from pumice.packing.effects.pam import authentication
-from pumice.packing.effects.scripts import actions
-from pumice.packing.effects.skipped_actions import not_done
-from pumice.packing.effects.system import machine_id, name_service, shells, temporary
-from pumice.packing.effects.tmpfiles import tmpfiles
-from pumice.packing.effects.users import NONROOT, users
-from pumice.packing.effects.usr_merge import merged_usr, moved_run
-from pumice.packing.tree import RECIPE
+from pumice.packing.effects.alternatives import link_alternatives
+from pumice.packing.effects.ca_certificates import install_ca_certificates
+from pumice.packing.effects.dpkg_database import write_dpkg_database
+from pumice.packing.effects.java_key_store import create_java_key_store
+from pumice.packing.effects.loader_cache import write_loader_cache
+from pumice.packing.effects.machine_id import create_machine_id
+from pumice.packing.effects.merged_usr import link_merged_usr
+from pumice.packing.effects.model import AppliedEffects, Effect, EffectInput, EffectSettings, directory_entry
+from pumice.packing.effects.name_service import configure_name_service
+from pumice.packing.effects.pam_stacks import write_pam_stacks
+from pumice.packing.effects.scripted_files import create_scripted_files
+from pumice.packing.effects.scripts.maintainer_scripts import collect_actions
+from pumice.packing.effects.shells import list_shells
+from pumice.packing.effects.skipped_script_actions import find_skipped_actions
+from pumice.packing.effects.temporary_directories import create_temporary_directories
+from pumice.packing.effects.tmpfiles import create_tmpfiles
+from pumice.packing.effects.users import NONROOT, create_accounts
+from pumice.packing.effects.var_run import link_var_run
+from pumice.packing.tree import RECIPE_OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pumice.formats.tar import Entry
-    from pumice.packing.tree import Generated, Tree
+    from pumice.packing.tree import GeneratedEntry, Tree
 
-__all__ = ["EFFECTS", "NONROOT", "Effect", "Given", "Outcome", "Settings", "apply"]
+__all__ = ["EFFECTS", "NONROOT", "AppliedEffects", "Effect", "EffectInput", "EffectSettings", "apply"]
 
 EFFECTS: tuple[Effect, ...] = (
-    merged_usr,  # first: every later path goes through these links
-    moved_run,
-    temporary,
-    users,  # before all that has owners
-    name_service,
-    authentication,
-    ca_certificates,
-    java_key_store,
-    scripted_files,  # after all that knows better what a file of its own must hold
-    tmpfiles,
-    shells,
-    machine_id,
-    alternatives,  # after files, which may bring targets
-    loader_cache,  # after alternatives, which may link libraries
-    package_database,  # last: keeps what earlier effects wrote into dpkg's folder
+    link_merged_usr,  # first, because every later path goes through these links
+    link_var_run,
+    create_temporary_directories,
+    create_accounts,  # before every effect that sets an owner
+    configure_name_service,
+    write_pam_stacks,
+    install_ca_certificates,
+    create_java_key_store,
+    create_scripted_files,  # after the effects that compute a file's content themselves
+    create_tmpfiles,
+    list_shells,
+    create_machine_id,
+    link_alternatives,  # after scripted files, which may be targets
+    write_loader_cache,  # after alternatives, which may be links to libraries
+    write_dpkg_database,  # last, because it keeps what earlier effects wrote into dpkg's directory
 )
 
 
-def apply(tree: Tree, settings: Settings) -> Outcome:
+def apply(tree: Tree, settings: EffectSettings) -> AppliedEffects:
     """Return what all effects add to the files of the packages and of the recipe.
 
-    Depends on nothing but its arguments. Raises ImageError where ids clash or something in a
-    package cannot be an image's.
+    The result depends only on the arguments. Raises ImageError if two accounts need the same id, or
+    if an image cannot hold something that a package ships.
     """
-    original = tree
-    links = merged_usr(Given(tree, settings, {}))  # scripts look for /bin/sh and the like, too
-    taken, failed = actions(tree.plus(links.generated), settings.architecture, settings.format)
-    made: dict[str, Generated] = {}
+    original_tree = tree
+    usr_links = link_merged_usr(EffectInput(tree, settings, {}))  # scripts test for paths such as /bin/sh
+    script_actions, failed_packages = collect_actions(
+        tree.with_entries(usr_links.generated), settings.architecture, settings.format
+    )
+    entries: dict[str, GeneratedEntry] = {}
     removed: dict[str, None] = {}
-    report: list[tuple[str, str]] = list(not_done(tree.packages, taken, failed, settings.format))
+    skipped_actions: list[tuple[str, str]] = list(
+        find_skipped_actions(tree.packages, script_actions, failed_packages, settings.format)
+    )
     ids = settings.ids
-    own = _own_files(tree, settings)
+    recipe_paths = _recipe_paths(tree, settings)
     for effect in EFFECTS:
-        result = effect(Given(tree, settings, taken))
-        generated = (*_parents(result.generated, tree), *result.generated)
-        made |= {item.entry.path: item for item in generated}
+        result = effect(EffectInput(tree, settings, script_actions))
+        generated = (*_missing_parents(result.generated, tree), *result.generated)
+        entries |= {item.entry.path: item for item in generated}
         removed |= dict.fromkeys(result.removed)
-        report += result.report
+        skipped_actions += result.skipped_actions
         ids = result.ids or ids
-        # what the recipe itself says of a file is what the image and later effects see of it
-        tree = tree.plus([item for item in generated if item.entry.path not in own], result.removed)
-    entries, directories = _sorted_out(made, original)
-    return Outcome(
-        generated=entries,
-        removed=tuple(sorted(path for path in removed if path not in made)),
+        # The recipe's own file wins over an effect's, in the image and for later effects.
+        tree = tree.with_entries(
+            [item for item in generated if item.entry.path not in recipe_paths], result.removed
+        )
+    new_entries, directories = _split_directory_changes(entries, original_tree)
+    return AppliedEffects(
+        generated=new_entries,
+        removed=tuple(sorted(path for path in removed if path not in entries)),
         directories=directories,
         ids=ids,
-        report=_by_package(report),
+        skipped_actions=_group_by_package(skipped_actions),
     )
 
 
-def _own_files(tree: Tree, settings: Settings) -> frozenset[str]:
+def _recipe_paths(tree: Tree, settings: EffectSettings) -> frozenset[str]:
     if settings.format < 2:
         return frozenset()
     return frozenset(
-        path for path, node in tree.nodes.items() if node.owner == RECIPE and node.entry.kind != "dir"
+        path for path, node in tree.nodes.items() if node.owner == RECIPE_OWNER and node.entry.kind != "dir"
     )
 
 
-def _parents(generated: Sequence[Generated], tree: Tree) -> Iterable[Generated]:
-    """Yield the directories on the way to what an effect makes that nobody has made yet."""
-    known = {item.entry.path for item in generated}
+def _missing_parents(generated: Sequence[GeneratedEntry], tree: Tree) -> Iterable[GeneratedEntry]:
+    """Yield the missing parent directories of the entries of an effect."""
+    known_paths = {item.entry.path for item in generated}
     for item in generated:
         parent = posixpath.dirname(item.entry.path)
-        while parent and parent not in known and parent not in tree.nodes:
-            known.add(parent)
-            yield directory(parent, item.by)
+        while parent and parent not in known_paths and parent not in tree.nodes:
+            known_paths.add(parent)
+            yield directory_entry(parent, item.origin)
             parent = posixpath.dirname(parent)
 
 
-def _sorted_out(made: dict[str, Generated], original: Tree) -> tuple[tuple[Generated, ...], dict[str, Entry]]:
-    """Part changes of packages' directories from entries that are new or take another's place."""
-    generated: list[Generated] = []
+def _split_directory_changes(
+    entries: dict[str, GeneratedEntry], original_tree: Tree
+) -> tuple[tuple[GeneratedEntry, ...], dict[str, Entry]]:
+    """Separate changed attributes of packages' directories from new and replaced entries."""
+    generated: list[GeneratedEntry] = []
     directories: dict[str, Entry] = {}
-    for path in sorted(made):
-        node = original.get(path)
-        entry = made[path].entry
+    for path in sorted(entries):
+        node = original_tree.get(path)
+        entry = entries[path].entry
         if node is None or node.entry.kind != "dir" or entry.kind != "dir":
-            generated.append(made[path])
+            generated.append(entries[path])
         elif entry != node.entry:
             directories[path] = msgspec.structs.replace(entry, mtime=node.entry.mtime)
     return tuple(generated), directories
 
 
-def _by_package(report: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, set[str]] = {}
-    for package, action in report:
-        found.setdefault(package, set()).add(action)
-    return {package: tuple(sorted(found[package])) for package in sorted(found)}
+def _group_by_package(skipped_actions: list[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    actions_by_package: dict[str, set[str]] = {}
+    for package, action in skipped_actions:
+        actions_by_package.setdefault(package, set()).add(action)
+    return {package: tuple(sorted(actions_by_package[package])) for package in sorted(actions_by_package)}

@@ -1,7 +1,7 @@
-"""Alternatives: what ``update-alternatives --install`` in package scripts leaves behind.
+"""The effect that does the work of ``update-alternatives --install`` in package scripts.
 
-The choice of highest priority wins; dpkg keeps the one that came first on a tie, which depends on
-the order of installation, so here the path decides. Slaves are linked only where their file exists.
+The choice with the highest priority wins. On a tie dpkg keeps the choice that was installed first;
+to be independent of that order, the path decides here. A slave is linked only if its file exists.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import msgspec
 
 from pumice.formats import alternatives as format_
 from pumice.formats.alternatives import Choice, LinkGroup
-from pumice.packing.effects.model import Given, Result, data, file, table
-from pumice.packing.effects.overlay_tree import Canvas
+from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
+from pumice.packing.effects.overlay_tree import OverlayTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pumice.packing.effects.scope import Value
+    from pumice.packing.effects.scripts.scope import Value
     from pumice.packing.tree import Tree
 
-BY = "effect:alternatives"
-_FOLDER = "etc/alternatives"
-_STATE = "var/lib/dpkg/alternatives"
+ORIGIN = "effect:alternatives"
+_LINK_DIRECTORY = "etc/alternatives"
+_STATE_DIRECTORY = "var/lib/dpkg/alternatives"
 
 
 class Install(msgspec.Struct, frozen=True):
-    """One ``--install``: slaves are (name, link, file)."""
+    """The operands of one ``--install``; slaves are (name, link, path)."""
 
     link: str
     name: str
@@ -37,11 +37,11 @@ class Install(msgspec.Struct, frozen=True):
     slaves: tuple[tuple[str, str, str], ...] = ()
 
 
-def alternatives(given: Given) -> Result:
+def link_alternatives(inputs: EffectInput) -> EffectResult:
     """Return the links and state files of all link groups."""
     installs: list[Install] = []
-    report: list[tuple[str, str]] = []
-    for package, actions in given.actions.items():
+    skipped_actions: list[tuple[str, str]] = []
+    for package, actions in inputs.actions.items():
         for action in actions:
             if (
                 not action.words
@@ -49,41 +49,43 @@ def alternatives(given: Given) -> Result:
                 or "--install" not in action.words
             ):
                 continue
-            install = parse(action.words)
+            install = parse_install(action.words)
             if install is None:
-                report.append((package, "update-alternatives"))
+                skipped_actions.append((package, "update-alternatives"))
             else:
                 installs.append(install)
-    installs += _from_table(given.tree)
-    canvas = Canvas(given.tree, BY)
-    for group in _groups(installs, given.tree):
-        _link(group, canvas)
-        canvas.directory("/" + _STATE)
-        canvas.put(file(f"{_STATE}/{group.name}", format_.encode_link_group(group), BY))
-    return Result(generated=tuple(canvas.made.values()), report=tuple(dict.fromkeys(report)))
+    installs += _installs_from_table(inputs.tree)
+    overlay = OverlayTree(inputs.tree, ORIGIN)
+    for group in _link_groups(installs, inputs.tree):
+        _link_group(group, overlay)
+        overlay.make_directory("/" + _STATE_DIRECTORY)
+        overlay.put(file_entry(f"{_STATE_DIRECTORY}/{group.name}", format_.encode_link_group(group), ORIGIN))
+    return EffectResult(
+        generated=tuple(overlay.entries.values()), skipped_actions=tuple(dict.fromkeys(skipped_actions))
+    )
 
 
-def parse(words: Sequence[Value]) -> Install | None:
-    """Return what a command line of update-alternatives(1) installs; None if it is not literal."""
-    known = [word for word in words if word is not None]
-    if len(known) != len(words):
+def parse_install(words: Sequence[Value]) -> Install | None:
+    """Return the operands of ``--install``; None if they are not all literal and valid."""
+    literal_words = [word for word in words if word is not None]
+    if len(literal_words) != len(words):
         return None
-    at = known.index("--install")
-    if len(known) < at + 5 or not known[at + 4].lstrip("-").isdecimal():
+    at = literal_words.index("--install")
+    if len(literal_words) < at + 5 or not literal_words[at + 4].lstrip("-").isdecimal():
         return None
-    link, name, path, priority = known[at + 1 : at + 5]
+    link, name, path, priority = literal_words[at + 1 : at + 5]
     slaves: list[tuple[str, str, str]] = []
-    rest = known[at + 5 :]
-    while rest:
-        if rest[0] != "--slave" or len(rest) < 4:
+    slave_words = literal_words[at + 5 :]
+    while slave_words:
+        if slave_words[0] != "--slave" or len(slave_words) < 4:
             return None
-        slaves.append((rest[2], rest[1], rest[3]))
-        rest = rest[4:]
+        slaves.append((slave_words[2], slave_words[1], slave_words[3]))
+        slave_words = slave_words[4:]
     install = Install(link, name, path, int(priority), tuple(slaves))
-    return install if _sound(install) else None
+    return install if _is_valid(install) else None
 
 
-def _sound(install: Install) -> bool:
+def _is_valid(install: Install) -> bool:
     names = (install.name, *(slave[0] for slave in install.slaves))
     paths = (install.link, install.path, *(path for slave in install.slaves for path in slave[1:]))
     if not all(name and not name.startswith(".") and "/" not in name for name in names):
@@ -91,21 +93,21 @@ def _sound(install: Install) -> bool:
     return all(path.startswith("/") and "\n" not in path for path in paths)
 
 
-def _from_table(tree: Tree) -> Iterable[Install]:
+def _installs_from_table(tree: Tree) -> Iterable[Install]:
     installed = {package.name for package in tree.packages}
-    for package, link, name, path, priority, *rest in table(data("alternatives.tsv")):
+    for package, link, name, path, priority, *slave_fields in parse_table(read_data("alternatives.tsv")):
         if package in installed:
-            slaves = tuple(zip(rest[1::3], rest[::3], rest[2::3], strict=False))
+            slaves = tuple(zip(slave_fields[1::3], slave_fields[::3], slave_fields[2::3], strict=False))
             yield Install(link, name, path, int(priority), slaves)
 
 
-def _groups(installs: Iterable[Install], tree: Tree) -> Iterable[LinkGroup]:
-    found: dict[str, dict[str, Install]] = {}
+def _link_groups(installs: Iterable[Install], tree: Tree) -> Iterable[LinkGroup]:
+    installs_by_name: dict[str, dict[str, Install]] = {}
     for install in installs:
-        if tree.resolve(install.path) is not None:  # scripts register targets that are not there, too
-            found.setdefault(install.name, {})[install.path] = install
-    for name in sorted(found):
-        choices = found[name].values()
+        if tree.resolve(install.path) is not None:  # scripts may register a path that is not in the image
+            installs_by_name.setdefault(install.name, {})[install.path] = install
+    for name in sorted(installs_by_name):
+        choices = installs_by_name[name].values()
         slaves = {slave: link for install in choices for slave, link, _ in install.slaves}
         yield LinkGroup(
             name=name,
@@ -122,19 +124,19 @@ def _groups(installs: Iterable[Install], tree: Tree) -> Iterable[LinkGroup]:
         )
 
 
-def _link(group: LinkGroup, canvas: Canvas) -> None:
+def _link_group(group: LinkGroup, overlay: OverlayTree) -> None:
     best = group.best()
     pairs = [(group.name, group.link, best.path)]
     pairs += [(name, group.slaves[name], path) for name, path in sorted(best.slaves.items())]
-    canvas.directory("/" + _FOLDER)
+    overlay.make_directory("/" + _LINK_DIRECTORY)
     for name, link, path in pairs:
-        if canvas.entry(path) is None:
+        if overlay.entry(path) is None:
             continue
         parent = posixpath.dirname(link)
-        if name != group.name and not canvas.exists(parent):
-            continue  # its folder went with the documentation
-        canvas.directory(parent)
-        if canvas.exists(link) and not canvas.is_link(link):
+        if name != group.name and not overlay.exists(parent):
+            continue  # the directory was left out with the documentation
+        overlay.make_directory(parent)
+        if overlay.exists(link) and not overlay.is_symlink(link):
             continue  # update-alternatives never replaces a real file
-        canvas.link(link, f"/{_FOLDER}/{name}", force=True)
-        canvas.link(f"/{_FOLDER}/{name}", path, force=True)
+        overlay.make_symlink(link, f"/{_LINK_DIRECTORY}/{name}", force=True)
+        overlay.make_symlink(f"/{_LINK_DIRECTORY}/{name}", path, force=True)

@@ -1,4 +1,4 @@
-"""What goes into effects and what comes out of them."""
+"""Inputs and results of effects, and helpers to create entries and read data tables."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.formats.tar import Entry
-from pumice.packing.effects.action import Action
-from pumice.packing.tree import Generated
+from pumice.packing.effects.scripts.action import ScriptAction
+from pumice.packing.tree import GeneratedEntry
 from pumice.recipe.lock import FORMAT, Ids
 from pumice.recipe.model import Base, Group, User
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pumice.packing.tree import Tree
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a recipe and its lock effects may depend on; nothing of the machine that builds.
+class EffectSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a recipe and its lock that effects may depend on.
 
-    ``architecture`` is Debian's name; ``ids`` are those that the lock keeps from earlier builds;
-    ``format`` is the lock's: an effect that changes a byte does so from a new format on.
+    ``architecture`` is Debian's name, ``ids`` are the ids that the lock records from earlier builds,
+    and ``format`` is the format of the lock: a change of an effect's output needs a new format.
     """
 
     architecture: str
@@ -35,73 +35,80 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
 
 
-class Given(msgspec.Struct, frozen=True):
-    """What an effect sees: the tree with what earlier effects made, and what scripts say.
+class EffectInput(msgspec.Struct, frozen=True):
+    """The input of an effect.
 
-    ``actions`` are the commands of each package's scripts, by package, in the order they would run.
+    ``tree`` includes the results of earlier effects. ``actions`` are the commands of each package's
+    scripts, by package name, in the order in which they would run.
     """
 
     tree: Tree
-    settings: Settings
-    actions: dict[str, tuple[Action, ...]]
+    settings: EffectSettings
+    actions: dict[str, tuple[ScriptAction, ...]]
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What one effect adds: entries, paths to hide, newly allocated ids, and what it could not do.
+class EffectResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one effect.
 
-    ``report`` holds pairs of a package and the name of an action that its script would have taken.
+    ``generated`` are entries to add, ``removed`` paths to hide, and ``ids`` all allocated ids if the
+    effect allocates some. ``skipped_actions`` are pairs of a package and the name of an action of its
+    scripts that the effect could not carry out.
     """
 
-    generated: tuple[Generated, ...] = ()
+    generated: tuple[GeneratedEntry, ...] = ()
     removed: tuple[str, ...] = ()
     ids: Ids | None = None
-    report: tuple[tuple[str, str], ...] = ()
+    skipped_actions: tuple[tuple[str, str], ...] = ()
 
 
-Effect = Callable[[Given], Result]
+Effect = Callable[[EffectInput], EffectResult]
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What all effects add to the packages' files.
+class AppliedEffects(msgspec.Struct, frozen=True, kw_only=True):
+    """The combined result of all effects.
 
-    ``generated`` is sorted by path and free of directories that a package ships; what changes about
-    those stands in ``directories``, by path. ``removed`` are package paths that must not appear.
-    ``ids`` are all that were allocated, for the lock. ``report`` names, by package, the actions of
-    its scripts that were not taken.
+    ``generated`` is sorted by path and excludes directories that a package ships; changes of those
+    are in ``directories``, by path. ``removed`` are package paths that the image must not have.
+    ``ids`` are all allocated ids, for the lock. ``skipped_actions`` are, by package name, the actions
+    of its scripts that were not carried out.
     """
 
-    generated: tuple[Generated, ...] = ()
+    generated: tuple[GeneratedEntry, ...] = ()
     removed: tuple[str, ...] = ()
     directories: dict[str, Entry] = {}
     ids: Ids = Ids()
-    report: dict[str, tuple[str, ...]] = {}
+    skipped_actions: dict[str, tuple[str, ...]] = {}
 
 
-def file(path: str, content: bytes, by: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> Generated:
+def file_entry(
+    path: str, content: bytes, origin: str, *, mode: int = 0o644, uid: int = 0, gid: int = 0
+) -> GeneratedEntry:
     """Return a generated file; its time is 0."""
     entry = Entry(path, "file", mode, uid=uid, gid=gid, size=len(content))
-    return Generated(entry=entry, content=content, by=by)
+    return GeneratedEntry(entry=entry, content=content, origin=origin)
 
 
-def directory(path: str, by: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Generated:
+def directory_entry(
+    path: str, origin: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0
+) -> GeneratedEntry:
     """Return a generated directory; its time is 0."""
-    return Generated(entry=Entry(path, "dir", mode, uid=uid, gid=gid), by=by)
+    return GeneratedEntry(entry=Entry(path, "dir", mode, uid=uid, gid=gid), origin=origin)
 
 
-def link(path: str, target: str, by: str) -> Generated:
+def link_entry(path: str, target: str, origin: str) -> GeneratedEntry:
     """Return a generated symbolic link with the text ``target``; its time is 0."""
-    return Generated(entry=Entry(path, "symlink", 0o777, link=target), by=by)
+    return GeneratedEntry(entry=Entry(path, "symlink", 0o777, link=target), origin=origin)
 
 
-def table(text: str) -> Iterable[list[str]]:
-    """Yield the rows of a data table: one fact a line, fields between tabs, ``#`` starts a comment line."""
+def parse_table(text: str) -> Iterable[list[str]]:
+    """Yield the rows of a data table: fields are separated by tabs, ``#`` starts a comment line."""
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             yield [field.strip() for field in line.split("\t")]
 
 
-def data(name: str) -> str:
-    """Return a data table that comes with this package, by file name."""
+def read_data(name: str) -> str:
+    """Return the text of a data table in this package, by file name."""
     from pathlib import Path
 
     return (Path(__file__).parent / "data" / name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A tree that file commands draw on: what ``mkdir``, ``chown`` or ``ln`` would leave behind."""
+"""A tree with changes on top, for commands such as ``mkdir``, ``chown`` and ``ln``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 
 from pumice.formats.tar import Entry
 from pumice.packing import names
-from pumice.packing.effects.model import directory, file, link
-from pumice.packing.tree import Generated, Node, Tree
+from pumice.packing.effects.model import directory_entry, file_entry, link_entry
+from pumice.packing.tree import GeneratedEntry, Node, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
@@ -19,215 +19,228 @@ if TYPE_CHECKING:
 _VOLATILE = ("proc", "sys", "dev", "tmp")
 
 
-class Canvas:
-    """What was made so far, over a tree. Paths are absolute; links on their way are followed."""
+class OverlayTree:
+    """New and changed entries over a tree.
 
-    def __init__(self, tree: Tree, by: str) -> None:
-        self.by = by
-        self.made: dict[str, Generated] = {}
-        self._undo: list[tuple[str, Generated | None]] = []
-        self._tree = tree
-        self._over: MutableMapping[str, Node] = {}
-        nodes = ChainMap(self._over, tree.nodes)  # type: ignore[arg-type]
-        self._view = Tree(nodes, self._read, (), tree.implied)
+    Paths are absolute, and symbolic links in them are followed. Methods that change something return
+    False if the file system would refuse the change or if the path is not part of an image.
+    """
 
-    def _read(self, path: str) -> bytes:
-        return self.made[path].content if path in self.made else self._tree.read(path)
+    def __init__(self, tree: Tree, origin: str) -> None:
+        self.origin = origin
+        self.entries: dict[str, GeneratedEntry] = {}
+        self._undo_log: list[tuple[str, GeneratedEntry | None]] = []
+        self._base_tree = tree
+        self._changed_nodes: MutableMapping[str, Node] = {}
+        nodes = ChainMap(self._changed_nodes, tree.nodes)  # type: ignore[arg-type] # a ChainMap that only reads the second mapping
+        self._merged_tree = Tree(nodes, self._read_content, (), tree.implied)
 
-    def put(self, item: Generated) -> None:
-        """Add an entry as it is."""
-        self._undo.append((item.entry.path, self.made.get(item.entry.path)))
-        self.made[item.entry.path] = item
-        self._over[item.entry.path] = Node(item.entry, item.by)
+    def _read_content(self, path: str) -> bytes:
+        return self.entries[path].content if path in self.entries else self._base_tree.read(path)
 
-    def _drop(self, path: str) -> None:
-        self._undo.append((path, self.made.pop(path)))
-        del self._over[path]
+    def put(self, item: GeneratedEntry) -> None:
+        """Add or replace an entry at its own path."""
+        self._undo_log.append((item.entry.path, self.entries.get(item.entry.path)))
+        self.entries[item.entry.path] = item
+        self._changed_nodes[item.entry.path] = Node(item.entry, item.origin)
 
-    def place(self, path: str) -> str | None:
-        """Return where ``path`` really is, its last part not followed; None if it is not for an image."""
-        pending = [part for part in posixpath.normpath("/" + path).split("/") if part]
+    def _delete(self, path: str) -> None:
+        self._undo_log.append((path, self.entries.pop(path)))
+        del self._changed_nodes[path]
+
+    def resolve_parent(self, path: str) -> str | None:
+        """Return ``path`` with the links in its parent resolved; None if an image cannot have it."""
+        pending = [component for component in posixpath.normpath("/" + path).split("/") if component]
         if not pending or pending[0] in _VOLATILE:
             return None
         parent = ""
         for part in pending[:-1]:
             step = f"{parent}/{part}".lstrip("/")
-            found = self._view.resolve(step) if step in self._view.nodes else step
-            if found is None:
+            resolved = self._merged_tree.resolve(step) if step in self._merged_tree.nodes else step
+            if resolved is None:
                 return None
-            parent = found
-        place = f"{parent}/{pending[-1]}".lstrip("/")
-        return None if names.find_flaw(place) else place
+            parent = resolved
+        real_path = f"{parent}/{pending[-1]}".lstrip("/")
+        return None if names.find_name_flaw(real_path) else real_path
 
     def entry(self, path: str) -> Entry | None:
-        """Return what ``path`` leads to, links followed; None if nothing is there."""
-        place = self.place(path)
-        found = None if place is None else self._view.resolve(place)
-        node = self._view.nodes.get(found) if found else None
+        """Return the entry at ``path``, following links; None if there is none."""
+        real_path = self.resolve_parent(path)
+        target = None if real_path is None else self._merged_tree.resolve(real_path)
+        node = self._merged_tree.nodes.get(target) if target else None
         return node.entry if node else None
 
     def exists(self, path: str) -> bool:
-        """Whether something is at ``path``, be it a link that leads nowhere."""
-        place = self.place(path)
-        return place is not None and place in self._view.nodes
+        """Whether ``path`` exists; a dangling link counts."""
+        real_path = self.resolve_parent(path)
+        return real_path is not None and real_path in self._merged_tree.nodes
 
     def read(self, path: str) -> bytes | None:
-        """Return the content of a file; None if there is none."""
+        """Return the content of a file; None if ``path`` is not a file."""
         entry = self.entry(path)
         if entry is None or entry.kind not in ("file", "hardlink"):
             return None
-        return self._view.read(entry.path)
+        return self._merged_tree.read(entry.path)
 
-    def directory(self, path: str, mode: int = 0o755) -> bool:
-        """Make a directory and its parents, if it is not there; False where that is impossible."""
-        place = self.place(path)
-        if place is None:
+    def make_directory(self, path: str, mode: int = 0o755) -> bool:
+        """Create a directory and its parents; False if another kind of file is in the way."""
+        real_path = self.resolve_parent(path)
+        if real_path is None:
             return False
-        known = self._view.nodes.get(place)
-        if known is not None:
+        existing = self._merged_tree.nodes.get(real_path)
+        if existing is not None:
             entry = self.entry(path)
             return entry is not None and entry.kind == "dir"
-        parent = posixpath.dirname(place)
-        if parent and not self.directory(parent):
+        parent = posixpath.dirname(real_path)
+        if parent and not self.make_directory(parent):
             return False
-        self.put(directory(place, self.by, mode=mode))
+        self.put(directory_entry(real_path, self.origin, mode=mode))
         return True
 
-    def file(self, path: str, content: bytes, mode: int = 0o644) -> bool:
-        """Write a file, keeping the attributes of one that is there; its folder must exist."""
-        place = self._target(path)
-        if place is None:
+    def write_file(self, path: str, content: bytes, mode: int = 0o644) -> bool:
+        """Write a file, keeping the attributes of an existing one; its directory must exist."""
+        real_path = self._resolve_target(path)
+        if real_path is None:
             return False
-        known = self._view.nodes.get(place)
-        if known is not None and self._is_made_elsewhere(place, known):
+        existing = self._merged_tree.nodes.get(real_path)
+        if existing is not None and self._is_from_other_effect(real_path, existing):
             return True
-        if known is not None and known.entry.kind in ("file", "hardlink"):
-            entry = msgspec.structs.replace(known.entry, kind="file", link="", size=len(content), mtime=0)
-            self.put(Generated(entry=entry, content=content, by=self.by))
+        if existing is not None and existing.entry.kind in ("file", "hardlink"):
+            entry = msgspec.structs.replace(existing.entry, kind="file", link="", size=len(content), mtime=0)
+            self.put(GeneratedEntry(entry=entry, content=content, origin=self.origin))
             return True
-        if known is not None or not self._has_folder(place):
+        if existing is not None or not self._has_parent_directory(real_path):
             return False
-        self.put(file(place, content, self.by, mode=mode))
+        self.put(file_entry(real_path, content, self.origin, mode=mode))
         return True
 
-    def link(self, path: str, target: str, *, force: bool = False) -> bool:
-        """Make a symbolic link; False if something is there already, unless it is a link (``force``)."""
-        place = self.place(path)
-        if place is None or not self._has_folder(place):
+    def make_symlink(self, path: str, target: str, *, force: bool = False) -> bool:
+        """Create a symbolic link; with ``force`` it replaces a link or file."""
+        real_path = self.resolve_parent(path)
+        if real_path is None or not self._has_parent_directory(real_path):
             return False
-        known = self._view.nodes.get(place)
-        if known is not None and not (force and known.entry.kind in ("symlink", "file")):
-            return known.entry.kind == "symlink" and known.entry.link == target
-        self.put(link(place, target, self.by))
+        existing = self._merged_tree.nodes.get(real_path)
+        if existing is not None and not (force and existing.entry.kind in ("symlink", "file")):
+            return existing.entry.kind == "symlink" and existing.entry.link == target
+        self.put(link_entry(real_path, target, self.origin))
         return True
 
-    def change(
+    def change_attributes(
         self, path: str, *, mode: int | None = None, uid: int | None = None, gid: int | None = None
     ) -> bool:
-        """Give what ``path`` leads to other attributes; None leaves one as it is."""
+        """Change mode, owner and group of ``path``, following links; None keeps a value."""
         entry = self.entry(path)
         if entry is None or entry.kind not in ("file", "dir", "hardlink"):
             return False
         if entry.kind == "hardlink":
-            return self.change(entry.link, mode=mode, uid=uid, gid=gid)
-        new = msgspec.structs.replace(
+            return self.change_attributes(entry.link, mode=mode, uid=uid, gid=gid)
+        changed_entry = msgspec.structs.replace(
             entry,
             mode=entry.mode if mode is None else mode,
             uid=entry.uid if uid is None else uid,
             gid=entry.gid if gid is None else gid,
         )
-        if new != entry:
-            self._replace(new)
+        if changed_entry != entry:
+            self._replace_attributes(changed_entry)
         return True
 
-    def attribute(self, path: str, name: str, value: bytes) -> bool:
-        """Give a file an extended attribute."""
+    def set_extended_attribute(self, path: str, name: str, value: bytes) -> bool:
+        """Set an extended attribute of a file."""
         entry = self.entry(path)
         if entry is None or entry.kind != "file":
             return False
-        self._replace(msgspec.structs.replace(entry, xattrs={**entry.xattrs, name: value}))
+        self._replace_attributes(msgspec.structs.replace(entry, xattrs={**entry.xattrs, name: value}))
         return True
 
-    def below(self, path: str) -> Iterable[str]:
-        """Return ``path`` and all that is in it, links not followed."""
+    def walk(self, path: str) -> Iterable[str]:
+        """Return ``path`` and every path below it, without following links."""
         entry = self.entry(path)
         if entry is None:
             return ()
         prefix = entry.path + "/"
-        inside = [known for known in self._view.nodes if known.startswith(prefix)]
+        inside = [candidate for candidate in self._merged_tree.nodes if candidate.startswith(prefix)]
         return [entry.path, *sorted(inside)]
 
-    def is_link(self, path: str) -> bool:
+    def is_symlink(self, path: str) -> bool:
         """Whether ``path`` itself is a symbolic link."""
-        place = self.place(path)
-        node = self._view.nodes.get(place) if place else None
+        real_path = self.resolve_parent(path)
+        node = self._merged_tree.nodes.get(real_path) if real_path else None
         return node is not None and node.entry.kind == "symlink"
 
-    def forget(self, path: str) -> None:
-        """Take back a file or link that was made here; what packages ship stays."""
-        place = self.place(path)
-        if place in self.made and self.made[place].entry.kind != "dir" and place not in self._tree.nodes:
-            self._drop(place)
+    def discard(self, path: str) -> None:
+        """Delete a file or link that this overlay added; files of packages stay."""
+        real_path = self.resolve_parent(path)
+        if (
+            real_path in self.entries
+            and self.entries[real_path].entry.kind != "dir"
+            and real_path not in self._base_tree.nodes
+        ):
+            self._delete(real_path)
 
-    def mark(self) -> int:
-        """Return this moment, for `is_changed` and `go_back`."""
-        return len(self._undo)
+    def checkpoint(self) -> int:
+        """Return the current state, for `has_changed_since` and `roll_back`."""
+        return len(self._undo_log)
 
-    def is_changed(self, mark: int) -> bool:
-        """Whether anything is different from what it was at ``mark``."""
-        before: dict[str, Generated | None] = {}
-        for path, item in self._undo[mark:]:
-            before.setdefault(path, item)
-        return any(self.made.get(path) != item for path, item in before.items())
+    def has_changed_since(self, checkpoint: int) -> bool:
+        """Whether any entry differs from ``checkpoint``."""
+        earlier_entries: dict[str, GeneratedEntry | None] = {}
+        for path, item in self._undo_log[checkpoint:]:
+            earlier_entries.setdefault(path, item)
+        return any(self.entries.get(path) != item for path, item in earlier_entries.items())
 
-    def go_back(self, mark: int) -> None:
-        """Undo everything since ``mark``."""
-        while len(self._undo) > mark:
-            path, item = self._undo.pop()
+    def roll_back(self, checkpoint: int) -> None:
+        """Undo every change since ``checkpoint``."""
+        while len(self._undo_log) > checkpoint:
+            path, item = self._undo_log.pop()
             if item is None:
-                del self.made[path]
-                del self._over[path]
+                del self.entries[path]
+                del self._changed_nodes[path]
             else:
-                self.made[path] = item
-                self._over[path] = Node(item.entry, item.by)
+                self.entries[path] = item
+                self._changed_nodes[path] = Node(item.entry, item.origin)
 
-    def reads_as(self, path: str, target: str) -> bool:
+    def is_symlink_to(self, path: str, target: str) -> bool:
         """Whether ``path`` is a symbolic link with the text ``target``."""
-        place = self.place(path)
-        node = self._view.nodes.get(place) if place else None
+        real_path = self.resolve_parent(path)
+        node = self._merged_tree.nodes.get(real_path) if real_path else None
         return node is not None and node.entry.kind == "symlink" and node.entry.link == target
 
-    def move(self, path: str, target: str) -> bool:
-        """Rename something that was made here."""
-        place, to = self.place(path), self.place(target)
-        if place is None or to is None or place not in self.made or self.made[place].entry.kind == "dir":
+    def rename(self, path: str, target: str) -> bool:
+        """Rename a file or link that this overlay added."""
+        real_path, new_path = self.resolve_parent(path), self.resolve_parent(target)
+        if (
+            real_path is None
+            or new_path is None
+            or real_path not in self.entries
+            or self.entries[real_path].entry.kind == "dir"
+        ):
             return False
-        item = self.made[place]
-        self._drop(place)
-        moved = msgspec.structs.replace(item.entry, path=to)
-        self.put(Generated(entry=moved, content=item.content, by=self.by))
+        item = self.entries[real_path]
+        self._delete(real_path)
+        moved = msgspec.structs.replace(item.entry, path=new_path)
+        self.put(GeneratedEntry(entry=moved, content=item.content, origin=self.origin))
         return True
 
-    def is_made_elsewhere(self, path: str) -> bool:
-        """Whether another effect made what is at ``path``."""
-        place = self.place(path)
-        node = None if place is None else self._view.nodes.get(place)
-        return node is not None and place is not None and self._is_made_elsewhere(place, node)
+    def is_from_other_effect(self, path: str) -> bool:
+        """Whether the entry at ``path`` comes from another effect."""
+        real_path = self.resolve_parent(path)
+        node = None if real_path is None else self._merged_tree.nodes.get(real_path)
+        return node is not None and real_path is not None and self._is_from_other_effect(real_path, node)
 
-    def _is_made_elsewhere(self, place: str, node: Node) -> bool:
-        """Whether another effect made it: scripts judge by a tree in which that was not there yet."""
-        return place not in self.made and node.owner.startswith("effect:")
+    def _is_from_other_effect(self, real_path: str, node: Node) -> bool:
+        """Whether an entry comes from another effect: scripts do not expect it to exist."""
+        return real_path not in self.entries and node.owner.startswith("effect:")
 
-    def _replace(self, entry: Entry) -> None:
-        content = self._view.read(entry.path) if entry.kind == "file" else b""
-        self.put(Generated(entry=entry, content=content, by=self.by))
+    def _replace_attributes(self, entry: Entry) -> None:
+        content = self._merged_tree.read(entry.path) if entry.kind == "file" else b""
+        self.put(GeneratedEntry(entry=entry, content=content, origin=self.origin))
 
-    def _target(self, path: str) -> str | None:
+    def _resolve_target(self, path: str) -> str | None:
         entry = self.entry(path)
-        return entry.path if entry is not None else self.place(path)
+        return entry.path if entry is not None else self.resolve_parent(path)
 
-    def _has_folder(self, place: str) -> bool:
-        parent = posixpath.dirname(place)
-        node = self._view.nodes.get(parent)
-        is_directory = parent in self._view.implied if node is None else node.entry.kind == "dir"
+    def _has_parent_directory(self, real_path: str) -> bool:
+        parent = posixpath.dirname(real_path)
+        node = self._merged_tree.nodes.get(parent)
+        is_directory = parent in self._merged_tree.implied if node is None else node.entry.kind == "dir"
         return not parent or is_directory

@@ -1,7 +1,8 @@
-"""Directories and files that tmpfiles.d(5) asks for, except below ``/run`` and ``/tmp``.
+"""The effect that creates the files and directories of tmpfiles.d(5), except in volatile directories.
 
-What is below those is for whoever starts the container. Types ``d D v q Q`` (directories), ``f``,
-``L``, ``C``, ``z`` and ``Z`` with literal paths; lines with specifiers are left out.
+Those below ``/run`` and ``/tmp`` are created when a container starts. The types ``d D v q Q``
+(directories), ``f``, ``L``, ``C``, ``z`` and ``Z`` with literal paths are supported; lines with
+specifiers are skipped.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.packing.effects.accounts import known_ids
-from pumice.packing.effects.model import Given, Result
-from pumice.packing.effects.overlay_tree import Canvas
+from pumice.packing.effects.accounts import read_account_ids
+from pumice.packing.effects.model import EffectInput, EffectResult
+from pumice.packing.effects.overlay_tree import OverlayTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from pumice.packing.tree import Tree
 
-BY = "effect:tmpfiles"
-_VOLATILE = ("/run", "/var/run", "/tmp", "/var/tmp", "/proc", "/sys", "/dev")  # noqa: S108 - never written
+ORIGIN = "effect:tmpfiles"
+_VOLATILE = ("/run", "/var/run", "/tmp", "/var/tmp", "/proc", "/sys", "/dev")  # noqa: S108 - compared with, never opened
 
 
-class Line(msgspec.Struct, frozen=True):
-    """One line: type letter, whether it is for start-up only, path, mode, owner and argument."""
+class TmpfilesLine(msgspec.Struct, frozen=True):
+    """A line of a tmpfiles.d file; ``kind`` is the type letter without modifiers."""
 
     kind: str
     path: str
@@ -36,21 +37,23 @@ class Line(msgspec.Struct, frozen=True):
     argument: str
 
 
-def tmpfiles(given: Given) -> Result:
-    """Return what systemd-tmpfiles would create in places that last."""
-    canvas = Canvas(given.tree, BY)
-    accounts, groups = known_ids(given.tree)
+def create_tmpfiles(inputs: EffectInput) -> EffectResult:
+    """Return what systemd-tmpfiles(8) would create outside of volatile directories."""
+    overlay = OverlayTree(inputs.tree, ORIGIN)
+    accounts, groups = read_account_ids(inputs.tree)
     users = {name: uid for name, (uid, _) in accounts.items()}
-    report: list[tuple[str, str]] = []
-    for owner, text in _files(given.tree):
-        for line in parse(text):
-            done = not _lasts(line.path) or _create(line, canvas, users, groups)
-            report += () if done else ((owner, "tmpfiles"),)
-    return Result(generated=tuple(canvas.made.values()), report=tuple(dict.fromkeys(report)))
+    skipped_actions: list[tuple[str, str]] = []
+    for package, text in _configuration_files(inputs.tree):
+        for line in parse_tmpfiles(text):
+            is_done = not _is_persistent(line.path) or _apply_line(line, overlay, users, groups)
+            skipped_actions += () if is_done else ((package, "tmpfiles"),)
+    return EffectResult(
+        generated=tuple(overlay.entries.values()), skipped_actions=tuple(dict.fromkeys(skipped_actions))
+    )
 
 
-def parse(text: str) -> Iterable[Line]:
-    """Yield the lines of a tmpfiles.d file that are understood."""
+def parse_tmpfiles(text: str) -> Iterable[TmpfilesLine]:
+    """Yield the supported lines of a tmpfiles.d file."""
     for row in text.splitlines():
         try:
             fields = shlex.split(row, comments=True)
@@ -63,7 +66,7 @@ def parse(text: str) -> Iterable[Line]:
         fields += ["-"] * (7 - len(fields))
         mode = fields[2].lstrip("~:")
         argument = "" if fields[6] == "-" else " ".join(fields[6:])
-        yield Line(
+        yield TmpfilesLine(
             fields[0].rstrip("+-=~^$"),
             posixpath.normpath(fields[1]),
             int(mode, 8) if mode.isdecimal() and not set(mode) & set("89") and len(mode) < 6 else None,
@@ -73,35 +76,44 @@ def parse(text: str) -> Iterable[Line]:
         )
 
 
-def _lasts(path: str) -> bool:
+def _is_persistent(path: str) -> bool:
     return not any(path == top or path.startswith(top + "/") for top in _VOLATILE)
 
 
-def _files(tree: Tree) -> Iterable[tuple[str, str]]:
-    """Yield the files that count, with their packages; one in /etc hides its namesake."""
-    found: dict[str, str] = {}
+def _configuration_files(tree: Tree) -> Iterable[tuple[str, str]]:
+    """Yield (package, content) of each tmpfiles.d file; a file in ``/etc`` overrides its namesake."""
+    paths_by_name: dict[str, str] = {}
     for folder in ("usr/lib/tmpfiles.d", "etc/tmpfiles.d"):
-        found |= {path.rpartition("/")[2]: path for path in tree.children(folder) if path.endswith(".conf")}
-    for name in sorted(found):
-        if tree.is_file(found[name]):
-            yield tree.nodes[found[name]].owner, tree.read(found[name]).decode("utf-8", "replace")
+        paths_by_name |= {
+            path.rpartition("/")[2]: path for path in tree.children(folder) if path.endswith(".conf")
+        }
+    for name in sorted(paths_by_name):
+        if tree.is_file(paths_by_name[name]):
+            yield (
+                tree.nodes[paths_by_name[name]].owner,
+                tree.read(paths_by_name[name]).decode("utf-8", "replace"),
+            )
 
 
-def _create(line: Line, canvas: Canvas, users: Mapping[str, int], groups: Mapping[str, int]) -> bool:
-    uid, gid = _id(line.user, users), _id(line.group, groups)
-    action = _ACTIONS.get(line.kind)
-    if uid is None or gid is None or (action is None and line.kind not in _IGNORED):
+def _apply_line(
+    line: TmpfilesLine, overlay: OverlayTree, users: Mapping[str, int], groups: Mapping[str, int]
+) -> bool:
+    uid, gid = _look_up_id(line.user, users), _look_up_id(line.group, groups)
+    action = _LINE_TYPES.get(line.kind)
+    if uid is None or gid is None or (action is None and line.kind not in _IGNORED_TYPES):
         return False
-    return action is None or action(line, canvas, uid, gid)
+    return action is None or action(line, overlay, uid, gid)
 
 
-def _directory(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
+def _create_directory(line: TmpfilesLine, overlay: OverlayTree, uid: int, gid: int) -> bool:
     mode = 0o755 if line.mode is None else line.mode
-    return canvas.directory(line.path) and canvas.change(line.path, mode=mode, uid=uid, gid=gid)
+    return overlay.make_directory(line.path) and overlay.change_attributes(
+        line.path, mode=mode, uid=uid, gid=gid
+    )
 
 
-def _file(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
-    if canvas.exists(line.path) and line.kind == "f":
+def _create_file(line: TmpfilesLine, overlay: OverlayTree, uid: int, gid: int) -> bool:
+    if overlay.exists(line.path) and line.kind == "f":
         return True
     try:
         content = line.argument.encode("latin-1", "backslashreplace").decode("unicode_escape").encode()
@@ -109,50 +121,52 @@ def _file(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
         return False
     mode = 0o644 if line.mode is None else line.mode
     return (
-        canvas.directory(posixpath.dirname(line.path))
-        and canvas.file(line.path, content)
-        and canvas.change(line.path, mode=mode, uid=uid, gid=gid)
+        overlay.make_directory(posixpath.dirname(line.path))
+        and overlay.write_file(line.path, content)
+        and overlay.change_attributes(line.path, mode=mode, uid=uid, gid=gid)
     )
 
 
-def _link(line: Line, canvas: Canvas, _uid: int, _gid: int) -> bool:
-    if canvas.exists(line.path):
+def _create_link(line: TmpfilesLine, overlay: OverlayTree, _uid: int, _gid: int) -> bool:
+    if overlay.exists(line.path):
         return True
     target = line.argument or f"/usr/share/factory{line.path}"
-    return canvas.directory(posixpath.dirname(line.path)) and canvas.link(line.path, target)
+    return overlay.make_directory(posixpath.dirname(line.path)) and overlay.make_symlink(line.path, target)
 
 
-def _change(line: Line, canvas: Canvas, uid: int, gid: int) -> bool:
-    if not canvas.exists(line.path):
+def _change_attributes(line: TmpfilesLine, overlay: OverlayTree, uid: int, gid: int) -> bool:
+    if not overlay.exists(line.path):
         return True
     owned = line.user or line.group
-    return canvas.change(line.path, mode=line.mode, uid=uid if owned else None, gid=gid if owned else None)
+    return overlay.change_attributes(
+        line.path, mode=line.mode, uid=uid if owned else None, gid=gid if owned else None
+    )
 
 
-def _copy(line: Line, canvas: Canvas, _uid: int, _gid: int) -> bool:
+def _copy_file(line: TmpfilesLine, overlay: OverlayTree, _uid: int, _gid: int) -> bool:
     source = line.argument or f"/usr/share/factory{line.path}"
-    if canvas.exists(line.path) or canvas.entry(source) is None:
+    if overlay.exists(line.path) or overlay.entry(source) is None:
         return True
-    content, entry = canvas.read(source), canvas.entry(source)
-    if content is None or entry is None or not canvas.directory(posixpath.dirname(line.path)):
+    content, entry = overlay.read(source), overlay.entry(source)
+    if content is None or entry is None or not overlay.make_directory(posixpath.dirname(line.path)):
         return False
-    return canvas.file(line.path, content, entry.mode if line.mode is None else line.mode)
+    return overlay.write_file(line.path, content, entry.mode if line.mode is None else line.mode)
 
 
-_ACTIONS: dict[str, Callable[[Line, Canvas, int, int], bool]] = {
-    **dict.fromkeys("dDvqQ", _directory),
-    "f": _file,
-    "F": _file,
-    "L": _link,
-    "C": _copy,
-    "z": _change,
-    "Z": _change,
+_LINE_TYPES: dict[str, Callable[[TmpfilesLine, OverlayTree, int, int], bool]] = {
+    **dict.fromkeys("dDvqQ", _create_directory),
+    "f": _create_file,
+    "F": _create_file,
+    "L": _create_link,
+    "C": _copy_file,
+    "z": _change_attributes,
+    "Z": _change_attributes,
 }
-_IGNORED = "rRxXhHaAtTmeb"
-"""Clean-up, attributes that no package needs, and devices."""
+_IGNORED_TYPES = "rRxXhHaAtTmeb"
+"""Types for clean-up, for attributes that no package needs, and for devices."""
 
 
-def _id(name: str, ids: Mapping[str, int]) -> int | None:
+def _look_up_id(name: str, ids: Mapping[str, int]) -> int | None:
     if not name or name == "root":
         return 0
     return int(name) if name.isdecimal() and len(name) < 10 else ids.get(name)

@@ -1,8 +1,8 @@
-"""Users and groups: passwd(5), group(5), shadow(5), gshadow(5) and the home directories.
+"""The effect that writes passwd(5), group(5), shadow(5), gshadow(5) and creates home directories.
 
-base-passwd's master files first, then what the recipe, sysusers.d files, package scripts and a data
-table ask for. Ids are given out by sorted name, so that they do not depend on the order in which
-packages come, and kept in the lock, so that they do not change when another package is added.
+Accounts come from base-passwd's master files, the recipe, sysusers.d files, package scripts and a data
+table. Ids are allocated in the order of names, so that they do not depend on the order of packages,
+and recorded in the lock, so that they do not change when another package is added.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import msgspec
 
 from pumice.errors import ImageError
 from pumice.packing.effects import accounts
-from pumice.packing.effects.accounts import Account, Wanted
-from pumice.packing.effects.model import Given, Result, data, file, table
-from pumice.packing.effects.overlay_tree import Canvas
+from pumice.packing.effects.accounts import Account, AccountRequest
+from pumice.packing.effects.model import EffectInput, EffectResult, file_entry, parse_table, read_data
+from pumice.packing.effects.overlay_tree import OverlayTree
 from pumice.recipe.lock import Ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pumice.packing.effects.model import Settings
-    from pumice.packing.tree import Generated, Tree
+    from pumice.packing.effects.model import EffectSettings
+    from pumice.packing.tree import GeneratedEntry, Tree
 
-BY = "effect:users"
+ORIGIN = "effect:users"
 NONROOT = 65532
-"""Id of the user and group ``nonroot``, as in other images that are made to run without root."""
+"""Id of the user and group ``nonroot``, the same as in distroless images."""
 
-_FIRST, _LAST = 100, 999
-_MASTER = "usr/share/base-passwd"
+_FIRST_ID, _LAST_ID = 100, 999
+_MASTER_DIRECTORY = "usr/share/base-passwd"
 _ROOT_ONLY = ("root:*:0:0:root:/root:/bin/sh", "root:*:0:")
 
 
@@ -48,40 +48,51 @@ class _User(msgspec.Struct):
     shell: str
 
 
-def users(given: Given) -> Result:
-    """Return the account files, home directories, and the ids that were given out.
+def create_accounts(inputs: EffectInput) -> EffectResult:
+    """Return the account files, the home directories, and the allocated ids.
 
-    Raises ImageError when ids clash or run out.
+    Raises ImageError if two accounts need the same id or no id is free.
     """
-    scripted, report = _from_scripts(given)
-    wanted = accounts.merged(
-        [*_from_recipe(given.settings), *_from_table(given.tree), *scripted, *_from_files(given.tree)]
+    script_requests, skipped_actions = _script_requests(inputs)
+    requested = accounts.merge_requests(
+        [
+            *_recipe_requests(inputs.settings),
+            *_table_requests(inputs.tree),
+            *script_requests,
+            *_sysusers_requests(inputs.tree),
+        ]
     )
-    if given.settings.base == "none" and not (wanted.users or wanted.groups) and not _master(given.tree):
-        return Result(report=report)
-    book = _Book(*_base_files(given.tree), given.settings.ids)
-    if any(user.uid == NONROOT for user in wanted.users):
-        nonroot = Wanted()  # the recipe gives that number to somebody else
+    if (
+        inputs.settings.base == "none"
+        and not (requested.users or requested.groups)
+        and not _has_master_files(inputs.tree)
+    ):
+        return EffectResult(skipped_actions=skipped_actions)
+    account_files = _AccountFiles(*_read_base_accounts(inputs.tree), inputs.settings.ids)
+    if any(user.uid == NONROOT for user in requested.users):
+        nonroot = AccountRequest()  # the recipe uses that id for another user
     else:
-        nonroot = _nonroot()
-    everybody = accounts.merged([wanted, nonroot])
-    book.add(everybody)
-    return Result(
-        generated=(*book.files(), *_homes(book, everybody, given.tree)),
-        ids=Ids(dict(sorted(book.ids.users.items())), dict(sorted(book.ids.groups.items()))),
-        report=report,
+        nonroot = _nonroot_request()
+    all_requests = accounts.merge_requests([requested, nonroot])
+    account_files.add(all_requests)
+    return EffectResult(
+        generated=(*account_files.files(), *_home_directories(account_files, all_requests, inputs.tree)),
+        ids=Ids(
+            dict(sorted(account_files.ids.users.items())), dict(sorted(account_files.ids.groups.items()))
+        ),
+        skipped_actions=skipped_actions,
     )
 
 
-def _nonroot() -> Wanted:
+def _nonroot_request() -> AccountRequest:
     home = "/home/nonroot"
     user = Account(name="nonroot", uid=NONROOT, group="nonroot", home=home, comment="nonroot", make_home=True)
-    return Wanted(users=(user,), groups=(("nonroot", NONROOT),))
+    return AccountRequest(users=(user,), groups=(("nonroot", NONROOT),))
 
 
-def _from_recipe(settings: Settings) -> Iterable[Wanted]:
+def _recipe_requests(settings: EffectSettings) -> Iterable[AccountRequest]:
     groups = tuple((group.name, group.gid) for group in settings.groups)
-    yield Wanted(groups=groups)
+    yield AccountRequest(groups=groups)
     for user in settings.users:
         account = Account(
             name=user.name,
@@ -92,155 +103,176 @@ def _from_recipe(settings: Settings) -> Iterable[Wanted]:
             comment=user.comment,
             make_home=True,
         )
-        named = [(group, None) for group in (user.group, *user.groups) if group and not group.isdecimal()]
+        stated_groups = [
+            (group, None) for group in (user.group, *user.groups) if group and not group.isdecimal()
+        ]
         members = tuple((user.name, group) for group in user.groups)
-        wanted = Wanted(users=(account,), groups=tuple(named), members=members)
-        if not accounts.sound(wanted):
+        request = AccountRequest(users=(account,), groups=tuple(stated_groups), members=members)
+        if not accounts.is_valid(request):
             raise ImageError(
                 f"the user {user.name!r} has a name, group, home, shell or comment that passwd cannot hold",
                 hint="names have letters, digits, '_', '-' and '.'; nothing may have ':' or a line break",
             )
-        yield wanted
+        yield request
 
 
-def _from_scripts(given: Given) -> tuple[list[Wanted], tuple[tuple[str, str], ...]]:
-    """Return what scripts ask for; what cannot be read goes into the report."""
-    found: list[Wanted] = []
-    report: list[tuple[str, str]] = []
-    for package, actions in given.actions.items():
+def _script_requests(inputs: EffectInput) -> tuple[list[AccountRequest], tuple[tuple[str, str], ...]]:
+    """Return the requests of package scripts, and those that cannot be parsed as skipped actions."""
+    requests: list[AccountRequest] = []
+    skipped_actions: list[tuple[str, str]] = []
+    for package, actions in inputs.actions.items():
         for action in actions:
-            if not accounts.is_command(action.words):
+            if not accounts.is_account_command(action.words):
                 continue
-            wanted = accounts.from_command(action)
-            if wanted is not None:
-                found.append(wanted)
+            request = accounts.parse_account_command(action)
+            if request is not None:
+                requests.append(request)
             else:
-                report.append((package, "users"))
-    return found, tuple(report)
+                skipped_actions.append((package, "users"))
+    return requests, tuple(skipped_actions)
 
 
-def _from_files(tree: Tree) -> Iterable[Wanted]:
+def _sysusers_requests(tree: Tree) -> Iterable[AccountRequest]:
     files: dict[str, str] = {}
-    for folder in ("usr/lib/sysusers.d", "etc/sysusers.d"):  # a file of the same name in /etc counts
+    for folder in ("usr/lib/sysusers.d", "etc/sysusers.d"):  # a file in /etc overrides its namesake
         files |= {path.rpartition("/")[2]: path for path in tree.children(folder) if path.endswith(".conf")}
     for name in sorted(files):
         if tree.is_file(files[name]):
-            yield from accounts.sysusers(tree.read(files[name]).decode("utf-8", "replace"))
+            yield from accounts.parse_sysusers(tree.read(files[name]).decode("utf-8", "replace"))
 
 
-def _from_table(tree: Tree) -> Iterable[Wanted]:
+def _table_requests(tree: Tree) -> Iterable[AccountRequest]:
     installed = {package.name for package in tree.packages}
-    for row in table(data("users.tsv")):
-        package, kind, name, *rest = row
+    for row in parse_table(read_data("users.tsv")):
+        package, kind, name, *fields = row
         if package not in installed:
             continue
         if kind == "group":
-            yield Wanted(groups=((name, None),))
+            yield AccountRequest(groups=((name, None),))
         elif kind == "member":
-            yield Wanted(members=((name, rest[0]),))
+            yield AccountRequest(members=((name, fields[0]),))
         else:
-            group, home, shell, comment = (*rest, "", "", "", "")[:4]
-            yield Wanted(
+            group, home, shell, comment = (*fields, "", "", "", "")[:4]
+            yield AccountRequest(
                 users=(Account(name=name, group=group or name, home=home, shell=shell, comment=comment),),
                 groups=() if group in ("nogroup",) else ((group or name, None),),
             )
 
 
-def _master(tree: Tree) -> bool:
-    return f"{_MASTER}/passwd.master" in tree.nodes and f"{_MASTER}/group.master" in tree.nodes
-
-
-def _base_files(tree: Tree) -> tuple[list[_User], list[_Group]]:
-    passwd, group = _ROOT_ONLY
-    if _master(tree):
-        passwd = tree.read(f"{_MASTER}/passwd.master").decode("utf-8", "replace")
-        group = tree.read(f"{_MASTER}/group.master").decode("utf-8", "replace")
-    found = [line.split(":") for line in passwd.splitlines()]
-    groups = [line.split(":") for line in group.splitlines()]
+def _has_master_files(tree: Tree) -> bool:
     return (
-        [_User(row[0], int(row[2]), int(row[3]), row[4], row[5], row[6]) for row in found if len(row) == 7],
+        f"{_MASTER_DIRECTORY}/passwd.master" in tree.nodes
+        and f"{_MASTER_DIRECTORY}/group.master" in tree.nodes
+    )
+
+
+def _read_base_accounts(tree: Tree) -> tuple[list[_User], list[_Group]]:
+    passwd, group = _ROOT_ONLY
+    if _has_master_files(tree):
+        passwd = tree.read(f"{_MASTER_DIRECTORY}/passwd.master").decode("utf-8", "replace")
+        group = tree.read(f"{_MASTER_DIRECTORY}/group.master").decode("utf-8", "replace")
+    passwd_rows = [line.split(":") for line in passwd.splitlines()]
+    group_rows = [line.split(":") for line in group.splitlines()]
+    return (
+        [
+            _User(row[0], int(row[2]), int(row[3]), row[4], row[5], row[6])
+            for row in passwd_rows
+            if len(row) == 7
+        ],
         [
             _Group(row[0], int(row[2]), [name for name in row[3].split(",") if name])
-            for row in groups
+            for row in group_rows
             if len(row) == 4
         ],
     )
 
 
-class _Book:
-    """The account files while they are written."""
+class _AccountFiles:
+    """The account files, and the ids of new accounts."""
 
-    def __init__(self, users: list[_User], groups: list[_Group], kept: Ids) -> None:
+    def __init__(self, users: list[_User], groups: list[_Group], locked_ids: Ids) -> None:
         self._users = {user.name: user for user in users}
         self._groups = {group.name: group for group in groups}
-        self._kept = kept
+        self._locked_ids = locked_ids
         self.ids = Ids({}, {})
 
-    def add(self, wanted: Wanted) -> None:
-        users = {user.name: user for user in wanted.users if user.name not in self._users}
-        groups = {name: gid for name, gid in wanted.groups if name not in self._groups}
+    def add(self, request: AccountRequest) -> None:
+        users = {user.name: user for user in request.users if user.name not in self._users}
+        groups = {name: gid for name, gid in request.groups if name not in self._groups}
         for user in users.values():
             if not user.group.isdecimal() and user.group not in self._groups:
                 groups.setdefault(user.group, None)
-        self._fixed(users, groups)
-        self._allocate(users, groups)
+        self._assign_known_ids(users, groups)
+        self._allocate_ids(users, groups)
         for _, user in sorted(users.items()):
-            gid = self._gid(user)
+            gid = self._primary_gid(user)
             self._users[user.name] = _User(
                 user.name, self._uids[user.name], gid, user.comment, user.home, user.shell
             )
-        for name, group in sorted(wanted.members):
+        for name, group in sorted(request.members):
             if group not in self._groups or name not in self._users:
                 continue
-            known = self._groups[group]
-            if name not in known.members and self._users[name].gid != known.gid:
-                known.members.append(name)
+            existing_group = self._groups[group]
+            if name not in existing_group.members and self._users[name].gid != existing_group.gid:
+                existing_group.members.append(name)
 
-    def _fixed(self, users: dict[str, Account], groups: dict[str, int | None]) -> None:
-        """Note ids that are stated, and those that the lock keeps."""
+    def _assign_known_ids(self, users: dict[str, Account], groups: dict[str, int | None]) -> None:
+        """Assign stated ids, and those that the lock records."""
         self._uids = {user.name: user.uid for user in self._users.values()}
         self._gids = {group.name: group.gid for group in self._groups.values()}
         for name, gid in sorted(groups.items()):
             if gid is not None:
-                self._claim(self._gids, "group", name, gid)
+                self._claim_id(self._gids, "group", name, gid)
         for name, user in sorted(users.items()):
             if user.uid is not None:
-                self._claim(self._uids, "user", name, user.uid)
-        for name, user in sorted(users.items()):  # a group of one's own has the same number if it can
-            wanted = user.uid if user.group == name and name in groups else None
-            if wanted is not None and name not in self._gids and wanted not in self._gids.values():
-                self._gids[name] = wanted
-        for ids, kept, asked in (
-            (self._gids, self._kept.groups, groups),
-            (self._uids, self._kept.users, users),
+                self._claim_id(self._uids, "user", name, user.uid)
+        for name, user in sorted(users.items()):  # a user's own group has the same id if it is free
+            uid = user.uid if user.group == name and name in groups else None
+            if uid is not None and name not in self._gids and uid not in self._gids.values():
+                self._gids[name] = uid
+        for ids, locked_ids, requested_names in (
+            (self._gids, self._locked_ids.groups, groups),
+            (self._uids, self._locked_ids.users, users),
         ):
-            taken = set(ids.values())
-            for name in sorted(kept):
-                if name in asked and name not in ids and kept[name] not in taken and kept[name] >= 0:
-                    ids[name] = kept[name]
-                    taken.add(kept[name])
+            used_ids = set(ids.values())
+            for name in sorted(locked_ids):
+                if (
+                    name in requested_names
+                    and name not in ids
+                    and locked_ids[name] not in used_ids
+                    and locked_ids[name] >= 0
+                ):
+                    ids[name] = locked_ids[name]
+                    used_ids.add(locked_ids[name])
 
-    def _claim(self, ids: dict[str, int], what: str, name: str, number: int) -> None:
-        other = next((known for known, used in ids.items() if used == number and known != name), None)
-        if other is not None:
+    def _claim_id(self, ids: dict[str, int], kind: str, name: str, number: int) -> None:
+        conflicting_name = next(
+            (
+                existing_name
+                for existing_name, used in ids.items()
+                if used == number and existing_name != name
+            ),
+            None,
+        )
+        if conflicting_name is not None:
             raise ImageError(
-                f"the {what}s {other} and {name} both want the id {number}",
+                f"the {kind}s {conflicting_name} and {name} both want the id {number}",
                 hint=f"give {name} another id in the recipe",
             )
         if not 0 <= number < 2**32 - 1:
-            raise ImageError(f"the {what} {name} has the id {number}, which is out of range")
+            raise ImageError(f"the {kind} {name} has the id {number}, which is out of range")
         ids[name] = number
 
-    def _allocate(self, users: dict[str, Account], groups: dict[str, int | None]) -> None:
+    def _allocate_ids(self, users: dict[str, Account], groups: dict[str, int | None]) -> None:
         for name in sorted({*users, *groups}):
-            needs = [
+            id_tables = [
                 ids
-                for ids, asked in ((self._uids, users), (self._gids, groups))
-                if name in asked and name not in ids
+                for ids, requested_names in ((self._uids, users), (self._gids, groups))
+                if name in requested_names and name not in ids
             ]
-            if needs:
-                number = self._free(needs)
-                for ids in needs:
+            if id_tables:
+                number = self._find_free_id(id_tables)
+                for ids in id_tables:
                     ids[name] = number
         for name, gid in sorted(groups.items()):
             self._groups[name] = _Group(name, self._gids[name], [])
@@ -250,28 +282,28 @@ class _Book:
             if user.uid is None:
                 self.ids.users[name] = self._uids[name]
 
-    def _free(self, needs: list[dict[str, int]]) -> int:
-        taken = {number for ids in needs for number in ids.values()}
-        taken |= set(self._kept.users.values()) | set(self._kept.groups.values())
-        number = next((number for number in range(_FIRST, _LAST + 1) if number not in taken), None)
+    def _find_free_id(self, id_tables: list[dict[str, int]]) -> int:
+        used_ids = {number for ids in id_tables for number in ids.values()}
+        used_ids |= set(self._locked_ids.users.values()) | set(self._locked_ids.groups.values())
+        number = next((number for number in range(_FIRST_ID, _LAST_ID + 1) if number not in used_ids), None)
         if number is None:
             raise ImageError(
-                f"there are no free ids left between {_FIRST} and {_LAST}",
+                f"there are no free ids left between {_FIRST_ID} and {_LAST_ID}",
                 hint="state some ids in the recipe",
             )
         return number
 
-    def _gid(self, user: Account) -> int:
+    def _primary_gid(self, user: Account) -> int:
         if user.group.isdecimal():
             return int(user.group)
         return self._groups[user.group].gid
 
-    def id_of(self, name: str) -> tuple[int, int]:
-        """Return a user's uid and gid."""
+    def user_ids(self, name: str) -> tuple[int, int]:
+        """Return (uid, gid) of a user."""
         return self._users[name].uid, self._users[name].gid
 
-    def files(self) -> Iterable[Generated]:
-        """Yield the four files. Nobody has a password, and none is old, so no tool asks for a new one."""
+    def files(self) -> Iterable[GeneratedEntry]:
+        """Yield the four files. No account has a password or a date that would make one expire."""
         passwd = [
             f"{user.name}:x:{user.uid}:{user.gid}:{user.comment}:{user.home}:{user.shell}"
             for user in self._users.values()
@@ -279,24 +311,28 @@ class _Book:
         group = [f"{group.name}:x:{group.gid}:{','.join(group.members)}" for group in self._groups.values()]
         shadow = [f"{name}:*::0:99999:7:::" for name in self._users]
         gshadow = [f"{group.name}:*::{','.join(group.members)}" for group in self._groups.values()]
-        secret = self._groups["shadow"].gid if "shadow" in self._groups else 0
-        yield file("etc/passwd", _lines(passwd), BY)
-        yield file("etc/group", _lines(group), BY)
-        yield file("etc/shadow", _lines(shadow), BY, mode=0o640, gid=secret)
-        yield file("etc/gshadow", _lines(gshadow), BY, mode=0o640, gid=secret)
+        shadow_gid = self._groups["shadow"].gid if "shadow" in self._groups else 0
+        yield file_entry("etc/passwd", _encode_lines(passwd), ORIGIN)
+        yield file_entry("etc/group", _encode_lines(group), ORIGIN)
+        yield file_entry("etc/shadow", _encode_lines(shadow), ORIGIN, mode=0o640, gid=shadow_gid)
+        yield file_entry("etc/gshadow", _encode_lines(gshadow), ORIGIN, mode=0o640, gid=shadow_gid)
 
 
-def _lines(lines: list[str]) -> bytes:
+def _encode_lines(lines: list[str]) -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-def _homes(book: _Book, wanted: Wanted, tree: Tree) -> Iterable[Generated]:
-    """Return the home directories that are not there yet; nobody else may look into nonroot's."""
-    canvas = Canvas(tree, BY)
-    for user in sorted(wanted.users, key=lambda user: user.name):
-        if not user.make_home or user.home.startswith("/nonexistent") or canvas.exists(user.home):
+def _home_directories(
+    account_files: _AccountFiles, request: AccountRequest, tree: Tree
+) -> Iterable[GeneratedEntry]:
+    """Return the missing home directories; only nonroot may read its own."""
+    overlay = OverlayTree(tree, ORIGIN)
+    for user in sorted(request.users, key=lambda user: user.name):
+        if not user.make_home or user.home.startswith("/nonexistent") or overlay.exists(user.home):
             continue
-        uid, gid = book.id_of(user.name)
-        if canvas.directory(user.home):
-            canvas.change(user.home, mode=0o700 if user.uid == NONROOT else 0o755, uid=uid, gid=gid)
-    return canvas.made.values()
+        uid, gid = account_files.user_ids(user.name)
+        if overlay.make_directory(user.home):
+            overlay.change_attributes(
+                user.home, mode=0o700 if user.uid == NONROOT else 0o755, uid=uid, gid=gid
+            )
+    return overlay.entries.values()

@@ -1,1 +1,1 @@
-"""A registry server: what distribution-spec asks of one, on a directory."""
+"""An OCI registry: distribution-spec 1.1 over exchangeable storage."""

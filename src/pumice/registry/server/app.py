@@ -1,67 +1,68 @@
-"""One request: who asks, what for, and the answer. The engine (RSGI) is here, its sockets are not.
+"""Handles requests: authenticates the client, checks its rights, and calls the handler of the endpoint.
 
-The way of a pull that was asked for before is short on purpose: two look-ups for the user, one for the
-answer, one for the rules, and a line of the log.
+The path of a repeated pull is short on purpose: two look-ups for the user, one for the cached response,
+one for the access rules, and a line for the log.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice import terminal
 from pumice.errors import StoreError
-from pumice.registry.server import bodies, calls, manifests, reads, request_checks, responses, writes
+from pumice.os_errors import NO_SPACE
+from pumice.registry.server import bodies, grammar, read_handlers, request_checks, responses
 from pumice.registry.server.access import ANONYMOUS
-from pumice.registry.server.accesslog import Line
-from pumice.registry.server.bodies import Incoming
-from pumice.registry.server.calls import Call
-from pumice.registry.server.response_cache import Entry, Hot
-from pumice.registry.server.responses import Answer, FileRange, Flow
-from pumice.registry.server.storage.disk.filesystem import DiskFull
-from pumice.registry.server.upload_handlers import Body, Pushing
+from pumice.registry.server.access_log import Line
+from pumice.registry.server.bodies import IncomingBodies
+from pumice.registry.server.calls import Body, RegistryCall, parse_query
+from pumice.registry.server.context import HandlerContext
+from pumice.registry.server.endpoints import Right, find_endpoint
+from pumice.registry.server.response_cache import CacheEntry, ResponseCache
+from pumice.registry.server.responses import FileRange, ServerResponse, Stream
+from pumice.registry.server.storage.protocol import StorageFullError
+from pumice.registry.server.upload_handlers import UploadTransfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pumice.registry.server.access import Access
-    from pumice.registry.server.accesslog import AccessLog
-    from pumice.registry.server.bodies import Engine
+    from pumice.registry.server.access_log import AccessLog
+    from pumice.registry.server.endpoints import EndpointMatch
+    from pumice.registry.server.offer import Offer
     from pumice.registry.server.password_checks import PasswordChecks
     from pumice.registry.server.proxy import Proxy
-    from pumice.registry.server.reads import Source
-    from pumice.registry.server.storage.disk.storage import Storage
+    from pumice.registry.server.rsgi import Scope, Transport
+    from pumice.registry.server.storage.protocol import Storage
     from pumice.registry.server.threads import Threads
-    from pumice.registry.server.writes import Offer
 
-_FRESH = 60
-"""Seconds for which an answer is given again without asking the storage."""
+_CACHE_SECONDS = 60
+"""How long a response is served from the cache without asking the storage."""
 
-PROXIED = frozenset({"manifest", "blob", "tags", "referrers"})
-_CARRY = frozenset({"POST", "PUT", "PATCH"})
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _log = terminal.logger("pumice.registry.server")
 
 
 class Options(msgspec.Struct, frozen=True):
     """How the registry behaves."""
 
-    read_only: str = ""
-    """Why nobody may write; "" if somebody may."""
-    sparse: bool = False
+    read_only_reason: str = ""
+    """Why nobody may write; "" if writing is possible."""
+    allow_missing_blobs: bool = False
     body_timeout: float = 60.0
+    """Seconds without data after which a request with a body ends."""
     hosts: tuple[str, ...] | None = None
-    """The hosts that requests may be for, besides loopback; None: any."""
-    web_pages: bool = True
-    """Whether web pages may read; where everybody may write, they may do nothing."""
+    """The hosts that requests may be for, in addition to loopback; None for any."""
+    allow_web_pages: bool = True
+    """Whether web pages may read. They may not where everybody may write."""
 
 
 class App:
-    """A registry at work: answers one request after the other, all in one thread but what takes long."""
+    """The request handler of a server. Everything runs in one thread, except for slow work."""
 
     def __init__(
         self,
@@ -73,263 +74,231 @@ class App:
         options: Options,
         log: AccessLog | None = None,
         proxy: Proxy | None = None,
-        accept: Callable[[Offer], str | None] | None = None,
+        refuse_offer: Callable[[Offer], str | None] | None = None,
     ) -> None:
-        self._storage = storage
-        self._source: Source = storage
         self._proxy = proxy
         self._access = access
-        self._run = threads.run
+        self._threads = threads
         self._options = options
         self._log = log
-        self._accept = accept
-        self._hot = Hot()
+        self._cache = ResponseCache()
         self._passwords = passwords
-        self._incoming = Incoming(options.body_timeout)
-        self._pushing = Pushing(storage, threads)
+        self._incoming_bodies = IncomingBodies(options.body_timeout)
+        self._context = HandlerContext(
+            storage=storage,
+            threads=threads,
+            access=access,
+            response_cache=self._cache,
+            upload_transfers=UploadTransfers(),
+            refuse_offer=refuse_offer,
+            allow_missing_blobs=options.allow_missing_blobs,
+        )
 
-    def forget(self) -> None:
-        """Drop every remembered answer, after something else than a request changed the storage."""
-        self._hot.clear()
+    def clear_cache(self) -> None:
+        """Drop all cached responses, after something other than a request changed the storage."""
+        self._cache.clear()
 
     async def watch(self) -> None:
-        """End requests whose bodies have stopped coming; runs as long as the server does."""
-        await self._incoming.watch()
+        """End requests whose bodies have stopped arriving; runs as long as the server does."""
+        await self._incoming_bodies.watch()
 
-    async def serve(self, scope: Any, proto: Engine) -> None:
-        """Answer one request; what goes wrong inside becomes 500 without details."""
+    async def serve(self, scope: Scope, transport: Transport) -> None:
+        """Respond to one request; an internal failure becomes 500 without details."""
         started = perf_counter()
         user: str | None = None
         body: Body | None = None
         try:
-            if scope.method in _CARRY:
-                user, body, answer = await self._carrying(scope, proto)
+            if scope.method in _METHODS_WITH_BODY:
+                user, body, response = await self._respond_to_body(scope, transport)
             else:
-                user, refusal = await self._enter(scope)
-                answer = (
-                    refusal
-                    or self._remembered(scope, user, started)
-                    or await self._answer(scope, user, bodies.NOTHING)
+                user, rejection = await self._authenticate(scope)
+                response = (
+                    rejection
+                    or self._cached_response(scope, user, started)
+                    or await self._respond(scope, user, bodies.EMPTY)
                 )
         except asyncio.CancelledError:
-            answer = responses.error(responses.TOO_SLOW)
-        except Exception as problem:  # noqa: BLE001 - whatever it was, the client gets an answer
-            answer = _failed(problem)
-        if scope.method == "HEAD" or not answer.length:
-            proto.response_empty(answer.status, answer.headers)
-        elif isinstance(answer.body, FileRange):
-            part = answer.body
-            proto.response_file_range(answer.status, answer.headers, part.path, part.start, part.end)
-        elif isinstance(answer.body, Flow):
-            await bodies.flow(proto, answer.status, answer.headers, answer.body)
+            response = responses.error(responses.BODY_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - the client gets a response to any failure
+            response = _failure_response(error)
+        content = response.body
+        if scope.method == "HEAD" or not response.length:
+            transport.response_empty(response.status, response.headers)
+        elif isinstance(content, FileRange):
+            transport.response_file_range(
+                response.status, response.headers, content.path, content.start, content.end
+            )
+        elif isinstance(content, bytes):
+            transport.response_bytes(response.status, response.headers, content)
+        elif isinstance(content, Stream):
+            await bodies.send_stream(transport, response.status, response.headers, content)
         else:
-            proto.response_bytes(answer.status, answer.headers, answer.body)
+            await bodies.send_content(transport, response.status, response.headers, content, self._threads)
         if self._log is not None:
-            self._note(scope, answer, user, body, started)
+            self._log_request(self._log, scope, response, user, body, started)
 
-    async def _carrying(self, scope: Any, proto: Engine) -> tuple[str | None, Body, Answer]:
-        """Answer a request that may have a body, which must not stop coming."""
-        chunks = self._incoming.begin(proto)
-        body = Body(chunks, bodies.declared(scope.headers))
+    async def _respond_to_body(
+        self, scope: Scope, transport: Transport
+    ) -> tuple[str | None, Body, ServerResponse]:
+        """Respond to a request that may have a body; it fails if the body stops arriving."""
+        chunks = self._incoming_bodies.begin(transport)
+        body = Body(chunks, bodies.declared_size(scope.headers))
         try:
-            user, refusal = await self._enter(scope)
-            answer = refusal or await self._answer(scope, user, body)
-            if not chunks.ended and scope.headers.get("expect") is None:
+            user, rejection = await self._authenticate(scope)
+            response = rejection or await self._respond(scope, user, body)
+            if not chunks.is_complete and scope.headers.get("expect") is None:
                 await chunks.drain()
-            return user, body, answer
+            return user, body, response
         finally:
-            self._incoming.end()
+            self._incoming_bodies.end()
 
-    async def _enter(self, scope: Any) -> tuple[str | None, Answer | None]:
-        """Return who it is, or why nobody gets in with this."""
-        refusal = request_checks.malformed(scope)
-        if refusal is None and self._options.hosts is not None:
-            refusal = request_checks.reject_dns_rebinding(scope, self._options.hosts)
-        if refusal is None and not self._options.web_pages:
-            refusal = request_checks.reject_web_pages(scope)
-        if refusal is not None:
-            return None, refusal
+    async def _authenticate(self, scope: Scope) -> tuple[str | None, ServerResponse | None]:
+        """Return the user of a request, or the response that rejects it."""
+        rejection = request_checks.reject_malformed(scope)
+        if rejection is None and self._options.hosts is not None:
+            rejection = request_checks.reject_dns_rebinding(scope, self._options.hosts)
+        if rejection is None and not self._options.allow_web_pages:
+            rejection = request_checks.reject_web_pages(scope)
+        if rejection is not None:
+            return None, rejection
         authorization = scope.headers.get("authorization")
-        known, user = self._access.known(authorization)
-        if known and user is not None:
+        is_known, user = self._access.look_up(authorization)
+        if is_known and user is not None:
             return user, None
         return await self._passwords.authenticate(authorization or "", scope.client)
 
-    def _remembered(self, scope: Any, user: str | None, now: float) -> Answer | None:
-        entry = self._hot.entries.get(scope.path)
+    def _cached_response(self, scope: Scope, user: str | None, now: float) -> ServerResponse | None:
+        entry = self._cache.entries.get(scope.path)
         if (
             entry is None
             or user is None
-            or entry.until < now
+            or entry.expires < now
             or scope.method not in ("GET", "HEAD")
-            or not self._access.may(user, entry.repository, writes=False)
+            or not self._access.is_allowed(user, entry.repository, to_write=False)
         ):
             return None
-        return _conditional(entry.answer, scope, is_blob=entry.is_blob)
+        return _apply_conditions(entry.response, scope)
 
-    async def _answer(self, scope: Any, user: str | None, body: Body) -> Answer:
-        call = calls.parse(scope.method, scope.path)
-        if isinstance(call, Answer):
-            return call
-        refusal = self._refusal(call, scope, user)
-        if refusal is not None:
-            return refusal
-        if call.writes:
-            return await self._write(call, scope, user or ANONYMOUS, body)
-        return await self._read(call, scope, user or ANONYMOUS)
-
-    def _refusal(self, call: Call, scope: Any, user: str | None) -> Answer | None:
-        if call.action in ("health", "catalog"):
-            return None
-        if call.action == "base":  # clients learn here whether to send passwords, so ask whenever they help
-            if user == ANONYMOUS and self._access.policy.invites:
-                return responses.error(
-                    responses.UNAUTHORIZED, headers=[request_checks.CHALLENGE, request_checks.VERSION]
-                )
-            return None
-        if self._access.may(user or ANONYMOUS, call.repository, writes=call.writes):
-            if call.writes and self._options.read_only:
-                headers = [("allow", "GET, HEAD")]
-                return responses.error(responses.UNSUPPORTED, self._options.read_only, headers=headers)
-            if call.writes and scope.headers.get("origin") is not None:
-                return responses.error(responses.DENIED, "web pages may not write here")
-            return None
-        if user == ANONYMOUS and self._access.policy.passwords:
-            return responses.error(
-                responses.UNAUTHORIZED, headers=[request_checks.CHALLENGE, request_checks.VERSION]
-            )
-        what = "write to" if call.writes else "read"
-        return responses.error(responses.DENIED, f"you may not {what} {calls.shown(call.repository)}")
-
-    async def _read(self, call: Call, scope: Any, user: str) -> Answer:
-        parameters = calls.query(scope.query_string)
-        if self._proxy is not None and call.action in PROXIED:
-            return await self._passed_on(self._proxy, call, scope, parameters)
-        if call.action in ("manifest", "blob"):
-            is_blob = call.action == "blob"
-            answer = (reads.blob if is_blob else reads.manifest)(self._source, call)
-            if answer.status != 200:
-                return answer
-            self._hot.keep(scope.path, Entry(call.repository, answer, is_blob, perf_counter() + _FRESH))
-            return _conditional(answer, scope, is_blob=is_blob)
-        if call.action == "tags":
-            return await self._run(reads.tags, self._source, call, parameters)
-        if call.action == "referrers":
-            return await self._run(reads.referrers, self._source, call, parameters)
-        if call.action == "catalog":
-            return await self._run(reads.catalog, self._source, self._readable(user), parameters)
-        return responses.document(200, {}, headers=[request_checks.VERSION])
-
-    async def _passed_on(
-        self, proxy: Proxy, call: Call, scope: Any, parameters: dict[str, list[str]]
-    ) -> Answer:
-        answer = await proxy.read(call, parameters, head=scope.method == "HEAD")
-        if answer.status != 200 or call.action not in ("manifest", "blob"):
-            return answer
-        is_blob = call.action == "blob"
-        if ":" in call.reference and answer.length and not isinstance(answer.body, Flow):
-            self._hot.keep(scope.path, Entry(call.repository, answer, is_blob, perf_counter() + _FRESH))
-        return _conditional(answer, scope, is_blob=is_blob)
-
-    async def _write(self, call: Call, scope: Any, user: str, body: Body) -> Answer:
-        parameters = calls.query(scope.query_string)
-        content_range = scope.headers.get("content-range", "")
-        action = call.action
-        if action == "append":
-            return await self._pushing.append(call, body, content_range)
-        if action == "finish":
-            return await self._pushing.finish(call, parameters, body, content_range)
-        if action == "begin":
-            return await self._pushing.begin(call, parameters, body, self._readable(user))
-        if action == "status":
-            return await self._pushing.status(call)
-        if action == "cancel":
-            return await self._pushing.cancel(call)
-        try:
-            if action == "put-manifest":
-                return await self._put(call, parameters, scope.headers, body)
-            if action == "delete-manifest":
-                return await self._run(writes.delete_manifest, self._storage, call)
-            return await self._run(writes.delete_blob, self._storage, call)
-        finally:
-            self._hot.forget(call.repository)
-
-    async def _put(self, call: Call, parameters: dict[str, list[str]], headers: Any, body: Body) -> Answer:
-        if body.declared is not None and body.declared > manifests.MAX_MANIFEST:
-            return responses.error(responses.TOO_LARGE)
-        pieces: list[bytes] = []
-        async for chunk in body.chunks:
-            body.received += len(chunk)
-            if body.received > manifests.MAX_MANIFEST:
-                return responses.error(responses.TOO_LARGE)
-            pieces.append(chunk)
-        if body.declared is not None and body.received != body.declared:
-            return responses.error(responses.SIZE_INVALID)
-        conditions = writes.Conditions(headers.get("if-match", ""), headers.get("if-none-match", ""))
-
-        return await self._run(
-            writes.put_manifest,
-            self._storage,
-            call,
-            parameters,
-            headers.get("content-type", ""),
-            b"".join(pieces),
-            conditions=conditions,
-            accept=self._accept,
-            sparse=self._options.sparse,
+    async def _respond(self, scope: Scope, user: str | None, body: Body) -> ServerResponse:
+        match = find_endpoint(scope.method, scope.path)
+        if isinstance(match, ServerResponse):
+            return match
+        user = user or ANONYMOUS
+        rejection = self._check_right(match, scope, user)
+        if rejection is not None:
+            return rejection
+        endpoint = match.endpoint
+        call = RegistryCall(
+            repository=match.repository,
+            reference=match.reference,
+            user=user,
+            parameters=parse_query(scope.query_string),
+            headers=scope.headers,
+            body=body,
+            is_head=scope.method == "HEAD",
         )
+        generation = self._cache.generation
+        if self._proxy is not None and endpoint.proxied is not None:
+            response = await endpoint.proxied(self._proxy, call)
+        else:
+            response = await endpoint.handler(self._context, call)
+        if not endpoint.content or response.status != 200:
+            return response
+        if self._proxy is None or _is_immutable(call, response):
+            expires = perf_counter() + _CACHE_SECONDS
+            self._cache.put(scope.path, CacheEntry(call.repository, response, expires), generation)
+        return _apply_conditions(response, scope)
 
-    def _readable(self, user: str) -> Callable[[str], bool]:
-        return lambda repository: self._access.may(user, repository, writes=False)
+    def _check_right(self, match: EndpointMatch, scope: Scope, user: str) -> ServerResponse | None:
+        """Return the response that denies an endpoint to ``user``; None if it may be used."""
+        right = match.endpoint.right
+        if right is Right.NONE:
+            return None
+        if right is Right.LOGIN:  # clients learn here whether to send passwords, so challenge if those help
+            if user == ANONYMOUS and self._access.policy.rewards_login:
+                return _challenge()
+            return None
+        to_write = right is Right.WRITE
+        if self._access.is_allowed(user, match.repository, to_write=to_write):
+            return self._check_write(scope) if to_write else None
+        if user == ANONYMOUS and self._access.policy.passwords:
+            return _challenge()
+        action = "write to" if to_write else "read"
+        message = f"no permission to {action} {grammar.quote(match.repository)}"
+        return responses.error(responses.DENIED, message)
 
-    def _note(self, scope: Any, answer: Answer, user: str | None, body: Body | None, started: float) -> None:
-        log = self._log
-        if log is None:
-            return
+    def _check_write(self, scope: Scope) -> ServerResponse | None:
+        if self._options.read_only_reason:
+            headers = [("allow", "GET, HEAD")]
+            return responses.error(responses.UNSUPPORTED, self._options.read_only_reason, headers=headers)
+        if scope.headers.get("origin") is not None:
+            return responses.error(responses.DENIED, "web pages may not write to this registry")
+        return None
+
+    def _log_request(
+        self,
+        log: AccessLog,
+        scope: Scope,
+        response: ServerResponse,
+        user: str | None,
+        body: Body | None,
+        started: float,
+    ) -> None:
         log.add(
             Line(
-                log.stamp(),
+                log.timestamp(),
                 scope.client,
                 scope.method,
                 scope.path,
-                answer.status,
-                0 if scope.method == "HEAD" else answer.length,
+                response.status,
+                0 if scope.method == "HEAD" else response.length,
                 round((perf_counter() - started) * 1000, 3),
                 user or "",
                 scope.query_string,
-                scope.headers.get("user-agent", ""),
+                scope.headers.get("user-agent") or "",
                 body.received if body is not None else 0,
             )
         )
 
 
-def _conditional(whole: Answer, scope: Any, *, is_blob: bool) -> Answer:
-    """Return the whole, a part, or that nothing changed, as the request's headers ask (RFC 9110, 13, 14)."""
+def _challenge() -> ServerResponse:
+    headers = [request_checks.CHALLENGE, request_checks.VERSION]
+    return responses.error(responses.UNAUTHORIZED, headers=headers)
+
+
+def _is_immutable(call: RegistryCall, response: ServerResponse) -> bool:
+    """Return whether a proxy's response stays valid: content with a digest, present as a whole."""
+    return ":" in call.reference and response.length > 0 and not isinstance(response.body, Stream)
+
+
+def _apply_conditions(response: ServerResponse, scope: Scope) -> ServerResponse:
+    """Return the whole response, a part of it, or 304, as the request's headers ask (RFC 9110, 13, 14)."""
     headers = scope.headers
-    tags = headers.get("if-none-match")
-    if tags is not None and reads.matches(whole, tags):
-        return reads.unchanged(whole)
-    if not is_blob or scope.method != "GET":
-        return whole
-    wanted = headers.get("range")
-    if wanted is None:
-        return whole
-    unless = headers.get("if-range")
-    if unless is not None and not reads.matches(whole, unless):
-        return whole
-    return reads.part(whole, wanted)
+    etags = headers.get("if-none-match")
+    if etags is not None and read_handlers.matches_etag(response, etags):
+        return read_handlers.not_modified(response)
+    if not response.supports_ranges or scope.method != "GET":
+        return response
+    byte_range = headers.get("range")
+    if byte_range is None:
+        return response
+    if_range = headers.get("if-range")
+    if if_range is not None and not read_handlers.matches_etag(response, if_range):
+        return response
+    return read_handlers.apply_range(response, byte_range)
 
 
-def _failed(problem: Exception) -> Answer:
-    """Return 500, or 507 when the disk is full; the reason goes to the operator and not to the client."""
-    cause: BaseException | None = problem
+def _failure_response(error: Exception) -> ServerResponse:
+    """Return 500, or 507 when the storage is full; the log has the reason, the response does not."""
+    cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, DiskFull) or (isinstance(cause, OSError) and cause.errno in _NO_SPACE):
-            _log.error("%s", problem)
+        is_full = isinstance(cause, OSError) and cause.errno in NO_SPACE
+        if is_full or isinstance(cause, StorageFullError):
+            _log.error("%s", error)
             return responses.error(responses.NO_SPACE)
         cause = cause.__cause__
-    if isinstance(problem, StoreError):
-        _log.error("%s: %s", problem.where or "the registry", problem.message)
+    if isinstance(error, StoreError):
+        _log.error("%s: %s", error.where or "the registry", error.message)
     else:
-        _log.error("a request failed", exc_info=problem)
-    return responses.error(responses.BROKEN)
+        _log.error("a request failed", exc_info=error)
+    return responses.error(responses.INTERNAL_ERROR)

@@ -1,61 +1,35 @@
-"""What requests carry, as it comes in, and what RSGI gives for answering."""
+"""Request bodies as they arrive, and response bodies that are sent in parts."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from pumice import terminal
 from pumice.errors import PumiceError
-from pumice.registry.server.upload_handlers import Body
+from pumice.registry.server.calls import Body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pumice.registry.server import responses
-    from pumice.registry.server.responses import Flow
+    from pumice.registry.server.responses import ContentRange, Stream
+    from pumice.registry.server.rsgi import RequestHeaders, Transport
+    from pumice.registry.server.threads import Threads
 
 _log = terminal.logger("pumice.registry.server")
-_UNWANTED = 16 << 20
-"""Bytes of a body that are taken although the answer is clear already."""
-
-
-class Stream(Protocol):
-    """An answer's body that goes out bit by bit."""
-
-    async def send_bytes(self, data: bytes) -> None:
-        """Send the next bytes; raises RuntimeError once the client is gone."""
-
-
-class Engine(Protocol):
-    """What RSGI gives for answering a request."""
-
-    def response_empty(self, status: int, headers: responses.Headers) -> None:
-        """Answer without a body."""
-
-    def response_bytes(self, status: int, headers: responses.Headers, body: bytes) -> None:
-        """Answer with bytes."""
-
-    def response_file_range(
-        self, status: int, headers: responses.Headers, file: str, start: int, end: int
-    ) -> None:
-        """Answer with a part of a file."""
-
-    def response_stream(self, status: int, headers: responses.Headers) -> Stream:
-        """Answer with what is not all there yet."""
-
-    def __aiter__(self) -> Any:
-        """Yield what the request carries."""
+_MAX_DRAINED = 16 << 20
+"""Bytes of a body that are received although the response does not depend on them."""
 
 
 class Chunks:
-    """The body of a request; ``seen`` is when something of it came last."""
+    """The body of a request; ``last_received`` is the time of its last chunk."""
 
-    def __init__(self, proto: Engine, now: Callable[[], float]) -> None:
-        self._chunks = proto.__aiter__()
+    def __init__(self, transport: Transport, now: Callable[[], float]) -> None:
+        self._chunks = transport.__aiter__()
         self._now = now
-        self.seen = now()
-        self.ended = False
+        self.last_received = now()
+        self.is_complete = False
 
     def __aiter__(self) -> Chunks:
         return self
@@ -64,66 +38,81 @@ class Chunks:
         try:
             chunk: bytes = await self._chunks.__anext__()
         except StopAsyncIteration:
-            self.ended = True
+            self.is_complete = True
             raise
-        self.seen = self._now()
+        self.last_received = self._now()
         return chunk
 
     async def drain(self) -> None:
-        """Take what nobody wants, within limits: many clients read no answer before they have sent all."""
-        room = _UNWANTED
+        """Receive and drop the rest, within limits: many clients read no response before they sent all."""
+        remaining = _MAX_DRAINED
         async for chunk in self:
-            room -= len(chunk)
-            if room < 0:
+            remaining -= len(chunk)
+            if remaining < 0:
                 break
 
 
-class Incoming:
-    """The bodies that are coming in: whichever stops coming for ``limit`` seconds ends its request."""
+class IncomingBodies:
+    """The bodies that are being received. A body that pauses for ``timeout`` seconds ends its request."""
 
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
         self._open: dict[asyncio.Task[None], Chunks] = {}
 
-    def begin(self, proto: Engine) -> Chunks:
-        """Return the body of the request that the current task answers, and watch it until `end`."""
-        chunks = Chunks(proto, asyncio.get_running_loop().time)
+    def begin(self, transport: Transport) -> Chunks:
+        """Return the body of the request that the current task handles, watched until `end`."""
+        chunks = Chunks(transport, asyncio.get_running_loop().time)
         task = asyncio.current_task()
         if task is not None:
             self._open[task] = chunks
         return chunks
 
     def end(self) -> None:
-        """Watch the current task's body no longer."""
+        """Stop watching the body of the current task."""
         task = asyncio.current_task()
         if task is not None:
             self._open.pop(task, None)
 
-    def late(self, now: float) -> Iterator[asyncio.Task[None]]:
-        """Yield the tasks whose bodies have stopped coming, by the loop's clock."""
+    def find_stalled(self, now: float) -> Iterator[asyncio.Task[None]]:
+        """Yield the tasks whose bodies have paused for too long; ``now`` is in the loop's time."""
         for task, chunks in list(self._open.items()):
-            if now - chunks.seen > self._limit:
+            if now - chunks.last_received > self._timeout:
                 yield task
 
     async def watch(self) -> None:
-        """Cancel what is late; runs as long as the server does."""
+        """Cancel stalled tasks; runs as long as the server does."""
         while True:
-            await asyncio.sleep(self._limit / 4)
-            for task in self.late(asyncio.get_running_loop().time()):
+            await asyncio.sleep(self._timeout / 4)
+            for task in self.find_stalled(asyncio.get_running_loop().time()):
                 task.cancel()
 
 
-async def flow(proto: Engine, status: int, headers: responses.Headers, body: Flow) -> None:
-    """Answer with what comes bit by bit; when it ends early the engine cuts the connection."""
-    stream = proto.response_stream(status, headers)
+async def send_stream(transport: Transport, status: int, headers: responses.Headers, body: Stream) -> None:
+    """Send a body while it is received; when it ends early the engine cuts the connection."""
+    stream = transport.response_stream(status, headers)
     try:
-        await stream.send_bytes(body.first)
+        await stream.send_bytes(body.first_chunk)
         async for chunk in body.chunks:
             await stream.send_bytes(chunk)
-    except (PumiceError, OSError, RuntimeError) as problem:  # RuntimeError: the client is gone
-        _log.warning("an answer was cut off: %s", problem)
+    except (PumiceError, OSError, RuntimeError) as error:  # RuntimeError: the client is gone
+        _log.warning("a response was cut off: %s", error)
     finally:
-        del stream  # the connection is cut when nothing knows of it any more
+        del stream  # the engine cuts the connection when nothing refers to it any more
+
+
+async def send_content(
+    transport: Transport, status: int, headers: responses.Headers, body: ContentRange, threads: Threads
+) -> None:
+    """Send content that a storage backend reads in a thread; the rest is as with `send_stream`."""
+    stream = transport.response_stream(status, headers)
+    try:
+        chunks = await threads.run(body.content.read, body.start, body.end)
+        while chunk := await threads.run(next, chunks, b""):
+            await stream.send_bytes(chunk)
+    except (PumiceError, OSError, RuntimeError) as error:
+        _log.warning("a response was cut off: %s", error)
+    finally:
+        del stream
 
 
 class _NoChunks:
@@ -134,14 +123,14 @@ class _NoChunks:
         raise StopAsyncIteration
 
 
-NOTHING = Body(_NoChunks(), 0)
-"""The body of a request that has none."""
+EMPTY = Body(_NoChunks(), 0)
+"""The body of a request without one."""
 
 
-def declared(headers: Any) -> int | None:
-    """Return a request's Content-Length, None without one: then its body is chunked.
+def declared_size(headers: RequestHeaders) -> int | None:
+    """Return a request's Content-Length; None without one, when its body is chunked.
 
-    Where there is both, the engine hides the length, reads the chunks and ends the connection, which
+    If a request has both, the engine hides the length, reads the chunks and ends the connection, as
     RFC 9112, 6.3 allows.
     """
     length = headers.get("content-length")

@@ -1,117 +1,117 @@
-"""Blobs on their way from another registry: each is fetched once, kept, and sent on while it comes.
+"""Blobs that are being fetched from an upstream registry: each once, stored, and sent on meanwhile.
 
-Whoever wants it reads the file that it is written to. The last byte is only given out once the whole has
-its digest and is kept, so nobody ever takes something else for the blob.
+Clients are sent the data that the upload in the storage has so far. They get the last byte only after the
+whole blob has matched its digest and is stored, so no client ever takes other content for the blob.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
 from pumice.errors import FetchError, StoreError
 from pumice.registry.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
-    from pumice.registry.server.storage.disk.storage import Storage
+    from pumice.registry.server.storage.protocol import Storage, UploadReader
     from pumice.registry.server.threads import Threads
     from pumice.registry.server.upstream import Upstream
 
-_PIECE = 256 << 10
+_CHUNK = 256 << 10
 _HEAD_START = 1 << 20
-"""Bytes that are waited for before an answer begins: so what is small is answered as a whole, or refused."""
+"""Bytes that are fetched before a response begins, so that a small blob is sent whole, or refused."""
 
 
 class Fetch:
-    """One blob on its way. Its state changes in the event loop's thread only.
+    """The fetch of one blob. Its state changes only in the thread of the event loop.
 
-    It is read through a descriptor of its own: the file is renamed when it is complete and removed when it
-    is not, and may have neither name by the time that somebody reads.
+    Clients read it through an `UploadReader`: the upload becomes a blob when it is complete, and is removed
+    when the fetch fails, while they still read.
     """
 
     def __init__(self) -> None:
         self.size = 0
-        """0 while it is not known."""
+        """0 until it is known."""
         self.received = 0
-        self.ended = False
-        self.problem: Exception | None = None
-        self._descriptor = -1
+        self.is_finished = False
+        self.error: Exception | None = None
+        self._reader: UploadReader | None = None
         self._readers = 0
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    def start(self, descriptor: int, size: int) -> None:
-        """Note what it is read from, which is closed here, and how large it will be."""
-        self._descriptor, self.size = descriptor, size
-        self._wake()
+    def start(self, reader: UploadReader, size: int) -> None:
+        """Set the reader of the received data, which the fetch closes, and the size of the blob."""
+        self._reader, self.size = reader, size
+        self._notify()
 
-    def move(self, received: int) -> None:
-        """Note how far it is."""
+    def advance(self, received: int) -> None:
+        """Set how many bytes were received."""
         self.received = received
-        self._wake()
+        self._notify()
 
-    def end(self, problem: Exception | None) -> None:
-        """Note that it is kept, or that it is not because of ``problem``."""
-        self.ended, self.problem = True, problem
-        self._wake()
+    def finish(self, error: Exception | None) -> None:
+        """Note that the blob is stored, or that it is not because of ``error``."""
+        self.is_finished, self.error = True, error
+        self._notify()
         self._close_unused()
 
-    async def begun(self) -> None:
-        """Wait until enough is there to answer, or until it has ended."""
-        while not self.ended and not (self.size and self.received >= min(self.size, _HEAD_START)):
-            await self._moved.wait()
+    async def wait_for_start(self) -> None:
+        """Wait until a response can begin, or until the fetch is finished."""
+        while not self.is_finished and not (self.size and self.received >= min(self.size, _HEAD_START)):
+            await self._changed.wait()
         if self.size <= _HEAD_START:
-            while not self.ended:
-                await self._moved.wait()
+            while not self.is_finished:
+                await self._changed.wait()
 
-    def pieces(self, threads: Threads) -> AsyncIterator[bytes]:
-        """Return an iterator over the content as it comes; it raises FetchError instead of the last byte.
+    def chunks(self, threads: Threads) -> AsyncIterator[bytes]:
+        """Return an iterator over the content; after a failure it raises FetchError before the last byte.
 
-        From the call until the iterator is closed the content can be read, also when the fetch has ended.
+        The content can be read until the iterator is exhausted or deleted, also after the fetch.
         """
-        return _Pieces(self, threads)
+        return _FetchChunks(self, threads)
 
-    def acquire(self) -> int:
-        """Return the descriptor, which stays open until `release`."""
+    def acquire_reader(self) -> UploadReader | None:
+        """Return the reader, which stays open until `release_reader`."""
         self._readers += 1
-        return self._descriptor
+        return self._reader
 
-    def release(self) -> None:
-        """Let go of the descriptor."""
+    def release_reader(self) -> None:
+        """Allow the reader to be closed."""
         self._readers -= 1
         self._close_unused()
 
     async def wait(self) -> None:
-        """Wait until something has changed."""
-        await self._moved.wait()
+        """Wait until the state changes."""
+        await self._changed.wait()
 
     def _close_unused(self) -> None:
-        if self.ended and not self._readers and self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self.is_finished and not self._readers and self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
-    def _wake(self) -> None:
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
 
-class _Pieces:
-    """Reads a `Fetch` from its beginning; holds its descriptor until the end, an error, or its own."""
+class _FetchChunks:
+    """Reads a `Fetch` from its beginning; holds its reader until the end, an error, or its deletion."""
 
     def __init__(self, fetch: Fetch, threads: Threads) -> None:
         self._fetch = fetch
         self._threads = threads
         self._position = 0
-        self._descriptor = fetch.acquire()
+        self._is_released = False
+        self._reader = fetch.acquire_reader()
 
-    def __aiter__(self) -> _Pieces:
+    def __aiter__(self) -> _FetchChunks:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            data = await self._next()
+            data = await self._read()
         except BaseException:
             self._release()
             raise
@@ -120,98 +120,109 @@ class _Pieces:
             raise StopAsyncIteration
         return data
 
-    async def _next(self) -> bytes:
-        """Return the next bytes; none after the last."""
+    async def _read(self) -> bytes:
+        """Return the next bytes, none after the last."""
         fetch = self._fetch
         while self._position < fetch.size:
-            is_kept = fetch.ended and fetch.problem is None
-            end = fetch.size if is_kept else min(fetch.received, fetch.size - 1)
+            if self._reader is None:
+                raise StoreError("the fetched blob is no longer available")
+            is_stored = fetch.is_finished and fetch.error is None
+            end = fetch.size if is_stored else min(fetch.received, fetch.size - 1)
             if self._position < end:
-                length = min(_PIECE * 4, end - self._position)
-                data = await self._threads.run(os.pread, self._descriptor, length, self._position)
+                length = min(_CHUNK * 4, end - self._position)
+                data = await self._threads.run(self._reader.read, self._position, length)
                 if not data:
-                    raise StoreError("the fetched blob is shorter than the upstream registry said")
+                    raise StoreError("the fetched blob is shorter than the upstream registry declared")
                 self._position += len(data)
                 return data
-            if fetch.problem is not None:
-                # Not the problem itself: its traceback would keep the connection from being cut.
-                raise FetchError(f"cannot fetch the blob: {fetch.problem}")
+            if fetch.error is not None:
+                # Not the error itself: its traceback would keep the connection from being cut.
+                raise FetchError(f"cannot fetch the blob: {fetch.error}")
             await fetch.wait()
         return b""
 
     def __del__(self) -> None:
-        self._release()  # nobody has read it, or not to its end
+        self._release()  # it was not read, or not to its end
 
     def _release(self) -> None:
-        if self._descriptor >= 0:
-            self._descriptor = -1
-            self._fetch.release()
+        if not self._is_released:
+            self._is_released = True
+            self._reader = None
+            self._fetch.release_reader()
 
 
 class Fetches:
-    """All blobs that are on their way."""
+    """All blobs that are being fetched."""
 
     def __init__(self, storage: Storage, upstream: Upstream, threads: Threads) -> None:
         self._storage = storage
         self._upstream = upstream
         self.threads = threads
-        self._going: dict[tuple[str, str], Fetch] = {}
+        self._fetches: dict[tuple[str, str], Fetch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopped = False
+        self._is_stopped = False
 
     def begin(self, repository: str, digest: str) -> Fetch:
-        """Return a blob's fetch, which begins now unless it is on its way already."""
+        """Return the fetch of a blob; it begins now unless it has begun already."""
         key = (repository, digest)
-        fetch = self._going.get(key)
+        fetch = self._fetches.get(key)
         if fetch is None:
-            fetch = self._going[key] = Fetch()
+            fetch = self._fetches[key] = Fetch()
             task = asyncio.ensure_future(self._run(key, fetch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return fetch
 
     def stop(self) -> None:
-        """Let nothing go on."""
-        self._stopped = True
+        """Abort all fetches."""
+        self._is_stopped = True
 
     async def _run(self, key: tuple[str, str], fetch: Fetch) -> None:
-        in_loop = asyncio.get_running_loop().call_soon_threadsafe
-        problem: Exception | None = None
+        call_in_loop = asyncio.get_running_loop().call_soon_threadsafe
+        failure: Exception | None = None
         try:
             await self.threads.run(
                 self._copy,
                 *key,
-                lambda descriptor, size: in_loop(fetch.start, descriptor, size),
-                lambda received: in_loop(fetch.move, received),
+                lambda reader, size: call_in_loop(fetch.start, reader, size),
+                lambda received: call_in_loop(fetch.advance, received),
             )
-        except Exception as error:  # noqa: BLE001 - whoever waits for it has to hear of it
-            problem = error
+        except Exception as error:  # noqa: BLE001 - those who wait for the fetch get any error
+            failure = error
         finally:
-            del self._going[key]
-            fetch.end(problem)
+            del self._fetches[key]
+            fetch.finish(failure)
 
     def _copy(
         self,
         repository: str,
         digest: str,
-        start: Callable[[int, int], object],
-        move: Callable[[int], object],
+        start: Callable[[UploadReader, int], object],
+        advance: Callable[[int], object],
     ) -> None:
+        """Store a blob of the upstream registry; report its size, and how much was received."""
         storage = self._storage
-        size = self._upstream.size(repository, digest)
+        size = self._upstream.blob_size(repository, digest)
         if size is None:
-            raise NotFoundError("the registry does not have it", where=digest)
-        if storage.mount(repository, digest, None):  # another repository has it, and so may this one
+            raise NotFoundError("the registry does not have this blob", where=digest)
+        if storage.blobs.mount(repository, digest, _all_repositories(storage)):
             return
-        upload = storage.begin(repository, digest.partition(":")[0])
+        upload = storage.uploads.begin(repository, digest.partition(":")[0])
         received = 0
         try:
-            start(storage.open_upload(repository, upload), size)
-            with self._upstream.open(repository, digest, size or None) as file:
-                while not self._stopped and (data := file.read(_PIECE)):
-                    received = storage.append(repository, upload, received, data)
-                    move(received)
-            storage.finish(repository, upload, digest)  # which it is not, if this stopped before its end
+            stored = storage.uploads.find(repository, upload)
+            if stored is not None:
+                start(stored.open(), size)
+            with self._upstream.open_blob(repository, digest, size or None) as file:
+                while not self._is_stopped and (data := file.read(_CHUNK)):
+                    received = storage.uploads.append(repository, upload, received, data)
+                    advance(received)
+            storage.uploads.finish(repository, upload, digest)  # fails if this was stopped before the end
         except BaseException:
-            storage.cancel(repository, upload)
+            storage.uploads.cancel(repository, upload)
             raise
+
+
+def _all_repositories(storage: Storage) -> Iterator[str]:
+    """Yield the names of all repositories; they are listed only when the first one is needed."""
+    yield from storage.repositories()

@@ -1,4 +1,4 @@
-"""Locks by name, each kept only while somebody holds it or waits for it."""
+"""Locks by name for tasks, each kept only while a task holds it or waits for it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Locks:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def holding(self, name: str) -> AsyncIterator[None]:
-        """Hold the lock of ``name``; whoever asked first comes first."""
+    async def hold(self, name: str) -> AsyncIterator[None]:
+        """Hold the lock of ``name``; tasks get it in the order in which they ask for it."""
         lock, users = self._locks.get(name) or (asyncio.Lock(), 0)
         self._locks[name] = lock, users + 1
         try:

@@ -1,15 +1,15 @@
-"""Passwords under attack: checked in turns, in threads of their own, with failures that tell nothing.
+"""Password checks that withstand floods and do not reveal which users exist.
 
-Checking a password is slow on purpose, so whoever sends many could keep everybody else waiting, and how
-long an answer takes could tell which users exist. Therefore:
+Checking a password is slow on purpose, so a client that sends many could keep all others waiting, and the
+time of a response could tell which users exist. Therefore:
 
-- Logins that were checked before never get here (`Access.known`).
-- Checks run in a pool of their own: reading and writing the registry goes on meanwhile.
-- Names of users and names of nobody do not wait for each other. Each pair of a name and an address takes
-  turns with the others, so a flood delays its own kind.
-- A failure is answered at a fixed time after the request, whatever was found out when. Only a right
+- Headers that were checked before do not get here (`Access.look_up`).
+- Checks run in thread pools of their own, so that requests for content continue meanwhile.
+- Names of users and unknown names do not wait for each other. The pairs of a name and an address take
+  turns, so that a flood delays only its own kind.
+- A failure is answered at a fixed time after the request, whenever the result was known. Only a right
   password is answered sooner, which tells its owner nothing new.
-- A pair may have a few failures under way, and more get 429, for users and for nobody alike.
+- A pair may have a few checks in progress; more get 429, for users and unknown names alike.
 """
 
 from __future__ import annotations
@@ -29,111 +29,109 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pumice.registry.server.access import Access
-    from pumice.registry.server.responses import Answer
+    from pumice.registry.server.responses import ServerResponse
 
-PENDING = 8
+    AuthenticationResult = tuple[str | None, ServerResponse | None]
+
+MAX_PENDING = 8
 """Passwords that one address may try for one name at once; more get 429."""
-_MOST_THREADS = 4
+_MAX_THREADS = 4
 _FAILURE_SECONDS = 1.0
 
 _Key = tuple[str, str]
-"""A user's name, and the address that it comes from."""
+"""A user name, and the address of the client."""
 
 
 class PasswordChecks:
-    """The passwords that are being checked. Used by the server's one thread."""
+    """The password checks in progress. Used by the thread of the server."""
 
     def __init__(self, access: Access, *, failure_seconds: float = _FAILURE_SECONDS) -> None:
-        """``failure_seconds`` is how long the answer to a wrong password takes, or a multiple of it."""
+        """The response to a wrong password takes a multiple of ``failure_seconds``."""
         self._access = access
-        workers = max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // 2))
+        workers = max(1, min(_MAX_THREADS, (os.cpu_count() or 1) // 2))
         self._pools = [ThreadPoolExecutor(workers, f"passwords-{kind}") for kind in ("known", "unknown")]
-        self._users, self._nobodies = (_Turns(Threads(pool), workers) for pool in self._pools)
-        # One pair's checks must be over before their answers are due, or the delay would tell of them.
-        self._quantum = max(failure_seconds, 2 * PENDING * access.seconds / workers)
+        self._user_checks, self._unknown_checks = (_TurnQueue(Threads(pool), workers) for pool in self._pools)
+        # All checks of a pair must end before their responses are due, or the delay would reveal them.
+        self._quantum = max(failure_seconds, 2 * MAX_PENDING * access.check_seconds / workers)
         self._pending: dict[_Key, int] = {}
-        self._under_way: dict[bytes, asyncio.Task[tuple[str | None, Answer | None]]] = {}
+        self._tasks: dict[bytes, asyncio.Task[AuthenticationResult]] = {}
 
     def close(self) -> None:
-        """Let go of the threads; what they still check is worth nothing any more."""
+        """Release the threads without waiting for checks in progress."""
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def authenticate(self, authorization: str, client: str) -> tuple[str | None, Answer | None]:
-        """Return the user of an Authorization header, or the answer to one that is not right.
+    async def authenticate(self, authorization: str, client: str) -> AuthenticationResult:
+        """Return the user of an Authorization header, or the response to a wrong one.
 
-        ``client`` is the address that it comes from, with its port.
+        ``client`` is the address of the client with its port.
         """
-        # Clients open several connections at once, all with the same header: one check is enough. Asked
-        # first, because what was found out about it must not be told before the answer is due.
-        header = self._access.fingerprint(authorization)
-        task = self._under_way.get(header)
+        # Clients open several connections at once, all with the same header: one check is enough. This
+        # comes first, because a result that is known must not be returned before the response is due.
+        fingerprint = self._access.fingerprint(authorization)
+        task = self._tasks.get(fingerprint)
         if task is None:
-            known, user = self._access.known(authorization)
-            name = self._access.name(authorization)
-            if known or name is None:
+            is_known, user = self._access.look_up(authorization)
+            name = self._access.user_name(authorization)
+            if is_known or name is None:
                 return _result(user)
             key = (name, client.rpartition(":")[0])
-            if self._pending.get(key, 0) >= PENDING:
+            if self._pending.get(key, 0) >= MAX_PENDING:
                 return None, responses.error(responses.TOO_MANY_REQUESTS, headers=[("retry-after", "1")])
-            task = self._begin(authorization, key, header)
-        return await asyncio.shield(task)  # others may wait for it when this client goes away
+            task = self._begin(authorization, key, fingerprint)
+        return await asyncio.shield(task)  # other requests may wait for it when this client goes away
 
-    def _begin(
-        self, authorization: str, key: _Key, header: bytes
-    ) -> asyncio.Task[tuple[str | None, Answer | None]]:
-        def ended(_: object) -> None:
-            del self._under_way[header]
+    def _begin(self, authorization: str, key: _Key, fingerprint: bytes) -> asyncio.Task[AuthenticationResult]:
+        def forget(_: object) -> None:
+            del self._tasks[fingerprint]
             self._pending[key] -= 1
             if not self._pending[key]:
                 del self._pending[key]
 
-        task = asyncio.get_running_loop().create_task(self._judge(authorization, key))
-        self._under_way[header] = task
+        task = asyncio.get_running_loop().create_task(self._check(authorization, key))
+        self._tasks[fingerprint] = task
         self._pending[key] = self._pending.get(key, 0) + 1
-        task.add_done_callback(ended)
+        task.add_done_callback(forget)
         return task
 
-    async def _judge(self, authorization: str, key: _Key) -> tuple[str | None, Answer | None]:
+    async def _check(self, authorization: str, key: _Key) -> AuthenticationResult:
         loop = asyncio.get_running_loop()
         started = loop.time()
         user = None
-        if self._access.exists(key[0]):
-            user = await self._users.take(key, lambda: self._access.check(authorization))
-        elif self._nobodies.is_busy:
+        if self._access.has_user(key[0]):
+            user = await self._user_checks.run(key, lambda: self._access.check_password(authorization))
+        elif self._unknown_checks.is_busy:
             self._access.reject(authorization)
         else:
-            await self._nobodies.take(key, lambda: self._access.check(authorization))
+            await self._unknown_checks.run(key, lambda: self._access.check_password(authorization))
         if user is None:
             due = max(1, math.ceil((loop.time() - started) / self._quantum)) * self._quantum
             await asyncio.sleep(started + due - loop.time())
         return _result(user)
 
 
-def _result(user: str | None) -> tuple[str | None, Answer | None]:
+def _result(user: str | None) -> AuthenticationResult:
     if user is not None:
         return user, None
-    headers = [CHALLENGE, VERSION]
-    return None, responses.error(
-        responses.UNAUTHORIZED, "the user name or password is wrong", headers=headers
-    )
+    message = "wrong user name or password"
+    return None, responses.error(responses.UNAUTHORIZED, message, headers=[CHALLENGE, VERSION])
 
 
-class _Turns:
-    """Runs checks in a few threads. Keys take turns, so that one with many does not delay the others."""
+class _TurnQueue:
+    """Runs checks in a few threads. Keys take turns, so that one with many checks does not delay others."""
 
     def __init__(self, threads: Threads, workers: int) -> None:
-        self._run = threads.run
+        self._run_in_thread = threads.run
         self._workers = workers
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: dict[_Key, deque[tuple[asyncio.Future[str | None], Callable[[], str | None]]]] = {}
 
     @property
     def is_busy(self) -> bool:
-        """Whether more waits than can be done soon."""
-        return len(self._waiting) >= PENDING * self._workers
+        """Whether more checks wait than can be done soon."""
+        return len(self._waiting) >= MAX_PENDING * self._workers
 
-    async def take(self, key: _Key, check: Callable[[], str | None]) -> str | None:
+    async def run(self, key: _Key, check: Callable[[], str | None]) -> str | None:
         """Wait for a turn of ``key``, call ``check`` in a thread, and return its result."""
         future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, deque()).append((future, check))
@@ -146,21 +144,21 @@ class _Turns:
             queue = self._waiting.pop(key)
             future, check = queue.popleft()
             if queue:
-                self._waiting[key] = queue  # at the end: it is the turn of the others first
-            task = asyncio.get_running_loop().create_task(self._finish(future, check))
+                self._waiting[key] = queue  # at the end, after the other keys
+            task = asyncio.get_running_loop().create_task(self._complete(future, check))
             self._running.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._start_next)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _start_next(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._start()
 
-    async def _finish(self, future: asyncio.Future[str | None], check: Callable[[], str | None]) -> None:
+    async def _complete(self, future: asyncio.Future[str | None], check: Callable[[], str | None]) -> None:
         try:
-            result = await self._run(check)
-        except Exception as problem:  # noqa: BLE001 - whoever waits for it gets it
+            result = await self._run_in_thread(check)
+        except Exception as error:  # noqa: BLE001 - the one who waits for the future gets any error
             if not future.done():
-                future.set_exception(problem)
+                future.set_exception(error)
         else:
             if not future.done():
                 future.set_result(result)

@@ -1,7 +1,7 @@
-"""Another registry's images: asked for when somebody wants them, and kept (``pumice serve --proxy``).
+"""A pull-through cache of another registry (``pumice serve --proxy``).
 
-What has a digest is asked for once. Tags and lists are asked for again after a while; while the other
-registry cannot be reached, what is kept of them is answered, with a Warning.
+Content with a digest is fetched once. Tags and lists are requested again when they are no longer fresh;
+while the upstream registry cannot be reached, cached ones are served with a Warning header.
 """
 
 from __future__ import annotations
@@ -13,202 +13,219 @@ import msgspec
 
 from pumice import terminal
 from pumice.errors import FetchError, PumiceError
-from pumice.registry.server import manifests, reads, responses, upstream
+from pumice.registry.server import manifests, read_handlers, responses, upstream
 from pumice.registry.server.locks import Locks
-from pumice.registry.server.responses import Answer, Flow
+from pumice.registry.server.responses import ServerResponse, Stream
+from pumice.registry.server.storage.protocol import Referrer, StoredManifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from pumice.registry.document import Document
-    from pumice.registry.server.calls import Call
+    from pumice.registry.raw_manifest import RawManifest
+    from pumice.registry.server.calls import RegistryCall
     from pumice.registry.server.fetches import Fetches
-    from pumice.registry.server.storage.disk.storage import Storage
+    from pumice.registry.server.storage.protocol import Storage
     from pumice.registry.server.threads import Threads
     from pumice.registry.server.upstream import Upstream
 
-_PATIENCE = 10.0
-"""Seconds until a registry that could not be reached is asked again, at most."""
+_RETRY_SECONDS = 10.0
+"""Maximum time before a registry that could not be reached is asked again."""
 
-_REMEMBERED = 10_000
-_LISTS = 100
-_STALE = ("warning", '299 - "the upstream registry cannot be reached: this is what was kept of it"')
+_MAX_TAGS = 10_000
+_MAX_TAG_LISTS = 100
+_STALE_WARNING = ("warning", '299 - "the upstream registry cannot be reached; this is a cached copy"')
 _log = terminal.logger("pumice.registry.server")
 
 
-class _Believed(msgspec.Struct, frozen=True):
-    """Until when something is answered without asking, and whether it is what was kept of old."""
+class _Freshness(msgspec.Struct, frozen=True):
+    """How long something is served without asking the upstream registry.
+
+    ``is_stale`` means that the registry could not be reached when it was asked last.
+    """
 
     until: float
-    stale: bool
-    listed: tuple[str, ...] = ()
+    is_stale: bool
 
 
-class _Lists:
-    """What `reads` makes pages of, when it does not come from the storage."""
+class _TagList(msgspec.Struct, frozen=True):
+    """The tags of a repository, and how long they are served."""
 
-    def __init__(self, tags: Sequence[str] = (), referrers: Sequence[bytes] = ()) -> None:
-        self._tags = tags
-        self._referrers = referrers
-
-    def tags(self, repository: str) -> Sequence[str]:  # noqa: ARG002 - there is only this one
-        return self._tags
-
-    def referrers(self, repository: str, subject: str) -> Sequence[bytes]:  # noqa: ARG002 - as above
-        return self._referrers
+    tags: tuple[str, ...]
+    freshness: _Freshness
 
 
 class Proxy:
-    """Answers what is asked of another registry."""
+    """Handles the endpoints that a proxy answers with content of the upstream registry."""
 
     def __init__(
         self,
         storage: Storage,
-        behind: Upstream,
+        upstream_registry: Upstream,
         threads: Threads,
         fetches: Fetches,
-        fresh: float,
+        fresh_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``fresh`` is for how many seconds tags and lists are believed."""
+        """``fresh_seconds`` is how long tags and lists are served without asking again."""
         self._storage = storage
-        self._behind = behind
+        self._upstream = upstream_registry
         self._run = threads.run
         self._fetches = fetches
-        self._fresh = fresh
+        self._fresh_seconds = fresh_seconds
         self._clock = clock
         self._locks = Locks()
-        self._tags: dict[tuple[str, str], _Believed] = {}
-        self._lists: dict[str, _Believed] = {}
+        self._tags: dict[tuple[str, str], _Freshness] = {}
+        self._tag_lists: dict[str, _TagList] = {}
 
     def stop(self) -> None:
-        """Let nothing go on."""
+        """Abort all fetches."""
         self._fetches.stop()
 
-    async def read(self, call: Call, parameters: Mapping[str, list[str]], *, head: bool) -> Answer:
-        """Answer a call that reads a manifest, a blob, tags or referrers."""
-        if call.action == "blob":
-            return await self._blob(call, head=head)
-        if call.action == "tags":
-            return await self._list_tags(call, parameters)
-        if call.action == "referrers":
-            return await self._list_referrers(call, parameters)
-        async with self._locks.holding(f"{call.repository}@{call.reference}"):
-            return await (self._digest(call) if ":" in call.reference else self._tag(call))
-
-    async def _blob(self, call: Call, *, head: bool) -> Answer:
-        answer = reads.blob(self._storage, call)
-        if answer.status == 200:
-            return answer
+    async def get_blob(self, call: RegistryCall) -> ServerResponse:
+        """Handle GET of a blob: from the storage, or while it is fetched."""
+        response = await self._stored_blob(call)
+        if response.status == 200:
+            return response
         try:
-            if head:
-                size = await self._run(self._behind.size, call.repository, call.reference)
-                return answer if size is None else Answer(200, reads.blob_headers(call.reference, size))
+            if call.is_head:
+                size = await self._run(self._upstream.blob_size, call.repository, call.reference)
+                if size is None:
+                    return response
+                return ServerResponse(200, read_handlers.blob_headers(call.reference, size))
             fetch = self._fetches.begin(call.repository, call.reference)
-            await fetch.begun()
-            if isinstance(fetch.problem, PumiceError):
-                raise fetch.problem
-        except PumiceError as problem:
-            return _refused(problem, responses.BLOB_UNKNOWN)
-        if fetch.problem is not None:
-            raise fetch.problem
-        if fetch.ended:
-            return reads.blob(self._storage, call)
-        chunks = fetch.pieces(self._fetches.threads)
+            await fetch.wait_for_start()
+            if isinstance(fetch.error, PumiceError):
+                raise fetch.error
+        except PumiceError as error:
+            return _error_response(error, responses.BLOB_UNKNOWN)
+        if fetch.error is not None:
+            raise fetch.error
+        if fetch.is_finished:
+            return await self._stored_blob(call)
+        chunks = fetch.chunks(self._fetches.threads)
         try:
-            first = await anext(chunks)
-        except FetchError as problem:
-            return _refused(problem, responses.BLOB_UNKNOWN)
-        return Answer(200, reads.blob_headers(call.reference, fetch.size), Flow(fetch.size, first, chunks))
+            first_chunk = await anext(chunks)
+        except FetchError as error:
+            return _error_response(error, responses.BLOB_UNKNOWN)
+        headers = read_handlers.blob_headers(call.reference, fetch.size)
+        return ServerResponse(200, headers, Stream(fetch.size, first_chunk, chunks), supports_ranges=True)
 
-    async def _digest(self, call: Call) -> Answer:
-        answer = reads.manifest(self._storage, call)
-        if answer.status == 200:
-            return answer
-        try:
-            document = await self._run(self._behind.manifest, call.repository, call.reference)
-            await self._run(self._keep, call.repository, document, ())
-        except PumiceError as problem:
-            return _refused(problem, responses.MANIFEST_UNKNOWN)
-        return reads.manifest(self._storage, call)
+    async def get_manifest(self, call: RegistryCall) -> ServerResponse:
+        """Handle GET of a manifest by tag or digest."""
+        async with self._locks.hold(f"{call.repository}@{call.reference}"):
+            if ":" in call.reference:
+                return await self._get_manifest_by_digest(call)
+            return await self._get_manifest_by_tag(call)
 
-    async def _tag(self, call: Call) -> Answer:
-        key = (call.repository, call.reference)
-        kept = self._storage.manifest(*key)
-        believed = self._tags.get(key)
-        now = self._clock()
-        if kept is None or believed is None or believed.until <= now:
+    async def list_tags(self, call: RegistryCall) -> ServerResponse:
+        """Handle GET tags/list."""
+        cached = self._tag_lists.get(call.repository)
+        if cached is None or cached.freshness.until <= self._clock():
             try:
-                if not await self._run(self._look, *key, None if kept is None else kept.digest):
-                    return responses.error(responses.MANIFEST_UNKNOWN, detail={"reference": call.reference})
-                believed = _Believed(now + self._fresh, stale=False)
-            except PumiceError as problem:
-                if kept is None or not upstream.is_passing(problem):
-                    return _refused(problem, responses.MANIFEST_UNKNOWN)
-                believed = _Believed(self._clock() + min(self._fresh, _PATIENCE), stale=True)
-            if len(self._tags) >= _REMEMBERED:
-                self._tags.clear()
-            self._tags[key] = believed
-        return _marked(reads.manifest(self._storage, call), believed)
+                tags = sorted(await self._run(self._upstream.list_tags, call.repository))
+                cached = _TagList(tuple(tags), self._fresh())
+            except PumiceError as error:
+                stored_tags = await self._run(self._storage.tags.list, call.repository)
+                if not stored_tags or not upstream.is_temporary(error):
+                    return _error_response(error, responses.NAME_UNKNOWN)
+                cached = _TagList(tuple(stored_tags), self._stale())
+            if len(self._tag_lists) >= _MAX_TAG_LISTS:
+                self._tag_lists.clear()
+            self._tag_lists[call.repository] = cached
+        response = read_handlers.tags_response(cached.tags, call)
+        return _with_warning(response) if cached.freshness.is_stale else response
 
-    def _look(self, repository: str, tag: str, known: str | None) -> bool:
-        """Make a tag what it is upstream, ``known`` is what it is here; return False if it is gone."""
-        found = self._behind.find(repository, tag)
-        if found is None:
-            self._storage.delete_tag(repository, tag)
+    async def list_referrers(self, call: RegistryCall) -> ServerResponse:
+        """Handle GET referrers; the list is requested each time."""
+        try:
+            descriptors = await self._run(self._upstream.list_referrers, call.repository, call.reference)
+        except PumiceError as error:
+            if not upstream.is_temporary(error):
+                return _error_response(error, responses.NAME_UNKNOWN)
+            descriptors = await self._run(self._storage.referrers.list, call.repository, call.reference)
+            return _with_warning(read_handlers.referrers_response(descriptors, call))
+        return read_handlers.referrers_response(descriptors, call)
+
+    async def _stored_blob(self, call: RegistryCall) -> ServerResponse:
+        find = self._storage.blobs.find
+        if self._storage.has_slow_lookups:
+            blob = await self._run(find, call.repository, call.reference)
+        else:
+            blob = find(call.repository, call.reference)
+        return read_handlers.blob_response(blob, call.reference)
+
+    async def _stored_manifest(self, call: RegistryCall) -> StoredManifest | None:
+        find = self._storage.manifests.find
+        if self._storage.has_slow_lookups:
+            return await self._run(find, call.repository, call.reference)
+        return find(call.repository, call.reference)
+
+    async def _get_manifest_by_digest(self, call: RegistryCall) -> ServerResponse:
+        manifest = await self._stored_manifest(call)
+        if manifest is None:
+            try:
+                document = await self._run(self._upstream.fetch_manifest, call.repository, call.reference)
+                await self._run(self._store, call.repository, document, ())
+            except PumiceError as error:
+                return _error_response(error, responses.MANIFEST_UNKNOWN)
+            manifest = await self._stored_manifest(call)
+        return read_handlers.manifest_response(manifest, call.reference)
+
+    async def _get_manifest_by_tag(self, call: RegistryCall) -> ServerResponse:
+        key = (call.repository, call.reference)
+        stored = await self._stored_manifest(call)
+        freshness = self._tags.get(key)
+        if stored is None or freshness is None or freshness.until <= self._clock():
+            try:
+                fresh = self._fresh()
+                if not await self._run(self._update_tag, *key, None if stored is None else stored.digest):
+                    return responses.error(responses.MANIFEST_UNKNOWN, detail={"reference": call.reference})
+                freshness = fresh
+            except PumiceError as error:
+                if stored is None or not upstream.is_temporary(error):
+                    return _error_response(error, responses.MANIFEST_UNKNOWN)
+                freshness = self._stale()
+            if len(self._tags) >= _MAX_TAGS:
+                self._tags.clear()
+            self._tags[key] = freshness
+            stored = await self._stored_manifest(call)
+        response = read_handlers.manifest_response(stored, call.reference)
+        return _with_warning(response) if freshness.is_stale else response
+
+    def _fresh(self) -> _Freshness:
+        return _Freshness(self._clock() + self._fresh_seconds, is_stale=False)
+
+    def _stale(self) -> _Freshness:
+        return _Freshness(self._clock() + min(self._fresh_seconds, _RETRY_SECONDS), is_stale=True)
+
+    def _update_tag(self, repository: str, tag: str, stored_digest: str | None) -> bool:
+        """Point a tag to the manifest that it has upstream; return False if it is gone there."""
+        descriptor = self._upstream.resolve_tag(repository, tag)
+        if descriptor is None:
+            self._storage.tags.delete(repository, tag)
             return False
-        if found.digest != known:
-            self._keep(repository, self._behind.manifest(repository, found.digest), (tag,))
+        if descriptor.digest != stored_digest:
+            document = self._upstream.fetch_manifest(repository, descriptor.digest)
+            self._store(repository, document, (tag,))
         return True
 
-    def _keep(self, repository: str, document: Document, tags: Sequence[str]) -> None:
-        """Store a manifest; raises FormatError for one that we would not take from a client either."""
-        read = manifests.read(document.data, document.media_type)
-        listed = None
-        if read.subject:
-            listed = manifests.referrer(read, document.digest, len(document.data))
-        self._storage.put_manifest(
-            repository, document.digest, read.media_type, document.data, tags, read.subject, listed
-        )
-
-    async def _list_tags(self, call: Call, parameters: Mapping[str, list[str]]) -> Answer:
-        believed = self._lists.get(call.repository)
-        if believed is None or believed.until <= self._clock():
-            try:
-                listed = sorted(await self._run(self._behind.tags, call.repository))
-                believed = _Believed(self._clock() + self._fresh, stale=False, listed=tuple(listed))
-            except PumiceError as problem:
-                kept = await self._run(self._storage.tags, call.repository)
-                if not kept or not upstream.is_passing(problem):
-                    return _refused(problem, responses.NAME_UNKNOWN)
-                until = self._clock() + min(self._fresh, _PATIENCE)
-                believed = _Believed(until, stale=True, listed=tuple(kept))
-            if len(self._lists) >= _LISTS:
-                self._lists.clear()
-            self._lists[call.repository] = believed
-        return _marked(reads.tags(_Lists(tags=believed.listed), call, parameters), believed)
-
-    async def _list_referrers(self, call: Call, parameters: Mapping[str, list[str]]) -> Answer:
-        stale = False
-        try:
-            found = await self._run(self._behind.referrers, call.repository, call.reference)
-        except PumiceError as problem:
-            if not upstream.is_passing(problem):
-                return _refused(problem, responses.NAME_UNKNOWN)
-            found = await self._run(self._storage.referrers, call.repository, call.reference)
-            stale = True
-        answer = reads.referrers(_Lists(referrers=found), call, parameters)
-        return _marked(answer, _Believed(0, stale))
+    def _store(self, repository: str, document: RawManifest, tags: Sequence[str]) -> None:
+        """Store a manifest; raises FormatError for one that a client could not push either."""
+        fields = manifests.parse(document.data, document.media_type)
+        referrer = None
+        if fields.subject:
+            descriptor = manifests.referrer_descriptor(fields, document.digest, len(document.data))
+            referrer = Referrer(fields.subject, descriptor)
+        manifest = StoredManifest(document.digest, fields.media_type, document.data)
+        self._storage.manifests.put(repository, manifest, tags, referrer)
 
 
-def _marked(answer: Answer, believed: _Believed) -> Answer:
-    if not believed.stale:
-        return answer
-    return Answer(answer.status, [*answer.headers, _STALE], answer.body)
+def _with_warning(response: ServerResponse) -> ServerResponse:
+    return msgspec.structs.replace(response, headers=[*response.headers, _STALE_WARNING])
 
 
-def _refused(problem: PumiceError, unknown: responses.Code) -> Answer:
-    answer = upstream.refusal(problem, unknown)
-    if answer.status != 404:
-        _log.warning("the upstream registry: %s: %s", problem.where or "", problem.message)
-    return answer
+def _error_response(error: PumiceError, not_found: responses.Code) -> ServerResponse:
+    response = upstream.error_response(error, not_found)
+    if response.status != 404:
+        _log.warning("the upstream registry: %s: %s", error.where or "", error.message)
+    return response

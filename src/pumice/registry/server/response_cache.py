@@ -1,71 +1,75 @@
-"""Answers that were given a moment ago, by path: most pulls are of what was just pulled.
+"""A cache of recent responses by path, because most pulls repeat.
 
-Sound because one process has the storage: whatever changes a repository drops its answers here, before
-the change is answered.
+Correct because one process has the storage: whatever changes a repository invalidates its responses here
+before the change is acknowledged.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from pumice.registry.server.responses import Answer
+from pumice.registry.server.responses import ServerResponse
 
-_BYTES = 24 << 20
-_ENTRIES = 20_000
-_LARGEST = 256 << 10
+_MAX_BYTES = 24 << 20
+_MAX_ENTRIES = 20_000
+_MAX_ENTRY_BYTES = 256 << 10
+_ENTRY_OVERHEAD = 512
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """An answer, and the repository that one must be allowed to read to get it."""
+class CacheEntry(msgspec.Struct, frozen=True):
+    """A response, and the repository that a client must be allowed to read to receive it."""
 
     repository: str
-    answer: Answer
-    is_blob: bool
-    until: float
-    """When the storage has to be asked again: it keeps young what is asked for."""
+    response: ServerResponse
+    expires: float
+    """After this time the storage has to be asked again, because looking content up renews its lease."""
 
 
-class Hot:
-    """A bounded number of answers; when it is full, the oldest go."""
+class ResponseCache:
+    """A bounded number of responses; the oldest are evicted first."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
+        self.generation = 0
+        """Changes when responses are dropped: read it before the storage, and pass it to `put`."""
+        self.entries: dict[str, CacheEntry] = {}
         self._paths: dict[str, set[str]] = {}
         self._bytes = 0
 
-    def keep(self, path: str, entry: Entry) -> None:
-        """Remember an answer, unless it is large."""
-        weight = _weight(entry)
-        if weight > _LARGEST:
+    def put(self, path: str, entry: CacheEntry, generation: int) -> None:
+        """Cache a response, unless it is large or may be older than a change (see ``generation``)."""
+        size = _size_of(entry)
+        if size > _MAX_ENTRY_BYTES or generation != self.generation:
             return
         if path in self.entries:
-            self._drop(path)
-        while self.entries and (len(self.entries) >= _ENTRIES or self._bytes + weight > _BYTES):
-            self._drop(next(iter(self.entries)))
+            self._evict(path)
+        while self.entries and (len(self.entries) >= _MAX_ENTRIES or self._bytes + size > _MAX_BYTES):
+            self._evict(next(iter(self.entries)))
         self.entries[path] = entry
         self._paths.setdefault(entry.repository, set()).add(path)
-        self._bytes += weight
+        self._bytes += size
 
-    def forget(self, repository: str) -> None:
-        """Drop what is known of a repository."""
+    def invalidate(self, repository: str) -> None:
+        """Drop all responses of a repository."""
+        self.generation += 1
         for path in self._paths.pop(repository, ()):
-            self._bytes -= _weight(self.entries.pop(path))
+            self._bytes -= _size_of(self.entries.pop(path))
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop all responses."""
+        self.generation += 1
         self.entries.clear()
         self._paths.clear()
         self._bytes = 0
 
-    def _drop(self, path: str) -> None:
+    def _evict(self, path: str) -> None:
         entry = self.entries.pop(path)
-        self._bytes -= _weight(entry)
+        self._bytes -= _size_of(entry)
         paths = self._paths[entry.repository]
         paths.discard(path)
         if not paths:
             del self._paths[entry.repository]
 
 
-def _weight(entry: Entry) -> int:
-    body = entry.answer.body
-    return 512 + (len(body) if isinstance(body, bytes) else 0)
+def _size_of(entry: CacheEntry) -> int:
+    body = entry.response.body
+    return _ENTRY_OVERHEAD + (len(body) if isinstance(body, bytes) else 0)

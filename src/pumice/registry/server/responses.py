@@ -1,7 +1,7 @@
-"""What the server answers: a status, headers, and bytes or a part of a file.
+"""Responses of the server: a status, headers, and a body in one of four forms.
 
-Errors are the JSON documents of distribution-spec 1.1, "Error Codes": they name what the client asked
-for and never a path of this machine.
+Errors are the JSON documents of distribution-spec 1.1, "Error Codes". They repeat what the client asked
+for, and never contain a path of this machine.
 """
 
 from __future__ import annotations
@@ -10,71 +10,93 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pumice.registry.server import grammar
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from pumice.registry.server.storage.protocol import RemoteContent
+
 Headers = list[tuple[str, str]]
-"""Names in lower case, as the engine wants them; a list is made once and then only read."""
+"""Names are in lower case, as RSGI expects. A list is not changed after it was created."""
 
 JSON = "application/json"
 
 
 class FileRange(msgspec.Struct, frozen=True):
-    """The bytes from ``start`` to before ``end`` of a file."""
+    """The bytes of a local file from ``start`` up to ``end``."""
 
     path: str
     start: int
     end: int
 
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.end - self.start
 
-class Flow(msgspec.Struct, frozen=True):
-    """Bytes that are not all here yet, of which there will be ``size``: ``first``, then ``chunks``.
 
-    ``first`` is at hand, so that what fails at once is answered with an error instead of a promise. If the
-    rest ends early, or raises, the connection is cut: so the client knows that it has not got all.
+class ContentRange(msgspec.Struct, frozen=True):
+    """The bytes of remote content from ``start`` up to ``end``."""
+
+    content: RemoteContent
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.end - self.start
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """``size`` bytes that are still being received: ``first_chunk``, followed by ``chunks``.
+
+    ``first_chunk`` is complete before the response begins, so an early failure becomes an error response.
+    If the rest ends early or raises, the connection is cut, which shows the client that bytes are missing.
     """
 
     size: int
-    first: bytes
+    first_chunk: bytes
     chunks: AsyncIterator[bytes]
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A whole answer; ``length`` is what goes out when it is no HEAD."""
+class ServerResponse(msgspec.Struct, frozen=True):
+    """A response to GET; HEAD gets the same without the body."""
 
     status: int
     headers: Headers
-    body: bytes | FileRange | Flow = b""
+    body: bytes | FileRange | ContentRange | Stream = b""
+    supports_ranges: bool = False
+    """Whether a part of the body can be requested (RFC 9110, 14)."""
 
     @property
     def length(self) -> int:
-        """Bytes of the body."""
-        if isinstance(self.body, bytes):
-            return len(self.body)
-        return self.body.size if isinstance(self.body, Flow) else self.body.end - self.body.start
+        """Size of the body in bytes."""
+        return len(self.body) if isinstance(self.body, bytes) else self.body.size
 
 
 class Code(msgspec.Struct, frozen=True):
-    """One of the specification's error codes with the status that belongs to it."""
+    """An error code of the specification, with its status and default message."""
 
     name: str
     status: int
     message: str
 
 
-BLOB_UNKNOWN = Code("BLOB_UNKNOWN", 404, "this repository has no such blob")
-BLOB_UPLOAD_INVALID = Code("BLOB_UPLOAD_INVALID", 400, "the upload cannot go on")
-BLOB_UPLOAD_UNKNOWN = Code("BLOB_UPLOAD_UNKNOWN", 404, "there is no such upload; it may have expired")
-DIGEST_INVALID = Code("DIGEST_INVALID", 400, "the digest is malformed or does not fit the content")
-MANIFEST_BLOB_UNKNOWN = Code("MANIFEST_BLOB_UNKNOWN", 404, "the manifest refers to what is not here")
+BLOB_UNKNOWN = Code("BLOB_UNKNOWN", 404, "blob not found in this repository")
+BLOB_UPLOAD_INVALID = Code("BLOB_UPLOAD_INVALID", 400, "the upload cannot be continued")
+BLOB_UPLOAD_UNKNOWN = Code("BLOB_UPLOAD_UNKNOWN", 404, "upload not found; it may have expired")
+DIGEST_INVALID = Code("DIGEST_INVALID", 400, "the digest is malformed or does not match the content")
+MANIFEST_BLOB_UNKNOWN = Code("MANIFEST_BLOB_UNKNOWN", 404, "the manifest refers to missing content")
 MANIFEST_INVALID = Code("MANIFEST_INVALID", 400, "the manifest is invalid")
-MANIFEST_UNKNOWN = Code("MANIFEST_UNKNOWN", 404, "this repository has no such manifest")
-NAME_INVALID = Code("NAME_INVALID", 404, "this cannot be the name of a repository")
-NAME_UNKNOWN = Code("NAME_UNKNOWN", 404, "there is no such repository")
-SIZE_INVALID = Code("SIZE_INVALID", 400, "the length is not what was declared")
-UNAUTHORIZED = Code("UNAUTHORIZED", 401, "this needs a user name and password")
-DENIED = Code("DENIED", 403, "this is not allowed")
-UNSUPPORTED = Code("UNSUPPORTED", 405, "this operation is not supported")
+MANIFEST_UNKNOWN = Code("MANIFEST_UNKNOWN", 404, "manifest not found in this repository")
+NAME_INVALID = Code("NAME_INVALID", 404, "invalid repository name")
+NAME_UNKNOWN = Code("NAME_UNKNOWN", 404, "repository not found")
+SIZE_INVALID = Code("SIZE_INVALID", 400, "the length differs from the declared length")
+UNAUTHORIZED = Code("UNAUTHORIZED", 401, "authentication required")
+DENIED = Code("DENIED", 403, "access denied")
+UNSUPPORTED = Code("UNSUPPORTED", 405, "operation not supported")
 TOO_MANY_REQUESTS = Code("TOOMANYREQUESTS", 429, "too many requests; try again later")
 
 CODES = (
@@ -93,51 +115,61 @@ CODES = (
     UNSUPPORTED,
     TOO_MANY_REQUESTS,
 )
-"""All fourteen."""
+"""All fourteen codes of the specification."""
 
-MALFORMED = Code("UNSUPPORTED", 400, "the request is malformed")
-NO_ENDPOINT = Code("UNSUPPORTED", 404, "there is no such endpoint")
+MALFORMED = Code("UNSUPPORTED", 400, "malformed request")
+NO_ENDPOINT = Code("UNSUPPORTED", 404, "endpoint not found")
 TOO_LARGE = Code("SIZE_INVALID", 413, "the manifest is larger than 4 MiB")
 TOO_MANY_TAGS = Code("UNSUPPORTED", 414, "too many tags in one request")
-CHANGED = Code("DENIED", 412, "the tag is not what the request expects it to be")
-BAD_NUMBER = Code("UNSUPPORTED", 400, "n must be a number, not negative")
-TOO_SLOW = Code("BLOB_UPLOAD_INVALID", 408, "nothing was received for too long")
-BROKEN = Code("UNKNOWN", 500, "the registry failed; its operator finds the reason in its log")
-NO_SPACE = Code("UNKNOWN", 507, "the registry has no space left")
+CONDITION_FAILED = Code("DENIED", 412, "the tag does not meet the condition of the request")
+INVALID_NUMBER = Code("UNSUPPORTED", 400, "n must be a non-negative number")
+BODY_TIMEOUT = Code("BLOB_UPLOAD_INVALID", 408, "timed out waiting for the request body")
+INTERNAL_ERROR = Code("UNKNOWN", 500, "internal error; the reason is in the registry's log")
+NO_SPACE = Code("UNKNOWN", 507, "no space left in the registry")
 
-UPSTREAM_DOWN = Code("UNKNOWN", 502, "the upstream registry cannot be reached, and this is not kept here")
-UPSTREAM_DENIES = Code("DENIED", 403, "the upstream registry does not let this registry read that")
-UPSTREAM_LIES = Code(
-    "UNKNOWN", 502, "what the upstream registry sent does not have the digest that it should"
+UPSTREAM_UNREACHABLE = Code(
+    "UNKNOWN", 502, "the upstream registry cannot be reached, and this content is not cached"
 )
-UPSTREAM_ODD = Code("UNKNOWN", 502, "the upstream registry answers what makes no sense")
+UPSTREAM_DENIED = Code("DENIED", 403, "the upstream registry denies access")
+UPSTREAM_MISMATCH = Code("UNKNOWN", 502, "the upstream registry sent content with another digest")
+UPSTREAM_INVALID = Code("UNKNOWN", 502, "the upstream registry sent an invalid response")
 
 _encode = msgspec.json.encode
 
 
-def error(code: Code, message: str = "", *, detail: Any = None, headers: Headers | None = None) -> Answer:
-    """Return an error of one finding; ``message`` may be more exact than the code's own."""
+def error(
+    code: Code, message: str = "", *, detail: Any = None, headers: Headers | None = None
+) -> ServerResponse:
+    """Return an error response; ``message`` replaces the default message of the code."""
     return errors(code, [(message, detail)], headers=headers)
 
 
-def errors(code: Code, findings: list[tuple[str, Any]], *, headers: Headers | None = None) -> Answer:
-    """Return an error of several findings, each a message and a detail (None for none)."""
-    listed = []
+def errors(code: Code, findings: list[tuple[str, Any]], *, headers: Headers | None = None) -> ServerResponse:
+    """Return an error response with several findings: each a message and a detail, which may be None."""
+    entries = []
     for message, detail in findings:
-        one: dict[str, Any] = {"code": code.name, "message": message or code.message}
+        entry: dict[str, Any] = {"code": code.name, "message": message or code.message}
         if detail is not None:
-            one["detail"] = detail
-        listed.append(one)
-    return document(code.status, {"errors": listed}, headers=headers)
+            entry["detail"] = detail
+        entries.append(entry)
+    return document(code.status, {"errors": entries}, headers=headers)
 
 
-def document(status: int, value: Any, *, media_type: str = JSON, headers: Headers | None = None) -> Answer:
+def bad_digest(text: str) -> ServerResponse:
+    """Return the error for text that is not a digest."""
+    return error(DIGEST_INVALID, f"{grammar.quote(text)} is not a sha256 or sha512 digest")
+
+
+def document(
+    status: int, value: Any, *, media_type: str = JSON, headers: Headers | None = None
+) -> ServerResponse:
     """Return a JSON document."""
     body = _encode(value)
-    made = [("content-type", media_type), ("content-length", str(len(body))), *(headers or ())]
-    return Answer(status, made, body)
+    all_headers = [("content-type", media_type), ("content-length", str(len(body))), *(headers or ())]
+    return ServerResponse(status, all_headers, body)
 
 
-def empty(status: int, headers: Headers | None = None) -> Answer:
-    """Return an answer without a body; 204 has no length either (RFC 9110, 8.6)."""
-    return Answer(status, [*(headers or ()), *((("content-length", "0"),) if status != 204 else ())])
+def empty(status: int, headers: Headers | None = None) -> ServerResponse:
+    """Return a response without a body; 204 has no Content-Length (RFC 9110, 8.6)."""
+    length = [("content-length", "0")] if status != 204 else []
+    return ServerResponse(status, [*(headers or ()), *length])

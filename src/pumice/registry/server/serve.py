@@ -1,4 +1,4 @@
-"""The life of a server: its address, its storage, its requests, its collections of garbage, and its end."""
+"""Runs a registry server: opens its storage and socket, serves, collects garbage, and shuts down."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import socket
 import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,59 +19,65 @@ import msgspec
 from pumice import terminal
 from pumice.errors import PumiceError, UsageError
 from pumice.registry.server.access import Access, Policy
-from pumice.registry.server.accesslog import AccessLog
+from pumice.registry.server.access_log import AccessLog
 from pumice.registry.server.app import App, Options
-from pumice.registry.server.collect import collect
+from pumice.registry.server.collection import collect
 from pumice.registry.server.fetches import Fetches
 from pumice.registry.server.password_checks import PasswordChecks
 from pumice.registry.server.proxy import Proxy
-from pumice.registry.server.storage.disk.storage import open_storage
+from pumice.registry.server.storage.backends import open_storage
 from pumice.registry.server.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
     from typing import BinaryIO
 
     from pumice.clock import Clock
-    from pumice.registry.server.storage.disk.storage import Storage
+    from pumice.registry.server.offer import Offer
+    from pumice.registry.server.storage.protocol import Storage
     from pumice.registry.server.upstream import Upstream
-    from pumice.registry.server.writes import Offer
 
 _BACKLOG = 1024
 _THREADS = 8
-_FETCHES = 16
+_FETCH_THREADS = 16
 """Blobs that are fetched from an upstream registry at once."""
-_HEADER_BYTES = 256 << 10
-"""Also what is received, and sent, at once: with less, time goes into waking threads up."""
+_BUFFER_SIZE = 256 << 10
+"""Maximum size of request headers, and of one read or write; smaller ones wake threads up too often."""
 
 _log = terminal.logger("pumice.registry.server")
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything that is decided before a server starts. Hours of 0 mean never."""
+    """The configuration of a server."""
 
-    root: Path
+    location: str
+    """Where the data is; see `storage.backends`."""
     host: str
     port: int
     policy: Policy
     options: Options = Options()
     tls: tuple[Path, Path] | None = None
+    """The files of the certificate chain and of its private key."""
     collect_hours: float = 24
+    """Time between two collections of garbage; 0 for none."""
     grace_hours: float = 168
+    """Time for which a collection spares what is not needed."""
     stop_seconds: int = 10
+    """Time for requests in progress to end when the server is stopped."""
     header_seconds: float = 10
     fresh_seconds: float = 60
-    """How long a tag of an upstream registry is believed without asking again."""
+    """How long tags of an upstream registry are served without asking it again."""
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine can reach an address; raises UsageError for one that is none."""
-    return all(ipaddress.ip_address(item[4][0]).is_loopback for item in _resolved(host, 0))
+    """Return whether only this machine can reach an address; raises UsageError for an invalid one."""
+    return all(ipaddress.ip_address(info[4][0]).is_loopback for info in _resolve_address(host, 0))
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; raises UsageError. Port 0 is any that is free."""
-    family, _, _, _, address = _resolved(host, port)[0]
+    """Return a listener socket; raises UsageError. Port 0 selects a free port."""
+    family, _, _, _, address = _resolve_address(host, port)[0]
     try:
         return socket.create_server(
             address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=False, reuse_port=False
@@ -80,25 +85,25 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(
-            f"cannot listen on {host}:{port}: {reason}", hint="port 0 takes any that is free"
+            f"cannot listen on {host}:{port}: {reason}", hint="use port 0 to select a free port"
         ) from None
 
 
-def _resolved(host: str, port: int) -> list[Any]:
+def _resolve_address(host: str, port: int) -> list[Any]:
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise UsageError(f"{host[:100]!r} is no address of this machine") from None
+        raise UsageError(f"{host[:100]!r} is not an address of this machine") from None
 
 
-def url_of(listening: socket.socket, *, tls: bool) -> str:
-    """Return where the server is reached."""
-    host, port = listening.getsockname()[:2]
+def server_url(listener: socket.socket, *, tls: bool) -> str:
+    """Return the URL of the server."""
+    host, port = listener.getsockname()[:2]
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def check_tls(certificate: Path, key: Path) -> None:
-    """Refuse a certificate and key that cannot be used, with UsageError, before anything starts."""
+    """Check that a certificate and key can be used; raises UsageError."""
     for path in (certificate, key):
         try:
             path.open("rb").close()
@@ -108,7 +113,7 @@ def check_tls(certificate: Path, key: Path) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except (ssl.SSLError, ValueError):
         raise UsageError(
-            "this is no PEM certificate with the key that fits it", where=f"{certificate}, {key}"
+            "not a PEM certificate with its private key", where=f"{certificate}, {key}"
         ) from None
 
 
@@ -118,22 +123,23 @@ def serve(
     clock: Clock,
     ready: Callable[[str], None],
     log_file: BinaryIO | None = None,
-    accept: Callable[[Offer], str | None] | None = None,
+    refuse_offer: Callable[[Offer], str | None] | None = None,
     upstream: Upstream | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; what is in flight then gets ``stop_seconds`` to end.
+    """Serve until SIGTERM or SIGINT; requests in progress then get ``stop_seconds`` to end.
 
-    ``ready`` is called with the URL once connections are taken. Raises UsageError, StoreError.
+    ``ready`` is called with the URL once connections are accepted. ``refuse_offer`` returns why a manifest
+    is not accepted. Raises UsageError, StoreError.
     """
     try:
-        import granian  # noqa: F401 - only to say early that it is missing
+        import granian  # noqa: F401 - imported here to report early that it is missing
     except ImportError:
         hint = "pip install 'pumice[serve]'"
-        raise UsageError("the server's parts are not installed", hint=hint) from None
-    _raise_limit()
+        raise UsageError("the packages of the server are not installed", hint=hint) from None
+    _raise_open_files_limit()
     with contextlib.ExitStack() as stack:
-        storage = stack.enter_context(open_storage(settings.root))
-        listening = stack.enter_context(listen(settings.host, settings.port))
+        storage = stack.enter_context(open_storage(settings.location))
+        listener = stack.enter_context(listen(settings.host, settings.port))
         pool = stack.enter_context(ThreadPoolExecutor(_THREADS, "registry"))
         access = Access(settings.policy, os.urandom(16))
         passwords = PasswordChecks(access)
@@ -150,20 +156,20 @@ def serve(
             options=settings.options,
             log=log,
             proxy=None if upstream is None else _proxy(upstream, storage, settings, stack),
-            accept=accept,
+            refuse_offer=refuse_offer,
         )
-        url = url_of(listening, tls=settings.tls is not None)
-        finished = _run(_live(settings, app, storage, listening, clock, lambda: ready(url)))
-    if not finished or upstream is not None:  # a client, or the upstream, is slow: nobody waits for it
+        url = server_url(listener, tls=settings.tls is not None)
+        is_finished = _run(_serve_requests(settings, app, storage, listener, clock, lambda: ready(url)))
+    if not is_finished or upstream is not None:  # do not wait for slow clients or a slow upstream
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
 
 def _proxy(upstream: Upstream, storage: Storage, settings: Settings, stack: contextlib.ExitStack) -> Proxy:
-    """Return what asks another registry, with threads of its own: it may be slow, and is not waited for."""
+    """Return the proxy for an upstream registry, with threads of its own because it may be slow."""
     lookups = ThreadPoolExecutor(_THREADS, "lookups")
-    fetches = ThreadPoolExecutor(_FETCHES, "fetches")
+    fetches = ThreadPoolExecutor(_FETCH_THREADS, "fetches")
     proxy = Proxy(
         storage,
         upstream,
@@ -180,27 +186,27 @@ def _proxy(upstream: Upstream, storage: Storage, settings: Settings, stack: cont
 def _run(main: Coroutine[Any, Any, bool]) -> bool:
     try:
         import uvloop
-    except ImportError:  # where it does not exist, the loop of the standard library does as well
+    except ImportError:  # not available on all platforms; the standard event loop works too
         return asyncio.run(main)
     return uvloop.run(main)
 
 
-async def _live(
+async def _serve_requests(
     settings: Settings,
     app: App,
     storage: Storage,
-    listening: socket.socket,
+    listener: socket.socket,
     clock: Clock,
     ready: Callable[[], None],
 ) -> bool:
-    """Run the engine until a signal; return whether everything in flight came to its end."""
-    engine = _engine(settings, app, listening)
+    """Run the engine until a signal; return whether all requests in progress have ended."""
+    engine = _engine(settings, app, listener)
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, engine.stop)
     tasks = [loop.create_task(app.watch())]
     if settings.collect_hours:
-        tasks.append(loop.create_task(_collecting(settings, app, storage, clock)))
+        tasks.append(loop.create_task(_collect_periodically(settings, app, storage, clock)))
     ready()
     try:
         await engine.serve()
@@ -213,22 +219,22 @@ async def _live(
     return True
 
 
-def _engine(settings: Settings, app: App, listening: socket.socket) -> Any:
+def _engine(settings: Settings, app: App, listener: socket.socket) -> Any:
     from granian._granian import SocketHolder
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
     from granian.server.embed import Server
 
     class Engine(Server):
-        """Granian on a socket of ours: so that a busy port is an error, and port 0 can be told."""
+        """Granian on an existing socket, so that a busy port is an error and port 0 is known."""
 
         def _init_shared_socket(self) -> None:
             self._ssp = None
-            self._shd = held
+            self._shd = socket_holder
 
-    listening.setblocking(False)
-    holder: Any = SocketHolder  # its types do not tell what it takes
-    held: Any = holder(os.dup(listening.fileno()), False, _BACKLOG)  # which it closes
+    listener.setblocking(False)
+    create_holder: Any = SocketHolder  # its type hints lack the parameters
+    socket_holder: Any = create_holder(os.dup(listener.fileno()), False, _BACKLOG)  # it closes the duplicate
     certificate, key = settings.tls or (None, None)
     engine = Engine(
         app.serve,
@@ -239,7 +245,7 @@ def _engine(settings: Settings, app: App, listening: socket.socket) -> Any:
         websockets=False,
         backlog=_BACKLOG,
         http1_settings=HTTP1Settings(
-            header_read_timeout=int(settings.header_seconds * 1000), max_buffer_size=_HEADER_BYTES
+            header_read_timeout=int(settings.header_seconds * 1000), max_buffer_size=_BUFFER_SIZE
         ),
         log_enabled=False,
         ssl_cert=certificate,
@@ -250,21 +256,21 @@ def _engine(settings: Settings, app: App, listening: socket.socket) -> Any:
     return engine
 
 
-async def _collecting(settings: Settings, app: App, storage: Storage, clock: Clock) -> None:
-    """Collect garbage now and then, as long as the server lives."""
+async def _collect_periodically(settings: Settings, app: App, storage: Storage, clock: Clock) -> None:
+    """Collect garbage at regular intervals; runs as long as the server does."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(settings.collect_hours * 3600)
         try:
             await loop.run_in_executor(None, collect, storage, clock.now(), int(settings.grace_hours * 3600))
-        except (PumiceError, OSError) as problem:
-            _log.error("garbage was not collected: %s", problem)
+        except (PumiceError, OSError) as error:
+            _log.error("cannot collect garbage: %s", error)
         finally:
-            app.forget()
+            app.clear_cache()
 
 
-def _raise_limit() -> None:
-    """Allow as many open files as this process may: each connection is one, and each answer another."""
+def _raise_open_files_limit() -> None:
+    """Allow as many open files as possible: each connection is one, and each response may be another."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         with contextlib.suppress(ValueError, OSError):

@@ -1,4 +1,4 @@
-"""What takes long happens in threads, and keeps its type on the way."""
+"""Calls blocking functions in threads, with their types checked."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 
 class Threads:
-    """A bounded number of threads for hashing, passwords, and whatever waits for a disk."""
+    """A bounded number of threads for hashing, passwords, and storage access."""
 
     def __init__(self, pool: Executor) -> None:
         self._pool = pool
 
-    async def run(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Call ``function`` in a thread, and wait for it."""
+    async def run(self, function: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+        """Call ``function`` in a thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(
-            self._pool, partial(function, *arguments, **named)
+            self._pool, partial(function, *arguments, **keywords)
         )

@@ -1,7 +1,7 @@
-"""Uploading blobs: at once, in pieces, and on after a break (Pushing blobs).
+"""Handlers of uploads: in one request, in chunks, or as a stream ("Pushing blobs"), and mounts.
 
-Bytes go to the storage in pieces of bounded size while the next ones are received; hashing, writing and
-syncing happen in threads. How far an upload is can always be asked, also after a restart.
+Chunks of bounded size are written while the next ones are received; hashing, writing and syncing happen
+in threads. Clients can ask how far an upload is at any time, also after a restart.
 """
 
 from __future__ import annotations
@@ -10,205 +10,246 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from pumice.registry.server import calls, responses, writes
+from pumice.registry.server import grammar, responses
 from pumice.registry.server.locks import Locks
-from pumice.registry.server.responses import Answer
-from pumice.registry.server.storage.disk.uploads import DigestMismatch, OutOfOrder, UnknownUpload
+from pumice.registry.server.storage.protocol import (
+    DigestMismatchError,
+    UnknownUploadError,
+    UploadOffsetError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from pumice.registry.server.calls import Call
-    from pumice.registry.server.storage.disk.storage import Storage
-    from pumice.registry.server.threads import Threads
+    from pumice.registry.server.calls import Body, RegistryCall
+    from pumice.registry.server.context import HandlerContext
+    from pumice.registry.server.responses import ServerResponse
+    from pumice.registry.server.storage.protocol import Storage
 
-_PIECE = 1 << 20
-_LEAST = 64 << 10
-_ALL_PIECES = 32 << 20
-"""Bytes that wait in memory: at most a piece for an upload, and at most so many for all of them."""
+_MAX_CHUNK = 1 << 20
+_MIN_CHUNK = 64 << 10
+_MAX_BUFFERED = 32 << 20
+"""Bytes in memory: at most a chunk for each upload, and at most so many for all uploads."""
 
-_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
-"""The specification's own form of Content-Range, and no other: neither a unit nor the whole length."""
-
-
-class Body:
-    """What a request carries; ``declared`` is its Content-Length, None if it has none."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], declared: int | None) -> None:
-        self.chunks = chunks
-        self.declared = declared
-        self.received = 0
+_CONTENT_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+"""The specification's form of Content-Range, which has neither a unit nor the total length."""
 
 
-class _Wrong(Exception):  # noqa: N818 - it carries an answer, it is no failure of ours
-    def __init__(self, answer: Answer) -> None:
+class UploadTransfers:
+    """The uploads that are receiving data: a lock for each, and their number."""
+
+    def __init__(self) -> None:
+        self.locks = Locks()
+        self.active = 0
+
+    @property
+    def chunk_size(self) -> int:
+        """Bytes that an upload collects before it writes them."""
+        return max(_MIN_CHUNK, min(_MAX_CHUNK, _MAX_BUFFERED // self.active))
+
+
+class _RejectedError(Exception):
+    """Ends the handling of a request with an error response."""
+
+    def __init__(self, response: ServerResponse) -> None:
         super().__init__()
-        self.answer = answer
+        self.response = response
 
 
-class Pushing:
-    """The uploads that are going on in one storage."""
-
-    def __init__(self, storage: Storage, threads: Threads) -> None:
-        self._storage = storage
-        self._run = threads.run
-        self._locks = Locks()
-        self._active = 0
-
-    async def begin(
-        self, call: Call, parameters: Mapping[str, list[str]], body: Body, readable: Callable[[str], bool]
-    ) -> Answer:
-        """POST uploads/: open a session, or take a blob that is here or comes along (4a to 4c, 11)."""
-        if "mount" in parameters:
-            source = calls.one(parameters, "from") or None
-            digest = calls.one(parameters, "mount")
-            made = await self._run(writes.mount, self._storage, call, digest, source, readable)
-            if made is not None:
-                return made
-        digest = "" if "mount" in parameters else calls.one(parameters, "digest")
-        if digest and not calls.DIGEST.fullmatch(digest):
-            return _bad_digest(digest)
-        algorithm = calls.one(parameters, "digest-algorithm") or digest.partition(":")[0] or "sha256"
-        if algorithm not in calls.ALGORITHMS:
-            message = f"{calls.shown(algorithm)} is no algorithm that is supported; use sha256 or sha512"
-            return responses.error(responses.DIGEST_INVALID, message)
-        upload = await self._run(self._storage.begin, call.repository, algorithm)
-        if not digest:
-            return _progress(202, call.repository, upload, 0)
-        single = calls.Call("finish", call.repository, upload, writes=True)
-        answer = await self._alone(single, self._finish, parameters, body, "")
-        if answer.status != 201:
-            await self._run(self._storage.cancel, call.repository, upload)
-        return answer
-
-    async def status(self, call: Call) -> Answer:
-        """GET an upload: how far it is (13)."""
-        offset = await self._run(self._storage.offset, call.repository, call.reference)
-        if offset is None:
-            return responses.error(responses.BLOB_UPLOAD_UNKNOWN)
-        return _progress(204, call.repository, call.reference, offset)
-
-    async def cancel(self, call: Call) -> Answer:
-        """DELETE an upload: forget what was received (14, main)."""
-        gone = await self._run(self._storage.cancel, call.repository, call.reference)
-        return responses.empty(204) if gone else responses.error(responses.BLOB_UPLOAD_UNKNOWN)
-
-    async def append(self, call: Call, body: Body, content_range: str) -> Answer:
-        """PATCH an upload: take the next piece, or a stream (5)."""
-        return await self._alone(call, self._append, body, content_range)
-
-    async def finish(
-        self, call: Call, parameters: Mapping[str, list[str]], body: Body, content_range: str
-    ) -> Answer:
-        """PUT an upload: take the last piece, if there is one, and check the digest (6)."""
-        return await self._alone(call, self._finish, parameters, body, content_range)
-
-    async def _alone(self, call: Call, act: Callable[..., Awaitable[Answer]], *rest: object) -> Answer:
-        """Do something with an upload while nobody else does."""
-        try:
-            async with self._locks.holding(call.reference):
-                return await act(call, *rest)
-        except OutOfOrder as error:
-            return _progress(416, call.repository, call.reference, error.offset)
-        except UnknownUpload:
-            return responses.error(responses.BLOB_UPLOAD_UNKNOWN)
-        except _Wrong as wrong:
-            return wrong.answer
-
-    async def _append(self, call: Call, body: Body, content_range: str) -> Answer:
-        offset = await self._receive(call, body, content_range)
-        return _progress(202, call.repository, call.reference, offset)
-
-    async def _finish(
-        self, call: Call, parameters: Mapping[str, list[str]], body: Body, content_range: str
-    ) -> Answer:
-        digest = calls.one(parameters, "digest")
-        if not calls.DIGEST.fullmatch(digest):
-            return _bad_digest(digest)
-        await self._receive(call, body, content_range)
-        try:
-            await self._run(self._storage.finish, call.repository, call.reference, digest)
-        except DigestMismatch:
-            if body.declared is None and body.received:  # a broken chunk ends a body like the last one
-                message = "what was received did not come whole, or has another digest"
-                return responses.error(responses.BLOB_UPLOAD_INVALID, message, detail={"digest": digest})
-            message = "what was received has another digest"
-            return responses.error(responses.DIGEST_INVALID, message, detail={"digest": digest})
-        return writes.created_blob(call.repository, digest)
-
-    async def _receive(self, call: Call, body: Body, content_range: str) -> int:
-        """Append a body to its upload; return how far that is now."""
-        offset = await self._run(self._storage.offset, call.repository, call.reference)
-        if offset is None:
-            raise _Wrong(responses.error(responses.BLOB_UPLOAD_UNKNOWN))
-        expected = _expected(body, content_range, offset)
-        self._active += 1
-        try:
-            offset = await self._copy(call, body, expected, offset)
-        finally:
-            self._active -= 1
-        if expected is not None and body.received != expected:
-            raise _Wrong(responses.error(responses.SIZE_INVALID, "less was received than was declared"))
-        return offset
-
-    async def _copy(self, call: Call, body: Body, expected: int | None, offset: int) -> int:
-        waiting: list[bytes] = []
-        held = 0
-        writing: asyncio.Future[int] | None = None
-        try:
-            async for chunk in body.chunks:
-                body.received += len(chunk)
-                if expected is not None and body.received > expected:
-                    raise _Wrong(
-                        responses.error(responses.SIZE_INVALID, "more was received than was declared")
-                    )
-                waiting.append(chunk)
-                held += len(chunk)
-                if held < max(_LEAST, min(_PIECE, _ALL_PIECES // self._active)):
-                    continue
-                if writing is not None:
-                    offset = await writing
-                writing = self._write(call, offset, waiting)
-                waiting, held = [], 0
-        except asyncio.CancelledError:  # it stopped coming
-            offset = offset if writing is None else await writing
-            writing = self._write(call, offset, waiting) if held else None
-            raise
-        finally:  # what was received stays, whatever ends the request: an upload can go on from there
-            if writing is not None:
-                offset = await writing
-        if waiting and held:
-            offset = await self._write(call, offset, waiting)
-        return offset
-
-    def _write(self, call: Call, offset: int, waiting: list[bytes]) -> asyncio.Future[int]:
-        data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
-        return asyncio.ensure_future(
-            self._run(self._storage.append, call.repository, call.reference, offset, data)
-        )
+async def begin_upload(context: HandlerContext, call: RegistryCall) -> ServerResponse:
+    """Handle POST uploads/: mount a blob, take one with the request, or open a session (end-4, end-11)."""
+    storage = context.storage
+    is_mount = "mount" in call.parameters
+    if is_mount and await context.threads.run(_mount, context, call):
+        return _blob_created(call.repository, call.parameter("mount"))
+    digest = "" if is_mount else call.parameter("digest")
+    if digest and not grammar.DIGEST.fullmatch(digest):
+        return responses.bad_digest(digest)
+    algorithm = call.parameter("digest-algorithm") or digest.partition(":")[0] or "sha256"
+    if algorithm not in grammar.ALGORITHMS:
+        message = f"unsupported digest algorithm {grammar.quote(algorithm)}; use sha256 or sha512"
+        return responses.error(responses.DIGEST_INVALID, message)
+    upload = await context.threads.run(storage.uploads.begin, call.repository, algorithm)
+    if not digest:
+        return _progress(202, call.repository, upload, 0)
+    response = await _exclusively(context, call, upload, _finish, content_range="")
+    if response.status != 201:
+        await context.threads.run(storage.uploads.cancel, call.repository, upload)
+    return response
 
 
-def _expected(body: Body, content_range: str, offset: int) -> int | None:
-    """Return how many bytes must come; raises for a range that is not the next one."""
+async def get_upload(context: HandlerContext, call: RegistryCall) -> ServerResponse:
+    """Handle GET of an upload: how many bytes were received (end-13)."""
+    upload = await context.threads.run(context.storage.uploads.find, call.repository, call.reference)
+    if upload is None:
+        return responses.error(responses.BLOB_UPLOAD_UNKNOWN)
+    return _progress(204, call.repository, call.reference, upload.offset)
+
+
+async def cancel_upload(context: HandlerContext, call: RegistryCall) -> ServerResponse:
+    """Handle DELETE of an upload: drop what was received (end-14)."""
+    cancel = context.storage.uploads.cancel
+    is_canceled = await context.threads.run(cancel, call.repository, call.reference)
+    return responses.empty(204) if is_canceled else responses.error(responses.BLOB_UPLOAD_UNKNOWN)
+
+
+async def append_to_upload(context: HandlerContext, call: RegistryCall) -> ServerResponse:
+    """Handle PATCH of an upload: receive the next chunk, or a stream (end-5)."""
+    return await _exclusively(context, call, call.reference, _append, call.header("content-range"))
+
+
+async def finish_upload(context: HandlerContext, call: RegistryCall) -> ServerResponse:
+    """Handle PUT of an upload: receive the last chunk, if there is one, and check the digest (end-6)."""
+    return await _exclusively(context, call, call.reference, _finish, call.header("content-range"))
+
+
+def _mount(context: HandlerContext, call: RegistryCall) -> bool:
+    """Mount a blob from a repository that the client may read; return False if that is not possible.
+
+    Without the parameter ``from``, any repository is searched.
+    """
+    digest, source = call.parameter("mount"), call.parameter("from")
+    if not grammar.DIGEST.fullmatch(digest):
+        return False
+    is_readable = context.is_readable_by(call.user)
+    if not source:
+        sources = _readable_repositories(context.storage, is_readable)
+        return context.storage.blobs.mount(call.repository, digest, sources)
+    if not (grammar.NAME.fullmatch(source) and is_readable(source)):
+        return False
+    return context.storage.blobs.mount(call.repository, digest, [source])
+
+
+def _readable_repositories(storage: Storage, is_readable: Callable[[str], bool]) -> Iterator[str]:
+    """Yield readable repositories; they are listed only if the content exists at all."""
+    for repository in storage.repositories():
+        if is_readable(repository):
+            yield repository
+
+
+async def _exclusively(
+    context: HandlerContext,
+    call: RegistryCall,
+    upload: str,
+    handle: Callable[[HandlerContext, RegistryCall, str, str], Awaitable[ServerResponse]],
+    content_range: str,
+) -> ServerResponse:
+    """Call ``handle`` while no other request uses the upload; turn its errors into responses."""
+    try:
+        async with context.upload_transfers.locks.hold(upload):
+            return await handle(context, call, upload, content_range)
+    except UploadOffsetError as error:
+        return _progress(416, call.repository, upload, error.offset)
+    except UnknownUploadError:
+        return responses.error(responses.BLOB_UPLOAD_UNKNOWN)
+    except _RejectedError as error:
+        return error.response
+
+
+async def _append(
+    context: HandlerContext, call: RegistryCall, upload: str, content_range: str
+) -> ServerResponse:
+    offset = await _receive(context, call, upload, content_range)
+    return _progress(202, call.repository, upload, offset)
+
+
+async def _finish(
+    context: HandlerContext, call: RegistryCall, upload: str, content_range: str
+) -> ServerResponse:
+    digest, body = call.parameter("digest"), call.body
+    if not grammar.DIGEST.fullmatch(digest):
+        return responses.bad_digest(digest)
+    await _receive(context, call, upload, content_range)
+    try:
+        await context.threads.run(context.storage.uploads.finish, call.repository, upload, digest)
+    except DigestMismatchError:
+        detail = {"digest": digest}
+        if body.declared_size is None and body.received:  # a broken chunk ends a body like the last one
+            message = "the received content is incomplete, or has another digest"
+            return responses.error(responses.BLOB_UPLOAD_INVALID, message, detail=detail)
+        message = "the received content has another digest"
+        return responses.error(responses.DIGEST_INVALID, message, detail=detail)
+    return _blob_created(call.repository, digest)
+
+
+async def _receive(context: HandlerContext, call: RegistryCall, upload: str, content_range: str) -> int:
+    """Append the request body to its upload; return the new offset."""
+    stored = await context.threads.run(context.storage.uploads.find, call.repository, upload)
+    if stored is None:
+        raise UnknownUploadError
+    expected_size = _expected_size(call.body, content_range, stored.offset)
+    context.upload_transfers.active += 1
+    try:
+        offset = await _copy(context, call, upload, expected_size, stored.offset)
+    finally:
+        context.upload_transfers.active -= 1
+    if expected_size is not None and call.body.received != expected_size:
+        message = "fewer bytes were received than declared"
+        raise _RejectedError(responses.error(responses.SIZE_INVALID, message))
+    return offset
+
+
+async def _copy(
+    context: HandlerContext, call: RegistryCall, upload: str, expected_size: int | None, offset: int
+) -> int:
+    """Write the request body to the storage while it is received; return the new offset."""
+
+    def write(offset: int, chunks: list[bytes]) -> asyncio.Future[int]:
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        append = context.storage.uploads.append
+        return asyncio.ensure_future(context.threads.run(append, call.repository, upload, offset, data))
+
+    transfers, body = context.upload_transfers, call.body
+    buffered: list[bytes] = []
+    buffered_size = 0
+    pending_write: asyncio.Future[int] | None = None
+    try:
+        async for chunk in body.chunks:
+            body.received += len(chunk)
+            if expected_size is not None and body.received > expected_size:
+                message = "more bytes were received than declared"
+                raise _RejectedError(responses.error(responses.SIZE_INVALID, message))
+            buffered.append(chunk)
+            buffered_size += len(chunk)
+            if buffered_size < transfers.chunk_size:
+                continue
+            if pending_write is not None:
+                offset = await pending_write
+            pending_write = write(offset, buffered)
+            buffered, buffered_size = [], 0
+    except asyncio.CancelledError:  # the client has stopped sending
+        offset = offset if pending_write is None else await pending_write
+        pending_write = write(offset, buffered) if buffered_size else None
+        raise
+    finally:  # what was received is kept however the request ends, so that the client can continue
+        if pending_write is not None:
+            offset = await pending_write
+    if buffered and buffered_size:
+        offset = await write(offset, buffered)
+    return offset
+
+
+def _expected_size(body: Body, content_range: str, offset: int) -> int | None:
+    """Return how many bytes the body must have, None if any number; raises for a range out of order."""
     if not content_range:
-        return body.declared
-    match = _RANGE.fullmatch(content_range.strip())
+        return body.declared_size
+    match = _CONTENT_RANGE.fullmatch(content_range.strip())
     if match is None or int(match[1]) != offset or int(match[2]) + 1 < offset:
-        raise OutOfOrder(offset)
-    length = int(match[2]) + 1 - offset
-    if body.declared is not None and body.declared != length:
-        raise _Wrong(
-            responses.error(responses.SIZE_INVALID, "the Content-Range does not fit the Content-Length")
-        )
-    return length
+        raise UploadOffsetError(offset)
+    size = int(match[2]) + 1 - offset
+    if body.declared_size is not None and body.declared_size != size:
+        message = "the Content-Range does not match the Content-Length"
+        raise _RejectedError(responses.error(responses.SIZE_INVALID, message))
+    return size
 
 
-def _bad_digest(digest: str) -> Answer:
-    return responses.error(responses.DIGEST_INVALID, f"{calls.shown(digest)} is no sha256 or sha512 digest")
+def _blob_created(repository: str, digest: str) -> ServerResponse:
+    headers = [("location", f"/v2/{repository}/blobs/{digest}"), ("docker-content-digest", digest)]
+    return responses.empty(201, headers)
 
 
-def _progress(status: int, repository: str, upload: str, offset: int) -> Answer:
-    """Return where an upload is and how far; of no bytes, as of one, the range says ``0-0``."""
+def _progress(status: int, repository: str, upload: str, offset: int) -> ServerResponse:
+    """Return where an upload is and how far; the range is ``0-0`` for no bytes, as it is for one byte."""
     return responses.empty(
         status,
         [

@@ -1,4 +1,4 @@
-"""The registry behind this one, for `pumice serve --proxy`: asked with blocking calls, from threads."""
+"""The registry behind `pumice serve --proxy`; its methods block and are called in threads."""
 
 from __future__ import annotations
 
@@ -16,84 +16,89 @@ if TYPE_CHECKING:
 
     from pumice.formats.oci import Descriptor
     from pumice.registry.client import Client
-    from pumice.registry.document import Document
-    from pumice.registry.server.responses import Answer
+    from pumice.registry.raw_manifest import RawManifest
+    from pumice.registry.server.responses import ServerResponse
 
-_BUSY = frozenset({408, 425, 429})
+_TEMPORARY_STATUSES = frozenset({408, 425, 429})
 
 
-def where(url: str) -> tuple[str, bool]:
-    """Return ``HOST`` or ``HOST/PREFIX`` of a registry's URL, and whether it is asked without TLS.
+def parse_upstream_url(url: str) -> tuple[str, bool]:
+    """Return ``HOST`` or ``HOST/PREFIX`` of a registry's URL, and whether the URL is plain HTTP.
 
     Raises UsageError.
     """
     try:
         parts = urlsplit(url)
         if parts.scheme in ("http", "https") and not (parts.username or parts.query or parts.fragment):
-            place = (parts.netloc + parts.path).rstrip("/")
-            parse_repository(f"{place}/x/y")
-            return place, parts.scheme == "http"
+            location = (parts.netloc + parts.path).rstrip("/")
+            parse_repository(f"{location}/x/y")
+            return location, parts.scheme == "http"
     except (ValueError, UsageError):
         pass
-    shown = url.rpartition("@")[2][:200]  # a password may stand before it
-    hint = "such as https://registry.example, with no login in it"
-    raise UsageError(f"{shown!r} is no address of a registry", hint=hint)
+    without_password = url.rpartition("@")[2][:200]
+    hint = "use a URL such as https://registry.example, without a user name or password"
+    raise UsageError(f"{without_password!r} is not a registry URL", hint=hint)
 
 
 class Upstream:
-    """A registry, or what is below a prefix of one. Raises what its client does."""
+    """A registry, or the repositories below a prefix of it. Methods raise what the client raises."""
 
-    def __init__(self, client: Client, place: str) -> None:
-        """``place`` is what `where` returns."""
+    def __init__(self, client: Client, location: str) -> None:
+        """``location`` is what `parse_upstream_url` returns."""
         self._client = client
-        self._place = place
+        self._location = location
 
     def repository(self, name: str) -> Repository:
-        """Return what a repository of ours is called there."""
-        return parse_repository(f"{self._place}/{name}")
+        """Return the upstream repository for the name of one here."""
+        return parse_repository(f"{self._location}/{name}")
 
-    def find(self, name: str, tag: str) -> Descriptor | None:
-        """Return what a tag points to now."""
-        return self._client.find(self.repository(name).tagged(tag))
+    def resolve_tag(self, name: str, tag: str) -> Descriptor | None:
+        """Return the descriptor that a tag points to now; None if there is no such tag."""
+        return self._client.head_manifest(self.repository(name).with_tag(tag))
 
-    def manifest(self, name: str, digest: str) -> Document:
-        """Return a manifest, which has its digest; raises NotFoundError."""
-        return self._client.manifest(Reference(self.repository(name), digest=digest))
+    def fetch_manifest(self, name: str, digest: str) -> RawManifest:
+        """Return a manifest, which matches its digest; raises NotFoundError."""
+        return self._client.get_manifest(Reference(self.repository(name), digest=digest))
 
-    def size(self, name: str, digest: str) -> int | None:
-        """Return the size of a blob, 0 if that is not told, None if there is none."""
-        return self._client.blob_size(self.repository(name), digest)
+    def blob_size(self, name: str, digest: str) -> int | None:
+        """Return the size of a blob; 0 if the registry does not tell, None if there is no such blob."""
+        return self._client.head_blob(self.repository(name), digest)
 
-    def open(self, name: str, digest: str, size: int | None) -> BinaryIO:
+    def open_blob(self, name: str, digest: str, size: int | None) -> BinaryIO:
         """Open a blob, which is checked while it is read."""
         return self._client.open_blob(self.repository(name), digest, size)
 
-    def tags(self, name: str) -> Sequence[str]:
-        """Return every tag."""
-        return self._client.tags(self.repository(name))
+    def list_tags(self, name: str) -> Sequence[str]:
+        """Return all tags."""
+        return self._client.list_tags(self.repository(name))
 
-    def referrers(self, name: str, subject: str) -> Sequence[bytes]:
-        """Return the descriptors of what refers to a manifest."""
-        return [link.raw for link in self._client.referrers(self.repository(name), subject)]
-
-
-def is_passing(problem: PumiceError) -> bool:
-    """Say whether the registry may just be down: then what is kept of it will do."""
-    if isinstance(problem, RegistryError):
-        return problem.status >= 500 or problem.status in _BUSY
-    return isinstance(problem, TransportError)
+    def list_referrers(self, name: str, subject: str) -> Sequence[bytes]:
+        """Return the descriptors of the manifests that refer to ``subject``."""
+        return [link.raw for link in self._client.list_referrers(self.repository(name), subject)]
 
 
-def refusal(problem: PumiceError, unknown: responses.Code) -> Answer:
-    """Return what to tell our client about an error of the upstream's; raises our own disk's errors."""
-    if isinstance(problem, StoreError):
-        raise problem
-    if isinstance(problem, NotFoundError):
-        return responses.error(unknown)
-    if isinstance(problem, DeniedError):
-        return responses.error(responses.UPSTREAM_DENIES)
-    if isinstance(problem, TrustError):
-        return responses.error(responses.UPSTREAM_LIES)
-    if isinstance(problem, FormatError):
-        return responses.error(responses.UPSTREAM_ODD)
-    return responses.error(responses.UPSTREAM_DOWN if is_passing(problem) else responses.UPSTREAM_ODD)
+def is_temporary(error: PumiceError) -> bool:
+    """Return whether the registry may be down for now, so that cached content can be served."""
+    if isinstance(error, RegistryError):
+        return error.status >= 500 or error.status in _TEMPORARY_STATUSES
+    return isinstance(error, TransportError)
+
+
+def error_response(error: PumiceError, not_found: responses.Code) -> ServerResponse:
+    """Return the response to a client for an error of the upstream registry.
+
+    Raises errors of this registry's own storage.
+    """
+    if isinstance(error, StoreError):
+        raise error
+    if isinstance(error, NotFoundError):
+        return responses.error(not_found)
+    if isinstance(error, DeniedError):
+        return responses.error(responses.UPSTREAM_DENIED)
+    if isinstance(error, TrustError):
+        return responses.error(responses.UPSTREAM_MISMATCH)
+    if isinstance(error, FormatError):
+        return responses.error(responses.UPSTREAM_INVALID)
+    return responses.error(
+        responses.UPSTREAM_UNREACHABLE if is_temporary(error) else responses.UPSTREAM_INVALID
+    )

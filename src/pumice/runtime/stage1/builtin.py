@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.runtime import maps
+from pumice.runtime import id_maps
 from pumice.runtime.container import Maps
 from pumice.runtime.stage1 import Start
 
@@ -53,10 +53,10 @@ def _options(container: Container) -> Iterator[str]:
         yield "--init"
     yield "--terminal"
     # A program that is root inside may want to become others; any other has one id only.
-    wanted = maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
-    found = (maps.ranges() if wanted else None) or Maps()
+    wanted = id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
+    found = (id_maps.ranges() if wanted else None) or Maps()
     yield from map_options(found)
-    if container.owners and maps.can_own(found):
+    if container.owners and id_maps.can_own(found):
         yield from ("--owners", container.owners)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice.errors import SandboxError
-from pumice.runtime import inside, sandbox
-from pumice.runtime.stage1 import Start, programs
+from pumice.runtime import sandbox, tree_lookup
+from pumice.runtime.stage1 import Start, external
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,16 +31,16 @@ class Bwrap:
 
     def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
         """Translate the container to bwrap's options, which travel in a file that only it sees."""
-        bwrap = programs.need("bwrap", "bubblewrap")
-        programs.check(container)
+        bwrap = external.need("bwrap", "bubblewrap")
+        external.check(container)
         self._status, status = os.pipe()
         options = [*_options(container), "--json-status-fd", str(status)]
         filter_program = sandbox.seccomp(os.uname().machine)
         descriptors = [status]
         if filter_program:
-            descriptors.append(programs.memory(filter_program))
+            descriptors.append(external.memory(filter_program))
             options += ["--seccomp", str(descriptors[-1])]
-        descriptors.append(programs.memory(programs.null_separated(options)))
+        descriptors.append(external.memory(external.null_separated(options)))
         command = (bwrap, "--args", str(descriptors[-1]), "--", *container.process.arguments)
         keep = [word for descriptor in descriptors for word in ("--keep", str(descriptor))]
         init = ("--init",) if container.init else ()
@@ -92,7 +92,7 @@ def _options(container: Container) -> Iterator[str]:
     if container.network == "none":
         yield "--unshare-net"
     yield from ("--uid", str(process.uid), "--gid", str(process.gid), "--cap-drop", "ALL")
-    for capability in programs.CAPABILITIES if process.uid == 0 else ():
+    for capability in external.CAPABILITIES if process.uid == 0 else ():
         yield from ("--cap-add", capability)
     yield from _machine(container)
     yield from _places(container)
@@ -104,11 +104,11 @@ def _options(container: Container) -> Iterator[str]:
 def _machine(container: Container) -> Iterator[str]:
     """Yield the root and what the kernel shows of the machine, without what is none of its business."""
     for path in _OWN:
-        if inside.locate(Path(container.root), path, {}) != path:
+        if tree_lookup.locate(Path(container.root), path, {}) != path:
             raise SandboxError(
                 f"bwrap cannot run an image whose {path} is a link", hint="use the built-in stage 1"
             )
-    yield from ("--bind", programs.writable(container), "/", "--proc", "/proc", "--dev", "/dev")
+    yield from ("--bind", external.writable(container), "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
     for path in sandbox.FROZEN:
         yield from ("--ro-bind-try", path, path)
@@ -152,7 +152,7 @@ class _Places:
         return target
 
     def resolve(self, path: str) -> str:
-        target = inside.locate(self._root, path, self._mounted)
+        target = tree_lookup.locate(self._root, path, self._mounted)
         if target is None or any(target == own or target.startswith(own + "/") for own in _KERNELS):
             raise SandboxError(
                 f"bwrap cannot use {path!r}: it leads to the kernel's own files, or in circles",

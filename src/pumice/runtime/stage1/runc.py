@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pumice import ownership
 from pumice.errors import SandboxError, UsageError
-from pumice.runtime import maps, sandbox
+from pumice.runtime import id_maps, sandbox
 from pumice.runtime.container import Maps
-from pumice.runtime.stage1 import Start, programs
+from pumice.runtime.stage1 import Start, external
 from pumice.runtime.stage1.builtin import map_options
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Runc:
                 f"{self._program} has no init to run as process 1",
                 hint="leave --init out, or use --stage1 builtin or bwrap",
             )
-        program = programs.need(self._program, self._program)
-        programs.check(container)
+        program = external.need(self._program, self._program)
+        external.check(container)
         found = _maps(container)
         self._place = Path(tempfile.mkdtemp(prefix="run-", dir=scratch))
         ownership.make_directory(self._place / "state", private=True)
@@ -64,7 +64,7 @@ class Runc:
             str(self._place),
             name,
         )
-        owners = ("--owners", container.owners) if container.owners and maps.can_own(found) else ()
+        owners = ("--owners", container.owners) if container.owners and id_maps.can_own(found) else ()
         return Start(("--only-root", *map_options(found), *owners), command)
 
     def target(self, pid: int) -> int:
@@ -98,10 +98,10 @@ class Runc:
 
 
 def _maps(container: Container) -> Maps:
-    if not maps.is_ordinary_user():
+    if not id_maps.is_ordinary_user():
         return Maps()
     process = container.process
-    found = maps.ranges()
+    found = id_maps.ranges()
     if found:
         return found
     if (process.uid, process.gid) != (0, 0):
@@ -115,7 +115,7 @@ def _maps(container: Container) -> Maps:
 def bundle(container: Container) -> dict[str, Any]:
     """Return the ``config.json`` of the container."""
     process = container.process
-    capabilities = list(programs.CAPABILITIES)
+    capabilities = list(external.CAPABILITIES)
     held = capabilities if process.uid == 0 else []
     namespaces = ["pid", "ipc", "uts", "mount", *(["network"] if container.network == "none" else [])]
     return {
@@ -129,7 +129,7 @@ def bundle(container: Container) -> dict[str, Any]:
             "capabilities": {"bounding": capabilities, "effective": held, "permitted": held},
             "noNewPrivileges": True,
         },
-        "root": {"path": programs.writable(container), "readonly": container.read_only},
+        "root": {"path": external.writable(container), "readonly": container.read_only},
         "hostname": container.hostname,
         "mounts": _mounts(container),
         "linux": {
@@ -157,7 +157,7 @@ def _mounts(container: Container) -> list[dict[str, Any]]:
         return {"destination": target, "type": "bind", "source": source, "options": ["rbind", *options]}
 
     strict = ("nosuid", "noexec", "nodev")
-    own_view = container.network == "none" or not maps.is_ordinary_user()
+    own_view = container.network == "none" or not id_maps.is_ordinary_user()
     made = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": list(strict)},
         memory("/dev", "nosuid", "strictatime", "mode=755"),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import pumice.distro.debian
-from pumice.distro.debian import machine
-from pumice.distro.debian.sources import Source, builtin_keys, sources, unknown
+from pumice.distro.debian import apt_setup
+from pumice.distro.debian.sources import Source, builtin_keys, missing_mirror_error, resolve_sources
 from pumice.errors import TrustError
 from pumice.formats import openpgp
 from pumice.recipe.config import Config, Settings
@@ -28,22 +28,22 @@ Components: main
 """
 
 
-def apt(root: Path, **files: str) -> machine.Machine:
+def apt(root: Path, **files: str) -> apt_setup.AptSetup:
     """Read a machine whose ``/etc/apt`` has these files (``__`` for ``/``, ``_`` for ``.``)."""
     for name, text in files.items():
         path = root / "etc/apt" / name.replace("__", "/").replace("_", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return machine.read(root)
+    return apt_setup.read_apt_setup(root)
 
 
 def find(
     origin: Origin,
-    there: machine.Machine | None,
+    there: apt_setup.AptSetup | None,
     folder: Path = Path("/nowhere"),
     config: Config | None = None,
 ) -> tuple[Source, ...]:
-    return sources(origin, recipe_dir=folder, config=config or Config(), machine=there)
+    return resolve_sources(origin, recipe_dir=folder, config=config or Config(), machine=there)
 
 
 def urls(found: tuple[Source, ...]) -> dict[str, list[str]]:
@@ -119,11 +119,11 @@ def test_the_recipe_goes_before_the_configuration_before_the_machine(tmp_path: P
 
 
 def test_no_mirror_at_all_is_one_sentence_on_how_to_name_one() -> None:
-    for there in (None, machine.Machine()):
+    for there in (None, apt_setup.AptSetup()):
         found = find(Origin(debian="bookworm"), there)
         assert not any(source.mirrors for source in found)
-        error = unknown(found[0])
-        assert error.message == "no mirror of Debian is known for bookworm"
+        error = missing_mirror_error(found[0])
+        assert error.message == "no Debian mirror is configured for bookworm"
         assert "mirrors: [https://mirror.example/debian]" in (error.hint or "")
 
 
@@ -151,7 +151,7 @@ def test_debians_keys_go_before_those_the_machine_names(tmp_path: Path) -> None:
     there = apt(tmp_path, sources_list_d__x_sources=signed)
     (mirror,) = find(Origin(debian="bookworm"), there)[0].mirrors
     assert [keys.data for keys in mirror.keys] == [builtin_keys().data, archive.keyring("good")]
-    assert mirror.keys[1].only == ("ABCD",)
+    assert mirror.keys[1].fingerprints == ("ABCD",)
 
 
 def test_a_machines_keyring_that_is_gone_vouches_for_nobody(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_machines_keyring_that_is_gone_vouches_for_nobody(tmp_path: Path) -> N
 
 
 def test_a_recipes_keyring_that_is_gone_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TrustError, match="the keyring cannot be read"):
+    with pytest.raises(TrustError, match="cannot read the keyring"):
         find(Origin(debian="bookworm", keyrings=("gone.gpg",)), None, tmp_path)
 
 

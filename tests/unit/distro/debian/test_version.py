@@ -41,7 +41,7 @@ INVALID = [
 
 def _is_valid(text: str) -> bool:
     try:
-        return version.check(text) == text
+        return version.check_version(text) == text
     except FormatError:
         return False
 
@@ -56,50 +56,50 @@ versions = st.builds(
 
 
 def test_published_order() -> None:
-    ordered = sorted(ASCENDING, key=version.key)
+    ordered = sorted(ASCENDING, key=version.sort_key)
     for older, newer in itertools.pairwise(ordered):
-        assert version.compare(older, newer) == -1
-        assert version.compare(newer, older) == 1
+        assert version.compare_versions(older, newer) == -1
+        assert version.compare_versions(newer, older) == 1
     for chain in (ASCENDING[:5], ASCENDING[9:16], ASCENDING[-3:]):
-        assert sorted(chain, key=version.key) == chain
+        assert sorted(chain, key=version.sort_key) == chain
 
 
 @pytest.mark.parametrize(("a", "b"), EQUAL)
 def test_equal_versions(a: str, b: str) -> None:
-    assert version.compare(a, b) == 0
-    assert version.key(a) == version.key(b)
+    assert version.compare_versions(a, b) == 0
+    assert version.sort_key(a) == version.sort_key(b)
 
 
 @pytest.mark.parametrize("text", VALID)
 def test_valid(text: str) -> None:
-    assert version.check(text) == text
+    assert version.check_version(text) == text
 
 
 @pytest.mark.parametrize("text", INVALID)
 def test_invalid(text: str) -> None:
     with pytest.raises(FormatError, match="is not a Debian version"):
-        version.check(text)
+        version.check_version(text)
 
 
 @given(versions, versions, versions)
 def test_it_is_a_total_order(a: str, b: str, c: str) -> None:
-    assert version.compare(a, b) == -version.compare(b, a)
-    if version.compare(a, b) <= 0 and version.compare(b, c) <= 0:
-        assert version.compare(a, c) <= 0
+    assert version.compare_versions(a, b) == -version.compare_versions(b, a)
+    if version.compare_versions(a, b) <= 0 and version.compare_versions(b, c) <= 0:
+        assert version.compare_versions(a, c) <= 0
 
 
 @given(versions)
 def test_a_tilde_is_before_and_a_suffix_after(text: str) -> None:
-    assert version.compare(text + "~", text) == -1
-    assert version.compare(text + "+b1", text) == 1
+    assert version.compare_versions(text + "~", text) == -1
+    assert version.compare_versions(text + "+b1", text) == 1
 
 
 @given(st.text())
 def test_any_text_has_a_key_and_check_only_raises_our_errors(text: str) -> None:
-    assert version.compare(text, text) == 0
-    assert isinstance(version.key(text), str)
+    assert version.compare_versions(text, text) == 0
+    assert isinstance(version.sort_key(text), str)
     with contextlib.suppress(PumiceError):
-        version.check(text)
+        version.check_version(text)
 
 
 @pytest.mark.peer("dpkg")
@@ -107,7 +107,7 @@ def test_any_text_has_a_key_and_check_only_raises_our_errors(text: str) -> None:
 @given(versions, versions)
 def test_same_as_dpkg(a: str, b: str) -> None:
     peers.need("dpkg")
-    expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare(a, b)]
+    expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare_versions(a, b)]
     command = ["dpkg", "--compare-versions", a, expected, b]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
 
@@ -116,7 +116,7 @@ def test_same_as_dpkg(a: str, b: str) -> None:
 def test_published_cases_same_as_dpkg() -> None:
     peers.need("dpkg")
     for a, b in itertools.combinations(ASCENDING, 2):
-        expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare(a, b)]
+        expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare_versions(a, b)]
         assert subprocess.run(["dpkg", "--compare-versions", a, expected, b], check=False).returncode == 0, (
             a,
             b,

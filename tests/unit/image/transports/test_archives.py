@@ -20,15 +20,15 @@ from pumice.errors import FormatError, ImageError, PumiceError, TrustError, Usag
 from pumice.formats import tar
 from pumice.image.model import Image, contents
 from pumice.image.regular_file import open_plain
-from pumice.image.transports import destination, docker_archive, docker_load, layout_archive
-from tests.support import handmade
+from pumice.image.transports import docker_archive, docker_load, layout_archive
+from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
 SMALL = handmade.image(handmade.small())
 
 
 def write(image: Image, where: str) -> None:
-    destination.write(image, destination.parse(where), name="example.com/small", version="1.0")
+    locations.write(image, where, name="example.com/small", version="1.0")
 
 
 def names(path: Path) -> list[str]:
@@ -48,9 +48,7 @@ def test_archives_are_the_same_bytes_in_a_file_and_in_a_pipe(tmp_path: Path, kin
     out = io.BytesIO()
     for place in (f"{kind}:{tmp_path}/a", f"{kind}:{tmp_path}/b"):
         write(SMALL, place)
-    destination.write(
-        SMALL, destination.parse(f"{kind}:-"), name="example.com/small", version="1.0", stdout=out
-    )
+    locations.write(SMALL, f"{kind}:-", name="example.com/small", version="1.0", stdout=out)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == out.getvalue()
 
 
@@ -119,13 +117,13 @@ def test_a_layer_that_is_there_twice_is_written_once(tmp_path: Path) -> None:
     ],
 )
 def test_names_for_docker(name: str, tag: str, expected: str) -> None:
-    assert docker_archive.reference(name, tag) == expected
+    assert docker_archive.image_name(name, tag) == expected
 
 
 @pytest.mark.parametrize(("name", "tag"), [("Upper", "1"), ("a", "1+b"), ("a//b", "1"), ("a", "x" * 200)])
 def test_names_that_docker_does_not_know(name: str, tag: str) -> None:
-    with pytest.raises(UsageError, match="no name for Docker"):
-        docker_archive.reference(name, tag)
+    with pytest.raises(UsageError, match="not an image name that Docker accepts"):
+        docker_archive.image_name(name, tag)
 
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive", "tar"])
@@ -214,9 +212,9 @@ def test_archives_of_other_programs_are_read(tmp_path: Path) -> None:
     assert [entry.path for layer in image.layers() for entry, _ in layer.entries()][-1] == "app/hello"
 
 
-def test_a_docker_archive_is_no_oci_archive(tmp_path: Path) -> None:
+def test_a_docker_archive_is_not_an_oci_archive(tmp_path: Path) -> None:
     write(SMALL, f"docker-archive:{tmp_path}/a")
-    with pytest.raises(ImageError, match="not an OCI archive: it has no oci-layout"):
+    with pytest.raises(ImageError, match="not an OCI archive: there is no oci-layout"):
         layout_archive.read(tmp_path / "a")
 
 
@@ -236,7 +234,7 @@ def test_any_archive_gives_an_image_or_a_pumice_error(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, position: int
 ) -> None:
     out = io.BytesIO()
-    destination.write(SMALL, destination.parse("oci-archive:-"), version="1", stdout=out)
+    locations.write(SMALL, "oci-archive:-", version="1", stdout=out)
     data = bytearray(out.getvalue())
     data[position : position + len(noise)] = noise
     path = tmp_path_factory.mktemp("fuzz") / "a"

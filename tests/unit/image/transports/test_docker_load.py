@@ -17,8 +17,8 @@ from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError
 from pumice.formats import oci
 from pumice.image.model import Image, contents
-from pumice.image.transports import destination, docker_load, layout_archive
-from tests.support import handmade
+from pumice.image.transports import docker_load, layout_archive
+from tests.support import handmade, locations
 from tests.support.handmade import file
 
 SMALL = handmade.image(handmade.small())
@@ -165,7 +165,7 @@ def test_one_of_several_images_is_named(tmp_path: Path) -> None:
         assert unpacked(docker_load.read(path, name)) == [TARS[number]]
     with pytest.raises(ImageError, match="holds 2 images") as raised:
         docker_load.read(path)
-    assert str(raised.value.hint).endswith("there are b:2, example.com/a:1, example.com/a:latest")
+    assert str(raised.value.hint).endswith("the names are b:2, example.com/a:1, example.com/a:latest")
     with pytest.raises(ImageError, match="no image 'c:3'"):
         docker_load.read(path, "c:3")
 
@@ -202,11 +202,11 @@ def test_a_layer_with_other_content_is_found_out(tmp_path: Path) -> None:
     ]
     image = docker_load.read(pack(tmp_path / "a.tar", members))
     with pytest.raises(PumiceError):
-        destination.write(image, destination.parse(f"oci:{tmp_path}/out"), version="1")
+        locations.write(image, f"oci:{tmp_path}/out", version="1")
 
 
 def test_each_kind_of_archive_says_what_the_other_is(tmp_path: Path) -> None:
-    destination.write(SMALL, destination.parse(f"oci-archive:{tmp_path}/oci.tar"), version="1.0")
+    locations.write(SMALL, f"oci-archive:{tmp_path}/oci.tar", version="1.0")
     with pytest.raises(ImageError) as raised:
         docker_load.read(tmp_path / "oci.tar")
     assert raised.value.hint == f"read it as oci-archive:{tmp_path}/oci.tar"
@@ -216,8 +216,8 @@ def test_each_kind_of_archive_says_what_the_other_is(tmp_path: Path) -> None:
 
 
 def test_what_we_write_is_what_we_read(tmp_path: Path) -> None:
-    where = destination.parse(f"docker-archive:{tmp_path}/a.tar")
-    destination.write(SMALL, where, name="example.com/small", version="1.0")
+    where = f"docker-archive:{tmp_path}/a.tar"
+    locations.write(SMALL, where, name="example.com/small", version="1.0")
     image = docker_load.read(tmp_path / "a.tar", "example.com/small:1.0")
     assert image.manifest().config.digest == SMALL.manifest().config.digest
     assert [one.digest for one in image.manifest().layers] == [one.digest for one in SMALL.manifest().layers]

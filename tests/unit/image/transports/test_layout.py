@@ -14,7 +14,7 @@ from pumice.errors import ImageError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.image.model import Image, contents
 from pumice.image.stat_cache import Records
-from pumice.image.transports import layout
+from pumice.image.transports import layout, layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
 from tests.support import handmade
@@ -22,7 +22,7 @@ from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
 
 def write(image: Image, folder: Path, tag: str = "1.0", records: Records | None = None) -> None:
-    layout.write(image, folder, tag, records=records, progress=Silent())
+    layout_writer.write(image, folder, tag, records=records, progress=Silent())
 
 
 def listing(folder: Path) -> dict[str, bytes]:
@@ -97,7 +97,7 @@ def test_files_that_are_not_ours_stay(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
-    with pytest.raises(ImageError, match="not empty and no OCI layout"):
+    with pytest.raises(ImageError, match="not empty and is not an OCI layout"):
         write(handmade.image(handmade.small()), tmp_path)
     assert listing(tmp_path) == {"precious": b"x"}
 
@@ -109,7 +109,7 @@ def test_a_layout_of_several_images_is_refused(tmp_path: Path) -> None:
     index["manifests"] *= 2
     (tmp_path / "index.json").write_text(json.dumps(index))
     before = listing(tmp_path)
-    with pytest.raises(ImageError, match="holds 2 images, which would be lost"):
+    with pytest.raises(ImageError, match="holds 2 images, which would be overwritten"):
         write(handmade.image(Made([[file("other")]])), tmp_path)
     assert listing(tmp_path) == before
 
@@ -232,16 +232,16 @@ def test_a_tag_is_found_among_several(tmp_path: Path) -> None:
     assert layout.read(tmp_path, "two").root.annotations == {oci.REF_NAME: "two"}
     with pytest.raises(ImageError, match="holds 2 images") as caught:
         layout.read(tmp_path)
-    assert caught.value.hint == "append :TAG; its tags are one, two"
+    assert caught.value.hint == "choose one by appending :TAG; the tags are one, two"
     with pytest.raises(ImageError, match="no tag 'three'"):
         layout.read(tmp_path, "three")
 
 
 @pytest.mark.parametrize("missing", ["oci-layout", "index.json"])
-def test_a_folder_without_its_files_is_no_layout(tmp_path: Path, missing: str) -> None:
+def test_a_directory_without_its_files_is_not_a_layout(tmp_path: Path, missing: str) -> None:
     write(handmade.image(handmade.small()), tmp_path)
     (tmp_path / missing).unlink()
-    with pytest.raises(ImageError, match=f"no OCI layout: it has no {missing}"):
+    with pytest.raises(ImageError, match=f"not an OCI layout: there is no {missing}"):
         layout.read(tmp_path)
 
 
@@ -264,7 +264,7 @@ def test_any_files_give_an_image_or_a_pumice_error(
     tmp_path_factory: pytest.TempPathFactory, index: bytes, header: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
-    for text in (header, layout.header()):
+    for text in (header, layout.layout_header()):
         (folder / "oci-layout").write_bytes(text)
         (folder / "index.json").write_bytes(index)
         try:

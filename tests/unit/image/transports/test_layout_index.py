@@ -14,8 +14,8 @@ from pumice import digest
 from pumice.errors import ImageError
 from pumice.formats import oci
 from pumice.image.model import Image
-from pumice.image.transports import destination, docker_archive, layout, layout_archive, layout_index
-from tests.support import handmade
+from pumice.image.transports import docker_archive, layout, layout_archive, layout_index, layout_writer
+from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, Made, file
 
 TWO = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
@@ -29,7 +29,7 @@ def entries() -> list[dict[str, Any]]:
 
 def laid_out(folder: Path, listed: list[dict[str, Any]]) -> bytes:
     """Write a layout of `TWO` whose index.json lists ``listed``; return that file."""
-    destination.write(TWO, destination.parse(f"oci:{folder}"), version="1.0")
+    locations.write(TWO, f"oci:{folder}", version="1.0")
     data = json.dumps({"schemaVersion": 2, "manifests": listed}, indent=2).encode()
     (folder / "index.json").write_bytes(data)
     return data
@@ -44,7 +44,7 @@ def test_index_json_may_be_the_image_itself(tmp_path: Path) -> None:
     image = layout.read(tmp_path / "x")
     assert image.root.digest == digest.of(data)
     assert image.platforms() == (AMD64, ARM64)
-    destination.write(image, destination.parse(f"oci-archive:{tmp_path}/copy.tar:2"))
+    locations.write(image, f"oci-archive:{tmp_path}/copy.tar:2")
     copied = layout_archive.read(tmp_path / "copy.tar")
     assert copied.root.digest == digest.of(data)
     assert copied.document(copied.root) == data
@@ -82,7 +82,7 @@ def test_nothing_can_be_attached_to_index_json(tmp_path: Path) -> None:
     laid_out(tmp_path / "x", entries())
     image = layout.read(tmp_path / "x")
     with pytest.raises(ImageError, match="own index"):
-        layout.attach(tmp_path / "x", image, (), image.blobs)
+        layout_writer.attach(tmp_path / "x", image, (), image.blobs)
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_an_image_is_named_in_full_where_that_is_possible(
     tmp_path: Path, name: str, tag: str, full: str | None
 ) -> None:
     for kind in ("oci", "oci-archive"):
-        where = destination.parse(f"{kind}:{tmp_path}/{kind}:{tag}")
-        destination.write(TWO, where, name=name)
+        where = f"{kind}:{tmp_path}/{kind}:{tag}"
+        locations.write(TWO, where, name=name)
     for image in (layout.read(tmp_path / "oci"), layout_archive.read(tmp_path / "oci-archive")):
         assert image.root.annotations.get(oci.FULL_NAME) == full
         assert image.root.annotations[oci.REF_NAME] == tag
@@ -118,11 +118,11 @@ def test_an_image_is_named_in_full_where_that_is_possible(
 def test_full_names_are_names_for_docker(name: str, tag: str) -> None:
     full = layout_index.naming(name, tag).get(oci.FULL_NAME)
     if full is not None:
-        assert docker_archive.reference(name, tag) == full
+        assert docker_archive.image_name(name, tag) == full
 
 
 def test_artifacts_keep_their_names(tmp_path: Path) -> None:
     image: Image = handmade.image(Made([[file("a")]]))
-    destination.write(image, destination.parse(f"oci:{tmp_path}/x"), name="example.com/a", version="1")
+    locations.write(image, f"oci:{tmp_path}/x", name="example.com/a", version="1")
     (entry,) = json.loads((tmp_path / "x" / "index.json").read_bytes())["manifests"]
     assert entry["annotations"] == {oci.FULL_NAME: "example.com/a:1", oci.REF_NAME: "1"}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pumice.packing.effects.alternatives import alternatives, parse
+from pumice.packing.effects.alternatives import link_alternatives, parse_install
 from tests.support.texttree import given, package, shown, tree
 
 NANO = package(
@@ -29,7 +29,7 @@ PATHS = {"bin": "-> usr/bin", "usr/bin/nano": "", "usr/bin/vim.nox": "", "usr/bi
 
 
 def test_ties_go_by_path_and_missing_slaves_are_left_out() -> None:
-    result = alternatives(given(tree(PATHS, [VIM, NANO])))
+    result = link_alternatives(given(tree(PATHS, [VIM, NANO])))
     assert shown(result.generated, content=True) == (
         "0755 0:0 etc/\n0755 0:0 etc/alternatives/\n"
         "etc/alternatives/editor -> /bin/nano\netc/alternatives/vi -> /usr/bin/vim.nox\n"
@@ -43,27 +43,27 @@ def test_ties_go_by_path_and_missing_slaves_are_left_out() -> None:
 
 
 def test_the_order_of_packages_does_not_matter() -> None:
-    one, other = (alternatives(given(tree(PATHS, packages))) for packages in ([VIM, NANO], [NANO, VIM]))
+    one, other = (link_alternatives(given(tree(PATHS, packages))) for packages in ([VIM, NANO], [NANO, VIM]))
     assert shown(one.generated, content=True) == shown(other.generated, content=True)
 
 
 def test_a_slave_whose_file_is_there_is_linked() -> None:
-    result = alternatives(given(tree({**PATHS, "usr/share/man/man1/nano.1.gz": ""}, [NANO])))
+    result = link_alternatives(given(tree({**PATHS, "usr/share/man/man1/nano.1.gz": ""}, [NANO])))
     assert "usr/share/man/man1/editor.1.gz -> /etc/alternatives/editor.1.gz" in shown(result.generated)
 
 
 def test_a_target_that_is_not_there_makes_nothing() -> None:
-    assert alternatives(given(tree({"usr/bin/x": ""}, [NANO]))).generated == ()
+    assert link_alternatives(given(tree({"usr/bin/x": ""}, [NANO]))).generated == ()
 
 
 def test_real_files_are_never_replaced() -> None:
-    result = alternatives(given(tree({**PATHS, "usr/bin/editor": "real"}, [NANO])))
+    result = link_alternatives(given(tree({**PATHS, "usr/bin/editor": "real"}, [NANO])))
     assert "usr/bin/editor" not in shown(result.generated)
 
 
 def test_computed_statements_are_reported() -> None:
     odd = package("odd", postinst='update-alternatives --install /usr/bin/x x "$(find it)" 1\n')
-    assert alternatives(given(tree(PATHS, [odd]))).report == (("odd", "update-alternatives"),)
+    assert link_alternatives(given(tree(PATHS, [odd]))).skipped_actions == (("odd", "update-alternatives"),)
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_computed_statements_are_reported() -> None:
     ],
 )
 def test_odd_command_lines_are_not_understood(words: str) -> None:
-    assert parse(["update-alternatives", *words.split()]) is None
+    assert parse_install(["update-alternatives", *words.split()]) is None

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import msgspec
 
 from pumice.packing import effects
-from pumice.packing.effects import Outcome, Settings
+from pumice.packing.effects import AppliedEffects, EffectSettings
 from pumice.packing.tree import Tree
 from tests.support.texttree import BASE, package, shown, tree
 
@@ -33,7 +34,7 @@ PATHS = {
     "tmp/": "1777",
     "var/tmp/": "1777",
 }
-AMD64 = Settings(architecture="amd64")
+AMD64 = EffectSettings(architecture="amd64")
 
 
 def test_everything_together() -> None:
@@ -48,12 +49,12 @@ def test_everything_together() -> None:
     assert {path: oct(entry.mode) for path, entry in outcome.directories.items()} == {"etc/redis": "0o2750"}
     assert (outcome.directories["etc/redis"].uid, outcome.directories["etc/redis"].gid) == (100, 4)
     assert outcome.ids.users == {"redis": 100}
-    assert outcome.report == {"odd": ("script not understood",), "redis": ("services",)}
+    assert outcome.skipped_actions == {"odd": ("script not understood",), "redis": ("services",)}
 
 
 def test_parents_are_there_for_all_that_is_made() -> None:
     whole = tree({"usr/bin/x": ""}, [package("ca-certificates"), package("dbus")])
-    outcome = effects.apply(whole, Settings(architecture="amd64", base="none"))
+    outcome = effects.apply(whole, EffectSettings(architecture="amd64", base="none"))
     known = {item.entry.path for item in outcome.generated} | set(whole.nodes) | {""}
     for path in known:
         assert path.rpartition("/")[0] in known
@@ -70,14 +71,14 @@ def test_no_order_and_no_earlier_run_matters() -> None:
         assert _frozen(effects.apply(Tree(dict(nodes), whole.read, whole.packages), AMD64)) == first
 
 
-def _frozen(outcome: Outcome) -> bytes:
+def _frozen(outcome: AppliedEffects) -> bytes:
     return msgspec.json.encode(outcome, order="deterministic")
 
 
 def test_ids_are_kept_when_another_package_comes() -> None:
     before = effects.apply(tree(PATHS, [REDIS]), AMD64)
     new = package("a", postinst="adduser --system --group aaa\n")
-    after = effects.apply(tree(PATHS, [REDIS, new]), Settings(architecture="amd64", ids=before.ids))
+    after = effects.apply(tree(PATHS, [REDIS, new]), EffectSettings(architecture="amd64", ids=before.ids))
     assert after.ids.users == {"aaa": 101, "redis": 100}
 
 
@@ -94,6 +95,13 @@ def test_times_are_zero_except_for_what_a_package_shipped() -> None:
 
 
 def test_nothing_but_the_package_database_without_a_base() -> None:
-    outcome = effects.apply(tree({}, []), Settings(architecture="amd64", base="none"))
+    outcome = effects.apply(tree({}, []), EffectSettings(architecture="amd64", base="none"))
     assert {item.entry.path.split("/")[0] for item in outcome.generated} == {"var"}
     assert all(item.entry.path.startswith(("var/lib/dpkg", "var")) for item in outcome.generated)
+
+
+def test_each_effect_has_a_module_and_a_unit_test_of_its_own() -> None:
+    modules = [effect.__module__.rpartition(".")[2] for effect in effects.EFFECTS]
+    assert len(modules) == len(set(modules))
+    for module in modules:
+        assert Path(__file__).with_name(f"test_{module}.py").is_file()

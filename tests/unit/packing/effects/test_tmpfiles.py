@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given as each
 from hypothesis import strategies as st
 
-from pumice.packing.effects.tmpfiles import parse, tmpfiles
+from pumice.packing.effects.tmpfiles import create_tmpfiles, parse_tmpfiles
 from tests.support.texttree import given, shown, tree
 
 ACCOUNTS = {"etc/passwd": "root:x:0:0::/root:/bin/sh\ns:x:5:6::/:/\n", "etc/group": "root:x:0:\ns:x:6:\n"}
@@ -12,9 +12,9 @@ ACCOUNTS = {"etc/passwd": "root:x:0:0::/root:/bin/sh\ns:x:5:6::/:/\n", "etc/grou
 def made(conf: str, **paths: str) -> str:
     more = {path.replace("__", "/"): what for path, what in paths.items()}
     whole = tree({**ACCOUNTS, **more, "usr/lib/tmpfiles.d/x.conf": conf})
-    result = tmpfiles(given(whole))
+    result = create_tmpfiles(given(whole))
     return "\n".join(
-        [shown(result.generated, content=True), *(f"not done: {name}" for name, _ in result.report)]
+        [shown(result.generated, content=True), *(f"not done: {name}" for name, _ in result.skipped_actions)]
     )
 
 
@@ -53,7 +53,7 @@ def test_what_is_there_stays() -> None:
 
 @each(st.text(st.sampled_from("dDfLCzZ /ab.%-0789\t\n\"'\\x"), max_size=60))
 def test_any_text_gives_lines(text: str) -> None:
-    for line in parse(text):
+    for line in parse_tmpfiles(text):
         assert line.path.startswith("/")
         assert line.mode is None or line.mode <= 0o77777
     made(text)

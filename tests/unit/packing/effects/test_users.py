@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pumice.errors import ImageError
-from pumice.packing.effects.model import Settings
-from pumice.packing.effects.users import users
+from pumice.packing.effects.model import EffectSettings
+from pumice.packing.effects.users import create_accounts
 from pumice.recipe.lock import Ids
 from pumice.recipe.model import Group, User
 from tests.support.texttree import BASE, given, package, shown, tree
@@ -28,10 +28,10 @@ usermod -a -G adm memcache
 
 
 def made(
-    *packages: PackageFacts, settings: Settings | None = None, more: Paths | None = None
+    *packages: PackageFacts, settings: EffectSettings | None = None, more: Paths | None = None
 ) -> dict[str, str]:
     paths = {**BASE, "home/": "", **(more or {})}
-    result = users(given(tree(paths, packages), settings))
+    result = create_accounts(given(tree(paths, packages), settings))
     return {item.entry.path: item.content.decode() for item in result.generated}
 
 
@@ -42,7 +42,7 @@ def added(files: dict[str, str], name: str = "etc/passwd") -> list[str]:
 
 
 def test_files_without_any_package() -> None:
-    result = users(given(tree({**BASE, "home/": ""})))
+    result = create_accounts(given(tree({**BASE, "home/": ""})))
     assert shown(result.generated) == (
         "0644 0:0 etc/group\n0640 0:42 etc/gshadow\n0644 0:0 etc/passwd\n0640 0:42 etc/shadow\n"
         "0700 65532:65532 home/nonroot/"
@@ -70,8 +70,8 @@ def test_ids_go_by_name_and_not_by_package() -> None:
 
 
 def test_ids_in_the_lock_stay() -> None:
-    settings = Settings(architecture="amd64", ids=Ids({"redis": 150}, {"redis": 151, "gone": 100}))
-    result = users(given(tree(BASE, [REDIS, MEMCACHED]), settings))
+    settings = EffectSettings(architecture="amd64", ids=Ids({"redis": 150}, {"redis": 151, "gone": 100}))
+    result = create_accounts(given(tree(BASE, [REDIS, MEMCACHED]), settings))
     assert result.ids == Ids({"memcache": 101, "redis": 150}, {"memcache": 101, "redis": 151})
 
 
@@ -99,7 +99,7 @@ def test_a_file_in_etc_hides_its_namesake() -> None:
 
 
 def test_users_of_the_recipe() -> None:
-    settings = Settings(
+    settings = EffectSettings(
         architecture="amd64",
         users=(
             User(
@@ -113,7 +113,7 @@ def test_users_of_the_recipe() -> None:
         ),
         groups=(Group(name="team", gid=2000),),
     )
-    result = users(given(tree(BASE), settings))
+    result = create_accounts(given(tree(BASE), settings))
     text = shown(result.generated, content=True)
     assert "app:x:1000:1000:An app:/srv/app:/bin/sh" in text
     assert "adm:x:4:app" in text
@@ -124,33 +124,33 @@ def test_users_of_the_recipe() -> None:
 
 
 def test_somebody_else_may_have_the_number_of_nonroot() -> None:
-    files = made(settings=Settings(architecture="amd64", users=(User(name="me", uid=65532),)))
+    files = made(settings=EffectSettings(architecture="amd64", users=(User(name="me", uid=65532),)))
     assert "me:x:65532:65532:" in files["etc/passwd"]
     assert "nonroot" not in files["etc/passwd"]
 
 
 def test_ids_that_clash_are_an_error_with_both_names() -> None:
-    settings = Settings(architecture="amd64", users=(User(name="a", uid=33),))
+    settings = EffectSettings(architecture="amd64", users=(User(name="a", uid=33),))
     with pytest.raises(ImageError, match="users www-data and a both want the id 33"):
-        users(given(tree(BASE), settings))
+        create_accounts(given(tree(BASE), settings))
 
 
 def test_what_passwd_cannot_hold_is_refused() -> None:
-    settings = Settings(architecture="amd64", users=(User(name="a", comment="x:0:0"),))
+    settings = EffectSettings(architecture="amd64", users=(User(name="a", comment="x:0:0"),))
     with pytest.raises(ImageError, match="cannot hold"):
-        users(given(tree(BASE), settings))
+        create_accounts(given(tree(BASE), settings))
 
 
 def test_computed_names_are_reported() -> None:
     odd = package("odd", postinst='adduser --system "$(some program)"\n')
-    result = users(given(tree(BASE, [odd])))
-    assert result.report == (("odd", "users"),)
+    result = create_accounts(given(tree(BASE, [odd])))
+    assert result.skipped_actions == (("odd", "users"),)
 
 
 def test_without_a_base_there_are_only_users_that_are_asked_for() -> None:
-    settings = Settings(architecture="amd64", base="none")
-    assert users(given(tree({"usr/bin/x": ""}), settings)).generated == ()
-    wanted = Settings(architecture="amd64", base="none", users=(User(name="app", uid=1000),))
-    text = shown(users(given(tree({"usr/bin/x": ""}), wanted)).generated, content=True)
+    settings = EffectSettings(architecture="amd64", base="none")
+    assert create_accounts(given(tree({"usr/bin/x": ""}), settings)).generated == ()
+    wanted = EffectSettings(architecture="amd64", base="none", users=(User(name="app", uid=1000),))
+    text = shown(create_accounts(given(tree({"usr/bin/x": ""}), wanted)).generated, content=True)
     assert "root:x:0:0" in text
     assert "app:x:1000:1000" in text

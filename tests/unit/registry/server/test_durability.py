@@ -1,4 +1,4 @@
-"""A registry keeps what it acknowledged through power failures, kills and full disks."""
+"""The storage on disk keeps acknowledged changes through power failures, kills and full disks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pumice.errors import StoreError
-from pumice.registry.server.storage.disk.storage import DiskFull, open_storage
+from pumice.registry.server.storage.disk.storage import open_storage
+from pumice.registry.server.storage.protocol import StorageFullError
 from tests.support import crashes, registrywork
 from tests.support.registrywork import push_blob, push_manifest, verify, work
 
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fast_path(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder in memory where there is such a thing: for thousands of small files."""
+    """Return a directory in memory if possible, for thousands of small files."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
         return
-    with tempfile.TemporaryDirectory(prefix="pumice-test-", dir=memory) as place:
-        yield Path(place)
+    with tempfile.TemporaryDirectory(prefix="pumice-test-", dir=memory) as directory:
+        yield Path(directory)
 
 
-def test_every_power_failure_leaves_what_was_acknowledged(fast_path: Path) -> None:
+def test_acknowledged_changes_survive_every_power_failure(fast_path: Path) -> None:
     recorder = registrywork.Recorder(fast_path / "real")
     (fast_path / "real").mkdir()
     with open_storage(fast_path / "real" / "registry", recorder) as storage:
@@ -42,40 +43,40 @@ def test_every_power_failure_leaves_what_was_acknowledged(fast_path: Path) -> No
         for operation in recorder.log:
             final |= operation.promise or {}
         verify(storage, final)
-    seen = 0
+    verified = 0
     for end, last in enumerate(recorder.log, 1):
         if last.kind == "write" or any(len(allowed) > 1 for allowed in (last.promise or {}).values()):
-            continue  # nothing more than before can be lost, and nothing more is promised
-        place = fast_path / "states"
-        place.mkdir()
-        for left, promised in crashes.states(recorder.log[:end], place, end):
-            (left / "registry").mkdir(exist_ok=True)
-            with open_storage(left / "registry", registrywork.Careless()) as storage:
+            continue  # nothing more can be lost than before, and nothing more is promised
+        states = fast_path / "states"
+        states.mkdir()
+        for state, promised in crashes.states(recorder.log[:end], states, end):
+            (state / "registry").mkdir(exist_ok=True)
+            with open_storage(state / "registry", registrywork.Careless()) as storage:
                 verify(storage, promised)
-            seen += 1
-        shutil.rmtree(place)
-    assert seen > 1000
+            verified += 1
+        shutil.rmtree(states)
+    assert verified > 1000
 
 
-def test_every_kill_leaves_what_was_acknowledged(fast_path: Path) -> None:
+def test_acknowledged_changes_survive_every_kill(fast_path: Path) -> None:
     assert registrywork.kill_everywhere(fast_path) > 100
 
 
 @pytest.mark.parametrize("stays", [False, True])
-def test_a_full_disk_is_an_error_once_and_no_damage(fast_path: Path, stays: bool) -> None:
-    """Each operation finds no space once: one sentence, nothing half there, and trying again works."""
+def test_a_full_disk_is_an_error_and_causes_no_damage(fast_path: Path, stays: bool) -> None:
+    """Each operation finds no space once: nothing is stored in part, and trying again works."""
     for at in range(1, 1000, 3 if stays else 1):
         root = fast_path / str(at)
         promised: Promise = {}
         disk = registrywork.Full(at, stays=stays)
         try:
             storage = open_storage(root, disk)
-        except DiskFull:
+        except StorageFullError:
             storage = open_storage(root, registrywork.Careless())
         with storage:
             try:
                 work(storage, promised.update)
-            except DiskFull as error:
+            except StorageFullError as error:
                 assert error.message == (
                     "cannot access the storage of the registry: no space left on the device"
                 )
@@ -86,11 +87,11 @@ def test_a_full_disk_is_an_error_once_and_no_damage(fast_path: Path, stays: bool
             verify(storage, promised)
         if disk.done < at:
             return
-    pytest.fail("the work never ends")
+    pytest.fail("the workload does not end")
 
 
 def test_a_push_of_a_small_image_takes_few_fsyncs(tmp_path: Path) -> None:
-    """Each answer needs its own; sharing folders keeps the rest away."""
+    """Each response needs fsyncs of its own; shared directories need no further ones."""
     recorder = registrywork.Recorder(tmp_path)
 
     def syncs() -> int:
@@ -106,18 +107,18 @@ def test_a_push_of_a_small_image_takes_few_fsyncs(tmp_path: Path) -> None:
         before = syncs()
         push("one")
         first = syncs() - before
-        # Two blobs: file, folder, link each. The manifest: file, folder; the tag: file, folder.
+        # Two blobs: file, directory and link each. The manifest and the tag: file and directory each.
         needed = 2 * 3 + 2 + 2
         assert first <= needed + 10
-        for number in range(256):  # every folder of contents exists at last
-            storage.blobs._folders.need(f"{storage.root}/blobs/sha256/{number:02x}")
+        for number in range(256):  # create all directories of contents
+            storage._uploads._directories.ensure(f"{storage.root}/blobs/sha256/{number:02x}")
         before = syncs()
         push("two")
         assert syncs() - before == needed
 
 
-def test_a_failed_fsync_is_never_asked_twice(tmp_path: Path) -> None:
-    """The system forgets what it could not write, so a second fsync would promise what is not there."""
+def test_a_failed_fsync_is_not_repeated(tmp_path: Path) -> None:
+    """The kernel forgets what it could not write, so a second fsync would succeed without the data."""
 
     class Failing(registrywork.Careless):
         failing = False
@@ -134,7 +135,7 @@ def test_a_failed_fsync_is_never_asked_twice(tmp_path: Path) -> None:
         disk.failing = False
         assert not any((tmp_path / "registry/repositories/a/_uploads").iterdir())
         digest = push_blob(storage, "a", b"content")
-        assert storage.blob("a", digest) is not None
+        assert storage.blobs.find("a", digest) is not None
 
 
 class _FailingFile:

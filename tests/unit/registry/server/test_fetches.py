@@ -1,4 +1,4 @@
-"""A blob on its way from another registry is read whole, whatever becomes of its file meanwhile."""
+"""A blob that is being fetched is read completely, even if its upload is finished or removed meanwhile."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import pytest
 
 from pumice.errors import FetchError
-from pumice.registry.server.calls import Call
+from pumice.registry.server import bodies
+from pumice.registry.server.calls import RegistryCall
 from pumice.registry.server.fetches import Fetches
 from pumice.registry.server.proxy import Proxy
-from pumice.registry.server.storage.disk.storage import Storage, open_storage
+from pumice.registry.server.storage.disk.storage import DiskStorage, open_storage
 from pumice.registry.server.threads import Threads
 from tests.support.serving import digest_of
 
@@ -34,17 +35,17 @@ DIGEST = digest_of(DATA)
 
 
 class SlowUpstream:
-    """Has one blob, and sends its second half when it is told to."""
+    """Has one blob, and sends its second half when ``second_half`` is set."""
 
     def __init__(self, data: bytes = DATA, failure: Exception | None = None) -> None:
         self.second_half = threading.Event()
         self._data = data
         self._failure = failure
 
-    def size(self, name: str, digest: str) -> int | None:
+    def blob_size(self, name: str, digest: str) -> int | None:
         return len(self._data)
 
-    def open(self, name: str, digest: str, size: int | None) -> BinaryIO:
+    def open_blob(self, name: str, digest: str, size: int | None) -> BinaryIO:
         upstream = self
 
         class Body(io.BytesIO):
@@ -58,8 +59,16 @@ class SlowUpstream:
         return Body(self._data)
 
 
+class NoHeaders:
+    def get(self, name: str) -> str | None:
+        return None
+
+    def get_all(self, name: str) -> list[str]:
+        return []
+
+
 @pytest.fixture
-def storage(tmp_path: Path) -> Iterator[Storage]:
+def storage(tmp_path: Path) -> Iterator[DiskStorage]:
     with open_storage(tmp_path / "root") as opened:
         yield opened
 
@@ -70,7 +79,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def fetches(storage: Storage, upstream: SlowUpstream, pool: ThreadPoolExecutor) -> Fetches:
+def fetches(storage: DiskStorage, upstream: SlowUpstream, pool: ThreadPoolExecutor) -> Fetches:
     return Fetches(storage, cast("Upstream", upstream), Threads(pool))
 
 
@@ -83,36 +92,36 @@ def open_descriptors() -> set[str]:
 
 
 @pytest.mark.parametrize("begins", ["before", "after"])
-def test_a_blob_that_is_completed_before_it_is_read_is_read_whole(
-    storage: Storage, pool: ThreadPoolExecutor, begins: str
+def test_a_blob_whose_fetch_ends_before_it_is_read_is_read_completely(
+    storage: DiskStorage, pool: ThreadPoolExecutor, begins: str
 ) -> None:
     upstream = SlowUpstream()
 
     async def scenario() -> bytes:
         fetch = fetches(storage, upstream, pool).begin("app", DIGEST)
-        await fetch.begun()
-        chunks = fetch.pieces(Threads(pool))
+        await fetch.wait_for_start()
+        chunks = fetch.chunks(Threads(pool))
         content = await anext(chunks) if begins == "before" else b""
         upstream.second_half.set()
-        while not fetch.ended:
+        while not fetch.is_finished:
             await fetch.wait()
-        assert storage.blob("app", DIGEST) is not None
+        assert storage.blobs.find("app", DIGEST) is not None
         return content + b"".join([chunk async for chunk in chunks])
 
     assert asyncio.run(scenario()) == DATA
     assert not [name for name in open_descriptors() if str(storage.root) in name and "blobs" in name]
 
 
-def test_readers_of_a_fetch_that_fails_get_an_error_instead_of_the_end(
-    storage: Storage, pool: ThreadPoolExecutor
+def test_readers_of_a_failed_fetch_get_an_error_instead_of_the_end(
+    storage: DiskStorage, pool: ThreadPoolExecutor
 ) -> None:
     upstream = SlowUpstream(failure=FetchError("the connection was lost"))
 
     async def scenario() -> int:
         fetch = fetches(storage, upstream, pool).begin("app", DIGEST)
-        await fetch.begun()
-        chunks = fetch.pieces(Threads(pool))
-        unread = fetch.pieces(Threads(pool))
+        await fetch.wait_for_start()
+        chunks = fetch.chunks(Threads(pool))
+        unread = fetch.chunks(Threads(pool))
         upstream.second_half.set()
         received = 0
         with pytest.raises(FetchError, match="cannot fetch the blob: the connection was lost"):
@@ -125,21 +134,21 @@ def test_readers_of_a_fetch_that_fails_get_an_error_instead_of_the_end(
     assert not [name for name in open_descriptors() if "_uploads" in name and str(storage.root) in name]
 
 
-def test_a_blob_that_cannot_be_read_is_an_error_and_not_an_empty_answer(
-    storage: Storage, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_a_read_failure_is_an_error_and_not_an_empty_response(
+    storage: DiskStorage, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream = SlowUpstream()
 
-    def refuse(*arguments: Any) -> bytes:
+    def fail(*arguments: Any) -> bytes:
         raise OSError(errno.EIO, "input/output error")
 
     async def scenario() -> None:
-        behind = fetches(storage, upstream, pool)
-        proxy = Proxy(storage, cast("Upstream", upstream), Threads(pool), behind, 0)
-        monkeypatch.setattr(os, "pread", refuse)
+        proxy_fetches = fetches(storage, upstream, pool)
+        proxy = Proxy(storage, cast("Upstream", upstream), Threads(pool), proxy_fetches, 0)
+        monkeypatch.setattr(os, "pread", fail)
         try:
             with pytest.raises(OSError, match="input/output error"):
-                await proxy.read(Call("blob", "app", DIGEST), {}, head=False)
+                await proxy.get_blob(RegistryCall("app", DIGEST, "", {}, NoHeaders(), bodies.EMPTY))
         finally:
             upstream.second_half.set()
 

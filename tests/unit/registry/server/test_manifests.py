@@ -1,4 +1,4 @@
-"""What a manifest says, and that whatever comes is a manifest or refused with a reason."""
+"""The fields that the server reads from a manifest; any other input is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ JSON = st.recursive(
 
 
 @given(st.one_of(st.binary(), JSON.map(lambda value: json.dumps(value).encode())), st.text(max_size=20))
-def test_whatever_comes_is_a_manifest_or_refused(body: bytes, content_type: str) -> None:
+def test_any_input_is_a_manifest_or_rejected(body: bytes, content_type: str) -> None:
     try:
-        read = manifests.read(body, content_type)
+        fields = manifests.parse(body, content_type)
     except FormatError as error:
         assert error.message
         return
-    assert all(piece.size >= 0 for piece in read.pieces)
-    json.loads(manifests.referrer(read, DIGEST, len(body)))
+    assert all(reference.size >= 0 for reference in fields.references)
+    json.loads(manifests.referrer_descriptor(fields, DIGEST, len(body)))
 
 
-def test_a_referrer_is_listed_with_its_kind_and_annotations() -> None:
+def test_a_referrer_is_listed_with_its_type_and_annotations() -> None:
     config = {"mediaType": "application/vnd.example.config", "digest": DIGEST, "size": 2}
     body = json.dumps(
         {"schemaVersion": 2, "config": config, "annotations": {"a": "b", "odd": 1}, "subject": config}
     ).encode()
-    read = manifests.read(body, "application/vnd.oci.image.manifest.v1+json")
-    assert read.subject == DIGEST
-    assert json.loads(manifests.referrer(read, DIGEST, 7)) == {
+    fields = manifests.parse(body, "application/vnd.oci.image.manifest.v1+json")
+    assert fields.subject == DIGEST
+    assert json.loads(manifests.referrer_descriptor(fields, DIGEST, 7)) == {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": DIGEST,
         "size": 7,
@@ -63,8 +63,8 @@ def test_a_referrer_is_listed_with_its_kind_and_annotations() -> None:
     }
 
 
-def test_the_kind_is_guessed_where_nobody_tells() -> None:
-    assert manifests.read(b'{"schemaVersion":2,"manifests":[]}', "").media_type.endswith("index.v1+json")
-    assert manifests.read(b'{"schemaVersion":2,"layers":[]}', "text/plain").media_type.endswith(
+def test_the_media_type_is_derived_if_neither_header_nor_field_has_one() -> None:
+    assert manifests.parse(b'{"schemaVersion":2,"manifests":[]}', "").media_type.endswith("index.v1+json")
+    assert manifests.parse(b'{"schemaVersion":2,"layers":[]}', "text/plain").media_type.endswith(
         "manifest.v1+json"
     )

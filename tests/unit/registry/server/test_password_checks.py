@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 
 from pumice.registry.server.access import Access, Policy
-from pumice.registry.server.password_checks import PENDING, PasswordChecks
+from pumice.registry.server.password_checks import MAX_PENDING, PasswordChecks
 
 pytestmark = pytest.mark.concurrency
 
@@ -39,12 +39,12 @@ class Stuck(Access):
         self.go = Event()
         self.checked: list[str] = []
 
-    def check(self, authorization: str) -> str | None:
-        name = self.name(authorization) or ""
+    def check_password(self, authorization: str) -> str | None:
+        name = self.user_name(authorization) or ""
         self.checked.append(name)
-        if name in self.names or ("nobody" in self.names and not self.exists(name)):
+        if name in self.names or ("nobody" in self.names and not self.has_user(name)):
             assert self.go.wait(60)
-        return super().check(authorization)
+        return super().check_password(authorization)
 
 
 @contextmanager
@@ -105,7 +105,9 @@ def test_a_flood_for_a_user_from_elsewhere_does_not_keep_that_user_out() -> None
             ]
             await asyncio.sleep(0)
             assert await one.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
-            assert statuses(await asyncio.gather(*flood)) == [401] * PENDING + [429] * (1000 - PENDING)
+            assert statuses(await asyncio.gather(*flood)) == [401] * MAX_PENDING + [429] * (
+                1000 - MAX_PENDING
+            )
 
     asyncio.run(main())
 
@@ -133,7 +135,7 @@ def test_answers_do_not_tell_which_users_exist(busy: bool) -> None:
 
     found = asyncio.run(main())
     assert found[:3] == found[3:]
-    assert found[0] == [401] * PENDING + [429] * (12 - PENDING)
+    assert found[0] == [401] * MAX_PENDING + [429] * (12 - MAX_PENDING)
 
 
 def test_checking_an_unknown_name_costs_what_the_dearest_password_does(
@@ -148,16 +150,16 @@ def test_checking_an_unknown_name_costs_what_the_dearest_password_does(
 
     monkeypatch.setattr(bcrypt, "checkpw", checkpw)
     for name in ("ci", "mallory", "", "\x00"):
-        assert access.check(header(name, "x")) is None
+        assert access.check_password(header(name, "x")) is None
     assert costs == [b"$2b$06$"] * 4
 
 
 def test_wrong_passwords_do_not_make_users_log_in_again() -> None:
     access = Access(policy(), b"secret")
-    assert access.check(header(ALICE, ALICE)) == ALICE
+    assert access.check_password(header(ALICE, ALICE)) == ALICE
     for number in range(10_000):
         access.reject(header(ALICE, str(number)))
-    assert access.known(header(ALICE, ALICE)) == (True, ALICE)
+    assert access.look_up(header(ALICE, ALICE)) == (True, ALICE)
 
 
 def test_connections_with_one_header_are_one_check() -> None:
@@ -177,7 +179,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
 
     async def main() -> None:
         with checks(access) as one:
-            for number in range(PENDING):
+            for number in range(MAX_PENDING):
                 gone = asyncio.ensure_future(one.authenticate(header(ALICE, str(number)), HERE))
                 await asyncio.sleep(0)
                 gone.cancel()

@@ -1,209 +1,148 @@
-"""Blobs: content once per registry under its digest, and an empty file per repository that has it."""
+"""The blobs of repositories: an empty file for each blob that a repository has."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.errors import StoreError
-from pumice.files import scratch_name
 from pumice.os_errors import translate_os_errors
-from pumice.registry.server.storage.disk import paths as names
-from pumice.registry.server.storage.disk.cache import Cache
+from pumice.registry.server.storage.disk import paths
+from pumice.registry.server.storage.disk.contents import SMALL, read_small
+from pumice.registry.server.storage.disk.documents import list_digests
 from pumice.registry.server.storage.disk.filesystem import REGISTRY
+from pumice.registry.server.storage.disk.memory_cache import MemoryCache
+from pumice.registry.server.storage.protocol import LEASE_RENEWAL_SECONDS, LocalFile, StoredBlob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from pumice.registry.server.storage.disk.filesystem import Ages, Disk, Folders
-
-SMALL = 64 << 10
-"""Bytes up to which a blob's content is kept in memory."""
-
-REFRESH = 600.0
-"""Seconds after which looking at something makes its file young again: its client may count on it."""
+    from pumice.registry.server.storage.disk.contents import DiskContents
+    from pumice.registry.server.storage.disk.filesystem import Disk, DurableDirectories, LeaseTimes
 
 
-class StoredBlob(msgspec.Struct, frozen=True):
-    """A blob that is there: its file, its size in bytes, and its content if that is in memory."""
-
-    path: str
-    size: int
-    content: bytes | None = None
-
-
-class _Seen(msgspec.Struct, frozen=True):
+class _CachedBlob(msgspec.Struct, frozen=True):
     blob: StoredBlob
-    fresh: float
-    """Until when its file need not be made young again."""
+    lease_renewal: float
+    """Time at which the lease of its file has to be renewed."""
 
 
-class Blobs:
-    """The blobs of all repositories; see `Storage` for what they promise."""
+class DiskBlobs:
+    """Implements `protocol.Blobs`."""
 
     def __init__(
-        self, fs: Disk, root: str, folders: Folders, ages: Ages, clock: Callable[[], float], memory: int
+        self,
+        fs: Disk,
+        root: str,
+        directories: DurableDirectories,
+        lease_times: LeaseTimes,
+        contents: DiskContents,
+        clock: Callable[[], float],
+        memory: int,
     ) -> None:
+        """``memory`` is the size of the cache in bytes."""
         self._fs = fs
-        self._ages = ages
         self._root = root
-        self._folders = folders
+        self._directories = directories
+        self._lease_times = lease_times
+        self._contents = contents
         self._clock = clock
-        self._cache: Cache[_Seen] = Cache(memory)
-        self._guard = threading.Lock()
-        self._pinned: Counter[str] = Counter()
-        self._linked: set[str] | None = None
+        self._cache: MemoryCache[_CachedBlob] = MemoryCache(memory)
 
     def find(self, repository: str, digest: str) -> StoredBlob | None:
-        """Return a blob that the repository has; raises StoreError if a small one is damaged."""
-        seen = self._cache.get(repository, digest)
-        if seen is not None and self._clock() < seen.fresh:
-            return seen.blob
+        """Return a blob of the repository and renew its lease.
+
+        The content of a small blob is checked when it is read into the cache. A large blob is served
+        from its file, which is not hashed again; `check.check` does that.
+        """
+        cached = self._cache.get(repository, digest)
+        if cached is not None and self._clock() < cached.lease_renewal:
+            return cached.blob
         epoch = self._cache.epoch
-        link = self._link(repository, digest)
-        path = names.blob(self._root, digest)
+        link = self.link_path(repository, digest)
+        path = self._contents.path(digest)
         try:
-            linked = os.stat(link).st_mtime
+            lease = os.stat(link).st_mtime
             size = os.stat(path).st_size
         except OSError:
             return None
         now = self._clock()
-        if linked + REFRESH < now:
-            linked = now
-            if not self._ages.renew(link, now):
+        if lease + LEASE_RENEWAL_SECONDS < now:
+            lease = now
+            if not self._lease_times.renew(link, now):
                 return None
-        content = _content(path, digest) if size <= SMALL else b""
-        if content is None:  # removed since it was looked at
+        content = read_small(path, digest) if size <= SMALL else LocalFile(path)
+        if content is None:  # removed since the look at its size
             return None
-        blob = StoredBlob(path, size, content if size <= SMALL else None)
-        seen = _Seen(blob, linked + REFRESH)
-        self._cache.keep(repository, digest, seen, len(blob.content or b""), epoch)
+        blob = StoredBlob(size, content)
+        cached = _CachedBlob(blob, lease + LEASE_RENEWAL_SECONDS)
+        self._cache.put(repository, digest, cached, size if size <= SMALL else 0, epoch)
         return blob
 
-    def admit(self, repository: str, digest: str, scratch: str, size: int) -> StoredBlob:
-        """Make a durable file the blob ``digest`` of a repository, durably. It is renamed."""
-        path = names.blob(self._root, digest)
-        self._pin(digest)
-        try:
-            with translate_os_errors(digest, REGISTRY):
-                self._folders.need(os.path.dirname(path))
-                self._fs.rename(scratch, path)
-                self._folders.sync(os.path.dirname(path))
-                self._add_link(repository, digest)
-        finally:
-            self._unpin(digest)
-        return StoredBlob(path, size)
+    def add(self, repository: str, digest: str, scratch: str) -> None:
+        """Rename a durable file to be the content of ``digest``, and link it to a repository, durably."""
+        with self._contents.pinned(digest), translate_os_errors(digest, REGISTRY):
+            self._contents.install(digest, scratch)
+            self._add_link(repository, digest)
 
     def mount(self, repository: str, digest: str, sources: Iterable[str]) -> bool:
-        """Give a repository a blob that one of the ``sources`` has; return False if none has it."""
-        names.file_of(digest)
-        self._pin(digest)
-        try:
-            if not os.path.exists(names.blob(self._root, digest)):
+        """Add a blob that one of the repositories ``sources`` has."""
+        with self._contents.pinned(digest):
+            if self._contents.size(digest) is None:
                 return False
             for source in sources:
-                if os.path.exists(self._link(source, digest)):
+                if os.path.exists(self.link_path(source, digest)):
                     with translate_os_errors(digest, REGISTRY):
                         self._add_link(repository, digest)
                     return True
-        finally:
-            self._unpin(digest)
         return False
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Take a blob from a repository, durably; return False if it does not have it."""
-        link = self._link(repository, digest)
+        """Remove a blob from the repository. A collection removes its content later."""
+        link = self.link_path(repository, digest)
         with translate_os_errors(digest, REGISTRY):
             try:
                 self._fs.unlink(link)
             except FileNotFoundError:
                 return False
             finally:
-                self._cache.forget(repository, digest)
-            self._folders.sync(os.path.dirname(link))
+                self._cache.invalidate(repository, digest)
+            self._directories.sync(os.path.dirname(link))
         return True
 
-    def remove_links(self, repository: str, digests: Iterable[str], since: float) -> int:
-        """Take blobs from a repository, unless they are young by now, with one fsync; return how many."""
-        gone = [d for d in digests if self._ages.remove_old(self._link(repository, d), since)]
-        if gone:
-            self._cache.forget(repository, *gone)
-            self._folders.sync(names.folder(self._root, repository, names.BLOBS))
-        return len(gone)
+    def list(self, repository: str) -> Sequence[str]:
+        """Return the digests of all blobs of the repository, sorted."""
+        return list_digests(paths.repository_directory(self._root, repository, paths.BLOBS))
 
-    def watch(self) -> None:
-        """Note from now on what gets linked, until `unwatch`: so a collection sees what came meanwhile."""
-        with self._guard:
-            self._linked = set()
+    def remove_expired(self, repository: str, digests: Iterable[str], since: float) -> int:
+        """Remove blobs that were not used since then, with one fsync; return how many."""
+        with translate_os_errors(repository, REGISTRY):
+            removed = [
+                digest
+                for digest in digests
+                if self._lease_times.remove_expired(self.link_path(repository, digest), since)
+            ]
+            if removed:
+                self._cache.invalidate(repository, *removed)
+                self._directories.sync(paths.repository_directory(self._root, repository, paths.BLOBS))
+        return len(removed)
 
-    def unwatch(self) -> None:
-        """Stop noting."""
-        with self._guard:
-            self._linked = None
-
-    def remove(self, digest: str) -> int:
-        """Remove content that no repository has, unless it is being linked; return the bytes freed.
-
-        Only between `watch` and `unwatch`, and after the links were looked for.
-        """
-        path = names.blob(self._root, digest)
-        trash = os.path.join(self._root, "tmp", scratch_name())
-        with self._guard:  # only a rename: removing a large file can take long
-            if self._pinned[digest] or self._linked is None or digest in self._linked:
-                return 0
-            try:
-                size = os.stat(path).st_size
-                self._fs.rename(path, trash)
-            except FileNotFoundError:
-                return 0
-        self._fs.unlink(trash)
-        return size
+    def link_path(self, repository: str, digest: str) -> str:
+        """Return the path of the file that marks a blob as the repository's; raises FormatError."""
+        directory = paths.repository_directory(self._root, repository, paths.BLOBS)
+        return os.path.join(directory, paths.file_name(digest))
 
     def _add_link(self, repository: str, digest: str) -> None:
-        folder = names.folder(self._root, repository)
-        self._folders.need(folder, *names.KINDS)
-        link = self._link(repository, digest)
-        while not (os.path.exists(link) and self._ages.renew(link, self._clock())):
+        directory = paths.repository_directory(self._root, repository)
+        self._directories.ensure(directory, *paths.CONTENT_DIRECTORIES)
+        link = self.link_path(repository, digest)
+        while not (os.path.exists(link) and self._lease_times.renew(link, self._clock())):
             try:
                 self._fs.create(link, 0o644).close()
             except FileExistsError:
                 continue
             break
-        with self._guard:
-            if self._linked is not None:
-                self._linked.add(digest)
-        self._folders.sync(os.path.dirname(link))
-        self._cache.forget(repository, digest)
-
-    def _pin(self, digest: str) -> None:
-        with self._guard:
-            self._pinned[digest] += 1
-
-    def _unpin(self, digest: str) -> None:
-        with self._guard:
-            self._pinned[digest] -= 1
-            if not self._pinned[digest]:
-                del self._pinned[digest]
-
-    def _link(self, repository: str, digest: str) -> str:
-        return os.path.join(names.folder(self._root, repository, names.BLOBS), names.file_of(digest))
-
-
-def _content(path: str, digest: str) -> bytes | None:
-    """Read a small blob, None if it is gone; what goes into memory, and out again often, is hashed once."""
-    try:
-        with translate_os_errors(digest, REGISTRY), open(path, "rb", buffering=0) as file:
-            data = file.read(SMALL + 1)
-    except StoreError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
-    algorithm, _, hex_digits = digest.partition(":")
-    if hashlib.new(algorithm, data).hexdigest() != hex_digits:
-        raise StoreError(f"the registry's copy of {digest} is damaged", hint="push it again")
-    return data
+        self._contents.note_link(digest)
+        self._directories.sync(os.path.dirname(link))
+        self._cache.invalidate(repository, digest)

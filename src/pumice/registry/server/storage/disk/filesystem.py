@@ -1,4 +1,4 @@
-"""How the registry changes its disk: the `FileSystem` seam, durable folders, shared fsyncs, clear errors."""
+"""How the registry changes its disk: the file system interface, durable directories, errors, lease times."""
 
 from __future__ import annotations
 
@@ -9,61 +9,61 @@ from typing import Protocol
 from pumice import files
 from pumice.errors import StoreError
 from pumice.os_errors import NO_SPACE, Translation
-
-
-class DiskFull(StoreError):  # noqa: N818 - it names the condition that the caller answers (507)
-    """There is no space, or no quota, for what was to be stored; trying again later can work."""
+from pumice.registry.server.storage.protocol import StorageFullError
 
 
 class Disk(files.FileSystem, Protocol):
-    """A file system whose files can also be written to again: unfinished uploads need that."""
+    """A file system that can also append to existing files, as unfinished uploads need."""
 
     def extend(self, path: str) -> files.NewFile:
-        """Open a file that exists, to append to it; raises OSError."""
+        """Open an existing file to append to it; raises OSError."""
 
 
 class OsDisk(files.OsFileSystem):
     """The operating system's own files."""
 
     def extend(self, path: str) -> files.NewFile:
-        """Open a file that exists, to append to it."""
+        """Open an existing file to append to it."""
         flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         return files._OsFile(os.open(path, flags))
 
 
 OS: Disk = OsDisk()
-"""The disk to use unless a test brings its own."""
+"""The disk to use, unless a test provides another one."""
 
 
 REGISTRY = Translation(
     StoreError,
     hints=dict.fromkeys(NO_SPACE, "free some space, for example with 'pumice serve --collect'"),
     prefix="cannot access the storage of the registry: ",
-    no_space=DiskFull,
+    no_space=StorageFullError,
 )
-"""What errors of the disk mean to the registry."""
+"""The errors that failures of the disk are translated to."""
 
 
-class Ages:
-    """How long files were not needed, by mtime: renewing one and removing it exclude each other."""
+class LeaseTimes:
+    """When files were last used, kept as their mtime; renewing and removing exclude each other."""
 
     def __init__(self, fs: Disk) -> None:
         self._fs = fs
         self._lock = threading.Lock()
 
     def renew(self, path: str, now: float) -> bool:
-        """Make a file young, so that no collection takes it soon; return False if it is gone."""
+        """Set the lease of a file to ``now``; return False if the file does not exist any more."""
         with self._lock:
             try:
                 os.utime(path, (now, now))
             except FileNotFoundError:
                 return False
-            except OSError:  # where nothing can be written, nothing is collected either
+            except OSError:  # nothing is collected either where nothing can be written
                 return True
         return True
 
-    def remove_old(self, path: str, since: float) -> bool:
-        """Remove a file unless it is young by now; return whether it is gone. Raises OSError."""
+    def remove_expired(self, path: str, since: float) -> bool:
+        """Remove a file unless it was used at or after ``since``; return whether it is gone.
+
+        Raises OSError.
+        """
         with self._lock:
             try:
                 if os.stat(path).st_mtime >= since:
@@ -74,77 +74,88 @@ class Ages:
         return True
 
 
-class Folders:
-    """Folders below a root that survive a power failure before anything in them is promised."""
+def is_leased(path: str, since: float) -> bool:
+    """Return whether a file exists and was used at or after ``since``."""
+    try:
+        return os.stat(path).st_mtime >= since
+    except OSError:
+        return False
+
+
+class DurableDirectories:
+    """Directories below a root, synced before anything in them is acknowledged."""
 
     def __init__(self, fs: Disk, root: str) -> None:
         """``root`` exists and is durable."""
         self._fs = fs
         self._root = root
         self._durable: set[str] = {root}
-        self._making = threading.Lock()
+        self._creating = threading.Lock()
         self._guard = threading.Lock()
-        self._turns: dict[str, _Turns] = {}
+        self._sync_queues: dict[str, _SyncQueue] = {}
 
-    def need(self, path: str, *inside: str) -> None:
-        """Make a folder with some folders in it, durably, unless that was done already; raises OSError.
+    def ensure(self, path: str, *subdirectories: str) -> None:
+        """Create a directory with some subdirectories, durably; raises OSError.
 
-        Folders that exist are synced as well when they are met for the first time: an earlier process
-        may have been killed between making something in them and syncing that.
+        The first call for an existing directory syncs it as well: an earlier process may have been
+        killed between creating something in it and syncing it.
         """
-        wanted = [path, *(os.path.join(path, name) for name in inside)]
-        if self._durable.issuperset(wanted):
+        required = [path, *(os.path.join(path, name) for name in subdirectories)]
+        if self._durable.issuperset(required):
             return
-        with self._making:
-            chain: list[str] = []
-            above = path
-            while above not in self._durable:
-                chain.append(above)
-                above = os.path.dirname(above)
-            chain.reverse()
-            stale = {above} if chain else set()
-            for folder in [*chain, *wanted[1:]]:
-                if folder in self._durable:
+        with self._creating:
+            ancestors: list[str] = []
+            ancestor = path
+            while ancestor not in self._durable:
+                ancestors.append(ancestor)
+                ancestor = os.path.dirname(ancestor)
+            ancestors.reverse()
+            unsynced = {ancestor} if ancestors else set()
+            for directory in [*ancestors, *required[1:]]:
+                if directory in self._durable:
                     continue
-                stale.add(os.path.dirname(folder))
-                if not self._make(folder):
-                    stale.add(folder)
-            for folder in sorted(stale, reverse=True):
-                self._fs.sync_directory(folder)
-            self._durable.update(chain, wanted)
+                unsynced.add(os.path.dirname(directory))
+                if not self._create(directory):
+                    unsynced.add(directory)
+            for directory in sorted(unsynced, reverse=True):
+                self._fs.sync_directory(directory)
+            self._durable.update(ancestors, required)
 
     def sync(self, path: str) -> None:
-        """Return when what is in a folder by now is durable; who waits meanwhile shares the next fsync."""
+        """Make the current entries of a directory durable; concurrent callers share one fsync."""
         with self._guard:
-            turns = self._turns.setdefault(path, _Turns())
-            turns.users += 1
-            turns.asked += 1
-            mine = turns.asked
+            queue = self._sync_queues.setdefault(path, _SyncQueue())
+            queue.users += 1
+            queue.last_ticket += 1
+            ticket = queue.last_ticket
         try:
-            with turns.turn:
-                if turns.done < mine:
+            with queue.lock:
+                if queue.synced_ticket < ticket:
                     with self._guard:
-                        covered = turns.asked
+                        covered_ticket = queue.last_ticket
                     self._fs.sync_directory(path)
-                    turns.done = covered
+                    queue.synced_ticket = covered_ticket
         finally:
             with self._guard:
-                turns.users -= 1
-                if not turns.users:
-                    del self._turns[path]
+                queue.users -= 1
+                if not queue.users:
+                    del self._sync_queues[path]
 
-    def _make(self, folder: str) -> bool:
-        """Make one folder; return False if it was there."""
+    def _create(self, directory: str) -> bool:
+        """Create one directory; return False if it exists already."""
         try:
-            self._fs.make_directory(folder)
+            self._fs.make_directory(directory)
         except FileExistsError:
             return False
         return True
 
 
-class _Turns:
-    """Who waits for the fsync of one folder: each asker has a number, each fsync covers those before it."""
+class _SyncQueue:
+    """The callers that wait for the fsync of one directory.
+
+    Each caller gets the next ticket; an fsync covers all tickets given out before it starts.
+    """
 
     def __init__(self) -> None:
-        self.turn = threading.Lock()
-        self.users = self.asked = self.done = 0
+        self.lock = threading.Lock()
+        self.users = self.last_ticket = self.synced_ticket = 0

@@ -1,86 +1,71 @@
-"""Where things are below a registry's root, and the check that no name from outside becomes another path.
+"""The paths below a registry's directory, and the check that no client input becomes another path.
 
-``docs/reference/registry-layout.md`` specifies the layout. What HTTP brings was checked before; here it is
-checked again, because a mistake there must not become a way out of the root.
+``docs/reference/registry-layout.md`` specifies the layout. The server has checked names already; they
+are checked again here, so that a mistake there does not lead out of the directory.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from functools import lru_cache
 
 from pumice.errors import FormatError
+from pumice.registry.server import grammar
 
 LAYOUT = b"pumice registry 1\n"
-"""What the file ``layout`` says."""
-
-_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
-_DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
-_FILE = re.compile(r"sha256-[a-f0-9]{64}|sha512-[a-f0-9]{128}")
-_UPLOAD = re.compile(r"[a-f0-9]{32}")
-_LONGEST_NAME = 255
+"""The content of the file ``layout``."""
 
 BLOBS, MANIFESTS, TAGS, REFERRERS, UPLOADS = "_blobs", "_manifests", "_tags", "_referrers", "_uploads"
-KINDS = (BLOBS, MANIFESTS, TAGS)
-"""The folders that every repository with content has. No element of a name starts with ``_``."""
-
-ALGORITHMS = ("sha256", "sha512")
+CONTENT_DIRECTORIES = (BLOBS, MANIFESTS, TAGS)
+"""The directories of every repository with content. No element of a name starts with ``_``."""
 
 
 @lru_cache(maxsize=4096)
-def repository(name: str) -> str:
-    """Return ``name`` if it can be a repository; raises FormatError. Its length is limited to 255."""
-    if len(name) <= _LONGEST_NAME and _NAME.fullmatch(name):
+def check_repository(name: str) -> str:
+    """Return ``name`` if it is a valid repository name; raises FormatError."""
+    if grammar.is_repository_name(name):
         return name
-    raise FormatError(f"{name[:100]!r} cannot be the name of a repository")
+    raise FormatError(f"{name[:100]!r} is not a valid repository name")
 
 
-def tag(text: str) -> str:
-    """Return ``text`` if it can be a tag; raises FormatError."""
-    if _TAG.fullmatch(text):
+def check_tag(text: str) -> str:
+    """Return ``text`` if it is a valid tag; raises FormatError."""
+    if is_tag(text):
         return text
-    raise FormatError(f"{text[:100]!r} cannot be a tag")
-
-
-def file_of(digest: str) -> str:
-    """Return the file name for a digest; raises FormatError if it is none."""
-    if _DIGEST.fullmatch(digest):
-        return digest.replace(":", "-", 1)
-    raise FormatError(f"{digest[:100]!r} is no sha256 or sha512 digest")
-
-
-def digest_of(file: str) -> str | None:
-    """Return the digest that a file name stands for, None if it is not one of ours."""
-    return file.replace("-", ":", 1) if _FILE.fullmatch(file) else None
-
-
-def is_digest(text: str) -> bool:
-    """Say whether ``text`` is a digest that can be stored."""
-    return _DIGEST.fullmatch(text) is not None
-
-
-def is_upload(text: str) -> bool:
-    """Say whether ``text`` has the form of our upload ids: nothing else is ever looked for."""
-    return _UPLOAD.fullmatch(text) is not None
+    raise FormatError(f"{text[:100]!r} is not a valid tag")
 
 
 def is_tag(text: str) -> bool:
-    """Say whether ``text`` can be a tag."""
-    return _TAG.fullmatch(text) is not None
+    """Return whether ``text`` is a valid tag."""
+    return grammar.TAG.fullmatch(text) is not None
 
 
-def blob(root: str, digest: str) -> str:
+def is_upload_id(text: str) -> bool:
+    """Return whether ``text`` has the form of an upload id."""
+    return grammar.UPLOAD_ID.fullmatch(text) is not None
+
+
+def file_name(digest: str) -> str:
+    """Return the file name for a digest; raises FormatError for text that is not a digest."""
+    if grammar.DIGEST.fullmatch(digest):
+        return digest.replace(":", "-", 1)
+    raise FormatError(f"{digest[:100]!r} is not a sha256 or sha512 digest")
+
+
+def digest_of_file_name(name: str) -> str | None:
+    """Return the digest that a file is named after; None for any other file."""
+    digest = name.replace("-", ":", 1)
+    return digest if ":" not in name and grammar.DIGEST.fullmatch(digest) else None
+
+
+def content_path(root: str, digest: str) -> str:
     """Return the path of a blob's content; raises FormatError."""
-    algorithm, _, hex_digits = file_of(digest).partition("-")
+    algorithm, _, hex_digits = file_name(digest).partition("-")
     return os.path.join(root, "blobs", algorithm, hex_digits[:2], hex_digits)
 
 
-def folder(root: str, name: str, kind: str = "") -> str:
-    """Return a repository's folder, or its folder for one kind of thing; raises FormatError."""
-    return os.path.join(root, "repositories", repository(name), kind) if kind else _folder(root, name)
-
-
-def _folder(root: str, name: str) -> str:
-    return os.path.join(root, "repositories", repository(name))
+def repository_directory(root: str, name: str, subdirectory: str = "") -> str:
+    """Return the directory of a repository, or one of its subdirectories; raises FormatError."""
+    if subdirectory:
+        return os.path.join(root, "repositories", check_repository(name), subdirectory)
+    return os.path.join(root, "repositories", check_repository(name))

@@ -1,8 +1,6 @@
-"""What a registry keeps, as plain files below one directory.
+"""Registry storage in plain files below one directory.
 
-``docs/reference/registry-layout.md`` says which files and what is guaranteed. In short: when a method
-that changes something returns, the change survives a power failure; when it raises, it happened whole or
-not at all, and can be tried again.
+``docs/reference/registry-layout.md`` specifies the files and what is guaranteed about them.
 """
 
 from __future__ import annotations
@@ -12,32 +10,54 @@ import time
 from typing import TYPE_CHECKING
 
 from pumice import files, ownership
-from pumice.errors import FormatError, StoreError
+from pumice.errors import FormatError, StoreError, UsageError
 from pumice.os_errors import translate_os_errors
-from pumice.registry.server.storage.disk import paths as names
-from pumice.registry.server.storage.disk.blobs import Blobs, StoredBlob
-from pumice.registry.server.storage.disk.filesystem import OS, REGISTRY, Ages, DiskFull, Folders
-from pumice.registry.server.storage.disk.manifests import Manifests, StoredManifest
-from pumice.registry.server.storage.disk.uploads import DigestMismatch, OutOfOrder, UnknownUpload, Uploads
+from pumice.registry.server.storage.disk import paths
+from pumice.registry.server.storage.disk.blobs import DiskBlobs
+from pumice.registry.server.storage.disk.contents import DiskContents
+from pumice.registry.server.storage.disk.documents import DocumentWriter
+from pumice.registry.server.storage.disk.filesystem import (
+    OS,
+    REGISTRY,
+    DurableDirectories,
+    LeaseTimes,
+)
+from pumice.registry.server.storage.disk.leases import DiskLeases
+from pumice.registry.server.storage.disk.locks import RepositoryLocks
+from pumice.registry.server.storage.disk.manifest_cache import ManifestCache
+from pumice.registry.server.storage.disk.manifests import DiskManifests
+from pumice.registry.server.storage.disk.referrers import DiskReferrers
+from pumice.registry.server.storage.disk.tags import DiskTags
+from pumice.registry.server.storage.disk.uploads import DiskUploads
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator, Sequence
 
     from pumice.registry.server.storage.disk.filesystem import Disk
+    from pumice.registry.server.storage.protocol import (
+        Blobs,
+        Contents,
+        Leases,
+        Manifests,
+        Referrers,
+        Tags,
+        Uploads,
+    )
 
-__all__ = [
-    "DigestMismatch",
-    "DiskFull",
-    "OutOfOrder",
-    "Storage",
-    "StoredBlob",
-    "StoredManifest",
-    "UnknownUpload",
-    "open_storage",
-]
+CACHE_SIZE = 32 << 20
+"""Bytes of manifests, and of small blobs, that are cached in memory."""
 
-MEMORY = 32 << 20
-"""Bytes of manifests, and of small blobs, that are kept in memory."""
+
+def open_directory(location: str, *, create: bool) -> DiskStorage:
+    """Open a registry's directory; the backend of `storage.backends`.
+
+    Raises StoreError as `open_storage` does, and UsageError if there is no registry and ``create`` is
+    not set.
+    """
+    if not (create or os.path.isfile(os.path.join(location, "layout"))):
+        raise UsageError("not a registry directory", where=location, hint="name the directory with --root")
+    return open_storage(location)
 
 
 def open_storage(
@@ -46,36 +66,32 @@ def open_storage(
     *,
     clock: Callable[[], float] = time.time,
     random: Callable[[int], bytes] = os.urandom,
-    memory: int = MEMORY,
-) -> Storage:
+    cache_size: int = CACHE_SIZE,
+) -> DiskStorage:
     """Open a registry's directory for one process; an empty or missing one becomes a registry.
 
-    ``clock`` gives seconds since the epoch, ``random`` bytes that nobody can guess. Raises StoreError if
-    another process has it open, or if it holds something else.
+    ``clock`` returns seconds since the epoch, ``random`` unpredictable bytes. Raises StoreError if
+    another process uses the directory, or if it contains something else.
     """
-    place = os.path.abspath(root)
-    with translate_os_errors(place, REGISTRY):
-        ownership.make_directories(os.path.dirname(place))
-        if not os.path.isdir(place):
-            fs.make_directory(place, ownership.PRIVATE_MODE)  # not everybody may read every repository
-    _claim(place, fs)
-    lock = files.FileLock(os.path.join(place, "lock"))
-    lock.acquire(waiting=lambda: _refuse(place))
+    directory = os.path.abspath(root)
+    with translate_os_errors(directory, REGISTRY):
+        ownership.make_directories(os.path.dirname(directory))
+        if not os.path.isdir(directory):
+            fs.make_directory(directory, ownership.PRIVATE_MODE)  # repositories may be private
+    _claim(directory, fs)
+    lock = files.FileLock(os.path.join(directory, "lock"))
+    lock.acquire(waiting=lambda: _raise_in_use(directory))
     try:
-        with translate_os_errors(place, REGISTRY):
-            _prepare(place, fs)
-        return Storage(place, fs, lock, clock=clock, random=random, memory=memory)
+        with translate_os_errors(directory, REGISTRY):
+            _prepare(directory, fs)
+        return DiskStorage(directory, fs, lock, clock=clock, random=random, cache_size=cache_size)
     except BaseException:
         lock.release()
         raise
 
 
-class Storage:
-    """An open registry; any thread may call it, and what changes something waits for the disk.
-
-    Names, tags and digests that are none raise FormatError. Whatever the disk refuses raises StoreError
-    (DiskFull when there is no space). A context manager, or call `close`.
-    """
+class DiskStorage:
+    """Implements `protocol.Storage`."""
 
     def __init__(
         self,
@@ -85,190 +101,118 @@ class Storage:
         *,
         clock: Callable[[], float],
         random: Callable[[int], bytes],
-        memory: int,
+        cache_size: int,
     ) -> None:
-        """Use `open_storage`, which claims and prepares the directory."""
+        """Call `open_storage` instead, which claims and prepares the directory."""
         self.root = root
         self._lock = lock
-        folders = Folders(fs, root)
-        ages = Ages(fs)
-        self.blobs = Blobs(fs, root, folders, ages, clock, memory)
-        self.manifests = Manifests(fs, root, folders, ages, clock, memory)
-        self.uploads = Uploads(fs, root, folders, random)
-
-    def close(self) -> None:
-        """Let go of the directory; unfinished uploads go on when it is opened again."""
-        self.uploads.close()
-        self._lock.release()
-
-    def __enter__(self) -> Storage:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def blob(self, repository: str, digest: str) -> StoredBlob | None:
-        """Return a blob if this repository has it.
-
-        A small one has its content along, checked when it came into memory. A large one is served from
-        its file, which is not hashed again; `check.check` does that.
-        """
-        return self.blobs.find(repository, digest)
-
-    def begin(self, repository: str, algorithm: str = "sha256") -> str:
-        """Open an upload; return its id."""
-        return self.uploads.begin(repository, algorithm)
-
-    def offset(self, repository: str, upload: str) -> int | None:
-        """Return how many bytes of an upload there are; None if there is no such upload here."""
-        return self.uploads.offset(repository, upload)
-
-    def open_upload(self, repository: str, upload: str) -> int:
-        """Return a descriptor to read what an upload has so far, also once it is finished or forgotten.
-
-        Raises UnknownUpload.
-        """
-        return self.uploads.open(repository, upload)
-
-    def append(self, repository: str, upload: str, at: int, chunk: bytes) -> int:
-        """Append to an upload; return its new offset. Raises OutOfOrder, UnknownUpload."""
-        return self.uploads.append(repository, upload, at, chunk)
-
-    def finish(self, repository: str, upload: str, digest: str) -> StoredBlob:
-        """Make an upload a blob of its repository, durably. Raises DigestMismatch, UnknownUpload."""
-        found: list[StoredBlob] = []
-
-        def admit(path: str, size: int) -> None:
-            found.append(self.blobs.admit(repository, digest, path, size))
-
-        self.uploads.finish(repository, upload, digest, admit)
-        return found[0]
-
-    def cancel(self, repository: str, upload: str) -> bool:
-        """Forget an upload; return False if there is none such."""
-        return self.uploads.cancel(repository, upload)
-
-    def mount(
-        self,
-        repository: str,
-        digest: str,
-        source: str | None,
-        readable: Callable[[str], bool] = lambda _: True,
-    ) -> bool:
-        """Give a repository a blob that ``source`` has, or any repository that is ``readable``, durably."""
-        candidates = (source,) if source is not None else self._walk()
-        return self.blobs.mount(repository, digest, (name for name in candidates if readable(name)))
-
-    def delete_blob(self, repository: str, digest: str) -> bool:
-        """Take a blob from a repository, durably. Its content goes with the next collection."""
-        return self.blobs.delete(repository, digest)
-
-    def put_manifest(
-        self,
-        repository: str,
-        digest: str,
-        media_type: str,
-        body: bytes,
-        tags: Sequence[str],
-        subject: str | None = None,
-        referrer: bytes | None = None,
-    ) -> None:
-        """Store a manifest under ``digest``, which the caller computed, and point ``tags`` to it, durably.
-
-        ``referrer`` is the descriptor that the referrers of ``subject`` then list.
-        """
-        manifest = StoredManifest(digest, media_type, body)
-        self.manifests.put(repository, manifest, tags, subject, referrer)
-
-    def manifest(self, repository: str, reference: str) -> StoredManifest | None:
-        """Return a manifest by digest or tag, checked when it came into memory."""
-        return self.manifests.find(repository, reference)
-
-    def delete_manifest(self, repository: str, digest: str) -> bool:
-        """Remove a manifest and all tags that point to it, durably."""
-        return self.manifests.delete(repository, digest)
-
-    def delete_tag(self, repository: str, tag: str) -> bool:
-        """Remove a tag, durably; the manifest stays for now."""
-        return self.manifests.untag(repository, tag)
-
-    def tags(self, repository: str) -> Sequence[str] | None:
-        """Return the tags in ASCII order; None if there is no such repository."""
-        return self.manifests.tags(repository)
-
-    def referrers(self, repository: str, subject: str) -> Sequence[bytes]:
-        """Return the descriptors of what refers to ``subject``, which need not be there."""
-        return self.manifests.referrers(repository, subject)
+        self._locks = RepositoryLocks()
+        directories = DurableDirectories(fs, root)
+        lease_times = LeaseTimes(fs)
+        writer = DocumentWriter(fs, root)
+        cache: ManifestCache = ManifestCache(cache_size)
+        contents = DiskContents(fs, root, directories)
+        blobs = DiskBlobs(fs, root, directories, lease_times, contents, clock, cache_size)
+        tags = DiskTags(root, writer, directories, self._locks, cache)
+        referrers = DiskReferrers(root, writer, directories)
+        manifests = DiskManifests(
+            root, writer, directories, lease_times, self._locks, tags, referrers, cache, clock
+        )
+        self._uploads = DiskUploads(fs, root, directories, blobs, random)
+        self.blobs: Blobs = blobs
+        self.contents: Contents = contents
+        self.manifests: Manifests = manifests
+        self.tags: Tags = tags
+        self.referrers: Referrers = referrers
+        self.uploads: Uploads = self._uploads
+        self.has_slow_lookups = False
+        self.leases: Leases = DiskLeases(
+            blobs, manifests, self._uploads, lambda: sorted(self._walk(paths.UPLOADS))
+        )
 
     def repositories(self) -> Sequence[str]:
         """Return the names of all repositories that have, or had, content; sorted."""
-        return sorted(self._walk())
+        return sorted(self._walk(paths.TAGS))
 
-    def receiving(self) -> Sequence[str]:
-        """Return the names of all repositories that have, or had, unfinished uploads; sorted."""
-        return sorted(self._walk(names.UPLOADS))
+    def lock(self, repository: str) -> threading.RLock:
+        """Return the reentrant lock under which manifests and tags of the repository change."""
+        return self._locks.lock(repository)
 
-    def _walk(self, kind: str = names.TAGS, above: str = "") -> Iterator[str]:
+    def close(self) -> None:
+        """Release the directory; unfinished uploads continue when it is opened again."""
+        self._uploads.close()
+        self._lock.release()
+
+    def __enter__(self) -> DiskStorage:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _walk(self, subdirectory: str, parent: str = "") -> Iterator[str]:
+        """Yield the names of repositories that have ``subdirectory``."""
         try:
-            found = sorted(os.listdir(os.path.join(self.root, "repositories", above)))
+            names = sorted(os.listdir(os.path.join(self.root, "repositories", parent)))
         except OSError:
             return
-        if above and kind in found:
-            yield above
-        for name in found:
-            inner = f"{above}/{name}" if above else name
-            if not name.startswith("_") and _is_name(inner):
-                yield from self._walk(kind, inner)
+        if parent and subdirectory in names:
+            yield parent
+        for name in names:
+            repository = f"{parent}/{name}" if parent else name
+            if not name.startswith("_") and _is_repository(repository):
+                yield from self._walk(subdirectory, repository)
 
 
-def _is_name(text: str) -> bool:
+def _is_repository(text: str) -> bool:
     try:
-        names.repository(text)
+        paths.check_repository(text)
     except FormatError:
         return False
     return True
 
 
-def _refuse(place: str) -> None:
+def _raise_in_use(directory: str) -> None:
     raise StoreError(
-        "another pumice serve uses this directory", where=place, hint="stop it, or choose another --root"
+        "the directory is in use by another 'pumice serve'",
+        where=directory,
+        hint="stop that server, or choose another --root",
     )
 
 
-def _claim(place: str, fs: Disk) -> None:
-    """Make sure that a directory is a registry's, or make it one; raises StoreError."""
-    marker = os.path.join(place, "layout")
-    with translate_os_errors(place, REGISTRY):
+def _claim(directory: str, fs: Disk) -> None:
+    """Check that a directory is a registry, or mark it as one; raises StoreError."""
+    marker = os.path.join(directory, "layout")
+    with translate_os_errors(directory, REGISTRY):
         try:
             with open(marker, "rb", buffering=0) as file:
-                found = file.read(len(names.LAYOUT) + 1)
+                layout = file.read(len(paths.LAYOUT) + 1)
         except FileNotFoundError:
-            strangers = [name for name in os.listdir(place) if not name.startswith((".", "lost+found"))]
-            if strangers and os.path.exists(marker):  # another process has just claimed it
-                _claim(place, fs)
+            foreign = [name for name in os.listdir(directory) if not name.startswith((".", "lost+found"))]
+            if foreign and os.path.exists(marker):  # another process has just claimed it
+                _claim(directory, fs)
                 return
-            if strangers:
+            if foreign:
                 raise StoreError(
-                    "the directory is not empty and not a registry's",
-                    where=place,
+                    "the directory is not empty and not a registry",
+                    where=directory,
                     hint="choose another --root",
                 ) from None
         else:
-            if found == names.LAYOUT:
+            if layout == paths.LAYOUT:
                 return
-            raise StoreError("the directory is another version's registry", where=place)
-        scratch = os.path.join(place, f".layout.{files.scratch_name()}")
-        files.install(scratch, marker, names.LAYOUT, fs=fs, mode=0o644)
-        fs.sync_directory(place)
-        fs.sync_directory(os.path.dirname(place))
+            raise StoreError("the directory is a registry of an unknown layout version", where=directory)
+        scratch = os.path.join(directory, f".layout.{files.scratch_name()}")
+        files.install(scratch, marker, paths.LAYOUT, fs=fs, mode=0o644)
+        fs.sync_directory(directory)
+        fs.sync_directory(os.path.dirname(directory))
 
 
-def _prepare(place: str, fs: Disk) -> None:
-    """Make what every registry has; remove what an earlier process had not finished."""
-    folders = Folders(fs, place)
-    folders.need(os.path.join(place, "blobs"))
-    folders.need(os.path.join(place, "repositories"))
-    scratch = os.path.join(place, "tmp")
-    folders.need(scratch)
+def _prepare(root: str, fs: Disk) -> None:
+    """Create the directories of every registry, and remove temporary files of an earlier process."""
+    directories = DurableDirectories(fs, root)
+    directories.ensure(os.path.join(root, "blobs"))
+    directories.ensure(os.path.join(root, "repositories"))
+    scratch = os.path.join(root, "tmp")
+    directories.ensure(scratch)
     for name in os.listdir(scratch):
         fs.unlink(os.path.join(scratch, name))

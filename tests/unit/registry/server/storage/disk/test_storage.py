@@ -1,4 +1,4 @@
-"""A registry's storage: what goes in comes out, in its repository only, and by no other path."""
+"""The storage on disk: content stays in its repository, and client input never becomes another path."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, StoreError
-from pumice.registry.server.check import check
-from pumice.registry.server.storage.disk import blobs
-from pumice.registry.server.storage.disk import paths as names
-from pumice.registry.server.storage.disk.cache import Cache
-from pumice.registry.server.storage.disk.storage import (
-    DigestMismatch,
-    OutOfOrder,
-    Storage,
-    UnknownUpload,
-    open_storage,
+from pumice.registry.server.integrity import check
+from pumice.registry.server.storage.disk import contents, paths
+from pumice.registry.server.storage.disk.memory_cache import MemoryCache
+from pumice.registry.server.storage.disk.storage import DiskStorage, open_storage
+from pumice.registry.server.storage.protocol import (
+    DigestMismatchError,
+    LocalFile,
+    Referrer,
+    StoredManifest,
+    UnknownUploadError,
+    UploadOffsetError,
 )
 from tests.support.registrywork import digest_of, image, push_blob, push_manifest
 
@@ -30,80 +31,88 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Iterator[Storage]:
+def storage(tmp_path: Path) -> Iterator[DiskStorage]:
     with open_storage(tmp_path / "registry") as opened:
         yield opened
 
 
+def offset(storage: DiskStorage, repository: str, upload: str) -> int | None:
+    found = storage.uploads.find(repository, upload)
+    return None if found is None else found.offset
+
+
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
-def test_a_blob_is_of_its_repository_only(storage: Storage, algorithm: str) -> None:
+def test_a_blob_belongs_to_its_repository_only(storage: DiskStorage, algorithm: str) -> None:
     digest = push_blob(storage, "a/b", b"one ", b"two", algorithm=algorithm)
-    found = storage.blob("a/b", digest)
-    assert found is not None
-    assert (Path(found.path).read_bytes(), found.size, found.content) == (b"one two", 7, b"one two")
-    assert storage.blob("a", digest) is None
-    assert storage.mount("a", digest, "a/b")
-    assert storage.blob("a", digest) is not None
-    assert storage.delete_blob("a/b", digest)
-    assert not storage.delete_blob("a/b", digest)
-    assert storage.blob("a/b", digest) is None
-    assert storage.blob("a", digest) is not None
+    blob = storage.blobs.find("a/b", digest)
+    assert blob is not None
+    assert (blob.size, blob.content) == (7, b"one two")
+    assert storage.blobs.find("a", digest) is None
+    assert storage.blobs.mount("a", digest, ["a/b"])
+    assert storage.blobs.find("a", digest) is not None
+    assert storage.blobs.delete("a/b", digest)
+    assert not storage.blobs.delete("a/b", digest)
+    assert storage.blobs.find("a/b", digest) is None
+    assert storage.blobs.find("a", digest) is not None
 
 
-def test_mounting_from_anywhere_takes_what_the_client_may_read(storage: Storage) -> None:
+def test_a_blob_is_mounted_from_the_given_repositories_only(storage: DiskStorage) -> None:
     digest = push_blob(storage, "secret", b"x")
-    assert not storage.mount("mine", digest, None, lambda name: name != "secret")
-    assert not storage.mount("mine", digest, "other")
-    assert storage.mount("mine", digest, None)
+    assert not storage.blobs.mount("mine", digest, [])
+    assert not storage.blobs.mount("mine", digest, ["other"])
+    assert storage.blobs.mount("mine", digest, storage.repositories())
 
 
-def test_an_upload_goes_on_after_a_restart(tmp_path: Path) -> None:
+def test_an_upload_continues_after_a_restart(tmp_path: Path) -> None:
     with open_storage(tmp_path) as storage:
-        upload = storage.begin("a", "sha512")
-        assert storage.append("a", upload, 0, b"first ") == 6
+        upload = storage.uploads.begin("a", "sha512")
+        assert storage.uploads.append("a", upload, 0, b"first ") == 6
     with open_storage(tmp_path) as storage:
-        assert storage.offset("a", upload) == 6
-        with pytest.raises(OutOfOrder) as caught:
-            storage.append("a", upload, 4, b"st second")
+        assert offset(storage, "a", upload) == 6
+        with pytest.raises(UploadOffsetError) as caught:
+            storage.uploads.append("a", upload, 4, b"st second")
         assert caught.value.offset == 6
-        assert storage.append("a", upload, 6, b"second") == 12
-        digest = digest_of(b"first second")  # another algorithm than was announced
-        assert storage.finish("a", upload, digest).size == 12
-        assert storage.offset("a", upload) is None
-        with pytest.raises(UnknownUpload):
-            storage.append("a", upload, 12, b"more")
+        assert storage.uploads.append("a", upload, 6, b"second") == 12
+        digest = digest_of(b"first second")  # with another algorithm than at the beginning
+        storage.uploads.finish("a", upload, digest)
+        blob = storage.blobs.find("a", digest)
+        assert blob is not None
+        assert blob.size == 12
+        assert offset(storage, "a", upload) is None
+        with pytest.raises(UnknownUploadError):
+            storage.uploads.append("a", upload, 12, b"more")
 
 
-def test_an_upload_belongs_to_its_repository(storage: Storage) -> None:
-    upload = storage.begin("a")
-    assert storage.offset("b", upload) is None
-    assert not storage.cancel("b", upload)
-    with pytest.raises(UnknownUpload):
-        storage.finish("b", upload, digest_of(b""))
-    assert storage.cancel("a", upload)
+def test_an_upload_belongs_to_its_repository(storage: DiskStorage) -> None:
+    upload = storage.uploads.begin("a")
+    assert offset(storage, "b", upload) is None
+    assert not storage.uploads.cancel("b", upload)
+    with pytest.raises(UnknownUploadError):
+        storage.uploads.finish("b", upload, digest_of(b""))
+    assert storage.uploads.cancel("a", upload)
 
 
-def test_what_has_another_digest_is_gone(storage: Storage) -> None:
-    upload = storage.begin("a")
-    storage.append("a", upload, 0, b"x")
-    with pytest.raises(DigestMismatch):
-        storage.finish("a", upload, digest_of(b"y"))
-    assert storage.offset("a", upload) is None
-    assert storage.blob("a", digest_of(b"y")) is None
+def test_an_upload_with_another_digest_is_removed(storage: DiskStorage) -> None:
+    upload = storage.uploads.begin("a")
+    storage.uploads.append("a", upload, 0, b"x")
+    with pytest.raises(DigestMismatchError):
+        storage.uploads.finish("a", upload, digest_of(b"y"))
+    assert offset(storage, "a", upload) is None
+    assert storage.blobs.find("a", digest_of(b"y")) is None
 
 
-def test_many_uploads_at_once_keep_few_files_open(storage: Storage) -> None:
-    uploads = [storage.begin("a") for _ in range(200)]
+def test_many_uploads_at_once_keep_few_files_open(storage: DiskStorage) -> None:
+    uploads = [storage.uploads.begin("a") for _ in range(200)]
     for part in range(2):
         for number, upload in enumerate(uploads):
-            storage.append("a", upload, part * 3, b"%03d" % number)
+            storage.uploads.append("a", upload, part * 3, b"%03d" % number)
     assert len(list(Path("/proc/self/fd").iterdir())) < 150
     for number, upload in enumerate(uploads):
-        storage.finish("a", upload, digest_of(b"%03d" % number * 2))
+        storage.uploads.finish("a", upload, digest_of(b"%03d" % number * 2))
 
 
 @pytest.mark.concurrency
-def test_the_same_blob_from_several_clients(storage: Storage) -> None:
+def test_several_clients_can_push_the_same_blob(storage: DiskStorage) -> None:
     content = os.urandom(1 << 20)
     failures: list[BaseException] = []
 
@@ -111,7 +120,7 @@ def test_the_same_blob_from_several_clients(storage: Storage) -> None:
         try:
             for _ in range(5):
                 push_blob(storage, f"r{number % 3}", content[:99], content[99:])
-        except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
+        except BaseException as error:  # noqa: BLE001 - reported by the thread of the test
             failures.append(error)
 
     threads = [threading.Thread(target=push, args=(number,)) for number in range(6)]
@@ -120,59 +129,64 @@ def test_the_same_blob_from_several_clients(storage: Storage) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert check(storage).problems == ()
+    assert check(storage).damaged == ()
     assert check(storage).blobs == 1
 
 
-def test_manifests_and_tags(storage: Storage) -> None:
+def test_tags_point_to_manifests_until_either_is_deleted(storage: DiskStorage) -> None:
     push_blob(storage, "a", b"l")
-    one, two = image(b"l", salt="1"), b'{"unknown" : [1,  2]}\r\n'
-    push_manifest(storage, "a", one, "x", "Y", "0")
-    storage.put_manifest("a", digest_of(two, "sha512"), "application/vnd.example+json", two, ["x"])
-    found = storage.manifest("a", "x")
-    assert found is not None
-    assert (found.body, found.media_type) == (two, "application/vnd.example+json")
-    assert storage.tags("a") == ["0", "Y", "x"]
-    assert storage.tags("b") is None
-    assert storage.delete_tag("a", "0")
-    assert not storage.delete_tag("a", "0")
-    assert storage.manifest("a", "0") is None
-    assert storage.delete_manifest("a", digest_of(one))
-    assert storage.manifest("a", "Y") is None
-    assert storage.manifest("a", digest_of(one)) is None
-    assert storage.tags("a") == ["x"]
+    known, unknown = image(b"l", salt="1"), b'{"unknown" : [1,  2]}\r\n'
+    push_manifest(storage, "a", known, "x", "Y", "0")
+    media_type = "application/vnd.example+json"
+    storage.manifests.put("a", StoredManifest(digest_of(unknown, "sha512"), media_type, unknown), ["x"])
+    manifest = storage.manifests.find("a", "x")
+    assert manifest is not None
+    assert (manifest.body, manifest.media_type) == (unknown, media_type)
+    assert storage.tags.list("a") == ["0", "Y", "x"]
+    assert storage.tags.list("b") is None
+    assert storage.tags.delete("a", "0")
+    assert not storage.tags.delete("a", "0")
+    assert storage.manifests.find("a", "0") is None
+    assert storage.manifests.delete("a", digest_of(known))
+    assert storage.manifests.find("a", "Y") is None
+    assert storage.manifests.find("a", digest_of(known)) is None
+    assert storage.tags.list("a") == ["x"]
     assert storage.repositories() == ["a"]
 
 
-def test_referrers_go_with_their_manifest_and_may_come_first(storage: Storage) -> None:
+def test_referrers_may_precede_their_subject_and_are_removed_with_their_manifest(
+    storage: DiskStorage,
+) -> None:
     subject = image(salt="subject")
     signature = image(subject=subject)
     push_manifest(storage, "a", signature, subject=subject)
-    assert len(storage.referrers("a", digest_of(subject))) == 1
-    assert storage.referrers("b", digest_of(subject)) == []
-    storage.delete_manifest("a", digest_of(signature))
-    assert storage.referrers("a", digest_of(subject)) == []
+    assert len(storage.referrers.list("a", digest_of(subject))) == 1
+    assert storage.referrers.list("b", digest_of(subject)) == []
+    storage.manifests.delete("a", digest_of(signature))
+    assert storage.referrers.list("a", digest_of(subject)) == []
 
 
-def test_the_longest_names(storage: Storage) -> None:
+def test_the_longest_valid_names_are_accepted(storage: DiskStorage) -> None:
     for name in ("x" * 255, "/".join("a" * 128), "y" * 100 + "/" + "z" * 154):
         assert len(name) == 255
         digest = push_blob(storage, name, b"l", algorithm="sha512")
         subject = image(salt=name)
-        about = digest_of(subject, "sha512")
-        signature = image(b"l", subject=subject).replace(digest_of(subject).encode(), about.encode())
-        listed = digest_of(signature, "sha512")
-        storage.put_manifest(name, listed, "x", signature, ["t" * 128], about, b"{}")
-        assert storage.blob(name, digest) is not None
-        assert storage.referrers(name, about) == [b"{}"]
-    assert check(storage).problems == ()
+        subject_digest = digest_of(subject, "sha512")
+        signature = image(b"l", subject=subject).replace(digest_of(subject).encode(), subject_digest.encode())
+        signature_digest = digest_of(signature, "sha512")
+        descriptor = b'{"digest": "%s"}' % signature_digest.encode()
+        manifest = StoredManifest(signature_digest, "x", signature)
+        storage.manifests.put(name, manifest, ["t" * 128], Referrer(subject_digest, descriptor))
+        assert storage.blobs.find(name, digest) is not None
+        assert storage.referrers.list(name, subject_digest) == [descriptor]
+    assert check(storage).damaged == ()
 
 
-def test_repositories_inside_of_repositories(storage: Storage) -> None:
+def test_repositories_can_be_nested(storage: DiskStorage) -> None:
     for name in ("a", "a/b", "a/blobs", "a/manifests/tags", "a/b/uploads"):
         push_manifest(storage, name, image(salt=name), "1")
     assert list(storage.repositories()) == sorted(("a", "a/b", "a/blobs", "a/manifests/tags", "a/b/uploads"))
-    assert storage.tags("a/manifests") is None
+    assert storage.tags.list("a/manifests") is None
 
 
 HOSTILE = (
@@ -193,34 +207,34 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names(storage: Storage, name: str) -> None:
-    for act in (
-        lambda: storage.begin(name),
-        lambda: storage.blob(name, digest_of(b"")),
-        lambda: storage.tags(name),
-        lambda: storage.put_manifest(name, digest_of(b"{}"), "x", b"{}", []),
-        lambda: storage.mount("a", digest_of(b""), name) or push_blob(storage, name, b""),
+def test_hostile_names_are_rejected(storage: DiskStorage, name: str) -> None:
+    for operation in (
+        lambda: storage.uploads.begin(name),
+        lambda: storage.blobs.find(name, digest_of(b"")),
+        lambda: storage.tags.list(name),
+        lambda: storage.manifests.put(name, StoredManifest(digest_of(b"{}"), "x", b"{}")),
+        lambda: storage.blobs.mount("a", digest_of(b""), [name]) or push_blob(storage, name, b""),
     ):
         with pytest.raises(FormatError):
-            act()
-    assert storage.offset("a", name) is None
-    assert not storage.cancel("a", name)
+            operation()
+    assert offset(storage, "a", name) is None
+    assert not storage.uploads.cancel("a", name)
 
 
 @given(st.text(max_size=80) | st.sampled_from(["sha256:..", "sha256:" + "A" * 64, "sha1:" + "a" * 40]))
 def test_no_text_becomes_another_path(text: str) -> None:
-    """Every check of a name gives one that stays in its folder, or a PumiceError."""
-    for make in (names.repository, names.tag, names.file_of):
+    """Each check returns a name that stays in its directory, or raises a PumiceError."""
+    for check_name in (paths.check_repository, paths.check_tag, paths.file_name):
         try:
-            made = make(text)
+            name = check_name(text)
         except PumiceError:
             continue
-        assert ".." not in made.split("/")
-        assert not made.startswith(("/", "_")) or names.is_tag(made)
-        assert "\0" not in made
+        assert ".." not in name.split("/")
+        assert not name.startswith(("/", "_")) or paths.is_tag(name)
+        assert "\0" not in name
 
 
-def test_damage_is_reported_and_mended_by_pushing_again(tmp_path: Path) -> None:
+def test_damage_is_reported_and_repaired_by_pushing_again(tmp_path: Path) -> None:
     with open_storage(tmp_path) as storage:
         large = b"x" * 100_000
         digests = [push_blob(storage, "a", content) for content in (b"small", large)]
@@ -229,66 +243,65 @@ def test_damage_is_reported_and_mended_by_pushing_again(tmp_path: Path) -> None:
     for digest in digests:
         path = tmp_path / "blobs/sha256" / digest[7:9] / digest[7:]
         path.write_bytes(b"?" * len(path.read_bytes()))
-    kept = tmp_path / "repositories/a/_manifests" / manifest.replace(":", "-")
-    kept.write_bytes(kept.read_bytes() + b" ")
+    manifest_file = tmp_path / "repositories/a/_manifests" / manifest.replace(":", "-")
+    manifest_file.write_bytes(manifest_file.read_bytes() + b" ")
     (tmp_path / "repositories/a/_tags/bad").write_bytes(b"")
     with open_storage(tmp_path) as storage:
-        found = check(storage).problems
-        assert [finding.where for finding in found] == [
+        assert [finding.where for finding in check(storage).damaged] == [
             *sorted(digests),
             f"a@{manifest}",
             "a:bad",
         ]
         with pytest.raises(StoreError, match="damaged"):
-            storage.blob("a", digests[0])
-        served = storage.blob("a", digests[1])
-        assert served is not None  # what is streamed is not hashed again
-        assert served.content is None
+            storage.blobs.find("a", digests[0])
+        large_blob = storage.blobs.find("a", digests[1])
+        assert large_blob is not None  # large blobs are not hashed again
+        assert isinstance(large_blob.content, LocalFile)
         with pytest.raises(StoreError, match="damaged"):
-            storage.manifest("a", "1")
+            storage.manifests.find("a", "1")
         push_blob(storage, "a", b"small")
         push_blob(storage, "a", large)
         push_manifest(storage, "a", body, "1", "bad")
-        assert check(storage).problems == ()
+        assert check(storage).damaged == ()
 
 
-def test_missing_content_is_told_apart_from_damage(storage: Storage) -> None:
+def test_missing_content_is_not_damage(storage: DiskStorage) -> None:
     push_manifest(storage, "a", image(b"never pushed"), "1")
     checked = check(storage)
-    assert checked.problems == ()
+    assert checked.damaged == ()
     assert [finding.where for finding in checked.incomplete] == [f"a@{digest_of(image(b'never pushed'))}"]
 
 
-def test_one_process_at_a_time_and_no_strangers(tmp_path: Path) -> None:
-    with open_storage(tmp_path / "registry"), pytest.raises(StoreError, match="another pumice serve"):
+def test_a_directory_has_one_process_and_no_foreign_files(tmp_path: Path) -> None:
+    with open_storage(tmp_path / "registry"), pytest.raises(StoreError, match="in use by another"):
         open_storage(tmp_path / "registry")
     with pytest.raises(StoreError, match="not empty"):
         open_storage(tmp_path)
     (tmp_path / "registry/layout").write_text("pumice registry 9\n")
-    with pytest.raises(StoreError, match="another version"):
+    with pytest.raises(StoreError, match="unknown layout version"):
         open_storage(tmp_path / "registry")
 
 
-def test_a_cache_forgets_what_changed_while_it_was_read() -> None:
-    cache: Cache[str] = Cache(10_000)
+def test_a_cache_does_not_keep_a_value_that_changed_while_it_was_read() -> None:
+    cache: MemoryCache[str] = MemoryCache(10_000)
     epoch = cache.epoch
-    cache.forget("a", "x")
-    cache.keep("a", "x", "old", 3, epoch)
+    cache.invalidate("a", "x")
+    cache.put("a", "x", "old", 3, epoch)
     assert cache.get("a", "x") is None
     for number in range(100):
-        cache.keep("a", str(number), "v", 100, cache.epoch)
+        cache.put("a", str(number), "v", 100, cache.epoch)
     assert cache.get("a", "99") == "v"
     assert cache.get("a", "0") is None
-    assert cache._held <= 10_000
+    assert cache._size <= 10_000
 
 
 @pytest.mark.concurrency
-def test_two_processes_may_make_a_registry_of_an_empty_directory_at_once(
+def test_one_of_two_processes_that_create_the_same_registry_gets_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "root"
     listdir = os.listdir
-    others: list[Storage] = []
+    others: list[DiskStorage] = []
 
     def list_after_the_other_process(path: str) -> list[str]:
         monkeypatch.undo()
@@ -296,13 +309,13 @@ def test_two_processes_may_make_a_registry_of_an_empty_directory_at_once(
         return listdir(path)
 
     monkeypatch.setattr(os, "listdir", list_after_the_other_process)
-    with pytest.raises(StoreError, match="another pumice serve uses this directory"):
+    with pytest.raises(StoreError, match="in use by another"):
         open_storage(root)
     others[0].close()
 
 
-def test_a_blob_that_is_removed_while_it_is_looked_up_is_not_there(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+def test_a_blob_that_is_removed_during_its_look_up_is_not_found(
+    storage: DiskStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = push_blob(storage, "app", b"content")
 
@@ -310,5 +323,5 @@ def test_a_blob_that_is_removed_while_it_is_looked_up_is_not_there(
         Path(path).unlink()
         return Path(path).open(*arguments, **named)
 
-    monkeypatch.setattr(blobs, "open", open_too_late, raising=False)
-    assert storage.blob("app", digest) is None
+    monkeypatch.setattr(contents, "open", open_too_late, raising=False)
+    assert storage.blobs.find("app", digest) is None

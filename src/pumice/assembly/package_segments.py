@@ -1,0 +1,92 @@
+"""The segments of an image's packages: what is selected of each, cut, and adapted to the whole image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.assembly.segment_cutter import CACHE, SegmentRequest, cut_segments
+from pumice.packing import segments
+from pumice.packing.link_targets import find_link_targets
+from pumice.packing.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pumice.assembly.context import BuildContext
+    from pumice.assembly.platform import PlatformInputs
+    from pumice.digest import Digest
+    from pumice.packing.layer_plan import LayerGroup
+    from pumice.packing.segments import Segment, SegmentChanges
+    from pumice.store.home import Home
+
+
+class CutPackages(msgspec.Struct, frozen=True):
+    """Segments and their cache keys, by package name.
+
+    ``link_directories`` are directories to keep only because links point at them.
+    """
+
+    segments: dict[str, Segment]
+    keys: dict[str, Digest]
+    link_directories: tuple[str, ...]
+
+
+def cut_packages(inputs: PlatformInputs, groups: Sequence[LayerGroup], context: BuildContext) -> CutPackages:
+    """Cut the packages of an image; those that hold the target of a link are cut again to keep it."""
+    requests = _select(inputs, groups)
+    package_segments = cut_segments(requests, context)
+    link_directories: tuple[str, ...] = ()
+    while True:
+        targets = find_link_targets(package_segments, inputs.format)
+        again = {request.package.name: request for request in _extend(requests, targets.keep)}
+        if not again:
+            link_directories = targets.directories
+            break
+        requests = [again.get(request.package.name, request) for request in requests]
+        package_segments = package_segments | cut_segments([*again.values()], context)
+        if inputs.format < 2:
+            break
+    return CutPackages(
+        package_segments, {request.package.name: request.key for request in requests}, link_directories
+    )
+
+
+def _select(inputs: PlatformInputs, groups: Sequence[LayerGroup]) -> list[SegmentRequest]:
+    alone = {name for group in groups if group.has_own_layer for name in group.packages}
+    include = tuple(sorted(set(inputs.recipe.include)))
+    return [
+        SegmentRequest(
+            package,
+            Selection(
+                include=include,
+                includes_dpkg_info=package.role != "base-data",
+                has_own_layer=package.name in alone,
+                format=inputs.format,
+            ),
+        )
+        for package in inputs.packages
+    ]
+
+
+def _extend(
+    requests: Sequence[SegmentRequest], paths_to_keep: Mapping[str, Sequence[str]]
+) -> Iterator[SegmentRequest]:
+    """Yield the requests that must keep more paths than before, with all the paths that they keep."""
+    for request in requests:
+        paths = tuple(sorted({*request.selection.keep, *paths_to_keep.get(request.package.name, ())}))
+        if paths != request.selection.keep:
+            yield SegmentRequest(request.package, msgspec.structs.replace(request.selection, keep=paths))
+
+
+def rework_segment(key: Digest, segment: Segment, changes: SegmentChanges, home: Home) -> Segment:
+    """Return ``segment``, which is cached under ``key``, with ``changes``; cached as well."""
+    if not changes:
+        return segment
+    reworked_key = segments.changed_segment_key(key, changes)
+    reworked = CACHE.get(home, reworked_key)
+    if reworked is None:
+        reworked = segments.change_segment(segment, changes, home.blobs)
+        CACHE.put(home, reworked_key, reworked)
+    return reworked

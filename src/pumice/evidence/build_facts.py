@@ -1,0 +1,197 @@
+"""The facts of an image out of what its build knows: nothing is read again, nothing is guessed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice import digest
+from pumice.cache_keys import cache_key
+from pumice.evidence import license_expressions
+from pumice.evidence.facts import RECIPE, Facts, File, Layer, Package, System, edges, source_of
+from pumice.formats import oci, platforms
+from pumice.packing.segments import DOC_DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pumice.evidence.license_expressions import Licensing
+    from pumice.formats.tar import Entry
+    from pumice.packing.compose import ComposedLayer
+    from pumice.packing.segments import Segment
+    from pumice.recipe.lock import LockedPackage
+    from pumice.recipe.model import Recipe
+    from pumice.store.records import Records
+
+_KIND = "license"
+
+
+class Documents(msgspec.Struct, frozen=True, kw_only=True):
+    """The image's own documents; ``created`` is RFC 3339."""
+
+    manifest: oci.Descriptor
+    config: oci.Descriptor
+    created: str
+    annotations: dict[str, str]
+
+
+def gather(
+    recipe: Recipe,
+    architecture: str,
+    locked: Sequence[LockedPackage],
+    segments: Mapping[str, Segment],
+    layers: Sequence[ComposedLayer],
+    origins: Mapping[str, str],
+    documents: Documents,
+    system: System,
+    own: Sequence[Entry] = (),
+    records: Records | None = None,
+) -> Facts:
+    """Return the facts of an image just built.
+
+    ``origins`` says by path what made the files that no package ships. ``records`` remembers what
+    license a copyright file stands for.
+    """
+    platform = platforms.from_debian(architecture)
+    shipped = sorted((package for package in locked if package.name in segments), key=lambda one: one.name)
+    numbers = {package.name: number for number, package in enumerate(shipped)}
+    files = _files(layers, numbers, origins)
+    needs = edges({name: segments[name].facts.fields for name in numbers})
+    homes = {piece.package: number for number, one in enumerate(layers) for piece in one.chunks}
+    licensed = _licenses(segments, numbers, records)
+    return Facts(
+        name=recipe.name,
+        version=recipe.version,
+        digest=documents.manifest.digest,
+        size=documents.manifest.size,
+        media_type=documents.manifest.media_type,
+        config=documents.config.digest,
+        platform=platforms.format_platform(platform),
+        architecture=platform.architecture,
+        created=documents.created,
+        system=system,
+        packages=tuple(
+            _package(one, segments[one.name], needs[one.name], homes.get(one.name, 0), licensed[one.name])
+            for one in shipped
+        ),
+        layers=tuple(_layer(one) for one in layers),
+        files=files,
+        texts={id_: text for name in numbers for id_, text in licensed[name].texts.items()},
+        annotations=documents.annotations,
+        own=tuple(own),
+        complete=True,
+    )
+
+
+def system_of(release: bytes, codename: str) -> System:
+    """Return the operating system: by the image's os-release, and where that is silent by the recipe."""
+    from pumice.evidence.facts import os_release
+
+    said = os_release(release)
+    return msgspec.structs.replace(said, id=said.id or "debian", codename=said.codename or codename)
+
+
+def _layer(one: ComposedLayer) -> Layer:
+    return Layer(
+        title=one.title,
+        digest=one.layer.digest,
+        diff_id=one.layer.diff_id,
+        size=one.layer.size,
+        media_type=oci.LAYER_GZIP,
+    )
+
+
+def _files(
+    layers: Sequence[ComposedLayer], numbers: Mapping[str, int], origins: Mapping[str, str]
+) -> tuple[File, ...]:
+    files: list[File] = []
+    for number, layer in enumerate(layers):
+        for piece in layer.chunks:
+            package = numbers.get(piece.package, -1)
+            sums: dict[str, tuple[str, str, int]] = {}
+            for item in piece.items:
+                entry = item.entry
+                if entry.kind == "file":
+                    sums[entry.path] = item.sha256, item.sha1, entry.size
+                elif entry.kind != "hardlink":
+                    continue
+                sha256, sha1, size = sums.get(entry.link or entry.path, ("", "", 0))
+                by = "" if package >= 0 else origins.get(entry.path, RECIPE)
+                executable = bool(entry.mode & 0o111)
+                files.append(File(entry.path, size, number, sha256, sha1, package, by, executable))
+    files.sort(key=lambda file: file.path)
+    return tuple(files)
+
+
+def _package(
+    locked: LockedPackage, segment: Segment, needs: tuple[str, ...], layer: int, licensing: Licensing
+) -> Package:
+    fields = segment.facts.fields
+    source, source_version = source_of(locked.name, locked.version, fields.get("Source", ""))
+    return Package(
+        type="deb",
+        name=locked.name,
+        version=locked.version,
+        architecture=locked.architecture,
+        source=locked.source or source,
+        source_version=locked.source_version or source_version,
+        maintainer=fields.get("Maintainer", ""),
+        originator=fields.get("Original-Maintainer", fields.get("XSBC-Original-Maintainer", "")),
+        homepage=fields.get("Homepage", ""),
+        summary=fields.get("Description", "").partition("\n")[0],
+        license=licensing.expression,
+        exact=licensing.exact,
+        needs=needs,
+        layer=layer,
+        role=locked.role,
+        archive="" if locked.role == "local" else locked.archive,
+        path=locked.path,
+        size=locked.size,
+        sha256=locked.sha256,
+        sha512=locked.sha512 or segment.sha512,
+    )
+
+
+def _licenses(
+    segments: Mapping[str, Segment], names: Mapping[str, int], records: Records | None
+) -> dict[str, Licensing]:
+    known: dict[tuple[str, str], Licensing] = {}
+    found: dict[str, Licensing] = {}
+    for name in names:
+        text = _copyright(name, segments)
+        source = segments[name].facts.fields.get("Source", name).split(" ")[0]
+        key = digest.of(text), source
+        if key not in known:
+            known[key] = _remembered(text, source, records)
+        found[name] = known[key]
+    return found
+
+
+def _copyright(name: str, segments: Mapping[str, Segment]) -> bytes:
+    """Return the text for a package; its documentation may be a link to another package's."""
+    segment = segments[name]
+    if segment.copyright:
+        return segment.copyright
+    places = {f"{DOC_DIRECTORY}/{name}", f"{DOC_DIRECTORY}/{name}/copyright"}
+    for item in segment.items:
+        if item.entry.kind == "symlink" and item.entry.path in places:
+            other = item.entry.link.removesuffix("/copyright").rpartition("/")[2]
+            if other in segments:
+                return segments[other].copyright
+    return b""
+
+
+def _remembered(text: bytes, source: str, records: Records | None) -> Licensing:
+    if records is None:
+        return license_expressions.roll_up(text, source)
+    key = cache_key("license", source, digest.of(text))
+    data = records.get(_KIND, key)
+    try:
+        if data is not None:
+            return msgspec.json.decode(data, type=license_expressions.Licensing)
+    except msgspec.MsgspecError:
+        pass
+    found = license_expressions.roll_up(text, source)
+    records.put(_KIND, key, msgspec.json.encode(found))
+    return found

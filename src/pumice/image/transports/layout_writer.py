@@ -1,0 +1,323 @@
+"""Writes OCI image layouts in a directory (image-spec 1.1, image-layout.md).
+
+A layout that Pumice writes holds one image: with two descriptors in ``index.json``, skopeo, buildah and
+crane ask which one to use. So writing to a layout replaces the image in it and removes the blobs that
+nothing refers to. A reader, or a machine after a power cut, sees the old image or the new one: the blobs
+are written first, then ``index.json``, and the removal comes last.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from pumice import digest, files, ownership
+from pumice.errors import ImageError, PumiceError, TrustError
+from pumice.formats import oci
+from pumice.image import referrers
+from pumice.image.blob_copy import Blob, in_parallel
+from pumice.image.model import Image
+from pumice.image.regular_file import is_plain, read_small
+from pumice.image.stat_cache import Stamps
+from pumice.image.transports.layout import (
+    BLOBS,
+    HEADER,
+    INDEX,
+    MAX_HEADER,
+    LayoutBlobs,
+    layout_content,
+    layout_header,
+)
+from pumice.os_errors import IMAGE, translate_os_errors
+from pumice.progress import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+    from pumice.image.model import BlobSource
+    from pumice.image.stat_cache import Records
+    from pumice.progress import Progress, Task
+
+_TEMPORARY = ".pumice-"
+
+
+def write(
+    image: Image,
+    directory: Path,
+    tag: str,
+    *,
+    records: Records | None,
+    progress: Progress,
+    name: str = "",
+    referrers_in_index: bool = False,
+) -> None:
+    """Make ``directory`` a layout of this image alone; ``tag`` and the rest as in `layout_content`.
+
+    The directory is created if it does not exist; otherwise it must be empty or a layout of at most one
+    image. Blobs that are there already are hashed, or known from ``records``, and not written again.
+    Raises ImageError, and leaves the directory as it was.
+    """
+    content = layout_content(image, tag, name=name, referrers_in_index=referrers_in_index)
+    with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
+        writer.check()
+        writer.fill(content.blobs, content.image, progress, Stamps(directory, records))
+        writer.publish(content.index)
+        writer.sweep({digest.hex_of(descriptor.digest) for descriptor in content.blobs})
+        writer.stamps.keep()
+
+
+def attach(directory: Path, image: Image, attached: tuple[Descriptor, ...], blobs: BlobSource) -> None:
+    """Make ``attached``, read from ``blobs``, the referrers of an image in a layout directory.
+
+    ``image`` is as `layout.read` returned it. Other images of the layout stay. Raises ImageError.
+    """
+    with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
+        _check_is_listed(directory, image)
+        writer.check()
+        listed = oci.encode_document(oci.make_index(attached))
+        writer.add_documents(attached, blobs)
+        writer.add_blob(listed)
+        old = read_small(directory / INDEX, oci.MAX_DOCUMENT)
+        if old is None:
+            raise ImageError(f"the layout no longer has {INDEX}", where=str(directory))
+        before = oci.read_index(old)
+        if all(descriptor.digest != image.root.digest for descriptor in before.manifests):
+            raise ImageError("the image in the layout has changed", where=str(directory), hint="try again")
+        manifests = [_point_to_referrers(one, digest.of(listed), image) for one in before.manifests]
+        writer.publish(oci.encode_document(msgspec.structs.replace(before, manifests=tuple(manifests))))
+
+
+def _check_is_listed(directory: Path, image: Image) -> None:
+    """Refuse a layout whose ``index.json`` is the index of one image: it cannot list referrers."""
+    data = read_small(directory / INDEX, oci.MAX_DOCUMENT)
+    if data is not None and digest.of(data) == image.root.digest:
+        raise ImageError(
+            f"cannot attach anything to {INDEX}, which is the image's own index here",
+            where=str(directory),
+            hint="copy it to another layout first: pumice copy oci:DIR oci:OTHER:TAG",
+        )
+
+
+def _point_to_referrers(descriptor: Descriptor, listed: Digest, image: Image) -> Descriptor:
+    if descriptor.digest != image.root.digest:
+        return descriptor
+    annotations = {**descriptor.annotations, oci.REFERRERS: listed}
+    return msgspec.structs.replace(descriptor, annotations=annotations)
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[_Writer]:
+    """Create the directory if there is none and keep other writers out; undo what was added on failure."""
+    directory = Path(ownership.resolve_links(directory))
+    is_new = not directory.exists()
+    try:
+        ownership.make_directory(directory)
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        files.lock_open(lock)
+        writer = _Writer(directory)
+        try:
+            yield writer
+        except BaseException:
+            writer.undo()
+            if is_new:
+                with suppress(OSError):
+                    directory.rmdir()
+            raise
+    finally:
+        os.close(lock)
+
+
+class _Writer:
+    """A layout directory while it is written. `undo` removes what was added."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._blobs = directory / BLOBS
+        self._added: list[Path] = []
+        self.stamps: Stamps
+
+    def check(self) -> None:
+        """Refuse a directory that holds something else, or other images too."""
+        self.check_links()
+        if all(path.name.startswith(_TEMPORARY) for path in self._directory.iterdir()):
+            return
+        header = read_small(self._directory / HEADER, MAX_HEADER)
+        if header is None:
+            raise ImageError(
+                "the directory is not empty and is not an OCI layout",
+                where=str(self._directory),
+                hint="choose a new or empty directory",
+            )
+        oci.read_layout_header(header)
+        index = read_small(self._directory / INDEX, oci.MAX_DOCUMENT)
+        count = len(referrers.split(oci.read_index(index))[0]) if index is not None else 0
+        if count > 1:
+            raise ImageError(
+                f"the layout holds {count} images, which would be overwritten",
+                where=str(self._directory),
+                hint="Pumice writes one image to a layout: choose another directory",
+            )
+
+    def fill(self, blobs: tuple[Descriptor, ...], image: Image, progress: Progress, stamps: Stamps) -> None:
+        """Add the blobs that are missing, the largest first, so that the threads end together."""
+        self.stamps = stamps
+        # The header goes first, so that a directory that an interrupted run leaves is recognized.
+        self._put(self._directory / HEADER, layout_header())
+        self._make_directories()
+        missing = sorted(
+            (descriptor for descriptor in blobs if not self._is_known(descriptor)),
+            key=lambda descriptor: (-descriptor.size, descriptor.digest),
+        )
+        if not missing:
+            return
+        total = sum(descriptor.size for descriptor in missing)
+        with progress.task(f"writing {self._directory}", total) as task:
+            in_parallel(lambda descriptor: self._add(descriptor, image, task), missing)
+
+    def check_links(self) -> None:
+        """Refuse a layout whose blobs are elsewhere: `sweep` could remove files that are not blobs."""
+        for directory in (self._blobs.parent, self._blobs):
+            if directory.is_symlink():
+                raise ImageError(
+                    "cannot write a layout through a symbolic link",
+                    where=str(directory),
+                    hint="choose a new or empty directory",
+                )
+
+    def _make_directories(self) -> None:
+        self.check_links()
+        for directory in (self._blobs.parent, self._blobs):
+            if not directory.is_dir():
+                ownership.make_directory(directory)
+                self._added.append(directory)
+
+    def _is_known(self, descriptor: Descriptor) -> bool:
+        """Whether the blob is there and unchanged since it was hashed."""
+        hex_digits = digest.hex_of(descriptor.digest)
+        try:
+            status = (self._blobs / hex_digits).lstat()
+        except OSError:
+            return False
+        return (
+            status.st_size == descriptor.size and is_plain(status) and self.stamps.knows(hex_digits, status)
+        )
+
+    def _add(self, descriptor: Descriptor, image: Image, task: Task) -> None:
+        name = digest.hex_of(descriptor.digest)
+        path = self._blobs / name
+        if not self._is_sound(path, descriptor):
+            try:
+                self._copy(Blob(descriptor, image.blobs), path, task)
+            except TrustError:
+                raise
+            except PumiceError:
+                if descriptor.urls:  # a layer that must not be distributed may be absent
+                    return
+                raise
+        self.stamps.remember(name, path.lstat())
+
+    def _is_sound(self, path: Path, descriptor: Descriptor) -> bool:
+        """Whether the blob is there and has its digest."""
+        try:
+            if path.is_symlink() or path.stat().st_size != descriptor.size:
+                return False
+            Blob(descriptor, LayoutBlobs(self._directory)).copy(_ignore)
+        except (OSError, PumiceError):
+            return False
+        return True
+
+    def _copy(self, blob: Blob, path: Path, task: Task) -> None:
+        temporary = path.with_name(f"{_TEMPORARY}{os.urandom(8).hex()}")
+        try:
+            with temporary.open("xb", buffering=0) as file:
+
+                def put(data: bytes) -> None:
+                    _write_all(file, data)
+                    task.advance(len(data))
+
+                blob.copy(put)
+            if not os.path.lexists(path):
+                self._added.append(path)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def add_documents(self, manifests: tuple[Descriptor, ...], blobs: BlobSource) -> None:
+        """Add the manifests and their blobs that are missing."""
+        self._make_directories()
+        for descriptor in manifests:
+            data = Image(descriptor, blobs).document(descriptor)
+            manifest = oci.read_manifest(data)
+            parts = (descriptor, manifest.config, *manifest.layers)
+            for part in {part.digest: part for part in parts}.values():
+                path = self._blobs / digest.hex_of(part.digest)
+                if not self._is_sound(path, part):
+                    self._copy(Blob(part, blobs), path, Silent().task(""))
+
+    def add_blob(self, data: bytes) -> None:
+        """Add a document."""
+        self._put(self._blobs / digest.hex_of(digest.of(data)), data)
+
+    def publish(self, index: bytes) -> None:
+        """Write ``index.json``, which makes the image visible."""
+        self._put(self._directory / INDEX, index)
+        self._added.clear()
+
+    def _put(self, path: Path, data: bytes) -> None:
+        with suppress(OSError):
+            if not path.is_symlink() and path.read_bytes() == data:
+                return
+        temporary = path.with_name(f"{_TEMPORARY}{os.urandom(8).hex()}")
+        try:
+            temporary.write_bytes(data)
+            if not os.path.lexists(path):
+                self._added.append(path)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def sweep(self, needed: set[str]) -> None:
+        """Remove blobs that nothing refers to and temporary files of interrupted runs, and nothing else."""
+        self.check_links()
+        for path in [*self._blobs.iterdir(), *self._directory.iterdir()]:
+            is_blob = path.parent == self._blobs and len(path.name) == 64
+            if path.name.startswith(_TEMPORARY) or (is_blob and path.name not in needed):
+                with suppress(OSError):
+                    path.unlink()
+
+    def undo(self) -> None:
+        """Remove what was added."""
+        for path in reversed(self._added):
+            with suppress(OSError):
+                if path.is_dir():
+                    path.rmdir()
+                else:
+                    path.unlink()
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        written = file.write(view)
+        if not written:
+            raise OSError(errno.ENOSPC, "no space left")
+        view = view[written:]
+
+
+def _ignore(data: bytes) -> None:
+    """Discard the data: reading it is what checks it."""

@@ -1,0 +1,120 @@
+"""What a copy reads from: images of the store, layouts and archives, and images that were gathered."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from pumice.formats import oci
+from pumice.image import graph, referrers
+from pumice.image.model import Image
+from pumice.registry import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.formats.oci import Descriptor
+    from pumice.image.graph import CosignTags, Graph, Node
+    from pumice.image.transports.locations import GatheredImage
+    from pumice.registry.listing import Referrer
+
+_KIND = "kind"
+_COSIGN_SUFFIXES = {"dev.cosignproject.cosign/sigs": "sig", "dev.cosignproject.cosign/atts": "att"}
+"""The annotation with which ``cosign save`` marks what a registry has under a tag."""
+
+
+class LocalSource:
+    """An image in the store, a layout or an archive."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self._unlinked: dict[str, list[Descriptor]] | None = None
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """Return a manifest or index; raises TrustError."""
+        return self._image.document(descriptor)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """Open a blob."""
+        return self._image.blobs.open(descriptor.digest)
+
+    def referrers(self, digest: str) -> Sequence[Referrer]:
+        """Return the referrers of a manifest, without those that are known only by a tag."""
+        links: list[Referrer] = []
+        for descriptor in self._referrers(digest):
+            node = graph.read(descriptor, self.document(descriptor))
+            if node.subject == digest or not referrers.tag_of(descriptor, digest):
+                links.append(_link(node, descriptor, digest))
+        return links
+
+    def cosign_tags(self, digests: Sequence[str]) -> CosignTags:
+        """Return the signatures and attestations that registries have under a tag of their own."""
+        tags: dict[str, list[Descriptor]] = {}
+        for digest in digests:
+            for descriptor in self._referrers(digest):
+                if tag := referrers.tag_of(descriptor, digest):
+                    tags.setdefault(tag, []).append(bare_descriptor(descriptor))
+        return {tag: tuple(descriptors) for tag, descriptors in tags.items()}
+
+    def _referrers(self, digest: str) -> Sequence[Descriptor]:
+        if self._unlinked is None:
+            self._unlinked = self._read_unlinked()
+        linked = {descriptor.digest: descriptor for descriptor in self._image.referrers(digest)}
+        unlinked = self._unlinked.get(digest, ())
+        return [*linked.values(), *(one for one in unlinked if one.digest not in linked)]
+
+    def _read_unlinked(self) -> dict[str, list[Descriptor]]:
+        """Return what a layout lists next to the image, by the subject that each manifest names."""
+        by_subject: dict[str, list[Descriptor]] = {}
+        stem = self._image.root.digest.replace(":", "-")
+        for listed in self._image.beside:
+            suffix = _COSIGN_SUFFIXES.get(listed.annotations.get(_KIND, ""), "")
+            descriptor = listed
+            if suffix:
+                annotations = {**listed.annotations, oci.REF_NAME: f"{stem}.{suffix}"}
+                del annotations[_KIND]
+                descriptor = msgspec.structs.replace(listed, annotations=annotations)
+            if subject := referrers.subject_of(descriptor, self._image.document(listed)):
+                by_subject.setdefault(subject, []).append(descriptor)
+        return by_subject
+
+
+def bare_descriptor(descriptor: Descriptor) -> Descriptor:
+    """Return a descriptor without what the list that has it adds to it."""
+    return oci.Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
+
+
+def _link(node: Node, listed: Descriptor, subject: str) -> Referrer:
+    """Return how a registry lists a manifest, with the annotations of both the manifest and the list."""
+    entry = node.entry()
+    local_names = {_KIND, oci.SUBJECT} | ({oci.REF_NAME} if referrers.tag_of(listed, subject) else set())
+    annotations = {name: value for name, value in listed.annotations.items() if name not in local_names}
+    annotations |= entry.get("annotations") or {}
+    if annotations:
+        entry["annotations"] = annotations
+    return listing.Referrer(msgspec.convert(entry, oci.Descriptor), msgspec.json.encode(entry))
+
+
+class _GatheredBlobs:
+    """The documents of a graph in memory, and its blobs in the source."""
+
+    def __init__(self, gathered_graph: Graph, source: graph.Source) -> None:
+        self._source = source
+        self._blobs = gathered_graph.blobs()
+        self._documents = {digest: node.data for digest, node in gathered_graph.nodes.items()}
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open a document or blob."""
+        if digest in self._documents:
+            return io.BytesIO(self._documents[digest])
+        return self._source.open(self._blobs[digest])
+
+
+def image_of(gathered: GatheredImage) -> Image:
+    """Return a gathered image with its referrers as an `Image`."""
+    attached = gathered.graph.attached()
+    root = gathered.graph.nodes[gathered.graph.root.digest].descriptor
+    blobs = _GatheredBlobs(gathered.graph, gathered.source)
+    return Image(bare_descriptor(root), blobs, lambda digest: attached.get(digest, ()))

@@ -1,0 +1,392 @@
+"""Locations: where images are read from and written to, as the command line names them.
+
+A location is a scheme and a path: ``oci:DIR[:TAG]``, ``docker://HOST/NAME[:TAG]``. `TRANSPORTS` has one
+row for each scheme. To add a scheme, add its row and its module in this package; everything else reads
+the capabilities in the row and calls the methods of `Location`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
+
+import msgspec
+
+from pumice.errors import ImageError, UsageError
+from pumice.formats import platforms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import BinaryIO
+
+    from pumice.formats.oci import Platform
+    from pumice.image.graph import Graph, Source
+    from pumice.image.model import Image
+    from pumice.image.transports.attachment import Attachment
+    from pumice.progress import Progress
+    from pumice.registry.client import Client
+    from pumice.registry.reference import Repository
+    from pumice.store.home import Home
+
+STDOUT = "-"
+_SEPARATORS = frozenset("-._:@+")
+_MAX_TAG = 255
+
+
+class Transport(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of location: a row of `TRANSPORTS`.
+
+    ``implementation`` is ``module:class`` below this package; it is imported on first use.
+    """
+
+    scheme: str
+    syntax: str
+    implementation: str
+    is_readable: bool = True
+    is_writable: bool = True
+    is_file: bool = False
+    """The path is one file, or ``-`` for standard output."""
+    is_directory: bool = False
+    """The path is a directory."""
+    has_tag: bool = False
+    """The path can be followed by a colon and a tag."""
+    has_one_platform: bool = False
+    """Holds the image of one platform, and no signatures, SBOMs or other referrers."""
+    has_detached_signature: bool = False
+    """`pumice sign` writes an OpenPGP signature of the file next to it."""
+    is_store: bool = False
+    is_registry: bool = False
+
+    @property
+    def name(self) -> str:
+        """The scheme without its punctuation, such as ``oci-archive``."""
+        return self.scheme.rstrip(":/")
+
+
+REGISTRY = Transport(
+    scheme="docker://",
+    syntax="docker://HOST/NAME[:TAG]",
+    implementation="registry:RegistryLocation",
+    is_registry=True,
+)
+STORE = Transport(
+    scheme="store:",
+    syntax="store:NAME[:VERSION]",
+    implementation="store:StoreLocation",
+    is_store=True,
+)
+LAYOUT = Transport(
+    scheme="oci:",
+    syntax="oci:DIR[:TAG]",
+    implementation="layout:LayoutLocation",
+    is_directory=True,
+    has_tag=True,
+)
+LAYOUT_ARCHIVE = Transport(
+    scheme="oci-archive:",
+    syntax="oci-archive:FILE[:TAG]",
+    implementation="layout_archive:LayoutArchiveLocation",
+    is_file=True,
+    has_tag=True,
+    has_detached_signature=True,
+)
+DOCKER_ARCHIVE = Transport(
+    scheme="docker-archive:",
+    syntax="docker-archive:FILE[:TAG]",
+    implementation="docker_archive:DockerArchiveLocation",
+    is_file=True,
+    has_tag=True,
+    has_one_platform=True,
+)
+ROOTFS_TAR = Transport(
+    scheme="tar:",
+    syntax="tar:FILE",
+    implementation="rootfs_tar:RootfsTarLocation",
+    is_readable=False,
+    is_file=True,
+    has_one_platform=True,
+)
+ROOTFS_DIRECTORY = Transport(
+    scheme="dir:",
+    syntax="dir:DIR",
+    implementation="rootfs_directory:RootfsDirectoryLocation",
+    is_readable=False,
+    is_directory=True,
+    has_one_platform=True,
+)
+
+TRANSPORTS = (LAYOUT, LAYOUT_ARCHIVE, DOCKER_ARCHIVE, ROOTFS_TAR, ROOTFS_DIRECTORY, STORE, REGISTRY)
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A location as it was written: ``path`` is what follows the scheme, up to the tag."""
+
+    transport: Transport
+    path: str
+    tag: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.transport.scheme}{self.path}{f':{self.tag}' if self.tag else ''}"
+
+
+class Access(msgspec.Struct, frozen=True):
+    """What locations are read and written with.
+
+    ``client`` connects to registries when it is first called. ``stdout`` is where the path ``-`` leads.
+    """
+
+    home: Home
+    client: Callable[[], Client]
+    progress: Progress
+    stdout: BinaryIO | None = None
+
+
+class OpenedImage(msgspec.Struct, frozen=True):
+    """An image of a location, with the name and version that the location has for it ("" for none)."""
+
+    image: Image
+    source: Callable[[], Source]
+    """Where a copy reads the image and its referrers from."""
+    name: str = ""
+    version: str = ""
+    repository: Repository | None = None
+    """The repository of a registry that blobs can be mounted from."""
+
+
+def open_local_source(image: Image) -> Source:
+    """Return what a copy reads an image from that is not in a registry."""
+    from pumice.image.transports.local_source import LocalSource
+
+    return LocalSource(image)
+
+
+class GatheredImage(msgspec.Struct, frozen=True):
+    """Everything that belongs to an image, and where it is read from."""
+
+    graph: Graph
+    source: Source
+    repository: Repository | None = None
+
+
+class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image to write. ``name`` and ``version`` are for locations that name none.
+
+    ``referrers_in_index`` puts referrers into the ``index.json`` of a layout (see `layout.whole`).
+    """
+
+    image: Image
+    name: str = ""
+    version: str = ""
+    gathered: GatheredImage | None = None
+    referrers_in_index: bool = False
+
+    def gather(self) -> GatheredImage:
+        """Return the image with all its referrers; raises PumiceError."""
+        if self.gathered is not None:
+            return self.gathered
+        from pumice.image import graph
+        from pumice.image.transports.local_source import bare_descriptor
+
+        source = open_local_source(self.image)
+        return GatheredImage(graph.gather(source, bare_descriptor(self.image.root)), source)
+
+    def counts(self) -> Counts:
+        """Return the result of writing every blob that was gathered."""
+        return Counts(sent=len(self.gathered.graph.blobs()) if self.gathered else 0)
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What happened to the blobs of an image: how many were copied, already present, or mounted."""
+
+    sent: int = 0
+    present: int = 0
+    mounted: int = 0
+
+
+class Description(msgspec.Struct, frozen=True):
+    """How a location is called.
+
+    ``text`` is the whole location. ``name`` is what an image there must be signed as: ``HOST/REPO:TAG``
+    in a registry, ``NAME[:VERSION]`` in the store, "" in other locations and for a digest.
+    """
+
+    text: str
+    name: str = ""
+    repository: Repository | None = None
+
+
+class Location(Protocol):
+    """A place that holds images. What a location cannot do raises UsageError."""
+
+    address: Address
+    """The location as it was written."""
+
+    def open(self, access: Access) -> OpenedImage:
+        """Return the image that the location names; raises ImageError if there is none, or several."""
+
+    def check(self, name: str, version: str) -> None:
+        """Refuse what `write` would refuse for an image of this name and version; raises UsageError."""
+
+    def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
+        """Write an image, or raise PumiceError and leave nothing behind."""
+
+    def attach(self, image: Image, access: Access) -> Attachment:
+        """Return what adds signatures to ``image``, which `open` returned."""
+
+    def describe(self, version: str = "") -> Description:
+        """Return how the location is called; ``version`` is the tag of what is written without one."""
+
+
+def parse_source(text: str) -> Location:
+    """Return the location of an image to read. Without a scheme it is a name or digest in the store.
+
+    Raises UsageError.
+    """
+    transport = _transport_of(text)
+    if transport is None:
+        return _load(Address(STORE, text))
+    if not transport.is_readable:
+        raise refuse_reading(transport)
+    return _load(_parse_address(transport, text))
+
+
+def parse_destination(text: str) -> Location:
+    """Return the location to write an image to; raises UsageError."""
+    transport = _transport_of(text)
+    if transport is None or not transport.is_writable:
+        raise _unknown_transport(text)
+    address = _parse_address(transport, text)
+    if transport.has_tag and text != f"{transport.scheme}{address.path}" and not is_tag(address.tag):
+        raise UsageError(
+            f"invalid tag {address.tag[:100]!r}",
+            where=text[:200],
+            hint="tags are letters and digits joined by one of -._: and a path has no colon",
+        )
+    if address.path == STDOUT and transport.is_directory:
+        raise UsageError(
+            f"cannot write {text!r} to standard output: it is a directory", hint="use oci-archive:-"
+        )
+    return _load(address)
+
+
+def with_scheme(transport: Transport, text: str) -> str:
+    """Return ``text`` with the scheme of ``transport``, which may be written or left out."""
+    return transport.scheme + text.removeprefix(transport.scheme)
+
+
+def _transport_of(text: str) -> Transport | None:
+    return next((transport for transport in TRANSPORTS if text.startswith(transport.scheme)), None)
+
+
+def _parse_address(transport: Transport, text: str) -> Address:
+    """Split a location. As in skopeo, a path has no colon."""
+    rest = text.removeprefix(transport.scheme)
+    if not (transport.is_file or transport.is_directory):
+        return Address(transport, rest)
+    path, colon, tag = rest.partition(":")
+    if not path or "\0" in path:
+        noun = "directory" if transport.is_directory else "file"
+        raise UsageError(f"location {text[:200]!r} has no {noun}", hint=f"write {transport.syntax}")
+    if colon and not transport.has_tag:
+        raise UsageError(
+            f"location {text[:200]!r} has a tag, but {transport.scheme} has no tags",
+            hint=f"write {transport.syntax}",
+        )
+    return Address(transport, path, tag)
+
+
+def _load(address: Address) -> Location:
+    module, _, name = address.transport.implementation.partition(":")
+    implementation = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    return cast("Location", implementation(address))
+
+
+def _unknown_transport(text: str) -> UsageError:
+    from difflib import get_close_matches
+
+    shown = text[:200]
+    scheme, colon, _ = shown.partition(":")
+    if not colon:
+        suggested = LAYOUT_ARCHIVE if shown.endswith(".tar") else LAYOUT
+        return UsageError(
+            f"destination {shown!r} has no transport", hint=f"for example, write {suggested.scheme}{shown}"
+        )
+    schemes = {transport.name: transport.scheme for transport in TRANSPORTS if transport.is_writable}
+    matches = get_close_matches(scheme, schemes, n=1)
+    syntaxes = ", ".join(transport.syntax for transport in TRANSPORTS if transport.is_writable)
+    hint = f"did you mean {schemes[matches[0]]}?" if matches else f"use one of {syntaxes}"
+    return UsageError(f"unknown transport {scheme[:40]!r} in destination {shown!r}", hint=hint)
+
+
+def check_destinations(
+    destinations: Sequence[Location], *, name: str, version: str, platforms: Sequence[Platform]
+) -> None:
+    """Refuse, before an image is built, what writing it would refuse afterwards.
+
+    ``platforms`` are those that the image will have. Raises UsageError and ImageError.
+    """
+    if sum(location.address.path == STDOUT for location in destinations) > 1:
+        raise UsageError("only one destination can be standard output")
+    for location in destinations:
+        if location.address.transport.has_one_platform and len(platforms) > 1:
+            raise _too_many_platforms(location.address, platforms)
+        location.check(name, version)
+
+
+def select_only_platform(image: Image, address: Address) -> Image:
+    """Return the image of the only platform, for a location that holds one; raises ImageError."""
+    members = image.members()
+    if len(members) > 1:
+        raise _too_many_platforms(address, [platform for _, platform in members])
+    return image.select()
+
+
+def _too_many_platforms(address: Address, image_platforms: Sequence[Platform]) -> ImageError:
+    names = ", ".join(platforms.format_platform(platform) for platform in image_platforms)
+    return ImageError(
+        f"a {address.transport.name} holds one platform, but the image has {len(image_platforms)}",
+        where=str(address),
+        hint=f"choose one with --platform: {names}, or write an oci: layout, which holds all",
+    )
+
+
+def choose_tag(address: Address, version: str) -> str:
+    """Return the tag of a location, or the version of the image if it has none; raises UsageError."""
+    tag = address.tag or version
+    if is_tag(tag):
+        return tag
+    problem = f"the version {tag!r} is not a valid tag" if tag else "the image needs a tag"
+    raise UsageError(problem, where=str(address), hint=f"write {address.transport.scheme}{address.path}:TAG")
+
+
+def is_tag(text: str) -> bool:
+    """Whether ``text`` may be a reference name (annotations.md, org.opencontainers.image.ref.name).
+
+    Written without a regular expression, because every build that writes a layout calls it.
+    """
+    return len(text) <= _MAX_TAG and text.isascii() and all(_is_component(part) for part in text.split("/"))
+
+
+def _is_component(text: str) -> bool:
+    is_separated = False
+    for letter in text.replace("--", "-"):
+        if not letter.isalnum() and (is_separated or letter not in _SEPARATORS):
+            return False
+        is_separated = not letter.isalnum()
+    return text[:1].isalnum() and text[-1:].isalnum()
+
+
+def refuse_reading(transport: Transport) -> UsageError:
+    """Return the error of a location that is only written."""
+    return UsageError(
+        f"cannot read an image from {transport.scheme}", hint="write it as oci: or oci-archive: too"
+    )
+
+
+def refuse_attaching(address: Address) -> UsageError:
+    """Return the error of a location that signatures cannot be added to."""
+    return UsageError(
+        "cannot add to an archive after it is written",
+        where=str(address),
+        hint="sign the image in the store or in an oci: layout, or sign the archive with an OpenPGP key",
+    )

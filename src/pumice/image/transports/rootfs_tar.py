@@ -1,0 +1,43 @@
+"""The root file system of an image as a tar file: ``tar:FILE``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.image import rootfs
+from pumice.image.output import Output
+from pumice.image.transports.locations import Address, Description, refuse_reading, select_only_platform
+
+if TYPE_CHECKING:
+    from pumice.image.model import Image
+    from pumice.image.transports.attachment import Attachment
+    from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
+
+
+class RootfsTarLocation:
+    """A tar file, or standard output. It can only be written."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def open(self, access: Access) -> OpenedImage:
+        """Raise UsageError: a root file system is not an image."""
+        raise refuse_reading(self.address.transport)
+
+    def check(self, name: str, version: str) -> None:
+        """Accept every name and version: neither is written."""
+
+    def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
+        """Write the root file system of the only platform."""
+        image = select_only_platform(outgoing.image, self.address)
+        with Output(self.address.path, access.stdout) as output:
+            rootfs.write_tar(image, output, progress=access.progress)
+        return outgoing.counts()
+
+    def attach(self, image: Image, access: Access) -> Attachment:
+        """Raise UsageError: a root file system is not an image."""
+        raise refuse_reading(self.address.transport)
+
+    def describe(self, version: str = "") -> Description:
+        """Return how the location is called."""
+        return Description(str(self.address))

@@ -1,0 +1,268 @@
+"""Images in the local store: ``store:NAME[:VERSION]``, or no scheme at all.
+
+``example.com/hello:1.0`` names one version, ``example.com/hello`` the only version, and
+``sha256:8c2d…`` or ``8c2d07`` an image by its digest or the beginning of it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pumice import digest
+from pumice.errors import FormatError, ImageError, PumiceError, TrustError, UsageError
+from pumice.formats import oci
+from pumice.image.model import Image
+from pumice.image.transports.locations import (
+    Address,
+    Counts,
+    Description,
+    OpenedImage,
+    open_local_source,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+    from pumice.image.graph import Source
+    from pumice.image.transports.attachment import Attachment
+    from pumice.image.transports.locations import Access, OutgoingImage
+    from pumice.progress import Progress, Task
+    from pumice.registry.parallel import Cancellation
+    from pumice.store.directory_blobs import DirectoryWriter
+    from pumice.store.home import Home
+
+_HEX_DIGITS = frozenset("0123456789abcdef")
+_MIN_DIGITS = 4
+_ALGORITHM = "sha256:"
+_CHUNK = 1 << 18
+"""Bytes to receive at once: few enough that they are still in the processor's cache when written."""
+
+
+class StoreLocation:
+    """An image in the store."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def open(self, access: Access) -> OpenedImage:
+        """Return the image; raises ImageError if there is none, or several."""
+        image = find_image(self.address.path, access.home)
+        name, version = _name_in_store(self.address.path, image.root, access.home)
+        return OpenedImage(image, lambda: open_local_source(image), name, version)
+
+    def check(self, name: str, version: str) -> None:
+        """Accept every image."""
+
+    def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
+        """Fetch the blobs that the store does not have; the name is set last."""
+        return _StoreWriter(access.home, self._full_name(outgoing.version)).write(outgoing, access.progress)
+
+    def attach(self, image: Image, access: Access) -> Attachment:
+        """Return what adds signatures to images in the store."""
+        from pumice.image.transports.attachment import StoreAttachment
+
+        return StoreAttachment(access.home)
+
+    def describe(self, version: str = "") -> Description:
+        """Return how the image is called."""
+        name = "" if self.address.path.startswith(_ALGORITHM) else self.address.path
+        return Description(f"{self.address.transport.scheme}{self._full_name(version)}", name)
+
+    def _full_name(self, version: str) -> str:
+        name = self.address.path
+        return name if _has_version(name) else f"{name}:{version or 'latest'}"
+
+
+def _has_version(name: str) -> bool:
+    return ":" in name.rpartition("/")[2]
+
+
+def _name_in_store(reference: str, root: Descriptor, home: Home) -> tuple[str, str]:
+    """Return the name and version of an image that ``reference`` found; empty if it has none."""
+    if _has_version(reference) and not reference.startswith(_ALGORITHM) and home.refs.get(reference):
+        name, _, version = reference.rpartition(":")
+        return name, version
+    for full_name, descriptor in home.refs.all().items():
+        if descriptor.digest == root.digest:
+            name, _, version = full_name.rpartition(":")
+            return name, version
+    return "", ""
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+def find_image(reference: str, home: Home) -> Image:
+    """Return the image that a name or digest stands for; raises ImageError if there is none, or several."""
+    if reference.startswith(_ALGORITHM):
+        return _find_digest(reference[len(_ALGORITHM) :], reference, home)
+    if not _has_version(reference):
+        return _find_only_version(reference, home)
+    descriptor = home.refs.get(reference)
+    if descriptor is None:
+        raise _not_found(reference, home)
+    return Image(descriptor, home.blobs, home.referrers.get)
+
+
+def _find_only_version(name: str, home: Home) -> Image:
+    versions = [full_name for full_name in home.refs.names() if full_name.rpartition(":")[0] == name]
+    if len(versions) == 1:
+        descriptor = home.refs.get(versions[0])
+        if descriptor is not None:
+            return Image(descriptor, home.blobs, home.referrers.get)
+    if len(versions) > 1:
+        raise ImageError(
+            f"there are {len(versions)} versions of {name}", hint="write one of " + ", ".join(versions[:10])
+        )
+    if is_digest_prefix(name):
+        return _find_digest(name, name, home)
+    raise _not_found(name, home)
+
+
+def is_digest_prefix(digits: str) -> bool:
+    """Whether ``digits`` are enough hexadecimal digits to be the beginning of a digest, or all of it."""
+    return _HEX_DIGITS.issuperset(digits) and _MIN_DIGITS <= len(digits) <= 64
+
+
+def _find_digest(digits: str, reference: str, home: Home) -> Image:
+    if not is_digest_prefix(digits):
+        raise UsageError(
+            f"invalid digest {reference[:100]!r}",
+            hint=f"write sha256: and {_MIN_DIGITS} to 64 lower-case hexadecimal digits",
+        )
+    prefix = _ALGORITHM + digits
+    if len(digits) == 64:
+        candidates: Iterable[Digest] = (prefix,)
+    else:
+        candidates = sorted(name for name in home.blobs.digests() if name.startswith(prefix))
+    roots = [root for candidate in candidates if (root := _read_root(candidate, home)) is not None]
+    if not roots:
+        raise _not_found(reference, home)
+    if len(roots) > 1:
+        raise ImageError(
+            f"{len(roots)} images have a digest that begins with {digits}",
+            hint="write more of it: " + ", ".join(root.digest[7:23] for root in roots[:5]),
+        )
+    return Image(roots[0], home.blobs, home.referrers.get)
+
+
+def _read_root(name: Digest, home: Home) -> Descriptor | None:
+    """Return the descriptor of a blob if it is a manifest or index."""
+    size = home.blobs.size(name)
+    if size is None or size > oci.MAX_DOCUMENT:
+        return None
+    with home.blobs.open(name) as file:
+        data = file.read(size)
+    try:
+        document = oci.read_index(data) if oci.is_index(data) else oci.read_manifest(data)
+    except FormatError:
+        return None
+    media_type = oci.INDEX if isinstance(document, oci.Index) else oci.MANIFEST
+    return oci.Descriptor(document.media_type or media_type, name, size)
+
+
+def _not_found(reference: str, home: Home) -> PumiceError:
+    from difflib import get_close_matches
+
+    names = home.refs.names()
+    # Compare with each whole name, its last component, and that component without the version.
+    nearby = {name.rpartition("/")[2].partition(":")[0]: name for name in reversed(names)}
+    nearby |= {name.rpartition("/")[2]: name for name in reversed(names)} | {name: name for name in names}
+    matches = get_close_matches(reference[:200], nearby, n=1)
+    if matches:
+        hint = f"did you mean {nearby[matches[0]]}?"
+    elif os.path.isdir(reference):  # noqa: PTH112 - pathlib raises for names that are too long
+        hint = f"for an OCI layout in a directory, write oci:{reference}"
+    elif os.path.isfile(reference):  # noqa: PTH113 - pathlib raises for names that are too long
+        hint = f"for an OCI layout in a tar file, write oci-archive:{reference}"
+    elif names:
+        hint = "run 'pumice images' to list the images"
+    else:
+        hint = "the store is empty: build a recipe first, or set PUMICE_HOME"
+    return ImageError(f"there is no image {reference[:200]}", hint=hint)
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+class _StoreWriter:
+    """Writes an image with everything that belongs to it to the store, under a name."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        """``name`` is ``name:version``."""
+        self._home = home
+        self._name = name
+
+    def write(self, outgoing: OutgoingImage, progress: Progress) -> Counts:
+        from pumice.registry.parallel import Cancellation, map_parallel
+
+        gathered = outgoing.gather()
+        graph, source = gathered.graph, gathered.source
+        blobs = sorted(graph.blobs().values(), key=lambda blob: (-blob.size, blob.digest))
+        for descriptor in (*blobs, *(node.descriptor for node in graph.nodes.values())):
+            digest.check(descriptor.digest)
+        referrers = graph.attached()
+        cancellation = Cancellation()
+        with progress.task(f"pulling {self._name}", sum(blob.size for blob in blobs)) as task:
+            outcomes = map_parallel(
+                lambda blob: self._fetch(blob, source, task, cancellation), blobs, cancellation=cancellation
+            )
+        for node in graph.nodes.values():
+            self._put_document(node.data)
+        for subject, descriptors in referrers.items():
+            self._home.referrers.add(subject, descriptors)
+        self._home.refs.set(self._name, graph.root)
+        return Counts(outcomes.count("sent"), outcomes.count("present"))
+
+    def _fetch(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> str:
+        """Return ``sent``, ``present``, or ``left`` for a blob that need not be distributed."""
+        from pumice.image.graph import may_be_absent
+        from pumice.registry.message import TransportError
+
+        cancellation.raise_if_cancelled()
+        if self._home.blobs.size(blob.digest) is not None:
+            task.advance(blob.size)
+            return "present"
+        try:
+            self._copy(blob, source, task, cancellation)
+        except TransportError:
+            raise
+        except PumiceError:
+            if may_be_absent(blob):
+                return "left"
+            raise
+        return "sent"
+
+    def _copy(self, blob: Descriptor, source: Source, task: Task, cancellation: Cancellation) -> None:
+        with self._home.blobs.writer() as writer, source.open(blob) as file:
+            remaining = blob.size
+            while remaining > 0 and (data := file.read(min(_CHUNK, remaining))):
+                cancellation.raise_if_cancelled()
+                writer.write(data)
+                remaining -= len(data)
+                task.advance(len(data))
+            if remaining or file.read(1):
+                raise _wrong_digest(blob.digest)
+            _commit(writer, blob.digest)
+
+    def _put_document(self, data: bytes) -> None:
+        name = digest.of(data)
+        if self._home.blobs.size(name) is None:
+            with self._home.blobs.writer() as writer:
+                writer.write(data)
+                writer.commit(name)
+
+
+def _commit(writer: DirectoryWriter, name: str) -> None:
+    """Make what was written, and hashed meanwhile, a blob of the store."""
+    try:
+        writer.commit(name)
+    except TrustError:
+        raise _wrong_digest(name) from None
+
+
+def _wrong_digest(name: str) -> TrustError:
+    return TrustError("the content of a blob does not match its digest", where=name)

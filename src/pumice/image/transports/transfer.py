@@ -1,0 +1,40 @@
+"""Copies images from one location to another, with everything that belongs to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.errors import ImageError
+from pumice.image import graph
+from pumice.image.transports.local_source import bare_descriptor, image_of
+from pumice.image.transports.locations import GatheredImage, OutgoingImage
+
+if TYPE_CHECKING:
+    from pumice.formats.oci import Platform
+    from pumice.image.transports.locations import Access, Counts, Location, OpenedImage
+
+
+def gather(opened: OpenedImage, *, whole: bool = True, platform: Platform | None = None) -> GatheredImage:
+    """Read all documents of an image, or of one platform of it; without ``whole``, no referrers.
+
+    Raises PumiceError.
+    """
+    source, root = opened.source(), opened.image.root
+    if platform is not None:
+        root = opened.image.select(platform).root
+    return GatheredImage(graph.gather(source, bare_descriptor(root), whole=whole), source, opened.repository)
+
+
+def copy(gathered: GatheredImage, opened: OpenedImage, destination: Location, access: Access) -> Counts:
+    """Write a gathered image to a location; raises PumiceError if any part of it cannot be copied."""
+    address = destination.address
+    if address.transport.has_one_platform and (count := gathered.graph.count_referrers()):
+        raise ImageError(
+            f"a {address.transport.name} cannot hold the signatures, SBOMs and other referrers ({count})",
+            where=str(address),
+            hint="leave them out with --only-image, or write an oci-archive:",
+        )
+    outgoing = OutgoingImage(
+        image=image_of(gathered), name=opened.name, version=opened.version, gathered=gathered
+    )
+    return destination.write(outgoing, access)

@@ -1,0 +1,1 @@
+"""Maintainer scripts: interpreting them without running them, and carrying out their commands."""

@@ -1,0 +1,58 @@
+"""Redirections and output of simple commands, and command substitutions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.errors import FormatError
+from pumice.formats import shell
+from pumice.formats.shellwords import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pumice.packing.effects.scripts.scope import Scope, Value
+
+
+def output_files(scope: Scope, command: shell.SimpleCommand | shell.Redirected) -> tuple[Value, ...]:
+    """Return the files that the output of a command is redirected to, None for an unknown one."""
+    paths = (
+        scope.expand_word(redirect.target)
+        for redirect in command.redirects
+        if redirect.operator in (">", ">>", ">|") and redirect.descriptor in ("", "1")
+    )
+    return tuple(path for path in paths if path != "/dev/null")
+
+
+def output_text(words: Sequence[Value], command: shell.SimpleCommand) -> Value:
+    """Return the output of ``:``, ``true``, ``echo`` or ``cat`` with a here-document; None otherwise."""
+    literal_words = [word for word in words if word is not None]
+    if len(literal_words) != len(words):
+        return None
+    if literal_words in ([":"], ["true"]):
+        return ""
+    if literal_words[0] == "echo" and not any("\\" in word for word in literal_words):
+        return (
+            " ".join(literal_words[2:])
+            if literal_words[1:2] == ["-n"]
+            else " ".join(literal_words[1:]) + "\n"
+        )
+    here_documents = [redirect.target for redirect in command.redirects if redirect.operator.startswith("<<")]
+    if literal_words == ["cat"] and len(here_documents) == 1:
+        part = here_documents[0][0] if here_documents[0] else Part("text", "")
+        return part.text if part.kind == "text" else None
+    return None
+
+
+def parse_substituted_command(command: str) -> shell.SimpleCommand | None:
+    """Return the command of ``$(command)`` if it is a single simple command."""
+    if command.startswith("$"):
+        return None
+    try:
+        parsed = shell.parse_script(command.encode("utf-8", "replace"))
+    except FormatError:
+        return None
+    if len(parsed) != 1 or parsed[0].rest or len(parsed[0].first.commands) != 1:
+        return None
+    simple = parsed[0].first.commands[0]
+    return simple if isinstance(simple, shell.SimpleCommand) and not simple.assignments else None

@@ -1,0 +1,188 @@
+"""How registries are reached here, as the configuration's ``registries`` says: mirrors, rewrites, TLS.
+
+Specified in ``docs/reference/registries.md``, "Configuration".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pumice.errors import Problem, RecipeError, UsageError
+from pumice.formats import yaml
+from pumice.registry.reference import Repository, normalize_host, parse_repository
+from pumice.registry.transport import TlsFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SECTION = "registries"
+_KEYS = ("mirrors", "rewrite", "insecure", "ca", "cert", "key")
+_BOOLEANS = {"true": True, "false": False}
+
+
+class RegistryConfig(msgspec.Struct, frozen=True):
+    """What holds for repositories whose name begins with ``prefix`` (``HOST`` or ``HOST/PART/…``).
+
+    ``rewrite`` takes the place of the prefix; ``mirrors`` do so for reading, and are asked before.
+    ``insecure`` and ``tls`` hold for the host itself.
+    """
+
+    prefix: str
+    mirrors: tuple[str, ...] = ()
+    rewrite: str = ""
+    plain_http: bool = False
+    tls: TlsFiles = TlsFiles()
+
+    def applies_to(self, repository: Repository) -> bool:
+        """Say whether a repository is one of these."""
+        return f"{repository}/".startswith(f"{self.prefix}/")
+
+
+def rewrite_repository(configs: Sequence[RegistryConfig], repository: Repository) -> Repository:
+    """Return where a repository really is, after its rewrite."""
+    config = _most_specific(configs, repository)
+    return (
+        _replace_prefix(repository, config.prefix, config.rewrite)
+        if config and config.rewrite
+        else repository
+    )
+
+
+def mirrors_of(configs: Sequence[RegistryConfig], repository: Repository) -> tuple[Repository, ...]:
+    """Return the repositories to read from before the real one."""
+    config = _most_specific(configs, repository)
+    return tuple(_replace_prefix(repository, config.prefix, to) for to in config.mirrors) if config else ()
+
+
+def connection_config(configs: Sequence[RegistryConfig], host: str) -> RegistryConfig | None:
+    """Return what is said of a host's connections, None if nothing is."""
+    matching = [
+        config
+        for config in configs
+        if config.prefix.partition("/")[0] == host and (config.plain_http or config.tls != TlsFiles())
+    ]
+    return min(matching, key=lambda one: len(one.prefix), default=None)
+
+
+def _most_specific(configs: Sequence[RegistryConfig], repository: Repository) -> RegistryConfig | None:
+    matching = [config for config in configs if config.applies_to(repository)]
+    return max(matching, key=lambda one: len(one.prefix), default=None)
+
+
+def _replace_prefix(repository: Repository, prefix: str, new_prefix: str) -> Repository:
+    suffix = str(repository)[len(prefix) :]
+    host, _, name = (new_prefix + suffix).partition("/")
+    return Repository(host, name)
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+def read_registry_configs(data: bytes, path: str) -> tuple[RegistryConfig, ...]:
+    """Return what a configuration file says of registries; raises RecipeError with every problem.
+
+    Paths are relative to the folder of ``where``. Other sections are not looked at.
+    """
+    root = yaml.read_document(data, path, quote=False).root
+    items = root.items if isinstance(root, yaml.Mapping) else ()
+    section = next((value for key, value in items if key.text == SECTION), None)
+    if section is None:
+        return ()
+    problems: list[Problem] = []
+    configs = [
+        _registry_config(key, value, Path(path).parent, problems)
+        for key, value in _key_value_pairs(section, problems)
+    ]
+    if problems:
+        raise RecipeError(problems)
+    return tuple(configs)
+
+
+def _key_value_pairs(node: yaml.Node, problems: list[Problem]) -> Sequence[tuple[yaml.Scalar, yaml.Node]]:
+    if isinstance(node, yaml.Mapping):
+        return node.items
+    if isinstance(node, yaml.Sequence) or node.text:
+        problems.append(Problem("a map was expected", where=yaml.format_location(node)))
+    return ()
+
+
+def _registry_config(
+    key: yaml.Scalar, value: yaml.Node, folder: Path, problems: list[Problem]
+) -> RegistryConfig:
+    settings = {name.text: (name, node) for name, node in _key_value_pairs(value, problems)}
+    hint = f"known here: {', '.join(_KEYS)}"
+    problems += [
+        Problem("unknown setting", where=yaml.format_location(node), hint=hint)
+        for name, (node, _) in settings.items()
+        if name not in _KEYS
+    ]
+
+    def text(name: str) -> str:
+        node = settings[name][1] if name in settings else None
+        if node is None or (isinstance(node, yaml.Scalar) and node.text):
+            return node.text if isinstance(node, yaml.Scalar) else ""
+        problems.append(Problem("a text was expected", where=yaml.format_location(node)))
+        return ""
+
+    def path(name: str) -> str:
+        path_text = text(name)
+        return str(folder / Path(path_text).expanduser()) if path_text else ""
+
+    insecure = text("insecure") or "false"
+    if insecure not in _BOOLEANS:
+        problems.append(
+            Problem("expected true or false", where=yaml.format_location(settings["insecure"][1]))
+        )
+    mirrors_node = settings["mirrors"][1] if "mirrors" in settings else None
+    mirror_nodes = (
+        mirrors_node.items
+        if isinstance(mirrors_node, yaml.Sequence)
+        else ()
+        if mirrors_node is None
+        else (mirrors_node,)
+    )
+    rewrite_node = settings["rewrite"][1] if "rewrite" in settings else None
+    return RegistryConfig(
+        _prefix(key, problems),
+        tuple(_prefix(mirror_node, problems) for mirror_node in mirror_nodes),
+        _prefix(rewrite_node, problems) if rewrite_node is not None else "",
+        _BOOLEANS.get(insecure, False),
+        TlsFiles(path("ca"), path("cert"), path("key")),
+    )
+
+
+def _prefix(node: yaml.Node, problems: list[Problem]) -> str:
+    """``HOST`` or ``HOST/PART``, as repositories begin."""
+    text = node.text.rstrip("/") if isinstance(node, yaml.Scalar) else ""
+    host, slash, _ = text.partition("/")
+    if not text:
+        message = "a host, or the beginning of a repository's name, was expected"
+        problems.append(Problem(message, where=yaml.format_location(node)))
+        return ""
+    try:
+        # With a part more, one part below the Hub does not get its "library/".
+        normalized_host = normalize_host(host)
+        return (
+            str(parse_repository(f"{normalized_host}/{text[len(host) + 1 :]}/x")).removesuffix("/x")
+            if slash
+            else normalized_host
+        )
+    except UsageError as error:
+        # The error quotes the text, which may be of any file that the configuration was taken for.
+        message = "this is not a host or the beginning of a repository's name"
+        problems.append(Problem(message, where=yaml.format_location(node), hint=error.hint))
+        return ""
+
+
+def load_registry_configs(environ: Mapping[str, str]) -> tuple[RegistryConfig, ...]:
+    """Return what the person's configuration says of registries; nothing if there is no such file.
+
+    Raises RecipeError with every problem, PumiceError if the file cannot be read.
+    """
+    from pumice.recipe import config
+
+    content = config.content(environ)
+    return read_registry_configs(*content) if content is not None else ()

@@ -1,0 +1,104 @@
+"""HTTP connections that are stricter than Python's own.
+
+Python's own client takes a connection that breaks among the headers for the end of the headers, so
+that a cut looks like an answer without, say, a Location. Here it is a broken connection. And connections
+to addresses that another host named are not made to this machine, whatever its name servers say.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from pumice.formats import hosts
+from pumice.registry import address_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class _LineRecorder:
+    """A file that remembers the last line that was read from it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.last = b"\n"
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self._file.readline(limit)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _StrictResponse(http.client.HTTPResponse):
+    def begin(self) -> None:
+        file = self.fp
+        lines = _LineRecorder(file)
+        self.fp = lines  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            current: Any = self.fp
+            if current is lines:
+                self.fp = file
+        if lines.last not in (b"\r\n", b"\n"):
+            raise http.client.IncompleteRead(lines.last)
+
+
+class _Http(HTTPConnection):
+    response_class = _StrictResponse
+
+
+class _Https(HTTPSConnection):
+    response_class = _StrictResponse
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+class _HttpNonLocal(_Http):
+    def _new_conn(self) -> socket.socket:
+        return _reject_local_peer(super()._new_conn(), f"http://{self.host}:{self.port}")
+
+
+class _HttpsNonLocal(_Https):
+    def _new_conn(self) -> socket.socket:
+        return _reject_local_peer(super()._new_conn(), f"https://{self.host}:{self.port}")
+
+
+class _HttpPoolNonLocal(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpNonLocal
+
+
+class _HttpsPoolNonLocal(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsNonLocal
+
+
+def _reject_local_peer(connection: socket.socket, target: str) -> socket.socket:
+    """Return a connection over which nothing was sent yet, unless it ends at this machine or its link."""
+    try:
+        peer = connection.getpeername()[0]
+    except OSError:
+        peer = ""  # it is gone again: the first thing that is sent will say so
+    if hosts.is_local(peer):
+        connection.close()
+        raise address_checks.local_address_error(target)
+    return connection
+
+
+POOLS: Mapping[str, Any] = {"http": _HttpPool, "https": _HttpsPool}
+"""What a `urllib3.PoolManager` makes its pools of."""
+
+NON_LOCAL_POOLS: Mapping[str, Any] = {"http": _HttpPoolNonLocal, "https": _HttpsPoolNonLocal}
+"""The same for addresses that were named by a registry which is not on this machine."""

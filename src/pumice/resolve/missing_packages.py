@@ -1,0 +1,87 @@
+"""Errors for names and versions that the distribution does not have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pumice.distro.preferences import NEVER, archive_name
+from pumice.errors import ResolveError
+from pumice.resolve.problem import matches_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pumice.distro.universe import Universe
+    from pumice.formats.aptindex import PackageRecord
+    from pumice.recipe.model import Request
+
+_LISTED = 8
+_ELSEWHERE = "search this suite for its name, or add the archive that has it to 'archives'"
+
+
+def missing_packages_error(universe: Universe, missing: Sequence[Request]) -> ResolveError:
+    """Return one error for all requests that nothing satisfies, with suggestions."""
+    problems = [(request, *_describe_missing(universe, request)) for request in missing]
+    if len(problems) == 1:
+        request, sentence, hint = problems[0]
+        return ResolveError(sentence, where=request.where or None, hint=hint)
+    lines = [f"cannot find {len(problems)} of the requested packages"]
+    for request, sentence, hint in problems:
+        prefix = f"{request.where}: " if request.where else ""
+        lines.append(f"  {prefix}{sentence}" + (f"; {hint}" if hint != _ELSEWHERE else ""))
+    return ResolveError(
+        "\n".join(lines), hint="check the suite, and whether an archive is missing from the recipe"
+    )
+
+
+def find_similar_name(name: str, names: Iterable[str]) -> str:
+    """Return the most similar of ``names``, or ``""`` if none is similar."""
+    from difflib import get_close_matches
+
+    letters = set(name)
+    similar = [
+        candidate
+        for candidate in names
+        if abs(len(candidate) - len(name)) <= 2 and len(letters.symmetric_difference(candidate)) <= 4
+    ]
+    return next(iter(get_close_matches(name, sorted(similar), 1, 0.75)), "")
+
+
+def format_names(names: Sequence[str]) -> str:
+    """Return ``names`` joined by commas; a long list is shortened to a few and a count."""
+    omitted = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {omitted} more" if omitted > 0 else "")
+
+
+def describe_unauthorized(record: PackageRecord) -> tuple[str, str]:
+    """Return the message and hint for a package whose only archive may not provide it."""
+    archive = archive_name(record)
+    return (
+        f"{record.name} {record.version} is only in the archive {archive}, which may not provide it",
+        f"add {record.name} to the 'packages' of the archive {archive}",
+    )
+
+
+def _describe_missing(universe: Universe, request: Request) -> tuple[str, str]:
+    name = request.name
+    refused = [
+        record for record in universe.versions(name) if universe.priority(record, requested=True) <= NEVER
+    ]
+    versions = [record.version for record in universe.versions(name) if record not in refused]
+    matching = [
+        record
+        for record in refused
+        if not request.version or matches_version(record.version, request.version)
+    ]
+    if matching:
+        return describe_unauthorized(matching[0])
+    if versions:
+        available = format_names(versions)
+        hint = f"use {name}={versions[0]}, or omit the version"
+        return f"cannot find version {request.version} of {name}: the suite has {available}", hint
+    providers = list(dict.fromkeys(record.name for record in universe.providers(name)))
+    if providers:
+        return f"{name} is a virtual package, provided by: {format_names(providers)}", "request one of these"
+    similar_name = find_similar_name(name, universe.names())
+    hint = f"did you mean {similar_name!r}?" if similar_name else _ELSEWHERE
+    return f"cannot find package {name!r}", hint

@@ -1,0 +1,84 @@
+"""Blobs in memory: for tests, and for images that never touch a disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import TYPE_CHECKING, BinaryIO
+
+from pumice.digest import check
+from pumice.errors import StoreError, TrustError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pumice.digest import Digest
+
+
+class MemoryBlobs:
+    """See `pumice.store.blobs.Blobs`. A composed blob shares its parts' bytes until it is opened."""
+
+    def __init__(self) -> None:
+        self._plain: dict[Digest, bytes] = {}
+        self._composed: dict[Digest, tuple[Digest, ...]] = {}
+
+    def size(self, digest: Digest) -> int | None:
+        """Return the size of a blob that is present, else None."""
+        check(digest)
+        if digest in self._plain:
+            return len(self._plain[digest])
+        if digest in self._composed:
+            return sum(len(self._plain[part]) for part in self._composed[digest])
+        return None
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob for reading; raises StoreError if there is none."""
+        if self.size(digest) is None:
+            raise StoreError(f"the store has no blob {digest}", hint="build or fetch the image again")
+        return io.BytesIO(b"".join(self._plain[part] for part in self._flat(digest)))
+
+    def writer(self) -> MemoryWriter:
+        """Begin a new blob."""
+        return MemoryWriter(self._plain)
+
+    def compose(self, parts: Sequence[Digest], digest: Digest) -> None:
+        """Make ``digest`` readable as the concatenation of ``parts``, which must be present."""
+        for part in parts:
+            if self.size(part) is None:
+                raise StoreError(f"the store has no blob {part}", hint="build or fetch it again")
+        self._composed[check(digest)] = tuple(name for part in parts for name in self._flat(part))
+
+    def digests(self) -> Iterator[Digest]:
+        """Yield the digest of every blob, sorted."""
+        yield from sorted({*self._plain, *self._composed})
+
+    def _flat(self, digest: Digest) -> tuple[Digest, ...]:
+        return (digest,) if digest in self._plain else self._composed[digest]
+
+
+class MemoryWriter:
+    """A blob on its way in."""
+
+    def __init__(self, blobs: dict[Digest, bytes]) -> None:
+        self._blobs = blobs
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append ``data``."""
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def commit(self, expected: Digest | None = None) -> Digest:
+        """Make it part of the store; raises TrustError if it is not ``expected``."""
+        data = b"".join(self._pieces)
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if expected is not None and check(expected) != digest:
+            raise TrustError(f"the content's digest is {digest}, not {expected}")
+        self._blobs[digest] = data
+        return digest
+
+    def __enter__(self) -> MemoryWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._pieces.clear()

@@ -1,0 +1,356 @@
+"""What every location promises: an image that is written to it is read back the same.
+
+The tests run for every row of the table of transports, so a new row is tested without a new line here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import inspect
+import io
+import json
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pumice import digest
+from pumice.errors import ImageError, PumiceError, UsageError
+from pumice.formats import oci, tar
+from pumice.image.model import Image, contents
+from pumice.image.transports.locations import (
+    TRANSPORTS,
+    Location,
+    OutgoingImage,
+    Transport,
+    parse_destination,
+    parse_source,
+)
+from pumice.registry import Client
+from pumice.store.home import Home
+from tests.support import handmade, registry, transfers
+from tests.support import locations as support
+from tests.support.docs import ROOT
+from tests.support.handmade import AMD64, ARM64, Made, file
+
+SMALL = handmade.image(handmade.small())
+IMAGES = {
+    "two layers": SMALL,
+    "no layers": handmade.image(Made([])),
+    "a layer twice": handmade.image(Made([[file("a")], [file("b")], [file("a")]])),
+    "zstd": handmade.image(Made([[file("a")]], compression="zstd")),
+    "plain": handmade.image(Made([[file("a", b"x" * 5000)]], compression="plain")),
+    "two platforms": handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])}),
+    "large": handmade.image(Made([[file("a", handmade.random_bytes(3_000_000, "a"))]])),
+}
+
+
+def foreign() -> Image:
+    """An image in Docker's media types, with fields that nobody knows and bytes that are not canonical."""
+    blobs = handmade.MemoryBlobs()
+    layer = gzip.compress(handmade.archive([file("a")]))
+    tar_digest = digest.of(gzip.decompress(layer))
+    config = {
+        "os": "linux",
+        "architecture": "amd64",
+        "docker_version": "24",
+        "rootfs": {"type": "layers", "diff_ids": [tar_digest]},
+        "config": {"Env": None, "x-future": {"a": [1.5, None]}},
+    }
+    pointer = handmade.put(blobs, json.dumps(config, indent=3).encode(), oci.DOCKER_CONFIG)
+    layer_pointer = handmade.put(blobs, layer, "application/vnd.docker.image.rootfs.diff.tar.gzip")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": oci.DOCKER_MANIFEST,
+        "x-future": True,
+        "config": {"mediaType": pointer.media_type, "size": pointer.size, "digest": pointer.digest, "x": 1},
+        "layers": [
+            {
+                "mediaType": layer_pointer.media_type,
+                "size": layer_pointer.size,
+                "digest": layer_pointer.digest,
+            }
+        ],
+    }
+    return Image(handmade.put(blobs, json.dumps(manifest, indent=1).encode(), oci.DOCKER_MANIFEST), blobs)
+
+
+IMAGES["docker's, with unknown fields"] = foreign()
+
+
+class Workplace:
+    """A location of each kind, in a new store, directory and registry."""
+
+    def __init__(self, directory: Path, host: str) -> None:
+        self.home = Home(directory / "home")
+        self._directory = directory
+        self._host = host
+        self._client = Client(settings=transfers.QUICK)
+        self.access = support.access(self.home, lambda: self._client)
+
+    def close(self) -> None:
+        self._client.close()
+        self.home.close()
+
+    def location(self, transport: Transport) -> str:
+        """Return a location, without a tag, that does not exist yet."""
+        if transport.is_registry:
+            return f"{transport.scheme}{self._host}/example/image"
+        if transport.is_store:
+            return f"{transport.scheme}example.com/image"
+        return f"{transport.scheme}{self._directory}/{transport.name}"
+
+    def write(self, image: Image, transport: Transport) -> None:
+        outgoing = OutgoingImage(image=image, name="example.com/image", version="1.0")
+        parse_destination(self.location(transport)).write(outgoing, self.access)
+
+    def read(self, transport: Transport) -> Image:
+        version = ":1.0" if transport.is_registry else ""
+        return parse_source(self.location(transport) + version).open(self.access).image
+
+    def keep(self, image: Image, transport: Transport) -> Image:
+        self.write(image, transport)
+        return self.read(transport)
+
+    def files(self) -> list[str]:
+        """Return what is in the directory, without the store."""
+        return [path.name for path in self._directory.iterdir() if path.name != "home"]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Iterator[Workplace]:
+    with registry.serving(registry.Registry()) as host:
+        opened = Workplace(tmp_path, host)
+        yield opened
+        opened.close()
+
+
+def named(transports: Iterable[Transport]) -> pytest.MarkDecorator:
+    rows = list(transports)
+    return pytest.mark.parametrize("transport", rows, ids=[transport.name for transport in rows])
+
+
+READABLE = [transport for transport in TRANSPORTS if transport.is_readable]
+WHOLE = [transport for transport in READABLE if not transport.has_one_platform]
+
+
+def test_a_location_has_at_most_five_methods() -> None:
+    methods = {name for name, value in vars(Location).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert methods == {"open", "check", "write", "attach", "describe"}
+
+
+@named(TRANSPORTS)
+def test_every_location_has_these_methods_and_no_other(workplace: Workplace, transport: Transport) -> None:
+    location = parse_destination(workplace.location(transport))
+    public = {name for name in dir(location) if not name.startswith("_")}
+    assert public == {"address", "open", "check", "write", "attach", "describe"}
+
+
+@named(TRANSPORTS)
+def test_every_location_describes_itself_as_a_location(workplace: Workplace, transport: Transport) -> None:
+    location = parse_destination(workplace.location(transport))
+    text = location.describe("1.0").text
+    assert parse_destination(text).describe("1.0").text == text
+    assert parse_destination(text).address.transport == transport
+
+
+@named(TRANSPORTS)
+def test_every_location_is_documented(transport: Transport) -> None:
+    page = (ROOT / "docs" / "reference" / "destinations.md").read_text()
+    assert f"`{transport.syntax}`" in page
+
+
+@named(transport for transport in TRANSPORTS if not transport.is_readable)
+def test_a_location_that_is_only_written_is_not_a_source(workplace: Workplace, transport: Transport) -> None:
+    with pytest.raises(UsageError, match=f"cannot read an image from {transport.scheme}"):
+        parse_source(workplace.location(transport))
+
+
+@named(TRANSPORTS)
+def test_check_accepts_what_write_accepts(workplace: Workplace, transport: Transport) -> None:
+    location = parse_destination(workplace.location(transport))
+    location.check("example.com/image", "1.0")
+    workplace.write(SMALL, transport)
+
+
+@named(READABLE)
+def test_config_and_layers_stay_the_same(workplace: Workplace, transport: Transport) -> None:
+    kept = workplace.keep(SMALL, transport)
+    assert kept.manifest().config.digest == SMALL.manifest().config.digest
+    assert [layer.diff_id for layer in kept.layers()] == [layer.diff_id for layer in SMALL.layers()]
+
+
+@named(READABLE)
+def test_a_referrer_is_found_or_attaching_is_refused(workplace: Workplace, transport: Transport) -> None:
+    kept = workplace.keep(SMALL, transport)
+    location = parse_source(workplace.location(transport) + (":1.0" if transport.is_registry else ""))
+    if transport.is_file:
+        with pytest.raises(UsageError, match="cannot add to an archive"):
+            location.attach(kept, workplace.access)
+        return
+    attachment = location.attach(kept, workplace.access)
+    layer = attachment.put(b"document", "text/plain")
+    attachment.put(b"{}", oci.EMPTY)
+    manifest = oci.make_artifact(kept.root, "text/plain", layer, annotations={})
+    referrer = attachment.put(oci.encode_document(manifest), oci.MANIFEST)
+    attachment.change(kept.root.digest, [referrer], [])
+    attachment.finish()
+    assert [found.digest for found in workplace.read(transport).referrers()] == [referrer.digest]
+
+
+def everything(image: Image) -> dict[str, bytes]:
+    blobs = {}
+    for descriptor in contents(image):
+        with image.blobs.open(descriptor.digest) as source:
+            blobs[descriptor.digest] = source.read()
+    return blobs
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@named(WHOLE)
+def test_every_blob_stays_the_same(workplace: Workplace, transport: Transport, name: str) -> None:
+    image = IMAGES[name]
+    kept = workplace.keep(image, transport)
+    assert (kept.root.digest, kept.root.size, kept.root.media_type) == (
+        image.root.digest,
+        image.root.size,
+        image.root.media_type,
+    )
+    assert everything(kept) == everything(image)
+
+
+@named(WHOLE)
+def test_blobs_can_be_read_again_and_in_pieces(workplace: Workplace, transport: Transport) -> None:
+    kept = workplace.keep(SMALL, transport)
+    largest = max(contents(kept), key=lambda descriptor: descriptor.size)
+    for _ in range(2):
+        with kept.blobs.open(largest.digest) as source:
+            pieces = [source.read(100)]
+            while pieces[-1]:
+                pieces.append(source.read(100))
+        assert digest.of(b"".join(pieces)) == largest.digest
+        assert all(len(piece) == 100 for piece in pieces[:-2])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sha256:" + "0" * 64,
+        "sha256:../../../etc/passwd",
+        "sha512:" + "0" * 128,
+        "",
+        "sha256:" + "A" * 64,
+    ],
+)
+@named(READABLE)
+def test_a_missing_blob_and_an_invalid_digest_are_pumice_errors(
+    workplace: Workplace, transport: Transport, name: str
+) -> None:
+    kept = workplace.keep(SMALL, transport)
+    with pytest.raises(PumiceError):
+        kept.blobs.open(name).read()
+
+
+@named(READABLE)
+def test_a_missing_image_is_a_pumice_error(workplace: Workplace, transport: Transport) -> None:
+    with pytest.raises(PumiceError):
+        workplace.read(transport)
+
+
+def test_nothing_changes_on_the_way_through_all_locations(workplace: Workplace) -> None:
+    image = IMAGES["two platforms"]
+    for transport in WHOLE:
+        image = workplace.keep(image, transport)
+    assert everything(image) == everything(IMAGES["two platforms"])
+
+
+# Locations that are only written hold what the layers merge to.
+
+
+def shown(archive: bytes) -> dict[str, tuple[int, bytes | str]]:
+    found: dict[str, tuple[int, bytes | str]] = {}
+    for entry, body in tar.read_entries(io.BytesIO(archive)):
+        if entry.kind == "hardlink":
+            found[entry.path] = found[entry.link]
+        elif entry.kind == "symlink":
+            found[entry.path] = (0, entry.link)
+        else:
+            found[entry.path] = (entry.mode, body.read())
+    return found
+
+
+def applied(layers: list[bytes]) -> dict[str, tuple[int, bytes | str]]:
+    """What layers amount to, done the naive way; no image here replaces a directory by something else."""
+    tree: dict[str, tuple[int, bytes | str]] = {"": (0o755, b"")}
+    for layer in layers:
+        new = shown(layer)
+        for path in new:
+            name = path.rpartition("/")[2]
+            if name.startswith(".wh."):
+                tree.pop(path.replace(".wh.", ""), None)
+        tree |= {path: item for path, item in new.items() if ".wh." not in path}
+    return tree
+
+
+ONE_PLATFORM = [name for name in IMAGES if name != "two platforms"]
+
+
+@pytest.mark.parametrize("name", ONE_PLATFORM)
+def test_a_flat_tar_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
+    support.write(IMAGES[name], f"tar:{tmp_path}/t")
+    assert shown((tmp_path / "t").read_bytes()) == applied(_layers(IMAGES[name]))
+
+
+@pytest.mark.parametrize("name", ONE_PLATFORM)
+def test_a_folder_shows_the_layers_merged(tmp_path: Path, name: str) -> None:
+    support.write(IMAGES[name], f"dir:{tmp_path}/d")
+    found: dict[str, tuple[int, bytes | str]] = {"": (0o755, b"")}
+    for path in (tmp_path / "d").rglob("*"):
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            found[str(path.relative_to(tmp_path / "d"))] = (0, str(path.readlink()))
+        else:
+            content = path.read_bytes() if path.is_file() else b""
+            found[str(path.relative_to(tmp_path / "d"))] = (status.st_mode & 0o1777, content)
+    expected = applied(_layers(IMAGES[name]))
+    # Set-ID bits need their owner, which not everybody can set.
+    assert found == {path: (mode & 0o1777, what) for path, (mode, what) in expected.items()}
+
+
+@pytest.mark.parametrize("name", ONE_PLATFORM)
+def test_a_docker_archive_has_the_same_config_and_layers(tmp_path: Path, name: str) -> None:
+    image = IMAGES[name]
+    support.write(image, f"docker-archive:{tmp_path}/d", name="x", version="1")
+    with tarfile.open(tmp_path / "d") as archive:
+        members = {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
+    (listed,) = json.loads(members["manifest.json"])
+    assert digest.of(members[listed["Config"]]) == image.manifest().config.digest
+    tars = [members[name] for name in listed["Layers"]]
+    tars = [gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data for data in tars]
+    assert [digest.of(data) for data in tars] == [layer.diff_id for layer in image.layers()]
+
+
+def _layers(image: Image) -> list[bytes]:
+    tars = []
+    for layer in image.layers():
+        with layer.open() as stream:
+            tars.append(stream.read(1 << 30))
+    return tars
+
+
+@named(TRANSPORTS)
+def test_a_manifest_that_is_not_an_image_leaves_no_file(workplace: Workplace, transport: Transport) -> None:
+    blobs = handmade.MemoryBlobs()
+    root = handmade.put(blobs, b'{"schemaVersion":2,"config":7}', oci.MANIFEST)
+    with pytest.raises(PumiceError):
+        workplace.write(Image(root, blobs), transport)
+    assert workplace.files() == []
+
+
+@named(transport for transport in TRANSPORTS if transport.has_one_platform)
+def test_locations_of_one_platform_refuse_two(workplace: Workplace, transport: Transport) -> None:
+    with pytest.raises(ImageError, match="holds one platform"):
+        workplace.write(IMAGES["two platforms"], transport)
+    assert workplace.files() == []

@@ -1,0 +1,111 @@
+"""Hosts are reached as apt would reach them, and logins go nowhere else."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from pumice.distro.debian.apt_setup import AptSetup
+from pumice.errors import FetchError
+from pumice.fetch.network_rules import Rules, without_login
+from pumice.formats import aptconf
+
+
+def rules(configuration: str = "", logins: str = "", **environ: str) -> Rules:
+    machine = AptSetup(
+        configuration=aptconf.read_configuration([("c", configuration.encode())]),
+        logins=tuple(aptconf.read_logins(logins.encode())),
+    )
+    return Rules(machine, environ)
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_without_anything_the_way_is_direct() -> None:
+    route = Rules(None, {}).route("http://mirror.example/x")
+    assert route.proxy == ""
+    assert not route.tls
+    assert Rules(None, {}).route("https://mirror.example/x").tls
+
+
+def test_apts_proxy_goes_before_the_environments() -> None:
+    found = rules('Acquire::http::Proxy "http://apt.example:3128";', http_proxy="http://env.example:1")
+    assert found.route("http://mirror.example/x").proxy == "http://apt.example:3128"
+    assert rules(http_proxy="http://env.example:1").route("http://m.example/").proxy == "http://env.example:1"
+    assert rules(https_proxy="env.example:1").route("https://m.example/").proxy == "http://env.example:1"
+    assert rules(HTTP_PROXY="http://cgi.example:1").route("http://m.example/").proxy == ""
+
+
+def test_a_host_can_have_its_own_proxy_or_none() -> None:
+    found = rules(
+        """Acquire::http { Proxy "http://p.example:1";
+        Proxy::a.example "DIRECT"; Proxy::b.example "http://b:2"; };"""
+    )
+    assert found.route("http://a.example/").proxy == ""
+    assert found.route("http://b.example/").proxy == "http://b:2"
+    assert found.route("http://c.example/").proxy == "http://p.example:1"
+
+
+def test_options_of_https_default_to_those_of_http() -> None:
+    found = rules('Acquire::http::Proxy "http://p.example:1"; Acquire::http::Timeout "5";')
+    assert found.route("https://m.example/").proxy == "http://p.example:1"
+    assert found.route("https://m.example/").timeout == 5
+
+
+@pytest.mark.parametrize(
+    ("exempt", "direct"),
+    [("m.example", True), (".example", True), ("*.example", True), ("other, m.example", True), ("*", True),
+     ("ple", False), ("am.example", False), ("", False)],
+)  # fmt: skip
+def test_no_proxy(exempt: str, direct: bool) -> None:
+    found = rules('Acquire::http::Proxy "http://p.example:1";', no_proxy=exempt)
+    assert (found.route("http://m.example/").proxy == "") is direct
+
+
+def test_a_proxys_login_is_in_its_url_or_in_auth_conf() -> None:
+    route = rules('Acquire::http::Proxy "http://me:s%40fe@p.example:1";').route("http://m.example/")
+    assert (route.proxy, route.proxy_login) == ("http://p.example:1", basic("me", "s@fe"))
+    found = rules(
+        'Acquire::http::Proxy "http://p.example:1";', "machine http://p.example:1 login you password secret"
+    )
+    assert found.route("http://m.example/").proxy_login == basic("you", "secret")
+
+
+def test_a_proxy_of_another_kind_is_refused_in_one_sentence() -> None:
+    with pytest.raises(FetchError, match="a proxy of the kind socks5h is not supported"):
+        rules('Acquire::http::Proxy "socks5h://p.example:1";').route("http://m.example/")
+
+
+def test_certificates_can_differ_by_host() -> None:
+    found = rules(
+        """Acquire::https { CAInfo "/ca"; CAInfo::a.example "/a"; SSLCert::a.example "/cert";
+        SSLKey::a.example "/key";        Verify-Peer::b.example "false"; Verify-Host::c.example "no"; };"""
+    )
+    a, b, c = (found.route(f"https://{name}.example/") for name in "abc")
+    assert (a.ca_file, a.certificate, a.key, a.verify_peer) == ("/a", "/cert", "/key", True)
+    assert (b.ca_file, b.certificate, b.verify_peer) == ("/ca", "", False)
+    assert (c.verify_peer, c.verify_host) == (True, False)
+
+
+def test_logins_are_for_their_host_and_for_encrypted_connections() -> None:
+    found = rules(logins="machine a.example login me password secret")
+    assert found.login("https://a.example/debian") == basic("me", "secret")
+    assert found.login("https://b.example/debian") == ""
+    assert found.login("http://a.example/debian") == ""
+    open_found = rules(logins="machine http://a.example login me password secret")
+    assert open_found.login("http://a.example/debian") == basic("me", "secret")
+
+
+def test_a_login_in_the_url_is_used_and_never_shown() -> None:
+    url = "https://me:secret@a.example:8443/debian"
+    assert rules().login(url) == basic("me", "secret")
+    assert without_login(url) == "https://a.example:8443/debian"
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a:port/", "http://a:99999/"])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(FetchError, match="is not a URL"):
+        rules().route(url)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pumice.errors import ImageError, PumiceError, StoreError, UsageError
+from pumice.image.model import Image, contents
+from pumice.store.home import Home
+from tests.support import handmade, locations
+from tests.support.handmade import AMD64, ARM64, Made, file
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with Home(tmp_path / "home") as opened:
+        yield opened
+
+
+def keep(home: Home, image: Image, name: str = "") -> None:
+    for descriptor in contents(image):
+        with home.blobs.writer() as writer, image.blobs.open(descriptor.digest) as source:
+            writer.write(source.read())
+            writer.commit(descriptor.digest)
+    if name:
+        home.refs.set(name, image.root)
+
+
+ONE = handmade.image(Made([[file("one")]]))
+TWO = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
+
+
+def test_by_name_and_version(home: Home) -> None:
+    keep(home, ONE, "example.com/hello:1.0")
+    found = locations.find("example.com/hello:1.0", home)
+    assert found.root == ONE.root
+    assert [entry.path for entry, _ in found.layers()[0].entries()] == ["one"]
+
+
+def test_by_name_alone_when_there_is_one_version(home: Home) -> None:
+    keep(home, ONE, "hello:1.0")
+    keep(home, TWO, "hello-two:1.0")
+    assert locations.find("hello", home).root == ONE.root
+    keep(home, TWO, "hello:1.1")
+    with pytest.raises(ImageError) as caught:
+        locations.find("hello", home)
+    assert str(caught.value) == ("there are 2 versions of hello\n  hint: write one of hello:1.0, hello:1.1")
+
+
+def test_by_digest_of_an_index_of_a_platform_and_of_what_has_no_name(home: Home) -> None:
+    keep(home, TWO, "two:1")
+    keep(home, ONE)
+    arm = TWO.select(ARM64)
+    for image in (TWO, arm, ONE):
+        hex_digits = image.root.digest[7:]
+        for text in (image.root.digest, image.root.digest[:20], hex_digits, hex_digits[:12]):
+            assert locations.find(text, home).root.digest == image.root.digest
+
+
+def test_layers_and_configs_are_no_images(home: Home) -> None:
+    keep(home, ONE, "one:1")
+    for digest in (ONE.manifest().config.digest, ONE.manifest().layers[0].digest):
+        with pytest.raises(ImageError, match="there is no image sha256:"):
+            locations.find(digest, home)
+
+
+def test_an_ambiguous_beginning_of_a_digest_is_refused(home: Home) -> None:
+    starts: dict[str, str] = {}
+    number = 0
+    while True:  # some two of a few hundred images begin alike
+        image = handmade.image(Made([[file(f"f{number}")]]))
+        number += 1
+        start = image.root.digest[7:11]
+        if start in starts:
+            break
+        starts[start] = f"f{number - 1}"
+    keep(home, image)
+    keep(home, handmade.image(Made([[file(starts[start])]])))
+    with pytest.raises(ImageError, match=f"2 images have a digest that begins with {start}"):
+        locations.find(start, home)
+
+
+def test_layouts_by_place_and_tag(home: Home, tmp_path: Path) -> None:
+    for kind in ("oci", "oci-archive"):
+        place = f"{kind}:{tmp_path}/{kind}"
+        locations.write(ONE, place, version="v1")
+        assert locations.find(place, home).root.digest == ONE.root.digest
+        assert locations.find(f"{place}:v1", home).root.digest == ONE.root.digest
+        with pytest.raises(ImageError, match="no tag 'v2'"):
+            locations.find(f"{place}:v2", home)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("hello:1.1", "did you mean example.com/hello:1.0?"),
+        ("hello", "did you mean example.com/hello:1.0?"),
+        ("example.com/helo:1.0", "did you mean example.com/hello:1.0?"),
+        ("quite-different", "run 'pumice images' to list the images"),
+        ("00000000", "run 'pumice images' to list the images"),
+    ],
+)
+def test_what_is_not_there_is_said_with_what_comes_near(home: Home, text: str, hint: str) -> None:
+    keep(home, ONE, "example.com/hello:1.0")
+    with pytest.raises(ImageError) as caught:
+        locations.find(text, home)
+    assert str(caught.value) == f"there is no image {text}\n  hint: {hint}"
+
+
+def test_hints_for_a_bare_path_and_an_empty_store(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for text, hint in (
+        (str(tmp_path), f"for an OCI layout in a directory, write oci:{tmp_path}"),
+        (str(tmp_path / "file"), f"for an OCI layout in a tar file, write oci-archive:{tmp_path}/file"),
+        ("x", "the store is empty: build a recipe first, or set PUMICE_HOME"),
+    ):
+        with pytest.raises(ImageError) as caught:
+            locations.find(text, home)
+        assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    "text", ["docker-archive:", "tar:x", "dir:x", "oci:", "sha256:xyz", "sha256:" + "0" * 65, "A B:1"]
+)
+def test_what_can_name_no_image_is_a_usage_error(home: Home, text: str) -> None:
+    with pytest.raises(UsageError):
+        locations.find(text, home)
+
+
+@given(st.text(max_size=20) | st.text("oci:-/ab.\0", max_size=12) | st.text("0123456789abcdef", max_size=70))
+def test_any_text_gives_an_image_or_a_pumice_error(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    with Home(tmp_path_factory.getbasetemp() / "fuzz-home") as home:
+        try:
+            locations.find(text, home)
+        except PumiceError as error:
+            assert not isinstance(error, StoreError)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pumice.clock import FixedClock
+from pumice.digest import hex_of, of
+from pumice.errors import StoreError
+from pumice.formats import oci
+from pumice.progress import Silent
+from pumice.store import garbage_collection
+from pumice.store.home import Home
+from pumice.store.reachability import reachable
+from pumice.store.verification import verify
+from tests.support.storework import make_image, put
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pumice.digest import Digest
+    from pumice.formats.oci import Descriptor
+
+DAY = 86_400
+NOW = FixedClock(1_000 * DAY)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with Home(tmp_path / "store") as home:
+        yield home
+
+
+def age(home: Home, days: int) -> None:
+    """Let everything in the store look ``days`` days old."""
+    for folder in ("blobs/sha256", "composed", "records"):
+        for path in (home.root / folder).rglob("*"):
+            os.utime(path, (NOW.now() - days * DAY,) * 2)
+
+
+def wanted(home: Home, root: Descriptor) -> set[Digest]:
+    return set(reachable([root], home.blobs))
+
+
+def test_everything_of_an_image_stays(home: Home) -> None:
+    image = make_image(home, [[b"one", b"two"], [b"three"]])
+    stray = put(home.blobs, b"stray")
+    home.refs.set("a:1", image)
+    result = garbage_collection.collect(home, NOW, keep_days=None)
+    assert (result.blobs, result.freed) == (1, 5)
+    assert stray not in set(home.blobs.digests())
+    assert set(home.blobs.digests()) == wanted(home, image)
+    assert verify(home, Silent()).is_sound()
+
+
+def test_indexes_subjects_and_what_is_not_invented_yet_are_followed(home: Home) -> None:
+    image = make_image(home, [[b"one"]])
+    strange = put(home.blobs, b"strange content")
+    document = msgspec.json.encode(
+        {
+            "mediaType": "application/vnd.example.later+json",
+            "nested": [{"deep": {"mediaType": "text/plain", "digest": strange, "size": 15}}],
+            "foreign": {"mediaType": "text/plain", "digest": "sha512:" + "0" * 128, "size": 1},
+            "subject": msgspec.to_builtins(image),
+        }
+    )
+    put(home.blobs, document)
+    index = oci.encode_document(
+        oci.make_index((oci.Descriptor("application/vnd.example.later+json", of(document), len(document)),))
+    )
+    put(home.blobs, index)
+    home.refs.set("a:1", oci.make_descriptor(index, oci.INDEX))
+    garbage_collection.collect(home, NOW, keep_days=None)
+    assert {strange, of(document), of(index)} | wanted(home, image) == set(home.blobs.digests())
+
+
+def test_a_removed_image_is_cache_for_a_while(home: Home) -> None:
+    home.refs.set("a:1", make_image(home, [[b"one"]]))
+    home.refs.remove("a:1")
+    age(home, 29)
+    result = garbage_collection.collect(home, NOW)
+    assert result.blobs == 0
+    assert result.cache > 0
+    age(home, 31)
+    assert garbage_collection.collect(home, NOW).blobs == 3
+    assert list(home.blobs.digests()) == []
+
+
+def test_a_young_record_keeps_its_blobs(home: Home) -> None:
+    whole = of(b"onetwo")
+    home.blobs.compose([put(home.blobs, b"one"), put(home.blobs, b"two")], whole)
+    put(home.blobs, b"old")
+    age(home, 40)
+    home.records.put("segment", of(b"key"), b"value", [whole])
+    garbage_collection.collect(home, FixedClock(NOW.now()))
+    assert set(home.blobs.digests()) == {of(b"one"), of(b"two"), whole}
+    assert home.records.get("segment", of(b"key")) == b"value"
+
+
+def test_an_old_record_of_something_that_an_image_needs_stays(home: Home) -> None:
+    home.refs.set("a:1", make_image(home, [[b"one"]]))
+    index = put(home.blobs, b"what is in one")
+    home.records.put("segment", of(b"key"), b"value", [of(b"one"), index])
+    home.records.put("segment", of(b"stale"), b"value", [of(b"nothing")])
+    age(home, 40)
+    assert garbage_collection.collect(home, NOW).records == 1
+    assert home.records.get("segment", of(b"key")) == b"value"
+    assert home.blobs.size(index)
+
+
+def test_without_a_cache_all_records_go(home: Home) -> None:
+    home.refs.set("a:1", make_image(home, [[b"one"]]))
+    home.records.put("segment", of(b"key"), b"value", [of(b"one"), put(home.blobs, b"beside")])
+    result = garbage_collection.collect(home, NOW, keep_days=None)
+    assert (result.records, result.blobs, result.cache) == (1, 1, 0)
+    assert list(home.records.all()) == []
+
+
+def test_a_damaged_record_goes(home: Home) -> None:
+    home.records.put("segment", of(b"key"), b"value")
+    (home.root / "records" / "segment" / hex_of(of(b"key"))).write_bytes(b"")
+    assert garbage_collection.collect(home, NOW).records == 1
+
+
+def test_a_dry_run_says_the_same_and_removes_nothing(home: Home) -> None:
+    home.refs.set("a:1", make_image(home, [[b"one"]]))
+    home.refs.remove("a:1")
+    before = sorted(home.root.rglob("*"))
+    promised = garbage_collection.collect(home, NOW, keep_days=None, dry_run=True)
+    assert sorted(home.root.rglob("*")) == before
+    assert garbage_collection.collect(home, NOW, keep_days=None) == promised
+
+
+def test_a_damaged_reference_stops_it(home: Home) -> None:
+    """What the reference needed is not known, so everything must stay."""
+    home.refs.set("a:1", make_image(home, [[b"one"]]))
+    (home.root / "refs" / "a%3a1").write_bytes(b"")
+    before = set(home.blobs.digests())
+    with pytest.raises(StoreError, match="damaged"):
+        garbage_collection.collect(home, NOW, keep_days=None)
+    assert set(home.blobs.digests()) == before
+
+
+def test_what_killed_processes_left_goes(home: Home) -> None:
+    tmp = home.directory("tmp")
+    (tmp / "123-abc").write_bytes(b"half")
+    (tmp / "tree" / "locked").mkdir(parents=True)
+    (tmp / "tree" / "locked" / "file").write_bytes(b"x")
+    (tmp / "tree" / "locked").chmod(0o500)
+    (tmp / "link").symlink_to(home.root / "version")
+    (home.root / ".version.77-0123456789abcdef").write_bytes(b"1")
+    indexes = home.directory("indexes")
+    (indexes / ".x.77-0123456789abcdef").write_bytes(b"1")
+    (indexes / "kept").write_bytes(b"1")
+    with home.lock("some"):
+        pass
+    result = garbage_collection.collect(home, NOW)
+    assert result.freed >= 4 + 1 + 1 + 1
+    assert not any(tmp.iterdir())
+    assert [path.name for path in indexes.iterdir()] == ["kept"]
+    assert [path.name for path in (home.root / "locks").iterdir()] == ["gc"]
+    assert not (home.root / ".version.77-0123456789abcdef").exists()
+    assert (home.root / "version").exists()
+
+
+def test_a_locked_folder_in_tmp_is_somebodys(home: Home) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    bundle = home.directory("tmp") / "bundle"
+    bundle.mkdir()
+    descriptor = os.open(bundle, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    garbage_collection.collect(home, NOW, keep_days=None)
+    assert bundle.is_dir()
+    os.close(descriptor)
+    garbage_collection.collect(home, NOW, keep_days=None)
+    assert not bundle.exists()
+
+
+def test_trust_of_what_is_gone_is_forgotten(home: Home) -> None:
+    home.refs.set("a:1", make_image(home, [[b"one"]]))
+    for number in range(20):
+        put(home.blobs, b"%d" % number)
+    garbage_collection.collect(home, NOW, keep_days=None)
+    lines = (home.root / "trust").read_text().splitlines()
+    assert len(lines) == 3
+    put(home.blobs, b"after")
+    with Home(home.root) as other:
+        assert other.blobs.size(of(b"after")) == 5
+        assert all(other.blobs.size(digest) is not None for digest in home.blobs.digests())
+
+
+def test_verifying_finds_what_is_damaged_missing_or_astray(home: Home) -> None:
+    home.refs.set("a:1", make_image(home, [[b"one"], [b"two"]]))
+    home.refs.set("b:1", make_image(home, [[b"two"], [b"three"]]))
+    home.refs.set("c:1", make_image(home, [[b"four"]]))
+    home.records.put("segment", of(b"key"), b"value")
+    (home.root / "records" / "segment" / hex_of(of(b"key"))).write_bytes(b"x")
+    (home.root / "refs" / "c%3a1").write_bytes(b"x")
+    path = home.root / "blobs" / "sha256" / hex_of(of(b"one"))
+    path.chmod(0o644)
+    path.write_bytes(b"One")
+    home.blobs._trust.record(path.name, path.stat())
+    home.blobs.delete(of(b"three"))
+    for repair in (False, True):
+        findings = verify(home, Silent(), repair=repair)
+        assert not findings.is_sound()
+        assert findings.damaged == (of(b"one"),)
+        assert findings.references == ("c:1",)
+        assert findings.incomplete == {"a:1": (of(b"one"),), "b:1": (of(b"three"),)}
+        assert findings.records == 1
+    home.refs.remove("a:1")
+    make_image(home, [[b"two"], [b"three"]])
+    assert verify(home, Silent()).is_sound()

@@ -197,7 +197,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (used + (48 << 20),) * 2)
 large = Path(sys.argv[2])
 for one in openpgpsig.read_signatures(Path(f"{large}.asc").read_bytes()):
     assert openpgpsig.matches_file(large, one.data)
-    openpgpsig.made_by(large, one, ring, now=1_900_000_000)
+    openpgpsig.verify_file(large, one, ring, now=1_900_000_000)
 """
 
 

@@ -1,4 +1,4 @@
-"""Clients that push and pull the same image: ours, crane, skopeo, oras-py."""
+"""Clients that push and pull the same image: Pumice, crane, skopeo, oras-py."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PEERS = {
 
 
 def find(name: str) -> bool:
-    """Say whether a peer is here."""
+    """Return whether a peer is installed."""
     if name == "oras":
         return importlib.util.find_spec("oras") is not None
     return program(name) is not None
 
 
 def put(server: Server, repository: str, image: Image) -> None:
-    """Push an image, untimed."""
+    """Push an image without measuring it."""
     import os
 
     from bench import servers
@@ -51,9 +51,11 @@ def contenders(
     environment: dict[str, str],
     stack: ExitStack,
 ) -> list[Contender]:
-    """Return who pushes (or pulls) what ``image`` makes for a run; ours is the first."""
-    made = (
-        _pushing(server, name, folder / "large") if kind == "push" else _pulling(server, name, folder / "out")
+    """Return the clients that push or pull the image that ``image`` returns for a run; Pumice is first."""
+    commands = (
+        _push_commands(server, name, folder / "large")
+        if kind == "push"
+        else _pull_commands(server, name, folder / "out")
     )
     stack.callback(shutil.rmtree, folder / "out", ignore_errors=True)
     home = {"PUMICE_HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "cache")}
@@ -65,15 +67,15 @@ def contenders(
 
     return [
         Contender(label, command, prepare, environment | home)
-        for label, (needed, command) in made.items()
+        for label, (needed, command) in commands.items()
         if not needed or find(needed)
     ]
 
 
-_Made = dict[str, tuple[str, Callable[[int], list[str]]]]
+_Commands = dict[str, tuple[str, Callable[[int], list[str]]]]
 
 
-def _pushing(server: Server, name: str, layout: Path) -> _Made:
+def _push_commands(server: Server, name: str, layout: Path) -> _Commands:
     def to(tool: str, number: int) -> str:
         return f"{server.host}/bench/{name}-{tool}-{number}:1"
 
@@ -92,7 +94,7 @@ def _pushing(server: Server, name: str, layout: Path) -> _Made:
     }
 
 
-def _pulling(server: Server, name: str, out: Path) -> _Made:
+def _pull_commands(server: Server, name: str, out: Path) -> _Commands:
     def source(number: int) -> str:
         return f"{server.host}/bench/{name}-{number}:1"
 
@@ -118,7 +120,7 @@ def _oras(verb: str, target: str, folder: Path) -> list[str]:
 
 
 def _main(verb: str, target: str, folder: Path) -> None:
-    """What a program on oras-py does: push or pull the layers as files."""
+    """Push or pull the layers as files, as a program that uses oras-py would."""
     from oras.client import OrasClient
 
     client = OrasClient(insecure=True, auth_backend="basic")

@@ -1,4 +1,4 @@
-"""Load for a registry: wrk for requests, raw sockets for what is large, so that the client costs little."""
+"""Load for a registry: wrk for requests, raw sockets for large content, so that clients cost little."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ _LOGIN = f"Authorization: Basic {LOGIN}"
 
 
 class FailedError(RuntimeError):
-    """An answer was not what it should be."""
+    """A response was not as expected."""
 
 
 def wrk(server: Server, path: str, connections: int, seconds: int) -> tuple[float, float]:
-    """Ask for one path with one thread of wrk; return answers and bytes per second.
+    """Request one path with one thread of wrk; return requests and bytes per second.
 
-    Raises FailedError if any answer was an error.
+    Raises FailedError if any response was an error.
     """
     program = shutil.which("wrk")
     if program is None:
         raise FileNotFoundError("wrk is needed: apt-get install wrk")
     command = [program, "-t1", f"-c{connections}", f"-d{seconds}s", "-H", _ACCEPT, "-H", _LOGIN]
-    said = subprocess.run(
+    output = subprocess.run(
         [*command, f"http://{server.host}{path}"], check=True, capture_output=True, text=True
     ).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise FailedError(f"{server.name}: {path}: {said}")
-    speed = re.search(r"Transfer/sec:\s+([\d.]+)([KMG]?)B", said)
-    asked = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    if speed is None or asked is None:
-        raise FailedError(said)
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise FailedError(f"{server.name}: {path}: {output}")
+    speed = re.search(r"Transfer/sec:\s+([\d.]+)([KMG]?)B", output)
+    requests = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if speed is None or requests is None:
+        raise FailedError(output)
     factor = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}[speed[2]]
-    return float(asked[1]), float(speed[1]) * factor
+    return float(requests[1]), float(speed[1]) * factor
 
 
 def upload(server: Server, repository: str, path: Path, digest: str, *, streamed: bool) -> float:
-    """Upload one blob; return bytes per second. ``streamed``: by PATCH and PUT, else by PUT alone."""
+    """Upload one blob; return bytes per second. ``streamed`` means PATCH and PUT instead of PUT alone."""
     size = path.stat().st_size
     started = time.perf_counter()
     location = _ask(server, "POST", f"/v2/{repository}/blobs/uploads/", (202,))
@@ -61,7 +61,7 @@ def upload(server: Server, repository: str, path: Path, digest: str, *, streamed
 
 
 def _ask(server: Server, method: str, url: str, good: tuple[int, ...], body: Path | None = None) -> str:
-    """Send a request with a file as its body, by sendfile; return the answer's Location."""
+    """Send a request with a file as its body (sendfile); return the Location of the response."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     connection = server.connect()
@@ -74,19 +74,19 @@ def _ask(server: Server, method: str, url: str, good: tuple[int, ...], body: Pat
         if body is not None:
             with body.open("rb") as file:
                 connection.sock.sendfile(file)
-        answer = connection.getresponse()
-        said = answer.read()
-        if answer.status not in good:
-            raise FailedError(f"{server.name}: {method} {url}: {answer.status} {said[:500]!r}")
-        return answer.headers.get("Location", "")
+        response = connection.getresponse()
+        body = response.read()
+        if response.status not in good:
+            raise FailedError(f"{server.name}: {method} {url}: {response.status} {body[:500]!r}")
+        return response.headers.get("Location", "")
     finally:
         connection.close()
 
 
 def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[float, int]:
-    """Pull an image by many clients at the same moment; return seconds, and how many of them failed.
+    """Pull an image with many clients at once; return the seconds, and the number of failures.
 
-    In a process of its own: its memory would count for whatever this one starts afterwards.
+    Runs in a process of its own, because its memory would count for later children of this one.
     """
     parts = [f"blobs/{image.config}", *(f"blobs/{one}" for one in image.layers)]
     command = [
@@ -99,8 +99,8 @@ def pulls(server: Server, repository: str, image: Image, clients: int) -> tuple[
         "manifests/1",
         *parts,
     ]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(said[0]), int(said[1])
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(output[0]), int(output[1])
 
 
 def _pulls(host: str, repository: str, clients: int, parts: Sequence[str]) -> tuple[float, int]:
@@ -137,20 +137,20 @@ def _receive(address: str, path: str) -> None:
                 if not (data := file.read(4096)):
                     raise FailedError(f"{path}: no answer")
                 head += data
-            head, _, rest = head.partition(b"\r\n\r\n")
+            head, _, received = head.partition(b"\r\n\r\n")
             length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
             if not head.startswith(b"HTTP/1.1 200") or length is None:
                 raise FailedError(f"{path}: {head[:100]!r}")
-            left = int(length[1]) - len(rest)
-            while left > 0:
+            remaining = int(length[1]) - len(received)
+            while remaining > 0:
                 count = file.readinto(buffer)
                 if not count:
-                    raise FailedError(f"{path}: {left} bytes are missing")
-                left -= count
+                    raise FailedError(f"{path}: {remaining} bytes are missing")
+                remaining -= count
 
 
 def folder() -> Path:
-    """Return where the benchmark keeps its files."""
+    """Return the directory for the files of the benchmark."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pumice-bench" / "registry"
 
 

@@ -1,4 +1,4 @@
-"""Registries side by side: ours and those that are installed, each a process of its own on loopback."""
+"""Registry servers to compare: Pumice and the installed peers, each a process on loopback."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PEERS = {
     "docker-registry": "distribution 2 of Debian: apt-get install docker-registry",
     "distribution3": "go install github.com/distribution/distribution/v3/cmd/registry@latest, by this name",
 }
-"""Programs that are looked for, and how one gets them."""
+"""Peers, and how to install them."""
 
 _WAIT = 20.0
 
 
 @dataclass(frozen=True)
 class Server:
-    """A registry that is running."""
+    """A running registry."""
 
     name: str
     host: str
@@ -39,7 +39,7 @@ class Server:
 
     @property
     def memory(self) -> float:
-        """MB of memory that it has taken at most."""
+        """Peak resident memory in MB."""
         for line in Path(f"/proc/{self.process}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
@@ -50,35 +50,35 @@ class Server:
 
 
 def find(program: str) -> str | None:
-    """Return where a peer is: on the path, or where CI keeps what it builds."""
+    """Return the path of a peer, from PATH or from the directory in which CI builds peers."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return shutil.which(program) or shutil.which(program, path=str(cache / "pumice-peers"))
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[list[Server]]:
-    """Run every registry there is on an empty directory each; ours is the first."""
+    """Run every installed registry on an empty directory; Pumice is the first."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with ExitStack() as stack:
-        servers = [stack.enter_context(_process("pumice", _ours(folder), folder))]
+        servers = [stack.enter_context(_process("pumice", _pumice_command(folder), folder))]
         for program in PEERS:
-            if found := find(program):
-                started = _theirs(found, program, folder)
+            if program_path := find(program):
+                started = _distribution_command(program_path, program, folder)
                 servers.append(stack.enter_context(_process(program, started, folder)))
         yield servers
 
 
 def login(servers: list[Server], folder: Path) -> dict[str, str]:
-    """Write the password where clients look for it; return the environment that tells them so."""
+    """Write auth files with the password; return the environment that points clients to them."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = {server.host: {"auth": LOGIN} for server in servers}
-    (folder / "config.json").write_text(json.dumps({"auths": known}))
+    logins = {server.host: {"auth": LOGIN} for server in servers}
+    (folder / "config.json").write_text(json.dumps({"auths": logins}))
     return {"DOCKER_CONFIG": str(folder), "REGISTRY_AUTH_FILE": str(folder / "config.json")}
 
 
-def _ours(folder: Path) -> tuple[list[str], str]:
-    """All that costs time is on: passwords, rules, a log of each request."""
+def _pumice_command(folder: Path) -> tuple[list[str], str]:
+    """Return the command of Pumice with everything that costs time: passwords, rules, an access log."""
     host = f"127.0.0.1:{_port()}"
     users, rules = folder / "users", folder / "rules.yaml"
     users.write_text(f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()}\n")
@@ -88,8 +88,8 @@ def _ours(folder: Path) -> tuple[list[str], str]:
     return command, host
 
 
-def _theirs(program: str, name: str, folder: Path) -> tuple[list[str], str]:
-    """Their own defaults, the cache in memory among them; no passwords, and no log of requests."""
+def _distribution_command(program: str, name: str, folder: Path) -> tuple[list[str], str]:
+    """Return the command of a distribution registry with its defaults, without passwords and access log."""
     host = f"127.0.0.1:{_port()}"
     config = {
         "version": 0.1,
@@ -101,7 +101,7 @@ def _theirs(program: str, name: str, folder: Path) -> tuple[list[str], str]:
         "http": {"addr": host},
     }
     path = folder / f"{name}.yml"
-    path.write_text(json.dumps(config))  # which YAML is, too
+    path.write_text(json.dumps(config))  # JSON is valid YAML
     return [program, "serve", str(path)], host
 
 
@@ -135,5 +135,5 @@ def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
 
 
 def _port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

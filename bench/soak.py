@@ -1,4 +1,4 @@
-"""``python -m bench.soak [OPERATIONS] [SEED]``: the soak test of the registry at its full length."""
+"""``python -m bench.soak [OPERATIONS] [SEED]``: the full soak test of the registry."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tests.support import soak
 
 
 def main(arguments: list[str]) -> int:
-    """Run it and print what came of it; 1 if anything was not as it should be."""
+    """Run the soak test and print its results; return 1 if there are problems."""
     operations = int(arguments[0]) if arguments else 10_000
     seed = int(arguments[1]) if len(arguments) > 1 else 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         started = time.perf_counter()
-        done = soak.run(root, operations, seed=seed)
+        result = soak.run(root, operations, seed=seed)
         seconds = time.perf_counter() - started
-    for name, count in sorted(done.operations.items()):
+    for name, count in sorted(result.operations.items()):
         print(f"{name:15}{count:7}")
-    print(f"{sum(done.operations.values())} operations by {soak.CLIENTS} clients in {seconds:.1f} s")
-    print(f"server's memory at its worst: {done.memory / 1e6:.1f} MB")
-    print("\n".join(done.problems) or "nothing was lost, and nothing is there that should not be")
-    return 1 if done.problems else 0
+    print(f"{sum(result.operations.values())} operations by {soak.CLIENTS} clients in {seconds:.1f} s")
+    print(f"peak memory of the server: {result.memory / 1e6:.1f} MB")
+    print("\n".join(result.problems) or "no problems found")
+    return 1 if result.problems else 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 Kind = Literal[
-    "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-facts", "license", "package-index"
+    "segment", "effects", "bytecode", "layer", "image", "evidence", "layer-scan", "license", "package-index"
 ]  # fmt: skip
 
 _READING = ("canonical.py", "digest.py", "formats/tar.py", "formats/deb822.py")
@@ -56,12 +56,11 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "bytecode": _ALL,
     "image": _ALL,
     "evidence": _ALL,
-    "layer-facts": (
+    "layer-scan": (
         *_READING,
         "formats/apkstate.py",
         "image/layer_scan.py",
         "image/layer_links.py",
-        "evidence/layers.py",
     ),
     "license": ("evidence/", "formats/"),
     "package-index": ("formats/aptindex.py", "formats/deb822.py"),

@@ -234,7 +234,7 @@ def test_a_pull_survives_a_cut(after: int, ranges: bool) -> None:
 
 
 def test_patience_has_an_end() -> None:
-    with client() as one, pytest.raises(TransportError, match="no connection can be made"):
+    with client() as one, pytest.raises(TransportError, match="cannot connect"):
         one.list_tags(Repository("127.0.0.1:1", "a"))
 
 
@@ -271,7 +271,7 @@ def test_what_is_sent_is_checked_before_its_end_is_sent() -> None:
     wrong = BIG[:-1] + b"!"
     with support.serving(registry) as host, client() as one:
         for given in (wrong, BIG[:-1], BIG + b"x"):
-            with pytest.raises(PumiceError, match="does not have the digest"):
+            with pytest.raises(PumiceError, match="does not match its digest"):
                 one.upload_blob(Repository(host, "a"), descriptor(BIG), given)
     assert registry.blobs == {}
 
@@ -425,7 +425,7 @@ def test_a_busy_registry_is_left_alone_for_as_long_as_it_says() -> None:
     with (
         support.serving(registry) as host,
         client(notes) as one,
-        pytest.raises(RegistryError, match="fewer requests"),
+        pytest.raises(RegistryError, match="too many requests to"),
     ):
         one.list_tags(Repository(host, "a"))
 

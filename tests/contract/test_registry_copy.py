@@ -124,7 +124,7 @@ def test_what_is_listed_and_missing_is_an_error(home: Home, signed: oci.Descript
             and b"subject" in registry.manifests[key][1]
         )
         del registry.manifests[name]
-        with pytest.raises(PumiceError, match="does not have it"):
+        with pytest.raises(PumiceError, match="not found in the registry"):
             copy(f"docker://{host}/a:1", "store:x.example/a:1", home)
     assert home.refs.get("x.example/a:1") is None
 

@@ -95,7 +95,7 @@ def _begins_at(location: str, *, then: str = "") -> Callable[[Request], Response
 @pytest.mark.parametrize("location", [*HERE, "http://registry.example/up", "http://storage.example/up"])
 def test_an_upload_is_not_sent_where_a_registry_must_not_lead(location: str) -> None:
     wire = Wire(_begins_at(location))
-    with pytest.raises(RegistryError, match="cannot follow the registry"):
+    with pytest.raises(RegistryError, match="refusing a redirect"):
         _upload(wire)
     assert [request.method for request in wire.sent if not request.url.endswith("/v2/")] == ["HEAD", "POST"]
     assert set(wire.hosts()) == {"registry.example"}
@@ -104,7 +104,7 @@ def test_an_upload_is_not_sent_where_a_registry_must_not_lead(location: str) -> 
 @pytest.mark.parametrize("location", [*HERE, "http://storage.example/up"])
 def test_an_upload_does_not_go_on_where_a_registry_must_not_lead(location: str) -> None:
     wire = Wire(_begins_at("https://storage.example/up", then=location))
-    with pytest.raises(RegistryError, match="cannot follow the registry"):
+    with pytest.raises(RegistryError, match="refusing a redirect"):
         _upload(wire)
     assert set(wire.hosts()) == {"registry.example", "storage.example"}
 
@@ -126,7 +126,7 @@ def test_no_request_is_redirected_to_this_machine(location: str, status: int) ->
         )
         with (
             Client(transport=wire) as client,
-            pytest.raises(RegistryError, match=r"cannot follow|redirects what"),
+            pytest.raises(RegistryError, match=r"refusing a redirect|redirects an upload"),
         ):
             call(client)
         assert set(wire.hosts()) == {"registry.example"}
@@ -186,9 +186,7 @@ def test_a_name_that_turns_out_to_be_this_machine_is_not_asked(host: str, method
         url = f"http://{host}:{here.rpartition(':')[2]}/v2/"
         transport = Urllib3Transport(environ={})
         try:
-            with pytest.raises(
-                RegistryError, match="cannot follow the registry to an address of this machine"
-            ):
+            with pytest.raises(RegistryError, match="refusing a redirect to a local address"):
                 transport.send(Request(method, url, refuse_local_address=True))
             assert registry.log == []
             transport.send(Request("GET", url)).stream.close()

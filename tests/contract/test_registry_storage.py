@@ -26,7 +26,7 @@ from pumice.registry.server.storage.protocol import (
     UploadOffsetError,
 )
 from tests.support.memory_storage import MemoryStorage, open_memory
-from tests.support.registrywork import digest_of, image, index, push_blob, push_manifest
+from tests.support.registry_workload import digest_of, image, index, push_blob, push_manifest
 from tests.support.serving import Registry, running
 
 DAY = 86400.0
@@ -103,17 +103,17 @@ def test_an_upload_accepts_only_the_next_byte(storage: Storage) -> None:
     with pytest.raises(UploadOffsetError) as caught:
         storage.uploads.append("a", upload, 3, b"again")
     assert caught.value.offset == 5
-    found = storage.uploads.find("a", upload)
-    assert found is not None
-    assert found.offset == 5
+    result = storage.uploads.find("a", upload)
+    assert result is not None
+    assert result.offset == 5
 
 
 def test_an_upload_can_be_read_while_it_grows_and_after_it_is_finished(storage: Storage) -> None:
     upload = storage.uploads.begin("a")
     storage.uploads.append("a", upload, 0, b"first ")
-    found = storage.uploads.find("a", upload)
-    assert found is not None
-    reader = found.open()
+    result = storage.uploads.find("a", upload)
+    assert result is not None
+    reader = result.open()
     assert reader.read(0, 100) == b"first "
     storage.uploads.append("a", upload, 6, b"second")
     assert reader.read(6, 3) == b"sec"
@@ -145,21 +145,21 @@ def test_an_upload_belongs_to_its_repository(storage: Storage) -> None:
 
 
 def test_tags_point_to_manifests_until_either_is_deleted(storage: Storage) -> None:
-    old, new = image(salt="old"), image(salt="new")
-    push_manifest(storage, "a", old, "1", "2")
-    push_manifest(storage, "a", new, "2", "B", "a")
+    old_digest, new_digest = image(salt="old"), image(salt="new")
+    push_manifest(storage, "a", old_digest, "1", "2")
+    push_manifest(storage, "a", new_digest, "2", "B", "a")
     assert storage.tags.list("a") == ["1", "2", "B", "a"]
-    assert storage.tags.read("a", "2") == digest_of(new)
+    assert storage.tags.read("a", "2") == digest_of(new_digest)
     manifest = storage.manifests.find("a", "2")
     assert manifest is not None
-    assert (manifest.digest, manifest.body) == (digest_of(new), new)
+    assert (manifest.digest, manifest.body) == (digest_of(new_digest), new_digest)
     assert storage.tags.delete("a", "B")
     assert not storage.tags.delete("a", "B")
-    assert storage.manifests.delete("a", digest_of(new))
-    assert not storage.manifests.delete("a", digest_of(new))
+    assert storage.manifests.delete("a", digest_of(new_digest))
+    assert not storage.manifests.delete("a", digest_of(new_digest))
     assert storage.tags.list("a") == ["1"]
-    assert storage.manifests.list("a") == [digest_of(old)]
-    assert storage.manifests.find("a", digest_of(new)) is None
+    assert storage.manifests.list("a") == [digest_of(old_digest)]
+    assert storage.manifests.find("a", digest_of(new_digest)) is None
 
 
 def test_a_manifest_keeps_its_bytes_and_media_type(storage: Storage) -> None:
@@ -205,8 +205,8 @@ def test_a_collection_removes_what_no_tag_needs_after_its_lease(storage: Storage
     push_manifest(storage, "a", index(tagged), "1")
     push_manifest(storage, "a", untagged)
     storage.uploads.append("a", storage.uploads.begin("a"), 0, b"unfinished")
-    kept = collect(storage, time.time(), DAY)
-    assert (kept.manifests, kept.links, kept.blobs, kept.uploads) == (0, 0, 0, 0)
+    stored = collect(storage, time.time(), DAY)
+    assert (stored.manifests, stored.links, stored.blobs, stored.uploads) == (0, 0, 0, 0)
     removed = collect(storage, time.time() + 2 * DAY, DAY)
     assert (removed.manifests, removed.links, removed.blobs, removed.uploads) == (1, 1, 1, 1)
     assert removed.freed == len(b"unused")
@@ -260,8 +260,8 @@ def test_a_server_serves_blobs_of_another_backend(registry: Registry, content: b
     for _ in range(2):  # from the storage, and from the cache of responses
         response = registry.ask("GET", path)
         assert (response.status, response.body) == (200, content)
-        part = registry.ask("GET", path, headers={"Range": "bytes=1-4"})
-        assert (part.status, part.body) == (206, content[1:5])
+        range_response = registry.ask("GET", path, headers={"Range": "bytes=1-4"})
+        assert (range_response.status, range_response.body) == (206, content[1:5])
         assert registry.ask("HEAD", path).headers["Content-Length"] == str(len(content))
     assert registry.ask("DELETE", path).status == 202
     assert registry.ask("GET", path).status == 404

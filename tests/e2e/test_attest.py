@@ -46,9 +46,9 @@ def test_the_same_again_is_not_signed_again(world: Trusting) -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "code", "message"),
     [
-        ('{"a": 1, "a": 2}', "vuln", 8, "stands there twice"),
+        ('{"a": 1, "a": 2}', "vuln", 8, "duplicate key"),
         ("{", "vuln", 8, "no JSON"),
-        ("{}", "nonsense", 8, "is no predicate type"),
+        ("{}", "nonsense", 8, "is not a predicate type"),
         (
             "{}",
             "https://sigstore.dev/cosign/sign/v1",

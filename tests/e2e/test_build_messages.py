@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> World:
     [
         (
             "{text: x, to: /etc/hello.conf/x}",
-            "/etc/hello.conf/x cannot be made: /etc/hello.conf is not a directory",
+            "cannot create /etc/hello.conf/x: /etc/hello.conf is not a directory",
             None,
         ),
         (

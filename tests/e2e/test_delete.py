@@ -25,9 +25,9 @@ def test_a_tag_or_a_manifest_is_deleted(host: str, registry: Registry, capsys: O
     assert registry.tags["team/hello"] == {"1.0": digest}
     run(capsys, "delete", f"docker://{host}/team/hello@{digest}")
     assert registry.manifests == {}
-    assert "does not have it" in run(capsys, "delete", f"{host}/team/hello:1.0", code=6)[1]
+    assert "not found in the registry" in run(capsys, "delete", f"{host}/team/hello:1.0", code=6)[1]
 
 
 def test_nothing_is_deleted_by_default(host: str, registry: Registry, capsys: Out) -> None:
-    assert "names neither tag nor digest" in run(capsys, "delete", f"{host}/team/hello", code=2)[1]
+    assert "has neither a tag nor a digest" in run(capsys, "delete", f"{host}/team/hello", code=2)[1]
     assert registry.log == []

@@ -9,7 +9,7 @@ import pytest
 
 from pumice.cli.main import main
 from pumice.recipe.keys import RECIPE, RUN
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 
 RECIPE_KEYS = {key.name for table in (RECIPE, RUN) for key in table.keys}
 
@@ -39,7 +39,7 @@ def test_it_writes_a_recipe_that_loads(
     monkeypatch.chdir(tmp_path / "start")
     assert main(["init", *([argument] if argument else [])]) == 0
     assert capsysbinary.readouterr().out == os.fsencode(written) + b"\n"
-    assert load(Path(written)).name == name
+    assert load_recipe(Path(written)).name == name
 
 
 def test_what_is_commented_out_would_load(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_is_commented_out_would_load(tmp_path: Path) -> None:
             continue
         changed = [*lines[:number], indent + body, *lines[number + 1 :]]
         (tmp_path / "changed.yaml").write_text("\n".join(changed))
-        load(tmp_path / "changed.yaml")
+        load_recipe(tmp_path / "changed.yaml")
         tried += 1
     assert tried >= 8
 

@@ -104,7 +104,7 @@ def test_export_leaves_identities_out(world: Trusting) -> None:
         (("verify", "oci:out", "--issuer", ISSUER), 2, "need --identity"),
         (("verify", "oci:out", "--identity", "ada", "--issuer", ISSUER), 2, "invalid identity"),
         (("verify", "oci:out", "--identity", ADA, "--issuer", "x"), 2, "invalid issuer"),
-        (("verify", "oci:out", *WHO, "--trusted-root", "recipe.yaml"), 8, "is no JSON that can be trusted"),
+        (("verify", "oci:out", *WHO, "--trusted-root", "recipe.yaml"), 8, "is not valid strict JSON"),
         (("verify", "oci:out", *WHO, "--trusted-root", "nowhere"), 7, "cannot read"),
         (("trust", "add", *BY), 2, "needs a prefix of names"),
         (("trust", "add", "release.pub", "--root", *BY), 2, "unexpected operand 'release.pub'"),

@@ -25,7 +25,7 @@ def test_lock_check_and_upgrade(shop: Workshop, capsys: pytest.CaptureFixture[st
     recipe = str(shop.recipe_path)
     made = shop.run(capsys, "lock", recipe, "--arch", "amd64", "--progress", "plain")
     assert (made.code, made.out) == (0, "")
-    assert "recipe.lock written: packages pinned, 2 for amd64" in made.err
+    assert "recipe.lock: locked packages: 2 for amd64" in made.err
     assert shop.run(capsys, "lock", recipe, "--arch", "amd64").err == ""
     same = shop.run(capsys, "lock", "--check", recipe, "--arch", "amd64")
     assert (same.code, same.out) == (0, "")
@@ -86,7 +86,7 @@ def test_check_without_a_lock(shop: Workshop, capsys: pytest.CaptureFixture[str]
     ran = shop.run(capsys, "lock", "--check", str(shop.recipe_path), "--arch", "amd64")
     assert (ran.code, ran.err) == (
         4,
-        "error: recipe.lock: there is no lock\n  hint: 'pumice lock' writes it\n",
+        "error: recipe.lock: the lock does not exist\n  hint: run 'pumice lock' to write it\n",
     )
 
 

@@ -48,7 +48,7 @@ def test_a_login_is_tried_kept_and_used(
 def test_a_password_is_never_an_argument(host: str, capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(capsys, "login", host, "-u", "me", "-p", "secret", code=2)[0] == ""
     type_in(monkeypatch, "")
-    assert "no terminal" in run(capsys, "login", host, code=2)[1]
+    assert "not a terminal" in run(capsys, "login", host, code=2)[1]
     assert "needs --username" in run(capsys, "login", host, "--password-stdin", code=2)[1]
     assert "password is empty" in run(capsys, "login", host, "-u", "me", "--password-stdin", code=2)[1]
     type_in(monkeypatch, "p\xe4ss", "latin-1")

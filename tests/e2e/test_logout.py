@@ -27,5 +27,5 @@ def test_a_login_is_forgotten(host: str, capsys: Out, tmp_path: Path) -> None:
     )
     assert str(path) in run(capsys, "logout", host)[1]
     assert json.loads(path.read_text()) == {"auths": {"b.example": {"auth": "bWU6eA=="}}, "x": 1}
-    assert "there is no login" in run(capsys, "logout", host, code=1)[1]
-    assert "is not the host of a registry" in run(capsys, "logout", "a b", code=2)[1]
+    assert "not logged in" in run(capsys, "logout", host, code=1)[1]
+    assert "invalid registry host" in run(capsys, "logout", "a b", code=2)[1]

@@ -54,5 +54,5 @@ def test_what_is_not_there(host: str, capsys: Out) -> None:
     out, err = run(capsys, "pull", f"{host}/team/none:1", "--progress", "none", code=6)
     assert (out, err) == (
         "",
-        f"error: {host}/team/none:1: the registry does not have it (MANIFEST_UNKNOWN: manifest unknown)\n",
+        f"error: {host}/team/none:1: not found in the registry (MANIFEST_UNKNOWN: manifest unknown)\n",
     )

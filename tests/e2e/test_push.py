@@ -47,7 +47,7 @@ def test_an_image_goes_where_its_name_says(
         (("hello",), 2, "does not name a registry"),
         (("oci:dir",), 2, "does not name a registry"),
         (("absent.example/x:1", "127.0.0.1:1/x"), 10, "there is no image"),
-        (("example.com/hello:1.0", "127.0.0.1:1/X"), 2, "is not the name of a repository"),
+        (("example.com/hello:1.0", "127.0.0.1:1/X"), 2, "invalid repository name"),
     ],
 )
 def test_what_goes_wrong(host: str, capsys: Out, arguments: tuple[str, ...], code: int, text: str) -> None:

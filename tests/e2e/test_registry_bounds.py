@@ -10,7 +10,7 @@ import pytest
 from bench import images
 from tests.e2e.test_bounds import measure
 from tests.support.serving import serving
-from tests.support.soak import resident
+from tests.support.soak import peak_memory
 
 MOST = 150 << 20
 BLOB = 256 << 20
@@ -26,5 +26,5 @@ def test_a_large_blob_takes_little_memory_on_both_sides(tmp_path: Path) -> None:
         assert (pushed.code, image.manifest in pushed.said) == (0, True), pushed.said
         pulled = measure(tmp_path, tmp_path / "home", "pull", "--insecure-options=image", name)
         assert (pulled.code, image.manifest in pulled.said) == (0, True), pulled.said
-        served = resident(registry.process.pid)
+        served = peak_memory(registry.process.pid)
     assert max(pushed.peak, pulled.peak, served) < MOST

@@ -23,7 +23,7 @@ with path.open("rb") as file:
     name = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 where = Repository(host, "large")
 with Client() as client:
-    print(client.upload(where, oci.Descriptor("x/y", name, size), lambda: path.open("rb")))
+    print(client.upload_blob(where, oci.Descriptor("x/y", name, size), lambda: path.open("rb")))
     with client.open_blob(where, name, size) as blob:
         print(sum(len(data) for data in iter(lambda: blob.read(1 << 20), b"")))
 for line in Path("/proc/self/status").read_text().splitlines():
@@ -43,4 +43,4 @@ def test_three_hundred_megabytes_in_a_few_tens(tmp_path: Path) -> None:
         outcome, read, most = done.stdout.split()
         assert (outcome, int(read)) == ("sent", SIZE)
         assert int(most) < CLIENT
-        assert soak.resident(one.process.pid) < SERVER
+        assert soak.peak_memory(one.process.pid) < SERVER

@@ -25,7 +25,7 @@ def test_a_name_becomes_a_digest(host: str, registry: Registry, capsys: Out) -> 
     out = run(capsys, "resolve", "--full", f"docker://{host}/team/hello:1.0")[0]
     assert out == f"{host}/team/hello@{digest}"
     assert run(capsys, "resolve", f"docker://{out.strip()}", "--platform", "linux/amd64")[0] == digest
-    assert "--full needs an image" in run(capsys, "resolve", "--full", "example.com/hello:1.0", code=2)[1]
+    assert "--full requires an image" in run(capsys, "resolve", "--full", "example.com/hello:1.0", code=2)[1]
 
 
 def test_an_image_is_inspected_in_its_registry(host: str, capsys: Out) -> None:

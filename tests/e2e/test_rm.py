@@ -8,7 +8,7 @@ import pytest
 
 from pumice.formats import oci
 from pumice.store.home import Home
-from tests.support.storework import make_image
+from tests.support.store_workload import make_image
 from tests.support.world import World
 
 

@@ -280,4 +280,4 @@ def test_a_document_that_was_changed_is_refused(world: World) -> None:
             path.write_bytes(data.replace(b"hello", b"hallo", 1))
     done = world.run("sbom", "oci:image")
     assert (done.code, done.raw) == (7, b"")
-    assert "does not have the digest" in done.stderr
+    assert "does not match its digest" in done.stderr

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from pumice.cli.main import main
-from pumice.recipe.schema import schema
+from pumice.recipe.schema import recipe_schema
 
 
 def test_it_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
-    assert json.loads(capsys.readouterr().out) == schema()
+    assert json.loads(capsys.readouterr().out) == recipe_schema()
 
 
 def test_it_takes_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""``pumice serve`` when things break: killed under load, a full disk, damaged files, hostile clients."""
+"""``pumice serve`` under failures: kills under load, a full disk, damaged files, hostile clients."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def described(data: bytes) -> oci.Descriptor:
 
 def sound(root: Path) -> None:
     with open_storage(root) as storage:
-        found = check(storage)
-    assert (found.damaged, found.incomplete) == ((), ())
+        result = check(storage)
+    assert (result.damaged, result.incomplete) == ((), ())
 
 
 class Load:
-    """Clients that push and pull, and remember what they were told to be there."""
+    """Clients that push and pull, and record which pushes were acknowledged."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -55,12 +55,12 @@ class Load:
                 for turn in range(1000):
                     if self.stop.is_set():
                         break
-                    where = parse_reference(f"docker://{self.host}/team/app{number}:t{turn}")
+                    reference = parse_reference(f"docker://{self.host}/team/app{number}:t{turn}")
                     layer = dice.randbytes(300_000)
                     for data in (b"{}", layer):
-                        client.upload_blob(where.repository, described(data), data)
-                    client.put_manifest(where, image(layer), oci.MANIFEST)
-                    self.acknowledged[f"{where}"] = layer
+                        client.upload_blob(reference.repository, described(data), data)
+                    client.put_manifest(reference, image(layer), oci.MANIFEST)
+                    self.acknowledged[f"{reference}"] = layer
         except PumiceError as error:
             self.problems.append(f"push: {error.message}")
 
@@ -77,7 +77,7 @@ class Load:
 
 
 @pytest.mark.concurrency
-def test_killed_and_started_again_under_load(tmp_path: Path) -> None:
+def test_a_server_killed_under_load_keeps_acknowledged_pushes(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with ExitStack() as stack:
         server = stack.enter_context(serving(root))
@@ -104,24 +104,24 @@ def test_killed_and_started_again_under_load(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[tuple[Registry, Path]]:
-    """A registry on a disk of 8 MiB, and the path of that disk as seen from here."""
+    """Provide a registry on a disk of 8 MiB, and the path of that disk outside of its namespace."""
     disk = tmp_path / "disk"
     disk.mkdir()
     user = [] if os.geteuid() == 0 else ["-r"]
     script = 'mount -t tmpfs -o size=8m tmpfs "$0" && exec "$@"'
     inside = [need("unshare"), *user, "-m", "--propagation", "private", "sh", "-c", script, str(disk)]
-    with serving(disk / "root", inside=inside) as one:
-        seen = Path(f"/proc/{one.process.pid}/root{disk}")
-        if not (seen / "root").is_dir():
+    with serving(disk / "root", inside=inside) as server:
+        mounted_disk = Path(f"/proc/{server.process.pid}/root{disk}")
+        if not (mounted_disk / "root").is_dir():
             absent("mount namespaces cannot be looked into")
-        yield one, seen
+        yield server, mounted_disk
 
 
 @pytest.mark.peer("unshare")
-def test_a_full_disk_is_told_and_passes(small: tuple[Registry, Path], tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_until_there_is_space(small: tuple[Registry, Path], tmp_path: Path) -> None:
     registry, disk = small
-    kept = Random(0).randbytes(1 << 20)
-    digest, _ = registry.push_image("team/app", "kept", kept)
+    layer = Random(0).randbytes(1 << 20)
+    digest, _ = registry.push_image("team/app", "kept", layer)
     big = Random(1).randbytes(4 << 20)
     filler = disk / "filler"
     filler.write_bytes(bytes(5 << 20))
@@ -133,9 +133,9 @@ def test_a_full_disk_is_told_and_passes(small: tuple[Registry, Path], tmp_path: 
         with pytest.raises(OSError, match="No space"), filler.open("ab", buffering=0) as file:
             while file.write(bytes(1 << 12)):
                 pass
-        answer = registry.put("team/app", "new", image(kept, annotations={"a": "b" * 10_000}))
-        assert answer.status == 507
-        assert str(tmp_path).encode() not in answer.body
+        response = registry.put("team/app", "new", image(layer, annotations={"a": "b" * 10_000}))
+        assert response.status == 507
+        assert str(tmp_path).encode() not in response.body
         assert registry.ask("GET", "/v2/team/app/tags/list").json["tags"] == ["kept"]
         assert registry.ask("HEAD", f"/v2/team/app/blobs/{digest_of(big)}").status == 404
         assert registry.ask("HEAD", "/v2/team/app/manifests/kept").headers["Docker-Content-Digest"] == digest
@@ -146,36 +146,36 @@ def test_a_full_disk_is_told_and_passes(small: tuple[Registry, Path], tmp_path: 
     sound(tmp_path / "copy")
 
 
-def test_a_blob_that_is_damaged_on_the_disk_is_named(tmp_path: Path) -> None:
+def test_a_blob_damaged_on_disk_is_reported(tmp_path: Path) -> None:
     small, large = b"small", os.urandom(3 << 20)
-    with serving(tmp_path / "root") as one:
+    with serving(tmp_path / "root") as server:
         for data in (small, large):
-            one.push_blob("team/app", data)
+            server.push_blob("team/app", data)
     for data in (small, large):
         (file,) = (tmp_path / "root" / "blobs").rglob(digest_of(data).partition(":")[2])
         file.chmod(0o600)
         with file.open("r+b") as opened:
             opened.write(b"?")
-    with serving(tmp_path / "root") as one, Client(settings=BRISK) as client:
+    with serving(tmp_path / "root") as server, Client(settings=BRISK) as client:
         for data, kind in ((small, RegistryError), (large, TrustError)):
-            where = Repository(one.host, "team/app")
+            repository = Repository(server.host, "team/app")
             with (
                 pytest.raises(kind) as raised,
-                client.open_blob(where, digest_of(data), len(data)) as reading,
+                client.open_blob(repository, digest_of(data), len(data)) as reading,
             ):
                 reading.read()
             assert isinstance(raised.value, PumiceError)
             assert digest_of(data) in (raised.value.where or "")
-        assert one.ask("GET", "/v2/").status == 200
+        assert server.ask("GET", "/v2/").status == 200
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with serving(tmp_path_factory.mktemp("registry") / "root") as one:
-        yield one
+    with serving(tmp_path_factory.mktemp("registry") / "root") as server:
+        yield server
 
 
-def test_clients_that_are_slow_on_purpose_keep_nobody_waiting(registry: Registry) -> None:
+def test_slow_clients_do_not_delay_others(registry: Registry) -> None:
     host, port = registry.host.split(":")
     with ExitStack() as stack:
         for number in range(150):
@@ -199,20 +199,20 @@ def test_clients_that_are_slow_on_purpose_keep_nobody_waiting(registry: Registry
         POST + b"Content-Length: 0\r\nContent-Length: 5\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
-def test_one_request_is_never_two(registry: Registry, data: bytes) -> None:
+def test_a_request_is_never_read_as_two(registry: Registry, data: bytes) -> None:
     host, port = registry.host.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as one:
-        one.sendall(data)
-        one.shutdown(socket.SHUT_WR)
-        taken = b"".join(iter(lambda: one.recv(65536), b""))
-    assert taken.count(b"HTTP/1.1 ") <= 1
-    assert b"HTTP/1.1 200" not in taken
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert received.count(b"HTTP/1.1 ") <= 1
+    assert b"HTTP/1.1 200" not in received
     assert registry.ask("GET", "/v2/").status == 200
 
 
-def _described_as(**more: object) -> bytes:
+def _described_as(**fields: object) -> bytes:
     document = json.loads(image())
-    document["layers"][0] |= more
+    document["layers"][0] |= fields
     return json.dumps(document).encode()
 
 
@@ -236,13 +236,13 @@ def _described_as(**more: object) -> bytes:
     ],
     ids=range(14),
 )
-def test_hostile_manifests_are_refused_in_a_sentence(registry: Registry, body: bytes) -> None:
+def test_hostile_manifests_are_rejected_with_a_reason(registry: Registry, body: bytes) -> None:
     registry.push_blob("hostile", b"{}")
     registry.push_blob("hostile", b"layer")
-    answer = registry.put("hostile", "v1", body)
-    assert 400 <= answer.status < 500
-    assert len(answer.json["errors"]) == 1
-    assert len(answer.body) < 8000
+    response = registry.put("hostile", "v1", body)
+    assert 400 <= response.status < 500
+    assert len(response.json["errors"]) == 1
+    assert len(response.body) < 8000
     assert registry.ask("GET", "/v2/hostile/manifests/v1").status == 404
 
 
@@ -250,14 +250,14 @@ def test_hostile_manifests_are_refused_in_a_sentence(registry: Registry, body: b
 def test_two_hundred_clients_pull_at_once(registry: Registry) -> None:
     layer = Random(2).randbytes(200_000)
     registry.push_image("popular", "v1", layer)
-    where = parse_reference(f"docker://{registry.host}/popular:v1")
+    reference = parse_reference(f"docker://{registry.host}/popular:v1")
     problems: list[str] = []
 
     def pull() -> None:
         try:
             with Client(settings=BRISK) as client:
-                document = client.get_manifest(where)
-                with client.open_blob(where.repository, digest_of(layer), len(layer)) as file:
+                document = client.get_manifest(reference)
+                with client.open_blob(reference.repository, digest_of(layer), len(layer)) as file:
                     if file.read() != layer or document.data != image(layer):
                         problems.append("another")
         except PumiceError as error:

@@ -1,4 +1,4 @@
-"""``pumice serve --check`` and ``--collect``: a registry is looked after while nobody serves it."""
+"""``pumice serve --check`` and ``--collect``: maintenance of a registry that is not being served."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from tests.support.serving import digest_of, serving
 Out = pytest.CaptureFixture[str]
 
 
-def test_a_registry_is_checked_and_collected(tmp_path: Path, capsys: Out) -> None:
+def test_a_registry_can_be_checked_and_collected(tmp_path: Path, capsys: Out) -> None:
     root = tmp_path / "root"
-    with serving(root) as one:
-        _, document = one.push_image("team/app", "1.0")
-        loose = one.push_blob("team/app", b"nobody needs it")
+    with serving(root) as server:
+        _, document = server.push_image("team/app", "1.0")
+        loose = server.push_blob("team/app", b"nobody needs it")
         assert main(["serve", "--check", "--root", str(root)]) != 0
         assert "the directory is in use by another 'pumice serve'" in capsys.readouterr().err
-        one.stop()
+        server.stop()
     assert main(["serve", "--check", "--root", str(root)]) == 0
     assert "1 repositories, 1 manifests, 3 blobs" in capsys.readouterr().out
     assert main(["serve", "--collect", "--keep-untagged", "0", "--check", "--root", str(root)]) == 0
-    said = capsys.readouterr().out
-    assert "0 manifests, 1 blobs and 0 unfinished uploads removed, 15 bytes freed" in said
-    assert "2 blobs" in said
+    output = capsys.readouterr().out
+    assert "0 manifests, 1 blobs and 0 unfinished uploads removed, 15 bytes freed" in output
+    assert "2 blobs" in output
     (damaged,) = (root / "blobs").rglob(digest_of(b"layer").partition(":")[2])
     damaged.write_bytes(b"other")
     assert main(["serve", "--check", "--root", str(root)]) == 9
-    said = capsys.readouterr().out
-    assert f"damaged  {digest_of(b'layer')}: the content has another digest" in said
-    assert "1 damaged, 0 incomplete" in said
-    assert loose not in said
+    output = capsys.readouterr().out
+    assert f"damaged  {digest_of(b'layer')}: the content has another digest" in output
+    assert "1 damaged, 0 incomplete" in output
+    assert loose not in output
     assert document
 
 
-def test_nothing_is_made_where_nothing_is(tmp_path: Path, capsys: Out) -> None:
+def test_maintenance_does_not_create_a_registry(tmp_path: Path, capsys: Out) -> None:
     for option in ("--check", "--collect"):
         assert main(["serve", option, "--root", str(tmp_path / "none")]) == 2
         assert "not a registry directory" in capsys.readouterr().err
@@ -44,7 +44,7 @@ def test_nothing_is_made_where_nothing_is(tmp_path: Path, capsys: Out) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (("--require-signed", "no/such/folder"), "no such policy directory"),
         (("--require-signed", "."), "the policy trusts no key, so no tag could be set"),
@@ -62,15 +62,15 @@ def test_nothing_is_made_where_nothing_is(tmp_path: Path, capsys: Out) -> None:
         (("--check", "--root", "a\0b"), "not a registry directory"),
     ],
 )
-def test_worst_options(
-    tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], said: str
+def test_invalid_options_are_rejected(
+    tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], expected: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     assert main(["serve", "--listen", "127.0.0.1:0", *options]) == 2
-    found = capsys.readouterr()
-    assert said in found.err
-    assert "secret" not in found.err
-    assert found.out == ""
+    result = capsys.readouterr()
+    assert expected in result.err
+    assert "secret" not in result.err
+    assert result.out == ""
     assert list(tmp_path.iterdir()) == []

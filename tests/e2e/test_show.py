@@ -56,4 +56,4 @@ def test_every_problem_is_told_and_nothing_printed(
 
 def test_no_recipe_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(tmp_path / "none.yaml")]) == 3
-    assert capsys.readouterr().err.startswith(f"error: there is no recipe '{tmp_path}/none.yaml'")
+    assert capsys.readouterr().err.startswith(f"error: the recipe '{tmp_path}/none.yaml' does not exist")

@@ -27,4 +27,4 @@ def test_tags_are_listed(host: str, registry: Registry, capsys: Out) -> None:
 
 
 def test_what_is_no_repository(host: str, capsys: Out) -> None:
-    assert "is not the name of a repository" in run(capsys, "tags", f"{host}/A", code=2)[1]
+    assert "invalid repository name" in run(capsys, "tags", f"{host}/A", code=2)[1]

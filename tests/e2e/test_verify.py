@@ -80,7 +80,7 @@ def test_a_changed_layer_does_not_verify(world: Trusting, tmp_path: Path, kind: 
             for path in ("oci-layout", "index.json", "blobs"):
                 archive.add(tmp_path / "copy" / path, path)
     said = world.refused("verify", place, "--key", "release.pub")
-    assert f"sha256:{name}: a blob of the image does not have the digest it is known by" in said
+    assert f"sha256:{name}: the content of a blob does not match its digest" in said
     printed = world.must("verify", place, "--key", "release.pub", "--no-content")
     assert "skipped  content: configs and layers were not hashed (--no-content)" in printed
 

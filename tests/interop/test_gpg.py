@@ -168,6 +168,6 @@ def test_a_signature_of_text_is_none_of_bytes(gpg: Gpg, tmp_path: Path) -> None:
     file.write_bytes(b"one\ntwo\n")
     gpg.run("--textmode", "-u", key, "-a", "-b", str(file))
     (one,) = openpgpsig.read_signatures(Path(f"{file}.asc").read_bytes())
-    assert one.problem == "it is not about a file's bytes (its type is Text)"
+    assert one.problem == "not a signature of a binary file (its type is Text)"
     file.write_bytes(b"one\r\ntwo\r\n")
     assert gpg.verify(Path(f"{file}.asc"), file)[0]

@@ -41,7 +41,7 @@ def configured(suite: str) -> tuple[Source, ...]:
 
 def test_bookworm_with_updates_and_security(session: Session, tmp_path: Path) -> None:
     found = configured("bookworm")
-    loaded = indexes.load(found, ("amd64", "arm64"), session)
+    loaded = indexes.load_indexes(found, ("amd64", "arm64"), session)
     assert [(locked.archive, locked.suite, locked.origin) for locked in loaded.locked] == [
         ("debian", "bookworm", "Debian"),
         ("debian", "bookworm-updates", "Debian"),
@@ -60,7 +60,7 @@ def test_bookworm_with_updates_and_security(session: Session, tmp_path: Path) ->
         archive=archive, suite=suite, path=record.filename,
         size=record.size, sha256=record.sha256, sha512=record.sha512,
     )  # fmt: skip
-    digest = packages.fetch(locked, found, session, recipe_dir=tmp_path)
+    digest = packages.fetch_package(locked, found, session, recipe_dir=tmp_path)
     with session.home.blobs.open(digest) as file:
         (tmp_path / "hello.deb").write_bytes(file.read())
     output = subprocess.run(
@@ -73,14 +73,14 @@ def test_bookworm_with_updates_and_security(session: Session, tmp_path: Path) ->
 
 
 def test_another_suite_than_the_machines(session: Session) -> None:
-    loaded = indexes.load(configured("trixie"), ("amd64",), session)
+    loaded = indexes.load_indexes(configured("trixie"), ("amd64",), session)
     assert {locked.codename for locked in loaded.locked} >= {"trixie"}
     assert all(locked.origin == "Debian" for locked in loaded.locked)
     assert loaded.universe("amd64").versions("base-files")[0].version.startswith("13")
 
 
 def test_offline_afterwards(session: Session) -> None:
-    first = indexes.load(configured("bookworm"), ("amd64",), session)
+    first = indexes.load_indexes(configured("bookworm"), ("amd64",), session)
     with Session(session.home, offline=True, clock=SystemClock()) as offline:
-        again = indexes.load(configured("bookworm"), ("amd64",), offline)
+        again = indexes.load_indexes(configured("bookworm"), ("amd64",), offline)
     assert again.locked == first.locked

@@ -29,7 +29,7 @@ MAKERS: dict[Kind, tuple[str, ...]] = {
     "bytecode": ("pumice.assembly.bytecode_cache",),
     "image": ("pumice.assembly.pipeline",),
     "evidence": ("pumice.assembly.evidence_writer",),
-    "layer-facts": ("pumice.image.layer_scan", "pumice.evidence.layers"),
+    "layer-scan": ("pumice.image.layer_scan",),
     "license": ("pumice.evidence.license_expressions",),
     "package-index": ("pumice.formats.aptindex",),
 }

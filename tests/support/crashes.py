@@ -1,7 +1,7 @@
-"""A file system that writes down what is done to it, and what a power failure could leave of that.
+"""A file system that records all operations, and the states that a power failure could leave behind.
 
-The model is what POSIX promises and no more: what was written is safe after fsync of the file, a
-name after fsync of its directory. Everything else may be there or not, in any combination.
+The model is what POSIX guarantees: content is durable after fsync of its file, a name after fsync of its
+directory. Any combination of the other changes may survive.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pumice.files import NewFile
-    from tests.support.storework import Promise
+    from tests.support.store_workload import Promise
 
 
 class Operation(NamedTuple):
-    """One thing that was done: to which path, with which second path, data or file number."""
+    """An operation: its path, and its second path, data or file number."""
 
     kind: str
     path: str = ""
@@ -32,8 +32,8 @@ class Operation(NamedTuple):
     promise: Promise | None = None
 
 
-class Recorder:
-    """Does everything for real below ``root``, and logs it with paths relative to that."""
+class RecordingFileSystem:
+    """Performs operations below ``root``, and logs them with relative paths."""
 
     def __init__(self, root: Path) -> None:
         self.log: list[Operation] = []
@@ -87,13 +87,13 @@ class _RecordedFile:
         self._file.close()
 
 
-class Disk:
-    """What a log's prefix did to an empty directory: what is certain, and what is pending."""
+class DiskModel:
+    """The effect of a log's prefix on an empty directory: what is durable, and what is pending."""
 
     def __init__(self) -> None:
         self.contents: dict[int, bytes] = {}
         self.synced: dict[int, bytes] = {}
-        self.certain: dict[str, dict[str, int | None]] = {".": {}}
+        self.durable: dict[str, dict[str, int | None]] = {".": {}}
         """By directory: names with file numbers, None for a directory."""
         self.pending: dict[str, list[tuple[str, str, int | None]]] = {".": []}
         self.promised: Promise = {}
@@ -102,42 +102,42 @@ class Disk:
         kind, path, number = operation.kind, operation.path, operation.number
         if kind == "create":
             self.contents[number] = b""
-            self._name(path, "add", number)
+            self._change_entry(path, "add", number)
         elif kind == "write":
             self.contents[number] += operation.data
         elif kind == "sync":
             self.synced[number] = self.contents[number]
         elif kind == "rename":
-            self._name(operation.target, "add", self._current(path))
-            self._name(path, "remove", None)
+            self._change_entry(operation.target, "add", self._current(path))
+            self._change_entry(path, "remove", None)
         elif kind == "unlink":
-            self._name(path, "remove", None)
+            self._change_entry(path, "remove", None)
         elif kind == "make_directory":
-            self._name(path, "add", None)
-            self.certain[path], self.pending[path] = {}, []
+            self._change_entry(path, "add", None)
+            self.durable[path], self.pending[path] = {}, []
         elif kind == "sync_directory":
-            self.certain[path] = self._after(path, lambda _: True)
+            self.durable[path] = self._entries_after(path, lambda _: True)
             self.pending[path] = []
         elif operation.promise is not None:
             self.promised |= operation.promise
 
-    def leave(self, place: Path, survives: Callable[[str], bool], lose: Callable[[bytes], bytes]) -> None:
-        """Make ``place`` what is left: pending names that ``survive``, unsynced content after ``lose``."""
-        self._leave(".", place, survives, lose)
+    def leave(self, target: Path, survives: Callable[[str], bool], lose: Callable[[bytes], bytes]) -> None:
+        """Write what is left to ``target``: pending names that survive, and content after ``lose``."""
+        self._leave(".", target, survives, lose)
 
     def _leave(
-        self, name: str, place: Path, survives: Callable[[str], bool], lose: Callable[[bytes], bytes]
+        self, name: str, target: Path, survives: Callable[[str], bool], lose: Callable[[bytes], bytes]
     ) -> None:
-        place.mkdir()
-        for entry, number in self._after(name, survives).items():
+        target.mkdir()
+        for entry, number in self._entries_after(name, survives).items():
             if number is None:
-                self._leave(os.path.normpath(f"{name}/{entry}"), place / entry, survives, lose)
+                self._leave(os.path.normpath(f"{name}/{entry}"), target / entry, survives, lose)
             else:
                 synced, full = self.synced.get(number), self.contents[number]
-                (place / entry).write_bytes(full if synced == full else lose(full))
+                (target / entry).write_bytes(full if synced == full else lose(full))
 
-    def _after(self, folder: str, survives: Callable[[str], bool]) -> dict[str, int | None]:
-        names = dict(self.certain[folder])
+    def _entries_after(self, folder: str, survives: Callable[[str], bool]) -> dict[str, int | None]:
+        names = dict(self.durable[folder])
         for what, name, number in self.pending[folder]:
             if survives(folder):
                 if what == "add":
@@ -148,16 +148,16 @@ class Disk:
 
     def _current(self, path: str) -> int | None:
         folder, name = os.path.split(path)
-        return self._after(folder or ".", lambda _: True)[name]
+        return self._entries_after(folder or ".", lambda _: True)[name]
 
-    def _name(self, path: str, what: str, number: int | None) -> None:
+    def _change_entry(self, path: str, what: str, number: int | None) -> None:
         folder, name = os.path.split(path)
         self.pending[folder or "."].append((what, name, number))
 
 
-def states(log: Sequence[Operation], place: Path, seed: int) -> list[tuple[Path, Promise]]:
-    """Return directories that a power failure after ``log`` could leave, with what was promised by then."""
-    disk = Disk()
+def states(log: Sequence[Operation], directory: Path, seed: int) -> list[tuple[Path, Promise]]:
+    """Return states that a power failure after ``log`` could leave, with the promises made until then."""
+    disk = DiskModel()
     for operation in log:
         disk.apply(operation)
     dice = random.Random(seed)
@@ -173,23 +173,23 @@ def states(log: Sequence[Operation], place: Path, seed: int) -> list[tuple[Path,
     for number in range(sum(len(names) for folder, names in disk.pending.items() if not _is_scratch(folder))):
         policies.append((_all_but(number), lambda full: full))
         policies.append((_only(number), lambda full: full))
-    found = []
+    left_states = []
     for number, (survives, lose) in enumerate(policies):
-        disk.leave(place / str(number), survives, lose)
-        found.append((place / str(number), dict(disk.promised)))
-    return found
+        disk.leave(directory / str(number), survives, lose)
+        left_states.append((directory / str(number), dict(disk.promised)))
+    return left_states
 
 
 def _is_scratch(folder: str) -> bool:
-    """Names in there are never synced, so thousands are pending, and none of them matters alone."""
+    """Return whether a directory has temporary files; these names are never synced, and none matters."""
     return folder.endswith("/tmp")
 
 
 def _all_but(number: int) -> Callable[[str], bool]:
-    asked = itertools.count()
-    return lambda folder: _is_scratch(folder) or next(asked) != number
+    questions = itertools.count()
+    return lambda folder: _is_scratch(folder) or next(questions) != number
 
 
 def _only(number: int) -> Callable[[str], bool]:
-    asked = itertools.count()
-    return lambda folder: not _is_scratch(folder) and next(asked) == number
+    questions = itertools.count()
+    return lambda folder: not _is_scratch(folder) and next(questions) == number

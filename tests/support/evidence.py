@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from pumice.evidence.facts import RECIPE, Facts, File, Layer, Package, System
+from pumice.evidence.facts import RECIPE, Facts, File, LayerFacts, Package, System
 
 
 def digest(text: str) -> str:
@@ -74,7 +74,7 @@ def facts(packages: int = 3, files: int = 30) -> Facts:
         ),
         packages=listed,
         layers=tuple(
-            Layer(
+            LayerFacts(
                 title=f"part {number}",
                 digest=digest(f"layer {number}"),
                 diff_id=digest(f"diff {number}"),

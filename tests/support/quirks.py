@@ -136,12 +136,12 @@ PUSH = [
         )
         for status, error in (
             (500, "500"),
-            (416, "no such part"),
-            (400, "does not understand"),
-            (403, "does not allow"),
-            (404, "keeps losing"),
+            (416, "requested range"),
+            (400, "as malformed"),
+            (403, "denied access"),
+            (404, "repeatedly lost"),
             (413, "too large"),
-            (429, "fewer requests"),
+            (429, "too many requests"),
         )
     ),
     # An upload begins
@@ -156,7 +156,7 @@ PUSH = [
         "POST",
         POST,
         headers={"Location": None},
-        error="where to send",
+        error="no usable upload location",
     ),
     Quirk(
         "push", "an upload has an empty chunk length", "-", "POST", POST, headers={"OCI-Chunk-Min-Length": ""}
@@ -176,7 +176,7 @@ PUSH = [
         "PUT",
         UPLOAD,
         headers={"Docker-Content-Digest": f"sha256:{'0' * 64}"},
-        error="keeps the blob as",
+        error="stored the blob with another digest",
     ),
     # Is a blob there already?
     *(
@@ -296,7 +296,7 @@ PULL = [
         BLOB,
         headers={"Content-Encoding": "gzip"},
         body=lambda body: zipped(body)[:-9],
-        error="ends too early",
+        error="is truncated",
     ),
     Quirk(
         "pull",
@@ -325,7 +325,7 @@ PULL = [
         MANIFEST,
         headers={"Content-Type": "text/html", "Docker-Content-Digest": None},
         body=says(WEB_PAGE),
-        error="does not have the digest|web page",
+        error="does not match its digest|web page",
     ),
     Quirk(
         "pull", "a blob is called partial", "-", "GET", BLOB, 206, headers={"Content-Range": "bytes 0-1/2"}
@@ -460,7 +460,7 @@ REFERRERS = [
         "GET",
         API,
         headers={"Link": '<http://other.example/more>; rel="next"'},
-        error="cannot be requested",
+        error="unusable link",
     ),
     Quirk(
         "referrers",
@@ -469,7 +469,7 @@ REFERRERS = [
         "GET",
         API,
         headers={"Link": '<?>; rel="next"'},
-        error="no end",
+        error="never ends",
     ),
 ]
 REFERRERS += [
@@ -525,7 +525,7 @@ LOGIN = [
         403,
         instead=True,
         registry=BEARER,
-        error="does not allow",
+        error="denied access",
     ),
     Quirk(
         "login",
@@ -618,7 +618,7 @@ TAG_LISTS = [
         "GET",
         TAGS,
         headers={"Link": '<http://other.example/list>; rel="next"'},
-        error="cannot be requested",
+        error="unusable link",
     ),
     Quirk(
         "tags",
@@ -627,7 +627,7 @@ TAG_LISTS = [
         "GET",
         TAGS,
         headers={"Link": "/v2/a/app/tags/list?last=b"},
-        error="cannot be requested",
+        error="unusable link",
     ),
     Quirk(
         "tags",
@@ -645,7 +645,7 @@ TAG_LISTS = [
         "GET",
         TAGS,
         headers={"Link": '</v2/a/app/tags/list>; rel="next"'},
-        error="no end",
+        error="never ends",
     ),
     Quirk("tags", "the list is a web page", "-", "GET", TAGS, body=says(WEB_PAGE), error="malformed"),
 ]
@@ -662,7 +662,7 @@ DELETE = [
         MANIFEST,
         405,
         instead=True,
-        error="does not offer",
+        error="does not support",
     ),
     Quirk(
         "delete",

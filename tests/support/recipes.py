@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pumice.recipe import grammar
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import Choice, Duration, Flag, Integer, Kind, ListOf, MapOf, Mode, Table, Text
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.recipe.model import Recipe
 
 HEAD = 'name: example.com/hello\nversion: "1.0"\nfrom: {debian: bookworm}\n'
@@ -33,7 +33,7 @@ def write(folder: Path, text: str, name: str = "recipe.yaml") -> Path:
 
 def read(folder: Path, text: str) -> Recipe:
     """Return the recipe of ``text`` behind the three keys that each needs."""
-    return load(write(folder, HEAD + text))
+    return load_recipe(write(folder, HEAD + text))
 
 
 def made_up(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
@@ -47,7 +47,7 @@ def made_up(kind: Kind = RECIPE) -> st.SearchStrategy[Any]:
     if isinstance(kind, ListOf):
         same = (lambda item: item["name"]) if kind.identity == "name" else json.dumps
         unique = same if kind.identity else None
-        return st.lists(made_up(kind.item), min_size=kind.least, max_size=3, unique_by=unique)
+        return st.lists(made_up(kind.item), min_size=kind.min_length, max_size=3, unique_by=unique)
     if isinstance(kind, MapOf):
         return st.dictionaries(made_up(kind.key), made_up(kind.value), max_size=3)
     if isinstance(kind, Text):
@@ -72,7 +72,7 @@ def _word(kind: Flag | Integer | Mode | Duration | Choice) -> st.SearchStrategy[
         return st.builds(
             lambda n, unit: f"{n}{unit}", st.integers(0, 99), st.sampled_from(["", "s", "m", "h"])
         )
-    return st.sampled_from(kind.words)
+    return st.sampled_from(kind.values)
 
 
 def _one_source(value: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A registry of ours, as a process: started on a free port, spoken to over HTTP, and ended."""
+"""A Pumice registry as a process: started on a free port, used over HTTP, and stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 class Reply(NamedTuple):
-    """What came back."""
+    """A response."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -32,12 +32,12 @@ class Reply(NamedTuple):
 
     @property
     def code(self) -> str:
-        """The first error's code."""
+        """The code of the first error."""
         return str(self.json["errors"][0]["code"])
 
 
 class Registry:
-    """A server that runs: where it is, and a way to speak to it."""
+    """A running server."""
 
     def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
         self.url = url
@@ -54,52 +54,55 @@ class Registry:
         chunked: bool = False,
         **query: Any,
     ) -> Reply:
-        """Make one request; ``query`` is added to the path, lists as repeated parameters."""
+        """Send a request and return the response.
+
+        ``query`` is added to the path; lists become repeated parameters.
+        """
         if query:
             path += ("&" if "?" in path else "?") + urlencode(query, doseq=True)
         connection = http.client.HTTPConnection(self.host, timeout=60)
         try:
-            sent = iter([body]) if chunked else body
-            connection.request(method, path, sent, dict(headers or {}), encode_chunked=chunked)
-            answer = connection.getresponse()
-            return Reply(answer.status, answer.headers, answer.read())
+            encoded_body = iter([body]) if chunked else body
+            connection.request(method, path, encoded_body, dict(headers or {}), encode_chunked=chunked)
+            response = connection.getresponse()
+            return Reply(response.status, response.headers, response.read())
         finally:
             connection.close()
 
     def push_blob(self, repository: str, data: bytes, algorithm: str = "sha256") -> str:
-        """Push a blob the usual way; return its digest."""
+        """Push a blob with POST and PUT; return its digest."""
         digest = digest_of(data, algorithm)
-        begun = self.ask("POST", f"/v2/{repository}/blobs/uploads/")
-        assert begun.status == 202, begun
-        done = self.ask("PUT", begun.headers["Location"], data, digest=digest)
-        assert done.status == 201, done
+        session = self.ask("POST", f"/v2/{repository}/blobs/uploads/")
+        assert session.status == 202, session
+        response = self.ask("PUT", session.headers["Location"], data, digest=digest)
+        assert response.status == 201, response
         return digest
 
     def push_image(
-        self, repository: str, tag: str, layer: bytes = b"layer", **more: Any
+        self, repository: str, tag: str, layer: bytes = b"layer", **fields: Any
     ) -> tuple[str, bytes]:
         """Push an image of one layer; return its digest and bytes."""
-        document = image(layer, **more)
+        document = image(layer, **fields)
         self.push_blob(repository, b"{}")
         self.push_blob(repository, layer)
-        done = self.put(repository, tag, document)
-        assert done.status == 201, done
+        response = self.put(repository, tag, document)
+        assert response.status == 201, response
         return digest_of(document), document
 
     def put(
         self, repository: str, reference: str, document: bytes, media_type: str = MANIFEST, **query: Any
     ) -> Reply:
-        """Put a manifest."""
+        """Push a manifest."""
         path = f"/v2/{repository}/manifests/{reference}"
         return self.ask("PUT", path, document, {"Content-Type": media_type}, **query)
 
     def kill(self) -> None:
-        """End it as a power failure would."""
+        """Kill the server."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """End it as an operator would; return the exit code."""
+        """Stop the server with SIGTERM; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
@@ -108,23 +111,23 @@ def digest_of(data: bytes, algorithm: str = "sha256") -> str:
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
-def descriptor(data: bytes, media_type: str, algorithm: str = "sha256", **more: Any) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": digest_of(data, algorithm), "size": len(data), **more}
+def descriptor(data: bytes, media_type: str, algorithm: str = "sha256", **fields: Any) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest_of(data, algorithm), "size": len(data), **fields}
 
 
-def image(layer: bytes = b"layer", algorithm: str = "sha256", **more: Any) -> bytes:
+def image(layer: bytes = b"layer", algorithm: str = "sha256", **fields: Any) -> bytes:
     """Return a manifest of the config ``{}`` and one layer."""
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": descriptor(b"{}", "application/vnd.oci.image.config.v1+json", algorithm),
         "layers": [descriptor(layer, "application/vnd.oci.image.layer.v1.tar", algorithm)],
-        **more,
+        **fields,
     }
     return json.dumps(document).encode()
 
 
-IMPATIENT = """
+IMPATIENT_SERVER = """
 import sys
 from pumice.clock import SystemClock
 from pumice.registry.server import serve
@@ -137,28 +140,28 @@ settings = serve.Settings(
 )
 serve.serve(settings, clock=SystemClock(), ready=lambda url: print(url, flush=True))
 """
-"""A server that waits for nobody, as a program."""
+"""A program that runs a server with short timeouts."""
 
 
 @contextmanager
 def impatient(root: Path) -> Iterator[Registry]:
-    """Run a server that waits a fifth of a second for headers, and for what comes next of a body."""
-    with running([sys.executable, "-c", IMPATIENT, str(root)]) as one:
-        yield one
+    """Run a server that waits 0.2 seconds for headers, and for the next bytes of a body."""
+    with running([sys.executable, "-c", IMPATIENT_SERVER, str(root)]) as registry:
+        yield registry
 
 
 @contextmanager
 def serving(
     root: Path, *options: str, listen: str = "127.0.0.1:0", inside: Sequence[str] = ()
 ) -> Iterator[Registry]:
-    """Run ``pumice serve`` on a free port; it is ended by its process, whatever happens.
+    """Run ``pumice serve`` on a free port; it is stopped at the end of the block.
 
-    ``inside`` is a command that becomes it, such as one that mounts something first.
+    ``inside`` is a command that runs it, such as one that mounts a file system first.
     """
     with running(
         [*inside, sys.executable, "-m", "pumice", "serve", "--listen", listen, "--root", str(root), *options]
-    ) as one:
-        yield one
+    ) as registry:
+        yield registry
 
 
 @contextmanager
@@ -172,11 +175,11 @@ def running(command: list[str]) -> Iterator[Registry]:
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        line = process.stdout.readline().decode().strip()
-        if not line:
+        url = process.stdout.readline().decode().strip()
+        if not url:
             process.wait(60)
             raise AssertionError(f"the registry did not start: {process.stderr.read().decode()}")
-        yield Registry(line, process)
+        yield Registry(url, process)
     finally:
         if process.poll() is None:
             process.terminate()

@@ -1,7 +1,7 @@
-"""Thousands of mixed operations by concurrent clients on a registry of ours, held against a model.
+"""Thousands of mixed operations by concurrent clients on a registry, compared with a model.
 
-Each client has repositories of its own, so that the model knows at every moment what must be there; one
-more repository is everybody's. What is done comes from a seed, and so does every byte.
+Each client has repositories of its own, so that the model always knows their content; one more repository
+is shared. All operations and all content are derived from a seed.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from tests.support.serving import INDEX, MANIFEST, Registry, Reply, descriptor, 
 
 CLIENTS = 8
 OPTIONS = ("--gc", "0.0005", "--keep-untagged", "2")
-"""Collects every other second; what is older than two hours and nobody needs goes."""
+"""Collect every other second what is not needed and older than two hours."""
 _OLD = 1_000_000_000
 _PATIENT = ClientSettings(retry_policy=RetryPolicy(attempts=8, initial_delay=0.01, max_delay=0.2))
 
 
-class Repo:
-    """What one repository must have."""
+class RepositoryModel:
+    """The expected content of one repository."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.tags: dict[str, str] = {}
         self.manifests: dict[str, bytes] = {}
-        self.gone: set[str] = set()
+        self.deleted: set[str] = set()
         self.blobs: dict[str, bytes] = {}
-        self.about: dict[str, set[str]] = {}
+        self.referrers: dict[str, set[str]] = {}
 
-    def needed(self) -> set[str]:
-        """Return the blobs that manifests name."""
+    def needed_blobs(self) -> set[str]:
+        """Return the digests of the blobs that manifests refer to."""
         found: set[str] = set()
         for data in self.manifests.values():
             document = json.loads(data)
@@ -51,216 +51,239 @@ class Repo:
         return found
 
 
-class Done(msgspec.Struct, frozen=True):
-    """What a run did and found."""
+class SoakResult(msgspec.Struct, frozen=True):
+    """The operations and findings of a run."""
 
     operations: dict[str, int]
     problems: list[str]
     memory: int
-    """Bytes that the server had resident at its worst."""
+    """Peak resident memory of the server in bytes."""
 
 
 class Worker:
-    """One client with its repositories, its connection and its dice."""
+    """A client with its repositories, connection and random numbers."""
 
     def __init__(self, number: int, seed: int, host: str, root: Path) -> None:
-        self.dice = random.Random(f"{seed}/{number}")
-        self.repos = [Repo(f"client{number}/repo{index}") for index in range(3)]
+        self.random = random.Random(f"{seed}/{number}")
+        self.repos = [RepositoryModel(f"client{number}/repo{index}") for index in range(3)]
         self.garbage = f"garbage/of{number}"
         self.shared: set[str] = set()
-        self.done: dict[str, int] = {}
+        self.operation_counts: dict[str, int] = {}
         self.problems: list[str] = []
         self._host = host
         self._root = root
         self._client = Client(settings=_PATIENT)
-        self._wire = HTTPConnection(host, timeout=60)
+        self._connection = HTTPConnection(host, timeout=60)
         self._count = 0
 
     def work(self, operations: int) -> None:
-        """Do so many operations; what goes wrong is remembered."""
-        table = [self.push, self.push, self.chunked, self.mount, self.move, self.pull, self.pull, self.part]
-        table += [self.untag, self.delete, self.delete_blob, self.listing, self.refer, self.referrers]
-        table += [self.contend, self.collect]
+        """Do ``operations`` operations and record the problems."""
+        table = [
+            self.push,
+            self.push,
+            self.push_in_chunks,
+            self.mount,
+            self.move_tag,
+            self.pull,
+            self.pull,
+            self.pull_range,
+        ]
+        table += [
+            self.untag,
+            self.delete,
+            self.delete_blob,
+            self.list_tags,
+            self.push_referrer,
+            self.list_referrers,
+        ]
+        table += [self.move_shared_tag, self.push_garbage]
         with self._client:
             for _ in range(operations):
-                step = self.dice.choice(table)
-                self.done[step.__name__] = self.done.get(step.__name__, 0) + 1
+                step = self.random.choice(table)
+                self.operation_counts[step.__name__] = self.operation_counts.get(step.__name__, 0) + 1
                 try:
                     step()
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+                except Exception as error:  # noqa: BLE001 - any error is a finding
                     self.problems.append(f"{step.__name__}: {error!r}")
-            self._wire.close()
+            self._connection.close()
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Reply:
-        self._wire.request(method, path, body, headers or {})
-        answer = self._wire.getresponse()
-        return Reply(answer.status, answer.headers, answer.read())
+        self._connection.request(method, path, body, headers or {})
+        response = self._connection.getresponse()
+        return Reply(response.status, response.headers, response.read())
 
-    def expect(self, is_so: bool, what: str) -> None:
-        if not is_so:
-            self.problems.append(what)
+    def expect(self, is_true: bool, problem: str) -> None:
+        if not is_true:
+            self.problems.append(problem)
 
-    def any_repo(self) -> Repo:
-        return self.dice.choice(self.repos)
+    def choose_repository(self) -> RepositoryModel:
+        return self.random.choice(self.repos)
 
-    def fresh(self, most: int = 20_000) -> bytes:
+    def random_bytes(self, most: int = 20_000) -> bytes:
         self._count += 1
-        return self.dice.randbytes(self.dice.randrange(1, most))
+        return self.random.randbytes(self.random.randrange(1, most))
 
-    # What a client does -------------------------------------------------------------------------------
+    # Operations ---------------------------------------------------------------------------------------
 
     def push(self) -> None:
-        repo = self.any_repo()
-        layer = self.fresh(200_000 if self.dice.random() < 0.05 else 20_000)
+        repo = self.choose_repository()
+        layer = self.random_bytes(200_000 if self.random.random() < 0.05 else 20_000)
         for data in (b"{}", layer):
             self._client.upload_blob(_at(self._host, repo.name), _described(data), data)
             repo.blobs[digest_of(data)] = data
-        self.put(repo, f"v{self.dice.randrange(12)}", image(layer))
+        self.put(repo, f"v{self.random.randrange(12)}", image(layer))
 
-    def put(self, repo: Repo, tag: str, document: bytes) -> None:
+    def put(self, repo: RepositoryModel, tag: str, document: bytes) -> None:
         path = f"/v2/{repo.name}/manifests/{tag}"
-        answer = self.ask("PUT", path, document, {"Content-Type": MANIFEST})
-        self.expect(answer.status == 201, f"PUT {path}: {answer.status}")
+        response = self.ask("PUT", path, document, {"Content-Type": MANIFEST})
+        self.expect(response.status == 201, f"PUT {path}: {response.status}")
         digest = digest_of(document)
         repo.manifests[digest] = document
-        repo.gone.discard(digest)
+        repo.deleted.discard(digest)
         if ":" not in tag:
             repo.tags[tag] = digest
 
-    def chunked(self) -> None:
-        repo, data = self.any_repo(), self.fresh(100_000)
-        place = self.ask("POST", f"/v2/{repo.name}/blobs/uploads/").headers["Location"]
+    def push_in_chunks(self) -> None:
+        repo, data = self.choose_repository(), self.random_bytes(100_000)
+        location = self.ask("POST", f"/v2/{repo.name}/blobs/uploads/").headers["Location"]
         for start in range(0, len(data), 30_000):
-            piece = data[start : start + 30_000]
-            headers = {"Content-Range": f"{start}-{start + len(piece) - 1}"}
-            answer = self.ask("PATCH", place, piece, headers)
-            self.expect(answer.status == 202, f"PATCH: {answer.status}")
-            place = answer.headers["Location"]
-        answer = self.ask("PUT", f"{place}{'&' if '?' in place else '?'}digest={digest_of(data)}", b"")
-        self.expect(answer.status == 201, f"PUT of an upload: {answer.status}")
+            chunk = data[start : start + 30_000]
+            headers = {"Content-Range": f"{start}-{start + len(chunk) - 1}"}
+            response = self.ask("PATCH", location, chunk, headers)
+            self.expect(response.status == 202, f"PATCH: {response.status}")
+            location = response.headers["Location"]
+        response = self.ask(
+            "PUT", f"{location}{'&' if '?' in location else '?'}digest={digest_of(data)}", b""
+        )
+        self.expect(response.status == 201, f"PUT of an upload: {response.status}")
         repo.blobs[digest_of(data)] = data
 
     def mount(self) -> None:
-        one, two = self.dice.sample(self.repos, 2)
-        if one.blobs:
-            digest = self.dice.choice(sorted(one.blobs))
-            query = f"mount={quote(digest)}&from={quote(one.name, safe='')}"
-            answer = self.ask("POST", f"/v2/{two.name}/blobs/uploads/?{query}")
-            self.expect(answer.status == 201, f"mount: {answer.status}")
-            two.blobs[digest] = one.blobs[digest]
+        source, target = self.random.sample(self.repos, 2)
+        if source.blobs:
+            digest = self.random.choice(sorted(source.blobs))
+            query = f"mount={quote(digest)}&from={quote(source.name, safe='')}"
+            response = self.ask("POST", f"/v2/{target.name}/blobs/uploads/?{query}")
+            self.expect(response.status == 201, f"mount: {response.status}")
+            target.blobs[digest] = source.blobs[digest]
 
-    def move(self) -> None:
-        repo = self.any_repo()
+    def move_tag(self) -> None:
+        repo = self.choose_repository()
         if repo.manifests:
-            document = repo.manifests[self.dice.choice(sorted(repo.manifests))]
-            self.put(repo, f"v{self.dice.randrange(12)}", document)
+            document = repo.manifests[self.random.choice(sorted(repo.manifests))]
+            self.put(repo, f"v{self.random.randrange(12)}", document)
 
     def pull(self) -> None:
-        repo = self.any_repo()
-        tag = f"v{self.dice.randrange(12)}"
-        answer = self.ask("GET", f"/v2/{repo.name}/manifests/{tag}", None, {"Accept": MANIFEST})
+        repo = self.choose_repository()
+        tag = f"v{self.random.randrange(12)}"
+        response = self.ask("GET", f"/v2/{repo.name}/manifests/{tag}", None, {"Accept": MANIFEST})
         digest = repo.tags.get(tag)
         if digest is None:
-            self.expect(answer.status == 404, f"GET of a tag that is not there: {answer.status}")
+            self.expect(response.status == 404, f"GET of a tag that is not there: {response.status}")
             return
-        self.expect(answer.body == repo.manifests[digest], f"{repo.name}:{tag} is another manifest")
+        self.expect(response.body == repo.manifests[digest], f"{repo.name}:{tag} has another manifest")
         for layer in json.loads(repo.manifests[digest])["layers"]:
             with self._client.open_blob(_at(self._host, repo.name), layer["digest"], layer["size"]) as file:
-                self.expect(file.read() == repo.blobs[layer["digest"]], "a layer is another")
+                self.expect(file.read() == repo.blobs[layer["digest"]], "a layer has other content")
 
-    def part(self) -> None:
-        repo = self.any_repo()
+    def pull_range(self) -> None:
+        repo = self.choose_repository()
         if repo.blobs:
-            digest = self.dice.choice(sorted(repo.blobs))
+            digest = self.random.choice(sorted(repo.blobs))
             data = repo.blobs[digest]
-            start = self.dice.randrange(len(data))
-            end = self.dice.randrange(start, len(data))
+            start = self.random.randrange(len(data))
+            end = self.random.randrange(start, len(data))
             headers = {"Range": f"bytes={start}-{end}"}
-            answer = self.ask("GET", f"/v2/{repo.name}/blobs/{digest}", None, headers)
-            self.expect(answer.status in (200, 206), f"range: {answer.status}")
-            wanted = data if answer.status == 200 else data[start : end + 1]
-            self.expect(answer.body == wanted, "a range has other bytes")
+            response = self.ask("GET", f"/v2/{repo.name}/blobs/{digest}", None, headers)
+            self.expect(response.status in (200, 206), f"range: {response.status}")
+            expected = data if response.status == 200 else data[start : end + 1]
+            self.expect(response.body == expected, "a range has other bytes")
 
     def untag(self) -> None:
-        repo = self.any_repo()
+        repo = self.choose_repository()
         if repo.tags:
-            tag = self.dice.choice(sorted(repo.tags))
-            answer = self.ask("DELETE", f"/v2/{repo.name}/manifests/{tag}")
-            self.expect(answer.status == 202, f"DELETE of a tag: {answer.status}")
+            tag = self.random.choice(sorted(repo.tags))
+            response = self.ask("DELETE", f"/v2/{repo.name}/manifests/{tag}")
+            self.expect(response.status == 202, f"DELETE of a tag: {response.status}")
             del repo.tags[tag]
 
     def delete(self) -> None:
-        repo = self.any_repo()
+        repo = self.choose_repository()
         if repo.manifests:
-            digest = self.dice.choice(sorted(repo.manifests))
-            answer = self.ask("DELETE", f"/v2/{repo.name}/manifests/{digest}")
-            self.expect(answer.status == 202, f"DELETE of a manifest: {answer.status}")
+            digest = self.random.choice(sorted(repo.manifests))
+            response = self.ask("DELETE", f"/v2/{repo.name}/manifests/{digest}")
+            self.expect(response.status == 202, f"DELETE of a manifest: {response.status}")
             del repo.manifests[digest]
-            repo.gone.add(digest)
-            repo.tags = {tag: one for tag, one in repo.tags.items() if one != digest}
-            for some in repo.about.values():
-                some.discard(digest)
+            repo.deleted.add(digest)
+            repo.tags = {tag: target for tag, target in repo.tags.items() if target != digest}
+            for digests in repo.referrers.values():
+                digests.discard(digest)
 
     def delete_blob(self) -> None:
-        repo = self.any_repo()
-        unneeded = sorted(repo.blobs.keys() - repo.needed())
+        repo = self.choose_repository()
+        unneeded = sorted(repo.blobs.keys() - repo.needed_blobs())
         if unneeded:
-            digest = self.dice.choice(unneeded)
-            answer = self.ask("DELETE", f"/v2/{repo.name}/blobs/{digest}")
-            self.expect(answer.status == 202, f"DELETE of a blob: {answer.status}")
+            digest = self.random.choice(unneeded)
+            response = self.ask("DELETE", f"/v2/{repo.name}/blobs/{digest}")
+            self.expect(response.status == 202, f"DELETE of a blob: {response.status}")
             del repo.blobs[digest]
 
-    def listing(self) -> None:
-        repo = self.any_repo()
-        found: list[str] = []
+    def list_tags(self) -> None:
+        repo = self.choose_repository()
+        tags: list[str] = []
         path = f"/v2/{repo.name}/tags/list?n=3"
         while path:
-            answer = self.ask("GET", path)
-            if answer.status == 404 and not (repo.tags or repo.manifests or repo.blobs):
+            response = self.ask("GET", path)
+            if response.status == 404 and not (repo.tags or repo.manifests or repo.blobs):
                 return
-            found += answer.json.get("tags") or []
-            path = answer.headers.get("Link", "").partition("<")[2].partition(">")[0]
-        self.expect(found == sorted(repo.tags), f"{repo.name} lists {found}, not {sorted(repo.tags)}")
+            tags += response.json.get("tags") or []
+            path = response.headers.get("Link", "").partition("<")[2].partition(">")[0]
+        self.expect(tags == sorted(repo.tags), f"{repo.name} lists {tags}, not {sorted(repo.tags)}")
 
-    def refer(self) -> None:
-        repo = self.any_repo()
+    def push_referrer(self) -> None:
+        repo = self.choose_repository()
         if not repo.manifests:
             return
-        subject = self.dice.choice(sorted(repo.manifests))
-        data = self.fresh(500)
+        subject = self.random.choice(sorted(repo.manifests))
+        data = self.random_bytes(500)
         for blob in (b"{}", data):
             self._client.upload_blob(_at(self._host, repo.name), _described(blob), blob)
             repo.blobs[digest_of(blob)] = blob
         about = descriptor(repo.manifests[subject], MANIFEST)
-        document = image(data, subject=about, artifactType=f"application/x-{self.dice.randrange(3)}")
+        document = image(data, subject=about, artifactType=f"application/x-{self.random.randrange(3)}")
         self.put(repo, digest_of(document), document)
-        repo.about.setdefault(subject, set()).add(digest_of(document))
+        repo.referrers.setdefault(subject, set()).add(digest_of(document))
 
-    def referrers(self) -> None:
-        repo = self.any_repo()
-        if repo.about:
-            subject = self.dice.choice(sorted(repo.about))
-            self.expect(_listed(self.ask, repo, subject) == repo.about[subject], "other referrers")
+    def list_referrers(self) -> None:
+        repo = self.choose_repository()
+        if repo.referrers:
+            subject = self.random.choice(sorted(repo.referrers))
+            self.expect(
+                _list_referrers(self.ask, repo, subject) == repo.referrers[subject], "other referrers"
+            )
 
-    def contend(self) -> None:
-        """Move a tag that all others move as well."""
-        layer = self.fresh(1000)
+    def move_shared_tag(self) -> None:
+        """Move a tag that all clients move."""
+        layer = self.random_bytes(1000)
         for data in (b"{}", layer):
             self._client.upload_blob(_at(self._host, "everybody"), _described(data), data)
         document = image(layer)
         headers = {"Content-Type": MANIFEST}
-        answer = self.ask("PUT", "/v2/everybody/manifests/latest", document, headers)
-        self.expect(answer.status == 201, f"PUT of the shared tag: {answer.status}")
+        response = self.ask("PUT", "/v2/everybody/manifests/latest", document, headers)
+        self.expect(response.status == 201, f"PUT of the shared tag: {response.status}")
         self.shared.add(digest_of(document))
-        answer = self.ask("GET", "/v2/everybody/manifests/latest", None, {"Accept": MANIFEST})
-        said = answer.headers["Docker-Content-Digest"]
-        self.expect(answer.status == 200 and digest_of(answer.body) == said, "the shared tag is damaged")
+        response = self.ask("GET", "/v2/everybody/manifests/latest", None, {"Accept": MANIFEST})
+        declared_digest = response.headers["Docker-Content-Digest"]
+        self.expect(
+            response.status == 200 and digest_of(response.body) == declared_digest,
+            "the shared tag is damaged",
+        )
 
-    def collect(self) -> None:
-        """Leave something that nobody needs, and make it old: the collector comes for it."""
-        data = self.fresh(1000)
+    def push_garbage(self) -> None:
+        """Push a blob that nothing needs and make it old, so that a collection removes it."""
+        data = self.random_bytes(1000)
         repository = _at(self._host, self.garbage)
         self._client.upload_blob(repository, _described(data), data)
         for file in (self._root / "repositories").rglob(f"*{digest_of(data).partition(':')[2]}*"):
@@ -275,7 +298,7 @@ def _described(data: bytes) -> oci.Descriptor:
     return oci.Descriptor("application/octet-stream", digest_of(data), len(data))
 
 
-def _listed(ask: Callable[..., Reply], repo: Repo, subject: str) -> set[str]:
+def _list_referrers(ask: Callable[..., Reply], repo: RepositoryModel, subject: str) -> set[str]:
     found: set[str] = set()
     path = f"/v2/{repo.name}/referrers/{subject}"
     while path:
@@ -285,69 +308,74 @@ def _listed(ask: Callable[..., Reply], repo: Repo, subject: str) -> set[str]:
     return found
 
 
-def resident(pid: int) -> int:
-    """Return the bytes that a process and its children had resident at their worst."""
+def peak_memory(pid: int) -> int:
+    """Return the peak resident memory of a process and its children in bytes."""
     total = 0
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
         if int(fields["Pid"]) == pid or int(fields["PPid"]) == pid:
             total += int(fields.get("VmHWM", "0 kB").split()[0]) << 10
     return total
 
 
 def compare(registry: Registry, workers: list[Worker]) -> list[str]:
-    """Return where the registry differs from the model."""
+    """Return the differences between the registry and the model."""
     problems: list[str] = []
 
-    def expect(is_so: bool, what: str) -> None:
-        problems.extend([] if is_so else [what])
+    def expect(is_true: bool, problem: str) -> None:
+        problems.extend([] if is_true else [problem])
 
     for repo in (repo for worker in workers for repo in worker.repos):
         tags: Any = registry.ask("GET", f"/v2/{repo.name}/tags/list")
-        there = (tags.json.get("tags") or []) if tags.status == 200 else []
-        expect(there == sorted(repo.tags), f"{repo.name} has the tags {there}, not {sorted(repo.tags)}")
+        stored_tags = (tags.json.get("tags") or []) if tags.status == 200 else []
+        expect(
+            stored_tags == sorted(repo.tags),
+            f"{repo.name} has the tags {stored_tags}, not {sorted(repo.tags)}",
+        )
         for digest, data in repo.manifests.items():
-            got = registry.ask("GET", f"/v2/{repo.name}/manifests/{digest}", None, {"Accept": MANIFEST})
-            expect(got.body == data, f"{repo.name}@{digest}: {got.status}")
-        for digest in repo.gone:
-            got = registry.ask("HEAD", f"/v2/{repo.name}/manifests/{digest}")
-            expect(got.status == 404, f"{repo.name}@{digest} is there, and was deleted")
+            response = registry.ask("GET", f"/v2/{repo.name}/manifests/{digest}", None, {"Accept": MANIFEST})
+            expect(response.body == data, f"{repo.name}@{digest}: {response.status}")
+        for digest in repo.deleted:
+            response = registry.ask("HEAD", f"/v2/{repo.name}/manifests/{digest}")
+            expect(response.status == 404, f"{repo.name}@{digest} was deleted, but still exists")
         for digest in repo.blobs:
-            got = registry.ask("GET", f"/v2/{repo.name}/blobs/{digest}")
-            expect(got.body == repo.blobs[digest], f"{repo.name}@{digest}: {got.status}")
-        for subject, digests in repo.about.items():
-            expect(_listed(registry.ask, repo, subject) == digests, f"{subject} has other referrers")
+            response = registry.ask("GET", f"/v2/{repo.name}/blobs/{digest}")
+            expect(response.body == repo.blobs[digest], f"{repo.name}@{digest}: {response.status}")
+        for subject, digests in repo.referrers.items():
+            expect(_list_referrers(registry.ask, repo, subject) == digests, f"{subject} has other referrers")
     last = registry.ask("HEAD", "/v2/everybody/manifests/latest").headers["Docker-Content-Digest"]
-    written = {digest for worker in workers for digest in worker.shared}
-    expect(not written or last in written, f"the shared tag is {last}, which nobody pushed")
+    pushed = {digest for worker in workers for digest in worker.shared}
+    expect(not pushed or last in pushed, f"the shared tag is {last}, which nobody pushed")
     return problems
 
 
-def run(root: Path, operations: int, *, seed: int = 0) -> Done:
-    """Do ``operations`` in all on a registry in ``root``, and look at everything in the end."""
+def run(root: Path, operations: int, *, seed: int = 0) -> SoakResult:
+    """Do ``operations`` operations on a registry in ``root``, and compare everything in the end."""
     with serving(root, *OPTIONS) as registry:
         workers = [Worker(number, seed, registry.host, root) for number in range(CLIENTS)]
-        share = operations // CLIENTS
-        threads = [threading.Thread(target=worker.work, args=(share,)) for worker in workers]
+        operations_per_client = operations // CLIENTS
+        threads = [threading.Thread(target=worker.work, args=(operations_per_client,)) for worker in workers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         problems = [problem for worker in workers for problem in worker.problems]
         problems += compare(registry, workers)
-        memory = resident(registry.process.pid)
+        memory = peak_memory(registry.process.pid)
         if registry.stop():
             problems.append("the server did not end well")
-    with serving(root) as registry:  # and all of it is on the disk
+    with serving(root) as registry:  # everything must be on disk
         problems += compare(registry, workers)
     with open_storage(root) as storage:
-        found = check(storage)
-        problems += [f"{one.where}: {one.message}" for one in (*found.damaged, *found.incomplete)]
-    done: dict[str, int] = {}
+        result = check(storage)
+        problems += [
+            f"{finding.where}: {finding.message}" for finding in (*result.damaged, *result.incomplete)
+        ]
+    operation_counts: dict[str, int] = {}
     for worker in workers:
-        for name, count in worker.done.items():
-            done[name] = done.get(name, 0) + count
-    return Done(done, problems, memory)
+        for name, count in worker.operation_counts.items():
+            operation_counts[name] = operation_counts.get(name, 0) + count
+    return SoakResult(operation_counts, problems, memory)

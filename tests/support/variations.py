@@ -13,7 +13,7 @@ from pumice.assembly.context import BuildContext
 from pumice.assembly.image import build_image
 from pumice.errors import PumiceError
 from pumice.progress import Silent
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.recipe.lock import Lock, LockedPackage
 from pumice.store.home import Home
 
@@ -74,7 +74,7 @@ def build(
 
         context = BuildContext(home=home, fetch_package=fetch, processors=processors, progress=Silent())
         try:
-            built = build_image(load(recipe), lock_of(packages, lock_format), ("amd64",), context)
+            built = build_image(load_recipe(recipe), lock_of(packages, lock_format), ("amd64",), context)
         except PumiceError as error:
             return (type(error).__name__, str(error))
         attached = sorted(one.digest for artifacts in built.evidence.values() for one in artifacts)

@@ -10,8 +10,8 @@ import msgspec
 from pumice.assembly.connection import ArchiveConnection
 from pumice.cli.main import main
 from pumice.progress import Silent
-from pumice.recipe.load import load
-from pumice.recipe.lock import read
+from pumice.recipe.load import load_recipe
+from pumice.recipe.lock import read_lock
 from pumice.store.home import Home, locate
 from tests.support import archive
 from tests.support.archive import EPOCH, Deb, Suite
@@ -84,10 +84,10 @@ class Workshop:
         self.recipe_path.write_bytes(msgspec.json.format(msgspec.json.encode(recipe)))
 
     def recipe(self) -> Recipe:
-        return load(self.recipe_path)
+        return load_recipe(self.recipe_path)
 
     def lock(self) -> Lock:
-        return read(self.lock_path)
+        return read_lock(self.lock_path)
 
     def pins(self, architecture: str = "amd64") -> list[str]:
         """The lock's packages as ``name=version``."""

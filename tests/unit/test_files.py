@@ -12,7 +12,7 @@ import pytest
 
 from pumice import files
 from pumice.errors import StoreError
-from tests.support.storework import Stopper
+from tests.support.store_workload import StoppingFileSystem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path: Path, at: i
     path = tmp_path / "file"
     files.replace(path, b"old")
     with pytest.raises(StoreError) as caught:
-        files.replace(path, b"new", fs=Stopper(at, refuse))
+        files.replace(path, b"new", fs=StoppingFileSystem(at, refuse))
     assert str(caught.value) == (
         f"{path}: cannot write the file: no space left on the device\n"
         "  hint: free some space, for example with 'pumice gc --all'"
@@ -68,7 +68,7 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        files.replace(tmp_path / "file", b"new", fs=Stopper(3, interrupt))
+        files.replace(tmp_path / "file", b"new", fs=StoppingFileSystem(3, interrupt))
     assert not any(tmp_path.iterdir())
 
 

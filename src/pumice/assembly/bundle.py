@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pumice.fetch.thread_pool import pool
+from pumice.fetch.thread_pool import thread_pool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def write_bundle(lock: Lock, connection: ArchiveConnection, directory: Path, *, 
 
     def copy_package(package: LockedPackage) -> None:
         connection.fetch_package(package, lock)
-        packages.keep(package, connection.open()[1], directory)
+        packages.copy_to_bundle(package, connection.open()[1], directory)
 
     by_digest = {
         package.sha256: package for architecture in lock.packages for package in lock.packages[architecture]
@@ -34,7 +34,7 @@ def write_bundle(lock: Lock, connection: ArchiveConnection, directory: Path, *, 
     ordered = sorted(by_digest.values(), key=lambda package: (package.name, package.architecture))
     with (
         progress.task(f"bundling {len(ordered)} packages", sum(package.size for package in ordered)) as task,
-        pool(_THREADS, "bundle") as threads,
+        thread_pool(_THREADS, "bundle") as threads,
     ):
         for package, job in [(package, threads.submit(copy_package, package)) for package in ordered]:
             job.result()

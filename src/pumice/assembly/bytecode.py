@@ -1,8 +1,8 @@
-"""Python byte code, made by the image's own interpreter in the built-in sandbox.
+"""Python bytecode, compiled by the image's own interpreter in the built-in sandbox.
 
-``compileall`` with unchecked hashes (PEP 552): the files hold no times, and Python never compares
-them with their sources. One process does all of them in the order of their names with a fixed hash
-seed, so that equal images get equal byte code.
+``compileall`` with unchecked hashes (PEP 552) writes files that hold no times and that Python never
+compares with their sources. One process compiles all of them, sorted by name and with a fixed hash
+seed, so that equal images get equal bytecode.
 """
 
 from __future__ import annotations
@@ -45,17 +45,18 @@ _SOME_FAILED = 1
 def compile_bytecode(
     root: Path, directories: Sequence[str], *, platform: Platform, scratch: Path
 ) -> list[GeneratedEntry]:
-    """Return byte code for every Python file below ``directories`` (paths like `Entry.path`).
+    """Return the bytecode of every Python file below ``directories`` (paths like `Entry.path`).
 
-    ``root`` is the image's unpacked tree, which is not changed; ``scratch`` a directory for what the
-    interpreter writes. Directories and files come sorted by path. Sources that are no valid Python
-    are left alone, as Python itself would. Raises ImageError when the image has no ``python3`` or is
-    for another architecture than this machine's, SandboxError where there is no sandbox.
+    ``root`` is the unpacked image, which is not changed; ``scratch`` is a directory for temporary
+    files. The entries are sorted by path. Sources that are not valid Python are skipped, as Python
+    itself does. Raises ImageError if the image has no ``python3`` or is for an architecture that this
+    machine cannot run, SandboxError if the sandbox does not work here.
     """
     check_platform(platform)
     if tree_lookup.resolve(root, _INTERPRETER) is None:
         raise ImageError(
-            "the image has no /usr/bin/python3 to make byte code", hint="add the package python3-minimal"
+            "cannot compile bytecode: the image has no /usr/bin/python3",
+            hint="add the package python3-minimal",
         )
     directories_present = [
         path for path in sorted(set(directories)) if tree_lookup.resolve(root, path) == root / path
@@ -68,24 +69,24 @@ def compile_bytecode(
         message = _run_compileall(root, directories_present, out, Path(folder, "messages"))
         entries = list(_read_compiled(root, directories_present, out))
     if message and not entries:
-        raise ImageError(f"the image's python3 could not make byte code ({message})")
+        raise ImageError(f"the image's python3 cannot compile bytecode ({message})")
     return entries
 
 
 def check_platform(platform: Platform) -> None:
-    """Raise ImageError unless an image for ``platform`` has an interpreter that runs here."""
+    """Raise ImageError unless this machine can run the interpreter of an image for ``platform``."""
     machine = platforms.from_machine(os.uname().machine)
     if not platforms.matches(platform, machine):
         raise ImageError(
-            f"byte code for {platforms.format_platform(platform)} cannot be made on "
-            f"{platforms.format_platform(machine)}, because the image's own interpreter makes it",
-            hint="build on such a machine, or leave python.bytecode out for this architecture",
+            f"cannot compile bytecode for {platforms.format_platform(platform)} on "
+            f"{platforms.format_platform(machine)}: the image's own interpreter must run",
+            hint="build on a machine of that architecture, or remove python.bytecode for it",
         )
 
 
 def _run_compileall(root: Path, directories: Sequence[str], out: Path, messages: Path) -> str:
-    """Let the image's interpreter write byte code to ``out``; return its last words if it complained."""
-    # With -B: what the interpreter kept of its own imports would count as done, and is compared by time.
+    """Run compileall with ``out`` as its cache; return the last line of its messages, empty on success."""
+    # -B: the interpreter must not write bytecode of its own imports, which would be checked by time.
     command = ("-B", "-s", "-S", "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash")
     process = Process(
         arguments=(_INTERPRETER, *command, *(f"/{path}" for path in directories)),
@@ -97,7 +98,7 @@ def _run_compileall(root: Path, directories: Sequence[str], out: Path, messages:
             "TZ": "UTC",
         },
     )
-    # With an init, because process 1 survives signals that would end any other interpreter.
+    # With an init, because process 1 ignores signals that would end the interpreter.
     container = Container(
         root=str(root),
         process=process,
@@ -111,21 +112,21 @@ def _run_compileall(root: Path, directories: Sequence[str], out: Path, messages:
             streams = (stdin.fileno(), log.fileno(), log.fileno())
             exit_code = execute(container, Builtin(), out.parent, streams)
         except SandboxError as error:
-            error.message = f"byte code cannot be made without the sandbox: {error.message}"
+            error.message = f"cannot compile bytecode without the sandbox: {error.message}"
             raise
         if exit_code == 0:
             return ""
         log.seek(max(0, log.seek(0, os.SEEK_END) - _MAX_MESSAGE))
         message = log.read().decode(errors="replace").strip().rpartition("\n")[2] or f"exit code {exit_code}"
     if exit_code != _SOME_FAILED:
-        raise ImageError(f"the image's python3 could not make byte code ({message})")
+        raise ImageError(f"the image's python3 cannot compile bytecode ({message})")
     return message
 
 
 def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterator[GeneratedEntry]:
-    """Yield what was written, as far as it is byte code of a source that is there.
+    """Yield the bytecode files whose sources exist, and the directories that they need.
 
-    What the interpreter left is as trustworthy as the image: it is looked at without following links.
+    The interpreter's output is as untrusted as the image, so no link in it is followed.
     """
     remaining = _MAX_TOTAL
     for directory in directories:
@@ -138,7 +139,7 @@ def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterato
                 data = tree_lookup.read(out, f"{folder}/{name}", min(remaining, _MAX_FILE) + 1) or b""
                 remaining -= len(data)
                 if len(data) > _MAX_FILE or remaining < 0:
-                    raise ImageError("the image's python3 wrote more byte code than its sources can give")
+                    raise ImageError("the image's python3 wrote too much bytecode")
                 if data[4:8] == _UNCHECKED:
                     compiled.append((name, data))
             if compiled:
@@ -151,7 +152,7 @@ def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterato
 
 
 def _walk_directories(root: Path, out: Path, path: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield every folder at and below ``path`` that the image has too, with the names that are in it."""
+    """Yield each directory at and below ``path`` that exists in both trees, with the names in ``out``."""
     try:
         if not (stat.S_ISDIR((out / path).lstat().st_mode) and stat.S_ISDIR((root / path).lstat().st_mode)):
             return

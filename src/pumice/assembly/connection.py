@@ -1,4 +1,4 @@
-"""The way to a recipe's archives, opened only when something must be fetched after all."""
+"""A connection to the archives of a recipe, opened only when something must be fetched."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class ArchiveConnection:
-    """Sources and a session for one recipe; a context manager, safe for threads.
+    """The sources of one recipe and a session to fetch from them; a context manager, thread-safe.
 
-    A build of which nothing changed never opens it, and so imports no HTTP and reads no apt
+    A build in which nothing changed never opens it, so it imports no HTTP client and reads no apt
     configuration.
     """
 
@@ -36,7 +36,7 @@ class ArchiveConnection:
         progress: Progress,
         bundle: Path | None = None,
     ) -> None:
-        """``bundle`` is a folder of packages to take before asking a mirror."""
+        """``bundle`` is a directory of packages that is tried before the mirrors."""
         self._recipe = recipe
         self._home = home
         self._environ = environ
@@ -55,11 +55,11 @@ class ArchiveConnection:
 
     @property
     def recipe_directory(self) -> Path:
-        """Where local packages and keys are looked for."""
+        """The directory that local packages and keys are relative to."""
         return Path(self._recipe.path).parent
 
     def open(self) -> tuple[Sequence[Source], Session]:
-        """Return the recipe's sources and the session; raises PumiceError."""
+        """Return the sources and the session, opening them at the first call; raises PumiceError."""
         with self._lock:
             if self._opened is None:
                 self._opened = self._open()
@@ -74,7 +74,7 @@ class ArchiveConnection:
         archive_sources = sources.resolve_sources(
             self._recipe.origin,
             recipe_dir=self.recipe_directory,
-            config=config.load(self._environ),
+            config=config.load_config(self._environ),
             machine=apt_configuration,
         )
         session = Session(
@@ -87,19 +87,22 @@ class ArchiveConnection:
         return archive_sources, session
 
     def load_indexes(self, architectures: Sequence[str]) -> Indexes:
-        """Return the verified indexes of the recipe's sources."""
+        """Return the verified indexes of the sources; raises FetchError or TrustError."""
         from pumice.fetch import indexes
 
         archive_sources, session = self.open()
-        return indexes.load(archive_sources, architectures, session)
+        return indexes.load_indexes(archive_sources, architectures, session)
 
     def fetch_package(self, package: LockedPackage, lock: Lock | None = None) -> Digest:
-        """Make a package a verified blob of the store and return its digest."""
+        """Put a verified package into the store and return its digest.
+
+        ``lock`` gives the date that snapshot mirrors are asked for. Raises FetchError or TrustError.
+        """
         from pumice.fetch import packages
 
         archive_sources, session = self.open()
         dates = [index.date for index in lock.indexes if index.archive == package.archive] if lock else []
-        return packages.fetch(
+        return packages.fetch_package(
             package,
             archive_sources,
             session,

@@ -1,8 +1,8 @@
-"""The packages' tree with the recipe's own files in it, before anybody knows their owners.
+"""The tree of the packages with the recipe's own files in it, before their owners are known.
 
-Effects need the files (a certificate, a library, a sysusers.d file), and the files need effects (their
-owners' ids). So effects see the files at their places, owned by root; owners come afterwards, and what
-the recipe says of a file has the last word.
+Effects need the files (a certificate, a library, a sysusers.d file), and the files need effects (the
+ids of their owners). So effects see the files at their final paths, owned by root. Owners are set
+afterwards, and the recipe overrides what effects do to its files.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class DraftTree:
-    """``tree`` with the recipe's files; it notes which of their contents effects read."""
+    """A tree with the recipe's files, which records whose contents effects read."""
 
     def __init__(self, files: RecipeFiles, items: Sequence[RecipeEntry], tree: Tree, links: Tree) -> None:
-        """``links`` is ``tree`` with the links that every path goes through (``bin``, ``lib``)."""
+        """``links`` is ``tree`` with the links of the merged ``/usr``, such as ``bin`` and ``lib``."""
         self._sums = files.content_digests
         self._items: dict[str, RecipeEntry] = {}
         self._read_paths: set[str] = set()
@@ -40,11 +40,11 @@ class DraftTree:
         nodes = dict(tree.nodes)
         for item in items:
             if item.entry.kind == "dir" and item.entry.path not in explicit:
-                continue  # it is there if something is in it
+                continue  # implied by the files in it
             try:
                 path = resolve_destination(item.entry.path, links)
             except ImageError:
-                continue  # an effect may make what is missing; if none does, placing it says so
+                continue  # an effect may create the parent; if none does, resolve_entries() raises this
             self._items[path] = item
             nodes[path] = Node(
                 msgspec.structs.replace(item.entry, path=path), RECIPE_OWNER, self._identify_elf(item)
@@ -55,7 +55,7 @@ class DraftTree:
         self.tree = Tree(nodes, self._record_read, tree.packages, implied) if items else tree
 
     def visible_attributes(self) -> list[list[object]]:
-        """Return what effects can see of the files without reading them, for a cache's key."""
+        """Return what effects can see of the files without reading them, for a cache key."""
         attributes: list[list[object]] = []
         for path, item in sorted(self._items.items()):
             entry = item.entry
@@ -64,18 +64,18 @@ class DraftTree:
         return attributes
 
     def read_digests(self) -> dict[str, str]:
-        """Return the digests of the contents that were read so far, by path."""
+        """Return the SHA-256 of the contents that effects have read, by path."""
         return {path: self._content_digest(self._items[path]) for path in sorted(self._read_paths)}
 
     def matches_digests(self, reads: dict[str, str]) -> bool:
-        """Whether the files at these paths have these contents."""
+        """Whether the recipe's files at these paths have these SHA-256 digests."""
         return all(
             path in self._items and self._content_digest(self._items[path]) == digest
             for path, digest in reads.items()
         )
 
     def read_text(self, path: str) -> str:
-        """Return the text of the recipe's file at ``path``, empty if it has none there."""
+        """Return the text of the recipe's file at ``path``, empty if there is none."""
         item = self._items.get(path)
         is_file = item is not None and item.entry.kind == "file"
         return self._record_read(path).decode("utf-8", "replace") if is_file else ""
@@ -112,7 +112,7 @@ class DraftTree:
 
 
 def _with_ancestors(paths: Iterable[str]) -> Iterable[str]:
-    """Yield ``paths`` and all directories above them, each once, without the root."""
+    """Yield ``paths`` and all their parent directories, each once, without the root."""
     visited: set[str] = {""}
     for path in paths:
         step = path

@@ -14,7 +14,7 @@ from pumice.evidence import cyclonedx_document, provenance, spdx_document
 from pumice.evidence.facts import Facts
 from pumice.formats import cyclonedx, intoto, oci, platforms, spdx
 from pumice.image import referrers
-from pumice.recipe.lock import dump
+from pumice.recipe.lock import encode_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ def _provenance_inputs(sources: EvidenceSources) -> provenance.Inputs:
         recipe_name=sources.recipe_name,
         recipe=sources.recipe_text.encode(),
         effective=sources.effective,
-        lock=dump(sources.lock),
+        lock=encode_lock(sources.lock),
         indexes=sources.lock.indexes,
         format=sources.lock.format,
         python=python_version(),

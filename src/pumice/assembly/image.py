@@ -11,7 +11,7 @@ from pumice import files
 from pumice.assembly import evidence
 from pumice.assembly.platform import PlatformInputs, build_platform
 from pumice.assembly.recipe_files import read_recipe_files
-from pumice.recipe.lock import Ids, Lock, dump
+from pumice.recipe.lock import Ids, Lock, encode_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,7 +102,7 @@ def save_allocated_ids(lock: Lock, path: Path, image: BuiltImage) -> None:
     """Write the ids that a build allocated into the lock file, so that later builds use the same ones."""
     complete_lock = with_allocated_ids(lock, image.platforms.values())
     if complete_lock.ids != lock.ids:
-        files.replace(path, dump(complete_lock))
+        files.replace(path, encode_lock(complete_lock))
 
 
 def with_allocated_ids(lock: Lock, images: Iterable[PlatformImage]) -> Lock:

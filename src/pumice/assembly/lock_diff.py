@@ -1,4 +1,4 @@
-"""The difference between two locks, for people."""
+"""The differences between two locks, for display."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class LockChange(msgspec.Struct, frozen=True, order=True):
-    """One package that differs; ``old`` or ``new`` is empty where it comes or goes.
+    """A package that differs, or the lock's format, which has no architectures.
 
-    Without architectures it is the lock's format.
+    ``old_version`` is empty for a package that was added, ``new_version`` for one that was removed.
     """
 
     name: str
@@ -24,18 +24,18 @@ class LockChange(msgspec.Struct, frozen=True, order=True):
     architectures: tuple[str, ...]
 
     def __str__(self) -> str:
-        where = f" ({', '.join(self.architectures)})" if self.architectures else ""
+        suffix = f" ({', '.join(self.architectures)})" if self.architectures else ""
         if not self.old_version:
-            return f"{self.name} {self.new_version} is new{where}"
+            return f"{self.name} {self.new_version} added{suffix}"
         if not self.new_version:
-            return f"{self.name} {self.old_version} goes{where}"
+            return f"{self.name} {self.old_version} removed{suffix}"
         if self.old_version == self.new_version:
-            return f"{self.name} {self.new_version} has other content{where}"
-        return f"{self.name} {self.old_version} -> {self.new_version}{where}"
+            return f"{self.name} {self.new_version} has different content{suffix}"
+        return f"{self.name} {self.old_version} -> {self.new_version}{suffix}"
 
 
 def diff_locks(old_lock: Lock, new_lock: Lock) -> tuple[LockChange, ...]:
-    """Return what differs between two locks and can change an image: the format, and packages by name."""
+    """Return the differences that can change an image: the format, then packages by name."""
     formats = (LockChange("format", str(old_lock.format), str(new_lock.format), ()),)
     return (
         *(formats if old_lock.format != new_lock.format else ()),
@@ -46,7 +46,7 @@ def diff_locks(old_lock: Lock, new_lock: Lock) -> tuple[LockChange, ...]:
 def diff_packages(
     old_packages: Mapping[str, Sequence[LockedPackage]], new_packages: Mapping[str, Sequence[LockedPackage]]
 ) -> tuple[LockChange, ...]:
-    """Return what differs between two locks' packages, by name; equal on several architectures, once."""
+    """Return the packages that differ, by name; a difference on several architectures is listed once."""
     architectures_by_change: dict[tuple[str, str, str], list[str]] = {}
     for architecture in sorted({*old_packages, *new_packages}):
         old_by_name = {

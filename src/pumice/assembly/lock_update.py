@@ -1,4 +1,4 @@
-"""Resolving a recipe into pins; what `locking` does when a lock does not fit any more."""
+"""Resolves a recipe to exact packages, when `locking` finds that a lock is missing or stale."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def update_lock(
     progress: Progress,
     upgrade: frozenset[str] | None = None,
 ) -> Lock:
-    """Return a lock for the architectures ``kept``, of which those in ``again`` are resolved.
+    """Return a lock for ``architectures``, of which ``resolve_architectures`` are resolved again.
 
-    The others are taken from ``old``. ``upgrade`` names packages that lose their pins, with all that
-    comes from the same source (empty: all, None: none). The lock keeps its format, unless all is
-    upgraded: then it gets the newest. Raises ResolveError, FetchError, TrustError
+    The others are copied from ``old_lock``. ``upgrade`` names packages that lose their pins, together
+    with all packages of the same source (empty: all packages, None: none). The lock keeps its format
+    unless everything is upgraded: then it gets the newest. Raises ResolveError, FetchError, TrustError
     or UsageError.
     """
     unpinned = _names_without_pin(old_lock, upgrade)
@@ -74,7 +74,7 @@ def update_lock(
                 _resolve(current_indexes.universe(name), wants, progress), connection
             )
     packages = {name: packages[name] for name in sorted(packages)}
-    requirements_digest = requirements.digest_of(recipe)
+    requirements_digest = requirements.requirements_digest(recipe)
     lock_format = old_lock.format if old_lock and upgrade != frozenset() else FORMAT
     if old_lock and (old_lock.packages, old_lock.requirements, old_lock.format) == (
         packages,
@@ -92,18 +92,18 @@ def update_lock(
 
 
 def collect_requirements(
-    recipe: Recipe, folder: Path, architecture: str, *, pins: Sequence[LockedPackage] = ()
+    recipe: Recipe, directory: Path, architecture: str, *, pins: Sequence[LockedPackage] = ()
 ) -> Requirements:
-    """Return what a recipe asks of the resolver; its local packages are in ``folder``.
+    """Return the requests of a recipe for the resolver; its local packages are relative to ``directory``.
 
-    ``pins`` are packages of an older lock that are kept where possible.
-    Raises FetchError or FormatError for a local package that cannot be read, ResolveError for one
-    that does not fit.
+    ``pins`` are packages of an older lock that are kept where possible. Raises FetchError or
+    FormatError for a local package that cannot be read, ResolveError for one of another architecture
+    and for two of the same name.
     """
     local: dict[str, PackageRecord] = {}
     for request in recipe.packages:
         if request.file and not request.exclude:
-            record = read_local_record(folder, request)
+            record = read_local_record(directory, request)
             if record.architecture not in ("all", architecture):
                 raise ResolveError(
                     f"{request.file} is a package for {record.architecture}, not for {architecture}",
@@ -126,9 +126,9 @@ def collect_requirements(
     )
 
 
-def read_local_record(folder: Path, request: Request) -> PackageRecord:
+def read_local_record(directory: Path, request: Request) -> PackageRecord:
     """Return the record of a local package: its control fields, size and digest."""
-    path = folder / request.file
+    path = directory / request.file
     try:
         with files.open_regular(path) as file:
             fields = deb.read_control(file).fields
@@ -138,7 +138,7 @@ def read_local_record(folder: Path, request: Request) -> PackageRecord:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise FetchError(
-            f"the local package {request.file} cannot be read: {reason}", where=request.where or None
+            f"cannot read the local package {request.file}: {reason}", where=request.where or None
         ) from None
     except FormatError as error:
         location = f"{path}: {error.where}" if error.where else str(path)
@@ -158,10 +158,10 @@ def read_local_record(folder: Path, request: Request) -> PackageRecord:
 
 
 def _resolve(universe: Universe, wants: Requirements, progress: Progress) -> list[tuple[PackageRecord, Role]]:
-    """Return the packages and their roles, having said which could not be taken in their newest version."""
+    """Return the packages and their roles, by name; report those that are not of the newest version."""
     solution = resolve(universe, wants)
     for record, newest in solution.held_back:
-        progress.warn(f"{record.name} is held back at {record.version} though there is {newest}")
+        progress.warn(f"{record.name} is held back at {record.version}; the newest version is {newest}")
     for record, alternatives in solution.contested:
         offers = ", ".join(
             f"{archive_name(alternative)} ({alternative.version})" for alternative in alternatives
@@ -196,7 +196,7 @@ def _lock_packages(
             source_version=record.source_version if record.source_version != record.version else "",
             role=role,
         )
-        if not package.sha256:  # an archive that lists SHA-512 only: the package itself gives the other
+        if not package.sha256:  # the archive lists only SHA-512: compute it from the package
             package = msgspec.structs.replace(
                 package, sha256=connection.fetch_package(package).removeprefix("sha256:")
             )
@@ -207,7 +207,7 @@ def _lock_packages(
 def _packages_to_keep(
     old_packages: Mapping[str, Sequence[LockedPackage]], architecture: str, unpinned: frozenset[str] | None
 ) -> list[LockedPackage]:
-    """Return the packages to keep: of the same architecture, or to go along with another one."""
+    """Return the packages to keep: of the same architecture, or for a new one those of another."""
     if unpinned is None:
         return []
     package_lists = (
@@ -222,7 +222,7 @@ def _packages_to_keep(
 
 
 def _names_without_pin(old_lock: Lock | None, upgrade: frozenset[str] | None) -> frozenset[str] | None:
-    """Return the names that lose their pins (None: all of them)."""
+    """Return the names of the packages that lose their pins (None: all of them)."""
     if upgrade is None or old_lock is None:
         return frozenset()
     if not upgrade:

@@ -1,7 +1,6 @@
-"""From a recipe to its lock: used as it stands where that can be, written anew where it must.
+"""From a recipe to its lock: used as it is if it is current, updated if it is stale.
 
-The way of a lock that fits is short on purpose: one small file is read and nothing that can resolve
-or fetch is imported.
+A current lock costs the reading of one small file. Nothing that resolves or fetches is imported then.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
 
 UPGRADE_ALL: frozenset[str] = frozenset()
-"""As ``upgrade``: every package."""
+"""The value of ``upgrade`` that upgrades every package."""
 
 
 def lock_path(recipe: Path) -> Path:
-    """Return where the lock of a recipe file is: beside it, ``recipe.lock`` for ``recipe.yaml``."""
+    """Return the path of a recipe's lock, in the same directory: ``recipe.lock`` for ``recipe.yaml``."""
     stem = recipe.stem if recipe.suffix in (".yaml", ".yml") else recipe.name
     return recipe.with_name(f"{stem}.lock")
 
 
 def choose_architectures(recipe: Recipe, requested: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the Debian architectures to build: those asked for, the recipe's, or the machine's."""
+    """Return the Debian architectures to build: ``requested``, else the recipe's, else the machine's."""
     chosen = requested or recipe.archs
     if chosen:
         return tuple(dict.fromkeys(chosen))
@@ -56,15 +55,15 @@ def ensure_lock(
     locked: bool = False,
     upgrade: frozenset[str] | None = None,
 ) -> Lock:
-    """Return the lock of ``recipe``, writing ``path`` if it has to change.
+    """Return the lock of ``recipe``, written to ``path`` if it changed.
 
-    ``upgrade`` names packages to take anew (`ALL`: every one, None: none). With ``locked`` the lock
-    must fit as it stands. Raises LockError; and ResolveError, FetchError or TrustError where it has
-    to be written.
+    ``upgrade`` names packages to upgrade (`UPGRADE_ALL`: all of them, None: none). With ``locked`` a
+    missing or stale lock is an error. Raises LockError; if the lock must change, also ResolveError,
+    FetchError or TrustError.
     """
     if locked and upgrade is not None:
-        raise UsageError("--locked and --upgrade exclude each other")
-    old_lock = locks.read(path) if locked or path.exists() else None
+        raise UsageError("cannot use --locked with --upgrade")
+    old_lock = locks.read_lock(path) if locked or path.exists() else None
     reason = staleness_reason(recipe, old_lock, architectures, connection.recipe_directory)
     if old_lock and not reason and upgrade is None:
         return old_lock
@@ -75,7 +74,7 @@ def ensure_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade
     )
     if new_lock != old_lock:
-        files.replace(path, locks.dump(new_lock))
+        files.replace(path, locks.encode_lock(new_lock))
     report_changes(progress, path, old_lock, new_lock, reason)
     return new_lock
 
@@ -89,10 +88,10 @@ def renew_lock(
     progress: Progress,
     upgrade: frozenset[str] | None = None,
 ) -> Lock:
-    """Return the lock that ``recipe`` should have now; the old one if it need not change.
+    """Return a current lock for ``recipe``, which is ``old_lock`` if nothing changed.
 
-    Pins of ``old`` are kept where the archives still have them, numeric ids always, and the format
-    until all is upgraded.
+    Packages of ``old_lock`` are kept if the archives still have them, its user and group ids always,
+    and its format until everything is upgraded.
     """
     from pumice.assembly.lock_update import update_lock
 
@@ -104,7 +103,7 @@ def renew_lock(
     resolve_all = (
         old_lock is None
         or upgrade is not None
-        or old_lock.requirements != requirements.digest_of(recipe)
+        or old_lock.requirements != requirements.requirements_digest(recipe)
         or bool(_find_changed_package(recipe, old_lock, connection.recipe_directory))
     )
     resolve_architectures = [
@@ -123,38 +122,38 @@ def renew_lock(
     )
 
 
-def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[str], folder: Path) -> str:
-    """Return why a lock does not fit ``recipe`` as it is now; nothing if it does.
+def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[str], directory: Path) -> str:
+    """Return why a lock does not fit ``recipe``, empty if it does.
 
-    ``folder`` is where the recipe's local packages are.
+    ``directory`` is the directory that the recipe's local packages are relative to.
     """
     if lock is None:
         return "there is no lock"
-    if lock.requirements != requirements.digest_of(recipe):
-        return "the recipe asks for something else than when it was written"
+    if lock.requirements != requirements.requirements_digest(recipe):
+        return "the recipe's requirements have changed"
     missing = [name for name in architectures if name not in lock.packages]
     if missing:
         return f"it has no packages for {', '.join(missing)}"
-    changed = _find_changed_package(recipe, lock, folder)
+    changed = _find_changed_package(recipe, lock, directory)
     return f"the local package {changed} has changed" if changed else ""
 
 
 def report_changes(
     progress: Progress, path: Path, old_lock: Lock | None, new_lock: Lock, reason: str
 ) -> None:
-    """Say what became of a lock: how many packages were pinned, or each that changed."""
+    """Report the update of a lock: how many packages are locked, or each change and its reason."""
     note = progress.note
     if old_lock is None:
         counts = ", ".join(f"{len(changes)} for {name}" for name, changes in new_lock.packages.items())
-        note(f"{path} written: packages pinned, {counts}")
+        note(f"wrote {path}: locked packages: {counts}")
         return
     found = diff_locks(old_lock, new_lock)
     if reason:
-        note(f"{path} is locked anew, {reason}")
+        note(f"updated {path}: {reason}")
     for change in found:
         note(f"  {change}")
     if not found:
-        note(f"{path}: no package changes")
+        note(f"{path}: no package changed")
 
 
 def preview_upgrade(
@@ -166,21 +165,21 @@ def preview_upgrade(
     progress: Progress,
     upgrade: frozenset[str] = UPGRADE_ALL,
 ) -> tuple[LockChange, ...]:
-    """Return what locking again with ``upgrade`` would change; nothing is written.
+    """Return what an upgrade of ``upgrade`` would change, without writing the lock.
 
-    Raises LockError if there is no lock.
+    Raises LockError if there is no lock, and ResolveError, FetchError or TrustError.
     """
-    old_lock = locks.read(path)
+    old_lock = locks.read_lock(path)
     new_lock = renew_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade
     )
     return diff_locks(old_lock, new_lock)
 
 
-def _find_changed_package(recipe: Recipe, lock: Lock, folder: Path) -> str:
-    """Return the local package whose file is not the locked one.
+def _find_changed_package(recipe: Recipe, lock: Lock, directory: Path) -> str:
+    """Return the first local package whose file differs from the lock, empty if there is none.
 
-    One that is gone counts as unchanged: the store or a bundle may have it.
+    A missing file counts as unchanged, because the store or a bundle may have it.
     """
     for request in recipe.packages:
         if not request.file or request.exclude:
@@ -192,7 +191,7 @@ def _find_changed_package(recipe: Recipe, lock: Lock, folder: Path) -> str:
             if package.role == "local" and package.path == request.file
         }
         try:
-            with files.open_regular(folder / request.file) as file:
+            with files.open_regular(directory / request.file) as file:
                 current_digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             continue

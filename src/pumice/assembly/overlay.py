@@ -1,7 +1,7 @@
-"""What lies over the packages: generated entries and the recipe's files, and what they displace.
+"""Generated entries and the recipe's files on top of the packages, and what they replace.
 
-A path stands once in the whole image. Whatever takes a package file's place is therefore cut out of
-that package's segment, and a directory has one mode and owner in all layers.
+A path appears once in the whole image. So a package file that is replaced is removed from the
+segment of its package, and a directory has the same mode and owner in all layers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 
 def resolve_destination(path: str, tree: Tree) -> str:
-    """Return where ``path`` really is when directories on the way to it are links.
+    """Return ``path`` with the links among its parent directories resolved.
 
-    So a file for ``/bin/x`` goes to ``usr/bin/x``. Raises ImageError if it would lie under something
-    that is no directory.
+    A file for ``/bin/x`` goes to ``usr/bin/x``. Raises ImageError if a parent is not a directory.
     """
     parent = posixpath.dirname(path)
     if not parent:
@@ -37,7 +36,7 @@ def resolve_destination(path: str, tree: Tree) -> str:
         ancestor = posixpath.dirname(ancestor)
     resolved = tree.resolve(ancestor)
     if resolved is None or (resolved and _kind(tree, resolved) != "dir"):
-        raise ImageError(f"/{path} cannot be made: /{ancestor} is not a directory")
+        raise ImageError(f"cannot create /{path}: /{ancestor} is not a directory")
     destination = posixpath.join(resolved, path[len(ancestor) :].lstrip("/"))
     return destination if resolved == ancestor else resolve_destination(destination, tree)
 
@@ -53,7 +52,7 @@ def overlay_nodes(
     directories: Mapping[str, Entry],
     added: Iterable[GeneratedEntry],
 ) -> dict[str, Node]:
-    """Return every path of the finished image."""
+    """Return the nodes of the final image by path: ``tree``, changed and with ``added`` on top."""
     nodes = dict(tree.nodes)
     for path in removed:
         nodes.pop(path, None)
@@ -85,10 +84,10 @@ def segment_changes(
     hidden: Iterable[str],
     lock_format: int = FORMAT,
 ) -> SegmentChanges:
-    """Return how the segment of package ``name`` must differ from the package.
+    """Return the changes to the segment of package ``name`` that the final image needs.
 
-    Only a segment that is alone in its layer writes directories itself; for the others the layer
-    does, so their attributes are of no concern here.
+    Attributes of directories matter only for a segment that is a layer of its own: in other layers
+    directories are written apart from segments.
     """
     hidden_paths = set(hidden)
     for item in segment.items:

@@ -83,7 +83,7 @@ def _read_lock(parameter: Mapping[str, Any]) -> Lock:
     content = base64.b64decode(parameter["content"], validate=True)
     if hashlib.sha256(content).hexdigest() != parameter["digest"]["sha256"]:
         raise TrustError("the lock in the provenance does not match its digest")
-    return locks.parse(content, "the provenance's lock")
+    return locks.parse_lock(content, "the provenance's lock")
 
 
 def _provenance_entries(dependencies: Sequence[Mapping[str, Any]]) -> Iterator[ProvenanceEntry]:

@@ -1,4 +1,4 @@
-"""What a build did, for people and programs to look up afterwards: ``pumice build --report``."""
+"""The report of a build, ``pumice build --report``, and its summary of skipped script actions."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ MINOR_ACTIONS = frozenset(
         "ucf registry",
     ]
 )
-"""Skipped actions that a container does without: services, bookkeeping, and what is for a whole machine."""
+"""Kinds of skipped actions that a container does not need: services, bookkeeping, hardware."""
 
 _MAX_KINDS = 8
 
 
 class SkippedActions(msgspec.Struct, frozen=True):
-    """What maintainer scripts would have done beyond: in one sentence, and whether it may matter."""
+    """A summary of the skipped actions of maintainer scripts; minor ones hardly matter in a container."""
 
     summary: str
     is_minor: bool
@@ -44,9 +44,10 @@ class SkippedActions(msgspec.Struct, frozen=True):
 def summarize_skipped_actions(
     images: Iterable[PlatformImage], report_path: str = ""
 ) -> SkippedActions | None:
-    """Summarize the skipped actions of a build, None if there are none.
+    """Return a summary of the skipped actions of ``images``, None if there are none.
 
-    Minor kinds are named only if there are no others. ``report_path`` is where the report is written.
+    Minor kinds are named only if there are no others. ``report_path`` is the file of the report,
+    empty if none is written.
     """
     kinds: dict[str, set[str]] = {}
     for image in images:
@@ -68,10 +69,9 @@ def summarize_skipped_actions(
 
 
 def encode_report(recipe: Recipe, lock: Lock, image: BuiltImage) -> bytes:
-    """Return the report as JSON: what is in the image, layer by layer and package by package, and
-    what the packages' own scripts would have done beyond (``scripts_not_run``).
+    """Return the report as JSON: layers, packages, ids, and skipped actions (``scripts_not_run``).
 
-    Equal builds give equal reports: it holds no time, path or machine.
+    Equal builds give equal reports, because it holds no time, path or machine.
     """
     document = {
         "name": recipe.name,

@@ -161,20 +161,20 @@ def find_changed_entry(plan: RebuildPlan, image: Image) -> Found | None:
 
     A rebuild that extracts them from the image cannot find this: it would reproduce the difference.
     """
-    from pumice.evidence import layers
     from pumice.evidence.first_difference import Found
+    from pumice.image.layer_scan import scan_layer
 
     expected = {entry.path.lstrip("/"): entry.sha256 for entry in plan.entries if entry.kind == "file"}
     for number, layer in enumerate(image.layers(), 1):
-        scanned = layers.read(layer)
-        for entry, sums in zip(scanned.entries, scanned.sums, strict=True):
-            if entry.kind == "file" and expected.get(entry.path, sums[0]) != sums[0]:
+        scan = scan_layer(layer, detailed=True)
+        for entry, digests in zip(scan.entries, scan.digests, strict=True):
+            if entry.kind == "file" and expected.get(entry.path, digests.sha256) != digests.sha256:
                 return Found(
                     place=f"layer {number}",
                     layer=number,
                     path=f"/{entry.path}",
                     what="content, which the provenance names",
-                    given=f"sha256:{sums[0]}",
+                    given=f"sha256:{digests.sha256}",
                     rebuilt=f"sha256:{expected[entry.path]}",
                 )
     return None

@@ -14,7 +14,7 @@ import msgspec
 
 from pumice.assembly.cache import Cache
 from pumice.errors import FormatError, ImageError
-from pumice.fetch.thread_pool import pool
+from pumice.fetch.thread_pool import thread_pool
 from pumice.packing import segments
 from pumice.packing.segments import Segment
 from pumice.packing.selection import Selection
@@ -81,7 +81,7 @@ class _CuttingPipeline:
         for thread in cutters:
             thread.start()
         try:
-            with pool(_FETCHERS, "fetch") as fetchers:
+            with thread_pool(_FETCHERS, "fetch") as fetchers:
                 for _ in fetchers.map(self._fetch_one, requests):
                     pass
             self._close(cutters)

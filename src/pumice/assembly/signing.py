@@ -1,4 +1,4 @@
-"""Signing what was built, unless that signature stands already."""
+"""Signs a built image, unless it has that signature already."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SigningKey(msgspec.Struct, frozen=True):
-    """A private key's file, and what makes a signer of it when there is something to sign."""
+    """The file of a private key, and a function that opens it when there is something to sign."""
 
     path: Path
     signer: Callable[[], Signer]
@@ -34,9 +34,9 @@ def sign_image(
     time: SigningTime,
     registries: Sequence[str] = (),
 ) -> None:
-    """Sign an image and its evidence as ``name``, in the store, and as what will lie at HOST/REPO:TAG.
+    """Sign an image and its evidence in the store, as ``name`` and as each HOST/REPO:TAG in ``registries``.
 
-    Where nothing changed since the key did that, it is a few look-ups. Raises PumiceError.
+    If nothing changed since the last signature by this key, it takes a few look-ups. Raises PumiceError.
     """
     names = (name, *registries)
     key_identity = key_files.key_digest(key.path)
@@ -56,7 +56,7 @@ def sign_image(
         image_signing.sign_docker_reference(
             image.open(home), store_attachment, home, signer, registry_name, time=time
         )
-    if registries:  # which manifests hold it all now
+    if registries:  # to learn which manifests hold all signatures now
         signature = image_signing.sign_image(
             image.open(home), store_attachment, home, signer, name=name, time=time
         )

@@ -14,7 +14,7 @@ from pumice.assembly.image import build_image, save_allocated_ids
 from pumice.cli import arguments as command_line
 from pumice.cli import output, registries, signing
 from pumice.errors import ImageError, TrustError, UsageError
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
     progress = output.progress(options.progress)
-    recipe = load(options.recipe)
+    recipe = load_recipe(options.recipe)
     architectures = locking.choose_architectures(recipe, options.archs)
     if destinations:
         _check(destinations, recipe, architectures)
@@ -116,14 +116,14 @@ def _keys(
         return signing.choose_key(options.sign, options.passphrase_file, destinations)
     from pumice.recipe import config
 
-    found = config.load(os.environ).signing(recipe.name)
+    found = config.load_config(os.environ).find_signing(recipe.name)
     if found is None:
         return None, None
     secret = Path(found.passphrase_file) if found.passphrase_file else None
     try:
         return signing.choose_key(found.key, options.passphrase_file or secret, destinations)
     except TrustError as error:
-        raise TrustError(error.message, where=found.where, hint=error.hint) from None
+        raise TrustError(error.message, where=found.location, hint=error.hint) from None
 
 
 def _check_paths(options: argparse.Namespace) -> None:

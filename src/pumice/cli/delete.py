@@ -1,4 +1,4 @@
-"""``pumice delete``: take something out of a registry."""
+"""``pumice delete``: delete images in a registry."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    parser = command_line.parser(
         "delete",
-        "Delete an image in a registry.",
+        "Delete tags or images in a registry.",
         progress=False,
-        epilog="""A reference with a tag deletes the tag; old registries delete the image with it, or
-refuse. One with a digest deletes the manifest with all its tags. Nothing is deleted by default:
-the tag or digest must be written out.""",
+        epilog="""A reference with a tag deletes the tag; old registries also delete the image, or refuse.
+A reference with a digest deletes the manifest and all its tags. There is no default tag: the tag or digest
+is required.""",
     )
-    made.add_argument("references", metavar="REF", nargs="+", help="HOST/NAME:TAG or HOST/NAME@DIGEST")
-    registries.options(made)
-    return made
+    parser.add_argument("references", metavar="REF", nargs="+", help="HOST/NAME:TAG or HOST/NAME@DIGEST")
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; print what is gone."""
-    asked = _parser().parse_args(arguments)
+    """Run the command; print the deleted references."""
+    options = _parser().parse_args(arguments)
     from pumice.registry.reference import parse_reference
 
-    named = [parse_reference(text, default_tag="0") for text in asked.references]
-    for text, reference in zip(asked.references, named, strict=True):
+    references = [parse_reference(text, default_tag="0") for text in options.references]
+    for text, reference in zip(options.references, references, strict=True):
         if not reference.digest and not text.endswith(f":{reference.tag}"):
             raise UsageError(
-                f"{text[:200]!r} names neither tag nor digest", hint="write HOST/NAME:TAG or HOST/NAME@DIGEST"
+                f"{text[:200]!r} has neither a tag nor a digest", hint="use HOST/NAME:TAG or HOST/NAME@DIGEST"
             )
-    with registries.client(asked, output.progress("none")) as client:
-        for reference in named:
+    with registries.client(options, output.progress("none")) as client:
+        for reference in references:
             client.delete(reference)
             print(reference)
     return 0

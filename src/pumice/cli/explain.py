@@ -14,7 +14,7 @@ from pumice.cli import arguments as command_line
 from pumice.cli import output
 from pumice.errors import UsageError
 from pumice.formats import relations
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     if not relations.is_package_name(asked.package):
         raise UsageError(f"{asked.package!r} is no name of a package", hint="name it without a version")
     progress = output.progress(asked.progress)
-    recipe = load(asked.recipe)
+    recipe = load_recipe(asked.recipe)
     architectures = locking.choose_architectures(recipe, asked.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,

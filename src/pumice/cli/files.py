@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pumice.cli.arguments import Parser
-    from pumice.image.inventory import Facts, FileFact
+    from pumice.image.inventory import FileFact, Inventory
     from pumice.image.model import Image
 
 _EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
@@ -118,7 +118,7 @@ def _one_line(text: str) -> str:
     return text.replace("\n", "\\n")
 
 
-def _package_table(found: Facts, key: str) -> str:
+def _package_table(found: Inventory, key: str) -> str:
     loose = [file for file in found.files if not file.package and file.kind != "dir"]
     rows = [(package.name, package.version, package.files, package.size) for package in found.packages]
     if loose:
@@ -179,7 +179,7 @@ def _label(file: FileFact) -> str:
     return f"{name}  ({file.package})" if file.package else name
 
 
-def _json(found: Facts, key: str, *, by_package: bool) -> str:
+def _json(found: Inventory, key: str, *, by_package: bool) -> str:
     import json
 
     import msgspec

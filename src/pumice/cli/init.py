@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pumice import ownership
 from pumice.cli.arguments import parser
 from pumice.errors import PumiceError, UsageError
-from pumice.recipe.starter import starter
+from pumice.recipe.starter import starter_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     given = Path(made.parse_args(arguments).path)
     file = given if given.suffix in (".yaml", ".yml") and not given.is_dir() else given / "recipe.yaml"
-    text = starter(file.parent.resolve().name, file.name)
+    text = starter_recipe(file.parent.resolve().name, file.name)
     try:
         ownership.make_directories(file.parent)
         with file.open("x", encoding="utf-8", newline="\n") as out:

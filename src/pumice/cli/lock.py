@@ -11,7 +11,7 @@ from pumice.assembly.connection import ArchiveConnection
 from pumice.cli import arguments as command_line
 from pumice.cli import output
 from pumice.errors import UsageError
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.store.home import Home, locate
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     _find_recipe(asked)
     upgrade = None if asked.upgrade is None else frozenset(asked.upgrade)
     progress = output.progress(asked.progress)
-    recipe = load(asked.recipe)
+    recipe = load_recipe(asked.recipe)
     path = locking.lock_path(asked.recipe)
     architectures = locking.choose_architectures(recipe, asked.archs)
     with (

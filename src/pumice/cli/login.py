@@ -1,4 +1,4 @@
-"""``pumice login``: keep a login for a registry."""
+"""``pumice login``: log in to a registry."""
 
 from __future__ import annotations
 
@@ -15,62 +15,60 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MAX_PASSWORD = 1 << 16
-_EPILOG = """The password is asked for on the terminal, or read from standard input; never from the command
-line, which others can see. The login is tried out, then kept where podman and docker look for it:
-in REGISTRY_AUTH_FILE, else in the file that has one for this registry, else in containers' auth.json.
-A credential helper that the file names keeps it instead."""
+_EPILOG = """The password is read from the terminal or from standard input, never from the command line,
+which other users can see. The login is verified, then saved where podman and docker find it: in
+REGISTRY_AUTH_FILE, else in the file with a login for this registry, else in containers' auth.json.
+If the file names a credential helper, the helper stores the login instead."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
-    made.add_argument(
-        "place", metavar="HOST[/PATH]", help="the registry, or the beginning of repositories in it"
-    )
-    made.add_argument("-u", "--username", metavar="USER", help="who we are; asked for if it is not given")
-    made.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-    registries.options(made)
-    return made
+    parser = command_line.parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
+    parser.add_argument("place", metavar="HOST[/PATH]", help="the registry, or a prefix of its repositories")
+    parser.add_argument("-u", "--username", metavar="USER", help="username (default: prompt for it)")
+    parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.registry import login_store
     from pumice.registry.client import Client
     from pumice.registry.credentials import Login, StaticCredentials
 
-    place = login_store.parse_login_target(asked.place)
-    user, password = _asked(asked)
+    target = login_store.parse_login_target(options.place)
+    user, password = _read_credentials(options)
     login = Login(user, password)
-    settings = registries.client_settings(asked)
-    with Client(StaticCredentials(place.host, login), settings, progress=output.progress("none")) as client:
-        client.ping(place.host)
-    where = login_store.save_login(place, login, os.environ)
-    print(f"logged in to {asked.place}; the login is kept in {where}", file=sys.stderr)
+    settings = registries.client_settings(options)
+    with Client(StaticCredentials(target.host, login), settings, progress=output.progress("none")) as client:
+        client.ping(target.host)
+    saved_in = login_store.save_login(target, login, os.environ)
+    print(f"logged in to {options.place}; saved the login in {saved_in}", file=sys.stderr)
     return 0
 
 
-def _asked(asked: argparse.Namespace) -> tuple[str, str]:
-    """Return user and password, from wherever they come."""
-    if asked.password_stdin:
-        if not asked.username:
+def _read_credentials(options: argparse.Namespace) -> tuple[str, str]:
+    """Return username and password, from the options, standard input or the terminal."""
+    if options.password_stdin:
+        if not options.username:
             raise UsageError("--password-stdin needs --username")
         try:
             password = sys.stdin.buffer.read(_MAX_PASSWORD).decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise UsageError("the password is not UTF-8") from None
-        return asked.username, _checked(password)
+        return options.username, _require_password(password)
     if not sys.stdin.isatty():
         raise UsageError(
-            "there is no terminal to ask for the password on", hint="use --password-stdin and --username"
+            "cannot prompt for the password: not a terminal", hint="use --password-stdin and --username"
         )
     import getpass
 
-    user = asked.username or input("Username: ")
-    return user, _checked(getpass.getpass("Password: "))
+    user = options.username or input("Username: ")
+    return user, _require_password(getpass.getpass("Password: "))
 
 
-def _checked(password: str) -> str:
+def _require_password(password: str) -> str:
     if not password:
         raise UsageError("the password is empty")
     return password

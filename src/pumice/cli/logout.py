@@ -1,4 +1,4 @@
-"""``pumice logout``: forget a login."""
+"""``pumice logout``: delete a login."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    parser = command_line.parser(
         "logout",
-        "Forget the login for a registry, wherever it is kept.",
+        "Log out of a registry.",
         progress=False,
-        epilog="All files that logins are read from are looked at, and the helpers that they name.",
+        epilog="Deletes it from every authentication file, and from the credential helpers that they name.",
     )
-    made.add_argument("place", metavar="HOST[/PATH]", help="as it was given to login")
-    return made
+    parser.add_argument("place", metavar="HOST[/PATH]", help="the registry or prefix given to pumice login")
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.errors import PumiceError
     from pumice.registry import login_store
 
-    gone = login_store.delete_login(login_store.parse_login_target(asked.place), os.environ)
-    if not gone:
-        raise PumiceError(f"there is no login for {asked.place[:200]}", hint="nothing was changed")
-    for where in gone:
-        print(f"the login for {asked.place} is gone from {where}", file=sys.stderr)
+    removed_from = login_store.delete_login(login_store.parse_login_target(options.place), os.environ)
+    if not removed_from:
+        raise PumiceError(f"not logged in to {options.place[:200]}")
+    for location in removed_from:
+        print(f"deleted the login for {options.place} from {location}", file=sys.stderr)
     return 0

@@ -1,4 +1,4 @@
-"""``pumice resolve``: from a name to a digest."""
+"""``pumice resolve``: print the digest of a reference."""
 
 from __future__ import annotations
 
@@ -14,44 +14,48 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    parser = command_line.parser(
         "resolve",
-        "Print the digest that a reference stands for now.",
+        "Print the current digest of a reference.",
         progress=False,
-        epilog="From a registry nothing but the manifest's headers is asked for.",
+        epilog="For a registry, only the headers of the manifest are requested.",
     )
-    made.add_argument(
+    parser.add_argument(
         "reference",
         metavar="REF",
-        help="docker://HOST/NAME[:TAG], or an image of the store, oci: or oci-archive:",
+        help="docker://HOST/NAME[:TAG], an image in the store, oci: or oci-archive:",
     )
-    made.add_argument("--full", action="store_true", help="print HOST/NAME@DIGEST, to be used as a REF")
-    made.add_argument(
-        "--platform", metavar="PLATFORM", help="the manifest of one platform, such as linux/arm64"
+    parser.add_argument(
+        "--full", action="store_true", help="print HOST/NAME@DIGEST, which can be used as a REF"
     )
-    registries.options(made)
-    return made
+    parser.add_argument(
+        "--platform",
+        metavar="PLATFORM",
+        help="print the digest of this platform's manifest, such as linux/arm64",
+    )
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.image.transports import locations
     from pumice.store.home import Home, locate
 
-    location = locations.parse_source(asked.reference)
-    if asked.full and not location.address.transport.is_registry:
+    location = locations.parse_source(options.reference)
+    if options.full and not location.address.transport.is_registry:
         from pumice.errors import UsageError
 
-        raise UsageError("--full needs an image in a registry", hint=f"write {locations.REGISTRY.syntax}")
+        raise UsageError("--full requires an image in a registry", hint=f"use {locations.REGISTRY.syntax}")
     with (
         Home(locate(os.environ)) as home,
-        registries.access(home, output.progress("none"), asked) as access,
+        registries.access(home, output.progress("none"), options) as access,
     ):
         image = location.open(access).image
-        if asked.platform:
-            image = image.select(platforms.parse_platform(asked.platform))
-    prefix = f"{location.describe().repository}@" if asked.full else ""
+        if options.platform:
+            image = image.select(platforms.parse_platform(options.platform))
+    prefix = f"{location.describe().repository}@" if options.full else ""
     print(prefix + image.root.digest)
     return 0

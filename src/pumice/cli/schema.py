@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pumice.cli.arguments import parser
-from pumice.recipe.schema import schema
+from pumice.recipe.schema import recipe_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,5 +21,5 @@ def main(arguments: Sequence[str]) -> int:
         progress=False,
     )
     made.parse_args(arguments)
-    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(recipe_schema(), indent=2) + "\n")
     return 0

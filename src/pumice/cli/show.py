@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pumice.cli.arguments import parser
 from pumice.recipe import show
-from pumice.recipe.load import effective
+from pumice.recipe.load import load_effective
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +25,13 @@ def main(arguments: Sequence[str]) -> int:
         "--format", choices=("yaml", "json"), default="yaml", metavar="FORMAT", help="yaml (default) or json"
     )
     given = made.parse_args(arguments)
-    found = effective(given.recipe)
+    found = load_effective(given.recipe)
     if given.format == "json":
         import json
 
-        text = json.dumps(show.as_json(found), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(show.format_json(found), indent=2, ensure_ascii=False) + "\n"
     else:
-        text = show.as_yaml(found)
+        text = show.format_yaml(found)
     # A file name may be no UTF-8; its place is told all the same, in the escape that JSON knows.
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     return 0

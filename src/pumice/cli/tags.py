@@ -1,4 +1,4 @@
-"""``pumice tags``: what a repository has."""
+"""``pumice tags``: list the tags of a repository."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    parser = command_line.parser(
         "tags",
-        "List the tags of a repository, one a line.",
+        "List the tags of a repository, one per line.",
         progress=False,
-        epilog="Tags that hold other images' signatures and referrers (sha256-…) are shown with --all.",
+        epilog="Tags for signatures and other referrers of an image (sha256-…) are only listed with --all.",
     )
-    made.add_argument("repository", metavar="REPOSITORY", help="[docker://]HOST/NAME")
-    made.add_argument("--all", action="store_true", help="also tags that belong to other images")
-    registries.options(made)
-    return made
+    parser.add_argument("repository", metavar="REPOSITORY", help="[docker://]HOST/NAME")
+    parser.add_argument("--all", action="store_true", help="also list tags for referrers of other images")
+    registries.options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.registry.reference import is_attachment_tag, parse_repository
 
-    repository = parse_repository(asked.repository)
-    with registries.client(asked, output.progress("none")) as client:
-        found = client.list_tags(repository)
-    shown = (tag for tag in found if asked.all or not is_attachment_tag(tag))
-    sys.stdout.write("".join(f"{output.printable(tag)}\n" for tag in shown))
+    repository = parse_repository(options.repository)
+    with registries.client(options, output.progress("none")) as client:
+        tags = client.list_tags(repository)
+    shown_tags = (tag for tag in tags if options.all or not is_attachment_tag(tag))
+    sys.stdout.write("".join(f"{output.printable(tag)}\n" for tag in shown_tags))
     return 0

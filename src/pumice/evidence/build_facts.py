@@ -9,7 +9,7 @@ import msgspec
 from pumice import digest
 from pumice.cache_keys import cache_key
 from pumice.evidence import license_expressions
-from pumice.evidence.facts import RECIPE, Facts, File, Layer, Package, System, edges, source_of
+from pumice.evidence.facts import RECIPE, Facts, File, LayerFacts, Package, System, edges, source_of
 from pumice.formats import oci, platforms
 from pumice.packing.segments import DOC_DIRECTORY
 
@@ -92,8 +92,8 @@ def system_of(release: bytes, codename: str) -> System:
     return msgspec.structs.replace(said, id=said.id or "debian", codename=said.codename or codename)
 
 
-def _layer(one: ComposedLayer) -> Layer:
-    return Layer(
+def _layer(one: ComposedLayer) -> LayerFacts:
+    return LayerFacts(
         title=one.title,
         digest=one.layer.digest,
         diff_id=one.layer.diff_id,

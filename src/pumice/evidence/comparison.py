@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice.evidence import image_facts, layers, license_expressions
+from pumice.evidence import image_facts, license_expressions
 from pumice.image.flatten import flatten
+from pumice.image.layer_scan import scan_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -108,16 +109,18 @@ def _flat(value: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _files(image: Image, semantic: bool, records: Records | None) -> dict[str, dict[str, str]]:
-    read = [layers.read(layer, records) for layer in image.layers()]
+    scans = [scan_layer(layer, records, detailed=True) for layer in image.layers()]
     found: dict[str, dict[str, str]] = {}
-    for path, (entry, origin) in flatten(one.entries for one in read).items():
+    for path, (entry, origin) in flatten(scan.entries for scan in scans).items():
         if not path:
             continue
         told = {"kind": entry.kind, "mode": f"{entry.mode:04o}", "owner": f"{entry.uid}:{entry.gid}"}
         if entry.kind == "symlink":
             told["link"] = entry.link
         if origin.layer >= 0 and entry.kind == "file":
-            told["content"] = f"{read[origin.layer].sums[origin.position][0][:16]} ({entry.size} bytes)"
+            told["content"] = (
+                f"{scans[origin.layer].digests[origin.position].sha256[:16]} ({entry.size} bytes)"
+            )
         if entry.xattrs:
             told["attributes"] = ", ".join(sorted(entry.xattrs))
         if not semantic:

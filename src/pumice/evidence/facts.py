@@ -32,7 +32,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     home: str = ""
 
 
-class Layer(msgspec.Struct, frozen=True, kw_only=True):
+class LayerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One layer; ``size`` is bytes as it lies."""
 
     title: str
@@ -106,7 +106,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     system: System
     packages: tuple[Package, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerFacts, ...]
     files: tuple[File, ...]
     texts: dict[str, str]
     annotations: dict[str, str] = {}

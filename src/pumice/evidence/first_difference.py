@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice.evidence import layers as reading
+from pumice.image.layer_scan import scan_layer
 
 if TYPE_CHECKING:
-    from pumice.evidence.layers import Read
     from pumice.image.layer import Layer
+    from pumice.image.layer_scan import LayerScan
     from pumice.image.model import Image
 
 
@@ -54,9 +54,9 @@ def _in_layer(place: str, number: int, mine: Layer, theirs: Layer) -> Found:
     if mine.diff_id == theirs.diff_id:
         sides = (mine.descriptor.digest, theirs.descriptor.digest)
         return Found(place=place, layer=number, what="compression", given=sides[0], rebuilt=sides[1])
-    one, two = reading.read(mine), reading.read(theirs)
+    one, two = scan_layer(mine, detailed=True), scan_layer(theirs, detailed=True)
     for position, (left, right) in enumerate(zip_longest(one.entries, two.entries)):
-        if left == right and one.sums[position] == two.sums[position]:
+        if left == right and one.digests[position] == two.digests[position]:
             continue
         if left is None or right is None or left.path != right.path:
             named = [f"/{entry.path}" if entry else "nothing more" for entry in (left, right)]
@@ -69,13 +69,13 @@ def _in_layer(place: str, number: int, mine: Layer, theirs: Layer) -> Found:
     )
 
 
-def _what(one: Read, two: Read, position: int) -> tuple[str, str, str]:
+def _what(one: LayerScan, two: LayerScan, position: int) -> tuple[str, str, str]:
     left, right = one.entries[position], two.entries[position]
     for field in ("kind", "mode", "uid", "gid", "link", "mtime", "xattrs", "size"):
         a, b = getattr(left, field), getattr(right, field)
         if a != b:
             return (field, f"{a:04o}", f"{b:04o}") if field == "mode" else (field, str(a)[:200], str(b)[:200])
-    return "content", f"sha256:{one.sums[position][0]}", f"sha256:{two.sums[position][0]}"
+    return "content", f"sha256:{one.digests[position].sha256}", f"sha256:{two.digests[position].sha256}"
 
 
 def _in_documents(given: Image, rebuilt: Image) -> Found:

@@ -7,9 +7,8 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from pumice.errors import FormatError
-from pumice.evidence import layers as layer_reading
 from pumice.evidence import license_expressions
-from pumice.evidence.facts import Facts, File, Layer, Package, edges, os_release, source_of
+from pumice.evidence.facts import Facts, File, LayerFacts, Package, edges, os_release, source_of
 from pumice.formats import apkstate, deb822, oci, platforms
 from pumice.image import inventory as image_facts
 from pumice.image import layer_scan
@@ -19,9 +18,9 @@ from pumice.packing.segments import DOC_DIRECTORY
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pumice.evidence.layers import Read
     from pumice.evidence.license_expressions import Licensing
     from pumice.image.inventory import FileFact
+    from pumice.image.layer_scan import LayerScan
     from pumice.image.model import Image
     from pumice.store.records import Records
 
@@ -36,11 +35,10 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
     """
     manifest, config = image.manifest(), image.config()
     opened = image.layers()
-    read = [layer_reading.read(layer, records) for layer in opened]
-    plain = [layer_scan.LayerFacts(one.entries, one.texts, 0) for one in read]
-    shown = flatten(one.entries for one in read)
-    known = image_facts.of_layers(plain)
-    texts = _texts(shown, read)
+    scans = [layer_scan.scan_layer(layer, records, detailed=True) for layer in opened]
+    shown = flatten(scan.entries for scan in scans)
+    known = image_facts.of_layers(scans)
+    texts = _texts(shown, scans)
     status = _status(texts)
     packages, licensed, owners = _deb(status, known, texts, shown)
     alpine, apk_owners = _apk(texts, shown, licensed)
@@ -63,7 +61,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
         system=os_release(next((texts[path] for path in layer_scan.RELEASES if texts.get(path)), b"")),
         packages=_placed(found, known.files, by_path),
         layers=tuple(
-            Layer(
+            LayerFacts(
                 title=title.removeprefix("pumice: ")[:200],
                 digest=layer.descriptor.digest,
                 diff_id=layer.diff_id,
@@ -72,7 +70,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
             )
             for layer, title in zip(opened, titles, strict=True)
         ),
-        files=_files(known.files, shown, read, by_path),
+        files=_files(known.files, shown, scans, by_path),
         texts={id_: text for one in licensed.values() for id_, text in one.texts.items()},
         annotations=manifest.annotations,
         sha512=hashlib.sha512(image.document(root)).hexdigest(),
@@ -95,12 +93,12 @@ def _moment(created: str) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year >= 1970 else "1970-01-01T00:00:00Z"
 
 
-def _texts(shown: Mapping[str, Shown], read: Sequence[Read]) -> dict[str, bytes]:
+def _texts(shown: Mapping[str, Shown], scans: Sequence[LayerScan]) -> dict[str, bytes]:
     """Return the telling files that the image shows, links to them included."""
     found: dict[str, bytes] = {}
     for path, (entry, origin) in shown.items():
-        if origin.layer >= 0 and entry.kind == "file" and entry.path in read[origin.layer].texts:
-            found[path] = read[origin.layer].texts[entry.path]
+        if origin.layer >= 0 and entry.kind == "file" and entry.path in scans[origin.layer].texts:
+            found[path] = scans[origin.layer].texts[entry.path]
     for path in layer_scan.RELEASES:
         item = shown.get(path)
         if item and item.entry.kind == "symlink" and path not in found:
@@ -112,7 +110,7 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
     """Return the control fields of what dpkg has installed, by package name."""
     found: dict[str, dict[str, str]] = {}
     for where, text in sorted(texts.items()):
-        is_part = where.startswith(layer_scan.STATUS_FOLDER) and not where.endswith(".md5sums")
+        is_part = where.startswith(layer_scan.STATUS_DIRECTORY) and not where.endswith(".md5sums")
         if where == layer_scan.STATUS or is_part:
             for fields in deb822.read_paragraphs(text, latin1=True, where=where):
                 installed = fields.get("Status", "installed").endswith("installed")
@@ -124,7 +122,7 @@ def _status(texts: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
 
 def _deb(
     status: Mapping[str, Mapping[str, str]],
-    known: image_facts.Facts,
+    known: image_facts.Inventory,
     texts: Mapping[str, bytes],
     shown: Mapping[str, Shown],
 ) -> tuple[tuple[Package, ...], dict[str, Licensing], dict[str, str]]:
@@ -230,7 +228,10 @@ def _text(path: str) -> str:
 
 
 def _files(
-    files: Sequence[FileFact], shown: Mapping[str, Shown], read: Sequence[Read], owners: Mapping[str, int]
+    files: Sequence[FileFact],
+    shown: Mapping[str, Shown],
+    scans: Sequence[LayerScan],
+    owners: Mapping[str, int],
 ) -> tuple[File, ...]:
     found: list[File] = []
     for file in files:
@@ -239,7 +240,7 @@ def _files(
         entry, origin = shown[file.path]
         if origin.layer < 0:
             raise FormatError("a file of the image is in no layer", where=file.path)
-        sha256, sha1 = read[origin.layer].sums[origin.position]
+        sha256, sha1 = scans[origin.layer].digests[origin.position]
         owner = owners.get(file.path, -1)
         executable = bool(file.mode & 0o111)
         found.append(File(_text(file.path), entry.size, origin.layer, sha256, sha1, owner, "", executable))

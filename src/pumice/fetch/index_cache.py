@@ -1,8 +1,8 @@
-"""What is kept of indexes between commands, in the store's ``indexes`` directory.
+"""The cache of package indexes, in the store's ``indexes`` directory.
 
-``release-<key>`` holds the last signed Release that was accepted from one mirror and suite: what
-going back in time is measured by, and what ``--offline`` works from. ``packages-<digest>`` holds a
-decompressed index, ``names-<digest>`` the places of its names. All of it can be lost at any time.
+``release-<key>`` holds the last signed Release accepted from a mirror and suite: later ones are compared
+with it to detect a rollback, and ``--offline`` uses it. ``packages-<digest>`` holds a decompressed index,
+``names-<digest>`` the table of its package names. Any of these files may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pumice.formats import aptindex
 from pumice.os_errors import translate_os_errors
 
 _DAY = 86_400
-_STAMP = 16
-"""Bytes of each mark between an index's look and its table: one tells versions of the code apart, one starts
-of the machine."""
+_STAMP_SIZE = 16
+"""Bytes of each of the two stamps between an index's file state and its table: one changes with the code,
+the other with each boot of the machine."""
 
 
-class KeptRelease(msgspec.Struct, frozen=True, array_like=True):
-    """A Release file as it came, from where, and its Date.
+class CachedRelease(msgspec.Struct, frozen=True, array_like=True):
+    """A Release file as received, with its mirror, suite and Date (seconds since the epoch).
 
-    ``signature`` is empty for a clear-signed one; ``indexes`` are the digests of the package indexes
-    that were taken from it.
+    ``signature`` is empty for a clear-signed file; ``indexes`` are the digests of the package indexes
+    in use that it lists.
     """
 
     url: str
@@ -43,106 +43,114 @@ class KeptRelease(msgspec.Struct, frozen=True, array_like=True):
     indexes: tuple[str, ...] = ()
 
 
-def release(folder: Path, url: str, suite: str) -> KeptRelease | None:
-    """Return what was last accepted from a mirror and suite; a damaged record counts as none."""
+def get_release(folder: Path, url: str, suite: str) -> CachedRelease | None:
+    """Return the Release last accepted from a mirror and suite, None if there is none or it is damaged."""
     try:
         data = _release_path(folder, url, suite).read_bytes()
-        kept = msgspec.msgpack.decode(data, type=KeptRelease)
+        record = msgspec.msgpack.decode(data, type=CachedRelease)
     except (OSError, msgspec.MsgspecError):
         return None
-    return kept if (kept.url, kept.suite) == (url, suite) else None
+    return record if (record.url, record.suite) == (url, suite) else None
 
 
-def keep_release(folder: Path, kept: KeptRelease) -> None:
-    """Keep ``kept``, durably: it is what tells old from new."""
-    files.replace(_release_path(folder, kept.url, kept.suite), msgspec.msgpack.encode(kept))
+def put_release(folder: Path, record: CachedRelease) -> None:
+    """Store a Release durably: the check against rollbacks depends on it. Raises StoreError."""
+    files.replace(_release_path(folder, record.url, record.suite), msgspec.msgpack.encode(record))
 
 
-def index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
-    """Return the index kept under the digest ``key``, None if there is none that is sound."""
+def get_index(folder: Path, key: str, suite: str) -> aptindex.Index | None:
+    """Return the index with the digest ``key``, None if it is missing or damaged."""
     try:
         with (folder / f"packages-{key}").open("rb") as file:
-            look = _look(os.fstat(file.fileno()))
-            names = (folder / f"names-{key}").read_bytes()
-            if names[: len(look)] != look:
+            file_state = _file_state(os.fstat(file.fileno()))
+            names_data = (folder / f"names-{key}").read_bytes()
+            if names_data[: len(file_state)] != file_state:
                 return None
             data = mmap(file.fileno(), 0, access=ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
-        marks, rest = names[len(look) : len(look) + 2 * _STAMP], names[len(look) + 2 * _STAMP :]
-        code, boot = marks[:_STAMP], marks[_STAMP:]
-        if boot != _boot() and hashlib.sha256(data).hexdigest() != key:
+        stamps, table_data = (
+            names_data[len(file_state) : len(file_state) + 2 * _STAMP_SIZE],
+            names_data[len(file_state) + 2 * _STAMP_SIZE :],
+        )
+        code_stamp, boot_stamp = stamps[:_STAMP_SIZE], stamps[_STAMP_SIZE:]
+        if boot_stamp != _boot_stamp() and hashlib.sha256(data).hexdigest() != key:
             return None
-        table = aptindex.read_table(rest) if code == _code() else aptindex.scan_index(data)
-        if marks != _code() + _boot():
-            _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.encode_table(table))
+        table = aptindex.read_table(table_data) if code_stamp == _code_stamp() else aptindex.scan_index(data)
+        if stamps != _code_stamp() + _boot_stamp():
+            _write(
+                folder / f"names-{key}",
+                file_state + _code_stamp() + _boot_stamp() + aptindex.encode_table(table),
+            )
         return aptindex.Index(data, table, suite)
     except (OSError, ValueError, FormatError):
         return None
 
 
-def keep_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.NameTable) -> None:
-    """Keep an index whose content was verified. Raises StoreError.
+def put_index(folder: Path, key: str, data: bytes | bytearray, table: aptindex.NameTable) -> None:
+    """Store an index whose content was verified. Raises StoreError.
 
-    A process that prunes meanwhile may remove it at once; then it is fetched again.
+    Another process may remove it at once in `remove_unused`; then it is downloaded again.
     """
     path = folder / f"packages-{key}"
     with translate_os_errors(path):
         _write(path, data)
         try:
-            look = _look(path.stat())
+            file_state = _file_state(path.stat())
         except FileNotFoundError:
             return
-        _write(folder / f"names-{key}", look + _code() + _boot() + aptindex.encode_table(table))
+        _write(
+            folder / f"names-{key}", file_state + _code_stamp() + _boot_stamp() + aptindex.encode_table(table)
+        )
 
 
 def _write(path: Path, data: bytes | bytearray) -> None:
-    """Write a file that need not survive a crash: waiting for the disk would take longer than a build.
+    """Write a file without syncing it: waiting for the disk would take longer than a build.
 
-    What a crash can leave is noticed by the stamp of another boot; without stamps, wait.
+    After a crash the boot stamp differs, so the content is verified again. Without a boot stamp, sync.
     """
     scratch = path.with_name(f".{path.name}.{files.scratch_name()}")
-    files.install(str(scratch), str(path), data, fs=files.OS, sync=not any(_boot()))
+    files.install(str(scratch), str(path), data, fs=files.OS, sync=not any(_boot_stamp()))
 
 
-def _code() -> bytes:
-    """What differs from one version of the code that makes tables to the next."""
-    return bytes.fromhex(code_version("package-index"))[:_STAMP]
+def _code_stamp() -> bytes:
+    """Return a stamp that changes with the code that builds the tables."""
+    return bytes.fromhex(code_version("package-index"))[:_STAMP_SIZE]
 
 
-def _boot() -> bytes:
-    """What differs from one start of the machine to the next, zeros where that cannot be known."""
+def _boot_stamp() -> bytes:
+    """Return a stamp that changes with each boot of the machine, zeros where it is unknown."""
     try:
         return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
     except (OSError, ValueError):
-        return bytes(_STAMP)
+        return bytes(_STAMP_SIZE)
 
 
-def prune(folder: Path, now: int) -> None:
-    """Remove the indexes that no kept Release names any more, and what was cut off in writing."""
+def remove_unused(folder: Path, now: int) -> None:
+    """Remove indexes that no cached Release lists, and abandoned temporary files. Raises StoreError."""
     used: set[str] = set()
-    found: list[Path] = []
+    index_files: list[Path] = []
     with translate_os_errors(folder):
         for path in sorted(folder.iterdir()):
             kind = path.name.partition("-")[0]
             if kind == "release":
                 try:
-                    used.update(msgspec.msgpack.decode(path.read_bytes(), type=KeptRelease).indexes)
+                    used.update(msgspec.msgpack.decode(path.read_bytes(), type=CachedRelease).indexes)
                 except (OSError, msgspec.MsgspecError):
                     continue
             elif kind in {"packages", "names"}:
-                found.append(path)
-            elif path.name.startswith(".") and _changed(path, now) < now - _DAY:
+                index_files.append(path)
+            elif path.name.startswith(".") and _modification_time(path, now) < now - _DAY:
                 files.forget(str(path))
-    for path in found:
+    for path in index_files:
         if path.name.partition("-")[2] not in used:
             files.forget(str(path))
 
 
-def _changed(path: Path, missing: int) -> float:
-    """Return the time of a file that its writer may rename at any moment; ``missing`` if it has."""
+def _modification_time(path: Path, default: int) -> float:
+    """Return a file's modification time, ``default`` if its writer has renamed it."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
-        return missing
+        return default
 
 
 def _release_path(folder: Path, url: str, suite: str) -> Path:
@@ -150,7 +158,7 @@ def _release_path(folder: Path, url: str, suite: str) -> Path:
     return folder / f"release-{key}"
 
 
-def _look(status: os.stat_result) -> bytes:
-    """Size, inode, mtime and ctime: as long as they are the same, nobody has touched the file."""
+def _file_state(status: os.stat_result) -> bytes:
+    """Return the size, inode, mtime and ctime as bytes: unless they change, neither has the file."""
     numbers = (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
     return b"".join((number % (1 << 64)).to_bytes(8, "little") for number in numbers)

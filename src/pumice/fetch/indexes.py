@@ -1,4 +1,4 @@
-"""From sources to indexes that can be searched: fetched in parallel, checked, kept."""
+"""Downloads the package indexes of all sources in parallel, verifies and caches them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import msgspec
 from pumice.distro.debian.suites import SuiteUniverse
 from pumice.distro.preferences import SuitePolicy, compute_release_priority
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
-from pumice.fetch import index_cache as keeping
-from pumice.fetch import releases
+from pumice.fetch import index_cache, releases
 from pumice.fetch.network_rules import without_login
-from pumice.fetch.thread_pool import pool
+from pumice.fetch.thread_pool import thread_pool
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptindex
 from pumice.formats.compression import DecompressedStream
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from pumice.distro.debian.sources import Source
     from pumice.distro.universe import Universe
-    from pumice.fetch.releases import Found
+    from pumice.fetch.releases import VerifiedRelease
     from pumice.fetch.session import Session
     from pumice.formats.aptindex import Index
     from pumice.formats.aptrelease import FileHash
@@ -36,7 +35,7 @@ _EXTENSIONS = (".gz", ".xz", "")
 
 
 class Indexes:
-    """The indexes of all sources. ``locked`` says which signed Release files they come from."""
+    """The indexes of all sources. ``locked`` lists the signed Release files that they belong to."""
 
     def __init__(
         self,
@@ -48,43 +47,47 @@ class Indexes:
         self._universes = {name: SuiteUniverse(name, found, standings) for name, found in indexes.items()}
 
     def universe(self, architecture: str) -> Universe:
-        """Return what can be installed on ``architecture``; KeyError if it was not loaded."""
+        """Return the packages for ``architecture``; raises KeyError if it was not loaded."""
         return self._universes[architecture]
 
 
-def load(
+def load_indexes(
     sources: Sequence[Source], architectures: Sequence[str], session: Session, *, date: int = 0
 ) -> Indexes:
-    """Fetch, verify and open the indexes of ``sources`` for Debian ``architectures``.
+    """Return the verified indexes of ``sources`` for Debian ``architectures``.
 
-    ``date`` (seconds since the epoch, 0: now) is the time that snapshot mirrors are asked for.
+    ``date`` (seconds since the epoch, 0: now) selects the snapshot on snapshot mirrors.
     Raises FetchError, TrustError, FormatError or StoreError.
     """
     for problem in session.machine.problems if session.machine else ():
-        session.progress.warn(f"a part of apt's configuration is left out: {problem}")
-    with pool(_THREADS, "index") as threads:
-        moment = date or session.clock.now()
-        found = list(threads.map(lambda source: releases.find(source, session, moment), sources))
-        suites = [item for item in found if item is not None]
-        _warn(sources, found, session)
+        session.progress.warn(f"ignoring a part of apt's configuration: {problem}")
+    with thread_pool(_THREADS, "index") as executor:
+        timestamp = date or session.clock.now()
+        found_suites = list(
+            executor.map(lambda source: releases.find_release(source, session, timestamp), sources)
+        )
+        suites = [item for item in found_suites if item is not None]
+        _warn_of_missing_suites(sources, found_suites, session)
         jobs = [
             (suite, architecture, index)
             for architecture in architectures
             for suite in suites
-            for index in _names(suite, architecture)
+            for index in _index_names(suite, architecture)
         ]
-        loaded = list(threads.map(lambda job: _Loader(job[0], session, moment).load(job[2]), jobs))
+        loaded_indexes = list(
+            executor.map(lambda job: _IndexLoader(job[0], session, timestamp).load(job[2]), jobs)
+        )
     indexes: dict[str, list[Index]] = {name: [] for name in architectures}
     keys: dict[str, list[str]] = {}
-    for (suite, architecture, _), (key, index) in zip(jobs, loaded, strict=True):
+    for (suite, architecture, _), (key, index) in zip(jobs, loaded_indexes, strict=True):
         indexes[architecture].append(index)
         keys.setdefault(suite.source.label, []).append(key)
-    _remember(suites, keys, session)
-    standings = {suite.source.label: _standing(suite) for suite in suites}
+    _record_used_indexes(suites, keys, session)
+    standings = {suite.source.label: _suite_standing(suite) for suite in suites}
     return Indexes([suite.locked for suite in suites], indexes, standings)
 
 
-def _standing(suite: Found) -> SuitePolicy:
+def _suite_standing(suite: VerifiedRelease) -> SuitePolicy:
     source, release = suite.source, suite.release
     return SuitePolicy(
         extra=source.extra,
@@ -96,40 +99,46 @@ def _standing(suite: Found) -> SuitePolicy:
     )
 
 
-def _warn(sources: Sequence[Source], found: Sequence[Found | None], session: Session) -> None:
-    for source, suite in zip(sources, found, strict=True):
+def _warn_of_missing_suites(
+    sources: Sequence[Source], suites: Sequence[VerifiedRelease | None], session: Session
+) -> None:
+    for source, suite in zip(sources, suites, strict=True):
         if suite is None:
-            lost = " and no security updates" if source.suite.endswith(("-security", "/updates")) else ""
+            consequence = (
+                ", including security updates" if source.suite.endswith(("-security", "/updates")) else ""
+            )
             session.progress.warn(
-                f"the sources have no {source.suite}, so the image gets nothing from it{lost}"
+                f"the mirrors do not have {source.suite}: the image gets no packages from it{consequence}"
             )
 
 
-def _remember(suites: Sequence[Found], keys: dict[str, list[str]], session: Session) -> None:
-    """Note which indexes are in use, and let go of those that no longer are."""
+def _record_used_indexes(
+    suites: Sequence[VerifiedRelease], keys: dict[str, list[str]], session: Session
+) -> None:
+    """Record which indexes are in use, and remove the others from the cache."""
     folder = session.home.directory("indexes")
     changed = False
     for suite in suites:
-        used = tuple(sorted(set(keys.get(suite.source.label, ()))))
-        # Kept as well: what other architectures of the same Release were loaded for.
-        listed = tuple(key for key in suite.record.indexes if _is_listed(suite, key))
-        wanted = tuple(sorted({*used, *listed}))
-        if wanted != suite.record.indexes:
+        used_keys = tuple(sorted(set(keys.get(suite.source.label, ()))))
+        # Also keep the indexes that were loaded for other architectures of the same Release.
+        listed_keys = tuple(key for key in suite.record.indexes if _is_listed(suite, key))
+        kept_keys = tuple(sorted({*used_keys, *listed_keys}))
+        if kept_keys != suite.record.indexes:
             changed = True
-            keeping.keep_release(folder, msgspec.structs.replace(suite.record, indexes=wanted))
+            index_cache.put_release(folder, msgspec.structs.replace(suite.record, indexes=kept_keys))
     if changed:
-        keeping.prune(folder, session.clock.now())
+        index_cache.remove_unused(folder, session.clock.now())
 
 
-def _is_listed(suite: Found, key: str) -> bool:
+def _is_listed(suite: VerifiedRelease, key: str) -> bool:
     return any(key in text for text in suite.release.lists.values())
 
 
-def _names(suite: Found, architecture: str) -> list[str]:
-    """The paths of a suite's indexes for one architecture, without compression's extension."""
+def _index_names(suite: VerifiedRelease, architecture: str) -> list[str]:
+    """Return the paths of a suite's indexes for one architecture, without the extension of a compression."""
     release, source = suite.release, suite.source
     if source.is_flat:
-        if not _offers(suite, "Packages"):
+        if not _listed_forms(suite, "Packages"):
             raise FetchError(f"the Release of {source.label} lists no Packages file")
         return ["Packages"]
     if release.architectures and architecture not in release.architectures and not source.optional:
@@ -137,102 +146,102 @@ def _names(suite: Found, architecture: str) -> list[str]:
             f"{source.label} has no packages for {architecture}",
             hint=f"it has {', '.join(release.architectures)}",
         )
-    found = []
+    index_names = []
     for component in source.components:
         names = [f"{component}/binary-{architecture}/Packages"]
         if release.separate_all:
             names.append(f"{component}/binary-all/Packages")
-        listed = [name for name in names if _offers(suite, name)]
-        if not listed and not source.optional:
+        listed_names = [name for name in names if _listed_forms(suite, name)]
+        if not listed_names and not source.optional:
             raise FetchError(
                 f"{source.label} has no component {component} for {architecture}",
                 hint=f"it has {', '.join(release.components)}",
             )
-        found += listed
-    return found
+        index_names += listed_names
+    return index_names
 
 
-def _offers(suite: Found, name: str) -> list[tuple[str, FileHash]]:
-    """(path, hash) of each form of an index that the Release lists, best first."""
+def _listed_forms(suite: VerifiedRelease, name: str) -> list[tuple[str, FileHash]]:
+    """Return (path, hash) of each form of an index that the Release lists, the preferred one first."""
     paths = [name + extension for extension in _EXTENSIONS]
-    return [(path, listed) for path in paths if (listed := suite.release.find_file(path)) is not None]
+    return [(path, file_hash) for path in paths if (file_hash := suite.release.find_file(path)) is not None]
 
 
-class _Loader:
-    """Gets one index of one suite, from what is kept or from a mirror."""
+class _IndexLoader:
+    """Loads the indexes of one suite, from the cache or a mirror."""
 
-    def __init__(self, suite: Found, session: Session, date: int) -> None:
+    def __init__(self, suite: VerifiedRelease, session: Session, date: int) -> None:
         self._suite = suite
         self._session = session
         self._label = suite.source.label
         self._folder = session.home.directory("indexes")
-        # The mirror whose Release it is goes first; content is checked by digest, so any will do.
-        urls = [suite.url, *(url for _, url, _ in releases.places(suite.source, date))]
+        # The mirror of the Release comes first; any mirror will do, as the content is verified by digest.
+        urls = [suite.url, *(url for _, url, _ in releases.mirror_locations(suite.source, date))]
         self._urls = list(dict.fromkeys(urls))
 
     def load(self, name: str) -> tuple[str, Index]:
         """Return (key, index) of the index at ``name``."""
-        offers = _offers(self._suite, name)
-        plain = self._suite.release.find_file(name)
-        listed = plain or offers[0][1]
-        key = listed.sha256 or listed.sha512
-        index = keeping.index(self._folder, key, self._label)
+        forms = _listed_forms(self._suite, name)
+        uncompressed = self._suite.release.find_file(name)
+        file_hash = uncompressed or forms[0][1]
+        key = file_hash.sha256 or file_hash.sha512
+        index = index_cache.get_index(self._folder, key, self._label)
         if index is not None:
             return key, index
-        data = self._fetch(offers, plain.size if plain else aptindex.MAX_INDEX)
-        if plain is not None and len(data) != plain.size:
-            raise TrustError(f"the index {name} has another size than its Release says", where=self._label)
+        data = self._fetch(forms, uncompressed.size if uncompressed else aptindex.MAX_INDEX)
+        if uncompressed is not None and len(data) != uncompressed.size:
+            raise TrustError(f"the index {name} does not have the size in its Release", where=self._label)
         table = aptindex.scan_index(data)
-        keeping.keep_index(self._folder, key, data, table)
-        # The kept copy is mapped, not held: fifty megabytes less for as long as it is in use.
-        index = keeping.index(self._folder, key, self._label)
+        index_cache.put_index(self._folder, key, data, table)
+        # The cached copy is mapped, not read into memory: that saves fifty megabytes.
+        index = index_cache.get_index(self._folder, key, self._label)
         return key, index or aptindex.Index(data, table, self._label)
 
-    def _fetch(self, offers: Sequence[tuple[str, FileHash]], limit: int) -> bytes | bytearray:
+    def _fetch(self, forms: Sequence[tuple[str, FileHash]], limit: int) -> bytes | bytearray:
         problems: list[PumiceError] = []
-        for url in self._urls:
-            for path, listed in offers:
-                for place in self._places(url, path, listed):
+        for mirror_url in self._urls:
+            for path, file_hash in forms:
+                for file_url in self._file_urls(mirror_url, path, file_hash):
                     try:
-                        return _decompressed(self._download(place, listed, path), path, limit)
+                        return _decompress(self._download(file_url, file_hash, path), path, limit)
                     except (FetchError, TrustError, FormatError) as error:
                         problems.append(error)
                     if not isinstance(problems[-1], MissingError):
                         break
-        raise releases.together(problems, f"{self._label} ({offers[0][0]})")
+        raise releases.combine_problems(problems, f"{self._label} ({forms[0][0]})")
 
-    def _places(self, url: str, path: str, listed: FileHash) -> list[str]:
-        """Where a file may be: under its digest, where it stays when the suite is updated, and its name."""
-        named = f"{self._suite.source.folder(url)}/{path}"
+    def _file_urls(self, mirror_url: str, path: str, file_hash: FileHash) -> list[str]:
+        """Return the URLs of a file: by digest (which survives updates of the suite), and by name."""
+        url_by_name = f"{self._suite.source.folder(mirror_url)}/{path}"
         if not self._suite.release.by_hash:
-            return [named]
-        folder = f"{named.rpartition('/')[0]}/by-hash"
-        algorithm, digits = ("SHA256", listed.sha256) if listed.sha256 else ("SHA512", listed.sha512)
-        return [f"{folder}/{algorithm}/{digits}", named]
+            return [url_by_name]
+        folder = f"{url_by_name.rpartition('/')[0]}/by-hash"
+        algorithm, digits = ("SHA256", file_hash.sha256) if file_hash.sha256 else ("SHA512", file_hash.sha512)
+        return [f"{folder}/{algorithm}/{digits}", url_by_name]
 
-    def _download(self, url: str, listed: FileHash, path: str) -> bytes:
+    def _download(self, url: str, file_hash: FileHash, path: str) -> bytes:
         body = bytearray()
         label = f"{self._label} {path.rpartition('/')[0].replace('/binary-', ' ')}"
-        self._session.download(url, body.extend, size=listed.size, label=label)
-        check(body, listed.sha256, listed.sha512, without_login(url))
+        self._session.download(url, body.extend, size=file_hash.size, label=label)
+        verify_digests(body, file_hash.sha256, file_hash.sha512, without_login(url))
         return bytes(body)
 
 
-def check(data: bytes | bytearray, sha256: str, sha512: str, where: str) -> None:
-    """Raise TrustError unless ``data`` has the digests given; at least one must be."""
+def verify_digests(data: bytes | bytearray, sha256: str, sha512: str, where: str) -> None:
+    """Raise TrustError unless ``data`` has these hex digests; at least one must not be empty."""
     for expected, algorithm in ((sha256, "sha256"), (sha512, "sha512")):
         if expected and hashlib.new(algorithm, data).hexdigest() != expected:
             raise TrustError(
-                f"its {algorithm} is not the one that was signed",
+                f"the file does not have the {algorithm} digest in the signed Release",
                 where=where,
-                hint="the mirror is being updated, broken or hostile: try again, or use another one",
+                hint="the mirror is being updated, damaged or hostile: try again, or use another mirror",
             )
     if not (sha256 or sha512):
-        raise TrustError("nothing that was signed says what its digest is", where=where)
+        raise TrustError("the signed Release has no SHA-256 or SHA-512 digest of the file", where=where)
 
 
-def _decompressed(data: bytes, path: str, limit: int) -> bytes | bytearray:
-    """The content of an index; its compressed form has been verified."""
+def _decompress(data: bytes, path: str, limit: int) -> bytes | bytearray:
+    """Return the content of an index whose compressed form has been verified."""
     if path.endswith(".gz") and len(data) > 18 and int.from_bytes(data[-4:], "little") <= limit:
         import deflate
 
@@ -240,7 +249,7 @@ def _decompressed(data: bytes, path: str, limit: int) -> bytes | bytearray:
             content: bytes | bytearray = deflate.gzip_decompress(data)
         except (deflate.DeflateError, ValueError):
             content = b""
-        # Several members: their last length is not that of the whole, and the slow way knows them.
+        # A file with several gzip members ends with the length of the last one; only the slow path reads it.
         if len(content) == int.from_bytes(data[-4:], "little"):
             return content
     kind = {"z": "gzip", "xz": "xz"}.get(path.rpartition(".")[2].removeprefix("g"), "plain")

@@ -1,7 +1,7 @@
-"""How to reach a host the way apt on this machine would: proxy, certificates, login.
+"""Chooses proxy, certificates and login for a URL as apt on this machine would.
 
-Pure rules over apt's configuration and the environment (apt-transport-http(1), apt-transport-https(1),
-apt_auth.conf(5)); nothing here opens a connection. `Proxy-Auto-Detect` is a program and is not run.
+Pure functions of apt's configuration and the environment (apt-transport-http(1), apt-transport-https(1),
+apt_auth.conf(5)); nothing here opens a connection. `Proxy-Auto-Detect` names a program, which is not run.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class Route(msgspec.Struct, frozen=True):
-    """How connections to one host are made; equal routes can share their connections.
+    """How to connect to a host; requests with equal routes share connections.
 
-    ``proxy`` is a URL without login ("": none), ``proxy_login`` the value of Proxy-Authorization.
+    ``proxy`` is a URL without a login ("": none), ``proxy_login`` the value of Proxy-Authorization and
+    ``timeout`` in seconds.
     """
 
     proxy: str = ""
@@ -36,11 +37,11 @@ class Route(msgspec.Struct, frozen=True):
     verify_host: bool = True
     timeout: float = 30.0
     tls: bool = False
-    """Whether certificates matter: reading the machine's takes longer than many downloads."""
+    """Whether TLS is used: reading the machine's certificates takes longer than many downloads."""
 
 
-class Rules:
-    """The rules of one machine; without a machine those of the environment alone."""
+class NetworkRules:
+    """The rules of one machine; without apt's configuration, only those of the environment."""
 
     def __init__(self, machine: AptSetup | None, environ: Mapping[str, str]) -> None:
         self._configuration = machine.configuration if machine else None
@@ -48,8 +49,8 @@ class Rules:
         self._environ = environ
 
     def route(self, url: str) -> Route:
-        """Return how to reach the host of ``url``; raises FetchError for a proxy that makes no sense."""
-        parts = split(url)
+        """Return how to connect to the host of ``url``; raises FetchError for an unsupported proxy."""
+        parts = split_checked(url)
         host = (parts.hostname or "").lower()
         proxy, login = self._proxy(parts.scheme, host)
         if parts.scheme != "https":
@@ -61,57 +62,57 @@ class Rules:
             ca_file=self._option("https", "CAInfo", host),
             certificate=self._option("https", "SSLCert", host),
             key=self._option("https", "SSLKey", host),
-            verify_peer=self._flag("Verify-Peer", host),
-            verify_host=self._flag("Verify-Host", host),
+            verify_peer=self._is_enabled("Verify-Peer", host),
+            verify_host=self._is_enabled("Verify-Host", host),
             timeout=self._timeout("https", host),
             tls=True,
         )
 
     def login(self, url: str) -> str:
-        """Return the Authorization that ``url`` should be asked for with, "" for none.
+        """Return the Authorization header for ``url``, "" for none.
 
-        What stands in the URL itself goes first. An entry of apt's login files is for encrypted
-        connections only, unless it says http:// in as many words.
+        A login in the URL takes precedence. An entry of apt's login files is for encrypted connections
+        only, unless it begins with http://.
         """
-        parts = split(url)
+        parts = split_checked(url)
         if parts.username:
-            return _basic(unquote(parts.username), unquote(parts.password or ""))
+            return _basic_authorization(unquote(parts.username), unquote(parts.password or ""))
         return self._login(parts.scheme, parts.hostname or "", parts.port, parts.path)
 
     def _login(self, scheme: str, host: str, port: int | None, path: str) -> str:
         for login in self._logins:
             if login.user and login.matches(scheme, host, port, path):
-                return _basic(login.user, login.password)
+                return _basic_authorization(login.user, login.password)
         return ""
 
     def _proxy(self, scheme: str, host: str) -> tuple[str, str]:
         specific = self._option_of_host(scheme, "Proxy", host)
         general = self._plain_option(scheme, "Proxy") or self._environment_proxy(scheme)
-        chosen = specific or general
-        if chosen.upper() == "DIRECT" or not chosen or self._exempt(host):
+        proxy = specific or general
+        if proxy.upper() == "DIRECT" or not proxy or self._is_exempt(host):
             return "", ""
-        if "://" not in chosen:
-            chosen = f"http://{chosen}"
-        parts = split(chosen)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if "://" not in proxy:
+            proxy = f"http://{proxy}"
+        proxy_parts = split_checked(proxy)
+        if proxy_parts.scheme not in {"http", "https"} or not proxy_parts.hostname:
             raise FetchError(
-                f"a proxy of the kind {parts.scheme} is not supported",
+                f"cannot use a proxy with the scheme {proxy_parts.scheme!r}",
                 hint="use an http or https proxy, or DIRECT for this host",
             )
-        if parts.username:
-            login = _basic(unquote(parts.username), unquote(parts.password or ""))
+        if proxy_parts.username:
+            login = _basic_authorization(unquote(proxy_parts.username), unquote(proxy_parts.password or ""))
         else:
-            login = self._login(parts.scheme, parts.hostname, parts.port, "")
-        return without_login(chosen), login
+            login = self._login(proxy_parts.scheme, proxy_parts.hostname, proxy_parts.port, "")
+        return without_login(proxy), login
 
     def _environment_proxy(self, scheme: str) -> str:
         names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
-        # HTTP_PROXY can be set from outside where a program runs as CGI; apt ignores it as well.
-        found = (self._environ.get(name, "") for name in names if name != "HTTP_PROXY")
-        return next((value for value in found if value), "")
+        # A CGI server sets HTTP_PROXY from a header of the request; apt ignores it as well.
+        values = (self._environ.get(name, "") for name in names if name != "HTTP_PROXY")
+        return next((value for value in values if value), "")
 
-    def _exempt(self, host: str) -> bool:
-        """Whether no_proxy names ``host`` or a domain it is in."""
+    def _is_exempt(self, host: str) -> bool:
+        """Return whether no_proxy lists ``host`` or one of its parent domains."""
         text = self._environ.get("no_proxy") or self._environ.get("NO_PROXY") or ""
         for item in text.replace(",", " ").lower().split():
             domain = item.removeprefix("*").lstrip(".")
@@ -129,7 +130,7 @@ class Rules:
         return self._get(scheme, name)
 
     def _get(self, scheme: str, name: str) -> str:
-        """An option of https defaults to that of http."""
+        """Return an option of apt; one for https defaults to that for http."""
         if self._configuration is None:
             return ""
         value = self._configuration.get(f"Acquire::{scheme}::{name}")
@@ -137,7 +138,7 @@ class Rules:
             value = self._configuration.get(f"Acquire::http::{name}")
         return value
 
-    def _flag(self, name: str, host: str) -> bool:
+    def _is_enabled(self, name: str, host: str) -> bool:
         return self._option("https", name, host).lower() not in {
             "false",
             "no",
@@ -152,21 +153,21 @@ class Rules:
         return float(text) if text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 3600 else 30.0
 
 
-def split(url: str) -> SplitResult:
-    """Take a URL apart; raises FetchError for one that is malformed."""
+def split_checked(url: str) -> SplitResult:
+    """Return the parts of a URL; raises FetchError if it is malformed."""
     try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - it is parsed when it is asked for
+        split_url = urlsplit(url)
+        split_url.port  # noqa: B018 - urllib parses the port only when it is read
     except ValueError as error:
-        raise FetchError(f"{url[:200]!r} is not a URL ({error})") from None
-    return parts
+        raise FetchError(f"{url[:200]!r} is not a valid URL: {error}") from None
+    return split_url
 
 
 def without_login(url: str) -> str:
-    """Return ``url`` without user and password: for people, files and other hosts."""
-    parts = split(url)
+    """Return ``url`` without user and password: for messages, files and other hosts."""
+    parts = split_checked(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
 
 
-def _basic(user: str, password: str) -> str:
+def _basic_authorization(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

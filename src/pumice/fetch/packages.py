@@ -1,7 +1,7 @@
-"""The packages that a lock names: into the store, checked against the lock, from wherever they are.
+"""Fetches the locked packages into the store and verifies them against the lock.
 
-In this order: the store, a bundle, the archive's mirrors, its snapshot mirrors. What a mirror sends
-is streamed into the store and becomes a part of it only if its digest is the lock's.
+They are looked for in the store, a bundle, the archive's mirrors and its snapshot mirrors, in this order.
+A download is streamed into the store and committed only if it has the digest in the lock.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from pumice.recipe.lock import LockedPackage
 
 MAX_PACKAGE = 4 << 30
-"""Bytes of a ``.deb``: what its ``ar`` headers can say is ten thousand million."""
+"""Bytes of the largest ``.deb`` that is accepted; an ``ar`` header could announce ten billion."""
 
 
-def fetch(
+def fetch_package(
     package: LockedPackage,
     sources: Sequence[Source],
     session: Session,
@@ -42,50 +42,52 @@ def fetch(
     bundle: Path | None = None,
     date: int = 0,
 ) -> Digest:
-    """Make sure that ``package`` is a blob of the store, and return its digest.
+    """Fetch ``package`` into the store unless it is there, and return the digest of its blob.
 
-    ``date`` (seconds since the epoch) is that of the locked index, for snapshot mirrors. Safe to
-    call from many threads. Raises FetchError if it cannot be had, TrustError if it is not what the
-    lock says, LockError for a local file that has changed.
+    ``date`` (seconds since the epoch) is that of the locked index, for snapshot mirrors. Thread-safe.
+    Raises FetchError if no source has it, TrustError if it does not match the lock, and LockError for a
+    local file that has changed.
     """
-    wanted = _wanted(package)
-    if wanted and session.home.blobs.size(wanted) == package.size:
-        return wanted
+    blob_digest = _blob_digest(package)
+    if blob_digest and session.home.blobs.size(blob_digest) == package.size:
+        return blob_digest
     problems: list[PumiceError] = []
     if bundle is not None:
-        found = _attempt(partial(_from_file, bundle / bundle_path(package), package, session), problems)
-        if found:
-            return found
+        fetched = _attempt(partial(_import_file, bundle / bundle_path(package), package, session), problems)
+        if fetched:
+            return fetched
     if package.role == "local":
-        return _local(recipe_dir / package.path, package, session)
-    path = quote(check_relative_path(package.path, _name(package)), safe="/+~:")
-    for url in _places(package, sources, date or session.clock.now()):
-        found = _attempt(partial(_from_mirror, f"{url}/{path}", package, session), problems)
-        if found:
+        return _import_local(recipe_dir / package.path, package, session)
+    path = quote(check_relative_path(package.path, _display_name(package)), safe="/+~:")
+    for url in _mirror_urls(package, sources, date or session.clock.now()):
+        fetched = _attempt(partial(_fetch_from_mirror, f"{url}/{path}", package, session), problems)
+        if fetched:
             for problem in problems:
-                session.progress.note(f"{problem.where}: {problem.message}; taken from another place")
-            return found
-    raise _failure(package, problems)
+                session.progress.note(f"{problem.where}: {problem.message}; using another mirror")
+            return fetched
+    raise _fetch_error(package, problems)
 
 
-def _wanted(package: LockedPackage) -> Digest | None:
-    """The digest of the blob, None where the lock has SHA-512 alone; raises TrustError without either."""
+def _blob_digest(package: LockedPackage) -> Digest | None:
+    """Return the digest of the blob, None if the lock only has SHA-512; raises TrustError without either."""
     if package.size > MAX_PACKAGE:
-        raise FormatError("the package is larger than any real one", where=_name(package))
+        raise FormatError("the package is larger than 4 GiB", where=_display_name(package))
     if not (package.sha256 or package.sha512):
-        raise TrustError("nothing says what its digest is", where=_name(package), hint="run pumice lock")
+        raise TrustError(
+            "the lock has no digest of the package", where=_display_name(package), hint="run pumice lock"
+        )
     return digest.from_hex(package.sha256) if package.sha256 else None
 
 
 def bundle_path(package: LockedPackage) -> str:
-    """Return where ``package`` is in a bundle: a folder per archive, in the shape of a mirror."""
+    """Return the path of ``package`` in a bundle, which has a directory per archive, laid out as a mirror."""
     if package.role == "local":
         return f"local/{package.sha256}/{package.path.rpartition('/')[2]}"
-    return f"{package.archive}/{check_relative_path(package.path, _name(package))}"
+    return f"{package.archive}/{check_relative_path(package.path, _display_name(package))}"
 
 
-def keep(package: LockedPackage, session: Session, bundle: Path) -> None:
-    """Copy ``package``, which is in the store, into the folder ``bundle``; raises StoreError, TrustError."""
+def copy_to_bundle(package: LockedPackage, session: Session, bundle: Path) -> None:
+    """Copy ``package`` from the store into the directory ``bundle``; raises StoreError, TrustError."""
     target = bundle / bundle_path(package)
     hasher = hashlib.sha256()
     with translate_os_errors(target):
@@ -105,78 +107,82 @@ def keep(package: LockedPackage, session: Session, bundle: Path) -> None:
                     copy.write(data)
             if hasher.hexdigest() != package.sha256:
                 raise TrustError(
-                    "the store's copy is damaged", where=_name(package), hint="run pumice store verify"
+                    "the store's copy is damaged",
+                    where=_display_name(package),
+                    hint="run pumice store verify",
                 )
             scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)
 
 
-def _places(package: LockedPackage, sources: Sequence[Source], date: int) -> list[str]:
-    """The URLs of all mirrors of a package's archive: first those of its suite, then of its siblings.
+def _mirror_urls(package: LockedPackage, sources: Sequence[Source], date: int) -> list[str]:
+    """Return the URLs of all mirrors of a package's archive, those of its own suite first.
 
-    A pool is shared by the suites of an archive. A snapshot taken at the very time of an index may be
-    from before that was published, so the next day's is asked as well. Raises LockError, FetchError.
+    All suites of an archive share a pool. A snapshot with the time of an index may predate its
+    publication, so the snapshot of the next day follows. Raises LockError, FetchError.
     """
     siblings = [source for source in sources if source.archive == package.archive]
     siblings.sort(key=lambda source: source.suite != package.suite)
     if not siblings:
         raise LockError(
-            f"the lock takes {package.name} from the archive {package.archive}, unknown to the recipe",
+            f"the lock takes {package.name} from {package.archive}, an archive that is not in the recipe",
             hint="run pumice lock",
         )
     mirrors = [mirror.url for source in siblings for mirror in source.mirrors]
     snapshots = [
         url
-        for moment in (date, date + 86_400)
+        for timestamp in (date, date + 86_400)
         for source in siblings
-        for _, url, past in releases.places(source, moment)
-        if past
+        for _, url, is_snapshot in releases.mirror_locations(source, timestamp)
+        if is_snapshot
     ]
     if not (mirrors or snapshots):
         raise missing_mirror_error(siblings[0])
     return list(dict.fromkeys([*mirrors, *snapshots]))
 
 
-def _attempt(get: Callable[[], Digest], problems: list[PumiceError]) -> Digest | None:
+def _attempt(get_package: Callable[[], Digest], problems: list[PumiceError]) -> Digest | None:
     try:
-        return get()
+        return get_package()
     except (FetchError, TrustError, FormatError) as error:
         problems.append(error)
         return None
 
 
-def _from_mirror(url: str, package: LockedPackage, session: Session) -> Digest:
-    pieces, found = _download(url, package, session)
-    if found is None and pieces > 1:  # the file may have changed between one piece and the next
-        _, found = _download(url, package, session)
-    if found is None:
-        raise _other(package, without_login(url))
-    return found
+def _fetch_from_mirror(url: str, package: LockedPackage, session: Session) -> Digest:
+    responses, fetched = _download(url, package, session)
+    if fetched is None and responses > 1:  # the mirror may have replaced the file between two responses
+        _, fetched = _download(url, package, session)
+    if fetched is None:
+        raise _digest_error(package, without_login(url))
+    return fetched
 
 
 def _download(url: str, package: LockedPackage, session: Session) -> tuple[int, Digest | None]:
-    """(in how many pieces it came, its digest if it is the locked package)."""
+    """Return (number of responses, digest if the content is the locked package)."""
     with session.home.blobs.writer() as writer:
         hasher = hashlib.sha512() if package.sha512 else None
 
-        def take(data: bytes) -> None:
+        def write(data: bytes) -> None:
             writer.write(data)
             if hasher is not None:
                 hasher.update(data)
 
-        answer = session.download(url, take, size=package.size, label=f"{package.name} {package.version}")
-        return answer.pieces, _commit(writer.commit, package, hasher.hexdigest() if hasher else "")
+        result = session.download(url, write, size=package.size, label=f"{package.name} {package.version}")
+        return result.response_count, _commit_if_locked(
+            writer.commit, package, hasher.hexdigest() if hasher else ""
+        )
 
 
-def _from_file(path: Path, package: LockedPackage, session: Session) -> Digest:
-    """Take a file into the store if it is the package; raises MissingError, FetchError, TrustError."""
+def _import_file(path: Path, package: LockedPackage, session: Session) -> Digest:
+    """Import a file into the store if it is the package; raises MissingError, FetchError, TrustError."""
     try:
         file = files.open_regular(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise MissingError("there is no such file", where=str(path)) from None
+        raise MissingError("the file does not exist", where=str(path)) from None
     except OSError as error:
-        raise FetchError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+        raise FetchError(f"cannot read the file: {error.strerror}", where=str(path)) from error
     with file, session.home.blobs.writer() as writer:
         hasher = hashlib.sha512()
         count = 0
@@ -188,69 +194,69 @@ def _from_file(path: Path, package: LockedPackage, session: Session) -> Digest:
                 hasher.update(data)
                 writer.write(data)
         except OSError as error:
-            raise FetchError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+            raise FetchError(f"cannot read the file: {error.strerror}", where=str(path)) from error
         if count != package.size:
-            raise TrustError(
-                f"the file is not {package.name} as locked: its size is another", where=str(path)
-            )
-        found = _commit(writer.commit, package, hasher.hexdigest())
-    if found is None:
-        raise _other(package, str(path))
-    return found
+            raise TrustError(f"the file is not the locked {package.name}: the size differs", where=str(path))
+        fetched = _commit_if_locked(writer.commit, package, hasher.hexdigest())
+    if fetched is None:
+        raise _digest_error(package, str(path))
+    return fetched
 
 
-def _commit(commit: Callable[[Digest | None], Digest], package: LockedPackage, sha512: str) -> Digest | None:
-    """Let a blob into the store only if it is the locked package; None if it is not."""
+def _commit_if_locked(
+    commit: Callable[[Digest | None], Digest], package: LockedPackage, sha512: str
+) -> Digest | None:
+    """Commit a blob to the store only if it is the locked package; return None if it is not."""
     if package.sha512 != sha512 and package.sha512:
         return None
     try:
-        return commit(_wanted(package))
+        return commit(_blob_digest(package))
     except TrustError:
         return None
 
 
-def _other(package: LockedPackage, where: str) -> TrustError:
+def _digest_error(package: LockedPackage, where: str) -> TrustError:
     return TrustError(
-        f"the file is not {package.name} {package.version} as locked: its digest is another",
+        f"the file is not the locked {package.name} {package.version}: the digest differs",
         where=where,
-        hint="it was damaged or exchanged on its way or where it is kept: try another mirror",
+        hint="it is damaged or was replaced: try another mirror",
     )
 
 
-def _local(path: Path, package: LockedPackage, session: Session) -> Digest:
+def _import_local(path: Path, package: LockedPackage, session: Session) -> Digest:
     try:
-        return _from_file(path, package, session)
+        return _import_file(path, package, session)
     except MissingError:
         raise FetchError(
-            "the local package is gone", where=str(path), hint="see the recipe's packages"
+            "the local package does not exist", where=str(path), hint="check the packages of the recipe"
         ) from None
     except TrustError:
         raise LockError(
-            "the local package is not the one that the lock names",
+            "the local package is not the locked one",
             where=str(path),
-            hint=f"run pumice lock --upgrade {package.name} if the change is meant",
+            hint=f"if the change is intended, run pumice lock --upgrade {package.name}",
         ) from None
 
 
-def _failure(package: LockedPackage, problems: list[PumiceError]) -> PumiceError:
-    """What to say when no place had the package."""
+def _fetch_error(package: LockedPackage, problems: list[PumiceError]) -> PumiceError:
+    """Return the error for a package that no source has."""
     if any(isinstance(problem, OfflineError) for problem in problems) and all(
         isinstance(problem, MissingError | OfflineError) for problem in problems
     ):
         return FetchError(
-            f"{_name(package)} is not in the store, and --offline forbids to fetch it",
-            hint="run it once without --offline, or use a bundle (--bundle DIR)",
+            f"{_display_name(package)} is not in the store, and --offline does not allow downloading it",
+            hint="run the command once without --offline, or use a bundle (--bundle DIR)",
         )
     if all(isinstance(problem, MissingError) for problem in problems):
         return FetchError(
-            f"the mirrors no longer have {_name(package)}",
+            f"the mirrors no longer have {_display_name(package)}",
             where=problems[0].where,
-            hint=f"take a newer one with pumice lock --upgrade {package.name},"
-            " or name a snapshot mirror or a bundle (--bundle DIR)",
+            hint=f"lock a newer version with pumice lock --upgrade {package.name},"
+            " or use a snapshot mirror or a bundle (--bundle DIR)",
         )
-    telling = [item for item in problems if not isinstance(item, MissingError | OfflineError)]
-    return releases.together(telling or problems, _name(package))
+    informative = [item for item in problems if not isinstance(item, MissingError | OfflineError)]
+    return releases.combine_problems(informative or problems, _display_name(package))
 
 
-def _name(package: LockedPackage) -> str:
+def _display_name(package: LockedPackage) -> str:
     return f"{package.name} {package.version} ({package.architecture})"

@@ -1,7 +1,7 @@
-"""The signed Release of a suite: found on one of its mirrors, verified, and never older than before.
+"""Downloads the signed Release of a suite from one of its mirrors, and verifies it.
 
-apt-secure(8); Debian repository format. Order of trust: signature, then what the signed text says
-of itself (origin, codename), then its dates, then that it is no older than one seen already.
+apt-secure(8); Debian repository format. Checked in this order: the signature, the identity in the signed
+text (origin, codename), its dates, and that it is not older than the one accepted before.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import msgspec
 from pumice import digest
 from pumice.distro.debian.sources import missing_mirror_error
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
-from pumice.fetch import index_cache as keeping
-from pumice.fetch.index_cache import KeptRelease
-from pumice.fetch.network_rules import split, without_login
+from pumice.fetch import index_cache
+from pumice.fetch.index_cache import CachedRelease
+from pumice.fetch.network_rules import split_checked, without_login
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptrelease, openpgp
 from pumice.formats.aptrelease import MAX_RELEASE, Release
@@ -30,138 +30,140 @@ if TYPE_CHECKING:
     from pumice.fetch.session import Session
 
 _MAX_FLAT_INDEX = 64 << 20
-"""Bytes of an index that nothing describes; flat archives are small."""
+"""Bytes of an index without a Release that lists its size; flat archives are small."""
 _DAY = 86_400
-"""Seconds that a mirror's clock may be ahead of this machine's."""
+"""Seconds that a mirror's clock may be ahead of this machine."""
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A Release that can be trusted, and the mirror it came from."""
+class VerifiedRelease(msgspec.Struct, frozen=True):
+    """A verified Release, and the mirror that it came from."""
 
     source: Source
     url: str
     release: Release
-    record: KeptRelease
+    record: CachedRelease
     locked: LockedIndex
 
 
-def find(source: Source, session: Session, date: int) -> Found | None:
-    """Return the Release of ``source`` from the first of its mirrors that has a good one.
+def find_release(source: Source, session: Session, date: int) -> VerifiedRelease | None:
+    """Return the Release of ``source`` from the first mirror with a valid one.
 
-    ``date`` (seconds since the epoch) is what ``{date}`` stands for in snapshot mirrors, which are
-    tried after the ordinary ones. None if the source is optional and no mirror has it. Raises
-    FetchError or TrustError.
+    ``date`` (seconds since the epoch) replaces ``{date}`` in the URLs of snapshot mirrors, which are tried
+    last. Returns None if the source is optional and no mirror has it. Raises FetchError or TrustError.
     """
     problems: list[PumiceError] = []
-    for mirror, url, past in places(source, date):
+    for mirror, url, is_snapshot in mirror_locations(source, date):
         try:
-            found = _Attempt(source, mirror, url, past, session).run()
+            verified = _MirrorAttempt(source, mirror, url, is_snapshot, session).run()
         except (FetchError, TrustError, FormatError) as error:
             problems.append(error)
         else:
             for problem in problems:
-                session.progress.note(f"{problem.where}: {problem.message}; another mirror is used")
-            return found
+                session.progress.note(f"{problem.where}: {problem.message}; using another mirror")
+            return verified
     if source.optional and all(isinstance(problem, MissingError) for problem in problems):
         return None
-    raise together(problems, source.label) if problems else missing_mirror_error(source)
+    raise combine_problems(problems, source.label) if problems else missing_mirror_error(source)
 
 
-def places(source: Source, date: int) -> list[tuple[Mirror, str, bool]]:
-    """(mirror, URL, whether it is a snapshot) of each place where ``source`` may be found, in order."""
-    found = [(mirror, mirror.url, False) for mirror in source.mirrors]
+def mirror_locations(source: Source, date: int) -> list[tuple[Mirror, str, bool]]:
+    """Return (mirror, URL, whether it is a snapshot) for each mirror of ``source``, in order."""
+    locations = [(mirror, mirror.url, False) for mirror in source.mirrors]
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(date))
     for mirror in source.snapshots:
         url = mirror.url.replace("{date}", stamp).replace("{archive}", source.archive)
-        found.append((mirror, url, True))
-    return found
+        locations.append((mirror, url, True))
+    return locations
 
 
-def together(problems: list[PumiceError], what: str) -> PumiceError:
-    """Return one error for all that is wrong with mirrors of ``what``: it is about trust if any is."""
+def combine_problems(problems: list[PumiceError], subject: str) -> PumiceError:
+    """Return one error for the problems of all mirrors of ``subject``: a TrustError if any of them is."""
     if len(problems) == 1:
         return problems[0]
-    worst = next((problem for problem in problems if isinstance(problem, TrustError)), problems[0])
+    representative = next((problem for problem in problems if isinstance(problem, TrustError)), problems[0])
     reasons = "; ".join(f"{problem.where}: {problem.message}" for problem in problems)
-    return type(worst)(f"none of the {len(problems)} mirrors of {what} can be used", where=what, hint=reasons)
+    return type(representative)(
+        f"cannot use any of the {len(problems)} mirrors of {subject}", where=subject, hint=reasons
+    )
 
 
-class _Attempt:
-    """One suite on one mirror."""
+class _MirrorAttempt:
+    """One attempt to get the Release of a suite from one mirror."""
 
-    def __init__(self, source: Source, mirror: Mirror, url: str, past: bool, session: Session) -> None:
+    def __init__(self, source: Source, mirror: Mirror, url: str, is_snapshot: bool, session: Session) -> None:
         self._source = source
         self._mirror = mirror
         self._url = url
-        self._past = past
+        self._is_snapshot = is_snapshot
         self._session = session
         self._where = source.folder(without_login(url))
         self._now = session.clock.now()
         self._folder: Path = session.home.directory("indexes")
-        self._seen = keeping.release(self._folder, without_login(url), source.suite)
+        self._cached = index_cache.get_release(self._folder, without_login(url), source.suite)
 
-    def run(self) -> Found:
-        """Return the mirror's Release, or the newer one seen before; raises what is wrong with it."""
-        seen = self._seen
-        if self._session.offline and split(self._url).scheme in {"http", "https"}:
-            if seen is None:
+    def run(self) -> VerifiedRelease:
+        """Return the mirror's Release, or the cached one if that is newer; raises FetchError, TrustError."""
+        cached = self._cached
+        if self._session.offline and split_checked(self._url).scheme in {"http", "https"}:
+            if cached is None:
                 raise FetchError(
-                    "no index is kept, and --offline forbids to fetch one",
+                    "the index is not cached, and --offline does not allow downloading it",
                     where=self._where,
-                    hint="run it once without --offline",
+                    hint="run the command once without --offline",
                 )
-            return self._accept(seen)
-        record = self._fetch()
-        if record is seen:
+            return self._accept(cached)
+        record = self._fetch_release()
+        if record is cached:
             return self._accept(record)
-        found = self._verified(record)
-        if seen is not None and found.release.date < seen.date:
-            return self._newer(seen, found)
-        found = self._in_time(found)
-        record = msgspec.structs.replace(found.record, indexes=seen.indexes if seen else ())
-        keeping.keep_release(self._folder, record)
-        return msgspec.structs.replace(found, record=record)
+        verified = self._verify(record)
+        if cached is not None and verified.release.date < cached.date:
+            return self._use_newer_cached(cached, verified)
+        verified = self._check_dates(verified)
+        record = msgspec.structs.replace(verified.record, indexes=cached.indexes if cached else ())
+        index_cache.put_release(self._folder, record)
+        return msgspec.structs.replace(verified, record=record)
 
-    def _accept(self, record: KeptRelease) -> Found:
-        return self._in_time(self._verified(record))
+    def _accept(self, record: CachedRelease) -> VerifiedRelease:
+        return self._check_dates(self._verify(record))
 
-    def _newer(self, seen: KeptRelease, offered: Found) -> Found:
-        """The Release seen before, because the mirror has gone back in time."""
-        story = f"an index of {_day(offered.release.date)} is offered after one of {_day(seen.date)} was seen"
+    def _use_newer_cached(self, cached: CachedRelease, offered: VerifiedRelease) -> VerifiedRelease:
+        """Return the cached Release, because the mirror offers an older one."""
+        offered_date, cached_date = _format_time(offered.release.date), _format_time(cached.date)
+        summary = f"the mirror offers an index of {offered_date}, older than the cached one of {cached_date}"
         try:
-            found = self._accept(seen)
+            verified = self._accept(cached)
         except (TrustError, FormatError) as error:
             raise TrustError(
-                f"{story}, which is no longer good ({error.message})",
+                f"{summary}, which is no longer valid: {error.message}",
                 where=self._where,
-                hint="the mirror goes back in time: use another one",
+                hint="use another mirror",
             ) from error
-        self._session.progress.note(f"{self._where}: {story}; the newer is used")
-        return found
+        self._session.progress.note(f"{self._where}: {summary}; using the cached one")
+        return verified
 
-    def _fetch(self) -> KeptRelease:
-        """What the mirror offers now; the record seen before if that has not changed."""
-        seen = self._seen
-        etag, modified = (seen.etag, seen.modified) if seen and not seen.signature else ("", "")
+    def _fetch_release(self) -> CachedRelease:
+        """Return the mirror's current Release; the cached record itself if it has not changed."""
+        cached = self._cached
+        etag, modified = (cached.etag, cached.modified) if cached and not cached.signature else ("", "")
         try:
-            answer = self._session.get(
-                f"{self._where_to_fetch()}/InRelease", limit=MAX_RELEASE, etag=etag, modified=modified
+            response = self._session.get(
+                f"{self._suite_url()}/InRelease", limit=MAX_RELEASE, etag=etag, modified=modified
             )
         except MissingError:
             return self._fetch_detached()
-        if answer.unchanged and seen is not None:
-            return seen
-        if seen is not None and answer.body == seen.content:
-            return seen
-        return self._record(answer.body, b"", answer.etag, answer.modified)
+        if response.is_unchanged and cached is not None:
+            return cached
+        if cached is not None and response.body == cached.content:
+            return cached
+        return self._new_record(response.body, b"", response.etag, response.modified)
 
-    def _fetch_detached(self) -> KeptRelease:
+    def _fetch_detached(self) -> CachedRelease:
         try:
-            content = self._session.get(f"{self._where_to_fetch()}/Release", limit=MAX_RELEASE).body
+            content = self._session.get(f"{self._suite_url()}/Release", limit=MAX_RELEASE).body
         except MissingError:
             if self._source.is_flat and self._source.trusted:
-                return self._record(self._described(), b"", "", "")
-            if self._seen is not None:
+                return self._new_record(self._describe_flat_archive(), b"", "", "")
+            if self._cached is not None:
                 raise FetchError("the mirror no longer has this suite", where=self._where) from None
             raise MissingError(
                 "the mirror does not have this suite",
@@ -169,37 +171,37 @@ class _Attempt:
                 hint="check the name of the suite and the URL of the mirror",
             ) from None
         try:
-            signature = self._session.get(f"{self._where_to_fetch()}/Release.gpg", limit=MAX_RELEASE).body
+            signature = self._session.get(f"{self._suite_url()}/Release.gpg", limit=MAX_RELEASE).body
         except MissingError:
             if not self._source.trusted:
-                raise self._unsigned() from None
+                raise self._unsigned_error() from None
             signature = b""
-        return self._record(content, signature, "", "")
+        return self._new_record(content, signature, "", "")
 
-    def _described(self) -> bytes:
-        """Return a Release for a flat archive that has none: it says what the index is just now."""
+    def _describe_flat_archive(self) -> bytes:
+        """Return a Release for a flat archive without one, generated from its current index."""
         for name in ("Packages.gz", "Packages.xz", "Packages"):
             try:
-                data = self._session.get(f"{self._where_to_fetch()}/{name}", limit=_MAX_FLAT_INDEX).body
+                data = self._session.get(f"{self._suite_url()}/{name}", limit=_MAX_FLAT_INDEX).body
             except MissingError:
                 continue
             return f"SHA256:\n {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n".encode()
         raise MissingError(
             "the archive has neither a Release nor a Packages file",
             where=self._where,
-            hint="check its url and suite",
+            hint="check the URL and the suite",
         )
 
-    def _where_to_fetch(self) -> str:
+    def _suite_url(self) -> str:
         return self._source.folder(self._url)
 
-    def _record(self, content: bytes, signature: bytes, etag: str, modified: str) -> KeptRelease:
+    def _new_record(self, content: bytes, signature: bytes, etag: str, modified: str) -> CachedRelease:
         url, suite = without_login(self._url), self._source.suite
-        return KeptRelease(url, suite, 0, content, signature, etag, modified)
+        return CachedRelease(url, suite, 0, content, signature, etag, modified)
 
-    def _verified(self, record: KeptRelease) -> Found:
-        """``record`` with everything checked but its dates."""
-        content, signers, keyring = self._signed(record)
+    def _verify(self, record: CachedRelease) -> VerifiedRelease:
+        """Return the Release of ``record`` after every check but that of its dates."""
+        content, signers, keyring = self._verify_signature(record)
         release = aptrelease.read_release(content, where=self._where)
         self._check_identity(release)
         locked = LockedIndex(
@@ -213,36 +215,36 @@ class _Attempt:
             signers=signers,
             keyring=keyring,
         )
-        dated = msgspec.structs.replace(record, date=release.date)
-        return Found(self._source, self._url, release, dated, locked)
+        dated_record = msgspec.structs.replace(record, date=release.date)
+        return VerifiedRelease(self._source, self._url, release, dated_record, locked)
 
-    def _signed(self, record: KeptRelease) -> tuple[bytes, tuple[str, ...], str]:
-        """(what is signed, signers, digest of the keyring)."""
+    def _verify_signature(self, record: CachedRelease) -> tuple[bytes, tuple[str, ...], str]:
+        """Return (signed content, signers, digest of the keyring)."""
         failures: dict[str, PumiceError] = {}
         for keys in self._mirror.keys:
             try:
-                verified, keyring = self._check(record, keys)
+                verified, keyring = self._verify_with_keys(record, keys)
             except (TrustError, FormatError) as error:
                 failures.setdefault(error.message, error)
             else:
                 return verified.content, verified.signers, keyring.digest
         if self._source.trusted and not self._mirror.keys:
             return openpgp.strip_clearsign_armor(record.content), (), ""
-        raise self._refusal(list(failures.values()))
+        raise self._signature_error(list(failures.values()))
 
-    def _refusal(self, failures: list[PumiceError]) -> PumiceError:
-        """Return one error for what every keyring has against a Release, and for those not looked at."""
-        if not failures:
-            return self._unsigned()
-        first = failures[0]
+    def _signature_error(self, errors: list[PumiceError]) -> PumiceError:
+        """Return one error for the failures with every keyring, with a hint for unreadable ones."""
+        if not errors:
+            return self._unsigned_error()
+        first = errors[0]
         hint = "; ".join((*self._mirror.unreadable_keyrings, first.hint or "")).removesuffix("; ")
-        # A keyring that does not know the key says less than one that does and refuses it.
-        telling = [error for error in failures if "not in the keyring" not in error.message] or failures
-        message = "; ".join(error.message for error in telling)
-        return type(telling[0])(message, where=telling[0].where, hint=hint or None)
+        # A failure with the right key says more than that a keyring does not have the key.
+        informative = [error for error in errors if "not in the keyring" not in error.message] or errors
+        message = "; ".join(error.message for error in informative)
+        return type(informative[0])(message, where=informative[0].where, hint=hint or None)
 
-    def _check(
-        self, record: KeptRelease, keys: KeyringFile
+    def _verify_with_keys(
+        self, record: CachedRelease, keys: KeyringFile
     ) -> tuple[openpgp.VerifiedContent, openpgp.Keyring]:
         keyring = openpgp.read_keyring(keys.data, only=keys.fingerprints, where=keys.name)
         if record.signature:
@@ -253,48 +255,50 @@ class _Attempt:
             verified = openpgp.verify_clearsigned(record.content, keyring, now=self._now, where=self._where)
         return verified, keyring
 
-    def _unsigned(self) -> TrustError:
+    def _unsigned_error(self) -> TrustError:
         hint = "use another mirror"
         if self._mirror.is_trusted_by_apt:
-            hint = "apt's [trusted=yes] does not count here: name it as an archive with trusted: true"
+            hint = "apt's [trusted=yes] is not honored: add the archive to the recipe with trusted: true"
         return TrustError("the suite is not signed", where=self._where, hint=hint)
 
     def _check_identity(self, release: Release) -> None:
-        """Refuse a Release that is genuine but of something else."""
+        """Raise TrustError for a correctly signed Release of another archive or suite."""
         source = self._source
-        hint = "check which archive the mirror's URL leads to"
+        hint = "check that the URL of the mirror is that of the archive"
         if source.origin and release.origin != source.origin:
-            said = repr(release.origin[:100])
+            actual = repr(release.origin[:100])
             raise TrustError(
-                f"its signed Release says Origin {said} and not {source.origin}", where=self._where, hint=hint
+                f"its signed Release says Origin {actual} and not {source.origin}",
+                where=self._where,
+                hint=hint,
             )
         names = {name.removesuffix("/updates") for name in (release.codename, release.suite)}
         if source.release_names and not names.intersection(
             name.removesuffix("/updates") for name in source.release_names
         ):
-            said = repr((release.codename or release.suite)[:100])
+            actual = repr((release.codename or release.suite)[:100])
             raise TrustError(
-                f"its signed Release is of {said} and not of {source.suite}", where=self._where, hint=hint
+                f"its signed Release is of {actual} and not of {source.suite}", where=self._where, hint=hint
             )
 
-    def _in_time(self, found: Found) -> Found:
-        """``found`` if its dates allow to use it now."""
-        release = found.release
-        if self._mirror.check_date and not self._past and release.date > self._now + _DAY:
+    def _check_dates(self, verified: VerifiedRelease) -> VerifiedRelease:
+        """Return ``verified`` if it is valid at the current time; raises TrustError otherwise."""
+        release = verified.release
+        if self._mirror.check_date and not self._is_snapshot and release.date > self._now + _DAY:
             raise TrustError(
-                f"the index is of {_day(release.date)}, which is still to come",
+                f"the index is of {_format_time(release.date)}, which is in the future",
                 where=self._where,
                 hint="check this machine's clock",
             )
-        if not self._past and self._mirror.check_valid_until and 0 < release.valid_until < self._now:
+        if not self._is_snapshot and self._mirror.check_valid_until and 0 < release.valid_until < self._now:
             raise TrustError(
-                f"the index has expired on {_day(release.valid_until)}",
+                f"the index expired on {_format_time(release.valid_until)}",
                 where=self._where,
                 hint="use a mirror that is up to date, or a snapshot mirror; apt's"
-                ' Acquire::Check-Valid-Until "false" counts here too',
+                ' Acquire::Check-Valid-Until "false" is honored',
             )
-        return found
+        return verified
 
 
-def _day(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -1,7 +1,7 @@
-"""Everything that is downloaded comes through here: retries, resumption, proxies, logins, limits.
+"""Downloads files with retries, resumption, proxies, logins and size limits.
 
-A session does not know what it fetches; whether the bytes can be trusted is for `indexes` and
-`packages` to find out. ``file:`` URLs are read from the disk by the same calls.
+A session does not verify content: `indexes` and `packages` do. The same methods read ``file:`` URLs
+from disk.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import msgspec
 
 from pumice.clock import SystemClock
 from pumice.errors import FetchError
-from pumice.fetch.network_rules import Route, Rules, split, without_login
-from pumice.fetch.transfer import CHUNK, Answer, MissingError, OfflineError, Transfer, too_large
+from pumice.fetch.network_rules import NetworkRules, Route, split_checked, without_login
+from pumice.fetch.transfer import CHUNK, DownloadResult, MissingError, OfflineError, Transfer, too_large_error
 from pumice.progress import Silent
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Connections, and the rules for making them; a context manager, safe for threads.
+    """HTTP connections and their configuration; a context manager, thread-safe.
 
-    ``home`` is where indexes and packages are kept. ``machine`` gives apt's proxies and logins,
-    ``environ`` (default: the process's) the proxies of the environment.
-    ``pause`` waits a number of seconds (tests pass their own).
+    ``home`` is the store for indexes and packages. ``machine`` has apt's proxies and logins, ``environ``
+    (default: that of the process) the proxies of the environment. ``sleep`` takes seconds; tests replace it.
     """
 
     def __init__(
@@ -50,15 +49,15 @@ class Session:
         clock: Clock | None = None,
         machine: AptSetup | None = None,
         environ: Mapping[str, str] | None = None,
-        pause: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.home = home
         self.offline = offline
         self.progress: Progress = progress or Silent()
         self.clock: Clock = clock or SystemClock()
         self.machine = machine
-        self._rules = Rules(machine, dict(os.environ) if environ is None else environ)
-        self._pause = pause
+        self._rules = NetworkRules(machine, dict(os.environ) if environ is None else environ)
+        self._sleep = sleep
         self._pools: dict[Route, PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -77,12 +76,11 @@ class Session:
 
     def get(
         self, url: str, *, limit: int, etag: str = "", modified: str = "", same_host: bool = False
-    ) -> Answer:
-        """Return what is at ``url``, at most ``limit`` bytes.
+    ) -> DownloadResult:
+        """Return the content of ``url``, at most ``limit`` bytes.
 
-        ``etag`` and ``modified`` are of a copy that the caller has. With ``same_host`` no redirection
-        to another host is followed. Raises MissingError, FetchError,
-        FormatError for more than ``limit`` bytes.
+        ``etag`` and ``modified`` are those of the caller's cached copy. With ``same_host`` no redirect to
+        another host is followed. Raises MissingError, FetchError, FormatError for too many bytes.
         """
         body = bytearray()
         headers = {}
@@ -90,105 +88,115 @@ class Session:
             headers["If-None-Match"] = etag
         elif modified:
             headers["If-Modified-Since"] = modified
-        answer = self._download(url, body.extend, limit, headers, same_host=same_host)
-        return msgspec.structs.replace(answer, body=bytes(body))
+        result = self._download(url, body.extend, limit, headers, same_host=same_host)
+        return msgspec.structs.replace(result, body=bytes(body))
 
-    def download(self, url: str, sink: Sink, *, size: int, label: str = "") -> Answer:
-        """Pass the ``size`` bytes at ``url`` to ``sink``, resuming where a connection broke.
+    def download(self, url: str, sink: Sink, *, size: int, label: str = "") -> DownloadResult:
+        """Pass the ``size`` bytes of ``url`` to ``sink``, resuming after a broken connection.
 
-        Raises as `get`, and FetchError if there are fewer bytes. What was passed before an error
-        is worthless.
+        Raises as `get`, and FetchError if there are fewer bytes. After an error the bytes passed so far
+        must be discarded.
         """
         with self.progress.task(label or url.rpartition("/")[2], size) as task:
             count = 0
 
-            def take(data: bytes) -> None:
+            def write(data: bytes) -> None:
                 nonlocal count
                 count += len(data)
                 sink(data)
                 task.advance(len(data))
 
-            answer = self._download(url, take, size, {})
+            result = self._download(url, write, size, {})
             if count != size:
                 raise FetchError(f"the file has {count} bytes instead of {size}", where=without_login(url))
-            return answer
+            return result
 
     def _download(
         self, url: str, sink: Sink, limit: int, headers: dict[str, str], *, same_host: bool = False
-    ) -> Answer:
-        scheme = split(url).scheme
+    ) -> DownloadResult:
+        scheme = split_checked(url).scheme
         if scheme in {"file", "copy"}:
             return self._read_file(url, sink, limit)
         if scheme not in {"http", "https"}:
-            raise FetchError(f"mirrors of the kind {scheme}: are not supported", where=without_login(url))
+            raise FetchError(
+                f"cannot download from a URL with the scheme {scheme!r}", where=without_login(url)
+            )
         if self.offline:
-            raise OfflineError("it is not here, and --offline forbids to fetch it", where=without_login(url))
-        return Transfer(self._request, self._pause, url, sink, limit, headers, same_host=same_host).run()
+            raise OfflineError(
+                "the file is not cached, and --offline does not allow downloading it",
+                where=without_login(url),
+            )
+        return Transfer(self._request, self._sleep, url, sink, limit, headers, same_host=same_host).run()
 
-    def _read_file(self, url: str, sink: Sink, limit: int) -> Answer:
-        path = unquote(split(url).path)
+    def _read_file(self, url: str, sink: Sink, limit: int) -> DownloadResult:
+        path = unquote(split_checked(url).path)
         try:
             with Path(path).open("rb") as file:
                 remaining = limit
                 while data := file.read(CHUNK):
                     remaining -= len(data)
                     if remaining < 0:
-                        raise too_large(url, limit)
+                        raise too_large_error(url, limit)
                     sink(data)
         except (FileNotFoundError, NotADirectoryError):
-            raise MissingError("there is no such file", where=url) from None
+            raise MissingError("the file does not exist", where=url) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise FetchError(f"the file cannot be read: {reason}", where=url) from error
-        return Answer(b"")
+            raise FetchError(f"cannot read the file: {reason}", where=url) from error
+        return DownloadResult(b"")
 
     def _request(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """Ask once; the answer's body is still to be read."""
+        """Send one request; the body of the response is not read."""
         route = self._rules.route(url)
         login = self._rules.login(url)
-        sent = {**headers, **({"Authorization": login} if login else {})}
+        request_headers = {**headers, **({"Authorization": login} if login else {})}
         return self._pool(route).request(
-            "GET", without_login(url), headers=sent, preload_content=False, redirect=False, retries=False
+            "GET",
+            without_login(url),
+            headers=request_headers,
+            preload_content=False,
+            redirect=False,
+            retries=False,
         )
 
     def _pool(self, route: Route) -> PoolManager:
         with self._lock:
             if route not in self._pools:
-                self._pools[route] = _make_pool(route)
+                self._pools[route] = _new_pool_manager(route)
             return self._pools[route]
 
 
-def _make_pool(route: Route) -> PoolManager:
+def _new_pool_manager(route: Route) -> PoolManager:
     import urllib3
 
     from pumice.version import __version__
 
-    options: dict[str, object] = {
+    options: dict[str, Any] = {
         "maxsize": 8,
         "headers": {"User-Agent": f"pumice/{__version__}", "Accept-Encoding": "identity"},
         "timeout": urllib3.Timeout(connect=min(route.timeout, 15.0), read=route.timeout),
-        "ssl_context": _tls(route) if route.tls else None,
+        "ssl_context": _ssl_context(route) if route.tls else None,
     }
     if not route.verify_host:
         options["assert_hostname"] = False
-    if not route.verify_peer:  # apt's configuration says so: a warning at each request helps nobody
+    if not route.verify_peer:  # as apt is configured: a warning with every request would not help
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     if not route.proxy:
-        return urllib3.PoolManager(**options)  # type: ignore[arg-type]
+        return urllib3.PoolManager(**options)
     proxy_headers = {"Proxy-Authorization": route.proxy_login} if route.proxy_login else {}
-    return urllib3.ProxyManager(route.proxy, proxy_headers=proxy_headers, **options)  # type: ignore[arg-type]
+    return urllib3.ProxyManager(route.proxy, proxy_headers=proxy_headers, **options)
 
 
-def _tls(route: Route) -> object:
+def _ssl_context(route: Route) -> object:
     import ssl
 
     try:
         context = ssl.create_default_context(cafile=route.ca_file or None)
         if route.certificate:
             context.load_cert_chain(route.certificate, route.key or None)
-    except OSError as error:  # SSLError is one, and so is a missing file
+    except OSError as error:  # SSLError is a subclass of OSError
         raise FetchError(
-            f"the certificates of apt's configuration cannot be used: {error}",
+            f"cannot use the certificates in apt's configuration: {error}",
             hint="see Acquire::https::CAInfo, SSLCert and SSLKey",
         ) from error
     context.check_hostname = route.verify_host and route.verify_peer

@@ -1,4 +1,4 @@
-"""Threads that fetch, for whom nobody waits who has pressed Ctrl-C."""
+"""A pool of download threads that Ctrl-C does not wait for."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def pool(threads: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Run jobs in ``threads`` threads; leaving it waits for those that have begun.
+def thread_pool(threads: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Yield an executor with ``threads`` threads; on exit, wait for the jobs that have started.
 
-    Unless a person interrupts: a mirror that does not answer holds a thread for minutes. What such a
-    thread leaves is the store's scratch file, which it does for any process that is killed.
+    After an interrupt there is no waiting: a mirror that does not respond blocks a thread for minutes. Such
+    a thread leaves a temporary file in the store, as a killed process does.
     """
     executor = ThreadPoolExecutor(threads, name)
     try:

@@ -1,7 +1,7 @@
-"""One URL on its way to whoever wants its bytes, over as many requests as it takes.
+"""Downloads one URL with as many requests as necessary.
 
-Retries what may pass, honours Retry-After, follows redirections without taking a login along, and
-resumes by Range where a connection broke (RFC 9110).
+Retries transient failures, honors Retry-After, follows redirects without forwarding a login, and resumes
+with Range requests after a broken connection (RFC 9110).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from pumice.errors import FetchError, FormatError
-from pumice.fetch.network_rules import split, without_login
+from pumice.fetch.network_rules import split_checked, without_login
 from pumice.formats import hosts
 
 if TYPE_CHECKING:
@@ -22,47 +22,47 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 ATTEMPTS = 4
-"""How often one URL is tried when the failure may pass and nothing more arrives."""
+"""Transient failures in a row, without any progress, after which a download fails."""
 CHUNK = 1 << 18
 _MAX_REQUESTS = 50
-"""For one URL, however many bytes each brings."""
+"""Requests for one URL, however many bytes each returns."""
 _MAX_REDIRECTS = 10
 _MAX_WAIT = 60.0
-"""Seconds that a Retry-After may ask for."""
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""The longest Retry-After that is honored, in seconds."""
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class MissingError(FetchError):
-    """The mirror answered that it does not have this file."""
+    """The mirror does not have the file."""
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What came back: ``unchanged`` if the copy that the caller has is still current.
+class DownloadResult(msgspec.Struct, frozen=True):
+    """A finished download; ``is_unchanged`` if the caller's cached copy is still current.
 
-    ``pieces`` says in how many answers it came: more than one may be of different files.
+    ``response_count`` is the number of responses it was assembled from: several may be of different files.
     """
 
     body: bytes
     etag: str = ""
     modified: str = ""
-    unchanged: bool = False
-    pieces: int = 1
+    is_unchanged: bool = False
+    response_count: int = 1
 
 
 class OfflineError(FetchError):
-    """It would have to be fetched, and ``--offline`` forbids that."""
+    """The file would have to be downloaded, which ``--offline`` does not allow."""
 
 
 class Sink(Protocol):
-    """What takes a download's bytes."""
+    """Receives the bytes of a download."""
 
     def __call__(self, data: bytes, /) -> object:
-        """Take the next bytes."""
+        """Receive the next bytes."""
 
 
-class _PassingError(Exception):
-    """A failure that may not happen again; ``wait`` is what the server asks for, in seconds."""
+class _TransientError(Exception):
+    """A failure that a retry may overcome; ``wait`` is the server's Retry-After in seconds."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -70,12 +70,12 @@ class _PassingError(Exception):
 
 
 class Transfer:
-    """One URL on its way to a sink, over as many requests as it takes."""
+    """One download of a URL to a sink."""
 
     def __init__(
         self,
         request: Callable[[str, Mapping[str, str]], BaseHTTPResponse],
-        pause: Callable[[float], object],
+        sleep: Callable[[float], object],
         url: str,
         sink: Sink,
         limit: int,
@@ -84,136 +84,136 @@ class Transfer:
         same_host: bool = False,
     ) -> None:
         self._request = request
-        self._pause = pause
+        self._sleep = sleep
         self._url = url
         self._sink = sink
         self._limit = limit
         self._headers = headers
         self._same_host = same_host
-        self._done = 0
+        self._received = 0
         self._validator = ""
-        self._pieces = 0
+        self._response_count = 0
 
-    def run(self) -> Answer:
-        """Do it; raises MissingError, FetchError, FormatError for too many bytes, what the sink raises."""
+    def run(self) -> DownloadResult:
+        """Download; raises MissingError, FetchError, FormatError for too many bytes, the sink's errors."""
         failures = 0
         for request in range(_MAX_REQUESTS):
-            before = self._done
+            received_before = self._received
             try:
                 return self._attempt()
-            except _PassingError as error:
-                failures = 1 if self._done > before else failures + 1
+            except _TransientError as error:
+                failures = 1 if self._received > received_before else failures + 1
                 if failures >= ATTEMPTS or error.wait > _MAX_WAIT or request + 1 == _MAX_REQUESTS:
                     raise FetchError(
                         f"the download failed: {error}",
                         where=without_login(self._url),
-                        hint="check the network and the proxy, or name another mirror",
+                        hint="check the network and the proxy, or use another mirror",
                     ) from error
-                self._pause(error.wait or 0.2 * 2**failures)
+                self._sleep(error.wait or 0.2 * 2**failures)
         raise AssertionError("the last request returns or raises")
 
-    def _attempt(self) -> Answer:
-        response = self._follow()
+    def _attempt(self) -> DownloadResult:
+        response = self._request_following_redirects()
         try:
-            return self._take(response)
+            return self._receive(response)
         except _network_errors() as error:
-            raise self._failure(error) from error
+            raise self._network_error(error) from error
         finally:
             response.close()
 
-    def _follow(self) -> BaseHTTPResponse:
-        """The first answer that is not a redirection."""
+    def _request_following_redirects(self) -> BaseHTTPResponse:
+        """Return the first response that is not a redirect."""
         url = self._url
         for _ in range(_MAX_REDIRECTS):
             headers = dict(self._headers)
-            if self._done:
+            if self._received:
                 headers = {
-                    "Range": f"bytes={self._done}-",
+                    "Range": f"bytes={self._received}-",
                     **({"If-Range": self._validator} if self._validator else {}),
                 }
             try:
                 response = self._request(url, headers)
             except _network_errors() as error:
-                raise self._failure(error) from error
+                raise self._network_error(error) from error
             if response.status not in _REDIRECTS:
                 return response
             target = urljoin(without_login(url), response.headers.get("Location", ""))
             response.close()
-            old, new = split(url).scheme, split(target).scheme
-            if new not in {"http", "https"} or (old, new) == ("https", "http"):
-                raise FetchError(f"the mirror redirects from {old} to {new}", where=without_login(self._url))
-            if hosts.is_local(split(target).hostname or "") and not hosts.is_local(split(url).hostname or ""):
+            old_scheme, new_scheme = split_checked(url).scheme, split_checked(target).scheme
+            if new_scheme not in {"http", "https"} or (old_scheme, new_scheme) == ("https", "http"):
                 raise FetchError(
-                    "the mirror redirects to an address of this machine", where=without_login(self._url)
+                    f"the mirror redirects from {old_scheme} to {new_scheme}", where=without_login(self._url)
                 )
-            if self._same_host and split(target).hostname != split(self._url).hostname:
+            if hosts.is_local(split_checked(target).hostname or "") and not hosts.is_local(
+                split_checked(url).hostname or ""
+            ):
+                raise FetchError("the mirror redirects to a local address", where=without_login(self._url))
+            if self._same_host and split_checked(target).hostname != split_checked(self._url).hostname:
                 raise FetchError(
-                    f"the server redirects to another host, {split(target).hostname}",
+                    f"the server redirects to another host, {split_checked(target).hostname}",
                     where=without_login(self._url),
-                    hint=f"if that is what you expect, ask there: {without_login(target)[:200]}",
+                    hint=f"if you trust that host, use its URL: {without_login(target)[:200]}",
                 )
             url = target
-        raise FetchError("the mirror redirects in circles", where=without_login(self._url))
+        raise FetchError("too many redirects", where=without_login(self._url))
 
-    def _take(self, response: BaseHTTPResponse) -> Answer:
+    def _receive(self, response: BaseHTTPResponse) -> DownloadResult:
         status = response.status
-        if status == HTTPStatus.NOT_MODIFIED and not self._done:
-            response.drain_conn()  # has no body, so that the connection can be used again
-            return Answer(b"", unchanged=True)
+        if status == HTTPStatus.NOT_MODIFIED and not self._received:
+            response.drain_conn()  # there is no body; this allows the connection to be reused
+            return DownloadResult(b"", is_unchanged=True)
         if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-            skip = self._resumed_at(response)
+            skip = self._already_received(response)
             etag = response.headers.get("ETag", "")
             modified = response.headers.get("Last-Modified", "")
-            self._pieces += 1
+            self._response_count += 1
             self._validator = "" if etag.startswith("W/") else etag or modified
             for data in response.stream(CHUNK, decode_content=False):
-                fresh = data[skip:] if skip < len(data) else b""
+                new_data = data[skip:] if skip < len(data) else b""
                 skip = max(0, skip - len(data))
-                self._done += len(fresh)
-                if self._done > self._limit:
-                    raise too_large(self._url, self._limit)
-                self._sink(fresh)
-            return Answer(b"", etag, modified, pieces=self._pieces)
-        raise self._refusal(response)
+                self._received += len(new_data)
+                if self._received > self._limit:
+                    raise too_large_error(self._url, self._limit)
+                self._sink(new_data)
+            return DownloadResult(b"", etag, modified, response_count=self._response_count)
+        raise self._response_error(response)
 
-    def _resumed_at(self, response: BaseHTTPResponse) -> int:
-        """How many bytes of this answer are here already; where it begins must be what was asked for."""
+    def _already_received(self, response: BaseHTTPResponse) -> int:
+        """Return how many bytes of this response are known already; raises FetchError for another range."""
         if response.status == HTTPStatus.OK:
-            return self._done
-        announced = response.headers.get("Content-Range", "")
-        if not self._done or not announced.startswith(f"bytes {self._done}-"):
-            raise FetchError(
-                "the mirror sends another part than it was asked for", where=without_login(self._url)
-            )
+            return self._received
+        content_range = response.headers.get("Content-Range", "")
+        if not self._received or not content_range.startswith(f"bytes {self._received}-"):
+            raise FetchError("the mirror sent another range than requested", where=without_login(self._url))
         return 0
 
-    def _failure(self, error: Exception) -> Exception:
-        """What to raise for a network failure: a certificate does not become valid by asking again."""
+    def _network_error(self, error: Exception) -> Exception:
+        """Return the exception for a network failure: a retry does not make a certificate valid."""
         from urllib3.exceptions import SSLError
 
         if isinstance(error, SSLError):
-            return FetchError(_sentence(error), where=without_login(self._url))
-        return _PassingError(_sentence(error))
+            return FetchError(_network_error_text(error), where=without_login(self._url))
+        return _TransientError(_network_error_text(error))
 
-    def _refusal(self, response: BaseHTTPResponse) -> Exception:
+    def _response_error(self, response: BaseHTTPResponse) -> Exception:
         status = response.status
         where = without_login(self._url)
-        if status in _PASSING:
-            return _PassingError(f"the server answers {_phrase(status)}", _retry_after(response))
+        if status in _TRANSIENT:
+            return _TransientError(f"the server responded {_status_phrase(status)}", _retry_after(response))
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-            return MissingError(f"the mirror does not have it ({status})", where=where)
+            return MissingError(f"the mirror does not have the file ({status})", where=where)
         hint = None
         if status == HTTPStatus.UNAUTHORIZED:
-            hint = "logins come from apt's auth.conf and auth.conf.d, if you may read them"
-        return FetchError(f"the server answers {_phrase(status)}", where=where, hint=hint)
+            hint = "add a login to apt's auth.conf or auth.conf.d, and check that you can read it"
+        return FetchError(f"the server responded {_status_phrase(status)}", where=where, hint=hint)
 
 
-def too_large(url: str, limit: int) -> FormatError:
-    """Return the error for a file that goes on beyond ``limit`` bytes."""
-    return FormatError(f"the file is larger than the {limit} bytes it may have", where=without_login(url))
+def too_large_error(url: str, limit: int) -> FormatError:
+    """Return the error for a file of more than ``limit`` bytes."""
+    return FormatError(f"the file is larger than {limit} bytes", where=without_login(url))
 
 
-def _phrase(status: int) -> str:
+def _status_phrase(status: int) -> str:
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -221,7 +221,7 @@ def _phrase(status: int) -> str:
 
 
 def _retry_after(response: BaseHTTPResponse) -> float:
-    """Seconds that the server wants to be left alone; dates count as one second."""
+    """Return the seconds of Retry-After, 0 without one; a date counts as one second."""
     text = response.headers.get("Retry-After", "")
     if not text:
         return 0.0
@@ -234,24 +234,24 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return (HTTPError, OSError)
 
 
-def _sentence(error: Exception) -> str:
-    """What a network failure comes down to, without the library's wrapping."""
+def _network_error_text(error: Exception) -> str:
+    """Return the cause of a network failure as a phrase, without urllib3's wrapping."""
     from urllib3 import exceptions
 
     if isinstance(error, exceptions.NameResolutionError):
-        return "the host's name cannot be resolved"
+        return "cannot resolve the host name"
     if isinstance(error, exceptions.NewConnectionError):
-        return "no connection can be made"
+        return "cannot connect"
     if isinstance(error, exceptions.ConnectTimeoutError):
-        return "connecting takes too long"
+        return "connecting timed out"
     if isinstance(error, exceptions.ReadTimeoutError):
-        return "the server does not answer"
+        return "the server does not respond"
     if isinstance(error, exceptions.SSLError):
-        return f"the server's certificate is not accepted ({error})"
+        return f"cannot verify the certificate of the server: {error}"
     if isinstance(error, exceptions.ProxyError):
         cause = error.original_error
         is_down = isinstance(cause, exceptions.NewConnectionError | exceptions.ConnectTimeoutError)
-        return "the proxy cannot be connected to" if is_down else f"the proxy refuses it ({cause})"
+        return "cannot connect to the proxy" if is_down else f"the proxy refused the request: {cause}"
     if isinstance(error, exceptions.ProtocolError):
-        return "the connection was cut"
+        return "the connection was closed unexpectedly"
     return str(error) or type(error).__name__

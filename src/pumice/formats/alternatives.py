@@ -8,7 +8,7 @@ from pumice.errors import FormatError
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that can provide a link group; ``slaves`` maps a slave's name to its file."""
+    """A file that can provide a link group; ``slaves`` maps names of slave links to files."""
 
     path: str
     priority: int
@@ -16,7 +16,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """A link group: its name, its master link, its slaves' links by name, and its choices."""
+    """A link group: its name, its master link, its slave links by name, and its choices."""
 
     name: str
     link: str
@@ -24,7 +24,7 @@ class LinkGroup(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[Choice, ...] = ()
 
     def best(self) -> Choice:
-        """Return the choice of highest priority; of several the one whose path comes first."""
+        """Return the choice with the highest priority; of several, the one whose path sorts first."""
         return min(self.choices, key=lambda choice: (-choice.priority, choice.path))
 
 

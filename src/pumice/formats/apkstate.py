@@ -16,7 +16,7 @@ _MAX_FILES = 2_000_000
 
 
 class InstalledPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """One installed package; ``files`` are paths without a slash in front."""
+    """One installed package; ``files`` are paths without a leading slash."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class InstalledPackage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_installed_packages(data: bytes, where: str | None = None) -> Iterator[InstalledPackage]:
-    """Yield the packages of a database; raises FormatError when a stanza has no name or version."""
+    """Yield the packages of a database; raises FormatError if a stanza has no name or version."""
     for stanza in data.decode("utf-8", "replace").split("\n\n"):
         lines = [line for line in stanza.split("\n") if line]
         if lines:
@@ -42,19 +42,19 @@ def read_installed_packages(data: bytes, where: str | None = None) -> Iterator[I
 def _package(lines: list[str], where: str | None) -> InstalledPackage:
     values: dict[str, str] = {}
     files: list[str] = []
-    folder = ""
+    directory = ""
     for line in lines:
         key, _, value = line.partition(":")
         if key == "F":
-            folder = value.strip("/")
+            directory = value.strip("/")
         elif key == "R":
-            files.append(f"{folder}/{value}" if folder else value)
+            files.append(f"{directory}/{value}" if directory else value)
         else:
             values.setdefault(key, value)
     if not values.get("P") or not values.get("V"):
-        raise FormatError("a package of the image has no name or no version", where=where)
+        raise FormatError("a package in the apk database has no name or no version", where=where)
     if len(files) > _MAX_FILES:
-        raise FormatError("a package of the image has too many files", where=where)
+        raise FormatError("a package in the apk database has too many files", where=where)
     return InstalledPackage(
         name=values["P"],
         version=values["V"],
@@ -71,7 +71,7 @@ def _package(lines: list[str], where: str | None) -> InstalledPackage:
 
 
 def parse_dependency_name(relation: str) -> str:
-    """Return the name in ``so:libc.so=1`` or ``busybox>=1.3``, its version left out."""
+    """Return the name in a dependency such as ``so:libc.so=1`` or ``busybox>=1.3``, without the version."""
     for position, letter in enumerate(relation):
         if letter in "<>=~":
             return relation[:position]

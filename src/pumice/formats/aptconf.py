@@ -1,4 +1,4 @@
-"""apt's configuration (apt.conf(5)) and its login files (apt_auth.conf(5)): enough to fetch as apt would."""
+"""apt's configuration (apt.conf(5)) and its login files (apt_auth.conf(5))."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _MAX_DEPTH = 100
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """A tree of options, flat: lower-case names joined by ``::`` to the last value given."""
+    """A flattened tree of options: full names in lower case, joined by ``::``, to the last value."""
 
     values: dict[str, str] = {}
 
     def get(self, name: str, default: str = "") -> str:
-        """Return the value of ``name`` (case does not matter), ``default`` if it has none or an empty one."""
+        """Return the value of ``name`` (case-insensitive); ``default`` if it is unset or empty."""
         return self.values.get(name.lower()) or default
 
     def get_boolean(self, name: str) -> bool | None:
-        """Return the truth of ``name`` as apt reads it, None if it is not set to one."""
+        """Return the boolean value of ``name`` as apt reads it; None if it is not a boolean."""
         text = self.get(name).lower()
         return True if text in _TRUE else False if text in FALSE else None
 
 
 class Login(msgspec.Struct, frozen=True):
-    """One ``machine`` of a login file; ``scheme`` "" means encrypted transports only."""
+    """One ``machine`` entry of a login file; an empty ``scheme`` means encrypted transports only."""
 
     host: str
     scheme: str = ""
@@ -50,9 +50,9 @@ class Login(msgspec.Struct, frozen=True):
     password: str = ""
 
     def matches(self, scheme: str, host: str, port: int | None, path: str) -> bool:
-        """Say whether this login is meant for a URL with these parts (apt_auth.conf(5)).
+        """Return whether this login applies to a URL with these parts (apt_auth.conf(5)).
 
-        ``port`` is None where the URL names none: a login for a port is not for the default one.
+        ``port`` is None if the URL has none; a login with a port does not apply to the default port.
         """
         allowed = scheme == self.scheme if self.scheme else scheme == "https"
         return (
@@ -64,9 +64,10 @@ class Login(msgspec.Struct, frozen=True):
 
 
 def read_configuration(files: Iterable[tuple[str, bytes]]) -> Configuration:
-    """Return the configuration that the named files make, read one after the other.
+    """Return the configuration of several (name, content) files, read in order.
 
-    Later values win, ``#clear`` forgets a subtree; ``#include`` is ignored. Raises FormatError.
+    Later values override earlier ones, and ``#clear`` removes a subtree; ``#include`` is ignored.
+    Raises FormatError.
     """
     values: dict[str, str] = {}
     for where, data in files:
@@ -75,13 +76,13 @@ def read_configuration(files: Iterable[tuple[str, bytes]]) -> Configuration:
 
 
 def _tokens(text: str, where: str) -> list[tuple[str, str, int]]:
-    """Return (kind, text, line) of each token that counts."""
+    """Return (kind, text, line) of each token except white space and comments."""
     tokens = []
     position, line = 0, 1
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise FormatError("a quoted value has no end", where=f"{where}:{line}")
+            raise FormatError("a quoted value is not closed", where=f"{where}:{line}")
         if match.lastgroup and match.lastgroup != "space":
             tokens.append((match.lastgroup, match[0], line))
         line += match[0].count("\n")
@@ -105,7 +106,7 @@ def _read_options(tokens: Sequence[tuple[str, str, int]], values: dict[str, str]
             statement = []
             if text == "}":
                 if not scopes:
-                    raise FormatError("a closing brace closes nothing", where=f"{where}:{line}")
+                    raise FormatError("unmatched closing brace", where=f"{where}:{line}")
                 scopes.pop()
     if scopes or statement:
         raise FormatError("the file ends in the middle of an option", where=where)
@@ -123,7 +124,7 @@ def _assign(statement: Sequence[tuple[str, str]], scopes: Sequence[str], values:
             for key in [key for key in values if key == prefix or key.startswith(prefix + "::")]:
                 del values[key]
         return
-    if statement[0][0] == "string":  # an item of a list, which has no name
+    if statement[0][0] == "string":  # an item of a list has no name
         return
     name = "::".join([*scopes, arguments[0]]).lower()
     if not name.endswith("::"):
@@ -131,7 +132,7 @@ def _assign(statement: Sequence[tuple[str, str]], scopes: Sequence[str], values:
 
 
 def read_logins(data: bytes, *, where: str = "") -> list[Login]:
-    """Return the logins of one ``auth.conf`` file in order; raises FormatError for a bad port."""
+    """Return the logins of one ``auth.conf`` file in order; raises FormatError for an invalid port."""
     machines: list[dict[str, str]] = []
     lines = data.decode("utf-8", "replace").split("\n")
     tokens = iter([token for line in lines if not line.lstrip().startswith("#") for token in line.split()])
@@ -152,7 +153,7 @@ def _login(item: dict[str, str], where: str) -> Login:
     if host.rfind(":") > host.rfind("]"):
         host, _, digits = host.rpartition(":")
         if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536):
-            raise FormatError(f"{digits[:20]!r} is not a port", where=where or None)
+            raise FormatError(f"{digits[:20]!r} is not a port number", where=where or None)
         port = int(digits)
     return Login(
         host=host.lower(),

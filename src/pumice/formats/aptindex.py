@@ -1,8 +1,8 @@
 """The ``Packages`` index of a Debian-style archive (deb-control(5), Debian repository format).
 
-A suite has 63,000 stanzas of which a build looks at a few hundred: the index is searched, not parsed.
-One regular expression finds where each name stands; sorted by name, those places are a table that
-can be kept beside the index, and a look-up is a bisection in it.
+A suite has 63,000 stanzas, of which a build needs a few hundred, so the index is searched, not parsed.
+One regular expression finds the offset of each name. The offsets, sorted by name, are a table that is
+cached next to the index, and a lookup is a bisection in it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmap import mmap
 
 MAX_INDEX = 1 << 30
-"""Bytes of a decompressed index; the largest real ones have 70 million."""
+"""Maximum size of a decompressed index in bytes; the largest real ones have 70 million."""
 
 _MAGIC = b"pumice names 1\n\0"
 _HEADER = struct.Struct("<16sQ3I32s")
@@ -39,11 +39,11 @@ _SOURCE = re.compile(r"(\S+)(?:[ \t]*\(([^)]*)\))?")
 
 
 class PackageRecord(msgspec.Struct, frozen=True):
-    """One stanza: a package that an archive offers.
+    """One stanza: a package of an archive.
 
-    Relationship fields keep the archive's own text; ``installed_size`` is KiB, ``size`` bytes of the
-    ``.deb``, ``filename`` a path relative to the mirror. ``sha256`` is empty where the archive gives
-    SHA-512 only. ``suite`` names the index it came from as ``ARCHIVE/SUITE`` (filled in by the reader).
+    Relationship fields keep the text of the archive. ``installed_size`` is in KiB, ``size`` in bytes of
+    the ``.deb``, ``filename`` is relative to the mirror. ``sha256`` is empty if the archive has only
+    SHA-512. ``suite`` is the label ``ARCHIVE/SUITE`` of the index it was read from.
     """
 
     name: str
@@ -71,10 +71,10 @@ class PackageRecord(msgspec.Struct, frozen=True):
 
 
 class NameTable(msgspec.Struct, frozen=True):
-    """Where names stand in an index of ``size`` bytes: offsets, sorted by the name that is there.
+    """Byte offsets in an index of ``size`` bytes, sorted by the name at each offset.
 
-    ``names`` are of packages, ``provides`` of what Provides fields name, ``essential`` the places of
-    ``Essential: yes``.
+    ``names`` are offsets of package names, ``provides`` of names in Provides fields, ``essential`` of
+    ``Essential: yes`` fields.
     """
 
     size: int
@@ -84,9 +84,9 @@ class NameTable(msgspec.Struct, frozen=True):
 
 
 def scan_index(data: bytes | bytearray | mmap) -> NameTable:
-    """Return the table of the index ``data``; raises FormatError if it is too large to be one."""
+    """Return the table of the index ``data``; raises FormatError if it is larger than `MAX_INDEX`."""
     if len(data) > MAX_INDEX:
-        raise FormatError("the index is larger than any real one")
+        raise FormatError("the index is larger than 1 GiB")
     names: list[tuple[bytes, int]] = []
     provides: list[tuple[bytes, int]] = []
     essential = array("I")
@@ -114,7 +114,7 @@ def scan_index(data: bytes | bytearray | mmap) -> NameTable:
 
 
 def encode_table(table: NameTable) -> bytes:
-    """Return the bytes that `load` reads back: the same on every machine, with a checksum."""
+    """Return the bytes for `read_table`: the same on every machine, with a checksum."""
     body = b"".join(
         _to_little_endian(offsets).tobytes() for offsets in (table.names, table.provides, table.essential)
     )
@@ -123,9 +123,9 @@ def encode_table(table: NameTable) -> bytes:
 
 
 def read_table(data: bytes) -> NameTable:
-    """Return the table in ``data``; raises FormatError unless it is exactly what `dump` wrote."""
+    """Return the table in ``data``; raises FormatError if it is not what `encode_table` returned."""
     if len(data) < _HEADER.size:
-        raise FormatError("the table of names is cut off")
+        raise FormatError("the name table is truncated")
     magic, size, names, provides, essential, checksum = _HEADER.unpack_from(data)
     body = memoryview(data)[_HEADER.size :]
     if (
@@ -133,7 +133,7 @@ def read_table(data: bytes) -> NameTable:
         or len(body) != 4 * (names + provides + essential)
         or hashlib.sha256(body).digest() != checksum
     ):
-        raise FormatError("the table of names is damaged")
+        raise FormatError("the name table is damaged")
     arrays = []
     start = 0
     for count in (names, provides, essential):
@@ -150,7 +150,7 @@ class Index:
     def __init__(self, data: bytes | bytearray | mmap, table: NameTable, suite: str = "") -> None:
         """``suite`` goes into the records. Raises FormatError if the table is not of ``data``."""
         if len(data) != table.size:
-            raise FormatError("the table of names belongs to another index")
+            raise FormatError("the name table belongs to another index")
         self._data = data
         self._table = table
         self._suite = suite
@@ -164,16 +164,16 @@ class Index:
         return [self._record_at(offset) for offset in self._find_offsets(self._table.names, name)]
 
     def providers(self, name: str) -> list[PackageRecord]:
-        """Return every stanza whose Provides names ``name``, each once, in the archive's order."""
+        """Return every stanza whose Provides field has ``name``, in the archive's order."""
         records = [self._record_at(offset) for offset in self._find_offsets(self._table.provides, name)]
         return list({id(record): record for record in records}.values())
 
     def essential(self) -> list[PackageRecord]:
-        """Return every stanza that says Essential: yes, in the archive's order."""
+        """Return every stanza with ``Essential: yes``, in the archive's order."""
         return [self._record_at(offset) for offset in self._table.essential]
 
     def names(self) -> Iterator[str]:
-        """Yield the names of all packages, sorted, each once."""
+        """Yield the names of all packages, sorted, without duplicates."""
         last = b""
         for offset in self._table.names:
             name = self._name_at(offset)
@@ -202,7 +202,7 @@ class Index:
 
 
 def read_stanza(stanza: bytes, suite: str = "") -> PackageRecord:
-    """Return the package that one stanza describes; raises FormatError where it is malformed."""
+    """Return the package of one stanza; raises FormatError if it is malformed."""
     fields = deb822.lowercase_names(deb822.read_paragraph(stanza, latin1=True, where=suite or None))
     name = fields.get("package", "")
     where = f"{suite}: {name[:100]}" if suite else name[:100] or None
@@ -241,7 +241,7 @@ def read_stanza(stanza: bytes, suite: str = "") -> PackageRecord:
 
 
 def check_relative_path(text: str, where: str | None = None) -> str:
-    """Return ``text`` if it is a plain path below a mirror; raises FormatError for anything else."""
+    """Return ``text`` if it is a relative path without ``..``; raises FormatError for anything else."""
     path = text.removeprefix("./")
     components = path.split("/")
     if (
@@ -249,7 +249,7 @@ def check_relative_path(text: str, where: str | None = None) -> str:
         or "\\" in path
         or any(component in {"", ".", ".."} for component in components)
     ):
-        raise FormatError(f"{text[:200]!r} is not a path below a mirror", where=where)
+        raise FormatError(f"{text[:200]!r} is not a relative path on a mirror", where=where)
     return path
 
 
@@ -273,7 +273,7 @@ def _number(text: str, where: str | None) -> int:
 
 
 def _leading_number(text: str) -> int:
-    """Return what apt makes of an Installed-Size, which dpkg does not look at: ``12.5`` is 12."""
+    """Return the value of an Installed-Size as apt reads it: ``12.5`` is 12."""
     match = re.match("[0-9]{1,15}(?![0-9])", text)
     return int(match[0]) if match else 0
 
@@ -285,5 +285,5 @@ def _hex(text: str, length: int, where: str | None) -> str:
 
 
 def _unfold(text: str) -> str:
-    """A relationship field may be folded over lines; the value is the same on one."""
+    """Return a relationship field on one line; it may be folded."""
     return " ".join(text.split()) if "\n" in text else text

@@ -1,6 +1,6 @@
-"""``Release``: what an archive signs (Debian repository format; apt-secure(8)).
+"""``Release`` files, which an archive signs (Debian repository format; apt-secure(8)).
 
-Read from text whose signature has been verified; its lists of hashes are searched on demand.
+The signature is verified before a file is read. Its lists of hashes are searched on demand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_RELEASE = 32 << 20
-"""Bytes; Debian's own have 0.15 million, Ubuntu's 0.3 million."""
+"""Maximum size in bytes; Debian's have 0.15 million, Ubuntu's 0.3 million."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE = re.compile(
@@ -28,7 +28,7 @@ _HASHES = {"sha256": 64, "sha512": 128}
 
 
 class FileHash(msgspec.Struct, frozen=True):
-    """What a Release says of one file: bytes, and SHA-256 or SHA-512 (or both) in hexadecimal."""
+    """The size of a file in bytes, and its SHA-256 or SHA-512 (or both) in hexadecimal."""
 
     size: int
     sha256: str = ""
@@ -36,7 +36,7 @@ class FileHash(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """One Release file. Times are seconds since the epoch, 0 where it gives none."""
+    """One Release file. Times are in seconds since the epoch, 0 if missing."""
 
     origin: str = ""
     label: str = ""
@@ -51,14 +51,14 @@ class Release(msgspec.Struct, frozen=True):
     architectures: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     separate_all: bool = False
-    """Packages for all architectures may stand in an index of their own (``binary-all``)."""
+    """Packages for all architectures are in a separate index (``binary-all``)."""
     lists: dict[str, str] = {}
-    """The hash lists by algorithm, as they stand; use `find`."""
+    """The unparsed hash lists by algorithm; see `find_file`."""
 
     def find_file(self, path: str) -> FileHash | None:
-        """Return the size and hashes of the file at ``path`` below the suite, None if not listed.
+        """Return the size and hashes of the file at ``path`` in the suite, None if not listed.
 
-        Raises FormatError where the lists are malformed or contradict each other.
+        Raises FormatError if the lists are malformed or contradict each other.
         """
         hashes: dict[str, str] = {}
         sizes: set[int] = set()
@@ -68,17 +68,17 @@ class Release(msgspec.Struct, frozen=True):
                     len(hash_digits) != _HASHES[algorithm]
                     or hashes.setdefault(algorithm, hash_digits) != hash_digits
                 ):
-                    raise FormatError(f"the Release file's {algorithm} of {path} is malformed or ambiguous")
+                    raise FormatError(f"the Release file has a malformed or ambiguous {algorithm} for {path}")
                 sizes.add(size)
         if len(sizes) > 1:
-            raise FormatError(f"the Release file gives two sizes for {path}")
+            raise FormatError(f"the Release file has two sizes for {path}")
         return FileHash(sizes.pop(), hashes.get("sha256", ""), hashes.get("sha512", "")) if sizes else None
 
 
 def read_release(data: bytes, *, where: str | None = None) -> Release:
-    """Return the Release file in ``data``; raises FormatError if it is none or has no usable hashes."""
+    """Return the Release file in ``data``; raises FormatError if it is malformed or has no usable hashes."""
     if len(data) > MAX_RELEASE:
-        raise FormatError("the Release file is larger than any real one", where=where)
+        raise FormatError("the Release file is larger than 32 MiB", where=where)
     fields = deb822.lowercase_names(deb822.read_paragraph(data, where=where))
     lists = {name: fields[name] + "\n" for name in _HASHES if name in fields}
     if not lists:
@@ -104,9 +104,9 @@ def read_release(data: bytes, *, where: str | None = None) -> Release:
 
 
 def parse_date(text: str, *, where: str | None = None) -> int:
-    """Return the time that ``text`` names ("Sat, 11 Jul 2026 10:16:37 UTC") in seconds since the epoch.
+    """Return a date such as "Sat, 11 Jul 2026 10:16:37 UTC" in seconds since the epoch.
 
-    The names of months are English whatever the machine's locale says. Raises FormatError.
+    The names of months are English regardless of the locale. Raises FormatError.
     """
     match = _DATE.fullmatch(text.strip())
     if match is None or match[2] not in _MONTHS:
@@ -114,12 +114,12 @@ def parse_date(text: str, *, where: str | None = None) -> int:
     day, year, hour, minute, second = (int(match[group]) for group in (1, 3, 4, 5, 6))
     month = _MONTHS.index(match[2]) + 1
     if not (1 <= day <= 31 and 1970 <= year <= 9999 and hour < 24 and minute < 60 and second <= 60):
-        raise FormatError(f"{text[:100]!r} is not a date that exists", where=where)
+        raise FormatError(f"{text[:100]!r} is not a valid date", where=where)
     return calendar.timegm((year, month, day, hour, minute, second))
 
 
 def _entries(text: str, path: str) -> Iterator[tuple[str, int]]:
-    """Yield hash and size of each line of a list that names ``path``, without reading the others."""
+    """Yield the hash and size of each line for ``path``, without parsing the other lines."""
     needle = f" {path}\n"
     start = text.find(needle)
     while start >= 0:
@@ -127,7 +127,7 @@ def _entries(text: str, path: str) -> Iterator[tuple[str, int]]:
         if len(line) == 2:
             digits, size = line
             if not (size.isascii() and size.isdigit() and len(size) <= 15 and _is_hex(digits)):
-                raise FormatError(f"the Release file's line for {path} is malformed")
+                raise FormatError(f"the Release file has a malformed line for {path}")
             yield digits, int(size)
         start = text.find(needle, start + 1)
 

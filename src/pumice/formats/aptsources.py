@@ -1,6 +1,6 @@
-"""``sources.list`` and ``*.sources``: where apt finds archives (sources.list(5)).
+"""apt's package sources: ``sources.list`` and ``*.sources`` files (sources.list(5)).
 
-Only ``deb`` entries become values; ``deb-src`` and disabled ones are left out.
+Only ``deb`` entries are returned, not ``deb-src`` and disabled ones.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _FIELDS = {
 
 
 class SourceEntry(msgspec.Struct, frozen=True):
-    """One archive and suite to take packages from.
+    """One archive and suite.
 
-    ``signed_by`` holds absolute keyring paths and fingerprints, ``key`` an embedded armored key.
-    None stands for options that are not given.
+    ``signed_by`` has absolute keyring paths and fingerprints, ``key`` an embedded armored key.
+    Options are None if they are not set.
     """
 
     uri: str
@@ -48,7 +48,7 @@ class SourceEntry(msgspec.Struct, frozen=True):
 
 
 def read_list_file(data: bytes, *, where: str = "") -> list[SourceEntry]:
-    """Return the entries of a ``.list`` file; raises FormatError with the line at fault."""
+    """Return the entries of a ``.list`` file; raises FormatError with the line number."""
     entries: list[SourceEntry] = []
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         text = line.partition("#")[0].strip()
@@ -58,7 +58,7 @@ def read_list_file(data: bytes, *, where: str = "") -> list[SourceEntry]:
 
 
 def read_sources_file(data: bytes, *, where: str = "") -> list[SourceEntry]:
-    """Return the entries of a ``.sources`` file; raises FormatError where it is malformed."""
+    """Return the entries of a ``.sources`` file; raises FormatError if it is malformed."""
     entries: list[SourceEntry] = []
     for fields in deb822.read_paragraphs(data, comments=True, where=where or None):
         entries.extend(_from_fields(deb822.lowercase_names(fields), where))
@@ -68,7 +68,7 @@ def read_sources_file(data: bytes, *, where: str = "") -> list[SourceEntry]:
 def _from_line(text: str, where: str) -> Iterator[SourceEntry]:
     match = _ONE_LINE.fullmatch(text)
     if match is None:
-        raise FormatError("a source must begin with deb or deb-src", where=where)
+        raise FormatError("a source must start with deb or deb-src", where=where)
     kind, options, arguments = match.groups()
     fields = arguments.split()
     if len(fields) < 2:
@@ -80,7 +80,7 @@ def _from_line(text: str, where: str) -> Iterator[SourceEntry]:
 
 
 def _options(text: str) -> dict[str, str]:
-    """Return the options in brackets under the names of the deb822 fields."""
+    """Return the bracketed options by the lower-case names of their deb822 fields."""
     options = {}
     for item in text.split():
         name, equals, value = item.partition("=")
@@ -122,7 +122,7 @@ def _entry(
 
 
 def _embedded_key(value: str) -> str:
-    """Undo deb822's escaping: each line is indented by one space and an empty one is a dot."""
+    """Return a key without deb822's escaping: lines are indented, and an empty line is a dot."""
     lines = [line.strip() for line in value.strip().split("\n")]
     return "".join(("" if line == "." else line) + "\n" for line in lines)
 

@@ -1,7 +1,7 @@
-"""File capabilities: the text of setcap(8) and cap_from_text(3), the bytes of ``security.capability``.
+"""File capabilities: from the text of cap_from_text(3) to the bytes of ``security.capability``.
 
-Version 2 of the kernel's ``struct vfs_cap_data`` (capabilities(7)): a magic number with the effective
-bit, then permitted and inheritable sets of 64 bits in two halves, little-endian everywhere.
+The bytes are version 2 of the kernel's ``struct vfs_cap_data`` (capabilities(7)): a magic number with the
+effective bit, then the permitted and inheritable sets of 64 bits in two halves, little-endian.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ _OPERATION = re.compile(r"([=+-])([eip]*)")
 
 
 def encode_capabilities(text: str) -> bytes:
-    """Return the attribute for ``text`` (``cap_net_raw+ep``); raises FormatError if it is malformed."""
+    """Return the attribute value for ``text`` (``cap_net_raw+ep``); raises FormatError if malformed."""
     sets = {"e": 0, "i": 0, "p": 0}
     for clause in text.split():
         match = _CLAUSE.fullmatch(clause)
         if not match:
-            raise FormatError(f"{text[:80]!r} does not describe capabilities")
+            raise FormatError(f"{text[:80]!r} is not a list of capabilities")
         mask = _mask(match[1])
         for operator, flags in _OPERATION.findall(match[2]):
             for flag, current in sets.items():
@@ -77,7 +77,9 @@ def encode_capabilities(text: str) -> bytes:
                 elif flag in flags:
                     sets[flag] = current | mask if operator == "+" else current & ~mask
     if sets["e"] & ~(sets["p"] | sets["i"]) or (sets["e"] and sets["e"] != sets["p"] | sets["i"]):
-        raise FormatError(f"{text[:80]!r} cannot be kept in a file: it has one effective bit for all")
+        raise FormatError(
+            f"{text[:80]!r} cannot be stored in a file, which has only one effective bit for all capabilities"
+        )
     permitted, inheritable = sets["p"], sets["i"]
     return struct.pack(
         "<IIIII",
@@ -95,6 +97,6 @@ def _mask(names: str) -> int:
     mask = 0
     for name in names.split(","):
         if name.removeprefix("cap_") not in _NAMES or not name.startswith("cap_"):
-            raise FormatError(f"there is no capability {name[:40]!r}")
+            raise FormatError(f"unknown capability {name[:40]!r}")
         mask |= 1 << _NAMES.index(name.removeprefix("cap_"))
     return mask

@@ -1,8 +1,8 @@
-"""Streams of compressed bytes: read by what they are, not by what they are called.
+"""Decompression of streams, whose format is detected from their content.
 
-gzip (RFC 1952, any number of members), xz (with its multi-block and multi-stream forms), zstandard
-(any number of frames) and plain; bzip2 and lzma where a name says so. Memory is bounded whatever the
-input says, and so is the output.
+Detected are gzip (RFC 1952, any number of members), xz (any number of blocks and streams), zstandard
+(RFC 8878, any number of frames) and uncompressed data; bzip2 and lzma must be requested by name. Memory
+and output are bounded for any input.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SKIPPABLE = range(0x184D2A50, 0x184D2A60)
 
 
 def detect_compression(start: bytes) -> str:
-    """Return ``gzip``, ``xz``, ``zstd`` or ``plain`` for a stream's first six bytes."""
+    """Return ``gzip``, ``xz``, ``zstd`` or ``plain`` (uncompressed) for the first six bytes of a stream."""
     for magic, name in _MAGIC:
         if start.startswith(magic):
             return name
@@ -39,15 +39,15 @@ def detect_compression(start: bytes) -> str:
 
 
 class _Decompressor(Protocol):
-    """A decompressor that is fed; `finished` says whether the input may end here."""
+    """An incremental decompressor; ``finished`` is true if the input may end here."""
 
     finished: bool
 
     def feed(self, data: bytes) -> bytes:
-        """Return some output, after taking in ``data`` (empty: continue with what is held)."""
+        """Consume ``data`` (or pending input if it is empty) and return some output."""
 
     def needs_input(self) -> bool:
-        """Whether more input is needed to go on."""
+        """Return whether more input is needed to continue."""
 
 
 class DecompressedStream:
@@ -57,7 +57,7 @@ class DecompressedStream:
     """
 
     def __init__(self, source: Source, kind: str | None = None, *, limit: int | None = None) -> None:
-        """``kind`` is one of `sniff`'s answers, ``bzip2`` or ``lzma``; None to find out."""
+        """``kind`` is a result of `detect_compression`, ``bzip2`` or ``lzma``; None to detect it."""
         self._source = source
         start = source.read(_CHUNK)
         self.kind = kind or detect_compression(start)
@@ -85,7 +85,7 @@ class DecompressedStream:
         return b"".join(chunks)
 
     def read_some(self, size: int, /) -> bytes | memoryview:
-        """Return between 1 and ``size`` bytes without copying them, nothing at the end."""
+        """Return between 1 and ``size`` bytes without copying them, ``b""`` at the end."""
         if self._position == len(self._chunk) and (self._ended or not self._refill()):
             return b""
         chunk = memoryview(self._chunk)[self._position : self._position + size]
@@ -105,7 +105,7 @@ class DecompressedStream:
                 self._chunk = self._decompressor.feed(data)
             except FormatError:
                 raise
-            except Exception as error:  # noqa: BLE001 - each library has errors of its own
+            except Exception as error:  # noqa: BLE001 - each library raises errors of its own types
                 raise FormatError(f"the {self.kind} data is damaged ({error})") from None
             if self._chunk:
                 self._count_output(len(self._chunk))
@@ -116,13 +116,13 @@ class DecompressedStream:
             return
         self._limit -= amount
         if self._limit < 0:
-            raise FormatError("the compressed data expands beyond all proportion, so it is refused")
+            raise FormatError("the compressed data expands to more than the allowed size")
 
     def _finish(self) -> None:
         self._chunk = b""
         self._ended = True
         if not self._decompressor.finished:
-            raise FormatError(f"the {self.kind} data ends too early")
+            raise FormatError(f"the {self.kind} data is truncated")
 
 
 class _Uncompressed:
@@ -189,7 +189,7 @@ class _Xz:
 
 
 class _StandardLibraryStreams:
-    """Streams of one of the standard library's decompressors, one after the other."""
+    """Concatenated streams of a decompressor from the standard library."""
 
     def __init__(self, new_decompressor: Callable[[], BZ2Decompressor | LZMADecompressor]) -> None:
         self._new_decompressor = new_decompressor
@@ -237,8 +237,8 @@ class _Zstd:
         self.finished = True
 
     def feed(self, data: bytes) -> bytes:
-        # The object gives all output at once: small input pieces keep that within reason (a 128 KiB
-        # block is the most that a few bytes can stand for).
+        # The library returns all output at once. Small inputs bound it, because a few bytes can expand
+        # to a block of at most 128 KiB.
         data = self._pending + data if self._pending else data
         if self._decompressor.eof:
             self._decompressor = self._new_decompressor()

@@ -1,7 +1,7 @@
 """Copyright files of Debian packages: the machine-readable form (DEP-5, copyright-format/1.0) and prose.
 
-A quarter of the real files are prose, and many of the others are a little wrong. So nothing here
-fails: what cannot be understood is left to be quoted.
+A quarter of real files are prose, and many of the others have small errors. So reading never fails,
+and the text is kept so that it can be quoted.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _HEAD = 4096
 
 
 class License(msgspec.Struct, frozen=True):
-    """One ``License`` field: what it says in its first line, and the text below that."""
+    """One ``License`` field: the short name in its first line, and the text below it."""
 
     name: str
     text: str = ""
 
 
 class Copyright(msgspec.Struct, frozen=True):
-    """What a copyright file says.
+    """The content of a copyright file.
 
     ``files`` are the licenses of ``Files`` paragraphs in order, ``header`` that of the header paragraph,
-    ``texts`` those that stand alone; all empty for prose. ``common`` are the names below
-    ``/usr/share/common-licenses`` that the text refers to, ``later`` whether it speaks of later versions.
+    ``texts`` those of stand-alone paragraphs; all are empty for prose. ``common`` are the names in
+    ``/usr/share/common-licenses`` that the text mentions. ``later`` is true if it permits later versions.
     """
 
     machine_readable: bool
@@ -48,7 +48,7 @@ class Copyright(msgspec.Struct, frozen=True):
 
 
 def read_copyright(data: bytes) -> Copyright:
-    """Return what a copyright file says; for any bytes at all. Only the first MiB is looked at."""
+    """Return the content of a copyright file, for any bytes. Only the first MiB is read."""
     text = data[:_MAX_TEXT].decode("utf-8", "replace").replace("\r\n", "\n")
     common = tuple(dict.fromkeys(name.rstrip(".") for name in _COMMON.findall(text)))
     later = _LATER.search(text) is not None
@@ -82,7 +82,7 @@ def _license(value: str) -> License | None:
 
 
 def _paragraphs(text: str) -> Iterator[dict[str, str]]:
-    """Yield paragraphs as fields under lower-case names; lines that are nothing count as text."""
+    """Yield paragraphs as fields by lower-case names; malformed lines continue the field before them."""
     fields: dict[str, list[str]] = {}
     last = ""
     count = 0

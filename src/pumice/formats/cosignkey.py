@@ -1,4 +1,4 @@
-"""Private keys as cosign keeps them: PKCS#8 in a secret box whose key scrypt makes from a passphrase.
+"""Private keys in cosign's encrypted form: PKCS#8 in a secret box with a key derived by scrypt.
 
 sigstore/cosign, pkg/cosign/keys.go, and secure-systems-lab/go-securesystemslib, encrypted/encrypted.go.
 The box is XSalsa20-Poly1305 (NaCl's secretbox).
@@ -21,7 +21,7 @@ _N, _R, _P = 65536, 8, 1
 _SALT, _NONCE, _KEY = 32, 24, 32
 _MAX_FILE = 1 << 16
 _MAX_MEMORY = 1 << 29
-"""Bytes that a key file may make scrypt use; cosign's own parameters need an eighth of it."""
+"""Maximum memory in bytes that the scrypt parameters of a key file may require (cosign's: an eighth)."""
 _DOCUMENT = "encrypted key"
 _PEM = re.compile(
     rb"\s*-----BEGIN (ENCRYPTED (?:SIGSTORE|COSIGN) PRIVATE KEY)-----\s+"
@@ -30,16 +30,16 @@ _PEM = re.compile(
 
 
 def is_encrypted(data: bytes) -> bool:
-    """Say whether a key file is one of cosign's."""
+    """Return whether ``data`` is an encrypted key file of cosign."""
     return any(b"-----BEGIN " + label + b"-----" in data[:_MAX_FILE] for label in LABELS)
 
 
 def encrypt_key(der: bytes, passphrase: bytes, *, salt: bytes, nonce: bytes) -> bytes:
-    """Return a key file for a PKCS#8 key in DER; ``salt`` (32) and ``nonce`` (24 bytes) must be random."""
+    """Return a key file for a PKCS#8 key in DER; ``salt`` (32 bytes) and ``nonce`` (24) must be random."""
     from nacl.secret import SecretBox
 
     if len(salt) != _SALT or len(nonce) != _NONCE:
-        raise ValueError("salt has 32 bytes, nonce 24")
+        raise ValueError("salt must have 32 bytes, nonce 24")
     box = SecretBox(_derive_key(passphrase, salt, _N, _R, _P))
     document = {
         "kdf": {"name": "scrypt", "params": {"N": _N, "r": _R, "p": _P}, "salt": _encode_base64(salt)},
@@ -52,7 +52,10 @@ def encrypt_key(der: bytes, passphrase: bytes, *, salt: bytes, nonce: bytes) -> 
 
 
 def decrypt_key(data: bytes, passphrase: bytes) -> bytes:
-    """Return the PKCS#8 key in a key file; raises TrustError for a wrong passphrase, else FormatError."""
+    """Return the PKCS#8 key of a key file.
+
+    Raises TrustError for a wrong passphrase and FormatError for a malformed file.
+    """
     document = _read_document(data)
     kdf, cipher = (
         strictjson.get_object(document, "kdf", _DOCUMENT),
@@ -61,7 +64,7 @@ def decrypt_key(data: bytes, passphrase: bytes) -> bytes:
     names = strictjson.get_text(kdf, "name", _DOCUMENT), strictjson.get_text(cipher, "name", _DOCUMENT)
     if names != ("scrypt", "nacl/secretbox"):
         raise FormatError(
-            f"the {_DOCUMENT} uses {names[0][:40]!r} and {names[1][:40]!r}, which are not known"
+            f"the {_DOCUMENT} uses {names[0][:40]!r} and {names[1][:40]!r}, which are not supported"
         )
     salt, nonce = _get_bytes(kdf, "salt"), _get_bytes(cipher, "nonce")
     if not 8 <= len(salt) <= 256 or len(nonce) != _NONCE:
@@ -83,22 +86,22 @@ def _read_document(data: bytes) -> dict[str, Any]:
         raise FormatError(f"the {_DOCUMENT} is larger than 64 KiB")
     match = _PEM.fullmatch(data)
     if match is None:
-        raise FormatError(f"the {_DOCUMENT} is cut off or has other things around it")
+        raise FormatError(f"the {_DOCUMENT} is truncated or has text around it")
     try:
         body = base64.b64decode(b"".join(match[2].split()), validate=True)
     except (binascii.Error, ValueError):
-        raise FormatError(f"the {_DOCUMENT} has bad base64 in it") from None
+        raise FormatError(f"the {_DOCUMENT} contains invalid base64") from None
     return strictjson.read_object(body, _DOCUMENT, limit=_MAX_FILE)
 
 
 def _read_scrypt_parameters(params: dict[str, Any]) -> tuple[int, int, int]:
     n, r, p = (params.get(name) for name in ("N", "r", "p"))
     if not (type(n) is int and type(r) is int and type(p) is int):
-        raise FormatError(f"the {_DOCUMENT} has no parameters for scrypt")
+        raise FormatError(f"the {_DOCUMENT} has no scrypt parameters")
     sane = 1 < n <= 1 << 24 and n & (n - 1) == 0 and 0 < r <= 64 and 0 < p <= 16
     if not sane or 128 * n * r > _MAX_MEMORY:
         raise FormatError(
-            f"the {_DOCUMENT} asks for scrypt with N={n % 10**12}, r={r % 10**6}, p={p % 10**6}"
+            f"the {_DOCUMENT} has invalid scrypt parameters N={n % 10**12}, r={r % 10**6}, p={p % 10**6}"
         )
     return n, r, p
 
@@ -119,4 +122,4 @@ def _get_bytes(document: dict[str, Any], key: str) -> bytes:
     try:
         return base64.b64decode(strictjson.get_text(document, key, _DOCUMENT), validate=True)
     except (binascii.Error, ValueError):
-        raise FormatError(f"the {_DOCUMENT} has bad base64 in it") from None
+        raise FormatError(f"the {_DOCUMENT} contains invalid base64") from None

@@ -19,7 +19,7 @@ _NAMESPACE = uuid.UUID("b7d1f3de-5b5c-5f55-8a52-0a7f1d2b9e44")
 
 
 def make_component(kind: str, name: str, version: str = "", **optional: object) -> Component:
-    """Return a component; ``optional`` are its other fields (``bom_ref`` for ``bom-ref``), if not empty."""
+    """Return a component; ``optional`` are further fields, omitted if empty (``bom_ref`` for ``bom-ref``)."""
     component: Component = {"type": kind, "name": name}
     if version:
         component["version"] = version
@@ -28,24 +28,27 @@ def make_component(kind: str, name: str, version: str = "", **optional: object) 
 
 
 def make_hashes(**digests: str) -> list[Component]:
-    """Return hashes by algorithm (``sha256``), in hexadecimal; empty ones are left out."""
+    """Return hashes by algorithm (``sha256``), in hexadecimal; empty ones are omitted."""
     return [{"alg": f"SHA-{name[3:]}", "content": value} for name, value in digests.items() if value]
 
 
 def make_properties(**values: str) -> list[Component]:
-    """Return properties, ``__`` in a name standing for ``:``; empty ones are left out."""
+    """Return properties; ``__`` in a name becomes ``:``, and empty ones are omitted."""
     return [{"name": name.replace("__", ":"), "value": value} for name, value in values.items() if value]
 
 
 def make_licenses(expression: str, acknowledgement: str) -> list[Component]:
-    """Return a license that is ``declared`` or ``concluded``; nothing for none."""
+    """Return a license as a list of one; empty for ``""`` and NOASSERTION.
+
+    ``acknowledgement`` is ``declared`` or ``concluded``.
+    """
     if expression in ("", "NOASSERTION"):
         return []
     return [{"expression": expression, "acknowledgement": acknowledgement}]
 
 
 def make_organization(name: str, mail: str = "", url: str = "") -> Component:
-    """Return who made or supplied something."""
+    """Return an organization, such as a manufacturer or supplier."""
     organization: Component = {"name": name}
     if url:
         organization["url"] = [url]
@@ -61,7 +64,7 @@ def encode_document(
     dependencies: Sequence[Component],
     compositions: Sequence[Component],
 ) -> bytes:
-    """Return the document; its serial number is derived from all the rest."""
+    """Return the document; its serial number is derived from the rest of the content."""
     content: Component = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",

@@ -1,4 +1,4 @@
-"""Binary packages (deb(5)): an ``ar`` archive of a version mark, control files and data."""
+"""Binary packages (deb(5)): an ``ar`` archive with a version, control files and data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HINT = "the file is damaged or not a Debian package"
 
 
 class Member(msgspec.Struct, frozen=True):
-    """One member of an ``ar`` archive; offsets and sizes are bytes, ``mtime`` seconds."""
+    """One member of an ``ar`` archive; offsets and sizes in bytes, ``mtime`` in seconds since the epoch."""
 
     name: str
     mtime: int
@@ -34,10 +34,10 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Control(msgspec.Struct, frozen=True):
-    """What the control archive holds.
+    """The content of the control archive.
 
-    ``fields`` is the control paragraph in its own order, continuation lines included; ``files``
-    every other control file; ``newest`` the newest member time of the package, in seconds.
+    ``fields`` is the control paragraph in its original order, with continuation lines; ``files`` are the
+    other control files; ``newest`` is the latest member time of the package, in seconds since the epoch.
     """
 
     fields: dict[str, str]
@@ -46,18 +46,18 @@ class Control(msgspec.Struct, frozen=True):
 
 
 def read_members(file: BinaryIO) -> list[Member]:
-    """Return the members of an ``ar`` archive; raises FormatError when it is not a package's."""
+    """Return the members of the ``ar`` archive; raises FormatError if it is not a package."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise FormatError("the file does not start like an ar archive", hint=_HINT)
+        raise FormatError("the file is not an ar archive", hint=_HINT)
     members: list[Member] = []
     offset = len(_MAGIC)
     while offset < size:
         file.seek(offset)
         member = _parse_member(file.read(_HEADER), offset + _HEADER)
         if member.offset + member.size > size:
-            raise FormatError(f"the package ends in the middle of {member.name!r}", hint=_HINT)
+            raise FormatError(f"the package is truncated in {member.name!r}", hint=_HINT)
         members.append(member)
         offset = member.offset + member.size + member.size % 2
         if len(members) > 32:
@@ -76,7 +76,7 @@ def _parse_member(block: bytes, offset: int) -> Member:
 
 
 def read_control(file: BinaryIO) -> Control:
-    """Read the control archive of a package; raises FormatError when it is malformed."""
+    """Return the control archive of a package; raises FormatError if it is malformed."""
     members = read_members(file)
     files: dict[str, bytes] = {}
     for entry, body in tar.read_entries(_open_archive(file, members, "control.tar", _MAX_CONTROL)):
@@ -88,7 +88,7 @@ def read_control(file: BinaryIO) -> Control:
     if "control" not in files:
         raise FormatError("the package has no control file", hint=_HINT)
     paragraph = deb822.read_paragraph(files.pop("control"), where="control", latin1=True)
-    # Names of fields have no case: the three that everybody asks for are given their usual one.
+    # Field names are case-insensitive: the three that callers use get their usual spelling.
     usual = {field.lower(): field for field in _REQUIRED}
     fields = {usual.get(name.lower(), name): value for name, value in paragraph.items()}
     for field in _REQUIRED:
@@ -98,17 +98,17 @@ def read_control(file: BinaryIO) -> Control:
 
 
 def open_data(file: BinaryIO) -> Source:
-    """Return the data archive of a package as a stream of plain tar.
+    """Return the data archive of a package as a stream of uncompressed tar.
 
-    What comes out is bounded in proportion to the package (64 MiB and 400 times its size), so that a
-    compression bomb ends in a FormatError and not in a full disk.
+    The output is limited to 64 MiB plus 400 times the size of the package, so that a compression bomb
+    causes a FormatError and does not fill the disk.
     """
     members = read_members(file)
     return _open_archive(file, members, "data.tar", (64 << 20) + 400 * sum(member.size for member in members))
 
 
 class _MemberStream:
-    """A part of a file, read without disturbing other parts."""
+    """The content of one member; readers of other members of the same file do not interfere."""
 
     def __init__(self, file: BinaryIO, member: Member) -> None:
         self._file = file
@@ -128,14 +128,14 @@ def _open_archive(file: BinaryIO, members: list[Member], base_name: str, limit: 
         raise FormatError("the package does not start with debian-binary", hint=_HINT)
     version = _MemberStream(file, members[0]).read(16)
     if not version.startswith(b"2."):
-        raise FormatError(f"the package has format {version!r}, only 2.x is known", hint=_HINT)
+        raise FormatError(f"the package has format {version!r}, but only 2.x is supported", hint=_HINT)
     for member in members:
         if member.name.startswith(base_name):
             kind = _COMPRESSIONS.get(member.name.removeprefix(base_name))
             if kind is None:
                 known_suffixes = ", ".join(sorted(filter(None, _COMPRESSIONS)))
                 raise FormatError(
-                    f"{member.name!r} has an unknown compression", hint=f"known are {known_suffixes}"
+                    f"{member.name!r} has an unsupported compression", hint=f"supported: {known_suffixes}"
                 )
             return DecompressedStream(_MemberStream(file, member), kind, limit=limit)
     raise FormatError(f"the package has no {base_name}", hint=_HINT)

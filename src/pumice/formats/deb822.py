@@ -1,7 +1,7 @@
 """Paragraphs of ``Name: value`` fields (deb822(5)): control files, Release, ``.sources``.
 
-Values keep their text: the first line without surrounding white space, continuation lines as they
-stand, so that `dump` gives back what dpkg wrote.
+Values keep their text: the first line without surrounding white space, continuation lines unchanged,
+so that `format_paragraph` returns what dpkg wrote.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_FIELDS = 1000
-"""Fields in one paragraph; the largest real ones have about forty."""
+"""Maximum number of fields in a paragraph; the largest real ones have about forty."""
 
 Paragraph = dict[str, str]
 
@@ -24,10 +24,10 @@ def read_paragraphs(
 ) -> Iterator[Paragraph]:
     """Yield the paragraphs of ``data`` in order, each with its fields in order.
 
-    ``comments`` skips lines that begin with ``#`` (sources and debian/control have them, indexes
-    do not). ``latin1`` takes lines that are not UTF-8 as Latin-1, which old packages are written in
-    and dpkg never looks at. ``where`` names the file in errors. Raises FormatError for anything that is not
-    deb822, for a field given twice and for too many fields.
+    ``comments`` skips lines that start with ``#`` (allowed in sources and debian/control, not in indexes).
+    ``latin1`` decodes lines that are not UTF-8 as Latin-1, as in old packages; dpkg does not check the
+    encoding. ``where`` is the file name for errors. Raises FormatError for malformed input, duplicate
+    fields and too many fields.
     """
     fields: Paragraph = {}
     names: set[str] = set()
@@ -41,12 +41,14 @@ def read_paragraphs(
             fields, names, last = {}, set(), ""
         elif line[0] in " \t":
             if not last:
-                raise FormatError("a continuation line continues nothing", where=_location(where, number))
+                raise FormatError(
+                    "a continuation line has no field before it", where=_location(where, number)
+                )
             fields[last] += "\n" + line
         else:
             last, value = _parse_field(line, _location(where, number))
             if last.lower() in names:
-                raise FormatError(f"the field {last[:100]} is there twice", where=_location(where, number))
+                raise FormatError(f"the field {last[:100]} appears twice", where=_location(where, number))
             if len(names) >= MAX_FIELDS:
                 raise FormatError(
                     f"a paragraph has more than {MAX_FIELDS} fields", where=_location(where, number)
@@ -58,23 +60,23 @@ def read_paragraphs(
 
 
 def read_paragraph(data: bytes, *, latin1: bool = False, where: str | None = None) -> Paragraph:
-    """Return the only paragraph of ``data``; raises FormatError if there is none or a second."""
+    """Return the only paragraph of ``data``; raises FormatError if there is not exactly one."""
     paragraphs = read_paragraphs(data, latin1=latin1, where=where)
     first = next(paragraphs, None)
     if first is None:
-        raise FormatError("a paragraph of fields was expected and there is none", where=where)
+        raise FormatError("expected a paragraph of fields, found none", where=where)
     if next(paragraphs, None) is not None:
-        raise FormatError("one paragraph of fields was expected and there are more", where=where)
+        raise FormatError("expected one paragraph of fields, found more", where=where)
     return first
 
 
 def lowercase_names(fields: Mapping[str, str]) -> Paragraph:
-    """Return ``fields`` under lower-case names: field names are compared without regard to case."""
+    """Return ``fields`` by lower-case names, because field names are case-insensitive."""
     return {name.lower(): value for name, value in fields.items()}
 
 
 def format_paragraph(fields: Mapping[str, str]) -> str:
-    """Return the text of one paragraph, each line ended, as dpkg writes it."""
+    """Return the text of one paragraph with a final newline, as dpkg writes it."""
     return "".join(
         f"{name}:{value}\n" if value[:1] in {"", "\n"} else f"{name}: {value}\n"
         for name, value in fields.items()
@@ -103,9 +105,9 @@ def _decode_line(line: bytes) -> str:
 
 def _parse_field(line: str, where: str | None) -> tuple[str, str]:
     name, colon, value = line.partition(":")
-    # Policy 5.1: printable ASCII without space and colon, not beginning with # or -.
+    # Debian Policy 5.1: printable ASCII without space and colon, not starting with # or -.
     if not colon or not name or name[0] in "#-" or not all("!" <= letter <= "~" for letter in name):
-        raise FormatError("the line is not of the form Name: value", where=where)
+        raise FormatError("expected a line of the form Name: value", where=where)
     return name, value.strip(" \t")
 
 

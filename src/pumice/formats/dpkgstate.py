@@ -1,4 +1,4 @@
-"""Files in dpkg's database: ``status``, ``diversions`` and trigger interests (dpkg(1), deb-triggers(5))."""
+"""Files of dpkg's database: ``status``, ``diversions`` and ``triggers`` (dpkg(1), deb-triggers(5))."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _ORDER = [
     "Conffiles",
     "Description",
 ]
-"""The order in which dpkg writes the fields it knows (``lib/dpkg/parse.c``); others follow in theirs."""
+"""The order in which dpkg writes known fields (``lib/dpkg/parse.c``); other fields follow unchanged."""
 
 
 def format_status(fields: Mapping[str, str], conffiles: Mapping[str, str]) -> str:
-    """Return what ``status`` says of an installed package.
+    """Return the ``status`` paragraph of an installed package.
 
     ``fields`` is its control paragraph; ``conffiles`` maps paths to MD5 sums in hexadecimal.
     """
@@ -62,12 +62,12 @@ def _field(name: str, value: str) -> str:
 
 
 def encode_diversions(rows: Iterable[tuple[str, str, str]]) -> bytes:
-    """Return the file of diversions: rows of a path, where it goes, and the package that asked."""
+    """Return the ``diversions`` file for rows of (path, diverted path, package) (dpkg-divert(1))."""
     return "".join(f"{path}\n{target}\n{package}\n" for path, target, package in rows).encode()
 
 
 def read_trigger_interests(triggers: bytes) -> Iterable[tuple[str, bool]]:
-    """Yield the names that a ``triggers`` control file is interested in, and whether it is awaited."""
+    """Yield each trigger that a ``triggers`` control file is interested in, and whether it awaits it."""
     for line in triggers.decode("utf-8", "replace").splitlines():
         fields = line.partition("#")[0].split()
         if len(fields) == 2 and fields[0] in ("interest", "interest-await", "interest-noawait"):

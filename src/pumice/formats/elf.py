@@ -1,4 +1,4 @@
-"""The few facts of an ELF file (System V ABI, gABI chapters 4 and 5) that a loader cache needs."""
+"""Shared objects in ELF files (System V ABI, gABI chapters 4 and 5), as needed for a loader cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_NAME = 255
 
 
 class SharedObject(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A shared object: its machine (``e_machine``), class in bits and soname (empty: none)."""
+    """A shared object: its machine (``e_machine``), class in bits and soname (empty if it has none)."""
 
     machine: int
     bits: int
@@ -28,7 +28,7 @@ class SharedObject(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class _Layout(msgspec.Struct, frozen=True):
-    """Where the fields of one class and byte order stand."""
+    """The byte order and class of a file."""
 
     order: str
     bits: int
@@ -39,11 +39,10 @@ class _Layout(msgspec.Struct, frozen=True):
 
 
 def read_shared_object(read_at: Callable[[int, int], bytes], size: int) -> SharedObject | None:
-    """Return the facts of a shared object, None for any other or malformed file.
+    """Return a shared object; None for any other and for a malformed file.
 
-    ``read(offset, length)`` is asked for the header, the program headers, the dynamic section and
-    the soname, wherever they are within ``size`` bytes; at most about 1 MiB in all. Nothing that
-    such a file says can raise: what does not fit together is simply not a shared object.
+    ``read_at(offset, length)`` returns part of the file of ``size`` bytes. It is called for the header,
+    the program headers, the dynamic section and the soname, for about 1 MiB at most.
     """
     head = read_at(0, 64) if size >= 52 else b""
     if head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
@@ -101,7 +100,7 @@ def _read_soname(
     read_at: Callable[[int, int], bytes],
     size: int,
 ) -> str | None:
-    """Return the soname, empty if the object has none, None if what it says leads nowhere."""
+    """Return the soname, empty if the object has none, None if it is malformed."""
     _, offset, _, length = dynamic
     if length > _MAX_DYNAMIC or offset + length > size:
         return None

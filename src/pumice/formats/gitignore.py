@@ -1,8 +1,8 @@
-"""What a list of patterns ignores, as gitignore(5) has it and git's own matcher decides.
+"""Ignore patterns with the semantics of gitignore(5) and of git's own matcher.
 
-Patterns and paths are bytes, as in git: ``?`` is one byte. A pattern becomes a row of steps, and
-all the places in that row where a match can be are kept as the bits of one number, so no pattern
-takes more than its length times that of the path.
+Patterns and paths are bytes, as in git: ``?`` matches one byte. A pattern is compiled to a
+nondeterministic automaton whose set of states is a bit mask, so matching takes at most the length of
+the pattern times the length of the path.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _CLASSES = {
 
 
 class IgnorePatterns:
-    """A list of patterns, of which the last that matches decides; ``!`` takes things back in.
+    """A list of patterns. The last one that matches decides; ``!`` includes a path again.
 
-    What lies in an ignored folder is for the caller never to look at.
+    The caller must not descend into an ignored directory.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ class IgnorePatterns:
         self._rules = tuple(rule for rule in reversed(rules) if rule is not None)
 
     def matches(self, path: str, *, is_directory: bool) -> bool:
-        """Return whether ``path``, relative to where the patterns stand, is ignored."""
+        """Return whether ``path``, relative to the directory of the patterns, is ignored."""
         path_bytes = path.encode("utf-8", "surrogateescape")
         name = path_bytes.rpartition(b"/")[2]
         for rule in self._rules:
@@ -61,10 +61,10 @@ class IgnorePatterns:
 
 
 class _Automaton(msgspec.Struct, frozen=True):
-    """The steps of a pattern behind its literal beginning.
+    """The automaton for the part of a pattern after its literal prefix. States are bits.
 
-    ``moves`` maps a byte to the places from which it leads one place on, ``stays`` to those where it
-    leads nowhere else; ``skips`` are (place, places that are reached from there by nothing at all).
+    ``moves`` maps a byte to the states from which it leads to the next state, ``stays`` to the states
+    that it does not leave. ``skips`` are pairs of a state and the states reachable without input.
     """
 
     moves: tuple[int, ...]
@@ -79,11 +79,11 @@ class _Rule(msgspec.Struct, frozen=True):
     by_name: bool
     literal: bytes
     automaton: _Automaton | None
-    """None: the pattern is its literal."""
+    """None if the pattern is only a literal."""
 
 
 def _parse_rule(line: bytes) -> _Rule | None:
-    """Read one pattern; None for a comment, an empty one, and one that can never match."""
+    """Return the rule of one line; None for comments, empty lines and patterns that never match."""
     if line.startswith(b"#"):
         return None
     line = _without_trailing_spaces(line)
@@ -96,7 +96,7 @@ def _parse_rule(line: bytes) -> _Rule | None:
         return None
     body = body.removeprefix(b"/")
     length = next((index for index, byte in enumerate(body) if byte in _SPECIAL), len(body))
-    # As in git, what follows the literal beginning is matched by itself: `a**/b` matches `ab`.
+    # As in git, the part after the literal prefix is matched separately: `a**/b` matches `ab`.
     automaton = None if length == len(body) else _compile_pattern(body[length:])
     if length < len(body) and automaton is None:
         return None
@@ -132,7 +132,7 @@ def _follow_skips(state: int, automaton: _Automaton) -> int:
 
 
 class _AutomatonBuilder:
-    """A row in the making."""
+    """Builds an automaton."""
 
     def __init__(self) -> None:
         self.moves = [0] * 256
@@ -141,21 +141,21 @@ class _AutomatonBuilder:
         self.state_bit = 1
 
     def add_byte(self, accepted: frozenset[int]) -> None:
-        """Add a step that takes one byte."""
+        """Add a state that consumes one byte."""
         for byte in accepted:
             self.moves[byte] |= self.state_bit
         self.state_bit <<= 1
 
     def add_repeated_bytes(self, accepted: frozenset[int]) -> None:
-        """Add a step that takes any number of bytes."""
+        """Add a state that consumes any number of bytes."""
         for byte in accepted:
             self.stays[byte] |= self.state_bit
         self.skips.append((self.state_bit, self.state_bit << 1))
         self.state_bit <<= 1
 
     def add_directories(self) -> None:
-        """Add what ``**/`` stands for: any folders, each with its slash, or none."""
-        # A place of its own to begin at: there is no way round the slash once a byte was taken.
+        """Add the states for ``**/``: any number of directories, each with its slash."""
+        # A separate start state: after a byte was consumed, the slash is required.
         self.skips.append((self.state_bit, self.state_bit << 1 | self.state_bit << 3))
         self.state_bit <<= 1
         self.add_repeated_bytes(_ALL)
@@ -163,7 +163,7 @@ class _AutomatonBuilder:
 
 
 def _compile_pattern(pattern: bytes) -> _Automaton | None:
-    """Return the steps of a pattern, None if it can never match."""
+    """Return the automaton of a pattern, None if it never matches."""
     builder = _AutomatonBuilder()
     position = 0
     while position < len(pattern):
@@ -182,14 +182,14 @@ def _compile_pattern(pattern: bytes) -> _Automaton | None:
         else:
             position += byte == 0x5C
             if position == len(pattern):
-                return None  # git: a backslash at the end matches nothing
+                return None  # as in git, a backslash at the end matches nothing
             builder.add_byte(frozenset([pattern[position]]))
             position += 1
     return _Automaton(tuple(builder.moves), tuple(builder.stays), tuple(builder.skips), builder.state_bit)
 
 
 def _compile_stars(pattern: bytes, start: int, builder: _AutomatonBuilder) -> int:
-    """Add the steps of the stars at ``start`` and return the position behind them."""
+    """Add the states for the stars at ``start`` and return the position after them."""
     end = start
     while pattern[end : end + 1] == b"*":
         end += 1
@@ -210,7 +210,7 @@ def _compile_stars(pattern: bytes, start: int, builder: _AutomatonBuilder) -> in
 
 
 def _parse_bracket(pattern: bytes, start: int) -> tuple[frozenset[int], int] | None:
-    """Return the bytes that a ``[...]`` accepts and the position behind it; None if it has no end."""
+    """Return the bytes that a ``[...]`` accepts and the position after it; None if it is not closed."""
     position = start + 1
     negated = pattern[position : position + 1] in (b"!", b"^")
     position += negated
@@ -250,7 +250,7 @@ def _parse_bracket(pattern: bytes, start: int) -> tuple[frozenset[int], int] | N
 
 
 def _end_of_class(pattern: bytes, start: int) -> int:
-    """Return the position behind a ``[:name:]``, 0 if there is none at ``start``."""
+    """Return the position after a ``[:name:]``, 0 if there is none at ``start``."""
     end = pattern.find(b"]", start + 2)
     is_class = pattern.startswith(b"[:", start) and end > start + 2 and pattern[end - 1] == 0x3A
     return end + 1 if is_class else 0

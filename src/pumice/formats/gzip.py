@@ -1,8 +1,8 @@
-"""gzip as Pumice writes it: a row of members, each holding exactly 1 MiB (the last one less).
+"""gzip as Pumice writes it: a sequence of members of exactly 1 MiB of content (the last one less).
 
-Members are independent (RFC 1952, 2.2), so that streams concatenate without being compressed
-again and a file can be read without what stands before it. libdeflate gives the same bytes on
-every processor; its version is no part of the promise, the decompressed content is.
+Members are independent (RFC 1952, 2.2), so streams can be concatenated without recompression, and a
+file can be read without the data before it. libdeflate returns the same bytes on every processor. Other
+versions of it may return other bytes; only the content is guaranteed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MEMBER_SIZE = 1 << 20
-"""Bytes of content in a member."""
+"""Size of the content of a member in bytes."""
 
 LEVEL = 2
 """libdeflate's compression level: part of the format, since it decides the bytes."""
 
 
 def compress_member(data: bytes | bytearray) -> bytearray:
-    """Return one gzip member that holds ``data``: no name, no time."""
+    """Return one gzip member with the content ``data``, without name and time."""
     return deflate.gzip_compress(data, LEVEL)
 
 
 def decompress_member(member: bytes | bytearray) -> bytearray:
-    """Return the content of one member written by `compress`."""
+    """Return the content of one member; raises FormatError if it is damaged."""
     try:
         return deflate.gzip_decompress(member)
     except (deflate.DeflateError, ValueError) as error:
@@ -38,19 +38,19 @@ def decompress_member(member: bytes | bytearray) -> bytearray:
 
 
 class MemberWriter:
-    """Cuts what is written into members of `MEMBER` bytes and passes them, compressed, to ``sink``."""
+    """Splits written data into members of `MEMBER_SIZE` bytes and passes them, compressed, to ``sink``."""
 
     def __init__(self, sink: Callable[[bytearray], object]) -> None:
         self._sink = sink
         self._buffer = bytearray()
         self.content_size = 0
-        """Bytes of content so far."""
+        """Size of the content so far in bytes."""
         self.member_sizes: list[int] = []
         """Compressed size of each member so far."""
 
     @property
     def space_in_member(self) -> int:
-        """How many bytes fit into the current member: writing just that many copies least."""
+        """How many bytes fit into the current member; writing exactly that many avoids a copy."""
         return MEMBER_SIZE - len(self._buffer)
 
     def write(self, data: bytes | memoryview) -> None:
@@ -77,11 +77,11 @@ class MemberWriter:
 def random_access_reader(
     open_file: Callable[[], BinaryIO], member_sizes: Sequence[int], size: int
 ) -> Callable[[int, int], bytes]:
-    """Return ``read(offset, length)`` over the content of a row of members.
+    """Return a function ``read_at(offset, length)`` for the content of a sequence of members.
 
-    ``opened`` opens the row, each time that a member is needed which is not at hand. ``members`` are
-    the compressed sizes that `MemberWriter` counted and ``size`` is the length of the content; what
-    lies outside it is not returned.
+    ``open_file`` opens the sequence each time a member is read that is not cached. ``member_sizes`` are
+    the compressed sizes from `MemberWriter`, and ``size`` is the size of the content. Raises FormatError
+    if the sequence is shorter than that.
     """
     starts = [0]
     for length in member_sizes:
@@ -100,7 +100,7 @@ def random_access_reader(
             number, within = divmod(offset, MEMBER_SIZE)
             chunk = read_member(number)[within : within + end - offset]
             if not chunk:
-                raise FormatError("a row of gzip members is shorter than its index says")
+                raise FormatError("a sequence of gzip members is shorter than its index")
             chunks.append(chunk)
             offset += len(chunk)
         return b"".join(chunks)

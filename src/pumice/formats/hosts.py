@@ -1,7 +1,7 @@
-"""Host names and addresses as they stand in URLs: which of them are this machine, or its own link.
+"""Host names and addresses in URLs: whether they refer to this machine or its local link.
 
-Only the text is looked at; nothing is resolved. Who connects to a name can ask about the address that
-it turned out to be (`is_local`).
+Only the text is examined; names are not resolved. After connecting, check the actual address with
+`is_local`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host (with or without a port) is this machine by its name alone.
+    """Return whether a host (with or without a port) certainly is this machine (RFC 6761, 6.3).
 
-    Strict: only what certainly is. A login may be sent to such a host without TLS.
+    Credentials may be sent to such a host without TLS.
     """
     name = _without_port(host)
     if name.lower() == "localhost" or name.lower().endswith(".localhost"):
@@ -25,11 +25,11 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local(host: str) -> bool:
-    """Return whether a host (with or without a port) could be this machine or its link.
+    """Return whether a host (with or without a port) may be this machine or a link-local address.
 
-    Generous: also addresses that resolvers accept in unusual spellings (``127.1``, ``0x7f000001``), the
-    unspecified address, which connects to this machine, and link-local ones, where clouds answer with the
-    secrets of the machine that asks.
+    This includes unusual spellings of addresses that resolvers accept (``127.1``, ``0x7f000001``), the
+    unspecified address, which connects to this machine, and link-local addresses, where clouds serve the
+    credentials of a machine.
     """
     name = _without_port(host).rstrip(".")
     if is_loopback(name):
@@ -52,7 +52,7 @@ def _address(name: str) -> IPv4Address | IPv6Address | None:
 
 
 def _without_port(host: str) -> str:
-    """Return a host without its port; an IPv6 address may stand in brackets or, without a port, bare."""
+    """Return a host without its port; an IPv6 address with a port must be in brackets."""
     if host.startswith("[") and "]" in host:
         return host[1 : host.index("]")]
     return host if host.count(":") > 1 else host.partition(":")[0]

@@ -1,7 +1,7 @@
-"""in-toto statements: a claim (predicate) of some type about things known by digest.
+"""in-toto statements: a claim (predicate) of some type about subjects identified by digest.
 
-github.com/in-toto/attestation, spec/v1. What is written is compact JSON with sorted keys, so that equal
-statements are equal bytes; what is read is held to what strangers could do with JSON.
+github.com/in-toto/attestation, spec/v1. Statements are encoded as compact JSON with sorted keys, so that
+equal statements have equal bytes, and read as hostile JSON (`pumice.formats.strictjson`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE = "application/vnd.in-toto+json"
 V1 = "https://in-toto.io/Statement/v1"
 V01 = "https://in-toto.io/Statement/v0.1"
-"""What cosign writes to this day."""
+"""The version that cosign still writes."""
 
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SPDX = "https://spdx.dev/Document"
@@ -38,23 +38,23 @@ PREDICATES = {
     "link": "https://in-toto.io/Link/v1",
     "custom": "https://cosign.sigstore.dev/attestation/v1",
 }
-"""Short names of predicate types, as cosign has them."""
+"""Short names of predicate types, as in cosign."""
 
 MAX_STATEMENT = 96 << 20
-"""Bytes: more than 100,000 files; in base64 they are the 128 MiB that cosign reads."""
+"""Maximum size in bytes, enough for 100,000 files; in base64 it is the 128 MiB that cosign accepts."""
 
 _DOCUMENT = "statement"
 _HEX = re.compile("[0-9a-f]{64}")
 
 
 TIMESTAMP = "dev.pumice.timestamp"
-"""The annotation of a subject that says when it was signed, in seconds since the epoch."""
+"""The annotation of a subject with the time of its signature, in seconds since the epoch."""
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a statement is about; ``name`` may be empty.
+    """A subject of a statement; ``name`` may be empty.
 
-    ``timestamp`` is when that was signed, in seconds since the epoch; 0 if the statement does not say.
+    ``timestamp`` is the time of the signature in seconds since the epoch, 0 if unknown.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """A statement; ``json`` is its predicate as JSON of the predicate type's own shape."""
+    """A statement; ``json`` is its predicate, whose schema depends on the predicate type."""
 
     subjects: tuple[Subject, ...]
     predicate_type: str
@@ -71,12 +71,12 @@ class Statement(msgspec.Struct, frozen=True):
 
     @property
     def predicate(self) -> Any:
-        """The predicate itself; raises FormatError where two readers could see two of them."""
+        """The decoded predicate; raises FormatError if readers could disagree about it."""
         return strictjson.read_value(self.json, "predicate", limit=MAX_STATEMENT)
 
 
 class _Parts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A statement whose predicate is not looked at."""
+    """A statement whose predicate is not decoded."""
 
     type: str = msgspec.field(name="_type")
     subject: list[Any]
@@ -88,9 +88,9 @@ _parts_decoder = msgspec.json.Decoder(_Parts)
 
 
 def encode_predicate(predicate: Any) -> bytes:
-    """Return a predicate as JSON: equal ones give equal bytes.
+    """Return a predicate as JSON; equal predicates have equal bytes.
 
-    Not by `canonical`, because a predicate of others may hold floating point.
+    `canonical` is not used because predicates of other tools may contain floating point numbers.
     """
     import json
 
@@ -99,7 +99,7 @@ def encode_predicate(predicate: Any) -> bytes:
 
 
 def encode_statement(statement: Statement) -> bytes:
-    """Return the JSON of a statement. Its predicate is put in as it is: a large one is not read for that."""
+    """Return the JSON of a statement; its predicate is inserted without decoding it."""
     subjects = [
         {"digest": {"sha256": hex_of(subject.digest)}}
         | ({"name": subject.name} if subject.name else {})
@@ -120,19 +120,22 @@ def _encode_parts(kind: str, subjects: Sequence[Any], predicate_type: str, predi
 
 
 def read_statement(data: bytes) -> Statement:
-    """Read a statement; subjects without a SHA-256 are left out. Raises FormatError."""
+    """Return the statement in ``data``, without subjects that have no SHA-256; raises FormatError."""
     try:
         kind, subject_list, predicate_type, predicate = _read_canonical(data) or _read_any(data)
     except FormatError as error:
-        raise FormatError(f"this is no in-toto statement: {error.message}") from None
+        raise FormatError(f"the document is not an in-toto statement: {error.message}") from None
     if kind not in (V1, V01):
-        raise FormatError(f"this is no in-toto statement: it is of the type {kind[:80]!r}")
+        raise FormatError(f"the document is not an in-toto statement: its type is {kind[:80]!r}")
     subjects = [subject for item in subject_list if (subject := _parse_subject(item))]
     return Statement(tuple(subjects), predicate_type, predicate)
 
 
 def _read_canonical(data: bytes) -> tuple[str, list[Any], str, bytes] | None:
-    """Take apart what looks exactly as `encode` writes it, so that no key of it can stand there twice."""
+    """Return the parts of a statement in the form of `encode_statement`, None for any other form.
+
+    That form cannot have duplicate keys.
+    """
     if len(data) > MAX_STATEMENT:
         return None
     try:
@@ -155,15 +158,15 @@ def _read_any(data: bytes) -> tuple[str, list[Any], str, bytes]:
     try:
         return kind, subject_list, predicate_type, encode_predicate(document.get("predicate"))
     except ValueError:
-        raise FormatError(f"the {_DOCUMENT} holds a number that is none") from None
+        raise FormatError(f"the {_DOCUMENT} contains an invalid number") from None
 
 
 def parse_predicate_type(name: str) -> str:
-    """Return the URI for a short name, or ``name`` if it is a URI; raises FormatError otherwise."""
+    """Return the URI of a predicate type, which ``name`` is or is short for; raises FormatError otherwise."""
     uri = PREDICATES.get(name, name)
     if ":" not in uri or not uri.isprintable() or " " in uri:
         names = ", ".join(PREDICATES)
-        raise FormatError(f"{name[:80]!r} is no predicate type", hint=f"write a URI or one of {names}")
+        raise FormatError(f"{name[:80]!r} is not a predicate type", hint=f"use a URI or one of {names}")
     return uri
 
 
@@ -178,7 +181,10 @@ def make_resource_descriptor(
     download: str = "",
     annotations: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a ResourceDescriptor; what is empty is left out. Digests are hexadecimal."""
+    """Return a ResourceDescriptor without empty fields (spec/v1, resource_descriptor.md).
+
+    Digests are in hexadecimal.
+    """
     import base64
 
     digests = {key: value for key, value in (("sha256", sha256), ("sha512", sha512)) if value}

@@ -1,7 +1,7 @@
 """Java key stores (JKS version 2) of trusted certificates.
 
-Specified by the Java runtime's ``sun.security.provider.JavaKeyStore``. All times are the epoch, and
-entries are sorted, so that equal certificates make equal stores.
+Defined by ``sun.security.provider.JavaKeyStore`` of the Java runtime. All times are the epoch, and
+entries are sorted, so that equal certificates give equal bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SALT = b"Mighty Aphrodite"
 
 
 def encode_key_store(certificates: Mapping[str, bytes], password: str) -> bytes:
-    """Return a store of ``certificates`` (DER bytes by alias) that ``password`` checks."""
+    """Return a key store of ``certificates`` (DER bytes by alias), with integrity check by ``password``."""
     entries = [
         struct.pack(">I", _TRUSTED)
         + _encode_text(alias)
@@ -37,12 +37,12 @@ def encode_key_store(certificates: Mapping[str, bytes], password: str) -> bytes:
 
 
 def read_key_store(data: bytes, password: str) -> dict[str, bytes]:
-    """Return the certificates of a store by alias; raises FormatError for anything else."""
+    """Return the certificates of a key store by alias, in DER; raises FormatError if it is malformed."""
     if len(data) < 32 or struct.unpack_from(">II", data) != (_MAGIC, _VERSION):
-        raise FormatError("the file is no Java key store of version 2")
+        raise FormatError("the file is not a Java key store of version 2")
     body = data[:-20]
     if _compute_digest(body, password) != data[-20:]:
-        raise FormatError("the Java key store is damaged, or its password is another")
+        raise FormatError("the Java key store is damaged, or the password is wrong")
     (count,) = struct.unpack_from(">I", body, 8)
     certificates: dict[str, bytes] = {}
     position = 12
@@ -55,11 +55,11 @@ def read_key_store(data: bytes, password: str) -> dict[str, bytes]:
             _, position = _read_text(body, position + 8)
             (size,) = struct.unpack_from(">I", body, position)
             if position + 4 + size > len(body):
-                raise FormatError("the Java key store is cut short")
+                raise FormatError("the Java key store is truncated")
             certificates[alias] = body[position + 4 : position + 4 + size]
             position += 4 + size
     except struct.error:
-        raise FormatError("the Java key store is cut short") from None
+        raise FormatError("the Java key store is truncated") from None
     return certificates
 
 
@@ -68,7 +68,7 @@ def _compute_digest(body: bytes, password: str) -> bytes:
 
 
 def _encode_text(text: str) -> bytes:
-    """Return Java's modified UTF-8: NUL in two bytes, other planes as two surrogates."""
+    """Return text in Java's modified UTF-8: NUL as two bytes, supplementary characters as surrogates."""
     encoded = text.encode("utf-16-be", "surrogatepass")
     units = (chr(int.from_bytes(encoded[start : start + 2], "big")) for start in range(0, len(encoded), 2))
     data = b"".join(b"\xc0\x80" if unit == "\0" else unit.encode("utf-8", "surrogatepass") for unit in units)
@@ -81,7 +81,7 @@ def _read_text(body: bytes, position: int) -> tuple[str, int]:
     (length,) = struct.unpack_from(">H", body, position)
     data = body[position + 2 : position + 2 + length]
     if len(data) != length:
-        raise FormatError("the Java key store is cut short")
+        raise FormatError("the Java key store is truncated")
     try:
         text = data.replace(b"\xc0\x80", b"\0").decode("utf-8", "surrogatepass")
         return text.encode("utf-16", "surrogatepass").decode("utf-16"), position + 2 + length

@@ -1,7 +1,7 @@
 """``/etc/ld.so.cache`` as glibc's ldconfig writes it (glibc 2.33 and later, ``elf/cache.c``).
 
-A header, 24 bytes for each library in descending order of its name, a string table in which the
-tails of strings are shared, and an extension that names the program that made it.
+It has a header, 24 bytes for each library in descending order of its name, a string table in which
+strings share suffixes, and an extension with the name of the program that wrote it.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ FLAGS: dict[str, dict[tuple[int, int], int]] = {
     "ppc64el": {(21, 64): 0x0500 | _LIBC6},
     "riscv64": {(243, 64): 0x1000 | _LIBC6},
 }
-"""By Debian architecture: what ldconfig notes for an object of ``(e_machine, bits)``.
+"""The flags that ldconfig writes for an object of ``(e_machine, bits)``, by Debian architecture.
 
-Machines that are not in an architecture's row are left out of its cache, as ldconfig does. Only
-little-endian architectures are here.
+Objects of other machines are not in the cache of an architecture. Only little-endian architectures are
+supported.
 """
 
 
 class Library(msgspec.Struct, frozen=True):
-    """One line of the cache: the name that programs ask for, the file, and its flags."""
+    """One entry of the cache: the soname, the path of the file, and its flags."""
 
     name: str
     path: str
@@ -55,7 +55,7 @@ class Library(msgspec.Struct, frozen=True):
 def encode_cache(libraries: Iterable[Library], generator: str) -> bytes:
     """Return the cache file; ``libraries`` that compare equal keep their order.
 
-    ``generator`` is what ldconfig writes of itself: ``ldconfig (...) stable release version 2.36``.
+    ``generator`` is the name of the program: ``ldconfig (...) stable release version 2.36``.
     """
     entries = sorted(libraries, key=_descending)
     strings, offsets = _build_string_table({text for item in entries for text in (item.name, item.path)})
@@ -73,15 +73,15 @@ def encode_cache(libraries: Iterable[Library], generator: str) -> bytes:
 
 
 def read_cache(data: bytes) -> tuple[tuple[Library, ...], str]:
-    """Return the libraries of a cache file in its order, and its generator (empty if it has none).
+    """Return the libraries of a cache file in order, and its generator (empty if it has none).
 
-    Raises FormatError for anything that ldconfig of glibc 2.33 or later cannot have written.
+    Raises FormatError if ldconfig of glibc 2.33 or later cannot have written it.
     """
     if len(data) > _MAX or data[: len(_MAGIC)] != _MAGIC or len(data) < _HEADER.size:
         raise FormatError("the file is not a loader cache of glibc")
     _, count, _, _, extension = _HEADER.unpack_from(data)
     if _HEADER.size + count * _ENTRY.size > len(data):
-        raise FormatError("the loader cache is cut short")
+        raise FormatError("the loader cache is truncated")
     rows = _ENTRY.iter_unpack(data[_HEADER.size : _HEADER.size + count * _ENTRY.size])
     libraries = tuple(
         Library(_read_string(data, name), _read_string(data, path), flags) for flags, name, path, _, _ in rows
@@ -90,7 +90,10 @@ def read_cache(data: bytes) -> tuple[tuple[Library, ...], str]:
 
 
 def compare_names(first: str, second: str) -> int:
-    """Order library names as the loader does: runs of digits are numbers, and follow other bytes."""
+    """Return a negative, zero or positive number as the loader orders two library names.
+
+    Runs of digits are compared as numbers and sort after other bytes (``_dl_cache_libcmp``).
+    """
     first_bytes, second_bytes = first.encode(), second.encode()
     i = j = 0
     while i < len(first_bytes):
@@ -104,7 +107,7 @@ def compare_names(first: str, second: str) -> int:
         elif _is_digit(second_bytes, j):
             return -1
         elif j >= len(second_bytes) or first_bytes[i] != second_bytes[j]:
-            # char is signed where glibc compares, so bytes above 127 come first
+            # glibc compares signed chars, so bytes above 127 sort first
             return _signed_byte(first_bytes, i) - _signed_byte(second_bytes, j)
         else:
             i, j = i + 1, j + 1
@@ -136,8 +139,11 @@ _descending = cmp_to_key(_compare_libraries)
 
 
 def _build_string_table(texts: set[str]) -> tuple[bytes, dict[str, int]]:
-    """Place strings so that one that ends another shares its bytes (``stringtable_finalize``)."""
-    # 255 - byte sorts the reversed strings downwards; the mark 256 puts a string after those it ends
+    """Return a string table, in which a suffix shares the bytes of a longer string, and all offsets.
+
+    See ``stringtable_finalize`` in glibc.
+    """
+    # 255 - byte sorts the reversed strings in descending order; 256 sorts a suffix after the longer string
     ordered = sorted(texts, key=lambda text: [*(255 - byte for byte in reversed(text.encode())), 256])
     offsets: dict[str, int] = {}
     strings: list[bytes] = []
@@ -158,7 +164,7 @@ def _build_string_table(texts: set[str]) -> tuple[bytes, dict[str, int]]:
 def _read_string(data: bytes, offset: int) -> str:
     end = data.find(b"\0", offset, offset + 4096)
     if end < 0:
-        raise FormatError("a string of the loader cache has no end")
+        raise FormatError("a string of the loader cache is not terminated")
     try:
         return data[offset:end].decode()
     except UnicodeDecodeError:
@@ -169,7 +175,7 @@ def _read_generator(data: bytes, extension: int) -> str:
     if not extension:
         return ""
     if extension + 8 > len(data):
-        raise FormatError("the loader cache is cut short")
+        raise FormatError("the loader cache is truncated")
     magic, count = struct.unpack_from("<II", data, extension)
     if magic != _EXTENSION_MAGIC or extension + 8 + 16 * count > len(data):
         raise FormatError("the loader cache has a damaged extension")

@@ -1,9 +1,9 @@
 """The documents of image-spec 1.1: descriptors, manifests, indexes, configs and layouts.
 
-Written in canonical JSON, so that equal values have equal digests. Read with tolerance, because
-foreign images are written by everybody: unknown fields and nulls are no errors, Docker's media types
-(distribution's "image manifest version 2, schema 2") are as good as OCI's. What is read is only ever
-*looked at*: a document travels as the bytes it was received in, so nothing of it can be lost.
+Documents are encoded as canonical JSON, so that equal values have equal digests. Readers are tolerant,
+because many tools write images: unknown fields and nulls are accepted, and Docker's media types
+("image manifest version 2, schema 2" of distribution) are equivalent to OCI's. A document is always
+copied as the bytes it was received in, so unknown fields are preserved.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ INDEXES = frozenset({INDEX, DOCKER_INDEX})
 CONFIGS = frozenset({CONFIG, DOCKER_CONFIG})
 
 REF_NAME = "org.opencontainers.image.ref.name"
-"""The annotation that gives a descriptor in a layout's index its tag (annotations.md)."""
+"""The annotation of a descriptor in the index of a layout with its tag (annotations.md)."""
 
 FULL_NAME = "io.containerd.image.name"
-"""The annotation with the full name of an image in a layout's index: containerd and podman load by it."""
+"""The annotation with the full name of an image in a layout, which containerd and podman use."""
 
 REFERRERS = "dev.pumice.referrers"
-"""The annotation on a layout's one descriptor that names the digest of an index of its referrers."""
+"""The annotation on the descriptor in a layout with the digest of an index of its referrers."""
 
 SUBJECT = "dev.pumice.subject"
-"""The annotation on a listed referrer that does not say itself which digest it is about."""
+"""The annotation with the subject's digest on a listed referrer whose manifest has no subject."""
 
 EVIDENCE = "dev.pumice.evidence"
-"""The annotation of the artifacts that a build attaches to an image: ``sbom`` or ``provenance``."""
+"""The annotation of artifacts attached by a build: ``sbom`` or ``provenance``."""
 
 ATTESTED_DIGEST = "dev.pumice.attested"
-"""The annotation of an attestation that names the digest of the attached document that it states."""
+"""The annotation of an attestation with the digest of the attached document that it attests."""
 
 LAYOUT_VERSION = "1.0.0"
 MAX_DOCUMENT = 4 << 20
-"""Bytes that a manifest, index or config may have: what distribution-spec asks registries to take."""
+"""Maximum size of a manifest, index or config in bytes, which registries must accept (distribution-spec)."""
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a manifest in an index runs on."""
+    """The platform of a manifest in an index (image-index.md)."""
 
     architecture: str
-    os: str = msgspec.field(default_factory=lambda: "linux")  # a factory's value is always written
+    os: str = msgspec.field(default_factory=lambda: "linux")  # the value of a factory is always encoded
     variant: str = ""
     os_version: str = msgspec.field(default="", name="os.version")
     os_features: tuple[str, ...] = msgspec.field(default=(), name="os.features")
@@ -69,7 +69,7 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A pointer to content: media type, digest and size in bytes (descriptor.md).
 
-    ``data`` is the content itself in base64, ``urls`` are other places to have it from.
+    ``data`` is the content in base64, ``urls`` are alternative locations of it.
     """
 
     media_type: str
@@ -95,7 +95,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, re
 
 
 class Index(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="camel"):
-    """A list of manifests, usually one a platform (image-index.md)."""
+    """A list of manifests, usually one per platform (image-index.md)."""
 
     schema_version: int
     manifests: tuple[Descriptor, ...]
@@ -106,11 +106,11 @@ class Index(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, renam
 
 
 class Empty(msgspec.Struct, frozen=True):
-    """The value of a Go set's keys: ``{}``."""
+    """The value of each key in a set as Go encodes it: ``{}``."""
 
 
 class HealthCheck(msgspec.Struct, frozen=True, omit_defaults=True, rename="pascal"):
-    """Docker's extension; times are nanoseconds, ``test`` starts with CMD, CMD-SHELL or NONE."""
+    """Docker's health check; times in nanoseconds, ``test`` starts with CMD, CMD-SHELL or NONE."""
 
     test: tuple[str, ...] = ()
     interval: int = 0
@@ -120,7 +120,7 @@ class HealthCheck(msgspec.Struct, frozen=True, omit_defaults=True, rename="pasca
 
 
 class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, rename="pascal"):
-    """The ``config`` of an `ImageConfig`: how a container of the image is started."""
+    """The ``config`` of an `ImageConfig`: how to run a container (config.md)."""
 
     user: str = ""
     exposed_ports: dict[str, Empty] = {}
@@ -135,14 +135,14 @@ class RunConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, r
 
 
 class RootFs(msgspec.Struct, frozen=True):
-    """The layers' digests before compression, base first."""
+    """The digests of the uncompressed layers, base first (config.md)."""
 
     type: str
     diff_ids: tuple[str, ...]
 
 
 class History(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How one layer came to be; entries that are not ``empty_layer`` stand for the layers in order."""
+    """How one layer was created; entries without ``empty_layer`` correspond to the layers in order."""
 
     created: str = ""
     created_by: str = ""
@@ -152,7 +152,7 @@ class History(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ImageConfig(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What an image is made of and how it runs (config.md); ``created`` is RFC 3339."""
+    """The configuration of an image (config.md); ``created`` is in RFC 3339 format."""
 
     architecture: str
     os: str
@@ -200,13 +200,13 @@ def make_index(manifests: tuple[Descriptor, ...], *, annotations: dict[str, str]
 EMPTY_CONFIG = Descriptor(
     EMPTY, "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", 2, data="e30="
 )
-"""Of an artifact that has none: ``{}`` (manifest.md, "Guidance for an Empty Descriptor")."""
+"""The config of an artifact without one: ``{}`` (manifest.md, "Guidance for an Empty Descriptor")."""
 
 
 def make_artifact(
     subject: Descriptor, artifact_type: str, layer: Descriptor, *, annotations: dict[str, str]
 ) -> Manifest:
-    """Return the manifest of an artifact that is one blob about ``subject``."""
+    """Return the manifest of an artifact with one blob and the subject ``subject`` (manifest.md)."""
     return Manifest(
         schema_version=2,
         media_type=MANIFEST,
@@ -224,34 +224,35 @@ _Document = TypeVar("_Document", bound=msgspec.Struct)
 
 
 def is_index(data: bytes, media_type: str = "") -> bool:
-    """Whether a document is an index rather than a manifest, by its media type, else by its fields.
+    """Return whether a document is an index and not a manifest, by its media type or its fields.
 
-    Raises FormatError for what is neither, or pretends to be both (CVE-2021-41190: such a document
-    is one image to one reader and another to the next).
+    Raises FormatError if it is neither, or could be read as both (CVE-2021-41190).
     """
     raw = _parse(data, "manifest")
     if raw.get("schemaVersion") == 1 or "fsLayers" in raw:
-        raise FormatError("the image manifest is in Docker's version 1 form, which nothing writes any more")
+        raise FormatError("the image manifest has Docker's obsolete schema version 1")
     has_manifests = "manifests" in raw
     if has_manifests and ("layers" in raw or "config" in raw):
-        raise FormatError("the image manifest claims to be a manifest and an index at once")
+        raise FormatError("the document has the fields of both a manifest and an index")
     own_media_type = str(raw.get("mediaType") or "")
     if own_media_type and media_type in MANIFESTS | INDEXES and own_media_type != media_type:
         raise FormatError(
-            f"the document says it is {own_media_type!r}, what points to it says {media_type!r}"
+            f"the document has media type {own_media_type!r}, but its descriptor has {media_type!r}"
         )
     effective_media_type = own_media_type or media_type
     if effective_media_type in MANIFESTS | INDEXES and has_manifests != (effective_media_type in INDEXES):
-        raise FormatError(f"the document says it is {effective_media_type!r}, but its fields are another's")
+        raise FormatError(
+            f"the document has media type {effective_media_type!r}, but the fields of another type"
+        )
     if not has_manifests and "layers" not in raw and "config" not in raw:
         raise FormatError("the document is neither an image manifest nor an index")
     return has_manifests
 
 
 def is_document(descriptor: Descriptor) -> bool:
-    """Whether what an index lists is kept as a manifest or an index is, judged by its type.
+    """Return whether an entry of an index is stored as a manifest, judged by its media type.
 
-    BuildKit's caches are indexes that list layers and a config (moby/buildkit, "registry" cache).
+    The entries of BuildKit's cache indexes are layers and a config (moby/buildkit, "registry" cache).
     """
     kind = descriptor.media_type
     if kind in MANIFESTS | INDEXES or not kind:
@@ -260,7 +261,7 @@ def is_document(descriptor: Descriptor) -> bool:
 
 
 def read_manifest(data: bytes) -> Manifest:
-    """Read a manifest; raises FormatError when it is malformed or larger than 4 MiB."""
+    """Return the manifest in ``data``; raises FormatError if malformed or larger than 4 MiB."""
     raw = _parse(data, "manifest")
     raw.setdefault("layers", [])
     manifest = _convert(raw, Manifest, "manifest")
@@ -269,7 +270,7 @@ def read_manifest(data: bytes) -> Manifest:
 
 
 def read_index(data: bytes) -> Index:
-    """Read an index; raises FormatError when it is malformed or larger than 4 MiB."""
+    """Return the index in ``data``; raises FormatError if malformed or larger than 4 MiB."""
     raw = _parse(data, "index")
     raw.setdefault("manifests", [])
     index = _convert(raw, Index, "index")
@@ -278,28 +279,30 @@ def read_index(data: bytes) -> Index:
 
 
 def read_config(data: bytes) -> ImageConfig:
-    """Read an image config; raises FormatError when it is malformed or larger than 4 MiB."""
+    """Return the image config in ``data``; raises FormatError if malformed or larger than 4 MiB."""
     raw = _parse(data, "config")
     raw.setdefault("rootfs", {"type": "layers", "diff_ids": []})
     return _convert(raw, ImageConfig, "config")
 
 
 def is_image_config(data: bytes) -> bool:
-    """Whether a config is one of an image: some artifacts have ``{}`` under an image config's type."""
+    """Return whether a config is that of an image: some artifacts have ``{}`` with the same media type."""
     return not _parse(data, "config").keys().isdisjoint({"architecture", "os", "rootfs"})
 
 
 def read_layout_header(data: bytes) -> LayoutHeader:
-    """Read an ``oci-layout`` file; raises FormatError for a version that is not 1.x."""
+    """Return the ``oci-layout`` file in ``data``; raises FormatError if its version is not 1.x."""
     header = _convert(_parse(data, "layout header"), LayoutHeader, "layout header")
     if not header.image_layout_version.startswith("1."):
-        raise FormatError(f"the layout's version is {header.image_layout_version[:40]!r}, known is 1.0.0")
+        raise FormatError(
+            f"the layout has version {header.image_layout_version[:40]!r}, but only 1.x is supported"
+        )
     return header
 
 
 def _check_version(number: int) -> None:
     if number != 2:
-        raise FormatError(f"the document's schemaVersion is {number}, known is 2")
+        raise FormatError(f"the document has schemaVersion {number}, but only 2 is supported")
 
 
 def _parse(data: bytes, document_kind: str) -> dict[str, Any]:
@@ -308,7 +311,7 @@ def _parse(data: bytes, document_kind: str) -> dict[str, Any]:
     try:
         raw = remove_nulls(msgspec.json.decode(data))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise FormatError(f"the {document_kind} is no JSON ({_one_line(error)})") from None
+        raise FormatError(f"the {document_kind} is not valid JSON ({_one_line(error)})") from None
     if not isinstance(raw, dict):
         raise FormatError(f"the {document_kind} is not a JSON object")
     return raw
@@ -322,7 +325,10 @@ def _convert(raw: dict[str, Any], kind: type[_Document], document_kind: str) -> 
 
 
 def remove_nulls(value: Any, key: str = "") -> Any:
-    """Go writes an absent list or map as null: the same thing as no field, but ``{}`` in its sets."""
+    """Return decoded JSON without nulls, which Go writes for absent lists and maps.
+
+    A null value of a key in a set becomes ``{}``.
+    """
     if isinstance(value, dict):
         in_set = key in ("ExposedPorts", "Volumes")
         return {

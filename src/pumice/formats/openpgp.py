@@ -1,8 +1,8 @@
 """OpenPGP signatures of archives (RFC 9580): clear-signed ``InRelease`` and detached ``Release.gpg``.
 
-What counts is the text that was signed, as the verifier hands it back, never the file around it;
-text outside the signed part is refused. A signature counts when its key is in the keyring and
-neither key nor signature is expired, revoked or made with a broken digest.
+Callers get the signed text as the verifier returns it, not the file; text outside the signed part is
+refused. A signature is valid if its key is in the keyring, and neither the key nor the signature is
+expired, revoked or made with a broken hash algorithm.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pysequoia.packet import Packet
 
 MAX_SIGNATURES = 32
-"""Signatures looked at; Debian's files carry up to four."""
+"""Maximum number of signatures; Debian's files have up to four."""
 MAX_KEYRING = 16 << 20
-"""Bytes of a keyring."""
+"""Maximum size of a keyring in bytes."""
 
 _BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
@@ -36,9 +36,9 @@ _WEAK = ("MD5", "RipeMD", "SHA1")
 
 
 class VerifiedContent(msgspec.Struct, frozen=True):
-    """Text that somebody in the keyring signed; ``signers`` are their fingerprints.
+    """Text with a valid signature by at least one key of the keyring.
 
-    Fingerprints are of primary keys, in upper-case hexadecimal, sorted.
+    ``signers`` are the fingerprints of the primary keys, in upper-case hexadecimal, sorted.
     """
 
     content: bytes
@@ -46,18 +46,18 @@ class VerifiedContent(msgspec.Struct, frozen=True):
 
 
 class Keyring:
-    """Certificates to check signatures with; ``digest`` is that of the bytes they were read from."""
+    """Certificates to verify signatures with; ``digest`` is of the bytes they were read from."""
 
     def __init__(self, data: bytes, certificates: Sequence[Cert]) -> None:
         self.digest = digest.of(data)
         self.certificates = tuple(certificates)
 
     def all_certificates(self, _: Sequence[str]) -> list[Cert]:
-        """Return all certificates, whichever keys are asked for: the library picks."""
+        """Return all certificates, regardless of the requested key IDs; the library selects."""
         return list(self.certificates)
 
     def find_certificate(self, key: str) -> Cert | None:
-        """Return the certificate that holds the (sub)key with this fingerprint or key ID."""
+        """Return the certificate that has the key or subkey with this fingerprint or key ID."""
         from pysequoia.packet import PacketPile
 
         for certificate in self.certificates:
@@ -71,15 +71,15 @@ class Keyring:
 
 
 def read_keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = None) -> Keyring:
-    """Read a keyring: binary or armored, any number of certificates or armored blocks.
+    """Return a keyring, binary or armored, with any number of certificates or armored blocks.
 
-    ``only`` keeps the certificates with these fingerprints (of the primary key; a final ``!`` and
-    case do not matter). Raises FormatError if nothing usable is there.
+    If ``only`` is not empty, only certificates with these fingerprints of the primary key are kept; case
+    and a final ``!`` are ignored. Raises FormatError if there is no certificate.
     """
     from pysequoia import Cert
 
     if len(data) > MAX_KEYRING:
-        raise FormatError("the keyring is larger than any real one", where=where)
+        raise FormatError("the keyring is larger than 16 MiB", where=where)
     certificates: list[Cert] = []
     with _library_errors_as("it is not an OpenPGP keyring", where):
         for block in _split_armor(data):
@@ -88,15 +88,15 @@ def read_keyring(data: bytes, *, only: Iterable[str] = (), where: str | None = N
     if fingerprints:
         certificates = [item for item in certificates if item.fingerprint in fingerprints]
     if not certificates:
-        raise FormatError("the keyring holds no OpenPGP certificate", where=where)
+        raise FormatError("the keyring has no OpenPGP certificate", where=where)
     return Keyring(data, certificates)
 
 
 def verify_clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | None = None) -> VerifiedContent:
-    """Return what is signed in a clear-signed text such as InRelease.
+    """Return the signed content of a clear-signed text such as InRelease (RFC 9580, 7).
 
-    ``now`` is seconds since the epoch. Raises TrustError with the reason if nobody in ``keys``
-    vouches for it, and if there is text outside the signed part.
+    ``now`` is in seconds since the epoch. Raises TrustError with the reason if no signature by a key in
+    ``keys`` is valid, or if there is text outside the signed part.
     """
     import pysequoia
 
@@ -104,7 +104,7 @@ def verify_clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | Non
     if not text.startswith(_BEGIN + b"\n") and not text.startswith(_BEGIN + b"\r\n"):
         raise TrustError("it is not signed", where=where)
     if not text.endswith(_END) or _count_lines(text, _BEGIN) != 1 or _count_lines(text, _SIGNATURE) != 1:
-        raise TrustError("there is text outside the signed part, or the signature is cut off", where=where)
+        raise TrustError("there is text outside the signed part, or the signature is truncated", where=where)
     signature = text[text.rfind(_SIGNATURE) :]
     packets = _read_signature_packets(signature, where)
     result = _verify_or_explain(
@@ -120,9 +120,9 @@ def verify_clearsigned(data: bytes, keys: Keyring, *, now: int, where: str | Non
 def verify_detached(
     content: bytes, signature: bytes, keys: Keyring, *, now: int, where: str | None = None
 ) -> VerifiedContent:
-    """Return ``content`` if one of the signatures in ``signature`` holds, as in Release.gpg.
+    """Return ``content`` if at least one detached signature is valid, as for Release.gpg.
 
-    Raises TrustError as `clearsigned` does.
+    Raises TrustError as `verify_clearsigned` does.
     """
     import pysequoia
 
@@ -152,9 +152,9 @@ def verify_detached(
 
 
 def strip_clearsign_armor(data: bytes) -> bytes:
-    """Return the text of a file that may be clear-signed, checking nothing.
+    """Return the text of a file that may be clear-signed, without verification.
 
-    Only for an archive that a recipe takes without a signature in as many words.
+    Only for archives that a recipe explicitly trusts without a signature.
     """
     text = data.replace(b"\r\n", b"\n")
     if not text.startswith(_BEGIN):
@@ -164,12 +164,12 @@ def strip_clearsign_armor(data: bytes) -> bytes:
 
 
 def _count_lines(text: bytes, line: bytes) -> int:
-    """How often ``text`` has ``line`` at the beginning of a line."""
+    """Return how many lines of ``text`` start with ``line``."""
     return text.count(b"\n" + line) + text.startswith(line)
 
 
 def _split_armor(data: bytes) -> list[bytes]:
-    """Split armored text into its blocks: the library stops after the first."""
+    """Return the blocks of armored text, because the library reads only the first."""
     for armor in (_ARMOR, _SIGNATURE):
         if armor in data:
             return [armor + block for block in data.split(armor)[1:]]
@@ -192,7 +192,7 @@ def _read_signature_packets(data: bytes, where: str | None) -> list[Packet]:
 
 @contextmanager
 def _library_errors_as(sentence: str, where: str | None) -> Iterator[None]:
-    """Put one sentence in place of what the library says, which is long and for its developers."""
+    """Replace the library's errors, which are long and meant for developers, by one sentence."""
     try:
         yield
     except Exception as error:
@@ -204,19 +204,19 @@ def _verify_or_explain(
 ) -> Decrypted:
     try:
         return verify()
-    except Exception:  # noqa: BLE001 - as above; the reason is found by looking again
+    except Exception:  # noqa: BLE001 - as above; the reason is determined separately
         reasons = sorted({explain_failure(packet, keys, now) for packet in packets})
         raise TrustError(
-            "no signature holds: " + "; ".join(reasons),
+            "no valid signature: " + "; ".join(reasons),
             where=where,
-            hint="check the keyring, the mirror and the machine's clock",
+            hint="check the keyring, the mirror and the clock of this machine",
         ) from None
 
 
 def find_valid_signers(
     result: Decrypted, packets: Sequence[Packet], keys: Keyring, now: int, where: str | None
 ) -> tuple[str, ...]:
-    """Return the signers whose key is good today too, not only on the day they signed (as gpgv sees it)."""
+    """Return the signers whose keys are valid now and not only when they signed, as gpgv does."""
     signers: set[str] = set()
     reasons: set[str] = set()
     for signature in result.valid_sigs:
@@ -233,15 +233,15 @@ def find_valid_signers(
     if not signers:
         reasons = reasons or {explain_failure(packet, keys, now) for packet in packets}
         raise TrustError(
-            "no signature holds: " + "; ".join(sorted(reasons)),
+            "no valid signature: " + "; ".join(sorted(reasons)),
             where=where,
-            hint="take a newer keyring, or another mirror",
+            hint="use a newer keyring or another mirror",
         )
     return tuple(sorted(signers))
 
 
 def explain_failure(packet: Packet, keys: Keyring, now: int) -> str:
-    """Say why a signature that the library refused does not hold."""
+    """Return why a signature that the library rejected is invalid."""
     issuer = packet.issuer_fingerprint or packet.issuer_key_id or ""
     name = issuer.upper() or "an unnamed key"
     certificate = keys.find_certificate(issuer) if issuer else None
@@ -257,7 +257,7 @@ def explain_failure(packet: Packet, keys: Keyring, now: int) -> str:
 
 
 def _find_key_problem(certificate: Cert, key: str, now: int) -> str:
-    """Say what is wrong with a key of ``certificate`` at the time ``now``; "" if nothing is."""
+    """Return why a key of ``certificate`` is invalid at the time ``now``, ``""`` if it is valid."""
     if certificate.is_revoked:
         return "is revoked"
     ends = certificate.expiration
@@ -285,7 +285,7 @@ def _find_subkey_bindings(certificate: Cert, key: str) -> list[tuple[datetime, P
 
 
 def _subkey_expiration(bindings: Sequence[tuple[datetime, Packet]]) -> datetime | None:
-    """When a subkey expires, by the newest of the signatures that bind it."""
+    """Return when a subkey expires, according to the newest signature that binds it."""
     dated = [(packet.signature_created, created, packet) for created, packet in bindings]
     dated = [item for item in dated if str(item[2].signature_type).endswith("SubkeyBinding")]
     if not dated:

@@ -1,7 +1,7 @@
-"""The packets of OpenPGP keys (RFC 9580, 5.5): what a file begins with, and keys under a passphrase.
+"""The packets of OpenPGP keys (RFC 9580, 5.5): types of files, and protection by a passphrase.
 
-The library signs with protected keys but protects none, so that is done here: AES-256 in CFB mode,
-its key made of the passphrase by 65,011,712 bytes of SHA-256, as gpg does and reads.
+The library can sign with protected keys but cannot protect them, so that is implemented here: AES-256 in
+CFB mode with a key derived from 65,011,712 bytes of SHA-256, which gpg uses too.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECRET, PUBLIC = 5, 6
-"""Tags of the packets that a key begins with."""
+"""Packet types at the start of a secret or public key (RFC 9580, 5)."""
 
 _SUBKEY = 7
 _PUBLIC_SUBKEY = 14
 _BLOCK = 16
-_ITERATION_COUNT = 0xFF  # as large as it can be said
+_ITERATION_COUNT = 0xFF  # the largest encodable count
 _AES256, _SHA256, _ITERATED, _CHECKED = 9, 8, 3, 254
-_ABSENT = b"\x65"  # gpg's own kind: the secret is elsewhere, on a card or another machine
+_ABSENT = b"\x65"  # GnuPG's S2K type for a secret that is stored elsewhere, such as on a smart card
 _HASH_CHUNK = 1 << 20
 _RSA, _ECDSA, _EDDSA, _ED25519 = (1, 3), 19, 22, 27
 _ED25519_CURVE = bytes.fromhex("2b06010401da470f01")
@@ -34,7 +34,7 @@ _CURVES = {
 
 
 def read_packet_tag(data: bytes) -> int:
-    """Return the tag of the first packet of binary data; 0 if it begins with none."""
+    """Return the type of the first packet of binary data, 0 if there is none (RFC 9580, 4.2)."""
     first = data[0] if data else 0
     if first & 0xC0 == 0xC0:
         return first & 0x3F
@@ -42,27 +42,27 @@ def read_packet_tag(data: bytes) -> int:
 
 
 def is_protected(key: bytes) -> bool:
-    """Say whether any secret of a key, in binary, needs a passphrase; raises FormatError."""
+    """Return whether any secret part of a binary key needs a passphrase; raises FormatError."""
     return any(
         secret[:1] != b"\0" and secret[2:3] != _ABSENT for _, _, secret in _split_packets(key) if secret
     )
 
 
 def protect_key(key: bytes, passphrase: bytes, random: Callable[[int], bytes]) -> bytes:
-    """Return an unprotected key of version 4, in binary, under a passphrase; raises FormatError."""
+    """Return an unprotected binary key of version 4 protected by a passphrase; raises FormatError."""
     packets: list[bytes] = []
     for kind, public, secret in _split_packets(key):
         body = public
         if kind in (SECRET, _SUBKEY):
             if public[:1] != b"\4" or secret[:1] != b"\0":
-                raise FormatError("an OpenPGP key of this version cannot be given a passphrase here")
+                raise FormatError("cannot protect an OpenPGP key of this version with a passphrase")
             body += _encrypt_secret(secret[1:-2], passphrase, random(8), random(_BLOCK))
         packets.append(bytes((0xC0 | kind, 0xFF)) + len(body).to_bytes(4, "big") + body)
     return b"".join(packets)
 
 
 def _encrypt_secret(secret: bytes, passphrase: bytes, salt: bytes, start: bytes) -> bytes:
-    plain = secret + hashlib.sha1(secret, usedforsecurity=False).digest()  # what the format asks for
+    plain = secret + hashlib.sha1(secret, usedforsecurity=False).digest()  # required by the format
     head = bytes((_CHECKED, _AES256, _ITERATED, _SHA256)) + salt + bytes((_ITERATION_COUNT,)) + start
     return head + _encrypt_cfb(plain, _derive_key(passphrase, salt), start)
 
@@ -79,10 +79,10 @@ def _derive_key(passphrase: bytes, salt: bytes) -> bytes:
 
 
 def _encrypt_cfb(plain: bytes, key: bytes, start: bytes) -> bytes:
-    """CFB is on its way out of the library, for use by others than OpenPGP; by hand it is three lines."""
+    """Encrypt in CFB mode, which the library is going to remove."""
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-    cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - CFB is made of it, below
+    cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - the building block of CFB below
     ciphertext, previous = b"", start
     for position in range(0, len(plain), _BLOCK):
         block = plain[position : position + _BLOCK]
@@ -92,7 +92,7 @@ def _encrypt_cfb(plain: bytes, key: bytes, start: bytes) -> bytes:
 
 
 def _split_packets(key: bytes) -> list[tuple[int, bytes, bytes]]:
-    """Return tag, body, and of secret keys what follows their public part, for each packet of a key."""
+    """Return the type, body and secret part (empty for other packets) of each packet of a key."""
     from pysequoia import Tsk
     from pysequoia.packet import PacketPile, Tag
 
@@ -103,7 +103,7 @@ def _split_packets(key: bytes) -> list[tuple[int, bytes, bytes]]:
         plain = bytes(next(public).body)
         if packet.tag in (Tag.SecretKey, Tag.SecretSubkey):
             if not body.startswith(plain):
-                raise FormatError("the OpenPGP key's packets do not agree")
+                raise FormatError("the OpenPGP key has inconsistent packets")
             packets.append((number, plain, body[len(plain) :]))
         else:
             packets.append((number, body, b""))
@@ -113,8 +113,7 @@ def _split_packets(key: bytes) -> list[tuple[int, bytes, bytes]]:
 def spki_fingerprints(certificate: bytes) -> frozenset[str]:
     """Return the SHA-256 of the SubjectPublicKeyInfo of each key in a certificate, in hexadecimal.
 
-    By it a key is recognized that exists in PEM as well. Kinds of keys that PEM does not have here are
-    left out.
+    They identify the same key in a PEM file. Keys with unsupported algorithms are omitted.
     """
     from pysequoia.packet import PacketPile
 
@@ -123,13 +122,13 @@ def spki_fingerprints(certificate: bytes) -> frozenset[str]:
         if int(packet.tag) in (PUBLIC, _PUBLIC_SUBKEY):
             try:
                 fingerprints.add(_fingerprint(bytes(packet.body)))
-            except (ValueError, IndexError):  # UnsupportedAlgorithm is no key of ours either
+            except (ValueError, IndexError):  # malformed keys are omitted too
                 continue
     return frozenset(fingerprints - {""})
 
 
 def _fingerprint(body: bytes) -> str:
-    """Return that of one key packet's body, "" for a kind that is not known."""
+    """Return the fingerprint for the body of one key packet, ``""`` for an unsupported algorithm."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
@@ -145,7 +144,7 @@ def _fingerprint(body: bytes) -> str:
 
 
 def _make_public_key(algorithm: int, material: bytes) -> Any:
-    """Return a public key by the numbers of RFC 9580, 9.1 and 9.2."""
+    """Return the public key for an algorithm of RFC 9580, 9.1, None if it is unsupported."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if algorithm in _RSA:
@@ -168,8 +167,8 @@ def _make_public_key(algorithm: int, material: bytes) -> Any:
 
 
 def _read_mpi(data: bytes) -> tuple[bytes, bytes]:
-    """Return the multiprecision integer at the beginning, and the rest."""
+    """Return the multiprecision integer at the start of ``data``, and the remainder (RFC 9580, 3.2)."""
     end = 2 + (int.from_bytes(data[:2], "big") + 7) // 8
     if len(data) < end:
-        raise ValueError("the number ends too early")
+        raise ValueError("a multiprecision integer is truncated")
     return data[2:end], data[end:]

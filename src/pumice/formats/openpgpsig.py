@@ -1,7 +1,7 @@
-"""Detached OpenPGP signatures of files (RFC 9580, 5.2): taken apart, and each checked by itself.
+"""Detached OpenPGP signatures of files (RFC 9580, 5.2), each verified separately.
 
-A file of signatures may hold many, by whoever wanted to add one. Nothing here stops at one that is
-malformed or not understood, so that no signature hides another.
+A signature file may have many signatures, added by anybody. A malformed or unsupported one does not stop
+the others from being verified.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pumice.formats.openpgp import Keyring
 
 MAX_FILE = 1 << 20
-"""Bytes of a file of signatures; one of an elliptic curve has about 250, one of RSA 600."""
+"""Maximum size of a signature file in bytes; a signature by ECC has about 250, by RSA 600."""
 MAX_SIGNATURES = 256
 
 _BEGIN = b"-----BEGIN PGP SIGNATURE-----"
@@ -33,10 +33,10 @@ _HASHES = {8: "sha256", 9: "sha384", 10: "sha512", 11: "sha224", 12: "sha3_256",
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """One signature: ``data`` is its packet.
+    """One signature; ``data`` is its packet.
 
-    ``issuer`` (fingerprint or key ID, lower case) and ``created`` (seconds since the epoch) are what
-    it says of itself. With a ``problem`` it is none that could hold.
+    ``issuer`` (fingerprint or key ID, lower case) and ``created`` (seconds since the epoch) are
+    unauthenticated. If ``problem`` is not empty, it says why the signature cannot be valid.
     """
 
     data: bytes = b""
@@ -46,9 +46,9 @@ class Signature(msgspec.Struct, frozen=True):
 
 
 def read_signatures(data: bytes) -> Iterator[Signature]:
-    """Yield what a file of signatures, binary or armored in any number of blocks, consists of."""
+    """Yield the signatures in a file that is binary or armored, with any number of blocks."""
     if len(data) > MAX_FILE:
-        yield Signature(problem="the file is larger than 1 MiB, so it is no signature")
+        yield Signature(problem="the signature file is larger than 1 MiB")
         return
     count = 0
     for block in _split_armor(data):
@@ -61,7 +61,7 @@ def read_signatures(data: bytes) -> Iterator[Signature]:
 
 
 def encode_armor(signatures: Iterable[bytes]) -> bytes:
-    """Return signature packets as one armored block, because gpg reads only the first of a file."""
+    """Return signature packets as one armored block, because gpg reads only the first block of a file."""
     import pysequoia
 
     text = pysequoia.armor(b"".join(signatures), pysequoia.ArmorKind.Signature)
@@ -71,8 +71,8 @@ def encode_armor(signatures: Iterable[bytes]) -> bytes:
 def verify_file(path: Path, signature: Signature, keys: Keyring, *, now: int) -> str:
     """Return the fingerprint (lower case) of the primary key that signed the file at ``path``.
 
-    The file is read in pieces. ``now`` is seconds since the epoch. Raises TrustError that says why
-    the signature does not count.
+    The file is read in chunks. ``now`` is in seconds since the epoch. Raises TrustError with the reason
+    if the signature is not valid.
     """
     import pysequoia
 
@@ -85,20 +85,20 @@ def verify_file(path: Path, signature: Signature, keys: Keyring, *, now: int) ->
         result = pysequoia.verify(
             file=path, store=lambda _: [certificate], signature=pysequoia.Sig.from_bytes(signature.data)
         )
-    except Exception:  # noqa: BLE001 - the library says at length, for its developers, that it does not hold
+    except Exception:  # noqa: BLE001 - the library's errors are of many types and meant for developers
         raise TrustError(_explain_failure(path, signature, packet, keys, now)) from None
     try:
         return openpgp.find_valid_signers(result, [packet], keys, now, None)[0].lower()
     except TrustError:
         raise
-    except Exception:  # noqa: BLE001 - as above: the library reads no key that is bound by SHA-1
+    except Exception:  # noqa: BLE001 - as above: the library rejects keys that are bound by SHA-1
         raise TrustError(f"its key {signature.issuer.upper()} is not sound by today's standards") from None
 
 
 def matches_file(path: Path, signature: bytes) -> bool:
-    """Say whether a signature is about the content of a file, whoever made it.
+    """Return whether a signature may be of the content of a file, regardless of its key.
 
-    By the two bytes of the digest that it holds in the clear: one in 65,536 others fits as well.
+    It compares the two bytes of the digest in the signature, so one of 65,536 other files matches too.
     """
     try:
         name, prefix, trailer, digest_start = _parse_digest_input(bytes(_parse_packet(signature).body))
@@ -113,7 +113,7 @@ def matches_file(path: Path, signature: bytes) -> bool:
 
 
 def _split_armor(data: bytes) -> list[bytes]:
-    """Split armor at its own first line only, so that nothing else in a file takes its place."""
+    """Return the armored blocks of a file, or the binary file itself."""
     if _BEGIN not in data:
         return [data]
     return [
@@ -127,10 +127,10 @@ def _read_packets(block: bytes) -> Iterator[Signature]:
 
     try:
         packets = list(PacketPile.from_bytes(block))
-    except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+    except Exception:  # noqa: BLE001 - the library's errors are of many types and meant for developers
         packets = []
     if not packets:
-        yield Signature(problem="it is no OpenPGP signature, or a malformed one")
+        yield Signature(problem="not a valid OpenPGP signature")
     for packet in packets:
         yield _describe_packet(packet)
 
@@ -139,16 +139,16 @@ def _describe_packet(packet: Packet) -> Signature:
     try:
         kind = packet.signature_type
         if kind is None:
-            return Signature(problem="it is no OpenPGP signature, or a malformed one")
+            return Signature(problem="not a valid OpenPGP signature")
         created_time = packet.signature_created
         created = int(created_time.timestamp()) if created_time else 0
         issuer = packet.issuer_fingerprint or packet.issuer_key_id or ""
-        # One of text means the same with other line ends, but an archive would not be the same.
+        # A text signature also covers other line endings, which would make a different archive.
         name = str(kind).rpartition(".")[2]
-        problem = "" if name == "Binary" else f"it is not about a file's bytes (its type is {name})"
+        problem = "" if name == "Binary" else f"not a signature of a binary file (its type is {name})"
         return Signature(bytes(packet), issuer.lower(), created, problem)
-    except Exception:  # noqa: BLE001 - as above, such as for times that do not exist
-        return Signature(problem="it is a malformed OpenPGP signature")
+    except Exception:  # noqa: BLE001 - as above, for example for invalid times
+        return Signature(problem="malformed OpenPGP signature")
 
 
 def _parse_packet(data: bytes) -> Packet:
@@ -158,7 +158,7 @@ def _parse_packet(data: bytes) -> Packet:
         packet: Packet
         (packet,) = PacketPile.from_bytes(data)
     except Exception:  # noqa: BLE001 - as above
-        raise FormatError("it is a malformed OpenPGP signature") from None
+        raise FormatError("malformed OpenPGP signature") from None
     return packet
 
 
@@ -166,7 +166,7 @@ def _explain_failure(path: Path, signature: Signature, packet: Packet, keys: Key
     issuer = signature.issuer.upper()
     try:
         reason = openpgp.explain_failure(packet, keys, now)
-    except Exception:  # noqa: BLE001 - the library reads no key that is bound by SHA-1
+    except Exception:  # noqa: BLE001 - the library rejects keys that are bound by SHA-1
         return f"its key {issuer} is not sound by today's standards"
     if not reason.startswith("the text is not"):
         return reason
@@ -176,14 +176,15 @@ def _explain_failure(path: Path, signature: Signature, packet: Packet, keys: Key
 
 
 def _parse_digest_input(body: bytes) -> tuple[str, bytes, bytes, bytes]:
-    """Return of a signature's body the digest's name, what is digested before and after, its first bytes."""
+    """Return the hash algorithm of a signature, the data hashed before and after the file, and the
+    first bytes of the digest (RFC 9580, 5.2.4)."""
     version = body[0]
     if version not in (4, 6):
-        raise FormatError("the signature is of an unknown version")
+        raise FormatError("the signature has an unsupported version")
     width = 2 if version == 4 else 4
     name = _HASHES.get(body[3])
     if name is None:
-        raise FormatError("the signature's digest is of an unknown kind")
+        raise FormatError("the signature has an unsupported hash algorithm")
     start = 4 + width
     end = start + int.from_bytes(body[4:start], "big")
     digest_offset = end + width + int.from_bytes(body[end : end + width], "big")

@@ -1,7 +1,7 @@
-"""Platforms by their three names: OCI's, the distribution's, and the kernel's.
+"""Platforms and their names in OCI, in Debian and in the kernel.
 
-OCI's are Go's GOOS, GOARCH and GOARM (image-spec 1.1, image-index.md, "platform variants");
-Debian's are architectures (``dpkg-architecture -L``); the kernel's is ``uname -m``.
+OCI uses Go's GOOS, GOARCH and GOARM (image-spec 1.1, image-index.md, "platform variants"), Debian its
+architectures (``dpkg-architecture -L``), and the kernel ``uname -m``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pumice.formats.oci import Platform
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Debian's armel is built for ARMv5TE since 2019, armhf for ARMv7.
+# Debian's armel has been built for ARMv5TE since 2019, armhf for ARMv7.
 _DEBIAN: dict[str, Platform] = {
     "amd64": Platform("amd64"),
     "arm64": Platform("arm64", variant="v8"),
@@ -43,10 +43,10 @@ _MACHINES: dict[str, Platform] = {
     "x86_64": Platform("amd64"),
 }
 
-# What an architecture without a variant stands for.
+# The variant that an architecture without one means.
 _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 
-# Other people's spellings, as containerd understands them.
+# Aliases that containerd accepts too.
 _ALIASES: dict[str, Platform] = {
     "x86_64": Platform("amd64"),
     "x86-64": Platform("amd64"),
@@ -60,34 +60,34 @@ _ALIASES: dict[str, Platform] = {
 
 
 def from_debian(architecture: str) -> Platform:
-    """Return the platform of a Debian architecture; raises FormatError for one that has none."""
+    """Return the platform of a Debian architecture; raises FormatError if it is not supported."""
     platform = _DEBIAN.get(architecture)
     if platform is None:
         raise FormatError(
-            f"{architecture!r} is no architecture that images are known for",
-            hint="known are " + ", ".join(_DEBIAN),
+            f"unsupported architecture {architecture!r}",
+            hint="supported: " + ", ".join(_DEBIAN),
         )
     return platform
 
 
 def to_debian(platform: Platform) -> str:
-    """Return the Debian architecture for a platform; raises FormatError when there is none."""
+    """Return the Debian architecture of a platform; raises FormatError if there is none."""
     for architecture, candidate in _DEBIAN.items():
         if matches(candidate, platform):
             return architecture
     raise FormatError(
         f"Debian has no architecture for the platform {format_platform(platform)}",
-        hint="there is " + ", ".join(format_platform(known) for known in _DEBIAN.values()),
+        hint="supported: " + ", ".join(format_platform(known) for known in _DEBIAN.values()),
     )
 
 
 def from_machine(name: str) -> Platform:
-    """Return the platform that a machine with this ``uname -m`` runs."""
+    """Return the platform of a machine with this ``uname -m``."""
     return _MACHINES.get(name, Platform(name))
 
 
 def parse_platform(text: str) -> Platform:
-    """Read ``[OS/]ARCHITECTURE[/VARIANT]`` as a person writes it; raises UsageError."""
+    """Return the platform for ``[OS/]ARCHITECTURE[/VARIANT]``; raises UsageError if it is malformed."""
     components = text.split("/")
     if not all(
         component and component.isascii() and component.replace("_", "").replace("-", "").isalnum()
@@ -108,7 +108,8 @@ def parse_platform(text: str) -> Platform:
 
 def _invalid_platform(text: str) -> UsageError:
     return UsageError(
-        f"{text[:100]!r} is no platform", hint="platforms look like linux/amd64 or linux/arm/v7"
+        f"{text[:100]!r} is not a platform",
+        hint="expected OS/ARCHITECTURE[/VARIANT], such as linux/amd64 or linux/arm/v7",
     )
 
 
@@ -119,7 +120,7 @@ def format_platform(platform: Platform) -> str:
 
 
 def matches(offered: Platform, requested: Platform) -> bool:
-    """Whether ``offered`` is ``wanted``: a missing variant means the architecture's usual one."""
+    """Return whether two platforms are equal; a missing variant is the default of the architecture."""
     return (
         offered.os == requested.os
         and offered.architecture == requested.architecture
@@ -128,10 +129,10 @@ def matches(offered: Platform, requested: Platform) -> bool:
 
 
 def choose_platform(offered: Sequence[Platform | None], requested: Platform) -> int | None:
-    """Return which of ``offered`` to take for ``wanted``, None if nothing fits.
+    """Return the position of the best platform in ``offered`` for ``requested``, None if there is none.
 
-    The first that matches (image-index.md); else, as newer processors run what older ones do, the
-    newest older variant.
+    That is the first that matches (image-index.md), otherwise the newest older variant, because newer
+    processors run code for older ones.
     """
     best: tuple[int, int] | None = None
     for position, platform in enumerate(offered):

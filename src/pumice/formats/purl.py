@@ -1,7 +1,7 @@
-"""Package URLs (github.com/package-url/purl-spec) of the kinds that are in images.
+"""Package URLs (github.com/package-url/purl-spec) and CPE names.
 
-Qualifiers are sorted; everything but unreserved letters and ``:`` is percent-encoded, so ``+`` is
-``%2B``, which scanners insist on.
+Qualifiers are sorted. Everything except unreserved characters and ``:`` is percent-encoded, so ``+`` is
+``%2B``, which scanners require.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def percent_encode(text: str) -> str:
 
 
 def format_purl(kind: str, namespace: str, name: str, version: str, **qualifiers: str) -> str:
-    """Return ``pkg:kind/namespace/name@version?key=value``; empty parts are left out."""
+    """Return ``pkg:kind/namespace/name@version?key=value``; empty parts are omitted."""
     head = f"pkg:{kind}/{percent_encode(namespace)}/" if namespace else f"pkg:{kind}/"
     tail = "&".join(f"{key}={percent_encode(value)}" for key, value in sorted(qualifiers.items()) if value)
     return (

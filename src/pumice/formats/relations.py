@@ -1,7 +1,7 @@
-"""Relationships between packages: ``Depends``, ``Conflicts``, ``Provides`` and their kin.
+"""Relationship fields of packages: ``Depends``, ``Conflicts``, ``Provides`` and others.
 
-deb-control(5) and Debian policy 7.1: ``a (>= 1) | b:any [amd64], c``. A field is parsed when
-somebody asks for it and then kept, for the same field is asked for again and again.
+deb-control(5) and Debian Policy 7.1: ``a (>= 1) | b:any [amd64], c``. Parsed fields are cached, because
+many packages have the same ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pumice.errors import FormatError
 Operator = Literal["", "<<", "<=", "=", ">=", ">>"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*", re.ASCII)
-_TERM = re.compile(  # white space is collapsed first, so that a run of it cannot make matching slow
+_TERM = re.compile(  # applied to collapsed white space, so that matching takes linear time
     r"([A-Za-z0-9][A-Za-z0-9+.-]*)(?::([a-z0-9-]+))?"
     r" ?(?:\( ?(<<|<=|<|=|>=|>>|>) ?([^ ()<>=|,]+) ?\))?"
     r" ?(?:\[([^\[\]]*)\])?"
@@ -29,10 +29,10 @@ _MAX_FIELD = 1 << 20
 
 
 class Relation(msgspec.Struct, frozen=True):
-    """One alternative: a package name and what is asked of it.
+    """One alternative: a package name and its restrictions.
 
-    ``operator`` is empty where any version will do. ``qualifier`` is ``any``, an architecture or
-    empty. ``architectures`` are the words of a restriction list, ``!`` included; empty: everywhere.
+    ``operator`` is empty if any version is accepted. ``qualifier`` is ``any``, an architecture or empty.
+    ``architectures`` is the architecture restriction list, with ``!``; empty for all architectures.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Relation(msgspec.Struct, frozen=True):
 
 
 Group = tuple[Relation, ...]
-"""Alternatives, of which one is enough."""
+"""Alternatives, one of which must be satisfied."""
 
 
 @lru_cache(maxsize=1 << 15)
 def parse_relations(field: str) -> tuple[Group, ...]:
-    """Return the groups of alternatives in a field; raises FormatError when it is malformed.
+    """Return the groups of alternatives in a field; raises FormatError if it is malformed.
 
-    Build profiles (``<!nocheck>``) are tolerated and forgotten: they say nothing about installing.
+    Build profiles (``<!nocheck>``) are ignored, because they do not apply to binary packages.
     """
     if not field:
         return ()
@@ -70,17 +70,17 @@ def parse_flat_relations(field: str) -> tuple[Relation, ...]:
 
 
 def format_group(group: Group) -> str:
-    """Return a group as people write it: ``a (>= 1) | b``."""
+    """Return a group as text: ``a (>= 1) | b``."""
     return " | ".join([str(relation) for relation in group])
 
 
 def is_package_name(name: str) -> bool:
-    """Say whether ``name`` could be a package's (policy 5.6.7, tolerating old upper-case names)."""
+    """Return whether ``name`` is a valid package name (Debian Policy 5.6.7; upper case is tolerated)."""
     return _NAME.fullmatch(name) is not None
 
 
 def applies_to(relation: Relation, architecture: str) -> bool:
-    """Say whether a relation counts on ``architecture`` (policy 7.1: ``[amd64 !i386 linux-any]``)."""
+    """Return whether a relation applies to ``architecture`` (Debian Policy 7.1: ``[amd64 linux-any]``)."""
     if not relation.architectures:
         return True
     negative = relation.architectures[0].startswith("!")

@@ -1,8 +1,7 @@
-"""The grammar of POSIX shell scripts (IEEE Std 1003.1, Shell Command Language), without running them.
+"""A parser for POSIX shell scripts (IEEE Std 1003.1, Shell Command Language), such as maintainer scripts.
 
-Maintainer scripts say in shell what they would do. This reads one into a tree of commands; what a
-script means is for others to judge. Expansions that only a running shell could make (commands,
-arithmetic) stay as parts whose value is unknown.
+It returns a tree of commands and does not interpret them. Expansions that only a running shell can
+evaluate (command substitution, arithmetic) are parts of kind ``unknown``.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ _RESERVED = frozenset(("if", "then", "elif", "else", "fi", "case", "in", "esac",
 
 
 class Redirect(msgspec.Struct):
-    """``2>&1``: descriptor (may be empty), operator and target.
+    """A redirection such as ``2>&1``: file descriptor (may be empty), operator and target.
 
-    A here-document's target is its text, of the kind ``unknown`` if it has expansions in it.
+    The target of a here-document is its text, of kind ``unknown`` if it contains expansions.
     """
 
     descriptor: str
@@ -37,7 +36,7 @@ class Redirect(msgspec.Struct):
 
 
 class SimpleCommand(msgspec.Struct, frozen=True, tag=True):
-    """Assignments, then a command and its arguments."""
+    """A simple command: assignments, then the command and its arguments."""
 
     assignments: tuple[tuple[str, Word], ...]
     words: tuple[Word, ...]
@@ -52,28 +51,28 @@ class Pipeline(msgspec.Struct, frozen=True, tag=True):
 
 
 class AndOr(msgspec.Struct, frozen=True, tag=True):
-    """Pipelines joined by ``&&`` and ``||``; each but the first stands with its operator."""
+    """Pipelines joined by ``&&`` and ``||``; ``rest`` has each one with the operator before it."""
 
     first: Pipeline
     rest: tuple[tuple[str, Pipeline], ...] = ()
 
 
 class If(msgspec.Struct, frozen=True, tag=True):
-    """Conditions with what they guard, in order, and the last resort."""
+    """Pairs of a condition and a body in order, and the body of ``else``."""
 
     branches: tuple[tuple[Sequence, Sequence], ...]
     else_body: Sequence = ()
 
 
 class Case(msgspec.Struct, frozen=True, tag=True):
-    """A word and the patterns it is held against."""
+    """A word, and pairs of patterns and a body."""
 
     word: Word
     branches: tuple[tuple[tuple[Word, ...], Sequence], ...]
 
 
 class For(msgspec.Struct, frozen=True, tag=True):
-    """A loop over words; None stands for the arguments."""
+    """A loop over words; ``words`` is None for the positional parameters."""
 
     name: str
     words: tuple[Word, ...] | None
@@ -81,7 +80,7 @@ class For(msgspec.Struct, frozen=True, tag=True):
 
 
 class Loop(msgspec.Struct, frozen=True, tag=True):
-    """A loop with a condition (``while`` or ``until``); ``documents`` are here-documents it reads."""
+    """A loop with a condition (``while`` or ``until``), and the here-documents it reads."""
 
     condition: Sequence
     body: Sequence
@@ -90,7 +89,7 @@ class Loop(msgspec.Struct, frozen=True, tag=True):
 
 
 class Group(msgspec.Struct, frozen=True, tag=True):
-    """Commands in braces, or in parentheses (``subshell``); ``documents`` are here-documents they read."""
+    """Commands in braces or, for a ``subshell``, parentheses, and the here-documents they read."""
 
     body: Sequence
     subshell: bool = False
@@ -98,14 +97,14 @@ class Group(msgspec.Struct, frozen=True, tag=True):
 
 
 class FunctionDefinition(msgspec.Struct, frozen=True, tag=True):
-    """The definition of a function."""
+    """A function definition."""
 
     name: str
     body: Command
 
 
 class Redirected(msgspec.Struct, frozen=True, tag=True):
-    """A compound command whose output goes to a file."""
+    """A compound command whose output is redirected to a file."""
 
     command: Command
     redirects: tuple[Redirect, ...]
@@ -116,7 +115,7 @@ Sequence = tuple[AndOr, ...]
 
 
 def parse_script(script: bytes) -> Sequence:
-    """Return the commands of ``script``; raises FormatError if it cannot be understood."""
+    """Return the commands of ``script``; raises FormatError if it cannot be parsed."""
     if len(script) > _MAX_SIZE:
         raise FormatError("the script is larger than 1 MiB")
     parser = _Parser(script.decode("utf-8", "replace"))
@@ -127,14 +126,14 @@ def parse_script(script: bytes) -> Sequence:
 
 
 def _literal(word: Word) -> str | None:
-    """Return the text of a word that is written without quotes and expansions."""
+    """Return the text of a word without quotes and expansions, None for another word."""
     if len(word) == 1 and word[0].kind == "text" and not word[0].quoted:
         return word[0].text
     return None
 
 
 class _Parser(WordReader):
-    """A recursive descent over the text; ``at`` is the next character."""
+    """A recursive descent parser; ``position`` is the next character."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -143,7 +142,7 @@ class _Parser(WordReader):
     # Commands
 
     def read_sequence(self, *stops: str) -> Sequence:
-        """Read commands until one of the reserved words ``stops``, an operator that ends them, or the end."""
+        """Return the commands up to a reserved word in ``stops``, a closing operator, or the end."""
         self.enter_nesting()
         commands: list[AndOr] = []
         while True:
@@ -214,7 +213,7 @@ class _Parser(WordReader):
         return self._simple()
 
     def _with_redirects(self, command: Command) -> Command:
-        """Read the redirections that may follow a compound command: here-documents and files written."""
+        """Return a compound command with the redirections that follow it."""
         redirects = tuple(self._redirects())
         documents = tuple(redirect for redirect in redirects if redirect.operator.startswith("<<"))
         if documents and isinstance(command, Loop | Group):
@@ -349,7 +348,7 @@ class _Parser(WordReader):
     # Tokens
 
     def _reserved(self) -> str:
-        """Return the reserved word that comes next, or nothing; reads nothing."""
+        """Return the reserved word at the position, ``""`` if there is none, without consuming it."""
         match = TEXT.match(self.text, self.position)
         if not match or match[0] not in _RESERVED:
             return ""

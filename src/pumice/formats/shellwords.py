@@ -10,7 +10,7 @@ import msgspec
 from pumice.errors import FormatError
 
 TEXT = re.compile(r"[^\s'\"\\$`;&|<>()]+")
-"""A run of characters that mean themselves."""
+"""A sequence of literal characters."""
 
 _MAX_DEPTH = 60
 _BLANK = re.compile(r"(?:[ \t\r]|\\\n)+")
@@ -22,11 +22,11 @@ _BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-])(:?[-=+?]|%%?|##
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A piece of a word.
+    """A part of a word.
 
-    ``text`` is literal for the kind ``text``, a parameter's name for ``parameter``, the source of a
-    command or of an expansion that is not understood for ``unknown``. ``operator`` and ``operand``
-    are those of ``${name:-word}`` and its kin. What is not ``quoted`` is split at white space.
+    ``text`` is literal text for the kind ``text``, a name for ``parameter``, and the source of a command
+    or other expansion for ``unknown``. ``operator`` and ``operand`` are those of a parameter expansion
+    such as ``${name:-word}``. A part that is not ``quoted`` is subject to field splitting.
     """
 
     kind: Literal["text", "parameter", "unknown"]
@@ -40,7 +40,7 @@ Word = tuple[Part, ...]
 
 
 class WordReader:
-    """Reads words from a text; ``at`` is the next character, ``depth`` how deep things are nested."""
+    """Reads words from a text; ``position`` is the next character, ``depth`` the level of nesting."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -48,22 +48,22 @@ class WordReader:
         self.depth = 0
 
     def make_error(self) -> FormatError:
-        """Return the error for what stands at ``at``."""
+        """Return the syntax error for the current position."""
         line = self.text.count("\n", 0, self.position) + 1
-        return FormatError(f"the shell script is not understood at its line {line}")
+        return FormatError(f"cannot parse line {line} of the shell script")
 
     def enter_nesting(self) -> None:
-        """Note one more level of nesting; raises FormatError where there are too many."""
+        """Enter one more level of nesting; raises FormatError if there are too many."""
         self.depth += 1
         if self.depth > _MAX_DEPTH:
             raise self.make_error()
 
     def read_substitution(self) -> None:
-        """Read the commands of ``$(...)`` up to and with the parenthesis."""
+        """Read the commands of ``$(...)`` and the closing parenthesis."""
         raise NotImplementedError
 
     def skip_blanks(self) -> None:
-        """Skip white space within a line, and a comment."""
+        """Skip blanks within a line and a comment."""
         if match := _BLANK.match(self.text, self.position):
             self.position = match.end()
         if self.text.startswith("#", self.position):
@@ -71,7 +71,7 @@ class WordReader:
             self.position = len(self.text) if end < 0 else end
 
     def read_word(self, *, empty: bool = False) -> Word:
-        """Read one word; an ``empty`` one is allowed after an assignment's sign."""
+        """Return one word, which may be empty if ``empty`` (after the sign of an assignment)."""
         parts: list[Part] = []
         start = self.position
         while self.position < len(self.text):
@@ -86,7 +86,7 @@ class WordReader:
         return tuple(parts)
 
     def _read_special(self, parts: list[Part]) -> bool:
-        """Read one quoted or expanded piece of a word; False where the word ends."""
+        """Read one quoted or expanded part of a word; return False at the end of the word."""
         char = self.text[self.position]
         if char == "\\":
             escaped = self.text[self.position + 1 : self.position + 2]
@@ -172,7 +172,7 @@ class WordReader:
         return Part("parameter", match[1], quoted, match[2] or "", operand)
 
     def _read_operand(self) -> Word:
-        """Read what follows the operator of ``${name:-word}``, and the closing brace."""
+        """Return the word after the operator of ``${name:-word}``, and read the closing brace."""
         self.enter_nesting()
         parts: list[Part] = []
         while not self.text.startswith("}", self.position):

@@ -1,7 +1,7 @@
-"""Sigstore bundles 0.3 whose key is known beforehand (sigstore/protobuf-specs, sigstore_bundle.proto).
+"""Sigstore bundles 0.3 signed by a long-lived key (sigstore/protobuf-specs, sigstore_bundle.proto).
 
-Only what a long-lived key needs: the envelope and a hint to the key. Bundles with a certificate are
-recognised, so that it can be said why they do not count.
+Only the envelope and the key hint are read. Bundles with a certificate are recognized, so that an error can
+say why they are not accepted here.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pumice.formats.dsse import Envelope
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIGN = "https://sigstore.dev/cosign/sign/v1"
-"""The predicate type of a statement that is a plain signature of an image."""
+"""The predicate type of a statement that only signs an image."""
 
 CONTENT = "dev.sigstore.bundle.content"
 PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
-"""Annotations of the manifest that a bundle is attached by."""
+"""Annotations of the manifest of an attached bundle."""
 
 _DOCUMENT = "sigstore bundle"
 _MEDIA_TYPE = re.compile(
@@ -32,7 +32,7 @@ _MEDIA_TYPE = re.compile(
 
 
 class Bundle(msgspec.Struct, frozen=True):
-    """A bundle. ``hint`` names the key and proves nothing; ``keyless`` ones are signed by a certificate."""
+    """A bundle; ``hint`` is an unauthenticated key hint, and keyless bundles have a certificate."""
 
     envelope: Envelope
     hint: str = ""
@@ -40,7 +40,7 @@ class Bundle(msgspec.Struct, frozen=True):
 
 
 def make_key_hint(der: bytes) -> str:
-    """Return the hint for a public key in DER (SubjectPublicKeyInfo), as cosign makes it."""
+    """Return the hint for a public key in DER (SubjectPublicKeyInfo), as cosign computes it."""
     import hashlib
 
     return base64.b64encode(hashlib.sha256(der).digest()).decode()
@@ -58,18 +58,18 @@ def encode_bundle(bundle: Bundle) -> bytes:
 
 
 def is_bundle(media_type: str) -> bool:
-    """Say whether a media type is that of a bundle, of whatever version 0."""
+    """Return whether a media type is that of a bundle of any version 0.x."""
     return _MEDIA_TYPE.fullmatch(media_type) is not None
 
 
 def read_bundle(data: bytes) -> Bundle:
-    """Read a bundle; raises FormatError, also for those that sign a blob's hash instead of a statement."""
+    """Return the bundle in ``data``; raises FormatError if malformed or without a DSSE envelope."""
     document = strictjson.read_object(data, _DOCUMENT, limit=dsse.MAX_ENVELOPE)
     kind = strictjson.get_text(document, "mediaType", _DOCUMENT)
     if not is_bundle(kind):
-        raise FormatError(f"the {_DOCUMENT} has the unknown type {kind[:80]!r}")
+        raise FormatError(f"the {_DOCUMENT} has unsupported media type {kind[:80]!r}")
     if "dsseEnvelope" not in document:
-        raise FormatError(f"the {_DOCUMENT} holds no signed statement")
+        raise FormatError(f"the {_DOCUMENT} has no DSSE envelope")
     material: dict[str, Any] = {}
     if document.get("verificationMaterial") is not None:
         material = strictjson.get_object(document, "verificationMaterial", _DOCUMENT)

@@ -1,9 +1,11 @@
-"""Simple signing: the older payload of cosign and the only one of containers' policy.json.
+"""Simple signing payloads, which older cosign versions sign and containers' policy.json requires.
 
 containers/image, containers-signature(5); sigstore/cosign, specs/SIGNATURE_SPEC.md.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,21 +14,24 @@ from pumice.digest import Digest, check
 from pumice.errors import FormatError
 from pumice.formats import strictjson
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE = "dev.cosignproject.cosign/signature"
-"""The annotation of a layer that carries the base64 signature over its exact bytes."""
+"""The annotation of a layer with the base64 signature over its bytes."""
 CERTIFICATE = "dev.sigstore.cosign/certificate"
 
 MAX_PAYLOAD = 1 << 20
 _TYPE = "cosign container image signature"
 _TYPES = frozenset({_TYPE, "atomic container signature"})
-_DOCUMENT = "signature's payload"
+_DOCUMENT = "signature payload"
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """What is signed: that the image ``digest`` is ``reference``, which may be empty.
+    """The signed statement that the image ``digest`` is ``reference``, which may be empty.
 
-    ``timestamp`` is when, in seconds since the epoch; 0 if the payload does not say.
+    ``timestamp`` is the time of the signature in seconds since the epoch, 0 if unknown.
     """
 
     reference: str
@@ -48,15 +53,21 @@ def encode_payload(payload: Payload) -> bytes:
     )
 
 
+def encode_artifact_config(digests: Sequence[str]) -> bytes:
+    """Return the config that cosign gives to its artifacts: that of an image with these layers only."""
+    rootfs = {"type": "layers", "diff_ids": list(digests)}
+    return canonical.dumps({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
+
+
 def read_payload(data: bytes) -> Payload:
-    """Read a payload; raises FormatError. Unknown critical fields are refused: they may restrict it."""
+    """Return the payload in ``data``; raises FormatError if malformed or with unknown critical fields."""
     document = strictjson.read_object(data, _DOCUMENT, limit=MAX_PAYLOAD)
     critical = strictjson.get_object(document, "critical", _DOCUMENT)
     if unknown := set(critical) - {"identity", "image", "type"}:
         raise FormatError(f"the {_DOCUMENT} has the unknown critical field {min(unknown)[:40]!r}")
     kind = strictjson.get_text(critical, "type", _DOCUMENT)
     if kind not in _TYPES:
-        raise FormatError(f"the {_DOCUMENT} is of the unknown type {kind[:80]!r}")
+        raise FormatError(f"the {_DOCUMENT} has unsupported type {kind[:80]!r}")
     identity = strictjson.get_object(critical, "identity", _DOCUMENT)
     image = strictjson.get_object(critical, "image", _DOCUMENT)
     return Payload(

@@ -1,7 +1,7 @@
-"""SPDX 2.3 documents in JSON (spdx.org/specifications, chapters 6 to 11), built of plain dicts.
+"""SPDX 2.3 documents in JSON (spdx.org/specifications, chapters 6 to 11), built from plain dicts.
 
-Only what a document of an image needs. Validating is not done here: tests let other people's
-validators and the published schema do that.
+Only the parts that the document of an image needs. Documents are validated in tests, by the published
+schema and by other tools.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NO_ASSERTION = "NOASSERTION"
 Element = dict[str, Any]
 
 _NAMESPACE = uuid.UUID("6f0d6e5c-2a0e-5d0e-9f0b-7d1d7f1d6c11")
-"""What the identities of documents are derived in; chosen once."""
+"""The UUID namespace for document identities."""
 _NOT_ID_CHARACTER = re.compile(r"[^A-Za-z0-9.-]")
 _PERSON = re.compile(r"\s*(?P<name>[^<]*?)\s*(?:<(?P<mail>[^<>]*)>)?\s*")
 _ORGANIZATION = re.compile(
@@ -31,14 +31,14 @@ _ORGANIZATION = re.compile(
 
 
 def make_element_id(*words: str) -> str:
-    """Return the ``SPDXRef-`` for ``words``; other letters become ``.`` and their code."""
+    """Return the ``SPDXRef-`` for ``words``; a character that is not allowed becomes ``.`` and its code."""
     return "SPDXRef-" + "-".join(
         _NOT_ID_CHARACTER.sub(lambda found: f".{ord(found[0]):x}", word) for word in words
     )
 
 
 def format_actor(text: str) -> str:
-    """Return ``Name <mail>`` as a supplier: a person or, by its name, an organisation (7.5)."""
+    """Return ``Name <mail>`` as a supplier: an organization if the name suggests so, or a person (7.5)."""
     match = _PERSON.fullmatch(text.replace("\n", " ")[:300])
     name = match["name"].strip("\"' ") if match else text[:300]
     mail = (match["mail"] or "") if match else ""
@@ -50,7 +50,7 @@ def format_actor(text: str) -> str:
 
 
 def make_checksums(**digests: str) -> list[Element]:
-    """Return checksums by algorithm (lower case, hexadecimal); empty ones are left out."""
+    """Return checksums by algorithm, in lower-case hexadecimal; empty ones are omitted (7.10)."""
     return [{"algorithm": name.upper(), "checksumValue": value} for name, value in digests.items() if value]
 
 
@@ -65,7 +65,7 @@ def make_package(
     license_declared: str = NO_ASSERTION,
     **optional: object,
 ) -> Element:
-    """Return a package (chapter 7); ``optional`` are further fields, left out where empty."""
+    """Return a package (chapter 7); ``optional`` are further fields, omitted if empty."""
     package: Element = {
         "SPDXID": id_,
         "name": name,
@@ -88,7 +88,7 @@ def make_external_reference(category: str, kind: str, locator: str) -> Element:
 
 
 def make_verification_code(sha1s: Iterable[str]) -> Element:
-    """Return the code over a package's files (7.9)."""
+    """Return the package verification code for the SHA-1 of its files (7.9)."""
     value = hashlib.sha1("".join(sorted(sha1s)).encode(), usedforsecurity=False).hexdigest()
     return {"packageVerificationCodeValue": value}
 
@@ -111,7 +111,7 @@ def encode_document(
     texts: Mapping[str, str],
     describes: str,
 ) -> bytes:
-    """Return the document; its namespace is derived from all the rest, so equal content is equal bytes."""
+    """Return the document; its namespace is derived from the rest, so equal content has equal bytes."""
     content: Element = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",

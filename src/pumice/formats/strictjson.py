@@ -1,7 +1,7 @@
-"""JSON from strangers, where two readers must not see two documents: keys once, bounded size and depth.
+"""Strict decoding of hostile JSON: no duplicate keys, bounded size and depth.
 
-RFC 8259 leaves duplicate keys open; what is signed must mean one thing to whoever checks the
-signature and to whoever uses the content.
+RFC 8259 does not define the meaning of duplicate keys, but a signed document must mean the same to the
+verifier of the signature and to the user of the content.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pumice.errors import FormatError
 
 MAX_DEPTH = 100
 MAX_SECONDS = 253402300799
-"""The last second of the year 9999."""
+"""The last second of the year 9999, in seconds since the epoch."""
 _MAX_CONTAINERS = 2_000_000
 _MAX_ITEMS = 16_000_000
-"""Of a document: two bytes of JSON can take seventy of memory. 100,000 files have a tenth of that."""
+"""Two bytes of JSON can take seventy of memory. A document on 100,000 files has a tenth of the items."""
 
 
 def read_value(data: bytes, what: str, *, limit: int) -> Any:
-    """Return the value of a JSON document of at most ``limit`` bytes; ``what`` names it in errors.
+    """Return the value of a JSON document of at most ``limit`` bytes; ``what`` is its name in errors.
 
     Raises FormatError for malformed UTF-8 or JSON, duplicate keys, NaN, and nesting beyond 100.
     """
@@ -28,20 +28,20 @@ def read_value(data: bytes, what: str, *, limit: int) -> Any:
         raise FormatError(f"the {what} is larger than {limit} bytes")
     containers = data.count(b"[") + data.count(b"{")
     if containers > _MAX_CONTAINERS or containers + data.count(b",") > _MAX_ITEMS:
-        raise FormatError(f"the {what} has too many parts")
+        raise FormatError(f"the {what} has too many values")
     try:
         value = json.loads(
             data.decode(), object_pairs_hook=_refuse_duplicate_keys, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
-        raise FormatError(f"the {what} is no JSON that can be trusted ({reason})") from None
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+        raise FormatError(f"the {what} is not valid strict JSON ({reason})") from None
     _check_content(value, what)
     return value
 
 
 def read_object(data: bytes, what: str, *, limit: int) -> dict[str, Any]:
-    """Return the value of a JSON document that must be an object; raises as `loads`."""
+    """Return the value of a JSON document that must be an object; raises as `read_value`."""
     value = read_value(data, what, limit=limit)
     if not isinstance(value, dict):
         raise FormatError(f"the {what} is not a JSON object")
@@ -49,15 +49,15 @@ def read_object(data: bytes, what: str, *, limit: int) -> dict[str, Any]:
 
 
 def get_text(document: dict[str, Any], key: str, what: str, default: str | None = None) -> str:
-    """Return the string under ``key``; raises FormatError when it is none, or missing without a default."""
+    """Return the string at ``key``, or ``default``; raises FormatError if it is missing or not a string."""
     value = document.get(key, default)
     if not isinstance(value, str):
-        raise FormatError(f"the {what} has no text {key!r}")
+        raise FormatError(f"the {what} has no string {key!r}")
     return value
 
 
 def get_object(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
-    """Return the object under ``key``; raises FormatError when there is none."""
+    """Return the object at ``key``; raises FormatError if it is missing or not an object."""
     value = document.get(key)
     if not isinstance(value, dict):
         raise FormatError(f"the {what} has no object {key!r}")
@@ -65,7 +65,7 @@ def get_object(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
 
 
 def get_seconds(document: object, key: str) -> int:
-    """Return the time under ``key`` in seconds since the epoch; 0 when there is none that makes sense."""
+    """Return the time at ``key`` in seconds since the epoch, 0 if it is missing or invalid."""
     value = document.get(key) if isinstance(document, dict) else None
     if isinstance(value, bool) or not isinstance(value, int):
         return 0
@@ -75,19 +75,19 @@ def get_seconds(document: object, key: str) -> int:
 def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key stands there twice")
+        raise ValueError("duplicate key")
     return result
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not allowed")
 
 
 def _check_text(text: str, what: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise FormatError(f"the {what} has half of a surrogate pair in it") from None
+        raise FormatError(f"the {what} contains an unpaired surrogate") from None
 
 
 def _check_content(value: object, what: str) -> None:

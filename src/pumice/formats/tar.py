@@ -1,8 +1,8 @@
-"""Tar headers: one canonical way to write an entry, one strict way to read a stream of them.
+"""Tar archives: canonical encoding of headers and strict reading of streams.
 
-Written: POSIX ustar where the entry fits, and PAX records (POSIX.1-2008, pax "extended header")
-for what does not: long or non-ASCII names, extended attributes, big numbers. Read: ustar, GNU long
-names and PAX. Refused: sparse files, paths that leave the root, and PAX global headers unless skipped.
+Headers are encoded as POSIX ustar, with PAX records (POSIX.1-2008, pax "extended header") for long or
+non-ASCII names, extended attributes and large numbers. Readers accept ustar, GNU long names and PAX, and
+refuse sparse files, paths outside the root, and PAX global headers unless they are skipped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc
 
     ``path`` is relative, ``/``-separated, without ``./`` or a final ``/``; the root is ``""``.
     ``mode`` holds the twelve permission bits, ``mtime`` whole seconds since the epoch, ``size``
-    bytes (files only), ``link`` a symlink's text or a hard link's target path (in the same form as
+    bytes (files only), ``link`` the text of a symlink or the target path of a hard link (in the form of
     ``path``), ``xattrs`` raw values by full name (``security.capability``).
     """
 
@@ -68,12 +68,12 @@ _XATTR = "SCHILY.xattr."
 _MAX_NUMBER = 0o7777777
 _MAX_LONG_NUMBER = 0o77777777777
 _MAX_EXTENDED = 1 << 20
-"""A long name or a set of PAX records larger than this is hostile."""
+"""Maximum size of a long name or of a set of PAX records in bytes."""
 _MAX_SIZE = 1 << 50
 
 
 def padding_size(size: int) -> int:
-    """Return how many zero bytes follow a body of ``size`` bytes."""
+    """Return the number of zero bytes after a body of ``size`` bytes."""
     return -size % BLOCK
 
 
@@ -81,9 +81,9 @@ def padding_size(size: int) -> int:
 
 
 def encode_header(entry: Entry) -> bytes:
-    """Return the header blocks of ``entry``: equal entries give equal bytes.
+    """Return the header blocks of ``entry``; equal entries have equal bytes.
 
-    The body, padded to whole blocks, is for the caller to add.
+    The caller appends the body, padded to whole blocks.
     """
     path = _member_name(entry)
     records: dict[str, bytes] = {}
@@ -102,7 +102,7 @@ def encode_header(entry: Entry) -> bytes:
     if not records:
         return main
     body = b"".join(_encode_record(key, records[key]) for key in sorted(records))
-    # The name of the extended header itself is never used; a constant keeps it out of the digest.
+    # The name of the extended header is never used; a constant keeps the bytes reproducible.
     extended = _encode_block(b"@PaxHeader", b"", _EXTENDED_HEADER_ENTRY, 0, 0, len(body), 0, b"x", b"")
     return extended + body + bytes(padding_size(len(body))) + main
 
@@ -117,12 +117,12 @@ def _member_name(entry: Entry) -> bytes:
 
 
 def _split_name(path: bytes, records: dict[str, bytes]) -> tuple[bytes, bytes]:
-    """Return the ustar prefix and name of ``path``; what does not fit goes into ``records``."""
+    """Return the ustar prefix and name of ``path``; adds a PAX record if it does not fit."""
     if path.isascii():
         if len(path) <= 100:
             return b"", path
         if len(path) <= 256:
-            # The shortest prefix that leaves a name that fits; the final slash of a directory stays.
+            # The shortest prefix that leaves a name that fits, with the final slash of a directory.
             cut = path.find(b"/", len(path) - 101, len(path) - 1)
             if 0 < cut <= 155:
                 return path[:cut], path[cut + 1 :]
@@ -143,9 +143,8 @@ def _fit_number(key: str, value: int, limit: int, records: dict[str, bytes]) -> 
 
 def _encode_record(key: str, value: bytes) -> bytes:
     body = b" " + key.encode() + b"=" + value + b"\n"
-    length = len(body)
-    total = length + len(str(length))
-    total = length + len(str(total))
+    total = len(body) + len(str(len(body)))
+    total = len(body) + len(str(total))
     return str(total).encode() + body
 
 
@@ -160,15 +159,8 @@ def _encode_block(
     flag: bytes,
     link: bytes,
 ) -> bytes:
-    start = b"%s%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (
-        name,
-        bytes(100 - len(name)),
-        entry.mode,
-        uid,
-        gid,
-        size,
-        mtime,
-    )
+    numbers = (entry.mode, uid, gid, size, mtime)
+    start = b"%s%s%07o\0%07o\0%07o\0%011o\0%011o\0" % (name, bytes(100 - len(name)), *numbers)
     end = b"%s%s%sustar\00000%s%07o\0%07o\0%s%s" % (
         flag,
         link,
@@ -194,7 +186,7 @@ class Source(Protocol):
 
 
 class Body:
-    """The content of the entry just read; what is left of it is skipped with the next entry."""
+    """The content of the current entry; unread content is skipped with the next entry."""
 
     def __init__(self, source: Source, size: int) -> None:
         self._source = source
@@ -203,49 +195,49 @@ class Body:
         self._padding = padding_size(size)
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return up to ``size`` bytes (all that is left by default), ``b""`` at the end."""
+        """Return up to ``size`` bytes (by default all remaining ones), ``b""`` at the end."""
         length = self._remaining if size < 0 else min(size, self._remaining)
         if not length:
             return b""
         data = self._source.read(length)
         if len(data) != length:
-            raise FormatError("the archive ends in the middle of a file")
+            raise FormatError("the archive is truncated in a file")
         self._remaining -= length
         return data
 
     def read_some(self, size: int, /) -> bytes | memoryview:
-        """Return between 1 and ``size`` bytes, ``b""`` at the end; not copied if the source can."""
+        """Return between 1 and ``size`` bytes, ``b""`` at the end; without a copy if possible."""
         length = min(size, self._remaining)
         if not length:
             return b""
         chunk = self._read_some(length)
         if not chunk:
-            raise FormatError("the archive ends in the middle of a file")
+            raise FormatError("the archive is truncated in a file")
         self._remaining -= len(chunk)
         return chunk
 
     def skip(self) -> None:
-        """Read over the rest of the body and its padding."""
+        """Skip the rest of the body and its padding."""
         while self.read_some(1 << 20):
             pass
         if self._padding and len(self._source.read(self._padding)) != self._padding:
-            raise FormatError("the archive ends in the middle of a file")
+            raise FormatError("the archive is truncated in a file")
         self._padding = 0
 
 
 def read_entries(source: Source, *, skip_global_headers: bool = False) -> Iterator[tuple[Entry, Body]]:
-    """Yield the entries of an archive, each with its body, in their order.
+    """Yield the entries of an archive in order, each with its body.
 
-    Reads to the end-of-archive mark, or to the end of ``source`` between two entries. Raises
-    FormatError for anything malformed, sparse, or with a path that leaves the root, and for PAX global
-    headers unless they are to be skipped: engines ignore them, and ``git archive`` writes them.
+    Reads up to the end-of-archive mark, or to the end of ``source`` between two entries. Raises
+    FormatError for malformed or sparse entries, for paths outside the root, and for PAX global headers
+    unless ``skip_global_headers``: container engines ignore them, and ``git archive`` writes them.
     """
     extended: dict[str, bytes] = {}
     while True:
         block = source.read(BLOCK)
         if len(block) < BLOCK:
             if block:
-                raise FormatError("the archive ends in the middle of a header")
+                raise FormatError("the archive is truncated in a header")
             return
         if block == _ZERO:
             return
@@ -253,7 +245,7 @@ def read_entries(source: Source, *, skip_global_headers: bool = False) -> Iterat
         size = _parse_number(block, 124, 136)
         if flag == b"g":
             if not skip_global_headers:
-                raise FormatError("the archive has a PAX global header, which is refused")
+                raise FormatError("the archive has a PAX global header, which is not supported")
             _read_extension(source, flag, size)
             continue
         if flag in _EXTENSIONS:
@@ -276,12 +268,12 @@ def _check_header(block: bytes) -> bytes:
     except ValueError:
         expected_checksum = -1
     if expected_checksum != sum(block) - sum(block[148:156]) + 8 * 32:
-        raise FormatError("a tar header is damaged: its checksum does not hold")
+        raise FormatError("a tar header is damaged: wrong checksum")
     flag = block[156:157]
     if flag in _KINDS or flag in _EXTENSIONS or flag == b"g":
         return flag
     if flag == b"S":
-        raise FormatError("the archive has a sparse file, which is refused")
+        raise FormatError("the archive has a sparse file, which is not supported")
     raise FormatError(f"the archive has an entry of unknown type {flag!r}")
 
 
@@ -289,15 +281,15 @@ def _parse_number(block: bytes, start: int, end: int) -> int:
     field = block[start:end]
     if field[0] & 0x80:
         value = int.from_bytes(field, "big") & ((1 << (8 * (end - start) - 1)) - 1)
-        if field[0] & 0x40:  # negative base-256: only times before 1970 have a use for it
+        if field[0] & 0x40:  # negative base-256, which only times before 1970 need
             value -= 1 << (8 * (end - start) - 1)
     else:
         try:
             value = int(field.strip(b"\0 ") or b"0", 8)
         except ValueError:
-            raise FormatError(f"a tar header has {field!r} where a number belongs") from None
+            raise FormatError(f"a tar header has {field!r} instead of a number") from None
     if value > _MAX_SIZE:
-        raise FormatError("a tar header has a number beyond all bounds")
+        raise FormatError("a tar header has a number that is too large")
     return value
 
 
@@ -327,7 +319,7 @@ def _parse_records(data: bytes) -> dict[str, bytes]:
         if not equals or end > len(data) or data[end - 1 : end] != b"\n":
             raise FormatError("a PAX record is malformed")
         if key.startswith(b"GNU.sparse."):
-            raise FormatError("the archive has a sparse file, which is refused")
+            raise FormatError("the archive has a sparse file, which is not supported")
         records[key.decode("utf-8", "surrogateescape")] = value
         position = end
     return records
@@ -340,7 +332,7 @@ def _parse_entry(block: bytes, flag: bytes, size: int, extended: dict[str, bytes
         raw = block[:100].split(b"\0", 1)[0]
         if block[257:263] == b"ustar\0" and block[345]:
             raw = block[345:500].split(b"\0", 1)[0] + b"/" + raw
-    if kind == "file" and raw.endswith(b"/"):  # pre-POSIX archives mark directories so
+    if kind == "file" and raw.endswith(b"/"):  # directories in pre-POSIX archives
         kind = "dir"
     path = normalize_path(raw)
     link = extended.get("linkpath", b"") if extended else b""
@@ -382,18 +374,18 @@ def _extended_number(extended: dict[str, bytes], key: str, default: int) -> int:
     raw = extended.get(key)
     if raw is None:
         return default
-    integer_part = raw.split(b".", 1)[0]  # times may carry a fraction
+    integer_part = raw.split(b".", 1)[0]  # times may have a fraction
     if (
         not integer_part.lstrip(b"-").isdigit()
         or len(integer_part) > 20
         or abs(int(integer_part)) > _MAX_SIZE
     ):
-        raise FormatError(f"the PAX record {key!r} holds no usable number")
+        raise FormatError(f"the PAX record {key!r} is not a valid number")
     return int(integer_part)
 
 
 def normalize_path(raw: bytes) -> str:
-    """Return a member's name as `Entry.path`; raises FormatError if it leaves the root."""
+    """Return the name of a member as `Entry.path`; raises FormatError if it is outside the root."""
     if raw.startswith(b"./"):
         raw = raw[2:]
     raw = raw.strip(b"/") if raw[:1] == b"/" or raw[-1:] == b"/" else raw
@@ -401,7 +393,7 @@ def normalize_path(raw: bytes) -> str:
     if b"//" in raw or b"/." in raw or raw[:1] == b".":
         components = [component for component in text.split("/") if component not in ("", ".")]
         if ".." in components:
-            raise FormatError(f"the path {text!r} leaves the root of the archive")
+            raise FormatError(f"the path {text!r} is outside the root of the archive")
         text = "/".join(components)
     if "\0" in text:
         raise FormatError(f"the path {text!r} contains a NUL")

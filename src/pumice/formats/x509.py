@@ -1,7 +1,7 @@
-"""Just enough of certificates (RFC 5280, X.690 DER) to find them as OpenSSL does.
+"""Subject hashes of X.509 certificates (RFC 5280, X.690 DER), by which OpenSSL finds them.
 
-OpenSSL looks certificates up under a hash of their subject's canonical form (``X509_NAME_hash``,
-``crypto/x509/x_name.c``), not of its bytes.
+The hash is of the canonical form of the subject and not of its bytes (``X509_NAME_hash``,
+``crypto/x509/x_name.c``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _UTF8 = 0x0C
 _ENCODINGS = {
     0x0C: "utf-8",
     0x13: "latin-1",  # PrintableString
-    0x14: "latin-1",  # TeletexString, which everybody takes for Latin-1
+    0x14: "latin-1",  # TeletexString, decoded as Latin-1 by all implementations
     0x16: "latin-1",  # IA5String
     0x1A: "latin-1",  # VisibleString
     0x1C: "utf-32-be",  # UniversalString
@@ -38,14 +38,14 @@ def read_pem(data: bytes) -> list[bytes]:
         try:
             certificates.append(binascii.a2b_base64(match[1]))
         except binascii.Error:
-            raise FormatError("a certificate is not Base64") from None
+            raise FormatError("a certificate is not valid base64") from None
     return certificates
 
 
 def compute_subject_hash(certificate: bytes) -> str:
-    """Return the eight hexadecimal digits under which OpenSSL looks for a certificate (DER).
+    """Return the subject hash of a certificate in DER, in eight hexadecimal digits.
 
-    Raises FormatError if it is no certificate.
+    Raises FormatError if it is not a certificate.
     """
     digest = hashlib.sha1(_canonicalize(_read_subject(certificate)), usedforsecurity=False).digest()
     return f"{int.from_bytes(digest[:4], 'little'):08x}"
@@ -95,7 +95,7 @@ def _canonical_attribute(attribute: bytes) -> bytes:
 def _read_header(data: bytes, position: int) -> tuple[int, int, int]:
     """Return the tag, start and end of the value at ``position``."""
     if position + 2 > len(data):
-        raise FormatError("a certificate is cut short")
+        raise FormatError("a certificate is truncated")
     length, start = data[position + 1], position + 2
     if length & 0x80:
         size = length & 0x7F
@@ -104,14 +104,14 @@ def _read_header(data: bytes, position: int) -> tuple[int, int, int]:
         length = int.from_bytes(data[start : start + size], "big")
         start += size
     if start + length > len(data):
-        raise FormatError("a certificate is cut short")
+        raise FormatError("a certificate is truncated")
     return data[position], start, start + length
 
 
 def _content(data: bytes, position: int, tag: int) -> bytes:
     actual_tag, start, end = _read_header(data, position)
     if actual_tag != tag:
-        raise FormatError("the data is no X.509 certificate")
+        raise FormatError("the data is not an X.509 certificate")
     return data[start:end]
 
 

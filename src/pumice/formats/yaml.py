@@ -1,9 +1,8 @@
-"""YAML as a tree in which every value knows its line and column (YAML 1.1 as libyaml reads it).
+"""YAML documents as trees with line and column of each value (YAML 1.1 as read by libyaml).
 
-Scalars stay the text that was written: what a text *means* is decided by whoever asked for it, so
-``version: 1.10`` and ``user: no`` never turn into a number and a truth value. Refused, because
-readers disagree about them and a recipe has no use for them: tags, several documents, keys that
-are not texts, duplicate keys. Aliases are read within the limits below.
+Scalars are kept as text, and the schema decides their type, so ``version: 1.10`` and ``user: no`` are not
+converted to a number and a boolean. Tags, multiple documents, keys that are not scalars and duplicate
+keys are refused, because readers disagree about them. Aliases are expanded within the limits below.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_NODES = 100_000
-"""Of the tree with every alias replaced by what it stands for."""
+"""Maximum number of nodes in the tree with all aliases expanded."""
 
 
 class Scalar(msgspec.Struct, frozen=True):
-    """A text. ``plain`` if it was written without quotes. Line and column count from 1."""
+    """A scalar; ``is_plain`` if it is written without quotes. Lines and columns start at 1."""
 
     text: str
     is_plain: bool
@@ -36,7 +35,7 @@ class Scalar(msgspec.Struct, frozen=True):
 
 
 class Sequence(msgspec.Struct, frozen=True):
-    """A list."""
+    """A sequence."""
 
     items: tuple[Node, ...]
     file: str
@@ -45,7 +44,7 @@ class Sequence(msgspec.Struct, frozen=True):
 
 
 class Mapping(msgspec.Struct, frozen=True):
-    """A map, in the order written; keys are texts, and each stands there once."""
+    """A mapping in document order; keys are unique scalars."""
 
     items: tuple[tuple[Scalar, Node], ...]
     file: str
@@ -57,7 +56,7 @@ Node = Scalar | Sequence | Mapping
 
 
 class Document(msgspec.Struct, frozen=True):
-    """What was read: the tree (None if there is none) and everything that is wrong with it."""
+    """The result of reading: the tree (None if there is none) and all problems."""
 
     root: Node | None
     problems: tuple[Problem, ...]
@@ -69,9 +68,9 @@ def format_location(node: Node) -> str:
 
 
 def read_document(data: bytes, file: str, *, quote: bool = True) -> Document:
-    """Read one YAML document; ``file`` is the name that places carry. Raises nothing for bad input.
+    """Return one YAML document with its problems; ``file`` is the name in locations. Raises nothing.
 
-    ``quote=False`` keeps the content out of problems: for files that nobody named on a command line.
+    ``quote=False`` keeps the content out of messages, for files that were not named on a command line.
     """
     builder = _TreeBuilder(file, quote)
     try:
@@ -90,11 +89,11 @@ def _decode(data: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         where = _location_after(data[: error.start].decode("utf-8-sig", "replace"), file)
         raise Problem("the text is not UTF-8", where=where, hint="save the file as UTF-8") from None
-    # libyaml refuses these as well, but tells their place in bytes only.
+    # libyaml refuses these too, but reports their position in bytes.
     odd = re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]", text)
     if odd:
         where = _location_after(text[: odd.start()], file)
-        raise Problem(f"the text has the control character U+{ord(odd[0]):04X}", where=where)
+        raise Problem(f"the file contains the control character U+{ord(odd[0]):04X}", where=where)
     return text
 
 
@@ -118,7 +117,7 @@ def _events(text: str, file: str, quote: bool) -> Iterator[Any]:
 
 
 class _OpenCollection(msgspec.Struct):
-    """A list or map whose end has not come yet."""
+    """A sequence or mapping that is not complete."""
 
     event: Any
     children: list[Any] = []
@@ -126,7 +125,7 @@ class _OpenCollection(msgspec.Struct):
 
 
 class _TreeBuilder:
-    """Takes the parser's events one by one, with a stack of its own: depth is bounded, not recursed."""
+    """Builds the tree from parser events, with an explicit stack instead of recursion."""
 
     def __init__(self, file: str, quote: bool) -> None:
         self._quote = quote
@@ -138,7 +137,7 @@ class _TreeBuilder:
         self._documents = 0
 
     def take(self, event: Any) -> None:
-        """Take the next event; raises Problem where going on makes no sense."""
+        """Process the next event; raises Problem if the rest of the document cannot be read."""
         kind = type(event).__name__
         if kind == "ScalarEvent":
             self._refuse_tag(event)
@@ -163,7 +162,7 @@ class _TreeBuilder:
             self._documents += 1
             if self._documents > 1:
                 raise self._problem(
-                    event, "a second document begins here", "a recipe is one document; remove '---'"
+                    event, "a second document starts here", "a recipe is one document; remove '---'"
                 )
 
     def _location(self, event: Any) -> tuple[str, int, int]:
@@ -198,7 +197,7 @@ class _TreeBuilder:
         anchored = self._anchors[event.anchor]
         if anchored is None:
             raise self._problem(
-                event, f"the alias{self._quote_alias(event)} stands inside what it stands for"
+                event, f"the alias{self._quote_alias(event)} refers to a value that contains it"
             )
         return anchored
 
@@ -209,11 +208,11 @@ class _TreeBuilder:
         items: list[tuple[Scalar, Node]] = []
         for key, value in zip(collection.children[::2], collection.children[1::2], strict=True):
             if not isinstance(key, Scalar):
-                message = "a key must be a text, not a list or map"
+                message = "a key must be a string, not a list or map"
                 self.problems.append(Problem(message, where=format_location(key)))
             elif key.text in first:
                 quoted_key = self._quote_text(key.text)
-                message = f"the key{quoted_key} is there twice, first in line {first[key.text].line}"
+                message = f"duplicate key{quoted_key}, first used in line {first[key.text].line}"
                 self.problems.append(Problem(message, where=format_location(key), hint="keep one of them"))
             else:
                 first[key.text] = key
@@ -224,17 +223,17 @@ class _TreeBuilder:
         return f" *{event.anchor}" if self._quote else ""
 
     def _quote_text(self, text: str) -> str:
-        """Return `` 'text'``, or nothing where content is not to be shown."""
+        """Return `` 'text'``, or ``""`` if content must not be shown."""
         return f" {text if len(text) <= 60 else text[:57] + '...'!r}" if self._quote else ""
 
 
 _INDENTATION = "check the indentation of this line and the one before it"
 
-# What libyaml says: (what we say, hint, whether the place is where the construct began).
+# libyaml's message: (our message, hint, whether the location is the start of the construct).
 _EXPLANATIONS = {
     "mapping values are not allowed in this context": (
         "a ':' is not expected here",
-        "put a text that contains ': ' in quotes, and check the indentation",
+        "quote a string that contains ': ', and check the indentation",
         False,
     ),
     "could not find expected ':'": ("a key without ':'", "write 'key: value'; " + _INDENTATION, True),
@@ -244,22 +243,22 @@ _EXPLANATIONS = {
         _INDENTATION,
         False,
     ),
-    "did not find expected ',' or ']'": ("the list that begins here is not closed", "add ',' or ']'", True),
-    "did not find expected ',' or '}'": ("the map that begins here is not closed", "add ',' or '}'", True),
+    "did not find expected ',' or ']'": ("the list that starts here is not closed", "add ',' or ']'", True),
+    "did not find expected ',' or '}'": ("the map that starts here is not closed", "add ',' or '}'", True),
     "did not find expected node content": ("a value is missing here", "is a bracket not closed?", False),
-    "found unexpected end of stream": ("the quote that begins here is not closed", None, True),
+    "found unexpected end of stream": ("the quote that starts here is not closed", None, True),
     "found unknown escape character": (
-        "unknown escape in a double-quoted text",
-        "use single quotes, in which a backslash is only itself",
+        "unknown escape in a double-quoted string",
+        "use single quotes, in which a backslash is literal",
         False,
     ),
     "block sequence entries are not allowed in this context": (
-        "a list cannot begin here",
-        "begin it in a line of its own, or write [a, b]",
+        "a list cannot start here",
+        "start it on a new line, or write [a, b]",
         False,
     ),
     "did not find expected <document start>": (
-        "the text goes on after the end of the value",
+        "unexpected text after the end of the value",
         _INDENTATION,
         False,
     ),
@@ -267,7 +266,7 @@ _EXPLANATIONS = {
 
 
 def _explain_error(error: Any, text: str, file: str, quote: bool) -> Problem:
-    """Return one clear sentence with its place for an error of libyaml's."""
+    """Return the problem for an error of libyaml."""
     library_message = getattr(error, "problem", None) or "cannot be read"
     mark = getattr(error, "problem_mark", None)
     message: str
@@ -278,7 +277,7 @@ def _explain_error(error: Any, text: str, file: str, quote: bool) -> Problem:
         message, hint = "a tab is used for indentation", "use spaces"
     else:
         message, hint, at_start = _EXPLANATIONS.get(
-            library_message, ("this is not YAML: " + library_message, None, False)
+            library_message, ("invalid YAML: " + library_message, None, False)
         )
         if at_start and getattr(error, "context_mark", None) is not None:
             mark = error.context_mark
@@ -291,4 +290,4 @@ def _explain_character(text: str, mark: Any, quote: bool) -> tuple[str, str]:
     if character == "\t":
         return "a tab is used for indentation", "use spaces"
     quoted = repr(character) if quote else "this character"
-    return f"a text cannot begin with {quoted}", "put it in quotes"
+    return f"a string cannot start with {quoted}", "put it in quotes"

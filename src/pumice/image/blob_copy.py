@@ -69,12 +69,13 @@ class Blob:
 
 def _altered(name: Digest, blobs: BlobSource) -> TrustError:
     """Return what to raise for a blob with other content; the store lets go of it, to be made again."""
+    from pumice.image.model import wrong_content
     from pumice.store.directory_blobs import DirectoryBlobs
 
     hint = None
     if isinstance(blobs, DirectoryBlobs) and blobs.weed(name):
         hint = "it has been removed from the store: build the image again"
-    return TrustError("a blob of the image does not have the digest it is known by", where=name, hint=hint)
+    return wrong_content(name, hint)
 
 
 class Unpacked:

@@ -19,7 +19,7 @@ from pumice.packing.tree import Node, Tree
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pumice.image.layer_scan import LayerFacts
+    from pumice.image.layer_scan import LayerScan
     from pumice.image.model import Image
     from pumice.image.stat_cache import Records
 
@@ -62,7 +62,7 @@ class User(msgspec.Struct, frozen=True):
     id: int
 
 
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
+class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about the content of one platform's image. Files are in the order of a tree walk."""
 
     files: tuple[FileFact, ...]
@@ -80,23 +80,23 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size for file in self.files)
 
 
-def gather(image: Image, records: Records | None = None) -> Facts:
+def gather(image: Image, records: Records | None = None) -> Inventory:
     """Return the facts of an image of one platform.
 
     With ``records`` (``Home.records``) each layer is read only once in its life. Raises what
     reading the layers does, and FormatError for a package database that is none.
     """
-    return of_layers([layer_scan.of(layer, records) for layer in image.layers()])
+    return of_layers([layer_scan.scan_layer(layer, records) for layer in image.layers()])
 
 
-def of_layers(layers: Sequence[LayerFacts]) -> Facts:
+def of_layers(layers: Sequence[LayerScan]) -> Inventory:
     """Return the facts of the image that layers amount to, base first."""
     shown = flatten(layer.entries for layer in layers)
     texts = _Texts(shown, layers)
     packages = _packages(texts)
     owners = _owners(texts, shown)
     files = _files(shown, owners)
-    return Facts(
+    return Inventory(
         files=files,
         packages=_measured(packages, files),
         users=_users(texts.get("etc/passwd")),
@@ -109,9 +109,9 @@ def of_layers(layers: Sequence[LayerFacts]) -> Facts:
 class _Texts:
     """The telling files that the image shows."""
 
-    def __init__(self, shown: dict[str, Shown], layers: Sequence[LayerFacts]) -> None:
+    def __init__(self, shown: dict[str, Shown], layers: Sequence[LayerScan]) -> None:
         self._found: dict[str, bytes] = {}
-        for path in sorted(path for path in shown if layer_scan.is_telling(path)):
+        for path in sorted(path for path in shown if layer_scan.describes_image(path)):
             item = shown[path]
             text = layers[item.origin.layer].texts.get(item.entry.path) if item.origin.layer >= 0 else None
             if text is not None and item.entry.kind == "file":
@@ -130,8 +130,8 @@ class _Texts:
 def _packages(texts: _Texts) -> list[PackageFact]:
     paragraphs = [(layer_scan.STATUS, texts.get(layer_scan.STATUS))]
     paragraphs += [
-        (layer_scan.STATUS_FOLDER + name, text)
-        for name, text in texts.below(layer_scan.STATUS_FOLDER)
+        (layer_scan.STATUS_DIRECTORY + name, text)
+        for name, text in texts.below(layer_scan.STATUS_DIRECTORY)
         if not name.endswith(".md5sums")
     ]
     found: dict[tuple[str, str], PackageFact] = {}
@@ -181,11 +181,11 @@ def _owners(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
 
 def _database_files(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
     """Return the files of dpkg's database that are about one package: they are there because of it."""
-    known = {name.split(":", 1)[0] for name, _ in texts.below(layer_scan.INFO_FOLDER, ".list")}
+    known = {name.split(":", 1)[0] for name, _ in texts.below(layer_scan.INFO_DIRECTORY, ".list")}
     owners: dict[str, str] = {}
     for path in shown:
-        if path.startswith(layer_scan.INFO_FOLDER):
-            name = path[len(layer_scan.INFO_FOLDER) :].rpartition(".")[0].split(":", 1)[0]
+        if path.startswith(layer_scan.INFO_DIRECTORY):
+            name = path[len(layer_scan.INFO_DIRECTORY) :].rpartition(".")[0].split(":", 1)[0]
             if name in known:
                 owners[path] = name
     return owners
@@ -193,10 +193,10 @@ def _database_files(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
 
 def _lists(texts: _Texts) -> Iterator[tuple[str, list[str]]]:
     """Yield each package with the paths that it says are its own, without slashes at their ends."""
-    for name, text in texts.below(layer_scan.INFO_FOLDER, ".list"):
+    for name, text in texts.below(layer_scan.INFO_DIRECTORY, ".list"):
         lines = text.decode("utf-8", "surrogateescape").split("\n")
         yield name.split(":", 1)[0], [line.strip("/") for line in lines if line not in ("", "/.")]
-    for name, text in texts.below(layer_scan.STATUS_FOLDER, ".md5sums"):
+    for name, text in texts.below(layer_scan.STATUS_DIRECTORY, ".md5sums"):
         lines = text.decode("utf-8", "surrogateescape").split("\n")
         yield name, [line[34:].removeprefix("./").strip("/") for line in lines if len(line) > 34]
 

@@ -1,16 +1,18 @@
-"""What there is to know of one layer, found out by reading it once and then remembered.
+"""What a layer contains, found by reading it once and cached by its diff ID.
 
-A layer's diff ID stands for its content, so what was found out is right for ever.
+The diff ID is the digest of the content, so a cached scan never becomes stale.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from pumice.cache_keys import cache_key
 from pumice.errors import FormatError, StoreError
+from pumice.formats import apkstate
 from pumice.formats.tar import Entry
 from pumice.image.layer_links import LayerLinks
 
@@ -20,84 +22,143 @@ if TYPE_CHECKING:
     from pumice.image.layer import Layer
     from pumice.image.stat_cache import Records
 
-_KIND = "layer-facts"
-_MAX_TEXT = 32 << 20
-_MAX_TEXTS = 128 << 20
+_KIND = "layer-scan"
+_CHUNK = 1 << 20
+_MAX_TEXT = 64 << 20
+_MAX_TEXTS = 256 << 20
+_MAX_COPYRIGHT = 4 << 20
 
 STATUS = "var/lib/dpkg/status"
-STATUS_FOLDER = "var/lib/dpkg/status.d/"
-INFO_FOLDER = "var/lib/dpkg/info/"
+STATUS_DIRECTORY = "var/lib/dpkg/status.d/"
+INFO_DIRECTORY = "var/lib/dpkg/info/"
 USERS = ("etc/passwd", "etc/group")
 RELEASES = ("etc/os-release", "usr/lib/os-release")
+_DOC_DIRECTORY = "usr/share/doc/"
 
 
-class LayerFacts(msgspec.Struct, frozen=True):
-    """The entries of a layer in their order, and the contents of the files that say what is in it.
+class FileDigests(NamedTuple):
+    """The digests of a regular file in hexadecimal; empty for every other entry."""
 
-    ``unpacked`` is the sum of the files' sizes in bytes.
+    sha256: str = ""
+    sha1: str = ""
+
+
+class LayerScan(msgspec.Struct, frozen=True):
+    """The entries of a layer in order, and the contents of files that describe the image.
+
+    ``unpacked`` is the sum of the file sizes in bytes. A detailed scan also has ``digests``, one for each
+    entry, and in ``texts`` the copyright files and the database of apk.
     """
 
     entries: tuple[Entry, ...]
     texts: dict[str, bytes]
     unpacked: int
+    digests: tuple[FileDigests, ...] = ()
+    is_detailed: bool = False
 
 
-_decoder = msgspec.msgpack.Decoder(LayerFacts)
+_decoder = msgspec.msgpack.Decoder(LayerScan)
 
 
-def of(layer: Layer, records: Records | None = None) -> LayerFacts:
-    """Return the facts of a layer, from ``records`` if they are there.
+def scan_layer(layer: Layer, records: Records | None = None, *, detailed: bool = False) -> LayerScan:
+    """Return the scan of a layer, from ``records`` (``Home.records``) if it is there.
 
-    Raises TrustError and FormatError as reading the layer does.
+    A ``detailed`` scan hashes every file. Raises TrustError and FormatError as reading the layer does.
     """
-    key = cache_key("layer-facts", layer.diff_id)
-    known = _recall(key, records)
-    if known is None:
-        known = _read(layer)
-        _remember(key, known, records)
-    return known
+    key = cache_key("layer-scan", layer.diff_id)
+    cached_scan = _get(key, records)
+    if cached_scan is not None and (cached_scan.is_detailed or not detailed):
+        return cached_scan
+    scan = _read_detailed(layer) if detailed else _read(layer)
+    _put(key, scan, records)
+    return scan
 
 
-def _recall(key: Digest, records: Records | None) -> LayerFacts | None:
+def _get(key: Digest, records: Records | None) -> LayerScan | None:
     data = None if records is None else records.get(_KIND, key)
-    if data is None:
-        return None
     try:
-        return _decoder.decode(data)
+        return None if data is None else _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError):
         return None
 
 
-def _remember(key: Digest, facts: LayerFacts, records: Records | None) -> None:
+def _put(key: Digest, scan: LayerScan, records: Records | None) -> None:
     if records is None:
         return
     try:
-        records.put(_KIND, key, msgspec.msgpack.encode(facts))
+        records.put(_KIND, key, msgspec.msgpack.encode(scan))
     except (UnicodeEncodeError, StoreError):
-        # A name that is not UTF-8 has no place in MessagePack, a full disk none for anything: both
-        # only mean reading the layer again.
+        # MessagePack cannot hold names that are not UTF-8, and a full disk nothing: the layer is read again.
         return
 
 
-def _read(layer: Layer) -> LayerFacts:
+class _Texts:
+    """The contents of the files that describe an image, within a limit."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self._size = 0
+
+    def reserve(self, entry: Entry) -> None:
+        """Count a file before it is read; raises FormatError for more than a real image has."""
+        self._size += entry.size
+        if entry.size > _MAX_TEXT or self._size > _MAX_TEXTS:
+            raise FormatError(
+                "the package database of the image is larger than any real one", where=entry.path
+            )
+
+
+def _read(layer: Layer) -> LayerScan:
     entries: list[Entry] = []
-    texts: dict[str, bytes] = {}
+    texts = _Texts()
     links = LayerLinks()
     for entry, body in layer.entries():
         entries.append(entry)
-        if is_telling(links.place(entry)) and entry.kind == "file":
-            texts[entry.path] = _text(entry, body, sum(len(text) for text in texts.values()))
-    return LayerFacts(tuple(entries), texts, sum(entry.size for entry in entries))
+        if describes_image(links.place(entry)) and entry.kind == "file":
+            texts.reserve(entry)
+            texts.contents[entry.path] = body.read()
+    return LayerScan(tuple(entries), texts.contents, sum(entry.size for entry in entries))
 
 
-def is_telling(path: str) -> bool:
-    """Whether a file's content says what is in the image."""
-    if path.startswith(INFO_FOLDER):
+def _read_detailed(layer: Layer) -> LayerScan:
+    entries: list[Entry] = []
+    digests: list[FileDigests] = []
+    texts = _Texts()
+    links = LayerLinks()
+    for entry, body in layer.entries():
+        entries.append(entry)
+        path = links.place(entry)
+        if entry.kind != "file":
+            digests.append(FileDigests())
+        elif _describes_packages(path, entry.size):
+            texts.reserve(entry)
+            pieces: list[bytes] = []
+            digests.append(_hash_file(body, pieces))
+            texts.contents[entry.path] = b"".join(pieces)
+        else:
+            digests.append(_hash_file(body, None))
+    unpacked = sum(entry.size for entry in entries)
+    return LayerScan(tuple(entries), texts.contents, unpacked, tuple(digests), is_detailed=True)
+
+
+def _hash_file(body: Body, pieces: list[bytes] | None) -> FileDigests:
+    sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
+    while piece := body.read(_CHUNK):
+        sha256.update(piece)
+        sha1.update(piece)
+        if pieces is not None:
+            pieces.append(piece)
+    return FileDigests(sha256.hexdigest(), sha1.hexdigest())
+
+
+def describes_image(path: str) -> bool:
+    """Whether the content of a file describes the image: dpkg's database, users, or the release."""
+    if path.startswith(INFO_DIRECTORY):
         return path.endswith(".list")
-    return path == STATUS or path.startswith(STATUS_FOLDER) or path in USERS or path in RELEASES
+    return path == STATUS or path.startswith(STATUS_DIRECTORY) or path in USERS or path in RELEASES
 
 
-def _text(entry: Entry, body: Body, held: int) -> bytes:
-    if entry.size > _MAX_TEXT or held + entry.size > _MAX_TEXTS:
-        raise FormatError("the package database of the image is larger than any real one", where=entry.path)
-    return body.read()
+def _describes_packages(path: str, size: int) -> bool:
+    if path.startswith(_DOC_DIRECTORY) and path.endswith("/copyright"):
+        return size <= _MAX_COPYRIGHT
+    return path in apkstate.DATABASE_PATHS or describes_image(path)

@@ -229,7 +229,7 @@ class _Documents:
                 raise FormatError(
                     f"the image's manifests and configs are larger than {_MAX_TOTAL >> 20} MiB together"
                 )
-            known = _fetch(descriptor, blobs)
+            known = read_blob(descriptor, blobs)
             self._known[descriptor.digest] = known
             self._left -= len(known)
         return known
@@ -258,14 +258,21 @@ def contents(image: Image) -> tuple[Descriptor, ...]:
     return (*documents.values(), *(below[key] for key in below if key not in documents))
 
 
-def _fetch(descriptor: Descriptor, blobs: BlobSource) -> bytes:
-    digest.check(descriptor.digest)
-    if descriptor.size > oci.MAX_DOCUMENT:
-        raise FormatError("the image has a manifest or config larger than 4 MiB", where=descriptor.digest)
-    with blobs.open(descriptor.digest) as file:
+def read_blob(descriptor: Descriptor, blobs: BlobSource, limit: int = oci.MAX_DOCUMENT) -> bytes:
+    """Return the content of a small blob.
+
+    Raises FormatError for more than ``limit`` bytes, and TrustError for content with another digest.
+    """
+    name = digest.check(descriptor.digest)
+    if descriptor.size > limit:
+        raise FormatError(f"a document of the image is larger than {limit >> 20} MiB", where=name)
+    with blobs.open(name) as file:
         data = file.read(descriptor.size + 1)
-    if len(data) != descriptor.size or digest.of(data) != descriptor.digest:
-        raise TrustError(
-            "a document of the image does not have the digest it is known by", where=descriptor.digest
-        )
+    if len(data) != descriptor.size or digest.of(data) != name:
+        raise wrong_content(name)
     return data
+
+
+def wrong_content(name: Digest, hint: str | None = None) -> TrustError:
+    """Return the error for a blob whose content does not have the digest ``name``."""
+    return TrustError("the content of a blob does not match its digest", where=name, hint=hint)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest
-from pumice.errors import FormatError, PumiceError, TrustError
+from pumice.errors import FormatError, PumiceError
 from pumice.formats import oci
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, contents, read_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ _MAX_ARTIFACTS = 4096
 _MAX_DEPTH = 4
 
 
-class Attached(msgspec.Struct, frozen=True):
+class ReferrerSet(msgspec.Struct, frozen=True):
     """What is about an image: the artifacts' descriptors, and all blobs that they consist of."""
 
     artifacts: tuple[Descriptor, ...]
@@ -43,7 +43,7 @@ class Attached(msgspec.Struct, frozen=True):
         return oci.encode_document(oci.make_index(self.artifacts))
 
 
-def gather(image: Image) -> Attached:
+def gather(image: Image) -> ReferrerSet:
     """Return what is about an image's root and manifests, and about that in turn (a signed SBOM).
 
     Raises FormatError where that has no end.
@@ -72,7 +72,7 @@ def gather(image: Image) -> Attached:
                 for part in (manifest.config, *manifest.layers):
                     parts.setdefault(part.digest, part)
     ordered = tuple(artifacts[key] for key in sorted(artifacts))
-    return Attached(ordered, tuple(parts[key] for key in sorted(parts)))
+    return ReferrerSet(ordered, tuple(parts[key] for key in sorted(parts)))
 
 
 def attach(
@@ -95,13 +95,7 @@ def content(image: Image, artifact: Descriptor, limit: int) -> bytes:
             f"the artifact has {len(manifest.layers)} blobs instead of one", where=artifact.digest
         )
     layer = manifest.layers[0]
-    if layer.size > limit:
-        raise FormatError(f"the document is larger than {limit >> 20} MiB", where=layer.digest)
-    with image.blobs.open(layer.digest) as file:
-        data = file.read(layer.size + 1)
-    if len(data) != layer.size or digest.of(data) != layer.digest:
-        raise TrustError("a document does not have the digest it is known by", where=layer.digest)
-    return data
+    return read_blob(layer, image.blobs, limit)
 
 
 class Over:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.formats.oci import Descriptor, History, ImageConfig, Platform
-    from pumice.image.inventory import Facts, FileFact, PackageFact, User
+    from pumice.image.inventory import FileFact, Inventory, PackageFact, User
     from pumice.image.model import Image
     from pumice.image.stat_cache import Records
 
@@ -178,7 +178,7 @@ def _platform(image: Image, platform: Platform, records: Records | None) -> Plat
     )
 
 
-def _with(found: Facts, is_so: Callable[[FileFact], bool]) -> tuple[FileFact, ...]:
+def _with(found: Inventory, is_so: Callable[[FileFact], bool]) -> tuple[FileFact, ...]:
     return tuple(file for file in found.files if is_so(file))
 
 

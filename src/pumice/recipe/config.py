@@ -1,4 +1,4 @@
-"""What a person sets once for all recipes: where packages come from, by distribution, and who signs.
+"""The configuration of a user for all recipes: mirrors and keyrings by distribution, and signing keys.
 
 ``$PUMICE_CONFIG``, else ``$XDG_CONFIG_HOME/pumice/config.yaml``, else ``~/.config/pumice/config.yaml``.
 Specified in ``docs/reference/configuration.md``.
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _DISTRIBUTIONS = ("debian",)
-_ELSEWHERE = ("registries",)
-"""Sections that others read."""
-_LISTS = ("mirrors", "security_mirrors", "snapshots", "keyrings")
+_OTHER_SECTIONS = ("registries",)
+"""Sections that other modules read."""
+_LIST_KEYS = ("mirrors", "security_mirrors", "snapshots", "keyrings")
 _SIGN = "sign"
-_SAFE = "safe_directories"
-_SIGNING = ("key", "passphrase_file", "prefix")
+_SAFE_DIRECTORIES = "safe_directories"
+_SIGNING_KEYS = ("key", "passphrase_file", "prefix")
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """What the configuration says of one distribution; empty means: not said. Keyrings are paths."""
+class DistributionConfig(msgspec.Struct, frozen=True):
+    """The settings of one distribution, empty if not configured. Keyrings are paths."""
 
     mirrors: tuple[str, ...] = ()
     security_mirrors: tuple[str, ...] = ()
@@ -35,163 +35,179 @@ class Settings(msgspec.Struct, frozen=True):
     keyrings: tuple[str, ...] = ()
 
 
-class Signing(msgspec.Struct, frozen=True, kw_only=True):
-    """By which key images are signed whose name is ``prefix`` or below it ("": all).
+class SigningConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The key that signs images whose name is ``prefix`` or below it (empty: all images).
 
-    ``key`` is a path or the name of a key that is kept, ``passphrase_file`` a path, "" for none.
-    ``where`` is where that stands.
+    ``key`` is a path or the name of a stored key; ``passphrase_file`` a path, empty for none.
+    ``location`` is the ``file:line:col`` of the section.
     """
 
     key: str
     passphrase_file: str = ""
     prefix: str = ""
-    where: str = ""
+    location: str = ""
 
 
 class Config(msgspec.Struct, frozen=True):
     """The whole configuration."""
 
-    debian: Settings = Settings()
-    sign: tuple[Signing, ...] = ()
+    debian: DistributionConfig = DistributionConfig()
+    sign: tuple[SigningConfig, ...] = ()
     safe_directories: tuple[str, ...] = ()
-    """Directories of other users that root uses nevertheless; ``*`` is all of them."""
+    """Directories of other users that root may use; ``*`` means all."""
 
-    def signing(self, name: str) -> Signing | None:
-        """Return what an image called ``name`` is signed by: the longest prefix counts; None for nothing."""
-        fitting = [one for one in self.sign if not one.prefix or f"{name}/".startswith(f"{one.prefix}/")]
-        return max(fitting, key=lambda one: len(one.prefix), default=None)
+    def find_signing(self, name: str) -> SigningConfig | None:
+        """Return the section with the longest prefix of the image name ``name``, None if there is none."""
+        matching = [
+            section
+            for section in self.sign
+            if not section.prefix or f"{name}/".startswith(f"{section.prefix}/")
+        ]
+        return max(matching, key=lambda one: len(one.prefix), default=None)
 
 
-def locate(environ: Mapping[str, str]) -> Path:
-    """Return where the configuration is looked for, whether or not there is one."""
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Return the path of the configuration file, which may not exist."""
     if environ.get("PUMICE_CONFIG"):
         return Path(environ["PUMICE_CONFIG"])
     base = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "/") / ".config")
     return Path(base) / "pumice" / "config.yaml"
 
 
-def load(environ: Mapping[str, str]) -> Config:
-    """Read the configuration; no file is an empty one unless ``PUMICE_CONFIG`` names it.
+def load_config(environ: Mapping[str, str]) -> Config:
+    """Return the configuration; a missing file is empty unless ``PUMICE_CONFIG`` names it.
 
-    Raises RecipeError with every problem in it, PumiceError if it cannot be read.
+    Raises RecipeError with all problems in it, PumiceError if it cannot be read.
     """
-    found = content(environ)
-    return parse(*found) if found is not None else Config()
+    content = read_config_file(environ)
+    return parse_config(*content) if content is not None else Config()
 
 
-def content(environ: Mapping[str, str]) -> tuple[bytes, str] | None:
-    """Return the configuration file's bytes and path, None if there is none; raises as `load` does."""
-    path = locate(environ)
+def read_config_file(environ: Mapping[str, str]) -> tuple[bytes, str] | None:
+    """Return the bytes and the path of the configuration file, None if it is missing; raises PumiceError."""
+    path = config_path(environ)
     try:
         return path.read_bytes(), str(path)
     except (FileNotFoundError, NotADirectoryError):
         if environ.get("PUMICE_CONFIG"):
             raise PumiceError(
-                "the configuration file is not there", where=str(path), hint="see PUMICE_CONFIG"
+                "the configuration file does not exist", where=str(path), hint="check PUMICE_CONFIG"
             ) from None
         return None
     except OSError as error:
-        raise PumiceError(f"the configuration cannot be read: {error.strerror}", where=str(path)) from error
+        raise PumiceError(f"cannot read the configuration: {error.strerror}", where=str(path)) from error
 
 
-def parse(data: bytes, where: str) -> Config:
-    """Return the configuration in ``data``; paths in it are relative to the folder of ``where``."""
-    document = yaml.read_document(data, where, quote=False)
+def parse_config(data: bytes, path: str) -> Config:
+    """Return the configuration in ``data``; its paths are relative to the directory of the file ``path``.
+
+    Raises RecipeError with all problems.
+    """
+    document = yaml.read_document(data, path, quote=False)
     problems = list(document.problems)
-    found: dict[str, Settings] = {}
-    sign: tuple[Signing, ...] = ()
-    safe: tuple[str, ...] = ()
+    directory = Path(path).parent
+    sections: dict[str, yaml.Node] = {}
     if document.root is not None:
-        for name, node in _items(document.root, (*_DISTRIBUTIONS, _SIGN, _SAFE, *_ELSEWHERE), problems):
-            if name == _SIGN:
-                sign = tuple(_signings(node, Path(where).parent, problems))
-            if name == _SAFE:
-                safe = _texts(node, problems)
-            if name in (_SIGN, _SAFE, *_ELSEWHERE):
-                continue
-            lists = {key: _texts(value, problems) for key, value in _items(node, _LISTS, problems)}
-            if "keyrings" in lists:
-                folder = Path(where).parent
-                lists["keyrings"] = tuple(str(folder / Path(text).expanduser()) for text in lists["keyrings"])
-            found[name] = Settings(**lists)
+        allowed = (*_DISTRIBUTIONS, _SIGN, _SAFE_DIRECTORIES, *_OTHER_SECTIONS)
+        sections = dict(_read_items(document.root, allowed, problems))
+    distributions = {
+        name: _read_distribution(sections[name], directory, problems)
+        for name in _DISTRIBUTIONS
+        if name in sections
+    }
+    sign = tuple(_read_signing(sections[_SIGN], directory, problems)) if _SIGN in sections else ()
+    safe = _read_texts(sections[_SAFE_DIRECTORIES], problems) if _SAFE_DIRECTORIES in sections else ()
     if problems:
         raise RecipeError(problems)
-    return Config(**found, sign=sign, safe_directories=safe)
+    return Config(**distributions, sign=sign, safe_directories=safe)
 
 
-def _signings(node: yaml.Node, folder: Path, problems: list[Problem]) -> Iterator[Signing]:
-    """Yield one key's settings, or those of a list of them."""
-    seen: dict[str, str] = {}
+def _read_distribution(node: yaml.Node, directory: Path, problems: list[Problem]) -> DistributionConfig:
+    lists = {key: _read_texts(value, problems) for key, value in _read_items(node, _LIST_KEYS, problems)}
+    if "keyrings" in lists:
+        lists["keyrings"] = tuple(str(directory / Path(text).expanduser()) for text in lists["keyrings"])
+    return DistributionConfig(**lists)
+
+
+def _read_signing(node: yaml.Node, folder: Path, problems: list[Problem]) -> Iterator[SigningConfig]:
+    """Yield the section for one signing key, or those of a list of them."""
+    location_by_prefix: dict[str, str] = {}
     for item in node.items if isinstance(node, yaml.Sequence) else (node,):
-        before = len(problems)
-        told = {key: _word(key, value, problems) for key, value in _items(item, _SIGNING, problems)}
-        if len(problems) > before:
+        problem_count = len(problems)
+        values = {
+            key: _read_text(key, value, problems) for key, value in _read_items(item, _SIGNING_KEYS, problems)
+        }
+        if len(problems) > problem_count:
             continue
-        if not told.get("key"):
+        if not values.get("key"):
             problems.append(
-                Problem("there is no key to sign with", where=yaml.format_location(item), hint="say key:")
+                Problem("a signing section needs a key", where=yaml.format_location(item), hint="add 'key:'")
             )
             continue
-        prefix = told.get("prefix", "")
-        if prefix in seen:
-            text = f"a key for {prefix or 'every name'} stands at {seen[prefix]} already"
-            problems.append(Problem(text, where=yaml.format_location(item), hint="give each its own prefix:"))
+        prefix = values.get("prefix", "")
+        if prefix in location_by_prefix:
+            text = f"{prefix or 'every name'} has a signing key already, at {location_by_prefix[prefix]}"
+            problems.append(
+                Problem(text, where=yaml.format_location(item), hint="give each section its own 'prefix:'")
+            )
             continue
-        seen[prefix] = yaml.format_location(item)
-        secret = told.get("passphrase_file", "")
-        yield Signing(
-            key=_near(folder, told["key"]),
-            passphrase_file=str(folder / Path(secret).expanduser()) if secret else "",
+        location_by_prefix[prefix] = yaml.format_location(item)
+        passphrase_file = values.get("passphrase_file", "")
+        yield SigningConfig(
+            key=_resolve_key(folder, values["key"]),
+            passphrase_file=str(folder / Path(passphrase_file).expanduser()) if passphrase_file else "",
             prefix=prefix,
-            where=yaml.format_location(item),
+            location=yaml.format_location(item),
         )
 
 
-def _near(folder: Path, key: str) -> str:
-    """Return the path of a key's file, unless it is the name of one that is kept."""
+def _resolve_key(folder: Path, key: str) -> str:
+    """Return the path of a key file; the name of a stored key is returned as it is."""
     path = folder / Path(key).expanduser()
     return str(path) if "/" in key or path.exists() else key
 
 
-def _word(key: str, node: yaml.Node, problems: list[Problem]) -> str:
+def _read_text(key: str, node: yaml.Node, problems: list[Problem]) -> str:
     if not isinstance(node, yaml.Scalar) or not node.text:
-        problems.append(Problem("a text was expected", where=yaml.format_location(node)))
+        problems.append(Problem("expected a string", where=yaml.format_location(node)))
         return ""
     if key == "prefix" and (":" in node.text or "" in node.text.split("/")):
         problems.append(
             Problem(
-                "this is not a prefix of image names",
+                "not a prefix of image names",
                 where=yaml.format_location(node),
-                hint="write for example example.com/apps",
+                hint="for example: example.com/apps",
             )
         )
     return node.text
 
 
-def _items(node: yaml.Node, known: tuple[str, ...], problems: list[Problem]) -> list[tuple[str, yaml.Node]]:
+def _read_items(
+    node: yaml.Node, allowed: tuple[str, ...], problems: list[Problem]
+) -> list[tuple[str, yaml.Node]]:
     if not isinstance(node, yaml.Mapping):
         if isinstance(node, yaml.Sequence) or node.text:
             problems.append(
-                Problem("a map was expected", where=yaml.format_location(node), hint=_hint(known))
+                Problem("expected a mapping", where=yaml.format_location(node), hint=_hint(allowed))
             )
         return []
     for key, _ in node.items:
-        if key.text not in known:
-            problems.append(Problem("unknown setting", where=yaml.format_location(key), hint=_hint(known)))
-    return [(key.text, value) for key, value in node.items if key.text in known]
+        if key.text not in allowed:
+            problems.append(Problem("unknown setting", where=yaml.format_location(key), hint=_hint(allowed)))
+    return [(key.text, value) for key, value in node.items if key.text in allowed]
 
 
-def _texts(node: yaml.Node, problems: list[Problem]) -> tuple[str, ...]:
+def _read_texts(node: yaml.Node, problems: list[Problem]) -> tuple[str, ...]:
     items = node.items if isinstance(node, yaml.Sequence) else (node,)
     texts = []
     for item in items:
         if isinstance(item, yaml.Scalar) and item.text:
             texts.append(item.text)
         else:
-            problems.append(Problem("a list of texts was expected", where=yaml.format_location(node)))
+            problems.append(Problem("expected a list of strings", where=yaml.format_location(node)))
             break
     return tuple(texts)
 
 
-def _hint(known: tuple[str, ...]) -> str:
-    return f"known here: {', '.join(known)}"
+def _hint(allowed: tuple[str, ...]) -> str:
+    return f"allowed: {', '.join(allowed)}"

@@ -1,4 +1,4 @@
-"""Recipe files and the recipes that they extend, merged into one tree whose nodes know their file."""
+"""Loads a recipe file and those it extends, and merges them into one tree whose nodes keep their file."""
 
 from __future__ import annotations
 
@@ -13,219 +13,231 @@ from pumice.formats import yaml
 from pumice.formats.yaml import Mapping, Node, Scalar, Sequence, format_location
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import Kind, ListOf, MapOf, Table, Text
-from pumice.recipe.typed import BAD, Reader, identity
+from pumice.recipe.typed import BAD, RecipeReader, identify_item
 
 _MAX_FILES = 64
 _EXTEND = next(key for key in RECIPE.keys if key.name == "extend")
 
 
-class File(msgspec.Struct):
-    """One recipe file: its tree, and the files it extends, in their order.
+class RecipeFile(msgspec.Struct):
+    """A recipe file: its tree, and the files that it extends, in their order.
 
-    ``folder`` is relative to the main recipe's.
+    ``folder`` is relative to the directory of the main recipe; ``merged`` is the cached result.
     """
 
     name: str
     folder: str
     root: Mapping | None = None
-    parents: list[File] = []
+    parents: list[RecipeFile] = []
     merged: Mapping | None = None
 
 
-class Files:
-    """All files of one recipe, in the order they were met; ``problems`` is what is wrong with them."""
+class RecipeLoader:
+    """Loads the files of one recipe, in the order of first use; ``problems`` are those of all files."""
 
     def __init__(self, main: str) -> None:
         self.problems: list[Problem] = []
         self._main = main
-        self._known: dict[str, File] = {}
-        self._under_way: list[str] = []
-        self.main = self._load(File(main, ""), None)
+        self._files: dict[str, RecipeFile] = {}
+        self._loading: list[str] = []
+        self.main = self._load(RecipeFile(main, ""), None)
 
     def folders(self) -> dict[str, str]:
-        """Return each file's folder relative to the main recipe's, by the file's name in places."""
-        return {file.name: file.folder for file in self._known.values()}
+        """Return the directory of each file, relative to the main recipe's, by the name in locations."""
+        return {file.name: file.folder for file in self._files.values()}
 
-    def effective(self) -> Mapping | None:
-        """Return the tree of the main file over all that it extends; None if there is none.
+    def merged_tree(self) -> Mapping | None:
+        """Return the tree of the main file merged over all that it extends; None if it is not valid.
 
-        What can be checked file by file is checked first: a merged tree hides what it overrides.
+        Each file is checked before, because a merged tree hides what it overrides.
         """
         if self.main is None or self.main.root is None:
             return None
-        if len(self._known) > 1:
-            for file in self._known.values():
+        if len(self._files) > 1:
+            for file in self._files.values():
                 if file.root is not None:
-                    Reader(self.problems, self.folders(), main=self._main, complete=False).table(
+                    RecipeReader(self.problems, self.folders(), main=self._main, complete=False).read_table(
                         file.root, RECIPE
                     )
-        return None if self.problems else _effective(self.main)
+        return None if self.problems else _merge_file(self.main)
 
-    def _load(self, file: File, asked_at: Node | None) -> File | None:
+    def _load(self, file: RecipeFile, named_at: Node | None) -> RecipeFile | None:
         real = os.path.realpath(file.name)
-        if real in self._under_way:
-            self._add(
-                f"{self._label(file, asked_at) or 'the recipe'} extends itself",
-                asked_at,
-                "a recipe cannot build on what builds on it",
+        if real in self._loading:
+            self._add_problem(
+                f"the recipe{self._label(file, named_at)} extends itself",
+                named_at,
+                "remove one 'extend' of the cycle",
             )
             return None
-        if real in self._known:
-            return self._known[real]
-        if len(self._known) >= _MAX_FILES:
-            self._add(f"more than {_MAX_FILES} recipes extend each other", asked_at, None)
+        if real in self._files:
+            return self._files[real]
+        if len(self._files) >= _MAX_FILES:
+            self._add_problem(f"cannot load more than {_MAX_FILES} recipe files", named_at, None)
             return None
-        data = self._bytes(file, asked_at)
+        data = self._read_bytes(file, named_at)
         if data is None:
             return None
-        self._known[real] = file
-        document = yaml.read_document(data, file.name, quote=asked_at is None)
+        self._files[real] = file
+        document = yaml.read_document(data, file.name, quote=named_at is None)
         self.problems.extend(document.problems)
         if document.root is None and not document.problems:
             self.problems.append(
                 Problem(
-                    "the recipe is empty", where=f"{file.name}:1:1", hint="'pumice init' writes a starter"
+                    "the recipe is empty", where=f"{file.name}:1:1", hint="run 'pumice init' to write one"
                 )
             )
         if isinstance(document.root, Mapping):
             file.root = document.root
-            self._under_way.append(real)
-            file.parents = self._parents(file, document.root)
-            self._under_way.pop()
+            self._loading.append(real)
+            file.parents = self._load_parents(file, document.root)
+            self._loading.pop()
         elif document.root is not None:
-            Reader(self.problems, {}, main=self._main).table(document.root, RECIPE)
+            RecipeReader(self.problems, {}, main=self._main).read_table(document.root, RECIPE)
         return file
 
-    def _parents(self, file: File, root: Mapping) -> list[File]:
+    def _load_parents(self, file: RecipeFile, root: Mapping) -> list[RecipeFile]:
         items: list[Node] = []
         for key, node in root.items:
-            # What is wrong with the key itself is noted when the file is checked.
-            if key.text == _EXTEND.name and Reader([], {}, main=self._main).read(node, _EXTEND) is not BAD:
+            # Problems of the key itself are added when the file is checked.
+            if (
+                key.text == _EXTEND.name
+                and RecipeReader([], {}, main=self._main).read_value(node, _EXTEND) is not BAD
+            ):
                 items.extend(node.items if isinstance(node, Sequence) else (node,))
-        found = [self._load(self._parent(file, item), item) for item in items if isinstance(item, Scalar)]
-        return [parent for parent in found if parent is not None]
+        parents = [
+            self._load(self._parent_file(file, item), item) for item in items if isinstance(item, Scalar)
+        ]
+        return [parent for parent in parents if parent is not None]
 
-    def _parent(self, file: File, item: Scalar) -> File:
+    def _parent_file(self, file: RecipeFile, item: Scalar) -> RecipeFile:
         path = posixpath.normpath(posixpath.join(file.folder, item.text))
-        # The name is shown as a person would write it: relative to the same place as the main one's.
+        # Locations show the name relative to the same directory as the name of the main recipe.
         name = os.path.normpath(os.path.join(os.path.dirname(self._main), path))  # noqa: PTH118, PTH120 - as text
-        return File(name, posixpath.dirname(path))
+        return RecipeFile(name, posixpath.dirname(path))
 
-    def _bytes(self, file: File, asked_at: Node | None) -> bytes | None:
+    def _read_bytes(self, file: RecipeFile, named_at: Node | None) -> bytes | None:
         try:
-            # What a person names may be a pipe; what a recipe names is a file that was put there.
-            with open(file.name, "rb") if asked_at is None else open_regular(file.name) as stream:  # noqa: PTH123
+            # The command line may name a pipe; a recipe may name only regular files.
+            with open(file.name, "rb") if named_at is None else open_regular(file.name) as stream:  # noqa: PTH123
                 return stream.read(yaml.MAX_BYTES + 1)
         except IsADirectoryError:
-            message = f"{self._label(file, asked_at) or 'the recipe'} is a folder, not a recipe"
-            self._add(message, asked_at, "name the YAML file in it")
+            message = f"the recipe{self._label(file, named_at)} is a directory, not a file"
+            self._add_problem(message, named_at, "pass the YAML file in it")
         except FileNotFoundError:
-            self._add(
-                f"there is no recipe {self._label(file, asked_at) or 'of that name'}",
-                asked_at,
-                "'pumice init' writes one" if asked_at is None else None,
+            self._add_problem(
+                f"the recipe{self._label(file, named_at)} does not exist",
+                named_at,
+                "run 'pumice init' to write one" if named_at is None else None,
             )
         except (OSError, ValueError) as error:
             why = error.strerror or "" if isinstance(error, OSError) else str(error)
-            self._add(
-                f"the recipe{self._label(file, asked_at)} cannot be read ({why.lower()})", asked_at, None
+            self._add_problem(
+                f"cannot read the recipe{self._label(file, named_at)}: {why.lower()}", named_at, None
             )
         return None
 
-    def _label(self, file: File, asked_at: Node | None) -> str:
-        """Return ``'name'``; nothing where only another recipe's text says it, which is not quoted."""
-        return f"'{file.name}'" if asked_at is None or asked_at.file == self._main else ""
+    def _label(self, file: RecipeFile, named_at: Node | None) -> str:
+        """Return `` 'name'`` for a message, empty for a name from another recipe, which is not quoted."""
+        return f" '{file.name}'" if named_at is None or named_at.file == self._main else ""
 
-    def _add(self, message: str, node: Node | None, hint: str | None) -> None:
+    def _add_problem(self, message: str, node: Node | None, hint: str | None) -> None:
         self.problems.append(
             Problem(message, where=None if node is None else format_location(node), hint=hint)
         )
 
 
-def _effective(file: File) -> Mapping:
-    assert file.root is not None  # noqa: S101 - checked by whoever calls
+def _merge_file(file: RecipeFile) -> Mapping:
+    assert file.root is not None  # noqa: S101 - callers check it
     if file.merged is None:
-        below: Node | None = None
+        base: Node | None = None
         for parent in file.parents:
-            below = _effective(parent) if below is None else merge(RECIPE, below, _effective(parent))
-        tree = _relocated(file.root, RECIPE, file.folder)
-        if below is not None:
-            tree = merge(RECIPE, below, tree)
-        assert isinstance(tree, Mapping)  # noqa: S101 - maps merge to a map
+            base = _merge_file(parent) if base is None else merge_nodes(RECIPE, base, _merge_file(parent))
+        tree = _relocate(file.root, RECIPE, file.folder)
+        if base is not None:
+            tree = merge_nodes(RECIPE, base, tree)
+        assert isinstance(tree, Mapping)  # noqa: S101 - two mappings merge to a mapping
         if file.parents:
-            kept = tuple(item for item in tree.items if item[0].text != _EXTEND.name)
-            tree = Mapping(kept, tree.file, tree.line, tree.column)
+            items = tuple(item for item in tree.items if item[0].text != _EXTEND.name)
+            tree = Mapping(items, tree.file, tree.line, tree.column)
         file.merged = tree
     return file.merged
 
 
-def merge(kind: Kind, below: Node, above: Node) -> Node:
-    """Return ``above`` over ``below``: maps key by key, lists one after the other, else ``above``."""
-    if isinstance(kind, Table | MapOf) and isinstance(below, Mapping) and isinstance(above, Mapping):
-        return _merge_maps(kind, below, above)
+def merge_nodes(kind: Kind, base: Node, override: Node) -> Node:
+    """Return ``override`` merged over ``base``: mappings by key, lists appended, else ``override``."""
+    if isinstance(kind, Table | MapOf) and isinstance(base, Mapping) and isinstance(override, Mapping):
+        return _merge_maps(kind, base, override)
     if isinstance(kind, ListOf) and kind.merge == "append":
-        return _merge_lists(kind, below, above)
-    return above
+        return _merge_lists(kind, base, override)
+    return override
 
 
-def _merge_maps(kind: Table | MapOf, below: Mapping, above: Mapping) -> Mapping:
+def _merge_maps(kind: Table | MapOf, base: Mapping, override: Mapping) -> Mapping:
     kinds: dict[str, Kind] = {key.name: key.kind for key in kind.keys} if isinstance(kind, Table) else {}
-    over = {key.text: (key, value) for key, value in above.items}
+    overrides = {key.text: (key, value) for key, value in override.items}
     items = []
-    for key, value in below.items:
-        if key.text not in over:
+    for key, value in base.items:
+        if key.text not in overrides:
             items.append((key, value))
             continue
-        upper_key, upper = over.pop(key.text)
-        found = kinds.get(key.text)
-        items.append((upper_key, upper if found is None else merge(found, value, upper)))
-    return Mapping((*items, *over.values()), above.file, above.line, above.column)
+        override_key, override_value = overrides.pop(key.text)
+        value_kind = kinds.get(key.text)
+        items.append(
+            (
+                override_key,
+                override_value if value_kind is None else merge_nodes(value_kind, value, override_value),
+            )
+        )
+    return Mapping((*items, *overrides.values()), override.file, override.line, override.column)
 
 
-def _merge_lists(kind: ListOf, below: Node, above: Node) -> Node:
-    if not isinstance(below, Sequence) or not isinstance(above, Sequence):
-        return above
-    over: dict[str, Node] = {}
-    there = {format_location(item) for item in below.items}
+def _merge_lists(kind: ListOf, base: Node, override: Node) -> Node:
+    if not isinstance(base, Sequence) or not isinstance(override, Sequence):
+        return override
+    overrides: dict[str, Node] = {}
+    base_places = {format_location(item) for item in base.items}
     added: dict[str, Node] = {}
-    for item in above.items:
-        same = identity(item, kind)
-        if same is not None:
-            over[same] = item
-        # A recipe that is extended by two ways brings its items once.
-        if format_location(item) not in there:
+    for item in override.items:
+        item_identity = identify_item(item, kind)
+        if item_identity is not None:
+            overrides[item_identity] = item
+        # A recipe that is extended twice, by different paths, contributes its items once.
+        if format_location(item) not in base_places:
             added[format_location(item)] = item
     items: list[Node] = []
-    for item in below.items:
-        same = identity(item, kind)
-        upper = over.get(same) if same is not None else None
-        if upper is None:
+    for item in base.items:
+        item_identity = identify_item(item, kind)
+        override_item = overrides.get(item_identity) if item_identity is not None else None
+        if override_item is None:
             items.append(item)
             continue
-        added.pop(format_location(upper), None)
-        if not _cancels(kind, item, upper):
-            items.append(merge(kind.item, item, upper) if isinstance(kind.item, Table) else upper)
-    return Sequence((*items, *added.values()), above.file, above.line, above.column)
+        added.pop(format_location(override_item), None)
+        if not _cancels(kind, item, override_item):
+            items.append(
+                merge_nodes(kind.item, item, override_item) if isinstance(kind.item, Table) else override_item
+            )
+    return Sequence((*items, *added.values()), override.file, override.line, override.column)
 
 
-def _cancels(kind: ListOf, below: Node, above: Node) -> bool:
-    """Whether ``-name`` above takes back a request below, so that neither is left."""
-    if kind.identity != "package" or not isinstance(below, Scalar) or not isinstance(above, Scalar):
+def _cancels(kind: ListOf, base: Node, override: Node) -> bool:
+    """Whether ``override`` is ``-name`` and removes the request ``base``, so that neither remains."""
+    if kind.identity != "package" or not isinstance(base, Scalar) or not isinstance(override, Scalar):
         return False
-    return above.text.startswith("-") and not below.text.startswith("-")
+    return override.text.startswith("-") and not base.text.startswith("-")
 
 
-def _relocated(node: Node, kind: Kind, folder: str) -> Node:
-    """Return ``node`` with its paths as seen from the main recipe's folder."""
+def _relocate(node: Node, kind: Kind, folder: str) -> Node:
+    """Return ``node`` with its paths relative to the directory of the main recipe."""
     if not folder:
         return node
     if isinstance(node, Mapping) and isinstance(kind, Table):
         kinds = {key.name: key.kind for key in kind.keys}
-        items = tuple((key, _relocated(value, kinds[key.text], folder)) for key, value in node.items)
+        items = tuple((key, _relocate(value, kinds[key.text], folder)) for key, value in node.items)
         return Mapping(items, node.file, node.line, node.column)
     if isinstance(node, Sequence) and isinstance(kind, ListOf):
-        found = tuple(_relocated(item, kind.item, folder) for item in node.items)
-        return Sequence(found, node.file, node.line, node.column)
+        children = tuple(_relocate(item, kind.item, folder) for item in node.items)
+        return Sequence(children, node.file, node.line, node.column)
     if isinstance(node, Scalar) and isinstance(kind, Text) and _is_relative(node.text, kind):
         path = posixpath.normpath(posixpath.join(folder, node.text))
         path = path if path.startswith(("../", "/")) else "./" + path

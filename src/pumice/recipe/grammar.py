@@ -1,18 +1,19 @@
-"""The grammars of the texts in a recipe, each with the specification it comes from."""
+"""The grammars and checks of the values in a recipe, with the specifications that they come from."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pumice.errors import PumiceError
-from pumice.recipe.kinds import Grammar, Refused
+from pumice.formats import image_names
+from pumice.recipe.kinds import Grammar, InvalidValue
 from pumice.recipe.model import Request
 
 MAX_ID = (1 << 32) - 2
 """The highest user or group id: (uid_t) -1 stands for none in system calls."""
 
 _USER = "[a-z_][a-z0-9_-]{0,31}"
-# Printable ASCII without what begins a query or fragment, and for hosts without '/' and '@'.
+# Printable ASCII without '?' and '#', and in hosts without '/' and '@'.
 _URL_TEXT = '[!-"$->@-~]'
 _URL_HOST = '[!-"$-.0->A-~]+'
 _PART = "[A-Za-z0-9][A-Za-z0-9.+~_-]*"
@@ -22,21 +23,21 @@ _PART = "[A-Za-z0-9][A-Za-z0-9.+~_-]*"
 NAME = Grammar(
     "an image name",
     "[a-z0-9]+([._/-][a-z0-9]+)*",
-    "lower-case letters and digits, with single '.', '_', '-' or '/' between them, as in example.com/hello",
+    "lower-case letters and digits, separated by single '.', '_', '-' or '/', as in example.com/hello",
     255,
 )
 # distribution-spec 1.1, "tag".
 VERSION = Grammar(
     "a version that can be a tag",
-    "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
-    "letters, digits, '.', '_' and '-', at most 128 of them",
+    image_names.TAG,
+    "at most 128 letters, digits, '.', '_' and '-'",
     128,
 )
 SUITE = Grammar("a suite", f"{_PART}(/{_PART})*", "a codename such as bookworm", 128)
 ARCHIVE_SUITE = Grammar(
     "a suite",
     rf"\.?/|(\./)?({_PART}/)+|{_PART}(/{_PART})*",
-    "a codename such as bookworm; of an archive without dists, its folder with a '/' at the end, or '/'",
+    "a codename such as bookworm; for an archive without dists its directory with a '/' at the end, or '/'",
     128,
 )
 COMPONENT = Grammar("a component", f"{_PART}(/{_PART})*", "a name such as main or contrib", 128)
@@ -46,7 +47,7 @@ ARCHIVE = Grammar(
 URL = Grammar(
     "a URL of an archive",
     f"https?://{_URL_HOST}(/{_URL_TEXT}*)?|file:(//)?/{_URL_TEXT}*",
-    "it begins with https://, http:// or file:/ and names no user; passwords belong in apt's auth.conf",
+    "start with https://, http:// or file:/, without a user name; put passwords in apt's auth.conf",
 )
 SNAPSHOT = Grammar(
     "a URL template of a snapshot mirror",
@@ -68,22 +69,22 @@ REQUEST = Grammar(
     "a package",
     r"-?[a-z0-9][a-z0-9+.-]+|[a-z0-9][a-z0-9+.-]+=([0-9]+:)?[0-9*][A-Za-z0-9.+~:*-]*"
     r"|\.\.?/([^\x00-\x1f\x7f]*/)?[^/\x00-\x1f\x7f]+\.deb",
-    "write name, name=version, name=1.2.*, -name to exclude it, or ./file.deb",
+    "use name, name=version, name=1.2.*, -name to exclude it, or ./file.deb",
 )
 PATH = Grammar(
     "an absolute path",
     r"/|(/(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+)+",
-    "it begins with '/', without '.', '..' or '//' in it and no '/' at its end",
+    "start with '/', without '.', '..' or '//', and without '/' at the end",
 )
 TARGET = Grammar(
     "an absolute path",
     r"/|(/(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+)+/?",
-    "it begins with '/', without '.', '..' or '//' in it; a '/' at its end puts things into that folder",
+    "start with '/', without '.', '..' or '//'; with a '/' at the end it is a directory to put things into",
 )
 SOURCE = Grammar(
-    "a path in the recipe's folder",
+    "a path in the recipe's directory",
     r"(?!/)(?!(.*/)?\.\.(/|$))[^\x00-\x1f\x7f]+",
-    "a recipe takes files from its own folder and what lies below it",
+    "a recipe can use only files in its own directory and below",
 )
 FILE = Grammar("a path", r"[^\x00-\x1f\x7f]+", "a path relative to the recipe")
 LINK = Grammar(
@@ -100,24 +101,24 @@ OWNER = Grammar(
     f"user or user:group, each a name or a number up to {MAX_ID}",
 )
 COMMENT = Grammar("a comment", r"[^:\x00-\x1f\x7f]*", "one line without ':'", 256)
-# appc 0.8.11, "environment"; wider than POSIX, which knows no '.' and '-'.
+# appc 0.8.11, "environment"; POSIX allows no '.' and '-'.
 VARIABLE = Grammar(
     "a variable's name", "[A-Za-z_][A-Za-z0-9_.-]*", "letters, digits, '_', '.' and '-', no digit first", 256
 )
 # appc 0.8.11, "AC Name Type".
 AC_NAME = Grammar(
-    "a name", "[a-z0-9]+(-[a-z0-9]+)*", "lower-case letters and digits, with single '-' between them", 64
+    "a name", "[a-z0-9]+(-[a-z0-9]+)*", "lower-case letters and digits, separated by single '-'", 64
 )
 LABEL = Grammar(
     "a label's name", r"[^\s=\x00-\x1f\x7f]+", "no spaces and no '=', as in com.example.team", 256
 )
-PORT = Grammar("a port", "[0-9]{1,5}(/(tcp|udp))?", "a number from 1 to 65535, or with /udp behind it")
+PORT = Grammar("a port", "[0-9]{1,5}(/(tcp|udp))?", "a number from 1 to 65535, optionally followed by /udp")
 SIGNAL = Grammar("a signal", "SIG[A-Z]+[0-9]*([+-][0-9]+)?", "a name such as SIGTERM or SIGQUIT", 16)
 ARCHITECTURE = Grammar(
     "an architecture", "[a-z0-9_-]+(/[a-z0-9_-]+){0,2}", "such as amd64, arm64 or riscv64", 32
 )
 
-# signal(7): what Linux has on every architecture.
+# signal(7): the signals of Linux on all architectures.
 _SIGNALS = frozenset(
     (
         *("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2"),
@@ -127,10 +128,10 @@ _SIGNALS = frozenset(
 )
 
 
-def request(text: str) -> Request:
-    """Return what one line of ``packages`` asks for."""
+def parse_request(text: str) -> Request:
+    """Return the request in one item of ``packages``."""
     if text.endswith(".deb") and text.startswith(("./", "../")):
-        return Request(name="", file=clean(text))
+        return Request(name="", file=normalize_path(text))
     if text.startswith("-"):
         return Request(name=text[1:], exclude=True)
     name, _, version = text.partition("=")
@@ -138,125 +139,130 @@ def request(text: str) -> Request:
 
 
 def request_name(text: str) -> str:
-    """Return what makes two requests the same: the package's name or the file's path."""
+    """Return the identity of a request: the name of the package or the path of the file."""
     return text if text.startswith(".") else text.removeprefix("-").partition("=")[0]
 
 
-def clean(path: str) -> str:
-    """Return a relative path without ``.`` and ``//``; only leading ``..`` stay."""
+def normalize_path(path: str) -> str:
+    """Return a relative path without ``.`` and ``//``, and with ``..`` only at the start."""
     import posixpath
 
     return posixpath.normpath(path)
 
 
-def architecture(text: str) -> str:
-    """Return Debian's name for an architecture by any of its names."""
+def parse_architecture(text: str) -> str:
+    """Return Debian's name of an architecture, given any of its names; raises InvalidValue."""
     from pumice.formats import platforms
 
     try:
         return platforms.to_debian(platforms.parse_platform(text))
     except PumiceError:
-        raise Refused(
-            f"{text!r} is no architecture that Pumice knows", "for example amd64, arm64, armhf or riscv64"
+        raise InvalidValue(
+            f"{text!r} is not a supported architecture", "for example amd64, arm64, armhf or riscv64"
         ) from None
 
 
-def port(text: str) -> str:
-    """Return a port as ``NUMBER/tcp`` or ``NUMBER/udp``."""
+def parse_port(text: str) -> str:
+    """Return a port as ``NUMBER/tcp`` or ``NUMBER/udp``; raises InvalidValue."""
     number, _, protocol = text.partition("/")
     if not 1 <= int(number) <= 65535:
-        raise Refused(f"{number} is not a port", PORT.hint)
+        raise InvalidValue(f"{number} is not a port", PORT.hint)
     return f"{int(number)}/{protocol or 'tcp'}"
 
 
-def stop_signal(text: str) -> str:
-    """Return a signal's name."""
+def parse_signal(text: str) -> str:
+    """Return the name of a signal; raises InvalidValue."""
     name = text.removeprefix("SIG").partition("+")[0].partition("-")[0]
     if name not in _SIGNALS or (text != "SIG" + name and name not in ("RTMIN", "RTMAX")):
-        raise Refused(f"{text!r} is not a signal", SIGNAL.hint)
+        raise InvalidValue(f"{text!r} is not a signal", SIGNAL.hint)
     return text
 
 
-def owner(text: str) -> str:
-    """Return ``user[:group]`` whose numbers are ids."""
-    for part in text.split(":"):
-        if part.isdigit() and int(part) > MAX_ID:
-            raise Refused(f"the id {part} is higher than {MAX_ID}", OWNER.hint)
+def parse_owner(text: str) -> str:
+    """Return ``user[:group]``; raises InvalidValue for a number that is too large for an id."""
+    for name in text.split(":"):
+        if name.isdigit() and int(name) > MAX_ID:
+            raise InvalidValue(f"the id {name} is higher than {MAX_ID}", OWNER.hint)
     return text
 
 
-def archive_suite(text: str) -> str:
-    """Return the suite of an extra archive; that of a flat one ends in ``/``, and is ``/`` for its root."""
+def parse_archive_suite(text: str) -> str:
+    """Return the suite of an extra archive; a flat archive's ends in ``/``, and is ``/`` for its root."""
     return text.removeprefix("./") or "/"
 
 
-def archive_name(text: str) -> str:
-    """Return the name of an extra archive."""
+def parse_archive_name(text: str) -> str:
+    """Return the name of an extra archive; raises InvalidValue for a reserved one."""
     if text in ("debian", "debian-security"):
-        raise Refused(f"{text!r} is the name of the distribution's own archive", "choose another name")
+        raise InvalidValue(f"{text!r} is the name of the distribution's own archive", "choose another name")
     return text
 
 
-def check_archive(values: dict[str, Any]) -> list[Refused]:
-    """Return what does not fit together in an extra archive."""
-    found = []
+def check_archive(values: dict[str, Any]) -> list[InvalidValue]:
+    """Return the contradictions between the values of an extra archive."""
+    errors = []
     if values.get("trusted") and values.get("key"):
-        hint = "keep the key: then the archive is checked with it"
-        found.append(Refused("'key' and 'trusted' do not go together", hint, key="trusted"))
+        hint = "remove 'trusted' to verify the archive with the key"
+        errors.append(InvalidValue("cannot combine 'key' and 'trusted'", hint, key="trusted"))
     if str(values.get("suite", "")).endswith("/") and "components" in values:
         message = "an archive whose suite ends in '/' has no components"
-        found.append(Refused(message, "remove them", key="components"))
-    return found
+        errors.append(InvalidValue(message, "remove them", key="components"))
+    return errors
 
 
-def check_users(values: dict[str, Any]) -> list[Refused]:
-    """Return what is wrong with the users and groups of a recipe taken together."""
-    found = []
-    for key, singular, number in (("users", "user", "uid"), ("groups", "group", "gid")):
-        seen: dict[int, str] = {}
+def check_users(values: dict[str, Any]) -> list[InvalidValue]:
+    """Return the ids that two users or two groups of a recipe share."""
+    errors = []
+    for key, singular, field in (("users", "user", "uid"), ("groups", "group", "gid")):
+        name_by_id: dict[int, str] = {}
         for item in values.get(key, ()):
-            given = getattr(item, number)
-            if given is not None and given in seen:
-                message = f"the {singular}s {seen[given]!r} and {item.name!r} have the same {number} {given}"
-                found.append(Refused(message, "give one of them another", key=key))
-            elif given is not None:
-                seen[given] = item.name
-    return found
+            number = getattr(item, field)
+            if number is None:
+                continue
+            if number in name_by_id:
+                first = name_by_id[number]
+                message = f"the {singular}s {first!r} and {item.name!r} have the same {field} {number}"
+                errors.append(InvalidValue(message, "change one of them", key=key))
+            else:
+                name_by_id[number] = item.name
+    return errors
 
 
-def check_ports(values: dict[str, Any]) -> list[Refused]:
-    """Return what is wrong with the ports and volumes of ``run`` taken together."""
-    found = []
+def check_ports(values: dict[str, Any]) -> list[InvalidValue]:
+    """Return the ports and volumes of ``run`` that are listed twice."""
+    errors = []
     for key in ("ports", "volumes"):
-        seen: dict[str, str] = {}
+        name_by_value: dict[str, str] = {}
         for name, value in values.get(key, {}).items():
-            if value in seen:
-                message = f"{value} is there twice, as {seen[value]!r} and {name!r}"
-                found.append(Refused(message, "one name is enough", key=key))
-            seen[value] = name
-    return found
+            if value in name_by_value:
+                message = f"{value} is listed twice, as {name_by_value[value]!r} and {name!r}"
+                errors.append(InvalidValue(message, "remove one of them", key=key))
+            name_by_value[value] = name
+    return errors
 
 
 _SOURCES = ("source", "text", "link", "directory")
-_ONE_OF = "exactly one of 'from', 'text', 'link' and 'directory: true' says what it is"
+_ONE_OF = "exactly one of 'from', 'text', 'link' and 'directory: true' is required"
 
 
-def check_file(values: dict[str, Any]) -> list[Refused]:
-    """Return what does not fit together in one item of ``files``."""
+def check_file(values: dict[str, Any]) -> list[InvalidValue]:
+    """Return the contradictions between the values of one item of ``files``."""
     if values.get("directory") is False:
-        return [Refused("'directory' can only be true", "leave it out", key="directory")]
-    given = [name for name in _SOURCES if name in values]
-    if not given:
-        return [Refused("the item does not say what to put there", _ONE_OF)]
-    if len(given) > 1:
-        words = " and ".join(f"'{'from' if name == 'source' else name}'" for name in given)
-        return [Refused(f"{words} do not go together", _ONE_OF)]
-    if values.get("ignore") and given != ["source"]:
-        return [Refused("'ignore' goes with 'from' only", "remove it", key="ignore")]
-    if given == ["link"] and "mode" in values:
-        return [Refused("a link has no mode of its own", "remove it", key="mode")]
-    if given in (["text"], ["link"]) and str(values.get("to", "")).endswith("/"):
+        return [InvalidValue("'directory' can only be true", "remove it", key="directory")]
+    sources = [name for name in _SOURCES if name in values]
+    if not sources:
+        return [InvalidValue("the item has no source", _ONE_OF)]
+    if len(sources) > 1:
+        names = " and ".join(f"'{'from' if name == 'source' else name}'" for name in sources)
+        return [InvalidValue(f"cannot combine {names}", _ONE_OF)]
+    if values.get("ignore") and sources != ["source"]:
+        return [InvalidValue("'ignore' requires 'from'", "remove it", key="ignore")]
+    if sources == ["link"] and "mode" in values:
+        return [InvalidValue("a link cannot have a mode", "remove it", key="mode")]
+    if sources in (["text"], ["link"]) and str(values.get("to", "")).endswith("/"):
         return [
-            Refused("'to' must name the file, not a folder", "write a name behind the last '/'", key="to")
+            InvalidValue(
+                "'to' must name the file, not a directory", "add a file name after the last '/'", key="to"
+            )
         ]
     return []

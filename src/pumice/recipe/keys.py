@@ -5,15 +5,15 @@ from __future__ import annotations
 from pumice.recipe import grammar, model
 from pumice.recipe.kinds import Choice, Duration, Flag, Integer, Key, ListOf, MapOf, Mode, Table, Text
 
-_ANY = Text(loose=True, empty=True)
-_COMMAND = ListOf(_ANY, single=True, merge="replace", least=1)
+_ANY = Text(loose=True, allows_empty=True)
+_COMMAND = ListOf(_ANY, single=True, merge="replace", min_length=1)
 
 ARCHIVE = Table(
     model.ExtraArchive,
     (
         Key(
             "name",
-            Text(grammar.ARCHIVE, grammar.archive_name),
+            Text(grammar.ARCHIVE, grammar.parse_archive_name),
             "What locks and messages call it.",
             "tools",
             True,
@@ -27,14 +27,14 @@ ARCHIVE = Table(
         ),
         Key(
             "suite",
-            Text(grammar.ARCHIVE_SUITE, grammar.archive_suite),
+            Text(grammar.ARCHIVE_SUITE, grammar.parse_archive_suite),
             "The suite to use; for an archive without `dists` its folder, with `/` at the end.",
             "bookworm",
             True,
         ),
         Key(
             "components",
-            ListOf(Text(grammar.COMPONENT), identity="value", least=1),
+            ListOf(Text(grammar.COMPONENT), identity="value", min_length=1),
             "The components to use.",
             "[main]",
         ),
@@ -47,7 +47,7 @@ ARCHIVE = Table(
         Key("trusted", Flag(), "Take it without any signature.", "true"),
         Key(
             "packages",
-            ListOf(Text(grammar.PACKAGE_PATTERN), identity="value", least=1),
+            ListOf(Text(grammar.PACKAGE_PATTERN), identity="value", min_length=1),
             "The only packages to take from it, also as dependencies and in place of Debian's.",
             '[libpq5, "postgresql-*"]',
         ),
@@ -85,7 +85,7 @@ ORIGIN = Table(
         ),
         Key(
             "components",
-            ListOf(Text(grammar.COMPONENT), identity="value", least=1),
+            ListOf(Text(grammar.COMPONENT), identity="value", min_length=1),
             "The components to use.",
             "[main, contrib]",
         ),
@@ -120,7 +120,7 @@ FILE = Table(
             "app",
             field="source",
         ),
-        Key("text", Text(loose=True, empty=True), "The content itself.", '"hello\\n"'),
+        Key("text", Text(loose=True, allows_empty=True), "The content itself.", '"hello\\n"'),
         Key(
             "link",
             Text(grammar.LINK, loose=True),
@@ -138,7 +138,7 @@ FILE = Table(
         Key("mode", Mode(), "Permission bits in octal.", '"0755"'),
         Key(
             "owner",
-            Text(grammar.OWNER, grammar.owner, loose=True),
+            Text(grammar.OWNER, grammar.parse_owner, loose=True),
             "`user` or `user:group`, names or numbers.",
             "nonroot",
         ),
@@ -159,14 +159,19 @@ USER = Table(
         Key("uid", Integer(0, grammar.MAX_ID), "Its number; without it the lock keeps one.", "1000"),
         Key(
             "group",
-            Text(grammar.GROUP_OR_ID, grammar.owner, loose=True),
+            Text(grammar.GROUP_OR_ID, grammar.parse_owner, loose=True),
             "Its primary group; without it one of the same name.",
             "app",
         ),
         Key("groups", ListOf(Text(grammar.GROUP), identity="value"), "Further groups.", "[tty]"),
         Key("home", Text(grammar.PATH), "Its home.", "/home/app"),
         Key("shell", Text(grammar.PATH), "Its login shell.", "/bin/sh"),
-        Key("comment", Text(grammar.COMMENT, loose=True, empty=True), "Its full name.", "The application"),
+        Key(
+            "comment",
+            Text(grammar.COMMENT, loose=True, allows_empty=True),
+            "Its full name.",
+            "The application",
+        ),
     ),
 )
 
@@ -196,7 +201,7 @@ RUN = Table(
     (
         Key(
             "user",
-            Text(grammar.OWNER, grammar.owner, loose=True),
+            Text(grammar.OWNER, grammar.parse_owner, loose=True),
             "Who runs it: `user` or `user:group`.",
             "nonroot",
         ),
@@ -215,7 +220,7 @@ RUN = Table(
         Key("directory", Text(grammar.PATH), "The working directory.", "/app"),
         Key(
             "ports",
-            MapOf(Text(grammar.AC_NAME, loose=True), Text(grammar.PORT, grammar.port, loose=True)),
+            MapOf(Text(grammar.AC_NAME, loose=True), Text(grammar.PORT, grammar.parse_port, loose=True)),
             "Names and numbers of the ports it listens on.",
             "{http: 8080, dns: 53/udp}",
         ),
@@ -227,7 +232,7 @@ RUN = Table(
         ),
         Key(
             "stop_signal",
-            Text(grammar.SIGNAL, grammar.stop_signal),
+            Text(grammar.SIGNAL, grammar.parse_signal),
             "The signal that asks it to end.",
             "SIGTERM",
         ),
@@ -257,7 +262,12 @@ RECIPE = Table(
         Key(
             "version", Text(grammar.VERSION, loose=True), "The image's version, also its tag.", '"1.0"', True
         ),
-        Key("description", Text(loose=True, empty=True), "What it is, in a sentence.", "A small web page"),
+        Key(
+            "description",
+            Text(loose=True, allows_empty=True),
+            "What it is, in a sentence.",
+            "A small web page",
+        ),
         Key("labels", _TEXTS, "Labels for the image's config.", "{com.example.team: web}"),
         Key(
             "annotations",
@@ -272,7 +282,9 @@ RECIPE = Table(
         Key("recommends", Flag(), "Install what packages recommend as well.", "true"),
         Key(
             "packages",
-            ListOf(Text(grammar.REQUEST, grammar.request, loose=True, path="dotted"), identity="package"),
+            ListOf(
+                Text(grammar.REQUEST, grammar.parse_request, loose=True, path="dotted"), identity="package"
+            ),
             "The packages to install; what they depend on comes by itself.",
             "[python3, ca-certificates]",
         ),
@@ -288,7 +300,11 @@ RECIPE = Table(
         Key("run", RUN, "What runs, as whom and where.", "{user: nonroot, command: [/usr/bin/python3]}"),
         Key(
             "archs",
-            ListOf(Text(grammar.ARCHITECTURE, grammar.architecture, loose=True), identity="value", least=1),
+            ListOf(
+                Text(grammar.ARCHITECTURE, grammar.parse_architecture, loose=True),
+                identity="value",
+                min_length=1,
+            ),
             "Architectures to build for; without it the machine's own.",
             "[amd64, arm64]",
         ),

@@ -1,7 +1,7 @@
-"""The words in which the recipe's table is written: what kind of value a key takes.
+"""The kinds of values in a recipe, as data.
 
-A kind is data. `typed` reads nodes by it, `extend` merges by it, `show` writes by it and `schema`
-turns it into JSON Schema, so the four can never disagree.
+`typed` reads nodes by them, `extend` merges by them, `show` writes by them and `schema` turns them
+into JSON Schema, so that the four cannot disagree.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 
 class Grammar(msgspec.Struct, frozen=True):
-    """Which texts are allowed: a pattern for the whole text, and how to say so.
+    """A pattern that a whole string must match, and the words for an error.
 
-    ``what`` completes "'x' is not ..."; ``hint`` says what a good one looks like.
+    ``noun`` completes "'x' is not ..."; ``hint`` describes a valid string.
     """
 
-    what: str
+    noun: str
     pattern: str
     hint: str
-    longest: int = 4096
+    max_length: int = 4096
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A text, quoted or not. ``parse`` turns it into the value; it raises `Refused` for a bad one.
+    """A string, quoted or not. ``parse`` converts it; it raises `InvalidValue`.
 
-    ``loose`` says that what YAML calls a number or a truth value is to be expected here, and is a
-    text as well (``version: 1.10``). ``path`` marks a path relative to the file that says it:
-    always, or only if it begins with a dot.
+    ``loose``: numbers and booleans of YAML are likely here and are strings too (``version: 1.10``).
+    ``path``: it is a path relative to the file that contains it, always or only if it starts with a
+    dot.
     """
 
     grammar: Grammar | None = None
     parse: Callable[[str], Any] | None = None
     loose: bool = False
     path: Literal["", "always", "dotted"] = ""
-    empty: bool = False
+    allows_empty: bool = False
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -58,69 +58,69 @@ class Mode(msgspec.Struct, frozen=True):
 
 
 class Duration(msgspec.Struct, frozen=True):
-    """A time: ``90``, ``90s``, ``5m``, ``1h``; the value is in seconds."""
+    """A duration: ``90``, ``90s``, ``5m``, ``1h``; the value is in seconds."""
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """One of a few words."""
+    """One of several fixed words."""
 
-    words: tuple[str, ...]
+    values: tuple[str, ...]
 
 
 class ListOf(msgspec.Struct, frozen=True):
     """A list.
 
-    ``single``: one text stands for a list of it, if that text has no space in it. ``merge``: whether
-    an extending recipe's items come after the extended one's or replace them. ``identity``: what
-    makes two items the same thing, which a list may name only once.
+    ``single``: a string without spaces is a list of itself. ``merge``: whether the items of an
+    extending recipe are appended to those of the extended one or replace them. ``identity``: what two
+    items may not have in common.
     """
 
     item: Kind
     single: bool = False
     merge: Literal["append", "replace"] = "append"
     identity: Literal["", "value", "package", "name"] = ""
-    least: int = 0
+    min_length: int = 0
 
 
 class MapOf(msgspec.Struct, frozen=True):
-    """A map from names that the recipe chooses."""
+    """A mapping whose keys the recipe chooses."""
 
     key: Text
     value: Text
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One key of a table: ``about`` it in one sentence, an ``example`` of a value as YAML.
+    """A key of a table, described in one sentence, with an example of its value in YAML.
 
-    ``field`` is the struct's name for it where that differs.
+    ``field`` is the field of the struct, empty if it has the name of the key.
     """
 
     name: str
     kind: Kind
-    about: str
+    description: str
     example: str
     required: bool = False
     field: str = ""
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A map with known keys that becomes a struct.
+    """A mapping with fixed keys, which becomes a struct.
 
-    ``check`` looks at the finished values (by field) and returns what does not fit together.
-    ``reserved`` keys are (name, why it cannot be used yet, hint).
+    ``check`` takes the values by field and returns the contradictions between them. ``reserved``
+    keys are (name, why it cannot be used yet, hint).
     """
 
-    of: type[msgspec.Struct]
+    struct: type[msgspec.Struct]
     keys: tuple[Key, ...]
-    check: Callable[[dict[str, Any]], list[Refused]] | None = None
+    check: Callable[[dict[str, Any]], list[InvalidValue]] | None = None
     reserved: tuple[tuple[str, str, str], ...] = ()
 
 
 Kind = Text | Flag | Integer | Mode | Duration | Choice | ListOf | MapOf | Table
 
 
-class Refused(Exception):  # noqa: N818 - a finding on its way to becoming a Problem
-    """A value that is no good: one sentence, a hint, and the key it stands at if that is known."""
+class InvalidValue(Exception):  # noqa: N818 - becomes a Problem, which is no exception to users
+    """A value that is not valid: a sentence, a hint, and the key of the value if it is known."""
 
     def __init__(self, message: str, hint: str | None = None, *, key: str = "") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Recipe files into the one value that all else goes by: checked whole, every problem with its place."""
+"""Loads a recipe file as one value, and reports all its problems at once, each with its location."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import msgspec
 
 from pumice.errors import Problem, RecipeError
 from pumice.formats.yaml import Mapping
-from pumice.recipe.extend import Files
+from pumice.recipe.extend import RecipeLoader
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.model import Recipe
-from pumice.recipe.typed import BAD, Reader
+from pumice.recipe.typed import BAD, RecipeReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 _MAX_PROBLEMS = 50
 
 
-class Effective(msgspec.Struct, frozen=True):
-    """A recipe together with the tree it was read from, whose nodes tell where each value stands."""
+class EffectiveRecipe(msgspec.Struct, frozen=True):
+    """A recipe, and the merged tree that it was read from, whose nodes have locations."""
 
     recipe: Recipe
     root: Mapping
 
 
-def load(path: Path | str) -> Recipe:
-    """Return the effective recipe of a file; raises RecipeError with every problem in it."""
-    return effective(path).recipe
+def load_recipe(path: Path | str) -> Recipe:
+    """Return the effective recipe of a file; raises RecipeError with all problems."""
+    return load_effective(path).recipe
 
 
-def effective(path: Path | str) -> Effective:
-    """Return the effective recipe of a file with its sources; raises RecipeError."""
-    files = Files(os.fspath(path))
-    root = files.effective()
+def load_effective(path: Path | str) -> EffectiveRecipe:
+    """Return the effective recipe of a file and its tree; raises RecipeError with all problems."""
+    files = RecipeLoader(os.fspath(path))
+    root = files.merged_tree()
     recipe = None
     if root is not None:
-        recipe = Reader(files.problems, files.folders(), main=os.fspath(path)).table(root, RECIPE)
+        recipe = RecipeReader(files.problems, files.folders(), main=os.fspath(path)).read_table(root, RECIPE)
     if files.problems or recipe is None or recipe is BAD or root is None:
-        raise RecipeError(_sorted(files.problems, list(files.folders())))
-    return Effective(msgspec.structs.replace(recipe, path=os.fspath(path)), root)
+        raise RecipeError(_sort_problems(files.problems, list(files.folders())))
+    return EffectiveRecipe(msgspec.structs.replace(recipe, path=os.fspath(path)), root)
 
 
-def _sorted(problems: list[Problem], files: list[str]) -> list[Problem]:
-    """Return the problems by file and place, each once, and not more than a person would read."""
+def _sort_problems(problems: list[Problem], files: list[str]) -> list[Problem]:
+    """Return the problems by file and location, each once, at most `_MAX_PROBLEMS` of them."""
     order = {name: number for number, name in enumerate(files)}
 
     def key(problem: Problem) -> tuple[int, int, int]:
@@ -58,6 +58,6 @@ def _sorted(problems: list[Problem], files: list[str]) -> list[Problem]:
     unique = list({(problem.where, problem.message): problem for problem in problems}.values())
     unique.sort(key=key)
     if len(unique) > _MAX_PROBLEMS:
-        rest = len(unique) - _MAX_PROBLEMS
-        unique[_MAX_PROBLEMS:] = [Problem(f"and {rest} problems more", hint="mend these first")]
+        remaining = len(unique) - _MAX_PROBLEMS
+        unique[_MAX_PROBLEMS:] = [Problem(f"{remaining} more problems", hint="fix these first")]
     return unique

@@ -1,7 +1,8 @@
-"""The lock: exactly which packages a recipe stands for, and which signed indexes say so.
+"""The lock: the exact packages of a recipe, and the signed indexes that list them.
 
-Written as JSON with one package a line, sorted, so that a change of one package is a change of one
-line. Read strictly, for it may have been edited by hand or by a merge, and what it says is fetched.
+It is JSON, sorted, with one package per line, so that a changed package changes one line. It is read
+strictly, because people and merges edit it, and because its paths are fetched. Specified in
+``docs/reference/lock.md``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 
 LOCK_VERSION = 1
-"""The shape of the lock file itself."""
+"""The version of the file format."""
 
 FORMAT = 2
-"""The digest-affecting rules by which images are made; kept in each lock from the first day."""
+"""The version of the rules that decide the bytes of an image; an older lock keeps its own."""
 
 Role = Literal["package", "base-data", "local"]
 
@@ -32,10 +33,10 @@ Role = Literal["package", "base-data", "local"]
 class LockedPackage(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """One package, pinned.
+    """An exact package.
 
-    ``path`` is relative to a mirror of ``archive`` (never a host), or to the recipe for the role
-    ``local``. ``source`` and ``source_version`` are left out where they equal name and version.
+    ``path`` is relative to a mirror of ``archive`` (the lock names no hosts), or to the recipe for the
+    role ``local``. ``source`` and ``source_version`` are omitted if they equal name and version.
     """
 
     name: str
@@ -53,7 +54,7 @@ class LockedPackage(
 
 
 class LockedIndex(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One signed index that was consulted. Times are seconds since the epoch."""
+    """A signed index that was used. Times are seconds since 1970."""
 
     archive: str
     suite: str
@@ -66,11 +67,11 @@ class LockedIndex(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     signers: tuple[str, ...] = ()
     """Fingerprints, upper-case hexadecimal, sorted."""
     keyring: str = ""
-    """Digest of the keyring it was checked with."""
+    """Digest of the keyring that verified it."""
 
 
 class Ids(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Numeric ids allocated for names that have none of their own."""
+    """User and group ids that were allocated for names without an id in the recipe."""
 
     users: dict[str, int] = {}
     groups: dict[str, int] = {}
@@ -80,9 +81,9 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A whole lock file."""
 
     requirements: str
-    """Digest of what the recipe asks for, to notice when it changed."""
+    """Digest of the recipe's requirements, by which a stale lock is recognized."""
     packages: dict[str, tuple[LockedPackage, ...]]
-    """By Debian architecture, sorted by name; ``all`` packages stand under each."""
+    """By Debian architecture, sorted by name; ``all`` packages are listed under each."""
     indexes: tuple[LockedIndex, ...] = ()
     ids: Ids = Ids()
     format: int = FORMAT
@@ -92,17 +93,17 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-def dump(lock: Lock) -> bytes:
-    """Return the one way to write a lock: equal locks give equal bytes."""
+def encode_lock(lock: Lock) -> bytes:
+    """Return the lock as JSON; equal locks give equal bytes."""
     packages = [
         _block(_line(architecture), "[]", map(_line, sorted(items, key=_package_key)))
         for architecture, items in sorted(lock.packages.items())
     ]
     ids = [
-        _block(f'"{kind}"', "{}", (f"{_line(name)}: {number}" for name, number in sorted(given.items())))
-        for kind, given in (("users", lock.ids.users), ("groups", lock.ids.groups))
+        _block(f'"{kind}"', "{}", (f"{_line(name)}: {number}" for name, number in sorted(ids.items())))
+        for kind, ids in (("users", lock.ids.users), ("groups", lock.ids.groups))
     ]
-    parts = [
+    members = [
         f'"lock": {lock.lock}',
         f'"format": {lock.format}',
         f'"requirements": {_line(lock.requirements)}',
@@ -110,7 +111,7 @@ def dump(lock: Lock) -> bytes:
         _block('"packages"', "{}", packages),
         _block('"ids"', "{}", ids),
     ]
-    return f"{_block('', '{}', parts)}\n".encode()
+    return f"{_block('', '{}', members)}\n".encode()
 
 
 def _line(value: Any) -> str:
@@ -118,7 +119,7 @@ def _line(value: Any) -> str:
 
 
 def _block(key: str, brackets: str, items: Iterable[str]) -> str:
-    """Return ``key`` with a list or map of one item a line, indented."""
+    """Return ``key`` with a list or object, indented, one item per line."""
     head = f"{key}: " if key else ""
     body = ",\n".join(items)
     if not body:
@@ -136,14 +137,14 @@ def _index_key(index: LockedIndex) -> tuple[str, str, str]:
 
 
 MAX_BYTES = 64 << 20
-_AGAIN = "write it anew with 'pumice lock', or take it back from version control"
-_NEWER = "use a newer Pumice, or remove the lock and write it anew with 'pumice lock'"
+_REWRITE_HINT = "run 'pumice lock' to rewrite it, or restore it from version control"
+_NEWER_HINT = "use a newer Pumice, or delete the lock and run 'pumice lock'"
 
 _NAME = re.compile("[a-z0-9][a-z0-9+.-]{0,127}")
 _VERSION = re.compile("[A-Za-z0-9][A-Za-z0-9.+:~-]{0,255}")
 _ARCHITECTURE = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
-_PLACE = re.compile("[A-Za-z0-9][A-Za-z0-9.+~_-]*(/[A-Za-z0-9][A-Za-z0-9.+~_-]*)*")
-_SUITE = re.compile(rf"{_PLACE.pattern}/?|/")
+_ARCHIVE = re.compile("[A-Za-z0-9][A-Za-z0-9.+~_-]*(/[A-Za-z0-9][A-Za-z0-9.+~_-]*)*")
+_SUITE = re.compile(rf"{_ARCHIVE.pattern}/?|/")
 _POOL_PATH = re.compile(r"(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+(/(?!\.\.?(/|$))[A-Za-z0-9.+~_:%@=,-]+)*")
 _LOCAL_PATH = re.compile(r"(\.\./)*(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+(/(?!\.\.?(/|$))[^/\x00-\x1f\x7f]+)*")
 _HEX_64 = re.compile("[0-9a-f]{64}")
@@ -151,99 +152,105 @@ _HEX_128 = re.compile("[0-9a-f]{128}")
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _FINGERPRINT = re.compile("[0-9A-F]{40,64}")
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?")
-_NO_ID = (1 << 32) - 1
-_ANY = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
+_INVALID_ID = (1 << 32) - 1
+_FREE_TEXT = re.compile(r"[^\x00-\x1f\x7f]{0,256}")
 
 
-def read(path: Path) -> Lock:
-    """Return the lock in a file; raises LockError for one that is missing, malformed or hostile."""
+def read_lock(path: Path) -> Lock:
+    """Return the lock in a file; raises LockError if it is missing, malformed or hostile."""
     try:
         with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise LockError("there is no lock", where=str(path), hint="'pumice lock' writes it") from None
+        raise LockError(
+            "the lock does not exist", where=str(path), hint="run 'pumice lock' to write it"
+        ) from None
     except (OSError, ValueError) as error:
         why = (error.strerror or "") if isinstance(error, OSError) else str(error)
-        raise LockError(f"the lock cannot be read ({why.lower()})", where=str(path)) from None
-    return parse(data, str(path))
+        raise LockError(f"cannot read the lock: {why.lower()}", where=str(path)) from None
+    return parse_lock(data, str(path))
 
 
-def parse(data: bytes, name: str) -> Lock:
-    """Return the lock in ``data``; ``name`` is what places call the file. Raises LockError."""
+def parse_lock(data: bytes, name: str) -> Lock:
+    """Return the lock in ``data``; ``name`` is the file name for error locations. Raises LockError."""
     if len(data) > MAX_BYTES:
-        raise LockError(f"the lock is larger than {MAX_BYTES >> 20} MiB", where=name, hint=_AGAIN)
+        raise LockError(f"the lock is larger than {MAX_BYTES >> 20} MiB", where=name, hint=_REWRITE_HINT)
     try:
         data.decode("utf-8")
         lock = msgspec.json.decode(data, type=Lock)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise LockError("the lock is not UTF-8", where=f"{name}:{line}", hint=_AGAIN) from None
+        raise LockError("the lock is not UTF-8", where=f"{name}:{line}", hint=_REWRITE_HINT) from None
     except msgspec.ValidationError as error:
-        _refuse_newer(data, name)
-        raise _misfit(data, name, str(error)) from None
+        _reject_newer(data, name)
+        raise _invalid_error(data, name, str(error)) from None
     except msgspec.DecodeError as error:
-        raise _malformed(data, name, str(error)) from None
+        raise _malformed_error(data, name, str(error)) from None
     except RecursionError:
-        raise LockError("the lock is nested too deep", where=name, hint=_AGAIN) from None
+        raise LockError("the lock is nested too deeply", where=name, hint=_REWRITE_HINT) from None
     if lock.lock > LOCK_VERSION or lock.format > FORMAT:
-        _refuse_newer(data, name)
-    for problem, item in _problems(lock):
-        raise LockError(problem, where=_place(data, name, item), hint=_AGAIN)
-    if data != dump(lock):
-        _refuse_twice(data, name)
-    return _sorted(lock)
+        _reject_newer(data, name)
+    for problem, item in _find_problems(lock):
+        raise LockError(problem, where=_locate(data, name, item), hint=_REWRITE_HINT)
+    if data != encode_lock(lock):
+        _reject_duplicate_keys(data, name)
+    return _sort_lock(lock)
 
 
-class _Numbers(msgspec.Struct):
+class _Versions(msgspec.Struct):
     lock: int = LOCK_VERSION
     format: int = FORMAT
 
 
-def _refuse_newer(data: bytes, name: str) -> None:
-    """Raise LockError if the reason why a lock cannot be read is that it is newer than this code."""
+def _reject_newer(data: bytes, name: str) -> None:
+    """Raise LockError if a lock is of a newer version than this code supports."""
     try:
-        found = msgspec.json.decode(data, type=_Numbers)
+        versions = msgspec.json.decode(data, type=_Versions)
     except (msgspec.MsgspecError, RecursionError):
         return
-    if found.lock > LOCK_VERSION:
-        message = f"the lock has version {found.lock}, this Pumice reads up to version {LOCK_VERSION}"
-        raise LockError(message, where=name, hint=_NEWER)
-    if found.format > FORMAT:
-        message = f"the lock is for images of format {found.format}, this Pumice makes up to format {FORMAT}"
-        raise LockError(message, where=name, hint=_NEWER)
+    if versions.lock > LOCK_VERSION:
+        message = (
+            f"lock version {versions.lock} is not supported: this Pumice reads up to version {LOCK_VERSION}"
+        )
+        raise LockError(message, where=name, hint=_NEWER_HINT)
+    if versions.format > FORMAT:
+        message = f"lock format {versions.format} is not supported: this Pumice builds up to format {FORMAT}"
+        raise LockError(message, where=name, hint=_NEWER_HINT)
 
 
-def _malformed(data: bytes, name: str, said: str) -> LockError:
-    found = re.search(rb"^(<<<<<<<|=======|>>>>>>>)", data, re.MULTILINE)
-    if found:
-        return LockError("the lock has the marks of a merge conflict in it", where=name, hint=_AGAIN)
-    position = re.search(r"\(byte ([0-9]+)\)", said)
+def _malformed_error(data: bytes, name: str, reason_text: str) -> LockError:
+    conflict_marker = re.search(rb"^(<<<<<<<|=======|>>>>>>>)", data, re.MULTILINE)
+    if conflict_marker:
+        return LockError("the lock contains merge conflict markers", where=name, hint=_REWRITE_HINT)
+    position = re.search(r"\(byte ([0-9]+)\)", reason_text)
     if position is None:
-        return LockError("the lock is not JSON: it ends too early", where=name, hint=_AGAIN)
+        return LockError("the lock is not JSON: it ends too early", where=name, hint=_REWRITE_HINT)
     head = data[: int(position[1])].decode("utf-8", "replace").split("\n")
-    where = f"{name}:{len(head)}:{len(head[-1]) + 1}"
-    reason = said.removeprefix("JSON is malformed: ").partition(" (byte")[0]
-    return LockError(f"the lock is not JSON: {reason}", where=where, hint=_AGAIN)
+    location = f"{name}:{len(head)}:{len(head[-1]) + 1}"
+    reason = reason_text.removeprefix("JSON is malformed: ").partition(" (byte")[0]
+    return LockError(f"the lock is not JSON: {reason}", where=location, hint=_REWRITE_HINT)
 
 
-def _misfit(data: bytes, name: str, said: str) -> LockError:
-    """Return the error for JSON that is no lock; with the line, if it has one package a line."""
+def _invalid_error(data: bytes, name: str, message: str) -> LockError:
+    """Return the error for JSON that is not a lock, with the line if it has one package per line."""
     for line, column, text in _item_lines(data):
         kind = LockedPackage if b'"name"' in text else LockedIndex
         try:
             msgspec.json.decode(text, type=kind)
         except msgspec.MsgspecError as error:
-            where = f"{name}:{line}:{column}"
-            return LockError(f"the lock does not fit: {_reworded(str(error))}", where=where, hint=_AGAIN)
+            location = f"{name}:{line}:{column}"
+            return LockError(
+                f"the lock is invalid: {_reword(str(error))}", where=location, hint=_REWRITE_HINT
+            )
         except RecursionError:
             break
-    return LockError(f"the lock does not fit: {_reworded(said)}", where=name, hint=_AGAIN)
+    return LockError(f"the lock is invalid: {_reword(message)}", where=name, hint=_REWRITE_HINT)
 
 
-def _reworded(said: str) -> str:
-    # What is no lock may be somebody's secret: its own words are left out.
-    said = re.sub("(unknown field|Invalid enum value) (`[^`]*`|'[^']*')", r"\1", said, flags=re.DOTALL)
-    text, _, path = said.replace("`", "'").partition(" - at ")
+def _reword(message: str) -> str:
+    # A file that is not a lock may be a secret: quote none of its names.
+    message = re.sub("(unknown field|Invalid enum value) (`[^`]*`|'[^']*')", r"\1", message, flags=re.DOTALL)
+    text, _, path = message.replace("`", "'").partition(" - at ")
     text = text[:1].lower() + text[1:]
     return f"{text} at {path.strip(chr(39)).removeprefix('$').removeprefix('.')}" if path else text
 
@@ -255,7 +262,7 @@ def _item_lines(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             yield number, len(line) - len(line.lstrip()) + 1, text
 
 
-def _place(data: bytes, name: str, item: LockedPackage | LockedIndex | None) -> str:
+def _locate(data: bytes, name: str, item: LockedPackage | LockedIndex | None) -> str:
     for line, column, text in _item_lines(data) if item is not None else ():
         try:
             if msgspec.json.decode(text, type=type(item)) == item:
@@ -265,20 +272,20 @@ def _place(data: bytes, name: str, item: LockedPackage | LockedIndex | None) -> 
     return name
 
 
-def _refuse_twice(data: bytes, name: str) -> None:
-    """Raise LockError for a key that stands twice in one object, of which JSON readers take either."""
+def _reject_duplicate_keys(data: bytes, name: str) -> None:
+    """Raise LockError for a duplicate key in an object, because JSON readers disagree about those."""
     import json
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise LockError("the lock has a key twice in one place", where=name, hint=_AGAIN)
-        return found
+    def reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) < len(pairs):
+            raise LockError("the lock has a duplicate key", where=name, hint=_REWRITE_HINT)
+        return members
 
-    json.loads(data, object_pairs_hook=once)
+    json.loads(data, object_pairs_hook=reject_duplicates)
 
 
-def _sorted(lock: Lock) -> Lock:
+def _sort_lock(lock: Lock) -> Lock:
     packages = {
         architecture: tuple(sorted(items, key=_package_key))
         for architecture, items in sorted(lock.packages.items())
@@ -291,7 +298,7 @@ def _sorted(lock: Lock) -> Lock:
 _Finding = tuple[str, "LockedPackage | LockedIndex | None"]
 
 
-def _problems(lock: Lock) -> Iterator[_Finding]:
+def _find_problems(lock: Lock) -> Iterator[_Finding]:
     if lock.lock < 1 or lock.format < 1:
         yield "the lock's 'lock' and 'format' are numbers from 1", None
     if not _DIGEST.fullmatch(lock.requirements):
@@ -301,12 +308,12 @@ def _problems(lock: Lock) -> Iterator[_Finding]:
     for architecture, packages in lock.packages.items():
         if not _ARCHITECTURE.fullmatch(architecture):
             yield f"{architecture[:80]!r} is not an architecture", None
-        seen: set[tuple[str, str]] = set()
+        keys: set[tuple[str, str]] = set()
         for package in packages:
             key = package.name, package.architecture
-            if key in seen:
-                yield f"the package {package.name!r} is there twice for {architecture}", package
-            seen.add(key)
+            if key in keys:
+                yield f"duplicate package {package.name!r} for {architecture}", package
+            keys.add(key)
             yield from _package_problems(package)
     yield from _id_problems(lock.ids)
 
@@ -323,7 +330,7 @@ _PACKAGE_OPTIONS = (
     ("sha512", _HEX_128, "128 lower-case hexadecimal digits"),
 )
 _MIRROR_RULES = (
-    ("archive", _PLACE, "an archive's name"),
+    ("archive", _ARCHIVE, "an archive's name"),
     ("suite", _SUITE, "a suite"),
     ("path", _POOL_PATH, "a clean path in a mirror"),
 )
@@ -332,38 +339,38 @@ _LOCAL_RULES = (("path", _LOCAL_PATH, "a clean relative path"),)
 
 def _package_problems(package: LockedPackage) -> Iterator[_Finding]:
     rules = _PACKAGE_RULES + (_LOCAL_RULES if package.role == "local" else _MIRROR_RULES)
-    for key, pattern, what in rules:
+    for key, pattern, noun in rules:
         text = getattr(package, key)
         if not pattern.fullmatch(text):
-            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {what}", package
-    for key, pattern, what in _PACKAGE_OPTIONS:
+            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {noun}", package
+    for key, pattern, noun in _PACKAGE_OPTIONS:
         text = getattr(package, key)
         if text and not pattern.fullmatch(text):
-            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {what}", package
+            yield f"the {key} {text[:80]!r} of {package.name[:80]!r} is not {noun}", package
     if not 0 < package.size < 1 << 40:
-        yield f"the size {package.size} of {package.name[:80]!r} is not a package's", package
+        yield f"the size {package.size} of {package.name[:80]!r} is out of range", package
 
 
 def _index_problems(index: LockedIndex) -> Iterator[_Finding]:
     label = f"{index.archive[:80]}/{index.suite[:80]}"
-    if not (_PLACE.fullmatch(index.archive) and _SUITE.fullmatch(index.suite)):
-        yield f"the index {label!r} has no proper 'archive' and 'suite'", index
-    if not (_ANY.fullmatch(index.codename) and _ANY.fullmatch(index.origin)):
-        yield f"the index {label!r} has no proper 'codename' and 'origin'", index
+    if not (_ARCHIVE.fullmatch(index.archive) and _SUITE.fullmatch(index.suite)):
+        yield f"the index {label!r} has an invalid 'archive' or 'suite'", index
+    if not (_FREE_TEXT.fullmatch(index.codename) and _FREE_TEXT.fullmatch(index.origin)):
+        yield f"the index {label!r} has an invalid 'codename' or 'origin'", index
     if any(text and not _DIGEST.fullmatch(text) for text in (index.digest, index.keyring)):
         yield f"the 'digest' or 'keyring' of the index {label!r} is not a sha256 digest", index
     if not (0 <= index.date < 1 << 40 and 0 <= index.valid_until < 1 << 40):
-        yield f"the index {label!r} has no proper 'date' and 'valid_until'", index
+        yield f"the index {label!r} has an invalid 'date' or 'valid_until'", index
     if not all(_FINGERPRINT.fullmatch(signer) for signer in index.signers):
         yield f"the 'signers' of the index {label!r} are not fingerprints", index
 
 
 def _id_problems(ids: Ids) -> Iterator[_Finding]:
-    for kind, given in (("user", ids.users), ("group", ids.groups)):
-        for name, number in given.items():
+    for kind, ids_by_name in (("user", ids.users), ("group", ids.groups)):
+        for name, number in ids_by_name.items():
             if not _ACCOUNT.fullmatch(name):
                 yield f"{name[:80]!r} is not a {kind}'s name", None
-            if not 0 < number < _NO_ID:
-                yield f"the {kind} {name[:80]!r} has no proper id", None
-        if len(set(given.values())) < len(given):
+            if not 0 < number < _INVALID_ID:
+                yield f"the {kind} {name[:80]!r} has an invalid id", None
+        if len(set(ids_by_name.values())) < len(ids_by_name):
             yield f"two {kind}s of the lock have the same id", None

@@ -1,4 +1,4 @@
-"""What people write, as frozen values. Every default is visible here, every rule in `load`."""
+"""The recipe as frozen values, with all defaults; the rules are in `keys` and `grammar`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class ExtraArchive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Another archive of Debian's shape, beside the distribution's own."""
+    """An extra archive with Debian's layout, used in addition to the distribution's."""
 
     name: str
     url: str
@@ -17,19 +17,19 @@ class ExtraArchive(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     key: str = ""
     """Path of its OpenPGP keyring, relative to the recipe."""
     trusted: bool = False
-    """Take it without a signature: only when the recipe says so in as many words."""
+    """Use it without a signature."""
     packages: tuple[str, ...] = ()
     """Names, or patterns with ``*``, of the only packages to take from it."""
     priority: int = 0
-    """Of all its packages, as in apt_preferences(5); 0: highest version first if the recipe names
-    the package, else only where the distribution has nothing that fits."""
+    """Of all its packages, as in apt_preferences(5). With 0, a package that the recipe names is taken in
+    its highest version from any archive; others come from here only if the distribution has none."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The recipe's ``from``: which distribution and where it is found.
+    """The recipe's ``from``: the distribution and its mirrors.
 
-    Empty ``mirrors`` and ``keyrings`` mean: Pumice's configuration, then the machine's own apt
-    configuration. ``snapshots`` are URL templates in which ``{date}`` stands for the lock's date.
+    Without ``mirrors`` and ``keyrings`` those of Pumice's configuration are used, then those of the
+    machine's apt. ``snapshots`` are URL templates in which ``{date}`` is replaced by the lock's date.
     """
 
     debian: str
@@ -44,11 +44,11 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of ``packages``.
+    """An item of ``packages``.
 
     ``python3``, ``python3=3.11.2-1+b1``, ``-perl`` (``exclude``) or ``./hello.deb`` (``file``, a
-    clean path relative to the recipe's folder, which only says its ``name`` when it is read: until
-    then that is empty). ``where`` is its ``file:line:col``; it takes no part in any digest.
+    normalized path relative to the recipe's directory; its ``name`` is empty, because only the file
+    knows it). ``where`` is its ``file:line:col``, which is part of no digest.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class FileRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One item of ``files``: exactly one of ``source``, ``text``, ``link`` or ``directory``.
+    """An item of ``files``, with exactly one of ``source``, ``text``, ``link`` or ``directory``.
 
-    ``source`` is the recipe's ``from``: a path or glob in ``base_dir``, the folder of the recipe file
-    that wrote the rule, itself relative to the main recipe's folder (empty: the same). ``owner`` is
-    ``user[:group]`` by name or number.
+    ``source`` is the recipe's ``from``: a path or glob in ``base_dir``, the directory of the recipe
+    file with this rule, relative to that of the main recipe (empty: the same). ``owner`` is
+    ``user[:group]``, names or numbers.
     """
 
     to: str
@@ -79,7 +79,7 @@ class FileRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A user to add; an id left out is allocated and kept in the lock."""
+    """A user to add; without an id, one is allocated and stored in the lock."""
 
     name: str
     uid: int | None = None
@@ -91,14 +91,14 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A group to add; an id left out is allocated and kept in the lock."""
+    """A group to add; without an id, one is allocated and stored in the lock."""
 
     name: str
     gid: int | None = None
 
 
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an engine asks the container whether it is well; times are seconds."""
+    """The health check of a container; times are in seconds."""
 
     command: tuple[str, ...]
     interval: int = 30
@@ -108,7 +108,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What runs, as whom and where."""
+    """The process of a container: program, user, directory, ports and volumes."""
 
     user: str = ""
     command: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Python(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Python extras."""
+    """Options for images with Python."""
 
     bytecode: bool = False
 
@@ -133,7 +133,7 @@ Base = Literal["data", "essential", "none"]
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An effective recipe: everything extended and checked."""
+    """An effective recipe: merged with all that it extends, and checked."""
 
     name: str
     version: str
@@ -153,7 +153,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Debian architecture names; empty means the machine's own."""
     layers: LayerPolicy = "auto"
     include: tuple[str, ...] = ()
-    """Of docs, man, info, locales, lintian: what is kept though it is dropped by default."""
+    """Of docs, man, info, locales and lintian, which are dropped by default: those to keep."""
     python: Python = Python()
     path: str = ""
-    """The recipe file; takes no part in any digest."""
+    """The recipe file; part of no digest."""

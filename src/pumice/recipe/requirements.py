@@ -1,4 +1,4 @@
-"""What of a recipe decides which packages it stands for: the part whose change makes a lock stale."""
+"""The requirements of a recipe: the part that decides its packages, and whose change makes a lock stale."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from pumice.recipe.model import ExtraArchive, Origin, Recipe
 
 
-def digest_of(recipe: Recipe) -> str:
-    """Return the digest of all that decides which packages a recipe stands for, and of nothing else.
+def requirements_digest(recipe: Recipe) -> str:
+    """Return the digest of everything in a recipe that decides its packages, and of nothing else.
 
-    The order of lists says nothing, where a mirror is says nothing, nor does the content of a local
-    package: its own digest is in the lock.
+    The order of lists and the URLs of mirrors do not count, nor does the content of a local package,
+    whose digest is in the lock.
     """
     return canonical.digest_of(
         {
@@ -35,7 +35,7 @@ def _origin(origin: Origin) -> dict[str, Any]:
         "suites": sorted(origin.suites),
         "keyrings": sorted(origin.keyrings),
         "archives": sorted(
-            # What is new is left out where it is not used: older locks stay right.
+            # Omit newer keys that are not used, so that older locks stay current.
             [a.name, a.suite, sorted(a.components), a.key, a.trusted, *_authority(a)]
             for a in origin.archives
         ),

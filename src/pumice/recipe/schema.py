@@ -1,8 +1,8 @@
 """The table of keys as JSON Schema (draft 2020-12), for editors.
 
-It accepts every recipe that loads and refuses what can be refused without looking at other files
-or comparing values. Editors hand it values as YAML's own rules type them, so wherever a text may
-look like a number or a truth value, those are accepted too.
+It accepts every valid recipe, and rejects what can be rejected without reading other files or
+comparing values. Editors validate values as YAML types them, so where a string may look like a number
+or a boolean, those are accepted too.
 """
 
 from __future__ import annotations
@@ -28,58 +28,58 @@ _DURATION = "^[0-9]{1,7}[smh]?$"
 _MODE = "^(0o|0)?[0-7]{3,4}$"
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of a recipe file."""
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a recipe file, as JSON values."""
     required = [key.name for key in RECIPE.keys if key.required]
-    inner = {
+    nested = {
         key.name: {"required": [item.name for item in key.kind.keys if item.required]}
         for key in RECIPE.keys
         if key.required and isinstance(key.kind, Table)
     }
-    found = _table(RECIPE)
+    table = _table_schema(RECIPE)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Pumice recipe",
-        **found,
-        # What is missing here may stand in the recipe that this one extends.
-        "anyOf": [{"required": ["extend"]}, {"required": required, "properties": inner}],
+        **table,
+        # Required keys may be in a recipe that this one extends.
+        "anyOf": [{"required": ["extend"]}, {"required": required, "properties": nested}],
     }
 
 
-def _table(table: Table) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _table_schema(table: Table) -> dict[str, Any]:
+    table_schema: dict[str, Any] = {
         "type": "object",
         "additionalProperties": False,
-        "properties": {key.name: _key(key) for key in table.keys},
+        "properties": {key.name: _key_schema(key) for key in table.keys},
     }
     if table is FILE:
-        found["oneOf"] = [{"required": [name]} for name in ("from", "text", "link", "directory")]
-    return found
+        table_schema["oneOf"] = [{"required": [name]} for name in ("from", "text", "link", "directory")]
+    return table_schema
 
 
-def _key(key: Key) -> dict[str, Any]:
-    about = key.about.replace("`", "'")
-    return {"description": f"{about} For example: {key.example}", **_kind(key.kind)}
+def _key_schema(key: Key) -> dict[str, Any]:
+    about = key.description.replace("`", "'")
+    return {"description": f"{about} For example: {key.example}", **_kind_schema(key.kind)}
 
 
-def _kind(kind: Kind) -> dict[str, Any]:
+def _kind_schema(kind: Kind) -> dict[str, Any]:
     if isinstance(kind, Table):
-        return _table(kind)
+        return _table_schema(kind)
     if isinstance(kind, ListOf):
-        return _list(kind)
+        return _list_schema(kind)
     if isinstance(kind, MapOf):
-        names = {name: value for name, value in _text(kind.key).items() if name != "type"}
-        return {"type": "object", "propertyNames": names, "additionalProperties": _text(kind.value)}
+        names = {name: value for name, value in _text_schema(kind.key).items() if name != "type"}
+        return {"type": "object", "propertyNames": names, "additionalProperties": _text_schema(kind.value)}
     if isinstance(kind, Text):
-        return _text(kind)
+        return _text_schema(kind)
     if isinstance(kind, Integer):
         return {"type": "integer", "minimum": kind.low, "maximum": kind.high}
-    return _word(kind)
+    return _scalar_schema(kind)
 
 
-def _word(kind: Flag | Mode | Duration | Choice) -> dict[str, Any]:
+def _scalar_schema(kind: Flag | Mode | Duration | Choice) -> dict[str, Any]:
     if isinstance(kind, Choice):
-        return {"enum": list(kind.words)}
+        return {"enum": list(kind.values)}
     if isinstance(kind, Mode):
         return {"type": ["string", "integer"], "pattern": _MODE, "minimum": 0, "maximum": 7777}
     if isinstance(kind, Duration):
@@ -87,23 +87,23 @@ def _word(kind: Flag | Mode | Duration | Choice) -> dict[str, Any]:
     return {"type": "boolean"}
 
 
-def _list(kind: ListOf) -> dict[str, Any]:
-    item = _kind(kind.item)
+def _list_schema(kind: ListOf) -> dict[str, Any]:
+    item = _kind_schema(kind.item)
     if isinstance(kind.item, Table):
         item = {**item, "required": [key.name for key in kind.item.keys if key.required]}
-    found: dict[str, Any] = {"type": "array", "items": item}
-    if kind.least:
-        found["minItems"] = kind.least
+    list_schema: dict[str, Any] = {"type": "array", "items": item}
+    if kind.min_length:
+        list_schema["minItems"] = kind.min_length
     if kind.identity in ("value", "package"):
-        found["uniqueItems"] = True
-    return {"anyOf": [{**item, "minLength": 1}, found]} if kind.single else found
+        list_schema["uniqueItems"] = True
+    return {"anyOf": [{**item, "minLength": 1}, list_schema]} if kind.single else list_schema
 
 
-def _text(kind: Text) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": ["string", "number", "boolean"] if kind.loose else "string"}
-    if not kind.empty:
-        found["minLength"] = 1
+def _text_schema(kind: Text) -> dict[str, Any]:
+    text_schema: dict[str, Any] = {"type": ["string", "number", "boolean"] if kind.loose else "string"}
+    if not kind.allows_empty:
+        text_schema["minLength"] = 1
     if kind.grammar is not None:
-        found["pattern"] = f"^(?:{kind.grammar.pattern})$"
-        found["maxLength"] = kind.grammar.longest
-    return found
+        text_schema["pattern"] = f"^(?:{kind.grammar.pattern})$"
+        text_schema["maxLength"] = kind.grammar.max_length
+    return text_schema

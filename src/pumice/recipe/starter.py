@@ -1,4 +1,4 @@
-"""The recipe that `pumice init` writes: it builds as it stands, and says what else there is."""
+"""The recipe that `pumice init` writes: it builds as it is, and its comments show more keys."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ _STARTER = """\
 #   pumice build {file}
 #   pumice run {name}:1.0
 #
-# Lines that begin with '#' show what else a recipe can say.
+# Lines that begin with '#' show what else a recipe can contain.
 
 name: {name}
 version: "1.0"
 # description: Says hello
 # labels: {{com.example.team: web}}
 
-# Where packages come from. Mirrors and keys are those of this machine's apt, unless they are named:
+# Where packages come from. Mirrors and keys are those of this machine's apt, unless the recipe names them:
 #   from: {{debian: bookworm, mirrors: ["https://mirror.example/debian"]}}
 from: {{debian: bookworm}}
 
-# What to install; what these depend on comes by itself.
-# name=version pins one, -name leaves one out, ./file.deb takes one of your own.
+# What to install, with all dependencies.
+# name=version pins a version, -name excludes a package, ./file.deb is a local package.
 packages:
   - python3-minimal
   # - ca-certificates
 
-# Your own files, from this folder or written here.
+# Your own files, from this directory or written here.
 files:
   - to: /app/hello.py
     text: |
@@ -42,14 +42,14 @@ run:
   # ports: {{http: 8080}}
 
 # archs: [amd64, arm64]       # default: this machine's
-# include: [docs, locales]    # left out by default
-# python: {{bytecode: true}}    # starts faster, is larger
+# include: [docs, locales]    # not installed by default
+# python: {{bytecode: true}}    # faster start, larger image
 """
 
 
-def starter(folder: str, file: str) -> str:
-    """Return a commented recipe for an image named after ``folder``, to be written to ``file``."""
-    word = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.lower())
-    word = "-".join(part for part in word.split("-") if part)[:64].strip("-")
-    shown = "".join(c if c.isprintable() else "?" for c in file)
-    return _STARTER.format(name=f"example.com/{word or 'hello'}", file=shown)
+def starter_recipe(folder: str, file: str) -> str:
+    """Return a commented recipe for an image named after the directory ``folder``, for the file ``file``."""
+    label = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.lower())
+    label = "-".join(part for part in label.split("-") if part)[:64].strip("-")
+    printable_file = "".join(c if c.isprintable() else "?" for c in file)
+    return _STARTER.format(name=f"example.com/{label or 'hello'}", file=printable_file)

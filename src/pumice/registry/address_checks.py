@@ -1,8 +1,8 @@
-"""Addresses that a registry sends its clients to: redirections, upload locations, token services.
+"""Checks of the URLs that a registry supplies: redirects, upload locations, token services.
 
-A registry may name any other host, but it must not use its clients as a way to hosts that it cannot reach
-itself: this machine, and what is on its link. Nor may it turn an encrypted connection into an open one.
-Logins are no concern here: `pumice.registry.auth` sends them to the registry's own origin only.
+A registry may name any other host, but must not use its clients to reach hosts that it cannot reach itself:
+loopback and link-local addresses. Nor may it downgrade an encrypted connection. Logins are handled
+elsewhere: `pumice.registry.auth` only sends them to the registry's own origin.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def resolve_location(source: str, location: str) -> str:
-    """Return the absolute URL that an answer from ``source`` names, "" if it names none that is usable.
+    """Return the absolute URL of a Location in a response from ``source``, "" if it is unusable.
 
-    Raises RegistryError for one that must not be followed.
+    Raises RegistryError for a URL that must not be followed.
     """
     target = headers.resolve_url(source, location)
     if target:
@@ -31,40 +31,40 @@ def resolve_location(source: str, location: str) -> str:
 
 
 def check_target(source: str, target: str) -> None:
-    """Raise RegistryError if an answer from ``source`` must not send a client to ``target``."""
+    """Raise RegistryError if a response from ``source`` must not send a client to ``target``."""
     (old_scheme, old_host, _), (new_scheme, new_host, _) = headers.origin(source), headers.origin(target)
     if headers.origin(source) == headers.origin(target) or hosts.is_loopback(old_host):
         return
     if (old_scheme, new_scheme) == ("https", "http"):
-        raise RegistryError("cannot follow the registry from https to http", where=redact_url(target))
+        raise RegistryError("refusing a redirect from https to http", where=redact_url(target))
     if hosts.is_local(new_host):
         raise local_address_error(target)
 
 
 def local_address_error(target: str) -> RegistryError:
-    """Return the error for an address on this machine that a registry elsewhere named."""
+    """Return the error for a local address that a remote registry supplied."""
     return RegistryError(
-        "cannot follow the registry to an address of this machine",
+        "refusing a redirect to a local address",
         where=redact_url(target),
-        hint="if the registry itself runs on this machine, address it as localhost",
+        hint="if the registry itself runs on this machine, use localhost as its host",
     )
 
 
 class AddressGuard:
-    """Asks, but only what a registry may make its clients ask, whoever came by the address.
+    """Middleware that refuses requests to addresses that a remote registry must not supply.
 
-    The innermost check, so it also holds for the addresses that logging in needs. Text tells little of
-    where a name leads, so the transport is told to look at the address that it connects to.
+    It is the innermost middleware, so that it also applies to token services. A host name does not reveal
+    its address, so the transport also checks the address that it connects to.
     """
 
     def __init__(self, send_request: SendRequest, registry_url: str) -> None:
-        """``base`` is the address of the registry."""
+        """``registry_url`` is the URL of the registry, without a path."""
         self._send_request = send_request
         self._registry_url = registry_url
         self._origin = headers.origin(registry_url)
 
     def __call__(self, request: Request) -> Exchange[Response]:
-        """Ask; raises RegistryError."""
+        """Send the request; raises RegistryError."""
         if headers.origin(request.url) != self._origin:
             check_target(self._registry_url, request.url)
             refuse_local_address = not hosts.is_loopback(self._origin[1])

@@ -1,9 +1,8 @@
-"""Logging in to a registry while asking it (RFC 7617, RFC 6750, distribution's token specification).
+"""Authentication with registries (RFC 7617, RFC 6750, distribution's token specification).
 
-A registry says at the first refusal how it wants to be asked; that is remembered for its host, and
-tokens for as long as they are good. A login is only ever sent to the registry itself and to the token
-service that the registry names, never in the clear beyond this machine, and never to where a
-redirection leads.
+A registry's first 401 response has its challenge, which is cached per host, as tokens are until they
+expire. A login is only sent to the registry itself and to the token service that the registry names, never
+over an unencrypted connection to another machine, and never to the target of a redirect.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DENIAL_STATUSES = frozenset({401, 403, 404})
 _REFRESH_UNSUPPORTED = frozenset({404, 405, 501})
 _REFRESH_DENIED = frozenset({400, 401, 403})
-"""Answers of token services that know passwords only."""
+"""Statuses of token services that accept passwords but not refresh tokens."""
 
 Scope = tuple[str, ...]
-"""What a token is for, such as ``repository:team/app:pull``."""
+"""The scopes of a token, such as ``repository:team/app:pull``."""
 
 
 class _TokenResponse(msgspec.Struct, frozen=True):
-    """What a token service answers."""
+    """A token and its lifetime in seconds."""
 
     token: str = ""
     lifetime: float = _DEFAULT_SECONDS
@@ -55,10 +54,10 @@ class _Token(msgspec.Struct, frozen=True):
 
 
 class AuthState:
-    """What is known of how registries want to be asked, shared by everything that one client does."""
+    """The challenges and tokens of all registries, shared by all requests of a client. Thread-safe."""
 
     def __init__(self, credentials: Credentials, clock: Callable[[], float]) -> None:
-        """``clock`` gives seconds from any beginning."""
+        """``clock`` is monotonic, in seconds."""
         self.credentials = credentials
         self.clock = clock
         self._challenges: dict[str, Challenge] = {}
@@ -68,31 +67,31 @@ class AuthState:
         self._lock = threading.Lock()
 
     def challenge(self, host: str) -> Challenge | None:
-        """Return how a host wants to be asked, as far as that is known."""
+        """Return the cached challenge of a host, None if it is unknown."""
         return self._challenges.get(host)
 
     def store_challenge(self, host: str, challenge: Challenge) -> None:
-        """Remember how a host wants to be asked."""
+        """Cache the challenge of a host."""
         self._challenges[host] = challenge
 
     def lock(self, host: str, scope: Scope) -> threading.Lock:
-        """Return what keeps threads from fetching the same token at once."""
+        """Return the lock that keeps threads from fetching the same token at once."""
         with self._lock:
             return self._locks.setdefault((host, scope), threading.Lock())
 
     def token(self, host: str, scope: Scope) -> str:
-        """Return a token that is good for a while, or ""."""
+        """Return a cached token that has not expired, or ""."""
         token = self._tokens.get((host, scope))
         return token.value if token and token.expires_at > self.clock() else ""
 
     def store_token(self, host: str, scope: Scope, response: _TokenResponse) -> str:
-        """Remember a token for as long as it is good, and return it."""
+        """Cache a token until it expires, and return it."""
         lifetime = max(0.0, min(response.lifetime, 86400.0) - _MARGIN_SECONDS)
         self._tokens[host, scope] = _Token(response.token, self.clock() + lifetime)
         return response.token
 
     def claim_ping(self, host: str) -> bool:
-        """Say whether a host has not been asked yet how it wants to be asked."""
+        """Return True on the first call for a host: the caller then requests its challenge."""
         with self._lock:
             is_first = host not in self._pinged
             self._pinged.add(host)
@@ -105,7 +104,7 @@ def scope_of(repository: Repository, actions: str) -> str:
 
 
 class Authenticator:
-    """Asks with a login where one is wanted, for one repository and scope."""
+    """Middleware that adds a login or token where a registry requires it, for one repository and scope."""
 
     def __init__(
         self,
@@ -115,7 +114,7 @@ class Authenticator:
         scope: Scope,
         registry_url: str,
     ) -> None:
-        """``base`` is the address of the registry: no login goes anywhere else."""
+        """``registry_url`` is the only origin that gets a login."""
         self._send_request = send_request
         self._state = state
         self._repository = repository
@@ -125,7 +124,7 @@ class Authenticator:
         self._origin = headers.origin(registry_url)
 
     def __call__(self, request: Request) -> Exchange[Response]:
-        """Ask; an answer with status 401 means that there is no login that would help."""
+        """Send the request; a response with status 401 means that no available login is accepted."""
         if headers.origin(request.url) != self._origin:
             return (yield from self._send_request(request))
         challenge = self._state.challenge(self._host)
@@ -146,10 +145,10 @@ class Authenticator:
         return response
 
     def _new_challenge(self, response: Response, *, is_anonymous: bool) -> Exchange[Challenge | None]:
-        """Return how a registry wants to be asked instead, None if there is nothing to be changed.
+        """Return the challenge that a response calls for, None if authentication would not help.
 
-        Some refuse without a word about it, or hide what is private as 404: those are asked at ``/v2/``,
-        where every registry has to say.
+        Some registries deny access without a challenge, or hide private content with a 404: their challenge
+        comes from ``/v2/``, where the specification requires one.
         """
         if response.status == 401:
             challenge = _choose_challenge(
@@ -173,7 +172,7 @@ class Authenticator:
         return self._state.challenge(self._host)
 
     def _new_authorization(self, challenge: Challenge, rejected: str, *, is_last: bool) -> Exchange[str]:
-        """Return the authorization to try next: for our scope, and at last for the registry's as well."""
+        """Return the authorization to try next: first for our scope, then with the registry's."""
         if not is_last:
             return (yield from self._authorization(challenge, self._scope, rejected=rejected))
         wider_scope = merge_scopes([*self._scope, *challenge.parameters.get("scope", "").split()])
@@ -182,10 +181,10 @@ class Authenticator:
         try:
             return (yield from self._authorization(challenge, wider_scope, rejected=rejected))
         except RegistryError:
-            return ""  # the registry's own refusal says more
+            return ""  # the registry's own error is more informative
 
     def _usable_login(self) -> Login | None:
-        """The login, if the connection is one that it may be sent over."""
+        """Return the login, unless it would be sent unencrypted to another machine."""
         scheme, host, _ = self._origin
         if scheme != "https" and not is_loopback(host):
             return None
@@ -197,7 +196,7 @@ class Authenticator:
             return f"Bearer {login.registry_token}"
         if challenge.scheme == "basic":
             return login.basic_authorization if login else ""
-        # What the registry asks for counts where we have no scope, as at /v2/.
+        # Without a scope of our own, as for /v2/, use the registry's.
         scope = own_scope or tuple(challenge.parameters.get("scope", "").split())
         with self._state.lock(self._host, scope):
             cached_token = self._state.token(self._host, scope)
@@ -228,11 +227,11 @@ class Authenticator:
         token_response = _read_token_response(response.content)
         token = token_response.token
         if not token or not token.isascii() or not token.isprintable() or len(token) > _MAX_TOKEN:
-            raise DeniedError("the token service gave no token", where=redact_url(realm))
+            raise DeniedError("the token service returned no token", where=redact_url(realm))
         return self._state.store_token(self._host, scope, token_response)
 
     def _send_to_token_service(self, request: Request) -> Exchange[Response]:
-        """Ask a token service and follow where it redirects to; a login stays with its origin."""
+        """Send a request to a token service and follow redirects; a login is not sent to another origin."""
         for _ in range(_MAX_REDIRECTS):
             response = yield from self._send_request(request)
             location = response.header("Location")
@@ -245,26 +244,26 @@ class Authenticator:
                 return response
             sent_headers = request.headers if is_same else ()
             request = msgspec.structs.replace(request, url=target, headers=sent_headers)
-        raise DeniedError("the token service redirects in circles", where=redact_url(request.url))
+        raise DeniedError("too many redirects by the token service", where=redact_url(request.url))
 
     def _check_realm(self, realm: str) -> None:
-        """Refuse a token service that would see a login in the clear where the registry does not."""
+        """Raise DeniedError for a token service that is less protected than the registry."""
         absolute_realm = headers.resolve_url(realm, realm)
         if not absolute_realm:
-            raise DeniedError("the registry names no token service that could be asked", where=self._host)
+            raise DeniedError("the registry does not name a usable token service", where=self._host)
         parts = urlsplit(absolute_realm)
         host = parts.hostname or ""
         is_plain = parts.scheme == "http"
         is_local = is_loopback(host) and is_loopback(api_host(self._host))
         if is_plain and not is_local and (self._origin[0] == "https" or host != self._origin[1]):
             raise DeniedError(
-                "the registry's token service is on plain http, where anybody could read a login",
+                "refusing to send a login to a token service without TLS",
                 where=redact_url(realm),
             )
 
 
 def merge_scopes(scopes: Sequence[str]) -> Scope:
-    """Return scopes with the actions of those for the same thing taken together, each action once."""
+    """Return one scope per resource, with all its actions, each once."""
     actions: dict[str, dict[str, None]] = {}
     for scope in scopes:
         resource, _, names = scope.rpartition(":")
@@ -273,7 +272,7 @@ def merge_scopes(scopes: Sequence[str]) -> Scope:
 
 
 def _read_token_response(content: bytes) -> _TokenResponse:
-    """Read what a token service says; null, and numbers as text, are no reason to refuse a token."""
+    """Read the response of a token service, leniently: with null values, and numbers as strings."""
     try:
         decoded = msgspec.json.decode(content)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -294,7 +293,7 @@ def _with_authorization(request: Request, authorization: str) -> Request:
 
 
 def _choose_challenge(challenges: tuple[Challenge, ...]) -> Challenge | None:
-    """Return the best way to log in that is understood: tokens before passwords."""
+    """Return the preferred supported challenge: bearer tokens before basic authentication."""
     for scheme in ("bearer", "basic"):
         for challenge in challenges:
             if challenge.scheme == scheme and (scheme == "basic" or challenge.parameters.get("realm")):
@@ -331,5 +330,5 @@ def _refresh_request(realm: str, service: str, scope: Scope, refresh_token: str)
 def _login_hint(host: str, login: Login | None, status: int) -> str | None:
     if status not in (400, 401, 403):
         return None
-    reason = "the login is not accepted: " if login else ""
+    reason = "the login was not accepted: " if login else ""
     return f"{reason}log in with pumice login {host}"

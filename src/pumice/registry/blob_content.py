@@ -1,4 +1,4 @@
-"""Contents by digest, whatever its algorithm: hashed while they pass through."""
+"""Computes and verifies digests of blobs and manifests (OCI image-spec, "Digests")."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     Open = Callable[[], BinaryIO]
 
 CHUNK = 1 << 18
-"""Bytes that are read at once: they are still in the processor's cache when they are hashed and sent."""
+"""Bytes to read at once: few enough to stay in the CPU cache until they are hashed and sent."""
 
 
 def new_hasher(digest: str) -> hashlib._Hash:
-    """Return the hash for a digest; raises FormatError for one that cannot be checked."""
+    """Return a hash object for a digest's algorithm; raises FormatError if it is not supported."""
     if not is_digest(digest):
-        raise FormatError(
-            f"{digest[:150]!r} is no digest that can be checked", hint="sha256 and sha512 are known"
-        )
+        raise FormatError(f"unsupported digest {digest[:150]!r}", hint="supported algorithms: sha256, sha512")
     return hashlib.new(digest.partition(":")[0])
 
 
@@ -36,19 +34,19 @@ def verify_digest(data: bytes, digest: str, where: str) -> bytes:
     hasher = new_hasher(digest)
     hasher.update(data)
     if hasher.hexdigest() != digest.partition(":")[2]:
-        raise TrustError("what the registry sent does not have the digest it was asked for", where=where)
+        raise TrustError("the content from the registry does not match its digest", where=where)
     return data
 
 
 class BlobContent:
-    """Bytes that are to be sent: where they come from, and what they must be.
+    """The content of a blob to upload, with its expected digest and size in bytes.
 
-    The source stays open between parts that follow each other, so that several requests cost no more
-    reading than one. `close` it in the end.
+    The file stays open between consecutive ranges, so that several requests read it only once. The owner
+    must call `close`.
     """
 
     def __init__(self, digest: str, size: int, opener: Open, on_sent: Callable[[int], object]) -> None:
-        """``source`` opens them anew, from the start. ``sent`` hears how many bytes go out."""
+        """``opener`` opens the content from the start. ``on_sent`` gets each number of bytes sent."""
         self.digest = digest
         self.size = size
         self._opener = opener
@@ -59,10 +57,9 @@ class BlobContent:
         self._buffer = memoryview(bytearray(min(CHUNK, max(size, 1))))
 
     def read_range(self, start: int, end: int) -> Iterator[memoryview]:
-        """Yield bytes ``start`` to ``end``; each piece is only good until the next is asked for.
+        """Yield the bytes from ``start`` to ``end``; each piece is only valid until the next one.
 
-        The last of all are held back until the whole has been hashed: raises TrustError instead of
-        sending them when it is not what it should be.
+        The last piece of the blob is only sent after the digest was verified: raises TrustError.
         """
         file = self._seek(start)
         while self._position < end:
@@ -73,13 +70,13 @@ class BlobContent:
             self._on_sent(len(data))
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the file."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
 
     def _seek(self, start: int) -> BinaryIO:
-        """The source, read and hashed up to ``start``."""
+        """Return the file, read and hashed up to ``start``."""
         if self._file is None or self._position > start:
             self.close()
             self._hash = new_hasher(self.digest)
@@ -90,7 +87,7 @@ class BlobContent:
         return self._file
 
     def _read(self, file: BinaryIO, end: int) -> memoryview:
-        count = file.readinto(self._buffer[: end - self._position])  # type: ignore[attr-defined]  # all have it
+        count = file.readinto(self._buffer[: end - self._position])  # type: ignore[attr-defined]  # BinaryIO does not declare readinto, but every binary file has it
         if not count:
             raise self._digest_error()
         data = self._buffer[:count]
@@ -103,4 +100,4 @@ class BlobContent:
             raise self._digest_error()
 
     def _digest_error(self) -> TrustError:
-        return TrustError("what was to be sent does not have the digest it is known by", where=self.digest)
+        return TrustError("the content to upload does not match its digest", where=self.digest)

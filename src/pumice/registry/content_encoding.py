@@ -1,6 +1,6 @@
-"""Answers that come compressed although nobody asked for it (RFC 9110, 8.4).
+"""Decompresses responses (RFC 9110, 8.4).
 
-Requests say ``Accept-Encoding: identity``; proxies and object stores send gzip nevertheless.
+Requests have ``Accept-Encoding: identity``; some proxies and object stores send gzip nevertheless.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _GZIP = 16 + zlib.MAX_WBITS
 _IDENTITY = frozenset({"", "identity", "aws-chunked"})
-"""No encoding at all; the last is a leftover of how an object came into its store."""
+"""Values that mean no encoding; aws-chunked is left over from the upload to an object store."""
 _CHUNK = 1 << 16
 
 
 def is_gzip(response: Response) -> bool:
-    """Say whether the body has to be decompressed; raises RegistryError for other encodings."""
+    """Return whether the body is compressed with gzip; raises RegistryError for another encoding."""
     names = [name.strip().lower() for name in response.header("Content-Encoding").split(",")]
     encodings = [name for name in names if name not in _IDENTITY]
     if not encodings:
@@ -31,13 +31,13 @@ def is_gzip(response: Response) -> bool:
     if encodings in (["gzip"], ["x-gzip"]):
         return True
     raise RegistryError(
-        f"the registry sends its answer as {', '.join(encodings)[:60]!r}, which was not requested",
+        f"the registry sent an unsupported encoding: {', '.join(encodings)[:60]!r}",
         where=redact_url(response.url),
     )
 
 
 def decode_response(response: Response) -> Response:
-    """Return the response with its body as it was before a server compressed it."""
+    """Return the response with a stream of the decompressed body."""
     if not is_gzip(response):
         return response
     return msgspec.structs.replace(response, stream=GzipStream(response.stream, redact_url(response.url)))
@@ -70,17 +70,17 @@ class GzipStream:
                 return data
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._stream.close()
 
     def _read_rest(self, size: int) -> bytes:
-        """Return what is left in the decompressor once all input is read."""
+        """Return the rest of the decompressor's output at the end of the input."""
         if self._decompressor.eof:
             return b""
         data = self._decompressor.decompress(b"", size)
         if not data:
-            raise self._error("ends too early")
+            raise self._error("is truncated")
         return data
 
     def _error(self, what: str) -> TransportError:
-        return TransportError(f"the registry's compressed answer {what}", where=self._where)
+        return TransportError(f"the compressed response {what}", where=self._where)

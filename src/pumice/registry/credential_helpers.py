@@ -1,7 +1,7 @@
-"""Credential helpers: programs ``docker-credential-NAME`` that keep logins (docker-credential-helpers).
+"""Runs credential helpers: programs ``docker-credential-NAME`` that store logins.
 
-They are run only when a person's own file of logins names them. What they say on standard error may
-hold anything, so it is not repeated.
+The protocol is that of docker-credential-helpers. They are only run if the user's authentication file names
+them. Their standard error may contain secrets, so it is never printed.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ class _HelperLogin(msgspec.Struct, frozen=True):
 
 
 def get(name: str, key: str) -> tuple[str, str] | None:
-    """Return (user, secret) that a helper keeps for ``key``, None if it has none; raises PumiceError."""
+    """Return the (username, secret) that a helper has for ``key``, or None; raises PumiceError."""
     completed = _run(name, "get", key.encode())
     if completed.returncode != 0:
         output = completed.stdout[:500].decode(errors="replace").lower()
         if any(text in output for text in _NOT_FOUND_TEXTS):
             return None
-        raise _helper_error(name, f"ended with {completed.returncode}")
+        raise _helper_error(name, f"exited with status {completed.returncode}")
     try:
         login = msgspec.json.decode(completed.stdout, type=_HelperLogin)
     except (msgspec.MsgspecError, ValueError):
-        raise FormatError(f"the credential helper {name} gave no login that can be read") from None
+        raise FormatError(f"the credential helper docker-credential-{name} returned malformed JSON") from None
     return (login.username, login.secret) if login.secret else None
 
 
 def store(name: str, key: str, user: str, secret: str) -> None:
-    """Have a helper keep a login; raises PumiceError."""
+    """Store a login with a helper; raises PumiceError."""
     login = {"ServerURL": key, "Username": user, "Secret": secret}
     completed = _run(name, "store", msgspec.json.encode(login))
     if completed.returncode != 0:
-        raise _helper_error(name, f"could not keep it, and ended with {completed.returncode}")
+        raise _helper_error(name, f"could not store the login and exited with status {completed.returncode}")
 
 
 def erase(name: str, key: str) -> bool:
-    """Have a helper forget a login; say whether it had one."""
+    """Erase a login from a helper; return whether it had one. Raises PumiceError."""
     if get(name, key) is None:
         return False
     if _run(name, "erase", key.encode()).returncode != 0:
-        raise _helper_error(name, "could not forget it")
+        raise _helper_error(name, "could not erase the login")
     return True
 
 
@@ -69,7 +69,7 @@ def _run(name: str, verb: str, stdin: bytes) -> subprocess.CompletedProcess[byte
             [program, verb], input=stdin, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise _helper_error(name, "does not answer") from None
+        raise _helper_error(name, "did not finish in time") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise _helper_error(name, f"cannot be run: {reason}") from error
@@ -78,5 +78,5 @@ def _run(name: str, verb: str, stdin: bytes) -> subprocess.CompletedProcess[byte
 def _helper_error(name: str, reason: str) -> PumiceError:
     return PumiceError(
         f"the credential helper docker-credential-{name} {reason}",
-        hint="it is named in your file of logins as credsStore or in credHelpers",
+        hint="your authentication file names it as credsStore or in credHelpers",
     )

@@ -1,9 +1,9 @@
-"""Logins, from where docker, podman and skopeo keep them.
+"""Reads logins from the files of docker, podman and skopeo.
 
-``$REGISTRY_AUTH_FILE`` alone if it is set; else containers' ``auth.json``
-(``$XDG_RUNTIME_DIR/containers``, ``~/.config/containers``) before docker's ``config.json``
-(``$DOCKER_CONFIG``, ``~/.docker``). In each, a key is a host or the beginning of a repository
-(``HOST/TEAM``), and the longest that fits decides: containers-auth.json(5).
+Only ``$REGISTRY_AUTH_FILE`` if it is set; otherwise containers' ``auth.json``
+(``$XDG_RUNTIME_DIR/containers``, ``~/.config/containers``), then docker's ``config.json``
+(``$DOCKER_CONFIG``, ``~/.docker``). The keys in a file are hosts or prefixes of repositories
+(``HOST/TEAM``); the longest matching key is used: containers-auth.json(5).
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ MAX_FILE = 4 << 20
 
 
 class Login(msgspec.Struct, frozen=True):
-    """What a registry knows a person by: one of a password, an identity token, a registry token.
+    """A login: a username and password, an identity token, or a registry token.
 
-    Never printed: its repr and str name the user only.
+    Its repr and str only have the username, so that no secret is printed.
     """
 
     username: str = ""
     password: str = ""
     identity_token: str = ""
-    """A refresh token, good for access tokens (OAuth 2)."""
+    """An OAuth 2 refresh token, to request access tokens with."""
     registry_token: str = ""
-    """An access token, used as it is."""
+    """An access token, used unchanged."""
 
     def __repr__(self) -> str:
         return f"Login(user={self.username!r})"
@@ -46,48 +46,48 @@ class Login(msgspec.Struct, frozen=True):
 
     @property
     def basic_authorization(self) -> str:
-        """The value of ``Authorization`` for basic authentication, "" without a password."""
+        """The ``Authorization`` header for basic authentication, "" without a password."""
         if not self.password:
             return ""
         return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
 
 class Credentials(Protocol):
-    """Where logins come from."""
+    """A source of logins."""
 
     def find_login(self, repository: Repository) -> Login | None:
-        """Return the login for a repository, None if there is none: then it is asked anonymously."""
+        """Return the login for a repository, or None for anonymous access."""
 
 
 class Anonymous:
-    """No logins at all."""
+    """Anonymous access to every registry."""
 
-    def find_login(self, repository: Repository) -> Login | None:  # noqa: ARG002
-        """Return none."""
+    def find_login(self, repository: Repository) -> Login | None:  # noqa: ARG002 - part of the protocol
+        """Return None."""
         return None
 
 
 class StaticCredentials:
-    """One login, for one host."""
+    """One login for one host."""
 
     def __init__(self, host: str, login: Login) -> None:
         self._host = host
         self._login = login
 
     def find_login(self, repository: Repository) -> Login | None:
-        """Return the login if the repository is of its host."""
+        """Return the login if the repository is on its host."""
         return self._login if repository.host == self._host else None
 
 
 class AuthFiles:
-    """The files of this machine, read when first needed."""
+    """The authentication files of the user, read on first use."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._files: list[AuthFile] | None = None
 
     def find_login(self, repository: Repository) -> Login | None:
-        """Return the login of the first file that has one; raises FormatError for a file that is none."""
+        """Return the login from the first file that has one; raises FormatError for a malformed file."""
         if self._files is None:
             self._files = [read_auth_file(path) for path in auth_file_paths(self._environ)]
         for file in self._files:
@@ -98,7 +98,7 @@ class AuthFiles:
 
 
 def auth_file_paths(environ: Mapping[str, str]) -> list[Path]:
-    """Return where logins are looked for, first things first."""
+    """Return the paths of the authentication files, in order of precedence."""
     if auth_file := environ.get("REGISTRY_AUTH_FILE"):
         return [Path(auth_file)]
     home = environ.get("HOME") or ""
@@ -113,7 +113,7 @@ def auth_file_paths(environ: Mapping[str, str]) -> list[Path]:
 
 
 def read_auth_file(path: Path) -> AuthFile:
-    """Read one file; one that is not there is empty. Raises FormatError, PumiceError."""
+    """Return an authentication file, empty if it does not exist; raises FormatError, PumiceError."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
@@ -121,26 +121,26 @@ def read_auth_file(path: Path) -> AuthFile:
         return AuthFile({}, path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise PumiceError(f"the logins cannot be read: {reason}", where=str(path)) from error
+        raise PumiceError(f"cannot read the authentication file: {reason}", where=str(path)) from error
     try:
-        data = data.removeprefix(codecs.BOM_UTF8)  # as some editors write it
+        data = data.removeprefix(codecs.BOM_UTF8)  # some editors write one
         content = msgspec.json.decode(data) if data.strip() and len(data) <= MAX_FILE else {}
     except (msgspec.MsgspecError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise FormatError("the file of logins is not a JSON object", where=str(path))
+        raise FormatError("the authentication file is not a JSON object", where=str(path))
     return AuthFile(content, path)
 
 
 class AuthFile:
-    """One file of logins; ``content`` is all of its JSON, known or not."""
+    """One authentication file; ``content`` is its decoded JSON, with unknown fields."""
 
     def __init__(self, content: dict[str, Any], path: Path) -> None:
         self.content = content
         self.path = path
 
     def find_login(self, repository: Repository) -> Login | None:
-        """Return the login for a repository: a helper's of its own, the file's, the general helper's."""
+        """Return the login for a repository: from its own helper, the file, or the default helper."""
         keys = list(_candidate_keys(repository))
         helpers = _normalize_keys(self.table("credHelpers"))
         for key in keys:
@@ -162,31 +162,31 @@ class AuthFile:
         return None
 
     def table(self, name: str) -> dict[str, Any]:
-        """Return a table of the file, empty if it is not there."""
+        """Return an object of the file, empty if it is missing."""
         table = self.content.get(name)
         return table if isinstance(table, dict) else {}
 
     def helper_for(self, key: str) -> str:
-        """Return the credential helper that keeps the login of ``key``, "" for none."""
+        """Return the name of the credential helper for ``key``, "" for none."""
         own_helper = _normalize_keys(self.table("credHelpers")).get(key)
         name = own_helper or self.content.get("credsStore")
         return name if isinstance(name, str) else ""
 
 
 def helper_key(host: str) -> str:
-    """Return what docker's helpers know a host by."""
+    """Return the key that docker's helpers use for a host."""
     return f"https://index.{DOCKER_HUB}/v1/" if host == DOCKER_HUB else host
 
 
 def _candidate_keys(repository: Repository) -> Iterator[str]:
-    """Yield what may name a repository, the longest first."""
+    """Yield the keys that match a repository, the longest first."""
     parts = repository.name.split("/") if repository.name else []
     for count in range(len(parts), -1, -1):
         yield "/".join([repository.host, *parts[:count]])
 
 
 def normalize_key(key: str) -> str:
-    """Return the key of an entry as ``HOST[/PATH]``: old files have whole URLs."""
+    """Return the key of an entry as ``HOST[/PATH]``: old files have URLs."""
     _, scheme, without_scheme = key.rpartition("://")
     text = (without_scheme if scheme else key).rstrip("/")
     text = text.removesuffix("/v1").removesuffix("/v2")
@@ -198,7 +198,7 @@ def normalize_key(key: str) -> str:
 
 
 def _normalize_keys(table: dict[str, Any]) -> dict[str, Any]:
-    """Return a table by normal keys; the one that is written normally goes first."""
+    """Return a table with normalized keys; an entry whose key is normalized already takes precedence."""
     normalized: dict[str, Any] = {}
     for key, value in table.items():
         name = normalize_key(key)
@@ -216,13 +216,13 @@ def _login_from_helper(user: str, secret: str) -> Login:
 
 
 def _decode_base64(text: str) -> bytes:
-    """Decode base64 that may be wrapped in lines or lack its padding: people paste it."""
+    """Decode base64 with line breaks or without padding: users paste it."""
     digits = "".join(text.split()).rstrip("=")
     return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
 
 
 def _parse_entry(entry: object, where: str) -> Login | None:
-    """Read an entry of ``auths``; one without anything in it is none (docker leaves those for helpers)."""
+    """Return the login in an entry of ``auths``, None if it is empty (docker writes those for helpers)."""
     if not isinstance(entry, dict):
         return None
     values = {name: value for name, value in entry.items() if isinstance(value, str) and value}
@@ -231,7 +231,7 @@ def _parse_entry(entry: object, where: str) -> Login | None:
         try:
             text = _decode_base64(values["auth"]).decode()
         except (binascii.Error, ValueError):
-            raise FormatError("a login in the file is malformed", where=where) from None
+            raise FormatError("the authentication file has a malformed login", where=where) from None
         user, _, password = text.rstrip("\0").partition(":")
     login = Login(user, password, values.get("identitytoken", ""), values.get("registrytoken", ""))
     return login if login.password or login.identity_token or login.registry_token else None

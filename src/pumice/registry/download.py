@@ -1,4 +1,4 @@
-"""Receiving a blob: checked as it is read, resumed where it broke (distribution-spec, "Pulling blobs")."""
+"""Downloads blobs, with verification and resumption (distribution-spec 1.1, "Pulling blobs")."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 _RANGE_REFUSED = frozenset({206, 400, 403, 405, 416, 501})
 _MAX_RESUMES = 1000
-"""Connections that one blob may take: whoever sends a few bytes at a time would keep us forever."""
+"""Connections for one blob, so that a server that sends a few bytes each cannot block us forever."""
 
 
 def has_blob(send_request: SendRequest, url: str) -> Exchange[bool]:
-    """Say whether a registry is known to have a blob; one that does not say counts as one that has it not.
+    """Return whether the registry has a blob; an error response counts as False.
 
-    Where it redirects a HEAD to an object store that takes only the GET that it is signed for, GET tells.
+    A redirect to an object store may be signed for GET only: then a failed HEAD is repeated as GET.
     """
     try:
         response = yield from send_request(Request("HEAD", url))
@@ -39,7 +39,7 @@ def has_blob(send_request: SendRequest, url: str) -> Exchange[bool]:
 
 
 def head_blob(send_request: SendRequest, url: str, where: str) -> Exchange[int | None]:
-    """Return the size of a blob, None if it is not there; where HEAD does not tell, GET does."""
+    """Return the size of a blob in bytes, None if it does not exist; uses GET if HEAD has no length."""
     response = yield from send_request(Request("HEAD", url))
     if response.status == 404:
         return None
@@ -58,9 +58,9 @@ def head_blob(send_request: SendRequest, url: str, where: str) -> Exchange[int |
 def open_blob_at(
     send_request: SendRequest, url: str, where: str, start: int = 0
 ) -> Exchange[tuple[Response, int]]:
-    """Ask for a blob from byte ``start``; return the answer and the byte that it begins with.
+    """Request a blob from byte ``start``; return the response and the byte that it starts at.
 
-    A registry that cannot send that part, or sends another one, is asked for the whole blob.
+    If the registry does not support ranges, or sends another one, the whole blob is requested.
     """
     if start:
         response = yield from send_request(Request("GET", url, (("Range", f"bytes={start}-"),), stream=True))
@@ -84,7 +84,7 @@ def _starts_at(response: Response, start: int) -> bool:
 
 
 class BlobReader(io.RawIOBase):
-    """A blob as a file that is read from start to end; the end is only reached by the right content."""
+    """A blob as a file that is read from start to end; the end is only reached if the digest matches."""
 
     def __init__(
         self,
@@ -97,9 +97,9 @@ class BlobReader(io.RawIOBase):
         *,
         verify: bool = True,
     ) -> None:
-        """``opener`` asks from a byte on, as `begin`. ``size`` is None where nobody has said it.
+        """``opener`` requests the blob from a byte on, as `open_blob_at`. ``size`` is None if unknown.
 
-        Without ``checked``, whoever reads it hashes it.
+        With ``verify=False`` the caller computes the digest.
         """
         super().__init__()
         self._opener = opener
@@ -115,15 +115,15 @@ class BlobReader(io.RawIOBase):
         self._finished = False
         self._is_encoded = False
         self._connections = 0
-        self._connect()  # so that what is not there fails here, where it is opened
+        self._connect()  # so that opening a missing blob fails
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: object, /) -> int:
         """Fill ``buffer``; see `read`."""
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # RawIOBase passes any buffer
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
@@ -131,8 +131,8 @@ class BlobReader(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         """Return up to ``size`` bytes, none at the end.
 
-        Raises TrustError when there are more or fewer bytes than there should be, or others;
-        TransportError when the connection breaks too often.
+        Raises TrustError if the content does not match the digest or size, and TransportError if the
+        connection breaks too often.
         """
         if size < 0:
             return b"".join(iter(lambda: self.read(_CHUNK), b""))
@@ -149,7 +149,7 @@ class BlobReader(io.RawIOBase):
         return data
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._close_stream()
         super().close()
 
@@ -171,18 +171,20 @@ class BlobReader(io.RawIOBase):
 
     def _check_not_cut(self, data: bytes) -> None:
         if not data and self._size is not None and self._position < self._size:
-            raise TransportError("the connection was cut", where=self._where)
+            raise TransportError("the connection was closed unexpectedly", where=self._where)
 
     def _connect(self) -> Stream:
         self._connections += 1
         if self._connections > _MAX_RESUMES:
-            raise TransportError("the connection was cut too often", where=self._where, is_permanent=True)
-        # The parts of a compressed answer are parts of what nobody wants.
+            raise TransportError(
+                "the connection was closed unexpectedly too often", where=self._where, is_permanent=True
+            )
+        # A range of a compressed response is not a range of the blob.
         response, start = self._opener(0 if self._is_encoded else self._position)
         self._stream = stream = response.stream
         full_size = headers.parse_number(response.header("Content-Length")) if start == 0 else None
         if content_encoding.is_gzip(response) and (full_size is None or full_size != self._size):
-            # With the right length it is the blob itself, a gzip file that its store takes for an encoding.
+            # With the expected length it is the blob itself: a gzip file that its store labels as encoded.
             self._is_encoded, full_size = True, None
             self._stream = stream = content_encoding.GzipStream(stream, self._where)
         if self._size is None:
@@ -190,10 +192,10 @@ class BlobReader(io.RawIOBase):
         elif full_size is not None and full_size != self._size and response.status == 200:
             raise self._digest_error()
         to_skip = self._position - start
-        while to_skip > 0:  # a registry without ranges sends everything again
+        while to_skip > 0:  # without support for ranges, skip what was read before
             data = stream.read(min(_CHUNK, to_skip))
             if not data:
-                raise TransportError("the connection was cut", where=self._where)
+                raise TransportError("the connection was closed unexpectedly", where=self._where)
             to_skip -= len(data)
         return stream
 
@@ -207,9 +209,9 @@ class BlobReader(io.RawIOBase):
 
     def _digest_error(self) -> TrustError:
         return TrustError(
-            "what the registry sent does not have the digest it was asked for",
+            "the content from the registry does not match its digest",
             where=self._where,
-            hint="the registry, or something on the way to it, is damaged or hostile",
+            hint="the registry, or a proxy in front of it, is damaged or hostile",
         )
 
     def _close_stream(self) -> None:

@@ -1,4 +1,4 @@
-"""What registries say when they refuse, as the errors of `pumice.errors`."""
+"""Translates error responses of registries (distribution-spec 1.1, "Error Codes")."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 _MAX_DETAILS = 300
 _SENTENCES = {
-    400: "the registry does not understand the request",
-    401: "the registry wants a login",
-    403: "the registry does not allow this",
-    404: "the registry does not have it",
-    405: "the registry does not offer this",
-    413: "the registry finds it too large",
-    415: "the registry does not take this kind of content",
-    416: "the registry has no such part of it",
-    429: "the registry wants fewer requests",
+    400: "the registry rejected the request as malformed",
+    401: "the registry requires a login",
+    403: "the registry denied access",
+    404: "not found in the registry",
+    405: "the registry does not support this operation",
+    413: "the content is too large for the registry",
+    415: "the registry does not accept this media type",
+    416: "the registry does not have the requested range",
+    429: "too many requests to the registry",
     507: "the registry has no space left",
 }
 _HINTS = {
-    401: "log in with pumice login HOST, or check the name: many ask for a login for what is not there",
-    403: "check that the account may do this in this repository",
+    401: "log in with pumice login HOST, or check the name: many registries hide what does not exist",
+    403: "check the permissions of the account in this repository",
     429: "wait a while, log in, or use a mirror",
 }
 
@@ -37,7 +37,7 @@ _NOT_FOUND_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"
 
 
 class RegistryError(FetchError):
-    """A registry did not do what it was asked. ``status`` is HTTP's, ``codes`` are the registry's own."""
+    """An error response: ``status`` is the HTTP status, ``codes`` are the error codes in the body."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class RegistryError(FetchError):
 
 
 class NotFoundError(RegistryError):
-    """The registry does not have it."""
+    """The registry does not have the manifest, blob or repository."""
 
 
 class DeniedError(RegistryError):
-    """The registry wants a login, or another one."""
+    """The registry requires a login, or one with more permissions."""
 
 
 class _Problem(msgspec.Struct, frozen=True):
@@ -71,9 +71,9 @@ class _Problems(msgspec.Struct, frozen=True):
 
 
 def is_not_found(response: Response) -> bool:
-    """Say whether an answer means that something is not there, also where its status says something else.
+    """Return whether a response means "not found".
 
-    Some registries answer 400 for it, and say in the body what they mean.
+    Some registries respond with status 400 and an error code in the body.
     """
     if response.status == 404:
         return True
@@ -82,12 +82,12 @@ def is_not_found(response: Response) -> bool:
 
 
 def response_error(response: Response, where: str, *, hint: str | None = None) -> RegistryError:
-    """Return the error for an answer that is none of those hoped for; ``what`` was asked about."""
+    """Return the error for an unexpected response; ``where`` is the requested reference or URL."""
     problems = _read_problems(response.content)[:10]
     details = "; ".join(
         dict.fromkeys(_problem_text(problem) for problem in problems if problem.message or problem.code)
     )
-    sentence = _SENTENCES.get(response.status) or f"the registry answers {status_phrase(response.status)}"
+    sentence = _SENTENCES.get(response.status) or f"the registry responded {status_phrase(response.status)}"
     error_type = {401: DeniedError, 403: DeniedError}.get(response.status, RegistryError)
     if is_not_found(response):
         error_type = NotFoundError
@@ -106,7 +106,7 @@ def _problem_text(problem: _Problem) -> str:
 
 
 def _read_problems(content: bytes) -> tuple[_Problem, ...]:
-    """Read the JSON of distribution-spec's "Error Codes"; what is none says nothing."""
+    """Return the problems in the body of an error response, none if it has another format."""
     try:
         return msgspec.json.decode(content, type=_Problems).errors or ()
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -114,7 +114,7 @@ def _read_problems(content: bytes) -> tuple[_Problem, ...]:
 
 
 def status_phrase(status: int) -> str:
-    """Return a status as people know it."""
+    """Return a status with its reason phrase: ``404 Not Found``."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -122,9 +122,9 @@ def status_phrase(status: int) -> str:
 
 
 def redact_url(url: str) -> str:
-    """Return a URL without what could be secret in it: login and query."""
+    """Return a URL without login and query, which may be secret."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return "a malformed address"
+        return "a malformed URL"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

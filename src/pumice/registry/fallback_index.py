@@ -1,7 +1,7 @@
-"""Keeping the list of referrers where a registry does not (distribution-spec 1.1, "Referrers Tag Schema").
+"""Updates the fallback index of referrers (distribution-spec 1.1, "Referrers Tag Schema").
 
-The list is an index under a tag, and several clients may change it at once: the registry is asked to
-write only what it was read as (ETag, where it has one), and it is read again afterwards.
+In a registry without the referrers API, the list is an index under a tag, which several clients may change
+at once: each write is conditional (by ETag, if the registry has them), and is followed by another read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_CONTRADICTIONS = 3
 
 
 class _State(msgspec.Struct, frozen=True):
-    """What is under the tag: all of the index's JSON, and the validator to write it back with."""
+    """The decoded index under the tag, and its ETag."""
 
     index: dict[str, Any]
     etag: str
@@ -35,7 +35,7 @@ class _State(msgspec.Struct, frozen=True):
 
 
 class FallbackIndex:
-    """The fallback list of one subject."""
+    """The index of the referrers of one subject."""
 
     def __init__(
         self,
@@ -45,19 +45,19 @@ class FallbackIndex:
         where: str,
         jitter: Callable[[], float],
     ) -> None:
-        """``jitter`` gives numbers from 0 to 1."""
+        """``jitter`` returns numbers from 0 to 1."""
         self._jitter = jitter
         self._send_request = send_request
         self._url = f"{repository_url}/manifests/{fallback_tag(subject)}"
         self._subject = subject
         self._where = where
         self._contradictions = 0
-        """Times that a registry did not have the tag and would not create it either."""
+        """How often the registry both lacked the tag and refused to create it."""
 
     def add(self, entries: Sequence[dict[str, Any]]) -> Exchange[None]:
-        """Make sure that ``entries`` (descriptors) are listed.
+        """Add the descriptors ``entries`` unless the index has them.
 
-        Raises RegistryError when others change the list faster than we can.
+        Raises RegistryError if concurrent changes by other clients prevent it.
         """
         for attempt in range(_ATTEMPTS):
             state = yield from self._read()
@@ -68,10 +68,14 @@ class FallbackIndex:
             data = _encode({**state.index, "manifests": manifests})
             if not (yield from self._write(data, state)):
                 yield Pause(min(1.0, 0.05 * (attempt + 1)) * (0.5 + self._jitter()))
-        raise RegistryError("others keep changing the list of referrers", where=self._where, hint="try again")
+        raise RegistryError(
+            "cannot update the list of referrers: other clients keep changing it",
+            where=self._where,
+            hint="try again",
+        )
 
     def remove(self, digest: str) -> Exchange[None]:
-        """Make sure that ``digest`` is not listed."""
+        """Remove the descriptor with ``digest``, if there is one; raises RegistryError as `add`."""
         for attempt in range(_ATTEMPTS):
             state = yield from self._read()
             manifests = state.index.get("manifests", [])
@@ -85,7 +89,11 @@ class FallbackIndex:
             data = _encode({**state.index, "manifests": remaining})
             if not (yield from self._write(data, state)):
                 yield Pause(min(1.0, 0.05 * (attempt + 1)) * (0.5 + self._jitter()))
-        raise RegistryError("others keep changing the list of referrers", where=self._where, hint="try again")
+        raise RegistryError(
+            "cannot update the list of referrers: other clients keep changing it",
+            where=self._where,
+            hint="try again",
+        )
 
     def _read(self) -> Exchange[_State]:
         response = yield from self._send_request(Request("GET", self._url, FALLBACK_HEADERS))
@@ -95,14 +103,14 @@ class FallbackIndex:
             raise response_error(response, self._where)
         index = parse_referrers_index(response.content, self._subject)
         if index is None:
-            # Nothing of it is kept: a list merged into a manifest would be one image to some readers
-            # and another to others (CVE-2021-41190).
+            # Replace it: an index merged with a manifest would be different images to different clients
+            # (CVE-2021-41190).
             return _State(_empty_index(), "")
         index["manifests"] = index.get("manifests") or []
         return _State(index, response.header("ETag"))
 
     def _write(self, data: bytes, state: _State) -> Exchange[bool]:
-        """Write the list; say whether that happened, rather than somebody else being faster."""
+        """Write the index; return False if another client changed it first."""
         if len(data) > oci.MAX_DOCUMENT:
             raise FormatError("the list of referrers would be larger than 4 MiB", where=self._where)
         request_headers = [("Content-Type", oci.INDEX)]
@@ -126,7 +134,7 @@ def _empty_index() -> dict[str, Any]:
 
 
 def _encode(content: dict[str, Any]) -> bytes:
-    """The list as JSON: what others wrote into it is kept, whatever it is."""
+    """Return the index as JSON, with any fields that other clients added."""
     return msgspec.json.encode(content, order="deterministic")
 
 

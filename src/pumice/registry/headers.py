@@ -1,6 +1,6 @@
-"""The headers that registries speak in (RFC 9110, RFC 8288, distribution-spec 1.1), taken apart.
+"""Parses the headers of registries (RFC 9110, RFC 8288, distribution-spec 1.1).
 
-All of it comes from outside: a header that cannot be understood is one that is not there.
+Headers are untrusted: a malformed one is treated as missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pumice.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word for a word
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the token of RFC 9110, not a secret
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _PARAMETER = re.compile(rf"\s*(?P<name>{_TOKEN})\s*=\s*(?P<value>{_TOKEN}|{_QUOTED})\s*(?:,|$)")
 _SCHEME = re.compile(rf"\s*,?\s*(?P<scheme>{_TOKEN})(?=\s|,|$)\s*")
@@ -33,14 +33,14 @@ _INTEGER = re.compile(r"[0-9]{1,18}")
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """One way to log in that a server offers: a lower-case scheme and its parameters."""
+    """An authentication challenge: a lower-case scheme and its parameters."""
 
     scheme: str
     parameters: dict[str, str] = {}
 
 
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
-    """Read ``WWW-Authenticate`` headers (RFC 9110, 11.6.1)."""
+    """Return the challenges in ``WWW-Authenticate`` headers (RFC 9110, 11.6.1)."""
     return tuple(challenge for value in values for challenge in _iter_challenges(value[:_MAX_LENGTH]))
 
 
@@ -63,12 +63,11 @@ def _unquote(text: str) -> str:
 
 
 def parse_next_link(values: Iterable[str], url: str) -> str:
-    """Return where ``Link: <…>; rel="next"`` leads from ``url``, "" if there is no next page (RFC 8288).
+    """Return the URL of ``Link: <…>; rel="next"`` in a response from ``url``, "" without one (RFC 8288).
 
-    A link without ``rel`` is the next page, because no registry links to anything else. One to another
-    origin is what a registry behind a proxy says of itself: its path counts, on the origin that was
-    asked, so that no login is led away. Raises FormatError for a link that cannot be followed: a list
-    that goes on must never look like one that ends.
+    A link without ``rel`` counts as the next page, because registries have no other links. A registry
+    behind a proxy may name another origin: only the path is used, so that no login is sent elsewhere.
+    Raises FormatError for an unusable link, so that a truncated list never looks complete.
     """
     for value in values:
         links = list(_LINK.finditer(value[:_MAX_LENGTH]))
@@ -94,17 +93,17 @@ def _resolve_next_link(link: str, url: str) -> str:
 
 
 def _link_error() -> FormatError:
-    return FormatError("the registry's list continues on a page that cannot be requested")
+    return FormatError("the registry returned an unusable link to the next page of a list")
 
 
 def resolve_url(base: str, location: str) -> str:
-    """Return an absolute URL for a ``Location`` or link, "" if it is none that could be asked."""
+    """Return the absolute URL of a ``Location`` or link, "" if it is unusable."""
     if not location or len(location) > _MAX_LENGTH or not location.isascii() or not location.isprintable():
         return ""
     try:
         target = urljoin(base, location)
         parts = urlsplit(target)
-        parts.port  # noqa: B018 - it is parsed when it is asked for
+        parts.port  # noqa: B018 - urllib parses the port only when it is read
     except ValueError:
         return ""
     usable = parts.scheme in ("http", "https") and parts.hostname and " " not in target and not parts.username
@@ -112,7 +111,7 @@ def resolve_url(base: str, location: str) -> str:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of a URL: who is allowed to see a login for it."""
+    """Return scheme, host and port of a URL: a login is only sent to its own origin."""
     parts = urlsplit(url)
     return (
         parts.scheme,
@@ -122,15 +121,15 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 def parse_warnings(values: Iterable[str]) -> list[str]:
-    """Return the texts of ``Warning: 299 - "…"`` headers; others mean nothing here."""
+    """Return the texts of ``Warning: 299 - "…"`` headers (distribution-spec, "Warnings")."""
     matches = (match for value in values for match in [_WARNING.match(value[:_MAX_WARNING])] if match)
     return [_unquote(match["text"]) for match in matches]
 
 
 def parse_retry_after(values: Iterable[str], now: float) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, None if it says nothing sensible.
+    """Return the seconds of a ``Retry-After`` header, None if there is no valid one.
 
-    ``now`` is in seconds since the epoch, for the form with a date.
+    ``now`` (seconds since the epoch) is for the form with a date.
     """
     for value in values:
         text = value.strip()
@@ -145,10 +144,9 @@ def parse_retry_after(values: Iterable[str], now: float) -> float | None:
 
 
 def parse_upload_range(value: str) -> int | None:
-    """Return how many bytes ``Range: 0-end`` says are there, None if it says nothing sensible.
+    """Return the number of bytes that ``Range: 0-end`` reports as stored, None if it is malformed.
 
-    An upload without a byte is told as ``0-0`` by some registries, which one of a single byte is as well;
-    `pumice.registry.upload` asks in another way where that matters.
+    Some registries report ``0-0`` for an empty upload, as for one of a single byte.
     """
     start, dash, end = value.strip().removeprefix("bytes=").removeprefix("bytes ").partition("-")
     if start != "0" or not dash or not _INTEGER.fullmatch(end):
@@ -157,7 +155,7 @@ def parse_upload_range(value: str) -> int | None:
 
 
 def parse_content_range(value: str) -> tuple[int, int | None] | None:
-    """Return (first byte, size of the whole) of ``Content-Range: bytes a-b/size``, None if malformed."""
+    """Return (first byte, total size) of ``Content-Range: bytes a-b/size``, None if it is malformed."""
     match = re.fullmatch(
         r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\s*", value[:100], re.IGNORECASE
     )
@@ -167,5 +165,5 @@ def parse_content_range(value: str) -> tuple[int, int | None] | None:
 
 
 def parse_number(value: str) -> int | None:
-    """Return a header's number, None if it is none."""
+    """Return the non-negative integer in a header, None if it is malformed."""
     return int(value) if _INTEGER.fullmatch(value.strip()) else None

@@ -1,4 +1,4 @@
-"""Lists that come in pages: tags, and referrers (distribution-spec 1.1, "Content Discovery")."""
+"""Lists tags and referrers, page by page (distribution-spec 1.1, "Content Discovery")."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 _MAX_PAGES = 10_000
 _MAX_ITEMS = 1_000_000
 _MAX_IDLE_PAGES = 100
-"""Pages in a row without anything new: filters may leave some empty, but not an endless number of them."""
+"""Pages in a row without a new item: a filter may leave some empty, but not an endless number."""
 _API_MISSING = frozenset({400, 401, 403, 404, 405, 406, 410, 415, 501})
-"""Answers of registries without the referrers API. A login that is refused is refused for the tag, too."""
+"""Statuses of registries without the referrers API. If access is denied, it is for the fallback tag too."""
 
 
 FALLBACK_HEADERS = (("Accept", ACCEPT),)
-"""What is there is asked for whatever it is, so that it is known when it is no list."""
+"""Accepts any media type, so that content other than an index is recognized."""
 
 
 class Referrer(msgspec.Struct, frozen=True):
-    """A descriptor as it was received: ``raw`` is its JSON, with all that nobody here knows."""
+    """The descriptor of a referrer; ``raw`` is its JSON as received, with unknown fields."""
 
     descriptor: oci.Descriptor
     raw: bytes
 
     @property
     def digest(self) -> str:
-        """The digest of what it points to."""
+        """The digest of the referrer."""
         return self.descriptor.digest
 
 
@@ -48,7 +48,7 @@ class _Tags(msgspec.Struct, frozen=True):
 
 
 def get_page(send_request: SendRequest, url: str, where: str) -> Exchange[Response]:
-    """Ask for one page."""
+    """Return the response with one page; raises RegistryError."""
     response = yield from send_request(Request("GET", url))
     if response.status != 200:
         raise response_error(response, where)
@@ -56,12 +56,12 @@ def get_page(send_request: SendRequest, url: str, where: str) -> Exchange[Respon
 
 
 def list_tags_page(send_request: SendRequest, url: str, where: str) -> Exchange[tuple[tuple[str, ...], str]]:
-    """Return the tags of one page, and where the next one is ("" after the last)."""
+    """Return the tags of one page, and the URL of the next one ("" after the last)."""
     response = yield from get_page(send_request, url, where)
     try:
         page = msgspec.json.decode(response.content, type=_Tags).tags or ()
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise FormatError("the registry's list of tags is malformed", where=where) from None
+        raise FormatError("the list of tags is malformed", where=where) from None
     return page, _next_url(response, url, where)
 
 
@@ -73,7 +73,7 @@ def _next_url(response: Response, url: str, where: str) -> str:
 
 
 class _PageGuard:
-    """Watches a list that comes in pages: raises FormatError when it does not get on."""
+    """Raises FormatError for a list whose pages never end."""
 
     def __init__(self, subject: str, where: str) -> None:
         self._subject = subject
@@ -83,20 +83,20 @@ class _PageGuard:
         self._idle_pages = 0
 
     def note_request(self, url: str) -> None:
-        """Note that a page is requested."""
+        """Record the request for a page."""
         if url in self._urls or len(self._urls) > _MAX_PAGES:
             raise self._endless_error()
         self._urls.add(url)
 
     def note_items(self, items: int) -> None:
-        """Note how many items there are now."""
+        """Record the number of items so far."""
         self._idle_pages = 0 if items > self._items else self._idle_pages + 1
         self._items = items
         if items > _MAX_ITEMS or self._idle_pages > _MAX_IDLE_PAGES:
             raise self._endless_error()
 
     def _endless_error(self) -> FormatError:
-        return FormatError(f"the registry's list of {self._subject} has no end", where=self._where)
+        return FormatError(f"the list of {self._subject} never ends", where=self._where)
 
 
 def list_tags(
@@ -104,8 +104,8 @@ def list_tags(
 ) -> Exchange[list[str]]:
     """Return every tag of a repository, each once, in the registry's order.
 
-    A full page without a link to the next one is asked for what follows its last tag: registries need
-    not send links (distribution-spec, "Listing Tags").
+    After a full page without a link, the tags after its last one are requested: registries need not send
+    links (distribution-spec 1.1, "Listing Tags").
     """
     list_url = f"{repository_url}/tags/list"
     url = list_url + (f"?n={page_size}" if page_size else "")
@@ -125,7 +125,7 @@ def list_tags(
 def list_referrers(
     send_request: SendRequest, repository_url: str, digest: str, where: str, artifact_type: str = ""
 ) -> Exchange[list[Referrer]]:
-    """Return what refers to ``digest``: from the referrers API, or the fallback tag where there is none."""
+    """Return the referrers of ``digest`` from the referrers API or, without one, the fallback tag."""
     referrers_by_digest = yield from _list_api_referrers(
         send_request, repository_url, digest, where, artifact_type
     )
@@ -144,7 +144,7 @@ def list_referrers(
 def _list_api_referrers(
     send_request: SendRequest, repository_url: str, digest: str, where: str, artifact_type: str = ""
 ) -> Exchange[dict[str, Referrer] | None]:
-    """Return what the referrers API lists, None if there is none."""
+    """Return the referrers by digest, None if the registry has no referrers API."""
     query = f"?artifactType={quote(artifact_type, safe='')}" if artifact_type else ""
     url = f"{repository_url}/referrers/{digest}{query}"
     referrers_by_digest: dict[str, Referrer] = {}
@@ -167,20 +167,19 @@ def _list_api_referrers(
 
 
 def _is_referrers_response(response: Response) -> bool:
-    """Whether a good answer is one of the API, and not of a web page in front of it.
+    """Return whether a response is an error or an index of referrers, not for example a web page.
 
-    The type alone does not tell: some registries send lists as plain JSON.
+    Some registries send the index with another media type.
     """
     kind = response.header("Content-Type").partition(";")[0].strip().lower()
     return response.status != 200 or kind == oci.INDEX or parse_referrers_index(response.content) is not None
 
 
 def parse_referrers_index(data: bytes, subject: str = "") -> dict[str, Any] | None:
-    """Return the JSON of an index of referrers, None for anything else.
+    """Return the decoded index of referrers, None for anything else.
 
-    ``subject`` is what the list is about: a registry that takes a fallback tag for a way to write a
-    digest answers with the subject itself. Neither is an index of platforms a list of referrers, nor what
-    is manifest and index at once.
+    Rejects the manifest ``subject`` itself (some registries treat a fallback tag as a spelling of the
+    digest), an index of platforms, and a document that is both a manifest and an index.
     """
     try:
         document = msgspec.json.decode(data)
@@ -199,20 +198,20 @@ def parse_referrers_index(data: bytes, subject: str = "") -> dict[str, Any] | No
 
 
 def _is_image_index(manifests: list[Any]) -> bool:
-    """Whether every entry has a platform and none says what kind of artifact it is."""
+    """Return whether every entry has a platform and none has an artifact type."""
     entries = [entry for entry in manifests if isinstance(entry, dict)]
     return bool(entries) and all(entry.get("platform") and not entry.get("artifactType") for entry in entries)
 
 
 def is_missing_tag(response: Response) -> bool:
-    """Say whether a fallback tag is not there; 400 is the answer where such a tag is not even a tag."""
+    """Return whether a fallback tag is missing; status 400 means that the registry rejects such tags."""
     return response.status == 400 or is_not_found(response)
 
 
 def list_fallback_referrers(
     send_request: SendRequest, repository_url: str, digest: str, where: str
 ) -> Exchange[list[Referrer]]:
-    """Return what the fallback tag of ``digest`` lists ("Referrers Tag Schema")."""
+    """Return the referrers under the fallback tag of ``digest`` ("Referrers Tag Schema")."""
     url = f"{repository_url}/manifests/{fallback_tag(digest)}"
     response = yield from send_request(Request("GET", url, FALLBACK_HEADERS))
     if is_missing_tag(response):
@@ -227,7 +226,7 @@ def list_fallback_referrers(
 
 
 def parse_referrers(content: bytes, where: str) -> list[Referrer]:
-    """Read the descriptors of an index, unknown fields and all; raises FormatError."""
+    """Return the descriptors of an index, with unknown fields; raises FormatError."""
     try:
         document: Any = msgspec.json.decode(content)
         items = document.get("manifests") if isinstance(document, dict) else None
@@ -236,5 +235,5 @@ def parse_referrers(content: bytes, where: str) -> list[Referrer]:
             for item in items or ()
         ]
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError, OverflowError):
-        raise FormatError("the registry's list of referrers is malformed", where=where) from None
+        raise FormatError("the list of referrers is malformed", where=where) from None
     return [link for link in referrers if is_digest(link.digest)]

@@ -1,4 +1,4 @@
-"""Keeping and forgetting logins, in the files that `pumice.registry.credentials` reads."""
+"""Saves and deletes logins in the files that `pumice.registry.credentials` reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def parse_login_target(text: str) -> Repository:
-    """Read ``HOST[/PATH]``; the name is empty for a whole registry. Raises UsageError."""
+    """Parse ``HOST[/PATH]``; the name is empty for a whole registry. Raises UsageError."""
     host, slash, path = text.partition("/")
     if not slash or not path:
         return Repository(normalize_host(host), "")
@@ -35,13 +35,13 @@ def _name(path: str, text: str) -> str:
         return parse_repository(f"localhost/{path}").name
     except UsageError:
         raise UsageError(
-            f"{text[:100]!r} is neither a registry nor the beginning of its repositories",
+            f"{text[:100]!r} is not a registry or a prefix of its repositories",
             hint="expected HOST or HOST/PATH",
         ) from None
 
 
 def save_login(target: Repository, login: Login, environ: Mapping[str, str]) -> str:
-    """Keep a login; return the name of the file or helper that has it. Raises PumiceError."""
+    """Save a login; return the path of the file, or the name of the helper. Raises PumiceError."""
     file = _file_for(target, environ)
     key = _key(target)
     helper = file.helper_for(key)
@@ -52,7 +52,7 @@ def save_login(target: Repository, login: Login, environ: Mapping[str, str]) -> 
         return f"docker-credential-{helper}"
     auths = dict(file.table("auths"))
     encoded = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
-    # What else the entry says (an old token, an address) was of the old login.
+    # Replace the whole entry: its other fields (such as a token) belong to the old login.
     for same_key in [
         known for known in auths if normalize_key(known) == key and known != _entry_key(file, target)
     ]:
@@ -63,7 +63,7 @@ def save_login(target: Repository, login: Login, environ: Mapping[str, str]) -> 
 
 
 def delete_login(target: Repository, environ: Mapping[str, str]) -> list[str]:
-    """Forget a login; return where it was. Raises PumiceError."""
+    """Delete a login; return the files and helpers that had it. Raises PumiceError."""
     removed_from = []
     key = _key(target)
     for path in auth_file_paths(environ):
@@ -86,17 +86,17 @@ def _key(target: Repository) -> str:
 
 
 def _entry_key(file: AuthFile, target: Repository) -> str:
-    """Docker's own file has Docker Hub under an address of old."""
+    """Return the key to write: docker's own file uses an old URL for Docker Hub."""
     if target.host == DOCKER_HUB and not target.name and file.path.name == "config.json":
         return helper_key(DOCKER_HUB)
     return _key(target)
 
 
 def _file_for(target: Repository, environ: Mapping[str, str]) -> AuthFile:
-    """The file that knows the place already, else the first that is there, else the first."""
+    """Return the file that has an entry for the target, else the first that exists, else the first."""
     paths = auth_file_paths(environ)
     if not paths:
-        raise UsageError("there is no home directory to keep the login in", hint="set REGISTRY_AUTH_FILE")
+        raise UsageError("cannot save the login: no home directory", hint="set REGISTRY_AUTH_FILE")
     auth_files = [read_auth_file(path) for path in paths]
     key = _key(target)
     for file in auth_files:
@@ -106,7 +106,7 @@ def _file_for(target: Repository, environ: Mapping[str, str]) -> AuthFile:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that only its owner can read; one that is a link stays one."""
+    """Write a file that only its owner can read; a symbolic link is followed, not replaced."""
     with translate_os_errors(path):
         target = ownership.resolve_links(path)
         ownership.make_directories(Path(target).parent, private=True)

@@ -1,8 +1,8 @@
-"""What is sent to a registry and what comes back, and the one door that both go through.
+"""HTTP requests and responses as values, and the interface of a transport that sends them.
 
-Protocols are generators (`Steps`): they yield a `Request` and are sent its `Response`, or yield a
-`Pause`. They open no connection, so a test can drive them with a dictionary, and a program with
-whatever HTTP client it has: anything with `Transport`'s two methods.
+Operations are generators (`Exchange`): they yield a `Request` and are sent the `Response`, or yield a
+`Pause`. They do no I/O, so a test can run them with canned responses, and a program with any HTTP library
+that is wrapped in the two methods of `Transport`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Result = TypeVar("Result")
 Header = tuple[str, str]
 
 MAX_CONTENT = oci.MAX_DOCUMENT + (1 << 16)
-"""Bytes that an answer which is not streamed may have: a manifest of 4 MiB, and some air."""
+"""Bytes of the largest response that is not streamed: a manifest of 4 MiB, and some more."""
 
 
 class Body(msgspec.Struct, frozen=True):
-    """What a request carries: ``size`` bytes, made anew by every call of ``chunks``.
+    """The body of a request: ``size`` bytes, which every call of ``chunks`` yields from the start.
 
-    A chunk is only good until the next one is asked for: large ones share their memory.
+    A chunk is only valid until the next one is read: large ones share a buffer.
     """
 
     size: int
@@ -35,9 +35,9 @@ class Body(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """One HTTP request.
 
-    ``stream``: the body of a good answer is left to the caller to read; else at most ``limit`` bytes
-    of it come as ``content``. ``again``: may be sent again when the connection breaks. ``elsewhere``: a
-    registry that is not on this machine named the address, so it must not turn out to be this machine.
+    ``stream``: the caller reads the body of a successful response; otherwise ``content`` has it, at most
+    ``limit`` bytes. ``is_repeatable``: may be sent again after a broken connection.
+    ``refuse_local_address``: the URL comes from a remote registry and must not lead to a local address.
     """
 
     method: str
@@ -55,20 +55,20 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Stream(Protocol):
-    """The bytes of an answer. Both raise TransportError."""
+    """The body of a response. Both methods raise TransportError."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes, none at the end."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 class EmptyStream:
-    """A body without bytes."""
+    """An empty body."""
 
-    def read(self, size: int, /) -> bytes:  # noqa: ARG002
-        """Return nothing."""
+    def read(self, size: int, /) -> bytes:  # noqa: ARG002 - part of the protocol
+        """Return no bytes."""
         return b""
 
     def close(self) -> None:
@@ -76,9 +76,9 @@ class EmptyStream:
 
 
 class Response(msgspec.Struct, frozen=True):
-    """One HTTP response. A transport fills ``stream``; whoever drives reads it into ``content``.
+    """One HTTP response. A transport sets ``stream``; `run_exchange` reads it into ``content``.
 
-    Whatever is not streamed has been read and closed.
+    Only the stream of a request with ``stream=True`` is still open.
     """
 
     status: int
@@ -86,10 +86,10 @@ class Response(msgspec.Struct, frozen=True):
     stream: Stream = EmptyStream()
     content: bytes = b""
     url: str = ""
-    """Where it came from, after redirections."""
+    """The URL of the response, after redirects."""
 
     def header(self, name: str) -> str:
-        """Return the value of a header, "" if it is not there; several are joined by commas."""
+        """Return the value of a header, "" if it is missing; several values are joined by commas."""
         return ", ".join(self.header_values(name))
 
     def header_values(self, name: str) -> list[str]:
@@ -99,26 +99,26 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """A wish to wait before going on."""
+    """A request to wait a number of seconds."""
 
     seconds: float
 
 
 Exchange = Generator[Request | Pause, Response, Result]
-"""A protocol under way: yields requests and pauses, returns its result."""
+"""An operation in progress: yields requests and pauses, and returns the result."""
 
 SendRequest = Callable[[Request], Exchange[Response]]
-"""One request with all that it takes: login, redirections, retries."""
+"""Sends one request, with whatever the middleware adds: authentication, redirects, retries."""
 
 
 class Transport(Protocol):
-    """What sends requests. Safe for threads."""
+    """Sends HTTP requests. Thread-safe."""
 
     def send(self, request: Request) -> Response:
-        """Send one request as it is and return the answer with its body still to be read.
+        """Send a request unchanged and return the response, whose body is not read yet.
 
-        Follows no redirection and repeats nothing. Raises TransportError, and RegistryError for a request
-        ``elsewhere`` that would go to this machine or its link.
+        Does not follow redirects or retry. Raises TransportError, and RegistryError if the request has
+        ``refuse_local_address`` and the host has a loopback or link-local address.
         """
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class Transport(Protocol):
 
 
 class TransportError(PumiceError):
-    """A connection could not be made, or broke. ``lasting``: asking again will not help."""
+    """A connection failed. ``is_permanent``: a retry will not help."""
 
     exit_code = 6
 
@@ -138,5 +138,5 @@ class TransportError(PumiceError):
 
 
 def bytes_body(data: bytes) -> Body:
-    """Return a body of bytes at hand."""
+    """Return a body with these bytes."""
     return Body(len(data), lambda: (data,))

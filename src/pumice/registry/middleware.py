@@ -1,4 +1,4 @@
-"""One request with all that it takes, and the driver that connects protocols to the world."""
+"""Follows redirects, and runs exchanges with a transport."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _CHUNK = 1 << 18
 
 
 def send_once(request: Request) -> Exchange[Response]:
-    """Ask once and as it is: the innermost `Ask`."""
+    """Send the request once, unchanged: the innermost `SendRequest`."""
     return (yield request)
 
 
 class RedirectFollower:
-    """Follows redirections. What asks with a login is inside, and sends none to another origin."""
+    """Middleware that follows redirects. The authentication inside it sends no login to another origin."""
 
     def __init__(self, send_request: SendRequest) -> None:
         self._send_request = send_request
 
     def __call__(self, request: Request) -> Exchange[Response]:
-        """Ask; raises RegistryError when it leads nowhere, in circles, or where it must not lead."""
+        """Send the request; raises RegistryError for a redirect that is unusable, endless or not allowed."""
         first_url = request.url
         for _ in range(_MAX_REDIRECTS):
             response = yield from self._send_request(request)
@@ -40,22 +40,22 @@ class RedirectFollower:
                 return msgspec.structs.replace(response, url=request.url)
             response.stream.close()
             request = _redirected_request(request, response, first_url)
-        raise RegistryError("the registry redirects in circles", where=redact_url(first_url))
+        raise RegistryError("too many redirects", where=redact_url(first_url))
 
 
 def _redirected_request(request: Request, response: Response, first_url: str) -> Request:
     target = address_checks.resolve_location(request.url, response.header("Location"))
     if not target:
-        raise RegistryError("the registry redirects to nowhere", where=redact_url(first_url))
+        raise RegistryError("the registry redirects to an unusable URL", where=redact_url(first_url))
     if request.method not in ("GET", "HEAD") and response.status not in (307, 308):
-        raise RegistryError("the registry redirects what is being sent", where=redact_url(first_url))
+        raise RegistryError("the registry redirects an upload", where=redact_url(first_url))
     return msgspec.structs.replace(request, url=target)
 
 
 def run_exchange(
     exchange: Exchange[Result], transport: Transport, sleep: Callable[[float], object]
 ) -> Result:
-    """Run a protocol to its end and return its result; what a transport raises is raised inside it."""
+    """Run an exchange and return its result; a TransportError is raised inside the exchange."""
     try:
         step = next(exchange)
         while True:
@@ -80,7 +80,10 @@ _NO_RESPONSE = Response(0)
 
 
 def _read_content(response: Response, request: Request) -> Response:
-    """Read the body of what is not streamed. One that is too long is cut for an error's, else refused."""
+    """Return the response with its content, unless it is streamed.
+
+    An error response that is too long is cut; another one raises RegistryError.
+    """
     if request.stream and response.status in (200, 206):
         return response
     response = content_encoding.decode_response(response)
@@ -95,8 +98,6 @@ def _read_content(response: Response, request: Request) -> Response:
         response.stream.close()
     if len(content) > limit:
         if response.status < 400:
-            raise RegistryError(
-                f"the registry's answer is larger than {limit} bytes", where=redact_url(request.url)
-            )
+            raise RegistryError(f"the response is larger than {limit} bytes", where=redact_url(request.url))
         del content[limit:]
     return msgspec.structs.replace(response, content=bytes(content), stream=EmptyStream())

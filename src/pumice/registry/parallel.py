@@ -1,4 +1,4 @@
-"""A few things at once. The first failure stops what has not begun, and tells what has to stop."""
+"""Runs functions in threads. The first failure cancels the rest."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ THREADS = 8
 
 
 class CancelledError(PumiceError):
-    """Something else failed, so this is of no use any more."""
+    """The operation was cancelled because another one failed."""
 
 
 class Cancellation:
-    """Told by whoever works whether to go on."""
+    """Tells running functions to stop; they call `raise_if_cancelled` from time to time."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def cancel(self) -> None:
-        """Let everybody else stop."""
+        """Cancel all functions that share this object."""
         self._event.set()
 
     def raise_if_cancelled(self) -> None:
-        """Raise StoppedError if work should stop."""
+        """Raise CancelledError after `cancel`."""
         if self._event.is_set():
-            raise CancelledError("stopped, because something else failed")
+            raise CancelledError("cancelled because another operation failed")
 
 
 def map_parallel(

@@ -1,4 +1,4 @@
-"""What a registry has and keeps, as a client gives it."""
+"""Manifests and indexes as registries return them."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ ACCEPT = ", ".join(
         "*/*",
     ]
 )
-"""Sent with every question for a manifest: some registries hide what is not asked for."""
+"""Sent with every request for a manifest: some registries return 404 for media types not listed."""
 
 
 _MANIFEST_TYPES = oci.MANIFESTS | oci.INDEXES | {"application/vnd.oci.artifact.manifest.v1+json"}
 
 
 class RawManifest(msgspec.Struct, frozen=True):
-    """A manifest or index: the bytes as they were received, and what is known of them."""
+    """A manifest or index: the bytes as received, with their digest and media type."""
 
     digest: str
     media_type: str
     data: bytes
     etag: str = ""
-    """What the registry calls this state of the reference, where it says so."""
+    """The ETag header, "" without one."""
 
     @property
     def descriptor(self) -> oci.Descriptor:
-        """A descriptor of it."""
+        """The descriptor of the manifest."""
         return oci.Descriptor(self.media_type, self.digest, len(self.data))
 
     def json(self) -> dict[str, Any]:
-        """Return its JSON with everything in it; raises FormatError."""
+        """Return the decoded JSON with all fields; raises FormatError."""
         try:
             decoded = msgspec.json.decode(self.data)
         except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -56,29 +56,27 @@ class RawManifest(msgspec.Struct, frozen=True):
 
 
 class PushedManifest(msgspec.Struct, frozen=True):
-    """What became of a manifest: ``listed`` says that the registry lists it as a referrer by itself."""
+    """A stored manifest; ``is_listed`` if the registry lists it as a referrer itself (OCI-Subject)."""
 
     digest: str
     is_listed: bool
 
 
 def read_manifest_response(response: Response, digest: str, where: str) -> RawManifest:
-    """Return the manifest or index that an answer carries; raises FormatError.
+    """Return the manifest or index in a response; raises FormatError.
 
-    What it says of itself counts before the header, which registries and proxies get wrong.
+    Its ``mediaType`` takes precedence over the header, which some registries and proxies get wrong.
     """
     document = RawManifest(digest, _content_type(response), response.content, response.header("ETag"))
     try:
         content = document.json()
     except FormatError:
         if "html" in document.media_type:
-            raise FormatError(
-                "the registry answers with a web page instead of a manifest", where=where
-            ) from None
+            raise FormatError("the registry returned a web page instead of a manifest", where=where) from None
         raise
     if content.get("schemaVersion") == 1 or "fsLayers" in content:
         raise FormatError(
-            "the image is in Docker's version 1 form, which nothing writes any more", where=where
+            "the image has a Docker manifest of schema version 1, which is not supported", where=where
         )
     media_type_field = content.get("mediaType")
     if isinstance(media_type_field, str) and media_type_field:
@@ -89,10 +87,10 @@ def read_manifest_response(response: Response, digest: str, where: str) -> RawMa
 
 
 def read_head_response(response: Response) -> oci.Descriptor | None:
-    """Return what the answer to a HEAD says of a manifest, None if it does not say enough to be relied on.
+    """Return the descriptor in the headers of a response to HEAD, None if they are not reliable.
 
-    Some registries refuse HEAD, or answer with a length of 0 or another type; the length of a compressed
-    answer is not the manifest's.
+    Some registries refuse HEAD, or respond with a length of 0 or another type. The length of a compressed
+    response is not the size of the manifest.
     """
     digest = response.header("Docker-Content-Digest")
     size = headers.parse_number(response.header("Content-Length"))

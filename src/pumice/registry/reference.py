@@ -1,7 +1,7 @@
-"""How an image in a registry is named: ``HOST[:PORT]/NAME[:TAG][@DIGEST]``.
+"""References to images in a registry: ``HOST[:PORT]/NAME[:TAG][@DIGEST]``.
 
-The grammar is the one that distribution-spec 1.1 ("Pulling manifests") and the tools around it share;
-names without a host are Docker Hub's, as for skopeo's ``docker://``.
+The grammar is that of distribution-spec 1.1 ("Pulling manifests") and of distribution's reference
+package; a name without a host belongs to Docker Hub, as in skopeo's ``docker://``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from ipaddress import IPv6Address
 import msgspec
 
 from pumice.errors import UsageError
+from pumice.formats import image_names
 
 DOCKER_HUB = "docker.io"
 SCHEME = "docker://"
@@ -19,18 +20,16 @@ DEFAULT_TAG = "latest"
 
 _DOCKER_HUB_API = "registry-1.docker.io"
 _DOCKER_HUB_NAMES = frozenset({DOCKER_HUB, f"index.{DOCKER_HUB}", _DOCKER_HUB_API})
-_MAX_LENGTH = 255
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_NAME = re.compile(image_names.NAME)
+_TAG = re.compile(image_names.TAG)
 _ATTACHMENT_TAG = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,128})(?:\.[a-z]+)?")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 
 class Repository(msgspec.Struct, frozen=True, order=True):
-    """A repository of a registry: ``host`` with its port, ``name`` without slashes at the ends."""
+    """A repository in a registry: ``host`` with its port, ``name`` without slashes at the ends."""
 
     host: str
     name: str
@@ -39,16 +38,16 @@ class Repository(msgspec.Struct, frozen=True, order=True):
         return f"{self.host}/{self.name}"
 
     def with_tag(self, tag: str) -> Reference:
-        """Return the reference of a tag in this repository; raises UsageError if it cannot be one."""
+        """Return the reference of a tag in this repository; raises UsageError if the tag is malformed."""
         return Reference(self, validate_tag(tag))
 
     def with_digest(self, digest: str) -> Reference:
-        """Return the reference of a digest in this repository; raises UsageError if it is none."""
+        """Return the reference of a digest in this repository; raises UsageError if it is malformed."""
         return Reference(self, digest=validate_digest(digest))
 
 
 class Reference(msgspec.Struct, frozen=True, order=True):
-    """An image in a registry; at least one of ``tag`` and ``digest`` is not empty, and a digest decides."""
+    """An image in a registry, with a tag, a digest or both; the digest takes precedence."""
 
     repository: Repository
     tag: str = ""
@@ -56,7 +55,7 @@ class Reference(msgspec.Struct, frozen=True, order=True):
 
     @property
     def identifier(self) -> str:
-        """What a registry is asked for: the digest, else the tag."""
+        """The digest if there is one, otherwise the tag: what the URL of the manifest ends with."""
         return self.digest or self.tag
 
     def __str__(self) -> str:
@@ -66,9 +65,9 @@ class Reference(msgspec.Struct, frozen=True, order=True):
 
 
 def parse_reference(text: str, *, default_tag: str = DEFAULT_TAG) -> Reference:
-    """Read a reference, with or without ``docker://``; raises UsageError.
+    """Parse a reference, with or without ``docker://``; raises UsageError.
 
-    ``tag`` is what is meant where neither tag nor digest is given.
+    ``default_tag`` is used if the text has neither tag nor digest.
     """
     name_and_tag, at_sign, digest = text.removeprefix(SCHEME).partition("@")
     if at_sign:
@@ -83,7 +82,7 @@ def parse_reference(text: str, *, default_tag: str = DEFAULT_TAG) -> Reference:
 
 
 def parse_repository(text: str) -> Repository:
-    """Read ``HOST[:PORT]/NAME``, with or without ``docker://``; raises UsageError."""
+    """Parse ``HOST[:PORT]/NAME``, with or without ``docker://``; raises UsageError."""
     text = text.removeprefix(SCHEME)
     first, slash, remainder = text.partition("/")
     if slash and (first == "localhost" or first != first.lower() or any(mark in first for mark in ".:[")):
@@ -92,28 +91,29 @@ def parse_repository(text: str) -> Repository:
         host, name = DOCKER_HUB, text
     if host == DOCKER_HUB and "/" not in name:
         name = f"library/{name}"
-    if len(host) + len(name) >= _MAX_LENGTH:
+    if len(host) + len(name) >= image_names.MAX_NAME:
         raise UsageError(
-            f"the name {text[:40]}... is too long", hint="host and name have 255 characters together"
+            f"the name {text[:40]}... is too long",
+            hint="host and name together may have up to 255 characters",
         )
     if _NAME.fullmatch(name) is None:
         raise UsageError(
-            f"{text[:100]!r} is not the name of a repository",
-            hint="expected HOST/NAME, where NAME has lower-case letters, digits, and . _ - between them",
+            f"invalid repository name {text[:100]!r}",
+            hint="expected HOST/NAME, where NAME has lowercase letters and digits, separated by . _ - or /",
         )
     return Repository(host, name)
 
 
 def normalize_host(text: str) -> str:
-    """Return the host as it is known (Docker Hub has three names); raises UsageError if it is none."""
+    """Return the canonical name of a host (Docker Hub has three); raises UsageError if it is malformed."""
     match = _HOST.fullmatch(text)
     if match is None or not 0 < int(match["port"] or 1) < 65536 or not _is_address(text):
-        raise UsageError(f"{text[:100]!r} is not the host of a registry", hint="expected HOST or HOST:PORT")
+        raise UsageError(f"invalid registry host {text[:100]!r}", hint="expected HOST or HOST:PORT")
     return DOCKER_HUB if text.lower() in _DOCKER_HUB_NAMES else text
 
 
 def _is_address(text: str) -> bool:
-    """Whether what stands in brackets, if something does, is an IPv6 address."""
+    """Return whether text in brackets, if there is any, is an IPv6 address."""
     if not text.startswith("["):
         return True
     try:
@@ -124,45 +124,45 @@ def _is_address(text: str) -> bool:
 
 
 def validate_tag(text: str) -> str:
-    """Return ``text`` if it is a tag; raises UsageError otherwise."""
+    """Return ``text`` if it is a valid tag; raises UsageError otherwise."""
     if _TAG.fullmatch(text):
         return text
     raise UsageError(
-        f"{text[:140]!r} is no tag",
-        hint="tags are up to 128 letters, digits and . _ -, and begin with none of . -",
+        f"invalid tag {text[:140]!r}",
+        hint="a tag has up to 128 letters, digits and . _ - and does not begin with . or -",
     )
 
 
 def validate_digest(text: str) -> str:
-    """Return ``text`` if it is a sha256 or sha512 digest; raises UsageError otherwise."""
+    """Return ``text`` if it is a valid sha256 or sha512 digest; raises UsageError otherwise."""
     if _DIGEST.fullmatch(text):
         return text
     raise UsageError(
-        f"{text[:150]!r} is no digest",
-        hint="expected sha256: and 64, or sha512: and 128 lower-case hex digits",
+        f"invalid digest {text[:150]!r}",
+        hint="expected sha256: and 64, or sha512: and 128 lowercase hex digits",
     )
 
 
 def is_digest(text: str) -> bool:
-    """Say whether ``text`` is a digest that can be checked here."""
+    """Return whether ``text`` is a valid sha256 or sha512 digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def api_host(host: str) -> str:
-    """Return the host and port that answers for ``host``."""
+    """Return the host and port of the registry API of ``host``."""
     return _DOCKER_HUB_API if host == DOCKER_HUB else host
 
 
 def fallback_tag(digest: str) -> str:
-    """Return the tag under which referrers of ``digest`` are listed where there is no referrers API.
+    """Return the tag that lists the referrers of ``digest`` in a registry without the referrers API.
 
-    Distribution-spec 1.1, "Referrers Tag Schema": the algorithm is cut to 32 characters, the hex digits
-    to 64.
+    Distribution-spec 1.1, "Referrers Tag Schema": the algorithm is truncated to 32 characters, the hex
+    digits to 64.
     """
     algorithm, _, digits = digest.partition(":")
     return re.sub(r"[^A-Za-z0-9._-]", "-", f"{algorithm[:32]}-{digits[:64]}")
 
 
 def is_attachment_tag(tag: str) -> bool:
-    """Say whether a tag holds what belongs to an image, and is no version of one: ``sha256-<hex>.sig``."""
+    """Return whether a tag is for attachments of an image, such as ``sha256-<hex>.sig``."""
     return _ATTACHMENT_TAG.fullmatch(tag) is not None

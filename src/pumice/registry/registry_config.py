@@ -1,4 +1,4 @@
-"""How registries are reached here, as the configuration's ``registries`` says: mirrors, rewrites, TLS.
+"""The ``registries`` section of the configuration: mirrors, rewrites and TLS files.
 
 Specified in ``docs/reference/registries.md``, "Configuration".
 """
@@ -24,10 +24,10 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 class RegistryConfig(msgspec.Struct, frozen=True):
-    """What holds for repositories whose name begins with ``prefix`` (``HOST`` or ``HOST/PART/…``).
+    """The configuration of repositories with the prefix ``prefix`` (``HOST`` or ``HOST/COMPONENT/…``).
 
-    ``rewrite`` takes the place of the prefix; ``mirrors`` do so for reading, and are asked before.
-    ``insecure`` and ``tls`` hold for the host itself.
+    ``rewrite`` replaces the prefix. ``mirrors`` replace it too, for reading, and are tried first.
+    ``plain_http`` (``insecure`` in the file) and ``tls`` apply to the host.
     """
 
     prefix: str
@@ -37,12 +37,12 @@ class RegistryConfig(msgspec.Struct, frozen=True):
     tls: TlsFiles = TlsFiles()
 
     def applies_to(self, repository: Repository) -> bool:
-        """Say whether a repository is one of these."""
+        """Return whether a repository has this prefix."""
         return f"{repository}/".startswith(f"{self.prefix}/")
 
 
 def rewrite_repository(configs: Sequence[RegistryConfig], repository: Repository) -> Repository:
-    """Return where a repository really is, after its rewrite."""
+    """Return the repository that the configuration puts in the place of this one."""
     config = _most_specific(configs, repository)
     return (
         _replace_prefix(repository, config.prefix, config.rewrite)
@@ -52,13 +52,13 @@ def rewrite_repository(configs: Sequence[RegistryConfig], repository: Repository
 
 
 def mirrors_of(configs: Sequence[RegistryConfig], repository: Repository) -> tuple[Repository, ...]:
-    """Return the repositories to read from before the real one."""
+    """Return the mirrors of a repository, in the order to try them."""
     config = _most_specific(configs, repository)
     return tuple(_replace_prefix(repository, config.prefix, to) for to in config.mirrors) if config else ()
 
 
 def connection_config(configs: Sequence[RegistryConfig], host: str) -> RegistryConfig | None:
-    """Return what is said of a host's connections, None if nothing is."""
+    """Return the configuration of the connections to a host, None if there is none."""
     matching = [
         config
         for config in configs
@@ -78,13 +78,13 @@ def _replace_prefix(repository: Repository, prefix: str, new_prefix: str) -> Rep
     return Repository(host, name)
 
 
-# Reading ------------------------------------------------------------------------------------------
+# Parsing ------------------------------------------------------------------------------------------
 
 
 def read_registry_configs(data: bytes, path: str) -> tuple[RegistryConfig, ...]:
-    """Return what a configuration file says of registries; raises RecipeError with every problem.
+    """Return the registries of a configuration file; raises RecipeError with every problem.
 
-    Paths are relative to the folder of ``where``. Other sections are not looked at.
+    Paths are relative to the directory of ``path``. Other sections are ignored.
     """
     root = yaml.read_document(data, path, quote=False).root
     items = root.items if isinstance(root, yaml.Mapping) else ()
@@ -105,7 +105,7 @@ def _key_value_pairs(node: yaml.Node, problems: list[Problem]) -> Sequence[tuple
     if isinstance(node, yaml.Mapping):
         return node.items
     if isinstance(node, yaml.Sequence) or node.text:
-        problems.append(Problem("a map was expected", where=yaml.format_location(node)))
+        problems.append(Problem("expected a mapping", where=yaml.format_location(node)))
     return ()
 
 
@@ -113,7 +113,7 @@ def _registry_config(
     key: yaml.Scalar, value: yaml.Node, folder: Path, problems: list[Problem]
 ) -> RegistryConfig:
     settings = {name.text: (name, node) for name, node in _key_value_pairs(value, problems)}
-    hint = f"known here: {', '.join(_KEYS)}"
+    hint = f"valid settings: {', '.join(_KEYS)}"
     problems += [
         Problem("unknown setting", where=yaml.format_location(node), hint=hint)
         for name, (node, _) in settings.items()
@@ -124,7 +124,7 @@ def _registry_config(
         node = settings[name][1] if name in settings else None
         if node is None or (isinstance(node, yaml.Scalar) and node.text):
             return node.text if isinstance(node, yaml.Scalar) else ""
-        problems.append(Problem("a text was expected", where=yaml.format_location(node)))
+        problems.append(Problem("expected a string", where=yaml.format_location(node)))
         return ""
 
     def path(name: str) -> str:
@@ -155,15 +155,15 @@ def _registry_config(
 
 
 def _prefix(node: yaml.Node, problems: list[Problem]) -> str:
-    """``HOST`` or ``HOST/PART``, as repositories begin."""
+    """Return ``HOST`` or ``HOST/COMPONENT``, the prefix of repositories."""
     text = node.text.rstrip("/") if isinstance(node, yaml.Scalar) else ""
     host, slash, _ = text.partition("/")
     if not text:
-        message = "a host, or the beginning of a repository's name, was expected"
+        message = "expected a host or the prefix of a repository name"
         problems.append(Problem(message, where=yaml.format_location(node)))
         return ""
     try:
-        # With a part more, one part below the Hub does not get its "library/".
+        # Parse it with another component: a single one on Docker Hub would get "library/".
         normalized_host = normalize_host(host)
         return (
             str(parse_repository(f"{normalized_host}/{text[len(host) + 1 :]}/x")).removesuffix("/x")
@@ -171,18 +171,18 @@ def _prefix(node: yaml.Node, problems: list[Problem]) -> str:
             else normalized_host
         )
     except UsageError as error:
-        # The error quotes the text, which may be of any file that the configuration was taken for.
-        message = "this is not a host or the beginning of a repository's name"
+        # The error quotes the text, which may come from any file passed as configuration.
+        message = "not a host or the prefix of a repository name"
         problems.append(Problem(message, where=yaml.format_location(node), hint=error.hint))
         return ""
 
 
 def load_registry_configs(environ: Mapping[str, str]) -> tuple[RegistryConfig, ...]:
-    """Return what the person's configuration says of registries; nothing if there is no such file.
+    """Return the registries of the user's configuration, none if the file does not exist.
 
     Raises RecipeError with every problem, PumiceError if the file cannot be read.
     """
     from pumice.recipe import config
 
-    content = config.content(environ)
+    content = config.read_config_file(environ)
     return read_registry_configs(*content) if content is not None else ()

@@ -1,6 +1,6 @@
-"""When a request is made once more, and how long to wait before.
+"""Retries requests after transient failures, with exponential backoff and jitter.
 
-Exponential backoff with full jitter; a Retry-After is kept to, up to a limit.
+A Retry-After header is honored up to a limit.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BUSY = frozenset({408, 425, 429, 503})
-"""The server has not begun: sending again what is not `again` does no harm either."""
+"""Statuses of a server that did not process the request, so that any request may be repeated."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How patient to be. ``attempts`` counts failures in a row; times are in seconds."""
+    """When to give up. ``attempts`` is the number of failures in a row; times are in seconds."""
 
     attempts: int = 5
     initial_delay: float = 0.5
@@ -33,20 +33,20 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class Backoff:
-    """Counts failures in a row, and says how long to wait after each."""
+    """Counts failures in a row and computes the pause after each."""
 
     def __init__(self, policy: RetryPolicy, jitter: Callable[[], float]) -> None:
-        """``jitter`` gives numbers from 0 to 1."""
+        """``jitter`` returns numbers from 0 to 1."""
         self._policy = policy
         self._jitter = jitter
         self._failures = 0
 
     def reset(self) -> None:
-        """Begin to count anew."""
+        """Start counting from zero."""
         self._failures = 0
 
     def next_pause(self) -> Pause | None:
-        """Count a failure; return how long to wait, None when it is enough."""
+        """Count a failure; return the pause before the next attempt, None after the last one."""
         self._failures += 1
         if self._failures >= self._policy.attempts:
             return None
@@ -55,7 +55,7 @@ class Backoff:
 
 
 class Retrier:
-    """Asks again what may work the next time."""
+    """Middleware that retries requests."""
 
     def __init__(
         self,
@@ -64,14 +64,14 @@ class Retrier:
         jitter: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
-        """``now`` gives seconds since the epoch, for a Retry-After that is a date."""
+        """``wall_clock`` returns seconds since the epoch, for a Retry-After with a date."""
         self._send_request = send_request
         self._policy = policy
         self._jitter = jitter
         self._wall_clock = wall_clock
 
     def __call__(self, request: Request) -> Exchange[Response]:
-        """Ask; raises TransportError, RegistryError when the registry wants to be left alone too long."""
+        """Send the request; raises TransportError, and RegistryError for a Retry-After over the limit."""
         backoff = Backoff(self._policy, self._jitter)
         while True:
             try:

@@ -1,8 +1,8 @@
-"""HTTP connections that are stricter than Python's own.
+"""HTTP connections that are stricter than those of Python's http.client.
 
-Python's own client takes a connection that breaks among the headers for the end of the headers, so
-that a cut looks like an answer without, say, a Location. Here it is a broken connection. And connections
-to addresses that another host named are not made to this machine, whatever its name servers say.
+If a connection breaks within the headers, http.client treats that as the end of the headers, so that the
+response may for example lack its Location. Here it is a connection error. Also, a connection to a URL that
+a remote registry supplied fails if the host name resolves to a local address.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _LineRecorder:
-    """A file that remembers the last line that was read from it."""
+    """A file wrapper that records the last line read."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -40,7 +40,7 @@ class _StrictResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         file = self.fp
         lines = _LineRecorder(file)
-        self.fp = lines  # type: ignore[assignment]
+        self.fp = lines  # type: ignore[assignment]  # http.client only calls readline
         try:
             super().begin()
         finally:
@@ -86,11 +86,11 @@ class _HttpsPoolNonLocal(urllib3.HTTPSConnectionPool):
 
 
 def _reject_local_peer(connection: socket.socket, target: str) -> socket.socket:
-    """Return a connection over which nothing was sent yet, unless it ends at this machine or its link."""
+    """Return a new connection; raises RegistryError if its peer has a loopback or link-local address."""
     try:
         peer = connection.getpeername()[0]
     except OSError:
-        peer = ""  # it is gone again: the first thing that is sent will say so
+        peer = ""  # closed already: sending will fail
     if hosts.is_local(peer):
         connection.close()
         raise address_checks.local_address_error(target)
@@ -98,7 +98,7 @@ def _reject_local_peer(connection: socket.socket, target: str) -> socket.socket:
 
 
 POOLS: Mapping[str, Any] = {"http": _HttpPool, "https": _HttpsPool}
-"""What a `urllib3.PoolManager` makes its pools of."""
+"""Pool classes for a `urllib3.PoolManager`."""
 
 NON_LOCAL_POOLS: Mapping[str, Any] = {"http": _HttpPoolNonLocal, "https": _HttpsPoolNonLocal}
-"""The same for addresses that were named by a registry which is not on this machine."""
+"""Pool classes that refuse connections to local addresses."""

@@ -1,4 +1,4 @@
-"""The transport that programs use: urllib3, imported when the first request is sent."""
+"""The default transport: urllib3, imported when the first request is sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CONNECTIONS = 16
 
 
 class TlsFiles(msgspec.Struct, frozen=True):
-    """Paths of PEM files: authorities to trust (in place of the system's), and who we are."""
+    """Paths of PEM files: trusted CAs (instead of the system's), and the client certificate with its key."""
 
     ca: str = ""
     certificate: str = ""
@@ -37,7 +37,7 @@ class TlsFiles(msgspec.Struct, frozen=True):
 
 
 class Urllib3Transport:
-    """HTTP/1.1 with kept connections, TLS and the environment's proxies. Safe for threads."""
+    """HTTP/1.1 with persistent connections, TLS and the proxies of the environment. Thread-safe."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Urllib3Transport:
         environ: Mapping[str, str] | None = None,
         tls_for: Callable[[str], TlsFiles | None] = lambda _: None,
     ) -> None:
-        """``tls_of`` says which files one ``HOST[:PORT]`` needs, None for ``tls``."""
+        """``tls_for`` returns the files for a ``HOST[:PORT]``, None for ``tls``."""
         self._tls = tls or TlsFiles()
         self._tls_for = tls_for
         self._environ = os.environ if environ is None else environ
@@ -56,7 +56,7 @@ class Urllib3Transport:
     def send(self, request: Request) -> Response:
         """Send one request; see `pumice.registry.message.Transport`."""
         where = redact_url(request.url)
-        body: Any = None  # its types know no memoryview, although whatever sockets send will do
+        body: Any = None  # urllib3's types lack memoryview, which it can send
         request_headers = dict(request.headers)
         if request.body is not None:
             request_headers["Content-Length"] = str(request.body.size)
@@ -79,13 +79,13 @@ class Urllib3Transport:
         return Response(response.status, tuple(response.headers.items()), stream, url=request.url)
 
     def close(self) -> None:
-        """Close all connections, also those of bodies that nobody read to their ends."""
+        """Close all connections, including those with unread responses."""
         for stream in tuple(self._open):
             stream.close()
         with self._lock:
             for manager in self._pools.values():
-                # By itself, a manager leaves its connections to the garbage collector.
-                pools = (manager.pools.get(key) for key in manager.pools.keys())  # noqa: SIM118
+                # PoolManager.clear leaves the connections to the garbage collector.
+                pools = (manager.pools.get(key) for key in manager.pools.keys())  # noqa: SIM118 - it is not a mapping, and cannot be iterated
                 for pool in [pool for pool in pools if pool is not None]:
                     pool.close()
                 manager.clear()
@@ -94,14 +94,14 @@ class Urllib3Transport:
     def _pool_manager(self, url: str, *, refuse_local_address: bool) -> PoolManager:
         scheme, host, _ = origin(url)
         proxy = proxy_for(scheme, host, self._environ)
-        # Reading the system's authorities takes longer than a request: not where nobody shows a certificate.
+        # Loading the system's CAs takes longer than a request: only do so for TLS.
         tls = (self._tls_for(urlsplit(url).netloc) or self._tls) if "https" in (scheme, proxy[:5]) else None
         with self._lock:
             key = (
                 proxy,
                 tls,
                 refuse_local_address and not proxy,
-            )  # a proxy of this machine is no address of it
+            )  # a local proxy is allowed
             if key not in self._pools:
                 self._pools[key] = self._new_pool_manager(*key)
             return self._pools[key]
@@ -134,14 +134,14 @@ class Urllib3Transport:
             )
         except urllib3.exceptions.HTTPError as error:
             raise UsageError(
-                f"the environment's proxy cannot be used ({error})", hint="see https_proxy"
+                f"cannot use the proxy of the environment: {error}", hint="check https_proxy"
             ) from None
         manager.pool_classes_by_scheme = dict(NON_LOCAL_POOLS if refuse_local_address else POOLS)
         return manager
 
 
 class _ResponseStream:
-    """A body that is still coming."""
+    """The body of a response."""
 
     def __init__(
         self, response: BaseHTTPResponse, where: str, on_close: Callable[[_ResponseStream], object]
@@ -155,7 +155,7 @@ class _ResponseStream:
             return self._response.read(size, decode_content=False)
 
     def close(self) -> None:
-        """Give the connection back if all was read, else end it."""
+        """Return the connection to the pool if the body was read, otherwise close it."""
         self._on_close(self)
         if getattr(self._response, "length_remaining", None) == 0:
             self._response.release_conn()
@@ -164,7 +164,7 @@ class _ResponseStream:
 
 
 def _checked_chunks(body: Body) -> Iterator[bytes | memoryview]:
-    """The body's chunks; exactly as many bytes as were announced, or the connection would be confused."""
+    """Yield the chunks of a body; raises UsageError unless they have the announced size."""
     remaining = body.size
     for chunk in body.chunks():
         remaining -= len(chunk)
@@ -172,11 +172,11 @@ def _checked_chunks(body: Body) -> Iterator[bytes | memoryview]:
             break
         yield chunk
     if remaining:
-        raise UsageError("what is being sent has another size than was announced")
+        raise UsageError("the content to upload does not have the announced size")
 
 
-class _translate_errors:  # noqa: N801 - reads as the function that it would be, without its cost for every piece read
-    """Turns what urllib3 raises into TransportErrors."""
+class _translate_errors:  # noqa: N801 - used like a function; a generator would cost more per read
+    """Translates exceptions of urllib3 to TransportErrors."""
 
     __slots__ = ("_where",)
 
@@ -192,9 +192,7 @@ class _translate_errors:  # noqa: N801 - reads as the function that it would be,
         from urllib3.exceptions import HTTPError, LocationParseError
 
         if isinstance(error, LocationParseError):
-            raise TransportError(
-                "the address cannot be asked", where=self._where, is_permanent=True
-            ) from error
+            raise TransportError("the URL is not valid", where=self._where, is_permanent=True) from error
         if isinstance(error, HTTPError | OSError):
             raise _transport_error(error, self._where) from error
 
@@ -205,24 +203,26 @@ def _transport_error(error: Exception, where: str) -> TransportError:
     if isinstance(error, exceptions.SSLError):
         is_plain_http = "WRONG_VERSION_NUMBER" in str(error) or "record layer" in str(error)
         return TransportError(
-            "the registry does not speak TLS"
+            "the registry does not support TLS"
             if is_plain_http
-            else f"its certificate is not accepted ({_one_line(error)})",
+            else f"cannot verify the certificate of the registry ({_one_line(error)})",
             where=where,
-            hint="--plain-http asks without TLS" if is_plain_http else "--ca FILE trusts another authority",
+            hint="use --plain-http to connect without TLS"
+            if is_plain_http
+            else "use --ca FILE to trust another CA",
             is_permanent=True,
         )
     sentences: list[tuple[type[Exception], str]] = [
-        (exceptions.NameResolutionError, "the host's name cannot be resolved"),
-        (exceptions.ProxyError, "the proxy does not let it through"),
-        (exceptions.NewConnectionError, "no connection can be made"),
-        (exceptions.ConnectTimeoutError, "connecting takes too long"),
-        (exceptions.ReadTimeoutError, "the registry does not answer"),
-        (exceptions.ProtocolError, "the connection was cut"),
-        (OSError, "the connection was cut"),
+        (exceptions.NameResolutionError, "cannot resolve the host name"),
+        (exceptions.ProxyError, "the proxy refused the connection"),
+        (exceptions.NewConnectionError, "cannot connect"),
+        (exceptions.ConnectTimeoutError, "connecting timed out"),
+        (exceptions.ReadTimeoutError, "the registry does not respond"),
+        (exceptions.ProtocolError, "the connection was closed unexpectedly"),
+        (OSError, "the connection was closed unexpectedly"),
     ]
     sentence = next((text for kind, text in sentences if isinstance(error, kind)), _one_line(error))
-    return TransportError(sentence, where=where, hint="check the network, the name and the proxy")
+    return TransportError(sentence, where=where, hint="check the network, the host name and the proxy")
 
 
 def _one_line(error: Exception) -> str:
@@ -237,14 +237,12 @@ def _ssl_context(tls: TlsFiles) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=tls.ca or None)
         if file := tls.certificate:
             context.load_cert_chain(tls.certificate, tls.key or None)
-    except OSError as error:  # SSLError is one, and so is a missing file
+    except OSError as error:  # SSLError is a subclass of OSError
         is_tls_error = isinstance(error, ssl.SSLError)
-        sentence = (
-            "has no certificate, or no key that fits it"
-            if is_tls_error
-            else f"cannot be read: {_reason(error)}"
-        )
-        raise UsageError(f"the file {sentence}", where=file, hint="see --ca, --cert and --key") from error
+        reason = "no certificate, or no matching key" if is_tls_error else _reason(error)
+        raise UsageError(
+            f"cannot load the TLS file: {reason}", where=file, hint="check --ca, --cert and --key"
+        ) from error
     return context
 
 
@@ -253,7 +251,7 @@ def _reason(error: OSError) -> str:
 
 
 def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> str:
-    """Return the environment's proxy for a host as a URL, "" for none (curl's rules)."""
+    """Return the URL of the environment's proxy for a host, "" for none (by curl's rules)."""
     if is_loopback(host):
         return ""
     no_proxy = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
@@ -261,7 +259,7 @@ def proxy_for(scheme: str, host: str, environ: Mapping[str, str]) -> str:
         domain = item.removeprefix("*").lstrip(".")
         if item == "*" or host == domain or host.endswith(f".{domain}"):
             return ""
-    # HTTP_PROXY can be set from outside where a program runs as CGI.
+    # A CGI server sets HTTP_PROXY from a header of the request.
     names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
     proxy = next((environ[name] for name in names if name != "HTTP_PROXY" and environ.get(name)), "")
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"

@@ -1,13 +1,12 @@
-"""Sending a blob (distribution-spec 1.1, "Pushing Blobs").
+"""Uploads blobs (distribution-spec 1.1, "Pushing Blobs").
 
-The location of an upload is the registry's own affair: it is used as it was given, and the latest one
-counts. Where a connection breaks, the registry is asked how much arrived; one that does not know any
-more gets the blob from the start.
+The location of an upload is opaque: the latest one is used unchanged. After a broken connection, the
+registry is asked for the offset to resume at; if it no longer knows the upload, the blob is sent again.
 
-An accepted part counts as stored, whatever ``Range`` says about it: registries answer with a stale, a
-short or a wrong one and have everything. Only when such an upload is then refused is the blob sent once
-more by what ``Range`` says. Every other way back to an earlier byte is counted, so that no registry can
-make a client send a blob forever.
+An accepted chunk counts as stored, whatever its ``Range`` header says: some registries send a stale, short
+or wrong one although they have everything. Only if such an upload is rejected is the blob sent once more,
+this time by the ``Range`` headers. Every other return to an earlier byte is counted, so that no registry
+can make a client send forever.
 """
 
 from __future__ import annotations
@@ -31,32 +30,32 @@ Outcome = Literal["present", "mounted", "sent"]
 
 _OCTET_STREAM = ("Content-Type", "application/octet-stream")
 _MAX_SINGLE_REQUEST = 1 << 20
-"""Bytes up to which a blob goes with the closing request: one round trip less."""
+"""Bytes of the largest blob that is sent with the closing request, to save a round trip."""
 _REDUCED_CHUNK_SIZE = 16 << 20
-"""Bytes of a chunk for a registry, or a proxy before it, that finds the whole blob too large."""
+"""Bytes of a chunk for a registry, or a proxy in front of it, that rejects the whole blob as too large."""
 _MAX_RESTARTS = 5
 _MAX_RESUMES = 200
-"""Times that one blob may go on from an earlier byte: more is a registry that makes fun of us."""
+"""How often one upload may return to an earlier byte."""
 _ACCEPTED = frozenset({200, 201, 202, 204})
 _INTERRUPTED = frozenset({500, 502, 504})
-"""Answers after which nobody knows what has arrived."""
+"""Statuses after which it is unknown how much the registry has stored."""
 _DIGEST_MISMATCH = frozenset({400, 416})
-"""Answers to a closing request for an upload whose bytes are not the blob's."""
+"""Statuses of a closing request if the stored content does not match the digest."""
 
 
 class _Session(msgspec.Struct, frozen=True):
     location: str
     offset: int = 0
     min_chunk_size: int = 0
-    """The smallest chunk that the registry takes, in bytes."""
+    """The minimum size of a chunk in bytes (OCI-Chunk-Min-Length)."""
 
 
 class _UnknownUploadError(Exception):
-    """The registry knows nothing of this upload any more."""
+    """The registry no longer knows the upload."""
 
 
 class _InterruptedError(Exception):
-    """The registry failed in the middle; ``refusal`` is what it said."""
+    """The registry failed during the upload with the error ``cause``."""
 
     def __init__(self, cause: RegistryError) -> None:
         super().__init__(cause.message)
@@ -64,7 +63,7 @@ class _InterruptedError(Exception):
 
 
 class Upload:
-    """One blob on its way to one repository."""
+    """The upload of one blob to one repository."""
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class Upload:
         *,
         chunk_size: int = 0,
     ) -> None:
-        """``address`` is the repository's, ``…/v2/NAME``; ``chunk`` the bytes of one request, 0: all."""
+        """``repository_url`` is ``…/v2/NAME``; ``chunk_size`` the bytes of one request, 0: the whole blob."""
         self._send_request = send_request
         self._repository_url = repository_url
         self._content = content
@@ -87,10 +86,11 @@ class Upload:
         self._trusts_range = False
 
     def run(self, mount_from: str = "", send_mount_request: SendRequest | None = None) -> Exchange[Outcome]:
-        """Send it. ``mount_from`` names a repository of the same registry that has the blob.
+        """Upload or mount the blob; return which.
 
-        ``ask_to_mount`` asks with a login that may read from there. Raises RegistryError,
-        TransportError, TrustError if the content is not what it should be.
+        ``mount_from`` is the name of a repository in the same registry that has the blob, and
+        ``send_mount_request`` is authorized to read from it. Raises RegistryError, TransportError, and
+        TrustError if the content does not match its digest.
         """
         mount_result = (
             (yield from self._mount(mount_from, send_mount_request or self._send_request))
@@ -109,12 +109,12 @@ class Upload:
                     return "sent"
                 continue
             return "sent"
-        raise RegistryError("the registry keeps losing the upload", where=redact_url(self._repository_url))
+        raise RegistryError("the registry repeatedly lost the upload", where=redact_url(self._repository_url))
 
     def _mount(self, mount_from: str, send_request: SendRequest) -> Exchange[_Session | Literal[True] | None]:
-        """Try to mount; True if that worked, else the upload that was opened instead, if one was.
+        """Try to mount the blob; return True, or the session that the registry opened instead, or None.
 
-        A mount saves time and no more: whatever speaks against it, the blob can still be sent.
+        Mounting is an optimization: after any failure the blob is uploaded.
         """
         url = f"{self._repository_url}/blobs/uploads/"
         query = urlencode({"mount": self._content.digest, "from": mount_from})
@@ -129,7 +129,7 @@ class Upload:
         return None
 
     def _open_session(self) -> Exchange[_Session]:
-        """Open an upload."""
+        """Open an upload session."""
         url = f"{self._repository_url}/blobs/uploads/"
         response = yield from self._send_request(Request("POST", url))
         if response.status not in _ACCEPTED:
@@ -141,12 +141,12 @@ class Upload:
         return _Session(self._next_location(response, url), min_chunk_size=min(least, 1 << 40))
 
     def _next_location(self, response: Response, base: str, current: str = "") -> str:
-        """Return where to go on; ``known`` is where we were, for an answer that says nothing new."""
+        """Return the next location; ``current`` if the response has none."""
         if current and not response.header("Location"):
             return current
         location = address_checks.resolve_location(response.url or base, response.header("Location"))
         if not location:
-            raise RegistryError("the registry does not say where to send the blob", where=redact_url(base))
+            raise RegistryError("the registry returned no usable upload location", where=redact_url(base))
         return location
 
     def _send_content(self, state: _Session) -> Exchange[None]:
@@ -172,13 +172,13 @@ class Upload:
             return
 
     def _note_progress(self, state: _Session) -> None:
-        """Be patient again once more has arrived than ever before."""
+        """Reset the backoff if more bytes are stored than ever before."""
         if state.offset > self._max_offset:
             self._max_offset = state.offset
             self._backoff.reset()
 
     def _send_chunk(self, state: _Session) -> Exchange[_Session]:
-        """Send one chunk; return how things are afterwards."""
+        """Send one chunk; return the new session."""
         start = state.offset
         end = self._content.size
         if self._chunk_size:
@@ -192,9 +192,7 @@ class Upload:
             location = self._next_location(response, state.location, state.location)
             stored = self._stored_bytes(response, end)
             if stored <= start:
-                raise RegistryError(
-                    "the registry stores nothing of the blob", where=redact_url(state.location)
-                )
+                raise RegistryError("the registry stored none of the blob", where=redact_url(state.location))
             if stored < end:
                 self._count_resume()
             return _Session(location, stored, state.min_chunk_size)
@@ -216,7 +214,7 @@ class Upload:
         raise self._response_error(response, state)
 
     def _stored_bytes(self, response: Response, end: int) -> int:
-        """Return up to which byte the registry has the blob after it took the part before ``end``."""
+        """Return how many bytes are stored after the registry accepted a chunk that ends at ``end``."""
         range_end = headers.parse_upload_range(response.header("Range"))
         if range_end is None or range_end == end:
             return end
@@ -224,7 +222,7 @@ class Upload:
         return min(range_end, end) if self._trusts_range else end
 
     def _complete(self, state: _Session) -> Exchange[None]:
-        """Send what is left and say what the whole is."""
+        """Send the rest with the closing request and its digest."""
         size = self._content.size
         separator = "&" if "?" in state.location else "?"
         url = f"{state.location}{separator}digest={quote(self._content.digest, safe='')}"
@@ -246,7 +244,7 @@ class Upload:
             and header_digest[:7] == self._content.digest[:7]
         ):
             raise RegistryError(
-                f"the registry says that it keeps the blob as {header_digest}",
+                f"the registry stored the blob with another digest: {header_digest}",
                 where=redact_url(self._repository_url),
             )
 
@@ -257,26 +255,26 @@ class Upload:
     def _count_resume(self) -> None:
         self._resumes += 1
         if self._resumes > _MAX_RESUMES:
-            raise RegistryError("the upload does not get on", where=redact_url(self._repository_url))
+            raise RegistryError("the upload makes no progress", where=redact_url(self._repository_url))
 
     def _body(self, start: int, end: int) -> Body:
         return Body(end - start, lambda: self._content.read_range(start, end))
 
     def _query_offset(self, state: _Session) -> Exchange[_Session]:
-        """Ask how much has arrived; raises _GoneError when the registry cannot say."""
+        """Return the session with the stored offset; raises _UnknownUploadError if the registry has none."""
         self._count_resume()
         response = yield from self._send_request(Request("GET", state.location))
         if response.status not in (200, 202, 204):
             raise _UnknownUploadError
         location = self._next_location(response, state.location, state.location)
         stored = headers.parse_upload_range(response.header("Range"))
-        # "0-0" stands for one byte and, in some registries, for none: neither is worth going on from.
+        # "0-0" means one byte or, in some registries, none: neither is worth resuming.
         if stored is None or stored <= 1 or stored > self._content.size:
             raise _UnknownUploadError
         return _Session(location, stored, state.min_chunk_size)
 
     def _has_blob(self) -> Exchange[bool]:
-        """Whether the blob arrived after all: what broke may have been the answer only."""
+        """Return whether the registry has the blob: perhaps only the response was lost."""
         url = f"{self._repository_url}/blobs/{self._content.digest}"
         response = yield from self._send_request(Request("HEAD", url))
         return response.status == 200

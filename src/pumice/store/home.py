@@ -61,13 +61,13 @@ def _safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
     yield from (item for item in environ.get("PUMICE_SAFE_DIRECTORIES", "").split(":") if item)
     from pumice.recipe import config
 
-    file = config.locate(environ)
+    file = config.config_path(environ)
     try:
         if {os.lstat(file).st_uid, os.stat(file).st_uid} != {os.geteuid()}:
             return
     except OSError:
         return
-    yield from config.load(environ).safe_directories
+    yield from config.load_config(environ).safe_directories
 
 
 class Home:

@@ -259,17 +259,13 @@ def _read_content(entry: _Entry, budget: Budget, limit: int) -> _Content:
 
 def _read_blob(layer: Descriptor, blobs: BlobSource, budget: Budget, limit: int) -> bytes:
     from pumice.errors import TrustError
+    from pumice.image.model import read_blob
 
-    digest.check(layer.digest)
     if layer.size > limit:
         raise FormatError(f"the signature is too large ({layer.size} bytes)")
     if problem := budget.take(layer.size):
         raise TrustError(problem)
-    with blobs.open(layer.digest) as file:
-        data = file.read(layer.size + 1)
-    if len(data) != layer.size or digest.of(data) != layer.digest:
-        raise TrustError("the signature does not match its digest")
-    return data
+    return read_blob(layer, blobs, limit)
 
 
 def _make_claim(entry: _Entry, content: _Content, subject: Digest) -> Claim:

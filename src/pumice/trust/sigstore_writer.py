@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pumice import canonical
 from pumice.digest import hex_of
 from pumice.formats import dsse, oci, sigstore, simplesigning
 from pumice.formats.oci import Descriptor
@@ -202,7 +201,9 @@ def _write_cosign_manifest(
                 with old_manifest.blobs.open(old.digest) as file:
                     location.put(file.read(old.size), old.media_type)
     all_layers = tuple(layers.values())
-    config = location.put(_empty_config([layer.digest for layer in all_layers]), oci.CONFIG)
+    config = location.put(
+        simplesigning.encode_artifact_config([layer.digest for layer in all_layers]), oci.CONFIG
+    )
     tag = f"sha256-{hex_of(image.root.digest)}{suffix}"
     old_digests = [old_manifest.descriptor.digest for old_manifest in old_manifests]
     return _attach_manifest(image, location, config, all_layers, kind, {}, tag=tag, replaced=old_digests)
@@ -216,13 +217,6 @@ def _has_only_layers(attached: AttachedManifest, media_type: str) -> bool:
 def _all_layers(manifests: list[AttachedManifest]) -> Iterator[Descriptor]:
     for attached in manifests:
         yield from attached.manifest.layers
-
-
-def _empty_config(diff_ids: list[Digest]) -> bytes:
-    """Return the config of cosign's artifacts: the config of an image without content."""
-    return canonical.dumps(
-        {"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    )
 
 
 def _attach_manifest(

@@ -98,7 +98,7 @@ def python_library() -> str:
 
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="byte code for linux/s390x cannot be made on"):
+    with pytest.raises(ImageError, match="cannot compile bytecode for linux/s390x on"):
         bytecode.compile_bytecode(tmp_path, ["app"], platform=Platform("s390x"), scratch=tmp_path)
 
 

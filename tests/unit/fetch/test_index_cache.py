@@ -22,7 +22,7 @@ KEY = hashlib.sha256(PACKAGES).hexdigest()
 def test_pruning_tolerates_a_temporary_file_that_its_writer_renames(tmp_path: Path) -> None:
     scratch = tmp_path / ".packages-x.1-0123456789abcdef"
     scratch.symlink_to("renamed")  # listed, and not there any more when it is looked at
-    index_cache.prune(tmp_path, now=2_000_000_000)
+    index_cache.remove_unused(tmp_path, now=2_000_000_000)
     assert scratch.is_symlink()
 
 
@@ -33,11 +33,11 @@ def test_an_index_that_another_process_prunes_while_it_is_kept_is_not_kept(
 
     def write_and_prune(path: Path, data: bytes | bytearray) -> None:
         write(path, data)
-        index_cache.prune(tmp_path, now=0)  # no Release names it yet
+        index_cache.remove_unused(tmp_path, now=0)  # no Release names it yet
 
     monkeypatch.setattr(index_cache, "_write", write_and_prune)
-    index_cache.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
-    assert index_cache.index(tmp_path, KEY, "suite") is None
+    index_cache.put_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
+    assert index_cache.get_index(tmp_path, KEY, "suite") is None
     monkeypatch.undo()
-    index_cache.keep_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
-    assert index_cache.index(tmp_path, KEY, "suite") is not None
+    index_cache.put_index(tmp_path, KEY, PACKAGES, aptindex.scan_index(PACKAGES))
+    assert index_cache.get_index(tmp_path, KEY, "suite") is not None

@@ -68,9 +68,9 @@ class World:
     ) -> str:
         clock = FixedClock(EPOCH)
         with Session(
-            self.home, progress=self.told, clock=clock, offline=offline, environ={}, pause=lambda _: None
+            self.home, progress=self.told, clock=clock, offline=offline, environ={}, sleep=lambda _: None
         ) as session:
-            return packages.fetch(
+            return packages.fetch_package(
                 package, sources or (self.source(),), session, recipe_dir=self.root, bundle=bundle, date=date
             )
 
@@ -135,7 +135,7 @@ def test_another_content_is_refused(fault: Fault, world: World) -> None:
     world.server.fault("hello", fault)
     error = world.fails()
     assert isinstance(error, TrustError)
-    assert error.message == "the file is not hello 2.10-3 as locked: its digest is another"
+    assert error.message == "the file is not the locked hello 2.10-3: the digest differs"
     assert error.where == f"{world.server.url}/{HELLO.path}"
 
 
@@ -199,7 +199,10 @@ def test_a_snapshot_has_what_the_mirrors_dropped(day: str, world: World) -> None
 def test_offline_says_so(world: World) -> None:
     error = world.fails(offline=True)
     assert isinstance(error, FetchError)
-    assert error.message == "hello 2.10-3 (amd64) is not in the store, and --offline forbids to fetch it"
+    assert (
+        error.message
+        == "hello 2.10-3 (amd64) is not in the store, and --offline does not allow downloading it"
+    )
     assert world.server.requests == []
 
 
@@ -207,14 +210,14 @@ def test_offline_does_not_hide_that_a_mirror_at_hand_has_another_file(world: Wor
     world.pool.write_bytes(b"x" * len(DATA))
     error = world.fails(HELLO, world.source((world.root / "mirror").as_uri(), world.server.url), offline=True)
     assert isinstance(error, TrustError)
-    assert "its digest is another" in error.message
+    assert "the digest differs" in error.message
 
 
 def test_offline_does_not_hide_that_a_mirror_at_hand_cannot_be_read(world: World) -> None:
     world.pool.unlink()
     world.pool.mkdir()
     error = world.fails(HELLO, world.source((world.root / "mirror").as_uri()), offline=True)
-    assert error.message == "the file cannot be read: Is a directory"
+    assert error.message == "cannot read the file: Is a directory"
 
 
 def test_a_file_mirror_works_offline(world: World) -> None:
@@ -226,17 +229,23 @@ def test_a_proxy_that_is_down_is_told_from_one_that_refuses(proxy: str, world: W
     is_down = proxy.startswith("http")
     url = proxy if is_down else world.server.url
     with (
-        Session(world.home, environ={"https_proxy": url}, pause=lambda _: None) as session,
+        Session(world.home, environ={"https_proxy": url}, sleep=lambda _: None) as session,
         pytest.raises(FetchError) as caught,
     ):
-        packages.fetch(HELLO, (world.source("https://mirror.example"),), session, recipe_dir=world.root)
-    said = "the proxy cannot be connected to" if is_down else "the proxy refuses it (Tunnel connection failed"
+        packages.fetch_package(
+            HELLO, (world.source("https://mirror.example"),), session, recipe_dir=world.root
+        )
+    said = (
+        "cannot connect to the proxy"
+        if is_down
+        else "the proxy refused the request: Tunnel connection failed"
+    )
     assert said in caught.value.message
 
 
 def test_a_mirror_that_is_down_says_why(world: World) -> None:
     error = world.fails(HELLO, world.source("http://127.0.0.1:1"))
-    assert error.message == "the download failed: no connection can be made"
+    assert error.message == "the download failed: cannot connect"
 
 
 def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> None:
@@ -264,7 +273,8 @@ def test_many_threads_fetch_at_once(world: World) -> None:
     clock = FixedClock(EPOCH)
     with Session(world.home, clock=clock, environ={}) as session, ThreadPoolExecutor(8) as pool:
         found = pool.map(
-            lambda _: packages.fetch(HELLO, (world.source(),), session, recipe_dir=world.root), range(16)
+            lambda _: packages.fetch_package(HELLO, (world.source(),), session, recipe_dir=world.root),
+            range(16),
         )
         assert set(found) == {DIGEST}
 
@@ -274,7 +284,7 @@ def test_many_threads_fetch_at_once(world: World) -> None:
 
 def keep(world: World, package: LockedPackage, bundle: Path) -> None:
     with Session(world.home, environ={}) as session:
-        packages.keep(package, session, bundle)
+        packages.copy_to_bundle(package, session, bundle)
 
 
 def test_a_bundle_holds_what_a_lock_names(world: World) -> None:
@@ -331,4 +341,4 @@ def test_a_local_package_that_changed_is_a_stale_lock(world: World) -> None:
 
 
 def test_a_local_package_that_is_gone(world: World) -> None:
-    assert world.fails(LOCAL).message == "the local package is gone"
+    assert world.fails(LOCAL).message == "the local package does not exist"

@@ -38,7 +38,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def session(tmp_path: Path, pauses: list[float]) -> Iterator[Session]:
-    with Home(tmp_path / "home") as home, Session(home, environ={}, pause=pauses.append) as found:
+    with Home(tmp_path / "home") as home, Session(home, environ={}, sleep=pauses.append) as found:
         yield found
 
 
@@ -80,14 +80,14 @@ def test_what_may_pass_is_tried_again(
 
 def test_trying_again_has_an_end(mirror: Mirror, session: Session) -> None:
     mirror.fault("/file", Fault(status=503))
-    with pytest.raises(FetchError, match="the download failed: the server answers 503 Service Unavailable"):
+    with pytest.raises(FetchError, match="the download failed: the server responded 503 Service Unavailable"):
         download(session, f"{mirror.url}/file")
     assert len(mirror.requests) == ATTEMPTS
 
 
 def test_what_will_not_pass_is_not_tried_again(mirror: Mirror, session: Session) -> None:
     mirror.fault("/file", Fault(status=403))
-    with pytest.raises(FetchError, match="the server answers 403 Forbidden"):
+    with pytest.raises(FetchError, match="the server responded 403 Forbidden"):
         download(session, f"{mirror.url}/file")
     assert len(mirror.requests) == 1
 
@@ -122,7 +122,7 @@ def test_a_mirror_without_ranges_is_read_again(tmp_path: Path, session: Session)
 
 def test_a_file_that_never_comes_whole_is_an_error(mirror: Mirror, session: Session) -> None:
     mirror.fault("/file", Fault(truncate=0))
-    with pytest.raises(FetchError, match="the connection was cut"):
+    with pytest.raises(FetchError, match="the connection was closed unexpectedly"):
         download(session, f"{mirror.url}/file")
 
 
@@ -139,7 +139,7 @@ def test_another_length_than_announced_is_an_error(mirror: Mirror, session: Sess
 
 def test_more_than_the_limit_is_never_taken(mirror: Mirror, session: Session) -> None:
     taken = bytearray()
-    with pytest.raises(FormatError, match="larger than the 1000 bytes"):
+    with pytest.raises(FormatError, match="larger than 1000 bytes"):
         session.download(f"{mirror.url}/file", taken.extend, size=1000)
     assert len(taken) <= 1000
     with pytest.raises(FormatError):
@@ -149,10 +149,10 @@ def test_more_than_the_limit_is_never_taken(mirror: Mirror, session: Session) ->
 def test_a_copy_that_is_current_is_not_sent_again(mirror: Mirror, session: Session) -> None:
     first = session.get(f"{mirror.url}/file", limit=len(CONTENT))
     again = session.get(f"{mirror.url}/file", limit=len(CONTENT), etag=first.etag, modified=first.modified)
-    assert again.unchanged
+    assert again.is_unchanged
     assert mirror.requests[1].status == 304
     by_time = session.get(f"{mirror.url}/file", limit=len(CONTENT), modified=first.modified)
-    assert by_time.unchanged
+    assert by_time.is_unchanged
 
 
 def test_connections_are_used_again(mirror: Mirror, session: Session) -> None:
@@ -167,7 +167,7 @@ def test_redirections_are_followed_with_an_end(mirror: Mirror, session: Session)
     mirror.fault("/there", Fault(redirect="/file"))
     assert session.get(f"{mirror.url}/there", limit=len(CONTENT)).body == CONTENT
     mirror.fault("/circle", Fault(redirect="/circle"))
-    with pytest.raises(FetchError, match="redirects in circles"):
+    with pytest.raises(FetchError, match="too many redirects"):
         session.get(f"{mirror.url}/circle", limit=1)
     mirror.fault("/local", Fault(redirect="file:///etc/passwd"))
     with pytest.raises(FetchError, match="redirects from http to file"):
@@ -184,7 +184,7 @@ def test_a_mirror_elsewhere_does_not_redirect_to_this_machine(
     with (
         Home(tmp_path / "home") as home,
         Session(home, machine=AptSetup(configuration=configuration), environ={}) as session,
-        pytest.raises(FetchError, match="redirects to an address of this machine"),
+        pytest.raises(FetchError, match="redirects to a local address"),
     ):
         session.get("http://mirror.example/there", limit=1)
     assert len(mirror.requests) == 1
@@ -235,7 +235,7 @@ def test_a_proxy_is_asked_instead_of_the_host(tmp_path: Path, mirror: Mirror) ->
 def test_a_host_that_is_not_there_is_one_sentence(session: Session) -> None:
     with pytest.raises(FetchError) as caught:
         session.get("http://127.0.0.1:1/x", limit=1)
-    assert caught.value.message == "the download failed: no connection can be made"
+    assert caught.value.message == "the download failed: cannot connect"
     assert caught.value.where == "http://127.0.0.1:1/x"
 
 
@@ -256,15 +256,15 @@ def test_files_are_mirrors_too(tmp_path: Path, session: Session) -> None:
         session.get((tmp_path / "a b").as_uri(), limit=2)
     with pytest.raises(MissingError):
         session.get(f"file:{tmp_path}/none", limit=2)
-    with pytest.raises(FetchError, match="cannot be read"):
+    with pytest.raises(FetchError, match="cannot read"):
         session.get(f"file:{tmp_path}", limit=2)
-    with pytest.raises(FetchError, match="cannot be read"):
+    with pytest.raises(FetchError, match="cannot read"):
         session.get("file:/a%00b", limit=2)
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/x", "cdrom:x", "x", "data:,x"])
 def test_other_kinds_of_urls_are_refused(url: str, session: Session) -> None:
-    with pytest.raises(FetchError, match="are not supported"):
+    with pytest.raises(FetchError, match="with the scheme"):
         session.get(url, limit=1)
 
 

@@ -34,13 +34,13 @@ def get(folder: Path, url: str, configuration: str = "", logins: str = "") -> by
     )
     with (
         Home(folder / "home") as home,
-        Session(home, machine=machine, environ={}, pause=lambda _: None) as session,
+        Session(home, machine=machine, environ={}, sleep=lambda _: None) as session,
     ):
         return session.get(url, limit=100).body
 
 
 def test_an_unknown_certificate_is_refused_at_once(mirror: Mirror, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match="the server's certificate is not accepted"):
+    with pytest.raises(FetchError, match="cannot verify the certificate of the server"):
         get(tmp_path, f"{mirror.url}/file")
     assert mirror.requests == []
 
@@ -85,7 +85,7 @@ def test_a_client_certificate(tmp_path: Path) -> None:
 
 
 def test_a_certificate_file_that_is_gone_is_one_sentence(mirror: Mirror, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match="the certificates of apt's configuration cannot be used"):
+    with pytest.raises(FetchError, match="cannot use the certificates in apt's configuration"):
         get(tmp_path, f"{mirror.url}/file", f'Acquire::https::CAInfo "{tmp_path}/gone.crt";')
 
 

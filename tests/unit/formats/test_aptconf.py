@@ -46,9 +46,9 @@ def test_later_files_win_and_clear_forgets() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('A "1', "f0:1: a quoted value has no end"),
+        ('A "1', "f0:1: a quoted value is not closed"),
         ("A { B 1;", "f0: the file ends in the middle of an option"),
-        ("A 1;\n};", "f0:2: a closing brace closes nothing"),
+        ("A 1;\n};", "f0:2: unmatched closing brace"),
         ("{" * 200, "f0:1: scopes are nested too deeply"),
     ],
 )

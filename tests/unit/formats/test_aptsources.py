@@ -88,7 +88,7 @@ Signed-By:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"rpm http://x y z", "s:1: a source must begin with deb or deb-src"),
+        (b"rpm http://x y z", "s:1: a source must start with deb or deb-src"),
         (b"deb http://x", "s:1: a source needs a URI and a suite"),
         (b"\ndeb http://x bookworm", "s:2: a suite needs at least one component: bookworm"),
         (b"deb http://x ./ main", "s:1: an exact path takes no components: ./"),

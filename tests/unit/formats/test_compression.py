@@ -58,7 +58,7 @@ def test_skippable_frames_are_skipped() -> None:
 def test_a_stream_that_ends_early_is_refused(kind: str) -> None:
     packed = _WRITERS[kind](bytes(range(256)) * 40)
     stream = DecompressedStream(io.BytesIO(packed[:-9]), kind)
-    with pytest.raises(FormatError, match="ends too early"):
+    with pytest.raises(FormatError, match="data is truncated"):
         while stream.read(1000):
             pass
 
@@ -66,7 +66,7 @@ def test_a_stream_that_ends_early_is_refused(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["gzip", "xz", "zstd", "bzip2", "lzma"])
 def test_output_is_bounded(kind: str) -> None:
     stream = DecompressedStream(io.BytesIO(_WRITERS[kind](bytes(5 << 20))), kind, limit=1 << 20)
-    with pytest.raises(FormatError, match="beyond all proportion"):
+    with pytest.raises(FormatError, match="more than the allowed size"):
         while stream.read(1 << 18):
             pass
 

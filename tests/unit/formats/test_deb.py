@@ -70,11 +70,11 @@ _CONTROL = Deb("x", compression="none").build()
     [
         (b"", "ar archive"),
         (b"<html>404</html>", "ar archive"),
-        (_GOOD[: len(_GOOD) // 2], "in the middle of"),
+        (_GOOD[: len(_GOOD) // 2], "truncated in"),
         (_GOOD.replace(b"2.0\n", b"9.0\n", 1), "only 2.x"),
         (_ar((b"control.tar", b"")), "debian-binary"),
         (_ar((b"debian-binary", b"2.0\n")), "no control.tar"),
-        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.rar", b"")), "unknown compression"),
+        (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.rar", b"")), "unsupported compression"),
         (_ar((b"debian-binary", b"2.0\n"), (b"control.tar.xz", b"\xfd7zXZ\0" + b"!" * 99)), "damaged"),
         (_ar((b"debian-binary", b"2.0\n"), (b"control.tar", tar.END_OF_ARCHIVE)), "no control file"),
         (b"!<arch>\n" + b"x" * 60, "ar header is damaged"),
@@ -89,7 +89,7 @@ def test_a_compression_bomb_is_refused_before_it_goes_off() -> None:
     bomb = lzma.compress(bytes(300 << 20), preset=0)
     file = io.BytesIO(_ar((b"debian-binary", b"2.0\n"), (b"data.tar.xz", bomb)))
     source = deb.open_data(file)
-    with pytest.raises(FormatError, match="beyond all proportion"):
+    with pytest.raises(FormatError, match="more than the allowed size"):
         while source.read(1 << 20):
             pass
 

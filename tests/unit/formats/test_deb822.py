@@ -47,11 +47,11 @@ def test_comments_are_skipped_where_the_format_has_them() -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"A: 1\na: 2\n", "x:2: the field a is there twice"),
-        (b" lonely\n", "x:1: a continuation line continues nothing"),
-        (b"A: 1\nno colon\n", "x:2: the line is not of the form Name: value"),
-        (b"A b: 1\n", "x:1: the line is not of the form Name: value"),
-        (b"-A: 1\n", "x:1: the line is not of the form Name: value"),
+        (b"A: 1\na: 2\n", "x:2: the field a appears twice"),
+        (b" lonely\n", "x:1: a continuation line has no field before it"),
+        (b"A: 1\nno colon\n", "x:2: expected a line of the form Name: value"),
+        (b"A b: 1\n", "x:1: expected a line of the form Name: value"),
+        (b"-A: 1\n", "x:1: expected a line of the form Name: value"),
         (b"A: 1\nB: \xff\n", "x:2: the text is not UTF-8"),
         (b"".join(b"F%d: 1\n" % n for n in range(1001)), "x:1001: a paragraph has more than 1000 fields"),
     ],

@@ -42,20 +42,23 @@ def test_base64_may_be_url_safe() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"payloadType":"text/plain","payload":"","signatures":[{"sig":""}]}', "holds 'text/plain'"),
-        ('{"payloadType":"a","payloadType":"b"}', "stands there twice"),
+        (
+            '{"payloadType":"text/plain","payload":"","signatures":[{"sig":""}]}',
+            "has payload type 'text/plain'",
+        ),
+        ('{"payloadType":"a","payloadType":"b"}', "duplicate key"),
         ('{"payloadType":"application/vnd.in-toto+json","payload":"","signatures":[]}', "1 to 64"),
         ('{"payloadType":"application/vnd.in-toto+json","payload":"!","signatures":[{"sig":""}]}', "base64"),
         ('{"payloadType":"application/vnd.in-toto+json","payload":"","signatures":[7]}', "not an object"),
-        ('{"payloadType":7}', "has no text"),
+        ('{"payloadType":7}', "has no string"),
         ("[]", "not a JSON object"),
-        ("NaN", "NaN is no number"),
+        ("NaN", "NaN is not allowed"),
         ("[" * 200 + "]" * 200, "nested deeper"),
         ("[" * 100_000, "nested too deep"),
         ('{"a":' * 100_000, "nested too deep"),
-        ('{"a":"\\ud800"}', "half of a surrogate pair"),
-        ("1" * 5000, "no JSON that can be trusted"),
-        ("", "no JSON"),
+        ('{"a":"\\ud800"}', "unpaired surrogate"),
+        ("1" * 5000, "not valid strict JSON"),
+        ("", "not valid strict JSON"),
     ],
 )
 def test_what_is_refused(text: str, message: str) -> None:
@@ -103,10 +106,10 @@ def test_a_payload_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"type": "other"}, "unknown type"),
+        ({"type": "other"}, "unsupported type"),
         ({"expires": 7}, "unknown critical field"),
         ({"image": {"docker-manifest-digest": "md5:0"}}, "is not a sha256 digest"),
-        ({"identity": {}}, "has no text"),
+        ({"identity": {}}, "has no string"),
     ],
 )
 def test_other_payloads_are_refused(change: dict[str, object], message: str) -> None:

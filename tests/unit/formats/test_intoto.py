@@ -59,7 +59,7 @@ TWICE = intoto.encode_statement(intoto.Statement((SUBJECT,), "p:", b'1,"predicat
     ],
 )
 def test_anything_else_is_refused(data: bytes) -> None:
-    with pytest.raises(FormatError, match="no in-toto statement"):
+    with pytest.raises(FormatError, match="not an in-toto statement"):
         intoto.read_statement(data)
 
 
@@ -67,7 +67,7 @@ def test_a_predicate_with_two_meanings_is_refused_when_it_is_looked_at() -> None
     found = intoto.read_statement(
         intoto.encode_statement(intoto.Statement((SUBJECT,), "p:", b'{"a":1,"a":2}'))
     )
-    with pytest.raises(FormatError, match="a key stands there twice"):
+    with pytest.raises(FormatError, match="duplicate key"):
         _ = found.predicate
 
 
@@ -78,7 +78,7 @@ def test_predicate_types_are_names_or_uris(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "mine", "a b:c", "a:\n"])
 def test_other_predicate_types_are_refused(name: str) -> None:
-    with pytest.raises(FormatError, match="no predicate type"):
+    with pytest.raises(FormatError, match="not a predicate type"):
         intoto.parse_predicate_type(name)
 
 

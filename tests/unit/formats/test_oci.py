@@ -119,15 +119,15 @@ def _document(**fields: object) -> bytes:
 @pytest.mark.parametrize(
     ("data", "media_type", "sentence"),
     [
-        (_document(layers=[], manifests=[]), "", "claims to be a manifest and an index at once"),
-        (_document(config={}, manifests=[]), "", "claims to be a manifest and an index at once"),
-        (_document(mediaType=oci.INDEX, layers=[]), "", "but its fields are another's"),
-        (_document(mediaType=oci.INDEX, manifests=[]), oci.MANIFEST, "what points to it says"),
-        (_document(manifests=[]), oci.MANIFEST, "but its fields are another's"),
+        (_document(layers=[], manifests=[]), "", "has the fields of both a manifest and an index"),
+        (_document(config={}, manifests=[]), "", "has the fields of both a manifest and an index"),
+        (_document(mediaType=oci.INDEX, layers=[]), "", "but the fields of another type"),
+        (_document(mediaType=oci.INDEX, manifests=[]), oci.MANIFEST, "but its descriptor has"),
+        (_document(manifests=[]), oci.MANIFEST, "but the fields of another type"),
         (b'{"schemaVersion":1,"fsLayers":[]}', "", "version 1"),
         (b"{}", "", "neither an image manifest nor an index"),
         (b"[]", "", "not a JSON object"),
-        (b"", "", "no JSON"),
+        (b"", "", "not valid JSON"),
     ],
 )
 def test_documents_that_could_be_read_in_two_ways_are_refused(
@@ -155,7 +155,7 @@ def test_documents_beyond_four_mebibytes_are_refused() -> None:
 
 
 def test_a_layout_of_another_generation_is_refused() -> None:
-    with pytest.raises(FormatError, match=r"version is '2\.0\.0'"):
+    with pytest.raises(FormatError, match=r"version '2\.0\.0'"):
         oci.read_layout_header(b'{"imageLayoutVersion":"2.0.0"}')
 
 

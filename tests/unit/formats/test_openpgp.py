@@ -53,10 +53,10 @@ def test_a_good_signature_gives_the_text_and_the_primary_key(signer: str, finger
 def test_a_signature_that_does_not_count_says_why(signer: str, ring: str, reason: str) -> None:
     with pytest.raises(TrustError) as caught:
         clearsigned(archive.sign(TEXT, signer), ring)
-    assert caught.value.message == f"no signature holds: {reason}"
+    assert caught.value.message == f"no valid signature: {reason}"
     with pytest.raises(TrustError) as caught:
         detached(archive.detached(TEXT, signer), ring)
-    assert caught.value.message == f"no signature holds: {reason}"
+    assert caught.value.message == f"no valid signature: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_signature_that_does_not_count_says_why(signer: str, ring: str, reason
 def test_signatures_of_the_past(name: str, reason: str) -> None:
     with pytest.raises(TrustError) as caught:
         clearsigned((archive.KEYS / f"{name}.asc").read_bytes(), "good", "expired")
-    assert caught.value.message == f"no signature holds: {reason}"
+    assert caught.value.message == f"no valid signature: {reason}"
 
 
 def test_a_key_counts_until_it_expires() -> None:
@@ -108,8 +108,8 @@ def test_one_good_signature_among_others_is_enough() -> None:
         (lambda data: b"Origin: Evil\n\n" + data, "it is not signed"),
         (lambda data: data + b"Origin: Evil\n", "there is text outside the signed part"),
         (lambda data: data + data, "there is text outside the signed part"),
-        (lambda data: data[:-30], "there is text outside the signed part, or the signature is cut off"),
-        (lambda data: data[:150], "there is text outside the signed part, or the signature is cut off"),
+        (lambda data: data[:-30], "there is text outside the signed part, or the signature is truncated"),
+        (lambda data: data[:150], "there is text outside the signed part, or the signature is truncated"),
         (lambda _: TEXT, "it is not signed"),
         (lambda _: b"", "it is not signed"),
     ],

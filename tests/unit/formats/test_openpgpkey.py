@@ -33,7 +33,7 @@ def test_the_library_opens_what_we_protect(suite: pysequoia.CipherSuite) -> None
 
 
 def test_version_6_is_not_protected_wrongly() -> None:
-    with pytest.raises(FormatError, match="cannot be given a passphrase"):
+    with pytest.raises(FormatError, match="cannot protect an OpenPGP key"):
         openpgpkey.protect_key(bytes(made(profile=pysequoia.Profile.RFC9580)), b"x", bytes)
 
 

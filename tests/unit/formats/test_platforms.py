@@ -55,7 +55,7 @@ def test_platforms_are_read_as_people_write_them(given: str, expected: Platform)
 
 @pytest.mark.parametrize("given", ["", "/", "linux/", "a/b/c/d", "linux/amd64 ", "../x", "linux/ämd64"])
 def test_nonsense_is_a_usage_error(given: str) -> None:
-    with pytest.raises(UsageError, match="is no platform"):
+    with pytest.raises(UsageError, match="is not a platform"):
         platforms.parse_platform(given)
 
 

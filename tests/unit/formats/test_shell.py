@@ -77,7 +77,7 @@ def test_here_documents() -> None:
     ],
 )
 def test_what_is_not_shell_is_refused_with_its_line(script: str) -> None:
-    with pytest.raises(FormatError, match="not understood at its line 2"):
+    with pytest.raises(FormatError, match="cannot parse line 2"):
         shell.parse_script(b"\n" + script.encode())
 
 

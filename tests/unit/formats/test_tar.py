@@ -109,15 +109,15 @@ def _with_type(flag: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (_archive(Entry("../etc/passwd", "symlink", 0o777, link="x")), "leaves the root"),
-        (_archive(Entry("a/../../b", "dir", 0o755)), "leaves the root"),
-        (_archive(Entry("a", "hardlink", 0o644, link="../x")), "leaves the root"),
+        (_archive(Entry("../etc/passwd", "symlink", 0o777, link="x")), "is outside the root"),
+        (_archive(Entry("a/../../b", "dir", 0o755)), "is outside the root"),
+        (_archive(Entry("a", "hardlink", 0o644, link="../x")), "is outside the root"),
         (_with_type(b"g"), "PAX global header"),
         (_with_type(b"S"), "sparse file"),
         (_with_type(b"Z"), "unknown type"),
-        (tar.encode_header(Entry("x", "file", 0o644, size=10)) + b"1234", "middle of a file"),
-        (tar.encode_header(Entry("x", "file", 0o644, size=1 << 51)), "no usable number"),
-        (tar.encode_header(Entry("x", "dir", 0o755))[:300], "middle of a header"),
+        (tar.encode_header(Entry("x", "file", 0o644, size=10)) + b"1234", "truncated in a file"),
+        (tar.encode_header(Entry("x", "file", 0o644, size=1 << 51)), "not a valid number"),
+        (tar.encode_header(Entry("x", "dir", 0o755))[:300], "truncated in a header"),
         (b"\1" * 512, "checksum"),
     ],
 )

@@ -32,7 +32,7 @@ def test_pem_files_hold_any_number() -> None:
     text = b"some text\n" + pem("one") + b"\n" + pem("two")
     assert x509.read_pem(text) == [certificate("one"), certificate("two")]
     assert x509.read_pem(b"nothing") == []
-    with pytest.raises(FormatError, match="Base64"):
+    with pytest.raises(FormatError, match="base64"):
         x509.read_pem(b"-----BEGIN CERTIFICATE-----\nabcde\n-----END CERTIFICATE-----\n")
 
 

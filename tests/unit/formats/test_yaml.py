@@ -82,23 +82,23 @@ def test_nothing_is_no_tree(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", "r.yaml:3:1: the key 'a' is there twice, first in line 1"),
+        ("a: 1\nb: 2\na: 3\n", "r.yaml:3:1: duplicate key 'a', first used in line 1"),
         ("a: !!str 1", "r.yaml:1:4: the tag 'tag:yaml.org,2002:str' is not allowed"),
         ("a: !x {}", "r.yaml:1:4: the tag '!x' is not allowed"),
-        ("--- a\n--- b", "r.yaml:2:1: a second document begins here"),
-        ("{[a]: b}", "r.yaml:1:2: a key must be a text, not a list or map"),
+        ("--- a\n--- b", "r.yaml:2:1: a second document starts here"),
+        ("{[a]: b}", "r.yaml:1:2: a key must be a string, not a list or map"),
         ("a: *x", "r.yaml:1:4: the alias *x has no anchor before it"),
-        ("a: &x [*x]", "r.yaml:1:8: the alias *x stands inside what it stands for"),
+        ("a: &x [*x]", "r.yaml:1:8: the alias *x refers to a value that contains it"),
         ("a: b: c", "r.yaml:1:5: a ':' is not expected here"),
-        ("a: [1, 2", "r.yaml:1:4: the list that begins here is not closed"),
-        ("{a: 1", "r.yaml:1:1: the map that begins here is not closed"),
-        ("a: 'x", "r.yaml:1:4: the quote that begins here is not closed"),
+        ("a: [1, 2", "r.yaml:1:4: the list that starts here is not closed"),
+        ("{a: 1", "r.yaml:1:1: the map that starts here is not closed"),
+        ("a: 'x", "r.yaml:1:4: the quote that starts here is not closed"),
         ("a:\n\t- b", "r.yaml:2:1: a tab is used for indentation"),
-        ("a: @b", "r.yaml:1:4: a text cannot begin with '@'"),
-        ("a: - b", "r.yaml:1:4: a list cannot begin here"),
+        ("a: @b", "r.yaml:1:4: a string cannot start with '@'"),
+        ("a: - b", "r.yaml:1:4: a list cannot start here"),
         ("a: 1\n- b", "r.yaml:2:1: this does not belong to the map around it"),
         ("- a\nb: c", "r.yaml:2:1: this does not belong to the list around it"),
-        ("a: \x07", "r.yaml:1:4: the text has the control character U+0007"),
+        ("a: \x07", "r.yaml:1:4: the file contains the control character U+0007"),
         ("[" * 100_000, "r.yaml:1:33: values are nested more than 32 deep"),
         ("a: " * 40, "r.yaml:1:5: a ':' is not expected here"),
     ],
@@ -109,8 +109,8 @@ def test_what_is_refused_says_where_and_why(text: str, said: str) -> None:
 
 def test_all_duplicate_keys_are_found_at_once() -> None:
     assert problems("a: 1\na: 2\nb: {c: 1, c: 2}\n") == [
-        "r.yaml:3:11: the key 'c' is there twice, first in line 3",
-        "r.yaml:2:1: the key 'a' is there twice, first in line 1",
+        "r.yaml:3:11: duplicate key 'c', first used in line 3",
+        "r.yaml:2:1: duplicate key 'a', first used in line 1",
     ]
 
 

@@ -16,11 +16,11 @@ from tests.support.handmade import STATUS, Item, Made, MemoryBlobs, file, folder
 BLANK = "install ok installed"
 
 
-def gather(*layers: list[Item]) -> inventory.Facts:
+def gather(*layers: list[Item]) -> inventory.Inventory:
     return inventory.gather(handmade.image(Made(layers)))
 
 
-def owners(found: inventory.Facts) -> dict[str, str]:
+def owners(found: inventory.Inventory) -> dict[str, str]:
     return {file.path: file.package for file in found.files if file.package and "dpkg" not in file.path}
 
 

@@ -89,7 +89,7 @@ def test_a_document_with_another_digest_is_refused() -> None:
     blobs = image.blobs
     assert isinstance(blobs, MemoryBlobs)
     blobs.content[image.root.digest] = blobs.content[image.root.digest].replace(b"2", b"3", 1)
-    with pytest.raises(TrustError, match="does not have the digest"):
+    with pytest.raises(TrustError, match="does not match its digest"):
         image.manifest()
 
 
@@ -178,7 +178,7 @@ def test_bytes_after_the_gzip_stream_are_refused(tail: bytes) -> None:
 def test_a_gzip_bomb_is_refused_in_bounded_memory() -> None:
     member = gzip.compress(bytes(64 << 20))
     with (
-        pytest.raises(FormatError, match="expands beyond all proportion"),
+        pytest.raises(FormatError, match="expands to more than the allowed size"),
         _with_layer(member * 40, "sha256:" + "0" * 64).layers()[0].open() as stream,
     ):
         stream.finish()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import RecipeError
 from pumice.packing.recipe_entries import LARGE_FILE, RecipeEntry, collect_entries
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.recipe.model import FileRule
 from tests.support.recipes import HEAD, write
 
@@ -251,7 +251,9 @@ def test_nothing_lies_under_a_file_or_link(app: Path, kind: dict[str, str]) -> N
 def test_the_files_of_an_extended_recipe_come_from_its_own_folder(app: Path) -> None:
     write(app.parent, "files: [{from: conf, to: /conf}]\n", "common/base.yaml")
     write(app.parent, "common", "common/conf")
-    recipe = load(write(app, f"extend: ../common/base.yaml\n{HEAD}files: [{{from: app/main.py, to: /m}}]\n"))
+    recipe = load_recipe(
+        write(app, f"extend: ../common/base.yaml\n{HEAD}files: [{{from: app/main.py, to: /m}}]\n")
+    )
     assert {i.entry.path: i.content for i in collect_entries(recipe.files, app, ids)} == {
         "conf": b"common",
         "m": b"main",

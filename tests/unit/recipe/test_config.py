@@ -13,19 +13,19 @@ from pumice.recipe import config
 
 
 def test_where_it_is_looked_for() -> None:
-    assert config.locate({"HOME": "/h"}) == Path("/h/.config/pumice/config.yaml")
-    assert config.locate({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}) == Path("/x/pumice/config.yaml")
-    assert config.locate({"HOME": "/h", "PUMICE_CONFIG": "/c.yaml"}) == Path("/c.yaml")
+    assert config.config_path({"HOME": "/h"}) == Path("/h/.config/pumice/config.yaml")
+    assert config.config_path({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}) == Path("/x/pumice/config.yaml")
+    assert config.config_path({"HOME": "/h", "PUMICE_CONFIG": "/c.yaml"}) == Path("/c.yaml")
 
 
 def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
-    assert config.load({"HOME": str(tmp_path)}) == config.Config()
+    assert config.load_config({"HOME": str(tmp_path)}) == config.Config()
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(PumiceError) as caught:
-        config.load({"PUMICE_CONFIG": str(tmp_path / "none")})
-    assert caught.value.message == "the configuration file is not there"
+        config.load_config({"PUMICE_CONFIG": str(tmp_path / "none")})
+    assert caught.value.message == "the configuration file does not exist"
 
 
 def test_all_settings(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ debian:
   keyrings: [keys/ours.gpg, /etc/keys.gpg]
 """
     )
-    assert config.load({"PUMICE_CONFIG": str(path)}).debian == config.Settings(
+    assert config.load_config({"PUMICE_CONFIG": str(path)}).debian == config.DistributionConfig(
         mirrors=("https://mirror.example/debian", "file:/srv/debian"),
         security_mirrors=("https://mirror.example/debian-security",),
         snapshots=("https://snapshot.example/{archive}/{date}",),
@@ -50,7 +50,7 @@ debian:
 def test_every_problem_has_its_place() -> None:
     data = b"debian:\n  mirror: x\n  mirrors: {a: b}\nfedora: {}\n"
     with pytest.raises(RecipeError) as caught:
-        config.parse(data, "c.yaml")
+        config.parse_config(data, "c.yaml")
     assert sorted(problem.where or "" for problem in caught.value.problems) == [
         "c.yaml:2:3",
         "c.yaml:3:12",
@@ -69,11 +69,11 @@ sign:
   - {key: /etc/other.key, prefix: example.com}
 """
     )
-    found = config.load({"PUMICE_CONFIG": str(path)})
+    found = config.load_config({"PUMICE_CONFIG": str(path)})
     chosen = {
         name: (signing.key, signing.passphrase_file)
         for name in ("elsewhere.example/x", "example.com/appliance", "example.com/apps/x", "example.com/apps")
-        if (signing := found.signing(name))
+        if (signing := found.find_signing(name))
     }
     assert chosen == {
         "elsewhere.example/x": (str(tmp_path / "here.key"), str(tmp_path / "secret")),
@@ -81,25 +81,25 @@ sign:
         "example.com/apps/x": ("apps", ""),
         "example.com/apps": ("apps", ""),
     }
-    assert config.Config().signing("example.com/apps") is None
+    assert config.Config().find_signing("example.com/apps") is None
 
 
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
         ("sign: {keys: x}", "c.yaml:1:8", "unknown setting"),
-        ("sign: {prefix: example.com}", "c.yaml:1:7", "there is no key to sign with"),
-        ("sign:\n  key: [a]", "c.yaml:2:8", "a text was expected"),
-        ("sign: x", "c.yaml:1:7", "a map was expected"),
-        ("sign:", "c.yaml:1:6", "there is no key to sign with"),
-        ("sign: {key: x, prefix: example.com/}", "c.yaml:1:24", "this is not a prefix of image names"),
-        ("sign: {key: x, prefix: 'a:1'}", "c.yaml:1:24", "this is not a prefix of image names"),
-        ("sign: [{key: x}, {key: y}]", "c.yaml:1:18", "a key for every name stands at c.yaml:1:8 already"),
+        ("sign: {prefix: example.com}", "c.yaml:1:7", "a signing section needs a key"),
+        ("sign:\n  key: [a]", "c.yaml:2:8", "expected a string"),
+        ("sign: x", "c.yaml:1:7", "expected a mapping"),
+        ("sign:", "c.yaml:1:6", "a signing section needs a key"),
+        ("sign: {key: x, prefix: example.com/}", "c.yaml:1:24", "not a prefix of image names"),
+        ("sign: {key: x, prefix: 'a:1'}", "c.yaml:1:24", "not a prefix of image names"),
+        ("sign: [{key: x}, {key: y}]", "c.yaml:1:18", "every name has a signing key already, at c.yaml:1:8"),
     ],
 )
 def test_what_is_wrong_with_keys_has_its_place(text: str, place: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        config.parse(text.encode(), "c.yaml")
+        config.parse_config(text.encode(), "c.yaml")
     assert [(problem.where, problem.message) for problem in caught.value.problems][:1] == [(place, message)]
 
 
@@ -111,6 +111,6 @@ def test_what_is_wrong_with_keys_has_its_place(text: str, place: str, message: s
 )
 def test_any_bytes_give_a_configuration_or_one_error(data: bytes) -> None:
     try:
-        config.parse(data, "c.yaml")
+        config.parse_config(data, "c.yaml")
     except PumiceError:
         pass

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from pumice.errors import RecipeError
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.recipe.model import ExtraArchive, HealthCheck, Recipe
 from tests.support.recipes import HEAD, write
 
 
 def merged(folder: Path, below: str, above: str) -> Recipe:
     write(folder, HEAD + below, "base.yaml")
-    return load(write(folder, "extend: base.yaml\n" + above))
+    return load_recipe(write(folder, "extend: base.yaml\n" + above))
 
 
 def names(recipe: Recipe) -> list[str]:
@@ -82,7 +82,7 @@ def test_users_groups_and_archives_merge_by_name(tmp_path: Path) -> None:
     above = (
         "extend: base.yaml\nfrom: {archives: [{name: t, key: k}]}\nusers: [{name: b, uid: 2}, {name: c}]\n"
     )
-    found = load(write(tmp_path, above))
+    found = load_recipe(write(tmp_path, above))
     assert [(user.name, user.uid) for user in found.users] == [("a", 1), ("b", 2), ("c", None)]
     assert found.origin.archives == (ExtraArchive(name="t", url="https://a.example/", suite="s", key="k"),)
 
@@ -90,7 +90,7 @@ def test_users_groups_and_archives_merge_by_name(tmp_path: Path) -> None:
 def test_several_are_merged_in_their_order(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "description: one\npackages: [aa]\n", "one.yaml")
     write(tmp_path, "description: two\npackages: [bb, -aa]\n", "two.yaml")
-    found = load(write(tmp_path, "extend: [one.yaml, two.yaml]\npackages: [cc]\n"))
+    found = load_recipe(write(tmp_path, "extend: [one.yaml, two.yaml]\npackages: [cc]\n"))
     assert (found.description, names(found)) == ("two", ["bb", "cc"])
 
 
@@ -98,7 +98,7 @@ def test_what_is_extended_by_two_ways_comes_once(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "packages: [aa]\nfiles: [{text: a, to: /a}]\n", "root.yaml")
     write(tmp_path, "extend: root.yaml\npackages: [bb]\n", "left.yaml")
     write(tmp_path, "extend: root.yaml\npackages: [cc]\n", "right.yaml")
-    found = load(write(tmp_path, "extend: [left.yaml, right.yaml]\n"))
+    found = load_recipe(write(tmp_path, "extend: [left.yaml, right.yaml]\n"))
     assert names(found) == ["aa", "bb", "cc"]
     assert len(found.files) == 1
 
@@ -107,7 +107,7 @@ def test_many_ways_to_one_file_cost_no_more_than_one(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "files: [{text: a, to: /a}]\n", "0.yaml")
     for number in range(1, 60):
         write(tmp_path, f"extend: [{number - 1}.yaml, {number - 1}.yaml]\n", f"{number}.yaml")
-    assert len(load(tmp_path / "59.yaml").files) == 1
+    assert len(load_recipe(tmp_path / "59.yaml").files) == 1
 
 
 def test_paths_are_seen_from_the_main_recipe(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ files: [{from: app, to: /app}]
     write(tmp_path, below, "common/deep/base.yaml")
     above = "extend: ../common/deep/base.yaml\nfiles: [{from: own, to: /own}]\n"
     above += 'name: example.com/x\nversion: "1"\n'
-    found = load(write(tmp_path, above, "app/recipe.yaml"))
+    found = load_recipe(write(tmp_path, above, "app/recipe.yaml"))
     assert found.origin.keyrings == ("../common/deep/a.asc", "/b.asc")
     assert found.origin.archives[0].key == "../common/deep/k/k"
     assert [r.file for r in found.packages] == ["../common/deep/x.deb", "../common/y.deb"]
@@ -135,23 +135,23 @@ def test_places_name_the_file_as_the_person_would(tmp_path: Path, monkeypatch: p
     write(tmp_path, "extend: ../common/base.yaml\n" + HEAD, "app/recipe.yaml")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError) as caught:
-        load(Path("app/recipe.yaml"))
+        load_recipe(Path("app/recipe.yaml"))
     assert caught.value.problems[0].where == "common/base.yaml:1:1"
 
 
 def test_what_is_wrong_below_is_told_though_it_is_overridden(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"base.yaml:4:9: the value of 'layers' is not valid"):
+    with pytest.raises(RecipeError, match=r"base.yaml:4:9: the value of 'layers' is invalid"):
         merged(tmp_path, "layers: nope\n", "layers: auto\n")
 
 
 @pytest.mark.parametrize("path", ["recipe.yaml", "./recipe.yaml", "sub/../recipe.yaml"])
 def test_a_recipe_cannot_extend_itself(tmp_path: Path, path: str) -> None:
     with pytest.raises(RecipeError, match="extends itself"):
-        load(write(tmp_path, f"extend: {path}\n" + HEAD))
+        load_recipe(write(tmp_path, f"extend: {path}\n" + HEAD))
 
 
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
     for number in range(100):
         write(tmp_path, f"extend: {number + 1}.yaml\n", f"{number}.yaml")
-    with pytest.raises(RecipeError, match="more than 64 recipes"):
-        load(tmp_path / "0.yaml")
+    with pytest.raises(RecipeError, match="more than 64 recipe files"):
+        load_recipe(tmp_path / "0.yaml")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import RecipeError
 from pumice.recipe import model
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from tests.support.recipes import HEAD, as_yaml, made_up, read, write
 
 
@@ -23,7 +23,7 @@ def refused(folder: Path, text: str) -> list[str]:
 
 def test_three_keys_are_a_recipe(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD)
-    assert load(path) == model.Recipe(
+    assert load_recipe(path) == model.Recipe(
         name="example.com/hello", version="1.0", origin=model.Origin(debian="bookworm"), path=str(path)
     )
 
@@ -61,7 +61,7 @@ def test_a_key_becomes_its_value(tmp_path: Path, text: str, field: str, value: o
 
 def test_the_version_stays_as_written(tmp_path: Path) -> None:
     text = "name: example.com/x\nversion: 1.10\nfrom: {debian: bookworm}\n"
-    assert load(write(tmp_path, text)).version == "1.10"
+    assert load_recipe(write(tmp_path, text)).version == "1.10"
 
 
 def test_the_origin_takes_everything_about_sources(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ from:
       key: k.asc
     - {name: bare, url: "file:/srv/bare", suite: x, trusted: true}
 """
-    assert load(write(tmp_path, text)).origin == model.Origin(
+    assert load_recipe(write(tmp_path, text)).origin == model.Origin(
         debian="trixie",
         mirrors=("https://mirror.example/debian", "file:/srv/debian"),
         security_mirrors=("http://mirror.example/debian-security/",),
@@ -214,32 +214,32 @@ def test_what_does_not_fit_together_is_refused_once(tmp_path: Path, text: str) -
 def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
     said = refused(tmp_path, "packages:\n" + "".join(f"  - Bad{n}\n" for n in range(500)))
     assert len(said) == 51
-    assert said[-1] == "and 450 problems more"
+    assert said[-1] == "450 more problems"
 
 
 def test_a_password_in_a_mirror_is_not_repeated(tmp_path: Path) -> None:
     path = write(tmp_path, "from: {debian: x, mirrors: ['https://me:hunter2@mirror.example/']}")
     with pytest.raises(RecipeError) as caught:
-        load(path)
+        load_recipe(path)
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.symlink_to(path)
-    with pytest.raises(RecipeError, match="cannot be read"):
-        load(path)
+    with pytest.raises(RecipeError, match="cannot read the recipe"):
+        load_recipe(path)
 
 
 @pytest.mark.parametrize("name", ["no/such.yaml", ".", "a" * 5000])
 def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(RecipeError):
-        load(tmp_path / name)
+        load_recipe(tmp_path / name)
 
 
 def test_each_example_of_the_project_loads() -> None:
     examples = Path(__file__).resolve().parents[3] / "examples"
-    found = [load(path) for path in sorted(examples.glob("*/recipe.yaml"))]
+    found = [load_recipe(path) for path in sorted(examples.glob("*/recipe.yaml"))]
     assert len(found) >= 6
 
 
@@ -295,7 +295,7 @@ def test_any_change_of_a_recipe_is_a_recipe_or_a_recipe_error(
 
 def _loads_or_is_refused(path: Path) -> None:
     try:
-        assert isinstance(load(path), model.Recipe)
+        assert isinstance(load_recipe(path), model.Recipe)
     except RecipeError as error:
         assert error.problems
         assert all(p.message and "\n" not in p.message for p in error.problems)

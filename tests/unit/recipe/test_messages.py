@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pumice.errors import RecipeError
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "recipe"
 RENEW = os.environ.get("PUMICE_RENEW") == "1"
@@ -21,7 +21,7 @@ RENEW = os.environ.get("PUMICE_RENEW") == "1"
 def test_all_problems_are_told_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(GOLDEN)
     with pytest.raises(RecipeError) as caught:
-        load(Path(f"{name}.yaml"))
+        load_recipe(Path(f"{name}.yaml"))
     expected = GOLDEN / f"{name}.txt"
     if RENEW:
         expected.write_text(f"{caught.value}\n")

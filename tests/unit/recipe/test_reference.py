@@ -11,8 +11,8 @@ from pumice.errors import Problem
 from pumice.formats import yaml
 from pumice.recipe.keys import RECIPE
 from pumice.recipe.kinds import ListOf, Table
-from pumice.recipe.load import load
-from pumice.recipe.typed import BAD, Reader
+from pumice.recipe.load import load_recipe
+from pumice.recipe.typed import BAD, RecipeReader
 from tests.support.docs import Block, blocks
 from tests.support.recipes import write
 
@@ -29,7 +29,7 @@ def tables(table: Table) -> list[Table]:
     return found
 
 
-@pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.of.__name__)
+@pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.struct.__name__)
 def test_every_key_is_on_the_page(table: Table) -> None:
     words = set(re.findall(r"`([a-z_]+)(?:: [^`]*)?`", PAGE))
     assert {key.name for key in table.keys} <= words
@@ -50,15 +50,15 @@ def test_every_recipe_on_the_page_loads(tmp_path: Path, block: Block) -> None:
         needed = {"name": "example.com/x", "version": '"1"', "from": "{debian: bookworm}"}
         lines = [f"{key}: {value}" for key, value in needed.items() if not re.search(f"^{key}:", text, re.M)]
         text = "\n".join([*lines, text])
-    load(write(tmp_path, text))
+    load_recipe(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.of.__name__)
+@pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.struct.__name__)
 def test_every_example_of_the_table_is_one(tmp_path: Path, table: Table) -> None:
     """What hints and the schema offer as an example must work."""
     for key in table.keys:
         document = yaml.read_document(f"{key.name}: {key.example}".encode(), "example")
         assert isinstance(document.root, yaml.Mapping)
         problems: list[Problem] = []
-        value = Reader(problems, {}, main=document.root.file).read(document.root.items[0][1], key)
+        value = RecipeReader(problems, {}, main=document.root.file).read_value(document.root.items[0][1], key)
         assert value is not BAD, problems

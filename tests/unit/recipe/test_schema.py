@@ -11,16 +11,16 @@ import yaml
 from hypothesis import assume, given, settings
 
 from pumice.errors import RecipeError
-from pumice.recipe.load import load
-from pumice.recipe.schema import schema
+from pumice.recipe.load import load_recipe
+from pumice.recipe.schema import recipe_schema
 from tests.support.recipes import as_yaml, made_up, write
 
 ROOT = Path(__file__).resolve().parents[3]
-VALIDATOR = jsonschema.Draft202012Validator(schema())
+VALIDATOR = jsonschema.Draft202012Validator(recipe_schema())
 
 
 def test_it_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.Draft202012Validator.check_schema(recipe_schema())
 
 
 def test_the_examples_of_the_project_are_valid() -> None:
@@ -61,7 +61,7 @@ def test_everything_that_loads_is_valid(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
 ) -> None:
     try:
-        load(write(tmp_path_factory.getbasetemp(), as_yaml(value), "valid.yaml"))
+        load_recipe(write(tmp_path_factory.getbasetemp(), as_yaml(value), "valid.yaml"))
     except RecipeError:
         assume(False)
     VALIDATOR.validate(value)

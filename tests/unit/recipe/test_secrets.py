@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import FetchError, LockError, PumiceError, RecipeError, TrustError
 from pumice.recipe import config, lock
-from pumice.recipe.load import load
+from pumice.recipe.load import load_recipe
 from pumice.recipe.model import Request
 from pumice.registry import registry_config
 from tests.support.recipes import HEAD, write
@@ -75,7 +75,7 @@ def test_an_extended_file_is_never_quoted(shape: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(shape.format(SECRET) + "\n")
     main = write(tmp_path, HEAD + "extend: secret\n")
     try:
-        load(main)
+        load_recipe(main)
     except RecipeError as error:
         assert SECRET not in folded(str(error))
         assert all(f"{tmp_path}/secret:" in (problem.where or "") for problem in error.problems)
@@ -86,7 +86,7 @@ def test_the_configuration_is_never_quoted(shape: str) -> None:
     for section in ("", "sign: ", "debian: ", "registries: "):
         text = shape.format(SECRET)
         data = (section + "{" + text + "}" if section else text).encode()
-        for reader in (config.parse, registry_config.read_registry_configs):
+        for reader in (config.parse_config, registry_config.read_registry_configs):
             try:
                 reader(data, "/c.yaml")
             except PumiceError as error:
@@ -115,13 +115,13 @@ def test_a_lock_that_is_none_is_never_quoted(value: object) -> None:
         f'{{"{SECRET}": 1, "{SECRET}": 2}}',
     ):
         with pytest.raises(LockError) as caught:
-            lock.parse(text.encode(), "recipe.lock")
+            lock.parse_lock(text.encode(), "recipe.lock")
         assert SECRET not in folded(str(caught.value))
 
 
 def test_what_a_person_named_is_quoted(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="unknown key 'pakages'"):
-        load(write(tmp_path, HEAD + "pakages: []\n"))
+        load_recipe(write(tmp_path, HEAD + "pakages: []\n"))
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
@@ -137,10 +137,10 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
         odd.symlink_to("/dev/zero")
     else:
         odd.mkdir()
-    with pytest.raises(RecipeError, match=r"not a regular file|is a folder"):
-        load(write(tmp_path, HEAD + "extend: odd.deb\n"))
+    with pytest.raises(RecipeError, match=r"not a regular file|is a directory"):
+        load_recipe(write(tmp_path, HEAD + "extend: odd.deb\n"))
     with pytest.raises(LockError):
-        lock.read(odd)
+        lock.read_lock(odd)
     with pytest.raises(FetchError):
         lock_update.read_local_record(tmp_path, Request(name="", file="odd.deb"))
     with pytest.raises(TrustError):
@@ -152,6 +152,6 @@ def test_a_recipe_itself_may_come_through_a_pipe(tmp_path: Path) -> None:
     os.write(writing, HEAD.encode())
     os.close(writing)
     try:
-        assert load(f"/dev/fd/{reading}").name == "example.com/hello"
+        assert load_recipe(f"/dev/fd/{reading}").name == "example.com/hello"
     finally:
         os.close(reading)

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from pumice.errors import RecipeError
 from pumice.formats import yaml
 from pumice.recipe import show
-from pumice.recipe.load import effective, load
+from pumice.recipe.load import load_effective, load_recipe
 from pumice.recipe.model import Recipe
 from tests.support.recipes import HEAD, as_yaml, made_up, write
 
@@ -37,7 +37,7 @@ def test_each_value_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path = write(
         tmp_path, 'extend: base.yaml\nversion: 1.10\npackages:\n  - curl\nlabels: {}\nrun: {user: "no"}\n'
     )
-    assert show.as_yaml(effective(path.relative_to(tmp_path))) == (
+    assert show.format_yaml(load_effective(path.relative_to(tmp_path))) == (
         "name: example.com/hello  # base.yaml:1:7\n"
         'version: "1.10"  # recipe.yaml:2:10\n'
         "from:\n"
@@ -59,7 +59,7 @@ def test_each_value_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_json_has_the_sources_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, HEAD + "labels: {a/b: x}\nrecommends: true\nusers: [{name: u, uid: 7}]\n")
-    found = show.as_json(effective("recipe.yaml"))
+    found = show.format_json(load_effective("recipe.yaml"))
     assert found["recipe"] == {
         "name": "example.com/hello",
         "version": "1.0",
@@ -74,9 +74,9 @@ def test_json_has_the_sources_beside_it(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_file_name_cannot_end_its_comment(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD, "a\nrun: evil.yaml")
-    shown = show.as_yaml(effective(path))
+    shown = show.format_yaml(load_effective(path))
     assert len(shown.splitlines()) == 4
-    assert load(write(tmp_path, shown, "again.yaml")).name == "example.com/hello"
+    assert load_recipe(write(tmp_path, shown, "again.yaml")).name == "example.com/hello"
 
 
 @settings(max_examples=40)
@@ -87,12 +87,12 @@ def test_what_is_shown_loads_as_the_same_recipe(
     folder = tmp_path_factory.getbasetemp()
     path = write(folder, as_yaml(value), "shown.yaml")
     try:
-        found = effective(path)
+        found = load_effective(path)
     except RecipeError:
         assume(False)
-    again = write(folder, show.as_yaml(found), "again.yaml")
-    assert bare(load(again)) == bare(found.recipe)
-    assert show.as_json(effective(again))["recipe"] == show.as_json(found)["recipe"]
+    again = write(folder, show.format_yaml(found), "again.yaml")
+    assert bare(load_recipe(again)) == bare(found.recipe)
+    assert show.format_json(load_effective(again))["recipe"] == show.format_json(found)["recipe"]
 
 
 @settings(max_examples=40)
@@ -104,8 +104,8 @@ def test_what_is_shown_is_what_other_readers_take_for_texts(
 
     path = write(tmp_path_factory.getbasetemp(), as_yaml(value), "others.yaml")
     try:
-        found = effective(path)
+        found = load_effective(path)
     except RecipeError:
         assume(False)
-    assert pyyaml.safe_load(show.as_yaml(found)) == show.as_json(found)["recipe"]
-    assert yaml.read_document(show.as_yaml(found).encode(), "x").problems == ()
+    assert pyyaml.safe_load(show.format_yaml(found)) == show.format_json(found)["recipe"]
+    assert yaml.read_document(show.format_yaml(found).encode(), "x").problems == ()

@@ -116,7 +116,7 @@ def test_helpers_are_asked(environ: dict[str, str]) -> None:
     assert find(environ, "helped.example/x") == Login("h", "s")
     assert find(environ, "helped.example/team/x") == Login(identity_token="refresh")
     assert find(environ, "x.example/x") == Login("x", "1")
-    with pytest.raises(PumiceError, match="docker-credential-test ended with 3") as raised:
+    with pytest.raises(PumiceError, match="docker-credential-test exited with status 3") as raised:
         find(environ, "broken.example/x")
     assert "secret" not in str(raised.value)
     write(environ, ".docker/config.json", {"credsStore": "test"})

@@ -83,7 +83,7 @@ def test_the_next_page(value: str, expected: str) -> None:
     ],
 )
 def test_a_link_that_cannot_be_followed_is_never_the_last_page(value: str) -> None:
-    with pytest.raises(FormatError, match="continues on a page"):
+    with pytest.raises(FormatError, match="unusable link"):
         headers.parse_next_link([value], URL)
 
 

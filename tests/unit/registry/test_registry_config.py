@@ -64,7 +64,7 @@ def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_bytes(EXAMPLE)
     environ = {"PUMICE_CONFIG": str(file)}
-    assert config.load(environ).debian.mirrors == ("https://mirror.example/debian",)
+    assert config.load_config(environ).debian.mirrors == ("https://mirror.example/debian",)
     assert len(registry_config.load_registry_configs(environ)) == 4
     assert registry_config.load_registry_configs({"HOME": str(tmp_path)}) == ()
 
@@ -72,13 +72,13 @@ def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("registries: [a]", "a map was expected"),
+        ("registries: [a]", "expected a mapping"),
         ("registries: {x.example: {mirror: y.example}}", "unknown setting"),
-        ("registries: {'a b': {insecure: true}}", "is not a host or the beginning"),
+        ("registries: {'a b': {insecure: true}}", "not a host or the prefix"),
         ("registries: {x.example: {insecure: perhaps}}", "true or false"),
-        ("registries: {x.example: {rewrite: [y]}}", "was expected"),
-        ("registries: {x.example: {ca: [y]}}", "a text was expected"),
-        ("registries: {x.example/UP: {}}", "is not a host or the beginning"),
+        ("registries: {x.example: {rewrite: [y]}}", "expected a host"),
+        ("registries: {x.example: {ca: [y]}}", "expected a string"),
+        ("registries: {x.example/UP: {}}", "not a host or the prefix"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:

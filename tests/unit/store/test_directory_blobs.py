@@ -11,7 +11,7 @@ from pumice.errors import StoreError, TrustError
 from pumice.formats import oci
 from pumice.image.blob_copy import Blob
 from pumice.store.home import Home
-from tests.support.storework import put
+from tests.support.store_workload import put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from pumice.clock import FixedClock
 from pumice.errors import StoreError
 from pumice.store import garbage_collection
 from pumice.store.home import Home
-from tests.support import crashes, storework
+from tests.support import crashes, store_workload
 from tests.support.docs import ROOT
 from tests.support.peers import absent, need
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.crashes import Operation
-    from tests.support.storework import Promise
+    from tests.support.store_workload import Promise
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.storework", *arguments],
+        [sys.executable, "-m", "tests.support.store_workload", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -61,9 +61,9 @@ def fast_path(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def log(tmp_path: Path) -> list[Operation]:
     """Everything that one run of the work does to the disk."""
-    recorder = crashes.Recorder(tmp_path)
+    recorder = crashes.RecordingFileSystem(tmp_path)
     with Home(tmp_path / "store", recorder) as home:
-        storework.work(home, recorder.promise)
+        store_workload.work(home, recorder.promise)
     return recorder.log
 
 
@@ -117,12 +117,12 @@ def test_power_may_fail_anywhere(log: list[Operation], fast_path: Path) -> None:
         place.mkdir()
         for root, promised in crashes.states(log[:length], place, seed=length):
             store = root / "store"
-            with Home(store, storework.Careless()) as home:
-                storework.check(home, promised)
-                storework.put(home.blobs, b"goes on")
+            with Home(store, store_workload.UnsyncedFileSystem()) as home:
+                store_workload.check(home, promised)
+                store_workload.put(home.blobs, b"goes on")
                 if root.name in ("0", "5"):
-                    storework.work(home, lambda _: None)
-                    storework.check(home, {})
+                    store_workload.work(home, lambda _: None)
+                    store_workload.check(home, {})
         shutil.rmtree(place)
 
 
@@ -144,18 +144,18 @@ def test_a_refusal_at_each_operation_is_one_sentence_and_breaks_nothing(fast_pat
         promised: Promise = {}
         failed = False
         try:
-            with Home(root, storework.Stopper(at, refuse)) as home:
-                storework.work(home, promised.update)
+            with Home(root, store_workload.StoppingFileSystem(at, refuse)) as home:
+                store_workload.work(home, promised.update)
         except StoreError as error:
             failed = True
             assert str(root) in (error.where or "")
             assert "." not in error.message[-1:]
             assert error.hint
-        with Home(root, storework.Careless()) as home:
-            storework.check(home, promised)
+        with Home(root, store_workload.UnsyncedFileSystem()) as home:
+            store_workload.check(home, promised)
             assert not any((root / "tmp").iterdir())
-            storework.work(home, lambda _: None)
-            storework.check(home, {})
+            store_workload.work(home, lambda _: None)
+            store_workload.check(home, {})
 
 
 @pytest.mark.concurrency
@@ -166,10 +166,10 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
         for line in finish(worker).splitlines():
             promised |= msgspec.json.decode(line)
     with Home(tmp_path / "store") as home:
-        storework.check(home, promised)
+        store_workload.check(home, promised)
         assert len(home.refs.names()) == 12
         garbage_collection.collect(home, FixedClock(0), keep_days=None)
-        storework.check(home, promised)
+        store_workload.check(home, promised)
 
 
 @pytest.mark.concurrency
@@ -191,24 +191,24 @@ def test_processes_that_are_killed_leave_a_store_that_works(tmp_path: Path) -> N
                     promised |= msgspec.json.decode(line)
         with Home(root) as home:
             # A reference may have been replaced after its promise, by a newer image that is whole.
-            storework.check(home, {})
+            store_workload.check(home, {})
             assert set(promised) <= set(home.refs.names())
 
 
 def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     home = Home(tmp_path / "store")
     promised: Promise = {}
-    storework.work(home, promised.update)
+    store_workload.work(home, promised.update)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
     try:
         with pytest.raises(StoreError, match="larger than the limit") as caught:
-            storework.put(home.blobs, bytes(3 << 20))
+            store_workload.put(home.blobs, bytes(3 << 20))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.hint
     assert not any((tmp_path / "store" / "tmp").iterdir())
-    storework.check(home, promised)
+    store_workload.check(home, promised)
 
 
 MOUNT = 'mount -t tmpfs -o size=2m,nr_inodes=4k none "$1"'
@@ -235,15 +235,15 @@ def in_namespace(script: str, place: Path) -> str:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    said = in_namespace('"$2" -m tests.support.storework fill "$1/store"', tmp_path)
+    said = in_namespace('"$2" -m tests.support.store_workload fill "$1/store"', tmp_path)
     assert "no space left on the device\n  hint: free some space" in said
 
 
 def test_a_read_only_store_can_be_read(tmp_path: Path) -> None:
     script = """
-    "$2" -m tests.support.storework work "$1/store"
+    "$2" -m tests.support.store_workload work "$1/store"
     mount -o remount,ro,bind "$1"
-    "$2" -m tests.support.storework read-only "$1/store"
+    "$2" -m tests.support.store_workload read-only "$1/store"
     """
     said = in_namespace(script, tmp_path).splitlines()
     assert said == ["the file system is read-only"] * 6

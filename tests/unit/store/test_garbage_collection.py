@@ -15,7 +15,7 @@ from pumice.store import garbage_collection
 from pumice.store.home import Home
 from pumice.store.reachability import reachable
 from pumice.store.verification import verify
-from tests.support.storework import make_image, put
+from tests.support.store_workload import make_image, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

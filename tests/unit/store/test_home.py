@@ -14,7 +14,7 @@ from pumice.progress import Silent
 from pumice.store import garbage_collection
 from pumice.store.directory_blobs import DirectoryBlobs
 from pumice.store.home import Home, locate
-from tests.support.storework import put
+from tests.support.store_workload import put
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from pumice.progress import Silent
 from pumice.store import garbage_collection
 from pumice.store.home import Home
 from pumice.store.verification import verify
-from tests.support.storework import Careless, put
+from tests.support.store_workload import UnsyncedFileSystem, put
 
 CONTENT = st.sampled_from([b"", b"a", b"b", b"content", b"x" * 70_000])
 NAMES = st.sampled_from(["a:1", "A:1", "a/b:1", "a:2"])
@@ -34,7 +34,7 @@ class Store(RuleBasedStateMachine):
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
         self.root = Path(self._folder.name, "store")
-        self.home = Home(self.root, Careless())
+        self.home = Home(self.root, UnsyncedFileSystem())
         self.contents: dict[str, bytes] = {}
         """Every blob that was ever put, by digest."""
         self.sure: set[str] = set()
@@ -127,7 +127,7 @@ class Store(RuleBasedStateMachine):
     @rule(target=known)
     def restart(self) -> object:
         self.home.close()
-        self.home = Home(self.root, Careless())
+        self.home = Home(self.root, UnsyncedFileSystem())
         return multiple()
 
     @rule()

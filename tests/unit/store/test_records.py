@@ -11,7 +11,7 @@ from pumice.digest import hex_of, of
 from pumice.errors import FormatError
 from pumice.store import sealed_files
 from pumice.store.home import Home
-from tests.support.storework import put
+from tests.support.store_workload import put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -289,11 +289,11 @@ _GOOD = dsse.Envelope(dsse.IN_TOTO, b"{}", (dsse.Signature(b"x"),))
 _HOSTILE = [
     (sigstore.BUNDLE, b"[" * 100_000, "nested too deep"),
     (dsse.ENVELOPE, b'{"a":' * 100_000, "nested too deep"),
-    (sigstore.BUNDLE, b'{"mediaType":"a","mediaType":"b"}', "stands there twice"),
-    (simplesigning.PAYLOAD, b'{"critical":{"type":"a","type":"b"}}', "stands there twice"),
-    (dsse.ENVELOPE, b'{"payloadType":"text/plain","payload":"","signatures":[{}]}', "holds 'text/plain'"),
+    (sigstore.BUNDLE, b'{"mediaType":"a","mediaType":"b"}', "duplicate key"),
+    (simplesigning.PAYLOAD, b'{"critical":{"type":"a","type":"b"}}', "duplicate key"),
+    (dsse.ENVELOPE, b'{"payloadType":"text/plain","payload":"","signatures":[{}]}', "payload type"),
     (sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(_GOOD)), "statement"),
-    (simplesigning.PAYLOAD, b'{"critical":{"type":"x","identity":{},"image":{}}}', "unknown type"),
+    (simplesigning.PAYLOAD, b'{"critical":{"type":"x","identity":{},"image":{}}}', "unsupported type"),
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from pumice.files import open_regular
 if TYPE_CHECKING:
     from pumice.distro.debian.apt_setup import AptSetup
     from pumice.formats.aptsources import SourceEntry
-    from pumice.recipe.config import Config, Settings
+    from pumice.recipe.config import Config, DistributionConfig
     from pumice.recipe.model import ExtraArchive, Origin
 
 DEBIAN = "debian"
@@ -151,7 +151,7 @@ class _SourceFinder:
     """Finds the mirrors and keyrings for one recipe; reads each keyring once."""
 
     def __init__(
-        self, origin: Origin, recipe_dir: Path, settings: Settings, machine: AptSetup | None
+        self, origin: Origin, recipe_dir: Path, settings: DistributionConfig, machine: AptSetup | None
     ) -> None:
         self._origin = origin
         self._recipe_dir = recipe_dir

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pumice import canonical
 from pumice.errors import FormatError
-from pumice.formats import oci
+from pumice.formats import oci, simplesigning
 from pumice.image import graph
 from pumice.registry import blob_content
 from pumice.registry.errors import NotFoundError, RegistryError
@@ -67,7 +66,7 @@ def union(documents: Sequence[bytes], target: Reference) -> bytes:
     for data, one in zip(documents, manifests, strict=True):
         if {_key(layer) for layer in one["layers"]} >= layers.keys():
             return data
-    config = _config([str(layer["digest"]) for layer in layers.values()])
+    config = simplesigning.encode_artifact_config([str(layer["digest"]) for layer in layers.values()])
     descriptor = {"mediaType": oci.CONFIG, "digest": blob_content.digest_of(config), "size": len(config)}
     joined: dict[str, Any] = {}
     notes: dict[str, Any] = {}
@@ -97,12 +96,6 @@ def _key(layer: dict[str, Any]) -> bytes:
     return msgspec.json.encode(layer, order="deterministic")
 
 
-def _config(diff_ids: list[str]) -> bytes:
-    """The config that cosign gives to its artifacts: an image's, of nothing."""
-    rootfs = {"type": "layers", "diff_ids": diff_ids}
-    return canonical.dumps({"architecture": "", "os": "", "config": {}, "rootfs": rootfs})
-
-
 def _read(client: Client, target: Reference) -> RawManifest | None:
     try:
         return client.get_manifest(target, skip_mirrors=True)
@@ -115,7 +108,7 @@ def _write(client: Client, target: Reference, node: Node, there: RawManifest | N
     if is_new:
         config = next(blob for blob in node.blobs if blob.media_type == oci.CONFIG)
         digests = [str(layer["digest"]) for layer in msgspec.json.decode(node.data)["layers"]]
-        client.upload_blob(target.repository, config, _config(digests))
+        client.upload_blob(target.repository, config, simplesigning.encode_artifact_config(digests))
     conditions = []
     if there is None:
         conditions.append(("If-None-Match", "*"))

@@ -6,12 +6,12 @@ zstandard layers are decompressed, because older readers do not support it.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import canonical, digest
 from pumice.errors import UsageError
+from pumice.formats.image_names import is_full_name, is_tag
 from pumice.image import tar_archive
 from pumice.image.blob_copy import Blob, Content, Unpacked
 from pumice.image.output import Output
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from pumice.image.transports.attachment import Attachment
     from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
     from pumice.progress import Progress
-
-# github.com/distribution/reference, regexp.go
-_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?"
-_NAME = re.compile(rf"(?:{_HOST}/)?{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 class DockerArchiveLocation:
@@ -76,7 +70,7 @@ def image_name(name: str, tag: str) -> str:
     if not name:
         return ""
     tag = tag or "latest"
-    if not _NAME.fullmatch(name) or len(name) > 255 or not _TAG.fullmatch(tag):
+    if not is_full_name(name) or not is_tag(tag):
         raise UsageError(
             f"{f'{name}:{tag}'[:300]!r} is not an image name that Docker accepts",
             hint="write docker-archive:FILE:NAME:TAG, with NAME in lower case",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pumice.errors import ImageError
 from pumice.formats import oci
+from pumice.formats.image_names import is_full_name, is_tag
 from pumice.image import referrers
 from pumice.image.model import Image
 from pumice.image.transports import cosign_layout
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from pumice.image.model import BlobSource
 
 _UNKNOWN = "unknown"
-_MAX_NAME = 255
-_MAX_TAG = 128
-_NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
-_LETTERS = _NAME_LETTERS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def select(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
@@ -99,7 +96,7 @@ def naming(name: str, tag: str) -> dict[str, str]:
         full_name, version = (head, tail) if colon and "/" not in tail else (tag, "latest")
     else:
         full_name, version = name, tag
-    if not _is_name(full_name) or not _is_tag(version):
+    if not is_full_name(full_name) or not is_tag(version):
         return {oci.REF_NAME: tag}
     return {oci.REF_NAME: tag, oci.FULL_NAME: f"{full_name}:{version}"}
 
@@ -107,7 +104,7 @@ def naming(name: str, tag: str) -> dict[str, str]:
 def known_name(root: Descriptor) -> tuple[str, str]:
     """Return the name and the tag under which a layout lists an image, "" for what it does not have."""
     name, colon, tag = root.annotations.get(oci.FULL_NAME, "").rpartition(":")
-    if not colon or "/" in tag or not _is_name(name) or not _is_tag(tag):
+    if not colon or "/" in tag or not is_full_name(name) or not is_tag(tag):
         return "", root.annotations.get(oci.REF_NAME, "")
     return name, root.annotations.get(oci.REF_NAME, "") or tag
 
@@ -117,40 +114,3 @@ def open_image(image: Image, tag: str) -> OpenedImage:
     name, version = known_name(image.root)
     version = tag if tag and not name else version
     return OpenedImage(image, lambda: open_local_source(image), name, version)
-
-
-def _is_name(text: str) -> bool:
-    """Whether ``text`` is a valid image name (github.com/distribution/reference).
-
-    Written without a regular expression, because every build that writes a layout calls it.
-    """
-    first, slash, rest = text.partition("/")
-    has_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
-    path = rest if has_host else text
-    if has_host:
-        host, colon, port = first.partition(":")
-        if (colon and not (port.isascii() and port.isdigit())) or not _is_host(host):
-            return False
-    return len(text) <= _MAX_NAME and all(_is_component(part) for part in path.split("/"))
-
-
-def _is_host(text: str) -> bool:
-    return all(
-        _LETTERS.issuperset(part.replace("-", "")) and part.strip("-") == part != ""
-        for part in text.split(".")
-    )
-
-
-def _is_component(text: str) -> bool:
-    if not text or not (_NAME_LETTERS | frozenset("._-")).issuperset(text):
-        return False
-    return text[0] in _NAME_LETTERS and text[-1] in _NAME_LETTERS and not _has_invalid_separator(text)
-
-
-def _has_invalid_separator(text: str) -> bool:
-    return any(separator in text for separator in ("..", "___", "._", "_.", "-.", ".-", "-_", "_-"))
-
-
-def _is_tag(text: str) -> bool:
-    is_short = 0 < len(text) <= _MAX_TAG
-    return is_short and (_LETTERS | frozenset("._-")).issuperset(text) and text[0] not in ".-"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError, TrustError, UsageError
 from pumice.formats import oci
-from pumice.image.model import Image
+from pumice.image.model import Image, wrong_content
 from pumice.image.transports.locations import (
     Address,
     Counts,
@@ -245,7 +245,7 @@ class _StoreWriter:
                 remaining -= len(data)
                 task.advance(len(data))
             if remaining or file.read(1):
-                raise _wrong_digest(blob.digest)
+                raise wrong_content(blob.digest)
             _commit(writer, blob.digest)
 
     def _put_document(self, data: bytes) -> None:
@@ -261,8 +261,4 @@ def _commit(writer: DirectoryWriter, name: str) -> None:
     try:
         writer.commit(name)
     except TrustError:
-        raise _wrong_digest(name) from None
-
-
-def _wrong_digest(name: str) -> TrustError:
-    return TrustError("the content of a blob does not match its digest", where=name)
+        raise wrong_content(name) from None

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 
-NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+from pumice.formats import image_names
+
+NAME = re.compile(image_names.NAME)
+TAG = re.compile(image_names.TAG)
 DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 UPLOAD_ID = re.compile(r"[a-f0-9]{32}")
 
-MAX_NAME_LENGTH = 255
+MAX_NAME_LENGTH = image_names.MAX_NAME
 """Characters in the name of a repository: most clients limit host and name together to this length."""
 
 ALGORITHMS = ("sha256", "sha512")

@@ -60,8 +60,8 @@ def test_a_broken_file_is_named_and_the_others_count(tmp_path: Path) -> None:
     assert found.configuration.get("b") == "2"
     base = tmp_path / "etc/apt"
     assert found.problems == (
-        f"{base}/apt.conf.d/bad:1: a quoted value has no end",
-        f"{base}/sources.list.d/a.list:1: a source must begin with deb or deb-src",
+        f"{base}/apt.conf.d/bad:1: a quoted value is not closed",
+        f"{base}/sources.list.d/a.list:1: a source must start with deb or deb-src",
     )
 
 

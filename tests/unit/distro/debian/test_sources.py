@@ -11,7 +11,7 @@ from pumice.distro.debian import apt_setup
 from pumice.distro.debian.sources import Source, builtin_keys, missing_mirror_error, resolve_sources
 from pumice.errors import TrustError
 from pumice.formats import openpgp
-from pumice.recipe.config import Config, Settings
+from pumice.recipe.config import Config, DistributionConfig
 from pumice.recipe.model import ExtraArchive, Origin
 from tests.support import archive
 
@@ -104,7 +104,9 @@ def test_a_stranger_that_calls_its_suite_bookworm_is_asked_last(tmp_path: Path) 
 def test_the_recipe_goes_before_the_configuration_before_the_machine(tmp_path: Path) -> None:
     there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
     config = Config(
-        Settings(mirrors=("http://config.example/debian",), security_mirrors=("http://config.example/sec",))
+        DistributionConfig(
+            mirrors=("http://config.example/debian",), security_mirrors=("http://config.example/sec",)
+        )
     )
     found = urls(
         find(Origin(debian="bookworm", mirrors=("http://recipe.example/debian/",)), there, config=config)

@@ -18,8 +18,8 @@ from pumice.registry.server.collection import collect
 from pumice.registry.server.integrity import check
 from pumice.registry.server.manifest_references import referenced_digests
 from pumice.registry.server.storage.disk.storage import DiskStorage, open_storage
-from tests.support import registrywork
-from tests.support.registrywork import digest_of, image, index, push_blob, push_manifest
+from tests.support import registry_workload
+from tests.support.registry_workload import digest_of, image, index, push_blob, push_manifest
 
 DAY = 86400.0
 REPOSITORIES = st.sampled_from(["a", "a/b"])
@@ -28,7 +28,7 @@ TAGS = st.sampled_from(["1", "2"])
 
 
 def age(root: str) -> None:
-    """Make everything two days older."""
+    """Set the lease times of everything back by two days."""
     for path in Path(root, "repositories").rglob("*"):
         if path.is_file():
             then = path.stat().st_mtime - 2 * DAY
@@ -82,7 +82,7 @@ class Registry(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory(prefix="pumice-test-")
-        self.storage = open_storage(self.directory.name, registrywork.Careless())
+        self.storage = open_storage(self.directory.name, registry_workload.UnsyncedDisk())
         self.models = {"a": Model(), "a/b": Model()}
         self.bodies: dict[str, bytes] = {}
         self.collected = False
@@ -172,7 +172,7 @@ class Registry(RuleBasedStateMachine):
     def days_pass(self) -> None:
         self.storage.close()
         age(self.directory.name)
-        self.storage = open_storage(self.directory.name, registrywork.Careless())
+        self.storage = open_storage(self.directory.name, registry_workload.UnsyncedDisk())
         for model in self.models.values():
             model.blobs = dict.fromkeys(model.blobs, False)
             model.manifests = dict.fromkeys(model.manifests, False)
@@ -241,11 +241,11 @@ def push_while_collecting(storage: DiskStorage) -> int:
 
 def test_clients_that_push_old_content_again_lose_nothing(tmp_path: Path) -> None:
     for _ in range(3):
-        with open_storage(tmp_path, registrywork.Careless()) as storage:
+        with open_storage(tmp_path, registry_workload.UnsyncedDisk()) as storage:
             for content in SHARED:
                 push_blob(storage, "r0", content)
         age(str(tmp_path))
-        with open_storage(tmp_path, registrywork.Careless()) as storage:
+        with open_storage(tmp_path, registry_workload.UnsyncedDisk()) as storage:
             assert push_while_collecting(storage) > 0
             checked = check(storage)
             assert (checked.damaged, checked.incomplete) == ((), ())
@@ -274,7 +274,7 @@ def test_an_index_is_removed_before_its_children(tmp_path: Path) -> None:
     """A client that reads the index meanwhile finds all of it, or nothing."""
     removed: list[str] = []
 
-    class RecordingDisk(registrywork.Careless):
+    class RecordingDisk(registry_workload.UnsyncedDisk):
         def unlink(self, path: str) -> None:
             removed.append(Path(path).name)
             super().unlink(path)

@@ -86,7 +86,7 @@ def fetches(storage: DiskStorage, upstream: SlowUpstream, pool: ThreadPoolExecut
 def open_descriptors() -> set[str]:
     names = set()
     for link in list(Path("/proc/self/fd").iterdir()):
-        with suppress(FileNotFoundError):  # the descriptor that listed them
+        with suppress(FileNotFoundError):  # the descriptor of the listing itself
             names.add(str(link.readlink()))
     return names
 

@@ -1,4 +1,4 @@
-"""Password checks while somebody floods the registry with wrong ones."""
+"""Password checks during a flood of wrong passwords."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def policy(cost: int = 4) -> Policy:
     return Policy("read", {**stored, "ci": bcrypt.hashpw(b"ci", bcrypt.gensalt(cost))})
 
 
-class Stuck(Access):
-    """Access whose checks of some names do not end before ``go``."""
+class StuckAccess(Access):
+    """Access whose checks of some names wait for ``go``."""
 
     def __init__(self, *names: str) -> None:
         super().__init__(policy(), b"secret")
@@ -49,46 +49,48 @@ class Stuck(Access):
 
 @contextmanager
 def checks(access: Access) -> Iterator[PasswordChecks]:
-    made = PasswordChecks(access, failure_seconds=0.01)
+    password_checks = PasswordChecks(access, failure_seconds=0.01)
     try:
-        yield made
+        yield password_checks
     finally:
-        made.close()
+        password_checks.close()
 
 
-def statuses(found: list[Any]) -> list[int]:
-    return sorted(answer.status for _, answer in found if answer is not None)
+def statuses(results: list[Any]) -> list[int]:
+    return sorted(response.status for _, response in results if response is not None)
 
 
-def test_a_flood_of_unknown_names_does_not_keep_a_user_out() -> None:
-    access = Stuck("nobody")
+def test_a_flood_of_unknown_names_does_not_lock_a_user_out() -> None:
+    access = StuckAccess("nobody")
 
     async def main() -> None:
-        with checks(access) as one:
+        with checks(access) as password_checks:
             flood = [
-                asyncio.ensure_future(one.authenticate(header(f"nobody{number}", "x"), HERE))
+                asyncio.ensure_future(password_checks.authenticate(header(f"nobody{number}", "x"), HERE))
                 for number in range(1000)
             ]
             await asyncio.sleep(0)
-            # From the same address, for the first time, and while none of the flood has ended.
-            assert await one.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
+            # From the same address, for the first time, and while all checks of the flood are in progress.
+            assert await password_checks.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
             access.go.set()
             assert statuses(await asyncio.gather(*flood)) == [401] * 1000
 
     asyncio.run(main())
 
 
-def test_a_flood_for_one_user_does_not_keep_another_out() -> None:
-    access = Stuck()
+def test_a_flood_for_one_user_does_not_lock_another_out() -> None:
+    access = StuckAccess()
 
     async def main() -> None:
-        with checks(access) as one:
+        with checks(access) as password_checks:
             flood = [
-                asyncio.ensure_future(one.authenticate(header(BOB, str(number)), f"192.0.2.{number % 4}:1"))
+                asyncio.ensure_future(
+                    password_checks.authenticate(header(BOB, str(number)), f"192.0.2.{number % 4}:1")
+                )
                 for number in range(1000)
             ]
             await asyncio.sleep(0)
-            assert await one.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
+            assert await password_checks.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
             before = access.checked.count(BOB)
             await asyncio.gather(*flood)
             assert before < access.checked.count(BOB)
@@ -96,15 +98,15 @@ def test_a_flood_for_one_user_does_not_keep_another_out() -> None:
     asyncio.run(main())
 
 
-def test_a_flood_for_a_user_from_elsewhere_does_not_keep_that_user_out() -> None:
+def test_a_flood_from_another_address_does_not_lock_a_user_out() -> None:
     async def main() -> None:
-        with checks(Access(policy(), b"secret")) as one:
+        with checks(Access(policy(), b"secret")) as password_checks:
             flood = [
-                asyncio.ensure_future(one.authenticate(header(ALICE, str(number)), THERE))
+                asyncio.ensure_future(password_checks.authenticate(header(ALICE, str(number)), THERE))
                 for number in range(1000)
             ]
             await asyncio.sleep(0)
-            assert await one.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
+            assert await password_checks.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
             assert statuses(await asyncio.gather(*flood)) == [401] * MAX_PENDING + [429] * (
                 1000 - MAX_PENDING
             )
@@ -113,32 +115,38 @@ def test_a_flood_for_a_user_from_elsewhere_does_not_keep_that_user_out() -> None
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_answers_do_not_tell_which_users_exist(busy: bool) -> None:
-    """Not even where so many unknown names are tried that theirs are not checked any more."""
-    access = Stuck("nobody") if busy else Stuck()
+def test_responses_do_not_reveal_which_users_exist(busy: bool) -> None:
+    """Not even if there are so many unknown names that they are no longer checked."""
+    access = StuckAccess("nobody") if busy else StuckAccess()
 
     async def main() -> list[list[int]]:
-        with checks(access) as one:
+        with checks(access) as password_checks:
             flood = [
-                asyncio.ensure_future(one.authenticate(header(f"nobody{number}", "x"), THERE))
+                asyncio.ensure_future(password_checks.authenticate(header(f"nobody{number}", "x"), THERE))
                 for number in range(1000 if busy else 0)
             ]
             await asyncio.sleep(0)
-            found = []
+            result = []
             for name in (ALICE, "mallory"):
-                for password in ("x", "x", "y"):  # twice the same: what is remembered must be alike, too
-                    tried = [one.authenticate(header(name, f"{password}{i}"), HERE) for i in range(12)]
-                    found.append(statuses(await asyncio.gather(*tried)))
+                for password in (
+                    "x",
+                    "x",
+                    "y",
+                ):  # the same one twice, because cached results must not differ either
+                    tried = [
+                        password_checks.authenticate(header(name, f"{password}{i}"), HERE) for i in range(12)
+                    ]
+                    result.append(statuses(await asyncio.gather(*tried)))
             access.go.set()
             await asyncio.gather(*flood)
-            return found
+            return result
 
-    found = asyncio.run(main())
-    assert found[:3] == found[3:]
-    assert found[0] == [401] * MAX_PENDING + [429] * (12 - MAX_PENDING)
+    result = asyncio.run(main())
+    assert result[:3] == result[3:]
+    assert result[0] == [401] * MAX_PENDING + [429] * (12 - MAX_PENDING)
 
 
-def test_checking_an_unknown_name_costs_what_the_dearest_password_does(
+def test_an_unknown_name_costs_as_much_as_the_most_expensive_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     access = Access(policy(cost=6), b"secret")
@@ -154,7 +162,7 @@ def test_checking_an_unknown_name_costs_what_the_dearest_password_does(
     assert costs == [b"$2b$06$"] * 4
 
 
-def test_wrong_passwords_do_not_make_users_log_in_again() -> None:
+def test_wrong_passwords_do_not_evict_logins_of_users() -> None:
     access = Access(policy(), b"secret")
     assert access.check_password(header(ALICE, ALICE)) == ALICE
     for number in range(10_000):
@@ -162,40 +170,40 @@ def test_wrong_passwords_do_not_make_users_log_in_again() -> None:
     assert access.look_up(header(ALICE, ALICE)) == (True, ALICE)
 
 
-def test_connections_with_one_header_are_one_check() -> None:
-    access = Stuck()
+def test_connections_with_the_same_header_share_one_check() -> None:
+    access = StuckAccess()
 
     async def main() -> None:
-        with checks(access) as one:
-            tried = [one.authenticate(header(ALICE, ALICE), HERE) for _ in range(50)]
+        with checks(access) as password_checks:
+            tried = [password_checks.authenticate(header(ALICE, ALICE), HERE) for _ in range(50)]
             assert await asyncio.gather(*tried) == [(ALICE, None)] * 50
 
     asyncio.run(main())
     assert access.checked == [ALICE]
 
 
-def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
-    access = Stuck(ALICE)
+def test_a_client_that_disconnects_leaves_no_state() -> None:
+    access = StuckAccess(ALICE)
 
     async def main() -> None:
-        with checks(access) as one:
+        with checks(access) as password_checks:
             for number in range(MAX_PENDING):
-                gone = asyncio.ensure_future(one.authenticate(header(ALICE, str(number)), HERE))
+                gone = asyncio.ensure_future(password_checks.authenticate(header(ALICE, str(number)), HERE))
                 await asyncio.sleep(0)
                 gone.cancel()
             access.go.set()
-            while (await one.authenticate(header(ALICE, "z"), HERE))[1].status == 429:  # type: ignore[union-attr]
+            while (await password_checks.authenticate(header(ALICE, "z"), HERE))[1].status == 429:  # type: ignore[union-attr]
                 await asyncio.sleep(0)
-            assert await one.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
+            assert await password_checks.authenticate(header(ALICE, ALICE), HERE) == (ALICE, None)
 
     asyncio.run(main())
 
 
 def test_a_malformed_header_is_refused_without_a_check() -> None:
-    access = Stuck()
+    access = StuckAccess()
 
     async def main() -> None:
-        with checks(access) as one:
+        with checks(access) as password_checks:
             for text in (
                 "",
                 "Basic",
@@ -203,7 +211,7 @@ def test_a_malformed_header_is_refused_without_a_check() -> None:
                 "Bearer x",
                 "Basic " + base64.b64encode(b"no colon").decode(),
             ):
-                user, answer = await one.authenticate(text, HERE)
+                user, answer = await password_checks.authenticate(text, HERE)
                 assert user is None
                 assert answer is not None
                 assert answer.status == 401

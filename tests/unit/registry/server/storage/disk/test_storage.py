@@ -24,7 +24,7 @@ from pumice.registry.server.storage.protocol import (
     UnknownUploadError,
     UploadOffsetError,
 )
-from tests.support.registrywork import digest_of, image, push_blob, push_manifest
+from tests.support.registry_workload import digest_of, image, push_blob, push_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +37,8 @@ def storage(tmp_path: Path) -> Iterator[DiskStorage]:
 
 
 def offset(storage: DiskStorage, repository: str, upload: str) -> int | None:
-    found = storage.uploads.find(repository, upload)
-    return None if found is None else found.offset
+    stored_upload = storage.uploads.find(repository, upload)
+    return None if stored_upload is None else stored_upload.offset
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -103,9 +103,9 @@ def test_an_upload_with_another_digest_is_removed(storage: DiskStorage) -> None:
 
 def test_many_uploads_at_once_keep_few_files_open(storage: DiskStorage) -> None:
     uploads = [storage.uploads.begin("a") for _ in range(200)]
-    for part in range(2):
+    for round_number in range(2):
         for number, upload in enumerate(uploads):
-            storage.uploads.append("a", upload, part * 3, b"%03d" % number)
+            storage.uploads.append("a", upload, round_number * 3, b"%03d" % number)
     assert len(list(Path("/proc/self/fd").iterdir())) < 150
     for number, upload in enumerate(uploads):
         storage.uploads.finish("a", upload, digest_of(b"%03d" % number * 2))
@@ -319,9 +319,9 @@ def test_a_blob_that_is_removed_during_its_look_up_is_not_found(
 ) -> None:
     digest = push_blob(storage, "app", b"content")
 
-    def open_too_late(path: str, *arguments: Any, **named: Any) -> Any:
+    def open_too_late(path: str, *arguments: Any, **keywords: Any) -> Any:
         Path(path).unlink()
-        return Path(path).open(*arguments, **named)
+        return Path(path).open(*arguments, **keywords)
 
     monkeypatch.setattr(contents, "open", open_too_late, raising=False)
     assert storage.blobs.find("app", digest) is None

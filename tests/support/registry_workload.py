@@ -1,6 +1,6 @@
 """A workload that uses everything of a registry's storage, and disks that fail or lose power.
 
-Promises are written as in `storework`: statements with the values that they may have.
+Promises are written as in `store_workload`: statements with the values that they may have.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from pumice.registry.server.integrity import check
 from pumice.registry.server.storage.disk.filesystem import OsDisk
 from pumice.registry.server.storage.disk.storage import open_storage
 from pumice.registry.server.storage.protocol import LocalFile, Referrer, StoredManifest
-from tests.support import crashes, storework
+from tests.support import crashes, store_workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pumice.files import NewFile
     from pumice.registry.server.storage.protocol import Storage
-    from tests.support.storework import Promise
+    from tests.support.store_workload import Promise
 
     Promised = Callable[[Promise], None]
 
@@ -85,7 +85,7 @@ def push_manifest(
     return digest
 
 
-def state(storage: Storage, statement: str) -> str | None:
+def value_of(storage: Storage, statement: str) -> str | None:
     """Return the current value of a statement."""
     kind, repository, name = statement.split(" ", 2)
     if kind == "blob":
@@ -114,8 +114,8 @@ class Promiser:
         self.promise = promise
 
     def do(self, operation: Callable[[], object], changes: Mapping[str, str | None]) -> None:
-        before = {statement: state(self.storage, statement) for statement in changes}
-        self.promise({s: [before[s], after] for s, after in changes.items()})
+        old_values = {statement: value_of(self.storage, statement) for statement in changes}
+        self.promise({s: [old_values[s], new_value] for s, new_value in changes.items()})
         operation()
         self.promise({s: [after] for s, after in changes.items()})
 
@@ -141,8 +141,11 @@ def work(storage: Storage, promise: Promised) -> None:
     promiser.blob("team/app", base, algorithm="sha512")
     first, second = image(base, app, salt="1"), image(base, salt="2")
     promiser.manifest("team/app", first, "1.0", "latest")
-    held = digest_of(base)
-    promiser.do(lambda: storage.blobs.mount("team", held, ["team/app"]), {f"blob team {held}": held})
+    base_digest = digest_of(base)
+    promiser.do(
+        lambda: storage.blobs.mount("team", base_digest, ["team/app"]),
+        {f"blob team {base_digest}": base_digest},
+    )
     promiser.manifest("team/app", second, "latest")
     signature = image(base, subject=second, salt="signature")
     promiser.manifest("team/app", signature, subject=second)
@@ -164,7 +167,7 @@ def work(storage: Storage, promise: Promised) -> None:
     removed = {
         f"manifest team {digest_of(dead)}": None,
         f"referrer team {digest_of(doomed)} {digest_of(dead)}": None,
-        f"blob team {held}": None,
+        f"blob team {base_digest}": None,
         f"blob team/app {digest_of(base, 'sha512')}": None,
     }
     promiser.do(lambda: collect(storage, time.time() + LATER, 1), removed)
@@ -177,10 +180,10 @@ def verify(storage: Storage, promised: Promise) -> None:
     assert result.damaged == ()
     assert result.incomplete == ()
     for statement, allowed in promised.items():
-        assert state(storage, statement) in allowed, statement
+        assert value_of(storage, statement) in allowed, statement
 
 
-class Recorder(crashes.Recorder):
+class RecordingDisk(crashes.RecordingFileSystem):
     """A disk that records what is done to it."""
 
     def extend(self, path: str) -> NewFile:
@@ -189,15 +192,15 @@ class Recorder(crashes.Recorder):
         return crashes._RecordedFile(OsDisk().extend(path), self.log, number)
 
 
-class Stopper(storework.Stopper):
+class StoppingDisk(store_workload.StoppingFileSystem):
     """A disk that calls ``stop`` at its ``at``-th operation, and syncs nothing."""
 
     def extend(self, path: str) -> NewFile:
-        self._before()
-        return storework._StopperFile(OsDisk().extend(path), self)
+        self.stop_if_reached()
+        return store_workload._StoppingFile(OsDisk().extend(path), self)
 
 
-class Full(Stopper):
+class FullDisk(StoppingDisk):
     """A disk without space at its ``at``-th operation, or from then on; removing files always works."""
 
     def __init__(self, at: int, *, stays: bool) -> None:
@@ -217,23 +220,23 @@ def _no_space() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-class Careless(storework.Careless):
+class UnsyncedDisk(store_workload.UnsyncedFileSystem):
     """A disk that syncs nothing, for tests without power failures."""
 
     def extend(self, path: str) -> NewFile:
         return OsDisk().extend(path)
 
 
-def killed(root: Path, at: int) -> storework.Killed:
+def run_killed(root: Path, at: int) -> store_workload.KilledRun:
     """Work in a process that is killed (SIGKILL) at its ``at``-th operation; return what it had promised."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         try:
-            disk = Stopper(at, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            disk = StoppingDisk(at, lambda: os.kill(os.getpid(), signal.SIGKILL))
             with open_storage(root, disk) as storage:
-                work(storage, lambda promise: storework._tell(writing, promise))
+                work(storage, lambda promise: store_workload._send_promise(writing, promise))
         except BaseException:  # noqa: BLE001 - a child must not go on with the tests
             os._exit(1)
         os._exit(0)
@@ -244,21 +247,21 @@ def killed(root: Path, at: int) -> storework.Killed:
             promised |= msgspec.json.decode(line)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL), status
-    return storework.Killed(promised, status == 0)
+    return store_workload.KilledRun(promised, status == 0)
 
 
 def kill_everywhere(root: Path) -> int:
     """Kill the work at each of its operations, in fresh roots and in one that lives on; return how many."""
     for at in itertools.count(1):
-        fresh = killed(root / str(at), at)
-        with open_storage(root / str(at), Careless()) as storage:
+        fresh = run_killed(root / str(at), at)
+        with open_storage(root / str(at), UnsyncedDisk()) as storage:
             verify(storage, fresh.promised)
             work(storage, lambda _: None)  # as if nothing had been
             verify(storage, {})
         if at % 3 == 0:
-            old = killed(root / "old", at)
-            with open_storage(root / "old", Careless()) as storage:
-                verify(storage, old.promised)
+            killed_again = run_killed(root / "old", at)
+            with open_storage(root / "old", UnsyncedDisk()) as storage:
+                verify(storage, killed_again.promised)
         if fresh.survived:
             return at - 1
     raise AssertionError

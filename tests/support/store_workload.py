@@ -1,6 +1,6 @@
-"""Small images for tests of the store, and a run of everything that the store can do.
+"""Small images for tests of the store, and a workload that uses everything of the store.
 
-Also a program, for tests with processes: ``python -m tests.support.storework ACTION ROOT ...``.
+Also a program, for tests with processes: ``python -m tests.support.store_workload ACTION ROOT ...``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pumice.store.blobs import Blobs
 
 Promise = dict[str, list[str | None]]
-"""Names with the digests that they may stand for, None for being gone: two while one is being changed."""
+"""By name, the digests that it may have; None if it may be missing. Two while it is being changed."""
 
 
 def put(blobs: Blobs, data: bytes) -> Digest:
@@ -45,12 +45,12 @@ def put(blobs: Blobs, data: bytes) -> Digest:
 
 
 def make_image(home: Home, layers: Sequence[Sequence[bytes]]) -> Descriptor:
-    """Put an image into the store whose layers are composed of the given parts."""
+    """Store an image whose layers are composed of the given parts."""
     described = []
     for parts in layers:
-        whole = b"".join(parts)
-        home.blobs.compose([put(home.blobs, part) for part in parts], digests.of(whole))
-        described.append(oci.Descriptor(oci.LAYER_GZIP, digests.of(whole), len(whole)))
+        layer = b"".join(parts)
+        home.blobs.compose([put(home.blobs, part) for part in parts], digests.of(layer))
+        described.append(oci.Descriptor(oci.LAYER_GZIP, digests.of(layer), len(layer)))
     config = msgspec.json.encode({"architecture": "amd64", "os": "linux", "salt": len(layers)})
     put(home.blobs, config)
     manifest = oci.encode_document(
@@ -61,17 +61,17 @@ def make_image(home: Home, layers: Sequence[Sequence[bytes]]) -> Descriptor:
 
 
 def work(home: Home, promise: Callable[[Promise], None]) -> None:
-    """Do everything once; ``promise`` is told what must hold from then on, whatever happens."""
+    """Do everything once; ``promise`` gets what must hold from then on, whatever happens."""
 
     def point(name: str, target: Descriptor | None) -> None:
-        before = home.refs.get(name)
-        now = target.digest if target else None
-        promise({name: [before.digest if before else None, now]})
+        old = home.refs.get(name)
+        new = target.digest if target else None
+        promise({name: [old.digest if old else None, new]})
         if target:
             home.refs.set(name, target)
         else:
             home.refs.remove(name)
-        promise({name: [now]})
+        promise({name: [new]})
 
     shared = [b"segment one" * 50, b"segment two" * 40]
     first = make_image(home, [[b"head", *shared, b"end"], [b"app 1"]])
@@ -88,26 +88,26 @@ def work(home: Home, promise: Callable[[Promise], None]) -> None:
 
 
 def check(home: Home, promised: Promise) -> None:
-    """Assert that a store is whole and holds what it promised."""
+    """Assert that a store is not damaged and keeps its promises."""
     findings = verify(home, Silent())
     assert findings.damaged == (), findings
     assert findings.is_sound(), findings
     for name, allowed in promised.items():
-        found = home.refs.get(name)
-        assert (found.digest if found else None) in allowed, name
+        descriptor = home.refs.get(name)
+        assert (descriptor.digest if descriptor else None) in allowed, name
 
 
-class Careless(files.OsFileSystem):
-    """A file system that syncs nothing, for tests whose power does not fail."""
+class UnsyncedFileSystem(files.OsFileSystem):
+    """A file system that syncs nothing, for tests without power failures."""
 
     def create(self, path: str, mode: int = 0o666) -> NewFile:
-        return _CarelessFile(super().create(path, mode))
+        return _UnsyncedFile(super().create(path, mode))
 
     def sync_directory(self, path: str) -> None:
         pass
 
 
-class _CarelessFile:
+class _UnsyncedFile:
     def __init__(self, file: NewFile) -> None:
         self.write = file.write
         self.close = file.close
@@ -116,11 +116,11 @@ class _CarelessFile:
         pass
 
 
-_FAST = Careless()
+_FAST = UnsyncedFileSystem()
 
 
-class Stopper:
-    """A file system that calls ``stop`` at its ``at``-th operation, half way through if that can be."""
+class StoppingFileSystem:
+    """A file system that calls ``stop`` at its ``at``-th operation; a write is then half done."""
 
     def __init__(self, at: int, stop: Callable[[], None]) -> None:
         self.at = at
@@ -130,33 +130,33 @@ class Stopper:
     def step(self) -> bool:
         return next(self.count) == self.at
 
-    def _before(self) -> None:
+    def stop_if_reached(self) -> None:
         if self.step():
             self.stop()
 
     def create(self, path: str, mode: int = 0o666) -> NewFile:
-        self._before()
-        return _StopperFile(_FAST.create(path, mode), self)
+        self.stop_if_reached()
+        return _StoppingFile(_FAST.create(path, mode), self)
 
     def rename(self, source: str, target: str) -> None:
-        self._before()
+        self.stop_if_reached()
         _FAST.rename(source, target)
 
     def unlink(self, path: str) -> None:
-        self._before()
+        self.stop_if_reached()
         _FAST.unlink(path)
 
     def make_directory(self, path: str, mode: int = 0o777) -> None:
-        self._before()
+        self.stop_if_reached()
         _FAST.make_directory(path, mode)
 
     def sync_directory(self, path: str) -> None:
-        self._before()
+        self.stop_if_reached()
         _FAST.sync_directory(path)
 
 
-class _StopperFile:
-    def __init__(self, file: NewFile, owner: Stopper) -> None:
+class _StoppingFile:
+    def __init__(self, file: NewFile, owner: StoppingFileSystem) -> None:
         self._file = file
         self._owner = owner
 
@@ -175,25 +175,25 @@ class _StopperFile:
         self._file.close()
 
 
-class Killed(NamedTuple):
+class KilledRun(NamedTuple):
     promised: Promise
     survived: bool
 
 
-def _tell(descriptor: int, promise: Promise) -> None:
+def _send_promise(descriptor: int, promise: Promise) -> None:
     os.write(descriptor, msgspec.json.encode(promise) + b"\n")
 
 
-def killed(root: str, at: int) -> Killed:
-    """Work in a process that is killed (SIGKILL) at its ``at``-th operation; return what it had promised."""
+def run_killed(root: str, at: int) -> KilledRun:
+    """Run the workload in a process that is killed at its ``at``-th operation; return its promises."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         try:
-            home = Home(root, Stopper(at, lambda: os.kill(os.getpid(), signal.SIGKILL)))
-            work(home, lambda promise: _tell(writing, promise))
-        except BaseException:  # noqa: BLE001 - a child must not go on with the tests
+            home = Home(root, StoppingFileSystem(at, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+            work(home, lambda promise: _send_promise(writing, promise))
+        except BaseException:  # noqa: BLE001 - the child must not continue with the tests
             os._exit(1)
         os._exit(0)
     os.close(writing)
@@ -203,30 +203,30 @@ def killed(root: str, at: int) -> Killed:
             promised |= msgspec.json.decode(line)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL), status
-    return Killed(promised, status == 0)
+    return KilledRun(promised, status == 0)
 
 
 def kill_everywhere(root: str) -> int:
-    """Kill the work at each of its operations, in fresh stores and in one that lives on; return how many."""
+    """Kill the workload at each operation, in new stores and in a reused one; return their number."""
     for at in itertools.count(1):
-        one = f"{root}/{at}"
-        result = killed(one, at)
-        with Home(one, _FAST) as home:
+        fresh_root = f"{root}/{at}"
+        result = run_killed(fresh_root, at)
+        with Home(fresh_root, _FAST) as home:
             check(home, result.promised)
-            work(home, lambda _: None)  # as if nothing had been
+            work(home, lambda _: None)  # works as in a new store
             garbage_collection.collect(home, FixedClock(0), keep_days=None)
             check(home, {})
-        assert not any(Path(one, "tmp").iterdir())
-        old = killed(f"{root}/old", at)
+        assert not any(Path(fresh_root, "tmp").iterdir())
+        killed_again = run_killed(f"{root}/old", at)
         with Home(f"{root}/old", _FAST) as home:
-            check(home, old.promised)
+            check(home, killed_again.promised)
         if result.survived:
             return at - 1
     raise AssertionError
 
 
-def churn(root: str, seed: int, rounds: int) -> None:
-    """Work over and over, saying on standard output what is promised."""
+def change_repeatedly(root: str, seed: int, rounds: int) -> None:
+    """Change a store repeatedly, and print the promises."""
     for number in range(rounds):
         with Home(root) as home:
             image = make_image(home, [[b"shared", b"%d" % (number % 7)], [b"own %d %d" % (seed, number)]])
@@ -239,8 +239,8 @@ def churn(root: str, seed: int, rounds: int) -> None:
                 garbage_collection.collect(home, FixedClock(0), keep_days=None)
 
 
-def fill(root: str) -> None:
-    """Write until the disk refuses; print the sentence, then check that nothing is broken."""
+def fill_disk(root: str) -> None:
+    """Write until the disk is full; print the error, then check that nothing is damaged."""
     home = Home(root)
     promised: Promise = {}
     try:
@@ -256,8 +256,8 @@ def fill(root: str) -> None:
     assert not any(Path(root, "tmp").iterdir())
 
 
-def read_only(root: str) -> None:
-    """Use a store that cannot be written to; print what is refused."""
+def use_read_only(root: str) -> None:
+    """Use a store that cannot be written to; print the errors."""
     home = Home(root)
     check(home, {})
     for attempt in (
@@ -276,14 +276,14 @@ def read_only(root: str) -> None:
 
 
 if __name__ == "__main__":
-    action, place, *numbers = sys.argv[1:]
+    action, store_root, *numbers = sys.argv[1:]
     if action == "kill":
-        sys.stdout.write(f"{kill_everywhere(place)}\n")
+        sys.stdout.write(f"{kill_everywhere(store_root)}\n")
     elif action == "churn":
-        churn(place, int(numbers[0]), int(numbers[1]))
+        change_repeatedly(store_root, int(numbers[0]), int(numbers[1]))
     elif action == "work":
-        work(Home(place), lambda _: None)
+        work(Home(store_root), lambda _: None)
     elif action == "fill":
-        fill(place)
+        fill_disk(store_root)
     elif action == "read-only":
-        read_only(place)
+        use_read_only(store_root)

@@ -13,14 +13,14 @@ import pytest
 from pumice.errors import StoreError
 from pumice.registry.server.storage.disk.storage import open_storage
 from pumice.registry.server.storage.protocol import StorageFullError
-from tests.support import crashes, registrywork
-from tests.support.registrywork import push_blob, push_manifest, verify, work
+from tests.support import crashes, registry_workload
+from tests.support.registry_workload import push_blob, push_manifest, verify, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pumice.files import NewFile
-    from tests.support.storework import Promise
+    from tests.support.store_workload import Promise
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def fast_path(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_acknowledged_changes_survive_every_power_failure(fast_path: Path) -> None:
-    recorder = registrywork.Recorder(fast_path / "real")
+    recorder = registry_workload.RecordingDisk(fast_path / "real")
     (fast_path / "real").mkdir()
     with open_storage(fast_path / "real" / "registry", recorder) as storage:
         work(storage, recorder.promise)
@@ -51,7 +51,7 @@ def test_acknowledged_changes_survive_every_power_failure(fast_path: Path) -> No
         states.mkdir()
         for state, promised in crashes.states(recorder.log[:end], states, end):
             (state / "registry").mkdir(exist_ok=True)
-            with open_storage(state / "registry", registrywork.Careless()) as storage:
+            with open_storage(state / "registry", registry_workload.UnsyncedDisk()) as storage:
                 verify(storage, promised)
             verified += 1
         shutil.rmtree(states)
@@ -59,7 +59,7 @@ def test_acknowledged_changes_survive_every_power_failure(fast_path: Path) -> No
 
 
 def test_acknowledged_changes_survive_every_kill(fast_path: Path) -> None:
-    assert registrywork.kill_everywhere(fast_path) > 100
+    assert registry_workload.kill_everywhere(fast_path) > 100
 
 
 @pytest.mark.parametrize("stays", [False, True])
@@ -68,11 +68,11 @@ def test_a_full_disk_is_an_error_and_causes_no_damage(fast_path: Path, stays: bo
     for at in range(1, 1000, 3 if stays else 1):
         root = fast_path / str(at)
         promised: Promise = {}
-        disk = registrywork.Full(at, stays=stays)
+        disk = registry_workload.FullDisk(at, stays=stays)
         try:
             storage = open_storage(root, disk)
         except StorageFullError:
-            storage = open_storage(root, registrywork.Careless())
+            storage = open_storage(root, registry_workload.UnsyncedDisk())
         with storage:
             try:
                 work(storage, promised.update)
@@ -92,7 +92,7 @@ def test_a_full_disk_is_an_error_and_causes_no_damage(fast_path: Path, stays: bo
 
 def test_a_push_of_a_small_image_takes_few_fsyncs(tmp_path: Path) -> None:
     """Each response needs fsyncs of its own; shared directories need no further ones."""
-    recorder = registrywork.Recorder(tmp_path)
+    recorder = registry_workload.RecordingDisk(tmp_path)
 
     def syncs() -> int:
         return sum(operation.kind in ("sync", "sync_directory") for operation in recorder.log)
@@ -101,7 +101,7 @@ def test_a_push_of_a_small_image_takes_few_fsyncs(tmp_path: Path) -> None:
         config, layer = b"config" + salt.encode(), b"layer" + salt.encode()
         push_blob(storage, "team/app", config)
         push_blob(storage, "team/app", layer)
-        push_manifest(storage, "team/app", registrywork.image(config, layer), "latest")
+        push_manifest(storage, "team/app", registry_workload.image(config, layer), "latest")
 
     with open_storage(tmp_path / "registry", recorder) as storage:
         before = syncs()
@@ -120,7 +120,7 @@ def test_a_push_of_a_small_image_takes_few_fsyncs(tmp_path: Path) -> None:
 def test_a_failed_fsync_is_not_repeated(tmp_path: Path) -> None:
     """The kernel forgets what it could not write, so a second fsync would succeed without the data."""
 
-    class Failing(registrywork.Careless):
+    class Failing(registry_workload.UnsyncedDisk):
         failing = False
 
         def extend(self, path: str) -> NewFile:

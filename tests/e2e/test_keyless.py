@@ -43,7 +43,7 @@ def test_by_an_identity_that_is_given(world: Trusting) -> None:
         "verify", "oci:out", *BY, "--as", "example.com/bank:1.0"
     )
     other = ("--identity", "eve@example.com", *BY[2:])
-    assert f"its certificate is for {ADA}" in world.refused("verify", "oci:out", *other, store=OTHER)
+    assert f"signed by {ADA}" in world.refused("verify", "oci:out", *other, store=OTHER)
     said = world.refused("verify", "oci:out", *WHO, store=OTHER)
     assert "the certificate is not valid" in said  # to the public services
 

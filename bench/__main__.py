@@ -27,29 +27,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--sets", default=",".join(SETS), help="small, large or both")
     parser.add_argument("--runs", type=int, default=5, help="runs of each command (default 5)")
-    parser.add_argument("--only", default="", help="only scenarios whose name contains this")
-    parser.add_argument("--folder", type=Path, default=_folder(), help="where packages and stores are kept")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
-    asked = parser.parse_args()
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="run only scenarios whose name contains TEXT"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=_folder(), help="the directory for packages and stores"
+    )
+    parser.add_argument("--readme", action="store_true", help="update the table in README.md")
+    arguments = parser.parse_args()
     rows = []
-    for name in asked.sets.split(","):
-        shop = Workshop(asked.folder, name)
-        for scenario in _scenarios(shop, asked.only):
-            interleave(scenario.contenders, asked.runs)
+    for name in arguments.sets.split(","):
+        shop = Workshop(arguments.folder, name)
+        for scenario in _scenarios(shop, arguments.only):
+            interleave(scenario.contenders, arguments.runs)
             rows += _rows(scenario)
             print(table(rows[-len(scenario.contenders) :]))
-    if asked.only:
-        return  # a part is no result of the whole
+    if arguments.only:
+        return  # results of a part are not stored
     result = {
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
-        "runs": asked.runs,
+        "runs": arguments.runs,
         "rows": rows,
     }
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     (results / "latest.json").write_text(json.dumps(result, indent=1) + "\n")
     (results / "latest.svg").write_text(plot(rows))
-    if asked.readme:
+    if arguments.readme:
         text = README.read_text()
         image = "![the same as bars](bench/results/latest.svg)"
         block = f"<!-- bench -->\n{table(rows)}\n\n{image}\n<!-- /bench -->"
@@ -64,14 +68,14 @@ def _scenarios(shop: Workshop, only: str) -> Iterator[Scenario]:
     with ExitStack() as stack:
         shop.local_mirror()
         url = stack.enter_context(serve(shop.root))
-        found = [
+        candidates = [
             scenarios.from_the_mirror(shop),
             *scenarios.from_a_local_mirror(shop, url),
             scenarios.one_package_more(shop),
             scenarios.one_file_changed(shop),
             scenarios.evidence(shop),
         ]
-        for scenario in found:
+        for scenario in candidates:
             if only in scenario.name:
                 yield scenario
 
@@ -81,18 +85,20 @@ def _rows(scenario: Scenario) -> list[dict[str, object]]:
     return [
         {
             "work": scenario.name,
-            "tool": one.name,
-            "seconds": round(one.wall, 3),
-            "processor_seconds": round(sorted(run.processor for run in one.runs)[len(one.runs) // 2], 3),
-            "memory_mb": round(one.memory),
-            "ours_to_theirs": round(ratio(ours, one), 3),
+            "tool": measurement.name,
+            "seconds": round(measurement.wall, 3),
+            "processor_seconds": round(
+                sorted(run.processor for run in measurement.runs)[len(measurement.runs) // 2], 3
+            ),
+            "memory_mb": round(measurement.memory),
+            "ours_to_theirs": round(ratio(ours, measurement), 3),
         }
-        for one in scenario.contenders
+        for measurement in scenario.contenders
     ]
 
 
 def table(rows: Sequence[dict[str, object]]) -> str:
-    """The rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     lines = ["| work | tool | seconds | memory MB | pumice / tool |", "|---|---|--:|--:|--:|"]
     lines += [
         "| {work} | {tool} | {seconds:.2f} | {memory_mb} | {ours_to_theirs:.2f} |".format_map(row)

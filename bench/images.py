@@ -1,4 +1,4 @@
-"""Images of a size that is asked for, as OCI layouts; another number is another content."""
+"""Images of a given size as OCI layouts, with random content derived from a number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 @dataclass(frozen=True)
 class Image:
-    """A layout, and the digests of what is in it."""
+    """A layout, and the digests of its content."""
 
     folder: Path
     manifest: str
@@ -25,14 +25,14 @@ class Image:
     layers: tuple[str, ...]
 
     def blob(self, digest: str) -> Path:
-        """The file of a blob."""
+        """Return the file of a blob."""
         return self.folder / "blobs" / "sha256" / digest.partition(":")[2]
 
 
 def make(folder: Path, sizes: tuple[int, ...], number: int = 0) -> Image:
-    """Write a layout whose layers are plain tars of one file of noise each,
+    """Write a layout whose layers are uncompressed tar archives with one file of random bytes each.
 
-    ``sizes`` are in bytes, each a number of whole MiB.
+    ``sizes`` are in bytes, each a multiple of 1 MiB.
     """
     shutil.rmtree(folder, ignore_errors=True)
     blobs = folder / "blobs" / "sha256"
@@ -43,7 +43,7 @@ def make(folder: Path, sizes: tuple[int, ...], number: int = 0) -> Image:
         (blobs / digest).write_bytes(data)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
-    layers = [_layer(blobs, size, number * 100 + place) for place, size in enumerate(sizes)]
+    layers = [_layer(blobs, size, number * 100 + position) for position, size in enumerate(sizes)]
     digests = tuple(str(layer["digest"]) for layer in layers)
     rootfs = {"type": "layers", "diff_ids": digests}
     config = put(

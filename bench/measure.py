@@ -1,4 +1,4 @@
-"""Whole processes, timed in turn: A B A B …, so that a machine that changes speed changes both."""
+"""Timing of processes, interleaved as A B A B …, so that changes in machine speed affect all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """One finished process: seconds on the clock, seconds of processor, MB of memory at most."""
+    """One finished process: wall time and CPU time in seconds, peak memory in MB."""
 
     wall: float
     processor: float
@@ -22,7 +22,7 @@ class Run:
 
 @dataclass
 class Contender:
-    """A command to be timed; ``prepare`` is called before each run and is not timed."""
+    """A command to time; ``prepare`` is called before each run and is not timed."""
 
     name: str
     command: Callable[[int], Sequence[str]]
@@ -32,16 +32,16 @@ class Contender:
     runs: list[Run] = field(default_factory=list)
 
     def once(self, number: int) -> None:
-        """Run once and note what it took; raises RuntimeError with what it said if it fails."""
+        """Run the command and record the measurement; raises RuntimeError with its output if it fails."""
         self.prepare(number)
         log = Path(os.environ.get("TMPDIR", "/tmp"), f"bench-{os.getpid()}.log")
-        with log.open("w+b") as said:
+        with log.open("w+b") as output:
             started = time.perf_counter()
             process = subprocess.Popen(
                 list(self.command(number)),
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 env={**os.environ, **self.environment},
                 cwd=self.folder,
             )
@@ -56,12 +56,12 @@ class Contender:
 
     @property
     def wall(self) -> float:
-        """Median seconds on the clock."""
+        """The median wall time in seconds."""
         return statistics.median(run.wall for run in self.runs)
 
     @property
     def memory(self) -> float:
-        """Highest memory of all runs, in MB."""
+        """The highest peak memory of all runs in MB."""
         return max(run.memory for run in self.runs)
 
 
@@ -72,7 +72,7 @@ def interleave(contenders: Sequence[Contender], runs: int) -> None:
             contender.once(number)
 
 
-def ratio(ours: Contender, theirs: Contender) -> float:
-    """Return the median of the ratios of runs that stood side by side."""
-    pairs = zip(ours.runs, theirs.runs, strict=True)
+def ratio(ours: Contender, other: Contender) -> float:
+    """Return the median of the wall time ratios of adjacent runs."""
+    pairs = zip(ours.runs, other.runs, strict=True)
     return statistics.median(our.wall / their.wall for our, their in pairs)

@@ -99,9 +99,9 @@ def from_the_mirror(shop: Workshop) -> Scenario:
     ours = shop.pumice(shop.recipe, "cold", fresh=True)
     contenders = [ours]
     if shutil.which("mmdebstrap"):
-        listed = ",".join(name for name in shop.names() if name not in ("base-files", "base-passwd"))
+        packages = ",".join(name for name in shop.names() if name not in ("base-files", "base-passwd"))
         tarball = str(shop.root / "mmdebstrap.tar")
-        command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={listed}", "bookworm", tarball]
+        command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={packages}", "bookworm", tarball]
         contenders.append(Contender("mmdebstrap", lambda _: command))
     return Scenario(f"{shop.name}: from the mirror, nothing there yet", tuple(contenders))
 
@@ -112,11 +112,11 @@ def from_a_local_mirror(shop: Workshop, url: str) -> Iterator[Scenario]:
     recipe = Recipe(shop.root / "local" / "recipe.yaml", shop.packages).write(
         mirror=f"{url}/archive", key=str(key), everything=True
     )
-    for fresh, what in ((True, "nothing there yet"), (False, "nothing changed")):
+    for fresh, description in ((True, "nothing there yet"), (False, "nothing changed")):
         contenders = [shop.pumice(recipe, "local-store", fresh=fresh)]
         if shutil.which("apko"):
             contenders.append(_apko(shop, url, fresh=fresh))
-        yield Scenario(f"{shop.name}: from a local mirror, {what}", tuple(contenders))
+        yield Scenario(f"{shop.name}: from a local mirror, {description}", tuple(contenders))
 
 
 def _apko(shop: Workshop, url: str, *, fresh: bool) -> Contender:

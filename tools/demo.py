@@ -1,6 +1,6 @@
-"""``make demo``: build an image from nothing, look into it, sign and verify it, build it again, run it.
+"""``make demo``: build an image, inspect it, sign and verify it, rebuild it, and run it.
 
-Works in a temporary folder and leaves nothing behind. Needs only Python and an installed pumice.
+Works in a temporary directory that is removed at the end. Needs only Python and an installed pumice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 30
 
 
 class DemoError(Exception):
-    """A step did not work; the message says which."""
+    """A step failed; the message says which."""
 
 
 def main() -> int:
@@ -41,15 +41,15 @@ def main() -> int:
 
 
 def show(folder: Path) -> None:
-    """Do the whole demo inside ``folder``."""
+    """Run the demo in ``folder``."""
     one, two = folder / "one", folder / "two"
-    for place in (one, two):
-        shutil.copytree(EXAMPLE, place / "hello-python")
+    for directory in (one, two):
+        shutil.copytree(EXAMPLE, directory / "hello-python")
 
     title("A recipe of a few lines ...")
     print(indented((EXAMPLE / "recipe.yaml").read_text()))
 
-    title("... becomes an image: packages come from your Debian mirror, each checked by its signed index")
+    title("... becomes an image: packages come from your Debian mirror, verified by its signed index")
     digest, seconds = build(one)
     print(f"    built in {seconds:.1f} s, starting with an empty store")
 
@@ -58,30 +58,28 @@ def show(folder: Path) -> None:
     pumice(one, "files", "--by-package", REFERENCE, lines=12)
     pumice(one, "explain", "hello-python/recipe.yaml", "libssl3")
 
-    title("Nothing is done twice")
+    title("A second build uses the cache")
     again, seconds = build(one)
     print(f"    built in {seconds:.2f} s")
     same(digest, again)
 
-    title(
-        "Signed with bill of materials and provenance; verify says what it checked, cosign and podman can too"
-    )
+    title("Sign it with bill of materials and provenance, and verify it; cosign and podman can verify it too")
     pumice(one, "key", "generate", "--output", "release")
     build(one, "--sign", "release.key")
     pumice(one, "verify", "--key", "release.pub", REFERENCE)
     pumice(one, "tree", REFERENCE)
     pumice(one, "sbom", "--format", "table", REFERENCE, lines=8)
 
-    title("Another folder, another empty store, only the lock is the same")
+    title("Rebuild in another directory with an empty store and the same lock")
     shutil.copy(one / "hello-python" / "recipe.lock", two / "hello-python" / "recipe.lock")
     other, seconds = build(two, "--locked")
     print(f"    built in {seconds:.1f} s")
     same(digest, other)
-    print("    the same digest, so the same image: byte for byte")
+    print("    the same digest: the images are identical byte for byte")
 
-    title("It runs, without root and without a daemon")
+    title("Run it, without root and without a daemon")
     serve(one)
-    print("\nThat was all. Next: docs/tutorial/first-image.md")
+    print("\nDone. Next: docs/tutorial/first-image.md")
 
 
 def title(text: str) -> None:
@@ -90,19 +88,19 @@ def title(text: str) -> None:
 
 def indented(text: str, most: int = 1000) -> str:
     lines = text.splitlines()
-    more = [f"... and {len(lines) - most} lines more"] if len(lines) > most else []
-    return "".join(f"    {line}\n" for line in [*lines[:most], *more]).rstrip("\n")
+    continuation = [f"... and {len(lines) - most} lines more"] if len(lines) > most else []
+    return "".join(f"    {line}\n" for line in [*lines[:most], *continuation]).rstrip("\n")
 
 
 def same(digest: str, other: str) -> None:
     if digest != other:
-        raise DemoError(f"the second build gave another digest: {other}")
+        raise DemoError(f"the second build has a different digest: {other}")
 
 
-def build(place: Path, *options: str) -> tuple[str, float]:
-    """Build the example in ``place``; return its digest and the seconds it took."""
+def build(directory: Path, *options: str) -> tuple[str, float]:
+    """Build the example in ``directory``; return its digest and the duration in seconds."""
     began = time.monotonic()
-    digest = pumice(place, "build", *options, "hello-python/recipe.yaml").strip()
+    digest = pumice(directory, "build", *options, "hello-python/recipe.yaml").strip()
     return digest, time.monotonic() - began
 
 
@@ -111,30 +109,35 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pumice", *arguments]
 
 
-def environment(place: Path) -> dict[str, str]:
-    return {**os.environ, "PUMICE_HOME": str(place / "store"), "PUMICE_KEY_PASSPHRASE": "demo"}
+def environment(directory: Path) -> dict[str, str]:
+    return {**os.environ, "PUMICE_HOME": str(directory / "store"), "PUMICE_KEY_PASSPHRASE": "demo"}
 
 
-def pumice(place: Path, *arguments: str, lines: int = 1000) -> str:
-    """Run one command in ``place`` with its own store; return what it prints, and show ``lines`` of it."""
-    done = subprocess.run(
-        command(*arguments), cwd=place, env=environment(place), stdout=subprocess.PIPE, text=True, check=False
+def pumice(directory: Path, *arguments: str, lines: int = 1000) -> str:
+    """Run one command in ``directory`` with its own store; return its output, and print ``lines`` of it."""
+    result = subprocess.run(
+        command(*arguments),
+        cwd=directory,
+        env=environment(directory),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
-    print(indented(done.stdout, lines), flush=True)
-    if done.returncode != 0:
-        raise DemoError(f"'pumice {arguments[0]}' ended with exit code {done.returncode}")
-    return done.stdout
+    print(indented(result.stdout, lines), flush=True)
+    if result.returncode != 0:
+        raise DemoError(f"'pumice {arguments[0]}' ended with exit code {result.returncode}")
+    return result.stdout
 
 
-def serve(place: Path) -> None:
-    """Run the image, fetch its page, and end it."""
+def serve(directory: Path) -> None:
+    """Run the image, fetch its page, and stop it."""
     port = free_port()
     server = subprocess.Popen(
         command("run", REFERENCE, str(port)),
-        cwd=place,
-        env=environment(place),
+        cwd=directory,
+        env=environment(directory),
         stdin=subprocess.DEVNULL,
-        start_new_session=True,  # so that it can be ended with everything it started
+        start_new_session=True,  # so that its whole process group can be killed
     )
     try:
         page = fetch(server, port)
@@ -168,7 +171,7 @@ def fetch(server: subprocess.Popen[bytes], port: int) -> str:
 
 
 def end(server: subprocess.Popen[bytes]) -> None:
-    """End the server as a service manager would, and make sure of it."""
+    """Stop the server as a service manager does, and kill it if necessary."""
     server.send_signal(signal.SIGTERM)
     try:
         server.wait(5)

@@ -20,17 +20,17 @@ BLOCK = re.compile(r"(?<=<!-- help -->\n```text\n).*?(?=^```$)", re.MULTILINE | 
 
 def help_text(verb: str) -> str:
     """Return what ``pumice VERB --help`` prints, at a width that does not depend on the terminal."""
-    before = os.environ.get("COLUMNS")
+    previous = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "100"
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
             main([verb, "--help"])
     finally:
-        if before is None:
+        if previous is None:
             del os.environ["COLUMNS"]
         else:
-            os.environ["COLUMNS"] = before
+            os.environ["COLUMNS"] = previous
     return printed.getvalue()
 
 

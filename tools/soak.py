@@ -112,10 +112,10 @@ def run_pytest(arguments: Sequence[str], environment: Mapping[str, str]) -> bool
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Show a command, run it, and return whether it succeeded."""
-    shown = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
-    print("+", *shown, shlex.join(command), flush=True)
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
-    return done.returncode == 0
+    command_text = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
+    print("+", *command_text, shlex.join(command), flush=True)
+    result = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
+    return result.returncode == 0
 
 
 def find_faketime() -> str | None:

@@ -1,12 +1,12 @@
-"""Keys of what is kept between builds: digests of all that a value depends on, its code included.
+"""Cache keys: digests of everything that a cached value depends on, including the code that makes it.
 
-A value that was kept by other code must not be found, or an edited effect would give one image from
-a store that has the old value and another from an empty one. So each kind of value names the modules
-that shape it. A wheel knows the digest of each kind's modules since it was made (``tools/hatch_build.py``);
-in a checkout the size and time of each file stand for its content, which takes a fraction of a
-millisecond. A change elsewhere, a release above all, leaves the values as they are.
+A value that other code cached must not be used, or an edited effect would give one image from a store
+that has the old value and another from an empty store. So each kind of value lists the modules that
+shape it. A wheel contains the digest of each kind's modules (``tools/hatch_build.py``); in a checkout the
+size and mtime of each file stand in for its content, which takes a fraction of a millisecond. A change
+to other modules, such as the version of a release, keeps the cache.
 
-The wheel's build loads this file by itself: it needs nothing but the standard library.
+The build of the wheel loads this module on its own, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OWN_FILES = (
 _ALL = (*_TREES, "assembly/", "evidence/", "image/", "runtime/", "runtime/stage1/")
 
 MODULES: dict[Kind, tuple[str, ...]] = {
-    "segment": _CUTTING,  # cutting takes longest, so nothing is named here that does not cut
+    "segment": _CUTTING,  # segments take longest to make, so this lists only what shapes them
     "layer": (*_CUTTING, "packing/compose.py"),
     "effects": (*_TREES, *_OWN_FILES),  # effects see the recipe's own files
     "bytecode": _ALL,
@@ -65,30 +65,30 @@ MODULES: dict[Kind, tuple[str, ...]] = {
     "license": ("evidence/", "formats/"),
     "package-index": ("formats/aptindex.py", "formats/deb822.py"),
 }
-"""What shapes each kind, below the package's folder; a name ending with ``/`` is all files in that folder."""
+"""The modules that shape each kind, below the package; a name ending with ``/`` is a whole directory."""
 
 DIGESTS = "code_digests.txt"
-"""The file of a wheel with each kind and the digest of its modules, one a line."""
+"""The file in a wheel that lists each kind and the digest of its modules, one per line."""
 
-_ROOT = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - on the way of every build
+_ROOT = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib is slow, and every build runs this
 
 
 def cache_key(kind: Kind, *inputs: object) -> Digest:
-    """Return the key of a value of ``kind`` that is made of ``inputs`` (JSON values and structs)."""
+    """Return the key of a value of ``kind`` that is made from ``inputs`` (JSON values and structs)."""
     from pumice import canonical
 
     return canonical.digest_of([kind, code_version(kind), inputs])
 
 
 def code_version(kind: Kind) -> str:
-    """Return what differs between two versions of the code that shapes ``kind``."""
+    """Return a text that identifies the code that shapes ``kind``."""
     digests = _wheel_digests(_ROOT)
-    return digests[kind] if digests else _version(_ROOT, MODULES[kind], _look)
+    return digests[kind] if digests else _hash_files(_ROOT, MODULES[kind], _stat_stamp)
 
 
 def content_digests(root: str) -> str:
-    """Return the digests of the modules below ``root`` by their content: what a wheel keeps in `DIGESTS`."""
-    return "".join(f"{kind} {_version(root, MODULES[kind], _content)}\n" for kind in MODULES)
+    """Return the text of `DIGESTS`: each kind with the digest of its modules below ``root``."""
+    return "".join(f"{kind} {_hash_files(root, MODULES[kind], _content_digest)}\n" for kind in MODULES)
 
 
 @functools.lru_cache
@@ -101,30 +101,30 @@ def _wheel_digests(root: str) -> dict[str, str]:
 
 
 @functools.lru_cache
-def _version(root: str, modules: tuple[str, ...], describe: Callable[[os.DirEntry[str]], object]) -> str:
-    lines = (f"{path}\0{describe(entry)}\n" for path, entry in _files(root, modules))
+def _hash_files(root: str, modules: tuple[str, ...], describe: Callable[[os.DirEntry[str]], object]) -> str:
+    lines = (f"{path}\0{describe(entry)}\n" for path, entry in _list_files(root, modules))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _files(root: str, modules: tuple[str, ...]) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield the files that ``modules`` stand for, with their paths below ``root``, sorted."""
+def _list_files(root: str, modules: tuple[str, ...]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the files that ``modules`` lists, with their paths relative to ``root``, sorted."""
     names: dict[str, set[str]] = {}
     for module in modules:
         folder, _, name = module.rpartition("/")
         names.setdefault(folder, set()).add(name)
     for folder in sorted(names):
         with os.scandir(os.path.join(root, folder)) as entries:  # noqa: PTH118 - as above
-            found = {entry.name: entry for entry in entries if entry.is_file()}
-        for name in sorted(found if "" in names[folder] else names[folder]):
+            entries_by_name = {entry.name: entry for entry in entries if entry.is_file()}
+        for name in sorted(entries_by_name if "" in names[folder] else names[folder]):
             if not name.startswith("."):
-                yield f"{folder}/{name}", found[name]
+                yield f"{folder}/{name}", entries_by_name[name]
 
 
-def _look(entry: os.DirEntry[str]) -> object:
-    facts = entry.stat()
-    return facts.st_size, facts.st_mtime_ns
+def _stat_stamp(entry: os.DirEntry[str]) -> object:
+    status = entry.stat()
+    return status.st_size, status.st_mtime_ns
 
 
-def _content(entry: os.DirEntry[str]) -> object:
+def _content_digest(entry: os.DirEntry[str]) -> object:
     with open(entry.path, "rb") as file:  # noqa: PTH123 - as above
         return hashlib.sha256(file.read()).hexdigest()

@@ -1,7 +1,7 @@
 """Canonical JSON: equal values give equal bytes, so that their digests can be compared.
 
-Keys sorted, no white space, UTF-8 unescaped, no floating point. (The shape of RFC 8785 for the
-subset of JSON that Pumice writes; key order is by code point.)
+Keys are sorted by code point; there is no white space, UTF-8 is not escaped, and floating point is
+rejected. This is RFC 8785 for the subset of JSON that Pumice writes.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 def dumps(value: object) -> bytes:
     """Return the canonical JSON bytes of ``value`` (builtins or msgspec structs)."""
     plain = msgspec.to_builtins(value, order="deterministic")
-    _refuse_floats(plain)
+    _reject_floats(plain)
     return _encoder.encode(plain)
 
 
 def digest_of(value: object) -> digest.Digest:
-    """Return the digest of the canonical JSON of ``value``: how cache keys are made."""
+    """Return the digest of the canonical JSON of ``value``."""
     return digest.of(dumps(value))
 
 
-def _refuse_floats(value: object) -> None:
+def _reject_floats(value: object) -> None:
     if isinstance(value, float):
-        raise TypeError("floating point has no canonical form here")
+        raise TypeError("floating-point numbers have no canonical form")
     if isinstance(value, dict):
         for item in value.values():
-            _refuse_floats(item)
+            _reject_floats(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _refuse_floats(item)
+            _reject_floats(item)

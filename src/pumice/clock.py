@@ -1,4 +1,4 @@
-"""The clock is passed in, so that nothing depends on when it runs unless it says so."""
+"""Clocks, which are passed in so that nothing depends on the current time implicitly."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the present comes from."""
+    """A source of the current time."""
 
     def now(self) -> int:
         """Return seconds since the epoch, UTC."""
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the machine."""
 
     def now(self) -> int:
         """Return seconds since the epoch, UTC."""
@@ -22,11 +22,11 @@ class SystemClock:
 
 
 class FixedClock:
-    """A clock that stands still: for tests and for rebuilding the past."""
+    """A clock that always returns the same time: for tests and for rebuilds."""
 
     def __init__(self, seconds: int) -> None:
         self._seconds = seconds
 
     def now(self) -> int:
-        """Return the one moment that this clock knows."""
+        """Return the fixed time, in seconds since the epoch, UTC."""
         return self._seconds

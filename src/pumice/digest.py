@@ -1,7 +1,7 @@
-"""Digests as everybody writes them: ``sha256:`` and 64 lower-case hexadecimal digits.
+"""OCI digests: ``sha256:`` and 64 lowercase hexadecimal digits.
 
-Image-spec 1.1, descriptor.md, "Digests". A digest is a plain string throughout; this file is the
-only one that takes it apart.
+Image-spec 1.1, descriptor.md, "Digests". A digest is a plain string throughout; only this module
+parses one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def hex_of(digest: Digest) -> str:
 def check(text: str) -> Digest:
     """Return ``text`` if it is a SHA-256 digest; raises FormatError otherwise.
 
-    Everything that becomes a file name passes here, so a digest can never carry a path.
+    Every digest that becomes part of a file name is checked here, so it can never contain a path.
     """
     if len(text) == 71 and text.startswith("sha256:") and _HEX.issuperset(text[7:]):
         return text

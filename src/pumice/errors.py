@@ -1,18 +1,18 @@
-"""Everything that Pumice says when it cannot go on.
+"""The errors that Pumice reports, and their exit codes.
 
-An error is a sentence for a person, the place it concerns, and a hint what to do; the exit code
-belongs to its class and is documented in ``docs/reference/exit-codes.md``.
+An error has a sentence for a person, the place it concerns, and a hint that says what to do. The exit
+code belongs to the class; ``docs/reference/exit-codes.md`` documents it.
 
-    PumiceError            1   anything not named below
+    PumiceError            1   any other failure
     ├─ UsageError          2   the command line
     ├─ RecipeError         3   the recipe; carries every problem found, each with its place
     ├─ LockError           4   the lock is missing, stale or does not fit
     ├─ ResolveError        5   no set of packages satisfies the recipe
     ├─ FetchError          6   a mirror, the network, or --offline
-    ├─ TrustError          7   a signature, an expiry date or a digest does not hold
+    ├─ TrustError          7   a signature, an expiry date or a digest is not valid
     ├─ FormatError         8   a package, archive or document is malformed or hostile
     ├─ StoreError          9   the local store: no space, read-only, damaged
-    ├─ ImageError         10   an image or destination: not found, or contents that clash
+    ├─ ImageError         10   an image or destination: not found, or conflicting contents
     └─ SandboxError       11   a program could not be started in isolation
 """
 
@@ -49,14 +49,14 @@ class UsageError(PumiceError):
     exit_code = 2
 
 
-class Problem(PumiceError):  # noqa: N818  it is part of an error, and raised only inside one
-    """One finding in a recipe; a `RecipeError` carries all of them."""
+class Problem(PumiceError):  # noqa: N818 - part of a `RecipeError`, never raised on its own outside the recipe reader
+    """One problem in a recipe; a `RecipeError` carries all of them."""
 
     exit_code = 3
 
 
 class RecipeError(PumiceError):
-    """A recipe that cannot be used, with every problem that was found in it."""
+    """A recipe that cannot be used, with every problem in it."""
 
     exit_code = 3
 
@@ -76,19 +76,19 @@ class LockError(PumiceError):
 
 
 class ResolveError(PumiceError):
-    """No set of packages satisfies the recipe; the message is a readable proof."""
+    """No set of packages satisfies the recipe; the message proves why."""
 
     exit_code = 5
 
 
 class FetchError(PumiceError):
-    """Something could not be had: mirror down, not found, or offline."""
+    """A download failed: the mirror is down, the file was not found, or ``--offline`` was given."""
 
     exit_code = 6
 
 
 class TrustError(PumiceError):
-    """A signature, an expiry date or a digest does not hold."""
+    """A signature, an expiry date or a digest is not valid."""
 
     exit_code = 7
 
@@ -100,13 +100,13 @@ class FormatError(PumiceError):
 
 
 class StoreError(PumiceError):
-    """The local store cannot do what was asked of it."""
+    """The local store or another file cannot be read or written."""
 
     exit_code = 9
 
 
 class ImageError(PumiceError):
-    """An image or a destination: not found, or contents that clash."""
+    """An image or a destination was not found, or contents conflict."""
 
     exit_code = 10
 

@@ -1,7 +1,7 @@
-"""Changing files so that a crash, a full disk or a second process never leaves half of anything.
+"""Change files atomically: a crash, a full disk or a second process never leaves a partial file.
 
-What changes a file system goes through the `FileSystem` seam, so that tests can record the order
-of the operations and replay every crash; reading needs no seam. Nothing here is particular to Linux.
+Every change goes through the `FileSystem` protocol, so that tests can record the order of operations
+and replay a crash after each one. Reading needs no protocol. Nothing here is specific to Linux.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ else:
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
-    """Open a regular file for reading, without waiting for a pipe or touching a device.
+    """Open a regular file for reading, without waiting for a pipe or opening a device.
 
-    Raises OSError, also for anything that is not a regular file.
+    Raises OSError, also if ``path`` is not a regular file.
     """
-    _require_regular(os.stat(path), path)  # before opening: that alone can make a device do something
+    _require_regular(os.stat(path), path)  # before opening, because opening a device can have effects
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         _require_regular(os.fstat(descriptor), path)
@@ -44,6 +44,15 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
         os.close(descriptor)
         raise
     return os.fdopen(descriptor, "rb")
+
+
+FileStamp = tuple[int, int, int, int]
+"""What changes with a file's content: inode, size in bytes, mtime and ctime in nanoseconds."""
+
+
+def file_stamp(status: os.stat_result) -> FileStamp:
+    """Return the stamp by which an unchanged file is recognized without reading it."""
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> None:
@@ -60,29 +69,29 @@ class NewFile(Protocol):
         """Append all of ``data``; raises OSError."""
 
     def sync(self) -> None:
-        """Return when what was written would survive a power failure."""
+        """Make what was written durable; return once it would survive a power failure."""
 
     def close(self) -> None:
-        """Let go of it; may be called twice."""
+        """Close the file; may be called twice."""
 
 
 class FileSystem(Protocol):
-    """Every way in which Pumice changes files. All methods raise OSError."""
+    """The operations by which Pumice changes files. All methods raise OSError."""
 
     def create(self, path: str, mode: int = 0o644) -> NewFile:
-        """Make a file that must not exist yet."""
+        """Create a file that must not exist yet."""
 
     def rename(self, source: str, target: str) -> None:
-        """Give ``source`` another name; a file that had it is gone, in one step."""
+        """Rename ``source`` to ``target`` atomically, replacing a file of that name."""
 
     def unlink(self, path: str) -> None:
-        """Take a file's name away."""
+        """Remove a file."""
 
     def make_directory(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
-        """Make a directory; its parent must exist."""
+        """Create a directory whose parent exists."""
 
     def sync_directory(self, path: str) -> None:
-        """Return when the names in a directory would survive a power failure."""
+        """Make the names in a directory durable; return once they would survive a power failure."""
 
 
 class _OsFile:
@@ -90,11 +99,11 @@ class _OsFile:
         self._descriptor = descriptor
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        done = os.write(self._descriptor, data)
-        if done < len(data):  # a signal, a limit, or a disk that is about to be full
+        written = os.write(self._descriptor, data)
+        if written < len(data):  # interrupted by a signal, at a limit, or on a nearly full disk
             view = memoryview(data)
-            while done < len(data):
-                done += os.write(self._descriptor, view[done:])
+            while written < len(data):
+                written += os.write(self._descriptor, view[written:])
 
     def sync(self) -> None:
         _sync(self._descriptor)
@@ -106,23 +115,23 @@ class _OsFile:
 
 
 class OsFileSystem:
-    """The operating system's own files."""
+    """The file system of the operating system."""
 
     def create(self, path: str, mode: int = 0o644) -> NewFile:
-        """Make a file that must not exist yet."""
+        """Create a file that must not exist yet."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         return _OsFile(os.open(path, flags, mode))
 
     def rename(self, source: str, target: str) -> None:
-        """Give ``source`` another name."""
+        """Rename ``source`` to ``target`` atomically, replacing a file of that name."""
         os.replace(source, target)
 
     def unlink(self, path: str) -> None:
-        """Take a file's name away."""
+        """Remove a file."""
         os.unlink(path)
 
     def make_directory(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
-        """Make a directory."""
+        """Create a directory whose parent exists."""
         os.mkdir(path, mode)
 
     def sync_directory(self, path: str) -> None:
@@ -144,7 +153,7 @@ OS: FileSystem = OsFileSystem()
 
 
 def _sync(descriptor: int) -> None:
-    if sys.platform == "darwin" and fcntl is not None:  # there, fsync stops at the drive's cache
+    if sys.platform == "darwin" and fcntl is not None:  # where fsync stops at the drive's cache
         try:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
         except OSError:
@@ -155,7 +164,7 @@ def _sync(descriptor: int) -> None:
 
 
 def scratch_name() -> str:
-    """Return a file name that nobody else has: for what is renamed or removed in a moment."""
+    """Return a unique file name for a temporary file."""
     return f"{os.getpid()}-{os.urandom(8).hex()}"
 
 
@@ -167,14 +176,14 @@ def replace(
     mode: int = 0o644,
     translation: Translation = USER_FILE,
 ) -> None:
-    """Make ``data`` the whole content of ``path``, durably: afterwards it is the old or the new, never a mix.
+    """Replace the content of ``path`` with ``data``, durably and atomically.
 
-    ``mode`` is cut by the umask, as for any new file. Raises what ``translation`` makes of an OSError, and
+    The umask applies to ``mode``, as for any new file. Raises what ``translation`` makes of an OSError, and
     then leaves no scratch file.
     """
     target = os.fspath(path)
     folder, name = os.path.split(target)
-    # Beside the target, because a rename must stay in one file system; cut, because names have a limit.
+    # In the same directory, because a rename must stay in one file system; shortened to fit NAME_MAX.
     scratch = os.path.join(folder, f".{name[:200]}.{scratch_name()}")
     with translate_os_errors(target, translation):
         install(scratch, target, data, fs=fs, mode=mode)
@@ -204,12 +213,12 @@ def install(
             file.close()
         fs.rename(scratch, target)
     except BaseException:
-        forget(scratch, fs)
+        unlink_quietly(scratch, fs)
         raise
 
 
-def forget(path: str, fs: FileSystem = OS) -> None:
-    """Remove a file if that can be done; a leftover harms nobody, so failing to is no error."""
+def unlink_quietly(path: str, fs: FileSystem = OS) -> None:
+    """Remove a file, ignoring failures: use it where a leftover does no harm."""
     try:
         fs.unlink(path)
     except OSError:
@@ -220,14 +229,14 @@ _LOCK_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-"""What a file system without locks answers."""
+"""The error numbers by which a file system says that it has no locks."""
 
 
 class FileLock:
-    """An advisory lock on a file: one holder, or any number of shared ones.
+    """An advisory lock on a file, exclusive or shared (flock(2)).
 
-    Each instance opens the file itself, so threads exclude each other as processes do. The system
-    lets go of it when the process ends, however it ends; the file stays and means nothing. Where
+    Each instance opens the file itself, so threads exclude each other as processes do. The kernel
+    releases the lock when the process ends; the file remains and has no meaning of its own. Where
     there are no such locks (Windows, some network file systems) it excludes nobody.
     """
 
@@ -236,10 +245,10 @@ class FileLock:
         self._descriptor = -1
 
     def acquire(self, *, shared: bool = False, waiting: Callback | None = None) -> None:
-        """Wait until the lock is ours; ``waiting`` is called once if that takes any time.
+        """Acquire the lock; ``waiting`` is called once if another holder must be waited for.
 
-        Raises StoreError. On a file system that cannot be written to, a lock file that is missing
-        is not needed: nobody can change anything there.
+        Raises StoreError. On a read-only file system, a missing lock file is not needed: nobody can
+        change anything there.
         """
         if fcntl is None:
             return
@@ -255,7 +264,7 @@ class FileLock:
             self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let go; may be called without holding it."""
+        """Release the lock, if it is held."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -283,13 +292,13 @@ class FileLock:
 
 
 def lock_open(descriptor: int, *, shared: bool = False) -> None:
-    """Lock an open file or directory until it is closed; nothing where its file system has no locks."""
+    """Lock an open file or directory until it is closed; do nothing if its file system has no locks."""
     if fcntl is not None:
         _flock(fcntl, descriptor, shared, None)
 
 
 def is_locked(path: str) -> bool:
-    """Say whether somebody holds a lock on the file or directory itself; False where that cannot be known."""
+    """Return whether another process holds a lock on the file or directory; False if that is unknown."""
     if fcntl is None:
         return False
     try:

@@ -1,8 +1,8 @@
-"""Folders and links on a machine with other users: what may be created, followed and used.
+"""Directories and symbolic links on a machine with other users: what may be created, followed and used.
 
-Folders are never created writable for others, whatever the umask. Links that somebody may have planted are
-followed only where the kernel's ``protected_symlinks`` would follow them; the kernel cannot do it for
-paths that were resolved before they are opened. And root does not use what belongs to somebody else.
+Directories are never created writable for others, whatever the umask. A link that another user may have
+planted is followed only where the kernel's ``protected_symlinks`` would follow it: the kernel cannot check
+paths that are resolved before they are opened. And root does not use directories of other users.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 SHARED_MODE = 0o755
 PRIVATE_MODE = 0o700
 _MAX_LINKS = 40
-_ANYBODY = "*"
+_ANY_DIRECTORY = "*"
 
 
 def make_directory(path: str | os.PathLike[str], *, private: bool = False) -> None:
-    """Make one directory, at most 0755 or, if ``private``, 0700; raises OSError."""
+    """Create one directory with mode 0755, or 0700 if ``private``, less the umask; raises OSError."""
     os.mkdir(path, PRIVATE_MODE if private else SHARED_MODE)
 
 
 def make_directories(path: str | os.PathLike[str], *, private: bool = False) -> None:
-    """Make a directory and those above it, where they are missing; raises OSError.
+    """Create a directory and its missing parents; raises OSError.
 
-    All that are made get the same mode, as in `make_directory`.
+    All new directories get the same mode, as in `make_directory`.
     """
     path = os.fspath(path)
     parent = os.path.dirname(path)
@@ -45,13 +45,13 @@ def make_directories(path: str | os.PathLike[str], *, private: bool = False) -> 
 
 
 def resolve_links(path: str | os.PathLike[str], *, user: int | None = None) -> str:
-    """Return ``path`` absolute and without links; what is missing at its end stays as it is.
+    """Return ``path`` absolute and without symbolic links; missing components at its end are kept.
 
-    Raises PermissionError for a link in a directory where everybody may make some (sticky and writable for
-    all, as ``/tmp``) that belongs neither to ``user`` (default: who asks) nor to the directory's owner.
+    Raises PermissionError for a link in a sticky directory that everyone can write to, such as ``/tmp``, if
+    the link belongs neither to ``user`` (default: the effective user) nor to the directory's owner.
     """
     user = os.geteuid() if user is None else user
-    waiting = _parts(os.path.join(os.getcwd(), os.fspath(path)))
+    waiting = _reversed_components(os.path.join(os.getcwd(), os.fspath(path)))
     resolved = "/"
     links = 0
     while waiting:
@@ -76,12 +76,12 @@ def resolve_links(path: str | os.PathLike[str], *, user: int | None = None) -> s
         target = os.readlink(following)
         if target.startswith("/"):
             resolved = "/"
-        waiting += _parts(target)
+        waiting += _reversed_components(target)
     return resolved
 
 
 def is_planted(entry: os.stat_result, folder: os.stat_result, user: int) -> bool:
-    """Return whether an entry of a folder may be another user's trap (proc(5), protected_symlinks)."""
+    """Return whether another user may have planted an entry of a directory (proc(5), protected_symlinks)."""
     everybody = stat.S_ISVTX | stat.S_IWOTH
     return folder.st_mode & everybody == everybody and entry.st_uid not in (user, folder.st_uid)
 
@@ -89,8 +89,8 @@ def is_planted(entry: os.stat_result, folder: os.stat_result, user: int) -> bool
 def check_owner(path: str | os.PathLike[str], trusted: Iterable[str], *, user: int | None = None) -> None:
     """Raise StoreError if root is about to use a directory of another user.
 
-    That user could change what root reads and, by links, make root write elsewhere. ``trusted`` are
-    directories that are used nevertheless; ``*`` is every directory. ``user`` is who asks.
+    That user could change what root reads and, by symbolic links, make root write elsewhere. ``trusted``
+    lists directories to use nevertheless; ``*`` is every directory. ``user`` defaults to the effective user.
     """
     if (os.geteuid() if user is None else user) != 0:
         return
@@ -98,8 +98,8 @@ def check_owner(path: str | os.PathLike[str], trusted: Iterable[str], *, user: i
         path = os.path.abspath(path)
         owners = {os.lstat(path).st_uid, os.stat(path).st_uid} - {0}
     except (OSError, ValueError):
-        return  # it is made now, or using it fails with a better reason
-    if not owners or any(item == _ANYBODY or os.path.abspath(item) == path for item in trusted):
+        return  # it is created now, or using it fails with a better reason
+    if not owners or any(item == _ANY_DIRECTORY or os.path.abspath(item) == path for item in trusted):
         return
     raise StoreError(
         f"cannot use the directory as root: it belongs to user {min(owners)}",
@@ -108,6 +108,6 @@ def check_owner(path: str | os.PathLike[str], trusted: Iterable[str], *, user: i
     )
 
 
-def _parts(path: str) -> list[str]:
-    """Return the elements of a path, the last one first."""
-    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
+def _reversed_components(path: str) -> list[str]:
+    """Return the components of a path, last one first."""
+    return [component for component in reversed(path.split("/")) if component not in ("", ".")]

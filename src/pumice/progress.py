@@ -1,4 +1,4 @@
-"""What long work tells a person or a program while it goes on; presenters live in `cli`."""
+"""The protocols by which long operations report progress; `pumice.cli.presenters` displays it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Protocol
 
 
 class Task(Protocol):
-    """One piece of work under way; used as a context manager, which ends it."""
+    """An operation in progress; a context manager, which ends it."""
 
     def advance(self, amount: int) -> None:
-        """Say that ``amount`` more units (bytes, packages) are done."""
+        """Report that ``amount`` more units (bytes, packages) are done."""
 
     def __enter__(self) -> Task: ...
     def __exit__(self, *exc: object) -> None: ...
 
 
 class Progress(Protocol):
-    """Where progress goes. Safe to call from any thread."""
+    """A receiver of progress reports. All methods may be called from any thread."""
 
     def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:
-        """Begin a piece of work of ``total`` units (None: unknown)."""
+        """Begin an operation of ``total`` units (None: unknown)."""
 
     def note(self, message: str) -> None:
-        """Say something worth knowing."""
+        """Report something worth knowing."""
 
     def warn(self, message: str) -> None:
-        """Say something that a person should look at."""
+        """Report something that a person should look at."""
 
 
 class _SilentTask:
@@ -40,14 +40,14 @@ class _SilentTask:
 
 
 class Silent:
-    """Says nothing."""
+    """Progress that is not displayed."""
 
-    def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:  # noqa: ARG002
-        """Begin nothing."""
+    def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:  # noqa: ARG002 - the protocol's names
+        """Return a task that reports nothing."""
         return _SilentTask()
 
     def note(self, message: str) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
     def warn(self, message: str) -> None:
-        """Say nothing."""
+        """Report nothing."""

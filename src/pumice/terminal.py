@@ -1,8 +1,8 @@
-"""Text from outside on its way to a person: nothing in it may command a terminal or forge a line of a log.
+"""Escape untrusted text for terminals and logs: it must not control a terminal or forge a log line.
 
 Names, messages and documents come from recipes, images, archives, mirrors and registries. Escape sequences
-move the cursor and retitle windows, C1 controls do the same in one character, and bidirectional controls
-show other text than is there. All of that is written as ``\\uXXXX``, which JSON reads as the same text.
+move the cursor and set window titles, C1 controls do the same in one character, and bidirectional controls
+display text that differs from the characters. All of these are written as ``\\uXXXX``, as in JSON.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with everything escaped that is not printable; line breaks and tabs stay."""
+    """Return ``text`` with all unprintable characters escaped except line breaks and tabs."""
     return text if text.isprintable() else _escape(text, "\n\t")
 
 
 def printable_line(text: str) -> str:
-    """Return ``text`` as `printable` does, and in one line."""
+    """Return ``text`` with all unprintable characters escaped, line breaks and tabs included."""
     return text if text.isprintable() else _escape(text, "")
 
 
-def _escape(text: str, kept: str) -> str:
-    found = {ord(c): _escaped(c) for c in set(text) if not c.isprintable() and c not in kept}
-    return text.translate(found) if found else text
+def _escape(text: str, allowed: str) -> str:
+    escapes = {ord(c): _escape_character(c) for c in set(text) if not c.isprintable() and c not in allowed}
+    return text.translate(escapes) if escapes else text
 
 
-def _escaped(character: str) -> str:
+def _escape_character(character: str) -> str:
     code = ord(character)
     if code < 0x10000:
         return f"\\u{code:04x}"
@@ -35,14 +35,14 @@ def _escaped(character: str) -> str:
     return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
-def logger(name: str) -> logging.Logger:
-    """Return a logger whose records are printable lines, whoever handles them."""
+def get_logger(name: str) -> logging.Logger:
+    """Return a logger whose records are escaped, whichever handler writes them."""
     import logging
 
-    found = logging.getLogger(name)
-    if _printable_record not in found.filters:
-        found.addFilter(_printable_record)
-    return found
+    result = logging.getLogger(name)
+    if _printable_record not in result.filters:
+        result.addFilter(_printable_record)
+    return result
 
 
 def _printable_record(record: logging.LogRecord) -> bool:
@@ -50,6 +50,6 @@ def _printable_record(record: logging.LogRecord) -> bool:
     if record.exc_info and record.exc_info[0] is not None:
         import traceback
 
-        # What is here already is not formatted again. A traceback has lines, and the error's text is in it.
+        # Handlers reuse this text. A traceback has several lines, and contains the error's message.
         record.exc_text = printable("".join(traceback.format_exception(*record.exc_info)).rstrip())
     return True

@@ -1,4 +1,4 @@
-"""The example of the Python API's page works as it stands, but for the name of the registry."""
+"""The example on the page of the Python API works, except for the name of the registry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.serving import serving
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "registry-api.md"
 
 
-def test_the_example_of_the_page(
+def test_the_example_of_the_reference_page_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))

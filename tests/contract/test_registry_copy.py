@@ -91,25 +91,25 @@ def test_blobs_that_are_there_are_neither_read_nor_sent(home: Home, signed: oci.
         copy(NAME, f"docker://{host}/a:1", home)
         registry.log.clear()
         copy(NAME, f"docker://{host}/a:2", home)
-        assert registry.asked("POST") == []
-        assert registry.asked("PATCH") == []
+        assert registry.logged_paths("POST") == []
+        assert registry.logged_paths("PATCH") == []
         registry.log.clear()
         copy(f"docker://{host}/a:2", f"docker://{host}/b:2", home)
-        assert registry.asked("GET", "/blobs/") == []
-        assert registry.asked("PATCH") == []
-        assert registry.asked("PUT", "digest=") == []
+        assert registry.logged_paths("GET", "/blobs/") == []
+        assert registry.logged_paths("PATCH") == []
+        assert registry.logged_paths("PUT", "digest=") == []
         with Home(home.root.parent / "other") as other:
             copy(f"docker://{host}/b:2", "store:x.example/b:2", other)
             registry.log.clear()
             copy(f"docker://{host}/b:2", "store:x.example/b:2", other)
-        assert registry.asked("GET", "/blobs/") == []
+        assert registry.logged_paths("GET", "/blobs/") == []
 
 
 def test_the_tag_comes_last(home: Home, signed: oci.Descriptor) -> None:
     registry = Registry()
     with support.serving(registry) as host:
         copy(NAME, f"docker://{host}/a:1", home)
-    assert registry.asked("PUT")[-1] == "/v2/a/manifests/1"
+    assert registry.logged_paths("PUT")[-1] == "/v2/a/manifests/1"
 
 
 def test_what_is_listed_and_missing_is_an_error(home: Home, signed: oci.Descriptor) -> None:
@@ -199,7 +199,7 @@ def test_a_repository_of_many_tags_is_not_listed_whole(home: Home, signed: oci.D
         registry.log.clear()
         have = everything(f"docker://{host}/a:1", home)
     assert have == everything(NAME, home)
-    assert len(registry.asked("GET", "/tags/list")) == 1
+    assert len(registry.logged_paths("GET", "/tags/list")) == 1
 
 
 def test_sha512_goes_from_registry_to_registry_and_is_refused_by_the_store(home: Home) -> None:

@@ -1,7 +1,7 @@
-"""The network is cut at the moments of the requests of a push, a pull and a copy, one at a time.
+"""Breaks the connection at every request of a push, a pull and a copy, one at a time.
 
-The client has no patience here, so each cut is seen: it must end in one sentence with a documented
-exit code, with nothing half done visible, and a second try must do all of it.
+The client does not retry here, so each break must be reported in one sentence with a documented exit code,
+leave nothing incomplete visible, and a second attempt must succeed.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from tests.support.wire import Wire
 
 NAME = "example.com/app:1.0"
 STEP = 1 if sampling.is_soak() else 3
-"""Every third request is cut, the rest at other moments; all of them in a soak."""
+"""Breaks every third request, the others at other moments; a soak test breaks all of them."""
 HASTY = ClientSettings(retry_policy=RetryPolicy(attempts=1))
 KINDS = ["ours", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]
 
 
 @pytest.fixture(scope="module")
 def memory() -> Iterator[Path]:
-    """A folder in memory where there is one: power does not fail here, and disks would be waited for."""
-    quick = Path("/dev/shm")
-    place = quick if os.access(quick, os.W_OK) else None
-    with tempfile.TemporaryDirectory(dir=place, prefix="pumice-test-") as folder:
+    """A directory in memory if possible: power does not fail here, and disks are slow."""
+    shared_memory = Path("/dev/shm")
+    directory = shared_memory if os.access(shared_memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=directory, prefix="pumice-test-") as folder:
         yield Path(folder)
 
 
@@ -43,11 +43,11 @@ def host(request: pytest.FixtureRequest, memory: Path) -> Iterator[str]:
     folder = memory / str(request.param)
     folder.mkdir()
     if request.param == "debian":
-        with support.debian(folder) as where:
-            yield where
+        with support.debian(folder) as docker_registry:
+            yield docker_registry
     else:
-        with serving.serving(folder / "root") as one:
-            yield one.host
+        with serving.serving(folder / "root") as server:
+            yield server.host
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def work(memory: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def home(work: Path) -> Iterator[Home]:
-    """A store with an image, a signature of cosign's, and a referrer."""
+    """A store with an image, a cosign signature, and a referrer."""
     with Home(work / "store") as opened:
         root = images.make(opened, [{"file": "content"}], name=NAME).root
         transfers.cosigned(opened, root.digest, "by somebody")
@@ -67,7 +67,7 @@ def home(work: Path) -> Iterator[Home]:
 
 
 def hasty(source: str, target: str, home: Home) -> PumiceError | None:
-    """Copy without a second chance; return what went wrong."""
+    """Copy without retries; return the error."""
     try:
         with Client(settings=HASTY) as client:
             transfers.copy_with(client, source, target, home)
@@ -76,7 +76,7 @@ def hasty(source: str, target: str, home: Home) -> PumiceError | None:
     return None
 
 
-def told(error: PumiceError | None) -> None:
+def assert_helpful(error: PumiceError | None) -> None:
     assert error is not None
     assert error.exit_code == 6
     assert error.message
@@ -84,18 +84,20 @@ def told(error: PumiceError | None) -> None:
     assert not error.message.endswith(".")
 
 
-def tagged(place: str) -> str:
+def digest_of_tag(image_reference: str) -> str:
     """Return the digest under a tag, "" if there is none."""
     with Client(settings=transfers.QUICK) as client:
-        found = client.head_manifest(parse_reference(place))
-    return found.digest if found else ""
+        descriptor = client.head_manifest(parse_reference(image_reference))
+    return descriptor.digest if descriptor else ""
 
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("what", ["push", "pull", "copy"])
-def test_a_cut_at_every_request(host: str, home: Home, work: Path, what: str, moment: Moment) -> None:
-    before = everything(NAME, home)
+def test_a_transfer_survives_a_broken_connection_at_every_request(
+    host: str, home: Home, work: Path, what: str, moment: Moment
+) -> None:
+    expected = everything(NAME, home)
     root = home.refs.get(NAME)
     assert root is not None
     copy(NAME, f"docker://{host}/from:1", home)
@@ -104,19 +106,19 @@ def test_a_cut_at_every_request(host: str, home: Home, work: Path, what: str, mo
     while True:
         target = f"docker://{{}}/{what}-{moment}/{number}:1" if what != "pull" else f"store:{NAME}"
         source = NAME if what == "push" else "docker://{}/from:1"
-        with Home(work / f"other-{number}") as other, Cutter(host, number, moment) as wire:
-            place = home if what == "push" else other
-            error = hasty(source.format(wire.host), target.format(wire.host), place)
+        with Home(work / f"other-{number}") as other_home, Cutter(host, number, moment) as wire:
+            target_home = home if what == "push" else other_home
+            error = hasty(source.format(wire.host), target.format(wire.host), target_home)
             if wire.is_cut:
                 cuts += 1
-                told(error)
+                assert_helpful(error)
                 if what == "pull":
-                    assert other.refs.get(NAME) is None
-                    assert all(other.blobs.verify(one) for one in other.blobs.digests())
+                    assert other_home.refs.get(NAME) is None
+                    assert all(other_home.blobs.verify(digest) for digest in other_home.blobs.digests())
                 else:  # the very last answer may be what was lost
-                    assert tagged(target.format(host)) in ("", root.digest)
-                copy(source.format(host), target.format(host), place)
-            assert everything(target.format(host).removeprefix("store:"), place) == before
+                    assert digest_of_tag(target.format(host)) in ("", root.digest)
+                copy(source.format(host), target.format(host), target_home)
+            assert everything(target.format(host).removeprefix("store:"), target_home) == expected
             if wire.count <= number:
                 break
         number += STEP
@@ -126,23 +128,23 @@ def test_a_cut_at_every_request(host: str, home: Home, work: Path, what: str, mo
 
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("share", [0.02, 0.35, 0.65, 0.98])
-def test_a_large_blob_goes_on_where_it_was_cut(host: str, way: str, share: float) -> None:
+def test_a_large_blob_resumes_after_a_broken_connection(host: str, way: str, share: float) -> None:
     data = bytes(range(251)) * 40_000
     descriptor = transfers.described(data)
-    where = parse_reference(f"docker://{host}/large-{way}-{int(share * 100)}:1").repository
+    direct = parse_reference(f"docker://{host}/large-{way}-{int(share * 100)}:1").repository
     with Client(settings=transfers.QUICK) as client:
         if way == "down":
-            client.upload_blob(where, descriptor, data)
+            client.upload_blob(direct, descriptor, data)
         with Wire(host, int(len(data) * share)) as wire:
-            there = parse_reference(f"docker://{wire.host}/{where.name}:1").repository
+            through_wire = parse_reference(f"docker://{wire.host}/{direct.name}:1").repository
             if way == "up":
-                assert client.upload_blob(there, descriptor, data) == "sent"
+                assert client.upload_blob(through_wire, descriptor, data) == "sent"
             else:
-                with client.open_blob(there, descriptor.digest, len(data)) as file:
+                with client.open_blob(through_wire, descriptor.digest, len(data)) as file:
                     assert file.read() == data
             assert wire.is_cut
             again = wire.count - len(data)
-    with Client(settings=transfers.QUICK) as client, client.open_blob(where, descriptor.digest) as file:
+    with Client(settings=transfers.QUICK) as client, client.open_blob(direct, descriptor.digest) as file:
         assert file.read() == data
     if way == "down":
         assert again < len(data) * (1 - share) + 100_000

@@ -1,4 +1,4 @@
-"""Where a registry may send its clients, and what they take along."""
+"""Which URLs a registry may redirect its clients to, and with which logins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DATA = b"x" * (3 << 20)
-"""More than what goes with the closing request alone."""
+"""More than fits in the closing request."""
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
 REMOTE = Repository("registry.example", "team/app")
 
@@ -55,15 +55,15 @@ class _OneLogin:
 
 
 @dataclass
-class Wire:
-    """A transport that answers as a function says, and remembers what was sent."""
+class RecordingTransport:
+    """A transport that responds with a function, and records the requests."""
 
-    answer: Callable[[Request], Response]
+    respond: Callable[[Request], Response]
     sent: list[Request] = field(default_factory=list)
 
     def send(self, request: Request) -> Response:
         self.sent.append(request)
-        return self.answer(request)
+        return self.respond(request)
 
     def close(self) -> None:
         pass
@@ -72,15 +72,15 @@ class Wire:
         return [urlsplit(request.url).netloc for request in self.sent]
 
 
-def _upload(wire: Wire, repository: Repository = REMOTE) -> None:
+def _upload(wire: RecordingTransport, repository: Repository = REMOTE) -> None:
     with Client(_OneLogin(), ClientSettings(), transport=wire) as client:
         client.upload_blob(repository, oci.Descriptor("application/octet-stream", DIGEST, len(DATA)), DATA)
 
 
-def _begins_at(location: str, *, then: str = "") -> Callable[[Request], Response]:
-    """Answer as a registry whose uploads begin at ``location`` and go on at ``then``."""
+def _registry_with_location(location: str, *, then: str = "") -> Callable[[Request], Response]:
+    """Return the responses of a registry whose uploads start at ``location`` and continue at ``then``."""
 
-    def answer(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         if request.method == "HEAD":
             return Response(404)
         if request.method == "POST":
@@ -89,12 +89,12 @@ def _begins_at(location: str, *, then: str = "") -> Callable[[Request], Response
             return Response(202, (("Location", then or location), ("Range", f"0-{len(DATA) - 1}")))
         return Response(201)
 
-    return answer
+    return respond
 
 
 @pytest.mark.parametrize("location", [*HERE, "http://registry.example/up", "http://storage.example/up"])
-def test_an_upload_is_not_sent_where_a_registry_must_not_lead(location: str) -> None:
-    wire = Wire(_begins_at(location))
+def test_an_upload_is_not_sent_to_a_refused_location(location: str) -> None:
+    wire = RecordingTransport(_registry_with_location(location))
     with pytest.raises(RegistryError, match="refusing a redirect"):
         _upload(wire)
     assert [request.method for request in wire.sent if not request.url.endswith("/v2/")] == ["HEAD", "POST"]
@@ -102,8 +102,8 @@ def test_an_upload_is_not_sent_where_a_registry_must_not_lead(location: str) -> 
 
 
 @pytest.mark.parametrize("location", [*HERE, "http://storage.example/up"])
-def test_an_upload_does_not_go_on_where_a_registry_must_not_lead(location: str) -> None:
-    wire = Wire(_begins_at("https://storage.example/up", then=location))
+def test_an_upload_does_not_continue_at_a_refused_location(location: str) -> None:
+    wire = RecordingTransport(_registry_with_location("https://storage.example/up", then=location))
     with pytest.raises(RegistryError, match="refusing a redirect"):
         _upload(wire)
     assert set(wire.hosts()) == {"registry.example", "storage.example"}
@@ -111,16 +111,16 @@ def test_an_upload_does_not_go_on_where_a_registry_must_not_lead(location: str) 
 
 @pytest.mark.parametrize("location", HERE)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_request_is_redirected_to_this_machine(location: str, status: int) -> None:
-    calls: tuple[tuple[str, Callable[[Client], object]], ...] = (
+def test_no_request_is_redirected_to_a_local_address(location: str, status: int) -> None:
+    operations: tuple[tuple[str, Callable[[Client], object]], ...] = (
         ("GET", lambda one: one.list_tags(REMOTE)),
         ("GET", lambda one: one.open_blob(REMOTE, DIGEST).read()),
         ("POST", lambda one: one.upload_blob(REMOTE, oci.Descriptor("a/b", DIGEST, len(DATA)), DATA)),
         ("DELETE", lambda one: one.delete_blob(REMOTE, DIGEST)),
     )
-    for method, call in calls:
-        wire = Wire(
-            lambda request, method=method: (  # type: ignore[misc]
+    for method, operation in operations:
+        wire = RecordingTransport(
+            lambda request, method=method: (  # type: ignore[misc]  # mypy cannot infer lambdas with defaults
                 Response(status, (("Location", location),)) if request.method == method else Response(404)
             )
         )
@@ -128,49 +128,49 @@ def test_no_request_is_redirected_to_this_machine(location: str, status: int) ->
             Client(transport=wire) as client,
             pytest.raises(RegistryError, match=r"refusing a redirect|redirects an upload"),
         ):
-            call(client)
+            operation(client)
         assert set(wire.hosts()) == {"registry.example"}
 
 
 @pytest.mark.parametrize("location", HERE)
-def test_no_token_is_asked_for_at_this_machine(location: str) -> None:
+def test_no_token_is_requested_from_a_local_address(location: str) -> None:
     challenge = (("WWW-Authenticate", f'Bearer realm="{location}token",service="x"'),)
     for login in (Login("me", "secret"), Login(identity_token="identity")):
-        wire = Wire(lambda _: Response(401, challenge))
+        wire = RecordingTransport(lambda _: Response(401, challenge))
         with Client(_OneLogin(login), transport=wire) as client, pytest.raises(RegistryError):
             client.list_tags(REMOTE)
         assert set(wire.hosts()) == {"registry.example"}
 
 
-def test_an_upload_on_another_origin_goes_without_a_login() -> None:
-    def answer(request: Request) -> Response:
+def test_an_upload_to_another_origin_has_no_login() -> None:
+    def respond(request: Request) -> Response:
         host = urlsplit(request.url).netloc
         if host == "registry.example" and "Authorization" not in dict(request.headers):
             return Response(401, (("WWW-Authenticate", "Basic realm=x"),))
-        return _begins_at("https://storage.example/up")(request)
+        return _registry_with_location("https://storage.example/up")(request)
 
-    wire = Wire(answer)
+    wire = RecordingTransport(respond)
     _upload(wire)
-    there = [request for request in wire.sent if "storage.example" in request.url]
-    assert [request.method for request in there] == ["PATCH", "PUT"]
-    assert all("Authorization" not in dict(request.headers) for request in there)
+    storage_requests = [request for request in wire.sent if "storage.example" in request.url]
+    assert [request.method for request in storage_requests] == ["PATCH", "PUT"]
+    assert all("Authorization" not in dict(request.headers) for request in storage_requests)
     assert any("Authorization" in dict(request.headers) for request in wire.sent)
 
 
-def test_a_storage_that_asks_for_a_login_gets_none() -> None:
-    def answer(request: Request) -> Response:
+def test_an_object_store_that_requests_a_login_gets_none() -> None:
+    def respond(request: Request) -> Response:
         if "storage.example" in request.url:
             return Response(401, (("WWW-Authenticate", "Basic realm=x"),))
-        return _begins_at("https://storage.example/up")(request)
+        return _registry_with_location("https://storage.example/up")(request)
 
-    wire = Wire(answer)
+    wire = RecordingTransport(respond)
     with pytest.raises(PumiceError):
         _upload(wire)
     assert all("Authorization" not in dict(request.headers) for request in wire.sent)
 
 
-def test_what_another_host_named_is_marked_for_the_transport() -> None:
-    wire = Wire(_begins_at("https://storage.example/up"))
+def test_requests_to_other_hosts_refuse_local_addresses() -> None:
+    wire = RecordingTransport(_registry_with_location("https://storage.example/up"))
     _upload(wire)
     assert {urlsplit(request.url).netloc: request.refuse_local_address for request in wire.sent} == {
         "registry.example": False,
@@ -180,10 +180,10 @@ def test_what_another_host_named_is_marked_for_the_transport() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "2130706433", "localhost"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_a_name_that_turns_out_to_be_this_machine_is_not_asked(host: str, method: str) -> None:
+def test_a_host_name_with_a_local_address_is_refused(host: str, method: str) -> None:
     registry = Registry()
-    with support.serving(registry) as here:
-        url = f"http://{host}:{here.rpartition(':')[2]}/v2/"
+    with support.serving(registry) as address:
+        url = f"http://{host}:{address.rpartition(':')[2]}/v2/"
         transport = Urllib3Transport(environ={})
         try:
             with pytest.raises(RegistryError, match="refusing a redirect to a local address"):
@@ -195,8 +195,8 @@ def test_a_name_that_turns_out_to_be_this_machine_is_not_asked(host: str, method
             transport.close()
 
 
-def test_registries_on_this_machine_may_send_clients_around_on_it() -> None:
-    wire = Wire(_begins_at("http://127.0.0.1:2/up"))
+def test_local_registries_may_redirect_to_local_addresses() -> None:
+    wire = RecordingTransport(_registry_with_location("http://127.0.0.1:2/up"))
     _upload(wire, Repository("localhost:1", "a"))
     assert wire.hosts()[-1] == "127.0.0.1:2"
     assert not any(request.refuse_local_address for request in wire.sent)

@@ -1,9 +1,9 @@
-"""Registries as they are: every step of the protocol against the odd answers that registries give.
+"""Every step of the protocol with the unusual responses of real registries.
 
-The tables are the specification. A row names the step, the oddity, and of which registries it is
-reported; what has to come out is what crane and skopeo do, or better: everything works as if the answer
-were a usual one, or one sentence says what is wrong. No row may take more than a few requests, and no
-odd answer may pass for "that was all".
+The tables are the specification. A row names the step, the quirk, and the registries that are known for
+it. The outcome must be at least as good as with crane and skopeo: either the operation succeeds, or one
+sentence reports the error. No row may need more than a few requests, and no truncated list may pass for a
+complete one.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from tests.support.registry import Registry
 NAME = "example.com/app:1.0"
 MOST_REQUESTS = 300
 LARGE = random.Random(1).randbytes(2_300_000)
-"""What no compression brings below the size that goes in one request."""
+"""Incompressible data, too large for a single request."""
 
 
-def client(registry: Registry) -> Client:
+def new_client(registry: Registry) -> Client:
     login = StaticCredentials(registry.host, Login("me", "secret")) if registry.users else None
     settings = ClientSettings(retry_policy=RetryPolicy(attempts=4, initial_delay=0.0, max_delay=0.0))
     return Client(login, settings, sleep=lambda _: None)
@@ -49,15 +49,15 @@ def client(registry: Registry) -> Client:
 
 @contextmanager
 def odd(quirk: Quirk) -> Iterator[Registry]:
-    """Serve a registry that is not odd yet."""
-    registry = Registry(**dict(quirk.registry))  # type: ignore[arg-type]
+    """Serve a registry whose quirk is not active yet."""
+    registry = Registry(**dict(quirk.registry))  # type: ignore[arg-type]  # fields of any type
     with support.serving(registry):
         yield registry
 
 
 @contextmanager
 def outcome(quirk: Quirk, registry: Registry) -> Iterator[None]:
-    """Expect what has to come out of a quirk, and that it came up and was dealt with soon."""
+    """Expect the outcome of a quirk, that it occurred, and that few requests were necessary."""
     registry.log.clear()
     registry.quirk = quirk
     if quirk.error:
@@ -96,74 +96,74 @@ def blob(home: Home, name: str) -> bytes:
 
 
 def move(source: str, target: str, home: Home, registry: Registry) -> None:
-    with client(registry) as one:
-        transfers.copy_with(one, source, target, home)
+    with new_client(registry) as client:
+        transfers.copy_with(client, source, target, home)
 
 
 def everything(source: str, home: Home, registry: Registry) -> dict[str, bytes]:
-    with client(registry) as one:
-        return transfers.everything_with(one, source, home)
+    with new_client(registry) as client:
+        return transfers.everything_with(client, source, home)
 
 
 @pytest.mark.parametrize("quirk", quirks.PUSH, ids=str)
 def test_push(quirk: Quirk, home: Home) -> None:
-    before = everything(NAME, home, Registry())
+    expected = everything(NAME, home, Registry())
     with odd(quirk) as registry:
         with outcome(quirk, registry):
             move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         if not quirk.error:
-            assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == before
+            assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == expected
 
 
 @pytest.mark.parametrize("quirk", quirks.IMMUTABLE, ids=str)
-def test_a_push_of_what_an_immutable_tag_stands_for_is_done(quirk: Quirk, home: Home) -> None:
+def test_pushing_the_same_image_to_an_immutable_tag_succeeds(quirk: Quirk, home: Home) -> None:
     with odd(quirk) as registry:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         with outcome(quirk, registry):
             move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         registry.quirk = quirk
-        other = images.make(home, [{"other": "content"}], name="example.com/other:1.0")
+        other_image = images.make(home, [{"other": "content"}], name="example.com/other:1.0")
         with pytest.raises(PumiceError):
             move("example.com/other:1.0", f"docker://{registry.host}/a/app:1.0", home, registry)
-        assert registry.tags["a/app"]["1.0"] != other.root.digest
+        assert registry.tags["a/app"]["1.0"] != other_image.root.digest
 
 
 @pytest.mark.parametrize("quirk", [*quirks.PULL, *quirks.REFERRERS], ids=str)
 def test_pull(quirk: Quirk, home: Home, tmp_path: Path) -> None:
-    before = everything(NAME, home, Registry())
-    with odd(quirk) as registry, Home(tmp_path / "other") as other:
+    expected = everything(NAME, home, Registry())
+    with odd(quirk) as registry, Home(tmp_path / "other") as other_home:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         with outcome(quirk, registry):
-            with client(registry) as one:
-                root = one.resolve(parse_reference(f"{registry.host}/a/app:1.0"))
+            with new_client(registry) as client:
+                root = client.resolve(parse_reference(f"{registry.host}/a/app:1.0"))
             assert root == home.refs.get(NAME)
-            move(f"docker://{registry.host}/a/app:1.0", f"store:{NAME}", other, registry)
+            move(f"docker://{registry.host}/a/app:1.0", f"store:{NAME}", other_home, registry)
         if not quirk.error:
-            assert everything(NAME, other, Registry()) == before
+            assert everything(NAME, other_home, Registry()) == expected
         with outcome(quirk, registry):
-            assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == before
+            assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == expected
 
 
 @pytest.mark.parametrize("quirk", quirks.COPY, ids=str)
 def test_copy(quirk: Quirk, home: Home) -> None:
-    before = everything(NAME, home, Registry())
+    expected = everything(NAME, home, Registry())
     with odd(quirk) as registry:
         source, target = (f"docker://{registry.host}/{name}/app:1.0" for name in ("a", "b"))
         move(NAME, source, home, registry)
         with outcome(quirk, registry):
             move(source, target, home, registry)
-        assert everything(target, home, registry) == before
+        assert everything(target, home, registry) == expected
 
 
 @pytest.mark.parametrize("quirk", quirks.LOGIN, ids=str)
 def test_login(quirk: Quirk, home: Home) -> None:
-    before = everything(NAME, home, Registry())
+    expected = everything(NAME, home, Registry())
     with odd(quirk) as registry:
         with outcome(quirk, registry):
             move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         if not quirk.error:
             registry.quirk = quirk
-            assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == before
+            assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == expected
 
 
 @pytest.mark.parametrize("quirk", quirks.TAG_LISTS, ids=str)
@@ -172,9 +172,9 @@ def test_tags(quirk: Quirk, home: Home) -> None:
     with odd(quirk) as registry:
         registry.tags["a/app"] = dict.fromkeys(tags, "x")
         registry.page = 2 if quirk.times == 1 else 0
-        with outcome(quirk, registry), client(registry) as one:
+        with outcome(quirk, registry), new_client(registry) as client:
             expected = [] if quirk.name == "the list is null" else tags
-            assert one.list_tags(Repository(registry.host, "a/app")) == expected
+            assert client.list_tags(Repository(registry.host, "a/app")) == expected
 
 
 CUT = json.dumps({"tags": [f"t{number}" for number in range(1000)]})
@@ -190,17 +190,17 @@ CUT = json.dumps({"tags": [f"t{number}" for number in range(1000)]})
     ],
     ids=str,
 )
-def test_no_list_of_tags_leaves_a_signature_behind(quirk: Quirk, home: Home) -> None:
+def test_an_incomplete_list_of_tags_does_not_lose_a_signature(quirk: Quirk, home: Home) -> None:
     quirk = Quirk(**{name: getattr(quirk, name) for name in quirk.__dataclass_fields__} | {"error": ""})
-    before = everything(NAME, home, Registry())
-    assert [name for name in before if name.startswith("tag ")]
+    expected = everything(NAME, home, Registry())
+    assert [name for name in expected if name.startswith("tag ")]
     with odd(quirk) as registry:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         for number in range(5):
             registry.tags["a/app"][f"0{number}"] = "x"
         registry.page = 2 if quirk.times == 1 else 0
         with outcome(quirk, registry):
-            assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == before
+            assert everything(f"docker://{registry.host}/a/app:1.0", home, registry) == expected
 
 
 @pytest.mark.parametrize("quirk", quirks.DELETE, ids=str)
@@ -208,17 +208,17 @@ def test_delete(quirk: Quirk, home: Home) -> None:
     with odd(quirk) as registry:
         move(NAME, f"docker://{registry.host}/a/app:1.0", home, registry)
         reference = parse_reference(f"{registry.host}/a/app:1.0")
-        with outcome(quirk, registry), client(registry) as one:
-            one.delete(reference)
-        with client(registry) as one:
-            assert (one.head_manifest(reference) is None) is not bool(quirk.error)
+        with outcome(quirk, registry), new_client(registry) as client:
+            client.delete(reference)
+        with new_client(registry) as client:
+            assert (client.head_manifest(reference) is None) is not bool(quirk.error)
 
 
 # What is under a fallback tag -----------------------------------------------------------------------
 
 
 def not_a_list(subject: bytes, kind: str) -> tuple[str, bytes]:
-    """Return the type and the document that is found under a fallback tag."""
+    """Return the media type and the document under a fallback tag."""
     document = json.loads(subject)
     hybrid = document | {"mediaType": oci.MANIFEST, "manifests": []}
     platforms = [{"platform": {"architecture": "arm64", "os": "linux"}} | document["config"]]
@@ -245,37 +245,39 @@ def not_a_list(subject: bytes, kind: str) -> tuple[str, bytes]:
         "nonsense",
     ],
 )
-def test_what_is_not_a_list_of_referrers_counts_as_absent(home: Home, kind: str, etags: bool) -> None:
+def test_a_fallback_tag_without_an_index_of_referrers_is_replaced(home: Home, kind: str, etags: bool) -> None:
     registry = Registry(referrers=False, etags=etags)
     subject = images.make(home, [{"file": "content"}])
     data = blob(home, subject.root.digest)
-    with support.serving(registry) as host, client(registry) as one:
+    with support.serving(registry) as host, new_client(registry) as client:
         repository = Repository(host, "a/app")
         registry.put("a/app", data, oci.MANIFEST, "1.0")
-        media_type, found = not_a_list(data, kind)
-        registry.put("a/app", found, media_type, fallback_tag(subject.root.digest))
-        assert one.list_referrers(repository, subject.root.digest) == []
-        about = transfers.referrer(home, subject.root, "application/x-sbom")
-        registry.put("a/app", blob(home, about.digest), oci.MANIFEST)
-        entry = {"mediaType": oci.MANIFEST, "digest": about.digest, "size": about.size}
-        one.add_fallback_referrers(repository, subject.root.digest, [entry])
-        listed = one.get_manifest(repository.with_tag(fallback_tag(subject.root.digest)))
-        assert listed.media_type == oci.INDEX
-        assert listed.json().keys() == {"schemaVersion", "mediaType", "manifests"}
-        assert [link.digest for link in one.list_referrers(repository, subject.root.digest)] == [about.digest]
+        media_type, content = not_a_list(data, kind)
+        registry.put("a/app", content, media_type, fallback_tag(subject.root.digest))
+        assert client.list_referrers(repository, subject.root.digest) == []
+        referrer = transfers.referrer(home, subject.root, "application/x-sbom")
+        registry.put("a/app", blob(home, referrer.digest), oci.MANIFEST)
+        entry = {"mediaType": oci.MANIFEST, "digest": referrer.digest, "size": referrer.size}
+        client.add_fallback_referrers(repository, subject.root.digest, [entry])
+        index = client.get_manifest(repository.with_tag(fallback_tag(subject.root.digest)))
+        assert index.media_type == oci.INDEX
+        assert index.json().keys() == {"schemaVersion", "mediaType", "manifests"}
+        assert [link.digest for link in client.list_referrers(repository, subject.root.digest)] == [
+            referrer.digest
+        ]
 
 
-def test_a_registry_that_keeps_less_of_a_part_gets_the_rest() -> None:
-    """It says so in Range, and refuses the blob as long as nobody minds."""
+def test_a_registry_that_stores_part_of_a_chunk_gets_the_rest() -> None:
+    """It reports that in Range, and rejects the blob until the client sends the rest."""
     registry = Registry(takes=1_000_001)
     descriptor = transfers.described(LARGE)
-    with support.serving(registry) as host, client(registry) as one:
-        assert one.upload_blob(Repository(host, "a"), descriptor, LARGE) == "sent"
+    with support.serving(registry) as host, new_client(registry) as client:
+        assert client.upload_blob(Repository(host, "a"), descriptor, LARGE) == "sent"
     assert registry.blobs["a", descriptor.digest] == LARGE
     assert len(registry.log) < 20
 
 
-def test_every_registry_of_renown_is_in_the_tables() -> None:
+def test_every_well_known_registry_is_in_the_tables() -> None:
     assert len({str(row) for row in quirks.ALL}) == len(quirks.ALL)
     reported = " ".join(row.reported_of for row in quirks.ALL)
     for registry in (

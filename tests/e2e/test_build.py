@@ -304,11 +304,11 @@ def test_a_mistake_gets_one_sentence(
 @pytest.mark.parametrize(
     ("package", "sentence"),
     [
-        (Deb("evil", files=[Item("../../etc/passwd", b"x", raw=True)]), "leaves the root"),
+        (Deb("evil", files=[Item("../../etc/passwd", b"x", raw=True)]), "outside the root"),
         (Deb("evil", files=[Item("dev/sda", kind="block", device=(8, 0))]), "special file"),
         (
             Deb("evil", files=[text("usr/bin/hello", "mine")], fields={"Depends": "hello"}),
-            "clash at /usr/bin/hello",
+            "conflict at /usr/bin/hello",
         ),
     ],
 )

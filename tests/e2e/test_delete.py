@@ -1,4 +1,4 @@
-"""``pumice delete`` as people type it."""
+"""The command ``pumice delete``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 Out = pytest.CaptureFixture[str]
 
 
-def test_a_tag_or_a_manifest_is_deleted(host: str, registry: Registry, capsys: Out) -> None:
+def test_a_tag_or_manifest_is_deleted(host: str, registry: Registry, capsys: Out) -> None:
     digest = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")[0].strip()
     run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello:2")
     assert run(capsys, "delete", f"{host}/team/hello:2")[0] == f"{host}/team/hello:2\n"
@@ -28,6 +28,6 @@ def test_a_tag_or_a_manifest_is_deleted(host: str, registry: Registry, capsys: O
     assert "not found in the registry" in run(capsys, "delete", f"{host}/team/hello:1.0", code=6)[1]
 
 
-def test_nothing_is_deleted_by_default(host: str, registry: Registry, capsys: Out) -> None:
+def test_delete_requires_a_tag_or_digest(host: str, registry: Registry, capsys: Out) -> None:
     assert "has neither a tag nor a digest" in run(capsys, "delete", f"{host}/team/hello", code=2)[1]
     assert registry.log == []

@@ -44,14 +44,14 @@ def test_the_shortest_chain_and_the_cost(shop: Workshop, capsys: pytest.CaptureF
     line = shop.recipe_path.read_text().splitlines().index('    "app",') + 1
     assert explain(shop, capsys, "deep") == (
         "deep 1.0\n"
-        f"  app: the recipe asks for it (recipe.yaml:{line}:5)\n"
+        f"  app: the recipe requests it (recipe.yaml:{line}:5)\n"
         "  mid: app needs mid\n"
         "  deep: mid needs deep (>= 1)\n"
-        "  without it the image would be 4.1 kB smaller: deeper would go as well\n"
+        "  without it the image would be 4.1 kB smaller: deeper would be removed as well\n"
     )
     assert explain(shop, capsys, "tiny") == (
         "tiny 1.0\n"
-        f"  app: the recipe asks for it (recipe.yaml:{line}:5)\n"
+        f"  app: the recipe requests it (recipe.yaml:{line}:5)\n"
         "  tiny: app needs tiny | big\n"
         "  needed by 2: app (tiny | big), side (tiny)\n"
         "  without it the image would be 2.0 kB smaller\n"
@@ -63,13 +63,13 @@ def test_what_is_not_there_is_answered_too(shop: Workshop, capsys: pytest.Captur
     assert explain(shop, capsys, "big") == (
         "big is not in the image\n"
         f"  it is excluded (recipe.yaml:{place}:5)\n"
-        "  app needs tiny | big: tiny was taken\n"
+        "  app needs tiny | big: tiny was chosen\n"
     )
     assert explain(shop, capsys, "nowhere") == (
-        "nowhere is not in the image\n  nothing in the image needs it, and the recipe does not ask for it\n"
+        "nowhere is not in the image\n  nothing in the image needs it, and the recipe does not request it\n"
     )
     assert explain(shop, capsys, "base-files") == (
-        "base-files 1.0\n  base: data takes its files, without what it depends on\n"
+        "base-files 1.0\n  base: data installs its files without its dependencies\n"
     )
 
 
@@ -88,4 +88,4 @@ def test_versions_that_the_archive_dropped_are_guessed(
     shop.publish(deb("app", "mid, tiny | big"), Deb("mid", "1.1", fields={"Depends": "deep"}), deb("deep"))
     text = explain(shop, capsys, "deep")
     assert "deep: mid needs deep\n" in text
-    assert text.endswith("  told by newer versions than the locked ones: mid\n")
+    assert text.endswith("  explained by newer versions than the locked ones: mid\n")

@@ -126,9 +126,9 @@ def test_while_a_mirror_keeps_it_waiting(
     where: str, sent: int | None, how: signal.Signals, world: World, mirror: Mirror
 ) -> None:
     fault = Fault(hold=True, truncate=sent)
-    mirror.fault(where, fault)
+    mirror.add_fault(where, fault)
     build = Build(world, "-o", "oci:image")
-    assert build.reaches(fault.held.is_set)
+    assert build.reaches(fault.is_held.is_set)
     # Well before the mirror's time is up: this would take minutes otherwise.
     code, said = build.stop(how)
     check_interrupted(world, code, said, how)
@@ -193,7 +193,7 @@ def test_while_it_works(stage: str, how: signal.Signals, tmp_path: Path) -> None
 def test_a_package_that_does_not_come_as_it_should(
     fault: Fault, sentence: str, world: World, mirror: Mirror
 ) -> None:
-    mirror.fault("noise_", fault)
+    mirror.add_fault("noise_", fault)
     outcome = world.run("build", "recipe.yaml", "-o", "oci:image")
     if not sentence:
         assert outcome.code == 0, outcome.stderr
@@ -214,9 +214,9 @@ def test_the_mirror_goes_away_in_the_middle(world: World) -> None:
     fault = Fault(hold=True, truncate=3_000_000)
     with Mirror(world.mirror) as gone:
         over_http(world, gone)
-        gone.fault("noise_", fault)
+        gone.add_fault("noise_", fault)
         build = Build(world, "-o", "oci:image")
-        assert build.reaches(fault.held.is_set)
+        assert build.reaches(fault.is_held.is_set)
     code, said = build.end()
     assert code == 6
     assert said.count("error: ") == 1
@@ -322,9 +322,9 @@ def test_a_store_that_cannot_be_written_to(world: World) -> None:
 def test_threads_of_a_dead_build_do_not_outlive_it(world: World, mirror: Mirror) -> None:
     """A second Ctrl-C is not needed, nor patience: nobody waits for the mirror any more."""
     fault = Fault(hold=True)
-    mirror.fault("pool/", fault)
+    mirror.add_fault("pool/", fault)
     build = Build(world)
-    assert build.reaches(fault.held.is_set)
+    assert build.reaches(fault.is_held.is_set)
     watch = threading.Timer(PATIENCE_SECONDS / 4, mirror.heal)
     watch.start()
     code, _ = build.stop(signal.SIGINT)

@@ -56,8 +56,8 @@ def test_the_inventory(world: World) -> None:
     ("rules", "code", "said"),
     [
         ("deny: [AGPL-*]", 0, ""),
-        ("deny: [GPL-*]", 1, "forbidden: hello is under GPL-2.0-or-later"),
-        ("allow: [MIT, GPL-*]", 1, "forbidden: libodd is under LicenseRef-Odd-"),
+        ("deny: [GPL-*]", 1, "forbidden: hello has the license GPL-2.0-or-later"),
+        ("allow: [MIT, GPL-*]", 1, "forbidden: libodd has the license LicenseRef-Odd-"),
         ("denny: [GPL-*]", 3, "the policy does not fit"),
         ("[", 3, "policy.yaml:2:1: a value is missing here"),
     ],
@@ -83,4 +83,4 @@ def test_json(world: World) -> None:
 
 def test_a_policy_that_is_not_there(world: World) -> None:
     done = world.run("licenses", "example.com/hello", "--policy", "none.yaml")
-    assert (done.code, "there is no such policy file" in done.stderr) == (2, True)
+    assert (done.code, "cannot read the policy" in done.stderr) == (2, True)

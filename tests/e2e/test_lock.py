@@ -110,7 +110,7 @@ def test_a_bundle_holds_all_that_the_lock_names(shop: Workshop, capsys: pytest.C
             capsys, "lock", "--bundle", str(bundle), recipe, "--arch", "amd64", "--progress", "plain"
         )
         assert ran.code == 0
-        assert "bundle holds the 3 packages of recipe.lock" in ran.err
+        assert "copied the 3 packages of recipe.lock to bundle" in ran.err
     found = sorted(str(path.relative_to(bundle)) for path in bundle.rglob("*.deb"))
     mine = next(package for package in shop.lock().packages["amd64"] if package.name == "mine")
     assert found == [

@@ -1,4 +1,4 @@
-"""``pumice login`` as people type it."""
+"""The command ``pumice login``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def type_in(monkeypatch: pytest.MonkeyPatch, text: str, encoding: str = "utf-8")
 
 
 @pytest.mark.parametrize("tokens", [True, False])
-def test_a_login_is_tried_kept_and_used(
+def test_a_login_is_verified_saved_and_used(
     tokens: bool, host: str, registry: Registry, capsys: Out, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     registry.users, registry.tokens = {"me": "secret"}, tokens
@@ -45,7 +45,9 @@ def test_a_login_is_tried_kept_and_used(
     assert "1.0" in registry.tags["team/hello"]
 
 
-def test_a_password_is_never_an_argument(host: str, capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_not_read_from_the_command_line(
+    host: str, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run(capsys, "login", host, "-u", "me", "-p", "secret", code=2)[0] == ""
     type_in(monkeypatch, "")
     assert "not a terminal" in run(capsys, "login", host, code=2)[1]

@@ -1,4 +1,4 @@
-"""``pumice logout`` as people type it."""
+"""The command ``pumice logout``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 Out = pytest.CaptureFixture[str]
 
 
-def test_a_login_is_forgotten(host: str, capsys: Out, tmp_path: Path) -> None:
+def test_logout_deletes_the_login(host: str, capsys: Out, tmp_path: Path) -> None:
     path = tmp_path / "auth.json"
     path.write_text(
         json.dumps({"auths": {host: {"auth": "bWU6c2VjcmV0"}, "b.example": {"auth": "bWU6eA=="}}, "x": 1})

@@ -1,4 +1,4 @@
-"""Memory has a bound that no blob moves: pushing one, serving it, pulling it."""
+"""Memory stays bounded while a large blob is pushed, served and pulled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOB = 256 << 20
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def test_a_large_blob_takes_little_memory_on_both_sides(tmp_path: Path) -> None:
+def test_a_large_blob_needs_little_memory_on_both_sides(tmp_path: Path) -> None:
     image = images.make(tmp_path / "image", (BLOB, 1 << 20))
     with serving(tmp_path / "root") as registry:
         name = f"{registry.host}/large/app:1"

@@ -1,4 +1,4 @@
-"""Evidence and signatures on their way through registries: nothing is lost, and all of it verifies there."""
+"""Evidence and signatures are copied between registries without loss, and verify there."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ KINDS = ["memory", pytest.param("debian", marks=pytest.mark.peer("docker-registr
 
 @pytest.fixture(params=KINDS)
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A registry with referrers, and Debian's, which has none."""
+    """A registry with the referrers API, and docker-registry, which has none."""
     if request.param == "debian":
-        with support.debian(tmp_path) as where:
-            yield where
+        with support.debian(tmp_path) as docker_registry:
+            yield docker_registry
     else:
-        with support.serving(Registry()) as where:
-            yield where
+        with support.serving(Registry()) as docker_registry:
+            yield docker_registry
 
 
 def attached(world: Trusting, reference: str, store: str = "store") -> list[str]:
-    """What ``tree`` shows, artifacts and all, in one order."""
+    """Return the sorted output of ``tree``, with artifacts."""
 
     def names(branch: object) -> Iterator[str]:
         if isinstance(branch, dict):
@@ -43,14 +43,14 @@ def attached(world: Trusting, reference: str, store: str = "store") -> list[str]
     return sorted(names(json.loads(world.must("tree", reference, "--format", "json", store=store))))
 
 
-def test_a_signed_build_goes_round_and_loses_nothing(host: str, tmp_path: Path) -> None:
+def test_a_signed_build_survives_a_round_trip(host: str, tmp_path: Path) -> None:
     world = Trusting(tmp_path)
     world.must("key", "generate", "--output", "release")
     pushed = f"docker://{host}/team/hello:1.0"
     world.must("build", "recipe.yaml", "--sign", "release.key", "-o", pushed, "-o", "oci:out")
-    before = attached(world, "oci:out")
-    assert len(before) > 6
-    assert attached(world, pushed) == before
+    expected = attached(world, "oci:out")
+    assert len(expected) > 6
+    assert attached(world, pushed) == expected
     hops = [
         *(pushed, "store:example.com/a:1", f"docker://{host}/b:1", "oci-archive:c.tar:1"),
         *("oci:d:1", f"docker://{host}/e:1", "store:example.com/f:1"),
@@ -59,14 +59,14 @@ def test_a_signed_build_goes_round_and_loses_nothing(host: str, tmp_path: Path) 
     for source, target in pairwise(hops):
         signed_as = ("--as", NAME) if source.startswith("docker:") else ()
         world.must("copy", source, target, *signed_as, store="elsewhere")
-        there = target.removeprefix("store:")
-        assert attached(world, there, "elsewhere") == before, target
-        said = world.must("verify", there, "--key", "release.pub", "--as", NAME, store="elsewhere")
-        assert "signed   by" in said
+        stored_name = target.removeprefix("store:")
+        assert attached(world, stored_name, "elsewhere") == expected, target
+        output = world.must("verify", stored_name, "--key", "release.pub", "--as", NAME, store="elsewhere")
+        assert "signed   by" in output
     assert world.must("sbom", pushed, store="other") == world.must("sbom", "oci:out", store="other")
 
 
-def test_an_image_is_signed_and_attested_where_it_is(host: str, tmp_path: Path) -> None:
+def test_an_image_is_signed_and_attested_in_its_registry(host: str, tmp_path: Path) -> None:
     world = Trusting(tmp_path)
     for key in ("one", "two"):
         world.must("key", "generate", "--output", key)

@@ -1,4 +1,4 @@
-"""A large blob goes up and down in little memory, on both sides."""
+"""A large blob is uploaded and downloaded in bounded memory, on both sides."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ for line in Path("/proc/self/status").read_text().splitlines():
 """
 
 
-def test_three_hundred_megabytes_in_a_few_tens(tmp_path: Path) -> None:
+def test_a_client_uploads_300_mb_in_bounded_memory(tmp_path: Path) -> None:
     blob = tmp_path / "blob"
     with blob.open("wb") as file:
         file.truncate(SIZE)
-    with serving(tmp_path / "root") as one:
-        command = [sys.executable, "-c", PROGRAM, one.host, str(blob), str(SIZE)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        outcome, read, most = done.stdout.split()
-        assert (outcome, int(read)) == ("sent", SIZE)
-        assert int(most) < CLIENT
-        assert soak.peak_memory(one.process.pid) < SERVER
+    with serving(tmp_path / "root") as server:
+        command = [sys.executable, "-c", PROGRAM, server.host, str(blob), str(SIZE)]
+        completed = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, completed.stderr
+        outcome, downloaded, peak_memory = completed.stdout.split()
+        assert (outcome, int(downloaded)) == ("sent", SIZE)
+        assert int(peak_memory) < CLIENT
+        assert soak.peak_memory(server.process.pid) < SERVER

@@ -1,4 +1,4 @@
-"""A registry with TLS and passwords, told of by options and by the configuration."""
+"""A registry with TLS and passwords, configured by options and by the configuration file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Out = pytest.CaptureFixture[str]
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A registry that one user may read and write, with a certificate that no system trusts."""
+    """A registry for one user, with a certificate that the system does not trust."""
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
     monkeypatch.setenv("PUMICE_HOME", str(tmp_path / "store"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -40,8 +40,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "--anonymous",
         "none",
     ]
-    with serving(tmp_path / "root", *options) as one:
-        yield one.host
+    with serving(tmp_path / "root", *options) as server:
+        yield server.host
 
 
 def login(monkeypatch: pytest.MonkeyPatch, *arguments: str, password: str = "correct horse") -> int:
@@ -49,7 +49,7 @@ def login(monkeypatch: pytest.MonkeyPatch, *arguments: str, password: str = "cor
     return main(["login", *arguments, "--username", "alice", "--password-stdin"])
 
 
-def test_options_say_whom_to_trust(host: str, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
+def test_options_select_the_trusted_ca(host: str, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
     to = f"{host}/team/hello:1.0"
     assert login(monkeypatch, host, "--ca", "authority.pem", password="wrong") != 0
     assert login(monkeypatch, host, "--ca", "authority.pem") == 0
@@ -61,7 +61,7 @@ def test_options_say_whom_to_trust(host: str, monkeypatch: pytest.MonkeyPatch, c
     assert "correct horse" not in capsys.readouterr().err
 
 
-def test_the_configuration_says_whom_to_trust(
+def test_the_configuration_selects_the_trusted_ca(
     host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
     settings = tmp_path / "config" / "pumice" / "config.yaml"

@@ -172,7 +172,7 @@ def test_from_a_snapshot_mirror_when_mirrors_have_moved_on(world: World) -> None
 def test_provenance_of_another_image_is_refused(world: World) -> None:
     (world.project / "p.json").write_text("{}")
     done = world.run("reproduce", "oci:image", "--provenance", "p.json")
-    assert (done.code, "no in-toto statement" in done.stderr) == (8, True)
+    assert (done.code, "not an in-toto statement" in done.stderr) == (8, True)
     world.write("environment: {A: b}\n")
     world.build("-o", "oci:other")
     for path in (world.project / "image" / "blobs" / "sha256").iterdir():

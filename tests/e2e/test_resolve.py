@@ -1,4 +1,4 @@
-"""``pumice resolve`` as people type it."""
+"""The command ``pumice resolve``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> t
 Out = pytest.CaptureFixture[str]
 
 
-def test_a_name_becomes_a_digest(host: str, registry: Registry, capsys: Out) -> None:
+def test_resolve_prints_the_digest_of_a_reference(host: str, registry: Registry, capsys: Out) -> None:
     digest, _ = run(capsys, "push", "example.com/hello:1.0", f"{host}/team/hello")
     assert run(capsys, "resolve", f"docker://{host}/team/hello:1.0")[0] == digest
     assert run(capsys, "resolve", "example.com/hello:1.0")[0] == digest

@@ -151,10 +151,14 @@ WRONG = {
     "no user": (("--user", "nobody", "box:1", "id"), 10, "the image has no user 'nobody'"),
     "no program": (("silent:1",), 10, "the image does not say what to run"),
     "no reference": ((), 2, "REF is missing"),
-    "volume": (("--volume", "x", "box:1"), 2, "'x' is no volume"),
-    "volume source": (("--volume", "/no/such:/x", "box:1"), 2, "there is no '/no/such' to be a volume"),
+    "volume": (("--volume", "x", "box:1"), 2, "'x' is not a volume"),
+    "volume source": (
+        ("--volume", "/no/such:/x", "box:1"),
+        2,
+        "cannot mount '/no/such': no such file or directory",
+    ),
     "volume place": (("--volume", "/etc:/", "box:1"), 2, "the volume's place '/' is not a path below /"),
-    "volume mode": (("--volume", "/etc:/x:rx", "box:1"), 2, "'/etc:/x:rx' is no volume"),
+    "volume mode": (("--volume", "/etc:/x:rx", "box:1"), 2, "'/etc:/x:rx' is not a volume"),
     "directory": (
         ("--workdir", "srv", "box:1", "x"),
         2,

@@ -62,13 +62,13 @@ def test_damage_is_reported_repaired_and_made_good(world: World) -> None:
         f"incomplete image example.com/hello:1.0: {digest} is damaged or missing",
     ]
     assert error == (
-        "error: the store is damaged\n  hint: run pumice store verify --repair, then build again"
+        "error: the store is damaged\n  hint: run 'pumice store verify --repair', then build the images again"
     )
     assert manifest.exists()
     code, repaired, error = verify(world, "--repair")
     assert (code, repaired) == (9, lines)
     assert error == (
-        "error: some images are incomplete now\n  hint: build them again, or remove them with pumice rm"
+        "error: some images are incomplete\n  hint: build them again, or remove them with 'pumice rm'"
     )
     assert not manifest.exists()
     assert world.build() == digest
@@ -92,7 +92,7 @@ def test_everything_may_be_spoiled_at_once(world: World) -> None:
         spoil(path)
     outcome = world.run("build", "recipe.yaml")
     assert outcome.stdout == digest
-    assert "was damaged; it is made or fetched again" in outcome.stderr
+    assert "was damaged and will be made or fetched again" in outcome.stderr
     assert verify(world)[0] == 0
 
 
@@ -207,7 +207,10 @@ def test_a_disk_that_refuses_gets_one_sentence(world: World, mount: str, sentenc
     [
         ((), "error: ACTION is missing\n  hint: see 'pumice store --help'"),
         (("verfy",), "error: ACTION cannot be 'verfy'\n  hint: did you mean 'verify'?"),
-        (("path", "--repair"), "error: --repair goes with verify\n  hint: see 'pumice store --help'"),
+        (
+            ("path", "--repair"),
+            "error: --repair can only be used with verify\n  hint: see 'pumice store --help'",
+        ),
     ],
 )
 def test_mistakes(world: World, arguments: tuple[str, ...], message: str) -> None:

@@ -1,4 +1,4 @@
-"""``pumice tags`` as people type it."""
+"""The command ``pumice tags``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Out = pytest.CaptureFixture[str]
 
 
 def test_tags_are_listed(host: str, registry: Registry, capsys: Out) -> None:
-    beside = "sha256-" + "0" * 64 + ".sig"
-    registry.tags["a/b"] = {"1.0": "x", "2.0": "x", beside: "x"}
+    signature_tag = "sha256-" + "0" * 64 + ".sig"
+    registry.tags["a/b"] = {"1.0": "x", "2.0": "x", signature_tag: "x"}
     registry.page = 1
     assert run(capsys, "tags", f"{host}/a/b")[0] == "1.0\n2.0\n"
-    assert run(capsys, "tags", f"docker://{host}/a/b", "--all")[0] == f"1.0\n2.0\n{beside}\n"
+    assert run(capsys, "tags", f"docker://{host}/a/b", "--all")[0] == f"1.0\n2.0\n{signature_tag}\n"
 
 
-def test_what_is_no_repository(host: str, capsys: Out) -> None:
+def test_an_invalid_repository_is_refused(host: str, capsys: Out) -> None:
     assert "invalid repository name" in run(capsys, "tags", f"{host}/A", code=2)[1]

@@ -37,10 +37,10 @@ LARGE = (
 
 @pytest.fixture(scope="module")
 def debian() -> TextUniverse:
-    found = universe.from_apt()
-    if not found.names():
+    apt_result = universe.from_apt()
+    if not apt_result.names():
         absent("apt has fetched no indexes of Debian: run apt-get update")
-    return found
+    return apt_result
 
 
 @pytest.fixture(scope="module")
@@ -52,44 +52,50 @@ def apt(tmp_path_factory: pytest.TempPathFactory, debian: TextUniverse) -> Apt:
 def ours(debian: TextUniverse, *names: str) -> tuple[str, ...] | None:
     """Our solution as ``name=version``, None if there is none."""
     try:
-        found = resolve(debian, Requirements(requests=tuple(Request(name=name) for name in names)))
+        solution = resolve(debian, Requirements(requests=tuple(Request(name=name) for name in names)))
     except ResolveError:
         return None
-    return tuple(sorted(f"{record.name}={record.version}" for record in found.packages))
+    return tuple(sorted(f"{record.name}={record.version}" for record in solution.packages))
 
 
-def judged(apt: Apt, names: tuple[str, ...], mine: tuple[str, ...] | None) -> tuple[Verdict, Verdict | None]:
+def compare(
+    apt: Apt, names: tuple[str, ...], pumice_packages: tuple[str, ...] | None
+) -> tuple[Verdict, Verdict | None]:
     """What apt takes for the names, and what for exactly our packages where those are others."""
     verdict = apt.install(names)
-    other = None if mine is None or mine == verdict.packages else apt.install(mine)
-    return verdict, other
+    apt_packages = (
+        None
+        if pumice_packages is None or pumice_packages == verdict.packages
+        else apt.install(pumice_packages)
+    )
+    return verdict, apt_packages
 
 
 @pytest.mark.sampled
-def test_two_hundred_packages(debian: TextUniverse, apt: Apt) -> None:
+def test_two_hundred_packages_resolve_as_with_apt(debian: TextUniverse, apt: Apt) -> None:
     names = sampling.sample(random.Random(SEED).sample(sorted(debian.names()), COUNT), CI_COUNT)
-    mine = [ours(debian, name) for name in names]
+    pumice_packages = [ours(debian, name) for name in names]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        verdicts = list(pool.map(lambda name, found: judged(apt, (name,), found), names, mine))
+        verdicts = list(pool.map(lambda name, found: compare(apt, (name,), found), names, pumice_packages))
     problems = []
-    for name, found, (verdict, other) in zip(names, mine, verdicts, strict=True):
+    for name, found, (verdict, apt_packages) in zip(names, pumice_packages, verdicts, strict=True):
         if (found is None) != bool(verdict.refusal):
             problems.append(f"{name}: we say {found is not None}, apt says {verdict.refusal or 'yes'}")
         elif found is not None and len(found) > len(verdict.packages):
             problems.append(f"{name}: {len(found)} packages, apt has {len(verdict.packages)}")
-        elif other is not None and other.packages != found:
-            problems.append(f"{name}: apt does not take our packages as they are: {other}")
+        elif apt_packages is not None and apt_packages.packages != found:
+            problems.append(f"{name}: apt does not take our packages as they are: {apt_packages}")
     assert not problems, "\n".join(problems)
 
 
-def test_the_large_set(debian: TextUniverse, apt: Apt) -> None:
-    mine = ours(debian, *LARGE)
-    assert mine is not None
-    verdict, other = judged(apt, LARGE, mine)
+def test_a_large_set_resolves_as_with_apt(debian: TextUniverse, apt: Apt) -> None:
+    pumice_packages = ours(debian, *LARGE)
+    assert pumice_packages is not None
+    verdict, apt_packages = compare(apt, LARGE, pumice_packages)
     assert not verdict.refusal
-    assert len(mine) <= len(verdict.packages)
-    assert other is None or other.packages == mine
-    names = {item.partition("=")[0] for item in mine}
+    assert len(pumice_packages) <= len(verdict.packages)
+    assert apt_packages is None or apt_packages.packages == pumice_packages
+    names = {item.partition("=")[0] for item in pumice_packages}
     assert "usrmerge" not in names
 
 
@@ -100,9 +106,9 @@ def test_apt_adds_no_essential_package_by_itself(debian: TextUniverse, apt: Apt)
     assert essential - names
 
 
-def test_essential_packages_are_what_apt_would_take(debian: TextUniverse, apt: Apt) -> None:
-    found = resolve(debian, Requirements(base="essential"))
-    mine = tuple(sorted(f"{record.name}={record.version}" for record in found.packages))
+def test_essential_packages_agree_with_apt(debian: TextUniverse, apt: Apt) -> None:
+    solution = resolve(debian, Requirements(base="essential"))
+    pumice_names = tuple(sorted(f"{record.name}={record.version}" for record in solution.packages))
     verdict = apt.install([record.name for record in debian.essential()])
-    assert len(mine) <= len(verdict.packages)
-    assert apt.install(mine).packages == mine
+    assert len(pumice_names) <= len(verdict.packages)
+    assert apt.install(pumice_names).packages == pumice_names

@@ -113,7 +113,7 @@ def named(*names: str) -> tuple[tuple[str, str, int], ...]:
     return ((" ".join(names), EXTRA, 500), ("*", EXTRA, 50))
 
 
-def test_an_extra_archive_replaces_what_is_named_and_nothing_else(tmp_path: Path) -> None:
+def test_an_extra_archive_replaces_only_requested_packages(tmp_path: Path) -> None:
     world = World(
         tmp_path,
         [deb("app", "1", "lib"), deb("lib", "1", "base"), deb("base", "1")],
@@ -125,7 +125,7 @@ def test_an_extra_archive_replaces_what_is_named_and_nothing_else(tmp_path: Path
     assert world.apt(["app"]).packages == ("app=2", "base=2", "lib=2"), "the pins make the difference"
 
 
-def test_a_dependency_comes_from_the_extra_archive_where_only_that_satisfies_it(tmp_path: Path) -> None:
+def test_a_dependency_comes_from_the_extra_archive_only_if_necessary(tmp_path: Path) -> None:
     world = World(
         tmp_path,
         [
@@ -146,7 +146,7 @@ def test_a_dependency_comes_from_the_extra_archive_where_only_that_satisfies_it(
     assert world.apt(["py", "postgresql"], *named("postgresql", "libpq5")).packages == expected
 
 
-def test_backports_are_used_only_when_asked_for_or_needed(tmp_path: Path) -> None:
+def test_backports_are_used_only_if_requested_or_needed(tmp_path: Path) -> None:
     world = World(
         tmp_path,
         [deb("app", "1", "lib"), deb("lib", "1"), deb("other", "1", "fresh")],
@@ -184,7 +184,7 @@ def test_an_extra_archive_that_is_not_automatic(fields: tuple[tuple[str, str], .
 
 
 @pytest.mark.parametrize("priority", [1, 100, 499, 500, 501, 990])
-def test_a_priority_is_one_of_apts(priority: int, tmp_path: Path) -> None:
+def test_priorities_work_as_in_apt(priority: int, tmp_path: Path) -> None:
     world = World(
         tmp_path,
         [deb("app", "1", "lib"), deb("lib", "1"), deb("new", "5")],
@@ -195,7 +195,7 @@ def test_a_priority_is_one_of_apts(priority: int, tmp_path: Path) -> None:
         assert ours == world.apt(wanted, ("*", EXTRA, priority)).packages
 
 
-def test_packages_says_what_an_archive_is_for(tmp_path: Path) -> None:
+def test_packages_limits_what_an_archive_provides(tmp_path: Path) -> None:
     world = World(
         tmp_path,
         [deb("app", "1", "libx1"), deb("libx1", "1"), deb("tool", "1")],
@@ -208,7 +208,7 @@ def test_packages_says_what_an_archive_is_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suite", ["./", "/", "deb/", "a/b/"])
-def test_a_flat_archive_is_what_apt_takes_for_one(suite: str, tmp_path: Path) -> None:
+def test_a_flat_archive_is_read_as_by_apt(suite: str, tmp_path: Path) -> None:
     folder = suite.removeprefix("./").lstrip("/")
     world = World(tmp_path, [deb("lib", "1")])
     flat = archive.publish_flat(tmp_path / "flat", folder, deb("tool", "1", "lib"))
@@ -236,7 +236,7 @@ def random_world(root: Path, dice: random.Random) -> tuple[World, list[str]]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_any_archives_give_what_apt_gives(seed: int, tmp_path: Path) -> None:
+def test_any_archives_resolve_as_with_apt(seed: int, tmp_path: Path) -> None:
     world, wanted = random_world(tmp_path, random.Random(seed))
     # What Debian and its backports have goes before what the tools have, unless it is named.
     pins = ((" ".join(wanted), EXTRA, 500), ("*", EXTRA, 50))

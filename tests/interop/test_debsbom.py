@@ -33,18 +33,18 @@ def compared(folder: Path) -> None:
     debsbom(
         folder, "generate", "-r", "rootfs", "-o", "theirs", "--no-recommends-deps", "--distro-arch", "amd64"
     )
-    ours = inventory.of_spdx(folder / "ours.spdx.json")
-    theirs = inventory.of_spdx(folder / "theirs.spdx.json")
+    ours = inventory.read_spdx(folder / "ours.spdx.json")
+    theirs = inventory.read_spdx(folder / "theirs.spdx.json")
     known = {one for one in ours.values() if one.name not in BASE}
     assert set(theirs.values()) == known
     assert known
-    needs, found = (inventory.edges(folder / f"{who}.spdx.json") for who in ("ours", "theirs"))
+    needs, found = (inventory.read_dependencies(folder / f"{who}.spdx.json") for who in ("ours", "theirs"))
     assert found <= needs
     status = (folder / "rootfs/var/lib/dpkg/status").read_text()
     eager = {part.split("\n")[0] for part in status.split("Package: ") if "\nPre-Depends:" in part}
     assert {one for one, _ in needs - found} <= eager | BASE  # debsbom does not follow Pre-Depends
-    suppliers = inventory.suppliers(folder / "ours.spdx.json")
-    for name, supplier in inventory.suppliers(folder / "theirs.spdx.json").items():
+    suppliers = inventory.read_suppliers(folder / "ours.spdx.json")
+    for name, supplier in inventory.read_suppliers(folder / "theirs.spdx.json").items():
         plain = supplier.translate(str.maketrans("[]", "()"))  # "A B (C)" has no second name in SPDX
         assert suppliers[name].translate(str.maketrans("[]", "()")) == plain
 
@@ -64,8 +64,8 @@ def test_it_finds_our_packages_in_a_real_image(tmp_path: Path, shared_home: Path
         document = real.must(shared_home, "sbom", "oci:image", "--format", form, cwd=tmp_path)
         (tmp_path / f"ours.{name}.json").write_text(document)
     compared(tmp_path)
-    listed = inventory.of_cyclonedx(tmp_path / "ours.cdx.json")
-    assert listed == set(inventory.of_spdx(tmp_path / "ours.spdx.json").values())
+    listed = inventory.read_cyclonedx(tmp_path / "ours.cdx.json")
+    assert listed == set(inventory.read_spdx(tmp_path / "ours.spdx.json").values())
 
 
 @pytest.mark.parametrize(("kind", "form"), [("spdx", "spdx"), ("cdx", "cyclonedx")])

@@ -1,7 +1,7 @@
-"""What effects make, held against an installation that ran every script.
+"""Compares the results of effects with an installation by mmdebstrap that ran every script.
 
-Sixty and more packages with a ``postinst``, and all they need, are installed by mmdebstrap; the same
-package files make a tree here. Every path that differs stands in ``effects-differences.tsv``.
+The packages, of which more than sixty have a ``postinst``, are installed with their dependencies, and
+the same package files make a tree. Every path that differs is listed in ``effects-differences.tsv``.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ TABLE = Path(__file__).parent / "effects-differences.tsv"
 
 
 class Fact(NamedTuple):
-    """What is compared of a path; owners by name, contents by digest."""
+    """The compared properties of a path; owners by name, content by digest."""
 
     kind: str
     mode: int
@@ -123,7 +123,7 @@ class Fact(NamedTuple):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Yield a folder with ``root.tar``, the installation, and ``debs``, the packages in it."""
+    """Yield a directory with the installation ``root.tar`` and its packages in ``debs``."""
     program = need("mmdebstrap")
     folder = tmp_path_factory.mktemp("installed")
     (folder / "debs").mkdir()
@@ -146,74 +146,82 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def ours(installed: Path) -> Iterator[Tree]:
-    """Yield the tree of the same packages with all that effects make."""
+    """Yield the tree of the same packages after all effects."""
     debs = sorted((installed / "debs").glob("*.deb"))
     diverted = diversions_by_path(path.name.split("_")[0] for path in debs)
     with (installed / "spool").open("w+b") as spool:
-        plain = debtree.tree(debtree.load(debs, spool, diversions=diverted), spool)
-        outcome = effects.apply(plain, EffectSettings(architecture="amd64"))
-        whole = plain.with_entries(outcome.generated, outcome.removed)
-        changed = {path: Node(entry, "effects") for path, entry in outcome.directories.items()}
-        yield Tree({**whole.nodes, **changed}, whole.read, whole.packages)
+        package_tree = debtree.tree(debtree.load(debs, spool, diversions=diverted), spool)
+        outcome = effects.apply(package_tree, EffectSettings(architecture="amd64"))
+        image_tree = package_tree.with_entries(outcome.generated, outcome.removed)
+        changed_directories = {path: Node(entry, "effects") for path, entry in outcome.directories.items()}
+        yield Tree({**image_tree.nodes, **changed_directories}, image_tree.read, image_tree.packages)
 
 
 @pytest.mark.mirror
-def test_every_difference_is_known(installed: Path, ours: Tree) -> None:
+def test_every_difference_is_listed(installed: Path, ours: Tree) -> None:
     with tarfile.open(installed / "root.tar") as archive:
-        theirs = dict(_theirs(archive))
-    found = sorted(_differences(theirs, dict(_ours(ours))))
+        installed_facts = dict(_installed_facts(archive))
+    differences = sorted(_differences(installed_facts, dict(_image_facts(ours))))
     rows = [line.split("\t") for line in TABLE.read_text().splitlines() if line and line[0] != "#"]
     used: set[int] = set()
     unlisted: list[str] = []
-    for what, path in found:
-        hits = [
-            number for number, row in enumerate(rows) if row[0] == what and fnmatch.fnmatchcase(path, row[1])
+    for change, path in differences:
+        matching_rows = [
+            number
+            for number, row in enumerate(rows)
+            if row[0] == change and fnmatch.fnmatchcase(path, row[1])
         ]
-        used.update(hits)
-        if not hits:
-            unlisted.append(f"{what}\t{path}\tours {_short(ours, path)} theirs {theirs.get(path)}")
+        used.update(matching_rows)
+        if not matching_rows:
+            unlisted.append(
+                f"{change}\t{path}\tours {_describe(ours, path)} theirs {installed_facts.get(path)}"
+            )
     unused = ["\t".join(row) for number, row in enumerate(rows) if number not in used]
     assert not unlisted, "not in the table:\n" + "\n".join(unlisted)
-    assert not unused, "rows that nothing needs:\n" + "\n".join(unused)
+    assert not unused, "rows without a difference:\n" + "\n".join(unused)
 
 
 @pytest.mark.mirror
-def test_accounts_are_the_same_but_for_their_numbers(installed: Path, ours: Tree) -> None:
+def test_accounts_are_equal_except_for_their_ids(installed: Path, ours: Tree) -> None:
     with tarfile.open(installed / "root.tar") as archive:
-        theirs = {name: _read(archive, f"./etc/{name}").decode() for name in ("passwd", "group")}
-    mine = {name: ours.read(f"etc/{name}").decode() for name in ("passwd", "group")}
-    assert _users(mine) - _users(theirs) == {
+        installed_files = {name: _read(archive, f"./etc/{name}").decode() for name in ("passwd", "group")}
+    image_files = {name: ours.read(f"etc/{name}").decode() for name in ("passwd", "group")}
+    assert _users(image_files) - _users(installed_files) == {
         ("nonroot", "nonroot", "nonroot", "/home/nonroot", "/usr/sbin/nologin")
     }
-    assert _users(theirs) - _users(mine) == set()
-    assert _members(mine) - _members(theirs) == {("nonroot", frozenset())}
-    assert _members(theirs) - _members(mine) == set()
+    assert _users(installed_files) - _users(image_files) == set()
+    assert _members(image_files) - _members(installed_files) == {("nonroot", frozenset())}
+    assert _members(installed_files) - _members(image_files) == set()
 
 
 @pytest.mark.mirror
-def test_at_least_sixty_of_them_have_a_script(ours: Tree) -> None:
+def test_at_least_sixty_packages_have_a_script(ours: Tree) -> None:
     scripted = {package.name for package in ours.packages if "postinst" in package.files}
     assert len(scripted & set(PACKAGES)) >= 60
 
 
-def _differences(theirs: dict[str, Fact], ours: dict[str, Fact]) -> Iterator[tuple[str, str]]:
-    for path in theirs.keys() | ours.keys():
-        one, other = ours.get(path), theirs.get(path)
-        if one is None or other is None:
-            yield ("+" if other is None else "-"), path
-        elif one.kind != other.kind:
+def _differences(installed_facts: dict[str, Fact], image_facts: dict[str, Fact]) -> Iterator[tuple[str, str]]:
+    for path in installed_facts.keys() | image_facts.keys():
+        image_fact, installed_fact = image_facts.get(path), installed_facts.get(path)
+        if image_fact is None or installed_fact is None:
+            yield ("+" if installed_fact is None else "-"), path
+        elif image_fact.kind != installed_fact.kind:
             yield "kind", path
-        elif one.kind == "symlink":
-            if one.link != other.link:
+        elif image_fact.kind == "symlink":
+            if image_fact.link != installed_fact.link:
                 yield "link", path
         else:
-            if (one.mode, one.owner, one.capability) != (other.mode, other.owner, other.capability):
+            if (image_fact.mode, image_fact.owner, image_fact.capability) != (
+                installed_fact.mode,
+                installed_fact.owner,
+                installed_fact.capability,
+            ):
                 yield "owner", path
-            if one.content != other.content:
+            if image_fact.content != installed_fact.content:
                 yield "content", path
 
 
-def _theirs(archive: tarfile.TarFile) -> Iterator[tuple[str, Fact]]:
+def _installed_facts(archive: tarfile.TarFile) -> Iterator[tuple[str, Fact]]:
     users = _names(_read(archive, "./etc/passwd"))
     groups = _names(_read(archive, "./etc/group"))
     for member in archive:
@@ -228,7 +236,7 @@ def _theirs(archive: tarfile.TarFile) -> Iterator[tuple[str, Fact]]:
         elif member.isfile() or member.islnk():
             file = archive.extractfile(member)
             assert file is not None
-            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # IO[bytes] has readinto()
             capability = member.pax_headers.get("SCHILY.xattr.security.capability", "")
             raw = capability.encode("utf-8", "surrogateescape")
             yield path, Fact("file", member.mode, owner, content=digest, capability=raw)
@@ -236,7 +244,7 @@ def _theirs(archive: tarfile.TarFile) -> Iterator[tuple[str, Fact]]:
             yield path, Fact("special", member.mode, owner)
 
 
-def _ours(tree: Tree) -> Iterator[tuple[str, Fact]]:
+def _image_facts(tree: Tree) -> Iterator[tuple[str, Fact]]:
     users, groups = _names(tree.read("etc/passwd")), _names(tree.read("etc/group"))
     for path, node in tree.nodes.items():
         entry = node.entry if node.entry.kind != "hardlink" else tree.nodes[node.entry.link].entry
@@ -271,15 +279,18 @@ def _users(files: dict[str, str]) -> set[tuple[str, str, str, str, str]]:
 
 
 def _members(files: dict[str, str]) -> set[tuple[str, frozenset[str]]]:
-    """Return the members of each group, without those whose own group it is."""
+    """Return the members of each group, except users whose primary group it is."""
     rows = [line.split(":") for line in files["group"].splitlines()]
-    own = {(line.split(":")[0], line.split(":")[3]) for line in files["passwd"].splitlines()}
+    primary_groups = {(line.split(":")[0], line.split(":")[3]) for line in files["passwd"].splitlines()}
     return {
-        (row[0], frozenset(name for name in row[3].split(",") if name and (name, row[2]) not in own))
+        (
+            row[0],
+            frozenset(name for name in row[3].split(",") if name and (name, row[2]) not in primary_groups),
+        )
         for row in rows
     }
 
 
-def _short(tree: Tree, path: str) -> object:
+def _describe(tree: Tree, path: str) -> object:
     node = tree.get(path)
     return node.entry if node else None

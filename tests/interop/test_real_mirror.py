@@ -29,8 +29,8 @@ pytestmark = pytest.mark.mirror
 
 @pytest.fixture
 def session(shared_home: Path) -> Iterator[Session]:
-    with Home(shared_home) as home, Session(home, machine=apt_setup.read_apt_setup()) as found:
-        yield found
+    with Home(shared_home) as home, Session(home, machine=apt_setup.read_apt_setup()) as apt_setup_of_machine:
+        yield apt_setup_of_machine
 
 
 def configured(suite: str) -> tuple[Source, ...]:
@@ -39,7 +39,7 @@ def configured(suite: str) -> tuple[Source, ...]:
     )
 
 
-def test_bookworm_with_updates_and_security(session: Session, tmp_path: Path) -> None:
+def test_resolves_bookworm_with_updates_and_security(session: Session, tmp_path: Path) -> None:
     found = configured("bookworm")
     loaded = indexes.load_indexes(found, ("amd64", "arm64"), session)
     assert [(locked.archive, locked.suite, locked.origin) for locked in loaded.locked] == [
@@ -72,14 +72,14 @@ def test_bookworm_with_updates_and_security(session: Session, tmp_path: Path) ->
     assert output.stdout.strip() == record.version
 
 
-def test_another_suite_than_the_machines(session: Session) -> None:
+def test_resolves_another_suite_than_that_of_the_machine(session: Session) -> None:
     loaded = indexes.load_indexes(configured("trixie"), ("amd64",), session)
     assert {locked.codename for locked in loaded.locked} >= {"trixie"}
     assert all(locked.origin == "Debian" for locked in loaded.locked)
     assert loaded.universe("amd64").versions("base-files")[0].version.startswith("13")
 
 
-def test_offline_afterwards(session: Session) -> None:
+def test_works_offline_afterwards(session: Session) -> None:
     first = indexes.load_indexes(configured("bookworm"), ("amd64",), session)
     with Session(session.home, offline=True, clock=SystemClock()) as offline:
         again = indexes.load_indexes(configured("bookworm"), ("amd64",), offline)

@@ -13,7 +13,7 @@ from packageurl import PackageURL
 
 from tests.support import handmade, inventory, real
 from tests.support.handmade import Made, file, folder
-from tests.support.inventory import Listed
+from tests.support.inventory import ListedPackage
 from tests.support.peers import need
 from tests.support.specimens import written
 from tests.support.world import World
@@ -67,10 +67,10 @@ def syft(place: str, folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def distributed(artifacts: list[dict[str, Any]]) -> set[Listed]:
+def distributed(artifacts: list[dict[str, Any]]) -> set[ListedPackage]:
     """Return the distribution's packages that syft lists, by their package URLs."""
     kept = (one for one in artifacts if one["type"] in ("deb", "apk"))
-    return {inventory.of_url(PackageURL.from_string(one["purl"])) for one in kept}
+    return {inventory.from_package_url(PackageURL.from_string(one["purl"])) for one in kept}
 
 
 @pytest.mark.parametrize("kind", ["oci-dir", "oci-archive"])
@@ -81,10 +81,10 @@ def test_it_lists_what_our_documents_list(tmp_path: Path, kind: str) -> None:
     found = distributed(syft(f"{kind}:{world.project / place}", tmp_path))
     for form, name in (("spdx", "ours.spdx.json"), ("cyclonedx", "ours.cdx.json")):
         (world.project / name).write_bytes(world.run("sbom", "oci:image", "--format", form).raw)
-    ours = set(inventory.of_spdx(world.project / "ours.spdx.json").values())
+    ours = set(inventory.read_spdx(world.project / "ours.spdx.json").values())
     assert found == {one for one in ours if one.name not in BASE}
     assert found
-    assert inventory.of_cyclonedx(world.project / "ours.cdx.json") == ours
+    assert inventory.read_cyclonedx(world.project / "ours.cdx.json") == ours
 
 
 @pytest.mark.mirror
@@ -94,7 +94,7 @@ def test_it_lists_the_packages_of_a_real_image_and_what_is_in_them(tmp_path: Pat
     artifacts = syft(f"oci-dir:{tmp_path}/image", tmp_path)
     document = tmp_path / "ours.spdx.json"
     document.write_text(real.must(shared_home, "sbom", "oci:image", cwd=tmp_path))
-    ours = {one for one in inventory.of_spdx(document).values() if one.name not in BASE}
+    ours = {one for one in inventory.read_spdx(document).values() if one.name not in BASE}
     assert distributed(artifacts) == ours
     owned = _owners(json.loads(document.read_bytes()))
     packages = [one for one in artifacts if one["type"] == "python"]
@@ -120,7 +120,7 @@ def test_we_find_what_it_finds_in_images_of_others(tmp_path: Path, kind: str) ->
     artifacts = syft(f"oci-dir:{tmp_path}/image", tmp_path)
     document = tmp_path / "ours.cdx.json"
     document.write_text(real.must(tmp_path / "home", "sbom", place, "--format", "cyclonedx"))
-    ours = inventory.of_cyclonedx(document)
+    ours = inventory.read_cyclonedx(document)
     assert distributed(artifacts) == ours
     assert ours
     theirs = {one["name"]: sorted(item["spdxExpression"] for item in one["licenses"]) for one in artifacts}

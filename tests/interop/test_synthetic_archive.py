@@ -33,9 +33,9 @@ HELLO = Deb(
 
 
 @pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst", "bz2", "lzma"])
-def test_dpkg_unpacks_what_we_make(compression: str, tmp_path: Path) -> None:
+def test_dpkg_unpacks_synthetic_packages(compression: str, tmp_path: Path) -> None:
     program = need("dpkg-deb")
-    deb = replace(HELLO, compression=compression)  # type: ignore[arg-type]
+    deb = replace(HELLO, compression=compression)  # type: ignore[arg-type]  # parametrized as text
     assert deb.build() == deb.build()
     (tmp_path / deb.filename).write_bytes(deb.build())
     subprocess.run([program, "-R", tmp_path / deb.filename, tmp_path / "tree"], check=True)
@@ -66,9 +66,9 @@ def test_apt_accepts_the_signed_archive(tmp_path: Path) -> None:
     environ = {**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf"), "LC_ALL": "C.UTF-8"}
 
     def run(*arguments: str) -> str:
-        done = subprocess.run([apt, *arguments], env=environ, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        result = subprocess.run([apt, *arguments], env=environ, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout + result.stderr
 
     assert "W:" not in run("update", "--error-on=any")
     assert "Inst hello (1:2.0-1" in run("install", "-s", "hello")

@@ -1,6 +1,6 @@
-"""An image holds what its packages hold: each example against ``dpkg-deb`` and ``dpkg`` themselves.
+"""Compares the image of each example with its packages as ``dpkg-deb`` and ``dpkg`` read them.
 
-The differences that are meant stand in ``true_to_debian.txt``, each with its reason.
+The intended differences are listed in ``true_to_debian.txt``, each with a reason.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DOC = "usr/share/doc/"
 
 
 class Row(NamedTuple):
-    """One line of the table."""
+    """A row of the table of differences."""
 
     change: str
     paths: str
@@ -38,8 +38,8 @@ class Row(NamedTuple):
         return change == self.change and bool(_pattern(self.paths).fullmatch(path))
 
 
-class Made(NamedTuple):
-    """An example's image, as a tree, and the packages it is made of, with what each holds."""
+class BuiltExample(NamedTuple):
+    """The image of an example as a tree, and the trees of its packages."""
 
     folder: Path
     image: Root
@@ -64,12 +64,14 @@ def table() -> list[Row]:
 
 @pytest.fixture(scope="module")
 def used() -> dict[str, set[Row]]:
-    """Return the rows that each example needed."""
+    """Return the rows that match a difference, by example."""
     return {}
 
 
 @pytest.fixture(scope="module", params=EXAMPLES)
-def made(request: pytest.FixtureRequest, shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(
+    request: pytest.FixtureRequest, shared_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> BuiltExample:
     folder = tmp_path_factory.mktemp(request.param)
     recipe = real.example(request.param, folder / "example")
     real.must(shared_home, "lock", recipe, "--bundle", folder / "bundle")
@@ -81,41 +83,45 @@ def made(request: pytest.FixtureRequest, shared_home: Path, tmp_path_factory: py
         for path in (folder / "bundle").rglob(posixpath.basename(package["path"]))
     }
     assert len(packages) == len(locked)
-    return Made(folder, roots.of_tar(folder / "root.tar"), locked, packages)
+    return BuiltExample(folder, roots.of_tar(folder / "root.tar"), locked, packages)
 
 
-def differences(made: Made, moved: list[Row]) -> list[tuple[str, str]]:
-    """Return (what happens, path) for each difference; ``moved`` says what is below ``usr`` instead."""
+def differences(example: BuiltExample, moved: list[Row]) -> list[tuple[str, str]]:
+    """Return (change, path) for each difference; rows in ``moved`` are paths that move below ``usr``."""
 
-    def place(path: str) -> str:
+    def image_path(path: str) -> str:
         return f"usr/{path}" if any(row.allows("moved", path) for row in moved) else path
 
-    found: set[tuple[str, str]] = set()
+    changes: set[tuple[str, str]] = set()
     shipped: dict[str, list[Fact]] = {}
-    for root in made.packages.values():
+    for root in example.packages.values():
         for path, fact in root.items():
-            if place(path) != path:
-                found.add(("moved", path))
-            theirs = fact._replace(link=place(fact.link)) if fact.kind == "hardlink" else fact
-            shipped.setdefault(place(path), []).append(theirs)
-    found |= {("left out", path) for path in shipped.keys() - made.image.keys()}
-    found |= {("made", path) for path in made.image.keys() - shipped.keys()}
-    for path in shipped.keys() & made.image.keys():
-        found |= {(change, path) for theirs in shipped[path] if (change := _fields(theirs, made.image[path]))}
-    return sorted(found)
+            if image_path(path) != path:
+                changes.add(("moved", path))
+            package_fact = fact._replace(link=image_path(fact.link)) if fact.kind == "hardlink" else fact
+            shipped.setdefault(image_path(path), []).append(package_fact)
+    changes |= {("left out", path) for path in shipped.keys() - example.image.keys()}
+    changes |= {("made", path) for path in example.image.keys() - shipped.keys()}
+    for path in shipped.keys() & example.image.keys():
+        changes |= {
+            (change, path)
+            for theirs in shipped[path]
+            if (change := _changed_fields(theirs, example.image[path]))
+        }
+    return sorted(changes)
 
 
-def _fields(theirs: Fact, ours: Fact) -> str:
-    """Return the names of what differs; a folder's time does not count."""
+def _changed_fields(package_fact: Fact, image_fact: Fact) -> str:
+    """Return the names of the properties that differ, ignoring times of directories."""
     return " ".join(
         name
-        for name, one, other in zip(Fact._fields, theirs, ours, strict=True)
-        if one != other and not (name == "mtime" and theirs.kind == "dir")
+        for name, package_value, image_value in zip(Fact._fields, package_fact, image_fact, strict=True)
+        if package_value != image_value and not (name == "mtime" and package_fact.kind == "dir")
     )
 
 
-def test_the_tree_is_that_of_the_packages(
-    made: Made, used: dict[str, set[Row]], request: pytest.FixtureRequest
+def test_the_image_has_the_files_of_the_packages(
+    made: BuiltExample, used: dict[str, set[Row]], request: pytest.FixtureRequest
 ) -> None:
     rows = table()
     unlisted = []
@@ -128,13 +134,13 @@ def test_the_tree_is_that_of_the_packages(
     assert unlisted == []
 
 
-def test_dpkg_finds_nothing_wrong(made: Made, tmp_path: Path) -> None:
+def test_dpkg_audit_reports_nothing(made: BuiltExample, tmp_path: Path) -> None:
     with tarfile.open(made.folder / "root.tar") as archive:
         state = [member for member in archive if "var/lib/dpkg" in member.name]
         archive.extractall(tmp_path, state, filter="tar")
-    audit = _said(need("dpkg"), f"--root={tmp_path}", "--audit")
+    audit = _run(need("dpkg"), f"--root={tmp_path}", "--audit")
     assert audit == ""
-    listed = _said(
+    listed = _run(
         *(need("dpkg-query"), f"--admindir={tmp_path}/var/lib/dpkg", "--show"),
         "--showformat=${Package} ${Version} ${db:Status-Status}\\n",
     )
@@ -143,17 +149,17 @@ def test_dpkg_finds_nothing_wrong(made: Made, tmp_path: Path) -> None:
         for package in made.locked
         if package.get("role", "package") == "package"
     )
-    # Beside a status file it makes scanners report every package twice.
+    # In addition to a status file it makes scanners report every package twice.
     assert not (tmp_path / "var/lib/dpkg/status.d").exists()
 
 
-def test_dpkg_finds_every_file_unchanged(made: Made, tmp_path: Path) -> None:
+def test_dpkg_verify_reports_only_listed_differences(made: BuiltExample, tmp_path: Path) -> None:
     with tarfile.open(made.folder / "root.tar") as archive:
         archive.extractall(tmp_path, filter="tar")
     done = subprocess.run(
         [need("dpkg"), f"--root={tmp_path}", "--verify"], capture_output=True, text=True, check=False
     )
-    # dpkg-query(1): "??5?????? c /path" for content that differs, "missing     /path" for nothing there.
+    # dpkg(1): "??5?????? c /path" for content that differs, "missing     /path" for nothing there.
     paths = {line.split(" /", 1)[1]: line for line in done.stdout.splitlines()}
     rows = [row for row in table() if row.change in {"left out", "size sha256 mtime"}]
     unlisted = [
@@ -167,7 +173,7 @@ def test_dpkg_finds_every_file_unchanged(made: Made, tmp_path: Path) -> None:
     assert (unlisted, done.stderr) == ([], "")
 
 
-def test_every_package_keeps_its_copyright(made: Made) -> None:
+def test_every_package_keeps_its_copyright(made: BuiltExample) -> None:
     lost = []
     for name, root in made.packages.items():
         copyright_file = f"{DOC}{name}/copyright"
@@ -185,34 +191,34 @@ def test_every_package_keeps_its_copyright(made: Made) -> None:
 
 
 def _resolve(path: str, root: Root) -> str | None:
-    """Return where ``path`` leads in a tree when every link is followed; None if nowhere."""
-    done, left, hops = "", path.split("/"), 0
-    while left:
-        name = left.pop(0)
+    """Return ``path`` with all links resolved in a tree; None if it does not exist."""
+    resolved, pending, link_count = "", path.split("/"), 0
+    while pending:
+        name = pending.pop(0)
         if name == "..":
-            done = posixpath.dirname(done)
+            resolved = posixpath.dirname(resolved)
             continue
-        here = posixpath.join(done, name)
-        fact = root.get(here)
+        candidate = posixpath.join(resolved, name)
+        fact = root.get(candidate)
         if fact is None:
             return None
         if fact.kind != "symlink":
-            done = here
+            resolved = candidate
             continue
-        hops += 1
-        if hops > 40:
+        link_count += 1
+        if link_count > 40:
             return None
-        done = "" if fact.link.startswith("/") else done
-        left = [part for part in fact.link.split("/") if part not in {"", "."}] + left
-    return done
+        resolved = "" if fact.link.startswith("/") else resolved
+        pending = [component for component in fact.link.split("/") if component not in {"", "."}] + pending
+    return resolved
 
 
-def _said(*command: str) -> str:
+def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout + done.stderr
 
 
-def test_no_row_is_idle(used: dict[str, set[Row]]) -> None:
+def test_every_row_matches_a_difference(used: dict[str, set[Row]]) -> None:
     if set(used) != set(EXAMPLES):
         pytest.skip("not every example was compared")
     idle = [row for row in table() if not any(row in needed for needed in used.values())]

@@ -1,8 +1,8 @@
-"""What an update of a real package ships again: that package and the state, and little else.
+"""An update of a real package changes the layers of that package and the state, and little else.
 
-*Changed bytes* are the packages' own compressed layers, as ``layers: packages`` makes them: what
-would have to travel if every package were a layer. The ``.deb`` itself is xz, which is smaller, and
-has documentation that images leave out; how it compares is recorded beside it.
+*Changed bytes* are the sizes of the packages' layers with ``layers: packages``, the minimum if every
+package has a layer. The size of the ``.deb`` is printed for comparison: it is compressed with xz and
+contains documentation that images leave out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PACKAGES = ("python3", "ca-certificates", "nodejs", "openjdk-17-jre-headless")
 UPDATES = {
     "libssl3": ("libssl3",),
     "libc6": ("libc6",),
-    # These depend on each other's exact version, so an archive never has one of them newer alone.
+    # These depend on each other's exact version, so an archive updates them together.
     "python3.11-minimal": (
         "python3.11-minimal",
         "python3.11",
@@ -40,7 +40,7 @@ MOST_LAYERS = 40
 
 
 class Layers(NamedTuple):
-    """Of an image: layer digest to (what it holds, size)."""
+    """The layers of an image: (title, size) by digest."""
 
     by_digest: dict[str, tuple[str, int]]
 
@@ -48,8 +48,8 @@ class Layers(NamedTuple):
         return {key: value for key, value in self.by_digest.items() if key not in before.by_digest}
 
 
-class Old(NamedTuple):
-    """The archive as it is, and the image of it."""
+class Baseline(NamedTuple):
+    """The original archive, its packages, and the layers of its image."""
 
     folder: Path
     debs: dict[str, Path]
@@ -57,7 +57,7 @@ class Old(NamedTuple):
 
 
 def build(home: Path, archive_folder: Path, recipe_folder: Path, policy: str = "auto") -> Layers:
-    """Build the set from an archive of its own and return the layers."""
+    """Build an image of the packages from an archive and return its layers."""
     recipe_folder.mkdir(exist_ok=True)
     recipe = recipe_folder / "recipe.yaml"
     recipe.write_text(
@@ -74,47 +74,49 @@ def build(home: Path, archive_folder: Path, recipe_folder: Path, policy: str = "
 
 
 @pytest.fixture(scope="module")
-def old(shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Old]:
+def old(shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baseline]:
     folder = tmp_path_factory.mktemp("updates")
     recipe = real.recipe(folder / "real", PACKAGES, "archs: [amd64]")
     real.must(shared_home, "lock", recipe, "--bundle", folder / "bundle")
     debs = {path.name.partition("_")[0]: path for path in (folder / "bundle").rglob("*.deb")}
     mirror.publish(list(debs.values()), folder / "old")
-    yield Old(folder, debs, build(shared_home, folder / "old", folder / "image"))
+    yield Baseline(folder, debs, build(shared_home, folder / "old", folder / "image"))
     shutil.rmtree(folder)
 
 
-def own_layers(home: Path, old: Old, folder: Path, names: Sequence[str]) -> int:
-    """Return the bytes of the layers that ``names`` have when every package has one."""
+def total_layer_size(home: Path, baseline: Baseline, folder: Path, names: Sequence[str]) -> int:
+    """Return the size of the layers of ``names`` in bytes if every package has a layer."""
     layers = build(home, folder / "new", folder / "each", policy="packages")
     sizes = {holds.partition("=")[0]: size for holds, size in layers.by_digest.values() if "=" in holds}
     return sum(sizes[name] for name in names)
 
 
 @pytest.mark.parametrize("update", UPDATES)
-def test_an_update_ships_little_else(
+def test_an_update_ships_little_more_than_the_updated_packages(
     update: str,
-    old: Old,
+    old: Baseline,
     shared_home: Path,
     tmp_path: Path,
 ) -> None:
     names = UPDATES[update]
-    newer = {name: repack.newer(old.debs[name], tmp_path) for name in names}
-    mirror.publish([*({**old.debs, **newer}.values())], tmp_path / "new")
+    newer_packages = {name: repack.newer(old.debs[name], tmp_path) for name in names}
+    mirror.publish([*({**old.debs, **newer_packages}.values())], tmp_path / "new")
     layers = build(shared_home, tmp_path / "new", tmp_path / "image")
-    again = layers.changed(old.layers)
-    shipped = sum(size for _, size in again.values())
-    changed = own_layers(shared_home, old, tmp_path, names)
-    packed = sum(path.stat().st_size for path in newer.values())
-    print(f"{update}: {shipped} bytes shipped, {changed} in layers of their own, {packed} as .deb")
+    changed_layers = layers.changed(old.layers)
+    shipped_size = sum(size for _, size in changed_layers.values())
+    changed_size = total_layer_size(shared_home, old, tmp_path, names)
+    deb_size = sum(path.stat().st_size for path in newer_packages.values())
+    print(
+        f"{update}: {shipped_size} bytes shipped, {changed_size} in layers of their own, {deb_size} as .deb"
+    )
     shutil.rmtree(tmp_path / "new")
-    assert shipped <= 1.2 * changed + ALLOWANCE, again
+    assert shipped_size <= 1.2 * changed_size + ALLOWANCE, changed_layers
     assert len(layers.by_digest) <= MOST_LAYERS
 
     def is_concerned(holds: str) -> bool:
         held = holds.partition("=")[0] if "=" in holds else holds.partition(": ")[2]
         return holds == "state" or not set(held.split(", ")).isdisjoint(names)
 
-    assert [holds for holds, _ in again.values() if not is_concerned(holds)] == []
-    gone = old.layers.changed(layers)
-    assert [holds for holds, _ in gone.values() if not is_concerned(holds)] == []
+    assert [holds for holds, _ in changed_layers.values() if not is_concerned(holds)] == []
+    removed_layers = old.layers.changed(layers)
+    assert [holds for holds, _ in removed_layers.values() if not is_concerned(holds)] == []

@@ -68,11 +68,11 @@ class Apt:
 
     def install(self, packages: Sequence[str]) -> Verdict:
         """Simulate the installation of ``packages`` (``name`` or ``name=version``) on an empty root."""
-        done = self._run("apt-get", "-qq", "-s", "install", *packages)
-        if done.returncode:
-            return Verdict((), done.stdout + done.stderr)
-        found = re.findall(r"^Inst (\S+) \((\S+)", done.stdout, re.MULTILINE)
-        return Verdict(tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in found)))
+        result = self._run("apt-get", "-qq", "-s", "install", *packages)
+        if result.returncode:
+            return Verdict((), result.stdout + result.stderr)
+        packages = re.findall(r"^Inst (\S+) \((\S+)", result.stdout, re.MULTILINE)
+        return Verdict(tuple(sorted(f"{name.partition(':')[0]}={version}" for name, version in packages)))
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -85,12 +85,12 @@ class Apt:
 
 def debian_indexes(architecture: str = "amd64") -> list[Path]:
     """Return the files of Debian's own indexes that apt has fetched on this machine."""
-    found = []
+    indexes = []
     for path in sorted(LISTS.glob(f"*_dists_*_binary-{architecture}_Packages*")):
         release = LISTS / re.sub(r"(_dists_[^_]+)_.*", r"\1_InRelease", path.name)
         if release.exists() and re.search(rb"^Origin: Debian$", release.read_bytes(), re.MULTILINE):
-            found.append(path)
-    return found
+            indexes.append(path)
+    return indexes
 
 
 def content(path: Path) -> bytes:
@@ -101,7 +101,7 @@ def content(path: Path) -> bytes:
 
 
 def _source(name: str) -> str:
-    address, _, rest = name.partition("_dists_")
-    suite, component, _ = rest.split("_", 2)
+    address, _, remainder = name.partition("_dists_")
+    suite, component, _ = remainder.split("_", 2)
     # lists are named without the scheme, so any will do: nothing is fetched
     return f"deb [trusted=yes] http://{address.replace('_', '/')} {suite} {component}\n"

@@ -66,7 +66,7 @@ class Suite:
     def components(self) -> dict[str, Sequence[Deb]]:
         if isinstance(self.packages, dict):
             return self.packages
-        return {"main": self.packages}  # type: ignore[dict-item]
+        return {"main": self.packages}  # type: ignore[dict-item]  # a sequence is enough here
 
 
 def keyring(*names: str) -> bytes:
@@ -102,26 +102,26 @@ def publish_flat(
     signing: Literal["inline", "detached", "none", "no release"] = "inline",
 ) -> Path:
     """Write an archive without ``dists``: packages and index in ``root/folder``; return ``root``."""
-    place = root / folder
+    directory = root / folder
     for name in ("InRelease", "Release", "Release.gpg"):
-        (place / name).unlink(missing_ok=True)
+        (directory / name).unlink(missing_ok=True)
     built = [(deb, deb.build()) for deb in debs]
     index = "\n".join(_flat_stanza(deb, data, folder) for deb, data in built).encode()
     files = {"Packages": index, "Packages.gz": _compressed(index, ".gz")}
     for deb, data in built:
-        _write(place / deb.filename, data)
+        _write(directory / deb.filename, data)
     for name, data in files.items():
-        _write(place / name, data)
-    listed = "".join(
+        _write(directory / name, data)
+    hashes = "".join(
         f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}\n" for name, data in files.items()
     )
-    release = f"Origin: Flat\nDate: {release_date(EPOCH)}\nSHA256:\n{listed}".encode()
+    release = f"Origin: Flat\nDate: {release_date(EPOCH)}\nSHA256:\n{hashes}".encode()
     if signing == "inline":
-        _write(place / "InRelease", sign(release))
+        _write(directory / "InRelease", sign(release))
     if signing in ("detached", "none"):
-        _write(place / "Release", release)
+        _write(directory / "Release", release)
     if signing == "detached":
-        _write(place / "Release.gpg", detached(release))
+        _write(directory / "Release.gpg", detached(release))
     return root
 
 

@@ -60,7 +60,7 @@ def trusted(who: str = ADA, issuer: str = ISSUER, *, number: int | None = 0, **m
     """Return an identity that is believed by the trusted root of an instance; None is the public one."""
     root = b"" if number is None else instance(number).trusted_root()
     key = keyless.Identity(b"", keyless.KIND, identity=who, issuer=issuer, root=root)
-    return TrustedKey(key=key, rule="test", label=key.title, **more)  # type: ignore[arg-type]
+    return TrustedKey(key=key, rule="test", label=key.title, **more)  # type: ignore[arg-type]  # options of several types
 
 
 def root_file(path: Path, number: int = 0) -> Path:

@@ -62,7 +62,7 @@ class Cutter:
             thread.join()
 
     def _start(self, work: object, *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
+        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]  # arguments of several types
         self._threads.append(thread)
         thread.start()
 

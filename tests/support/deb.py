@@ -58,8 +58,8 @@ def text(path: str, content: str, mode: int = 0o644) -> Item:
     return Item(path, content.encode(), mode=mode)
 
 
-def folder(path: str, mode: int = 0o755, **more: object) -> Item:
-    return Item(path, kind="dir", mode=mode, **more)  # type: ignore[arg-type]
+def folder(path: str, mode: int = 0o755, **options: object) -> Item:
+    return Item(path, kind="dir", mode=mode, **options)  # type: ignore[arg-type]  # options of several types
 
 
 def symlink(path: str, target: str) -> Item:
@@ -156,18 +156,18 @@ class Deb:
 
 def with_parents(files: Sequence[Item]) -> list[Item]:
     """``files`` with ``./`` and each missing directory put before its first use."""
-    given = {item.path for item in files if item.kind == "dir"}
-    seen: set[str] = set()
+    entries = {item.path for item in files if item.kind == "dir"}
+    directories: set[str] = set()
     result: list[Item] = []
-    if "" not in given:
+    if "" not in entries:
         result.append(Item("", kind="dir"))
     for item in files:
-        parts = item.path.split("/")[:-1]
-        for depth in range(1, len(parts) + 1):
-            parent = "/".join(parts[:depth])
-            if parent not in seen and parent not in given:
+        components = item.path.split("/")[:-1]
+        for depth in range(1, len(components) + 1):
+            parent = "/".join(components[:depth])
+            if parent not in directories and parent not in entries:
                 result.append(Item(parent, kind="dir"))
-            seen.add(parent)
+            directories.add(parent)
         result.append(item)
     return result
 
@@ -194,11 +194,11 @@ def tar(items: Iterable[Item]) -> bytes:
 
 def ar(members: Sequence[tuple[str, bytes]], mtime: int = EPOCH) -> bytes:
     """A Unix ``ar`` archive in the form of deb(5)."""
-    parts = [b"!<arch>\n"]
+    chunks = [b"!<arch>\n"]
     for name, content in members:
-        parts.append(f"{name:<16}{mtime:<12}{0:<6}{0:<6}{0o100644:<8o}{len(content):<10}`\n".encode())
-        parts.append(content + b"\n" * (len(content) % 2))
-    return b"".join(parts)
+        chunks.append(f"{name:<16}{mtime:<12}{0:<6}{0:<6}{0o100644:<8o}{len(content):<10}`\n".encode())
+        chunks.append(content + b"\n" * (len(content) % 2))
+    return b"".join(chunks)
 
 
 def compress(data: bytes, how: Compression) -> bytes:

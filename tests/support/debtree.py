@@ -1,4 +1,4 @@
-"""A tree straight from package files, whole and uncompressed, for tests of what stands on trees."""
+"""Trees directly from package files, for tests that need a tree without segments."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Loaded(msgspec.Struct):
-    """Nodes, where the content of each file stands in the spool (offset and size), and packages."""
+class LoadedPackages(msgspec.Struct):
+    """Nodes, the position of each file's content in the spool (offset and size), and packages."""
 
     nodes: dict[str, Node] = {}
-    places: dict[str, tuple[int, int]] = {}
+    positions: dict[str, tuple[int, int]] = {}
     packages: list[PackageFacts] = []
 
 
@@ -30,65 +30,69 @@ def load(
     packages: Iterable[Path],
     spool: IO[bytes],
     *,
-    wanted: Callable[[str], bool] = lambda _path: True,
+    is_included: Callable[[str], bool] = lambda _path: True,
     data_only: Iterable[str] = (),
     diversions: Mapping[str, tuple[str, str]] | None = None,
-) -> Loaded:
-    """Return what ``packages`` make together; file contents go into ``spool``."""
-    loaded = Loaded()
+) -> LoadedPackages:
+    """Load ``packages``; write the contents of their files into ``spool``."""
+    loaded = LoadedPackages()
     for package in packages:
         with package.open("rb") as file:
-            _add(loaded, file, spool, wanted, frozenset(data_only), diversions or {})
-    for folder in sorted({posixpath.dirname(path) for path in loaded.nodes}):
-        parent = folder
+            _load_package(loaded, file, spool, is_included, frozenset(data_only), diversions or {})
+    for directory in sorted({posixpath.dirname(path) for path in loaded.nodes}):
+        parent = directory
         while parent and parent not in loaded.nodes:
             loaded.nodes[parent] = Node(Entry(parent, "dir", 0o755))
             parent = posixpath.dirname(parent)
     return loaded
 
 
-def tree(loaded: Loaded, spool: IO[bytes]) -> Tree:
-    """Return the tree of what was loaded, reading from its spool."""
+def tree(loaded: LoadedPackages, spool: IO[bytes]) -> Tree:
+    """Return the tree of loaded packages, which reads contents from ``spool``."""
 
     def read(path: str) -> bytes:
-        offset, size = loaded.places[path]
+        offset, size = loaded.positions[path]
         spool.seek(offset)
         return spool.read(size)
 
     return Tree(loaded.nodes, read, sorted(loaded.packages, key=lambda package: package.name))
 
 
-def _add(
-    loaded: Loaded,
+def _identify(data: bytes) -> elf.SharedObject | None:
+    return elf.read_shared_object(lambda offset, size: data[offset : offset + size], len(data))
+
+
+def _load_package(
+    loaded: LoadedPackages,
     file: BinaryIO,
     spool: IO[bytes],
-    wanted: Callable[[str], bool],
+    is_included: Callable[[str], bool],
     data_only: frozenset[str],
     diversions: Mapping[str, tuple[str, str]],
 ) -> None:
     control = deb.read_control(file)
     name = control.fields["Package"]
-    stated = control.files.get("conffiles", b"").decode().splitlines()
-    conffiles = {line: "" for line in stated if line.startswith("/")}
+    conffile_lines = control.files.get("conffiles", b"").decode().splitlines()
+    conffiles = {line: "" for line in conffile_lines if line.startswith("/")}
     for entry, body in tar.read_entries(deb.open_data(file)):
         path = merged_usr_path(entry.path)
-        if not path or (entry.kind == "dir" and path in ALIASED_DIRECTORIES) or not wanted(path):
+        if not path or (entry.kind == "dir" and path in ALIASED_DIRECTORIES) or not is_included(path):
             continue
         if path in diversions and diversions[path][0] != name:
             path = diversions[path][1]
-        moved = msgspec.structs.replace(entry, path=path)
+        moved_entry = msgspec.structs.replace(entry, path=path)
         facts = None
         if entry.kind == "file":
             data = body.read(entry.size) if entry.size else b""
-            loaded.places[path] = (spool.seek(0, 2), len(data))
+            loaded.positions[path] = (spool.seek(0, 2), len(data))
             spool.write(data)
-            facts = elf.read_shared_object(lambda at, count, data=data: data[at : at + count], len(data))  # type: ignore[misc]
+            facts = _identify(data)
             if "/" + entry.path in conffiles:
                 conffiles["/" + entry.path] = hashlib.md5(data).hexdigest()
         elif entry.kind == "hardlink":
-            moved = msgspec.structs.replace(moved, link=merged_usr_path(entry.link))
+            moved_entry = msgspec.structs.replace(moved_entry, link=merged_usr_path(entry.link))
         if entry.kind != "dir" or path not in loaded.nodes:
-            loaded.nodes[path] = Node(moved, name, facts)
+            loaded.nodes[path] = Node(moved_entry, name, facts)
     loaded.packages.append(
         PackageFacts(
             name=name,

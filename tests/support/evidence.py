@@ -32,7 +32,7 @@ def package(name: str, version: str = "1.0-1", **other: object) -> Package:
         "sha512": hashlib.sha512(name.encode()).hexdigest(),
         **other,
     }
-    return Package(**values)  # type: ignore[arg-type]
+    return Package(**values)  # type: ignore[arg-type]  # values of several types
 
 
 def facts(packages: int = 3, files: int = 30) -> Facts:

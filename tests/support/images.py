@@ -94,7 +94,7 @@ def make(
     data = oci.encode_document(manifest)
     put(home, data)
     root = oci.make_descriptor(data, oci.MANIFEST, platform=oci.Platform(architecture))
-    home.built.add(root.digest)
+    home.build_marks.add(root.digest)
     if name:
         home.refs.set(name, root)
     return Image(root, home.blobs)

@@ -1,4 +1,4 @@
-"""Package lists out of other people's documents and ours, in one form to compare."""
+"""Package lists from SBOMs of Pumice and other tools, in a common form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from packageurl import PackageURL
 
 
-class Listed(NamedTuple):
-    """A package as a document names it; ``source`` is name and version of what it was built from."""
+class ListedPackage(NamedTuple):
+    """A package in a document; ``source`` is the name and version of its source package."""
 
     name: str
     version: str
@@ -18,64 +18,69 @@ class Listed(NamedTuple):
     source: tuple[str, str]
 
 
-def of_spdx(path: Path) -> dict[str, Listed]:
-    """Return the binary packages of an SPDX document of ours or debsbom's, by ``SPDXID``."""
+def read_spdx(path: Path) -> dict[str, ListedPackage]:
+    """Return the binary packages of an SPDX document of Pumice or debsbom, by ``SPDXID``."""
     document = json.loads(path.read_bytes())
-    named = {one["SPDXID"]: (one["name"], one.get("versionInfo", "")) for one in document["packages"]}
+    names_and_versions = {
+        package["SPDXID"]: (package["name"], package.get("versionInfo", ""))
+        for package in document["packages"]
+    }
     sources: dict[str, tuple[str, str]] = {}
-    for one in document["relationships"]:
-        if one["relationshipType"] == "GENERATED_FROM":
-            sources[one["spdxElementId"]] = named[one["relatedSpdxElement"]]
-        if one["relationshipType"] == "GENERATES":
-            sources[one["relatedSpdxElement"]] = named[one["spdxElementId"]]
-    found = {}
-    for one in document["packages"]:
-        url = _url(one)
+    for relationship in document["relationships"]:
+        if relationship["relationshipType"] == "GENERATED_FROM":
+            sources[relationship["spdxElementId"]] = names_and_versions[relationship["relatedSpdxElement"]]
+        if relationship["relationshipType"] == "GENERATES":
+            sources[relationship["relatedSpdxElement"]] = names_and_versions[relationship["spdxElementId"]]
+    packages = {}
+    for package in document["packages"]:
+        url = _url(package)
         if url and url.type in ("deb", "apk") and _qualifier(url, "arch") != "source":
-            assert (url.name, url.version) == (one["name"], one["versionInfo"])
-            source = sources.get(one["SPDXID"], (url.name, url.version or ""))
-            found[one["SPDXID"]] = Listed(url.name, url.version or "", _qualifier(url, "arch"), source)
-    return found
+            assert (url.name, url.version) == (package["name"], package["versionInfo"])
+            source = sources.get(package["SPDXID"], (url.name, url.version or ""))
+            packages[package["SPDXID"]] = ListedPackage(
+                url.name, url.version or "", _qualifier(url, "arch"), source
+            )
+    return packages
 
 
-def of_cyclonedx(path: Path) -> set[Listed]:
-    """Return the binary packages of a CycloneDX document, with what their package URLs say of the source."""
-    found = set()
-    for one in json.loads(path.read_bytes())["components"]:
-        url = PackageURL.from_string(one["purl"]) if one.get("purl") else None
+def read_cyclonedx(path: Path) -> set[ListedPackage]:
+    """Return the binary packages of a CycloneDX document, with the source package from the package URL."""
+    packages = set()
+    for component in json.loads(path.read_bytes())["components"]:
+        url = PackageURL.from_string(component["purl"]) if component.get("purl") else None
         if url and url.type in ("deb", "apk") and _qualifier(url, "arch") != "source":
-            assert (url.name, url.version) == (one["name"], one["version"])
-            found.add(of_url(url))
-    return found
+            assert (url.name, url.version) == (component["name"], component["version"])
+            packages.add(from_package_url(url))
+    return packages
 
 
-def of_url(url: PackageURL) -> Listed:
-    """Return what a package URL says, ``upstream`` included (the source package, where it differs)."""
+def from_package_url(url: PackageURL) -> ListedPackage:
+    """Return the package of a package URL, with the source package from ``upstream`` if it is set."""
     name, _, version = _qualifier(url, "upstream").partition("@")
     source = (name or url.name, version or url.version or "")
-    return Listed(url.name, url.version or "", _qualifier(url, "arch"), source)
+    return ListedPackage(url.name, url.version or "", _qualifier(url, "arch"), source)
 
 
-def edges(path: Path) -> set[tuple[str, str]]:
-    """Return which package needs which, by name, in an SPDX document."""
+def read_dependencies(path: Path) -> set[tuple[str, str]]:
+    """Return the dependencies in an SPDX document as pairs of package names."""
     document = json.loads(path.read_bytes())
-    listed = {id_: one.name for id_, one in of_spdx(path).items()}
+    listed = {id_: package.name for id_, package in read_spdx(path).items()}
     return {
-        (listed[one["spdxElementId"]], listed[one["relatedSpdxElement"]])
-        for one in document["relationships"]
-        if one["relationshipType"] == "DEPENDS_ON"
-        and {one["spdxElementId"], one["relatedSpdxElement"]} <= listed.keys()
+        (listed[relationship["spdxElementId"]], listed[relationship["relatedSpdxElement"]])
+        for relationship in document["relationships"]
+        if relationship["relationshipType"] == "DEPENDS_ON"
+        and {relationship["spdxElementId"], relationship["relatedSpdxElement"]} <= listed.keys()
     }
 
 
-def suppliers(path: Path) -> dict[str, str]:
+def read_suppliers(path: Path) -> dict[str, str]:
     """Return the supplier of each binary package of an SPDX document, by name."""
-    listed = of_spdx(path)
+    listed = read_spdx(path)
     document = json.loads(path.read_bytes())
     return {
-        one["name"]: one["supplier"].partition(": ")[2]
-        for one in document["packages"]
-        if one["SPDXID"] in listed
+        package["name"]: package["supplier"].partition(": ")[2]
+        for package in document["packages"]
+        if package["SPDXID"] in listed
     }
 
 

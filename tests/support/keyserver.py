@@ -1,4 +1,4 @@
-"""A server for keys on this machine: answers by path, and counts what it was asked for."""
+"""A key server on loopback with a response per path and a log of the requested paths."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serving(
-    answers: Mapping[str, bytes | str], tls: ssl.SSLContext | None = None
+    responses: Mapping[str, bytes | str], tls: ssl.SSLContext | None = None
 ) -> Iterator[tuple[int, list[str]]]:
     """Serve ``answers`` by path, a text being where to redirect to; the value is (port, paths asked for)."""
-    asked: list[str] = []
+    requested_paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
-            answer = answers.get(self.path)
-            if isinstance(answer, str):
+            requested_paths.append(self.path)
+            response = responses.get(self.path)
+            if isinstance(response, str):
                 self.send_response(302)
-                self.send_header("Location", answer)
+                self.send_header("Location", response)
             else:
-                self.send_response(404 if answer is None else 200)
-            body = answer if isinstance(answer, bytes) else b""
+                self.send_response(404 if response is None else 200)
+            body = response if isinstance(response, bytes) else b""
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -42,7 +42,7 @@ def serving(
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield server.server_address[1], asked
+        yield server.server_address[1], requested_paths
     finally:
         server.shutdown()
         server.server_close()

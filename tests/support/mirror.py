@@ -1,4 +1,4 @@
-"""A small real HTTP server on loopback that serves a folder, and misbehaves when told to.
+"""A small HTTP server on loopback that serves a directory, with configurable faults.
 
 with Mirror(folder) as mirror:
     mirror.fault("/dists/", Fault(status=500, times=2))
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 
 @dataclass
 class Fault:
-    """What goes wrong for a path, and how often (``times`` None: always)."""
+    """A fault for a path, and how often it occurs (``times`` None: always)."""
 
     status: int = 0
-    """Answer with this status instead of the file."""
+    """Respond with this status instead of the file."""
     times: int | None = None
     truncate: int | None = None
-    """Announce the whole length, send this many bytes, and hang up."""
+    """Announce the whole length, send this many bytes, and close the connection."""
     short: int | None = None
-    """Send this many bytes as if they were all."""
+    """Send this many bytes as if they were the whole file."""
     corrupt: bool = False
-    """Turn the bits of the last byte."""
+    """Invert the bits of the last byte."""
     body: bytes | None = None
     """Send this instead of the file, with a status of 200."""
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
-    """Seconds before the answer."""
+    """Seconds before the response."""
     redirect: str = ""
-    """Where to send the client: a URL, or a path on this server."""
+    """The target of a redirect: a URL, or a path on this server."""
     drop: bool = False
-    """Hang up without an answer."""
+    """Close the connection without a response."""
     hold: bool = False
-    """Say nothing more until `Mirror.heal`; ``truncate`` bytes come first."""
-    held: threading.Event = field(default_factory=threading.Event)
-    """Set when somebody is kept waiting."""
+    """Send ``truncate`` bytes, then nothing until `Mirror.heal`."""
+    is_held: threading.Event = field(default_factory=threading.Event)
+    """Set while a request is held."""
     released: threading.Event = field(default_factory=threading.Event)
 
 
@@ -56,17 +56,17 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
-    """By lower-case name."""
+    """By lowercase name."""
     status: int
 
 
 class Mirror:
-    """The server; a context manager. ``requests`` says what was asked of it, in order of the answers."""
+    """The server; a context manager. ``requests`` is the log, in the order of the responses."""
 
     def __init__(
         self, root: Path, *, credentials: str = "", ranges: bool = True, tls: ssl.SSLContext | None = None
     ) -> None:
-        """``credentials``: the one ``Authorization`` value accepted; "" lets everybody in."""
+        """``credentials``: the only accepted ``Authorization`` value; "" accepts every request."""
         self.root = root
         self.credentials = credentials
         self.ranges = ranges
@@ -89,13 +89,13 @@ class Mirror:
     def paths(self) -> list[str]:
         return [request.path for request in self.requests]
 
-    def fault(self, part: str, fault: Fault) -> None:
-        """Misbehave for each path that contains ``part``; earlier faults go first."""
+    def add_fault(self, path_part: str, fault: Fault) -> None:
+        """Add a fault for each path that contains ``path_part``; earlier faults take precedence."""
         with self._lock:
-            self._faults.append((part, fault))
+            self._faults.append((path_part, fault))
 
     def heal(self) -> None:
-        """Forget all faults and requests."""
+        """Remove all faults and logged requests."""
         self._release()
         with self._lock:
             self._faults.clear()
@@ -107,8 +107,8 @@ class Mirror:
 
     def take_fault(self, path: str) -> Fault | None:
         with self._lock:
-            for part, fault in self._faults:
-                if part in path and fault.times != 0:
+            for path_part, fault in self._faults:
+                if path_part in path and fault.times != 0:
                     if fault.times is not None:
                         fault.times -= 1
                     return fault
@@ -139,7 +139,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is no news."""
+        """Ignore clients that close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         mirror = self.server.mirror
         path = unquote(urlsplit(self.path).path)
         if mirror.credentials and self.headers.get("Authorization") != mirror.credentials:
-            self._answer(401, b"who are you?", {"WWW-Authenticate": "Basic"})
+            self._respond(401, b"who are you?", {"WWW-Authenticate": "Basic"})
             return
         fault = mirror.take_fault(path) or Fault()
         if fault.delay:
@@ -166,23 +166,23 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if fault.redirect:
-            self._answer(302, b"", {"Location": fault.redirect})
+            self._respond(302, b"", {"Location": fault.redirect})
             return
         if fault.status:
-            self._answer(fault.status, b"fault", fault.headers)
+            self._respond(fault.status, b"fault", fault.headers)
             return
         self._file(path, fault)
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Stay quiet."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the base class
+        """Log nothing."""
 
     def _file(self, path: str, fault: Fault) -> None:
         root = self.server.mirror.root.resolve()
         target = (root / path.lstrip("/")).resolve()
         if fault.body is None and not (target.is_file() and target.is_relative_to(root)):
-            self._answer(404, b"not found", {})
+            self._respond(404, b"not found", {})
             return
         if fault.body is not None:
             data, modified = fault.body, 0.0
@@ -195,15 +195,15 @@ class _Handler(BaseHTTPRequestHandler):
         etag = f'"{hashlib.md5(data).hexdigest()}"'
         headers = {"Last-Modified": formatdate(modified, usegmt=True), "ETag": etag, **fault.headers}
         if self._unchanged(etag, modified):
-            self._answer(304, b"", headers)
+            self._respond(304, b"", headers)
             return
         if fault.hold and fault.truncate is None:
-            fault.held.set()
+            fault.is_held.set()
             fault.released.wait()
         status, start, end = self._range(len(data))
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
-        self._answer(status, data[start:end], headers, fault.truncate, fault)
+        self._respond(status, data[start:end], headers, fault.truncate, fault)
 
     def _unchanged(self, etag: str, modified: float) -> bool:
         if "If-None-Match" in self.headers:
@@ -214,13 +214,15 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _range(self, length: int) -> tuple[int, int, int]:
-        wanted = self.headers.get("Range", "")
-        if not (self.server.mirror.ranges and wanted.startswith("bytes=") and wanted.endswith("-")):
+        range_header = self.headers.get("Range", "")
+        if not (
+            self.server.mirror.ranges and range_header.startswith("bytes=") and range_header.endswith("-")
+        ):
             return 200, 0, length
-        start = int(wanted[6:-1])
+        start = int(range_header[6:-1])
         return (206, start, length) if start < length else (416, 0, 0)
 
-    def _answer(
+    def _respond(
         self,
         status: int,
         body: bytes,
@@ -241,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
             if fault and fault.hold:
-                fault.held.set()
+                fault.is_held.set()
                 fault.released.wait()
 
     def _record(self, status: int) -> None:

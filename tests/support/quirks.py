@@ -1,4 +1,4 @@
-"""Odd answers of registries, as data: what is changed in which answer, and who is reported to give it."""
+"""Unusual responses of registries, as data: the change, the request it applies to, and known registries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Quirk:
     when: int = 0
     times: int = 1 << 30
     error: str = ""
-    """What the error says, where that is the right outcome; "" where everything has to work."""
+    """Text of the expected error, "" if the operation must succeed."""
     registry: Mapping[str, object] = field(default_factory=dict)
     """Fields of `tests.support.registry.Registry`."""
 
@@ -43,18 +43,18 @@ class Quirk:
         return f"{self.step}: {self.name}"
 
     def matches(self, method: str, path: str) -> bool:
-        """Say whether this is about a request."""
+        """Return whether the quirk applies to a request."""
         return method in self.method.split("|") and re.search(self.path, path) is not None
 
-    def changed(self, status: int, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
-        """Return an answer as this registry gives it."""
+    def change_response(self, status: int, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
+        """Return the response of a registry with this quirk."""
         if self.when and status != self.when:
             return status, headers, body
         body = body if self.body is None else self.body(body)
         if self.body is not None:
             headers = headers | {"Content-Length": str(len(body))}
         for name, value in self.headers.items():
-            headers = {known: text for known, text in headers.items() if known.lower() != name.lower()}
+            headers = {header: text for header, text in headers.items() if header.lower() != name.lower()}
             if value is not None:
                 headers[name] = value.replace("LENGTH", str(len(body)))
         return self.status or status, headers, body
@@ -79,7 +79,7 @@ def zipped(data: bytes) -> bytes:
 
 
 def rewritten(**changes: Any) -> Any:
-    """Return a change of a JSON body's fields; None as a value stays, ... takes a field away."""
+    """Return a function that changes fields of a JSON body; ... as a value removes the field."""
 
     def change(body: bytes) -> bytes:
         content = json.loads(body) | changes

@@ -48,10 +48,10 @@ def example(name: str, folder: Path) -> Path:
     return folder / "recipe.yaml"
 
 
-def recipe(folder: Path, packages: Sequence[str], *more: str) -> Path:
+def recipe(folder: Path, packages: Sequence[str], *lines: str) -> Path:
     """Write a recipe of ``packages`` for the machine's own mirror; ``more`` are lines to add."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.yaml"
     lines = ("name: example.com/real", 'version: "1"', "from: {debian: bookworm}")
-    path.write_text("\n".join([*lines, f"packages: [{', '.join(packages)}]", *more]) + "\n")
+    path.write_text("\n".join([*lines, f"packages: [{', '.join(packages)}]", *lines]) + "\n")
     return path

@@ -1,4 +1,4 @@
-"""Registries to test against: Debian's, and one in memory that misbehaves as asked.
+"""Registries for tests: Debian's docker-registry, and one in memory that can inject faults.
 
 `Registry` is small and strict about what distribution-spec asks of clients: a wrong Content-Range, a
 rebuilt upload location or a missing Accept is refused.
@@ -43,12 +43,12 @@ class Upload:
     name: str
     data: bytearray = field(default_factory=bytearray)
     state: int = 0
-    """Part of the location: only the latest one is good."""
+    """Part of the location: only the latest one is valid."""
 
 
 @dataclass
 class Registry:
-    """What a registry in memory holds, how it behaves, and what it was asked."""
+    """The content, behavior and request log of a registry in memory."""
 
     referrers: bool = True
     ranges: bool = True
@@ -58,24 +58,24 @@ class Registry:
     page: int = 0
     minimum: int = 0
     largest: int = 0
-    """Bytes of a PATCH above which it answers 413; 0: none."""
+    """Bytes of the largest PATCH before a 413 response; 0: no limit."""
     moves: bool = True
-    """Whether an upload has another location after each part."""
+    """Whether an upload has another location after each chunk."""
     takes: int = 0
-    """Bytes of a PATCH that it keeps, and says so; 0: all."""
+    """Bytes of a PATCH that are stored and reported; 0: all."""
     users: dict[str, str] = field(default_factory=dict)
     tokens: bool = False
-    """Whether logging in takes a token; else it takes the password itself."""
+    """Whether authentication uses tokens instead of passwords."""
     token_uses: int = 0
-    """How many requests a token is good for, 0: any number."""
+    """How many requests a token is valid for; 0: any number."""
     busy: int = 0
-    """How many requests are still to be answered with 429."""
+    """How many more requests get a 429 response."""
     retry_after: str = "0"
     warning: str = ""
     elsewhere: str = ""
-    """Where blobs are redirected to."""
+    """The target of redirects for blobs."""
     lies: bytes = b""
-    """What is sent in place of every blob."""
+    """Sent instead of every blob."""
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -88,14 +88,14 @@ class Registry:
     quirks_shown: int = 0
 
     def odd(self, method: str, path: str) -> Quirk | None:
-        """Return the quirk that a request meets, if it is not over."""
+        """Return the quirk that applies to a request, if there is one left."""
         quirk = self.quirk
         if quirk is None or self.quirks_shown >= quirk.times or not quirk.matches(method, path):
             return None
         return quirk
 
-    def asked(self, method: str, part: str = "") -> list[str]:
-        return [path for verb, path, _ in self.log if verb == method and part in path]
+    def logged_paths(self, method: str, path_part: str = "") -> list[str]:
+        return [path for verb, path, _ in self.log if verb == method and path_part in path]
 
     def put(self, name: str, data: bytes, media_type: str, *tags: str) -> str:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         quirk = registry.odd(self.command, self.path)
         if quirk is not None and quirk.instead:
             self.rfile.read(length)
-            self._answer(quirk.status)
+            self._respond(quirk.status)
             return
         if self.command == "PATCH" and (upload := self._upload(url.path)):
             self._patch(upload, length)
@@ -145,21 +145,21 @@ class _Handler(BaseHTTPRequestHandler):
                 self._token()
             elif registry.busy > 0:
                 registry.busy -= 1
-                self._answer(429, {"Retry-After": registry.retry_after})
-            elif not self._allowed():
+                self._respond(429, {"Retry-After": registry.retry_after})
+            elif not self._is_authorized():
                 self._challenge()
             else:
                 self._route(url.path)
 
-    def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
-        sent = {"Content-Length": str(len(body))} | (headers or {})
+    def _respond(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+        response_headers = {"Content-Length": str(len(body))} | (headers or {})
         if quirk := self.registry.odd(self.command, self.path):
-            status, sent, body = quirk.changed(status, sent, body)
+            status, response_headers, body = quirk.change_response(status, response_headers, body)
             self.registry.quirks_shown += 1
         self.send_response(status)
         if self.registry.warning:
-            sent["Warning"] = self.registry.warning
-        for name, value in sent.items():
+            response_headers["Warning"] = self.registry.warning
+        for name, value in response_headers.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -167,18 +167,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, code: str) -> None:
         body = json.dumps({"errors": [{"code": code, "message": code.lower().replace("_", " ")}]}).encode()
-        self._answer(status, {"Content-Type": "application/json"}, body)
+        self._respond(status, {"Content-Type": "application/json"}, body)
 
     # Logging in
 
-    def _allowed(self) -> bool:
+    def _is_authorized(self) -> bool:
         registry = self.registry
-        given = self.headers.get("Authorization", "")
+        authorization = self.headers.get("Authorization", "")
         if not registry.users:
             return True
         if not registry.tokens:
-            return given in {f"Basic {_basic(*pair)}" for pair in registry.users.items()}
-        token = given.removeprefix("Bearer ")
+            return authorization in {f"Basic {_basic(*pair)}" for pair in registry.users.items()}
+        token = authorization.removeprefix("Bearer ")
         if registry.issued.get(token, 0) <= 0:
             return False
         registry.issued[token] -= 1
@@ -187,19 +187,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _challenge(self) -> None:
         realm = f'Bearer realm="http://{self.registry.host}/token",service="the registry"'
         value = realm if self.registry.tokens else 'Basic realm="the registry"'
-        self._answer(401, {"WWW-Authenticate": value})
+        self._respond(401, {"WWW-Authenticate": value})
 
     def _token(self) -> None:
         registry = self.registry
         form = {key: values[0] for key, values in parse_qs(self.body.decode()).items()}
-        given = self.headers.get("Authorization", "")
-        known = given in {f"Basic {_basic(*pair)}" for pair in registry.users.items()}
-        if not known and form.get("refresh_token") != "identity":
+        authorization = self.headers.get("Authorization", "")
+        is_known_user = authorization in {f"Basic {_basic(*pair)}" for pair in registry.users.items()}
+        if not is_known_user and form.get("refresh_token") != "identity":
             self._refuse(401, "UNAUTHORIZED")
             return
         token = f"token-{len(registry.issued)}"
         registry.issued[token] = registry.token_uses or 1 << 30
-        self._answer(200, {}, json.dumps({"access_token": token, "expires_in": 300}).encode())
+        self._respond(200, {}, json.dumps({"access_token": token, "expires_in": 300}).encode())
 
     # What there is
 
@@ -212,12 +212,12 @@ class _Handler(BaseHTTPRequestHandler):
             (_TAGS, self._tags),
             (_REFERRERS, self._referrers),
         ):
-            found = pattern.fullmatch(path)
-            if found:
-                serve(**found.groupdict())
+            match = pattern.fullmatch(path)
+            if match:
+                serve(**match.groupdict())
                 return
         if path == "/v2/":
-            self._answer(200)
+            self._respond(200)
         else:
             self._refuse(404, "NOT_FOUND")
 
@@ -229,19 +229,19 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.command == "DELETE":
             del registry.blobs[name, digest]
-            self._answer(202)
+            self._respond(202)
             return
         if registry.elsewhere and self.command == "GET":
-            self._answer(307, {"Location": f"{registry.elsewhere}/{name}/{digest}"})
+            self._respond(307, {"Location": f"{registry.elsewhere}/{name}/{digest}"})
             return
         data = registry.lies or data
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if wanted and registry.ranges:
-            start = int(wanted[1])
-            place = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
-            self._answer(206, place, data[start:])
+        range_match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if range_match and registry.ranges:
+            start = int(range_match[1])
+            range_headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+            self._respond(206, range_headers, data[start:])
             return
-        self._answer(200, {"Docker-Content-Digest": digest}, data)
+        self._respond(200, {"Docker-Content-Digest": digest}, data)
 
     def _manifest(self, name: str, ref: str) -> None:
         registry = self.registry
@@ -254,15 +254,17 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.command == "DELETE":
             if ref == digest:
                 del registry.manifests[name, digest]
-            registry.tags[name] = {tag: one for tag, one in tags.items() if tag != ref and one != ref}
-            self._answer(202)
+            registry.tags[name] = {
+                tag: target for tag, target in tags.items() if tag != ref and target != ref
+            }
+            self._respond(202)
         else:
             media_type, data = registry.manifests[name, digest]
             if media_type not in self.headers.get("Accept", ""):
                 self._refuse(404, "MANIFEST_UNKNOWN")
                 return
             etag = {"ETag": f'"{digest}"'} if registry.etags else {}
-            self._answer(200, {"Content-Type": media_type, "Docker-Content-Digest": digest} | etag, data)
+            self._respond(200, {"Content-Type": media_type, "Docker-Content-Digest": digest} | etag, data)
 
     def _put_manifest(self, name: str, ref: str) -> None:
         registry = self.registry
@@ -274,15 +276,17 @@ class _Handler(BaseHTTPRequestHandler):
         tags = registry.tags.setdefault(name, {})
         condition = self.headers.get("If-Match")
         if condition and condition != f'"{tags.get(ref)}"':
-            self._answer(412)
+            self._respond(412)
             return
         if registry.etags and self.headers.get("If-None-Match") == "*" and ref in tags:
-            self._answer(412)
+            self._respond(412)
             return
         missing = [
-            one["digest"]
-            for one in [document.get("config"), *document.get("layers", [])]
-            if one and "urls" not in one and (name, one["digest"]) not in registry.blobs
+            blob_descriptor["digest"]
+            for blob_descriptor in [document.get("config"), *document.get("layers", [])]
+            if blob_descriptor
+            and "urls" not in blob_descriptor
+            and (name, blob_descriptor["digest"]) not in registry.blobs
         ]
         missing += [
             one["digest"]
@@ -294,34 +298,41 @@ class _Handler(BaseHTTPRequestHandler):
             return
         registry.put(name, self.body, self.headers["Content-Type"], *([] if ":" in ref else [ref]))
         subject = {"OCI-Subject": document["subject"]["digest"]} if document.get("subject") else {}
-        self._answer(201, {"Docker-Content-Digest": digest} | (subject if registry.referrers else {}))
+        self._respond(201, {"Docker-Content-Digest": digest} | (subject if registry.referrers else {}))
 
     def _tags(self, name: str) -> None:
         tags = sorted(tag for tag in self.registry.tags.get(name, {}))
         last = self.query.get("last", "")
         tags = [tag for tag in tags if tag > last]
         page = min(self.registry.page or 1 << 30, int(self.query.get("n", 1 << 30)))
-        shown, left = tags[:page], tags[page:]
-        link = {"Link": f'</v2/{name}/tags/list?n={page}&last={shown[-1]}>; rel="next"'} if left else {}
-        self._answer(200, link, json.dumps({"name": name, "tags": shown}).encode())
+        page_tags, remaining = tags[:page], tags[page:]
+        link = (
+            {"Link": f'</v2/{name}/tags/list?n={page}&last={page_tags[-1]}>; rel="next"'} if remaining else {}
+        )
+        self._respond(200, link, json.dumps({"name": name, "tags": page_tags}).encode())
 
     def _referrers(self, name: str, digest: str) -> None:
         if not self.registry.referrers:
             self._refuse(404, "NOT_FOUND")
             return
-        found = []
-        for (where, one), (media_type, data) in self.registry.manifests.items():
+        referrers = []
+        for (repository, manifest_digest), (media_type, data) in self.registry.manifests.items():
             document = json.loads(data)
-            if where == name and (document.get("subject") or {}).get("digest") == digest:
-                entry = {"mediaType": media_type, "digest": one, "size": len(data), "org.example.more": 1}
+            if repository == name and (document.get("subject") or {}).get("digest") == digest:
+                entry = {
+                    "mediaType": media_type,
+                    "digest": manifest_digest,
+                    "size": len(data),
+                    "org.example.more": 1,
+                }
                 entry["artifactType"] = document.get("artifactType") or document["config"]["mediaType"]
-                found.append(entry | {"annotations": document.get("annotations", {})})
+                referrers.append(entry | {"annotations": document.get("annotations", {})})
         start = int(self.query.get("from", 0))
-        page = self.registry.page or len(found) or 1
-        more = f"</v2/{name}/referrers/{digest}?from={start + page}>; rel=next"
-        link = {"Link": more} if start + page < len(found) else {}
-        body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found[start : start + page]}
-        self._answer(200, {"Content-Type": INDEX} | link, json.dumps(body).encode())
+        page = self.registry.page or len(referrers) or 1
+        next_link = f"</v2/{name}/referrers/{digest}?from={start + page}>; rel=next"
+        link = {"Link": next_link} if start + page < len(referrers) else {}
+        body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": referrers[start : start + page]}
+        self._respond(200, {"Content-Type": INDEX} | link, json.dumps(body).encode())
 
     # Uploads
 
@@ -330,21 +341,21 @@ class _Handler(BaseHTTPRequestHandler):
         mount, origin = self.query.get("mount", ""), self.query.get("from", "")
         if registry.mounts and (origin, mount) in registry.blobs:
             registry.blobs[name, mount] = registry.blobs[origin, mount]
-            self._answer(201, {"Location": f"/v2/{name}/blobs/{mount}"})
+            self._respond(201, {"Location": f"/v2/{name}/blobs/{mount}"})
             return
         number = str(len(registry.uploads))
         registry.uploads[number] = Upload(name)
         minimum = {"OCI-Chunk-Min-Length": str(registry.minimum)} if registry.minimum else {}
-        self._answer(202, self._place(number) | minimum)
+        self._respond(202, self._location(number) | minimum)
 
-    def _place(self, number: str) -> dict[str, str]:
+    def _location(self, number: str) -> dict[str, str]:
         upload = self.registry.uploads[number]
-        place = {"Location": f"/opaque/{number}?state={upload.state}"}
-        return place | ({"Range": f"0-{len(upload.data) - 1}"} if upload.data else {})
+        location = {"Location": f"/opaque/{number}?state={upload.state}"}
+        return location | ({"Range": f"0-{len(upload.data) - 1}"} if upload.data else {})
 
     def _upload(self, path: str) -> Upload | None:
-        found = _UPLOAD.fullmatch(path)
-        return self.registry.uploads.get(found["number"]) if found else None
+        upload = _UPLOAD.fullmatch(path)
+        return self.registry.uploads.get(upload["number"]) if upload else None
 
     def _patch(self, upload: Upload, length: int) -> None:
         registry = self.registry
@@ -358,28 +369,28 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(length)
             self._refuse(413, "SIZE_INVALID")
             return
-        if not self._allowed():
+        if not self._is_authorized():
             self.rfile.read(length)
             self._challenge()
             return
         if int(start) != len(upload.data) or self.query.get("state") != str(upload.state):
             self.rfile.read(length)
-            self._answer(416, self._place(number))
+            self._respond(416, self._location(number))
             return
-        kept = 0
+        kept_size = 0
         while length > 0:
             data = self.rfile.read1(min(length, 1 << 16))
             if not data:
                 self.close_connection = True
                 break
             with registry.lock:
-                left = registry.takes - kept if registry.takes else len(data)
-                upload.data += data[: max(0, left)]
-            kept += len(data)
+                remaining = registry.takes - kept_size if registry.takes else len(data)
+                upload.data += data[: max(0, remaining)]
+            kept_size += len(data)
             length -= len(data)
         upload.state += registry.moves
         if not length:
-            self._answer(202, self._place(number))
+            self._respond(202, self._location(number))
 
     def _finish(self, number: str) -> None:
         registry = self.registry
@@ -387,7 +398,7 @@ class _Handler(BaseHTTPRequestHandler):
         if upload is None or (self.command == "GET" and not registry.resumes):
             self._refuse(404, "BLOB_UPLOAD_UNKNOWN")
         elif self.command == "GET":
-            self._answer(204, self._place(number))
+            self._respond(204, self._location(number))
         elif self.query.get("state") != str(upload.state):
             self._refuse(400, "BLOB_UPLOAD_INVALID")
         else:
@@ -400,7 +411,7 @@ class _Handler(BaseHTTPRequestHandler):
             del registry.uploads[number]
             registry.uploads[f"gone-{number}"] = upload
             registry.blobs[upload.name, digest] = data
-            self._answer(201, {"Location": f"/v2/{upload.name}/blobs/{digest}"})
+            self._respond(201, {"Location": f"/v2/{upload.name}/blobs/{digest}"})
 
 
 def _basic(user: str, password: str) -> str:
@@ -409,7 +420,7 @@ def _basic(user: str, password: str) -> str:
 
 @contextmanager
 def serving(registry: Registry) -> Iterator[str]:
-    """Serve a registry in memory on loopback; give its host and port."""
+    """Serve a registry in memory on loopback; yield its host and port."""
     handler = type("Handler", (_Handler,), {"registry": registry})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
@@ -425,7 +436,7 @@ def serving(registry: Registry) -> Iterator[str]:
 
 @contextmanager
 def debian(folder: Path, *, htpasswd: str = "") -> Iterator[str]:
-    """Run Debian's docker-registry on loopback; give its host and port."""
+    """Run Debian's docker-registry on loopback; yield its host and port."""
     program = need("docker-registry")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

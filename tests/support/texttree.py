@@ -1,7 +1,7 @@
-"""Small trees written and shown as text.
+"""Small trees, packages and effect inputs from text, and generated entries as text.
 
-A tree is a mapping of paths: ``usr/bin/`` is a directory, ``"-> x"`` a symbolic link, anything else
-a file's content. What effects make is shown one line an entry: mode, owner, path and what it is.
+In a mapping of paths ``usr/bin/`` is a directory, ``"-> x"`` the target of a symbolic link, and any
+other value the content of a file.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def tree(
     owner: str = "pkg",
     elf: Mapping[str, SharedObject] | None = None,
 ) -> Tree:
-    """Return a tree with the parents of all ``paths``, owned by root."""
+    """Return a tree of ``paths`` and their parents, owned by root."""
     nodes: dict[str, Node] = {}
     contents: dict[str, bytes] = {}
-    for path, what in paths.items():
+    for path, content in paths.items():
         name = path.rstrip("/")
         if path.endswith("/"):
-            entry = Entry(name, "dir", int(what, 8) if what else 0o755)
-        elif isinstance(what, str) and what.startswith("-> "):
-            entry = Entry(name, "symlink", 0o777, link=what[3:])
+            entry = Entry(name, "dir", int(content, 8) if content else 0o755)
+        elif isinstance(content, str) and content.startswith("-> "):
+            entry = Entry(name, "symlink", 0o777, link=content[3:])
         else:
-            contents[name] = what.encode() if isinstance(what, str) else what
+            contents[name] = content.encode() if isinstance(content, str) else content
             mode = 0o755 if "/bin/" in f"/{name}" or "/sbin/" in f"/{name}" else 0o644
             entry = Entry(name, "file", mode, size=len(contents[name]))
         nodes[name] = Node(entry, owner, (elf or {}).get(name))
@@ -54,9 +54,9 @@ def tree(
     return Tree(nodes, contents.__getitem__, packages)
 
 
-def package(name: str, version: str = "1", **more: str) -> PackageFacts:
-    """Return a package; a script is one of ``more`` (``postinst=...``)."""
-    files = {key: value.encode() for key, value in more.items()}
+def package(name: str, version: str = "1", **control_files: str) -> PackageFacts:
+    """Return a package with ``control_files`` such as ``postinst=...``."""
+    files = {key: value.encode() for key, value in control_files.items()}
     for script in ("preinst", "postinst"):
         if script in files and not files[script].startswith(b"#!"):
             files[script] = b"#!/bin/sh\nset -e\n" + files[script]
@@ -69,25 +69,25 @@ def package(name: str, version: str = "1", **more: str) -> PackageFacts:
     )
 
 
-def given(tree: Tree, settings: EffectSettings | None = None) -> EffectInput:
-    """Return what an effect is given for ``tree``."""
+def effect_input(tree: Tree, settings: EffectSettings | None = None) -> EffectInput:
+    """Return the input of an effect for ``tree`` and the scripts of its packages."""
     settings = settings or EffectSettings(architecture="amd64")
-    taken: dict[str, tuple[ScriptAction, ...]] = collect_actions(
+    script_actions: dict[str, tuple[ScriptAction, ...]] = collect_actions(
         tree, settings.architecture, settings.format
     )[0]
-    return EffectInput(tree, settings, taken)
+    return EffectInput(tree, settings, script_actions)
 
 
-def shown(generated: Iterable[GeneratedEntry], *, content: bool = False) -> str:
-    """Return ``MODE UID:GID PATH`` for each entry, sorted; with ``content`` what files hold."""
+def format_entries(generated: Iterable[GeneratedEntry], *, with_content: bool = False) -> str:
+    """Return ``MODE UID:GID PATH`` for each entry, sorted by path, optionally with the content of files."""
     lines: list[str] = []
     for item in sorted(generated, key=lambda item: item.entry.path):
         entry = item.entry
-        head = f"{entry.mode:04o} {entry.uid}:{entry.gid} {entry.path}"
+        prefix = f"{entry.mode:04o} {entry.uid}:{entry.gid} {entry.path}"
         if entry.kind == "symlink":
             lines.append(f"{entry.path} -> {entry.link}")
         elif entry.kind == "dir":
-            lines.append(f"{head}/")
+            lines.append(f"{prefix}/")
         else:
-            lines.append(f"{head} {item.content.decode()!r}" if content else head)
+            lines.append(f"{prefix} {item.content.decode()!r}" if with_content else prefix)
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Throw-away certificates for servers and clients on loopback."""
+"""Temporary certificates for servers and clients on loopback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def self_signed(folder: Path, name: str = "server") -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 that is its own authority: (certificate, key) in PEM."""
+    """Return a self-signed certificate for 127.0.0.1 and its key, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -47,7 +47,7 @@ def self_signed(folder: Path, name: str = "server") -> tuple[Path, Path]:
 
 
 def server(certificate: Path, key: Path, *, clients: Path | None = None) -> ssl.SSLContext:
-    """The context of a server; with ``clients`` it wants a certificate that this authority signed."""
+    """Return the context of a server; ``clients`` is the CA of required client certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     if clients:

@@ -1,4 +1,4 @@
-"""A universe out of text: hand-made stanzas, or the indexes that apt has on this machine."""
+"""Universes from text: handwritten stanzas, or the indexes that apt has on this machine."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _PROVIDES = re.compile(r"^Provides: (.+)$", re.MULTILINE)
 
 
 class TextUniverse:
-    """Stanzas of ``Packages`` files, parsed when they are asked for."""
+    """Stanzas of ``Packages`` files, parsed on demand."""
 
     def __init__(self, indexes: Iterable[tuple[str, str]], architecture: str = "amd64") -> None:
         self.architecture = architecture
         self._stanzas: dict[str, list[tuple[str, str]]] = {}
         self._providers: dict[str, set[str]] = {}
         self._essential: set[str] = set()
-        self._known: dict[str, tuple[PackageRecord, ...]] = {}
+        self._records_by_name: dict[str, tuple[PackageRecord, ...]] = {}
         for suite, text in indexes:
             for stanza in text.strip("\n").split("\n\n"):
                 if found := _NAME.search(stanza):
-                    self._remember(found[1].strip(), suite, stanza)
+                    self._add_stanza(found[1].strip(), suite, stanza)
 
-    def _remember(self, name: str, suite: str, stanza: str) -> None:
+    def _add_stanza(self, name: str, suite: str, stanza: str) -> None:
         self._stanzas.setdefault(name, []).append((suite, stanza))
         if "\nEssential: yes" in stanza:
             self._essential.add(name)
@@ -51,7 +51,7 @@ class TextUniverse:
                 self._providers.setdefault(re.split(r"[\s(:]", term.strip())[0], set()).add(name)
 
     def versions(self, name: str) -> Sequence[PackageRecord]:
-        if name not in self._known:
+        if name not in self._records_by_name:
             records = {
                 record.version: record
                 for suite, stanza in reversed(self._stanzas.get(name, []))
@@ -60,14 +60,14 @@ class TextUniverse:
             ordered = sorted(
                 records.values(), key=lambda record: version.sort_key(record.version), reverse=True
             )
-            self._known[name] = tuple(ordered)
-        return self._known[name]
+            self._records_by_name[name] = tuple(ordered)
+        return self._records_by_name[name]
 
     def providers(self, name: str) -> Sequence[PackageRecord]:
         return [
             record
-            for other in sorted(self._providers.get(name, ()))
-            for record in self.versions(other)
+            for provider in sorted(self._providers.get(name, ()))
+            for record in self.versions(provider)
             if re.search(rf"(^|[\s,]){re.escape(name)}($|[\s,(:])", record.provides)
         ]
 
@@ -83,21 +83,21 @@ class TextUniverse:
 
 
 def from_text(text: str, architecture: str = "amd64") -> TextUniverse:
-    """Return the universe of some stanzas, in which everything but the name may be left out."""
+    """Return the universe of stanzas, which need no field but the name."""
     return TextUniverse([("debian/bookworm", text)], architecture)
 
 
 def _record(stanza: str, suite: str) -> PackageRecord:
-    fields = {found[1]: found[2].strip() for found in _FIELD.finditer(stanza)}
+    fields = {source_match[1]: source_match[2].strip() for source_match in _FIELD.finditer(stanza)}
     name, source = fields["Package"], fields.get("Source", "")
     found = re.fullmatch(r"(\S+)(?:\s+\((.+)\))?", source)
-    number = fields.get("Version", "1")
+    version_text = fields.get("Version", "1")
     return PackageRecord(
         name=name,
-        version=number,
+        version=version_text,
         architecture=fields.get("Architecture", "amd64"),
         source=found[1] if found else name,
-        source_version=(found[2] if found else None) or number,
+        source_version=(found[2] if found else None) or version_text,
         size=int(fields.get("Size", 1000)),
         installed_size=int(fields.get("Installed-Size", 10)),
         essential=fields.get("Essential") == "yes",
@@ -112,41 +112,43 @@ def _record(stanza: str, suite: str) -> PackageRecord:
 
 
 class Sketch(msgspec.Struct, frozen=True):
-    """A small universe on a page: what there is, what is wanted, and what should come of it."""
+    """A small universe with requests and the expected packages or error."""
 
     universe: str
-    wants: tuple[str, ...]
+    requests_text: tuple[str, ...]
     packages: tuple[str, ...]
     error: str
 
     def stanzas(self) -> str:
-        """The universe as ``Packages`` has it. A line ``NAME VERSION [KIB]`` begins a package."""
-        made = []
+        """Return the universe in ``Packages`` format. A line ``NAME VERSION [KIB]`` starts a package."""
+        lines = []
         for line in self.universe.splitlines():
             if line.startswith(" "):
-                made.append(line.strip())
+                lines.append(line.strip())
             else:
                 name, number, *size = line.split()
-                made += ["", f"Package: {name}", f"Version: {number}", f"Installed-Size: {(*size, '10')[0]}"]
-        return "\n".join(made)
+                lines += ["", f"Package: {name}", f"Version: {number}", f"Installed-Size: {(*size, '10')[0]}"]
+        return "\n".join(lines)
 
     def requests(self) -> tuple[Request, ...]:
-        """What is wanted, one request a line from line 5 of a recipe on."""
-        found = []
-        for line, word in enumerate(self.wants, 5):
+        """Return the requests, as if they were on lines of a recipe from line 5 on."""
+        requests = []
+        for line, word in enumerate(self.requests_text, 5):
             name, _, number = word.removeprefix("-").partition("=")
             exclude = word.startswith("-")
-            found.append(Request(name=name, version=number, exclude=exclude, where=f"recipe.yaml:{line}:5"))
-        return tuple(found)
+            requests.append(
+                Request(name=name, version=number, exclude=exclude, where=f"recipe.yaml:{line}:5")
+            )
+        return tuple(requests)
 
 
-def sketch(path: Path) -> Sketch:
-    """Read a sketch: sections ``[universe]``, ``[wants]``, and ``[packages]`` or ``[error]``."""
+def read_sketch(path: Path) -> Sketch:
+    """Read a sketch: the sections ``[universe]``, ``[wants]``, and ``[packages]`` or ``[error]``."""
     parts = re.split(r"^\[([a-z]+)\]\n", path.read_text(), flags=re.MULTILINE)[1:]
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
     return Sketch(
         universe=sections["universe"],
-        wants=tuple(sections["wants"].split()),
+        requests_text=tuple(sections["wants"].split()),
         packages=tuple(sections.get("packages", "").splitlines()),
         error=sections.get("error", ""),
     )
@@ -154,7 +156,7 @@ def sketch(path: Path) -> Sketch:
 
 @functools.cache
 def from_apt(architecture: str = "amd64") -> TextUniverse:
-    """Return the universe of Debian's own indexes that apt has fetched; empty if it has none."""
+    """Return the universe of the Debian indexes that apt has fetched; empty if there are none."""
     indexes = []
     for path in apt.debian_indexes(architecture):
         address, _, rest = path.name.partition("_dists_")

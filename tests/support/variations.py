@@ -112,12 +112,12 @@ def shuffled_folders(seed: int) -> Iterator[None]:
     listdir, scandir = os.listdir, os.scandir
 
     def shuffled_names(path: object = ".") -> list[str]:
-        names = listdir(path)  # type: ignore[call-overload]
+        names = listdir(path)  # type: ignore[call-overload]  # os.listdir is overloaded
         chance.shuffle(names)
-        return names  # type: ignore[no-any-return]
+        return names  # type: ignore[no-any-return]  # os.listdir is overloaded
 
     def shuffled_entries(path: object = ".") -> _Entries:
-        with scandir(path) as entries:  # type: ignore[call-overload]
+        with scandir(path) as entries:  # type: ignore[call-overload]  # os.scandir is overloaded
             found = list(entries)
         chance.shuffle(found)
         return _Entries(found)

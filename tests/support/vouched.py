@@ -29,7 +29,7 @@ def key(number: int = 0) -> keys.PrivateKey:
 
 
 def trusted(number: int = 0, **more: object) -> TrustedKey:
-    return TrustedKey(key=key(number).public_key, rule="test", **more)  # type: ignore[arg-type]
+    return TrustedKey(key=key(number).public_key, rule="test", **more)  # type: ignore[arg-type]  # options of several types
 
 
 def image(
@@ -44,7 +44,7 @@ def image(
     )
     annotations |= {rollback.TRACK: track} if track else {}
     data = oci.encode_document(oci.make_manifest(manifest.config, manifest.layers, annotations=annotations))
-    made.blobs.put(data)  # type: ignore[attr-defined]
+    made.blobs.put(data)  # type: ignore[attr-defined]  # not in the protocol
     return Image(oci.make_descriptor(data, oci.MANIFEST), made.blobs)
 
 

@@ -1,4 +1,4 @@
-"""A wire that is cut."""
+"""A TCP proxy that breaks connections."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import suppress
 
 
 class Wire:
-    """A loopback port that leads to another, and breaks every connection after so many bytes, once."""
+    """Forwards a loopback port to another, and once breaks every connection after a number of bytes."""
 
-    def __init__(self, host: str, after: int) -> None:
-        """``after`` counts bytes both ways, over all connections."""
+    def __init__(self, host: str, cut_after: int) -> None:
+        """``cut_after`` is the number of bytes in both directions, over all connections."""
         name, _, port = host.partition(":")
         self._target = (name, int(port))
-        self._left = after
+        self._left = cut_after
         self.is_cut = False
         self.count = 0
         self._lock = threading.Lock()
@@ -33,20 +33,20 @@ class Wire:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                here, _ = self._listener.accept()
+                client, _ = self._listener.accept()
                 try:
-                    there = socket.create_connection(self._target)
+                    server = socket.create_connection(self._target)
                 except OSError:
-                    here.close()
+                    client.close()
                     continue
-                self._open += [here, there]
-                threading.Thread(target=self._join, args=(here, there), daemon=True).start()
+                self._open += [client, server]
+                threading.Thread(target=self._join, args=(client, server), daemon=True).start()
 
-    def _join(self, here: socket.socket, there: socket.socket) -> None:
-        with here, there:
-            back = threading.Thread(target=self._pump, args=(there, here), daemon=True)
+    def _join(self, source: socket.socket, target: socket.socket) -> None:
+        with source, target:
+            back = threading.Thread(target=self._pump, args=(target, source), daemon=True)
             back.start()
-            self._pump(here, there)
+            self._pump(source, target)
             back.join()
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
@@ -66,6 +66,6 @@ class Wire:
 
     def _break(self) -> None:
         opened, self._open = self._open, []
-        for one in opened:
+        for connection in opened:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)

@@ -60,7 +60,7 @@ def test_folders_are_never_writable_for_others(tmp_path: Path, umask: int) -> No
 def test_a_store_is_never_writable_for_others(tmp_path: Path, umask: int) -> None:
     with Home(tmp_path / "new" / "store", environ={}) as home:
         image = images.make(home, [{"etc/motd": "hello"}], name="example.com/hello:1.0")
-        home.built.add(image.root.digest)
+        home.build_marks.add(image.root.digest)
         home.directory("trees")
         with home.lock("x"):
             pass

@@ -35,8 +35,8 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
 
 
 def test_logs_are_printable_lines(caplog: pytest.LogCaptureFixture) -> None:
-    log = terminal.logger("pumice.test")
-    assert terminal.logger("pumice.test").filters == log.filters
+    log = terminal.get_logger("pumice.test")
+    assert terminal.get_logger("pumice.test").filters == log.filters
     log.warning("said: %s", EVIL)
     try:
         int(EVIL + "\x00")  # its message quotes what it was given
@@ -83,7 +83,7 @@ def test_documents_are_exact_in_a_pipe_and_harmless_on_a_terminal(
     stream = (_Terminal if terminal_ else io.TextIOWrapper)(raw, encoding="utf-8", write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
     data = EVIL.encode() + b"\xff\xc3"
-    with streams.filtered():
+    with streams.escape_output():
         sys.stdout.buffer.write(data[:9])
         sys.stdout.buffer.write(data[9:])
         print(EVIL, end="")

@@ -50,7 +50,7 @@ class BuiltImage(msgspec.Struct, frozen=True):
     def save(self, name: str, home: Home) -> None:
         """Point the reference ``name`` of the store to the image, with its evidence."""
         for subject, artifacts in self.evidence.items():
-            home.referrers.add(subject, artifacts, instead_of=evidence.is_build_evidence)
+            home.referrers.add(subject, artifacts, is_replaced=evidence.is_build_evidence)
         home.refs.set(name, self.root)
 
 
@@ -79,7 +79,7 @@ def build_image(
         ids = _merge_ids(ids, images[architecture].ids)  # a name has one id on all architectures
     root = _write_root(recipe, list(images.values()), context.home.blobs)
     for descriptor in (root, *(image.manifest for image in images.values())):
-        context.home.built.add(descriptor.digest)
+        context.home.build_marks.add(descriptor.digest)
     sources = evidence.EvidenceSources.of(
         recipe,
         lock if locked else with_allocated_ids(lock, images.values()),

@@ -10,7 +10,6 @@ import os
 from typing import TYPE_CHECKING
 
 from pumice import files
-from pumice.assembly.lock_diff import diff_locks
 from pumice.errors import LockError, UsageError
 from pumice.recipe import lock as locks
 from pumice.recipe import requirements
@@ -144,15 +143,19 @@ def report_changes(
     """Report the update of a lock: how many packages are locked, or each change and its reason."""
     note = progress.note
     if old_lock is None:
-        counts = ", ".join(f"{len(changes)} for {name}" for name, changes in new_lock.packages.items())
+        counts = ", ".join(
+            f"{len(packages)} for {architecture}" for architecture, packages in new_lock.packages.items()
+        )
         note(f"wrote {path}: locked packages: {counts}")
         return
-    found = diff_locks(old_lock, new_lock)
+    from pumice.assembly.lock_diff import diff_locks
+
+    changes = diff_locks(old_lock, new_lock)
     if reason:
         note(f"updated {path}: {reason}")
-    for change in found:
+    for change in changes:
         note(f"  {change}")
-    if not found:
+    if not changes:
         note(f"{path}: no package changed")
 
 
@@ -173,6 +176,8 @@ def preview_upgrade(
     new_lock = renew_lock(
         recipe, old_lock, connection, architectures=architectures, progress=progress, upgrade=upgrade
     )
+    from pumice.assembly.lock_diff import diff_locks
+
     return diff_locks(old_lock, new_lock)
 
 

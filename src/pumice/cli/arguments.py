@@ -1,8 +1,7 @@
-"""Command lines: argparse with Pumice's manners.
+"""Parse command lines, with argparse.
 
-A parser from here raises UsageError with one sentence and a hint instead of printing usage and
-exiting, never guesses abbreviated options, and prints help in one fixed shape, which the
-reference pages embed.
+A parser from here raises UsageError with one sentence and a hint instead of printing its usage and
+exiting, rejects abbreviated options, and prints help in one fixed format, which the reference pages embed.
 """
 
 from __future__ import annotations
@@ -22,32 +21,32 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are UsageErrors."""
+    """A parser that raises UsageError."""
 
-    def parse_known_args(  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]  # typeshed has two overloads
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse, and refuse an option that does not exist with the nearest one that does."""
-        found, unknown = super().parse_known_args(args, namespace)
+        """Parse arguments; raise UsageError for an unknown option, with the most similar one as hint."""
+        known, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            self._refuse(unknown[0])
-        return found, unknown
+            self._reject(unknown[0])
+        return known, unknown
 
     def print_help(self, file: Any = None) -> None:
-        """Print the help; unlike argparse, do not swallow that it could not be written."""
+        """Print the help; unlike argparse, raise OSError if it cannot be written."""
         (sys.stdout if file is None else file).write(self.format_help())
 
     def error(self, message: str) -> NoReturn:
-        """Raise argparse's complaint as a UsageError."""
-        sentence, hint = _reworded(message)
+        """Raise the error of argparse as UsageError."""
+        sentence, hint = _rephrase(message)
         raise UsageError(sentence, hint=hint or f"see '{self.prog} --help'")
 
-    def _refuse(self, word: str) -> NoReturn:
+    def _reject(self, argument: str) -> NoReturn:
         from difflib import get_close_matches
 
-        if not word.startswith("-") or word == "-":
-            raise UsageError(f"'{word}' is one argument too many", hint=f"see '{self.prog} --help'")
-        name = word.split("=", 1)[0]
+        if not argument.startswith("-") or argument == "-":
+            raise UsageError(f"'{argument}' is an unexpected argument", hint=f"see '{self.prog} --help'")
+        name = argument.split("=", 1)[0]
         options = [text for action in self._actions for text in action.option_strings]
         close = get_close_matches(name, options, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"see '{self.prog} --help'"
@@ -55,7 +54,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help that reads the same on every machine up to the width of the terminal."""
+    """Help that is the same on every machine, except for the width of the terminal."""
 
     def __init__(self, prog: str) -> None:
         columns = os.environ.get("COLUMNS", "")
@@ -73,12 +72,12 @@ def _terminal_width() -> int:
         return 100
 
 
-def parser(verb: str, description: str, *, progress: bool = True, epilog: str = "") -> Parser:
+def make_parser(verb: str, description: str, *, progress: bool = True, epilog: str = "") -> Parser:
     """Return the parser of ``pumice VERB`` with the options that every command has.
 
-    ``progress=False`` leaves ``--progress`` out, for a command that never makes anyone wait.
+    ``progress=False`` omits ``--progress``, for a command that never takes long.
     """
-    made = Parser(
+    parser = Parser(
         prog=f"pumice {verb}",
         description=description,
         epilog=epilog or None,
@@ -86,80 +85,82 @@ def parser(verb: str, description: str, *, progress: bool = True, epilog: str = 
         add_help=False,
         formatter_class=_Help,
     )
-    made._positionals.title = "arguments"  # argparse has no public name for it
-    made.add_argument("-h", "--help", action="help", help="show this help")
+    parser._positionals.title = "arguments"  # argparse has no public API for this
+    parser.add_argument("-h", "--help", action="help", help="print this help and exit")
     if progress:
-        made.add_argument(
+        parser.add_argument(
             "--progress",
             choices=PROGRESS_MODES,
             default="auto",
             metavar="MODE",
-            help="how to show progress on standard error: auto, plain, json or none",
+            help="progress on standard error: auto, plain, json or none (default: auto)",
         )
-    return made
+    return parser
 
 
-def format_option(made: argparse.ArgumentParser) -> None:
+def add_format_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--format`` as ``format``: text or json."""
-    made.add_argument(
+    parser.add_argument(
         "--format",
         choices=("text", "json"),
         default="text",
         metavar="FORMAT",
-        help="text (the default) or json",
+        help="text or json (default: text)",
     )
 
 
-def admission_options(made: argparse.ArgumentParser, what: str) -> None:
-    """Add the options that say which images may be run, or enter the store: ``what`` says that of one."""
-    made.add_argument(
+def add_admission_options(parser: argparse.ArgumentParser, action: str) -> None:
+    """Add the options that waive admission checks; ``action`` is what the command does with the image."""
+    parser.add_argument(
         "--insecure-options",
         choices=("image",),
         action="append",
         default=[],
         metavar="WHAT",
-        help=f"image: {what} although nobody who is trusted has signed it",
+        help=f"skip a check; image: {action} even if no trusted key has signed it",
     )
-    made.add_argument(
-        "--allow-older", action="store_true", help=f"{what} although a newer version was accepted before"
+    parser.add_argument(
+        "--allow-older", action="store_true", help=f"{action} even if a newer version was accepted before"
     )
 
 
-def offline_option(made: argparse.ArgumentParser) -> None:
+def add_offline_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--offline`` as ``offline``."""
-    made.add_argument("--offline", action="store_true", help="use what is in the store, and no network")
+    parser.add_argument("--offline", action="store_true", help="do not use the network, only the store")
 
 
-def bundle_option(made: argparse.ArgumentParser) -> None:
-    """Add ``--bundle`` as ``bundle``: a folder that is there, else UsageError."""
-    made.add_argument("--bundle", metavar="DIR", type=_bundle, help="take packages from this folder")
+def add_bundle_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--bundle`` as ``bundle``: an existing directory, else UsageError."""
+    parser.add_argument(
+        "--bundle", metavar="DIR", type=_bundle_directory, help="read packages from the bundle in DIR"
+    )
 
 
-def _bundle(text: str) -> Path:
-    if not os.path.isdir(text):  # noqa: PTH112 - pathlib's raises for names that are too long
-        hint = "'pumice lock RECIPE --bundle DIR' makes one"
-        raise UsageError(f"there is no bundle: {text!r} is no folder", hint=hint)
+def _bundle_directory(text: str) -> Path:
+    if not os.path.isdir(text):  # noqa: PTH112 - pathlib raises for names that are too long
+        hint = "create it with 'pumice lock RECIPE --bundle DIR'"
+        raise UsageError(f"cannot read the bundle {text!r}: not a directory", hint=hint)
     return Path(text)
 
 
-def arch_options(made: argparse.ArgumentParser) -> None:
+def add_platform_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--arch`` and ``--platform`` as the one list ``archs`` of Debian architecture names."""
-    made.add_argument(
+    parser.add_argument(
         "--arch",
         dest="archs",
         action="append",
         type=_architecture,
         default=[],
         metavar="ARCH",
-        help="architecture by Debian's name, such as arm64; may be repeated",
+        help="Debian architecture, such as arm64; may be repeated",
     )
-    made.add_argument(
+    parser.add_argument(
         "--platform",
         dest="archs",
         action="append",
         type=_platform,
         metavar="PLATFORM",
-        help="the same by its OCI name, such as linux/arm64; may be repeated",
+        help="OCI platform, such as linux/arm64; may be repeated",
     )
 
 
@@ -168,7 +169,7 @@ def _architecture(name: str) -> str:
 
     try:
         platforms.from_debian(name)
-    except FormatError as error:  # a word of the command line, not a document
+    except FormatError as error:  # it comes from the command line, not from a document
         raise UsageError(error.message, hint=error.hint) from None
     return name
 
@@ -187,26 +188,29 @@ _CHOICE = re.compile(r"invalid choice: (?P<word>.+?) \(choose from (?P<words>.*)
 _TYPED = re.compile(r"invalid (?P<kind>\S+) value: (?P<word>.*)", re.DOTALL)
 
 
-def _reworded(message: str) -> tuple[str, str]:
-    """Return argparse's complaint as a sentence and a hint (empty if there is none to give)."""
+def _rephrase(message: str) -> tuple[str, str]:
+    """Return an argparse error as a sentence and a hint, which may be empty."""
     if message.startswith("the following arguments are required: "):
         return f"{message.partition(': ')[2]} is missing", ""
     complaint = _COMPLAINT.fullmatch(message)
     if complaint is None:
         return message, ""
-    name, what = complaint["name"].split("/")[-1], complaint["what"]
-    if choice := _CHOICE.fullmatch(what):
-        words = re.findall(r"[^\s',]+", choice["words"])
-        return f"{name} cannot be {choice['word']}", _nearest(choice["word"].strip("'"), words)
-    if typed := _TYPED.fullmatch(what):
+    name, complaint_text = complaint["name"].split("/")[-1], complaint["what"]
+    if choice := _CHOICE.fullmatch(complaint_text):
+        choices = re.findall(r"[^\s',]+", choice["words"])
+        return f"{name} cannot be {choice['word']}", _suggest(choice["word"].strip("'"), choices)
+    if typed := _TYPED.fullmatch(complaint_text):
         return f"{name} needs a number, not {typed['word']}", ""
-    if what.startswith("expected "):
-        return f"{name} needs {what.removeprefix('expected ').replace('one argument', 'a value')}", ""
-    return f"{name}: {what}", ""
+    if complaint_text.startswith("expected "):
+        return (
+            f"{name} needs {complaint_text.removeprefix('expected ').replace('one argument', 'a value')}",
+            "",
+        )
+    return f"{name}: {complaint_text}", ""
 
 
-def _nearest(word: str, words: Sequence[str]) -> str:
+def _suggest(word: str, choices: Sequence[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(word, words, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(words)}"
+    close = get_close_matches(word, choices, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"use one of {', '.join(choices)}"

@@ -22,7 +22,7 @@ _MAX_PREDICATE = 40 << 20
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "attest",
         "Sign a statement about an image and attach it, as cosign's older attestation and as a sigstore\n"
         "bundle.",

@@ -1,4 +1,4 @@
-"""``pumice build``: from a recipe to an image."""
+"""``pumice build``: build the image of a recipe."""
 
 from __future__ import annotations
 
@@ -29,37 +29,39 @@ if TYPE_CHECKING:
     from pumice.recipe.model import Recipe
 
 _EPILOG = """DEST is oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], tar:FILE, dir:DIR or
-docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image goes into the local store as
-name:version. The lock stands beside the recipe and is written if there is none. The digest is
-printed on standard output (standard error if the image goes there)."""
+docker://HOST/NAME[:TAG]; - as FILE is standard output. Without -o the image is stored in the local store as
+name:version. The lock is in the directory of the recipe, and is written if it is missing or stale. The
+digest of the image is printed on standard output, or on standard error if the image is written there."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser("build", "Build the image of a recipe.", epilog=_EPILOG)
+    parser = command_line.make_parser("build", "Build the image of a recipe.", epilog=_EPILOG)
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
     parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )
-    command_line.arch_options(parser)
+    command_line.add_platform_options(parser)
     parser.add_argument("--locked", action="store_true", help="fail if the lock is missing or stale")
-    command_line.offline_option(parser)
-    command_line.bundle_option(parser)
+    command_line.add_offline_option(parser)
+    command_line.add_bundle_option(parser)
     parser.add_argument(
         "--referrers-in-index",
         action="store_true",
         help="list SBOM and provenance in a layout's index.json, for oras and cosign",
     )
-    parser.add_argument("--report", metavar="FILE", type=Path, help="write what was done, as JSON")
-    by = parser.add_mutually_exclusive_group()
-    by.add_argument(
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write a report of the build, as JSON")
+    key_group = parser.add_mutually_exclusive_group()
+    key_group.add_argument(
         "--sign",
         metavar="KEY",
-        help="sign image, SBOM and provenance by this key: a file, or a name that 'key list' shows; with an "
-        "OpenPGP key or gpg:ID the archives that are written",
+        help="sign the image, SBOM and provenance with this key: a file, or a name from 'key list'; with an "
+        "OpenPGP key or gpg:ID, sign the archives that are written",
     )
-    by.add_argument("--no-sign", action="store_true", help="do not sign, whatever the configuration says")
+    key_group.add_argument(
+        "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"
+    )
     signing.add_passphrase_option(parser)
-    parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest there as well")
+    parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
     return parser
 
 
@@ -69,13 +71,13 @@ def main(arguments: Sequence[str]) -> int:
     _check_paths(options)
     destinations = _parse_destinations(options.output)
     source_date_epoch = read_source_date_epoch(os.environ)
-    progress = output.progress(options.progress)
+    progress = output.make_progress(options.progress)
     recipe = load_recipe(options.recipe)
     architectures = locking.choose_architectures(recipe, options.archs)
     if destinations:
         _check(destinations, recipe, architectures)
     with Home(locate(os.environ), progress=progress) as home:
-        key, files = _keys(options, recipe, destinations)
+        key, files = _choose_keys(options, recipe, destinations)
         image = _build(options, recipe, architectures, home, progress, source_date_epoch)
         if key:
             from pumice.assembly import signing as signed
@@ -104,26 +106,26 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _keys(
+def _choose_keys(
     options: argparse.Namespace,
     recipe: Recipe,
     destinations: Sequence[Location],
 ) -> tuple[SigningKey | None, ArchivesToSign | None]:
-    """Return what the image is to be signed by, or the files it is written to, before any work is done."""
+    """Return the key to sign the image with, or the archives to sign, before the build starts."""
     if options.no_sign:
         return None, None
     if options.sign:
         return signing.choose_key(options.sign, options.passphrase_file, destinations)
     from pumice.recipe import config
 
-    found = config.load_config(os.environ).find_signing(recipe.name)
-    if found is None:
+    section = config.load_config(os.environ).find_signing(recipe.name)
+    if section is None:
         return None, None
-    secret = Path(found.passphrase_file) if found.passphrase_file else None
+    passphrase_file = Path(section.passphrase_file) if section.passphrase_file else None
     try:
-        return signing.choose_key(found.key, options.passphrase_file or secret, destinations)
+        return signing.choose_key(section.key, options.passphrase_file or passphrase_file, destinations)
     except TrustError as error:
-        raise TrustError(error.message, where=found.location, hint=error.hint) from None
+        raise TrustError(error.message, where=section.location, hint=error.hint) from None
 
 
 def _check_paths(options: argparse.Namespace) -> None:
@@ -131,7 +133,7 @@ def _check_paths(options: argparse.Namespace) -> None:
         if path and str(path) == "-":
             raise UsageError(f"{option} needs a file", hint="standard output is for the digest or the image")
         if path and path.is_dir():
-            raise ImageError(f"{option} needs a file, and '{path}' is a directory", hint="add a file name")
+            raise ImageError(f"{option} needs a file: '{path}' is a directory", hint="add a file name")
         if path and not path.parent.is_dir():
             raise ImageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
 
@@ -160,7 +162,7 @@ def _check(destinations: Sequence[Location], recipe: Recipe, architectures: Sequ
 def _registry_names(destinations: Sequence[Location], recipe: Recipe) -> list[str]:
     """Return each ``HOST/REPO:TAG`` that the image is pushed to."""
     descriptions = [destination.describe(recipe.version) for destination in destinations]
-    return [one.name for one in descriptions if one.repository and one.name]
+    return [description.name for description in descriptions if description.repository and description.name]
 
 
 def _build(

@@ -1,17 +1,17 @@
-"""``pumice completion``: scripts that complete verbs from the table and options from each verb's help."""
+"""``pumice completion``: print a script that completes commands and their options."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli.arguments import parser
+from pumice.cli.arguments import make_parser
 from pumice.cli.main import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Options are read from the help text when they are asked for: always true, and nothing to keep in step.
+# The scripts read options from the help text when needed, so that they are never out of date.
 BASH = """\
 # bash completion for pumice: source this file, or put it into
 # ~/.local/share/bash-completion/completions/pumice
@@ -33,7 +33,7 @@ complete -o filenames -F _pumice pumice
 
 ZSH = """\
 #compdef pumice
-# zsh completion for pumice: put it into a folder of $fpath as _pumice
+# zsh completion for pumice: put it into a directory of $fpath as _pumice
 _pumice() {
     local -a verbs options
     verbs=(
@@ -67,30 +67,30 @@ complete -c pumice -n 'not __fish_use_subcommand; and string match -q -- "-*" (c
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the script for one shell."""
-    made = parser("completion", "Print a completion script for a shell.", progress=False)
-    made.add_argument("shell", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
-    shell: str = made.parse_args(arguments).shell
-    sys.stdout.write({"bash": _bash, "zsh": _zsh, "fish": _fish}[shell]())
+    """Print the completion script for one shell."""
+    parser = make_parser("completion", "Print a completion script for a shell.", progress=False)
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    shell: str = parser.parse_args(arguments).shell
+    sys.stdout.write({"bash": _format_bash, "zsh": _format_zsh, "fish": _format_fish}[shell]())
     return 0
 
 
-def _bash() -> str:
+def _format_bash() -> str:
     return BASH.replace("@VERBS@", " ".join(COMMANDS))
 
 
-def _zsh() -> str:
-    lines = [f"        {_quoted(f'{verb}:{summary}')}" for verb, (_, summary, _) in COMMANDS.items()]
+def _format_zsh() -> str:
+    lines = [f"        {_quote(f'{verb}:{summary}')}" for verb, (_, summary, _) in COMMANDS.items()]
     return ZSH.replace("@DESCRIBED@", "\n".join(lines))
 
 
-def _fish() -> str:
+def _format_fish() -> str:
     lines = [
-        f"complete -c pumice -n __fish_use_subcommand -f -a {verb} -d {_quoted(summary)}"
+        f"complete -c pumice -n __fish_use_subcommand -f -a {verb} -d {_quote(summary)}"
         for verb, (_, summary, _) in COMMANDS.items()
     ]
     return FISH.replace("@DESCRIBED@", "\n".join(lines))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"

@@ -20,7 +20,7 @@ image cannot be copied."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "copy",
         "Copy an image with all its platforms, signatures, SBOMs, attestations and other referrers.",
         epilog=_EPILOG,
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = _parser().parse_args(arguments)
-    progress = output.progress(options.progress)
+    progress = output.make_progress(options.progress)
     copied = registries.transfer(options, options.source, options.target, progress)
     is_piped = copied.destination.address.path == "-"
     print(copied.digest, file=sys.stderr if is_piped else sys.stdout)

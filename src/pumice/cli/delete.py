@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "delete",
         "Delete tags or images in a registry.",
         progress=False,
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
             raise UsageError(
                 f"{text[:200]!r} has neither a tag nor a digest", hint="use HOST/NAME:TAG or HOST/NAME@DIGEST"
             )
-    with registries.client(options, output.progress("none")) as client:
+    with registries.client(options, output.make_progress("none")) as client:
         for reference in references:
             client.delete(reference)
             print(reference)

@@ -1,4 +1,4 @@
-"""``pumice diff``: how two images differ."""
+"""``pumice diff``: show how two images differ."""
 
 from __future__ import annotations
 
@@ -16,121 +16,125 @@ if TYPE_CHECKING:
     from pumice.evidence.comparison import Change, Difference
 
 _DIFFERENT = 1
-_MOST = 1000
+_MAX_CHANGES = 1000
 
 
-def _parser() -> Parser:
-    made = command_line.parser(
+def _make_parser() -> Parser:
+    parser = command_line.make_parser(
         "diff",
-        "Show how two images differ: packages, files, configuration, licenses, sizes, and the bytes\n"
-        "that a client which has A must pull for B.",
+        "Show how two images differ in packages, files, configuration, licenses and size, and how many\n"
+        "bytes a client that has A must pull to get B.",
         progress=False,
-        epilog=f"{reading.REFERENCES}\nEnds with 0 if they are the same and 1 if they differ.",
+        epilog=f"{reading.REFERENCES}\nThe exit code is 0 if the images are equal and 1 if they differ.",
     )
-    made.add_argument("old", metavar="A", help="an image (REF)")
-    made.add_argument("new", metavar="B", help="another image (REF)")
-    made.add_argument(
-        "--semantic", action="store_true", help="leave out times and how files are spread over layers"
+    parser.add_argument("old", metavar="A", help="first image (REF)")
+    parser.add_argument("new", metavar="B", help="second image (REF)")
+    parser.add_argument(
+        "--semantic", action="store_true", help="ignore timestamps and how files are divided into layers"
     )
-    made.add_argument(
+    parser.add_argument(
         "--format",
         choices=("text", "json", "markdown"),
         default="text",
         metavar="FORMAT",
-        help="text (the default), json or markdown",
+        help="text, json or markdown (default: text)",
     )
-    reading.platform_option(made)
-    return made
+    reading.platform_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the difference; return 1 if there is one."""
-    asked = _parser().parse_args(arguments)
+    options = _make_parser().parse_args(arguments)
     from pumice.evidence import comparison
     from pumice.store.home import Home, locate
 
     with (
         Home(locate(os.environ)) as home,
-        registries.open_image(asked.old, home) as before,
-        registries.open_image(asked.new, home) as after,
+        registries.open_image(options.old, home) as old_root,
+        registries.open_image(options.new, home) as new_root,
     ):
-        old, new = reading.chosen(before, asked.platform), reading.chosen(after, asked.platform)
-        found = comparison.compare(old, new, semantic=asked.semantic, records=home.records)
-    if asked.format == "json":
+        old, new = reading.chosen(old_root, options.platform), reading.chosen(new_root, options.platform)
+        difference = comparison.compare(old, new, semantic=options.semantic, records=home.records)
+    if options.format == "json":
         import json
 
         import msgspec
 
-        text = json.dumps(msgspec.to_builtins(found), indent=1) + "\n"
+        text = json.dumps(msgspec.to_builtins(difference), indent=1) + "\n"
     else:
-        lines = _markdown(found) if asked.format == "markdown" else _text(found)
+        lines = _format_markdown(difference) if options.format == "markdown" else _format_text(difference)
         text = "".join(f"{output.printable(line)}\n" for line in lines)
     sys.stdout.write(text)
-    return 0 if found.same else _DIFFERENT
+    return 0 if difference.same else _DIFFERENT
 
 
-def _sections(found: Difference) -> Iterator[tuple[str, Sequence[Change]]]:
+def _sections(difference: Difference) -> Iterator[tuple[str, Sequence[Change]]]:
     for title, changes in (
-        ("packages", found.packages),
-        ("configuration", found.config),
-        ("files", found.files),
-        ("licenses", found.licenses),
-        ("layers", found.layers),
+        ("packages", difference.packages),
+        ("configuration", difference.config),
+        ("files", difference.files),
+        ("licenses", difference.licenses),
+        ("layers", difference.layers),
     ):
         if changes:
             yield title, changes
 
 
-def _text(found: Difference) -> Iterator[str]:
-    if found.same:
-        yield f"the same: {found.digests[0]}" if len(set(found.digests)) == 1 else "the same in what counts"
+def _format_text(difference: Difference) -> Iterator[str]:
+    if difference.same:
+        yield (
+            f"the same: {difference.digests[0]}"
+            if len(set(difference.digests)) == 1
+            else "the same except for timestamps and layers"
+        )
         return
-    yield f"- {found.digests[0]}"
-    yield f"+ {found.digests[1]}"
-    for title, changes in _sections(found):
+    yield f"- {difference.digests[0]}"
+    yield f"+ {difference.digests[1]}"
+    for title, changes in _sections(difference):
         yield ""
         yield f"{title} ({len(changes)})"
-        for change in changes[:_MOST]:
+        for change in changes[:_MAX_CHANGES]:
             sign = "+" if not change.old else "-" if not change.new else "~"
-            yield f"  {sign} {_one_line(change.name)}  {_one_line(_arrow(change))}"
-        if len(changes) > _MOST:
-            yield f"  and {len(changes) - _MOST} more: --format json lists all"
+            yield f"  {sign} {_one_line(change.name)}  {_one_line(_format_values(change))}"
+        if len(changes) > _MAX_CHANGES:
+            yield f"  and {len(changes) - _MAX_CHANGES} more; use --format json to list all"
     yield ""
-    yield from _sizes(found)
+    yield from _format_sizes(difference)
 
 
-def _sizes(found: Difference) -> Iterator[str]:
-    yield f"size      {output.size(found.size[0])} -> {output.size(found.size[1])}"
-    yield f"unpacked  {output.size(found.unpacked[0])} -> {output.size(found.unpacked[1])}"
-    yield f"to pull   {output.size(found.pull)}"
+def _format_sizes(difference: Difference) -> Iterator[str]:
+    for label, sizes in (("size", difference.size), ("unpacked", difference.unpacked)):
+        yield f"{label:<8}  {output.format_size(sizes[0])} -> {output.format_size(sizes[1])}"
+    yield f"to pull   {output.format_size(difference.pull)}"
 
 
-def _arrow(change: Change) -> str:
+def _format_values(change: Change) -> str:
     if change.old and change.new:
         return f"{change.old} -> {change.new}"
     return change.old or change.new
 
 
-def _markdown(found: Difference) -> Iterator[str]:
+def _format_markdown(difference: Difference) -> Iterator[str]:
     yield "| | A | B |"
     yield "|---|---|---|"
-    yield f"| digest | `{found.digests[0]}` | `{found.digests[1]}` |"
-    yield f"| size | {output.size(found.size[0])} | {output.size(found.size[1])} |"
-    yield f"| unpacked | {output.size(found.unpacked[0])} | {output.size(found.unpacked[1])} |"
-    yield f"| to pull | | {output.size(found.pull)} |"
-    for title, changes in _sections(found):
+    yield f"| digest | `{difference.digests[0]}` | `{difference.digests[1]}` |"
+    for label, sizes in (("size", difference.size), ("unpacked", difference.unpacked)):
+        yield f"| {label} | {output.format_size(sizes[0])} | {output.format_size(sizes[1])} |"
+    yield f"| to pull | | {output.format_size(difference.pull)} |"
+    for title, changes in _sections(difference):
         yield ""
         yield f"### {title.capitalize()} ({len(changes)})"
         yield ""
         yield "| | A | B |"
         yield "|---|---|---|"
-        for change in changes[:_MOST]:
-            yield f"| {_cell(change.name)} | {_cell(change.old)} | {_cell(change.new)} |"
-        if len(changes) > _MOST:
-            yield f"| and {len(changes) - _MOST} more | | |"
+        for change in changes[:_MAX_CHANGES]:
+            yield f"| {_format_cell(change.name)} | {_format_cell(change.old)} | {_format_cell(change.new)} |"
+        if len(changes) > _MAX_CHANGES:
+            yield f"| and {len(changes) - _MAX_CHANGES} more | | |"
 
 
-def _cell(text: str) -> str:
+def _format_cell(text: str) -> str:
     escaped = _one_line(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
     return escaped.replace("`", "\\`").replace("[", "\\[")
 

@@ -1,4 +1,4 @@
-"""``pumice explain``: why a package is in an image."""
+"""``pumice explain``: show why a package is in an image."""
 
 from __future__ import annotations
 
@@ -23,104 +23,115 @@ if TYPE_CHECKING:
 
     from pumice.resolve.explain import Explanation, Step
 
-_LISTED = 12
-_WHY = {"requested": "the recipe asks for it", "essential": "base: essential asks for it"}
+_MAX_NAMES = 12
+_REASONS = {"requested": "the recipe requests it", "essential": "base: essential requires it"}
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("explain", "Show why a package is in an image, and what it costs there.")
-    made.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
-    made.add_argument("package", metavar="PACKAGE", help="the package to explain")
-    made.add_argument(
+    parser = command_line.make_parser(
+        "explain", "Show why a package is in an image, and how much space it takes."
+    )
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
+    parser.add_argument("package", metavar="PACKAGE", help="the package to explain")
+    parser.add_argument(
         "--format", choices=("text", "json"), default="text", metavar="FORMAT", help="text (default) or json"
     )
-    command_line.arch_options(made)
-    command_line.offline_option(made)
-    return made
+    command_line.add_platform_options(parser)
+    command_line.add_offline_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
-    if not relations.is_package_name(asked.package):
-        raise UsageError(f"{asked.package!r} is no name of a package", hint="name it without a version")
-    progress = output.progress(asked.progress)
-    recipe = load_recipe(asked.recipe)
-    architectures = locking.choose_architectures(recipe, asked.archs)
+    options = _parser().parse_args(arguments)
+    if not relations.is_package_name(options.package):
+        raise UsageError(f"{options.package!r} is not a package name", hint="pass the name without a version")
+    progress = output.make_progress(options.progress)
+    recipe = load_recipe(options.recipe)
+    architectures = locking.choose_architectures(recipe, options.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,
-        ArchiveConnection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
+        ArchiveConnection(recipe, home, os.environ, offline=options.offline, progress=progress) as connection,
     ):
-        path = locking.lock_path(asked.recipe)
+        path = locking.lock_path(options.recipe)
         lock = locking.ensure_lock(recipe, path, connection, architectures=architectures, progress=progress)
         from pumice.assembly import lock_update
         from pumice.resolve.explain import explain_package
 
         indexes = connection.load_indexes(architectures)
-        found = [
+        explanations = [
             explain_package(
                 indexes.universe(architecture),
                 lock_update.collect_requirements(recipe, connection.recipe_directory, architecture),
                 lock.packages[architecture],
-                asked.package,
+                options.package,
             )
             for architecture in architectures
         ]
-    if asked.format == "json":
-        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    if options.format == "json":
+        print(msgspec.json.format(msgspec.json.encode(explanations)).decode())
     else:
-        print("\n\n".join(text(one, len(found) > 1) for one in found))
+        print(
+            "\n\n".join(format_text(item, with_architecture=len(explanations) > 1) for item in explanations)
+        )
     return 0
 
 
-def text(found: Explanation, several: bool = False) -> str:
-    """Return an explanation as lines for a person."""
-    head = f"{found.package} {found.version}".strip() + (f" ({found.architecture})" if several else "")
+def format_text(explanation: Explanation, *, with_architecture: bool = False) -> str:
+    """Return an explanation as lines of text."""
+    head = f"{explanation.package} {explanation.version}".strip() + (
+        f" ({explanation.architecture})" if with_architecture else ""
+    )
     lines = [head]
-    if found.presence == "absent":
-        lines = [f"{head} is not in the image", *_absent(found)]
-    elif found.presence == "base-data":
-        lines.append("  base: data takes its files, without what it depends on")
+    if explanation.presence == "absent":
+        lines = [f"{head} is not in the image", *_absence_lines(explanation)]
+    elif explanation.presence == "base-data":
+        lines.append("  base: data installs its files without its dependencies")
     else:
-        lines += [f"  {_link(step)}" for step in found.chain]
-        lines += _costs(found)
-    if found.approximated:
-        lines.append(f"  told by newer versions than the locked ones: {_listed(found.approximated)}")
+        lines += [f"  {_format_step(step)}" for step in explanation.chain]
+        lines += _cost_lines(explanation)
+    if explanation.approximated:
+        lines.append(
+            f"  explained by newer versions than the locked ones: {_join_names(explanation.approximated)}"
+        )
     return output.printable("\n".join(lines))
 
 
-def _link(step: Step) -> str:
+def _format_step(step: Step) -> str:
     if not step.by:
-        place = f" ({step.where})" if step.where else ""
-        return f"{step.package}: {_WHY[step.kind]}{place}"
+        location = f" ({step.where})" if step.where else ""
+        return f"{step.package}: {_REASONS[step.kind]}{location}"
     verb = "recommends" if step.kind == "recommended" else "needs"
     return f"{step.package}: {step.by} {verb} {step.relation}"
 
 
-def _costs(found: Explanation) -> list[str]:
+def _cost_lines(explanation: Explanation) -> list[str]:
     lines = []
-    others = [f"{name} ({relation})" for name, relation in found.needed_by]
-    if len(others) > 1:
-        lines.append(f"needed by {len(others)}: {_listed(others)}")
-    size = output.size(found.exclusive_size * 1024)
-    if len(found.exclusive) == 1:
+    dependents = [f"{name} ({relation})" for name, relation in explanation.needed_by]
+    if len(dependents) > 1:
+        lines.append(f"needed by {len(dependents)}: {_join_names(dependents)}")
+    size = output.format_size(explanation.exclusive_size * 1024)
+    if len(explanation.exclusive) == 1:
         lines.append(f"without it the image would be {size} smaller")
-    elif found.exclusive:
-        with_it = _listed([name for name in found.exclusive if name != found.package])
-        lines.append(f"without it the image would be {size} smaller: {with_it} would go as well")
+    elif explanation.exclusive:
+        with_it = _join_names([name for name in explanation.exclusive if name != explanation.package])
+        lines.append(f"without it the image would be {size} smaller: {with_it} would be removed as well")
     return [f"  {line}" for line in lines]
 
 
-def _absent(found: Explanation) -> list[str]:
+def _absence_lines(explanation: Explanation) -> list[str]:
     lines = []
-    if found.excluded:
-        lines.append(f"it is excluded ({found.excluded})")
-    lines += [f"{owner} needs {relation}: {taken} was taken" for owner, relation, taken in found.accepted_by]
+    if explanation.excluded:
+        lines.append(f"it is excluded ({explanation.excluded})")
+    lines += [
+        f"{owner} needs {relation}: {chosen} was chosen"
+        for owner, relation, chosen in explanation.accepted_by
+    ]
     return [
-        f"  {line}" for line in lines or ["nothing in the image needs it, and the recipe does not ask for it"]
+        f"  {line}" for line in lines or ["nothing in the image needs it, and the recipe does not request it"]
     ]
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+def _join_names(names: Sequence[str]) -> str:
+    hidden_count = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {hidden_count} more" if hidden_count > 0 else "")

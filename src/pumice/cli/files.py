@@ -23,7 +23,7 @@ _NO_PACKAGE = "-"
 
 
 def _parser() -> Parser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "files",
         "List the files of an image, with the package that each is from and its size.",
         progress=False,
@@ -45,7 +45,7 @@ def _parser() -> Parser:
     shape.add_argument(
         "--by-package", action="store_true", help="show one line for each package, largest first"
     )
-    command_line.format_option(made)
+    command_line.add_format_option(made)
     return made
 
 
@@ -106,7 +106,7 @@ def _table(files: Sequence[FileFact], key: str) -> str:
         )
         for file in _ordered(files, key)
     ]
-    return output.table(("mode", "owner", "size", "package", "path"), rows, right=(2,))
+    return output.format_table(("mode", "owner", "size", "package", "path"), rows, right=(2,))
 
 
 def _name(file: FileFact) -> str:
@@ -128,9 +128,9 @@ def _package_table(found: Inventory, key: str) -> str:
         if key == "size"
         else (lambda row: (row[0] == _NO_PACKAGE, row[0]))
     )
-    shown = [(name, version, str(count), output.size(size)) for name, version, count, size in rows]
-    total = ("total", "", str(sum(row[2] for row in rows)), output.size(sum(row[3] for row in rows)))
-    return output.table(("package", "version", "files", "size"), [*shown, total], right=(2, 3))
+    shown = [(name, version, str(count), output.format_size(size)) for name, version, count, size in rows]
+    total = ("total", "", str(sum(row[2] for row in rows)), output.format_size(sum(row[3] for row in rows)))
+    return output.format_table(("package", "version", "files", "size"), [*shown, total], right=(2, 3))
 
 
 def _tree(files: Sequence[FileFact], key: str) -> Iterator[str]:
@@ -144,8 +144,8 @@ def _tree(files: Sequence[FileFact], key: str) -> Iterator[str]:
     elif key == "package":
         for siblings in children.values():
             siblings.sort(key=lambda file: (not file.package, file.package))
-    width = len(output.size(999_900_000))
-    yield f"{output.size(below['']):>{width}}  /"
+    width = len(output.format_size(999_900_000))
+    yield f"{output.format_size(below['']):>{width}}  /"
     pending = [("", "", children.get("", []), 0)]
     while pending:
         path, indent, siblings, position = pending.pop()
@@ -154,7 +154,7 @@ def _tree(files: Sequence[FileFact], key: str) -> Iterator[str]:
         file, is_last = siblings[position], position == len(siblings) - 1
         pending.append((path, indent, siblings, position + 1))
         pending.append((file.path, indent + ("    " if is_last else "│   "), children.get(file.path, []), 0))
-        size = output.size(below[file.path]) if file.kind in ("file", "dir") else ""
+        size = output.format_size(below[file.path]) if file.kind in ("file", "dir") else ""
         yield f"{size:>{width}}  {indent}{'└── ' if is_last else '├── '}{output.printable(_label(file))}"
 
 

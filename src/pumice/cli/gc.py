@@ -1,4 +1,4 @@
-"""``pumice gc``: free the space of what no image needs."""
+"""``pumice gc``: delete data that no image needs."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ if TYPE_CHECKING:
 
 _DEFAULT_DAYS = 30
 
-_EPILOG = """Images in the store keep everything they consist of. The rest (packages, their segments, results
-of earlier builds) is a cache that makes the next build fast; it is kept for some days after its last use."""
+_EPILOG = """Everything that images in the store consist of is kept. The rest (packages, their segments,
+results of earlier builds) is a cache that speeds up the next build; it is deleted some days after
+its last use."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("gc", "Free the space of what no image needs.", epilog=_EPILOG)
-    keep = made.add_mutually_exclusive_group()
-    keep.add_argument("--all", action="store_true", help="keep no cache: the next build starts from nothing")
-    keep.add_argument(
+def _make_parser() -> argparse.ArgumentParser:
+    parser = command_line.make_parser("gc", "Free space: delete data that no image needs.", epilog=_EPILOG)
+    cache_options = parser.add_mutually_exclusive_group()
+    cache_options.add_argument(
+        "--all", action="store_true", help="delete the whole cache; the next build starts from scratch"
+    )
+    cache_options.add_argument(
         "--keep-cache",
         type=_days,
         default=_DEFAULT_DAYS,
         metavar="DAYS",
-        help="days to keep what no image needs after its last use (default: 30)",
+        help="keep cached data for DAYS days after its last use (default: 30)",
     )
-    made.add_argument("--dry-run", action="store_true", help="remove nothing, only say what would be freed")
-    return made
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be freed")
+    return parser
 
 
 def _days(text: str) -> int:
@@ -43,34 +46,37 @@ def _days(text: str) -> int:
     return number
 
 
-_days.__name__ = "days"  # argparse shows it
+_days.__name__ = "days"  # argparse prints the name in errors
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _make_parser().parse_args(arguments)
     from pumice.clock import SystemClock
     from pumice.store import garbage_collection
     from pumice.store.home import Home, locate
 
-    progress = output.progress(asked.progress)
+    progress = output.make_progress(options.progress)
     with Home(locate(os.environ), progress=progress) as home:
         result = garbage_collection.collect(
-            home, SystemClock(), keep_days=None if asked.all else asked.keep_cache, dry_run=asked.dry_run
+            home,
+            SystemClock(),
+            keep_days=None if options.all else options.keep_cache,
+            dry_run=options.dry_run,
         )
-        if not asked.dry_run:
+        if not options.dry_run:
             _drop_trees(home, result)
-    verb = "would free" if asked.dry_run else "freed"
-    print(f"{verb} {output.size(result.freed)}: {result.blobs} blobs and {result.records} records")
+    verb = "would free" if options.dry_run else "freed"
+    print(f"{verb} {output.format_size(result.freed)}: {result.blobs} blobs and {result.records} records")
     if result.cache:
-        progress.note(f"{output.size(result.cache)} of cache stay; --all frees them too")
+        progress.note(f"{output.format_size(result.cache)} of cache kept; use --all to delete it too")
     return 0
 
 
 def _drop_trees(home: Home, result: Collected) -> None:
-    """Remove the prepared trees of images that are gone, where this machine can run images at all."""
+    """Remove the prepared trees of deleted images, if this platform can run images."""
     try:
         from pumice.runtime import prepared_tree
-    except ImportError:  # no fcntl: nothing was ever prepared here
+    except ImportError:  # no fcntl, so no tree was ever prepared
         return
     prepared_tree.drop(home, result.wanted.__contains__)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("images", "List the images in the local store.", progress=False)
+    made = command_line.make_parser("images", "List the images in the local store.", progress=False)
     made.add_argument(
         "--format",
         choices=("table", "json"),
@@ -74,8 +74,8 @@ def _table(images: Sequence[dict[str, Any]]) -> str:
             image["digest"][7:19],
             "damaged: build it again" if "problem" in image else ", ".join(image["platforms"]) or "-",
             (image["created"] or "-")[:10],
-            "-" if image["size"] is None else output.size(image["size"]),
+            "-" if image["size"] is None else output.format_size(image["size"]),
         )
         for image in images
     ]
-    return output.table(heads, rows, right=(4,))
+    return output.format_table(heads, rows, right=(4,))

@@ -1,4 +1,4 @@
-"""``pumice init``: a commented starter recipe."""
+"""``pumice init``: write a commented starter recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumice import ownership
-from pumice.cli.arguments import parser
+from pumice.cli import arguments as command_line
 from pumice.errors import PumiceError, UsageError
 from pumice.recipe.starter import starter_recipe
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the recipe where it is asked for; print its path."""
-    made = parser(
+    """Write the recipe and print its path."""
+    parser = command_line.make_parser(
         "init",
-        "Write a commented starter recipe that builds as it stands. Nothing is overwritten.",
+        "Write a commented starter recipe that builds as it is. Existing files are not overwritten.",
         progress=False,
     )
-    made.add_argument(
+    parser.add_argument(
         "path",
         nargs="?",
         default=".",
         metavar="DIR|FILE",
-        help="a folder, made if need be, for its recipe.yaml, or a file ending in .yaml (default: here)",
+        help="a directory for recipe.yaml, created if missing, or a file name ending in .yaml (default: .)",
     )
-    given = Path(made.parse_args(arguments).path)
-    file = given if given.suffix in (".yaml", ".yml") and not given.is_dir() else given / "recipe.yaml"
+    path = Path(parser.parse_args(arguments).path)
+    file = path if path.suffix in (".yaml", ".yml") and not path.is_dir() else path / "recipe.yaml"
     text = starter_recipe(file.parent.resolve().name, file.name)
     try:
         ownership.make_directories(file.parent)
         with file.open("x", encoding="utf-8", newline="\n") as out:
             out.write(text)
     except FileExistsError:
-        raise UsageError("there is a file already", where=str(file), hint="choose another name") from None
+        raise UsageError("the file exists already", where=str(file), hint="choose another name") from None
     except NotADirectoryError as error:
-        raise UsageError("a file is in the way of the folder", where=str(error.filename)) from None
+        raise UsageError("not a directory", where=str(error.filename)) from None
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        raise PumiceError(f"the recipe cannot be written ({why})", where=str(file)) from None
+        raise PumiceError(f"cannot write the recipe: {why}", where=str(file)) from None
     sys.stdout.buffer.write(os.fsencode(file) + b"\n")
     return 0

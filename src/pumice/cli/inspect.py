@@ -23,7 +23,7 @@ _LONGEST = 12
 
 
 def _parser() -> Parser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "inspect",
         "Show what an image is: digest, platforms, sizes, config, layers, packages, and what in it\n"
         "deserves a second look. Nothing of the image is run.",
@@ -32,7 +32,7 @@ def _parser() -> Parser:
     )
     made.add_argument("reference", metavar="REF", help="the image")
     made.add_argument("--platform", metavar="PLATFORM", help="one of its platforms only, such as linux/arm64")
-    command_line.format_option(made)
+    command_line.add_format_option(made)
     return made
 
 
@@ -66,7 +66,7 @@ def _text(found: Summary) -> Iterator[str]:
         [
             ("digest", found.digest),
             ("media type", found.media_type),
-            ("size", output.size(found.size)),
+            ("size", output.format_size(found.size)),
             ("platforms", ", ".join(one.platform for one in found.platforms)),
         ]
     )
@@ -80,14 +80,19 @@ def _text(found: Summary) -> Iterator[str]:
 
 def _artifact(artifact: ArtifactSummary) -> Iterator[str]:
     yield output.printable(f"artifact {artifact.artifact_type}".rstrip())
-    yield from _fields([("digest", artifact.digest), ("size", output.size(artifact.size))], "  ")
+    yield from _fields([("digest", artifact.digest), ("size", output.format_size(artifact.size))], "  ")
     yield from _list("annotations", _pairs(artifact.annotations))
     yield "  blobs"
     rows = [
-        (blob.digest, output.size(blob.size), output.printable(blob.media_type), output.printable(blob.title))
+        (
+            blob.digest,
+            output.format_size(blob.size),
+            output.printable(blob.media_type),
+            output.printable(blob.title),
+        )
         for blob in artifact.blobs
     ]
-    table = output.table(("digest", "size", "type", "title"), rows, right=(1,))
+    table = output.format_table(("digest", "size", "type", "title"), rows, right=(1,))
     yield from (f"    {line}".rstrip() for line in table.splitlines())
 
 
@@ -99,7 +104,7 @@ def _platform(one: PlatformSummary) -> Iterator[str]:
         ("config", one.config_digest),
         ("created", one.created),
         ("release", one.release),
-        ("size", f"{output.size(one.size)} compressed, {output.size(one.unpacked)} unpacked"),
+        ("size", f"{output.format_size(one.size)} compressed, {output.format_size(one.unpacked)} unpacked"),
         ("files", str(one.files)),
         ("packages", str(len(one.packages))),
         ("user", config.get("User", "")),
@@ -117,10 +122,16 @@ def _platform(one: PlatformSummary) -> Iterator[str]:
     yield from _list("annotations", _pairs(one.annotations))
     yield "  layers"
     rows = [
-        (str(number), layer.digest, output.size(layer.size), output.size(layer.unpacked), layer.comment)
+        (
+            str(number),
+            layer.digest,
+            output.format_size(layer.size),
+            output.format_size(layer.unpacked),
+            layer.comment,
+        )
         for number, layer in enumerate(one.layers, 1)
     ]
-    table = output.table(("", "digest", "size", "unpacked", "what"), rows, right=(0, 2, 3))
+    table = output.format_table(("", "digest", "size", "unpacked", "what"), rows, right=(0, 2, 3))
     yield from (f"    {line}".rstrip() for line in table.splitlines())
     yield from _list("users", _wrapped([user.name for user in one.users]))
     yield from _list("set-ID files", [_file(file) for file in one.set_id])

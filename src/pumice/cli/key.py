@@ -21,7 +21,7 @@ of the public key; OpenPGP keys have their own."""
 
 
 def _parser(key_count: int | str) -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "key",
         "Manage the keys that sign images.\n\n"
         "  generate     generate a key pair, BASE.key and BASE.pub\n"
@@ -106,7 +106,7 @@ def _list(_options: argparse.Namespace) -> int:
         (key.name, key.public_key.kind, "yes" if key.can_sign else "no", key.public_key.fingerprint)
         for key in key_files.list_keys(os.environ)
     ]
-    sys.stdout.write(output.table(("name", "type", "can sign", "fingerprint"), rows) if rows else "")
+    sys.stdout.write(output.format_table(("name", "type", "can sign", "fingerprint"), rows) if rows else "")
     return 0
 
 

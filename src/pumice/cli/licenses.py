@@ -1,4 +1,4 @@
-"""``pumice licenses``: what licenses the software in an image is under."""
+"""``pumice licenses``: list the licenses of the packages in an image."""
 
 from __future__ import annotations
 
@@ -20,97 +20,118 @@ if TYPE_CHECKING:
 _FORBIDDEN = 1
 
 
-def _parser() -> Parser:
-    made = command_line.parser(
+def _make_parser() -> Parser:
+    parser = command_line.make_parser(
         "licenses",
-        "List the licenses of the packages in an image, read from their copyright files, and hold\n"
+        "List the licenses of the packages in an image, as their copyright files state them, and check\n"
         "them against a policy.",
         progress=False,
-        epilog=f"{reading.REFERENCES}\nEnds with 1 if the policy forbids a license.",
+        epilog=f"{reading.REFERENCES}\nThe exit code is 1 if the policy forbids a license.",
     )
-    made.add_argument("reference", metavar="REF", help="the image")
-    made.add_argument("--policy", metavar="FILE", type=Path, help="fail if this policy forbids a license")
-    made.add_argument("--by-package", action="store_true", help="list packages with their licenses")
-    made.add_argument("--texts", action="store_true", help="print the texts of licenses that are on no list")
-    command_line.format_option(made)
-    reading.platform_option(made)
-    return made
+    parser.add_argument("reference", metavar="REF", help="image to examine")
+    parser.add_argument(
+        "--policy", metavar="FILE", type=Path, help="fail if the policy in FILE forbids a license"
+    )
+    parser.add_argument("--by-package", action="store_true", help="list each package with its license")
+    parser.add_argument(
+        "--texts", action="store_true", help="print the texts of licenses that are not on the SPDX list"
+    )
+    command_line.add_format_option(parser)
+    reading.platform_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the licenses; return 1 if one is forbidden."""
-    asked = _parser().parse_args(arguments)
+    options = _make_parser().parse_args(arguments)
     from pumice.evidence import license_policy
     from pumice.image.regular_file import read_small
     from pumice.store.home import Home, locate
 
-    rules = license_policy.Policy()
-    if asked.policy:
+    policy = license_policy.Policy()
+    if options.policy:
         from pumice.errors import UsageError
 
-        data = read_small(asked.policy, 1 << 20)
+        data = read_small(options.policy, 1 << 20)
         if data is None:
-            raise UsageError("there is no such policy file", hint=f"looked for {asked.policy}")
-        rules = license_policy.read(data, str(asked.policy))
-    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as whole:
-        image = reading.chosen(whole, asked.platform)
-        found = reading.facts(image, home, asked.reference)
-    forbidden = license_policy.check(found.packages, rules)
-    if asked.format == "json":
+            raise UsageError(f"cannot read the policy {str(options.policy)!r}: no such file")
+        policy = license_policy.read(data, str(options.policy))
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home) as multi_platform_image,
+    ):
+        image = reading.chosen(multi_platform_image, options.platform)
+        facts = reading.facts(image, home, options.reference)
+    violations = license_policy.check(facts.packages, policy)
+    if options.format == "json":
         import json
 
-        sys.stdout.write(json.dumps(_value(found, forbidden), indent=1) + "\n")
+        sys.stdout.write(json.dumps(_to_json_value(facts, violations), indent=1) + "\n")
     else:
-        lines = _packages(found) if asked.by_package else _licenses(found)
-        sys.stdout.write(lines)
-        if asked.texts:
-            sys.stdout.write("".join(_texts(found)))
-        for one in forbidden:
-            sys.stderr.write(output.printable(f"forbidden: {one.package} is under {one.license}") + "\n")
-    return _FORBIDDEN if forbidden else 0
+        text = _format_packages(facts) if options.by_package else _format_licenses(facts)
+        sys.stdout.write(text)
+        if options.texts:
+            sys.stdout.write("".join(_format_texts(facts)))
+        for violation in violations:
+            sys.stderr.write(
+                output.printable(f"forbidden: {violation.package} has the license {violation.license}") + "\n"
+            )
+    return _FORBIDDEN if violations else 0
 
 
-def _inventory(found: Facts) -> dict[str, list[str]]:
+def _packages_by_license(facts: Facts) -> dict[str, list[str]]:
     from pumice.evidence import license_expressions
 
-    by: dict[str, list[str]] = {}
-    for package in found.packages:
+    packages: dict[str, list[str]] = {}
+    for package in facts.packages:
         for name in license_expressions.atoms(package.license):
-            by.setdefault(name, []).append(package.name)
-    return {name: by[name] for name in sorted(by, key=lambda name: (-len(by[name]), name.lower()))}
+            packages.setdefault(name, []).append(package.name)
+    return {
+        name: packages[name]
+        for name in sorted(packages, key=lambda name: (-len(packages[name]), name.lower()))
+    }
 
 
-def _licenses(found: Facts) -> str:
-    rows = [(name, str(len(packages)), _short(packages)) for name, packages in _inventory(found).items()]
-    return output.table(("license", "packages", "which"), rows, right=(1,))
+def _format_licenses(facts: Facts) -> str:
+    rows = [
+        (name, str(len(packages)), _shorten(packages))
+        for name, packages in _packages_by_license(facts).items()
+    ]
+    return output.format_table(("license", "packages", "names"), rows, right=(1,))
 
 
-def _short(names: Sequence[str]) -> str:
+def _shorten(names: Sequence[str]) -> str:
     text = ", ".join(names[:4])
     return f"{text}, ..." if len(names) > 4 else text
 
 
-def _packages(found: Facts) -> str:
-    return output.table(
-        ("package", "version", "license"), [(one.name, one.version, one.license) for one in found.packages]
+def _format_packages(facts: Facts) -> str:
+    return output.format_table(
+        ("package", "version", "license"),
+        [(package.name, package.version, package.license) for package in facts.packages],
     )
 
 
-def _texts(found: Facts) -> Iterator[str]:
-    for name, text in sorted(found.texts.items()):
+def _format_texts(facts: Facts) -> Iterator[str]:
+    for name, text in sorted(facts.texts.items()):
         yield f"\n==== {output.printable(name)} ====\n{output.printable(text)}\n"
 
 
-def _value(found: Facts, forbidden: Sequence[Violation]) -> dict[str, Any]:
+def _to_json_value(facts: Facts, violations: Sequence[Violation]) -> dict[str, Any]:
     import msgspec
 
     return {
-        "digest": found.digest,
-        "licenses": _inventory(found),
+        "digest": facts.digest,
+        "licenses": _packages_by_license(facts),
         "packages": [
-            {"name": one.name, "version": one.version, "license": one.license, "exact": one.exact}
-            for one in found.packages
+            {
+                "name": package.name,
+                "version": package.version,
+                "license": package.license,
+                "exact": package.exact,
+            }
+            for package in facts.packages
         ],
-        "texts": dict(sorted(found.texts.items())),
-        "forbidden": msgspec.to_builtins(list(forbidden)),
+        "texts": dict(sorted(facts.texts.items())),
+        "forbidden": msgspec.to_builtins(list(violations)),
     }

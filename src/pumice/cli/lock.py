@@ -1,4 +1,4 @@
-"""``pumice lock``: pin the packages that a recipe stands for."""
+"""``pumice lock``: resolve a recipe and write its lock."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_EPILOG = """A lock that fits the recipe is left alone. Without packages, --upgrade takes the newest
-version of everything; a package brings along all that is made from the same source. --check
-compares with what --upgrade would give, prints each difference as OLD -> NEW, and ends with
-1 if there is one."""
+_EPILOG = """A current lock is not changed. Without PKG, --upgrade upgrades all packages. A package is
+upgraded together with those of the same source. --check prints what --upgrade would change, each package as
+OLD -> NEW, and exits with 1 if there is a change."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("lock", "Pin the packages that a recipe stands for.", epilog=_EPILOG)
-    made.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="the recipe file")
-    made.add_argument(
-        "--upgrade", nargs="*", metavar="PKG", help="take newer versions, of these packages or of all"
+    parser = command_line.make_parser(
+        "lock", "Resolve the packages of a recipe to exact versions and write its lock.", epilog=_EPILOG
     )
-    made.add_argument("--check", action="store_true", help="write nothing, say what an upgrade would change")
-    made.add_argument("--bundle", metavar="DIR", type=Path, help="copy all that the lock names into a folder")
-    command_line.arch_options(made)
-    command_line.offline_option(made)
-    return made
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="the recipe file")
+    parser.add_argument("--upgrade", nargs="*", metavar="PKG", help="upgrade these packages (default: all)")
+    parser.add_argument(
+        "--check", action="store_true", help="print what an upgrade would change, without writing the lock"
+    )
+    parser.add_argument("--bundle", metavar="DIR", type=Path, help="copy all packages of the lock into DIR")
+    command_line.add_platform_options(parser)
+    command_line.add_offline_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
-    _find_recipe(asked)
-    upgrade = None if asked.upgrade is None else frozenset(asked.upgrade)
-    progress = output.progress(asked.progress)
-    recipe = load_recipe(asked.recipe)
-    path = locking.lock_path(asked.recipe)
-    architectures = locking.choose_architectures(recipe, asked.archs)
+    options = _parser().parse_args(arguments)
+    _find_recipe(options)
+    upgrade = None if options.upgrade is None else frozenset(options.upgrade)
+    progress = output.make_progress(options.progress)
+    recipe = load_recipe(options.recipe)
+    path = locking.lock_path(options.recipe)
+    architectures = locking.choose_architectures(recipe, options.archs)
     with (
         Home(locate(os.environ), progress=progress) as home,
-        ArchiveConnection(recipe, home, os.environ, offline=asked.offline, progress=progress) as connection,
+        ArchiveConnection(recipe, home, os.environ, offline=options.offline, progress=progress) as connection,
     ):
-        if asked.check:
-            found = locking.preview_upgrade(
+        if options.check:
+            changes = locking.preview_upgrade(
                 recipe,
                 path,
                 connection,
@@ -59,25 +60,25 @@ def main(arguments: Sequence[str]) -> int:
                 progress=progress,
                 upgrade=upgrade or locking.UPGRADE_ALL,
             )
-            for change in found:
+            for change in changes:
                 print(output.printable(str(change)))
-            return 1 if found else 0
+            return 1 if changes else 0
         lock = locking.ensure_lock(
             recipe, path, connection, architectures=architectures, progress=progress, upgrade=upgrade
         )
-        if asked.bundle:
+        if options.bundle:
             from pumice.assembly import bundle
 
-            count = bundle.write_bundle(lock, connection, asked.bundle, progress=progress)
-            progress.note(f"{asked.bundle} holds the {count} packages of {path}")
+            count = bundle.write_bundle(lock, connection, options.bundle, progress=progress)
+            progress.note(f"copied the {count} packages of {path} to {options.bundle}")
     return 0
 
 
-def _find_recipe(asked: argparse.Namespace) -> None:
-    """Take the recipe from behind ``--upgrade``, where argparse counts it among the packages."""
-    if asked.recipe is None:
-        words = [word for word in asked.upgrade or () if word.endswith((".yaml", ".yml")) or "/" in word]
-        if len(words) != 1:
+def _find_recipe(options: argparse.Namespace) -> None:
+    """Set ``options.recipe`` from the arguments of ``--upgrade``, where argparse puts it."""
+    if options.recipe is None:
+        paths = [text for text in options.upgrade or () if text.endswith((".yaml", ".yml")) or "/" in text]
+        if len(paths) != 1:
             raise UsageError("RECIPE is missing", hint="see 'pumice lock --help'")
-        asked.recipe = Path(words[0])
-        asked.upgrade.remove(words[0])
+        options.recipe = Path(paths[0])
+        options.upgrade.remove(paths[0])

@@ -22,7 +22,7 @@ If the file names a credential helper, the helper stores the login instead."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
+    parser = command_line.make_parser("login", "Log in to a registry.", progress=False, epilog=_EPILOG)
     parser.add_argument("place", metavar="HOST[/PATH]", help="the registry, or a prefix of its repositories")
     parser.add_argument("-u", "--username", metavar="USER", help="username (default: prompt for it)")
     parser.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
@@ -41,7 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     user, password = _read_credentials(options)
     login = Login(user, password)
     settings = registries.client_settings(options)
-    with Client(StaticCredentials(target.host, login), settings, progress=output.progress("none")) as client:
+    with Client(
+        StaticCredentials(target.host, login), settings, progress=output.make_progress("none")
+    ) as client:
         client.ping(target.host)
     saved_in = login_store.save_login(target, login, os.environ)
     print(f"logged in to {options.place}; saved the login in {saved_in}", file=sys.stderr)

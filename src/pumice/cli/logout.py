@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "logout",
         "Log out of a registry.",
         progress=False,

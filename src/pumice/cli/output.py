@@ -1,7 +1,6 @@
-"""What commands print: errors, sizes and tables, and the way to a progress display.
+"""Format what commands print: errors, sizes and tables; and create progress displays.
 
-Results go to standard output and nothing else does; everything here that talks to a person
-writes to standard error.
+Only results go to standard output; errors and progress go to standard error.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pumice.cli.streams import has_colour, is_terminal, unfiltered
+from pumice.cli.streams import has_color, is_terminal, unwrap
 from pumice.terminal import printable, printable_line
 
 TYPE_CHECKING = False
@@ -22,27 +21,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROGRESS_MODES",
-    "describe",
-    "has_colour",
+    "format_error",
+    "format_size",
+    "format_table",
+    "has_color",
+    "make_progress",
     "printable",
     "printable_line",
-    "progress",
-    "size",
-    "table",
 ]
 
 PROGRESS_MODES = ("auto", "plain", "json", "none")
 
 
-def progress(mode: str = "auto", stream: TextIO | None = None) -> Progress:
-    """Return where a command's progress goes; ``mode`` is one of `PROGRESS_MODES`.
+def make_progress(mode: str = "auto", stream: TextIO | None = None) -> Progress:
+    """Return the progress display for ``mode``, one of `PROGRESS_MODES`.
 
-    ``auto`` is a live display on a terminal and plain lines elsewhere. Raises UsageError for
-    another mode.
+    ``auto`` is a live display on a terminal and plain lines elsewhere. Raises UsageError for an
+    unknown mode.
     """
     from pumice.cli import presenters
 
-    stream = unfiltered(sys.stderr if stream is None else stream)
+    stream = unwrap(sys.stderr if stream is None else stream)
     if mode == "auto":
         mode = "live" if is_terminal(stream) and os.environ.get("TERM") != "dumb" else "plain"
     if mode == "none":
@@ -58,29 +57,29 @@ def progress(mode: str = "auto", stream: TextIO | None = None) -> Progress:
     raise UsageError(f"there is no progress mode '{mode}'", hint=f"use one of {', '.join(PROGRESS_MODES)}")
 
 
-def describe(error: PumiceError, *, colour: bool = False) -> str:
-    """Return an error as the lines that a person reads, one ``error:`` for each problem."""
+def format_error(error: PumiceError, *, color: bool = False) -> str:
+    """Return an error as text, with one ``error:`` line for each problem."""
     from pumice.errors import RecipeError
 
     problems = error.problems if isinstance(error, RecipeError) else (error,)
-    red, cyan, plain = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if colour else ("", "", "")
+    red, cyan, plain = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if color else ("", "", "")
     lines = []
     for problem in problems:
-        place = f"{printable_line(problem.where)}: " if problem.where else ""
-        lines.append(f"{red}error:{plain} {place}{printable(problem.message)}")
+        location = f"{printable_line(problem.where)}: " if problem.where else ""
+        lines.append(f"{red}error:{plain} {location}{printable(problem.message)}")
         if problem.hint:
             lines.append(f"  {cyan}hint:{plain} {printable(problem.hint)}")
     return "\n".join(lines) + "\n"
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Return rows as aligned columns, those whose numbers are in ``right`` flush right."""
+def format_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """Return rows as aligned columns; the columns whose indexes are in ``right`` are right-aligned."""
     lines = [[printable_line(cell) for cell in line] for line in (heads, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return "".join(_aligned(line, widths, right) + "\n" for line in lines)
+    return "".join(_align_row(line, widths, right) + "\n" for line in lines)
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
+def _align_row(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
     padded = [
         cell.rjust(width) if column in right else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
@@ -88,8 +87,8 @@ def _aligned(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) 
     return "  ".join(padded).rstrip()
 
 
-def size(number: int) -> str:
-    """Return a number of bytes for a person, in decimal units as package managers use them."""
+def format_size(number: int) -> str:
+    """Return a number of bytes in decimal units, such as ``4.2 MB``."""
     if number < 1000:
         return f"{number} B"
     value = float(number)

@@ -1,12 +1,12 @@
-"""The ways in which progress is shown. All are safe to call from any thread."""
+"""The progress displays. All methods may be called from any thread."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-from pumice.cli.output import size
-from pumice.cli.streams import has_colour
+from pumice.cli.output import format_size
+from pumice.cli.streams import has_color
 from pumice.terminal import printable_line as printable
 
 TYPE_CHECKING = False
@@ -17,42 +17,42 @@ if TYPE_CHECKING:
 
     from pumice.progress import Task
 
-STILL_SECONDS = 10.0
-"""A plain log says at most this often that something is still going on."""
+PLAIN_INTERVAL = 10.0
+"""Seconds between two lines about the same task in a plain log."""
 
-JSON_SECONDS = 0.1
-"""A program that listens is told about each task at most this often."""
+JSON_INTERVAL = 0.1
+"""Seconds between two JSON events about the same task."""
 
-LIVE_DELAY_SECONDS = 0.2
-"""What is over sooner is not worth a display, nor the time to import one."""
+LIVE_DELAY = 0.2
+"""Seconds before a live display appears; importing it takes longer than most short tasks."""
 
 
 class Quiet:
-    """Only warnings."""
+    """A display of warnings only."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
     def task(self, label: str, total: int | None = None, *, unit: str = "bytes") -> Task:
-        """Begin a piece of work that is not shown."""
+        """Begin an operation that is not displayed."""
         return _Task(self, label, total, unit)
 
     def note(self, message: str) -> None:
-        """Say nothing."""
+        """Ignore the note."""
 
     def warn(self, message: str) -> None:
         """Write one line."""
-        self._line(f"{_coloured('warning:', '33', self._stream)} {printable(message)}")
+        self._line(f"{_colorize('warning:', '33', self._stream)} {printable(message)}")
 
-    def began(self, task: _Task) -> None:
-        """Hear that ``task`` began."""
+    def task_began(self, task: _Task) -> None:
+        """React to the start of ``task``."""
 
-    def advanced(self, task: _Task) -> None:
-        """Hear that ``task`` went on."""
+    def task_advanced(self, task: _Task) -> None:
+        """React to the progress of ``task``."""
 
-    def ended(self, task: _Task, ok: bool) -> None:
-        """Hear that ``task`` ended."""
+    def task_ended(self, task: _Task, ok: bool) -> None:
+        """React to the end of ``task``."""
 
     def _line(self, text: str) -> None:
         with self._lock:
@@ -61,9 +61,9 @@ class Quiet:
 
 
 class Plain(Quiet):
-    """One line where something begins and one from time to time while it lasts: for logs.
+    """A line when an operation begins and another one from time to time while it runs: for logs.
 
-    What begins while something else goes on is a part of that, and no line of its own.
+    An operation that begins while another one runs is part of that, and gets no line of its own.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -74,30 +74,30 @@ class Plain(Quiet):
         """Write one line."""
         self._line(printable(message))
 
-    def began(self, task: _Task) -> None:
-        """Write what begins."""
+    def task_began(self, task: _Task) -> None:
+        """Write one line about the operation."""
         with self._lock:
             if self._shown is not None:
                 return
             self._shown = task
-        amount = f" ({_amount(task.total, task.unit)})" if task.total else ""
+        amount = f" ({_format_amount(task.total, task.unit)})" if task.total else ""
         self._line(f"{printable(task.label)}{amount}")
 
-    def advanced(self, task: _Task) -> None:
-        """Write how far it is, now and then."""
-        if task is self._shown and task.due(STILL_SECONDS):
-            of = f" of {_amount(task.total, task.unit)}" if task.total else ""
-            self._line(f"{printable(task.label)}: {_amount(task.done, task.unit)}{of}")
+    def task_advanced(self, task: _Task) -> None:
+        """Write how much is done, from time to time."""
+        if task is self._shown and task.is_due(PLAIN_INTERVAL):
+            of = f" of {_format_amount(task.total, task.unit)}" if task.total else ""
+            self._line(f"{printable(task.label)}: {_format_amount(task.done, task.unit)}{of}")
 
-    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
-        """Make room for the next."""
+    def task_ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
+        """Allow the next operation to be displayed."""
         with self._lock:
             if task is self._shown:
                 self._shown = None
 
 
 class JsonLines(Quiet):
-    """One JSON object a line, as `docs/reference/environment.md` describes."""
+    """One JSON object per line, as ``docs/reference/environment.md`` specifies."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -111,19 +111,19 @@ class JsonLines(Quiet):
         """Write an event ``warning``."""
         self._event(event="warning", message=message)
 
-    def began(self, task: _Task) -> None:
+    def task_began(self, task: _Task) -> None:
         """Write an event ``begin``, which gives the task its number."""
         with self._lock:
             self._count += 1
             task.number = self._count
         self._event(event="begin", task=task.number, label=task.label, total=task.total, unit=task.unit)
 
-    def advanced(self, task: _Task) -> None:
-        """Write an event ``advance``, now and then."""
-        if task.due(JSON_SECONDS):
+    def task_advanced(self, task: _Task) -> None:
+        """Write an event ``advance``, from time to time."""
+        if task.is_due(JSON_INTERVAL):
             self._event(event="advance", task=task.number, done=task.done)
 
-    def ended(self, task: _Task, ok: bool) -> None:
+    def task_ended(self, task: _Task, ok: bool) -> None:
         """Write an event ``end``."""
         self._event(event="end", task=task.number, done=task.done, ok=ok)
 
@@ -134,7 +134,7 @@ class JsonLines(Quiet):
 
 
 class Live(Quiet):
-    """Moving bars on a terminal, which appear only when there is something to wait for."""
+    """Progress bars on a terminal, which appear only for operations that take time."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -142,35 +142,35 @@ class Live(Quiet):
         self._running: list[_Task] = []
         self._display: rich.progress.Progress | None = None
         self._timer: threading.Timer | None = None
-        self.appeared = threading.Event()
+        self.display_shown = threading.Event()
 
     def note(self, message: str) -> None:
         """Write one line above the bars."""
-        self._above(printable(message))
+        self._print_above(printable(message))
 
     def warn(self, message: str) -> None:
         """Write one line above the bars."""
-        self._above(f"{_coloured('warning:', '33', self._stream)} {printable(message)}")
+        self._print_above(f"{_colorize('warning:', '33', self._stream)} {printable(message)}")
 
-    def began(self, task: _Task) -> None:
-        """Add a bar, or begin to wait for the moment when bars are worth showing."""
+    def task_began(self, task: _Task) -> None:
+        """Add a bar, or start the timer after which bars appear."""
         with self._state:
             self._running.append(task)
             if self._display is not None:
-                self._add(self._display, task)
+                self._add_bar(self._display, task)
             elif self._timer is None:
-                self._timer = threading.Timer(LIVE_DELAY_SECONDS, self._appear)
+                self._timer = threading.Timer(LIVE_DELAY, self._show_display)
                 self._timer.daemon = True
                 self._timer.start()
 
-    def advanced(self, task: _Task) -> None:
-        """Move the bar."""
+    def task_advanced(self, task: _Task) -> None:
+        """Update the bar."""
         display = self._display
         if display is not None and task.number:
             display.update(rich_id(task), completed=task.done)
 
-    def ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
-        """Take the bar away; the last one takes the display with it."""
+    def task_ended(self, task: _Task, ok: bool) -> None:  # noqa: ARG002 - not shown here
+        """Remove the bar, and the display with the last bar."""
         with self._state:
             self._running.remove(task)
             if self._display is not None and task.number:
@@ -184,7 +184,7 @@ class Live(Quiet):
                 self._display.stop()
                 self._display = None
 
-    def _appear(self) -> None:
+    def _show_display(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -196,21 +196,23 @@ class Live(Quiet):
                 BarColumn(),
                 TaskProgressColumn(),
                 TextColumn("{task.fields[amount]}", markup=False),
-                console=Console(file=self._stream, no_color=not has_colour(self._stream)),
+                console=Console(file=self._stream, no_color=not has_color(self._stream)),
                 transient=True,
             )
             for task in self._running:
-                self._add(self._display, task)
+                self._add_bar(self._display, task)
             self._display.start()
-            self.appeared.set()
+            self.display_shown.set()
 
-    def _add(self, display: rich.progress.Progress, task: _Task) -> None:
-        amount = _amount(task.total, task.unit) if task.total else ""
-        # Numbers start at 1 so that 0 can mean: not shown.
-        shown = display.add_task(printable(task.label), total=task.total, completed=task.done, amount=amount)
-        task.number = int(shown) + 1
+    def _add_bar(self, display: rich.progress.Progress, task: _Task) -> None:
+        amount = _format_amount(task.total, task.unit) if task.total else ""
+        # Numbers start at 1, because 0 means that the task has no bar.
+        rich_task = display.add_task(
+            printable(task.label), total=task.total, completed=task.done, amount=amount
+        )
+        task.number = int(rich_task) + 1
 
-    def _above(self, text: str) -> None:
+    def _print_above(self, text: str) -> None:
         with self._state:
             if self._display is None:
                 self._line(text)
@@ -219,12 +221,12 @@ class Live(Quiet):
 
 
 def rich_id(task: _Task) -> Any:
-    """Return the number by which rich knows ``task``."""
+    """Return the identifier of ``task`` in rich."""
     return task.number - 1
 
 
 class _Task:
-    """A piece of work under way, telling its presenter about itself."""
+    """An operation in progress, which reports to its display."""
 
     def __init__(self, presenter: Quiet, label: str, total: int | None, unit: str) -> None:
         self.label = label
@@ -234,36 +236,36 @@ class _Task:
         self.number = 0
         self._presenter = presenter
         self._lock = threading.Lock()
-        self._said = time.monotonic()
-        presenter.began(self)
+        self._last_report = time.monotonic()
+        presenter.task_began(self)
 
     def advance(self, amount: int) -> None:
-        """Say that ``amount`` more units are done."""
+        """Report that ``amount`` more units are done."""
         with self._lock:
             self.done += amount
-        self._presenter.advanced(self)
+        self._presenter.task_advanced(self)
 
-    def due(self, seconds: float) -> bool:
-        """Say whether ``seconds`` have passed since this was last true."""
+    def is_due(self, seconds: float) -> bool:
+        """Return whether ``seconds`` have passed since this last returned True."""
         with self._lock:
             now = time.monotonic()
-            if now - self._said < seconds:
+            if now - self._last_report < seconds:
                 return False
-            self._said = now
+            self._last_report = now
             return True
 
     def __enter__(self) -> _Task:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._presenter.ended(self, exc[0] is None)
+        self._presenter.task_ended(self, exc[0] is None)
 
 
-def _amount(number: int | None, unit: str) -> str:
+def _format_amount(number: int | None, unit: str) -> str:
     if number is None:
         return ""
-    return size(number) if unit == "bytes" else f"{number} {unit}"
+    return format_size(number) if unit == "bytes" else f"{number} {unit}"
 
 
-def _coloured(word: str, code: str, stream: TextIO) -> str:
-    return f"\x1b[1;{code}m{word}\x1b[0m" if has_colour(stream) else word
+def _colorize(text: str, code: str, stream: TextIO) -> str:
+    return f"\x1b[1;{code}m{text}\x1b[0m" if has_color(stream) else text

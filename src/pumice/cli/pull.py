@@ -16,7 +16,7 @@ referrers are pulled too. Blobs that the store has are not fetched. Prints the d
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "pull", "Pull an image from a registry into the local store.", epilog=_EPILOG
     )
     parser.add_argument("reference", metavar="REF", help="[docker://]HOST/NAME[:TAG][@DIGEST]")
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     name = options.name or str(reference.repository)
     if not options.name and reference.tag:
         name = f"{name}:{reference.tag}"
-    progress = output.progress(options.progress)
+    progress = output.make_progress(options.progress)
     source = locations.with_scheme(locations.REGISTRY, str(reference))
     destination = locations.with_scheme(locations.STORE, name)
     print(registries.transfer(options, source, destination, progress).digest)

@@ -20,7 +20,7 @@ the registry example.com. Blobs that the registry has are not sent. Prints the d
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "push", "Push an image to a registry, with its signatures, SBOMs and other referrers.", epilog=_EPILOG
     )
     parser.add_argument("reference", metavar="REF", help="the image: name:version, a digest, oci:DIR, …")
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the digest."""
     options = _parser().parse_args(arguments)
-    progress = output.progress(options.progress)
+    progress = output.make_progress(options.progress)
     target = _target(options)
     signer = _open_signer(options) if options.sign else None
     copied = registries.transfer(options, options.reference, target, progress)

@@ -26,7 +26,7 @@ _DIFFERENT = 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "reproduce",
         "Build an image again from its provenance, in an empty store, and compare the results. Prints\n"
         "the first difference, by layer and path, if there is one.",
@@ -42,9 +42,9 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="take the recipe's files from this directory, not from the image",
     )
-    command_line.bundle_option(parser)
-    command_line.offline_option(parser)
-    command_line.format_option(parser)
+    command_line.add_bundle_option(parser)
+    command_line.add_offline_option(parser)
+    command_line.add_format_option(parser)
     reading.platform_option(parser)
     return parser
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.assembly.rebuild_plan import read_rebuild_plan
     from pumice.store.home import Home, locate
 
-    progress = output.progress(options.progress)
+    progress = output.make_progress(options.progress)
     with (
         Home(locate(os.environ), progress=progress) as home,
         registries.open_image(options.reference, home, progress) as whole,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "resolve",
         "Print the current digest of a reference.",
         progress=False,
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--full requires an image in a registry", hint=f"use {locations.REGISTRY.syntax}")
     with (
         Home(locate(os.environ)) as home,
-        registries.access(home, output.progress("none"), options) as access,
+        registries.access(home, output.make_progress("none"), options) as access,
     ):
         image = location.open(access).image
         if options.platform:

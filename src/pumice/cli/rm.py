@@ -20,7 +20,7 @@ _SHORTEST = 4
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "rm",
         "Remove images from the local store by name. All of them, or none if one is not there.",
         epilog="What no other image needs is cache from then on, which 'pumice gc' frees after some days.",

@@ -1,4 +1,4 @@
-"""``pumice run``: run an image, without root or a daemon."""
+"""``pumice run``: run a program in an image, without root or a daemon."""
 
 from __future__ import annotations
 
@@ -15,114 +15,128 @@ if TYPE_CHECKING:
 
     from pumice.runtime.container import Mount
 
-_EPILOG = """The exit code is the program's own, 128 and n when signal n ended it, 126 when the image's
-program cannot be executed, 127 when it does not exist. What it writes is gone afterwards,
-except on volumes."""
+_EPILOG = """The exit code is that of the program, 128+N if signal N ended it, 126 if the program cannot be
+executed and 127 if it does not exist. Files that it writes are discarded when it ends, except
+on volumes."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser("run", "Run an image, without root or a daemon.", epilog=_EPILOG)
-    made.add_argument("reference", metavar="REF", help="name:version, a digest, or a place such as oci:DIR")
-    rest = made.add_argument(
-        "arguments", metavar="ARG", nargs=argparse.REMAINDER, help="arguments instead of the image's own"
+def _make_parser() -> argparse.ArgumentParser:
+    parser = command_line.make_parser("run", "Run an image without root or a daemon.", epilog=_EPILOG)
+    parser.add_argument(
+        "reference", metavar="REF", help="NAME:VERSION, a digest, or a location such as oci:DIR"
     )
-    rest.required = False  # argparse thinks otherwise of everything that takes the rest
-    made.add_argument(
+    program_arguments = parser.add_argument(
+        "arguments",
+        metavar="ARG",
+        nargs=argparse.REMAINDER,
+        help="program arguments, instead of those in the image",
+    )
+    program_arguments.required = False  # argparse always requires a REMAINDER argument
+    _add_container_options(parser)
+    parser.add_argument(
+        "--entrypoint", metavar="PROGRAM", help="run PROGRAM instead of the image's entrypoint"
+    )
+    parser.add_argument(
+        "--platform", metavar="PLATFORM", help="run the image for this platform, such as linux/arm64"
+    )
+    parser.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
+    )
+    command_line.add_admission_options(parser, "run the image")
+    return parser
+
+
+def _add_container_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the environment of the program."""
+    parser.add_argument(
         "--stage1",
         choices=("builtin", "bwrap", "runc", "crun"),
         default="builtin",
         metavar="NAME",
-        help="what isolates the program: builtin, bwrap, runc or crun",
+        help="isolate with builtin, bwrap, runc or crun (default: builtin)",
     )
-    made.add_argument("--user", metavar="USER[:GROUP]", help="names of the image or numbers")
-    made.add_argument(
+    parser.add_argument("--user", metavar="USER[:GROUP]", help="run as this user and group, by name or id")
+    parser.add_argument(
         "--env",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="set a variable; a name alone passes on its value; may be repeated",
+        help="set an environment variable; NAME alone copies its current value; may be repeated",
     )
-    made.add_argument("--workdir", metavar="DIR", help="start in this directory of the image")
-    made.add_argument(
+    parser.add_argument("--workdir", metavar="DIR", help="working directory inside the image")
+    parser.add_argument(
         "--volume",
         action="append",
         default=[],
-        type=volume,
+        type=parse_volume,
         metavar="SRC:DST[:ro]",
-        help="show a file or directory of this machine at DST; may be repeated",
+        help="mount a file or directory of the host at DST; may be repeated",
     )
-    made.add_argument(
+    parser.add_argument(
         "--network",
         choices=("host", "none"),
         default="host",
         metavar="NET",
-        help="host (the machine's own, the default) or none (loopback only)",
+        help="use the host's network, or none but loopback: host or none (default: host)",
     )
-    made.add_argument(
-        "--read-only", action="store_true", help="let only /tmp, /run and volumes be written to"
+    parser.add_argument(
+        "--read-only", action="store_true", help="make everything read-only except /tmp, /run and volumes"
     )
-    made.add_argument(
+    parser.add_argument(
         "--init",
         action="store_true",
-        help="run an init as process 1, which reaps orphans (default: the program is process 1)",
+        help="run an init as PID 1 that forwards signals and reaps processes (default: the program is PID 1)",
     )
-    made.add_argument("--entrypoint", metavar="PROGRAM", help="run this instead of the image's entry point")
-    made.add_argument("--platform", metavar="PLATFORM", help="which image of several, such as linux/arm64")
-    made.add_argument(
-        "--as", dest="name", default="", metavar="NAME", help="what the image must be signed as"
-    )
-    command_line.admission_options(made, "run it")
-    return made
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; return the program's exit code."""
-    asked = _parser().parse_args(arguments)
+    """Run the image; return the exit code of its program."""
+    options = _make_parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.runtime.process import Overrides
     from pumice.runtime.run import run
     from pumice.store.home import Home, locate
 
-    _end_tidily()
+    _exit_on_signals()
     home = Home(locate(os.environ))
-    progress = output.progress(asked.progress)
-    with registries.open_image(asked.reference, home, progress) as image:
+    progress = output.make_progress(options.progress)
+    with registries.open_image(options.reference, home, progress) as image:
         return run(
             image,
             Overrides(
-                arguments=tuple(asked.arguments),
-                entrypoint=asked.entrypoint,
-                user=asked.user,
-                directory=asked.workdir,
-                environment=tuple(asked.env),
+                arguments=tuple(options.arguments),
+                entrypoint=options.entrypoint,
+                user=options.user,
+                directory=options.workdir,
+                environment=tuple(options.env),
             ),
             home=home,
-            isolation=asked.stage1,
-            network=asked.network,
-            read_only=asked.read_only,
-            init=asked.init,
-            mounts=asked.volume,
-            platform=platforms.parse_platform(asked.platform) if asked.platform else None,
+            isolation=options.stage1,
+            network=options.network,
+            read_only=options.read_only,
+            init=options.init,
+            mounts=options.volume,
+            platform=platforms.parse_platform(options.platform) if options.platform else None,
             progress=progress,
-            reference=asked.reference,
-            name=asked.name,
-            insecure=tuple(asked.insecure_options),
-            allow_older=asked.allow_older,
+            reference=options.reference,
+            name=options.name,
+            insecure=tuple(options.insecure_options),
+            allow_older=options.allow_older,
         )
 
 
-def _end_tidily() -> None:
-    """Let the signals that end a program unwind this one, so that a tree being unpacked is removed."""
+def _exit_on_signals() -> None:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that a partly unpacked tree is removed."""
     import signal
     import sys
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # else somebody wants it ignored, as nohup does
+        if signal.getsignal(number) == signal.SIG_DFL:  # else the caller ignores it, as nohup does
             signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
-def volume(text: str) -> Mount:
-    """Read ``SRC:DST[:ro|:rw]``; raises UsageError."""
+def parse_volume(text: str) -> Mount:
+    """Return the mount that ``SRC:DST[:ro|:rw]`` describes; raises UsageError."""
     from pathlib import Path
 
     from pumice.runtime.container import Mount
@@ -131,10 +145,12 @@ def volume(text: str) -> Mount:
     target, _, mode = rest.partition(":")
     if not source or not target or mode not in ("", "ro", "rw"):
         raise UsageError(
-            f"{text!r} is no volume", hint="volumes look like ./data:/var/lib/app or ./data:/data:ro"
+            f"{text!r} is not a volume", hint="write SRC:DST or SRC:DST:ro, such as ./data:/var/lib/app"
         )
     if not target.startswith("/") or target.rstrip("/") == "":
-        raise UsageError(f"the volume's place {target!r} is not a path below / in the image")
+        raise UsageError(f"the mount point {target!r} is not an absolute path below /")
     if not Path(source).exists():
-        raise UsageError(f"there is no {source!r} to be a volume", hint="create the directory first")
+        raise UsageError(
+            f"cannot mount {source!r}: no such file or directory", hint="create the directory first"
+        )
     return Mount(os.path.realpath(source), target, mode == "ro")

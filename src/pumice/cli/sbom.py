@@ -1,4 +1,4 @@
-"""``pumice sbom``: the bill of materials of an image."""
+"""``pumice sbom``: print the software bill of materials of an image."""
 
 from __future__ import annotations
 
@@ -21,99 +21,107 @@ if TYPE_CHECKING:
 _FORMATS = ("spdx", "cyclonedx", "table")
 
 
-def _parser() -> Parser:
-    made = command_line.parser(
+def _make_parser() -> Parser:
+    parser = command_line.make_parser(
         "sbom",
-        "Print what an image is made of: the bill of materials that its build attached, or for an\n"
-        "image that Pumice did not build, what its layers say. Nothing of the image is run.",
+        "Print the software bill of materials (SBOM) of an image: the one attached by its build, or one\n"
+        "made from the package databases in its layers. Nothing in the image is executed.",
         progress=False,
         epilog=reading.REFERENCES,
     )
-    made.add_argument("reference", metavar="REF", help="the image")
-    made.add_argument(
+    parser.add_argument("reference", metavar="REF", help="image to describe")
+    parser.add_argument(
         "--format",
         choices=_FORMATS,
         default="spdx",
         metavar="FORMAT",
-        help="spdx (2.3 JSON, the default), cyclonedx (1.6 JSON) or table",
+        help="spdx (SPDX 2.3 JSON), cyclonedx (CycloneDX 1.6 JSON) or table (default: spdx)",
     )
-    made.add_argument("--layer", type=int, metavar="N", help="only what is in one layer, counted from 1")
-    made.add_argument(
-        "--scan", action="store_true", help="read the layers even if a bill of materials is attached"
-    )
-    reading.platform_option(made)
-    return made
+    parser.add_argument("--layer", type=int, metavar="N", help="describe only layer N, counted from 1")
+    parser.add_argument("--scan", action="store_true", help="read the layers even if an SBOM is attached")
+    reading.platform_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the bill of materials."""
-    asked = _parser().parse_args(arguments)
+    """Print the SBOM."""
+    options = _make_parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as whole:
-        image = reading.chosen(whole, asked.platform)
+    with (
+        Home(locate(os.environ)) as home,
+        registries.open_image(options.reference, home) as multi_platform_image,
+    ):
+        image = reading.chosen(multi_platform_image, options.platform)
         data = None
-        if asked.format != "table" and asked.layer is None and not asked.scan:
-            data = _attached(image, home, asked.reference, asked.format)
+        if options.format != "table" and options.layer is None and not options.scan:
+            data = _read_attached_sbom(image, home, options.reference, options.format)
         if data is None:
-            data = _written(_facts(image, home, asked.reference, asked.layer), asked.format)
+            data = _format_facts(_gather_facts(image, home, options.reference, options.layer), options.format)
     sys.stdout.write(
         data.decode(errors="backslashreplace")
-    )  # where controls are escaped: JSON stays the same
+    )  # standard output escapes control characters, which leaves the JSON value unchanged
     return 0
 
 
-def _attached(image: Image, home: Home, reference: str, form: str) -> bytes | None:
-    """Return the attached document and say on standard error whose word it is; raises TrustError."""
+def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: str) -> bytes | None:
+    """Return the attached SBOM and print to standard error who signed it; raises TrustError."""
     from pumice.clock import SystemClock
     from pumice.evidence import attached_documents as documents
     from pumice.formats import cyclonedx, spdx
     from pumice.image import referrers
     from pumice.trust import document_verification, image_names, policy
 
-    found = documents.sbom(image, spdx.MEDIA_TYPE if form == "spdx" else cyclonedx.MEDIA_TYPE)
-    if found is None:
+    sbom = documents.sbom(image, spdx.MEDIA_TYPE if sbom_format == "spdx" else cyclonedx.MEDIA_TYPE)
+    if sbom is None:
         return None
-    asked = image_names.requested_name(reference, home)
+    requested_name = image_names.requested_name(reference, home)
     levels = policy.policy_directories(os.environ)
-    by = document_verification.verify_document(
-        image, found, home, levels, requested_name=asked, now=SystemClock().now()
+    signers = document_verification.verify_document(
+        image, sbom, home, levels, requested_name=requested_name, now=SystemClock().now()
     )
-    data = referrers.content(image, found, documents.MAX_DOCUMENT)
-    known = ", ".join(f"{one.label} {one.key.fingerprint}".strip() for one in by)
-    said = f"attested by {known}" if by else "attached to the image, and attested by no key that is trusted"
-    print(output.printable(said), file=sys.stderr)
+    data = referrers.content(image, sbom, documents.MAX_DOCUMENT)
+    signer_names = ", ".join(f"{signer.label} {signer.key.fingerprint}".strip() for signer in signers)
+    message = (
+        f"signed by {signer_names}" if signers else "attached to the image, but not signed by a trusted key"
+    )
+    print(output.printable(message), file=sys.stderr)
     return data
 
 
-def _facts(image: Image, home: Home, reference: str, layer: int | None) -> Facts:
-    found = reading.facts(image, home, reference)
+def _gather_facts(image: Image, home: Home, reference: str, layer: int | None) -> Facts:
+    facts = reading.facts(image, home, reference)
     if layer is None:
-        return found
-    if not 1 <= layer <= len(found.layers):
-        raise UsageError(f"the image has no layer {layer}", hint=f"its layers are 1 to {len(found.layers)}")
+        return facts
+    if not 1 <= layer <= len(facts.layers):
+        raise UsageError(
+            f"the image has no layer {layer}", hint=f"use a number from 1 to {len(facts.layers)}"
+        )
     from pumice.evidence.facts import of_layer
 
-    return of_layer(found, layer - 1)
+    return of_layer(facts, layer - 1)
 
 
-def _written(facts: Facts, form: str) -> bytes:
-    if form == "spdx":
+def _format_facts(facts: Facts, sbom_format: str) -> bytes:
+    if sbom_format == "spdx":
         from pumice.evidence import spdx_document
 
         return spdx_document.write(facts)
-    if form == "cyclonedx":
+    if sbom_format == "cyclonedx":
         from pumice.evidence import cyclonedx_document
 
         return cyclonedx_document.write(facts)
     rows = [
-        (one.name, one.version, one.architecture, one.source, _short(one.license)) for one in facts.packages
+        (package.name, package.version, package.architecture, package.source, _shorten(package.license))
+        for package in facts.packages
     ]
-    text = output.table(("package", "version", "arch", "source", "license"), rows)
-    loose = sum(file.package < 0 for file in facts.files)
-    text += f"packages: {len(facts.packages)}, files: {len(facts.files)}, of no package: {loose}\n"
+    text = output.format_table(("package", "version", "arch", "source", "license"), rows)
+    unowned_files = sum(file.package < 0 for file in facts.files)
+    text += (
+        f"packages: {len(facts.packages)}, files: {len(facts.files)}, owned by no package: {unowned_files}\n"
+    )
     return text.encode(errors="backslashreplace")
 
 
-def _short(expression: str) -> str:
+def _shorten(expression: str) -> str:
     return expression if len(expression) <= 60 else expression[:57] + "..."

@@ -1,4 +1,4 @@
-"""``pumice schema``: the JSON Schema of recipes, for editors."""
+"""``pumice schema``: print the JSON Schema of recipes, for editors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli.arguments import parser
+from pumice.cli import arguments as command_line
 from pumice.recipe.schema import recipe_schema
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the schema."""
-    made = parser(
+    parser = command_line.make_parser(
         "schema",
         "Print the JSON Schema (draft 2020-12) of recipes, for editors that check YAML.",
         progress=False,
     )
-    made.parse_args(arguments)
+    parser.parse_args(arguments)
     sys.stdout.write(json.dumps(recipe_schema(), indent=2) + "\n")
     return 0

@@ -73,7 +73,7 @@ def _maintain(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser("serve", "Run an OCI registry.", progress=False, epilog=_EPILOG)
+    parser = command_line.make_parser("serve", "Run an OCI registry.", progress=False, epilog=_EPILOG)
     parser.add_argument(
         "--listen",
         type=_parse_address,
@@ -231,7 +231,7 @@ def _upstream(options: argparse.Namespace) -> Iterator[Upstream | None]:
         raise UsageError(
             "--proxy and --require-signed cannot be combined", hint="images cannot be pushed to a proxy"
         )
-    from pumice.cli.output import progress
+    from pumice.cli.output import make_progress
     from pumice.registry import registry_config
     from pumice.registry.client import Client, ClientSettings
     from pumice.registry.credentials import AuthFiles
@@ -248,7 +248,7 @@ def _upstream(options: argparse.Namespace) -> Iterator[Upstream | None]:
         ),
         registry_configs=registry_config.load_registry_configs(os.environ),
     )
-    with Client(AuthFiles(os.environ), settings, progress=progress("none")) as client:
+    with Client(AuthFiles(os.environ), settings, progress=make_progress("none")) as client:
         yield Upstream(client, location)
 
 

@@ -1,11 +1,11 @@
-"""``pumice show``: the effective recipe, each value with the place it comes from."""
+"""``pumice show``: print the effective recipe, each value with the location that it comes from."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
 
-from pumice.cli.arguments import parser
+from pumice.cli import arguments as command_line
 from pumice.recipe import show
 from pumice.recipe.load import load_effective
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print what a recipe says after everything it extends."""
-    made = parser(
+    """Print a recipe merged with all that it extends."""
+    parser = command_line.make_parser(
         "show",
-        "Print the effective recipe, everything extended and checked, and where each value comes from.",
+        "Print the effective recipe, merged with all that it extends, with the location of each value.",
         progress=False,
     )
-    made.add_argument("recipe", metavar="RECIPE", help="the recipe file")
-    made.add_argument(
+    parser.add_argument("recipe", metavar="RECIPE", help="the recipe file")
+    parser.add_argument(
         "--format", choices=("yaml", "json"), default="yaml", metavar="FORMAT", help="yaml (default) or json"
     )
-    given = made.parse_args(arguments)
-    found = load_effective(given.recipe)
-    if given.format == "json":
+    options = parser.parse_args(arguments)
+    effective = load_effective(options.recipe)
+    if options.format == "json":
         import json
 
-        text = json.dumps(show.format_json(found), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(show.format_json(effective), indent=2, ensure_ascii=False) + "\n"
     else:
-        text = show.format_yaml(found)
-    # A file name may be no UTF-8; its place is told all the same, in the escape that JSON knows.
+        text = show.format_yaml(effective)
+    # A file name in a location may not be UTF-8: print it with escapes.
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     return 0

@@ -21,7 +21,7 @@ signed and the key is not opened. The digest is printed."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "sign",
         "Sign an image with its SBOM and provenance, in the store, in an oci: layout or in a registry, so\n"
         "that pumice, cosign, skopeo and podman can verify it. Signatures are written in cosign's older\n"

@@ -1,4 +1,4 @@
-"""``pumice store``: look after the local store."""
+"""``pumice store``: verify or locate the local store."""
 
 from __future__ import annotations
 
@@ -16,56 +16,58 @@ if TYPE_CHECKING:
     from pumice.store.verification import Findings
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = command_line.parser(
+def _make_parser() -> argparse.ArgumentParser:
+    parser = command_line.make_parser(
         "store",
-        "Look after the local store.\n\n"
-        "  verify  read everything again and report what is damaged\n"
-        "  path    print where the store is",
+        "Verify or locate the local store.\n\n"
+        "  verify  hash all content and report damage\n"
+        "  path    print the directory of the store",
     )
-    made.add_argument("action", choices=("verify", "path"), metavar="ACTION", help="verify or path")
-    made.add_argument(
+    parser.add_argument("action", choices=("verify", "path"), metavar="ACTION", help="verify or path")
+    parser.add_argument(
         "--repair",
         action="store_true",
-        help="with verify: remove what is damaged, so that the next build makes or fetches it again",
+        help="with verify: remove damaged content; the next build makes or fetches it again",
     )
-    return made
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    made = _parser()
-    asked = made.parse_args(arguments)
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
     from pumice.store.home import Home, locate
 
     root = locate(os.environ)
-    if asked.action == "path":
-        if asked.repair:
-            made.error("--repair goes with verify")
+    if options.action == "path":
+        if options.repair:
+            parser.error("--repair can only be used with verify")
         print(root)
         return 0
     from pumice.store.verification import verify
 
-    progress = output.progress(asked.progress)
+    progress = output.make_progress(options.progress)
     with Home(root, progress=progress) as home:
-        findings = verify(home, progress, repair=asked.repair)
-    for line in _lines(findings):
+        findings = verify(home, progress, repair=options.repair)
+    for line in _format_findings(findings):
         print(output.printable(line))
-    if findings.is_sound() or (asked.repair and not findings.incomplete):
+    if findings.is_sound() or (options.repair and not findings.incomplete):
         return 0
-    if asked.repair:
+    if options.repair:
         raise StoreError(
-            "some images are incomplete now", hint="build them again, or remove them with pumice rm"
+            "some images are incomplete", hint="build them again, or remove them with 'pumice rm'"
         )
-    raise StoreError("the store is damaged", hint="run pumice store verify --repair, then build again")
+    raise StoreError(
+        "the store is damaged", hint="run 'pumice store verify --repair', then build the images again"
+    )
 
 
-def _lines(findings: Findings) -> list[str]:
+def _format_findings(findings: Findings) -> list[str]:
     lines = [f"damaged blob {digest}" for digest in findings.damaged]
     lines += [f"damaged reference {name}" for name in findings.references]
-    for name, lacks in findings.incomplete.items():
-        lines += [f"incomplete image {name}: {digest} is damaged or missing" for digest in lacks]
+    for name, missing in findings.incomplete.items():
+        lines += [f"incomplete image {name}: {digest} is damaged or missing" for digest in missing]
     if findings.records:
-        lines.append(f"{findings.records} damaged records, which count as absent")
+        lines.append(f"{findings.records} damaged records (harmless: they count as missing)")
     lines.append(f"{findings.blobs} blobs verified, {len(findings.damaged)} damaged")
     return lines

@@ -1,7 +1,7 @@
-"""Standard output and error while a command runs: whatever is written to them, nothing unprintable leaves.
+"""Escape unprintable characters in everything that a command writes to standard output and error.
 
-Commands make their text printable where they put it together, because only there is it known what is one
-line. This is what holds where that was forgotten, and for documents that are passed on as they are.
+Commands escape their text where they compose it, because only there it is known what must stay one line.
+This filter is the safety net where that was forgotten, and for documents that are written unchanged.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 
-class _Printable:
-    """A text stream that escapes what is not printable; for the rest it is the stream that it wraps."""
+class _EscapingStream:
+    """A text stream that escapes unprintable characters; everything else is delegated to the stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self.unfiltered = stream
-        self._bytes = _PrintableBytes(stream)
+        self._bytes = _EscapingBytes(stream)
 
     def write(self, text: str) -> int:
-        """Write ``text``; return its length, as streams do."""
+        """Write ``text`` and return its length."""
         self.unfiltered.write(printable(text))
         return len(text)
 
@@ -38,7 +38,7 @@ class _Printable:
 
     @property
     def buffer(self) -> Any:
-        """Where bytes go: as they are into files and pipes, printable to a terminal."""
+        """The stream for bytes: unchanged into files and pipes, escaped for a terminal."""
         stream = self.unfiltered
         return self._bytes if stream.isatty() else stream.buffer
 
@@ -46,15 +46,15 @@ class _Printable:
         return getattr(self.unfiltered, name)
 
 
-class _PrintableBytes:
-    """The bytes of a terminal."""
+class _EscapingBytes:
+    """The binary stream of a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Write ``data`` as the text that it is."""
+        """Write ``data``, decoded as UTF-8 and escaped."""
         self._stream.write(printable(self._decoder.decode(bytes(data))))
         return len(data)
 
@@ -63,32 +63,32 @@ class _PrintableBytes:
 
 
 @contextmanager
-def filtered() -> Iterator[None]:
-    """Let everything that is written meanwhile pass the filter."""
-    before = sys.stdout, sys.stderr
-    out: Any = _Printable(sys.stdout) if sys.stdout is not None else None
-    err: Any = _Printable(sys.stderr) if sys.stderr is not None else None
+def escape_output() -> Iterator[None]:
+    """Escape everything that is written to standard output and error within the context."""
+    saved_streams = sys.stdout, sys.stderr
+    out: Any = _EscapingStream(sys.stdout) if sys.stdout is not None else None
+    err: Any = _EscapingStream(sys.stderr) if sys.stderr is not None else None
     sys.stdout, sys.stderr = out, err
     try:
         yield
     finally:
-        if (sys.stdout, sys.stderr) == (out, err):  # else somebody else has put others there
-            sys.stdout, sys.stderr = before
+        if (sys.stdout, sys.stderr) == (out, err):  # else other code has replaced them
+            sys.stdout, sys.stderr = saved_streams
 
 
-def unfiltered(stream: TextIO) -> TextIO:
-    """Return the stream itself: for what makes colors or moves the cursor on purpose, of printable text."""
-    found: TextIO = getattr(stream, "unfiltered", stream)
-    return found
+def unwrap(stream: TextIO) -> TextIO:
+    """Return the stream without escaping: for colors and cursor movements."""
+    original: TextIO = getattr(stream, "unfiltered", stream)
+    return original
 
 
-def has_colour(stream: TextIO) -> bool:
-    """Say whether colours are welcome: on a terminal, unless NO_COLOR is set (no-color.org)."""
+def has_color(stream: TextIO) -> bool:
+    """Return whether to use color: on a terminal, unless NO_COLOR is set (no-color.org)."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Say whether a person watches ``stream``."""
+    """Return whether ``stream`` is a terminal."""
     try:
         return stream.isatty()
     except (AttributeError, ValueError):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "tags",
         "List the tags of a repository, one per line.",
         progress=False,
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     from pumice.registry.reference import is_attachment_tag, parse_repository
 
     repository = parse_repository(options.repository)
-    with registries.client(options, output.progress("none")) as client:
+    with registries.client(options, output.make_progress("none")) as client:
         tags = client.list_tags(repository)
     shown_tags = (tag for tag in tags if options.all or not is_attachment_tag(tag))
     sys.stdout.write("".join(f"{output.printable(tag)}\n" for tag in shown_tags))

@@ -45,14 +45,14 @@ class Branch(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _parser() -> Parser:
-    made = command_line.parser(
+    made = command_line.make_parser(
         "tree",
         "Show an image as a tree: platforms, layers, and the evidence and signatures about each.",
         progress=False,
         epilog=_EPILOG,
     )
     made.add_argument("reference", metavar="REF", help="the image")
-    command_line.format_option(made)
+    command_line.add_format_option(made)
     return made
 
 
@@ -149,7 +149,7 @@ def _text(root: Branch) -> Iterator[str]:
 
 def _line(branch: Branch) -> str:
     note = f"  {branch.note}".replace("\n", " ") if branch.note else ""
-    return f"{branch.what}  {branch.digest[:19]}  {output.size(branch.size)}{note}"
+    return f"{branch.what}  {branch.digest[:19]}  {output.format_size(branch.size)}{note}"
 
 
 if TYPE_CHECKING:

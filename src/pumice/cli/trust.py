@@ -38,7 +38,7 @@ _MAX_OVERLAP = 36_500
 
 
 def _parser(word_count: int | str) -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "trust",
         "Manage which keys are trusted to sign which images.\n\n"
         "  add KEY|URL         trust a public key for a prefix of names, or for all names;\n"
@@ -257,7 +257,7 @@ def _list(_options: argparse.Namespace) -> int:
         for rule in policy.read_rules(_directories())
     ]
     if rows:
-        sys.stdout.write(output.table(("prefix", "key", "comment", "state", "level"), rows))
+        sys.stdout.write(output.format_table(("prefix", "key", "comment", "state", "level"), rows))
     for prefix, count in sorted(policy.read_thresholds(_directories()).items()):
         print(f"{output.printable(prefix) or '(all names)'} requires {count} keys")
     for prefix, target in policy.read_mirrors(_directories()).items():

@@ -30,7 +30,7 @@ image was accepted, an older image of the same name is refused."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser(
+    parser = command_line.make_parser(
         "verify",
         "Verify who signed an image and under which name, that it is not outdated, and that its content\n"
         "is intact.",
@@ -126,7 +126,7 @@ def _admit(options: argparse.Namespace, expected_predicate: Any) -> Decision:
 
         return admission.admit(
             *(image, "verify", home, request),
-            progress=output.progress("none"),
+            progress=output.make_progress("none"),
             environ=os.environ,
             now=now,
             inspect=inspect,
@@ -159,7 +159,7 @@ def _check_content(image: Image, *, is_remote: bool, hash_blobs: bool) -> Check:
     if not hash_blobs:
         return Check("content", False, "configs and layers were not hashed (--no-content)")
     hashed = integrity.check(image)
-    detail = f"{hashed.blobs} blobs, {output.size(hashed.size)}, match their digests"
+    detail = f"{hashed.blobs} blobs, {output.format_size(hashed.size)}, match their digests"
     if hashed.absent:
         detail += f"; {hashed.absent} non-distributable layers are missing"
     return Check("content", True, detail)

@@ -139,10 +139,10 @@ def remove_unused(folder: Path, now: int) -> None:
             elif kind in {"packages", "names"}:
                 index_files.append(path)
             elif path.name.startswith(".") and _modification_time(path, now) < now - _DAY:
-                files.forget(str(path))
+                files.unlink_quietly(str(path))
     for path in index_files:
         if path.name.partition("-")[2] not in used:
-            files.forget(str(path))
+            files.unlink_quietly(str(path))
 
 
 def _modification_time(path: Path, default: int) -> float:

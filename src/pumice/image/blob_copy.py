@@ -73,7 +73,7 @@ def _altered(name: Digest, blobs: BlobSource) -> TrustError:
     from pumice.store.directory_blobs import DirectoryBlobs
 
     hint = None
-    if isinstance(blobs, DirectoryBlobs) and blobs.weed(name):
+    if isinstance(blobs, DirectoryBlobs) and blobs.discard_if_damaged(name):
         hint = "it has been removed from the store: build the image again"
     return wrong_content(name, hint)
 

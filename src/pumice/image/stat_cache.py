@@ -1,7 +1,9 @@
-"""What is remembered of files that were hashed, so that unchanged ones need no hashing again.
+"""Cache the stamps of hashed files in an image layout, so that unchanged files need no hashing again.
 
-A file is taken for unchanged while its inode, size, mtime and ctime are as they were and the
-machine has not been restarted since: a crash can lose written bytes without a trace in these.
+A file counts as unchanged while its stamp (`pumice.files.file_stamp`) is the same and the machine has not
+been restarted: other programs write layouts without fsync, so a crash can lose content without changing
+the stamp. The store's own cache (`pumice.store.stat_cache`) has no such condition, because the store
+syncs every blob before naming it; it is also shared by concurrent writers, which a layout is not.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import msgspec
 
 from pumice import digest
 from pumice.errors import StoreError
+from pumice.files import FileStamp, file_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,72 +26,66 @@ if TYPE_CHECKING:
 _KIND = "layout"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # absent outside Linux: then nothing is checked
 
-Stamp = tuple[int, int, int, int]
-
 
 class Records(Protocol):
-    """Where small derived facts are kept (``Home.records``)."""
+    """A cache of small derived values (``Home.records``)."""
 
     def get(self, kind: str, key: Digest) -> bytes | None:
-        """Return what was put, None if it is gone."""
+        """Return the cached value, None if there is none."""
 
     def put(self, kind: str, key: Digest, value: bytes, keeps: Sequence[Digest] = ()) -> None:
-        """Keep a value."""
+        """Cache a value."""
 
 
-class _Page(msgspec.Struct, frozen=True):
+class _SavedStamps(msgspec.Struct, frozen=True):
     boot: str
-    stamps: dict[str, Stamp]
+    stamps: dict[str, FileStamp]
 
 
-class Stamps:
-    """The stamps of one folder's files."""
+class LayoutStatCache:
+    """The stamps of the files of one directory."""
 
     def __init__(self, folder: Path, records: Records | None) -> None:
         self._key = digest.of(os.fsencode(folder.resolve()))
         self._records = records
-        self._boot = _boot()
-        self._before = self._load()
-        self._now: dict[str, Stamp] = {}
+        self._boot = _read_boot_id()
+        self._saved = self._load()
+        self._current: dict[str, FileStamp] = {}
 
-    def _load(self) -> dict[str, Stamp]:
+    def _load(self) -> dict[str, FileStamp]:
         data = None if self._records is None else self._records.get(_KIND, self._key)
         if data is None:
             return {}
         try:
-            page = msgspec.json.decode(data, type=_Page)
+            saved = msgspec.json.decode(data, type=_SavedStamps)
         except (msgspec.MsgspecError, ValueError):
             return {}
-        return page.stamps if page.boot == self._boot else {}
+        return saved.stamps if saved.boot == self._boot else {}
 
-    def knows(self, name: str, found: os.stat_result) -> bool:
-        """Whether the file called ``name`` is as it was when `remember` was told of it."""
-        stamp = self._before.get(name)
-        if stamp is None or stamp != _stamp(found):
+    def is_unchanged(self, name: str, status: os.stat_result) -> bool:
+        """Return whether the file ``name`` has the stamp that `record` saved for it."""
+        stamp = self._saved.get(name)
+        if stamp is None or stamp != file_stamp(status):
             return False
-        self._now[name] = stamp
+        self._current[name] = stamp
         return True
 
-    def remember(self, name: str, found: os.stat_result) -> None:
-        """Note that the content of ``name`` is right while its status is ``found``."""
-        self._now[name] = _stamp(found)
+    def record(self, name: str, status: os.stat_result) -> None:
+        """Record that the file ``name``, while it has this ``status``, has the right content."""
+        self._current[name] = file_stamp(status)
 
-    def keep(self) -> None:
-        """Make the notes last. Not being able to is no failure: they only save time."""
-        if self._records is None or self._now == self._before:
+    def save(self) -> None:
+        """Save the stamps; failures are ignored, because the stamps only save time."""
+        if self._records is None or self._current == self._saved:
             return
-        page = msgspec.json.encode(_Page(self._boot, dict(sorted(self._now.items()))))
+        encoded = msgspec.json.encode(_SavedStamps(self._boot, dict(sorted(self._current.items()))))
         try:
-            self._records.put(_KIND, self._key, page)
+            self._records.put(_KIND, self._key, encoded)
         except (StoreError, OSError):
             return
 
 
-def _stamp(found: os.stat_result) -> Stamp:
-    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _boot() -> str:
+def _read_boot_id() -> str:
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

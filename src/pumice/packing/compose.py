@@ -117,7 +117,7 @@ def _add_entry(stream: SegmentWriter, layer_entry: LayerEntry) -> None:
                 msgspec.structs.replace(layer_entry.entry, size=size), _ExactReader(file, changed_error), {}
             )
     except OSError as error:
-        raise ImageError(f"cannot read it: {error.strerror}", where=str(layer_entry.content)) from None
+        raise ImageError(f"cannot read the file: {error.strerror}", where=str(layer_entry.content)) from None
     if layer_entry.sha256 and stream.items[-1].sha256 != layer_entry.sha256:
         raise changed_error
 
@@ -146,7 +146,7 @@ def layer_directories(chunks: Sequence[LayerChunk], nodes: Mapping[str, Node]) -
     for chunk in chunks:
         for entry in chunk.directories:
             times[entry.path] = max(times.get(entry.path, 0), entry.mtime)
-    parents = {posixpath.dirname(item.entry.path) for part in chunks for item in part.items}
+    parents = {posixpath.dirname(item.entry.path) for chunk in chunks for item in chunk.items}
     parents |= {posixpath.dirname(path) for path in times}
     while parents := {path for path in parents if path and path not in times}:
         times |= dict.fromkeys(parents, 0)
@@ -211,9 +211,9 @@ def compose_layer(
     reader = _LayerHasher()
     for member in header_members:
         reader.add_member(member)
-    for part in chunks:
-        with blobs.open(part.blob) as file:
-            reader.add_chunk(file, part.members)
+    for chunk in chunks:
+        with blobs.open(chunk.blob) as file:
+            reader.add_chunk(file, chunk.members)
     reader.add_member(LAYER_END)
     digests = reader.result()
     if blobs.size(digests.digest) is None:

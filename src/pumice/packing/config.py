@@ -108,7 +108,7 @@ def _look_up_id(name: str, table: str, kind: str) -> int:
         if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
             return int(fields[2])
     if not table.strip():
-        hint = f"the image has no {kind}s at all: use a number, such as 65532 for nonroot, or 'base: data'"
+        hint = f"the image has no {kind}s: use a number, such as 65532 for nonroot, or 'base: data'"
     else:
         hint = f"add it under '{kind}s' in the recipe, or use nonroot, root or a number"
     raise ImageError(f"the image has no {kind} {name!r}", hint=hint)

@@ -42,9 +42,9 @@ def find_link_targets(package_segments: Mapping[str, Segment], lock_format: int)
     if lock_format < 2:
         return LinkTargets(_find_format_1_targets(package_segments))
     targets = {target for segment in package_segments.values() for target in segments.link_targets(segment)}
-    for part in package_segments.values():
-        targets.difference_update(item.entry.path for item in part.items)
-        targets.difference_update(entry.path for entry in part.directories)
+    for segment in package_segments.values():
+        targets.difference_update(item.entry.path for item in segment.items)
+        targets.difference_update(entry.path for entry in segment.directories)
     keep: dict[str, list[str]] = {}
     directories: list[str] = []
     shippers = _find_shippers(package_segments, targets)

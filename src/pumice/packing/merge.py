@@ -135,7 +135,7 @@ class _Merger:
             self._package_segments[existing_owner].facts,
         )
         if existing.entry.kind == "dir":
-            raise _conflict_error(path, existing_owner, name, "a directory in one and not in the other")
+            raise _conflict_error(path, existing_owner, name, "a directory in one but not in the other")
         if path in self._diversions and self._diversions[path][0] in (name, existing_owner):
             winner, new_path = self._diversions[path]
             loser = existing_owner if winner == name else name
@@ -147,7 +147,7 @@ class _Merger:
         elif replaces(existing_package, package):
             loser = name
         else:
-            raise _conflict_error(path, existing_owner, name, "neither says that it replaces the other")
+            raise _conflict_error(path, existing_owner, name, "neither replaces the other")
         self.hidden.setdefault(loser, []).append(path)
         return loser == existing_owner
 
@@ -174,7 +174,7 @@ class _Merger:
             elif node.entry.kind != "dir":
                 child = sorted(p for p in self.nodes if p.startswith(path + "/"))[0]
                 owner = self.nodes[child].owner
-                raise _conflict_error(path, node.owner, owner, f"{owner} has /{child} under it")
+                raise _conflict_error(path, node.owner, owner, f"{owner} ships /{child} below it")
             else:
                 return
             path = posixpath.dirname(path)
@@ -194,6 +194,6 @@ def _is_same_file(first: SegmentItem, second: SegmentItem) -> bool:
 
 def _conflict_error(path: str, first_package: str, second_package: str, reason: str) -> ImageError:
     return ImageError(
-        f"the packages {first_package} and {second_package} clash at /{path}: {reason}",
-        hint=f"leave one of them out, or exclude it with -{second_package}",
+        f"the packages {first_package} and {second_package} conflict at /{path}: {reason}",
+        hint=f"remove one of them, or exclude it with -{second_package}",
     )

@@ -41,12 +41,12 @@ def _find_path_flaw(path: str) -> str | None:
     components = path.split("/")
     if any(component.startswith(WHITEOUT) for component in components):
         return f"a name that begins with {WHITEOUT!r} deletes other files in an image layer"
-    if any(part in ("", ".", "..") for part in components):
+    if any(component in ("", ".", "..") for component in components):
         return "it is not a plain path"
     if "\0" in path:
         return "its name contains a NUL"
     try:
-        lengths = [len(part.encode()) for part in components]
+        lengths = [len(component.encode()) for component in components]
     except UnicodeEncodeError:
         return "its name is not UTF-8"
     if max(lengths) > MAX_NAME:

@@ -95,7 +95,7 @@ def _check_name(path: str, planned: _PlannedEntry) -> None:
         raise ImageError(
             f"cannot add {quote_path(path)} to the image: {flaw}",
             where=planned.rule.where or None,
-            hint="rename it, or leave it out with 'ignore'" if is_copied else "give it another name in 'to'",
+            hint="rename it, or exclude it with 'ignore'" if is_copied else "use another name in 'to'",
         )
 
 
@@ -162,46 +162,50 @@ class _Plan:
                 above = self.entries.get(parent)
                 if above is not None and above.kind != "dir":
                     kind = "a link" if above.kind == "symlink" else "a file"
-                    message = f"'/{path}' lies under '/{parent}', which is {kind}"
+                    message = f"cannot add '/{path}': '/{parent}' is {kind}"
                     self.problems.append(_rule_problem(planned.rule, message, f"see {above.rule.where}"))
                     break
                 parent = posixpath.dirname(parent)
 
     def _add_copy(self, rule: FileRule, destination: str) -> None:
         base = os.path.join(self._root, rule.base_dir.encode()) if rule.base_dir else self._root
-        parts = [part for part in rule.source.split("/") if part not in ("", ".")]
-        fixed_count = next((i for i, part in enumerate(parts) if is_wild(part)), len(parts))
-        start = self._resolve_inside(base, parts[:fixed_count], rule)
+        components = [component for component in rule.source.split("/") if component not in ("", ".")]
+        fixed_count = next(
+            (i for i, component in enumerate(components) if is_wild(component)), len(components)
+        )
+        start = self._resolve_inside(base, components[:fixed_count], rule)
         walk = _SourceWalk(rule, start, self._format)
-        if fixed_count < len(parts):
-            matches = sorted(walk.glob(start, "", parts[fixed_count:]))
+        if fixed_count < len(components):
+            matches = sorted(walk.glob(start, "", components[fixed_count:]))
             if not matches:
                 raise _rule_problem(
                     rule,
-                    f"nothing matches '{rule.source}'",
-                    "a name that begins with a dot needs a pattern that does",
+                    f"no file matches '{rule.source}'",
+                    "start the pattern with '.' to match names that start with a dot",
                 )
             for relative in matches:
                 self._add_tree(walk, relative, posixpath.join(destination, relative))
             return
         is_directory = stat.S_ISDIR(_file_status(start, rule).st_mode)
         if rule.source.endswith("/") and not is_directory:
-            raise _rule_problem(rule, f"'{rule.source}' is not a folder", "remove the '/' at its end")
-        appends_name = rule.to.endswith("/") and parts
+            raise _rule_problem(rule, f"'{rule.source}' is not a directory", "remove the '/' at its end")
+        appends_name = rule.to.endswith("/") and components
         if appends_name and not (is_directory and (not destination or rule.source.endswith("/"))):
-            destination = posixpath.join(destination, parts[-1])
+            destination = posixpath.join(destination, components[-1])
         self._add_tree(walk, "", destination)
 
-    def _resolve_inside(self, base: bytes, parts: list[str], rule: FileRule) -> bytes:
-        """Return the real path of ``parts`` in ``base``; raise a Problem if it is outside of ``base``."""
-        requested_path = os.path.join(base, *(part.encode() for part in parts))
+    def _resolve_inside(self, base: bytes, components: list[str], rule: FileRule) -> bytes:
+        """Return the real path of ``components`` in ``base``; raise a Problem if it is outside."""
+        requested_path = os.path.join(base, *(component.encode() for component in components))
         base_path, real_path = os.path.realpath(base), os.path.realpath(requested_path)
         if real_path != base_path and not real_path.startswith(base_path.rstrip(b"/") + b"/"):
-            message = f"'{rule.source}' leads out of the recipe's folder"
-            raise _rule_problem(rule, message, "copy what it needs into the folder")
+            message = f"'{rule.source}' is outside the recipe's directory"
+            raise _rule_problem(rule, message, "copy the required files into the directory")
         if not os.path.exists(real_path):
             raise _rule_problem(
-                rule, f"there is no '{'/'.join(parts)}' in the recipe's folder", _suggest_name(real_path)
+                rule,
+                f"'{'/'.join(components)}' does not exist in the recipe's directory",
+                _suggest_name(real_path),
             )
         return real_path
 
@@ -209,7 +213,7 @@ class _Plan:
         for path, planned in walk.walk(relative, destination):
             if len(self.entries) >= _MAX_ENTRIES:
                 raise _rule_problem(
-                    walk.rule, f"more than {_MAX_ENTRIES} files", "leave some out with 'ignore'"
+                    walk.rule, f"more than {_MAX_ENTRIES} files", "exclude some with 'ignore'"
                 )
             self._add_planned(path, planned)
 
@@ -230,9 +234,9 @@ class _Plan:
         elif existing.kind == planned.kind == "dir" and existing.is_explicit != planned.is_explicit:
             self.entries[path] = existing if existing.is_explicit else planned
         elif not _is_same_entry(existing, planned):
-            message = f"'/{path}' is something else in another rule"
+            message = f"two rules add different entries at '/{path}'"
             raise _rule_problem(
-                planned.rule, message, f"the other one is at {existing.rule.where}; keep one of them"
+                planned.rule, message, f"the other rule is at {existing.rule.where}; keep one of them"
             )
 
 
@@ -291,7 +295,7 @@ class _SourceWalk:
     def _list_directory(self, directory: bytes, relative: str) -> list[tuple[bytes, os.stat_result]]:
         """Return (name, status) of the entries of a directory that are not ignored, sorted by name."""
         if relative.count("/") >= _MAX_DEPTH:
-            raise _rule_problem(self.rule, f"folders are nested more than {_MAX_DEPTH} deep")
+            raise _rule_problem(self.rule, f"directories are nested more than {_MAX_DEPTH} deep")
         try:
             with os.scandir(directory) as entries:
                 listed = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
@@ -315,7 +319,7 @@ class _SourceWalk:
             return _PlannedEntry(self.rule, "dir", mode, is_explicit)
         if not stat.S_ISREG(status.st_mode):
             kind = _SPECIAL_KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
-            raise _rule_problem(self.rule, f"{_quote_path(path)} is {kind}", "leave it out with 'ignore'")
+            raise _rule_problem(self.rule, f"{_quote_path(path)} is {kind}", "exclude it with 'ignore'")
         default_mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
         return _PlannedEntry(
             self.rule, "file", default_mode if rule_mode is None else rule_mode, is_explicit, source=path
@@ -360,7 +364,7 @@ def _decode_name(raw: bytes, path: bytes, rule: FileRule) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        hint = "rename it, or leave it out with 'ignore'"
+        hint = "rename it, or exclude it with 'ignore'"
         raise _rule_problem(rule, f"the name or link of {_quote_path(path)} is not UTF-8", hint) from None
 
 
@@ -377,7 +381,7 @@ def _suggest_name(path: bytes) -> str | None:
 
 def _unreadable_problem(path: bytes, error: OSError, rule: FileRule) -> Problem:
     return _rule_problem(
-        rule, f"{_quote_path(path)} cannot be read ({(error.strerror or 'unknown').lower()})"
+        rule, f"cannot read {_quote_path(path)}: {(error.strerror or 'unknown error').lower()}"
     )
 
 

@@ -368,7 +368,7 @@ def _content_md5(content: tar.Body) -> str:
 
 def _refuse_special_entries(entry: Entry) -> None:
     if entry.kind in ("char", "block", "fifo"):
-        raise FormatError(f"the package ships the special file {entry.path!r}, which is refused")
+        raise FormatError(f"the package ships a special file: {entry.path!r}")
     try:
         (entry.path + entry.link).encode()
     except UnicodeEncodeError:

@@ -98,21 +98,21 @@ class Tree:
         resolved: list[str] = []
         link_count = 0
         while pending:
-            part = pending.pop(0)
-            if part == ".":
+            component = pending.pop(0)
+            if component == ".":
                 continue
-            if part == "..":
+            if component == "..":
                 del resolved[-1:]
                 continue
-            node = self.nodes.get("/".join([*resolved, part]))
+            node = self.nodes.get("/".join([*resolved, component]))
             if node is None:
-                step = "/".join([*resolved, part])
+                step = "/".join([*resolved, component])
                 if step not in self.implied:
                     return None
-                resolved.append(part)
+                resolved.append(component)
                 continue
             if node.entry.kind != "symlink":
-                resolved.append(part)
+                resolved.append(component)
                 continue
             link_count += 1
             if link_count > _MAX_LINKS:

@@ -1,4 +1,4 @@
-"""What a content-addressed store is: five methods, everything else derived."""
+"""The protocol of a content-addressed store."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 
-class Writer(Protocol):
-    """A blob on its way in. Leaving the context without a commit leaves no trace."""
+class BlobWriter(Protocol):
+    """A blob that is being written. Leaving the context without a commit discards it."""
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append ``data``."""
 
     def commit(self, expected: Digest | None = None) -> Digest:
-        """Make it part of the store, durable before anything refers to it; TrustError if not ``expected``."""
+        """Add the blob to the store and return its digest; raises TrustError if it is not ``expected``.
 
-    def __enter__(self) -> Writer: ...
+        The blob is durable before any reference or record points to it.
+        """
+
+    def __enter__(self) -> BlobWriter: ...
     def __exit__(self, *exc: object) -> None: ...
 
 
 class Blobs(Protocol):
-    """Content by digest. Safe for concurrent use by threads and processes."""
+    """Blobs by digest. Safe for concurrent use by threads and processes."""
 
     def size(self, digest: Digest) -> int | None:
-        """Return the size of a blob that is present and sound, else None.
+        """Return the size in bytes of a blob that is present and intact, else None.
 
-        Trusts a recorded size, inode, mtime and ctime; hashes again when they differ.
+        A file whose recorded size, inode, mtime and ctime differ is hashed again.
         """
 
     def open(self, digest: Digest) -> BinaryIO:
-        """Open a blob for reading from its start; raises StoreError if there is none."""
+        """Open a blob for reading from its start; raises StoreError if it is missing."""
 
-    def writer(self) -> Writer:
-        """Begin a new blob."""
+    def writer(self) -> BlobWriter:
+        """Start writing a new blob."""
 
     def compose(self, parts: Sequence[Digest], digest: Digest) -> None:
-        """Make ``digest`` readable as the concatenation of ``parts``, which are kept once only."""
+        """Make ``digest`` readable as the concatenation of ``parts``, without copying them."""
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digest of every blob, composed ones included."""

@@ -1,7 +1,7 @@
-"""Which images this store built itself: a mark for each manifest and index, ``built/<hex>``.
+"""Marks for the manifests and indexes that were built in this store: the files ``built/<hex>``.
 
-What was built here needs no signature to be run here: whoever could forge a mark could as well
-forge the files below it. Asking costs one look-up and loads nothing.
+An image that was built here needs no signature to be run here: whoever can forge a mark can also forge
+the image's files. Checking a mark costs one look-up and imports nothing.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from pumice.digest import Digest
 
 
-class Built:
-    """The marks of a store."""
+class BuildMarks:
+    """The build marks of a store."""
 
     def __init__(self, root: str, fs: files.FileSystem = files.OS) -> None:
         self._root = os.path.join(root, "built", "")
         self._fs = fs
 
     def has(self, digest: Digest) -> bool:
-        """Say whether a manifest or index was built here."""
+        """Return whether a manifest or index was built here."""
         return os.path.exists(self._root + hex_of(digest))
 
     def add(self, digest: Digest) -> None:
-        """Mark a manifest or index as built here; not synced, for the next build makes it again."""
+        """Mark a manifest or index as built here; not synced, because the next build marks it again."""
         if self.has(digest):
             return
         path = self._root + hex_of(digest)
@@ -46,4 +46,4 @@ class Built:
 
     def forget(self, digest: Digest) -> None:
         """Remove a mark, if there is one."""
-        files.forget(self._root + hex_of(digest), self._fs)
+        files.unlink_quietly(self._root + hex_of(digest), self._fs)

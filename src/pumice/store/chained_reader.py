@@ -1,4 +1,4 @@
-"""Several files read as one."""
+"""Read several files as one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class Chained(io.RawIOBase):
-    """A seekable reader of parts that follow each other; holds one part open at a time."""
+class ChainedReader(io.RawIOBase):
+    """A seekable reader of concatenated parts; keeps one part open at a time."""
 
     def __init__(self, sizes: Sequence[int], opener: Callable[[int], BinaryIO]) -> None:
         """``opener(i)`` opens part ``i``, which has ``sizes[i]`` bytes."""
@@ -34,40 +34,40 @@ class Chained(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the position in the whole."""
+        """Return the position in the concatenation."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position, as for any file."""
+        """Move to a position and return it, as `io.IOBase.seek` does."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._starts[-1]}[whence]
         if base + offset < 0:
             raise ValueError("negative seek position")
         self._position = base + offset
         return self._position
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Read what the current part still has, at most the buffer's size."""
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed: WriteableBuffer
+        """Read from the current part, at most the size of the buffer; return the number of bytes."""
         if self._position >= self._starts[-1]:
             return 0
         # The part that starts at or before the position; of empty parts in a row, the last.
         index = bisect.bisect_right(self._starts, self._position) - 1
-        file = self._part(index)
+        file = self._open_part(index)
         file.seek(self._position - self._starts[index])
         room = min(len(buffer), self._starts[index + 1] - self._position)
-        count = file.readinto(memoryview(buffer)[:room])  # type: ignore[attr-defined]
+        count = file.readinto(memoryview(buffer)[:room])  # type: ignore[attr-defined]  # BinaryIO lacks it
         if not count:
             raise OSError(f"part {index} ends early")
         self._position += count
         return int(count)
 
     def close(self) -> None:
-        """Close the part that is open."""
+        """Close the open part."""
         if self._file is not None:
             self._file.close()
             self._file = None
         super().close()
 
-    def _part(self, index: int) -> BinaryIO:
+    def _open_part(self, index: int) -> BinaryIO:
         if self._file is None or index != self._current:
             if self._file is not None:
                 self._file.close()

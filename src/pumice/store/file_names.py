@@ -1,6 +1,6 @@
-"""Names that become file names: checked and encoded here, so that none can carry a path.
+"""Check and encode names that become file names, so that none can contain a path.
 
-No regular expressions: compiling them would cost more than all look-ups of a warm build.
+There are no regular expressions: compiling them would cost more than all look-ups of a warm build.
 """
 
 from __future__ import annotations
@@ -11,46 +11,46 @@ _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _WORD = _LOWER | {"-"}
 _PLAIN = _LOWER | frozenset("._-")
 _REFERENCE = _PLAIN | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ+~/:")
-_LONGEST = 250
-"""Of an encoded name in bytes: file systems allow 255."""
+_MAX_NAME = 250
+"""The longest encoded name in bytes; file systems allow 255."""
 
 
-def is_word(name: str) -> bool:
-    """Say whether ``name`` may be a file name as it is: lower-case letters, digits, ``-``; at most 64."""
+def is_plain_word(name: str) -> bool:
+    """Return whether ``name`` is usable as a file name: 1 to 64 lowercase letters, digits and ``-``."""
     return 0 < len(name) <= 64 and name[0] != "-" and _WORD.issuperset(name)
 
 
-def encode(name: str) -> str:
-    """Return the file name for a reference ``name:version``; raises UsageError if it is none.
+def encode_reference(name: str) -> str:
+    """Return the file name for a reference ``name:version``; raises UsageError if it is malformed.
 
-    All but lower-case letters, digits and ``._-`` becomes ``%xx``, so that names stay distinct
-    where file names ignore case.
+    Everything except lowercase letters, digits and ``._-`` is encoded as ``%xx``, so that names stay
+    distinct on file systems that ignore case.
     """
-    words = name.replace(":", "/").split("/")
+    components = name.replace(":", "/").split("/")
     if (
         ":" not in name.rpartition("/")[2]
         or not _REFERENCE.issuperset(name)
-        or any(not _is_part(w) for w in words)
+        or any(not _is_component(w) for w in components)
     ):
         raise UsageError(
-            f"{name[:100]!r} is not the name of an image",
+            f"{name[:100]!r} is not an image name",
             hint="expected name:version, as in example.com/hello:1.0",
         )
     encoded = "".join(c if c in _PLAIN else f"%{ord(c):02x}" for c in name)
-    if len(encoded) > _LONGEST:
+    if len(encoded) > _MAX_NAME:
         raise UsageError(f"the name {name[:40]}... is too long", hint="use a shorter name or version")
     return encoded
 
 
-def _is_part(word: str) -> bool:
+def _is_component(word: str) -> bool:
     return word != "" and word[0] not in ".-"
 
 
-def decode(encoded: str) -> str:
-    """Return the reference whose file name is ``encoded``; empty if that is not a name of ours."""
-    first, *rest = encoded.split("%")
+def decode_reference(encoded: str) -> str:
+    """Return the reference whose file name is ``encoded``; empty if no reference has that file name."""
+    first, *escapes = encoded.split("%")
     try:
-        name = first + "".join(chr(int(piece[:2], 16)) + piece[2:] for piece in rest)
-        return name if encode(name) == encoded else ""
+        name = first + "".join(chr(int(escaped[:2], 16)) + escaped[2:] for escaped in escapes)
+        return name if encode_reference(name) == encoded else ""
     except (ValueError, UsageError):
         return ""

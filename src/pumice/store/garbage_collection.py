@@ -1,8 +1,8 @@
-"""Freeing the space of what nothing needs: mark from the references, sweep the rest.
+"""Garbage collection: mark what is reachable from the references, sweep the rest.
 
-Works alone: everybody else who uses the store holds its lock shared (`Home.alone`). So what is in
-``tmp`` belongs to nobody, and no blob is on its way to becoming referenced. Killed at any point it
-leaves a store that is as good as before.
+The collector holds the store's lock exclusively; all other users share it (`Home.lock_exclusively`). So
+nothing in ``tmp`` is in use, and no blob is about to be referenced. A collection that is killed at any
+point leaves an intact store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 from pumice import files
 from pumice.os_errors import translate_os_errors
-from pumice.store.reachability import reachable
+from pumice.store.reachability import find_reachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from pumice.store.records import Record
 
 KEEP_CACHE = 30
-"""Days for which what no image needs is kept after its last use, unless said otherwise."""
+"""The default number of days to keep unneeded data after its last use."""
 
 _DAY = 86_400
 _LEFTOVER = re.compile(r"\..+\.[0-9]+-[0-9a-f]{16}")
-"""What `files.replace` names the file that a killed process did not rename any more."""
+"""The name of the temporary file that a killed `files.replace` leaves."""
 
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True):
-    """What a collection removed (or would): counts, and ``freed`` in bytes.
+    """What a collection removed or, in a dry run, would remove: counts, and ``freed`` in bytes.
 
-    ``cache`` is the bytes that are still kept although no image needs them.
+    ``cache`` is the size in bytes of what is kept although no image needs it.
     """
 
     blobs: int
@@ -47,112 +47,118 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
     freed: int
     cache: int
     wanted: frozenset[Digest]
-    """Everything that images consist of."""
+    """The blobs that images consist of."""
 
 
 def collect(
     home: Home, clock: Clock, *, keep_days: int | None = KEEP_CACHE, dry_run: bool = False
 ) -> Collected:
-    """Remove what no image needs and nobody used for ``keep_days``; None keeps no cache at all.
+    """Remove what no image needs and no command has used for ``keep_days``; None keeps no cache.
 
-    Always kept: what references lead to. Kept while young: records with the blobs they keep, and
-    other blobs. Waits for other users of the store. Raises StoreError, and removes nothing then,
-    if a reference is damaged: what it needs is not known.
+    What references lead to is always kept. Records with their blobs, and other blobs, are kept while
+    they are young. Waits for other users of the store. Raises StoreError and removes nothing if a
+    reference is damaged, because it is unknown what it needs.
     """
-    with home.alone():
-        wanted = _wanted(home)
-        # The clock tells whole seconds: 0 days means everything, also what is of this very second.
+    with home.lock_exclusively():
+        reachable = _find_needed(home)
+        # The clock has whole seconds: 0 days includes what was written in the current second.
         cutoff = float("inf") if keep_days is None else clock.now() + 1 - keep_days * _DAY
-        old, kept = _judge_records(home, wanted, cutoff, drop_all=keep_days is None)
-        doomed, cache = _judge_blobs(home, wanted, kept, cutoff)
-        freed = sum(record.size for record in old) + sum(doomed.values())
-        leftovers = list(_leftovers(str(home.root)))
+        stale_records, cached_blobs = _select_stale_records(
+            home, reachable, cutoff, drop_all=keep_days is None
+        )
+        doomed, cache = _select_unneeded_blobs(home, reachable, cached_blobs, cutoff)
+        freed = sum(record.size for record in stale_records) + sum(doomed.values())
+        leftovers = list(_find_leftovers(str(home.root)))
         freed += sum(_disk_size(path) for path in leftovers)
         if not dry_run:
-            _sweep(home, old, doomed, leftovers)
-    present = frozenset(digest for digest, there in wanted.items() if there)
-    return Collected(blobs=len(doomed), records=len(old), freed=freed, cache=cache, wanted=present)
+            _sweep(home, stale_records, doomed, leftovers)
+    present = frozenset(digest for digest, is_present in reachable.items() if is_present)
+    return Collected(blobs=len(doomed), records=len(stale_records), freed=freed, cache=cache, wanted=present)
 
 
-def _wanted(home: Home) -> dict[Digest, bool]:
-    """Return all that references lead to, and what is about any of that, and about that in turn."""
-    found = reachable(home.refs.all().values(), home.blobs)
-    about = {subject: home.referrers.get(subject) for subject in home.referrers.subjects()}
-    while fresh := [one for subject in about.keys() & found.keys() for one in about.pop(subject)]:
-        for digest, there in reachable(fresh, home.blobs).items():
-            found.setdefault(digest, there)
-    return found
+def _find_needed(home: Home) -> dict[Digest, bool]:
+    """Return all blobs that references lead to, with their referrers, recursively."""
+    needed = find_reachable(home.refs.all().values(), home.blobs)
+    referrers = {subject: home.referrers.get(subject) for subject in home.referrers.subjects()}
+    while new_referrers := [
+        referrer for subject in referrers.keys() & needed.keys() for referrer in referrers.pop(subject)
+    ]:
+        for digest, is_present in find_reachable(new_referrers, home.blobs).items():
+            needed.setdefault(digest, is_present)
+    return needed
 
 
-def _judge_records(
-    home: Home, wanted: dict[Digest, bool], cutoff: float, *, drop_all: bool
+def _select_stale_records(
+    home: Home, needed: dict[Digest, bool], cutoff: float, *, drop_all: bool
 ) -> tuple[list[Record], set[Digest]]:
-    """Return the records to remove, and the blobs that the others keep."""
-    old: list[Record] = []
-    kept: set[Digest] = set()
+    """Return the records to remove, and the blobs that the other records keep."""
+    stale_records: list[Record] = []
+    cached_blobs: set[Digest] = set()
     for record in home.records.all():
-        is_needed = not drop_all and any(digest in wanted for digest in record.keeps)
+        is_needed = not drop_all and any(digest in needed for digest in record.keeps)
         if record.used >= cutoff or is_needed:
             for digest in record.keeps:
-                kept.add(digest)
-                whole = home.blobs.parts(digest)
-                kept.update(whole.parts if whole else ())
+                cached_blobs.add(digest)
+                composition = home.blobs.composition(digest)
+                cached_blobs.update(composition.parts if composition else ())
         else:
-            old.append(record)
-    return old, kept
+            stale_records.append(record)
+    return stale_records, cached_blobs
 
 
-def _judge_blobs(
-    home: Home, wanted: dict[Digest, bool], kept: set[Digest], cutoff: float
+def _select_unneeded_blobs(
+    home: Home, needed: dict[Digest, bool], cached_blobs: set[Digest], cutoff: float
 ) -> tuple[dict[Digest, int], int]:
-    """Return the blobs to remove with their sizes on disk, and the size of what stays as cache."""
+    """Return the blobs to remove with their sizes on disk, and the size of what stays cached."""
     doomed: dict[Digest, int] = {}
-    cache = 0
+    cache_size = 0
     for digest in home.blobs.digests():
-        if digest in wanted:
+        if digest in needed:
             continue
         size = home.blobs.stored_size(digest)
-        if digest in kept or home.blobs.changed(digest) >= cutoff:
-            cache += size
+        if digest in cached_blobs or home.blobs.modified_at(digest) >= cutoff:
+            cache_size += size
         else:
             doomed[digest] = size
-    return doomed, cache
+    return doomed, cache_size
 
 
-def _sweep(home: Home, old: list[Record], doomed: dict[Digest, int], leftovers: list[str]) -> None:
-    for record in old:
+def _sweep(home: Home, stale_records: list[Record], doomed: dict[Digest, int], leftovers: list[str]) -> None:
+    for record in stale_records:
         with translate_os_errors(record.path):
             home.fs.unlink(record.path)
     for digest in doomed:
         home.blobs.delete(digest)
-        home.built.forget(digest)
+        home.build_marks.forget(digest)
     for subject in home.referrers.subjects():
         if home.blobs.size(subject) is None:
             home.referrers.forget(subject)
     for path in leftovers:
         remove_tree(path)
-    home.blobs.rewrite_trust()
+    home.blobs.compact_stat_cache()
 
 
-def _leftovers(root: str) -> Iterator[str]:
-    """Yield what killed processes left: all of ``tmp`` that nobody has locked, and unrenamed files."""
-    for entry in _entries(os.path.join(root, "tmp")):
+def _find_leftovers(root: str) -> Iterator[str]:
+    """Yield the leftovers of killed processes: unlocked entries of ``tmp``, and temporary files."""
+    for entry in _list_directory(os.path.join(root, "tmp")):
         if not (entry.is_dir(follow_symlinks=False) and files.is_locked(entry.path)):
             yield entry.path
-    for entry in _entries(os.path.join(root, "locks")):
+    for entry in _list_directory(os.path.join(root, "locks")):
         if entry.name != "gc":
             yield entry.path
-    for entry in _entries(root):
+    for entry in _list_directory(root):
         if _LEFTOVER.fullmatch(entry.name):
             yield entry.path
         elif entry.is_dir(follow_symlinks=False) and entry.name not in ("tmp", "locks", "trees"):
-            yield from (inner.path for inner in _entries(entry.path) if _LEFTOVER.fullmatch(inner.name))
+            yield from (
+                inner.path for inner in _list_directory(entry.path) if _LEFTOVER.fullmatch(inner.name)
+            )
 
 
-def _entries(folder: str) -> list[os.DirEntry[str]]:
+def _list_directory(folder: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError:
         return []
 
@@ -164,22 +170,22 @@ def _disk_size(path: str) -> int:
         return 0
     if not stat.S_ISDIR(status.st_mode):
         return status.st_size
-    return sum(_disk_size(entry.path) for entry in _entries(path))
+    return sum(_disk_size(entry.path) for entry in _list_directory(path))
 
 
 def remove_tree(path: str) -> None:
-    """Remove a file or folder, also folders that their modes forbid to change; links are not followed.
+    """Remove a file or directory tree, including read-only directories; links are not followed.
 
-    What cannot be removed stays for the next time.
+    What cannot be removed stays until the next collection.
     """
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path, onerror=_insist)
+        shutil.rmtree(path, onerror=_make_writable_and_retry)
     else:
-        files.forget(path)
+        files.unlink_quietly(path)
 
 
-def _insist(function: Callable[..., Any], path: str, _error: object) -> None:
-    """Make the folder writable and try once more."""
+def _make_writable_and_retry(function: Callable[..., Any], path: str, _error: object) -> None:
+    """Make the directory writable and try once more."""
     try:
         os.chmod(os.path.dirname(path), 0o700)
         if not os.path.islink(path) and os.path.isdir(path):

@@ -1,4 +1,4 @@
-"""The place of the local store, and the door to everything in it."""
+"""The local store: where it is, and access to everything in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pumice import files, ownership
 from pumice.errors import StoreError
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.progress import Silent
-from pumice.store.build_marks import Built
+from pumice.store.build_marks import BuildMarks
 from pumice.store.directory_blobs import DirectoryBlobs
-from pumice.store.file_names import is_word
+from pumice.store.file_names import is_plain_word
 from pumice.store.records import Records
 from pumice.store.referrers import Referrers
 from pumice.store.refs import Refs
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from pumice.store.referrers import Referrers
 
 LAYOUT = 1
-"""Version of the layout that ``docs/reference/store.md`` specifies."""
+"""The version of the store layout; ``docs/reference/store.md`` specifies it."""
 
-_OURS = ("blobs", "blobs/sha256", "composed", "locks", "records", "refs", "tmp")
+_DIRECTORIES = ("blobs", "blobs/sha256", "composed", "locks", "records", "refs", "tmp")
 
 
 def locate(environ: Mapping[str, str]) -> Path:
-    """Return where the store is: ``PUMICE_HOME``, else ``pumice`` in the XDG data directory.
+    """Return the directory of the store: ``PUMICE_HOME``, else ``pumice`` in the XDG data directory.
 
     XDG Base Directory 0.8: a relative ``XDG_DATA_HOME`` is ignored. Raises StoreError if there is
     no home directory either.
@@ -50,14 +50,14 @@ def locate(environ: Mapping[str, str]) -> Path:
 def check_owner(path: Path | str, environ: Mapping[str, str]) -> None:
     """Raise StoreError if root is about to use another user's directory that is not declared safe.
 
-    ``PUMICE_SAFE_DIRECTORIES`` declares paths, separated by colons, and ``safe_directories`` of the
-    configuration, which counts only if it is root's own; ``*`` is every directory.
+    Safe are the paths in ``PUMICE_SAFE_DIRECTORIES``, separated by colons, and in ``safe_directories`` of
+    the configuration, if that file belongs to root; ``*`` is every directory.
     """
     ownership.check_owner(path, _safe_directories(environ))
 
 
 def _safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the directories. A generator, because the configuration is rarely needed."""
+    """Yield the safe directories; a generator, because the configuration is rarely needed."""
     yield from (item for item in environ.get("PUMICE_SAFE_DIRECTORIES", "").split(":") if item)
     from pumice.recipe import config
 
@@ -71,10 +71,10 @@ def _safe_directories(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 class Home:
-    """A store. Opening it reads one small file; it is made on first use.
+    """A store, created on first use. Opening it reads one small file.
 
-    From first use until `close` (or the end of the process) it holds the shared lock ``gc``, so
-    that no collection takes away what is being used. A context manager, but need not be.
+    From first use until `close` or the end of the process it holds the shared lock ``gc``, so that no
+    collection removes what is in use. Can be used as a context manager.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ class Home:
         progress: Progress | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """``progress`` hears of damaged blobs and of waiting.
+        """``progress`` receives warnings about damaged blobs and notes about waiting.
 
-        ``environ`` (default: the process's) tells which stores of other users root may use.
+        ``environ`` (default: that of the process) declares which stores of other users root may use.
         """
         self._root = os.fspath(root)
         self._environ = os.environ if environ is None else environ
@@ -100,35 +100,35 @@ class Home:
         self._records = Records(self._root, self._blobs, fs)
         self._refs = Refs(self._root, self._blobs, fs)
         self._referrers: Referrers | None = None
-        self._built = Built(self._root, fs)
+        self._build_marks = BuildMarks(self._root, fs)
 
     @property
     def root(self) -> Path:
-        """Where the store is."""
+        """The directory of the store."""
         return Path(self._root)
 
     @property
     def blobs(self) -> DirectoryBlobs:
-        """Content by digest."""
-        self._use()
+        """The blobs, by digest."""
+        self._open()
         return self._blobs
 
     @property
     def records(self) -> Records:
-        """What was found out before."""
-        self._use()
+        """The action cache."""
+        self._open()
         return self._records
 
     @property
     def refs(self) -> Refs:
-        """Images by name."""
-        self._use()
+        """The images, by name."""
+        self._open()
         return self._refs
 
     @property
     def referrers(self) -> Referrers:
-        """Evidence and signatures by what they are about."""
-        self._use()
+        """Evidence and signatures, by subject."""
+        self._open()
         if self._referrers is None:
             from pumice.store.referrers import Referrers
 
@@ -136,54 +136,54 @@ class Home:
         return self._referrers
 
     @property
-    def built(self) -> Built:
-        """Which images were built here."""
-        self._use()
-        return self._built
+    def build_marks(self) -> BuildMarks:
+        """The marks of images that were built here."""
+        self._open()
+        return self._build_marks
 
     def directory(self, name: str) -> Path:
-        """Return a directory of the store for one room's own files; made if it is not there.
+        """Return a directory of the store for files of one package, created if needed.
 
-        What is in ``tmp`` is removed by the next `gc`. Raises StoreError.
+        The next collection removes what is in ``tmp``. Raises StoreError.
         """
-        if not is_word(name):
-            raise ValueError(f"{name!r} is no name for a directory of the store")
-        self._use()
+        if not is_plain_word(name):
+            raise ValueError(f"{name!r} is not a name for a directory of the store")
+        self._open()
         path = os.path.join(self._root, name)
         if not os.path.isdir(path):
             with translate_os_errors(path):
-                self._make(path)
+                self._make_directory(path)
         return Path(path)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the lock ``name`` alone, against threads and processes; not re-entrant.
+        """Hold the lock ``name`` exclusively, against threads and processes; not reentrant.
 
-        Raises StoreError if the store cannot be written to and has no such lock file.
+        Raises StoreError if the store is read-only and has no such lock file.
         """
-        if not is_word(name) or name == "gc":
-            raise ValueError(f"{name!r} is no name for a lock")
-        self._use()
+        if not is_plain_word(name) or name == "gc":
+            raise ValueError(f"{name!r} is not a name for a lock")
+        self._open()
         with self._guard:
             in_process = self._in_process.setdefault(name, threading.Lock())
         with in_process, files.FileLock(os.path.join(self._root, "locks", name)):
             yield
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep every other user of the store out, waiting for those that are in."""
-        self._use()
+    def lock_exclusively(self) -> Iterator[None]:
+        """Wait for all other users of the store, and exclude new ones."""
+        self._open()
         with self._guard:
             self._collector.release()
-            self._collector.acquire(waiting=self._say("waiting for other pumice commands to finish"))
+            self._collector.acquire(waiting=self._notifier("waiting for other pumice commands to finish"))
             try:
                 yield
             finally:
                 self._collector.release()
-                self._share()
+                self._lock_shared()
 
     def close(self) -> None:
-        """Let collections happen again; using the store again opens it again."""
+        """Release the shared lock, which allows collections; using the store again opens it again."""
         with self._guard:
             self._collector.release()
             self._ready = False
@@ -194,7 +194,7 @@ class Home:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _use(self) -> None:
+    def _open(self) -> None:
         if self._ready:
             return
         with self._guard:
@@ -202,7 +202,7 @@ class Home:
                 check_owner(self._root, self._environ)
                 try:
                     if self._check_layout():
-                        self._share()
+                        self._lock_shared()
                     else:
                         self._create()
                 except BaseException:
@@ -210,10 +210,10 @@ class Home:
                     raise
                 self._ready = True
 
-    def _share(self) -> None:
-        self._collector.acquire(shared=True, waiting=self._say("waiting for pumice gc to finish"))
+    def _lock_shared(self) -> None:
+        self._collector.acquire(shared=True, waiting=self._notifier("waiting for pumice gc to finish"))
 
-    def _say(self, message: str) -> files.Callback:
+    def _notifier(self, message: str) -> files.Callback:
         return lambda: self._progress.note(message)
 
     def _check_layout(self) -> bool:
@@ -229,7 +229,7 @@ class Home:
             return True
         if text.strip().isdigit():
             raise StoreError(
-                f"the store has layout {int(text)}, and this version of Pumice knows {LAYOUT}",
+                f"the store has layout {int(text)}, and this version of Pumice supports layout {LAYOUT}",
                 where=self._root,
                 hint="use a newer Pumice, or set PUMICE_HOME to another directory",
             )
@@ -240,32 +240,32 @@ class Home:
         )
 
     def _create(self) -> None:
-        """Make an empty store and hold its collection lock; what says that it is one comes last.
+        """Create an empty store and hold its shared lock; the version file is written last.
 
-        The lock comes first: a collection removes every temporary file, also that of a version file.
+        The lock comes first, because a collection removes every temporary file, also that of a version file.
         """
         with translate_os_errors(self._root):
             self._make_parents(self._root)
             self._refuse_other_content()
-            self._make(os.path.join(self._root, "locks"))
-        self._share()
+            self._make_directory(os.path.join(self._root, "locks"))
+        self._lock_shared()
         if self._check_layout():  # another process was faster
             return
         with translate_os_errors(self._root):
-            for name in _OURS:
-                self._make(os.path.join(self._root, name))
-            # Where there is a version there must be all the rest, whatever fails in between.
+            for name in _DIRECTORIES:
+                self._make_directory(os.path.join(self._root, name))
+            # A version file implies that everything else exists, whatever fails in between.
             self.fs.sync_directory(os.path.join(self._root, "blobs"))
             self.fs.sync_directory(self._root)
         files.replace(os.path.join(self._root, "version"), b"%d\n" % LAYOUT, fs=self.fs, translation=STORE)
 
     def _refuse_other_content(self) -> None:
         names = set(os.listdir(self._root))
-        strangers = {name for name in names.difference(_OURS) if name[0] != "."}
-        # A store that another process has made since we looked may have directories of any room.
+        strangers = {name for name in names.difference(_DIRECTORIES) if name[0] != "."}
+        # Another process may have created the store since, with directories of any package.
         if strangers and not self._check_layout():
             raise StoreError(
-                f"this directory has other things in it ({min(strangers)}) and is not a store of Pumice",
+                f"the directory is not a store of Pumice: it contains {min(strangers)!r}",
                 where=self._root,
                 hint="set PUMICE_HOME to an empty directory",
             )
@@ -275,10 +275,10 @@ class Home:
             return
         parent = os.path.dirname(path)
         self._make_parents(parent)
-        self._make(path, ownership.PRIVATE_MODE)
+        self._make_directory(path, ownership.PRIVATE_MODE)
         self.fs.sync_directory(parent)
 
-    def _make(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
+    def _make_directory(self, path: str, mode: int = ownership.SHARED_MODE) -> None:
         try:
             self.fs.make_directory(path, mode)
         except FileExistsError:

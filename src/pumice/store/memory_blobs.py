@@ -1,4 +1,4 @@
-"""Blobs in memory: for tests, and for images that never touch a disk."""
+"""Blobs in memory: for tests, and for images that are not written to disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MemoryBlobs:
         self._composed: dict[Digest, tuple[Digest, ...]] = {}
 
     def size(self, digest: Digest) -> int | None:
-        """Return the size of a blob that is present, else None."""
+        """Return the size in bytes of a blob that is present, else None."""
         check(digest)
         if digest in self._plain:
             return len(self._plain[digest])
@@ -32,45 +32,45 @@ class MemoryBlobs:
         return None
 
     def open(self, digest: Digest) -> BinaryIO:
-        """Open a blob for reading; raises StoreError if there is none."""
+        """Open a blob for reading; raises StoreError if it is missing."""
         if self.size(digest) is None:
             raise StoreError(f"the store has no blob {digest}", hint="build or fetch the image again")
-        return io.BytesIO(b"".join(self._plain[part] for part in self._flat(digest)))
+        return io.BytesIO(b"".join(self._plain[part] for part in self._plain_parts(digest)))
 
     def writer(self) -> MemoryWriter:
-        """Begin a new blob."""
+        """Start writing a new blob."""
         return MemoryWriter(self._plain)
 
     def compose(self, parts: Sequence[Digest], digest: Digest) -> None:
-        """Make ``digest`` readable as the concatenation of ``parts``, which must be present."""
+        """Make ``digest`` readable as the concatenation of ``parts``; raises StoreError if one is missing."""
         for part in parts:
             if self.size(part) is None:
                 raise StoreError(f"the store has no blob {part}", hint="build or fetch it again")
-        self._composed[check(digest)] = tuple(name for part in parts for name in self._flat(part))
+        self._composed[check(digest)] = tuple(name for part in parts for name in self._plain_parts(part))
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digest of every blob, sorted."""
         yield from sorted({*self._plain, *self._composed})
 
-    def _flat(self, digest: Digest) -> tuple[Digest, ...]:
+    def _plain_parts(self, digest: Digest) -> tuple[Digest, ...]:
         return (digest,) if digest in self._plain else self._composed[digest]
 
 
 class MemoryWriter:
-    """A blob on its way in."""
+    """A blob that is being written to a `MemoryBlobs`."""
 
     def __init__(self, blobs: dict[Digest, bytes]) -> None:
         self._blobs = blobs
-        self._pieces: list[bytes] = []
+        self._chunks: list[bytes] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append ``data``."""
-        self._pieces.append(bytes(data))
+        self._chunks.append(bytes(data))
         return len(data)
 
     def commit(self, expected: Digest | None = None) -> Digest:
-        """Make it part of the store; raises TrustError if it is not ``expected``."""
-        data = b"".join(self._pieces)
+        """Add the blob to the store and return its digest; raises TrustError if it is not ``expected``."""
+        data = b"".join(self._chunks)
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         if expected is not None and check(expected) != digest:
             raise TrustError(f"the content's digest is {digest}, not {expected}")
@@ -81,4 +81,4 @@ class MemoryWriter:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._pieces.clear()
+        self._chunks.clear()

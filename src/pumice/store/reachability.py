@@ -1,4 +1,4 @@
-"""What an image consists of, by following every descriptor: enough to decide what must be kept."""
+"""Find the blobs that images consist of, by following every descriptor."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from pumice.store.directory_blobs import DirectoryBlobs
 
 
-def reachable(
+def find_reachable(
     roots: Iterable[Descriptor],
     blobs: DirectoryBlobs,
     size_of: Callable[[Digest], int | None] | None = None,
 ) -> dict[Digest, bool]:
-    """Return every blob that ``roots`` lead to, and whether it is there; parts of composed ones too.
+    """Return every blob that is reachable from ``roots``, and whether it is present.
 
-    Documents are read as any JSON in which descriptors stand anywhere, so that kinds which come
-    later are kept as well. What cannot be read leads nowhere. ``size_of`` says what is there, by
-    default `DirectoryBlobs.size`, which removes what is damaged.
+    Parts of composed blobs are included. Descriptors are followed anywhere in a JSON document, so that
+    document types of the future are kept as well; an unreadable document has no descriptors. ``size_of``
+    returns None for a missing blob; it is `DirectoryBlobs.size` by default, which removes damaged blobs.
     """
     size_of = size_of or blobs.size
-    found: dict[Digest, bool] = {}
+    is_present: dict[Digest, bool] = {}
     pending = [(root.digest, root.media_type) for root in roots]
     while pending:
         digest, media_type = pending.pop()
-        if digest in found:
+        if digest in is_present:
             continue
         size = size_of(digest)
-        found[digest] = size is not None
-        whole = blobs.parts(digest)
-        for part in whole.parts if whole else ():
-            found[part] = found.get(part) or size_of(part) is not None
+        is_present[digest] = size is not None
+        composition = blobs.composition(digest)
+        for part in composition.parts if composition else ():
+            is_present[part] = is_present.get(part) or size_of(part) is not None
         if size is not None and size <= oci.MAX_DOCUMENT and media_type.endswith("json"):
             pending.extend(_children(digest, blobs))
-    return found
+    return is_present
 
 
 def _children(digest: Digest, blobs: DirectoryBlobs) -> list[tuple[Digest, str]]:
@@ -65,7 +65,7 @@ def _descriptors(document: object) -> Iterator[tuple[Digest, str]]:
                 try:
                     yield check(digest), media_type
                 except PumiceError:
-                    pass  # another algorithm: nothing that this store could hold
+                    pass  # another digest algorithm, which this store does not support
             pending.extend(value.values())
         elif isinstance(value, list):
             pending.extend(value)

@@ -1,7 +1,7 @@
-"""What was found out before, by the digest of what it was found out from: the action cache.
+"""The action cache: results of earlier work, by the digest of their inputs.
 
-Losing a record costs doing the work again and nothing else. So records are sealed and not synced,
-and one that a crash damaged is no record.
+Losing a record only costs doing the work again. So records have checksums and are not synced, and a
+record that a crash damaged counts as missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pumice.digest import from_hex, hex_of
 from pumice.errors import FormatError
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.store import sealed_files
-from pumice.store.file_names import is_word
+from pumice.store.file_names import is_plain_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ _keeps = msgspec.json.Decoder(tuple[str, ...])
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A record as `Records.all` finds it; ``used`` is seconds since the epoch, to the day."""
+    """A record of `Records.all`; ``used`` is its last use in seconds since the epoch, to the day."""
 
     path: str
     keeps: tuple[str, ...]
@@ -39,7 +39,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Records:
-    """Values by kind and key, as the files ``records/<kind>/<hex>``."""
+    """Cached values by kind and key: the files ``records/<kind>/<hex>``."""
 
     def __init__(self, root: str, blobs: DirectoryBlobs, fs: files.FileSystem = files.OS) -> None:
         self._root = os.path.join(root, "records", "")
@@ -48,14 +48,14 @@ class Records:
         self._fs = fs
 
     def get(self, kind: str, key: Digest) -> bytes | None:
-        """Return what was put, None if there is nothing sound.
+        """Return the cached value, None if there is no intact one.
 
-        The blobs that it speaks of may be gone; ask for their size before relying on them.
+        The blobs that it names may be gone; check their sizes before relying on them.
         """
         path = self._path(kind, key)
         try:
             with open(path, "rb", buffering=0) as file:
-                # Its time says when it was last of use, to the day: writing each time would be waste.
+                # The mtime is the last use, to the day: updating it each time would be wasteful.
                 stale = os.fstat(file.fileno()).st_mtime < time.time() - _DAY
                 data = file.readall()
         except (FileNotFoundError, NotADirectoryError):
@@ -68,7 +68,7 @@ class Records:
         return None if content is None else content.partition(b"\n")[2]
 
     def put(self, kind: str, key: Digest, value: bytes, keeps: Sequence[Digest] = ()) -> None:
-        """Remember ``value``; `gc` keeps the blobs ``keeps`` for as long as it keeps the record.
+        """Cache ``value``; the blobs ``keeps`` are kept for as long as the record is.
 
         Those blobs are durable before the record exists. Raises StoreError.
         """
@@ -78,31 +78,31 @@ class Records:
         data = sealed_files.seal(msgspec.json.encode([hex_of(digest) for digest in keeps]) + b"\n" + value)
         scratch = self._scratch + files.scratch_name()
         with translate_os_errors(path):
-            self._make(os.path.dirname(path))
+            self._make_directory(os.path.dirname(path))
             files.install(scratch, path, data, fs=self._fs, sync=False)
 
     def all(self) -> Iterator[Record]:
-        """Yield every record, sorted; one that is damaged keeps nothing and was never used."""
-        for kind in _names(self._root):
-            for name in _names(self._root + kind):
+        """Yield every record, sorted; a damaged record keeps no blobs and has the size and last use 0."""
+        for kind in _list_names(self._root):
+            for name in _list_names(self._root + kind):
                 path = os.path.join(self._root, kind, name)
                 try:
                     status = os.stat(path)
                     with open(path, "rb") as file:
                         content = sealed_files.unseal(file.read())
                     keeps = _keeps.decode((content or b"").partition(b"\n")[0])
-                    kept = tuple(from_hex(name) for name in keeps)
+                    kept_blobs = tuple(from_hex(name) for name in keeps)
                 except (OSError, msgspec.MsgspecError, FormatError):
                     yield Record(path, (), 0.0, 0)
                 else:
-                    yield Record(path, kept, status.st_mtime, status.st_size)
+                    yield Record(path, kept_blobs, status.st_mtime, status.st_size)
 
     def _path(self, kind: str, key: Digest) -> str:
-        if not is_word(kind):
-            raise ValueError(f"{kind!r} is no kind of record")
+        if not is_plain_word(kind):
+            raise ValueError(f"{kind!r} is not a kind of record")
         return f"{self._root}{kind}/{hex_of(key)}"
 
-    def _make(self, folder: str) -> None:
+    def _make_directory(self, folder: str) -> None:
         if not os.path.isdir(folder):
             try:
                 self._fs.make_directory(folder)
@@ -110,7 +110,7 @@ class Records:
                 pass
 
 
-def _names(folder: str) -> list[str]:
+def _list_names(folder: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -121,4 +121,4 @@ def _touch(path: str) -> None:
     try:
         os.utime(path)
     except OSError:
-        pass  # a read-only store, or gone: it only looks older than it is
+        pass  # a read-only store, or the record is gone: it only seems older than it is

@@ -1,7 +1,7 @@
-"""What refers to an image: its evidence and signatures, by the digest of what they are about.
+"""Referrers: the evidence and signatures of an image, by the digest of their subject.
 
-Unlike a record, a signature cannot be made again by doing the work again: so these lists are durable,
-and `gc` keeps what they name for as long as it keeps what they are about.
+Unlike a record, a signature cannot be recreated by doing the work again. So these lists are durable, and
+the collector keeps referrers for as long as it keeps their subject.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _FOLDER = "referrers"
 _LOCK = "referrers"
-MOST = 4096
-"""Referrers that one subject may have: what `Image` is willing to look through."""
+MAX_REFERRERS = 4096
+"""The most referrers that one subject may have, which is also what `Image` reads."""
 
 
 class Referrers:
-    """Lists of descriptors by subject, as the files ``referrers/<hex>``."""
+    """Lists of descriptors by subject: the files ``referrers/<hex>``."""
 
     def __init__(self, root: str, blobs: DirectoryBlobs, fs: files.FileSystem = files.OS) -> None:
         self._root = os.path.join(root, _FOLDER, "")
@@ -41,7 +41,10 @@ class Referrers:
         self._fs = fs
 
     def get(self, subject: Digest) -> tuple[Descriptor, ...]:
-        """Return the descriptors of the manifests whose ``subject`` it is; StoreError if damaged."""
+        """Return the descriptors of the manifests that refer to ``subject``.
+
+        Raises StoreError if the list is damaged.
+        """
         path = self._path(subject)
         try:
             with open(path, "rb", buffering=0) as file:
@@ -55,7 +58,7 @@ class Referrers:
             return msgspec.json.decode(content or b"", type=tuple[Descriptor, ...])
         except msgspec.MsgspecError:
             raise StoreError(
-                "the store's list of an image's evidence and signatures is damaged",
+                "the store's list of referrers of an image is damaged",
                 where=path,
                 hint="remove the file, and build or fetch the image again",
             ) from None
@@ -65,45 +68,51 @@ class Referrers:
         subject: Digest,
         referrers: Sequence[Descriptor],
         *,
-        instead_of: Callable[[Descriptor], bool] | None = None,
+        is_replaced: Callable[[Descriptor], bool] | None = None,
     ) -> None:
-        """Let ``referrers`` be about ``subject`` as well, durably; their blobs are in the store.
+        """Add ``referrers`` to the list of ``subject``, durably; their blobs are in the store.
 
-        Those there already of which ``instead_of`` says so are forgotten: an image has one bill of
-        materials of a kind from its build, but any number of signatures.
+        Existing ones for which ``is_replaced`` returns True are removed: a build attaches one SBOM of each
+        format, but an image can have any number of signatures. Raises StoreError.
         """
-        if self._with(self.get(subject), referrers, instead_of) is None:
-            return  # as in every warm build: nothing to lock, nothing to write
+        if self._merge(self.get(subject), referrers, is_replaced) is None:
+            return  # as in every warm build: there is nothing to lock or write
         with files.FileLock(self._lock_path):
-            found = self._with(self.get(subject), referrers, instead_of)
-            if found is not None:
-                self._put(subject, found)
+            updated = self._merge(self.get(subject), referrers, is_replaced)
+            if updated is not None:
+                self._put(subject, updated)
 
     @staticmethod
-    def _with(
-        known: tuple[Descriptor, ...],
-        more: Sequence[Descriptor],
-        instead_of: Callable[[Descriptor], bool] | None,
+    def _merge(
+        current: tuple[Descriptor, ...],
+        additions: Sequence[Descriptor],
+        is_replaced: Callable[[Descriptor], bool] | None,
     ) -> tuple[Descriptor, ...] | None:
-        """Return the new list, None if it is the old one."""
-        kept = {one.digest: one for one in known if instead_of is None or not instead_of(one)}
-        kept |= {one.digest: one for one in more}
-        found = tuple(kept[digest] for digest in sorted(kept))
-        if len(found) > MOST:
-            raise StoreError(f"more than {MOST} documents are about one image", hint="remove some of them")
-        return found if found != known else None
+        """Return the new list, None if it equals the current one."""
+        by_digest = {
+            descriptor.digest: descriptor
+            for descriptor in current
+            if is_replaced is None or not is_replaced(descriptor)
+        }
+        by_digest |= {one.digest: one for one in additions}
+        merged = tuple(by_digest[digest] for digest in sorted(by_digest))
+        if len(merged) > MAX_REFERRERS:
+            raise StoreError(
+                f"an image cannot have more than {MAX_REFERRERS} referrers", hint="remove some of them"
+            )
+        return merged if merged != current else None
 
     def remove(self, subject: Digest, referrers: Iterable[Digest]) -> None:
-        """Forget some of what is about ``subject``; its blobs stay until `gc`."""
-        gone = set(referrers)
+        """Remove some referrers of ``subject``; their blobs stay until collected."""
+        removed = set(referrers)
         with files.FileLock(self._lock_path):
-            known = self.get(subject)
-            kept = tuple(one for one in known if one.digest not in gone)
-            if kept != known:
-                self._put(subject, kept)
+            current = self.get(subject)
+            remaining = tuple(descriptor for descriptor in current if descriptor.digest not in removed)
+            if remaining != current:
+                self._put(subject, remaining)
 
     def subjects(self) -> Iterator[Digest]:
-        """Yield everything that something is about, sorted."""
+        """Yield the digest of every subject, sorted."""
         try:
             names = sorted(os.listdir(self._root))
         except (FileNotFoundError, NotADirectoryError):
@@ -112,17 +121,17 @@ class Referrers:
             try:
                 yield from_hex(name)
             except FormatError:
-                continue  # what a killed process left
+                continue  # a temporary file of a killed process
 
     def forget(self, subject: Digest) -> None:
-        """Forget all that is about ``subject``: for `gc`, once the subject is gone."""
+        """Remove the list of ``subject``: for the collector, once the subject is gone."""
         with translate_os_errors(self._root):
             try:
                 self._fs.unlink(self._path(subject))
             except FileNotFoundError:
                 pass
 
-    def _put(self, subject: Digest, found: tuple[Descriptor, ...]) -> None:
+    def _put(self, subject: Digest, descriptors: tuple[Descriptor, ...]) -> None:
         self._blobs.sync(everything=True)
         path = self._path(subject)
         with translate_os_errors(path):
@@ -132,7 +141,7 @@ class Referrers:
                 except FileExistsError:
                     pass
                 self._fs.sync_directory(os.path.dirname(self._root.rstrip("/")))
-            data = sealed_files.seal(msgspec.json.encode(found) + b"\n")
+            data = sealed_files.seal(msgspec.json.encode(descriptors) + b"\n")
             files.install(self._scratch + files.scratch_name(), path, data, fs=self._fs)
             self._fs.sync_directory(self._root)
 

@@ -1,4 +1,4 @@
-"""Names of images: ``name:version`` to the descriptor of its manifest or index."""
+"""References: ``name:version`` to the descriptor of a manifest or index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pumice.errors import StoreError
 from pumice.formats.oci import Descriptor
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.store import sealed_files
-from pumice.store.file_names import decode, encode
+from pumice.store.file_names import decode_reference, encode_reference
 
 if TYPE_CHECKING:
     from pumice.store.directory_blobs import DirectoryBlobs
@@ -28,7 +28,10 @@ class Refs:
         self._fs = fs
 
     def get(self, name: str) -> Descriptor | None:
-        """Return what ``name`` stands for, None if it is not there; StoreError if it is damaged."""
+        """Return the descriptor that ``name`` refers to, None if there is none.
+
+        Raises StoreError if the reference is damaged.
+        """
         path = self._path(name)
         try:
             with open(path, "rb", buffering=0) as file:
@@ -42,14 +45,13 @@ class Refs:
             return msgspec.json.decode(content or b"", type=Descriptor)
         except msgspec.MsgspecError:
             raise StoreError(
-                f"the store's reference {name} is damaged", where=path, hint=f"run pumice rm {name}"
+                f"the store's reference {name} is damaged",
+                where=path,
+                hint=f"remove it with 'pumice rm {name}'",
             ) from None
 
     def set(self, name: str, descriptor: Descriptor) -> None:
-        """Let ``name`` stand for ``descriptor``, durably, and durable blobs first.
-
-        Afterwards, whatever happens, the name has its old or its new meaning.
-        """
+        """Make ``name`` refer to ``descriptor``, durably and atomically; syncs the blobs first."""
         path = self._path(name)
         self._blobs.sync(everything=True)
         data = sealed_files.seal(msgspec.json.encode(descriptor) + b"\n")
@@ -58,7 +60,7 @@ class Refs:
             self._fs.sync_directory(self._root)
 
     def remove(self, name: str) -> bool:
-        """Forget ``name``; say whether it was there. Its blobs stay until `gc`."""
+        """Remove the reference ``name``; return whether it existed. Its blobs stay until collected."""
         path = self._path(name)
         try:
             self._fs.unlink(path)
@@ -72,12 +74,12 @@ class Refs:
     def names(self) -> list[str]:
         """Return every name, sorted."""
         with translate_os_errors(self._root):
-            return sorted(name for file in os.listdir(self._root) if (name := decode(file)))
+            return sorted(name for file in os.listdir(self._root) if (name := decode_reference(file)))
 
     def all(self) -> dict[str, Descriptor]:
-        """Return every name with what it stands for, sorted; StoreError if one is damaged."""
-        found = ((name, self.get(name)) for name in self.names())
-        return {name: descriptor for name, descriptor in found if descriptor is not None}
+        """Return every name with its descriptor, sorted; raises StoreError if one is damaged."""
+        references = ((name, self.get(name)) for name in self.names())
+        return {name: descriptor for name, descriptor in references if descriptor is not None}
 
     def _path(self, name: str) -> str:
-        return self._root + encode(name)
+        return self._root + encode_reference(name)

@@ -1,4 +1,4 @@
-"""Small files that know whether they are whole: a first line with the digest of all that follows."""
+"""Small files with a checksum: the first line is the digest of the rest."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _HEAD = 65
 
 
 def seal(data: bytes) -> bytes:
-    """Return ``data`` below a line with its SHA-256 in hexadecimal."""
+    """Return ``data`` after a line with its SHA-256 digest in hexadecimal."""
     return hashlib.sha256(data).hexdigest().encode() + b"\n" + data
 
 
 def unseal(sealed: bytes) -> bytes | None:
-    """Return the data of a sealed file, None if anything of it was lost or altered."""
+    """Return the data of a sealed file, None if the file is truncated or altered."""
     data = sealed[_HEAD:]
     if sealed[:_HEAD] != hashlib.sha256(data).hexdigest().encode() + b"\n":
         return None

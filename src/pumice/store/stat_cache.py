@@ -1,15 +1,18 @@
-"""What each blob's file looked like when its content was last hashed.
+"""Cache the stamp of each blob's file, so that unchanged blobs need no hashing again.
 
-A blob whose size, inode, mtime and ctime are still the recorded ones is trusted without reading it.
-The record is one append-only file with a line per blob: ``<hex> <size> <inode> <mtime> <ctime>``,
-times in nanoseconds, the last line of a blob counts. Losing any of it costs hashing again, nothing
-else, so it is never synced and a line that does not parse is no line.
+A blob whose stamp (`pumice.files.file_stamp`) is the recorded one is trusted without reading it. The cache
+is one append-only file with a line per blob: ``<hex> <size> <inode> <mtime> <ctime>``, times in
+nanoseconds; the last line of a blob counts. Losing lines only costs hashing again, so the file is never
+synced and a malformed line is ignored. Many processes append to it at once, which is why it is not a
+record rewritten as a whole, as for a layout (`pumice.image.stat_cache`).
 """
 
 from __future__ import annotations
 
 import os
 import threading
+
+from pumice.files import file_stamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,69 +21,70 @@ if TYPE_CHECKING:
 _HEX = 64
 
 
-def look(status: os.stat_result) -> bytes:
-    """Return what is remembered of a file."""
-    return b"%d %d %d %d" % (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+def encode_stamp(status: os.stat_result) -> bytes:
+    """Return the stamp of a file as it is written to the cache file."""
+    inode, size, mtime, ctime = file_stamp(status)
+    return b"%d %d %d %d" % (size, inode, mtime, ctime)
 
 
-class Trust:
-    """The file of trusted looks. Safe for threads and processes; reads it at the first question only."""
+class BlobStatCache:
+    """The cache file. Safe for threads and processes; reads the file on the first cache miss."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._lines: dict[bytes, bytes] = {}
-        self._read = 0
+        self._offset = 0
         self._inode = -1
         self._guard = threading.Lock()
 
-    def holds(self, hex_digits: str, status: os.stat_result) -> bool:
-        """Say whether the blob ``hex_digits`` looks as it did when it was hashed."""
+    def is_unchanged(self, hex_digits: str, status: os.stat_result) -> bool:
+        """Return whether the file of the blob ``hex_digits`` has the stamp that it was hashed with."""
         key = hex_digits.encode()
-        line = key + b" " + look(status)
+        line = key + b" " + encode_stamp(status)
         if self._lines.get(key) == line:
             return True
-        self._catch_up()  # another process may have hashed it since we read
+        self._read_appended()  # another process may have hashed it since the last read
         return self._lines.get(key) == line
 
     def record(self, hex_digits: str, status: os.stat_result) -> None:
-        """Remember that a file that looks like ``status`` was hashed and is sound.
+        """Record that the blob's file, while it has this ``status``, has the right content.
 
-        Never fails: where it cannot be written, the next process hashes again.
+        Never fails: if the cache cannot be written, the next process hashes again.
         """
         key = hex_digits.encode()
-        line = key + b" " + look(status)
+        line = key + b" " + encode_stamp(status)
         self._lines[key] = line
         try:
-            # A line feed first, in case that a crash tore the line before; one write, so that lines
-            # of concurrent processes do not mix.
+            # Start with a line feed in case a crash truncated the previous line. One write, so that
+            # lines of concurrent processes do not mix.
             _append(self._path, b"\n" + line + b"\n")
         except OSError:
             pass
 
-    def looks(self, keep: Iterable[str]) -> bytes:
-        """Return a fresh file that holds the lines of ``keep`` only."""
-        self._catch_up()
+    def encode_entries(self, keep: Iterable[str]) -> bytes:
+        """Return the content of a cache file that has the entries of ``keep`` only."""
+        self._read_appended()
         keys = (hex_digits.encode() for hex_digits in keep)
         return b"".join(self._lines[key] + b"\n" for key in keys if key in self._lines)
 
-    def _catch_up(self) -> None:
+    def _read_appended(self) -> None:
         with self._guard:
             try:
-                fresh = self._fresh()
+                appended = self._appended()
             except OSError:
                 return
-            whole = fresh.rfind(b"\n") + 1
-            self._read += whole
-            # No line is looked at: one that says nothing sensible is never equal to one that would.
-            self._lines.update({line[:_HEX]: line for line in fresh[:whole].split(b"\n")})
+            complete_length = appended.rfind(b"\n") + 1
+            self._offset += complete_length
+            # Lines need no parsing: a malformed line never equals a well-formed one.
+            self._lines.update({line[:_HEX]: line for line in appended[:complete_length].split(b"\n")})
 
-    def _fresh(self) -> bytes:
+    def _appended(self) -> bytes:
         with open(self._path, "rb", buffering=0) as file:
             inode = os.fstat(file.fileno()).st_ino
-            if inode != self._inode:  # gc wrote a shorter one
-                self._inode, self._read = inode, 0
+            if inode != self._inode:  # gc replaced the file
+                self._inode, self._offset = inode, 0
                 self._lines = {}
-            file.seek(self._read)
+            file.seek(self._offset)
             return file.readall() or b""
 
 

@@ -1,4 +1,4 @@
-"""Reading everything in a store again, to find what the disk lost or changed."""
+"""Verify a store: read everything again, to find what the disk lost or changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from pumice import files
 from pumice.errors import StoreError
-from pumice.store.reachability import reachable
+from pumice.store.reachability import find_reachable
 
 if TYPE_CHECKING:
     from pumice.digest import Digest
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with a store; all sorted."""
+    """The result of verifying a store; all lists are sorted."""
 
     blobs: int
-    """How many were read."""
+    """The number of blobs that were read."""
     damaged: tuple[Digest, ...] = ()
     references: tuple[str, ...] = ()
-    """Names that are damaged themselves."""
+    """The names of damaged references."""
     incomplete: dict[str, tuple[Digest, ...]] = {}
-    """Names with the blobs that they lack (or will, once the damaged ones are removed)."""
+    """Names with the blobs that they lack, or will lack once damaged blobs are removed."""
     records: int = 0
-    """Damaged records: harmless, they count as absent."""
+    """The number of damaged records, which are harmless because they count as missing."""
 
     def is_sound(self) -> bool:
-        """Say whether nothing is wrong."""
+        """Return whether the store is intact."""
         return not (self.damaged or self.references or self.incomplete)
 
 
 def verify(home: Home, progress: Progress, *, repair: bool = False) -> Findings:
-    """Hash every blob, trusting nothing that is recorded, and follow every reference.
+    """Hash every blob, ignoring the stat cache, and follow every reference.
 
     ``repair`` removes damaged blobs, records and references, so that the next build makes or
     fetches them again. Raises StoreError.
@@ -50,15 +50,15 @@ def verify(home: Home, progress: Progress, *, repair: bool = False) -> Findings:
             task.advance(home.blobs.stored_size(digest))
     unsound = [digest for digest in digests if digest not in sound]
     damaged = [digest for digest in unsound if not _lacks_parts(digest, home, sound)]
-    references, incomplete = _follow(home, sound)
+    references, incomplete = _check_references(home, sound)
     records = [record.path for record in home.records.all() if not record.size]
     if repair:
         for digest in unsound:
-            home.blobs.delete_damaged(digest)
+            home.blobs.delete_unless_sound(digest)
         for name in references:
             home.refs.remove(name)
         for path in records:
-            files.forget(path, home.fs)
+            files.unlink_quietly(path, home.fs)
     return Findings(
         blobs=len(digests),
         damaged=tuple(damaged),
@@ -69,13 +69,15 @@ def verify(home: Home, progress: Progress, *, repair: bool = False) -> Findings:
 
 
 def _lacks_parts(digest: Digest, home: Home, sound: dict[Digest, int | None]) -> bool:
-    """Say whether a blob is composed of what is not there: then it counts as absent, not as damaged."""
-    whole = home.blobs.parts(digest)
-    return whole is not None and any(part not in sound for part in whole.parts)
+    """Return whether a composed blob has missing parts: then it counts as missing, not as damaged."""
+    composition = home.blobs.composition(digest)
+    return composition is not None and any(part not in sound for part in composition.parts)
 
 
-def _follow(home: Home, sound: dict[Digest, int | None]) -> tuple[list[str], dict[str, tuple[Digest, ...]]]:
-    """Return the names that are damaged, and what the others lack."""
+def _check_references(
+    home: Home, sound: dict[Digest, int | None]
+) -> tuple[list[str], dict[str, tuple[Digest, ...]]]:
+    """Return the names of damaged references, and the missing blobs of the others."""
     broken: list[str] = []
     incomplete: dict[str, tuple[Digest, ...]] = {}
     for name in home.refs.names():
@@ -85,9 +87,9 @@ def _follow(home: Home, sound: dict[Digest, int | None]) -> tuple[list[str], dic
             broken.append(name)
             continue
         if descriptor is None:
-            continue  # removed meanwhile
-        found = reachable([descriptor], home.blobs, sound.get)
-        lacks = tuple(sorted(digest for digest, there in found.items() if not there))
-        if lacks:
-            incomplete[name] = lacks
+            continue  # removed in the meantime
+        reachable = find_reachable([descriptor], home.blobs, sound.get)
+        missing = tuple(sorted(digest for digest, is_present in reachable.items() if not is_present))
+        if missing:
+            incomplete[name] = missing
     return broken, incomplete

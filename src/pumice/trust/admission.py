@@ -85,7 +85,7 @@ def is_exempt(image: Image, purpose: Purpose, home: Home) -> bool:
     An image from a registry, a layout or an archive is never exempt: under the requested name or digest
     there may be another image of ours than the intended one.
     """
-    return purpose == "run" and image.blobs is home.blobs and home.built.has(image.root.digest)
+    return purpose == "run" and image.blobs is home.blobs and home.build_marks.has(image.root.digest)
 
 
 def _admit_built_here(image: Image, request: AdmissionRequest) -> Decision:
@@ -124,7 +124,7 @@ def decide(
 
         return tag_admission.decide_tags(image, home, request, directories, now=now)
     requirement = _read_requirement(image, home, request, directories)
-    built_here = home.built.has(image.root.digest)
+    built_here = home.build_marks.has(image.root.digest)
     try:
         verified = _verify(image, home, requirement, now=now, signatures_only=signatures_only)
     except TrustError as error:

@@ -67,7 +67,7 @@ def verify_document(
 def _is_own_document(image: Image, artifact: Descriptor, home: Home) -> bool:
     subject = image.root.digest
     referrers = {referrer.digest for referrer in home.referrers.get(subject)}
-    return home.built.has(subject) and artifact.digest in referrers
+    return home.build_marks.has(subject) and artifact.digest in referrers
 
 
 def _states(claim: Claim, payload: bytes) -> bool:

@@ -41,7 +41,7 @@ def is_valid(text: str) -> bool:
     from pumice.store import file_names
 
     try:
-        file_names.encode(text if ":" in text.rpartition("/")[2] else f"{text}:0")
+        file_names.encode_reference(text if ":" in text.rpartition("/")[2] else f"{text}:0")
     except PumiceError:
         return False
     return len(text) <= _MAX_LENGTH

@@ -209,7 +209,7 @@ def build_statement(
 
 def _document_statements(image: Image, home: Home | None, name: str) -> Iterator[SignableStatement]:
     """Yield the statements of the build's documents about the root; raises TrustError for two of one type."""
-    built_here = home is not None and home.built.has(image.root.digest)
+    built_here = home is not None and home.build_marks.has(image.root.digest)
     seen_types: set[str] = set()
     for artifact in image.referrers():
         if oci.EVIDENCE not in artifact.annotations or artifact.artifact_type not in _PREDICATE_TYPES:

@@ -268,7 +268,7 @@ def test_local_packages_are_hashed_and_followed(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"", FormatError, "does not start like an ar archive"),
+        (b"", FormatError, "the file is not an ar archive"),
         (None, FetchError, "cannot read the local package x.deb: no such file or directory"),
         (
             Deb("mine", architecture="arm64").build(),

@@ -7,9 +7,9 @@ from pumice.errors import UsageError
 
 
 def made() -> arguments.Parser:
-    parser = arguments.parser("probe", "Probe things.")
-    arguments.offline_option(parser)
-    arguments.arch_options(parser)
+    parser = arguments.make_parser("probe", "Probe things.")
+    arguments.add_offline_option(parser)
+    arguments.add_platform_options(parser)
     parser.add_argument("recipe")
     parser.add_argument("--depth", type=int)
     parser.add_argument("--kind", choices=["tree", "list"])
@@ -23,7 +23,7 @@ def made() -> arguments.Parser:
         (["r", "--oflin=1"], "'pumice probe' has no option '--oflin'", "did you mean '--offline'?"),
         (["r", "--off"], "'pumice probe' has no option '--off'", "did you mean '--offline'?"),
         (["r", "-q"], "'pumice probe' has no option '-q'", "see 'pumice probe --help'"),
-        (["r", "s"], "'s' is one argument too many", "see 'pumice probe --help'"),
+        (["r", "s"], "'s' is an unexpected argument", "see 'pumice probe --help'"),
         ([], "recipe is missing", "see 'pumice probe --help'"),
         (["r", "--progress", "jsn"], "--progress cannot be 'jsn'", "did you mean 'json'?"),
         (["r", "--kind", "x"], "--kind cannot be 'x'", "use one of tree, list"),

@@ -73,16 +73,16 @@ def test_help_of_a_verb_is_the_verbs_own(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["buidl"], "error: there is no command 'buidl'\n  hint: did you mean 'build'?\n"),
-        (["help", "lokc"], "error: there is no command 'lokc'\n  hint: did you mean 'lock'?\n"),
-        (["--versoin"], "error: there is no option '--versoin'\n  hint: did you mean '--version'?\n"),
+        (["buidl"], "error: unknown command 'buidl'\n  hint: did you mean 'build'?\n"),
+        (["help", "lokc"], "error: unknown command 'lokc'\n  hint: did you mean 'lock'?\n"),
+        (["--versoin"], "error: unknown option '--versoin'\n  hint: did you mean '--version'?\n"),
         (
             ["\x1b[2Jx"],
-            "error: there is no command '\\u001b[2Jx'\n  hint: 'pumice --help' lists the commands\n",
+            "error: unknown command '\\u001b[2Jx'\n  hint: list the commands with 'pumice --help'\n",
         ),
         (
             ["x" * 5000],
-            f"error: there is no command '{'x' * 5000}'\n  hint: 'pumice --help' lists the commands\n",
+            f"error: unknown command '{'x' * 5000}'\n  hint: list the commands with 'pumice --help'\n",
         ),
     ],
 )
@@ -148,8 +148,8 @@ def test_a_surprise_asks_for_a_report_and_shows_no_traceback(
     verb(probe)
     assert cli.main(["probe"]) == 70
     said = capsys.readouterr().err
-    assert said.startswith("error: Pumice failed in a way it should not (ValueError: a b); please report it")
-    assert said.count("\n") == 1
+    assert said.startswith("error: internal error (ValueError: a b)\n  hint: this is a bug in Pumice")
+    assert said.count("\n") == 2
     monkeypatch.setenv("PUMICE_DEBUG", "1")
     assert cli.main(["probe"]) == 70
     assert "Traceback" in capsys.readouterr().err
@@ -171,9 +171,10 @@ def test_colours_only_on_a_terminal_that_wants_them() -> None:
     from pumice.cli import output
 
     error = ImageError("clash", hint="look")
-    assert "\x1b" not in output.describe(error)
+    assert "\x1b" not in output.format_error(error)
     assert (
-        output.describe(error, colour=True) == "\x1b[1;31merror:\x1b[0m clash\n  \x1b[36mhint:\x1b[0m look\n"
+        output.format_error(error, color=True)
+        == "\x1b[1;31merror:\x1b[0m clash\n  \x1b[36mhint:\x1b[0m look\n"
     )
 
 

@@ -31,11 +31,11 @@ class Terminal(io.StringIO):
     ],
 )
 def test_sizes(number: int, text: str) -> None:
-    assert output.size(number) == text
+    assert output.format_size(number) == text
 
 
 def test_a_table_is_aligned_and_has_no_trailing_blanks() -> None:
-    text = output.table(["NAME", "SIZE"], [["libc6", "1"], ["a", "1000"]], right=[1])
+    text = output.format_table(["NAME", "SIZE"], [["libc6", "1"], ["a", "1000"]], right=[1])
     assert text == "NAME   SIZE\nlibc6     1\na      1000\n"
 
 
@@ -46,25 +46,25 @@ def test_nothing_printed_commands_a_terminal(text: str) -> None:
 
 @pytest.mark.parametrize(("mode", "kind"), [("plain", presenters.Plain), ("json", presenters.JsonLines)])
 def test_modes(mode: str, kind: type) -> None:
-    assert type(output.progress(mode, io.StringIO())) is kind
+    assert type(output.make_progress(mode, io.StringIO())) is kind
 
 
 def test_auto_is_plain_in_a_log_and_live_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    assert type(output.progress("auto", io.StringIO())) is presenters.Plain
-    assert type(output.progress("auto", Terminal())) is presenters.Live
+    assert type(output.make_progress("auto", io.StringIO())) is presenters.Plain
+    assert type(output.make_progress("auto", Terminal())) is presenters.Live
     monkeypatch.setenv("TERM", "dumb")
-    assert type(output.progress("auto", Terminal())) is presenters.Plain
+    assert type(output.make_progress("auto", Terminal())) is presenters.Plain
 
 
 def test_another_mode_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no progress mode 'loud'"):
-        output.progress("loud")
+        output.make_progress("loud")
 
 
 def test_plain_lines_leave_out_the_parts_of_a_task() -> None:
     stream = io.StringIO()
-    progress = output.progress("plain", stream)
+    progress = output.make_progress("plain", stream)
     with progress.task("fetch libc6", 2_757_000) as task:
         task.advance(1)
     with progress.task("lock", 3, unit="packages"), progress.task("a part of it"):
@@ -78,7 +78,7 @@ def test_plain_lines_leave_out_the_parts_of_a_task() -> None:
 
 def test_json_lines_tell_beginning_and_end_of_each_task() -> None:
     stream = io.StringIO()
-    progress = output.progress("json", stream)
+    progress = output.make_progress("json", stream)
     with pytest.raises(ValueError, match="stop"), progress.task("one", 10), progress.task("two") as two:
         two.advance(7)
         raise ValueError("stop")
@@ -97,7 +97,7 @@ def test_json_lines_tell_beginning_and_end_of_each_task() -> None:
 
 def test_none_keeps_warnings() -> None:
     stream = io.StringIO()
-    progress = output.progress("none", stream)
+    progress = output.make_progress("none", stream)
     with progress.task("x", 1) as task:
         task.advance(1)
     progress.note("n")
@@ -107,7 +107,7 @@ def test_none_keeps_warnings() -> None:
 
 def test_what_is_over_at_once_shows_no_bar() -> None:
     stream = Terminal()
-    progress = output.progress("auto", stream)
+    progress = output.make_progress("auto", stream)
     with progress.task("quick", 10) as task:
         task.advance(10)
     progress.note("done")
@@ -117,12 +117,12 @@ def test_what_is_over_at_once_shows_no_bar() -> None:
 def test_bars_appear_when_there_is_something_to_wait_for_and_leave_without_a_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(presenters, "LIVE_DELAY_SECONDS", 0)
+    monkeypatch.setattr(presenters, "LIVE_DELAY", 0)
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
     live = presenters.Live(stream)
     with live.task("fetch [bold]", 10) as task, live.task("more") as more:
-        assert live.appeared.wait(60)
+        assert live.display_shown.wait(60)
         task.advance(5)
         more.advance(5)
         live.note("a note [bold]")
@@ -138,7 +138,7 @@ def test_bars_appear_when_there_is_something_to_wait_for_and_leave_without_a_tra
 @pytest.mark.concurrency
 def test_lines_of_many_threads_never_mix(mode: str) -> None:
     stream = io.StringIO()
-    progress = output.progress(mode, stream)
+    progress = output.make_progress(mode, stream)
 
     def work(name: str) -> None:
         for number in range(50):
@@ -169,5 +169,5 @@ def test_colours_are_a_terminals_own_business(
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert output.has_colour(Terminal()) is welcome
-    assert not output.has_colour(io.StringIO())
+    assert output.has_color(Terminal()) is welcome
+    assert not output.has_color(io.StringIO())

@@ -54,10 +54,10 @@ def outside_the_distribution() -> list[Path]:
 
 
 def test_the_page_lists_exactly_the_modules_that_know_debian() -> None:
-    listed = set(re.findall(r"^\| `([a-z0-9_/]+\.py)` \|", PAGE.read_text(), re.MULTILINE))
-    known = {str(path.relative_to(SOURCE)) for path in outside_the_distribution() if knows_debian(path)}
-    assert known - listed == set(), "use the interface of pumice.distro, or add a row to the page"
-    assert listed - known == set(), "these modules no longer know Debian: remove their rows"
+    listed_modules = set(re.findall(r"^\| `([a-z0-9_/]+\.py)` \|", PAGE.read_text(), re.MULTILINE))
+    modules = {str(path.relative_to(SOURCE)) for path in outside_the_distribution() if knows_debian(path)}
+    assert modules - listed_modules == set(), "use the interface of pumice.distro, or add a row to the page"
+    assert listed_modules - modules == set(), "these modules no longer know Debian: remove their rows"
 
 
 def test_versions_are_compared_through_the_interface() -> None:

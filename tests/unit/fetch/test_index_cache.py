@@ -1,4 +1,4 @@
-"""Several processes keep and prune indexes in one folder."""
+"""Several processes store and remove cached indexes in one directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_pruning_tolerates_a_temporary_file_that_its_writer_renames(tmp_path: Pa
     assert scratch.is_symlink()
 
 
-def test_an_index_that_another_process_prunes_while_it_is_kept_is_not_kept(
+def test_an_index_that_another_process_removes_while_it_is_stored_is_not_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = index_cache._write

@@ -1,4 +1,4 @@
-"""Indexes are fetched from mirrors that lie, lag and break, and believed only as far as they are signed."""
+"""Indexes from hostile, outdated and failing mirrors are only accepted with a valid signature."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ GOOD = KeyringFile("test keys", archive.keyring("good"))
 
 
 class World:
-    """A mirror, a store, and a day."""
+    """A mirror, a store, and a date."""
 
     def __init__(self, root: Path, server: mirror.Mirror, home: Home) -> None:
         self.root = root
         self.server = server
         self.home = home
-        self.told = Telling()
+        self.progress = Telling()
         self.today = EPOCH + DAY
 
     def publish(self, *suites: Suite) -> None:
@@ -58,7 +58,7 @@ class World:
     ) -> indexes.Indexes:
         clock = FixedClock(self.today)
         with Session(
-            self.home, progress=self.told, clock=clock, offline=offline, environ={}, sleep=lambda _: None
+            self.home, progress=self.progress, clock=clock, offline=offline, environ={}, sleep=lambda _: None
         ) as session:
             return indexes.load_indexes(sources or (self.source(),), arch, session)
 
@@ -70,7 +70,7 @@ class World:
         assert not isinstance(caught.value, StoreError)
         return caught.value
 
-    def kept(self, kind: str) -> list[str]:
+    def cached_files(self, kind: str) -> list[str]:
         return sorted(path.name for path in self.home.directory("indexes").glob(f"{kind}*"))
 
 
@@ -83,23 +83,23 @@ def world(tmp_path: Path) -> Iterator[World]:
     root = tmp_path / "mirror"
     root.mkdir()
     with mirror.Mirror(root) as server, Home(tmp_path / "home") as home:
-        found = World(root, server, home)
-        found.publish()
-        yield found
+        world = World(root, server, home)
+        world.publish()
+        yield world
 
 
-def names(found: indexes.Indexes, arch: str = "amd64") -> list[str]:
-    return list(found.universe(arch).names())
+def names(loaded_indexes: indexes.Indexes, arch: str = "amd64") -> list[str]:
+    return list(loaded_indexes.universe(arch).names())
 
 
-def test_a_universe_and_a_record_of_what_it_rests_on(world: World) -> None:
+def test_loading_returns_a_universe_and_the_locked_indexes(world: World) -> None:
     world.publish(replace(SUITE, valid_until=EPOCH + 7 * DAY))
-    found = world.load()
-    assert names(found) == ["data", "hello"]
-    (record,) = found.universe("amd64").versions("hello")
+    loaded_indexes = world.load()
+    assert names(loaded_indexes) == ["data", "hello"]
+    (record,) = loaded_indexes.universe("amd64").versions("hello")
     assert record.suite == "debian/bookworm"
-    assert [item.name for item in found.universe("amd64").providers("greeting")] == ["hello"]
-    (locked,) = found.locked
+    assert [item.name for item in loaded_indexes.universe("amd64").providers("greeting")] == ["hello"]
+    (locked,) = loaded_indexes.locked
     assert (locked.archive, locked.suite, locked.codename, locked.origin) == (
         "debian",
         "bookworm",
@@ -112,15 +112,15 @@ def test_a_universe_and_a_record_of_what_it_rests_on(world: World) -> None:
     assert locked.keyring == digest.of(GOOD.data)
 
 
-def test_several_architectures_and_components(world: World) -> None:
+def test_several_architectures_and_components_are_loaded(world: World) -> None:
     arm = Deb("only-arm", architecture="arm64")
     world.publish(replace(SUITE, packages={"main": [Deb("hello"), arm], "contrib": [Deb("extra")]}))
-    found = world.load(world.source(components=("main", "contrib")), arch=("amd64", "arm64"))
-    assert names(found) == ["extra", "hello"]
-    assert names(found, "arm64") == ["only-arm"]
+    loaded_indexes = world.load(world.source(components=("main", "contrib")), arch=("amd64", "arm64"))
+    assert names(loaded_indexes) == ["extra", "hello"]
+    assert names(loaded_indexes, "arm64") == ["only-arm"]
 
 
-def test_only_the_smallest_number_of_files_is_fetched(world: World) -> None:
+def test_only_the_necessary_files_are_downloaded(world: World) -> None:
     world.load()
     paths = world.server.paths
     assert len(paths) == 2
@@ -128,7 +128,7 @@ def test_only_the_smallest_number_of_files_is_fetched(world: World) -> None:
     assert paths[1].startswith("/dists/bookworm/main/binary-amd64/by-hash/SHA256/")
 
 
-def test_a_second_time_asks_once_and_parses_nothing(world: World) -> None:
+def test_a_second_load_sends_one_request_and_parses_nothing(world: World) -> None:
     world.load()
     world.server.heal()
     assert names(world.load()) == ["data", "hello"]
@@ -137,35 +137,35 @@ def test_a_second_time_asks_once_and_parses_nothing(world: World) -> None:
     ]
 
 
-def test_offline_works_from_what_is_kept(world: World) -> None:
+def test_offline_uses_the_cache(world: World) -> None:
     world.load()
     world.server.heal()
     assert names(world.load(offline=True)) == ["data", "hello"]
     assert world.server.requests == []
 
 
-def test_offline_without_anything_kept_is_an_error(world: World) -> None:
+def test_offline_with_an_empty_cache_is_an_error(world: World) -> None:
     error = world.fails(offline=True)
     assert isinstance(error, FetchError)
     assert error.message == "the index is not cached, and --offline does not allow downloading it"
     assert error.where == f"{world.server.url}/dists/bookworm"
 
 
-def test_offline_counts_expiry_as_well(world: World) -> None:
+def test_offline_checks_the_expiry_date(world: World) -> None:
     world.publish(replace(SUITE, valid_until=EPOCH + 2 * DAY))
     world.load()
     world.today = EPOCH + 3 * DAY
     assert "expired on" in world.fails(offline=True).message
 
 
-def test_a_file_mirror(world: World) -> None:
+def test_a_mirror_can_be_a_directory(world: World) -> None:
     source = world.source(mirrors=(Mirror(world.root.as_uri(), (GOOD,)),))
     assert names(world.load(source, offline=True)) == ["data", "hello"]
 
 
 @pytest.mark.parametrize("signing", ["inline", "both", "detached"])
-def test_release_and_its_signature_stand_in_for_inrelease(signing: str, world: World) -> None:
-    world.publish(replace(SUITE, signing=signing))  # type: ignore[arg-type]
+def test_a_detached_signature_is_used_without_inrelease(signing: str, world: World) -> None:
+    world.publish(replace(SUITE, signing=signing))  # type: ignore[arg-type]  # a parameter, not a literal
     assert names(world.load()) == ["data", "hello"]
     assert names(world.load()) == ["data", "hello"]
 
@@ -173,14 +173,14 @@ def test_release_and_its_signature_stand_in_for_inrelease(signing: str, world: W
 @pytest.mark.parametrize("hashes", [("SHA256",), ("SHA512",), ("MD5Sum", "SHA1", "SHA256", "SHA512")])
 @pytest.mark.parametrize("by_hash", [True, False])
 @pytest.mark.parametrize("compressions", [("", ".gz", ".xz"), (".gz",), (".xz",), ("",)])
-def test_every_shape_of_archive(
+def test_every_layout_of_an_archive_is_loaded(
     hashes: tuple[str, ...], by_hash: bool, compressions: tuple[str, ...], world: World
 ) -> None:
     world.publish(replace(SUITE, hashes=hashes, by_hash=by_hash, compressions=compressions))
     assert names(world.load()) == ["data", "hello"]
 
 
-def test_packages_of_all_architectures_in_an_index_of_their_own(world: World) -> None:
+def test_a_separate_index_of_architecture_independent_packages_is_loaded(world: World) -> None:
     world.publish(replace(SUITE, architectures=("all", "amd64")))
     assert names(world.load()) == ["data", "hello"]
 
@@ -202,18 +202,18 @@ def test_packages_of_all_architectures_in_an_index_of_their_own(world: World) ->
          "the index is of 2023-11-23 22:13 UTC, which is in the future"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_trusted_is_refused(suite: Suite, sentence: str, world: World) -> None:
+def test_an_untrusted_release_is_refused(suite: Suite, sentence: str, world: World) -> None:
     world.publish(suite)
     error = world.fails()
     assert isinstance(error, TrustError)
     assert sentence in error.message
     assert error.where == f"{world.server.url}/dists/bookworm"
     assert error.hint
-    assert world.kept("") == []
+    assert world.cached_files("") == []
 
 
 @pytest.mark.parametrize("name", ["expired", "lapsed", "revoked"])
-def test_keys_that_are_no_longer_good(name: str, world: World) -> None:
+def test_expired_and_revoked_keys_are_refused(name: str, world: World) -> None:
     world.publish(replace(SUITE, signer=name))
     source = world.source(mirrors=(Mirror(world.server.url, (KeyringFile("ring", archive.keyring(name)),)),))
     error = world.fails(source)
@@ -221,19 +221,19 @@ def test_keys_that_are_no_longer_good(name: str, world: World) -> None:
     assert "revoked" in error.message or "expired" in error.message
 
 
-def test_a_suite_by_its_other_name(world: World) -> None:
+def test_a_suite_can_be_named_by_its_codename(world: World) -> None:
     world.publish(replace(SUITE, name="stable", suite="stable", codename="bookworm"))
     assert names(world.load(world.source(suite="stable", release_names=("stable",)))) == ["data", "hello"]
 
 
-def test_any_of_several_keyrings_may_vouch(world: World) -> None:
+def test_any_of_several_keyrings_may_verify_the_release(world: World) -> None:
     ring = (KeyringFile("others", archive.keyring("other")), KeyringFile("rubbish", b"rubbish"), GOOD)
-    found = world.load(world.source(mirrors=(Mirror(world.server.url, ring),)))
-    assert found.locked[0].keyring == digest.of(GOOD.data)
+    loaded_indexes = world.load(world.source(mirrors=(Mirror(world.server.url, ring),)))
+    assert loaded_indexes.locked[0].keyring == digest.of(GOOD.data)
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_an_index_is_good_until_the_second_that_its_release_names(world: World, offline: bool) -> None:
+def test_an_index_is_valid_until_its_exact_expiry_time(world: World, offline: bool) -> None:
     world.publish(replace(SUITE, valid_until=EPOCH + 2 * DAY))
     world.load()
     world.today = EPOCH + 2 * DAY
@@ -244,36 +244,36 @@ def test_an_index_is_good_until_the_second_that_its_release_names(world: World, 
     assert error.message == "the index expired on 2023-11-16 22:13 UTC"
 
 
-def test_valid_until_counts_unless_the_machine_says_otherwise(world: World) -> None:
+def test_valid_until_is_checked_unless_apt_disables_it(world: World) -> None:
     world.publish(replace(SUITE, valid_until=EPOCH + 3600))
     assert "expired on" in world.fails().message
     lenient = world.source(mirrors=(Mirror(world.server.url, (GOOD,), check_valid_until=False),))
     assert names(world.load(lenient)) == ["data", "hello"]
 
 
-def test_unsigned_is_taken_only_on_the_recipes_word(world: World) -> None:
+def test_an_unsigned_archive_is_accepted_only_if_the_recipe_trusts_it(world: World) -> None:
     world.publish(replace(SUITE, signing="none"))
     error = world.fails(world.source(mirrors=(Mirror(world.server.url, (GOOD,), is_trusted_by_apt=True),)))
     assert "[trusted=yes] is not honored" in (error.hint or "")
     trusted = world.source(mirrors=(Mirror(world.server.url),), trusted=True, origin="", release_names=())
-    found = world.load(trusted)
-    assert names(found) == ["data", "hello"]
-    assert found.locked[0].signers == ()
+    loaded_indexes = world.load(trusted)
+    assert names(loaded_indexes) == ["data", "hello"]
+    assert loaded_indexes.locked[0].signers == ()
     world.publish(SUITE)
     assert names(world.load(trusted)) == ["data", "hello"]
 
 
-def test_trusted_with_a_key_still_means_the_key(world: World) -> None:
+def test_a_trusted_archive_with_a_key_is_verified_with_it(world: World) -> None:
     world.publish(replace(SUITE, signer="other"))
     assert isinstance(world.fails(world.source(trusted=True)), TrustError)
 
 
-def test_an_index_that_is_not_the_signed_one_is_refused(world: World) -> None:
-    world.server.fault("binary-amd64", Fault(corrupt=True))
+def test_an_index_with_another_digest_is_refused(world: World) -> None:
+    world.server.add_fault("binary-amd64", Fault(corrupt=True))
     error = world.fails()
     assert isinstance(error, TrustError)
     assert "the sha256 digest in the signed Release" in str(error)
-    assert world.kept("packages") == []
+    assert world.cached_files("packages") == []
 
 
 def test_a_tampered_inrelease_is_refused(world: World) -> None:
@@ -286,25 +286,25 @@ def test_a_tampered_inrelease_is_refused(world: World) -> None:
         b"",
     ):
         world.server.heal()
-        world.server.fault("InRelease", Fault(body=body))
+        world.server.add_fault("InRelease", Fault(body=body))
         assert isinstance(world.fails(), TrustError)
 
 
-def test_a_login_portal_is_no_archive(world: World) -> None:
-    world.server.fault("/", Fault(body=b"<html>please log in</html>"))
+def test_a_captive_portal_is_not_accepted_as_an_archive(world: World) -> None:
+    world.server.add_fault("/", Fault(body=b"<html>please log in</html>"))
     assert isinstance(world.fails(), TrustError)
 
 
 # Time
 
 
-def test_an_older_index_is_ignored_while_the_newer_one_holds(world: World) -> None:
+def test_an_older_index_is_ignored_while_the_cached_one_is_valid(world: World) -> None:
     newer = replace(SUITE, packages=[Deb("newer")], date=EPOCH + 3600)
     world.publish(newer)
     world.load()
     world.publish(SUITE)
     assert names(world.load()) == ["newer"]
-    (note,) = world.told.notes
+    (note,) = world.progress.notes
     assert (
         "offers an index of 2023-11-14 22:13 UTC, older than the cached one of 2023-11-14 23:13 UTC" in note
     )
@@ -313,7 +313,7 @@ def test_an_older_index_is_ignored_while_the_newer_one_holds(world: World) -> No
     assert names(world.load()) == ["newest"]
 
 
-def test_going_back_in_time_is_an_error_once_the_newer_one_has_expired(world: World) -> None:
+def test_a_rollback_is_an_error_after_the_cached_index_expired(world: World) -> None:
     world.publish(replace(SUITE, date=EPOCH + 3600, valid_until=EPOCH + 2 * DAY))
     world.load()
     world.publish(replace(SUITE, date=EPOCH, valid_until=EPOCH + 9 * DAY))
@@ -323,12 +323,12 @@ def test_going_back_in_time_is_an_error_once_the_newer_one_has_expired(world: Wo
     assert "is no longer valid" in error.message
 
 
-def test_other_mirrors_may_lag_behind(world: World, tmp_path: Path) -> None:
+def test_another_mirror_may_be_older(world: World, tmp_path: Path) -> None:
     archive.publish(tmp_path / "lagging", replace(SUITE, packages=[Deb("older")], date=EPOCH - DAY))
     world.load()
     with mirror.Mirror(tmp_path / "lagging") as lagging:
-        found = world.load(world.source(mirrors=(Mirror(lagging.url, (GOOD,)),)))
-    assert names(found) == ["older"]
+        loaded_indexes = world.load(world.source(mirrors=(Mirror(lagging.url, (GOOD,)),)))
+    assert names(loaded_indexes) == ["older"]
 
 
 # Mirrors
@@ -337,22 +337,22 @@ def test_other_mirrors_may_lag_behind(world: World, tmp_path: Path) -> None:
 def test_the_next_mirror_is_tried(world: World, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with mirror.Mirror(tmp_path / "empty") as empty:
-        places = ("http://127.0.0.1:1", empty.url, world.server.url)
-        found = world.load(world.source(mirrors=tuple(Mirror(url, (GOOD,)) for url in places)))
-    assert names(found) == ["data", "hello"]
-    assert len(world.told.notes) == 2
+        urls = ("http://127.0.0.1:1", empty.url, world.server.url)
+        loaded_indexes = world.load(world.source(mirrors=tuple(Mirror(url, (GOOD,)) for url in urls)))
+    assert names(loaded_indexes) == ["data", "hello"]
+    assert len(world.progress.notes) == 2
 
 
-def test_a_mirror_that_cannot_be_trusted_is_passed_over(world: World, tmp_path: Path) -> None:
+def test_an_untrusted_mirror_is_skipped(world: World, tmp_path: Path) -> None:
     archive.publish(tmp_path / "evil", replace(SUITE, signer="other", packages=[Deb("evil")]))
     with mirror.Mirror(tmp_path / "evil") as evil:
-        found = world.load(
+        loaded_indexes = world.load(
             world.source(mirrors=(Mirror(evil.url, (GOOD,)), Mirror(world.server.url, (GOOD,))))
         )
-    assert names(found) == ["data", "hello"]
+    assert names(loaded_indexes) == ["data", "hello"]
 
 
-def test_all_mirrors_down_names_each(world: World) -> None:
+def test_the_error_names_every_failed_mirror(world: World) -> None:
     error = world.fails(
         world.source(mirrors=(Mirror("http://127.0.0.1:1", (GOOD,)), Mirror("http://127.0.0.1:2", (GOOD,))))
     )
@@ -366,35 +366,35 @@ def test_an_index_may_come_from_another_mirror_than_its_release(world: World, tm
     archive.publish(tmp_path / "half", SUITE)
     shutil.rmtree(tmp_path / "half/dists/bookworm/main")
     with mirror.Mirror(tmp_path / "half") as half:
-        found = world.load(
+        loaded_indexes = world.load(
             world.source(mirrors=(Mirror(half.url, (GOOD,)), Mirror(world.server.url, (GOOD,))))
         )
-    assert names(found) == ["data", "hello"]
+    assert names(loaded_indexes) == ["data", "hello"]
 
 
-def test_without_the_copy_by_hash_the_plain_name_is_asked(world: World) -> None:
+def test_a_missing_by_hash_file_is_requested_by_name(world: World) -> None:
     shutil.rmtree(world.root / "dists/bookworm/main/binary-amd64/by-hash")
     assert names(world.load()) == ["data", "hello"]
 
 
-def test_a_cut_download_is_resumed(world: World) -> None:
-    world.server.fault("InRelease", Fault(truncate=100, times=1))
-    world.server.fault("by-hash", Fault(truncate=100, times=1))
+def test_an_interrupted_download_is_resumed(world: World) -> None:
+    world.server.add_fault("InRelease", Fault(truncate=100, times=1))
+    world.server.add_fault("by-hash", Fault(truncate=100, times=1))
     assert names(world.load()) == ["data", "hello"]
 
 
-def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> None:
+def test_without_a_mirror_the_error_has_a_hint(world: World) -> None:
     assert world.fails(world.source(mirrors=())).message == "no Debian mirror is configured for bookworm"
 
 
-def test_a_broken_part_of_apts_configuration_is_told(world: World) -> None:
-    clock, there = FixedClock(world.today), AptSetup(problems=("x.list:1: it is broken",))
-    with Session(world.home, progress=world.told, clock=clock, machine=there, environ={}) as session:
+def test_a_malformed_apt_setting_is_reported(world: World) -> None:
+    clock, apt_setup = FixedClock(world.today), AptSetup(problems=("x.list:1: it is broken",))
+    with Session(world.home, progress=world.progress, clock=clock, machine=apt_setup, environ={}) as session:
         indexes.load_indexes((world.source(),), ("amd64",), session)
-    assert world.told.warnings == ["ignoring a part of apt's configuration: x.list:1: it is broken"]
+    assert world.progress.warnings == ["ignoring a part of apt's configuration: x.list:1: it is broken"]
 
 
-def test_a_suite_that_is_not_there(world: World) -> None:
+def test_a_missing_suite_is_an_error(world: World) -> None:
     error = world.fails(world.source(suite="bookwrom", release_names=("bookwrom",)))
     assert isinstance(error, FetchError)
     assert error.message == "the mirror does not have this suite"
@@ -403,11 +403,11 @@ def test_a_suite_that_is_not_there(world: World) -> None:
 
 def test_an_optional_suite_may_be_missing_with_a_warning(world: World) -> None:
     security = world.source(archive="debian-security", suite="bookworm-security", optional=True)
-    for there in (security, msgspec.structs.replace(security, mirrors=())):
-        world.told.warnings.clear()
-        found = world.load(world.source(), there)
-        assert len(found.locked) == 1
-        assert world.told.warnings == [
+    for optional_source in (security, msgspec.structs.replace(security, mirrors=())):
+        world.progress.warnings.clear()
+        loaded_indexes = world.load(world.source(), optional_source)
+        assert len(loaded_indexes.locked) == 1
+        assert world.progress.warnings == [
             (
                 "the mirrors do not have bookworm-security: the image gets no packages from it,"
                 " including security updates"
@@ -415,7 +415,7 @@ def test_an_optional_suite_may_be_missing_with_a_warning(world: World) -> None:
         ]
 
 
-def test_an_optional_suite_that_was_there_before_does_not_vanish_quietly(world: World) -> None:
+def test_a_cached_optional_suite_that_vanishes_is_an_error(world: World) -> None:
     world.publish(SUITE, replace(SUITE, name="bookworm-updates"))
     updates = world.source(suite="bookworm-updates", release_names=("bookworm-updates",), optional=True)
     world.load(updates)
@@ -423,7 +423,7 @@ def test_an_optional_suite_that_was_there_before_does_not_vanish_quietly(world: 
     assert world.fails(updates).message == "the mirror no longer has this suite"
 
 
-def test_an_optional_suite_that_cannot_be_trusted_is_still_an_error(world: World) -> None:
+def test_an_untrusted_optional_suite_is_an_error(world: World) -> None:
     world.publish(replace(SUITE, signer="other"))
     assert isinstance(world.fails(world.source(optional=True)), TrustError)
 
@@ -439,7 +439,7 @@ def test_an_optional_suite_that_cannot_be_trusted_is_still_an_error(world: World
         ({}, "s390x", "debian/bookworm has no packages for s390x"),
     ],
 )
-def test_what_the_suite_does_not_have(
+def test_a_missing_component_or_architecture_is_an_error(
     changes: dict[str, object], arch: str, sentence: str, world: World
 ) -> None:
     error = world.fails(world.source(**changes), arch=(arch,))
@@ -450,9 +450,9 @@ def test_what_the_suite_does_not_have(
 # Snapshots
 
 
-def test_a_snapshot_is_asked_after_the_mirrors_and_may_have_expired(world: World, tmp_path: Path) -> None:
-    old = replace(SUITE, packages=[Deb("older")], valid_until=EPOCH + 60)
-    archive.publish(tmp_path / "snapshots/debian/20231115T221320Z", old)
+def test_a_snapshot_is_tried_last_and_may_be_expired(world: World, tmp_path: Path) -> None:
+    old_suite = replace(SUITE, packages=[Deb("older")], valid_until=EPOCH + 60)
+    archive.publish(tmp_path / "snapshots/debian/20231115T221320Z", old_suite)
     with mirror.Mirror(tmp_path / "snapshots") as server:
         snapshots = (Mirror(f"{server.url}/{{archive}}/{{date}}", (GOOD,), check_valid_until=False),)
         assert names(world.load(world.source(snapshots=snapshots))) == ["data", "hello"]
@@ -465,9 +465,9 @@ def test_a_snapshot_is_asked_after_the_mirrors_and_may_have_expired(world: World
 # What is kept
 
 
-def test_a_kept_index_that_was_touched_is_fetched_again(world: World) -> None:
+def test_a_modified_cached_index_is_downloaded_again(world: World) -> None:
     world.load()
-    (name,) = world.kept("packages")
+    (name,) = world.cached_files("packages")
     path = world.home.directory("indexes") / name
     path.write_bytes(path.read_bytes().replace(b"hello", b"evil!"))
     assert names(world.load()) == ["data", "hello"]
@@ -475,20 +475,22 @@ def test_a_kept_index_that_was_touched_is_fetched_again(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["packages", "names", "release"])
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, b"x" * 10000])
-def test_damage_to_what_is_kept_heals(kind: str, damage: bytes, world: World) -> None:
+def test_a_damaged_cache_is_repaired(kind: str, damage: bytes, world: World) -> None:
     world.load()
-    for name in world.kept(kind):
+    for name in world.cached_files(kind):
         (world.home.directory("indexes") / name).write_bytes(damage)
     assert names(world.load()) == ["data", "hello"]
     assert names(world.load(offline=True)) == ["data", "hello"]
 
 
-def test_an_index_kept_by_another_boot_is_hashed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_cached_before_a_reboot_is_hashed_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.load()
     monkeypatch.setattr("pumice.fetch.index_cache._boot_stamp", lambda: b"b" * 16)
     assert names(world.load(offline=True)) == ["data", "hello"]
     monkeypatch.setattr("pumice.fetch.index_cache._boot_stamp", lambda: b"c" * 16)
-    (name,) = world.kept("packages")
+    (name,) = world.cached_files("packages")
     path = world.home.directory("indexes") / name
     status = path.stat()
     path.write_bytes(bytes(status.st_size))
@@ -499,27 +501,27 @@ def replace_names(table: aptindex.NameTable) -> aptindex.NameTable:
     return msgspec.structs.replace(table, names=table.names[:0])
 
 
-def test_a_table_that_other_code_made_is_made_again_without_a_network(
+def test_a_table_of_another_code_version_is_rebuilt_offline(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = aptindex.scan_index
-    with monkeypatch.context() as other:
-        other.setattr("pumice.fetch.index_cache._code_stamp", lambda: b"o" * 16)
-        other.setattr(aptindex, "scan_index", lambda data: replace_names(scan(data)))
+    with monkeypatch.context() as patches:
+        patches.setattr("pumice.fetch.index_cache._code_stamp", lambda: b"o" * 16)
+        patches.setattr(aptindex, "scan_index", lambda data: replace_names(scan(data)))
         assert names(world.load()) == []
     assert names(world.load(offline=True)) == ["data", "hello"]
 
 
-def test_indexes_that_nothing_names_any_more_go(world: World) -> None:
+def test_unlisted_indexes_are_removed(world: World) -> None:
     world.load()
-    before = world.kept("packages")
+    old_files = world.cached_files("packages")
     world.publish(replace(SUITE, packages=[Deb("other")], date=EPOCH + 60))
     world.load()
-    after = world.kept("packages")
-    assert len(after) == 1
-    assert after != before
+    new_files = world.cached_files("packages")
+    assert len(new_files) == 1
+    assert new_files != old_files
     world.load(arch=("arm64",))
-    assert len(world.kept("packages")) == 2
+    assert len(world.cached_files("packages")) == 2
     assert names(world.load(offline=True)) == ["other"]
 
 
@@ -532,9 +534,9 @@ def test_an_index_that_expands_beyond_its_size_is_refused(world: World) -> None:
     bomb = gzip.compress(bytes(50_000_000))
     path = world.root / "dists/bookworm"
     release = (path / "Release").read_text()
-    listed = digest.of(bomb)[7:]
+    listed_digest = digest.of(bomb)[7:]
     text = "\n".join(
-        f" {listed} {len(bomb)} main/binary-amd64/Packages.gz"
+        f" {listed_digest} {len(bomb)} main/binary-amd64/Packages.gz"
         if line.endswith("binary-amd64/Packages.gz")
         else line
         for line in release.splitlines()
@@ -548,13 +550,13 @@ def test_an_index_that_expands_beyond_its_size_is_refused(world: World) -> None:
     assert "expands to more than the allowed size" in str(error) or isinstance(error, FormatError)
 
 
-def test_a_package_with_a_path_out_of_the_mirror_is_refused_when_it_is_looked_at(world: World) -> None:
+def test_a_package_path_outside_the_mirror_is_refused(world: World) -> None:
     world.publish(
         replace(SUITE, packages=[Deb("hello", fields={"Multi-Arch": "no\nFilename: ../../etc/passwd"})])
     )
-    found = world.load()
+    loaded_indexes = world.load()
     with pytest.raises(FormatError):
-        found.universe("amd64").versions("hello")
+        loaded_indexes.universe("amd64").versions("hello")
 
 
 @pytest.mark.parametrize(
@@ -581,7 +583,7 @@ def test_valid_until_with_the_clock_ahead_and_behind(world: World, ahead: int, s
 
 
 @pytest.mark.parametrize("keys", [(OTHER, EXPIRED), (EXPIRED, OTHER)])
-def test_of_several_keyrings_the_one_that_knows_the_key_says_what_is_wrong(
+def test_the_error_comes_from_the_keyring_with_the_signing_key(
     keys: tuple[KeyringFile, ...], world: World
 ) -> None:
     world.publish(replace(SUITE, signer="expired"))
@@ -591,7 +593,7 @@ def test_of_several_keyrings_the_one_that_knows_the_key_says_what_is_wrong(
     assert "not in the keyring" not in error.message
 
 
-def test_a_keyring_that_cannot_be_read_is_named_when_no_other_vouches(world: World) -> None:
+def test_an_unreadable_keyring_is_named_if_no_other_verifies(world: World) -> None:
     world.publish()
     lost = ("/etc/keys.gpg: cannot read the keyring: Permission denied",)
     error = world.fails(world.source(mirrors=(Mirror(world.server.url, (OTHER,), unreadable_keyrings=lost),)))

@@ -1,4 +1,4 @@
-"""What a lock names comes into the store from wherever it is, and nothing else does."""
+"""Locked packages are fetched into the store from any source, and nothing else is."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class World:
 
     def fails(self, package: LockedPackage = HELLO, *sources: Source, **options: object) -> PumiceError:
         with pytest.raises(PumiceError) as caught:
-            self.fetch(package, *sources, **options)  # type: ignore[arg-type]
+            self.fetch(package, *sources, **options)  # type: ignore[arg-type]  # any option of fetch_package
         assert list(self.home.blobs.digests()) == []
         assert list((self.home.root / "tmp").iterdir()) == []
         return caught.value
@@ -102,14 +102,14 @@ def test_a_package_becomes_a_blob(world: World) -> None:
     assert world.told.tasks == [("hello 2.10-3", len(DATA))]
 
 
-def test_what_is_in_the_store_is_not_fetched(world: World) -> None:
+def test_a_package_in_the_store_is_not_downloaded(world: World) -> None:
     world.fetch()
     world.server.heal()
     assert world.fetch(offline=True) == DIGEST
     assert world.server.requests == []
 
 
-def test_names_with_odd_letters_are_found(world: World) -> None:
+def test_paths_with_special_characters_are_escaped(world: World) -> None:
     odd = Deb("libstdc++6", "1:2.0~rc1+b1", compression="none")
     data = odd.build()
     path = world.root / "mirror" / odd.pool_path()
@@ -122,7 +122,7 @@ def test_names_with_odd_letters_are_found(world: World) -> None:
     assert world.fetch(locked) == f"sha256:{locked.sha256}"
 
 
-def test_sha512_alone_decides_where_the_lock_has_nothing_else(world: World) -> None:
+def test_a_lock_with_only_sha512_is_verified(world: World) -> None:
     assert world.fetch(changed(sha256="")) == DIGEST
     world.server.heal()
     world.home.blobs.delete(DIGEST)
@@ -131,8 +131,8 @@ def test_sha512_alone_decides_where_the_lock_has_nothing_else(world: World) -> N
 
 
 @pytest.mark.parametrize("fault", [Fault(corrupt=True), Fault(body=b"<html>" + DATA[6:])])
-def test_another_content_is_refused(fault: Fault, world: World) -> None:
-    world.server.fault("hello", fault)
+def test_content_with_another_digest_is_refused(fault: Fault, world: World) -> None:
+    world.server.add_fault("hello", fault)
     error = world.fails()
     assert isinstance(error, TrustError)
     assert error.message == "the file is not the locked hello 2.10-3: the digest differs"
@@ -140,27 +140,27 @@ def test_another_content_is_refused(fault: Fault, world: World) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault(short=100), Fault(body=DATA + b"x")])
-def test_another_size_is_refused(fault: Fault, world: World) -> None:
-    world.server.fault("hello", fault)
+def test_content_with_another_size_is_refused(fault: Fault, world: World) -> None:
+    world.server.add_fault("hello", fault)
     assert isinstance(world.fails(), FetchError | FormatError)
 
 
-def test_a_wrong_sha512_is_refused_even_if_sha256_fits(world: World) -> None:
+def test_a_wrong_sha512_is_refused_even_if_sha256_matches(world: World) -> None:
     assert isinstance(world.fails(changed(sha512="0" * 128)), TrustError)
 
 
-def test_a_cut_download_is_resumed_into_the_same_blob(world: World) -> None:
-    world.server.fault("hello", Fault(truncate=700, times=1))
+def test_an_interrupted_download_is_resumed_into_the_same_blob(world: World) -> None:
+    world.server.add_fault("hello", Fault(truncate=700, times=1))
     assert world.fetch() == DIGEST
     assert world.server.requests[-1].status == 206
 
 
-def test_a_resumed_download_of_a_file_that_changed_is_noticed(world: World) -> None:
-    world.server.fault("hello", Fault(body=bytes(len(DATA)), truncate=700, times=1))
+def test_a_file_that_changes_during_a_download_is_detected(world: World) -> None:
+    world.server.add_fault("hello", Fault(body=bytes(len(DATA)), truncate=700, times=1))
     assert world.fetch() == DIGEST
 
 
-def test_the_next_mirror_is_tried_with_a_clean_start(world: World) -> None:
+def test_the_next_mirror_starts_from_the_beginning(world: World) -> None:
     bad_root = world.root / "bad"
     shutil.copytree(world.root / "mirror", bad_root)
     (bad_root / HELLO.path).write_bytes(bytes(len(DATA)))
@@ -176,7 +176,7 @@ def test_a_pool_is_shared_by_the_suites_of_an_archive(world: World) -> None:
     )
 
 
-def test_a_package_that_the_mirrors_dropped(world: World) -> None:
+def test_a_package_that_no_mirror_has_is_an_error(world: World) -> None:
     world.pool.unlink()
     error = world.fails()
     assert isinstance(error, FetchError)
@@ -187,7 +187,7 @@ def test_a_package_that_the_mirrors_dropped(world: World) -> None:
 
 
 @pytest.mark.parametrize("day", ["20231001T000000Z", "20231002T000000Z"])
-def test_a_snapshot_has_what_the_mirrors_dropped(day: str, world: World) -> None:
+def test_a_snapshot_has_packages_that_the_mirrors_dropped(day: str, world: World) -> None:
     past = world.root / "past" / day
     shutil.copytree(world.root / "mirror", past)
     world.pool.unlink()
@@ -196,7 +196,7 @@ def test_a_snapshot_has_what_the_mirrors_dropped(day: str, world: World) -> None
         assert world.fetch(HELLO, source, date=1696118400) == DIGEST
 
 
-def test_offline_says_so(world: World) -> None:
+def test_offline_without_the_package_is_an_error(world: World) -> None:
     error = world.fails(offline=True)
     assert isinstance(error, FetchError)
     assert (
@@ -206,14 +206,14 @@ def test_offline_says_so(world: World) -> None:
     assert world.server.requests == []
 
 
-def test_offline_does_not_hide_that_a_mirror_at_hand_has_another_file(world: World) -> None:
+def test_offline_reports_a_wrong_file_on_a_local_mirror(world: World) -> None:
     world.pool.write_bytes(b"x" * len(DATA))
     error = world.fails(HELLO, world.source((world.root / "mirror").as_uri(), world.server.url), offline=True)
     assert isinstance(error, TrustError)
     assert "the digest differs" in error.message
 
 
-def test_offline_does_not_hide_that_a_mirror_at_hand_cannot_be_read(world: World) -> None:
+def test_offline_reports_an_unreadable_local_mirror(world: World) -> None:
     world.pool.unlink()
     world.pool.mkdir()
     error = world.fails(HELLO, world.source((world.root / "mirror").as_uri()), offline=True)
@@ -225,7 +225,7 @@ def test_a_file_mirror_works_offline(world: World) -> None:
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "the mirror itself"])
-def test_a_proxy_that_is_down_is_told_from_one_that_refuses(proxy: str, world: World) -> None:
+def test_a_proxy_that_is_down_differs_from_one_that_refuses(proxy: str, world: World) -> None:
     is_down = proxy.startswith("http")
     url = proxy if is_down else world.server.url
     with (
@@ -235,20 +235,20 @@ def test_a_proxy_that_is_down_is_told_from_one_that_refuses(proxy: str, world: W
         packages.fetch_package(
             HELLO, (world.source("https://mirror.example"),), session, recipe_dir=world.root
         )
-    said = (
+    reason = (
         "cannot connect to the proxy"
         if is_down
         else "the proxy refused the request: Tunnel connection failed"
     )
-    assert said in caught.value.message
+    assert reason in caught.value.message
 
 
-def test_a_mirror_that_is_down_says_why(world: World) -> None:
+def test_a_mirror_that_is_down_is_reported_with_the_reason(world: World) -> None:
     error = world.fails(HELLO, world.source("http://127.0.0.1:1"))
     assert error.message == "the download failed: cannot connect"
 
 
-def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> None:
+def test_without_a_mirror_the_error_has_a_hint(world: World) -> None:
     nowhere = Source("debian", "bookworm", ("main",), ())
     assert world.fails(HELLO, nowhere).message == "no Debian mirror is configured for bookworm"
     world.fetch()
@@ -258,25 +258,25 @@ def test_without_any_mirror_a_sentence_says_how_to_name_one(world: World) -> Non
     assert world.fetch(HELLO, nowhere, offline=True, bundle=bundle) == DIGEST
 
 
-def test_an_archive_that_the_recipe_lost_is_a_stale_lock(world: World) -> None:
+def test_an_archive_that_is_not_in_the_recipe_is_a_stale_lock(world: World) -> None:
     assert isinstance(world.fails(changed(archive="tool")), LockError)
 
 
 @pytest.mark.parametrize("path", ["../x.deb", "/etc/passwd", "pool//x", "", "a/./b", "pool/\n"])
-def test_a_lock_cannot_lead_out_of_the_mirror(path: str, world: World) -> None:
+def test_a_locked_path_outside_the_mirror_is_refused(path: str, world: World) -> None:
     assert isinstance(world.fails(changed(path=path)), FormatError)
     assert world.server.requests == []
 
 
 @pytest.mark.concurrency
-def test_many_threads_fetch_at_once(world: World) -> None:
+def test_packages_are_fetched_in_many_threads(world: World) -> None:
     clock = FixedClock(EPOCH)
     with Session(world.home, clock=clock, environ={}) as session, ThreadPoolExecutor(8) as pool:
-        found = pool.map(
+        digests = pool.map(
             lambda _: packages.fetch_package(HELLO, (world.source(),), session, recipe_dir=world.root),
             range(16),
         )
-        assert set(found) == {DIGEST}
+        assert set(digests) == {DIGEST}
 
 
 # Bundles
@@ -287,32 +287,32 @@ def keep(world: World, package: LockedPackage, bundle: Path) -> None:
         packages.copy_to_bundle(package, session, bundle)
 
 
-def test_a_bundle_holds_what_a_lock_names(world: World) -> None:
+def test_a_bundle_has_all_locked_packages(world: World) -> None:
     world.fetch()
     bundle = world.root / "bundle"
     keep(world, HELLO, bundle)
-    kept = bundle / "debian" / HELLO.path
-    assert kept.read_bytes() == DATA
-    before = kept.stat().st_mtime_ns
+    bundled_file = bundle / "debian" / HELLO.path
+    assert bundled_file.read_bytes() == DATA
+    old_state = bundled_file.stat().st_mtime_ns
     keep(world, HELLO, bundle)
-    assert kept.stat().st_mtime_ns == before
-    kept.write_bytes(bytes(len(DATA)))
+    assert bundled_file.stat().st_mtime_ns == old_state
+    bundled_file.write_bytes(bytes(len(DATA)))
     keep(world, HELLO, bundle)
-    assert kept.read_bytes() == DATA
+    assert bundled_file.read_bytes() == DATA
     world.home.blobs.delete(DIGEST)
     assert world.fetch(offline=True, bundle=bundle) == DIGEST
 
 
-def test_a_damaged_bundle_is_passed_over(world: World) -> None:
-    kept = world.root / "bundle/debian" / HELLO.path
-    kept.parent.mkdir(parents=True)
+def test_a_damaged_bundle_is_skipped(world: World) -> None:
+    bundled_file = world.root / "bundle/debian" / HELLO.path
+    bundled_file.parent.mkdir(parents=True)
     for damage in (b"", bytes(len(DATA)), DATA + b"x"):
-        kept.write_bytes(damage)
+        bundled_file.write_bytes(damage)
         assert isinstance(world.fails(offline=True, bundle=world.root / "bundle"), TrustError)
     assert world.fetch(bundle=world.root / "bundle") == DIGEST
 
 
-def test_a_bundle_that_is_not_there_is_passed_over(world: World) -> None:
+def test_a_missing_bundle_is_skipped(world: World) -> None:
     assert world.fetch(bundle=world.root / "none") == DIGEST
 
 
@@ -322,7 +322,7 @@ def test_a_bundle_that_is_not_there_is_passed_over(world: World) -> None:
 LOCAL = changed(role="local", path="debs/hello.deb", archive="", suite="")
 
 
-def test_a_local_package_is_read_from_the_recipes_folder(world: World) -> None:
+def test_a_local_package_is_read_from_the_directory_of_the_recipe(world: World) -> None:
     (world.root / "debs").mkdir()
     (world.root / "debs/hello.deb").write_bytes(DATA)
     assert world.fetch(LOCAL, offline=True) == DIGEST
@@ -340,5 +340,5 @@ def test_a_local_package_that_changed_is_a_stale_lock(world: World) -> None:
     assert "pumice lock --upgrade hello" in (error.hint or "")
 
 
-def test_a_local_package_that_is_gone(world: World) -> None:
+def test_a_missing_local_package_is_an_error(world: World) -> None:
     assert world.fails(LOCAL).message == "the local package does not exist"

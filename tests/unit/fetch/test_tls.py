@@ -1,4 +1,4 @@
-"""Encrypted mirrors: certificates are checked, and apt's settings for them count."""
+"""Mirrors with TLS: certificates are verified, with the settings of apt."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_unknown_certificate_is_refused_at_once(mirror: Mirror, tmp_path: Pat
     assert mirror.requests == []
 
 
-def test_apts_authority_is_accepted_and_its_logins_are_sent(mirror: Mirror, tmp_path: Path) -> None:
+def test_the_ca_of_apt_is_trusted_and_its_logins_are_sent(mirror: Mirror, tmp_path: Path) -> None:
     authority = f'Acquire::https::CAInfo "{tmp_path}/server.crt";'
     assert (
         get(tmp_path, f"{mirror.url}/file", authority, "machine 127.0.0.1 login a password b") == b"content"
@@ -53,16 +53,14 @@ def test_apts_authority_is_accepted_and_its_logins_are_sent(mirror: Mirror, tmp_
     assert mirror.requests[0].headers["authorization"] == "Basic YTpi"
 
 
-def test_an_authority_can_be_for_another_host(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_ca_can_be_set_for_one_host(mirror: Mirror, tmp_path: Path) -> None:
     with pytest.raises(FetchError):
         get(tmp_path, f"{mirror.url}/file", f'Acquire::https::CAInfo::other.example "{tmp_path}/server.crt";')
-    here = f'Acquire::https::CAInfo::127.0.0.1 "{tmp_path}/server.crt";'
-    assert get(tmp_path, f"{mirror.url}/file", here) == b"content"
+    apt_setup = f'Acquire::https::CAInfo::127.0.0.1 "{tmp_path}/server.crt";'
+    assert get(tmp_path, f"{mirror.url}/file", apt_setup) == b"content"
 
 
-def test_a_name_that_does_not_fit_is_refused_unless_apt_is_told_not_to_look(
-    mirror: Mirror, tmp_path: Path
-) -> None:
+def test_another_host_name_is_refused_unless_apt_ignores_it(mirror: Mirror, tmp_path: Path) -> None:
     url = mirror.url.replace("127.0.0.1", "localhost")
     authority = f'Acquire::https::CAInfo "{tmp_path}/server.crt";'
     with pytest.raises(FetchError):
@@ -71,7 +69,7 @@ def test_a_name_that_does_not_fit_is_refused_unless_apt_is_told_not_to_look(
     assert get(tmp_path, f"{url}/file", 'Acquire::https::Verify-Peer "false";') == b"content"
 
 
-def test_a_client_certificate(tmp_path: Path) -> None:
+def test_a_client_certificate_is_sent(tmp_path: Path) -> None:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror/file").write_bytes(b"content")
     client, key = tls.self_signed(tmp_path, "client")
@@ -84,12 +82,12 @@ def test_a_client_certificate(tmp_path: Path) -> None:
         assert get(tmp_path, f"{mirror.url}/file", authority + ours) == b"content"
 
 
-def test_a_certificate_file_that_is_gone_is_one_sentence(mirror: Mirror, tmp_path: Path) -> None:
+def test_a_missing_certificate_file_is_one_sentence(mirror: Mirror, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="cannot use the certificates in apt's configuration"):
         get(tmp_path, f"{mirror.url}/file", f'Acquire::https::CAInfo "{tmp_path}/gone.crt";')
 
 
-def test_an_encrypted_mirror_cannot_send_us_to_a_plain_one(mirror: Mirror, tmp_path: Path) -> None:
-    mirror.fault("/file", Fault(redirect="http://127.0.0.1:1/file"))
+def test_a_redirect_from_https_to_http_is_refused(mirror: Mirror, tmp_path: Path) -> None:
+    mirror.add_fault("/file", Fault(redirect="http://127.0.0.1:1/file"))
     with pytest.raises(FetchError, match="redirects from https to http"):
         get(tmp_path, f"{mirror.url}/file", f'Acquire::https::CAInfo "{tmp_path}/server.crt";')

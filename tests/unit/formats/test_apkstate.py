@@ -30,14 +30,14 @@ R:busybox
 """
 
 
-def test_packages_and_files() -> None:
+def test_reads_packages_and_their_files() -> None:
     musl, busybox = apkstate.read_installed_packages(DATABASE)
     assert (musl.name, musl.version, musl.license, musl.files) == (
         *("musl", "1.2.5-r0", "MIT"),
         ("lib/ld-musl-x86_64.so.1",),
     )
     assert busybox.files == ("bin/busybox",)
-    assert [apkstate.parse_dependency_name(one) for one in (*musl.provides, "a>=1", "b~2")] == [
+    assert [apkstate.parse_dependency_name(package) for package in (*musl.provides, "a>=1", "b~2")] == [
         "so:libc.musl-x86_64.so.1",
         "a",
         "b",
@@ -50,7 +50,7 @@ def test_a_stanza_without_a_name_is_refused() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes(data: bytes) -> None:
+def test_any_bytes_return_packages_or_raise_format_error(data: bytes) -> None:
     try:
         list(apkstate.read_installed_packages(data))
     except PumiceError:

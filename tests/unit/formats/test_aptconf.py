@@ -14,8 +14,8 @@ def parsed(*texts: str) -> aptconf.Configuration:
     return aptconf.read_configuration([(f"f{number}", text.encode()) for number, text in enumerate(texts)])
 
 
-def test_scopes_and_names_are_one_tree() -> None:
-    found = parsed(
+def test_scopes_and_qualified_names_form_one_tree() -> None:
+    configuration = parsed(
         """
         // a comment
         # another
@@ -25,22 +25,22 @@ def test_scopes_and_names_are_one_tree() -> None:
         DPkg::Post-Invoke { "rm -f /x || true"; };
         """
     )
-    assert found.get("acquire::HTTP::proxy") == "http://proxy.example:3128"
-    assert found.get("Acquire::https::Proxy::mirror.example") == "DIRECT"
-    assert found.get_boolean("Acquire::https::Verify-Peer") is False
-    assert found.get_boolean("Acquire::Check-Valid-Until") is False
-    assert found.get_boolean("Acquire::Check-Date") is None
-    assert found.get("nothing", "else") == "else"
+    assert configuration.get("acquire::HTTP::proxy") == "http://proxy.example:3128"
+    assert configuration.get("Acquire::https::Proxy::mirror.example") == "DIRECT"
+    assert configuration.get_boolean("Acquire::https::Verify-Peer") is False
+    assert configuration.get_boolean("Acquire::Check-Valid-Until") is False
+    assert configuration.get_boolean("Acquire::Check-Date") is None
+    assert configuration.get("nothing", "else") == "else"
 
 
-def test_a_slash_in_a_value_is_no_comment() -> None:
+def test_slashes_in_a_value_are_not_a_comment() -> None:
     assert parsed('A::B "http://x//y"; C::D value;').get("a::b") == "http://x//y"
 
 
-def test_later_files_win_and_clear_forgets() -> None:
+def test_later_files_override_and_clear_removes_a_subtree() -> None:
     assert parsed('A "1";', 'A "2";').get("A") == "2"
-    found = parsed('A::B "1"; A::C::D "2"; AB "3";', "#clear A;")
-    assert (found.get("A::B"), found.get("A::C::D"), found.get("AB")) == ("", "", "3")
+    configuration = parsed('A::B "1"; A::C::D "2"; AB "3";', "#clear A;")
+    assert (configuration.get("A::B"), configuration.get("A::C::D"), configuration.get("AB")) == ("", "", "3")
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_later_files_win_and_clear_forgets() -> None:
         ("{" * 200, "f0:1: scopes are nested too deeply"),
     ],
 )
-def test_what_apt_would_not_read_is_refused(text: str, sentence: str) -> None:
+def test_refuses_what_apt_refuses(text: str, sentence: str) -> None:
     with pytest.raises(FormatError) as caught:
         parsed(text)
     assert str(caught.value) == sentence
 
 
-def test_logins() -> None:
-    found = aptconf.read_logins(
+def test_reads_logins() -> None:
+    logins = aptconf.read_logins(
         b"""
 # comment
 machine a.example login me password secret
@@ -69,7 +69,7 @@ machine http://B.example:8080/debian
 machine c.example:443
 """
     )
-    assert found == [
+    assert logins == [
         aptconf.Login("a.example", user="me", password="secret"),
         aptconf.Login("b.example", "http", 8080, "/debian", "you", "login"),
         aptconf.Login("c.example", port=443),
@@ -91,12 +91,12 @@ machine c.example:443
         ("https://example.org", True),
     ],
 )
-def test_which_login_is_meant(machine: str, fits: bool) -> None:
+def test_login_matches_scheme_host_port_and_path(machine: str, fits: bool) -> None:
     (login,) = aptconf.read_logins(f"machine {machine} login apt password debian".encode())
     assert login.matches("https", "example.org", None, "/debian/dists/x") is fits
 
 
-def test_a_login_is_for_encrypted_connections_unless_it_says_http() -> None:
+def test_login_without_scheme_is_for_encrypted_connections_only() -> None:
     (login,) = aptconf.read_logins(b"machine example.org login apt password debian")
     assert not login.matches("http", "example.org", None, "/")
     (login,) = aptconf.read_logins(b"machine http://example.org login apt password debian")
@@ -104,7 +104,7 @@ def test_a_login_is_for_encrypted_connections_unless_it_says_http() -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999999", "x", "-1", "\u0663"])
-def test_a_port_is_a_number(port: str) -> None:
+def test_refuses_a_port_that_is_not_a_number(port: str) -> None:
     with pytest.raises(FormatError):
         aptconf.read_logins(f"machine example.org:{port} login a password b".encode())
 
@@ -115,7 +115,7 @@ PIECES = st.lists(
 
 
 @given(st.binary() | PIECES.map("".join).map(str.encode) | PIECES.map(" ".join).map(str.encode))
-def test_any_bytes_give_a_configuration_or_one_error(data: bytes) -> None:
+def test_any_bytes_return_a_configuration_or_raise_format_error(data: bytes) -> None:
     try:
         aptconf.read_configuration([("f", data)])
     except PumiceError:
@@ -128,7 +128,7 @@ def test_any_bytes_give_a_configuration_or_one_error(data: bytes) -> None:
     .map(" ".join)
     .map(str.encode)
 )
-def test_any_bytes_give_logins_or_one_error(data: bytes) -> None:
+def test_any_bytes_return_logins_or_raise_format_error(data: bytes) -> None:
     try:
         aptconf.read_logins(data)
     except PumiceError:

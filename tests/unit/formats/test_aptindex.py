@@ -33,7 +33,7 @@ def opened(*stanzas: str) -> aptindex.Index:
     )
 
 
-def test_a_record_has_what_the_stanza_says() -> None:
+def test_reads_all_fields_of_a_stanza() -> None:
     (record,) = opened(
         stanza(
             "libc6", "2.36-9", Source="glibc (2.36-8)", Depends="libgcc-s1,\n libcrypt1", Multi_Arch="same",
@@ -54,7 +54,7 @@ def test_source_defaults_to_the_package_itself() -> None:
     assert (record.source, record.source_version) == ("greet", "2.10-3")
 
 
-def test_first_last_twice_and_unsorted_names_are_found() -> None:
+def test_finds_first_last_duplicate_and_unsorted_names() -> None:
     index = opened(stanza("zzz"), stanza("twice", "1"), stanza("aaa"), stanza("twice", "2"), stanza("mmm"))
     assert [record.version for record in index.versions("twice")] == ["1", "2"]
     assert list(index.names()) == ["aaa", "mmm", "twice", "zzz"]
@@ -64,7 +64,7 @@ def test_first_last_twice_and_unsorted_names_are_found() -> None:
     assert index.versions("twice1") == []
 
 
-def test_providers() -> None:
+def test_finds_providers() -> None:
     index = opened(
         stanza("bb", Provides="mail, x (= 1.0), y:any"),
         stanza("aa", Provides="mail"),
@@ -77,12 +77,12 @@ def test_providers() -> None:
     assert index.providers("bb") == []
 
 
-def test_essential_packages() -> None:
+def test_finds_essential_packages() -> None:
     index = opened(stanza("aa"), stanza("bb", Essential="yes"), stanza("cc", Essential="no"))
     assert [record.name for record in index.essential()] == ["bb"]
 
 
-def test_a_continuation_line_is_no_field() -> None:
+def test_continuation_lines_are_not_fields() -> None:
     index = opened(stanza("aa", Description="x\n Package: evil\n Essential: yes\n Provides: evil"))
     assert list(index.names()) == ["aa"]
     assert index.providers("evil") == []
@@ -94,7 +94,7 @@ def test_the_package_field_need_not_be_first() -> None:
     assert index.versions("aa")[0].architecture == "all"
 
 
-def test_an_empty_index_has_nothing() -> None:
+def test_an_empty_index_has_no_packages() -> None:
     index = opened("")
     assert list(index.names()) == []
     assert index.versions("a") == index.providers("a") == index.essential() == []
@@ -126,7 +126,7 @@ def test_an_empty_index_has_nothing() -> None:
         {"Source": "a (1"},
     ],
 )
-def test_a_stanza_that_makes_no_sense_is_refused(fields: dict[str, str]) -> None:
+def test_refuses_malformed_stanzas(fields: dict[str, str]) -> None:
     with pytest.raises(FormatError):
         aptindex.read_stanza(stanza("ab", **fields).encode())
 
@@ -135,7 +135,7 @@ def test_a_leading_dot_in_a_path_is_dropped() -> None:
     assert aptindex.read_stanza(stanza("ab", Filename="./x.deb").encode()).filename == "x.deb"
 
 
-def test_a_damaged_table_is_refused() -> None:
+def test_refuses_a_damaged_table() -> None:
     data = stanza("a").encode()
     table = aptindex.encode_table(aptindex.scan_index(data))
     for damaged in (b"", table[:20], table[:-1], table + b"\0" * 4, bytes([table[0] ^ 1]) + table[1:],
@@ -151,7 +151,7 @@ STANZAS = st.lists(st.tuples(NAMES, st.lists(NAMES, max_size=3), st.booleans()),
 
 
 @given(STANZAS)
-def test_searching_agrees_with_reading(stanzas: list[tuple[str, list[str], bool]]) -> None:
+def test_searching_agrees_with_parsing(stanzas: list[tuple[str, list[str], bool]]) -> None:
     texts = [
         stanza(name, Provides=", ".join(provides), Essential="yes" if essential else "")
         for name, provides, essential in stanzas
@@ -192,7 +192,7 @@ def test_any_bytes_can_be_searched(data: bytes) -> None:
 
 
 @given(st.binary())
-def test_any_bytes_give_a_table_or_one_error(data: bytes) -> None:
+def test_any_bytes_return_a_table_or_raise_format_error(data: bytes) -> None:
     try:
         aptindex.read_table(data)
     except PumiceError:

@@ -34,7 +34,7 @@ SHA256:
 """
 
 
-def test_fields_become_values() -> None:
+def test_reads_fields() -> None:
     release = aptrelease.read_release(RELEASE.encode())
     assert (release.origin, release.suite, release.codename) == ("Debian", "oldstable", "bookworm")
     assert release.date == calendar.timegm((2026, 7, 11, 10, 16, 37))
@@ -44,7 +44,7 @@ def test_fields_become_values() -> None:
     assert not release.separate_all
 
 
-def test_a_file_is_found_by_its_whole_path() -> None:
+def test_finds_a_file_by_its_full_path() -> None:
     release = aptrelease.read_release(RELEASE.encode())
     assert release.find_file("main/binary-amd64/Packages") == aptrelease.FileHash(1484322, HASH)
     assert release.find_file("main/binary-amd64/Packages.gz") == aptrelease.FileHash(20, OTHER)
@@ -57,7 +57,7 @@ def test_sha512_alone_is_enough() -> None:
     assert release.find_file("a") == aptrelease.FileHash(7, "", HASH * 2)
 
 
-def test_packages_of_all_architectures_may_stand_apart() -> None:
+def test_reads_whether_architecture_all_has_its_own_index() -> None:
     text = RELEASE.replace("No-Support-for-Architecture-all: Packages\n", "")
     assert aptrelease.read_release(text.encode()).separate_all
 
@@ -73,14 +73,14 @@ def test_packages_of_all_architectures_may_stand_apart() -> None:
         f" {HASH.upper()} 1 a\n",
     ],
 )
-def test_a_list_that_contradicts_itself_is_refused(lines: str) -> None:
+def test_refuses_contradictory_lists(lines: str) -> None:
     release = aptrelease.read_release(f"Origin: x\nSHA256:\n{lines}".encode())
     with pytest.raises(FormatError):
         release.find_file("a")
 
 
 @pytest.mark.parametrize("data", [b"", b"Origin: x\n", b"Origin: x\nMD5Sum:\n a 1 b\n", b"A: 1\n\nSHA256:\n"])
-def test_without_usable_digests_it_is_no_release(data: bytes) -> None:
+def test_refuses_a_release_without_usable_digests(data: bytes) -> None:
     with pytest.raises(FormatError):
         aptrelease.read_release(data)
 
@@ -90,20 +90,20 @@ def test_without_usable_digests_it_is_no_release(data: bytes) -> None:
     ["", "yesterday", "Sat, 11 Jul 2026 10:16:37 CEST", "Sat, 31 Foo 2026 10:16:37 UTC", "11 Jul 2026",
      "Sat, 99 Jul 2026 10:16:37 UTC", "Sat, 11 Jul 2026 25:16:37 UTC", "Sat, 11 Jul 1803 10:16:37 UTC"],
 )  # fmt: skip
-def test_what_is_no_date_in_utc_is_refused(text: str) -> None:
+def test_refuses_dates_that_are_not_in_utc(text: str) -> None:
     with pytest.raises(FormatError):
         aptrelease.parse_date(text)
 
 
 @given(st.integers(0, 253402300799))
 @example(0)
-def test_every_second_is_read_back(seconds: int) -> None:
+def test_dates_round_trip(seconds: int) -> None:
     assert aptrelease.parse_date(formatdate(seconds, usegmt=True)) == seconds
     assert aptrelease.parse_date(formatdate(seconds, usegmt=True).replace("GMT", "UTC")) == seconds
 
 
 @given(st.binary() | st.text(st.sampled_from("SHA256:\n 0a1/")).map(lambda tail: f"SHA256:{tail}".encode()))
-def test_any_bytes_give_a_release_or_one_error(data: bytes) -> None:
+def test_any_bytes_return_a_release_or_raise_format_error(data: bytes) -> None:
     try:
         aptrelease.read_release(data).find_file("a")
     except PumiceError:

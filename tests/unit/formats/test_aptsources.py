@@ -11,8 +11,8 @@ from pumice.formats import aptsources
 from pumice.formats.aptsources import SourceEntry
 
 
-def test_one_line() -> None:
-    found = aptsources.read_list_file(
+def test_reads_one_line_entries() -> None:
+    entries = aptsources.read_list_file(
         b"""
 # comment
 deb http://mirror.example/debian bookworm main contrib # and a comment
@@ -22,7 +22,7 @@ deb [check-valid-until=no] file:/srv/debian ./
 """,
         where="s",
     )
-    assert found == [
+    assert entries == [
         SourceEntry("http://mirror.example/debian", "bookworm", ("main", "contrib"), where="s:3"),
         SourceEntry(
             "https://x.example/", "stable", ("main",), architectures=("amd64", "arm64"),
@@ -32,8 +32,8 @@ deb [check-valid-until=no] file:/srv/debian ./
     ]  # fmt: skip
 
 
-def test_deb822_multiplies_uris_and_suites() -> None:
-    found = aptsources.read_sources_file(
+def test_deb822_entries_are_all_pairs_of_uris_and_suites() -> None:
+    entries = aptsources.read_sources_file(
         b"""\
 # several of everything
 Types: deb deb-src
@@ -47,22 +47,22 @@ Check-Valid-Until: no
 """,
         where="s",
     )
-    assert [(entry.uri, entry.suite) for entry in found] == [
+    assert [(entry.uri, entry.suite) for entry in entries] == [
         ("http://a.example", "one"), ("http://a.example", "two"),
         ("http://b.example", "one"), ("http://b.example", "two"),
     ]  # fmt: skip
-    assert found[0].signed_by == ("/k.gpg", "ABCDEF")
-    assert found[0].check_valid_until is False
-    assert found[0].trusted is None
+    assert entries[0].signed_by == ("/k.gpg", "ABCDEF")
+    assert entries[0].check_valid_until is False
+    assert entries[0].trusted is None
 
 
 @pytest.mark.parametrize("extra", ["Enabled: no", "Enabled: false"])
-def test_what_is_disabled_is_left_out(extra: str) -> None:
+def test_disabled_entries_are_omitted(extra: str) -> None:
     text = f"Types: deb\nURIs: http://a.example\nSuites: x\nComponents: main\n{extra}\n"
     assert aptsources.read_sources_file(text.encode()) == []
 
 
-def test_sources_of_source_packages_are_left_out() -> None:
+def test_deb_src_entries_are_omitted() -> None:
     assert aptsources.read_sources_file(b"Types: deb-src\nURIs: u\nSuites: s\nComponents: main\n") == []
 
 
@@ -94,7 +94,7 @@ Signed-By:
         (b"deb http://x ./ main", "s:1: an exact path takes no components: ./"),
     ],
 )
-def test_a_malformed_line_is_named(data: bytes, sentence: str) -> None:
+def test_errors_have_the_line_number(data: bytes, sentence: str) -> None:
     with pytest.raises(FormatError) as caught:
         aptsources.read_list_file(data, where="s")
     assert str(caught.value) == sentence
@@ -129,7 +129,7 @@ WORDS = st.lists(
 
 
 @given(st.binary() | WORDS.map(" ".join).map(str.encode) | WORDS.map("\n".join).map(str.encode))
-def test_any_bytes_give_entries_or_one_error(data: bytes) -> None:
+def test_any_bytes_return_entries_or_raise_format_error(data: bytes) -> None:
     for read in (aptsources.read_list_file, aptsources.read_sources_file):
         try:
             read(data, where="s")

@@ -25,13 +25,13 @@ def test_known_attributes(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text", ["cap_nonsense+ep", "net_raw+ep", "cap_net_raw", "cap_net_raw+x", "cap_chown+e"]
 )
-def test_what_no_file_can_have_is_refused(text: str) -> None:
+def test_refuses_capabilities_that_a_file_cannot_have(text: str) -> None:
     with pytest.raises(FormatError):
         capabilities.encode_capabilities(text)
 
 
 @given(st.text(st.sampled_from("cap_netrw,=+-eip "), max_size=30))
-def test_any_text_gives_bytes_or_an_error(text: str) -> None:
+def test_any_text_returns_bytes_or_raises_format_error(text: str) -> None:
     try:
         assert len(capabilities.encode_capabilities(text)) == 20
     except PumiceError:

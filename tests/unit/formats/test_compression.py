@@ -31,20 +31,20 @@ _WRITERS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("kind", _WRITERS)
 @given(
-    parts=st.lists(st.binary(min_size=1, max_size=3000), min_size=1, max_size=4), step=st.integers(1, 5000)
+    contents=st.lists(st.binary(min_size=1, max_size=3000), min_size=1, max_size=4), step=st.integers(1, 5000)
 )
-def test_concatenated_streams_read_as_one(kind: str, parts: list[bytes], step: int) -> None:
-    packed = b"".join(_WRITERS[kind](part) for part in parts)
+def test_concatenated_streams_are_read_as_one(kind: str, contents: list[bytes], step: int) -> None:
+    packed = b"".join(_WRITERS[kind](content) for content in contents)
     stream = DecompressedStream(io.BytesIO(packed), kind)
-    pieces = []
-    while piece := stream.read(step):
-        pieces.append(piece)
-    assert b"".join(pieces) == b"".join(parts)
-    assert all(len(piece) == step for piece in pieces[:-1])
+    chunks = []
+    while chunk := stream.read(step):
+        chunks.append(chunk)
+    assert b"".join(chunks) == b"".join(contents)
+    assert all(len(chunk) == step for chunk in chunks[:-1])
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "zstd"])
-def test_what_it_is_shows_in_its_first_bytes(kind: str) -> None:
+def test_detects_the_compression_from_the_first_bytes(kind: str) -> None:
     assert detect_compression(_WRITERS[kind](b"x")) == kind
     assert DecompressedStream(io.BytesIO(_WRITERS[kind](b"content"))).read(100) == b"content"
 
@@ -55,7 +55,7 @@ def test_skippable_frames_are_skipped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "zstd"])
-def test_a_stream_that_ends_early_is_refused(kind: str) -> None:
+def test_refuses_a_truncated_stream(kind: str) -> None:
     packed = _WRITERS[kind](bytes(range(256)) * 40)
     stream = DecompressedStream(io.BytesIO(packed[:-9]), kind)
     with pytest.raises(FormatError, match="data is truncated"):
@@ -64,7 +64,7 @@ def test_a_stream_that_ends_early_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "zstd", "bzip2", "lzma"])
-def test_output_is_bounded(kind: str) -> None:
+def test_output_is_limited(kind: str) -> None:
     stream = DecompressedStream(io.BytesIO(_WRITERS[kind](bytes(5 << 20))), kind, limit=1 << 20)
     with pytest.raises(FormatError, match="more than the allowed size"):
         while stream.read(1 << 18):
@@ -73,7 +73,7 @@ def test_output_is_bounded(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "zstd", "bzip2", "lzma"])
 @given(data=st.binary(max_size=300))
-def test_any_bytes_give_content_or_a_refusal(kind: str, data: bytes) -> None:
+def test_any_bytes_return_content_or_raise_format_error(kind: str, data: bytes) -> None:
     start = {
         "gzip": b"\x1f\x8b\x08",
         "xz": b"\xfd7zXZ\0",
@@ -91,17 +91,17 @@ def test_any_bytes_give_content_or_a_refusal(kind: str, data: bytes) -> None:
 
 
 @given(st.binary(max_size=3 << 20).map(lambda data: data * 3), st.data())
-def test_a_row_of_members_is_gzip_and_can_be_read_anywhere(content: bytes, data: st.DataObject) -> None:
-    written: list[bytearray] = []
-    writer = gzip.MemberWriter(written.append)
+def test_members_are_valid_gzip_with_random_access(content: bytes, data: st.DataObject) -> None:
+    output: list[bytearray] = []
+    writer = gzip.MemberWriter(output.append)
     cut = data.draw(st.integers(0, len(content)))
     writer.write(content[:cut])
     writer.write(content[cut:])
     writer.close()
-    assert stdlib_gzip.decompress(b"".join(written)) == content
-    assert writer.member_sizes == [len(member) for member in written]
+    assert stdlib_gzip.decompress(b"".join(output)) == content
+    assert writer.member_sizes == [len(member) for member in output]
     read = gzip.random_access_reader(
-        lambda: io.BytesIO(b"".join(written)), writer.member_sizes, writer.content_size
+        lambda: io.BytesIO(b"".join(output)), writer.member_sizes, writer.content_size
     )
     start = data.draw(st.integers(0, len(content)))
     length = data.draw(st.integers(0, len(content)))
@@ -109,13 +109,13 @@ def test_a_row_of_members_is_gzip_and_can_be_read_anywhere(content: bytes, data:
 
 
 @given(st.lists(st.binary(max_size=5000), max_size=8))
-def test_members_do_not_depend_on_how_they_were_written(pieces: list[bytes]) -> None:
-    def members(parts: list[bytes]) -> list[bytearray]:
-        written: list[bytearray] = []
-        writer = gzip.MemberWriter(written.append)
-        for part in parts:
-            writer.write(part)
+def test_members_do_not_depend_on_the_sizes_of_writes(chunks: list[bytes]) -> None:
+    def members(chunks: list[bytes]) -> list[bytearray]:
+        output: list[bytearray] = []
+        writer = gzip.MemberWriter(output.append)
+        for chunk in chunks:
+            writer.write(chunk)
         writer.close()
-        return written
+        return output
 
-    assert members(pieces) == members([b"".join(pieces)])
+    assert members(chunks) == members([b"".join(chunks)])

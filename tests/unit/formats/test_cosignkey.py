@@ -22,21 +22,21 @@ def changed(**changes: object) -> bytes:
     lines = KEY.strip().split(b"\n")
     document = json.loads(base64.b64decode(b"".join(lines[1:-1])))
     for path, value in changes.items():
-        place = document
+        target = document
         *parents, last = path.split("__")
         for parent in parents:
-            place = place[parent]
-        place[last] = value
+            target = target[parent]
+        target[last] = value
     return b"\n".join([lines[0], base64.b64encode(json.dumps(document).encode()), lines[-1]])
 
 
 @pytest.mark.parametrize("name", ["cosign.key", "old.key"])
-def test_keys_of_cosign_are_opened(name: str) -> None:
+def test_decrypts_keys_of_cosign(name: str) -> None:
     der = cosignkey.decrypt_key((DATA / name).read_bytes(), PASSPHRASE)
     assert len(der) == 138
 
 
-def test_a_key_is_read_as_it_was_written() -> None:
+def test_keys_round_trip() -> None:
     data = cosignkey.encrypt_key(b"content", b"", salt=SALT, nonce=NONCE)
     assert cosignkey.is_encrypted(data)
     assert b"content" not in data
@@ -44,7 +44,7 @@ def test_a_key_is_read_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("data", [KEY, changed(ciphertext="AAAA"), changed(cipher__nonce="AAAA" * 8)])
-def test_a_wrong_passphrase_and_a_damaged_key_are_the_same(data: bytes) -> None:
+def test_wrong_passphrases_and_damaged_keys_give_the_same_error(data: bytes) -> None:
     with pytest.raises(TrustError, match="does not open the key"):
         cosignkey.decrypt_key(data, b"hunter3")
 
@@ -66,13 +66,13 @@ def test_a_wrong_passphrase_and_a_damaged_key_are_the_same(data: bytes) -> None:
         (b"x" * 100_000, "larger"),
     ],
 )
-def test_what_is_refused(data: bytes, message: str) -> None:
+def test_refuses_malformed_key_files(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         cosignkey.decrypt_key(data, PASSPHRASE)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda data: KEY[:31] + data + KEY[-30:]))
-def test_any_bytes_are_a_key_or_refused(data: bytes) -> None:
+def test_any_bytes_return_a_key_or_raise_an_error(data: bytes) -> None:
     try:
         cosignkey.decrypt_key(data, b"")
     except PumiceError:

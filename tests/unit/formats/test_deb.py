@@ -24,7 +24,7 @@ _HELLO = Deb(
 
 
 @pytest.mark.parametrize("compression", ["none", "gz", "xz", "zst", "bz2", "lzma"])
-def test_a_package_is_read_whatever_its_compression(compression: Compression) -> None:
+def test_reads_packages_with_each_compression(compression: Compression) -> None:
     package = Deb(**{**_HELLO.__dict__, "compression": compression})
     file = io.BytesIO(package.build())
     control = deb.read_control(file)
@@ -39,7 +39,7 @@ def test_a_package_is_read_whatever_its_compression(compression: Compression) ->
     ]
 
 
-def test_a_control_file_may_be_latin_1_and_call_its_fields_as_it_likes() -> None:
+def test_reads_a_control_file_in_latin_1_with_any_case_of_field_names() -> None:
     control = b"package: old\nVERSION: 1\nArchitecture: all\nMaintainer: J\xf6rg \nDescription: caf\xc3\xa9\n"
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w") as archive:
@@ -80,12 +80,12 @@ _CONTROL = Deb("x", compression="none").build()
         (b"!<arch>\n" + b"x" * 60, "ar header is damaged"),
     ],
 )
-def test_what_is_no_package_is_refused(data: bytes, sentence: str) -> None:
+def test_refuses_files_that_are_not_packages(data: bytes, sentence: str) -> None:
     with pytest.raises(FormatError, match=sentence):
         deb.read_control(io.BytesIO(data))
 
 
-def test_a_compression_bomb_is_refused_before_it_goes_off() -> None:
+def test_refuses_a_compression_bomb() -> None:
     bomb = lzma.compress(bytes(300 << 20), preset=0)
     file = io.BytesIO(_ar((b"debian-binary", b"2.0\n"), (b"data.tar.xz", bomb)))
     source = deb.open_data(file)
@@ -95,7 +95,7 @@ def test_a_compression_bomb_is_refused_before_it_goes_off() -> None:
 
 
 @given(st.binary(max_size=600), st.integers(0, len(_GOOD) - 1))
-def test_any_damage_gives_a_package_or_a_refusal(noise: bytes, at: int) -> None:
+def test_any_damage_returns_a_package_or_raises_format_error(noise: bytes, at: int) -> None:
     data = _GOOD[:at] + noise + _GOOD[at + len(noise) :]
     try:
         file = io.BytesIO(data)
@@ -106,7 +106,7 @@ def test_any_damage_gives_a_package_or_a_refusal(noise: bytes, at: int) -> None:
         pass
 
 
-def test_items_keep_what_the_archive_says() -> None:
+def test_entries_keep_the_metadata_of_the_archive() -> None:
     item = Item("usr/bin/su", b"x", mode=0o4755, uid=0, gid=42, mtime=123)
     file = io.BytesIO(Deb("su", files=[item]).build())
     entry = next(entry for entry, _ in tar.read_entries(deb.open_data(file)) if entry.kind == "file")

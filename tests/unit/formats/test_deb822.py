@@ -28,7 +28,7 @@ def test_a_paragraph_keeps_order_and_continuation_lines() -> None:
     assert fields["Conffiles"] == "\n /etc/hello 0123"
 
 
-def test_writing_gives_the_text_back() -> None:
+def test_formatting_returns_the_original_text() -> None:
     assert deb822.format_paragraph(deb822.read_paragraph(CONTROL.encode())) == CONTROL
 
 
@@ -37,7 +37,7 @@ def test_paragraphs_are_separated_by_blank_lines_of_any_kind() -> None:
     assert list(deb822.read_paragraphs(data)) == [{"A": "1"}, {"B": "2"}]
 
 
-def test_comments_are_skipped_where_the_format_has_them() -> None:
+def test_comments_are_skipped_if_enabled() -> None:
     data = b"# hello\nA: 1\n# in between\n  two\n"
     assert list(deb822.read_paragraphs(data, comments=True)) == [{"A": "1\n  two"}]
     with pytest.raises(FormatError):
@@ -56,14 +56,14 @@ def test_comments_are_skipped_where_the_format_has_them() -> None:
         (b"".join(b"F%d: 1\n" % n for n in range(1001)), "x:1001: a paragraph has more than 1000 fields"),
     ],
 )
-def test_what_is_malformed_is_refused_with_its_line(data: bytes, sentence: str) -> None:
+def test_refuses_malformed_text_with_its_line(data: bytes, sentence: str) -> None:
     with pytest.raises(FormatError) as caught:
         list(deb822.read_paragraphs(data, where="x"))
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"A: 1\n\nB: 2\n"])
-def test_exactly_one_paragraph_means_one(data: bytes) -> None:
+def test_read_paragraph_requires_exactly_one(data: bytes) -> None:
     with pytest.raises(FormatError):
         deb822.read_paragraph(data)
 
@@ -73,14 +73,14 @@ LINES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
 
 
 @given(st.dictionaries(NAMES, st.lists(LINES, max_size=4), min_size=1, max_size=8))
-def test_reading_undoes_writing(values: dict[str, list[str]]) -> None:
+def test_paragraphs_round_trip(values: dict[str, list[str]]) -> None:
     fields = {name: "\n ".join(lines) for name, lines in values.items()}
     if len({name.lower() for name in fields}) == len(fields):
         assert deb822.read_paragraph(deb822.format_paragraph(fields).encode()) == fields
 
 
 @given(st.binary() | st.text(st.sampled_from("A:# \t\n\r-x")).map(str.encode))
-def test_any_bytes_give_paragraphs_or_one_error(data: bytes) -> None:
+def test_any_bytes_return_paragraphs_or_raise_format_error(data: bytes) -> None:
     try:
         for fields in deb822.read_paragraphs(data, comments=True):
             assert fields

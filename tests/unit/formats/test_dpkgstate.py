@@ -3,7 +3,7 @@ from __future__ import annotations
 from pumice.formats import dpkgstate
 
 
-def test_fields_stand_in_dpkgs_order_and_conffiles_before_the_description() -> None:
+def test_fields_are_in_the_order_of_dpkg_with_conffiles_before_the_description() -> None:
     fields = {
         "Package": "x",
         "Source": "y",
@@ -23,6 +23,6 @@ def test_fields_stand_in_dpkgs_order_and_conffiles_before_the_description() -> N
     )
 
 
-def test_interests() -> None:
+def test_reads_trigger_interests() -> None:
     text = b"# comment\ninterest-noawait /usr/lib/x\ninterest y\nactivate ldconfig\ninterest-await z # why\n"
     assert list(dpkgstate.read_trigger_interests(text)) == [("/usr/lib/x", False), ("y", True), ("z", True)]

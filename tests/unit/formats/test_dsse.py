@@ -16,13 +16,13 @@ ENVELOPE = dsse.Envelope(dsse.IN_TOTO, b"payload", (dsse.Signature(b"sig", "id")
 DIGEST = digest.of(b"")
 
 
-def test_what_is_signed_is_as_in_the_specification() -> None:
+def test_encodes_the_example_of_the_specification() -> None:
     # protocol.md 1.0, "Test Vectors"
     signed = dsse.encode_pae("http://example.com/HelloWorld", b"hello world")
     assert signed == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
 
 
-def test_an_envelope_is_read_as_it_was_written() -> None:
+def test_envelopes_round_trip() -> None:
     assert dsse.read_envelope(dsse.encode_envelope(ENVELOPE)) == ENVELOPE
 
 
@@ -61,27 +61,27 @@ def test_base64_may_be_url_safe() -> None:
         ("", "not valid strict JSON"),
     ],
 )
-def test_what_is_refused(text: str, message: str) -> None:
+def test_refuses_malformed_envelopes(text: str, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         dsse.read_envelope(text.encode())
 
 
-def test_json_has_a_limit() -> None:
+def test_refuses_json_larger_than_the_limit() -> None:
     with pytest.raises(FormatError, match="larger than 10 bytes"):
         strictjson.read_value(b" " * 11, "thing", limit=10)
 
 
-def test_a_bundle_is_read_as_it_was_written() -> None:
-    made = sigstore.Bundle(ENVELOPE, "hint")
-    assert sigstore.read_bundle(sigstore.encode_bundle(made)) == made
+def test_bundles_round_trip() -> None:
+    bundle = sigstore.Bundle(ENVELOPE, "hint")
+    assert sigstore.read_bundle(sigstore.encode_bundle(bundle)) == bundle
 
 
-def test_a_bundle_needs_no_hint_and_no_key() -> None:
+def test_reads_a_bundle_without_hint_and_key() -> None:
     document = {"mediaType": sigstore.BUNDLE, "dsseEnvelope": dsse.envelope_to_json(ENVELOPE)}
     assert sigstore.read_bundle(json.dumps(document).encode()) == sigstore.Bundle(ENVELOPE)
 
 
-def test_a_bundle_with_a_certificate_is_told_apart() -> None:
+def test_recognizes_a_bundle_with_a_certificate() -> None:
     document = {
         "mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.2",
         "verificationMaterial": {"certificate": {}},
@@ -93,14 +93,14 @@ def test_a_bundle_with_a_certificate_is_told_apart() -> None:
 @pytest.mark.parametrize(
     "text", ["{}", '{"mediaType":"x"}', json.dumps({"mediaType": sigstore.BUNDLE, "messageSignature": {}})]
 )
-def test_other_bundles_are_refused(text: str) -> None:
+def test_refuses_other_bundles(text: str) -> None:
     with pytest.raises(FormatError):
         sigstore.read_bundle(text.encode())
 
 
-def test_a_payload_is_read_as_it_was_written() -> None:
-    made = simplesigning.Payload("example.com/hello:1.0", DIGEST)
-    assert simplesigning.read_payload(simplesigning.encode_payload(made)) == made
+def test_payloads_round_trip() -> None:
+    payload = simplesigning.Payload("example.com/hello:1.0", DIGEST)
+    assert simplesigning.read_payload(simplesigning.encode_payload(payload)) == payload
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_payload_is_read_as_it_was_written() -> None:
         ({"identity": {}}, "has no string"),
     ],
 )
-def test_other_payloads_are_refused(change: dict[str, object], message: str) -> None:
+def test_refuses_other_payloads(change: dict[str, object], message: str) -> None:
     document = json.loads(simplesigning.encode_payload(simplesigning.Payload("x", DIGEST)))
     document["critical"] |= change
     with pytest.raises(FormatError, match=message):
@@ -155,8 +155,8 @@ JSON = st.recursive(
 
 @pytest.mark.parametrize("reader", READERS)
 @given(data=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_readers_take_anything(reader: object, data: bytes) -> None:
+def test_any_bytes_return_a_value_or_raise_format_error(reader: object, data: bytes) -> None:
     try:
-        reader(data)  # type: ignore[operator]
+        reader(data)  # type: ignore[operator]  # readers of several types
     except PumiceError:
         pass

@@ -27,7 +27,7 @@ def test_reads_machine_class_and_soname(bits: int, order: str) -> None:
     assert identify(shared_object(bits=bits, machine=3, order=order)) == SharedObject(3, bits)
 
 
-def test_anything_else_is_no_shared_object() -> None:
+def test_other_files_are_not_shared_objects() -> None:
     program = bytearray(shared_object("libx.so.1"))
     program[16] = 2  # ET_EXEC
     for data in (b"", b"\x7fELF", b"INPUT(libc.so.6)\n" * 10, bytes(program), shared_object("a/b")):
@@ -35,33 +35,33 @@ def test_anything_else_is_no_shared_object() -> None:
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_give_an_answer(data: bytes) -> None:
+def test_any_bytes_return_a_result(data: bytes) -> None:
     identify(data)
     identify(b"\x7fELF" + data)
 
 
 @given(st.data())
-def test_any_damage_gives_an_answer(data: st.DataObject) -> None:
+def test_any_damage_returns_a_result(data: st.DataObject) -> None:
     good = bytearray(shared_object("libx.so.1", bits=data.draw(st.sampled_from([32, 64]))))
     for _ in range(data.draw(st.integers(1, 8))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
-    found = identify(bytes(good[: data.draw(st.integers(0, len(good)))]))
-    assert found is None or "/" not in found.soname
+    result = identify(bytes(good[: data.draw(st.integers(0, len(good)))]))
+    assert result is None or "/" not in result.soname
 
 
-def test_reads_little_of_a_large_file() -> None:
+def test_reads_only_a_small_part_of_a_large_file() -> None:
     data = shared_object("libx.so.1")
-    asked: list[int] = []
+    reads: list[int] = []
 
     def read(offset: int, length: int) -> bytes:
-        asked.append(length)
+        reads.append(length)
         return data[offset : offset + length]
 
     assert elf.read_shared_object(read, 1 << 40) == SharedObject(62, 64, "libx.so.1")
-    assert sum(asked) < 1 << 20
+    assert sum(reads) < 1 << 20
 
 
-def test_agrees_with_pyelftools_on_this_machines_libraries() -> None:
+def test_agrees_with_pyelftools_on_local_libraries() -> None:
     checked = 0
     for path in sorted(Path("/usr/lib").glob("*/*.so*"))[:300]:
         data = path.read_bytes() if path.is_file() else b""
@@ -79,9 +79,11 @@ def _expected(path: Path) -> SharedObject | None:
             parsed = ELFFile(file)
         except ELFError:
             return None
-        dynamic = next((part for part in parsed.iter_segments() if isinstance(part, DynamicSegment)), None)
+        dynamic = next(
+            (section for section in parsed.iter_segments() if isinstance(section, DynamicSegment)), None
+        )
         if parsed["e_type"] != "ET_DYN" or dynamic is None:
             return None
-        names: list[str] = [tag.soname for tag in dynamic.iter_tags("DT_SONAME")]  # type: ignore[attr-defined]
+        names: list[str] = [tag.soname for tag in dynamic.iter_tags("DT_SONAME")]  # type: ignore[attr-defined]  # added to tags at run time
         machine = int.from_bytes(path.read_bytes()[18:20], "little")
         return SharedObject(machine, parsed.elfclass, names[0] if names else "")

@@ -70,9 +70,9 @@ class Git:
                 (work / folder).mkdir(parents=True, exist_ok=True)
         (work / ".gitignore").write_bytes("".join(f"{line}\n" for line in patterns).encode())
         names = {f"./{path.rstrip('/')}": path for path in paths}  # ./ because ":" begins magic
-        asked = b"\0".join(name.encode() for name in names)
-        done = self._run("-C", "work", "check-ignore", "--no-index", "-z", "--stdin", input=asked)
-        return {names[path.decode()] for path in done.split(b"\0") if path}
+        input_bytes = b"\0".join(name.encode() for name in names)
+        result = self._run("-C", "work", "check-ignore", "--no-index", "-z", "--stdin", input=input_bytes)
+        return {names[path.decode()] for path in result.split(b"\0") if path}
 
     def _run(self, *arguments: str, input: bytes = b"") -> bytes:  # noqa: A002
         command = [self._program, *arguments]
@@ -86,18 +86,18 @@ def git(tmp_path_factory: pytest.TempPathFactory) -> Git:
     return Git(tmp_path_factory.mktemp("git"))
 
 
-def ours(patterns: Sequence[str], paths: Sequence[str]) -> set[str]:
+def ignored_by_pumice(patterns: Sequence[str], paths: Sequence[str]) -> set[str]:
     """The same with a walk that never looks into what is ignored."""
     ignore = IgnorePatterns(patterns)
-    found = set()
+    ignored_paths = set()
     for path in paths:
-        parts = path.rstrip("/").split("/")
-        above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+        components = path.rstrip("/").split("/")
+        above = ["/".join(components[:length]) for length in range(1, len(components))]
         if any(ignore.matches(folder, is_directory=True) for folder in above) or ignore.matches(
-            "/".join(parts), is_directory=path.endswith("/")
+            "/".join(components), is_directory=path.endswith("/")
         ):
-            found.add(path)
-    return found
+            ignored_paths.add(path)
+    return ignored_paths
 
 
 FOLDERS = ("a", "doc", "Packages", "node_modules/x")
@@ -111,17 +111,17 @@ def consistent(paths: Sequence[str]) -> list[str]:
     """Leave out files where a folder is."""
     folders = {path.rstrip("/") for path in paths if path.endswith("/")}
     for path in paths:
-        parts = path.rstrip("/").split("/")
-        folders |= {"/".join(parts[:length]) for length in range(1, len(parts))}
+        components = path.rstrip("/").split("/")
+        folders |= {"/".join(components[:length]) for length in range(1, len(components))}
     return [path for path in paths if path not in folders]
 
 
 @pytest.mark.peer("git")
 @pytest.mark.parametrize("paths", PATHS, ids=["files", "folders"])
-def test_each_kind_of_public_pattern_ignores_what_git_ignores(git: Git, paths: list[str]) -> None:
+def test_common_patterns_ignore_what_git_ignores(git: Git, paths: list[str]) -> None:
     paths = consistent(paths)
     for pattern in COMMON:
-        assert (pattern, ours([pattern], paths)) == (pattern, git.ignored([pattern], paths))
+        assert (pattern, ignored_by_pumice([pattern], paths)) == (pattern, git.ignored([pattern], paths))
 
 
 _PIECES = ["**", "*", "a", "b", "a*", "?", "[ab]", "[^a]", "\\a", "/", "a**"]
@@ -148,11 +148,11 @@ _PATH = st.builds(
     patterns=st.lists(_PATTERN, min_size=1, max_size=4),
     paths=st.lists(_PATH, min_size=1, max_size=30, unique=True),
 )
-def test_any_list_ignores_what_git_ignores(git: Git, patterns: list[str], paths: list[str]) -> None:
+def test_any_patterns_ignore_what_git_ignores(git: Git, patterns: list[str], paths: list[str]) -> None:
     paths = consistent(paths)
-    assert ours(patterns, paths) == git.ignored(patterns, paths)
+    assert ignored_by_pumice(patterns, paths) == git.ignored(patterns, paths)
 
 
-def test_a_row_of_stars_does_not_take_for_ever() -> None:
+def test_many_stars_take_linear_time() -> None:
     assert not IgnorePatterns(["/".join(["**", "a"] * 200)]).matches("/".join("ab" * 200), is_directory=False)
     assert not IgnorePatterns(["*a" * 60 + "b"]).matches("a" * 200, is_directory=False)

@@ -18,7 +18,7 @@ def test_loopback_is_recognized_by_name(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["localhost.example", "128.0.0.1", "127.0.0.1.example", "[::2]:5", "0.0.0.0", "127.1", ""]
 )
-def test_loopback_is_only_what_certainly_is(host: str) -> None:
+def test_loopback_excludes_uncertain_hosts(host: str) -> None:
     assert not hosts.is_loopback(host)
 
 
@@ -40,7 +40,7 @@ def test_loopback_is_only_what_certainly_is(host: str) -> None:
         "fe80::1%eth0",
     ],
 )
-def test_what_may_be_this_machine_or_its_link_is_local(host: str) -> None:
+def test_hosts_that_may_be_this_machine_or_link_local_are_local(host: str) -> None:
     assert hosts.is_local(host)
 
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @given(st.dictionaries(st.text(max_size=20), st.binary(max_size=50), max_size=5))
-def test_what_was_written_is_read(certificates: dict[str, bytes]) -> None:
+def test_key_stores_round_trip(certificates: dict[str, bytes]) -> None:
     store = jks.encode_key_store(certificates, "changeit")
     assert jks.read_key_store(store, "changeit") == certificates
     assert jks.encode_key_store(dict(reversed(certificates.items())), "changeit") == store
 
 
-def test_another_password_or_any_damage_is_noticed() -> None:
+def test_refuses_a_wrong_password_and_any_damage() -> None:
     store = jks.encode_key_store({"a": b"x"}, "changeit")
     with pytest.raises(FormatError, match="password"):
         jks.read_key_store(store, "other")
@@ -32,7 +32,7 @@ def test_another_password_or_any_damage_is_noticed() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_store_or_an_error(data: bytes) -> None:
+def test_any_bytes_return_certificates_or_raise_format_error(data: bytes) -> None:
     body = b"\xfe\xed\xfe\xed\0\0\0\x02" + data
     for candidate in (data, body, body + jks._compute_digest(body, "p")):
         try:
@@ -41,7 +41,7 @@ def test_any_bytes_give_a_store_or_an_error(data: bytes) -> None:
             continue
 
 
-def test_keytool_lists_it(tmp_path: Path) -> None:
+def test_keytool_lists_the_certificates(tmp_path: Path) -> None:
     store = tmp_path / "cacerts"
     store.write_bytes(jks.encode_key_store({"debian:főtanúsítvány.pem": certificate("one")}, "changeit"))
     command = [need("keytool"), "-list", "-keystore", str(store), "-storepass", "changeit"]

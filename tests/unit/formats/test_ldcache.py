@@ -12,11 +12,11 @@ GENERATOR = "ldconfig (Debian GLIBC 2.36-9+deb12u10) stable release version 2.36
 NAMES = st.text(st.sampled_from("ab.019-_+"), min_size=1, max_size=12)
 
 
-def test_names_descend_with_numbers_by_value() -> None:
+def test_entries_are_in_descending_order_with_numeric_comparison() -> None:
     names = ["libm.so.2", "libm.so.10", "libm.so", "libma.so", "libc.so.6", "ld-linux.so.2"]
     cache = ldcache.encode_cache([Library(name, f"/lib/{name}", 0x303) for name in names], GENERATOR)
-    found, generator = ldcache.read_cache(cache)
-    assert [library.name for library in found] == [
+    libraries, generator = ldcache.read_cache(cache)
+    assert [library.name for library in libraries] == [
         "libma.so",
         "libm.so.10",
         "libm.so.2",
@@ -27,34 +27,34 @@ def test_names_descend_with_numbers_by_value() -> None:
     assert generator == GENERATOR
 
 
-def test_the_same_name_keeps_the_order_of_directories_and_wide_before_narrow() -> None:
+def test_equal_names_keep_the_order_of_directories_and_64_bit_comes_first() -> None:
     libraries = [
         Library("libz.so.1", "/usr/local/lib/libz.so.1", 0x303),
         Library("libz.so.1", "/lib32/libz.so.1", 0x3),
         Library("libz.so.1", "/lib/libz.so.1", 0x303),
     ]
-    found, _ = ldcache.read_cache(ldcache.encode_cache(libraries, GENERATOR))
-    assert [library.path for library in found] == [
+    decoded, _ = ldcache.read_cache(ldcache.encode_cache(libraries, GENERATOR))
+    assert [library.path for library in decoded] == [
         "/usr/local/lib/libz.so.1",
         "/lib/libz.so.1",
         "/lib32/libz.so.1",
     ]
 
 
-def test_tails_are_shared() -> None:
+def test_strings_share_suffixes() -> None:
     cache = ldcache.encode_cache([Library("libz.so.1", "/lib/libz.so.1", 0x303)], GENERATOR)
     assert cache.count(b"libz.so.1") == 1
 
 
 @given(st.lists(st.tuples(NAMES, NAMES), max_size=20))
-def test_what_was_written_is_read(pairs: list[tuple[str, str]]) -> None:
+def test_caches_round_trip(pairs: list[tuple[str, str]]) -> None:
     libraries = [Library(name, f"/{folder}/{name}", 0x303) for name, folder in pairs]
-    found, _ = ldcache.read_cache(ldcache.encode_cache(libraries, GENERATOR))
-    assert sorted(found, key=str) == sorted(libraries, key=str)
+    decoded, _ = ldcache.read_cache(ldcache.encode_cache(libraries, GENERATOR))
+    assert sorted(decoded, key=str) == sorted(libraries, key=str)
 
 
 @given(NAMES, NAMES, NAMES)
-def test_the_order_is_one(a: str, b: str, c: str) -> None:
+def test_order_is_total(a: str, b: str, c: str) -> None:
     assert ldcache.compare_names(a, a) == 0
     assert (ldcache.compare_names(a, b) > 0) == (ldcache.compare_names(b, a) < 0)
     if ldcache.compare_names(a, b) <= 0 and ldcache.compare_names(b, c) <= 0:
@@ -62,7 +62,7 @@ def test_the_order_is_one(a: str, b: str, c: str) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_give_a_cache_or_an_error(data: bytes) -> None:
+def test_any_bytes_return_a_cache_or_raise_format_error(data: bytes) -> None:
     for candidate in (data, b"glibc-ld.so.cache1.1" + data):
         try:
             ldcache.read_cache(candidate)
@@ -70,7 +70,7 @@ def test_any_bytes_give_a_cache_or_an_error(data: bytes) -> None:
             continue
 
 
-def test_a_cache_that_is_cut_short_is_refused() -> None:
+def test_refuses_a_truncated_cache() -> None:
     cache = ldcache.encode_cache([Library("libz.so.1", "/lib/libz.so.1", 0x303)], GENERATOR)
     with pytest.raises(FormatError, match="truncated"):
         ldcache.read_cache(cache[:60])

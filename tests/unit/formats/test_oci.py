@@ -29,7 +29,7 @@ CONFIG = oci.ImageConfig(
 POINTER = oci.Descriptor(oci.CONFIG, "sha256:" + "2" * 64, 7)
 
 
-def test_a_config_is_written_in_the_names_and_the_order_of_the_specification() -> None:
+def test_config_has_the_names_and_field_order_of_the_specification() -> None:
     assert oci.encode_document(CONFIG).decode() == (
         '{"architecture":"arm64","config":{"Entrypoint":["/bin/x"],"Env":["A=b"],'
         '"ExposedPorts":{"80/tcp":{}},"Healthcheck":{"Interval":30000000000,"Test":["CMD","/bin/ok"]},'
@@ -48,16 +48,16 @@ def test_a_manifest_always_has_its_required_fields() -> None:
     }
 
 
-def test_an_index_may_be_empty_but_its_list_is_there() -> None:
+def test_empty_index_has_an_empty_list() -> None:
     assert json.loads(oci.encode_document(oci.make_index(())))["manifests"] == []
 
 
-def test_platforms_keep_their_dotted_names() -> None:
+def test_platforms_keep_dotted_field_names() -> None:
     platform = oci.Platform("amd64", os="windows", os_version="10.0", os_features=("win32k",))
-    written = json.loads(
+    encoded = json.loads(
         oci.encode_document(oci.make_index((msgspec.structs.replace(POINTER, platform=platform),)))
     )
-    assert written["manifests"][0]["platform"] == {
+    assert encoded["manifests"][0]["platform"] == {
         "architecture": "amd64",
         "os": "windows",
         "os.version": "10.0",
@@ -65,16 +65,16 @@ def test_platforms_keep_their_dotted_names() -> None:
     }
 
 
-def test_the_operating_system_of_a_platform_is_always_written() -> None:
-    written = json.loads(
+def test_operating_system_of_a_platform_is_always_encoded() -> None:
+    encoded = json.loads(
         oci.encode_document(
             oci.make_index((msgspec.structs.replace(POINTER, platform=oci.Platform("s390x")),))
         )
     )
-    assert written["manifests"][0]["platform"] == {"architecture": "s390x", "os": "linux"}
+    assert encoded["manifests"][0]["platform"] == {"architecture": "s390x", "os": "linux"}
 
 
-def test_what_is_written_is_read_back() -> None:
+def test_documents_round_trip() -> None:
     manifest = oci.make_manifest(POINTER, (POINTER,), annotations={"a": "b"})
     index = oci.make_index((POINTER,))
     assert oci.read_config(oci.encode_document(CONFIG)) == CONFIG
@@ -85,7 +85,7 @@ def test_what_is_written_is_read_back() -> None:
     )
 
 
-def test_nulls_and_unknown_fields_of_other_builders_are_no_errors() -> None:
+def test_nulls_and_unknown_fields_are_accepted() -> None:
     foreign = {
         "architecture": "amd64",
         "os": "linux",
@@ -107,7 +107,7 @@ def test_nulls_and_unknown_fields_of_other_builders_are_no_errors() -> None:
     assert config.history[0].empty_layer
 
 
-def test_manifests_without_layers_are_artifacts_and_readable() -> None:
+def test_reads_manifests_without_layers() -> None:
     raw = {"schemaVersion": 2, "config": {"mediaType": oci.EMPTY, "digest": "x", "size": 2}, "layers": None}
     assert oci.read_manifest(json.dumps(raw).encode()).layers == ()
 
@@ -130,37 +130,35 @@ def _document(**fields: object) -> bytes:
         (b"", "", "not valid JSON"),
     ],
 )
-def test_documents_that_could_be_read_in_two_ways_are_refused(
-    data: bytes, media_type: str, sentence: str
-) -> None:
+def test_refuses_ambiguous_documents(data: bytes, media_type: str, sentence: str) -> None:
     with pytest.raises(FormatError, match=sentence):
         oci.is_index(data, media_type)
 
 
 @pytest.mark.parametrize("media_type", [oci.DOCKER_MANIFEST, oci.MANIFEST, "", "application/unknown"])
-def test_docker_media_types_are_as_good_as_ocis(media_type: str) -> None:
+def test_docker_media_types_are_equivalent_to_oci(media_type: str) -> None:
     assert not oci.is_index(_document(config={}, layers=[]), media_type)
 
 
-def test_negative_and_absurd_sizes_are_refused() -> None:
+def test_refuses_negative_and_too_large_sizes() -> None:
     for size in (-1, 1 << 63, 1.5, "1"):
         raw = _document(config={"mediaType": "x", "digest": "y", "size": size}, layers=[])
         with pytest.raises(FormatError, match="malformed"):
             oci.read_manifest(raw)
 
 
-def test_documents_beyond_four_mebibytes_are_refused() -> None:
+def test_refuses_documents_larger_than_four_mebibytes() -> None:
     with pytest.raises(FormatError, match="larger than 4 MiB"):
         oci.read_index(b" " * (oci.MAX_DOCUMENT + 1))
 
 
-def test_a_layout_of_another_generation_is_refused() -> None:
+def test_refuses_a_layout_of_another_major_version() -> None:
     with pytest.raises(FormatError, match=r"version '2\.0\.0'"):
         oci.read_layout_header(b'{"imageLayoutVersion":"2.0.0"}')
 
 
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b'"\\ud800"', b"9" * 10_000])
-def test_hostile_json_is_refused_in_one_sentence(data: bytes) -> None:
+def test_refuses_hostile_json_with_one_line(data: bytes) -> None:
     with pytest.raises(FormatError):
         oci.read_manifest(data)
 
@@ -180,7 +178,7 @@ _json = st.recursive(
 
 
 @given(st.binary(max_size=200) | _json.map(lambda value: json.dumps(value).encode()))
-def test_any_bytes_give_a_value_or_a_pumice_error(data: bytes) -> None:
+def test_any_bytes_return_a_value_or_raise_a_pumice_error(data: bytes) -> None:
     for read in (oci.read_manifest, oci.read_index, oci.read_config, oci.read_layout_header, oci.is_index):
         try:
             read(data)

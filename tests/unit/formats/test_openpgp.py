@@ -30,7 +30,7 @@ def detached(signature: bytes, *names: str) -> openpgp.VerifiedContent:
 
 
 @pytest.mark.parametrize(("signer", "fingerprint"), [("good", GOOD), ("subkey", SUBKEY)])
-def test_a_good_signature_gives_the_text_and_the_primary_key(signer: str, fingerprint: str) -> None:
+def test_a_valid_signature_returns_the_text_and_the_primary_key(signer: str, fingerprint: str) -> None:
     verified = clearsigned(archive.sign(TEXT, signer), "good", "subkey")
     assert verified.content.rstrip() == TEXT.rstrip()
     assert verified.signers == (fingerprint,)
@@ -50,7 +50,7 @@ def test_a_good_signature_gives_the_text_and_the_primary_key(signer: str, finger
         ("revoked", "revoked", "its key 24F92DF38F802A7CD6758027E5E2EB36F5E9ED6D is revoked"),
     ],
 )
-def test_a_signature_that_does_not_count_says_why(signer: str, ring: str, reason: str) -> None:
+def test_errors_for_invalid_signatures_have_the_reason(signer: str, ring: str, reason: str) -> None:
     with pytest.raises(TrustError) as caught:
         clearsigned(archive.sign(TEXT, signer), ring)
     assert caught.value.message == f"no valid signature: {reason}"
@@ -70,18 +70,18 @@ def test_a_signature_that_does_not_count_says_why(signer: str, ring: str, reason
         ),
     ],
 )
-def test_signatures_of_the_past(name: str, reason: str) -> None:
+def test_signatures_by_expired_keys(name: str, reason: str) -> None:
     with pytest.raises(TrustError) as caught:
         clearsigned((archive.KEYS / f"{name}.asc").read_bytes(), "good", "expired")
     assert caught.value.message == f"no valid signature: {reason}"
 
 
-def test_a_key_counts_until_it_expires() -> None:
+def test_a_key_is_valid_until_it_expires() -> None:
     data = (archive.KEYS / "signed-before-expiry.asc").read_bytes()
     assert clearsigned(data, "expired", now=1_591_000_000).content == b"Origin: Debian\nCodename: old"
 
 
-def test_a_key_is_good_until_the_second_that_it_names() -> None:
+def test_a_key_is_valid_until_the_last_second() -> None:
     data = (archive.KEYS / "signed-before-expiry.asc").read_bytes()
     ends = 1_609_459_200
     assert clearsigned(data, "expired", now=ends).signers
@@ -89,7 +89,7 @@ def test_a_key_is_good_until_the_second_that_it_names() -> None:
         clearsigned(data, "expired", now=ends + 1)
 
 
-def test_a_changed_text_is_refused() -> None:
+def test_refuses_a_changed_text() -> None:
     changed = archive.sign(TEXT).replace(b"Debian", b"Devian")
     with pytest.raises(TrustError, match=f"the text is not what {GOOD} signed"):
         clearsigned(changed)
@@ -97,9 +97,9 @@ def test_a_changed_text_is_refused() -> None:
         openpgp.verify_detached(TEXT + b"x", archive.detached(TEXT), keys(), now=NOW)
 
 
-def test_one_good_signature_among_others_is_enough() -> None:
-    both = archive.detached(TEXT, "other") + archive.detached(TEXT, "good")
-    assert detached(both, "good").signers == (GOOD,)
+def test_one_valid_signature_is_enough() -> None:
+    signatures = archive.detached(TEXT, "other") + archive.detached(TEXT, "good")
+    assert detached(signatures, "good").signers == (GOOD,)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_one_good_signature_among_others_is_enough() -> None:
         (lambda _: b"", "it is not signed"),
     ],
 )
-def test_text_outside_the_signed_part_is_refused(spoil: object, sentence: str) -> None:
+def test_refuses_text_outside_the_signed_part(spoil: object, sentence: str) -> None:
     with pytest.raises(TrustError, match=sentence):
-        clearsigned(spoil(archive.sign(TEXT)))  # type: ignore[operator]
+        clearsigned(spoil(archive.sign(TEXT)))  # type: ignore[operator]  # a parametrized function
 
 
 def test_an_armor_header_is_not_part_of_the_text() -> None:
@@ -127,26 +127,26 @@ def test_an_armor_header_is_not_part_of_the_text() -> None:
         pass
 
 
-def test_escaped_dashes_come_back() -> None:
+def test_dash_escaping_is_removed() -> None:
     text = b"A: - x\n-----BEGIN PGP MESSAGE-----\n- y\n"
     assert clearsigned(archive.sign(text)).content.rstrip() == text.rstrip()
     assert openpgp.strip_clearsign_armor(archive.sign(text)).rstrip() == text.rstrip()
 
 
-def test_a_keyring_is_binary_or_armored_and_can_be_narrowed() -> None:
-    both = archive.keyring("good", "other")
-    assert len(openpgp.read_keyring(both).certificates) == 2
-    assert openpgp.read_keyring(both).digest == digest.of(both)
-    binary = b"".join(bytes(certificate) for certificate in openpgp.read_keyring(both).certificates)
+def test_reads_binary_and_armored_keyrings_and_selects_fingerprints() -> None:
+    keyring_bytes = archive.keyring("good", "other")
+    assert len(openpgp.read_keyring(keyring_bytes).certificates) == 2
+    assert openpgp.read_keyring(keyring_bytes).digest == digest.of(keyring_bytes)
+    binary = b"".join(bytes(certificate) for certificate in openpgp.read_keyring(keyring_bytes).certificates)
     assert len(openpgp.read_keyring(binary).certificates) == 2
-    only = openpgp.read_keyring(both, only=[f"{GOOD}!"])
+    only = openpgp.read_keyring(keyring_bytes, only=[f"{GOOD}!"])
     assert [certificate.fingerprint for certificate in only.certificates] == [GOOD.lower()]
     with pytest.raises(FormatError):
-        openpgp.read_keyring(both, only=["F" * 40])
+        openpgp.read_keyring(keyring_bytes, only=["F" * 40])
 
 
 @pytest.mark.parametrize("data", [b"", b"rubbish", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nrubbish"])
-def test_what_is_no_keyring_is_refused(data: bytes) -> None:
+def test_refuses_files_that_are_not_keyrings(data: bytes) -> None:
     with pytest.raises(FormatError):
         openpgp.read_keyring(data)
 
@@ -157,9 +157,7 @@ SIGNATURE = archive.detached(TEXT)
 
 @settings(max_examples=200)
 @given(st.binary(), st.integers(0, len(SIGNED)), st.integers(0, 20))
-def test_whatever_happens_to_a_signed_text_only_the_signed_text_comes_out(
-    junk: bytes, at: int, drop: int
-) -> None:
+def test_any_damage_returns_only_the_signed_text(junk: bytes, at: int, drop: int) -> None:
     try:
         verified = clearsigned(SIGNED[:at] + junk + SIGNED[at + drop :])
     except PumiceError:
@@ -169,7 +167,7 @@ def test_whatever_happens_to_a_signed_text_only_the_signed_text_comes_out(
 
 @settings(max_examples=200)
 @given(st.binary(), st.integers(0, len(SIGNATURE)), st.integers(0, 20))
-def test_any_bytes_as_a_signature_give_a_verdict(junk: bytes, at: int, drop: int) -> None:
+def test_any_bytes_as_a_signature_raise_a_pumice_error(junk: bytes, at: int, drop: int) -> None:
     try:
         detached(SIGNATURE[:at] + junk + SIGNATURE[at + drop :])
     except PumiceError:
@@ -177,7 +175,7 @@ def test_any_bytes_as_a_signature_give_a_verdict(junk: bytes, at: int, drop: int
 
 
 @given(st.binary())
-def test_any_bytes_as_a_keyring_give_keys_or_one_error(data: bytes) -> None:
+def test_any_bytes_return_a_keyring_or_raise_format_error(data: bytes) -> None:
     for keyring in (data, archive.keyring() + data):
         try:
             openpgp.read_keyring(keyring)

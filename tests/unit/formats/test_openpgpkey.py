@@ -9,15 +9,15 @@ from pumice.errors import FormatError
 from pumice.formats import openpgpkey
 
 
-def made(**more: object) -> pysequoia.Tsk:
-    return pysequoia.Tsk.generate("Ada <ada@example.com>", **more)  # type: ignore[arg-type]
+def generate_key(**options: object) -> pysequoia.Tsk:
+    return pysequoia.Tsk.generate("Ada <ada@example.com>", **options)  # type: ignore[arg-type]  # options of several types
 
 
 @pytest.mark.parametrize(
     "suite", [pysequoia.CipherSuite.Cv25519, pysequoia.CipherSuite.RSA2k, pysequoia.CipherSuite.P256]
 )
-def test_the_library_opens_what_we_protect(suite: pysequoia.CipherSuite) -> None:
-    plain = bytes(made(profile=pysequoia.Profile.RFC4880, cipher_suite=suite))
+def test_library_decrypts_a_protected_key(suite: pysequoia.CipherSuite) -> None:
+    plain = bytes(generate_key(profile=pysequoia.Profile.RFC4880, cipher_suite=suite))
     assert not openpgpkey.is_protected(plain)
     sealed = openpgpkey.protect_key(plain, "pässword".encode(), lambda size: b"r" * size)
     assert openpgpkey.is_protected(sealed)
@@ -32,13 +32,13 @@ def test_the_library_opens_what_we_protect(suite: pysequoia.CipherSuite) -> None
             key.signer(wrong)
 
 
-def test_version_6_is_not_protected_wrongly() -> None:
+def test_refuses_to_protect_version_6_keys() -> None:
     with pytest.raises(FormatError, match="cannot protect an OpenPGP key"):
-        openpgpkey.protect_key(bytes(made(profile=pysequoia.Profile.RFC9580)), b"x", bytes)
+        openpgpkey.protect_key(bytes(generate_key(profile=pysequoia.Profile.RFC9580)), b"x", bytes)
 
 
-def test_what_a_file_begins_with() -> None:
-    key = made(profile=pysequoia.Profile.RFC4880)
+def test_reads_the_type_of_the_first_packet() -> None:
+    key = generate_key(profile=pysequoia.Profile.RFC4880)
     assert openpgpkey.read_packet_tag(bytes(key)) == openpgpkey.SECRET
     assert openpgpkey.read_packet_tag(bytes(key.extract_certificate())) == openpgpkey.PUBLIC
     assert openpgpkey.read_packet_tag(b"\x99\x01") == openpgpkey.PUBLIC  # as gpg writes it

@@ -28,26 +28,26 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def made_by(file: Path, one: Signature, *trusted: str) -> str:
+def verify_file(file: Path, signature: Signature, *trusted: str) -> str:
     ring = openpgp.read_keyring(
         archive.keyring(*(trusted or ("good", "subkey", "expired", "lapsed", "revoked")))
     )
-    return openpgpsig.verify_file(file, one, ring, now=SystemClock().now())
+    return openpgpsig.verify_file(file, signature, ring, now=SystemClock().now())
 
 
 def refused(file: Path, data: bytes, *trusted: str) -> str:
-    (one,) = openpgpsig.read_signatures(data)
+    (signature,) = openpgpsig.read_signatures(data)
     with pytest.raises(TrustError) as caught:
-        made_by(file, one, *trusted)
+        verify_file(file, signature, *trusted)
     return caught.value.message
 
 
 @pytest.mark.parametrize("signer", ["good", "subkey"])
-def test_a_good_signature(file: Path, signer: str) -> None:
-    (one,) = openpgpsig.read_signatures(archive.detached(DATA, signer))
+def test_verifies_a_valid_signature(file: Path, signer: str) -> None:
+    (signature,) = openpgpsig.read_signatures(archive.detached(DATA, signer))
     (certificate,) = openpgp.read_keyring(archive.keyring(signer)).certificates
-    assert made_by(file, one) == certificate.fingerprint
-    assert (one.problem, openpgpsig.matches_file(file, one.data)) == ("", True)
+    assert verify_file(file, signature) == certificate.fingerprint
+    assert (signature.problem, openpgpsig.matches_file(file, signature.data)) == ("", True)
 
 
 @pytest.mark.parametrize(
@@ -59,19 +59,19 @@ def test_a_good_signature(file: Path, signer: str) -> None:
         ("revoked", "is revoked"),
     ],
 )
-def test_signatures_that_do_not_count(file: Path, signer: str, message: str) -> None:
+def test_refuses_invalid_signatures(file: Path, signer: str, message: str) -> None:
     assert message in refused(file, archive.detached(DATA, signer))
 
 
-def test_a_changed_byte(file: Path) -> None:
+def test_refuses_a_changed_file(file: Path) -> None:
     file.write_bytes(DATA.replace(b"v", b"w"))
     assert "the file is not what" in refused(file, GOOD)
-    (one,) = openpgpsig.read_signatures(GOOD)
-    assert not openpgpsig.matches_file(file, one.data)
+    (signature,) = openpgpsig.read_signatures(GOOD)
+    assert not openpgpsig.matches_file(file, signature.data)
 
 
 @pytest.mark.parametrize(
-    "before",
+    "prefix",
     [
         STRANGER,
         MALFORMED,
@@ -82,46 +82,49 @@ def test_a_changed_byte(file: Path) -> None:
         b"\xff\xfe noise \0",
     ],
 )
-def test_nothing_hides_a_good_signature(file: Path, before: bytes) -> None:
-    found = [one for one in openpgpsig.read_signatures(before + b"\n" + GOOD) if not one.problem]
+def test_malformed_signatures_do_not_hide_a_valid_one(file: Path, prefix: bytes) -> None:
+    signatures = [
+        signature for signature in openpgpsig.read_signatures(prefix + b"\n" + GOOD) if not signature.problem
+    ]
     assert (
-        made_by(file, found[-1]) == openpgp.read_keyring(archive.keyring("good")).certificates[0].fingerprint
+        verify_file(file, signatures[-1])
+        == openpgp.read_keyring(archive.keyring("good")).certificates[0].fingerprint
     )
 
 
-def test_several_in_one_block(file: Path) -> None:
-    packets = [one.data for data in (STRANGER, GOOD) for one in openpgpsig.read_signatures(data)]
+def test_reads_several_signatures_in_one_block(file: Path) -> None:
+    packets = [signature.data for data in (STRANGER, GOOD) for signature in openpgpsig.read_signatures(data)]
     for data in (openpgpsig.encode_armor(packets), b"".join(packets)):
         first, second = openpgpsig.read_signatures(data)
         assert "not trusted" in refused(file, first.data)
-        made_by(file, second)
+        verify_file(file, second)
 
 
-def test_a_key_is_no_signature() -> None:
-    assert all(one.problem for one in openpgpsig.read_signatures(archive.keyring("good")))
+def test_refuses_a_key_as_a_signature() -> None:
+    assert all(signature.problem for signature in openpgpsig.read_signatures(archive.keyring("good")))
 
 
-def test_there_is_a_limit() -> None:
+def test_number_of_signatures_is_limited() -> None:
     (packet,) = openpgpsig.read_signatures(GOOD)
-    found = list(openpgpsig.read_signatures(packet.data * 300))
-    assert (len(found), found[-1].problem) == (257, "there are more than 256 signatures")
-    (one,) = openpgpsig.read_signatures(b"x" * (openpgpsig.MAX_FILE + 1))
-    assert "larger than 1 MiB" in one.problem
+    signatures = list(openpgpsig.read_signatures(packet.data * 300))
+    assert (len(signatures), signatures[-1].problem) == (257, "there are more than 256 signatures")
+    (signature,) = openpgpsig.read_signatures(b"x" * (openpgpsig.MAX_FILE + 1))
+    assert "larger than 1 MiB" in signature.problem
 
 
-def test_version_6(file: Path) -> None:
+def test_verifies_version_6_signatures(file: Path) -> None:
     key = pysequoia.Tsk.generate("six", profile=pysequoia.Profile.RFC9580)
-    signature = pysequoia.sign(key.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
-    (one,) = openpgpsig.read_signatures(signature)
+    signature_file = pysequoia.sign(key.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
+    (signature,) = openpgpsig.read_signatures(signature_file)
     ring = openpgp.Keyring(b"", [key.extract_certificate()])
     assert (
-        openpgpsig.verify_file(file, one, ring, now=SystemClock().now())
+        openpgpsig.verify_file(file, signature, ring, now=SystemClock().now())
         == key.extract_certificate().fingerprint
     )
-    assert openpgpsig.matches_file(file, one.data)
+    assert openpgpsig.matches_file(file, signature.data)
 
 
-def test_a_key_that_may_not_sign(file: Path) -> None:
+def test_refuses_a_key_without_signing_capability(file: Path) -> None:
     """Whoever has the secret can sign all the same; what the certificate says is what counts."""
     for gpg in gnupg.started():
         key = gpg.generate("Flags <flags@example.com>")
@@ -130,31 +133,31 @@ def test_a_key_that_may_not_sign(file: Path) -> None:
         gpg.run(*later, "--edit-key", key, data=b"change-usage\nS\nQ\nsave\n")
         ring = openpgp.read_keyring(gpg.run("--export", key).stdout)
         data = pysequoia.sign(secret.signer(), DATA, mode=pysequoia.SignatureMode.DETACHED)
-        (one,) = openpgpsig.read_signatures(data)
+        (signature,) = openpgpsig.read_signatures(data)
         with pytest.raises(TrustError, match="did not make it, or may not sign"):
-            openpgpsig.verify_file(file, one, ring, now=SystemClock().now())
+            openpgpsig.verify_file(file, signature, ring, now=SystemClock().now())
 
 
 RAW = next(iter(openpgpsig.read_signatures(GOOD))).data
 
 
 @given(st.binary(max_size=400) | st.binary(max_size=300).map(lambda data: GOOD[:60] + data))
-def test_any_bytes_are_signatures_or_problems(data: bytes) -> None:
-    for one in openpgpsig.read_signatures(data):
-        assert one.problem or one.data
+def test_any_bytes_return_signatures_or_problems(data: bytes) -> None:
+    for signature in openpgpsig.read_signatures(data):
+        assert signature.problem or signature.data
 
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(RAW) - 1), st.integers(0, 255)), min_size=1, max_size=6))
-def test_no_damage_goes_unnoticed_or_breaks_anything(changes: list[tuple[int, int]]) -> None:
+def test_any_damage_is_detected(changes: list[tuple[int, int]]) -> None:
     data = bytearray(RAW)
     for position, value in changes:
         data[position] = value
     path = Path(archive.KEYS / "README")  # another file than the one that was signed
     ring = openpgp.read_keyring(archive.keyring("good"))
-    for one in openpgpsig.read_signatures(bytes(data)):
-        if one.problem:
+    for signature in openpgpsig.read_signatures(bytes(data)):
+        if signature.problem:
             continue
-        openpgpsig.matches_file(path, one.data)
+        openpgpsig.matches_file(path, signature.data)
         with pytest.raises(PumiceError):
-            openpgpsig.verify_file(path, one, ring, now=SystemClock().now())
+            openpgpsig.verify_file(path, signature, ring, now=SystemClock().now())

@@ -25,13 +25,13 @@ def test_debian_architectures_and_platforms_translate_both_ways(debian: str, nam
     assert platforms.to_debian(platforms.parse_platform(name)) == debian
 
 
-def test_a_missing_variant_is_the_usual_one() -> None:
+def test_a_missing_variant_means_the_default_one() -> None:
     assert platforms.to_debian(Platform("arm64")) == "arm64"
     assert platforms.to_debian(Platform("arm")) == "armhf"
     assert platforms.to_debian(Platform("amd64", variant="v1")) == "amd64"
 
 
-def test_what_debian_does_not_have_is_said() -> None:
+def test_unsupported_architectures_are_errors() -> None:
     with pytest.raises(FormatError, match="wasm"):
         platforms.to_debian(Platform("wasm", "wasi"))
     with pytest.raises(FormatError, match="vax"):
@@ -49,12 +49,12 @@ def test_what_debian_does_not_have_is_said() -> None:
         ("windows/amd64", Platform("amd64", "windows")),
     ],
 )
-def test_platforms_are_read_as_people_write_them(given: str, expected: Platform) -> None:
+def test_parses_platforms_and_aliases(given: str, expected: Platform) -> None:
     assert platforms.parse_platform(given) == expected
 
 
 @pytest.mark.parametrize("given", ["", "/", "linux/", "a/b/c/d", "linux/amd64 ", "../x", "linux/ämd64"])
-def test_nonsense_is_a_usage_error(given: str) -> None:
+def test_malformed_platforms_are_usage_errors(given: str) -> None:
     with pytest.raises(UsageError, match="is not a platform"):
         platforms.parse_platform(given)
 
@@ -65,7 +65,7 @@ def test_the_first_exact_match_wins() -> None:
     assert platforms.choose_platform(offered, Platform("arm64", variant="v8")) == 1
 
 
-def test_newer_processors_take_the_newest_older_variant_and_never_a_newer_one() -> None:
+def test_chooses_the_newest_older_variant_and_never_a_newer_one() -> None:
     offered = [Platform("arm", variant=name) for name in ("v5", "v6", "v7")]
     assert platforms.choose_platform(offered[:2], Platform("arm", variant="v7")) == 1
     assert platforms.choose_platform(offered[2:], Platform("arm", variant="v6")) is None

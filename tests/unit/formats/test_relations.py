@@ -54,30 +54,30 @@ fields = st.lists(
 
 
 @pytest.mark.parametrize("field", CASES)
-def test_parse(field: str) -> None:
+def test_parses_relationship_fields(field: str) -> None:
     assert relations.parse_relations(field) == CASES[field]
 
 
 @pytest.mark.parametrize("field", MALFORMED)
-def test_malformed(field: str) -> None:
+def test_refuses_malformed_fields(field: str) -> None:
     with pytest.raises(FormatError, match="is not a relationship"):
         relations.parse_relations(field)
 
 
 @given(fields)
-def test_what_is_written_is_read(groups: list[relations.Group]) -> None:
+def test_fields_round_trip(groups: list[relations.Group]) -> None:
     assert relations.parse_relations(", ".join(relations.format_group(group) for group in groups)) == tuple(
         groups
     )
 
 
 @given(st.one_of(st.text(), st.text(alphabet="ab1 |,()<>=:[]!\n\t", max_size=60)))
-def test_any_text_gives_a_value_or_our_error(field: str) -> None:
+def test_any_text_returns_relations_or_raises_format_error(field: str) -> None:
     with contextlib.suppress(PumiceError):
         relations.parse_relations(field)
 
 
-def test_long_runs_of_white_space_are_no_trap() -> None:
+def test_long_white_space_is_parsed_in_linear_time() -> None:
     with pytest.raises(FormatError):
         relations.parse_relations("a" + " " * 200_000 + "!" + " " * 200_000 + "b")
     with pytest.raises(FormatError, match="1 MiB"):
@@ -101,7 +101,7 @@ def test_architecture_restrictions(words: str, architecture: str, expected: bool
     assert relations.applies_to(Relation("x", architectures=tuple(words.split())), architecture) is expected
 
 
-def test_flat_and_text() -> None:
+def test_flat_fields_and_formatting() -> None:
     assert [str(r) for r in relations.parse_flat_relations("a (= 1), b")] == ["a (= 1)", "b"]
     assert relations.format_group(relations.parse_relations("a:any (>= 1) | b")[0]) == "a:any (>= 1) | b"
     assert relations.is_package_name("g++-12")

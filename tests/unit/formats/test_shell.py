@@ -12,15 +12,15 @@ from pumice.formats.shellwords import Part
 
 def words(script: str) -> list[list[str]]:
     """Return the words of the plain commands of ``script``, quotes taken away."""
-    found: list[list[str]] = []
+    result: list[list[str]] = []
     for command in shell.parse_script(script.encode()):
         simple = command.first.commands[0]
         assert isinstance(simple, SimpleCommand)
-        found.append(["".join(part.text for part in word) for word in simple.words])
-    return found
+        result.append(["".join(part.text for part in word) for word in simple.words])
+    return result
 
 
-def test_lines_that_go_on_comments_and_quotes() -> None:
+def test_continued_lines_comments_and_quotes() -> None:
     script = 'a \'b c\' \\\n  "d\\"e" f\\ g # not this; nor that\n# nor this\nh#i'
     assert words(script) == [["a", "b c", 'd"e', "f g"], ["h#i"]]
 
@@ -42,7 +42,7 @@ def test_compound_commands() -> None:
     assert last.rest[1][1] == Pipeline(last.rest[1][1].commands, negated=True)
 
 
-def test_expansions_keep_what_a_shell_would_have_to_find_out() -> None:
+def test_expansions_that_need_a_shell_are_unknown() -> None:
     (command,) = shell.parse_script(b'x "$a" ${b:-c d} $(e "$(f)") `g` $((1 + (2)))')
     simple = command.first.commands[0]
     assert isinstance(simple, SimpleCommand)
@@ -76,24 +76,24 @@ def test_here_documents() -> None:
         "a )",
     ],
 )
-def test_what_is_not_shell_is_refused_with_its_line(script: str) -> None:
+def test_refuses_invalid_scripts_with_the_line(script: str) -> None:
     with pytest.raises(FormatError, match="cannot parse line 2"):
         shell.parse_script(b"\n" + script.encode())
 
 
 @pytest.mark.parametrize("piece", ["(", "{ ", "if ", "$(", "${a:-", "case x in y) "])
-def test_deep_nesting_is_refused(piece: str) -> None:
+def test_refuses_deep_nesting(piece: str) -> None:
     with pytest.raises(FormatError):
         shell.parse_script(piece.encode() * 5000)
 
 
-def test_a_huge_script_is_refused() -> None:
+def test_refuses_a_large_script() -> None:
     with pytest.raises(FormatError, match="larger than 1 MiB"):
         shell.parse_script(b"#" * (1 << 20) + b"##")
 
 
 @given(st.text(st.sampled_from("ab $'\"`(){};|&<>\\\n#=-:%if thenelsficaseindoneforwhl"), max_size=80))
-def test_any_text_gives_commands_or_an_error(text: str) -> None:
+def test_any_text_returns_commands_or_raises_format_error(text: str) -> None:
     try:
         shell.parse_script(text.encode())
     except PumiceError:

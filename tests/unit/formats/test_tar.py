@@ -46,12 +46,12 @@ def _read(data: bytes) -> list[Entry]:
 
 
 @given(st.lists(_ENTRIES, max_size=5))
-def test_what_is_written_is_read_back(entries: list[Entry]) -> None:
+def test_entries_round_trip(entries: list[Entry]) -> None:
     assert _read(_archive(*entries)) == entries
 
 
 @given(_ENTRIES)
-def test_the_standard_library_reads_the_same(entry: Entry) -> None:
+def test_tarfile_reads_the_same_entries(entry: Entry) -> None:
     with tarfile.open(fileobj=io.BytesIO(_archive(entry))) as archive:
         (member,) = archive
     assert member.name == entry.path.rstrip("/")
@@ -63,7 +63,7 @@ def test_the_standard_library_reads_the_same(entry: Entry) -> None:
 
 
 @given(_PATHS, st.binary(max_size=2000), st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
-def test_what_the_standard_library_writes_is_read(path: str, content: bytes, style: int) -> None:
+def test_reads_what_tarfile_writes(path: str, content: bytes, style: int) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=style) as archive:
         info = tarfile.TarInfo("./" + path)
@@ -74,14 +74,14 @@ def test_what_the_standard_library_writes_is_read(path: str, content: bytes, sty
     assert (entry.path, entry.kind, data) == (path, "file", content)
 
 
-def test_a_body_that_nobody_reads_is_skipped() -> None:
+def test_an_unread_body_is_skipped() -> None:
     first, second = Entry("a", "file", 0o644, size=1000), Entry("b", "file", 0o644, size=1)
     data = tar.encode_header(first) + bytes(1024) + tar.encode_header(second) + b"x" + bytes(511)
     assert _read(data) == [first, second]
 
 
 @given(st.binary(max_size=4000))
-def test_any_bytes_give_entries_or_a_refusal(data: bytes) -> None:
+def test_any_bytes_return_entries_or_raise_format_error(data: bytes) -> None:
     try:
         _read(data)
     except FormatError:
@@ -89,7 +89,7 @@ def test_any_bytes_give_entries_or_a_refusal(data: bytes) -> None:
 
 
 @given(st.data())
-def test_a_damaged_archive_gives_entries_or_a_refusal(data: st.DataObject) -> None:
+def test_any_damage_returns_entries_or_raises_format_error(data: st.DataObject) -> None:
     good = bytearray(_archive(Entry("usr/bin/x", "symlink", 0o777, link="y" * 120), Entry("a", "dir", 0o755)))
     for _ in range(data.draw(st.integers(1, 5))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
@@ -121,12 +121,12 @@ def _with_type(flag: bytes) -> bytes:
         (b"\1" * 512, "checksum"),
     ],
 )
-def test_hostile_archives_are_refused(data: bytes, sentence: str) -> None:
+def test_refuses_hostile_archives(data: bytes, sentence: str) -> None:
     with pytest.raises(FormatError, match=sentence):
         _read(data)
 
 
-def test_global_headers_are_skipped_where_that_is_wanted() -> None:
+def test_global_headers_are_skipped_on_request() -> None:
     body = b"52 comment=0123456789012345678901234567890123456789\n"
     header = bytearray(tar.encode_header(Entry("pax_global_header", "file", 0o666, size=len(body))))
     header[156:157] = b"g"

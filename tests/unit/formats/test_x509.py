@@ -15,20 +15,20 @@ NAMES = ["Example CA", "  Two   Spaces\tTab ", "ÁRVÍZTŰRŐ tükörfúrógép"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_subject_hash_is_openssls(name: str) -> None:
+def test_subject_hash_is_the_one_of_openssl(name: str) -> None:
     der = certificate(name)
     command = [need("openssl"), "x509", "-inform", "DER", "-noout", "-subject_hash"]
     result = subprocess.run(command, input=der, capture_output=True, check=True)
     assert x509.compute_subject_hash(der) == result.stdout.decode().strip()
 
 
-def test_spelling_and_string_type_do_not_matter() -> None:
-    one, other = certificate("Example CA"), certificate("EXAMPLE   ca", printable=True)
-    assert one != other
-    assert x509.compute_subject_hash(one) == x509.compute_subject_hash(other)
+def test_case_white_space_and_string_type_do_not_matter() -> None:
+    first, second = certificate("Example CA"), certificate("EXAMPLE   ca", printable=True)
+    assert first != second
+    assert x509.compute_subject_hash(first) == x509.compute_subject_hash(second)
 
 
-def test_pem_files_hold_any_number() -> None:
+def test_reads_pem_files_with_any_number_of_certificates() -> None:
     text = b"some text\n" + pem("one") + b"\n" + pem("two")
     assert x509.read_pem(text) == [certificate("one"), certificate("two")]
     assert x509.read_pem(b"nothing") == []
@@ -37,7 +37,7 @@ def test_pem_files_hold_any_number() -> None:
 
 
 @given(st.data())
-def test_any_bytes_give_a_hash_or_an_error(data: st.DataObject) -> None:
+def test_any_bytes_return_a_hash_or_raise_format_error(data: st.DataObject) -> None:
     der = bytearray(certificate("one"))
     for _ in range(data.draw(st.integers(0, 6))):
         der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))

@@ -30,7 +30,7 @@ def problems(text: str | bytes) -> list[str]:
     return [f"{p.where}: {p.message}" for p in yaml.read_document(data, "r.yaml").problems]
 
 
-def test_scalars_stay_what_was_written() -> None:
+def test_scalars_keep_their_text() -> None:
     assert plain(good("a: 1.10\nb: no\nc: 0755\nd: 22:22\ne: ~\nf: 2001-01-01\n")) == {
         "a": "1.10",
         "b": "no",
@@ -41,7 +41,7 @@ def test_scalars_stay_what_was_written() -> None:
     }
 
 
-def test_places_count_from_one_in_characters() -> None:
+def test_locations_start_at_one_and_count_characters() -> None:
     root = good("é: x\nlist:\n  - 'ä'\n  - {b: c}\n")
     assert isinstance(root, Mapping)
     assert [yaml.format_location(key) for key, _ in root.items] == ["r.yaml:1:1", "r.yaml:2:1"]
@@ -50,37 +50,37 @@ def test_places_count_from_one_in_characters() -> None:
     assert [yaml.format_location(item) for item in items.items] == ["r.yaml:3:5", "r.yaml:4:5"]
 
 
-def test_quotes_are_remembered() -> None:
+def test_records_whether_a_scalar_is_plain() -> None:
     root = good("[a, 'b', \"c\", '']")
     assert isinstance(root, Sequence)
     assert [item.is_plain for item in root.items if isinstance(item, Scalar)] == [True, False, False, False]
 
 
-def test_block_texts_keep_their_lines() -> None:
+def test_block_scalars_keep_their_lines() -> None:
     assert plain(good("a: |\n  one\n  two\nb: >-\n  one\n  two\n")) == {"a": "one\ntwo\n", "b": "one two"}
 
 
-def test_a_byte_order_mark_is_no_text() -> None:
+def test_a_byte_order_mark_is_skipped() -> None:
     assert plain(good("\ufeffa: b")) == {"a": "b"}
 
 
-def test_aliases_stand_for_their_anchors() -> None:
+def test_aliases_are_expanded() -> None:
     assert plain(good("a: &x [1, 2]\nb: *x\n")) == {"a": ["1", "2"], "b": ["1", "2"]}
 
 
-def test_a_merge_key_is_an_ordinary_key() -> None:
+def test_a_merge_key_has_no_special_meaning() -> None:
     assert plain(good("<<: {a: b}")) == {"<<": {"a": "b"}}
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n...\n"])
-def test_nothing_is_no_tree(text: str) -> None:
+def test_an_empty_document_has_no_tree(text: str) -> None:
     document = yaml.read_document(text.encode(), "r.yaml")
     assert document.problems == ()
     assert document.root is None or plain(document.root) == ""
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "messages"),
     [
         ("a: 1\nb: 2\na: 3\n", "r.yaml:3:1: duplicate key 'a', first used in line 1"),
         ("a: !!str 1", "r.yaml:1:4: the tag 'tag:yaml.org,2002:str' is not allowed"),
@@ -103,29 +103,29 @@ def test_nothing_is_no_tree(text: str) -> None:
         ("a: " * 40, "r.yaml:1:5: a ':' is not expected here"),
     ],
 )
-def test_what_is_refused_says_where_and_why(text: str, said: str) -> None:
-    assert problems(text) == [said]
+def test_errors_have_location_and_reason(text: str, messages: str) -> None:
+    assert problems(text) == [messages]
 
 
-def test_all_duplicate_keys_are_found_at_once() -> None:
+def test_reports_all_duplicate_keys() -> None:
     assert problems("a: 1\na: 2\nb: {c: 1, c: 2}\n") == [
         "r.yaml:3:11: duplicate key 'c', first used in line 3",
         "r.yaml:2:1: duplicate key 'a', first used in line 1",
     ]
 
 
-def test_text_that_is_not_utf_8_is_refused_at_its_place() -> None:
+def test_refuses_text_that_is_not_utf_8_with_its_location() -> None:
     assert problems(b"a: \xc3\xa4\nb: \xff\n") == ["r.yaml:2:4: the text is not UTF-8"]
 
 
-def test_an_alias_bomb_is_refused_before_it_goes_off() -> None:
+def test_refuses_an_alias_bomb() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
-    (said,) = problems("\n".join(lines))
-    assert said.endswith("more than 100000 values, aliases expanded")
+    (messages,) = problems("\n".join(lines))
+    assert messages.endswith("more than 100000 values, aliases expanded")
 
 
-def test_a_large_file_is_refused() -> None:
+def test_refuses_a_large_file() -> None:
     assert problems(b"#" * (yaml.MAX_BYTES + 1)) == ["r.yaml: the file is larger than 1 MiB"]
 
 
@@ -156,7 +156,7 @@ _BITS = [
 
 
 @given(st.lists(st.sampled_from(_BITS), max_size=30).map("".join) | st.text(max_size=60))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_returns_a_document(text: str) -> None:
     document = yaml.read_document(text.encode("utf-8", "surrogatepass"), "r.yaml")
     assert document.root is None or not document.problems or isinstance(document.root, Node)
     for problem in document.problems:
@@ -166,5 +166,5 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 @given(st.binary(max_size=80))
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes_return_a_document(data: bytes) -> None:
     yaml.read_document(data, "r.yaml")

@@ -255,7 +255,7 @@ def test_links_lead_nothing_out_of_the_folder(tmp_path: Path, layer: list[Item])
 @pytest.mark.parametrize("name", [b"../escape", b"a/../../escape", b"..", b"a/.."])
 def test_paths_that_leave_the_root_are_refused(tmp_path: Path, name: bytes) -> None:
     raw = tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE
-    with pytest.raises(FormatError, match="leaves the root"):
+    with pytest.raises(FormatError, match="outside the root"):
         unpack(_of(raw), tmp_path / "root")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Layers: what other tools would find in them, and that nothing is done twice."""
+"""Composed layers: their content as other tools read it, and the cache of their digests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pumice.store.home import Home
 from tests.support.deb import Deb, folder, hardlink, text
 
 
-class _Memory:
-    """Remembers layers, and counts how many had to be read."""
+class _MemoryCache:
+    """A cache of layer digests in memory."""
 
     def __init__(self) -> None:
         self.layers: dict[str, LayerDigests] = {}
 
-    def known(self) -> LayerCache:
+    def cache(self) -> LayerCache:
         return LayerCache(self.layers.get, self.layers.__setitem__)
 
 
@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "store")
 
 
-def _piece(home: Home, package: Deb) -> LayerChunk:
+def _cut_chunk(home: Home, package: Deb) -> LayerChunk:
     selection = Selection(includes_dpkg_info=False)
     return compose.segment_chunk(segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs))
 
@@ -57,10 +57,10 @@ _A = Deb("a", files=[text("usr/a", "A"), hardlink("usr/a2", "usr/a"), folder("va
 _B = Deb("b", files=[text("usr/b", "B"), text("etc/b", "b")])
 
 
-def test_a_layer_has_each_directory_once_before_what_is_in_it(home: Home) -> None:
+def test_a_layer_has_each_directory_once_before_its_content(home: Home) -> None:
     nodes = {"var/lib/a": Node(Entry("var/lib/a", "dir", 0o750, 33, 33))}
-    pieces = [_piece(home, _A), _piece(home, _B)]
-    members = _members(home, compose.compose_layer(pieces, nodes, home.blobs, _Memory().known()))
+    chunks = [_cut_chunk(home, _A), _cut_chunk(home, _B)]
+    members = _members(home, compose.compose_layer(chunks, nodes, home.blobs, _MemoryCache().cache()))
     paths = [member.name for member in members]
     directories = [".", "etc", "usr", "var", "var/lib", "var/lib/a"]
     assert paths == [*directories, "usr/a", "usr/a2", "usr/b", "etc/b"]
@@ -71,20 +71,20 @@ def test_a_layer_has_each_directory_once_before_what_is_in_it(home: Home) -> Non
 def test_a_directory_has_the_newest_time_within_its_layer(home: Home) -> None:
     young = Deb("young", files=[folder("usr", mtime=2000)], parents=False)
     old = Deb("old", files=[folder("usr", mtime=1000)], parents=False)
-    pieces = [_piece(home, young), _piece(home, old)]
-    members = _members(home, compose.compose_layer(pieces, {}, home.blobs, _Memory().known()))
+    chunks = [_cut_chunk(home, young), _cut_chunk(home, old)]
+    members = _members(home, compose.compose_layer(chunks, {}, home.blobs, _MemoryCache().cache()))
     assert [member.mtime for member in members if member.name == "usr"] == [2000]
 
 
-def test_a_known_layer_is_not_read_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = _Memory()
-    pieces = [_piece(home, _A), _piece(home, _B)]
-    first = compose.compose_layer(pieces, {}, home.blobs, memory.known())
+def test_a_cached_layer_is_not_read_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = _MemoryCache()
+    chunks = [_cut_chunk(home, _A), _cut_chunk(home, _B)]
+    first = compose.compose_layer(chunks, {}, home.blobs, memory.cache())
     monkeypatch.delattr(type(home.blobs), "open")
-    assert compose.compose_layer(pieces, {}, home.blobs, memory.known()) == first
+    assert compose.compose_layer(chunks, {}, home.blobs, memory.cache()) == first
 
 
-def test_a_lone_segment_is_a_layer_already(home: Home) -> None:
+def test_a_segment_with_its_own_layer_composes_a_layer(home: Home) -> None:
     segment = segments.cut_segment(
         io.BytesIO(_A.build()), Selection(includes_dpkg_info=False, has_own_layer=True), home.blobs
     )
@@ -100,10 +100,10 @@ def test_a_lone_segment_is_a_layer_already(home: Home) -> None:
     ]
 
 
-def test_made_files_come_sorted_with_hard_links_after_their_targets(home: Home, tmp_path: Path) -> None:
+def test_a_chunk_is_sorted_with_hard_links_after_their_targets(home: Home, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"from a file")
-    piece = compose.write_chunk(
+    chunk = compose.write_chunk(
         [
             LayerEntry(entry=Entry("z", "file", 0o644), content=source),
             LayerEntry(entry=Entry("a", "hardlink", 0o644, link="z")),
@@ -112,19 +112,19 @@ def test_made_files_come_sorted_with_hard_links_after_their_targets(home: Home, 
         ],
         home.blobs,
     )
-    members = _members(home, compose.compose_layer([piece], {}, home.blobs, _Memory().known()))
+    members = _members(home, compose.compose_layer([chunk], {}, home.blobs, _MemoryCache().cache()))
     assert [member.name for member in members] == [".", "d", "b", "z", "a"]
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(home: Home, tmp_path: Path) -> None:
+def test_a_file_that_changed_since_its_digest_is_refused(home: Home, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"after")
-    made = LayerEntry(entry=Entry("x", "file", 0o644), content=source, sha256="0" * 64)
+    entry = LayerEntry(entry=Entry("x", "file", 0o644), content=source, sha256="0" * 64)
     with pytest.raises(ImageError, match="changed while the image was built"):
-        compose.write_chunk([made], home.blobs)
+        compose.write_chunk([entry], home.blobs)
 
 
-def test_a_file_that_is_gone_is_an_error(home: Home, tmp_path: Path) -> None:
-    made = LayerEntry(entry=Entry("x", "file", 0o644), content=tmp_path / "gone")
-    with pytest.raises(ImageError, match="cannot read it"):
-        compose.write_chunk([made], home.blobs)
+def test_a_missing_file_is_an_error(home: Home, tmp_path: Path) -> None:
+    entry = LayerEntry(entry=Entry("x", "file", 0o644), content=tmp_path / "gone")
+    with pytest.raises(ImageError, match="cannot read the file"):
+        compose.write_chunk([entry], home.blobs)

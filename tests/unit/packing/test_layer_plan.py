@@ -1,4 +1,4 @@
-"""Which packages share a layer: every rule of the policies, for any set of packages."""
+"""The layer plan: properties of each policy for any set of packages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SETS = st.dictionaries(
 
 
 @given(_SETS, st.sampled_from(["auto", "packages", "single"]), st.randoms())
-def test_each_package_is_in_one_layer_whatever_their_order(
+def test_each_package_is_in_one_layer_in_any_order(
     packages: list[LockedPackage], policy: LayerPolicy, random: Random
 ) -> None:
     plan = layer_plan.plan_layers(packages, policy)
@@ -43,25 +43,27 @@ def test_each_package_is_in_one_layer_whatever_their_order(
 
 
 @given(_SETS)
-def test_what_is_huge_is_alone(packages: list[LockedPackage]) -> None:
+def test_a_huge_package_has_its_own_layer(packages: list[LockedPackage]) -> None:
     huge = [package.name for package in packages if package.size > 32 << 20][:35]
-    alone = {group.packages[0] for group in layer_plan.plan_layers(packages, "auto") if group.has_own_layer}
+    own_layer_packages = {
+        group.packages[0] for group in layer_plan.plan_layers(packages, "auto") if group.has_own_layer
+    }
     if len(huge) < 35:
-        assert set(huge) <= alone
+        assert set(huge) <= own_layer_packages
 
 
 @given(_SETS, st.data())
-def test_an_update_that_keeps_its_size_moves_nothing(
+def test_an_update_of_the_same_size_keeps_the_plan(
     packages: list[LockedPackage], data: st.DataObject
 ) -> None:
     if not packages:
         return
     changed = data.draw(st.sampled_from(packages))
-    after = [
+    updated = [
         msgspec.structs.replace(p, version="2", sha256="1" * 64) if p.name == changed.name else p
         for p in packages
     ]
-    assert layer_plan.plan_layers(after, "auto") == layer_plan.plan_layers(packages, "auto")
+    assert layer_plan.plan_layers(updated, "auto") == layer_plan.plan_layers(packages, "auto")
 
 
 def test_small_packages_of_one_source_share_a_layer() -> None:
@@ -72,7 +74,7 @@ def test_small_packages_of_one_source_share_a_layer() -> None:
     )
 
 
-def test_the_smallest_share_the_last_layer_when_there_are_too_many() -> None:
+def test_the_smallest_packages_share_the_last_layer_above_the_limit() -> None:
     packages = [_package(f"p{number:03}", 1000 * (number + 1)) for number in range(130)]
     plan = layer_plan.plan_layers(packages, "packages")
     assert len(plan) == 96
@@ -81,7 +83,7 @@ def test_the_smallest_share_the_last_layer_when_there_are_too_many() -> None:
     assert "p129" not in plan[-1].packages
 
 
-def test_nothing_needs_no_layer() -> None:
+def test_no_packages_need_no_layer() -> None:
     assert (
         layer_plan.plan_layers([], "single")
         == layer_plan.plan_layers([], "auto")

@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def cut(home: Home, *packages: Deb, lock_format: int = 2) -> dict[str, Segment]:
+def cut_segments(home: Home, *packages: Deb, lock_format: int = 2) -> dict[str, Segment]:
     selection = Selection(format=lock_format)
     return {
         package.name: segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
@@ -34,49 +34,51 @@ def cut(home: Home, *packages: Deb, lock_format: int = 2) -> dict[str, Segment]:
     }
 
 
-def test_a_file_stays_in_the_package_that_ships_it(home: Home) -> None:
+def test_a_file_is_kept_in_the_package_that_ships_it(home: Home) -> None:
     data = Deb("data", files=[text("usr/share/doc/data/table.txt", "1")])
     tool = Deb("tool", files=[symlink("usr/share/tool/table.txt", "../doc/data/table.txt")])
     for lock_format in (1, 2):
-        found = find_link_targets(cut(home, data, tool), lock_format)
-        assert found == LinkTargets({"data": ("usr/share/doc/data/table.txt",)})
+        targets = find_link_targets(cut_segments(home, data, tool), lock_format)
+        assert targets == LinkTargets({"data": ("usr/share/doc/data/table.txt",)})
 
 
-def test_of_a_directory_that_several_ship_only_the_directory_stays(home: Home) -> None:
-    parts = cut(home, LINK, *PAGES)
-    assert find_link_targets(parts, 2) == LinkTargets({}, ("usr/share/man",))
-    assert find_link_targets(cut(home, LINK, PAGES[0]), 2) == LinkTargets({}, ("usr/share/man",))
+def test_of_a_shared_directory_only_the_directory_itself_is_kept(home: Home) -> None:
+    package_segments = cut_segments(home, LINK, *PAGES)
+    assert find_link_targets(package_segments, 2) == LinkTargets({}, ("usr/share/man",))
+    assert find_link_targets(cut_segments(home, LINK, PAGES[0]), 2) == LinkTargets({}, ("usr/share/man",))
 
 
-def test_a_directory_that_one_package_ships_stays_there_with_all_that_is_in_it(home: Home) -> None:
-    assert find_link_targets(cut(home, LINK), 2) == LinkTargets({"npm": ("usr/share/man",)})
+def test_a_directory_of_one_package_is_kept_with_its_content(home: Home) -> None:
+    assert find_link_targets(cut_segments(home, LINK), 2) == LinkTargets({"npm": ("usr/share/man",)})
     bare = Deb("bare", files=[symlink("usr/share/bare/man", "../man")])
-    assert find_link_targets(cut(home, bare, PAGES[2]), 2) == LinkTargets({"tar": ("usr/share/man",)})
+    assert find_link_targets(cut_segments(home, bare, PAGES[2]), 2) == LinkTargets(
+        {"tar": ("usr/share/man",)}
+    )
 
 
-def test_a_package_without_entries_for_its_directories_ships_them_too(home: Home) -> None:
+def test_a_package_also_ships_directories_without_entries(home: Home) -> None:
     bare = Deb("zz", files=[text("usr/share/man/man1/zz.1", "1")], parents=False)
-    parts = cut(home, LINK, bare)
-    assert find_link_targets(parts, 2) == LinkTargets({}, ("usr/share/man",))
+    package_segments = cut_segments(home, LINK, bare)
+    assert find_link_targets(package_segments, 2) == LinkTargets({}, ("usr/share/man",))
 
 
 @pytest.mark.parametrize("lock_format", [1, 2])
-def test_the_order_of_the_packages_says_nothing(home: Home, lock_format: int) -> None:
-    parts = cut(home, LINK, *PAGES, lock_format=lock_format)
-    first = find_link_targets(parts, lock_format)
-    for names in permutations(parts):
-        assert find_link_targets({name: parts[name] for name in names}, lock_format) == first
+def test_the_result_does_not_depend_on_the_order_of_packages(home: Home, lock_format: int) -> None:
+    package_segments = cut_segments(home, LINK, *PAGES, lock_format=lock_format)
+    first = find_link_targets(package_segments, lock_format)
+    for names in permutations(package_segments):
+        assert find_link_targets({name: package_segments[name] for name in names}, lock_format) == first
 
 
-def test_a_file_that_two_packages_ship_stays_in_the_one_that_replaces_the_other(home: Home) -> None:
+def test_a_shared_file_is_kept_in_the_replacing_package(home: Home) -> None:
     path = "usr/share/doc/shared/table.txt"
     old = Deb("aa", files=[text(path, "old")])
     new = Deb("bb", files=[text(path, "new")], fields={"Replaces": "aa (<< 2)"})
     tool = Deb("tool", files=[symlink("usr/share/tool/table.txt", "../doc/shared/table.txt")])
-    assert find_link_targets(cut(home, old, new, tool), 2).keep == {"bb": (path,)}
+    assert find_link_targets(cut_segments(home, old, new, tool), 2).keep == {"bb": (path,)}
 
 
-def test_what_is_there_anyway_needs_nothing(home: Home) -> None:
+def test_an_existing_target_is_not_listed(home: Home) -> None:
     keeper = Deb(
         "keeper",
         files=[
@@ -85,10 +87,10 @@ def test_what_is_there_anyway_needs_nothing(home: Home) -> None:
         ],
     )
     other = Deb("other", files=[symlink("usr/lib/other.txt", "../share/doc/keeper/own.txt")])
-    assert find_link_targets(cut(home, keeper, other), 2) == LinkTargets({})
+    assert find_link_targets(cut_segments(home, keeper, other), 2) == LinkTargets({})
 
 
-def test_links_that_are_kept_keep_their_targets_too(home: Home) -> None:
+def test_a_kept_link_keeps_its_own_target(home: Home) -> None:
     package = Deb(
         "chain",
         files=[
@@ -97,5 +99,5 @@ def test_links_that_are_kept_keep_their_targets_too(home: Home) -> None:
             text("usr/share/doc/chain/second", "2"),
         ],
     )
-    assert cut(home, package)["chain"].dropped == ()
-    assert cut(home, package, lock_format=1)["chain"].dropped == ("usr/share/doc/chain/second",)
+    assert cut_segments(home, package)["chain"].dropped == ()
+    assert cut_segments(home, package, lock_format=1)["chain"].dropped == ("usr/share/doc/chain/second",)

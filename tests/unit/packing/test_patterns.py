@@ -1,4 +1,4 @@
-"""Wildcards of file names, and what format 1 ignored."""
+"""Wildcards of file names, and the ignore rules of format 1."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def test_a_component_matches(name: str, pattern: str, matches: bool) -> None:
     assert component_matches(name, pattern) is matches
 
 
-def test_format_1_keeps_its_own_way_of_ignoring() -> None:
-    """A lock of format 1 gives the same image for ever, wrong as it is."""
+def test_format_1_keeps_its_ignore_rules() -> None:
+    """A lock of format 1 keeps giving the same image, although the rules differ from gitignore(5)."""
     assert not Format1Ignore(["\\#x"]).matches("#x", is_directory=False)
     assert Format1Ignore(["[^a]x"]).matches("ax", is_directory=False)
     assert Format1Ignore(["*.pyc", "!a.pyc"]).matches("b/c.pyc", is_directory=False)
     assert not Format1Ignore(["tmp/"]).matches("tmp", is_directory=False)
 
 
-def test_a_row_of_stars_does_not_take_for_ever() -> None:
+def test_many_stars_match_in_bounded_time() -> None:
     assert not Format1Ignore(["/".join(["**", "a"] * 200)]).matches("/".join("ab" * 200), is_directory=False)
     assert not Format1Ignore(["*a" * 60 + "b"]).matches("a" * 200, is_directory=False)

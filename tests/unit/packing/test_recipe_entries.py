@@ -1,4 +1,4 @@
-"""The recipe's own files: what is copied where, what is refused, and that nothing else shows."""
+"""The entries of a recipe's ``files`` rules: destinations, refused sources, and determinism."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.recipes import HEAD, write
 
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
-    """Return a folder with ``app`` in it: two files, a script, a link, a folder below."""
+    """Return a directory with ``app``: files, a script, a link and a subdirectory."""
     folder = tmp_path / "recipe" / "app"
     (folder / "lib").mkdir(parents=True)
     (folder / "main.py").write_text("main")
@@ -35,34 +35,36 @@ def app(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def rule(source: str = "", to: str = "/x", line: int = 1, file: str = "recipe.yaml", **more: Any) -> FileRule:
-    return FileRule(source=source, to=to, where=f"{file}:{line}:5", **more)
+def rule(
+    source: str = "", to: str = "/x", line: int = 1, file: str = "recipe.yaml", **fields: Any
+) -> FileRule:
+    return FileRule(source=source, to=to, where=f"{file}:{line}:5", **fields)
 
 
-def ids(text: str) -> tuple[int, int]:
+def resolve_owner(text: str) -> tuple[int, int]:
     return {"web": (33, 34), "7:8": (7, 8)}[text]
 
 
-def items(root: Path, *rules: FileRule) -> list[RecipeEntry]:
-    return list(collect_entries(rules, root, ids))
+def collect(root: Path, *rules: FileRule) -> list[RecipeEntry]:
+    return list(collect_entries(rules, root, resolve_owner))
 
 
 def paths(root: Path, *rules: FileRule) -> list[str]:
-    return [item.entry.path for item in items(root, *rules)]
+    return [item.entry.path for item in collect(root, *rules)]
 
 
-def refused(root: Path, *rules: FileRule) -> list[str]:
+def collect_problems(root: Path, *rules: FileRule) -> list[str]:
     with pytest.raises(RecipeError) as caught:
-        items(root, *rules)
+        collect(root, *rules)
     return [f"{problem.where}: {problem.message}" for problem in caught.value.problems]
 
 
-def test_a_folder_is_copied_with_what_is_below_it(app: Path) -> None:
-    found = [
+def test_a_directory_is_copied_with_its_content(app: Path) -> None:
+    entries = [
         (i.entry.path, i.entry.kind, i.entry.mode, i.entry.size, i.entry.link, i.content)
-        for i in items(app, rule("app", "/srv/app"))
+        for i in collect(app, rule("app", "/srv/app"))
     ]
-    assert found == [
+    assert entries == [
         ("srv/app", "dir", 0o755, 0, "", b""),
         ("srv/app/.hidden", "file", 0o644, 0, "", b""),
         ("srv/app/current", "symlink", 0o777, 0, "lib/a.py", b""),
@@ -74,14 +76,16 @@ def test_a_folder_is_copied_with_what_is_below_it(app: Path) -> None:
     ]
 
 
-def test_texts_links_and_folders_need_no_source(app: Path) -> None:
+def test_texts_links_and_directories_need_no_source(app: Path) -> None:
     rules = (
         FileRule(to="/etc/motd", text="ä\n"),
         FileRule(to="/bin/sh", link="busybox"),
         FileRule(to="/data", directory=True, mode=0o1777, owner="web"),
     )
-    found = [(i.entry.path, i.entry.mode, i.entry.uid, i.entry.gid, i.content) for i in items(app, *rules)]
-    assert found == [
+    entries = [
+        (i.entry.path, i.entry.mode, i.entry.uid, i.entry.gid, i.content) for i in collect(app, *rules)
+    ]
+    assert entries == [
         ("bin/sh", 0o777, 0, 0, b""),
         ("data", 0o1777, 33, 34, b""),
         ("etc/motd", 0o644, 0, 0, b"\xc3\xa4\n"),
@@ -102,12 +106,12 @@ def test_texts_links_and_folders_need_no_source(app: Path) -> None:
         ("./app//lib/.", "/srv", "srv"),
     ],
 )
-def test_a_final_slash_says_into(app: Path, source: str, to: str, first: str) -> None:
+def test_a_trailing_slash_copies_into_a_directory(app: Path, source: str, to: str, first: str) -> None:
     assert paths(app, rule(source, to))[0] == first
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "expected"),
     [
         ("app/*.py", ["x/main.py"]),
         ("app/**/*.py", ["x/lib/a.py", "x/main.py"]),
@@ -119,104 +123,104 @@ def test_a_final_slash_says_into(app: Path, source: str, to: str, first: str) ->
         ("app/c*", ["x/current"]),
     ],
 )
-def test_a_glob_keeps_what_comes_after_its_fixed_part(app: Path, source: str, found: list[str]) -> None:
-    assert paths(app, rule(source, "/x")) == found
+def test_a_glob_keeps_the_path_after_its_fixed_part(app: Path, source: str, expected: list[str]) -> None:
+    assert paths(app, rule(source, "/x")) == expected
 
 
-def test_what_is_ignored_stays_behind(app: Path) -> None:
-    found = paths(app, rule("app", "/app", ignore=("*.pyc", "/run", ".*", "current")))
-    assert found == ["app", "app/lib", "app/lib/a.py", "app/main.py"]
+def test_ignored_files_are_not_copied(app: Path) -> None:
+    copied = paths(app, rule("app", "/app", ignore=("*.pyc", "/run", ".*", "current")))
+    assert copied == ["app", "app/lib", "app/lib/a.py", "app/main.py"]
 
 
-def test_a_mode_is_for_files_and_opens_folders_to_readers(app: Path) -> None:
-    modes = {i.entry.path: i.entry.mode for i in items(app, rule("app", "/app", mode=0o640))}
+def test_a_mode_applies_to_files_and_makes_directories_searchable(app: Path) -> None:
+    modes = {i.entry.path: i.entry.mode for i in collect(app, rule("app", "/app", mode=0o640))}
     assert (modes["app"], modes["app/run"], modes["app/lib"]) == (0o750, 0o640, 0o750)
 
 
-def test_an_owner_is_for_all_of_it(app: Path) -> None:
-    assert {(i.entry.uid, i.entry.gid, i.owner) for i in items(app, rule("app", "/app", owner="7:8"))} == {
+def test_an_owner_applies_to_every_entry(app: Path) -> None:
+    assert {(i.entry.uid, i.entry.gid, i.owner) for i in collect(app, rule("app", "/app", owner="7:8"))} == {
         (7, 8, "7:8")
     }
 
 
-def test_a_named_link_is_followed_a_found_one_is_kept(app: Path) -> None:
-    (item,) = items(app, rule("app/current", "/x"))
+def test_a_link_as_source_is_followed_and_a_link_below_is_kept(app: Path) -> None:
+    (item,) = collect(app, rule("app/current", "/x"))
     assert (item.entry.kind, item.content) == ("file", b"a")
 
 
-def test_hard_links_are_files_of_their_own(app: Path) -> None:
+def test_hard_links_become_separate_files(app: Path) -> None:
     os.link(app / "app/main.py", app / "app/same.py")
-    found = {i.entry.path: i.entry.kind for i in items(app, rule("app", "/a"))}
-    assert found["a/main.py"] == found["a/same.py"] == "file"
+    kinds = {i.entry.path: i.entry.kind for i in collect(app, rule("app", "/a"))}
+    assert kinds["a/main.py"] == kinds["a/same.py"] == "file"
 
 
 def test_a_large_file_is_passed_as_its_path(app: Path) -> None:
     (app / "big").write_bytes(b"x" * LARGE_FILE)
-    (item,) = items(app, rule("big", "/big"))
+    (item,) = collect(app, rule("big", "/big"))
     assert isinstance(item.content, Path)
     assert (item.content.samefile(app / "big"), item.entry.size) == (True, LARGE_FILE)
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
-        ("ap", "there is no 'ap' in the recipe's folder"),
-        ("app/none/x", "there is no 'app/none/x' in the recipe's folder"),
-        ("outside/passwd", "'outside/passwd' leads out of the recipe's folder"),
-        ("outside", "'outside' leads out of the recipe's folder"),
-        ("app/dangling", "there is no 'app/dangling' in the recipe's folder"),
-        ("app/loop", "there is no 'app/loop' in the recipe's folder"),
-        ("app/*.none", "nothing matches 'app/*.none'"),
-        ("app/main.py/", "'app/main.py/' is not a folder"),
-        ("outside/*", "'outside/*' leads out of the recipe's folder"),
+        ("ap", "'ap' does not exist in the recipe's directory"),
+        ("app/none/x", "'app/none/x' does not exist in the recipe's directory"),
+        ("outside/passwd", "'outside/passwd' is outside the recipe's directory"),
+        ("outside", "'outside' is outside the recipe's directory"),
+        ("app/dangling", "'app/dangling' does not exist in the recipe's directory"),
+        ("app/loop", "'app/loop' does not exist in the recipe's directory"),
+        ("app/*.none", "no file matches 'app/*.none'"),
+        ("app/main.py/", "'app/main.py/' is not a directory"),
+        ("outside/*", "'outside/*' is outside the recipe's directory"),
     ],
 )
-def test_a_source_that_is_not_there_is_told(app: Path, source: str, said: str) -> None:
+def test_a_missing_or_invalid_source_is_reported(app: Path, source: str, message: str) -> None:
     (app / "outside").symlink_to("/etc")
     (app / "app" / "dangling").symlink_to("nowhere")
     (app / "app" / "loop").symlink_to("loop")
-    assert refused(app, rule(source)) == [f"recipe.yaml:1:5: {said}"]
+    assert collect_problems(app, rule(source)) == [f"recipe.yaml:1:5: {message}"]
 
 
-def test_nothing_outside_the_folder_is_ever_read(app: Path) -> None:
+def test_nothing_outside_the_recipe_directory_is_read(app: Path) -> None:
     (app.parent / "secret").write_text("secret")
     (app / "app" / "way").symlink_to("../..")
     for source in ("app/way/secret", "app/way", "app/way/*", "app/w*/secret", "app/**/secret"):
-        assert len(refused(app, rule(source))) == 1
-    found = {i.entry.path: i.entry.kind for i in items(app, rule("app", "/a"))}
-    assert found["a/way"] == "symlink"
+        assert len(collect_problems(app, rule(source))) == 1
+    kinds = {i.entry.path: i.entry.kind for i in collect(app, rule("app", "/a"))}
+    assert kinds["a/way"] == "symlink"
 
 
-def test_what_is_no_file_is_refused(app: Path) -> None:
+def test_special_files_are_refused(app: Path) -> None:
     os.mkfifo(app / "app" / "pipe")
-    assert refused(app, rule("app")) == [f"recipe.yaml:1:5: '{app}/app/pipe' is a named pipe"]
+    assert collect_problems(app, rule("app")) == [f"recipe.yaml:1:5: '{app}/app/pipe' is a named pipe"]
     assert paths(app, rule("app", "/x", ignore=("pipe",)))
     (app / "app" / "pipe").unlink()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(app / "app" / "s"))
-        assert refused(app, rule("app")) == [f"recipe.yaml:1:5: '{app}/app/s' is a socket"]
+        assert collect_problems(app, rule("app")) == [f"recipe.yaml:1:5: '{app}/app/s' is a socket"]
 
 
 def test_names_that_are_not_utf_8_are_refused_unless_ignored(app: Path) -> None:
     (Path(os.fsdecode(os.fsencode(app) + b"/app/a\xff"))).write_text("")
-    (said,) = refused(app, rule("app"))
-    assert said.endswith("app/a\\\\xff' is not UTF-8")
+    (problem,) = collect_problems(app, rule("app"))
+    assert problem.endswith("app/a\\\\xff' is not UTF-8")
     assert paths(app, rule("app", "/x", ignore=("a?",)))
     assert paths(app, rule("app/*.py", "/x")) == ["x/main.py"]
 
 
-def test_all_problems_are_told_at_once(app: Path) -> None:
-    assert len(refused(app, rule("a"), rule("b", line=2), rule("app"), rule("c", line=3))) == 3
+def test_all_problems_are_reported_at_once(app: Path) -> None:
+    assert len(collect_problems(app, rule("a"), rule("b", line=2), rule("app"), rule("c", line=3))) == 3
 
 
-def test_two_rules_of_one_recipe_must_agree(app: Path) -> None:
-    one = rule("app/main.py", "/x", 1)
-    assert refused(app, one, FileRule(to="/x", text="other", where="recipe.yaml:2:5")) == [
-        "recipe.yaml:2:5: '/x' is something else in another rule"
+def test_conflicting_rules_of_one_recipe_are_refused(app: Path) -> None:
+    copy_rule = rule("app/main.py", "/x", 1)
+    assert collect_problems(app, copy_rule, FileRule(to="/x", text="other", where="recipe.yaml:2:5")) == [
+        "recipe.yaml:2:5: two rules add different entries at '/x'"
     ]
-    assert refused(app, one, rule("app/main.py", "/x", 2, mode=0o600))
-    assert refused(app, one, rule("app/main.py", "/x", 2, owner="web"))
-    assert paths(app, one, FileRule(to="/x", text="main", where="recipe.yaml:2:5")) == ["x"]
+    assert collect_problems(app, copy_rule, rule("app/main.py", "/x", 2, mode=0o600))
+    assert collect_problems(app, copy_rule, rule("app/main.py", "/x", 2, owner="web"))
+    assert paths(app, copy_rule, FileRule(to="/x", text="main", where="recipe.yaml:2:5")) == ["x"]
     assert paths(app, rule("app", "/x"), rule("app/lib", "/x/lib")) == paths(app, rule("app", "/x"))
 
 
@@ -225,36 +229,36 @@ def test_large_files_are_compared_by_content(app: Path) -> None:
     (app / "two").write_bytes(b"x" * LARGE_FILE)
     assert paths(app, rule("one", "/x"), rule("two", "/x")) == ["x"]
     (app / "two").write_bytes(b"x" * LARGE_FILE + b"y")
-    assert refused(app, rule("one", "/x"), rule("two", "/x"))
+    assert collect_problems(app, rule("one", "/x"), rule("two", "/x"))
 
 
-def test_the_rule_of_an_extending_recipe_wins(app: Path) -> None:
+def test_the_extending_recipe_overrides_a_rule(app: Path) -> None:
     below = FileRule(to="/x", text="below", where="base.yaml:1:5")
     above = FileRule(to="/x", text="above", where="recipe.yaml:1:5")
-    assert [i.content for i in items(app, below, above)] == [b"above"]
+    assert [i.content for i in collect(app, below, above)] == [b"above"]
 
 
-def test_a_folder_rule_says_more_than_a_copied_folder(app: Path) -> None:
-    made = FileRule(to="/app/lib", directory=True, mode=0o700, where="recipe.yaml:9:5")
-    for rules in ((rule("app", "/app"), made), (made, rule("app", "/app"))):
-        assert {i.entry.path: i.entry.mode for i in items(app, *rules)}["app/lib"] == 0o700
+def test_a_directory_rule_overrides_a_copied_directory(app: Path) -> None:
+    directory_rule = FileRule(to="/app/lib", directory=True, mode=0o700, where="recipe.yaml:9:5")
+    for rules in ((rule("app", "/app"), directory_rule), (directory_rule, rule("app", "/app"))):
+        assert {i.entry.path: i.entry.mode for i in collect(app, *rules)}["app/lib"] == 0o700
 
 
 @pytest.mark.parametrize("kind", [{"text": "a"}, {"link": "b"}])
-def test_nothing_lies_under_a_file_or_link(app: Path, kind: dict[str, str]) -> None:
-    above = FileRule(to="/a", where="recipe.yaml:1:5", **kind)  # type: ignore[arg-type]
+def test_a_path_below_a_file_or_link_is_refused(app: Path, kind: dict[str, str]) -> None:
+    above = FileRule(to="/a", where="recipe.yaml:1:5", text=kind.get("text"), link=kind.get("link", ""))
     below = FileRule(to="/a/b/c", text="c", where="recipe.yaml:2:5")
-    (said,) = refused(app, above, below)
-    assert said.startswith("recipe.yaml:2:5: '/a/b/c' lies under '/a', which is a ")
+    (problem,) = collect_problems(app, above, below)
+    assert problem.startswith("recipe.yaml:2:5: cannot add '/a/b/c': '/a' is a ")
 
 
-def test_the_files_of_an_extended_recipe_come_from_its_own_folder(app: Path) -> None:
+def test_files_of_an_extended_recipe_come_from_its_own_directory(app: Path) -> None:
     write(app.parent, "files: [{from: conf, to: /conf}]\n", "common/base.yaml")
     write(app.parent, "common", "common/conf")
     recipe = load_recipe(
         write(app, f"extend: ../common/base.yaml\n{HEAD}files: [{{from: app/main.py, to: /m}}]\n")
     )
-    assert {i.entry.path: i.content for i in collect_entries(recipe.files, app, ids)} == {
+    assert {i.entry.path: i.content for i in collect_entries(recipe.files, app, resolve_owner)} == {
         "conf": b"common",
         "m": b"main",
     }
@@ -271,11 +275,11 @@ for item in collect_entries([FileRule(to="/a", source="app")], Path(sys.argv[1])
 
 
 @pytest.mark.parametrize("locale", ["C.UTF-8", "C", "POSIX"])
-def test_locale_and_umask_do_not_show(app: Path, locale: str) -> None:
+def test_the_result_does_not_depend_on_locale_and_umask(app: Path, locale: str) -> None:
     (app / "app" / "ümläut").write_text("")
     (app / "app" / "link").symlink_to("ümläut")
 
-    def said(locale: str, umask: int, utf8: str) -> str:
+    def run_in_locale(locale: str, umask: int, utf8: str) -> str:
         environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
         command = [sys.executable, "-c", _SCRIPT, str(app)]
         done = subprocess.run(
@@ -283,7 +287,7 @@ def test_locale_and_umask_do_not_show(app: Path, locale: str) -> None:
         )
         return done.stdout
 
-    assert said(locale, 0o077, "0") == said("C.UTF-8", 0o022, "1")
+    assert run_in_locale(locale, 0o077, "0") == run_in_locale("C.UTF-8", 0o022, "1")
 
 
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=5).filter(
@@ -295,20 +299,20 @@ _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_siz
 @given(
     st.dictionaries(st.lists(_NAMES, min_size=1, max_size=3).map(tuple), st.binary(max_size=9), max_size=6)
 )
-def test_every_file_arrives_with_its_bytes(
+def test_every_file_is_copied_with_its_content(
     tmp_path_factory: pytest.TempPathFactory, tree: dict[tuple[str, ...], bytes]
 ) -> None:
     root = tmp_path_factory.mktemp("tree")
     (root / "app").mkdir()
-    written = {}
-    for parts, content in tree.items():
-        path = root / "app" / "/".join(parts)
+    expected = {}
+    for components, content in tree.items():
+        path = root / "app" / "/".join(components)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         except OSError:
-            continue  # a name that is a file already is no folder
-        written["/".join(("a", *parts))] = content
-    found = items(root, rule("app", "/a"))
-    assert {i.entry.path: i.content for i in found if i.entry.kind == "file"} == written
-    assert [i.entry.path for i in found] == sorted(i.entry.path for i in found)
+            continue  # the parent is already a file
+        expected["/".join(("a", *components))] = content
+    entries = collect(root, rule("app", "/a"))
+    assert {i.entry.path: i.content for i in entries if i.entry.kind == "file"} == expected
+    assert [i.entry.path for i in entries] == sorted(i.entry.path for i in entries)

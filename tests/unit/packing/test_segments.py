@@ -1,4 +1,4 @@
-"""Segments: what a package's files become, and that a segment can be reworked without it."""
+"""Segments: cutting them from packages, and changing them without the package."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "store")
 
 
-def _make(home: Home, package: Deb, selection: Selection = Selection()) -> Segment:  # noqa: B008
+def _cut(home: Home, package: Deb, selection: Selection = Selection()) -> Segment:  # noqa: B008 - a frozen value
     return segments.cut_segment(io.BytesIO(package.build()), selection, home.blobs)
 
 
-def _plain(home: Home, segment: Segment) -> bytes:
+def _read_tar(home: Home, segment: Segment) -> bytes:
     with home.blobs.open(segment.blob) as file:
         return b"".join(gzip.decompress_member(file.read(size)) for size in segment.members)
 
 
-def _tree(data: bytes) -> str:
-    """A tar stream as text: kind, mode, path and what it leads to or holds."""
+def _format_tree(data: bytes) -> str:
+    """Format a tar stream as text: kind, mode, path, and target or content."""
     lines = []
     with tarfile.open(fileobj=io.BytesIO(data + bytes(1024))) as archive:
         for member in archive:
             file = archive.extractfile(member) if member.isreg() else None
-            more = f" -> {member.linkname}" if member.linkname else f" {file.read()!r}" if file else ""
+            suffix = f" -> {member.linkname}" if member.linkname else f" {file.read()!r}" if file else ""
             kind = {b"5": "d", b"2": "l", b"1": "h", b"0": "-"}[member.type]
-            lines.append(f"{kind}{member.mode:04o} {member.name}{more}")
+            lines.append(f"{kind}{member.mode:04o} {member.name}{suffix}")
     return "\n".join(line for line in lines if "/dpkg/info/" not in line)
 
 
@@ -64,8 +64,8 @@ _HELLO = Deb(
 
 
 def test_a_segment_holds_files_on_a_merged_usr_without_docs(home: Home) -> None:
-    segment = _make(home, _HELLO)
-    assert _tree(_plain(home, segment)) == "\n".join(
+    segment = _cut(home, _HELLO)
+    assert _format_tree(_read_tar(home, segment)) == "\n".join(
         [
             "-0755 usr/bin/hello b'#!'",
             "h0644 usr/bin/hi -> usr/bin/hello",
@@ -86,48 +86,48 @@ def test_a_segment_holds_files_on_a_merged_usr_without_docs(home: Home) -> None:
     assert segment.facts.conffiles == {"/etc/hello.conf": "9dd4e461268c8034f5c8564e155c67a6"}
 
 
-def test_what_the_recipe_includes_stays(home: Home) -> None:
-    segment = _make(home, _HELLO, Selection(include=("docs", "man")))
+def test_included_trees_are_kept(home: Home) -> None:
+    segment = _cut(home, _HELLO, Selection(include=("docs", "man")))
     assert segment.dropped == ("usr/share/locale/de/LC_MESSAGES/hello.mo",)
 
 
-def test_dpkg_finds_its_own_files_with_the_paths_of_the_package(home: Home) -> None:
-    segment = _make(home, _HELLO)
-    read = segments.content_reader(segment, home.blobs)
-    assert read("var/lib/dpkg/info/hello.conffiles") == b"/etc/hello.conf\n"
-    listed = read("var/lib/dpkg/info/hello.list").decode().splitlines()
-    assert listed[:2] == ["/.", "/bin"]
-    assert "/bin/hello" in listed
-    assert "/usr/share/doc/hello/README" in listed
-    assert b"usr/share/doc/hello/copyright" in read("var/lib/dpkg/info/hello.md5sums")
-    assert b"etc/hello.conf" not in read("var/lib/dpkg/info/hello.md5sums")
+def test_dpkg_info_files_have_the_paths_of_the_package(home: Home) -> None:
+    segment = _cut(home, _HELLO)
+    read_file = segments.content_reader(segment, home.blobs)
+    assert read_file("var/lib/dpkg/info/hello.conffiles") == b"/etc/hello.conf\n"
+    paths = read_file("var/lib/dpkg/info/hello.list").decode().splitlines()
+    assert paths[:2] == ["/.", "/bin"]
+    assert "/bin/hello" in paths
+    assert "/usr/share/doc/hello/README" in paths
+    assert b"usr/share/doc/hello/copyright" in read_file("var/lib/dpkg/info/hello.md5sums")
+    assert b"etc/hello.conf" not in read_file("var/lib/dpkg/info/hello.md5sums")
 
 
-def test_packages_for_several_architectures_are_told_apart(home: Home) -> None:
-    segment = _make(home, Deb("libx", fields={"Multi-Arch": "same"}, files=[text("usr/lib/x", "")]))
+def test_a_co_installable_package_has_its_architecture_in_dpkg_info(home: Home) -> None:
+    segment = _cut(home, Deb("libx", fields={"Multi-Arch": "same"}, files=[text("usr/lib/x", "")]))
     assert "var/lib/dpkg/info/libx:amd64.list" in {item.entry.path for item in segment.items}
 
 
-def test_base_data_leaves_no_trace_in_dpkg(home: Home) -> None:
-    segment = _make(home, _HELLO, Selection(includes_dpkg_info=False))
+def test_base_data_has_no_dpkg_info(home: Home) -> None:
+    segment = _cut(home, _HELLO, Selection(includes_dpkg_info=False))
     assert not [item for item in segment.items if item.entry.path.startswith("var/lib/dpkg")]
 
 
-def test_a_lone_segment_knows_its_layer(home: Home) -> None:
-    segment = _make(home, _HELLO, Selection(has_own_layer=True))
+def test_a_segment_with_its_own_layer_has_the_layers_digests(home: Home) -> None:
+    segment = _cut(home, _HELLO, Selection(has_own_layer=True))
     with home.blobs.open(segment.blob) as file:
         packed = LAYER_START + file.read() + LAYER_END
     assert segment.layer
     assert segment.layer.digest == digest.of(packed)
     assert segment.layer.size == len(packed)
-    plain = gzip.decompress_member(LAYER_START) + _plain(home, segment) + gzip.decompress_member(LAYER_END)
+    plain = gzip.decompress_member(LAYER_START) + _read_tar(home, segment) + gzip.decompress_member(LAYER_END)
     assert segment.layer.diff_id == digest.of(plain)
     assert segment.layer.tar_size == len(plain)
-    paths = [line.split()[1] for line in _tree(_plain(home, segment)).splitlines()]
-    seen = {""}
+    paths = [line.split()[1] for line in _format_tree(_read_tar(home, segment)).splitlines()]
+    directories = {""}
     for path in paths:
-        assert path.rpartition("/")[0] in seen, f"{path} comes before its directory"
-        seen.add(path)
+        assert path.rpartition("/")[0] in directories, f"{path} comes before its directory"
+        directories.add(path)
     assert len(paths) == len(set(paths))
 
 
@@ -139,18 +139,18 @@ def test_a_kept_link_keeps_its_target(home: Home) -> None:
             symlink("usr/bin/data", "../share/doc/linked/data.txt"),
         ],
     )
-    assert _make(home, package).dropped == ()
+    assert _cut(home, package).dropped == ()
 
 
-def test_a_segment_does_not_depend_on_the_place_of_the_store(home: Home, tmp_path: Path) -> None:
-    other = Home(tmp_path / "another place")
-    assert _make(home, _HELLO) == _make(other, _HELLO)
+def test_a_segment_does_not_depend_on_the_path_of_the_store(home: Home, tmp_path: Path) -> None:
+    other_home = Home(tmp_path / "another place")
+    assert _cut(home, _HELLO) == _cut(other_home, _HELLO)
 
 
 def test_any_change_of_the_package_changes_the_segment(home: Home) -> None:
-    one = Deb("x", files=[Item("usr/x", b"one", mtime=5)])
-    two = Deb("x", files=[Item("usr/x", b"two", mtime=5)])
-    assert _make(home, one).blob != _make(home, two).blob
+    first = Deb("x", files=[Item("usr/x", b"one", mtime=5)])
+    second = Deb("x", files=[Item("usr/x", b"two", mtime=5)])
+    assert _cut(home, first).blob != _cut(home, second).blob
 
 
 @pytest.mark.parametrize(
@@ -161,23 +161,25 @@ def test_any_change_of_the_package_changes_the_segment(home: Home) -> None:
         ([text("usr/x", "1"), text("usr/x", "2")], "ships 'usr/x' twice"),
         ([text("lib/x", "1"), text("usr/lib/x", "2")], "ships 'usr/lib/x' twice"),
         ([text("usr/x", "1"), folder("usr/x")], "ships 'usr/x' twice"),
-        ([Item("../../etc/passwd", b"x", raw=True)], "leaves the root"),
-        ([Item("x", kind="hardlink", link="../../etc/passwd", raw=True)], "leaves the root"),
+        ([Item("../../etc/passwd", b"x", raw=True)], "outside the root"),
+        ([Item("x", kind="hardlink", link="../../etc/passwd", raw=True)], "outside the root"),
         ([Item("usr/\udcff", kind="symlink", link="x", raw=True)], "not UTF-8"),
         ([text("usr/share/doc/bad/a\nb", "x")], "control character"),
         ([folder("usr/esc\x1b[2J")], "control character"),
     ],
 )
-@pytest.mark.parametrize("alone", [True, False])
-def test_hostile_packages_are_refused(home: Home, files: list[Item], sentence: str, alone: bool) -> None:
+@pytest.mark.parametrize("has_own_layer", [True, False])
+def test_hostile_packages_are_refused(
+    home: Home, files: list[Item], sentence: str, has_own_layer: bool
+) -> None:
     package = Deb("bad", files=files, parents=False)
     with pytest.raises(FormatError, match=sentence):
-        _make(home, package, Selection(has_own_layer=alone))
+        _cut(home, package, Selection(has_own_layer=has_own_layer))
     assert list(home.blobs.digests()) == []
 
 
-@pytest.mark.parametrize("alone", [True, False])
-def test_hidden_files_go_and_links_to_them_become_files(home: Home, alone: bool) -> None:
+@pytest.mark.parametrize("has_own_layer", [True, False])
+def test_hard_links_to_hidden_files_become_files(home: Home, has_own_layer: bool) -> None:
     package = Deb(
         "links",
         files=[
@@ -187,9 +189,9 @@ def test_hidden_files_go_and_links_to_them_become_files(home: Home, alone: bool)
             text("usr/d", "D"),
         ],
     )
-    segment = _make(home, package, Selection(has_own_layer=alone, includes_dpkg_info=False))
+    segment = _cut(home, package, Selection(has_own_layer=has_own_layer, includes_dpkg_info=False))
     changed = segments.change_segment(segment, SegmentChanges(hide=("usr/a",)), home.blobs)
-    lines = _tree(_plain(home, changed)).splitlines()
+    lines = _format_tree(_read_tar(home, changed)).splitlines()
     assert [line for line in lines if line[0] != "d"] == [
         "-0644 usr/b b'A'",
         "h0644 usr/c -> usr/b",
@@ -198,21 +200,21 @@ def test_hidden_files_go_and_links_to_them_become_files(home: Home, alone: bool)
     assert (changed.layer is None) == (segment.layer is None)
 
 
-def test_a_reworked_lone_segment_has_the_directories_it_is_given(home: Home) -> None:
-    segment = _make(home, _HELLO, Selection(has_own_layer=True))
-    given = Entry("var/lib/hello", "dir", 0o700, 107, 108)
-    changed = segments.change_segment(segment, SegmentChanges(directories=(given,)), home.blobs)
-    assert "d0700 var/lib/hello" in _tree(_plain(home, changed)).splitlines()
-    assert given in changed.directories
+def test_a_changed_segment_has_the_changed_directories(home: Home) -> None:
+    segment = _cut(home, _HELLO, Selection(has_own_layer=True))
+    directory = Entry("var/lib/hello", "dir", 0o700, 107, 108)
+    changed = segments.change_segment(segment, SegmentChanges(directories=(directory,)), home.blobs)
+    assert "d0700 var/lib/hello" in _format_tree(_read_tar(home, changed)).splitlines()
+    assert directory in changed.directories
 
 
-def test_a_directory_that_comes_late_still_has_its_mode(home: Home) -> None:
+def test_a_late_directory_entry_keeps_its_mode(home: Home) -> None:
     package = Deb("late", files=[folder("lib"), text("lib/x", "x"), folder("usr", 0o711)], parents=False)
-    segment = _make(home, package, Selection(has_own_layer=True))
-    assert "d0711 usr" in _tree(_plain(home, segment)).splitlines()
+    segment = _cut(home, package, Selection(has_own_layer=True))
+    assert "d0711 usr" in _format_tree(_read_tar(home, segment)).splitlines()
 
 
-def test_nothing_to_change_changes_nothing(home: Home) -> None:
-    for alone in (True, False):
-        segment = _make(home, _HELLO, Selection(has_own_layer=alone))
+def test_empty_changes_keep_the_segment(home: Home) -> None:
+    for has_own_layer in (True, False):
+        segment = _cut(home, _HELLO, Selection(has_own_layer=has_own_layer))
         assert segments.change_segment(segment, SegmentChanges(), home.blobs) == segment

@@ -1,4 +1,4 @@
-"""Logins from files and helpers: which one counts, and how they are kept and forgotten."""
+"""Logins in files and credential helpers are found, saved and deleted."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def find(environ: dict[str, str], name: str) -> Login | None:
     return AuthFiles(environ).find_login(parse_repository(name))
 
 
-def test_the_longest_key_that_fits_decides(environ: dict[str, str]) -> None:
+def test_the_longest_matching_key_is_used(environ: dict[str, str]) -> None:
     auths = {
         "a.example": basic("host", "1"),
         "a.example/team": basic("team", "2"),
@@ -72,14 +72,14 @@ def test_the_longest_key_that_fits_decides(environ: dict[str, str]) -> None:
         ("a.example/team/app/x", "app"),
         ("b.example:5000/x", "port"),
     ]:
-        found = find(environ, name)
-        assert found is not None
-        assert found.username == user
+        login = find(environ, name)
+        assert login is not None
+        assert login.username == user
     assert find(environ, "b.example/x") is None
     assert find(environ, "a.example.evil.example/x") is None
 
 
-def test_addresses_of_old_are_understood(environ: dict[str, str]) -> None:
+def test_legacy_keys_are_normalized(environ: dict[str, str]) -> None:
     auths = {
         "https://index." + "docker.io/v1/": basic("hub", "1"),
         "https://a.example/v2/": {"username": "u", "password": "p:q"},
@@ -110,7 +110,7 @@ def test_files_are_searched_in_order(environ: dict[str, str]) -> None:
     assert find(environ, "a.example/x") is None
 
 
-def test_helpers_are_asked(environ: dict[str, str]) -> None:
+def test_credential_helpers_are_used(environ: dict[str, str]) -> None:
     helpers = {"helped.example": "test", "helped.example/team": "test", "broken.example": "test"}
     write(environ, ".docker/config.json", {"credHelpers": helpers, "auths": {"x.example": basic("x", "1")}})
     assert find(environ, "helped.example/x") == Login("h", "s")
@@ -128,7 +128,7 @@ def test_helpers_are_asked(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "-x", "", "x\n"])
-def test_a_helper_is_a_word(environ: dict[str, str], name: str) -> None:
+def test_a_helper_name_is_not_a_path(environ: dict[str, str], name: str) -> None:
     write(environ, ".docker/config.json", {"credHelpers": {"a.example": name}})
     if name:
         with pytest.raises(FormatError):
@@ -137,45 +137,45 @@ def test_a_helper_is_a_word(environ: dict[str, str], name: str) -> None:
         assert find(environ, "a.example/x") is None
 
 
-def test_passwords_are_not_shown() -> None:
+def test_passwords_are_not_part_of_the_repr() -> None:
     login = Login("user", "secret", "secret", "secret")
     assert "secret" not in f"{login} {login!r} {[login]}"
 
 
-def test_a_login_is_kept_read_and_forgotten(environ: dict[str, str]) -> None:
+def test_a_login_is_saved_read_and_deleted(environ: dict[str, str]) -> None:
     path = write(
         environ, ".config/containers/auth.json", {"more": {"kept": 1}, "auths": {"b.example": {"x": 1}}}
     )
-    where = login_store.parse_login_target("a.example:5000/team")
-    assert login_store.save_login(where, Login("me", "pass:word"), environ) == str(path)
+    target = login_store.parse_login_target("a.example:5000/team")
+    assert login_store.save_login(target, Login("me", "pass:word"), environ) == str(path)
     assert find(environ, "a.example:5000/team/app") == Login("me", "pass:word")
     assert find(environ, "a.example:5000/app") is None
     content = json.loads(path.read_text())
     assert content["more"] == {"kept": 1}
     assert content["auths"]["b.example"] == {"x": 1}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert login_store.delete_login(where, environ) == [str(path)]
+    assert login_store.delete_login(target, environ) == [str(path)]
     assert find(environ, "a.example:5000/team/app") is None
-    assert login_store.delete_login(where, environ) == []
+    assert login_store.delete_login(target, environ) == []
 
 
-def test_a_first_login_makes_a_private_file(environ: dict[str, str]) -> None:
-    kept = Path(
+def test_the_first_login_creates_a_private_file(environ: dict[str, str]) -> None:
+    saved_in = Path(
         login_store.save_login(login_store.parse_login_target("docker.io"), Login("me", "x"), environ)
     )
-    assert kept == Path(environ["HOME"], ".config/containers/auth.json")
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert saved_in == Path(environ["HOME"], ".config/containers/auth.json")
+    assert stat.S_IMODE(saved_in.stat().st_mode) == 0o600
     assert find(environ, "debian") == Login("me", "x")
 
 
-def test_a_helper_keeps_what_it_is_meant_to(environ: dict[str, str]) -> None:
+def test_a_login_is_saved_with_its_helper(environ: dict[str, str]) -> None:
     path = write(environ, ".docker/config.json", {"credHelpers": {"helped.example": "test"}})
-    before = path.read_text()
+    old_content = path.read_text()
     assert (
         login_store.save_login(login_store.parse_login_target("helped.example"), Login("me", "x"), environ)
         == "docker-credential-test"
     )
-    assert path.read_text() == before
+    assert path.read_text() == old_content
     assert login_store.delete_login(login_store.parse_login_target("helped.example"), environ) == [
         "docker-credential-test"
     ]
@@ -201,14 +201,14 @@ _files = st.fixed_dictionaries(
 
 
 @given(st.binary(max_size=60) | _files.map(lambda value: json.dumps(value).encode()))
-def test_any_file_gives_a_login_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_any_file_has_a_login_or_an_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("auth") / "auth.json"
     path.write_bytes(data)
     try:
-        found = credentials.read_auth_file(path).find_login(Repository("a.example", "team/app"))
+        login = credentials.read_auth_file(path).find_login(Repository("a.example", "team/app"))
     except PumiceError:
         return
-    assert found is None or isinstance(found, Login)
+    assert login is None or isinstance(login, Login)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_any_file_gives_a_login_or_a_sentence(tmp_path_factory: pytest.TempPathF
         "bWU6c2VjcmV0IHBhc3N3b3JkIG9mIHNvbWUgbGVuZ3Ro",
     ],
 )
-def test_a_login_may_be_wrapped_in_lines(environ: dict[str, str], text: str) -> None:
+def test_a_login_may_have_line_breaks(environ: dict[str, str], text: str) -> None:
     write(environ, ".docker/config.json", {"auths": {"a.example": {"auth": text}}})
     assert find(environ, "a.example/x") == Login("me", "secret password of some length")
 

@@ -1,4 +1,4 @@
-"""Headers of registries, good and hostile."""
+"""Valid, malformed and hostile headers of registries."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ URL = "https://registry.example/v2/app/tags/list?n=2"
         (["", "=", '"'], []),
     ],
 )
-def test_challenges(values: list[str], expected: list[Challenge]) -> None:
+def test_challenges_are_parsed(values: list[str], expected: list[Challenge]) -> None:
     assert list(headers.parse_challenges(values)) == expected
 
 
@@ -67,7 +67,7 @@ def test_challenges(values: list[str], expected: list[Challenge]) -> None:
         ("", ""),
     ],
 )
-def test_the_next_page(value: str, expected: str) -> None:
+def test_the_next_link_is_parsed(value: str, expected: str) -> None:
     assert headers.parse_next_link([value], URL) == expected
 
 
@@ -82,7 +82,7 @@ def test_the_next_page(value: str, expected: str) -> None:
         "<unclosed",
     ],
 )
-def test_a_link_that_cannot_be_followed_is_never_the_last_page(value: str) -> None:
+def test_an_unusable_link_is_an_error(value: str) -> None:
     with pytest.raises(FormatError, match="unusable link"):
         headers.parse_next_link([value], URL)
 
@@ -101,7 +101,7 @@ def test_a_link_that_cannot_be_followed_is_never_the_last_page(value: str) -> No
         ("", None),
     ],
 )
-def test_retry_after(value: str, expected: float | None) -> None:
+def test_retry_after_is_parsed(value: str, expected: float | None) -> None:
     assert headers.parse_retry_after([value], 60.0) == expected
 
 
@@ -120,7 +120,7 @@ def test_warnings_are_those_of_the_specification() -> None:
     ("value", "expected"),
     [("0-9", 10), ("bytes=0-0", 1), ("1-9", None), ("0-", None), ("", None), ("0-x", None)],
 )
-def test_how_much_was_uploaded(value: str, expected: int | None) -> None:
+def test_the_upload_range_is_parsed(value: str, expected: int | None) -> None:
     assert headers.parse_upload_range(value) == expected
 
 
@@ -134,12 +134,12 @@ def test_how_much_was_uploaded(value: str, expected: int | None) -> None:
         ("", None),
     ],
 )
-def test_the_place_of_a_part(value: str, expected: tuple[int, int | None] | None) -> None:
+def test_the_content_range_is_parsed(value: str, expected: tuple[int, int | None] | None) -> None:
     assert headers.parse_content_range(value) == expected
 
 
 @given(st.text(max_size=200) | st.text(' ",=<>;\\abrelnext/:?-09', max_size=120))
-def test_any_header_is_understood_or_ignored(text: str) -> None:
+def test_any_header_is_parsed_or_ignored(text: str) -> None:
     headers.parse_challenges([text])
     headers.parse_warnings([text])
     headers.parse_retry_after([text], 0)

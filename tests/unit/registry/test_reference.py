@@ -1,4 +1,4 @@
-"""How images in registries are named: the grammar, its defaults, and what is refused."""
+"""References to images in registries: the grammar, its defaults and its errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _tag = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", fullmatch=True)
         ("Upper/app", "Upper", "app", "latest", ""),
     ],
 )
-def test_the_parts_of_a_reference(text: str, host: str, name: str, tag: str, digest: str) -> None:
+def test_references_are_parsed(text: str, host: str, name: str, tag: str, digest: str) -> None:
     assert parse_reference(text) == Reference(Repository(host, name), tag, digest)
 
 
@@ -73,29 +73,29 @@ def test_the_parts_of_a_reference(text: str, host: str, name: str, tag: str, dig
         ),
     ],
 )
-def test_what_is_no_reference(text: str) -> None:
+def test_malformed_references_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_reference(text)
 
 
 @given(_host, _name, _tag, st.sampled_from(["", A, B]))
-def test_what_is_written_is_read_back(host: str, name: str, tag: str, digest: str) -> None:
-    written = Reference(Repository(host, name), tag, digest)
-    assert parse_reference(str(written)) == written
-    assert parse_reference(f"docker://{written}") == written
+def test_a_formatted_reference_is_parsed_again(host: str, name: str, tag: str, digest: str) -> None:
+    text = Reference(Repository(host, name), tag, digest)
+    assert parse_reference(str(text)) == text
+    assert parse_reference(f"docker://{text}") == text
 
 
 @given(st.text(max_size=60) | st.text("abz019.:/@-_[]", max_size=40))
 def test_any_text_is_a_reference_or_refused(text: str) -> None:
     try:
-        found = parse_reference(text)
+        reference = parse_reference(text)
     except UsageError:
         return
-    assert parse_reference(str(found)) == found
-    assert not set(found.repository.name) & set(":@ %?#\\\n")
+    assert parse_reference(str(reference)) == reference
+    assert not set(reference.repository.name) & set(":@ %?#\\\n")
 
 
-def test_the_fallback_tag_is_cut_as_the_specification_says() -> None:
+def test_the_fallback_tag_is_truncated_as_specified() -> None:
     assert reference.fallback_tag(A) == "sha256-" + "a" * 64
     assert reference.fallback_tag(B) == "sha512-" + "0" * 64
     assert reference.fallback_tag("a+b:" + "c" * 100) == "a-b-" + "c" * 64

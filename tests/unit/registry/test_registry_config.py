@@ -1,4 +1,4 @@
-"""Which registry is asked in place of another, and how."""
+"""The configuration of mirrors, rewrites and connections."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ debian:
 """
 
 
-def test_the_longest_beginning_decides() -> None:
-    read = registry_config.read_registry_configs(EXAMPLE, "/etc/pumice/config.yaml")
+def test_the_longest_prefix_is_used() -> None:
+    mirrors = registry_config.read_registry_configs(EXAMPLE, "/etc/pumice/config.yaml")
     hub = parse_repository("docker.io/library/debian")
-    assert [str(one) for one in registry_config.mirrors_of(read, hub)] == [
+    assert [str(mirror) for mirror in registry_config.mirrors_of(mirrors, hub)] == [
         "mirror.example/hub/debian",
         "127.0.0.1:5000/library/debian",
     ]
-    assert registry_config.mirrors_of(read, parse_repository("docker.io/libraryx/debian")) == ()
-    moved = registry_config.rewrite_repository(read, parse_repository("old.example/team/app"))
+    assert registry_config.mirrors_of(mirrors, parse_repository("docker.io/libraryx/debian")) == ()
+    moved = registry_config.rewrite_repository(mirrors, parse_repository("old.example/team/app"))
     assert str(moved) == "new.example/moved/team/app"
-    assert registry_config.rewrite_repository(read, hub) == hub
+    assert registry_config.rewrite_repository(mirrors, hub) == hub
 
 
-def test_how_a_host_is_reached() -> None:
-    read = registry_config.read_registry_configs(EXAMPLE, "/etc/pumice/config.yaml")
+def test_the_connection_settings_of_a_host_are_found() -> None:
+    configs = registry_config.read_registry_configs(EXAMPLE, "/etc/pumice/config.yaml")
     plain, tls = (
-        registry_config.connection_config(read, "new.example"),
-        registry_config.connection_config(read, "tls.example"),
+        registry_config.connection_config(configs, "new.example"),
+        registry_config.connection_config(configs, "tls.example"),
     )
     assert plain is not None
     assert plain.plain_http
@@ -57,10 +57,10 @@ def test_how_a_host_is_reached() -> None:
         "/absolute/me.crt",
         "/etc/pumice/me.key",
     )
-    assert registry_config.connection_config(read, "mirror.example") is None
+    assert registry_config.connection_config(configs, "mirror.example") is None
 
 
-def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
+def test_other_sections_are_ignored(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_bytes(EXAMPLE)
     environ = {"PUMICE_CONFIG": str(file)}
@@ -70,7 +70,7 @@ def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("registries: [a]", "expected a mapping"),
         ("registries: {x.example: {mirror: y.example}}", "unknown setting"),
@@ -81,10 +81,10 @@ def test_the_rest_of_the_configuration_stays_as_it_is(tmp_path: Path) -> None:
         ("registries: {x.example/UP: {}}", "not a host or the prefix"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(text: str, said: str) -> None:
+def test_problems_are_reported_with_their_location(text: str, message: str) -> None:
     with pytest.raises(RecipeError) as raised:
         registry_config.read_registry_configs(text.encode(), "config.yaml")
-    assert said in str(raised.value)
+    assert message in str(raised.value)
     assert "config.yaml:1:" in str(raised.value)
 
 

@@ -14,7 +14,7 @@ from pumice.formats import relations
 from pumice.recipe.model import Request
 from pumice.resolve import Reason, Requirements, Solution, resolve
 from pumice.resolve.problem import satisfies
-from tests.support.universe import Sketch, TextUniverse, from_text, sketch
+from tests.support.universe import Sketch, TextUniverse, from_text, read_sketch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,44 +26,46 @@ GREED = sorted((PAGES / "greed").glob("*.txt"))
 PROOFS = sorted((PAGES / "proofs").glob("*.txt"))
 
 
-def named(packages: Sequence[PackageRecord]) -> tuple[str, ...]:
+def format_packages(packages: Sequence[PackageRecord]) -> tuple[str, ...]:
     return tuple(f"{record.name} {record.version}" for record in packages)
 
 
-def naive(universe: TextUniverse, wanted: Sequence[Request]) -> list[PackageRecord] | None:
+def choose_first_alternatives(
+    universe: TextUniverse, requests: Sequence[Request]
+) -> list[PackageRecord] | None:
     """What first-alternative greed gives: None when it ends nowhere or in a conflict."""
-    taken: dict[str, PackageRecord] = {}
-    queue = [request.name for request in wanted if not request.exclude]
-    excluded = {request.name for request in wanted if request.exclude}
+    chosen: dict[str, PackageRecord] = {}
+    queue = [request.name for request in requests if not request.exclude]
+    excluded = {request.name for request in requests if request.exclude}
     records = [universe.versions(name)[0] for name in queue]
     while records:
         record = records.pop(0)
-        if record.name in taken:
+        if record.name in chosen:
             continue
-        taken[record.name] = record
+        chosen[record.name] = record
         for group in relations.parse_relations(f"{record.pre_depends},{record.depends}"):
             first = group[0]
-            found = [*universe.versions(first.name), *universe.providers(first.name)]
-            if not found:
+            candidates = [*universe.versions(first.name), *universe.providers(first.name)]
+            if not candidates:
                 return None
-            records.append(found[0])
-    for record in taken.values():
+            records.append(candidates[0])
+    for record in chosen.values():
         for group in relations.parse_relations(f"{record.pre_depends},{record.depends}"):
-            if not any(satisfies(one, term, "amd64") for one in taken.values() for term in group):
+            if not any(satisfies(package, term, "amd64") for package in chosen.values() for term in group):
                 return None
         for term in relations.parse_flat_relations(f"{record.conflicts},{record.breaks}"):
-            if any(satisfies(one, term, "amd64") for one in taken.values() if one is not record):
+            if any(satisfies(one, term, "amd64") for one in chosen.values() if one is not record):
                 return None
-    return None if excluded.intersection(taken) else list(taken.values())
+    return None if excluded.intersection(chosen) else list(chosen.values())
 
 
 @pytest.mark.parametrize("path", GREED, ids=lambda path: path.stem)
-def test_where_greed_fails(path: Path) -> None:
-    page = sketch(path)
+def test_finds_better_sets_than_the_first_alternatives(path: Path) -> None:
+    page = read_sketch(path)
     universe = from_text(page.stanzas())
     solution = resolve(universe, Requirements(requests=page.requests()))
-    assert named(solution.packages) == page.packages
-    greedy = naive(universe, page.requests())
+    assert format_packages(solution.packages) == page.packages
+    greedy = choose_first_alternatives(universe, page.requests())
     if greedy is not None:
         better = _costs(solution.packages) < _costs(greedy)
         preferred = path.stem == "provider-by-priority" or path.stem == "other-architecture"
@@ -75,8 +77,8 @@ def _costs(packages: Sequence[PackageRecord]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("path", PROOFS, ids=lambda path: path.stem)
-def test_proofs(path: Path) -> None:
-    page = sketch(path)
+def test_proofs_match_the_golden_pages(path: Path) -> None:
+    page = read_sketch(path)
     with pytest.raises(ResolveError) as caught:
         resolve(from_text(page.stanzas()), Requirements(requests=page.requests()))
     assert f"{caught.value}\n" == page.error
@@ -84,7 +86,7 @@ def test_proofs(path: Path) -> None:
 
 def ask(text: str, *names: str, **wants: object) -> Solution:
     page = Sketch(text, names, (), "")
-    return resolve(from_text(page.stanzas()), Requirements(requests=page.requests(), **wants))  # type: ignore[arg-type]
+    return resolve(from_text(page.stanzas()), Requirements(requests=page.requests(), **wants))  # type: ignore[arg-type]  # options of several types
 
 
 BASE = """\
@@ -112,50 +114,67 @@ debutils 1
 """
 
 
-def test_recommendations_are_followed_where_they_can_be() -> None:
-    assert named(ask(BASE, "app").packages) == ("app 1", "tool 2")
+def test_recommendations_are_followed_if_possible() -> None:
+    assert format_packages(ask(BASE, "app").packages) == ("app 1", "tool 2")
     with_them = ask(BASE, "app", recommends=True)
-    assert named(with_them.packages) == ("app 1", "light 1", "nice 1", "tool 2")
+    assert format_packages(with_them.packages) == ("app 1", "light 1", "nice 1", "tool 2")
     assert with_them.reasons["light"] == Reason("recommended", "app", "heavy | light")
-    assert named(ask(BASE, "app", "tool=1", recommends=True).packages) == ("app 1", "light 1", "tool 1")
-    assert named(ask(BASE, "app", "-nice", recommends=True).packages) == ("app 1", "light 1", "tool 2")
+    assert format_packages(ask(BASE, "app", "tool=1", recommends=True).packages) == (
+        "app 1",
+        "light 1",
+        "tool 1",
+    )
+    assert format_packages(ask(BASE, "app", "-nice", recommends=True).packages) == (
+        "app 1",
+        "light 1",
+        "tool 2",
+    )
 
 
 def test_base_data_comes_without_dependencies() -> None:
     solution = ask(BASE, "tool", base="data")
-    assert named(solution.packages) == ("tool 2",)
-    assert named(solution.base_data) == ("base-files 12", "base-passwd 3")
+    assert format_packages(solution.packages) == ("tool 2",)
+    assert format_packages(solution.base_data) == ("base-files 12", "base-passwd 3")
     assert solution.reasons["base-files"] == Reason("base-data")
-    assert named(ask(BASE, "tool", "-base-files", base="data").base_data) == ("base-passwd 3",)
+    assert format_packages(ask(BASE, "tool", "-base-files", base="data").base_data) == ("base-passwd 3",)
     whole = ask(BASE, "base-files", base="data")
-    assert named(whole.packages) == ("base-files 12", "mawk 1")
-    assert named(whole.base_data) == ("base-passwd 3",)
+    assert format_packages(whole.packages) == ("base-files 12", "mawk 1")
+    assert format_packages(whole.base_data) == ("base-passwd 3",)
 
 
-def test_base_essential_comes_with_them() -> None:
+def test_base_essential_comes_with_dependencies() -> None:
     solution = ask(BASE, base="essential")
-    assert named(solution.packages) == ("base-files 12", "base-passwd 3", "dash 1", "debutils 1", "mawk 1")
+    assert format_packages(solution.packages) == (
+        "base-files 12",
+        "base-passwd 3",
+        "dash 1",
+        "debutils 1",
+        "mawk 1",
+    )
     assert solution.reasons["dash"] == Reason("essential")
     assert solution.reasons["mawk"] == Reason("needed", "base-files", "awk")
-    assert "dash 1" not in named(ask(BASE, "-dash", base="essential").packages)
+    assert "dash 1" not in format_packages(ask(BASE, "-dash", base="essential").packages)
 
 
-def test_versions_asked_for_pinned_and_held_back() -> None:
-    assert named(ask(BASE, "app", "tool=1").packages) == ("app 1", "tool 1")
-    assert named(ask(BASE, "app", pins={"tool": "1"}).packages) == ("app 1", "tool 1")
-    assert named(ask(BASE, "app", pins={"tool": "0.9", "light": "1"}).packages) == ("app 1", "tool 2")
-    assert named(ask("app 1\n  Depends: a | b\na 1\nb 1\n", "app", pins={"b": "1"}).packages) == (
+def test_requested_pinned_and_held_back_versions() -> None:
+    assert format_packages(ask(BASE, "app", "tool=1").packages) == ("app 1", "tool 1")
+    assert format_packages(ask(BASE, "app", pins={"tool": "1"}).packages) == ("app 1", "tool 1")
+    assert format_packages(ask(BASE, "app", pins={"tool": "0.9", "light": "1"}).packages) == (
+        "app 1",
+        "tool 2",
+    )
+    assert format_packages(ask("app 1\n  Depends: a | b\na 1\nb 1\n", "app", pins={"b": "1"}).packages) == (
         "app 1",
         "b 1",
     )
     pinned = "app 2\n  Depends: tool (>= 2)\napp 1\n  Depends: tool\ntool 2\ntool 1\n"
-    assert named(ask(pinned, "app", pins={"tool": "1"}).packages) == ("app 2", "tool 2")
+    assert format_packages(ask(pinned, "app", pins={"tool": "1"}).packages) == ("app 2", "tool 2")
     held = ask("app 1\n  Depends: tool\ntool 2\n  Depends: gone\ntool 1\n", "app")
     assert [(record.version, newest) for record, newest in held.held_back] == [("1", "2")]
     assert ask(BASE, "app", pins={"tool": "1"}).held_back == ()
 
 
-def test_local_packages_go_first() -> None:
+def test_local_packages_are_preferred() -> None:
     page = Sketch(BASE, ("app",), (), "")
     local = from_text("Package: tool\nVersion: 0.1\nFilename: tool.deb\nInstalled-Size: 3").versions("tool")[
         0
@@ -163,12 +182,12 @@ def test_local_packages_go_first() -> None:
     request = Request(name="", file="tool.deb", where="recipe.yaml:9:5")
     wants = Requirements(requests=(*page.requests(), request), local={"tool.deb": local})
     solution = resolve(from_text(page.stanzas()), wants)
-    assert named(solution.packages) == ("app 1", "tool 0.1")
+    assert format_packages(solution.packages) == ("app 1", "tool 0.1")
     assert solution.packages[1].filename == "tool.deb"
     assert solution.reasons["tool"] == Reason("requested", where="recipe.yaml:9:5")
 
 
-def test_reasons_are_the_shortest_way() -> None:
+def test_reasons_are_the_shortest_chain() -> None:
     solution = ask("a 1\n  Depends: b\nb 1\n  Depends: c\nc 1\nd 1\n  Depends: c (>= 1) | b\n", "a", "d")
     assert solution.reasons == {
         "a": Reason("requested", where="recipe.yaml:5:5"),
@@ -178,7 +197,7 @@ def test_reasons_are_the_shortest_way() -> None:
     }
 
 
-def test_a_malformed_field_names_its_package() -> None:
+def test_errors_for_malformed_fields_name_the_package() -> None:
     with pytest.raises(FormatError, match="is not a relationship") as caught:
         ask("app 1\n  Depends: a b c\n", "app")
     assert caught.value.where == "debian/bookworm: Depends of app 1"
@@ -205,45 +224,47 @@ stanzas = st.fixed_dictionaries(
 universes = st.lists(stanzas, min_size=1, max_size=9, unique_by=lambda text: text[:24]).map("\n\n".join)
 
 
-def solutions(universe: TextUniverse, wanted: Sequence[str]) -> list[frozenset[tuple[str, str]]]:
+def find_all_solutions(universe: TextUniverse, requests: Sequence[str]) -> list[frozenset[tuple[str, str]]]:
     """Every valid set, by trying all of them."""
-    found = []
+    package_sets = []
     records = [record for name in NAMES for record in universe.versions(name)]
     for bits in range(1 << len(records)):
-        taken = [record for index, record in enumerate(records) if bits >> index & 1]
-        if valid(taken) and all(any(record.name == name for record in taken) for name in wanted):
-            found.append(frozenset((record.name, record.version) for record in taken))
-    return found
+        chosen = [record for index, record in enumerate(records) if bits >> index & 1]
+        if is_valid(chosen) and all(any(record.name == name for record in chosen) for name in requests):
+            package_sets.append(frozenset((record.name, record.version) for record in chosen))
+    return package_sets
 
 
-def valid(taken: Sequence[PackageRecord]) -> bool:
-    if len({record.name for record in taken}) < len(taken):
+def is_valid(chosen: Sequence[PackageRecord]) -> bool:
+    if len({record.name for record in chosen}) < len(chosen):
         return False
-    for record in taken:
+    for record in chosen:
         for group in relations.parse_relations(record.depends):
-            if not any(satisfies(one, term, "amd64") for one in taken for term in group):
+            if not any(satisfies(package, term, "amd64") for package in chosen for term in group):
                 return False
         for term in relations.parse_flat_relations(f"{record.conflicts},{record.breaks}"):
-            if any(satisfies(one, term, "amd64") for one in taken if one is not record):
+            if any(satisfies(one, term, "amd64") for one in chosen if one is not record):
                 return False
     return True
 
 
 @settings(deadline=None, max_examples=300)
 @given(universes, st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True), st.randoms())
-def test_right_whatever_the_universe(text: str, wanted: list[str], random: object) -> None:
+def test_is_correct_for_any_universe(text: str, requested_names: list[str], random: object) -> None:
     universe = from_text(text)
-    possible = solutions(universe, wanted)
-    requests = [Request(name=name, where=f"recipe.yaml:{line}:1") for line, name in enumerate(wanted, 1)]
+    possible = find_all_solutions(universe, requested_names)
+    requests = [
+        Request(name=name, where=f"recipe.yaml:{line}:1") for line, name in enumerate(requested_names, 1)
+    ]
     try:
         solution = resolve(universe, Requirements(requests=tuple(requests)))
     except ResolveError as error:
         assert not possible, f"there is {possible[0]}, but: {error}"
         return
-    got = frozenset((record.name, record.version) for record in solution.packages)
-    assert got in possible
-    assert not any(other < got for other in possible), "a package could be left out"
-    assert set(solution.reasons) == {name for name, _ in got}
-    random.shuffle(requests)  # type: ignore[attr-defined]
-    again = resolve(from_text(text), Requirements(requests=tuple(requests)))
-    assert again.packages == solution.packages
+    package_set = frozenset((record.name, record.version) for record in solution.packages)
+    assert package_set in possible
+    assert not any(alternative < package_set for alternative in possible), "a package could be left out"
+    assert set(solution.reasons) == {name for name, _ in package_set}
+    random.shuffle(requests)  # type: ignore[attr-defined]  # hypothesis does not type its random object
+    second_solution = resolve(from_text(text), Requirements(requests=tuple(requests)))
+    assert second_solution.packages == solution.packages

@@ -113,7 +113,7 @@ def test_a_blob_that_was_moved_about_is_hashed_again_and_then_trusted(home: Home
 def test_a_trusted_blob_is_not_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = put(home.blobs, b"trusted")
     with Home(home.root) as other:
-        monkeypatch.setattr(other.blobs, "_hash", None)  # calling it would fail
+        monkeypatch.setattr(other.blobs, "_verify_plain", None)  # calling it would fail
         assert other.blobs.size(digest) == 7
 
 
@@ -122,7 +122,7 @@ def test_what_another_process_hashed_is_trusted(home: Home, monkeypatch: pytest.
     with Home(home.root) as other:
         other.blobs.size(of(b"first"))
         digest = put(home.blobs, b"second")
-        monkeypatch.setattr(other.blobs, "_hash", None)
+        monkeypatch.setattr(other.blobs, "_verify_plain", None)
         assert other.blobs.size(digest) == 6
 
 
@@ -143,13 +143,13 @@ def test_a_torn_line_of_trust_spoils_no_other(home: Home, monkeypatch: pytest.Mo
     second = put(home.blobs, b"second")
     with Home(home.root) as other:
         hashed: list[str] = []
-        original = other.blobs._hash
+        original = other.blobs._verify_plain
 
         def hash_and_tell(name: str) -> int | None:
             hashed.append(name)
             return original(name)
 
-        monkeypatch.setattr(other.blobs, "_hash", hash_and_tell)
+        monkeypatch.setattr(other.blobs, "_verify_plain", hash_and_tell)
         assert other.blobs.size(second) == 6
         assert hashed == []
         assert other.blobs.size(first) == 5
@@ -174,8 +174,8 @@ def test_a_composed_blob_costs_its_list_only(home: Home) -> None:
     whole = of(b"a" * 5000 + b"b" * 5000)
     home.blobs.compose(parts, whole)
     assert home.blobs.stored_size(whole) < 400
-    assert home.blobs.parts(whole) is not None
-    assert home.blobs.parts(parts[0]) is None
+    assert home.blobs.composition(whole) is not None
+    assert home.blobs.composition(parts[0]) is None
     assert not path_of(home, whole).exists()
 
 
@@ -210,7 +210,7 @@ def test_what_looks_right_and_is_not_goes_when_it_is_copied_out(home: Home) -> N
     home.blobs.compose(parts, of(b"onetwo"))
     path = path_of(home, parts[1])
     spoil(path, same_times=True)
-    home.blobs._trust.record(hex_of(parts[1]), path.stat())
+    home.blobs._stat_cache.record(hex_of(parts[1]), path.stat())
     assert home.blobs.size(of(b"onetwo")) == 6
     with pytest.raises(TrustError) as caught:
         Blob(oci.Descriptor(oci.LAYER_TAR, of(b"onetwo"), 6), home.blobs).copy(lambda _: None)
@@ -222,7 +222,7 @@ def test_a_wrong_composition_is_found_by_verifying(home: Home) -> None:
     home.blobs.compose([put(home.blobs, b"one")], of(b"two"))
     assert home.blobs.size(of(b"two")) == 3
     assert not home.blobs.verify(of(b"two"))
-    assert home.blobs.weed(of(b"two"))
+    assert home.blobs.discard_if_damaged(of(b"two"))
     assert list(home.blobs.digests()) == [of(b"one")]
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import UsageError
-from pumice.store.file_names import decode, encode, is_word
+from pumice.store.file_names import decode_reference, encode_reference, is_plain_word
 
 WORDS = st.text("abzABZ019._+~-", min_size=1, max_size=12).filter(lambda word: word[0] not in ".-")
 NAMES = st.tuples(st.lists(WORDS, min_size=1, max_size=4).map("/".join), WORDS).map(":".join)
@@ -13,8 +13,8 @@ NAMES = st.tuples(st.lists(WORDS, min_size=1, max_size=4).map("/".join), WORDS).
 
 @given(NAMES)
 def test_a_name_survives_the_file_system(name: str) -> None:
-    encoded = encode(name)
-    assert decode(encoded) == name
+    encoded = encode_reference(name)
+    assert decode_reference(encoded) == name
     assert "/" not in encoded
     assert encoded == encoded.lower()
     assert encoded[0] not in ".-"
@@ -22,21 +22,21 @@ def test_a_name_survives_the_file_system(name: str) -> None:
 
 @given(NAMES, NAMES)
 def test_two_names_never_share_a_file(one: str, two: str) -> None:
-    assert (encode(one) == encode(two)) == (one == two)
+    assert (encode_reference(one) == encode_reference(two)) == (one == two)
 
 
 @given(st.text())
 def test_anything_else_is_refused(name: str) -> None:
     try:
-        assert decode(encode(name)) == name
+        assert decode_reference(encode_reference(name)) == name
     except UsageError as error:
         assert error.message.isprintable()
 
 
 @given(st.text())
 def test_foreign_files_have_no_name(encoded: str) -> None:
-    name = decode(encoded)
-    assert name == "" or encode(name) == encoded
+    name = decode_reference(encoded)
+    assert name == "" or encode_reference(name) == encoded
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_foreign_files_have_no_name(encoded: str) -> None:
     ],
 )
 def test_encodings_are_as_documented(name: str, encoded: str) -> None:
-    assert encode(name) == encoded
+    assert encode_reference(name) == encoded
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_encodings_are_as_documented(name: str, encoded: str) -> None:
     ],
 )
 def test_bad_names_are_told(name: str) -> None:
-    with pytest.raises(UsageError, match="is not the name of an image") as caught:
-        encode(name)
+    with pytest.raises(UsageError, match="is not an image name") as caught:
+        encode_reference(name)
     assert caught.value.hint == "expected name:version, as in example.com/hello:1.0"
 
 
 def test_a_name_can_be_too_long() -> None:
-    assert len(encode("a" * 246 + ":1")) == 250
+    assert len(encode_reference("a" * 246 + ":1")) == 250
     with pytest.raises(UsageError, match=r"too long"):
-        encode("a" * 247 + ":1")
+        encode_reference("a" * 247 + ":1")
 
 
 def test_words() -> None:
-    assert is_word("segment-2")
-    assert not any(map(is_word, ["", "-a", "A", "a.b", "a/b", "ä", "x" * 65]))
+    assert is_plain_word("segment-2")
+    assert not any(map(is_plain_word, ["", "-a", "A", "a.b", "a/b", "ä", "x" * 65]))

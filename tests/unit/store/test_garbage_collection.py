@@ -13,7 +13,7 @@ from pumice.formats import oci
 from pumice.progress import Silent
 from pumice.store import garbage_collection
 from pumice.store.home import Home
-from pumice.store.reachability import reachable
+from pumice.store.reachability import find_reachable
 from pumice.store.verification import verify
 from tests.support.store_workload import make_image, put
 
@@ -42,7 +42,7 @@ def age(home: Home, days: int) -> None:
 
 
 def wanted(home: Home, root: Descriptor) -> set[Digest]:
-    return set(reachable([root], home.blobs))
+    return set(find_reachable([root], home.blobs))
 
 
 def test_everything_of_an_image_stays(home: Home) -> None:
@@ -202,7 +202,7 @@ def test_verifying_finds_what_is_damaged_missing_or_astray(home: Home) -> None:
     path = home.root / "blobs" / "sha256" / hex_of(of(b"one"))
     path.chmod(0o644)
     path.write_bytes(b"One")
-    home.blobs._trust.record(path.name, path.stat())
+    home.blobs._stat_cache.record(path.name, path.stat())
     home.blobs.delete(of(b"three"))
     for repair in (False, True):
         findings = verify(home, Silent(), repair=repair)

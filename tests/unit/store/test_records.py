@@ -99,7 +99,7 @@ def test_its_blobs_are_safe_before_it_exists(home: Home) -> None:
 
 @pytest.mark.parametrize("kind", ["", "..", "a/b", "A", "x" * 65])
 def test_kinds_are_words(home: Home, kind: str) -> None:
-    with pytest.raises(ValueError, match="no kind of record"):
+    with pytest.raises(ValueError, match="not a kind of record"):
         home.records.get(kind, KEY)
 
 

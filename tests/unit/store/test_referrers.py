@@ -44,7 +44,7 @@ def test_one_kind_can_take_the_place_of_another(home: Home) -> None:
     kept = attach(home, image.root, "signature")
     new = referrers.attach(image.root, b"new", "application/x-sbom", home.blobs, annotations={})
     home.referrers.add(
-        image.root.digest, [new], instead_of=lambda each: each.artifact_type == "application/x-sbom"
+        image.root.digest, [new], is_replaced=lambda each: each.artifact_type == "application/x-sbom"
     )
     assert {one.digest for one in home.referrers.get(image.root.digest)} == {kept.digest, new.digest}
 

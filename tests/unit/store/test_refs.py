@@ -57,7 +57,7 @@ def test_a_damaged_reference_is_told_and_can_be_removed(home: Home, content: byt
     path.write_bytes(content)
     with pytest.raises(StoreError, match="the store's reference a:1 is damaged") as caught:
         home.refs.get("a:1")
-    assert caught.value.hint == "run pumice rm a:1"
+    assert caught.value.hint == "remove it with 'pumice rm a:1'"
     with pytest.raises(StoreError):
         home.refs.all()
     assert home.refs.remove("a:1")

@@ -81,7 +81,7 @@ def test_what_was_built_here_runs_from_the_store_without_a_signature(
     image = brought(home, by=None)
     with pytest.raises(TrustError, match="not signed"):
         judge(image, home, NAME, levels, purpose="run")
-    home.built.add(image.root.digest)
+    home.build_marks.add(image.root.digest)
     decision = judge(image, home, NAME, levels, purpose="run")
     assert decision.built_here
     assert checks(decision)["signature"] == (False, "the image was built here")
@@ -93,7 +93,7 @@ def test_what_was_built_here_and_comes_from_elsewhere_needs_a_signature(
     home: Home, levels: tuple[PolicyDirectory, ...], purpose: admission.Purpose
 ) -> None:
     image = brought(home, by=None)
-    home.built.add(image.root.digest)
+    home.build_marks.add(image.root.digest)
     with pytest.raises(TrustError, match="not signed"):
         judge(elsewhere(image), home, "", levels, purpose=purpose)
 
@@ -104,7 +104,7 @@ def test_a_registry_cannot_give_an_image_that_was_built_here_another_name(
     home: Home, levels: tuple[PolicyDirectory, ...], purpose: admission.Purpose, waived: bool
 ) -> None:
     image = brought(home)
-    home.built.add(image.root.digest)
+    home.build_marks.add(image.root.digest)
     given = elsewhere(image, "example.com/bank:1.0")
     with pytest.raises(TrustError, match=r"not as example\.com/bank:1\.0"):
         judge(given, home, "", levels, purpose=purpose, allow_built_here=waived)
@@ -114,7 +114,7 @@ def test_verify_needs_a_signature_of_what_was_built_here_unless_that_is_waived(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home, by=None)
-    home.built.add(image.root.digest)
+    home.build_marks.add(image.root.digest)
     with pytest.raises(TrustError, match="not signed"):
         judge(image, home, NAME, levels, purpose="verify")
     decision = judge(image, home, NAME, levels, purpose="verify", allow_built_here=True)
@@ -133,7 +133,7 @@ def test_an_image_that_was_not_built_here_is_not_waived(
 
 def test_another_name_for_what_was_built_here_is_refused_to_run(home: Home, tmp_path: Path) -> None:
     image = brought(home, by=None)
-    home.built.add(image.root.digest)
+    home.build_marks.add(image.root.digest)
 
     def admit(name: str) -> admission.Decision:
         request = admission.AdmissionRequest(reference=NAME, name=name)
@@ -226,14 +226,14 @@ def test_collections_keep_signatures_as_long_as_the_image(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home)
-    home.built.add(image.root.digest)
+    home.build_marks.add(image.root.digest)
     collect(home, FixedClock(0), keep_days=None)
     assert len(judge(image, home, NAME, (), keys=(trusted(),)).signatures) == 2
     home.refs.remove(NAME)
     collect(home, FixedClock(0), keep_days=None)
     assert list(home.blobs.digests()) == []
     assert home.referrers.get(image.root.digest) == ()
-    assert not home.built.has(image.root.digest)
+    assert not home.build_marks.has(image.root.digest)
 
 
 @pytest.mark.parametrize(

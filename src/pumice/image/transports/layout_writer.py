@@ -23,7 +23,7 @@ from pumice.image import referrers
 from pumice.image.blob_copy import Blob, in_parallel
 from pumice.image.model import Image
 from pumice.image.regular_file import is_plain, read_small
-from pumice.image.stat_cache import Stamps
+from pumice.image.stat_cache import LayoutStatCache
 from pumice.image.transports.layout import (
     BLOBS,
     HEADER,
@@ -67,10 +67,10 @@ def write(
     content = layout_content(image, tag, name=name, referrers_in_index=referrers_in_index)
     with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
         writer.check()
-        writer.fill(content.blobs, content.image, progress, Stamps(directory, records))
+        writer.fill(content.blobs, content.image, progress, LayoutStatCache(directory, records))
         writer.publish(content.index)
         writer.sweep({digest.hex_of(descriptor.digest) for descriptor in content.blobs})
-        writer.stamps.keep()
+        writer.stat_cache.save()
 
 
 def attach(directory: Path, image: Image, attached: tuple[Descriptor, ...], blobs: BlobSource) -> None:
@@ -145,7 +145,7 @@ class _Writer:
         self._directory = directory
         self._blobs = directory / BLOBS
         self._added: list[Path] = []
-        self.stamps: Stamps
+        self.stat_cache: LayoutStatCache
 
     def check(self) -> None:
         """Refuse a directory that holds something else, or other images too."""
@@ -169,9 +169,11 @@ class _Writer:
                 hint="Pumice writes one image to a layout: choose another directory",
             )
 
-    def fill(self, blobs: tuple[Descriptor, ...], image: Image, progress: Progress, stamps: Stamps) -> None:
+    def fill(
+        self, blobs: tuple[Descriptor, ...], image: Image, progress: Progress, stat_cache: LayoutStatCache
+    ) -> None:
         """Add the blobs that are missing, the largest first, so that the threads end together."""
-        self.stamps = stamps
+        self.stat_cache = stat_cache
         # The header goes first, so that a directory that an interrupted run leaves is recognized.
         self._put(self._directory / HEADER, layout_header())
         self._make_directories()
@@ -210,7 +212,9 @@ class _Writer:
         except OSError:
             return False
         return (
-            status.st_size == descriptor.size and is_plain(status) and self.stamps.knows(hex_digits, status)
+            status.st_size == descriptor.size
+            and is_plain(status)
+            and self.stat_cache.is_unchanged(hex_digits, status)
         )
 
     def _add(self, descriptor: Descriptor, image: Image, task: Task) -> None:
@@ -225,7 +229,7 @@ class _Writer:
                 if descriptor.urls:  # a layer that must not be distributed may be absent
                     return
                 raise
-        self.stamps.remember(name, path.lstat())
+        self.stat_cache.record(name, path.lstat())
 
     def _is_sound(self, path: Path, descriptor: Descriptor) -> bool:
         """Whether the blob is there and has its digest."""

@@ -25,9 +25,9 @@ _SUBDIRECTORIES = ("", "/alternatives", "/info", "/parts", "/triggers", "/update
 def write_dpkg_database(inputs: EffectInput) -> EffectResult:
     """Return the database of all installed packages."""
     installed = [package for package in inputs.tree.packages if package.installed]
-    folders = ("var", "var/lib", *(_ADMIN_DIRECTORY + folder for folder in _SUBDIRECTORIES))
+    directories = ("var", "var/lib", *(_ADMIN_DIRECTORY + directory for directory in _SUBDIRECTORIES))
     entries: list[GeneratedEntry] = [
-        directory_entry(path, ORIGIN) for path in folders if inputs.tree.get(path) is None
+        directory_entry(path, ORIGIN) for path in directories if inputs.tree.get(path) is None
     ]
     entries.append(file_entry(f"{_ADMIN_DIRECTORY}/status", encode_status(installed), ORIGIN))
     entries.append(file_entry(f"{_ADMIN_DIRECTORY}/available", b"", ORIGIN))

@@ -54,8 +54,8 @@ class OverlayTree:
         if not pending or pending[0] in _VOLATILE:
             return None
         parent = ""
-        for part in pending[:-1]:
-            step = f"{parent}/{part}".lstrip("/")
+        for component in pending[:-1]:
+            step = f"{parent}/{component}".lstrip("/")
             resolved = self._merged_tree.resolve(step) if step in self._merged_tree.nodes else step
             if resolved is None:
                 return None

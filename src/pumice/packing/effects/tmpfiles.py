@@ -83,9 +83,9 @@ def _is_persistent(path: str) -> bool:
 def _configuration_files(tree: Tree) -> Iterable[tuple[str, str]]:
     """Yield (package, content) of each tmpfiles.d file; a file in ``/etc`` overrides its namesake."""
     paths_by_name: dict[str, str] = {}
-    for folder in ("usr/lib/tmpfiles.d", "etc/tmpfiles.d"):
+    for directory in ("usr/lib/tmpfiles.d", "etc/tmpfiles.d"):
         paths_by_name |= {
-            path.rpartition("/")[2]: path for path in tree.children(folder) if path.endswith(".conf")
+            path.rpartition("/")[2]: path for path in tree.children(directory) if path.endswith(".conf")
         }
     for name in sorted(paths_by_name):
         if tree.is_file(paths_by_name[name]):

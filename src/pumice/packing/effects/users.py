@@ -110,8 +110,8 @@ def _recipe_requests(settings: EffectSettings) -> Iterable[AccountRequest]:
         request = AccountRequest(users=(account,), groups=tuple(stated_groups), members=members)
         if not accounts.is_valid(request):
             raise ImageError(
-                f"the user {user.name!r} has a name, group, home, shell or comment that passwd cannot hold",
-                hint="names have letters, digits, '_', '-' and '.'; nothing may have ':' or a line break",
+                f"the user {user.name!r} has a name, group, home, shell or comment that is invalid in passwd",
+                hint="names have letters, digits, '_', '-' and '.'; no field may contain ':' or newlines",
             )
         yield request
 
@@ -134,8 +134,10 @@ def _script_requests(inputs: EffectInput) -> tuple[list[AccountRequest], tuple[t
 
 def _sysusers_requests(tree: Tree) -> Iterable[AccountRequest]:
     files: dict[str, str] = {}
-    for folder in ("usr/lib/sysusers.d", "etc/sysusers.d"):  # a file in /etc overrides its namesake
-        files |= {path.rpartition("/")[2]: path for path in tree.children(folder) if path.endswith(".conf")}
+    for directory in ("usr/lib/sysusers.d", "etc/sysusers.d"):  # a file in /etc overrides its namesake
+        files |= {
+            path.rpartition("/")[2]: path for path in tree.children(directory) if path.endswith(".conf")
+        }
     for name in sorted(files):
         if tree.is_file(files[name]):
             yield from accounts.parse_sysusers(tree.read(files[name]).decode("utf-8", "replace"))
@@ -256,8 +258,8 @@ class _AccountFiles:
         )
         if conflicting_name is not None:
             raise ImageError(
-                f"the {kind}s {conflicting_name} and {name} both want the id {number}",
-                hint=f"give {name} another id in the recipe",
+                f"the {kind}s {conflicting_name} and {name} have the same id {number}",
+                hint=f"set another id for {name} in the recipe",
             )
         if not 0 <= number < 2**32 - 1:
             raise ImageError(f"the {kind} {name} has the id {number}, which is out of range")
@@ -288,8 +290,8 @@ class _AccountFiles:
         number = next((number for number in range(_FIRST_ID, _LAST_ID + 1) if number not in used_ids), None)
         if number is None:
             raise ImageError(
-                f"there are no free ids left between {_FIRST_ID} and {_LAST_ID}",
-                hint="state some ids in the recipe",
+                f"no id between {_FIRST_ID} and {_LAST_ID} is free",
+                hint="set some ids in the recipe",
             )
         return number
 

@@ -44,7 +44,7 @@ _CACHE_SECONDS = 60
 """How long a response is served from the cache without asking the storage."""
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_log = terminal.logger("pumice.registry.server")
+_log = terminal.get_logger("pumice.registry.server")
 
 
 class Options(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.registry.server.rsgi import RequestHeaders, Transport
     from pumice.registry.server.threads import Threads
 
-_log = terminal.logger("pumice.registry.server")
+_log = terminal.get_logger("pumice.registry.server")
 _MAX_DRAINED = 16 << 20
 """Bytes of a body that are received although the response does not depend on them."""
 

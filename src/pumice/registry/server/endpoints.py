@@ -6,7 +6,6 @@ are safe in any use, including as file names.
 
 from __future__ import annotations
 
-import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -91,29 +90,42 @@ class EndpointMatch(NamedTuple):
     reference: str = ""
 
 
-class _Path(NamedTuple):
-    """The endpoints with the same pattern, by method."""
+class _NamedPath(NamedTuple):
+    """The endpoints of a pattern ``PREFIX{name}SEPARATOR{placeholder}``, by method."""
 
-    expression: re.Pattern[str]
+    prefix: str
+    separator: str
+    placeholder: str
+    """The kind of reference that ends the path; "" if the path ends with the separator."""
     methods: dict[str, Endpoint]
 
+    def match(self, path: str) -> tuple[str, str] | None:
+        """Return the name and the reference in a path; None if the path has another form."""
+        head, separator, reference = path.rpartition(self.separator)
+        if not separator or not head.startswith(self.prefix) or "/" in reference:
+            return None
+        if reference and not self.placeholder:
+            return None
+        return head[len(self.prefix) :], reference
 
-def _compile(endpoints: tuple[Endpoint, ...]) -> list[_Path]:
-    by_pattern: dict[str, _Path] = {}
+
+def _compile(endpoints: tuple[Endpoint, ...]) -> tuple[dict[str, dict[str, Endpoint]], list[_NamedPath]]:
+    """Return the endpoints without a repository by path, and the others by pattern, in their order."""
+    fixed_paths: dict[str, dict[str, Endpoint]] = {}
+    named_paths: dict[str, _NamedPath] = {}
     for endpoint in endpoints:
-        path = by_pattern.get(endpoint.pattern)
-        if path is None:
-            expression = endpoint.pattern.replace("{name}", "(?P<name>.*)")
-            expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]*)", expression)
-            if expression.endswith("/"):
-                expression += "?"
-            path = _Path(re.compile(expression, re.DOTALL), {})
-            by_pattern[endpoint.pattern] = path
-        path.methods[endpoint.method] = endpoint
-    return list(by_pattern.values())
+        for pattern in dict.fromkeys((endpoint.pattern, endpoint.pattern.removesuffix("/"))):
+            prefix, name, rest = pattern.partition("{name}")
+            if not name:
+                fixed_paths.setdefault(pattern, {})[endpoint.method] = endpoint
+                continue
+            separator, _, placeholder = rest.partition("{")
+            path = _NamedPath(prefix, separator, placeholder.removesuffix("}"), {})
+            named_paths.setdefault(pattern, path).methods[endpoint.method] = endpoint
+    return fixed_paths, list(named_paths.values())
 
 
-_PATHS = _compile(ENDPOINTS)
+_FIXED_PATHS, _NAMED_PATHS = _compile(ENDPOINTS)
 
 
 def find_endpoint(method: str, path: str) -> EndpointMatch | ServerResponse:
@@ -121,31 +133,38 @@ def find_endpoint(method: str, path: str) -> EndpointMatch | ServerResponse:
 
     ``path`` has no query, and its percent escapes are decoded.
     """
-    for known_path in _PATHS:
-        match = known_path.expression.fullmatch(path)
-        if match is not None:
-            return _select(known_path.methods, method, match)
+    methods = _FIXED_PATHS.get(path)
+    if methods is not None:
+        endpoint = _select_method(methods, method)
+        return endpoint if isinstance(endpoint, ServerResponse) else EndpointMatch(endpoint)
+    for named_path in _NAMED_PATHS:
+        parts = named_path.match(path)
+        if parts is not None:
+            return _match_named(named_path, method, *parts)
     return responses.error(responses.NO_ENDPOINT)
 
 
-def _select(
-    methods: dict[str, Endpoint], method: str, match: re.Match[str]
-) -> EndpointMatch | ServerResponse:
-    groups = match.groupdict()
-    name = groups.pop("name", None)
-    if name is not None and not grammar.is_repository_name(name):
+def _match_named(path: _NamedPath, method: str, name: str, reference: str) -> EndpointMatch | ServerResponse:
+    if not grammar.is_repository_name(name):
         message = f"{grammar.quote(name)} is not a valid repository name"
         return responses.error(responses.NAME_INVALID, message)
-    endpoint = methods.get("GET" if method == "HEAD" else method)
-    if endpoint is None:
-        allowed = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
-        message = f"this endpoint does not support {grammar.quote(method)}"
-        return responses.error(responses.UNSUPPORTED, message, headers=[("allow", allowed)])
-    for kind, value in groups.items():
-        problem = _check_reference(kind, value, method)
+    endpoint = _select_method(path.methods, method)
+    if isinstance(endpoint, ServerResponse):
+        return endpoint
+    if path.placeholder:
+        problem = _check_reference(path.placeholder, reference, method)
         if problem is not None:
             return problem
-    return EndpointMatch(endpoint, name or "", "".join(groups.values()))
+    return EndpointMatch(endpoint, name, reference)
+
+
+def _select_method(methods: dict[str, Endpoint], method: str) -> Endpoint | ServerResponse:
+    endpoint = methods.get("GET" if method == "HEAD" else method)
+    if endpoint is not None:
+        return endpoint
+    allowed = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
+    message = f"this endpoint does not support {grammar.quote(method)}"
+    return responses.error(responses.UNSUPPORTED, message, headers=[("allow", allowed)])
 
 
 def _check_reference(kind: str, text: str, method: str) -> ServerResponse | None:

@@ -34,7 +34,7 @@ _RETRY_SECONDS = 10.0
 _MAX_TAGS = 10_000
 _MAX_TAG_LISTS = 100
 _STALE_WARNING = ("warning", '299 - "the upstream registry cannot be reached; this is a cached copy"')
-_log = terminal.logger("pumice.registry.server")
+_log = terminal.get_logger("pumice.registry.server")
 
 
 class _Freshness(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ _FETCH_THREADS = 16
 _BUFFER_SIZE = 256 << 10
 """Maximum size of request headers, and of one read or write; smaller ones wake threads up too often."""
 
-_log = terminal.logger("pumice.registry.server")
+_log = terminal.get_logger("pumice.registry.server")
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -13,11 +13,11 @@ def put(root: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
-def test_a_machine_without_apt_has_nothing(tmp_path: Path) -> None:
+def test_setup_is_empty_without_apt(tmp_path: Path) -> None:
     assert apt_setup.read_apt_setup(tmp_path) == apt_setup.AptSetup(root=str(tmp_path))
 
 
-def test_files_are_read_in_apts_order_and_only_those_that_apt_reads(tmp_path: Path) -> None:
+def test_reads_the_files_that_apt_reads_in_its_order(tmp_path: Path) -> None:
     put(tmp_path, "sources.list", "deb http://main.example one main\n")
     put(tmp_path, "sources.list.d/b.list", "deb http://b.example two main\n")
     put(
@@ -27,11 +27,11 @@ def test_files_are_read_in_apts_order_and_only_those_that_apt_reads(tmp_path: Pa
     )
     for ignored in ("c.list.disabled", "d.list~", "e.save", "f.txt", "g h.list"):
         put(tmp_path, f"sources.list.d/{ignored}", "deb http://ignored.example x main\n")
-    found = apt_setup.read_apt_setup(tmp_path)
-    assert [entry.uri for entry in found.entries] == [
+    setup = apt_setup.read_apt_setup(tmp_path)
+    assert [entry.uri for entry in setup.entries] == [
         "http://main.example", "http://a.example", "http://b.example",
     ]  # fmt: skip
-    assert found.problems == ()
+    assert setup.problems == ()
 
 
 def test_configuration_parts_come_before_the_main_file(tmp_path: Path) -> None:
@@ -39,40 +39,40 @@ def test_configuration_parts_come_before_the_main_file(tmp_path: Path) -> None:
     put(tmp_path, "apt.conf.d/20second.conf", 'B "2"; C "2";')
     put(tmp_path, "apt.conf.d/30ignored.bak", 'A "3";')
     put(tmp_path, "apt.conf", 'C "3";')
-    found = apt_setup.read_apt_setup(tmp_path).configuration
-    assert [found.get(name) for name in "abc"] == ["1", "2", "3"]
+    setup = apt_setup.read_apt_setup(tmp_path).configuration
+    assert [setup.get(name) for name in "abc"] == ["1", "2", "3"]
 
 
-def test_sources_can_be_elsewhere(tmp_path: Path) -> None:
+def test_directories_can_be_configured(tmp_path: Path) -> None:
     put(tmp_path, "apt.conf", 'Dir::Etc::SourceParts "other.d"; Dir::Etc::SourceList "/dev/null";')
     put(tmp_path, "sources.list.d/a.list", "deb http://a.example s main\n")
     put(tmp_path, "other.d/b.list", "deb http://b.example s main\n")
     assert [entry.uri for entry in apt_setup.read_apt_setup(tmp_path).entries] == ["http://b.example"]
 
 
-def test_a_broken_file_is_named_and_the_others_count(tmp_path: Path) -> None:
+def test_a_malformed_file_is_reported_and_the_others_are_used(tmp_path: Path) -> None:
     put(tmp_path, "sources.list.d/a.list", "rubbish\n")
     put(tmp_path, "sources.list.d/b.list", "deb http://b.example s main\n")
     put(tmp_path, "apt.conf.d/bad", 'A "1')
     put(tmp_path, "apt.conf.d/good", 'B "2";')
-    found = apt_setup.read_apt_setup(tmp_path)
-    assert [entry.uri for entry in found.entries] == ["http://b.example"]
-    assert found.configuration.get("b") == "2"
+    setup = apt_setup.read_apt_setup(tmp_path)
+    assert [entry.uri for entry in setup.entries] == ["http://b.example"]
+    assert setup.configuration.get("b") == "2"
     base = tmp_path / "etc/apt"
-    assert found.problems == (
+    assert setup.problems == (
         f"{base}/apt.conf.d/bad:1: a quoted value is not closed",
         f"{base}/sources.list.d/a.list:1: a source must start with deb or deb-src",
     )
 
 
-def test_logins_come_from_both_places(tmp_path: Path) -> None:
+def test_reads_logins_from_the_file_and_the_directory(tmp_path: Path) -> None:
     put(tmp_path, "auth.conf", "machine a.example login a password 1\n")
     put(tmp_path, "auth.conf.d/x.conf", "machine b.example login b password 2\n")
     put(tmp_path, "auth.conf.d/x.bak", "machine c.example login c password 3\n")
     assert [login.host for login in apt_setup.read_apt_setup(tmp_path).logins] == ["a.example", "b.example"]
 
 
-def test_a_list_of_mirrors_in_a_file_is_followed(tmp_path: Path) -> None:
+def test_expands_a_mirror_list_file(tmp_path: Path) -> None:
     put(
         tmp_path,
         "mirrors/debian.list",

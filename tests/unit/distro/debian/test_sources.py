@@ -39,43 +39,43 @@ def apt(root: Path, **files: str) -> apt_setup.AptSetup:
 
 def find(
     origin: Origin,
-    there: apt_setup.AptSetup | None,
+    machine: apt_setup.AptSetup | None,
     folder: Path = Path("/nowhere"),
     config: Config | None = None,
 ) -> tuple[Source, ...]:
-    return resolve_sources(origin, recipe_dir=folder, config=config or Config(), machine=there)
+    return resolve_sources(origin, recipe_dir=folder, config=config or Config(), machine=machine)
 
 
-def urls(found: tuple[Source, ...]) -> dict[str, list[str]]:
-    return {source.label: [mirror.url for mirror in source.mirrors] for source in found}
+def urls(sources: tuple[Source, ...]) -> dict[str, list[str]]:
+    return {source.label: [mirror.url for mirror in source.mirrors] for source in sources}
 
 
 def test_release_updates_and_security_are_the_default(tmp_path: Path) -> None:
-    found = find(Origin(debian="bookworm"), apt(tmp_path, sources_list_d__x_sources=DEBIAN))
-    assert urls(found) == {
+    sources = find(Origin(debian="bookworm"), apt(tmp_path, sources_list_d__x_sources=DEBIAN))
+    assert urls(sources) == {
         "debian/bookworm": ["http://mirror.example/debian"],
         "debian/bookworm-updates": ["http://mirror.example/debian"],
         "debian-security/bookworm-security": ["http://mirror.example/debian-security"],
     }
-    assert [source.optional for source in found] == [False, True, True]
-    assert {source.origin for source in found} == {"Debian"}
+    assert [source.optional for source in sources] == [False, True, True]
+    assert {source.origin for source in sources} == {"Debian"}
 
 
-def test_another_suite_is_found_on_the_same_mirrors(tmp_path: Path) -> None:
-    there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
-    assert urls(find(Origin(debian="trixie"), there)) == {
+def test_another_suite_uses_the_same_mirrors(tmp_path: Path) -> None:
+    machine = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
+    assert urls(find(Origin(debian="trixie"), machine)) == {
         "debian/trixie": ["http://mirror.example/debian"],
         "debian/trixie-updates": ["http://mirror.example/debian"],
         "debian-security/trixie-security": ["http://mirror.example/debian-security"],
     }
-    assert list(urls(find(Origin(debian="sid"), there))) == ["debian/sid"]
-    assert list(urls(find(Origin(debian="buster"), there)))[2] == "debian-security/buster/updates"
+    assert list(urls(find(Origin(debian="sid"), machine))) == ["debian/sid"]
+    assert list(urls(find(Origin(debian="buster"), machine)))[2] == "debian-security/buster/updates"
     chosen = Origin(debian="bookworm", suites=("bookworm", "bookworm-backports"))
-    assert list(urls(find(chosen, there))) == ["debian/bookworm", "debian/bookworm-backports"]
+    assert list(urls(find(chosen, machine))) == ["debian/bookworm", "debian/bookworm-backports"]
 
 
-def test_what_else_the_machine_has_is_no_mirror_of_debian(tmp_path: Path) -> None:
-    there = apt(
+def test_other_apt_sources_are_not_mirrors_of_debian(tmp_path: Path) -> None:
+    machine = apt(
         tmp_path,
         sources_list_d__a_list="""\
 deb https://tool.example/apt nodistro main
@@ -87,21 +87,21 @@ deb tor+http://onion.example/debian bookworm main
         sources_list_d__x_sources=DEBIAN,
         preferences="Package: *\nPin: origin tool.example\nPin-Priority: 1001\n",
     )
-    for source in find(Origin(debian="bookworm"), there):
+    for source in find(Origin(debian="bookworm"), machine):
         assert all(mirror.url.startswith("http://mirror.example/") for mirror in source.mirrors)
 
 
-def test_a_stranger_that_calls_its_suite_bookworm_is_asked_last(tmp_path: Path) -> None:
-    there = apt(
+def test_a_source_with_only_the_same_suite_name_is_tried_last(tmp_path: Path) -> None:
+    machine = apt(
         tmp_path,
         sources_list_d__a_list="deb https://stranger.example/node bookworm main\n",
         sources_list_d__x_sources=DEBIAN,
     )
-    found = urls(find(Origin(debian="bookworm"), there))
+    found = urls(find(Origin(debian="bookworm"), machine))
     assert found["debian/bookworm"] == ["http://mirror.example/debian", "https://stranger.example/node"]
 
 
-def test_the_recipe_goes_before_the_configuration_before_the_machine(tmp_path: Path) -> None:
+def test_the_recipe_overrides_the_configuration_which_overrides_the_machine(tmp_path: Path) -> None:
     there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
     config = Config(
         DistributionConfig(
@@ -120,7 +120,7 @@ def test_the_recipe_goes_before_the_configuration_before_the_machine(tmp_path: P
     assert found["debian-security/bookworm-security"] == ["http://mirror.example/debian-security"]
 
 
-def test_no_mirror_at_all_is_one_sentence_on_how_to_name_one() -> None:
+def test_a_missing_mirror_is_an_error_with_a_hint() -> None:
     for there in (None, apt_setup.AptSetup()):
         found = find(Origin(debian="bookworm"), there)
         assert not any(source.mirrors for source in found)
@@ -135,7 +135,7 @@ def test_security_may_be_missing_from_the_sources() -> None:
     assert found[2].optional
 
 
-def test_keys_of_the_recipe_replace_all_others(tmp_path: Path) -> None:
+def test_keyrings_of_the_recipe_replace_all_others(tmp_path: Path) -> None:
     (tmp_path / "ours.asc").write_bytes(archive.keyring("good"))
     there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
     for origin in (
@@ -147,7 +147,7 @@ def test_keys_of_the_recipe_replace_all_others(tmp_path: Path) -> None:
                 assert [keys.data for keys in mirror.keys] == [archive.keyring("good")]
 
 
-def test_debians_keys_go_before_those_the_machine_names(tmp_path: Path) -> None:
+def test_builtin_keys_are_tried_before_those_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "ours.asc").write_bytes(archive.keyring("good"))
     signed = DEBIAN.replace("Components", "Signed-By: /ours.asc ABCD\nComponents")
     there = apt(tmp_path, sources_list_d__x_sources=signed)
@@ -156,18 +156,18 @@ def test_debians_keys_go_before_those_the_machine_names(tmp_path: Path) -> None:
     assert mirror.keys[1].fingerprints == ("ABCD",)
 
 
-def test_a_machines_keyring_that_is_gone_vouches_for_nobody(tmp_path: Path) -> None:
+def test_a_missing_keyring_of_the_machine_is_reported(tmp_path: Path) -> None:
     signed = DEBIAN.replace("Components", "Signed-By: /gone.gpg\nComponents")
     (mirror,) = find(Origin(debian="bookworm"), apt(tmp_path, sources_list_d__x_sources=signed))[0].mirrors
     assert [keys.data for keys in mirror.keys] == [builtin_keys().data]
 
 
-def test_a_recipes_keyring_that_is_gone_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_keyring_of_the_recipe_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrustError, match="cannot read the keyring"):
         find(Origin(debian="bookworm", keyrings=("gone.gpg",)), None, tmp_path)
 
 
-def test_checks_of_dates_follow_the_entry_then_the_machine(tmp_path: Path) -> None:
+def test_date_checks_follow_the_source_then_the_apt_configuration(tmp_path: Path) -> None:
     there = apt(tmp_path, sources_list_d__x_sources=DEBIAN)
     assert find(Origin(debian="bookworm"), there)[0].mirrors[0].check_valid_until
     there = apt(tmp_path, sources_list_d__x_sources=DEBIAN, apt_conf='Acquire::Check-Valid-Until "false";')
@@ -182,7 +182,7 @@ def test_checks_of_dates_follow_the_entry_then_the_machine(tmp_path: Path) -> No
     assert find(Origin(debian="bookworm"), there)[0].mirrors[0].check_valid_until
 
 
-def test_other_archives_need_a_key_or_the_recipes_word(tmp_path: Path) -> None:
+def test_other_archives_need_a_key_or_explicit_trust(tmp_path: Path) -> None:
     (tmp_path / "tool.asc").write_bytes(archive.keyring("other"))
     base = Origin(debian="sid", mirrors=("http://m.example",))
     with pytest.raises(TrustError, match="the archive tool has no key"):
@@ -204,7 +204,7 @@ def test_other_archives_need_a_key_or_the_recipes_word(tmp_path: Path) -> None:
     assert found[1].trusted
 
 
-def test_debians_keys_are_those_its_readme_lists() -> None:
+def test_builtin_keys_match_their_readme() -> None:
     keyring = openpgp.read_keyring(builtin_keys().data)
     readme = (Path(pumice.distro.debian.__path__[0]) / "keys/README").read_text()
     for certificate in keyring.certificates:

@@ -29,7 +29,7 @@ def test_versions_are_newest_first_in_debians_order() -> None:
     assert [record.version for record in universe.versions("xx")] == ["1:0", "1.10", "1.10~rc1", "1.9"]
 
 
-def test_the_same_package_in_two_suites_is_one_from_the_first() -> None:
+def test_a_package_in_two_suites_is_taken_from_the_first() -> None:
     universe = SuiteUniverse(
         "amd64", [index("a", "xx 1 amd64 1"), index("b", "xx 1 amd64 1", "xx 1 amd64 2")]
     )
@@ -39,7 +39,7 @@ def test_the_same_package_in_two_suites_is_one_from_the_first() -> None:
     ]
 
 
-def test_other_architectures_are_not_there() -> None:
+def test_other_architectures_are_omitted() -> None:
     universe = SuiteUniverse("arm64", [index("a", "xx 1 amd64 1", "yy 1 arm64 1", "zz 1 all 1")])
     assert [bool(universe.versions(name)) for name in ("xx", "yy", "zz")] == [False, True, True]
 
@@ -53,7 +53,7 @@ def test_providers_are_sorted_by_name_then_newest_first() -> None:
     ]  # fmt: skip
 
 
-def test_essential_gives_the_newest_of_each() -> None:
+def test_essential_returns_the_newest_of_each() -> None:
     universe = SuiteUniverse(
         "amd64", [index("a", "base-x 1 amd64 1", "base-a 1 all 2"), index("b", "base-x 2 amd64 3")]
     )

@@ -55,7 +55,7 @@ versions = st.builds(
 ).filter(_is_valid)
 
 
-def test_published_order() -> None:
+def test_orders_the_published_examples() -> None:
     ordered = sorted(ASCENDING, key=version.sort_key)
     for older, newer in itertools.pairwise(ordered):
         assert version.compare_versions(older, newer) == -1
@@ -65,37 +65,37 @@ def test_published_order() -> None:
 
 
 @pytest.mark.parametrize(("a", "b"), EQUAL)
-def test_equal_versions(a: str, b: str) -> None:
+def test_equal_versions_have_equal_keys(a: str, b: str) -> None:
     assert version.compare_versions(a, b) == 0
     assert version.sort_key(a) == version.sort_key(b)
 
 
 @pytest.mark.parametrize("text", VALID)
-def test_valid(text: str) -> None:
+def test_accepts_valid_versions(text: str) -> None:
     assert version.check_version(text) == text
 
 
 @pytest.mark.parametrize("text", INVALID)
-def test_invalid(text: str) -> None:
+def test_refuses_invalid_versions(text: str) -> None:
     with pytest.raises(FormatError, match="is not a Debian version"):
         version.check_version(text)
 
 
 @given(versions, versions, versions)
-def test_it_is_a_total_order(a: str, b: str, c: str) -> None:
+def test_order_is_total(a: str, b: str, c: str) -> None:
     assert version.compare_versions(a, b) == -version.compare_versions(b, a)
     if version.compare_versions(a, b) <= 0 and version.compare_versions(b, c) <= 0:
         assert version.compare_versions(a, c) <= 0
 
 
 @given(versions)
-def test_a_tilde_is_before_and_a_suffix_after(text: str) -> None:
+def test_a_tilde_sorts_before_and_a_suffix_after(text: str) -> None:
     assert version.compare_versions(text + "~", text) == -1
     assert version.compare_versions(text + "+b1", text) == 1
 
 
 @given(st.text())
-def test_any_text_has_a_key_and_check_only_raises_our_errors(text: str) -> None:
+def test_any_text_has_a_key_and_check_raises_only_format_error(text: str) -> None:
     assert version.compare_versions(text, text) == 0
     assert isinstance(version.sort_key(text), str)
     with contextlib.suppress(PumiceError):
@@ -105,7 +105,7 @@ def test_any_text_has_a_key_and_check_only_raises_our_errors(text: str) -> None:
 @pytest.mark.peer("dpkg")
 @settings(max_examples=300, deadline=None)
 @given(versions, versions)
-def test_same_as_dpkg(a: str, b: str) -> None:
+def test_agrees_with_dpkg(a: str, b: str) -> None:
     peers.need("dpkg")
     expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare_versions(a, b)]
     command = ["dpkg", "--compare-versions", a, expected, b]
@@ -113,7 +113,7 @@ def test_same_as_dpkg(a: str, b: str) -> None:
 
 
 @pytest.mark.peer("dpkg")
-def test_published_cases_same_as_dpkg() -> None:
+def test_published_examples_agree_with_dpkg() -> None:
     peers.need("dpkg")
     for a, b in itertools.combinations(ASCENDING, 2):
         expected = {-1: "lt", 0: "eq", 1: "gt"}[version.compare_versions(a, b)]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pumice.packing.effects.alternatives import link_alternatives, parse_install
-from tests.support.texttree import given, package, shown, tree
+from tests.support.texttree import effect_input, format_entries, package, tree
 
 NANO = package(
     "nano",
@@ -28,9 +28,9 @@ done
 PATHS = {"bin": "-> usr/bin", "usr/bin/nano": "", "usr/bin/vim.nox": "", "usr/bin/upgrade": ""}
 
 
-def test_ties_go_by_path_and_missing_slaves_are_left_out() -> None:
-    result = link_alternatives(given(tree(PATHS, [VIM, NANO])))
-    assert shown(result.generated, content=True) == (
+def test_a_tie_is_decided_by_path_and_missing_slaves_are_omitted() -> None:
+    result = link_alternatives(effect_input(tree(PATHS, [VIM, NANO])))
+    assert format_entries(result.generated, with_content=True) == (
         "0755 0:0 etc/\n0755 0:0 etc/alternatives/\n"
         "etc/alternatives/editor -> /bin/nano\netc/alternatives/vi -> /usr/bin/vim.nox\n"
         "usr/bin/editor -> /etc/alternatives/editor\nusr/bin/vi -> /etc/alternatives/vi\n"
@@ -42,28 +42,36 @@ def test_ties_go_by_path_and_missing_slaves_are_left_out() -> None:
     )
 
 
-def test_the_order_of_packages_does_not_matter() -> None:
-    one, other = (link_alternatives(given(tree(PATHS, packages))) for packages in ([VIM, NANO], [NANO, VIM]))
-    assert shown(one.generated, content=True) == shown(other.generated, content=True)
+def test_the_result_does_not_depend_on_the_order_of_packages() -> None:
+    first, second = (
+        link_alternatives(effect_input(tree(PATHS, packages))) for packages in ([VIM, NANO], [NANO, VIM])
+    )
+    assert format_entries(first.generated, with_content=True) == format_entries(
+        second.generated, with_content=True
+    )
 
 
-def test_a_slave_whose_file_is_there_is_linked() -> None:
-    result = link_alternatives(given(tree({**PATHS, "usr/share/man/man1/nano.1.gz": ""}, [NANO])))
-    assert "usr/share/man/man1/editor.1.gz -> /etc/alternatives/editor.1.gz" in shown(result.generated)
+def test_a_slave_with_an_existing_file_is_linked() -> None:
+    result = link_alternatives(effect_input(tree({**PATHS, "usr/share/man/man1/nano.1.gz": ""}, [NANO])))
+    assert "usr/share/man/man1/editor.1.gz -> /etc/alternatives/editor.1.gz" in format_entries(
+        result.generated
+    )
 
 
-def test_a_target_that_is_not_there_makes_nothing() -> None:
-    assert link_alternatives(given(tree({"usr/bin/x": ""}, [NANO]))).generated == ()
+def test_a_missing_target_creates_no_link_group() -> None:
+    assert link_alternatives(effect_input(tree({"usr/bin/x": ""}, [NANO]))).generated == ()
 
 
-def test_real_files_are_never_replaced() -> None:
-    result = link_alternatives(given(tree({**PATHS, "usr/bin/editor": "real"}, [NANO])))
-    assert "usr/bin/editor" not in shown(result.generated)
+def test_a_regular_file_is_never_replaced() -> None:
+    result = link_alternatives(effect_input(tree({**PATHS, "usr/bin/editor": "real"}, [NANO])))
+    assert "usr/bin/editor" not in format_entries(result.generated)
 
 
-def test_computed_statements_are_reported() -> None:
+def test_an_install_with_computed_operands_is_reported() -> None:
     odd = package("odd", postinst='update-alternatives --install /usr/bin/x x "$(find it)" 1\n')
-    assert link_alternatives(given(tree(PATHS, [odd]))).skipped_actions == (("odd", "update-alternatives"),)
+    assert link_alternatives(effect_input(tree(PATHS, [odd]))).skipped_actions == (
+        ("odd", "update-alternatives"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,5 +85,5 @@ def test_computed_statements_are_reported() -> None:
         "--install /usr/bin/x x /bin/x 1 --follow /a b c",
     ],
 )
-def test_odd_command_lines_are_not_understood(words: str) -> None:
+def test_an_invalid_command_line_is_not_parsed(words: str) -> None:
     assert parse_install(["update-alternatives", *words.split()]) is None

@@ -8,7 +8,7 @@ import msgspec
 from pumice.packing import effects
 from pumice.packing.effects import AppliedEffects, EffectSettings
 from pumice.packing.tree import Tree
-from tests.support.texttree import BASE, package, shown, tree
+from tests.support.texttree import BASE, format_entries, package, tree
 
 REDIS = package(
     "redis",
@@ -37,9 +37,9 @@ PATHS = {
 AMD64 = EffectSettings(architecture="amd64")
 
 
-def test_everything_together() -> None:
+def test_all_effects_of_a_typical_package() -> None:
     outcome = effects.apply(tree(PATHS, [REDIS, ODD]), AMD64)
-    lines = shown(outcome.generated).splitlines()
+    lines = format_entries(outcome.generated).splitlines()
     assert "bin -> usr/bin" in lines
     assert "0644 100:100 etc/redis/redis.conf" in lines
     assert "0755 100:100 var/lib/redis/" in lines
@@ -52,49 +52,54 @@ def test_everything_together() -> None:
     assert outcome.skipped_actions == {"odd": ("script not understood",), "redis": ("services",)}
 
 
-def test_parents_are_there_for_all_that_is_made() -> None:
-    whole = tree({"usr/bin/x": ""}, [package("ca-certificates"), package("dbus")])
-    outcome = effects.apply(whole, EffectSettings(architecture="amd64", base="none"))
-    known = {item.entry.path for item in outcome.generated} | set(whole.nodes) | {""}
-    for path in known:
-        assert path.rpartition("/")[0] in known
+def test_every_generated_entry_has_its_parents() -> None:
+    image_tree = tree({"usr/bin/x": ""}, [package("ca-certificates"), package("dbus")])
+    outcome = effects.apply(image_tree, EffectSettings(architecture="amd64", base="none"))
+    paths = {item.entry.path for item in outcome.generated} | set(image_tree.nodes) | {""}
+    for path in paths:
+        assert path.rpartition("/")[0] in paths
 
 
-def test_no_order_and_no_earlier_run_matters() -> None:
-    first = _frozen(effects.apply(tree(PATHS, [REDIS, ODD]), AMD64))
+def test_the_result_does_not_depend_on_the_order_of_paths_or_packages() -> None:
+    first = _encode(effects.apply(tree(PATHS, [REDIS, ODD]), AMD64))
     for seed in range(3):
         paths = list(PATHS.items())
         random.Random(seed).shuffle(paths)
-        whole = tree(dict(paths), [ODD, REDIS] if seed else [REDIS, ODD])
-        nodes = list(whole.nodes.items())
+        shuffled_tree = tree(dict(paths), [ODD, REDIS] if seed else [REDIS, ODD])
+        nodes = list(shuffled_tree.nodes.items())
         random.Random(seed).shuffle(nodes)
-        assert _frozen(effects.apply(Tree(dict(nodes), whole.read, whole.packages), AMD64)) == first
+        assert (
+            _encode(effects.apply(Tree(dict(nodes), shuffled_tree.read, shuffled_tree.packages), AMD64))
+            == first
+        )
 
 
-def _frozen(outcome: AppliedEffects) -> bytes:
+def _encode(outcome: AppliedEffects) -> bytes:
     return msgspec.json.encode(outcome, order="deterministic")
 
 
-def test_ids_are_kept_when_another_package_comes() -> None:
-    before = effects.apply(tree(PATHS, [REDIS]), AMD64)
-    new = package("a", postinst="adduser --system --group aaa\n")
-    after = effects.apply(tree(PATHS, [REDIS, new]), EffectSettings(architecture="amd64", ids=before.ids))
-    assert after.ids.users == {"aaa": 101, "redis": 100}
+def test_locked_ids_are_kept_when_a_package_is_added() -> None:
+    first_result = effects.apply(tree(PATHS, [REDIS]), AMD64)
+    added_package = package("a", postinst="adduser --system --group aaa\n")
+    second_result = effects.apply(
+        tree(PATHS, [REDIS, added_package]), EffectSettings(architecture="amd64", ids=first_result.ids)
+    )
+    assert second_result.ids.users == {"aaa": 101, "redis": 100}
 
 
-def test_times_are_zero_except_for_what_a_package_shipped() -> None:
-    whole = tree(PATHS, [REDIS])
+def test_generated_entries_have_time_zero_and_shipped_ones_keep_theirs() -> None:
+    image_tree = tree(PATHS, [REDIS])
     nodes = {
         path: msgspec.structs.replace(node, entry=msgspec.structs.replace(node.entry, mtime=5))
-        for path, node in whole.nodes.items()
+        for path, node in image_tree.nodes.items()
     }
-    outcome = effects.apply(Tree(nodes, whole.read, whole.packages), AMD64)
+    outcome = effects.apply(Tree(nodes, image_tree.read, image_tree.packages), AMD64)
     assert outcome.directories["etc/redis"].mtime == 5
     for item in outcome.generated:
         assert item.entry.mtime == (5 if item.entry.path in ("etc/redis/redis.conf", "run/redis") else 0)
 
 
-def test_nothing_but_the_package_database_without_a_base() -> None:
+def test_without_a_base_only_the_package_database_is_generated() -> None:
     outcome = effects.apply(tree({}, []), EffectSettings(architecture="amd64", base="none"))
     assert {item.entry.path.split("/")[0] for item in outcome.generated} == {"var"}
     assert all(item.entry.path.startswith(("var/lib/dpkg", "var")) for item in outcome.generated)

@@ -8,7 +8,7 @@ import msgspec
 from pumice.packing.effects.diversions import diversions_by_path
 from pumice.packing.effects.dpkg_database import write_dpkg_database
 from tests.support.peers import need
-from tests.support.texttree import given, package, shown, tree
+from tests.support.texttree import effect_input, format_entries, package, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +17,9 @@ A = package("a", triggers="interest-noawait /usr/lib/x\ninterest a-trigger\nacti
 B = msgspec.structs.replace(package("b"), installed=False)
 
 
-def test_the_database() -> None:
-    result = write_dpkg_database(given(tree({"usr/": ""}, [B, A])))
-    assert shown(result.generated, content=True).split("0755 0:0 var/lib/dpkg/updates/")[0] == (
+def test_the_database_of_installed_packages() -> None:
+    result = write_dpkg_database(effect_input(tree({"usr/": ""}, [B, A])))
+    assert format_entries(result.generated, with_content=True).split("0755 0:0 var/lib/dpkg/updates/")[0] == (
         "0755 0:0 var/\n0755 0:0 var/lib/\n0755 0:0 var/lib/dpkg/\n0755 0:0 var/lib/dpkg/alternatives/\n"
         "0644 0:0 var/lib/dpkg/arch 'amd64\\n'\n0644 0:0 var/lib/dpkg/available ''\n"
         "0644 0:0 var/lib/dpkg/diversions ''\n0755 0:0 var/lib/dpkg/info/\n"
@@ -32,26 +32,27 @@ def test_the_database() -> None:
     )
 
 
-def test_diversions_of_packages_that_are_there() -> None:
+def test_only_diversions_of_installed_packages_are_recorded() -> None:
     assert diversions_by_path(["dash"])["usr/bin/sh"] == ("dash", "usr/bin/sh.distrib")
     assert diversions_by_path(["bash"]) == {}
-    made = {
-        item.entry.path: item for item in write_dpkg_database(given(tree({}, [package("dash")]))).generated
+    entries = {
+        item.entry.path: item
+        for item in write_dpkg_database(effect_input(tree({}, [package("dash")]))).generated
     }
-    assert made["var/lib/dpkg/diversions"].content.startswith(b"/bin/sh\n/bin/sh.distrib\ndash\n")
+    assert entries["var/lib/dpkg/diversions"].content.startswith(b"/bin/sh\n/bin/sh.distrib\ndash\n")
 
 
-def test_dpkg_has_nothing_to_say(tmp_path: Path) -> None:
+def test_dpkg_accepts_the_database(tmp_path: Path) -> None:
     program = need("dpkg")
     conffile = msgspec.structs.replace(A, conffiles={"/etc/a": "0" * 32})
     fields = {**conffile.fields, "Maintainer": "M <m@example.com>", "Description": "a\n long"}
-    whole = [msgspec.structs.replace(conffile, fields=fields)]
-    for item in write_dpkg_database(given(tree({}, whole))).generated:
-        place = tmp_path / item.entry.path
+    packages = [msgspec.structs.replace(conffile, fields=fields)]
+    for item in write_dpkg_database(effect_input(tree({}, packages))).generated:
+        path = tmp_path / item.entry.path
         if item.entry.kind == "dir":
-            place.mkdir()
+            path.mkdir()
         else:
-            place.write_bytes(item.content)
+            path.write_bytes(item.content)
     admin = tmp_path / "var/lib/dpkg"
     (admin / "info/a.list").write_text("/.\n")
     (admin / "info/a.md5sums").write_text("")

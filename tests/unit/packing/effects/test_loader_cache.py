@@ -10,7 +10,7 @@ from pumice.packing.effects.loader_cache import generator_name, write_loader_cac
 from pumice.packing.effects.model import EffectSettings
 from tests.support.objects import shared_object
 from tests.support.peers import need
-from tests.support.texttree import given, package, shown, tree
+from tests.support.texttree import effect_input, format_entries, package, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,31 +43,30 @@ LIBRARIES = {
 }
 
 
-def contents() -> dict[str, str | bytes]:
+def file_contents() -> dict[str, str | bytes]:
     paths: dict[str, str | bytes] = dict(CONF)
-    for path, what in LIBRARIES.items():
-        if what is None:
+    for path, soname in LIBRARIES.items():
+        if soname is None:
             paths[path] = "GROUP ( libc.so.6 )\n" * 20
         else:
-            paths[path] = what if what.startswith("-> ") else shared_object(what)
+            paths[path] = soname if soname.startswith("-> ") else shared_object(soname)
     paths["usr/lib/x86_64-linux-gnu/libarm.so.1"] = shared_object("libarm.so.1", machine=183)
     paths["usr/lib/libwine.so.1"] = shared_object("libwine.so.1", bits=32, machine=3)
     return paths
 
 
-def facts(paths: dict[str, str | bytes]) -> dict[str, elf.SharedObject]:
-    found: dict[str, elf.SharedObject] = {}
-    for path, data in paths.items():
-        if isinstance(data, bytes):
-            known = elf.read_shared_object(lambda at, size, data=data: data[at : at + size], len(data))  # type: ignore[misc]
-            if known:
-                found[path] = known
-    return found
+def identify_shared_objects(paths: dict[str, str | bytes]) -> dict[str, elf.SharedObject]:
+    shared_objects = {path: _identify(data) for path, data in paths.items() if isinstance(data, bytes)}
+    return {path: facts for path, facts in shared_objects.items() if facts}
 
 
-def test_what_is_found_where() -> None:
-    paths = contents()
-    result = write_loader_cache(given(tree(paths, [LIBC], elf=facts(paths))))
+def _identify(data: bytes) -> elf.SharedObject | None:
+    return elf.read_shared_object(lambda offset, size: data[offset : offset + size], len(data))
+
+
+def test_libraries_are_found_in_the_configured_directories() -> None:
+    paths = file_contents()
+    result = write_loader_cache(effect_input(tree(paths, [LIBC], elf=identify_shared_objects(paths))))
     libraries, made_by = ldcache.read_cache(result.generated[-1].content)
     assert made_by == "ldconfig (Debian GLIBC 2.36-9+deb12u10) stable release version 2.36"
     assert [library.path for library in libraries] == [
@@ -82,58 +81,61 @@ def test_what_is_found_where() -> None:
         "/lib/x86_64-linux-gnu/libm.so.6",
         "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
     ]
-    assert shown(result.generated) == (
+    assert format_entries(result.generated) == (
         "0644 0:0 etc/ld.so.cache\n"
         "usr/lib/x86_64-linux-gnu/libmore.so.10 -> libmore.so.10.10\n"
         "usr/local/lib/libz.so.1 -> libz.so.1.9"
     )
 
 
-def test_ldconfig_writes_the_same(tmp_path: Path) -> None:
+def test_the_cache_is_identical_to_ldconfigs(tmp_path: Path) -> None:
     program = need("ldconfig")
-    paths = contents()
+    paths = file_contents()
     del paths["usr/lib/libwine.so.1"]  # of 32-bit libraries ldconfig looks for libc.so.6 among their needs
-    whole = tree(paths, [package("libc6", "0")], elf=facts(paths))
-    for path, node in whole.nodes.items():
-        place = tmp_path / path
-        place.parent.mkdir(parents=True, exist_ok=True)
+    image_tree = tree(paths, [package("libc6", "0")], elf=identify_shared_objects(paths))
+    for path, node in image_tree.nodes.items():
+        file_path = tmp_path / path
+        file_path.parent.mkdir(parents=True, exist_ok=True)
         if node.entry.kind == "dir":
-            place.mkdir(exist_ok=True)
+            file_path.mkdir(exist_ok=True)
         elif node.entry.kind == "symlink":
-            place.symlink_to(node.entry.link)
+            file_path.symlink_to(node.entry.link)
         else:
-            place.write_bytes(whole.read(path))
+            file_path.write_bytes(image_tree.read(path))
     result = subprocess.run([program, "-r", str(tmp_path)], capture_output=True, text=True, check=False)
     if result.returncode:
         pytest.skip(f"ldconfig cannot work in a folder here: {result.stderr.strip()}")
     real = (tmp_path / "etc/ld.so.cache").read_bytes()
     version = ldcache.read_cache(real)[1]
-    ours, _ = ldcache.read_cache(write_loader_cache(given(whole)).generated[-1].content)
+    ours, _ = ldcache.read_cache(write_loader_cache(effect_input(image_tree)).generated[-1].content)
     assert ldcache.encode_cache(ours, version) == real
     links = {
         item.entry.path: item.entry.link
-        for item in write_loader_cache(given(whole)).generated
+        for item in write_loader_cache(effect_input(image_tree)).generated
         if item.entry.link
     }
     for path, target in links.items():
         assert (tmp_path / path).readlink().as_posix() == target
 
 
-def test_nothing_without_the_c_library_or_for_machines_that_nobody_tried() -> None:
-    assert write_loader_cache(given(tree(CONF))).generated == ()
-    assert write_loader_cache(given(tree(CONF, [LIBC]), EffectSettings(architecture="s390x"))).generated == ()
+def test_without_libc_or_on_an_unsupported_architecture_nothing_is_generated() -> None:
+    assert write_loader_cache(effect_input(tree(CONF))).generated == ()
+    assert (
+        write_loader_cache(effect_input(tree(CONF, [LIBC]), EffectSettings(architecture="s390x"))).generated
+        == ()
+    )
 
 
-def test_a_configuration_is_made_where_none_came() -> None:
-    result = write_loader_cache(given(tree({"usr/lib/": ""}, [LIBC])))
-    assert "etc/ld.so.conf'" not in shown(result.generated)
+def test_a_missing_configuration_is_created() -> None:
+    result = write_loader_cache(effect_input(tree({"usr/lib/": ""}, [LIBC])))
+    assert "etc/ld.so.conf'" not in format_entries(result.generated)
     assert [item.entry.path for item in result.generated] == ["etc/ld.so.conf", "etc/ld.so.cache"]
 
 
-def test_a_configuration_that_includes_itself_ends() -> None:
+def test_a_configuration_that_includes_itself_is_read_once() -> None:
     paths = {"etc/ld.so.conf": "include /etc/*.conf\n/usr/lib\n", "usr/lib/": ""}
-    assert write_loader_cache(given(tree(paths, [LIBC]))).generated
+    assert write_loader_cache(effect_input(tree(paths, [LIBC]))).generated
 
 
-def test_the_generator_is_named_after_the_package() -> None:
+def test_the_generator_name_has_the_version_of_the_package() -> None:
     assert generator_name("1:2.41-12").endswith("(Debian GLIBC 2.41-12) stable release version 2.41")

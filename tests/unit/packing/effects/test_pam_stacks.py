@@ -4,7 +4,7 @@ from hypothesis import given as each
 from hypothesis import strategies as st
 
 from pumice.packing.effects.pam_stacks import build_stack, parse_profile, write_pam_stacks
-from tests.support.texttree import given, tree
+from tests.support.texttree import effect_input, tree
 
 TEMPLATE = """\
 # head
@@ -40,7 +40,7 @@ Auth:
 """
 
 
-def test_jumps_lead_over_the_modules_that_are_left() -> None:
+def test_jumps_skip_the_remaining_modules() -> None:
     profiles = [parse_profile("krb5", KRB5), parse_profile("unix", UNIX)]
     assert build_stack(TEMPLATE, profiles, "auth") == (
         "# head\n"
@@ -54,13 +54,13 @@ def test_jumps_lead_over_the_modules_that_are_left() -> None:
     )
 
 
-def test_the_first_has_its_own_lines_and_nobody_still_lets_pass() -> None:
-    alone = build_stack(TEMPLATE, [parse_profile("unix", UNIX)], "auth")
-    assert "auth\t[success=1 default=ignore]\tpam_unix.so nullok\n" in alone
+def test_the_first_profile_uses_its_initial_lines_and_an_empty_block_permits() -> None:
+    stack = build_stack(TEMPLATE, [parse_profile("unix", UNIX)], "auth")
+    assert "auth\t[success=1 default=ignore]\tpam_unix.so nullok\n" in stack
     assert "auth\t[default=1]\t\t\tpam_permit.so\n" in build_stack(TEMPLATE, [], "auth")
 
 
-def test_profiles_that_are_off_or_excluded_are_left_out() -> None:
+def test_disabled_and_conflicting_profiles_are_omitted() -> None:
     paths = {
         "usr/share/pam/common-auth": TEMPLATE,
         "usr/share/pam-configs/unix": UNIX,
@@ -68,20 +68,20 @@ def test_profiles_that_are_off_or_excluded_are_left_out() -> None:
         "usr/share/pam-configs/sss": KRB5.replace("704", "128").replace("krb5", "sss"),
         "usr/share/pam-configs/off": KRB5.replace("yes", "no").replace("krb5", "off"),
     }
-    (made,) = write_pam_stacks(given(tree(paths))).generated
-    assert made.entry.path == "etc/pam.d/common-auth"
-    text = made.content.decode()
+    (generated_file,) = write_pam_stacks(effect_input(tree(paths))).generated
+    assert generated_file.entry.path == "etc/pam.d/common-auth"
+    text = generated_file.content.decode()
     assert [name for name in ("krb5", "unix", "sss", "off") if f"pam_{name}" in text] == ["krb5", "unix"]
 
 
-def test_nothing_without_templates_or_over_a_file_that_is_there() -> None:
-    assert write_pam_stacks(given(tree({"usr/share/pam-configs/unix": UNIX}))).generated == ()
+def test_without_templates_or_with_an_existing_file_nothing_is_generated() -> None:
+    assert write_pam_stacks(effect_input(tree({"usr/share/pam-configs/unix": UNIX}))).generated == ()
     paths = {"usr/share/pam/common-auth": TEMPLATE, "etc/pam.d/common-auth": "mine"}
-    assert write_pam_stacks(given(tree(paths))).generated == ()
+    assert write_pam_stacks(effect_input(tree(paths))).generated == ()
 
 
 @each(st.text(st.sampled_from("AuthSession-Type:Primary \n\t[]=end"), max_size=80))
-def test_any_profile_gives_a_stack(text: str) -> None:
+def test_any_profile_gives_a_complete_stack(text: str) -> None:
     assert build_stack(TEMPLATE, [parse_profile("x", text)], "auth").endswith(
         "# end of pam-auth-update config\n"
     )

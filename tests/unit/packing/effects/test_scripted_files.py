@@ -8,7 +8,7 @@ from pumice.packing.effects.model import EffectSettings, file_entry
 from pumice.packing.effects.scripted_files import create_scripted_files
 from pumice.packing.effects.scripts.file_modes import parse_mode
 from pumice.recipe.lock import FORMAT
-from tests.support.texttree import BASE, given, package, shown, tree
+from tests.support.texttree import BASE, effect_input, format_entries, package, tree
 
 ACCOUNTS = {
     "etc/passwd": "root:x:0:0::/root:/bin/sh\nredis:x:101:102::/:/bin/sh\n",
@@ -27,10 +27,10 @@ PATHS = {
 }
 
 
-def made(script: str, name: str = "x", lock_format: int = FORMAT) -> str:
+def run_script(script: str, name: str = "x", lock_format: int = FORMAT) -> str:
     settings = EffectSettings(architecture="amd64", format=lock_format)
-    result = create_scripted_files(given(tree(PATHS, [package(name, postinst=script)]), settings))
-    lines = shown(result.generated, content=True)
+    result = create_scripted_files(effect_input(tree(PATHS, [package(name, postinst=script)]), settings))
+    lines = format_entries(result.generated, with_content=True)
     return "\n".join([lines, *(f"not done: {action}" for _, action in result.skipped_actions)]).strip("\n")
 
 
@@ -66,7 +66,7 @@ def made(script: str, name: str = "x", lock_format: int = FORMAT) -> str:
                 "0644 0:0 var/lib/dpkg/statoverride 'redis adm 640 /etc/x.conf\\n'"
             ),
         ),
-        # what is not certain, literal or possible is only reported
+        # a command that is not certain, literal or possible is only reported
         ("unknown && chmod 777 /etc/x.conf", "not done: chmod (conditional)"),
         ("chown nobody /etc/x.conf", "not done: chown"),
         ('chmod 600 "$(some file)"', "not done: chmod"),
@@ -74,13 +74,13 @@ def made(script: str, name: str = "x", lock_format: int = FORMAT) -> str:
         ("chmod 99999 /etc/x.conf", "not done: chmod"),
         ("mkdir /no/parent", "not done: mkdir"),
         ("date > /etc/t", "not done: file contents"),
-        # nothing of it is for an image
+        # volatile directories are not part of an image
         ("mkdir /tmp/x", "not done: mkdir"),
         ("mkdir -p /dev/x", "not done: mkdir"),
     ],
 )
-def test_commands(script: str, expected: str) -> None:
-    assert made(script) == expected
+def test_file_commands(script: str, expected: str) -> None:
+    assert run_script(script) == expected
 
 
 _EARLY = "f() ( [ -x /bin/tool ] || return 1; unknown || return 1; return 0 )\n"
@@ -89,12 +89,12 @@ _EARLY = "f() ( [ -x /bin/tool ] || return 1; unknown || return 1; return 0 )\n"
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        # a function or subshell that may end early makes only its own rest uncertain
+        # a possible exit from a function or subshell makes only its own rest uncertain
         (f"{_EARLY}for x in a b; do mkdir /$x; f; done", "0755 0:0 a/\n0755 0:0 b/"),
         ("for x in a b; do ( unknown && exit 0; true ); mkdir /$x; done", "0755 0:0 a/\n0755 0:0 b/"),
         ("for x in a b; do [ -d /etc/$x ] || continue; mkdir /etc/$x/y; done", ""),
         ("for x in etc b; do [ -d /$x ] || continue; mkdir /$x/y; done", "0755 0:0 etc/y/"),
-        # all of a loop or nothing
+        # a loop is carried out completely or not at all
         (
             "for x in a b; do mkdir /$x; unknown && continue; chmod 700 /$x; done",
             "not done: mkdir (loop)\nnot done: chmod (loop)",
@@ -112,7 +112,7 @@ _EARLY = "f() ( [ -x /bin/tool ] || return 1; unknown || return 1; return 0 )\n"
         ),
         ("for x in a b; do mkdir /$x; unknown && rm -f /none; done", "0755 0:0 a/\n0755 0:0 b/"),
         ("for x in a b; do mkdir /$x; other-command $x; done", "0755 0:0 a/\n0755 0:0 b/"),
-        # and of a file: part of it would be another configuration
+        # a file is written completely or not at all
         (
             "echo a > /etc/t\nfor i in b c; do echo $i; done >> /etc/t\nmv /etc/t /etc/u",
             "not done: file contents\nnot done: mv",
@@ -127,7 +127,7 @@ _EARLY = "f() ( [ -x /bin/tool ] || return 1; unknown || return 1; return 0 )\n"
             ("0644 0:0 etc/t 'a\\n'\nnot done: file contents (conditional)"),
         ),
         ("for i in b c; do echo $i; done > /dev/null; if true; then echo; fi >&2", ""),
-        # lines of a here-document are words, too
+        # a loop over the lines of a here-document is unrolled
         (
             "( while read line; do set -- $line; mkdir -m $2 $1; done ) <<E\n/a 0700\n\t/a/b   0750\nE",
             "0700 0:0 a/\n0750 0:0 a/b/",
@@ -138,15 +138,15 @@ _EARLY = "f() ( [ -x /bin/tool ] || return 1; unknown || return 1; return 0 )\n"
         ("unknown | while read x; do mkdir /$x; done", "not done: mkdir (loop)"),
         ("( unknown | while read x; do mkdir /$x; done ) <<E\na\nE", "not done: mkdir (loop)"),
         ("until ! read x; do [ $x = b ] && break; mkdir /$x; done <<E\na\nb\nc\nE", "0755 0:0 a/"),
-        # what a body that may end early leaves behind is not known
+        # values that a body with a possible exit changes are unknown
         ("f() { unknown && return 0; X=a; }; f; mkdir /$X", "not done: mkdir"),
         ("f() { unknown && return 1; true; }; if f; then mkdir /a; fi", "not done: mkdir (conditional)"),
         (". /usr/share/x/helper; mkdir /a", "0755 0:0 a/"),
         ("unknown && a2enmod x", "not done: a2enmod (conditional)"),
     ],
 )
-def test_loops_are_done_whole_or_not_at_all(script: str, expected: str) -> None:
-    assert made(script) == expected
+def test_a_loop_is_carried_out_completely_or_not_at_all(script: str, expected: str) -> None:
+    assert run_script(script) == expected
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,11 @@ def test_loops_are_done_whole_or_not_at_all(script: str, expected: str) -> None:
         ),
     ],
 )
-def test_the_first_format_does_what_it_always_did(script: str, expected: str) -> None:
-    assert made(script, lock_format=1) == expected
+def test_format_1_keeps_its_behavior(script: str, expected: str) -> None:
+    assert run_script(script, lock_format=1) == expected
 
 
-def test_php_modules_are_enabled_for_every_interface_that_is_there() -> None:
+def test_php_modules_are_enabled_for_every_installed_interface() -> None:
     paths = {
         "usr/share/x/dom.ini": "; priority=15\nextension=dom\n",
         "usr/share/x/xml.ini": "extension=xml\n",
@@ -178,8 +178,8 @@ def test_php_modules_are_enabled_for_every_interface_that_is_there() -> None:
         " phpenmod -q -v 8.2 -m -r $m || exit 1; done"
     )
     folder = "mkdir -p /etc/php/8.2/mods-available\n"
-    result = create_scripted_files(given(tree(paths, [package("x", postinst=folder + script)])))
-    lines = shown(result.generated).splitlines()
+    result = create_scripted_files(effect_input(tree(paths, [package("x", postinst=folder + script)])))
+    lines = format_entries(result.generated).splitlines()
     assert result.skipped_actions == ()
     for name in ("cli", "fpm"):
         assert f"etc/php/8.2/{name}/conf.d/15-dom.ini -> /etc/php/8.2/mods-available/dom.ini" in lines
@@ -187,12 +187,12 @@ def test_php_modules_are_enabled_for_every_interface_that_is_there() -> None:
         assert f"0644 0:0 var/lib/php/modules/8.2/{name}/enabled_by_maint/dom" in lines
     assert "0644 0:0 var/lib/php/modules/8.2/registry/xml" in lines
     missing = package("x", postinst="phpenmod -v 8.2 none")
-    assert create_scripted_files(given(tree(paths, [missing]))).skipped_actions == (("x", "phpenmod"),)
+    assert create_scripted_files(effect_input(tree(paths, [missing]))).skipped_actions == (("x", "phpenmod"),)
 
 
-def test_file_capabilities() -> None:
+def test_setcap_sets_file_capabilities() -> None:
     script = "if command -v setcap; then setcap cap_net_raw+ep /bin/tool; else chmod u+s /bin/tool; fi"
-    (item,) = create_scripted_files(given(tree(PATHS, [package("x", postinst=script)]))).generated
+    (item,) = create_scripted_files(effect_input(tree(PATHS, [package("x", postinst=script)]))).generated
     assert item.entry.xattrs == {
         "security.capability": bytes.fromhex("0100000200200000000000000000000000000000")
     }
@@ -200,40 +200,42 @@ def test_file_capabilities() -> None:
     assert item.content == b"elf"
 
 
-def test_paths_never_leave_the_root() -> None:
-    assert made("mkdir -p /../../srv/../srv") == "0755 0:0 srv/"
-    assert made("ln -s /etc /srv; touch /srv/../../etc/t").splitlines()[-1] == "srv -> /etc"
+def test_paths_do_not_leave_the_root() -> None:
+    assert run_script("mkdir -p /../../srv/../srv") == "0755 0:0 srv/"
+    assert run_script("ln -s /etc /srv; touch /srv/../../etc/t").splitlines()[-1] == "srv -> /etc"
 
 
-def test_other_effects_know_better() -> None:
+def test_files_of_other_effects_are_not_overwritten() -> None:
     paths = {**BASE, "etc/x": "package"}
-    whole = tree(
+    image_tree = tree(
         paths, [package("base-passwd", postinst="cp /usr/share/base-passwd/passwd.master /etc/passwd")]
     )
-    with_users = whole.with_entries([file_entry("etc/passwd", b"ours", "effect:users")])
-    result = create_scripted_files(given(with_users))
+    with_users = image_tree.with_entries([file_entry("etc/passwd", b"ours", "effect:users")])
+    result = create_scripted_files(effect_input(with_users))
     assert result.generated == ()
     unknown = tree(paths, [package("base-passwd", postinst="unknown | sed s/a/b/ > /etc/passwd")])
     result = create_scripted_files(
-        given(unknown.with_entries([file_entry("etc/passwd", b"ours", "effect:users")]))
+        effect_input(unknown.with_entries([file_entry("etc/passwd", b"ours", "effect:users")]))
     )
     assert (result.generated, result.skipped_actions) == ((), ())
 
 
-def test_facts_from_the_table() -> None:
+def test_rows_of_the_data_table_are_applied() -> None:
     paths = {**PATHS, "usr/share/zoneinfo/Etc/UTC": "zone"}
     zone = "etc/localtime -> /usr/share/zoneinfo/Etc/UTC"
-    result = create_scripted_files(given(tree(paths, [package("tzdata")])))
-    assert shown(result.generated, content=True) == zone
+    result = create_scripted_files(effect_input(tree(paths, [package("tzdata")])))
+    assert format_entries(result.generated, with_content=True) == zone
     writes = package("tzdata", postinst='echo "$(ask)" > /etc/timezone\n')
-    result = create_scripted_files(given(tree(paths, [writes])))
-    assert shown(result.generated, content=True) == f"{zone}\n0644 0:0 etc/timezone 'Etc/UTC\\n'"
+    result = create_scripted_files(effect_input(tree(paths, [writes])))
+    assert (
+        format_entries(result.generated, with_content=True) == f"{zone}\n0644 0:0 etc/timezone 'Etc/UTC\\n'"
+    )
 
 
 @each(st.text(st.sampled_from("ugoa+-=rwxXst,07"), min_size=1, max_size=12), st.integers(0, 0o7777))
-def test_any_mode_gives_permission_bits_or_an_error(text: str, old: int) -> None:
+def test_any_mode_gives_valid_permission_bits_or_an_error(text: str, current_mode: int) -> None:
     try:
-        assert 0 <= parse_mode(text, old) <= 0o7777
+        assert 0 <= parse_mode(text, current_mode) <= 0o7777
     except ValueError:
         return
 
@@ -257,9 +259,9 @@ def test_any_mode_gives_permission_bits_or_an_error(text: str, old: int) -> None
         max_size=8,
     )
 )
-def test_a_loop_that_fails_leaves_no_trace(commands: list[str]) -> None:
-    before = "mkdir -p /srv/a/b\ntouch /srv/a/b/c\n"
+def test_a_failed_loop_changes_nothing(commands: list[str]) -> None:
+    setup = "mkdir -p /srv/a/b\ntouch /srv/a/b/c\n"
     loop = "for x in 1 2; do " + "; ".join([*commands, "chown nobody /etc/x.conf"]) + "; done\n"
-    after = "touch /etc/new\n"
-    plain, tried = made(before + after), made(before + loop + after)
-    assert [line for line in tried.splitlines() if not line.startswith("not done")] == plain.splitlines()
+    teardown = "touch /etc/new\n"
+    expected, actual = run_script(setup + teardown), run_script(setup + loop + teardown)
+    assert [line for line in actual.splitlines() if not line.startswith("not done")] == expected.splitlines()

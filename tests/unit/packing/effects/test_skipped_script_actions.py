@@ -1,4 +1,4 @@
-"""What is said of actions that no effect does."""
+"""The names of skipped script actions."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from tests.support.texttree import package, tree
         ("if", ("script not understood",)),
     ],
 )
-def test_what_no_effect_does_has_a_name(script: str, expected: tuple[str, ...]) -> None:
+def test_a_skipped_action_has_a_name(script: str, expected: tuple[str, ...]) -> None:
     script = script if script.startswith(("#!", "\x7f")) else f"#!/bin/sh\n{script}\n"
-    found = effects.apply(
+    skipped_actions = effects.apply(
         tree({"usr/bin/sh": ""}, [_package(script)]), EffectSettings(architecture="amd64", base="none")
     ).skipped_actions
-    assert found.get("x", ()) == expected
+    assert skipped_actions.get("x", ()) == expected
 
 
 def _package(script: str) -> PackageFacts:
     return msgspec.structs.replace(package("x"), files={"postinst": script.encode()})
 
 
-def test_a_command_is_in_one_table_only() -> None:
+def test_each_command_is_in_one_table() -> None:
     tables = [[row[0] for row in parse_table(read_data(name))] for name in ("actions.tsv", "quiet.tsv")]
     names = [name for rows in tables for name in rows]
     assert sorted(names) == sorted(set(names))

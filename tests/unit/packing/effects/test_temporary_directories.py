@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from pumice.packing.effects.model import EffectSettings
 from pumice.packing.effects.temporary_directories import create_temporary_directories
-from tests.support.texttree import given, shown, tree
+from tests.support.texttree import effect_input, format_entries, tree
 
 
-def test_temporary_folders_are_there_with_the_right_mode() -> None:
-    result = create_temporary_directories(given(tree({"tmp/": "0755", "run/": "0755"})))
-    assert shown(result.generated) == "0700 0:0 root/\n1777 0:0 tmp/\n0755 0:0 var/\n1777 0:0 var/tmp/"
+def test_temporary_directories_exist_with_the_right_mode() -> None:
+    result = create_temporary_directories(effect_input(tree({"tmp/": "0755", "run/": "0755"})))
+    assert (
+        format_entries(result.generated) == "0700 0:0 root/\n1777 0:0 tmp/\n0755 0:0 var/\n1777 0:0 var/tmp/"
+    )
     assert (
         create_temporary_directories(
-            given(tree({}), EffectSettings(architecture="amd64", base="none"))
+            effect_input(tree({}), EffectSettings(architecture="amd64", base="none"))
         ).generated
         == ()
     )

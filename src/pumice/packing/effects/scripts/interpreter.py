@@ -98,7 +98,7 @@ class _Interpreter(ScriptState):
     def _command(self, command: shell.Command) -> bool | None:
         self._step_count += 1
         if self._step_count > _MAX_STEPS or self._nesting_depth > _MAX_DEPTH:
-            raise FormatError("the shell script goes on for too long, or too deep")
+            raise FormatError("the shell script is too long or nested too deeply")
         self._nesting_depth += 1
         try:
             return self._compound(command)

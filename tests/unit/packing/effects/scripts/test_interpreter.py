@@ -9,7 +9,7 @@ from pumice.packing.effects.scripts.environment import ScriptEnvironment
 from pumice.packing.effects.scripts.interpreter import interpret_script
 from tests.support.texttree import BASE, package, tree
 
-WORLD = ScriptEnvironment(
+ENVIRONMENT = ScriptEnvironment(
     tree({**BASE, "usr/bin/tool": "x", "etc/default/x": "USER=fromfile\n", "bin": "-> usr/bin"}),
     package("pkg", templates="Template: pkg/ask\nType: boolean\nDefault: true\n"),
     "amd64",
@@ -17,9 +17,9 @@ WORLD = ScriptEnvironment(
 )
 
 
-def did(script: str) -> list[str]:
-    """Return the commands of a script as a fresh installation runs them, ``?`` before uncertain ones."""
-    actions = interpret_script(script.encode(), ["configure", ""], {"DPKG_ROOT": ""}, WORLD)
+def list_commands(script: str) -> list[str]:
+    """Return the commands of a script in a fresh installation, uncertain ones with a ``?``."""
+    actions = interpret_script(script.encode(), ["configure", ""], {"DPKG_ROOT": ""}, ENVIRONMENT)
     return [
         ("" if action.is_certain else "? ")
         + " ".join("<?>" if word is None else word for word in action.words)
@@ -61,12 +61,12 @@ def did(script: str) -> list[str]:
         ("test $((1+1)) -eq 2 && run a", ["? run a"]),
     ],
 )
-def test_what_a_script_does(script: str, expected: list[str]) -> None:
-    assert did(script) == expected
+def test_commands_that_a_script_runs(script: str, expected: list[str]) -> None:
+    assert list_commands(script) == expected
 
 
-def test_folders_and_what_is_written() -> None:
-    first, second = interpret_script(b"cd /etc; echo a > x; cat >> y <<E\nb\nE\n", [], {}, WORLD)
+def test_working_directory_and_output_of_a_command() -> None:
+    first, second = interpret_script(b"cd /etc; echo a > x; cat >> y <<E\nb\nE\n", [], {}, ENVIRONMENT)
     assert (first.working_directory, first.output_files, first.output_text, first.is_appending) == (
         "/etc",
         ("x",),
@@ -91,14 +91,14 @@ def test_folders_and_what_is_written() -> None:
         "basename; dirname; $(basename) $(dirname) $(expr) $(stat -c %a)",
     ],
 )
-def test_hostile_scripts_end_soon(script: str) -> None:
+def test_a_hostile_script_ends_within_the_limits(script: str) -> None:
     try:
-        interpret_script(script.encode(), ["configure", ""], {}, WORLD)
+        interpret_script(script.encode(), ["configure", ""], {}, ENVIRONMENT)
     except PumiceError:
         return
 
 
-PIECES = st.sampled_from(
+TOKENS = st.sampled_from(
     [
         *[
             "if",
@@ -136,13 +136,13 @@ PIECES = st.sampled_from(
 )
 
 
-@given(st.lists(PIECES, max_size=30))
-def test_any_script_ends_in_actions_or_an_error(pieces: list[str]) -> None:
+@given(st.lists(TOKENS, max_size=30))
+def test_any_script_gives_actions_or_an_error(tokens: list[str]) -> None:
     try:
-        interpret_script(" ".join(pieces).encode(), ["configure", ""], {}, WORLD)
+        interpret_script(" ".join(tokens).encode(), ["configure", ""], {}, ENVIRONMENT)
     except PumiceError:
         return
 
 
-def test_a_folder_cannot_be_read_as_a_script() -> None:
-    assert interpret_script(b". .\n. /\n. /etc", ["configure", ""], {}, WORLD) is not None
+def test_a_directory_cannot_be_sourced() -> None:
+    assert interpret_script(b". .\n. /\n. /etc", ["configure", ""], {}, ENVIRONMENT) is not None

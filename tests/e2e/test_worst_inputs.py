@@ -102,7 +102,7 @@ TABLE = [
     ("run oci:folder", 10, "not an OCI layout"),
     ("run --stage1 nosuch " + IMAGE, 2, "--stage1 cannot be 'nosuch'"),
     ("run --volume x " + IMAGE, 2, "'x' is not a volume"),
-    ("run " + IMAGE, 10, "the image does not say what to run"),
+    ("run " + IMAGE, 10, "the image has no entrypoint and no command"),
     # inspect
     ("inspect", 2, "REF is missing"),
     ("inspect " + NOWHERE, 10, "there is no image sha256:000"),

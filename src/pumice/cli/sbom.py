@@ -78,7 +78,7 @@ def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: s
     requested_name = image_names.requested_name(reference, home)
     levels = policy.policy_directories(os.environ)
     signers = document_verification.verify_document(
-        image, sbom, home, levels, asked=requested_name, now=SystemClock().now()
+        image, sbom, home, levels, requested_name=requested_name, now=SystemClock().now()
     )
     data = referrers.read_artifact_blob(image, sbom, documents.MAX_DOCUMENT)
     signer_names = ", ".join(f"{signer.label} {signer.key.fingerprint}".strip() for signer in signers)

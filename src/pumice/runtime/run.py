@@ -64,7 +64,9 @@ def run_image(
         image,
         "run",
         home,
-        admission.Request(reference=reference or image.root.digest, name=name, allow_older=allow_older),
+        admission.AdmissionRequest(
+            reference=reference or image.root.digest, name=name, allow_older=allow_older
+        ),
         environ=os.environ,
         progress=progress or Silent(),
         insecure="image" in insecure,

@@ -71,7 +71,7 @@ def test_it_verifies_what_we_sign(
         image,
         attachment.LayoutAttachment(place, image),
         None,
-        image_signing.Signer(key.public, lambda: key),
+        image_signing.Signer(key.public_key, lambda: key),
         time=when,
     )
     repository = f"{program}/{kind}-{'-'.join(forms)}"
@@ -97,7 +97,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
     key = pair(tmp_path)
     place = vouched.folder(tmp_path / "image")
     image = layout.read_layout(place)
-    signer = image_signing.Signer(key.public, lambda: key)
+    signer = image_signing.Signer(key.public_key, lambda: key)
     image_signing.attest_image(
         *(image, attachment.LayoutAttachment(place, image), None, signer),
         predicate_type="https://example.com/review",
@@ -128,7 +128,7 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
     assert done.returncode == 0, done.stderr
     assert cosign(program, tmp_path, "save", "--dir", "saved", place).returncode == 0
     saved = layout.read_layout(tmp_path / "saved")
-    trusted = [TrustedKey(key=key.public, rule="x")]
+    trusted = [TrustedKey(key=key.public_key, rule="x")]
     verdict = image_verification.verify_image(saved, None, trusted, expected="", now=0)
     assert verdict.name in ("", image_names.split_name(place)[0])
     with pytest.raises(TrustError):
@@ -162,13 +162,13 @@ def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ou
 def test_keys_go_both_ways(tmp_path: Path, program: str) -> None:
     cosign(program, tmp_path, "generate-key-pair")
     theirs = keys.read_private_key(tmp_path / "cosign.key", lambda: SECRET)
-    assert theirs.public == public_keys.read_public_key(tmp_path / "cosign.pub")
+    assert theirs.public_key == public_keys.read_public_key(tmp_path / "cosign.pub")
     for kind in keys.GENERATED_KINDS:
         folder = tmp_path / kind
         folder.mkdir()
         ours = pair(folder, kind)
         done = cosign(program, folder, "public-key", "--key", "pair.key")
-        assert done.stdout.encode() == ours.public.pem()
+        assert done.stdout.encode() == ours.public_key.pem()
 
 
 def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> N
     made = pair(tmp_path)
     vouched.folder(tmp_path / "plain")
     image = layout.read_layout(tmp_path / "plain")
-    signer = image_signing.Signer(made.public, lambda: made)
+    signer = image_signing.Signer(made.public_key, lambda: made)
     image_signing.sign_image(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)
     image = layout.read_layout(tmp_path / "plain")
     layout_writer.write_layout(

@@ -29,7 +29,7 @@ def key(number: int = 0) -> keys.PrivateKey:
 
 
 def trusted(number: int = 0, **more: object) -> TrustedKey:
-    return TrustedKey(key=key(number).public, rule="test", **more)  # type: ignore[arg-type]  # options of several types
+    return TrustedKey(key=key(number).public_key, rule="test", **more)  # type: ignore[arg-type]  # options of several types
 
 
 def image(
@@ -55,7 +55,7 @@ def folder(path: Path, made: Image | None = None) -> Path:
 
 
 def signer(number: int = 0) -> image_signing.Signer:
-    return image_signing.Signer(key(number).public, lambda: key(number))
+    return image_signing.Signer(key(number).public_key, lambda: key(number))
 
 
 def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:

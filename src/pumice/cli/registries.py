@@ -186,7 +186,7 @@ def _admit(options: argparse.Namespace, source: str, image: Image, home: Home, p
         image,
         "pull",
         home,
-        admission.Request(reference=source, name=options.signed_as, allow_older=options.allow_older),
+        admission.AdmissionRequest(reference=source, name=options.signed_as, allow_older=options.allow_older),
         environ=os.environ,
         progress=progress,
         insecure="image" in options.insecure_options,

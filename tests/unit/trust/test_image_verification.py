@@ -62,9 +62,9 @@ def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> 
 
     image = layout.read_layout(place)
     again = image_signing.sign_image(
-        image, attachment.LayoutAttachment(place, image), None, image_signing.Signer(key().public, never)
+        image, attachment.LayoutAttachment(place, image), None, image_signing.Signer(key().public_key, never)
     )
-    assert not again.new
+    assert not again.is_new
     assert (place / "index.json").read_bytes() == before
 
 
@@ -80,13 +80,13 @@ def test_no_signature(place: Path) -> None:
 
 
 def test_other_key(place: Path) -> None:
-    assert "none of the keys that are trusted" in refused(signed(place, 1), trusted())
+    assert "not signed by a key that is trusted" in refused(signed(place, 1), trusted())
 
 
 def test_other_name(place: Path) -> None:
     image = signed(place, 0)
     message = refused(image, trusted(), expected="example.com/other:1.0")
-    assert f"it is signed as {NAME}, not as example.com/other:1.0" in message
+    assert f"signed as {NAME}, not as example.com/other:1.0" in message
     assert "not as example.com/hello:2" in refused(image, trusted(), expected="example.com/hello:2")
     assert checked(image, trusted(), expected="example.com/hello").signatures
 
@@ -100,7 +100,7 @@ def test_a_name_given_takes_the_place_of_the_images_own(place: Path) -> None:
 
 def test_an_image_without_a_name_is_signed_under_a_given_one(tmp_path: Path) -> None:
     place = folder(tmp_path / "image", vouched.image(""))
-    with pytest.raises(PumiceError, match="does not say what it is called"):
+    with pytest.raises(PumiceError, match="declares no name"):
         signed(place, 0)
     assert checked(signed(place, 0, name=NAME), trusted(), expected="").name == NAME
 
@@ -173,7 +173,7 @@ def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
     signature = dsse.Signature(key().sign(dsse.encode_pae("text/plain", said)))
     envelope = dsse.Envelope(dsse.IN_TOTO, said, (signature,))
     _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
-    assert "none of the keys" in refused(layout.read_layout(place), trusted())
+    assert "not signed by a key that is trusted" in refused(layout.read_layout(place), trusted())
 
 
 def test_a_changed_blob_is_found(place: Path) -> None:
@@ -187,17 +187,15 @@ def test_a_changed_blob_is_found(place: Path) -> None:
 
 def test_keys_that_expired_or_were_revoked(place: Path) -> None:
     image = signed(place, 0)
-    assert "has expired on 2001-09-09" in refused(image, trusted(expires=1_000_000_000))
-    assert "is revoked (stolen)" in refused(image, trusted(revoked="stolen"))
+    assert "expired on 2001-09-09" in refused(image, trusted(expires=1_000_000_000))
+    assert "is revoked (stolen)" in refused(image, trusted(revocation="stolen"))
     assert checked(image, trusted(expires=1_000_000_001)).signatures
 
 
 def test_thresholds_count_keys_not_signatures(place: Path) -> None:
     image = signed(place, 0)
     trust = (trusted(0), trusted(1), trusted(2))
-    assert refused(image, *trust, threshold=2).startswith(
-        "the image is signed by 1 of the 2 keys that are needed: "
-    )
+    assert refused(image, *trust, threshold=2).startswith("the image is signed by 1 of 2 required keys: ")
     assert checked(signed(place, 2), *trust, threshold=2).signatures
 
 
@@ -209,9 +207,9 @@ def test_kinds_of_keys(place: Path, kind: str) -> None:
         image,
         attachment.LayoutAttachment(place, image),
         None,
-        image_signing.Signer(made.public, lambda: made),
+        image_signing.Signer(made.public_key, lambda: made),
     )
-    assert checked(layout.read_layout(place), TrustedKey(key=made.public, rule="x")).signatures
+    assert checked(layout.read_layout(place), TrustedKey(key=made.public_key, rule="x")).signatures
 
 
 def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
@@ -257,17 +255,17 @@ def test_a_certificate_is_said_not_to_count(place: Path) -> None:
         "dsseEnvelope": dsse.envelope_to_json(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b""),))),
     }
     _attach(place, layout.read_layout(place), sigstore.BUNDLE, json.dumps(document).encode())
-    assert "without a key, by a certificate" in refused(layout.read_layout(place), trusted())
+    assert "signed with a certificate" in refused(layout.read_layout(place), trusted())
 
 
 def test_a_pair_that_is_none(place: Path) -> None:
     image = layout.read_layout(place)
-    with pytest.raises(TrustError, match="not a pair"):
+    with pytest.raises(TrustError, match="does not match the public key"):
         image_signing.sign_image(
             image,
             attachment.LayoutAttachment(place, image),
             None,
-            image_signing.Signer(signer(1).public, lambda: key(0)),
+            image_signing.Signer(signer(1).public_key, lambda: key(0)),
         )
 
 
@@ -318,8 +316,8 @@ def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None
         "ecdsa-p384": lambda: keys.PrivateKey(ec.generate_private_key(ec.SECP384R1())),
         "rsa": lambda: keys.PrivateKey(rsa.generate_private_key(65537, 2048)),
     }[kind]()
-    other = TrustedKey(key=private.public, rule="x")
-    assert "none of the keys" in refused(signed(place, 0), other)
+    other = TrustedKey(key=private.public_key, rule="x")
+    assert "not signed by a key that is trusted" in refused(signed(place, 0), other)
 
 
 @pytest.mark.parametrize("status", [0, 500])

@@ -152,7 +152,7 @@ def add_platform_options(parser: argparse.ArgumentParser) -> None:
         type=_architecture,
         default=[],
         metavar="ARCH",
-        help="Debian architecture, such as arm64; may be repeated",
+        help="Debian architecture, such as arm64 (repeatable)",
     )
     parser.add_argument(
         "--platform",
@@ -160,7 +160,7 @@ def add_platform_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_platform,
         metavar="PLATFORM",
-        help="OCI platform, such as linux/arm64; may be repeated",
+        help="OCI platform, such as linux/arm64 (repeatable)",
     )
 
 

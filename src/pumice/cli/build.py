@@ -35,8 +35,8 @@ digest of the image is printed on standard output, or on standard error if the i
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.make_parser("build", "Build the image of a recipe.", epilog=_EPILOG)
-    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
+    parser = command_line.make_parser("build", "Build an image from a recipe.", epilog=_EPILOG)
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
     parser.add_argument(
         "-o", "--output", action="append", default=[], metavar="DEST", help="where to write the image"
     )

@@ -29,12 +29,16 @@ _REASONS = {"requested": "the recipe requests it", "essential": "base: essential
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser(
-        "explain", "Show why a package is in an image, and how much space it takes."
+        "explain", "Show why a package is in an image and how much space it takes."
     )
-    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe file")
-    parser.add_argument("package", metavar="PACKAGE", help="the package to explain")
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="recipe file")
+    parser.add_argument("package", metavar="PACKAGE", help="package to explain")
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", metavar="FORMAT", help="text (default) or json"
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        metavar="FORMAT",
+        help="text or json (default: text)",
     )
     command_line.add_platform_options(parser)
     command_line.add_offline_option(parser)

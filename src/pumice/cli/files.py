@@ -16,27 +16,29 @@ if TYPE_CHECKING:
     from pumice.image.inventory import FileFact, Inventory
     from pumice.image.model import Image
 
-_EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
-oci:DIR[:TAG] or oci-archive:FILE[:TAG]. Of an image for several platforms, this machine's is
-shown unless --platform says otherwise. A further name of a file (a hard link) has no size."""
+_EPILOG = """REF is name:version, a name with only one version, a digest or a prefix of it,
+oci:DIR[:TAG] or oci-archive:FILE[:TAG]. For a multi-platform image, the
+default is the platform of this machine. Additional names of a file (hard links) have no size."""
 _NO_PACKAGE = "-"
 
 
 def _parser() -> Parser:
     parser = command_line.make_parser(
         "files",
-        "List the files of an image, with the package that each is from and its size.",
+        "List the files in an image with their packages and sizes.",
         progress=False,
         epilog=_EPILOG,
     )
-    parser.add_argument("reference", metavar="REF", help="the image")
-    parser.add_argument("--platform", metavar="PLATFORM", help="the platform to look at, such as linux/arm64")
+    parser.add_argument("reference", metavar="REF", help="image to examine")
+    parser.add_argument(
+        "--platform", metavar="PLATFORM", help="use the image for this platform, such as linux/arm64"
+    )
     parser.add_argument(
         "--sort",
         choices=("path", "size", "package"),
         default=None,
         metavar="KEY",
-        help="order by path (the default), size (largest first) or package",
+        help="sort by path, size (largest first) or package (default: path)",
     )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument(

@@ -25,7 +25,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("table", "json"),
         default="table",
         metavar="FORMAT",
-        help="table (the default) or json",
+        help="table or json (default: table)",
     )
     return parser
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pumice.image.inventory import FileFact
     from pumice.image.summary import ArtifactSummary, PlatformSummary, Summary
 
-_EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
+_EPILOG = """REF is name:version, a name with only one version, a digest or a prefix of it,
 oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://HOST/NAME[:TAG]."""
 _LONGEST = 12
 
@@ -25,15 +25,13 @@ _LONGEST = 12
 def _parser() -> Parser:
     parser = command_line.make_parser(
         "inspect",
-        "Show what an image is: digest, platforms, sizes, config, layers, packages, and what in it\n"
-        "deserves a second look. Nothing of the image is run.",
+        "Show the digest, platforms, sizes, config, layers and packages of an image, and what in it\n"
+        "deserves attention. Nothing in the image is executed.",
         progress=False,
         epilog=_EPILOG,
     )
-    parser.add_argument("reference", metavar="REF", help="the image")
-    parser.add_argument(
-        "--platform", metavar="PLATFORM", help="one of its platforms only, such as linux/arm64"
-    )
+    parser.add_argument("reference", metavar="REF", help="image to examine")
+    parser.add_argument("--platform", metavar="PLATFORM", help="show only this platform, such as linux/arm64")
     command_line.add_format_option(parser)
     return parser
 

@@ -46,7 +46,7 @@ def _parser(key_count: int | str) -> argparse.ArgumentParser:
         choices=("ecdsa-p256", "ed25519"),
         default="ecdsa-p256",
         metavar="TYPE",
-        help="with generate: ecdsa-p256 (the default) or ed25519",
+        help="with generate: ecdsa-p256 or ed25519 (default: ecdsa-p256)",
     )
     parser.add_argument(
         "--openpgp",

@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser(
         "lock", "Resolve the packages of a recipe to exact versions and write its lock.", epilog=_EPILOG
     )
-    parser.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="the recipe file")
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="recipe file")
     parser.add_argument("--upgrade", nargs="*", metavar="PKG", help="upgrade these packages (default: all)")
     parser.add_argument(
         "--check", action="store_true", help="print what an upgrade would change, without writing the lock"

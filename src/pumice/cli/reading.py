@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
     from pumice.store.home import Home
 
-REFERENCES = """REF is name:version, name alone if there is one version, a digest or its beginning,
-oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]. Of an image for several
-platforms, this machine's is taken unless --platform says otherwise."""
+REFERENCES = """REF is name:version, a name with only one version, a digest or a prefix of it, oci:DIR[:TAG],
+oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]. For a multi-platform image, the default is
+the platform of this machine."""
 
 
 def platform_option(parser: Parser) -> None:
     """Add ``--platform``."""
-    parser.add_argument("--platform", metavar="PLATFORM", help="the platform to look at, such as linux/arm64")
+    parser.add_argument(
+        "--platform", metavar="PLATFORM", help="use the image for this platform, such as linux/arm64"
+    )
 
 
 def select_platform(image: Image, platform: str | None) -> Image:

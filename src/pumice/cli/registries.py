@@ -50,7 +50,7 @@ def store_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as", dest="signed_as", default="", metavar="NAME", help="name that the image must be signed as"
     )
-    command_line.add_admission_options(parser, "let it in")
+    command_line.add_admission_options(parser, "accept the image")
 
 
 def client_settings(options: argparse.Namespace | None) -> ClientSettings:

@@ -28,19 +28,22 @@ _DIFFERENT = 1
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser(
         "reproduce",
-        "Build an image again from its provenance, in an empty store, and compare the results. Prints\n"
+        "Rebuild an image from its provenance in an empty store, and compare the two images. Prints\n"
         "the first difference, by layer and path, if there is one.",
         epilog=f"{reading.REFERENCES}\nThe exit code is 0 if the image is reproduced and 1 if it is not.",
     )
-    parser.add_argument("reference", metavar="REF", help="the image")
+    parser.add_argument("reference", metavar="REF", help="image to rebuild")
     parser.add_argument(
-        "--provenance", metavar="FILE", type=Path, help="use this provenance instead of the attached one"
+        "--provenance",
+        metavar="FILE",
+        type=Path,
+        help="use the provenance in FILE instead of the attached one",
     )
     parser.add_argument(
         "--source",
         metavar="DIR",
         type=Path,
-        help="take the recipe's files from this directory, not from the image",
+        help="read the recipe's files from DIR instead of from the image",
     )
     command_line.add_bundle_option(parser)
     command_line.add_offline_option(parser)

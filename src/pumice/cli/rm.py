@@ -22,12 +22,12 @@ _SHORTEST = 4
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.make_parser(
         "rm",
-        "Remove images from the local store by name. All of them, or none if one is not there.",
-        epilog="What no other image needs is cache from then on, which 'pumice gc' frees after some days.",
+        "Remove images from the local store. If one does not exist, none is removed.",
+        epilog="Data that no other image needs stays as a cache, which 'pumice gc' deletes some days later.",
         progress=False,
     )
     parser.add_argument(
-        "references", metavar="REF", nargs="+", help="name:version, or a digest for every name of it"
+        "references", metavar="REF", nargs="+", help="name:version, or a digest to remove all its names"
     )
     return parser
 

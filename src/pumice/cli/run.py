@@ -61,7 +61,7 @@ def _add_container_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="set an environment variable; NAME alone copies its current value; may be repeated",
+        help="set an environment variable; NAME alone copies its current value (repeatable)",
     )
     parser.add_argument("--workdir", metavar="DIR", help="working directory inside the image")
     parser.add_argument(
@@ -70,7 +70,7 @@ def _add_container_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=parse_volume,
         metavar="SRC:DST[:ro]",
-        help="mount a file or directory of the host at DST; may be repeated",
+        help="mount a file or directory of the host at DST (repeatable)",
     )
     parser.add_argument(
         "--network",

@@ -20,9 +20,13 @@ def main(arguments: Sequence[str]) -> int:
         "Print the effective recipe, merged with all that it extends, with the location of each value.",
         progress=False,
     )
-    parser.add_argument("recipe", metavar="RECIPE", help="the recipe file")
+    parser.add_argument("recipe", metavar="RECIPE", help="recipe file")
     parser.add_argument(
-        "--format", choices=("yaml", "json"), default="yaml", metavar="FORMAT", help="yaml (default) or json"
+        "--format",
+        choices=("yaml", "json"),
+        default="yaml",
+        metavar="FORMAT",
+        help="yaml or json (default: yaml)",
     )
     options = parser.parse_args(arguments)
     effective = load_effective(options.recipe)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
     from pumice.image.model import Image
 
-_EPILOG = """REF is name:version, name alone if there is one version, a digest or its beginning,
+_EPILOG = """REF is name:version, a name with only one version, a digest or a prefix of it,
 oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG] or docker://HOST/NAME[:TAG].
-Signatures are shown, not verified."""
+Signatures are listed but not verified."""
 _DEEPEST = 6
 _KINDS = {
     "application/spdx+json": "SBOM (SPDX)",
@@ -47,11 +47,11 @@ class Branch(msgspec.Struct, frozen=True, omit_defaults=True):
 def _parser() -> Parser:
     parser = command_line.make_parser(
         "tree",
-        "Show an image as a tree: platforms, layers, and the evidence and signatures about each.",
+        "Show the platforms and layers of an image as a tree, with the artifacts attached to each.",
         progress=False,
         epilog=_EPILOG,
     )
-    parser.add_argument("reference", metavar="REF", help="the image")
+    parser.add_argument("reference", metavar="REF", help="image to examine")
     command_line.add_format_option(parser)
     return parser
 

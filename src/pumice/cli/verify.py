@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("text", "json"),
         default="text",
         metavar="FORMAT",
-        help="text (the default) or json",
+        help="text or json (default: text)",
     )
     return parser
 

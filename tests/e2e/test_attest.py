@@ -47,7 +47,7 @@ def test_the_same_again_is_not_signed_again(world: Trusting) -> None:
     ("content", "kind", "code", "message"),
     [
         ('{"a": 1, "a": 2}', "vuln", 8, "duplicate key"),
-        ("{", "vuln", 8, "no JSON"),
+        ("{", "vuln", 8, "not valid strict JSON"),
         ("{}", "nonsense", 8, "is not a predicate type"),
         ("{}", "https://sigstore.dev/cosign/sign/v1", 2, "a signature is no attestation"),
         (None, "vuln", 2, "cannot be read"),

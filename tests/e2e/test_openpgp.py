@@ -194,14 +194,14 @@ PROBE = """
 import re, resource, sys
 from pathlib import Path
 from pumice.formats import openpgpsig
-from pumice.trust import openpgp, publickeys
-ring = openpgp.keyring([publickeys.read(Path(sys.argv[1]))])
+from pumice.trust import openpgp, public_keys
+ring = openpgp.make_keyring([public_keys.read_public_key(Path(sys.argv[1]))])
 used = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
 resource.setrlimit(resource.RLIMIT_DATA, (used + (48 << 20),) * 2)
 large = Path(sys.argv[2])
-for one in openpgpsig.split(Path(f"{large}.asc").read_bytes()):
-    assert openpgpsig.fits(large, one.data)
-    openpgpsig.made_by(large, one, ring, now=1_900_000_000)
+for signature in openpgpsig.read_signatures(Path(f"{large}.asc").read_bytes()):
+    assert openpgpsig.matches_file(large, signature.data)
+    openpgpsig.verify_file(large, signature, ring, now=1_900_000_000)
 """
 
 

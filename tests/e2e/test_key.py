@@ -26,7 +26,7 @@ def test_a_pair_is_made_listed_and_exported(world: Trusting) -> None:
     public = world.must("key", "export", "default")
     assert public.encode() == (folder / "default.pub").read_bytes().strip()
     assert world.must("key", "export", "--private", "default").startswith("-----BEGIN ENCRYPTED SIGSTORE")
-    assert "there is such a file already" in world.refused("key", "generate", code=2)
+    assert "the file exists" in world.refused("key", "generate", code=2)
     assert not any(SECRET.encode() in path.read_bytes() for path in folder.iterdir())
 
 
@@ -52,10 +52,10 @@ def test_a_public_key_is_imported_alone(world: Trusting) -> None:
         (("key",), 2, "ACTION is missing"),
         (("key", "export"), 2, "KEY is missing"),
         (("key", "list", "x"), 2, "key list takes no KEY"),
-        (("key", "export", "none"), 7, "there is no key 'none'"),
-        (("key", "import", "recipe.yaml"), 8, "recipe.yaml: cannot find a key in PEM or OpenPGP in the file"),
-        (("key", "import", "/dev/null", "--output", "x"), 8, "cannot find a key in PEM or OpenPGP"),
-        (("key", "generate", "--passphrase-file", "none"), 7, "none: it cannot be read"),
+        (("key", "export", "none"), 7, "no such key 'none'"),
+        (("key", "import", "recipe.yaml"), 8, "recipe.yaml: the file has no PEM or OpenPGP key"),
+        (("key", "import", "/dev/null", "--output", "x"), 8, "the file has no PEM or OpenPGP key"),
+        (("key", "generate", "--passphrase-file", "none"), 7, "none: cannot read"),
     ],
 )
 def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
@@ -65,7 +65,7 @@ def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int,
 def test_without_a_passphrase_or_a_terminal_nothing_is_written(world: Trusting) -> None:
     done = world.run("key", "generate", "--output", "x")
     assert done.code == 2
-    assert "no terminal to ask" in done.stderr
+    assert "there is no terminal" in done.stderr
     assert not (world.project / "x.key").exists()
 
 

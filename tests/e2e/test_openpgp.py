@@ -50,7 +50,7 @@ def test_signing_again_changes_nothing_and_needs_no_passphrase(world: Trusting) 
     signature = world.project / "image.tar.asc"
     before = signature.read_bytes()
     done = world.do("sign", ARCHIVE, "--key", "ada.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
-    assert "was signed already" in done.stderr
+    assert "already signed" in done.stderr
     assert signature.read_bytes() == before
     assert (world.project / "ada.key").stat().st_mode & 0o777 == 0o600
 
@@ -68,7 +68,7 @@ def test_names_are_bound_by_the_content(world: Trusting) -> None:
     said = world.refused("verify", ARCHIVE, *key, "--as", "example.com/bank:1.0", store=OTHER)
     assert "not as example.com/bank:1.0" in said
     said = world.refused("sign", ARCHIVE, "--key", "eve.key", "--as", "example.com/bank:1.0", code=2)
-    assert "cannot be signed as example.com/bank:1.0" in said
+    assert "cannot sign an archive of example.com/hello:1.0 as example.com/bank:1.0" in said
 
 
 def test_a_rule_lets_an_archive_run(world: Trusting) -> None:
@@ -92,7 +92,7 @@ def test_a_stranger_hides_nothing(world: Trusting) -> None:
     signature.write_bytes(signature.read_bytes() + ours)
     said = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
     assert "signed   by ada.pub" in said
-    assert "ignored  signature by openpgp: it is by the OpenPGP key" in said
+    assert "ignored  signature (openpgp): it is by the OpenPGP key" in said
 
 
 def test_revoking_and_rotating(world: Trusting) -> None:
@@ -100,7 +100,7 @@ def test_revoking_and_rotating(world: Trusting) -> None:
     trust(world, "--prefix", "example.com")
     world.must("verify", ARCHIVE, store=OTHER)
     world.must("trust", "rotate", key, "eve.pub", "--fingerprint", new, "--overlap", "0")
-    assert "has expired on" in world.refused("verify", ARCHIVE, store=OTHER)
+    assert "expired on" in world.refused("verify", ARCHIVE, store=OTHER)
     world.must("sign", ARCHIVE, "--key", "eve.key")
     world.must("verify", ARCHIVE, store=OTHER)
     world.must("trust", "revoke", new, "--reason", "stolen")
@@ -117,9 +117,9 @@ def test_masking(world: Trusting) -> None:
 def test_two_of_two(world: Trusting) -> None:
     trust(world, "--prefix", "example.com", "--threshold", "2")
     trust(world, "--prefix", "example.com", key="eve")
-    assert "signed by 1 of the 2 keys" in world.refused("verify", ARCHIVE, store=OTHER)
+    assert "signed by 1 of 2 required keys" in world.refused("verify", ARCHIVE, store=OTHER)
     world.must("sign", ARCHIVE, "--key", "eve.key")
-    assert world.must("verify", ARCHIVE, store=OTHER).count("signed ") == 2
+    assert world.must("verify", ARCHIVE, store=OTHER).count("signed   by") == 2
 
 
 def test_a_policy_for_podman_leaves_openpgp_keys_out(world: Trusting) -> None:
@@ -143,7 +143,7 @@ def test_keys_are_listed_exported_and_imported(world: Trusting) -> None:
     said = world.refused(
         "key", "import", "kay.asc", "--output", "again", environment={"PUMICE_KEY_PASSPHRASE": "wrong"}
     )
-    assert "the passphrase does not open the key" in said
+    assert "wrong passphrase" in said
     assert not (world.project / "again.key").exists()
 
 
@@ -156,28 +156,28 @@ def test_every_file_that_is_written_is_signed(world: Trusting) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("sign", "oci:out", "--key", "ada.key"), 2, "an OpenPGP key signs archives, and this is none"),
-        (("sign", "example.com/hello:1.0", "--key", "ada.key"), 2, "signs archives, and this is none"),
+        (("sign", "oci:out", "--key", "ada.key"), 2, "an OpenPGP key can only sign archives"),
+        (("sign", "example.com/hello:1.0", "--key", "ada.key"), 2, "can only sign archives"),
         (("sign", "oci-archive:nothing", "--key", "ada.key"), 10, "there is no such file"),
         (("sign", "oci-archive:ada.key", "--key", "ada.key"), 8, ""),
         (("sign", ARCHIVE, "--key", "ada.pub"), 8, "the file is a public key"),
-        (("build", "recipe.yaml", "--sign", "ada.key"), 2, "signs files only"),
-        (("build", "recipe.yaml", "--sign", "ada.key", "-o", "oci:out"), 2, "signs files only"),
-        (("build", "recipe.yaml", "--sign", "ada.key", "-o", "tar:-"), 2, "signs files only"),
-        (("verify", ARCHIVE, "--key", "ada.key"), 8, "this is a private key"),
-        (("verify", ARCHIVE, "--key", "ada.pub", "--signature", "nowhere"), 7, "no such file of signatures"),
+        (("build", "recipe.yaml", "--sign", "ada.key"), 2, "can only sign archives"),
+        (("build", "recipe.yaml", "--sign", "ada.key", "-o", "oci:out"), 2, "can only sign archives"),
+        (("build", "recipe.yaml", "--sign", "ada.key", "-o", "tar:-"), 2, "can only sign archives"),
+        (("verify", ARCHIVE, "--key", "ada.key"), 8, "the file is a private key"),
+        (("verify", ARCHIVE, "--key", "ada.pub", "--signature", "nowhere"), 7, "no such signature file"),
         (
             ("verify", ARCHIVE, "--key", "eve.pub", "--signature", "image.tar"),
             7,
             "not a valid OpenPGP signature",
         ),
-        (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "."), 10, "not a plain file"),
+        (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "."), 10, "not a regular file"),
         (("verify", "example.com/hello:1.0", "--signature", "x"), 10, "there is no image"),
-        (("key", "generate", "--openpgp", ""), 2, "is no user ID"),
-        (("key", "generate", "--openpgp", "A <a@example.com>", "--output", "ada"), 2, "such a file already"),
-        (("key", "export", "gpg:ada", "--private"), 2, "gpg keeps its secret keys"),
-        (("trust", "add", "--root", "ada.key"), 8, "this is a private key"),
-        (("trust", "revoke", "0" * 39), 7, "no rule has the key"),
+        (("key", "generate", "--openpgp", ""), 2, "invalid user ID"),
+        (("key", "generate", "--openpgp", "A <a@example.com>", "--output", "ada"), 2, "the file exists"),
+        (("key", "export", "gpg:ada", "--private"), 2, "cannot export a secret key of gpg"),
+        (("trust", "add", "--root", "ada.key"), 8, "the file is a private key"),
+        (("trust", "revoke", "0" * 39), 7, "no rule for key"),
     ],
 )
 def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
@@ -199,9 +199,9 @@ ring = openpgp.make_keyring([public_keys.read_public_key(Path(sys.argv[1]))])
 used = int(re.search(r"VmData:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
 resource.setrlimit(resource.RLIMIT_DATA, (used + (48 << 20),) * 2)
 large = Path(sys.argv[2])
-for signature in openpgpsig.read_signatures(Path(f"{large}.asc").read_bytes()):
-    assert openpgpsig.matches_file(large, signature.data)
-    openpgpsig.verify_file(large, signature, ring, now=1_900_000_000)
+for one in openpgpsig.read_signatures(Path(f"{large}.asc").read_bytes()):
+    assert openpgpsig.matches_file(large, one.data)
+    openpgpsig.verify_file(large, one, ring, now=1_900_000_000)
 """
 
 

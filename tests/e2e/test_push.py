@@ -75,7 +75,7 @@ def test_what_cannot_be_signed_is_not_sent(
     run(capsys, "key", "generate", "--openpgp", "Ada <a@example.com>", "--output", "ada")
     push = ("push", "example.com/hello:1.0", f"{host}/team/hello", "--sign")
     for key, code, text in [
-        ("release.key", 2, "the image does not say what it is called"),
+        ("release.key", 2, "the image declares no name"),
         ("absent.key", 7, "absent.key"),
         ("ada.key", 2, "OpenPGP"),
     ]:

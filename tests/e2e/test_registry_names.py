@@ -32,8 +32,8 @@ def world(tmp_path: Path, host: str) -> Trusting:
     push(tmp_path / "signed", host, "team/hello", "1.0")
     vouched.folder(tmp_path / "unsigned", vouched.image(content=b"other"))
     push(tmp_path / "unsigned", host, "team/unsigned", "1.0")
-    policy_edit.add_key(world.rules, vouched.key().public, "")
-    (world.project / "key.pub").write_bytes(vouched.key().public.pem())
+    policy_edit.add_key(world.rules, vouched.key().public_key, "")
+    (world.project / "key.pub").write_bytes(vouched.key().public_key.pem())
     return world
 
 

@@ -46,9 +46,9 @@ def test_maintenance_does_not_create_a_registry(tmp_path: Path, capsys: Out) -> 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--require-signed", "no/such/folder"), "there is no such folder of rules"),
-        (("--require-signed", "."), "no key is trusted there, so no tag could ever be set"),
-        (("--require-signed", "a\0b"), "there is no such folder of rules"),
+        (("--require-signed", "no/such/folder"), "no such policy directory"),
+        (("--require-signed", "."), "the policy trusts no key, so no tag could be set"),
+        (("--require-signed", "a\0b"), "no such policy directory"),
         (("--require-signed", ""), "no key is trusted there"),
         (("--require-signed", "trust"), "no key is trusted there"),
         (("--proxy", "registry.example"), "is not a registry URL"),

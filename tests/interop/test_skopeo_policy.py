@@ -32,7 +32,7 @@ def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, plac
             image_signing.sign_docker_reference(
                 image, attachment.LayoutAttachment(folder, image), None, signer(by), place
             )
-    assert (len(layout.read(folder).beside) > 0) is (by is not None)
+    assert (len(layout.read_layout(folder).beside) > 0) is (by is not None)
     pushing.push(folder, host, repository, "1.0")
 
 
@@ -61,13 +61,13 @@ def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
 def test_an_image_that_is_signed_as_its_place(
     host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]
 ) -> None:
-    policy_edit.add_key(levels[0], key(0).public, f"{host}/apps")
+    policy_edit.add_key(levels[0], key(0).public_key, f"{host}/apps")
     place = f"{host}/apps/placed:1.0"
     pushed(tmp_path / "image", host, "apps/placed", place=place)
     done = fetched(tmp_path, levels, place)
     assert done.returncode == 0, done.stderr
     policy_edit.remove_rule(levels[0], keyring.read_rules(levels)[0])
-    policy_edit.add_key(levels[0], key(1).public, f"{host}/apps")
+    policy_edit.add_key(levels[0], key(1).public_key, f"{host}/apps")
     assert fetched(tmp_path, levels, place).returncode != 0
 
 
@@ -83,7 +83,7 @@ def test_what_is_signed_as_another_or_not_at_all(
     by: int | None,
     message: str,
 ) -> None:
-    policy_edit.add_key(levels[0], key(0).public, f"{host}/apps")
+    policy_edit.add_key(levels[0], key(0).public_key, f"{host}/apps")
     pushed(tmp_path / "image", host, repository, by=by, place=f"{host}/apps/placed:1.0")
     done = fetched(tmp_path, levels, f"{host}/{repository}:1.0")
     assert done.returncode != 0
@@ -91,7 +91,7 @@ def test_what_is_signed_as_another_or_not_at_all(
 
 
 def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]) -> None:
-    policy_edit.add_key(levels[0], key(0).public, "example.com")
+    policy_edit.add_key(levels[0], key(0).public_key, "example.com")
     policy_edit.set_mirror(levels[0], f"{host}/mirror", "example.com")
     pushed(tmp_path / "image", host, "mirror/hello")  # signed as example.com/hello:1.0 and no more
     done = fetched(tmp_path, levels, f"{host}/mirror/hello:1.0")

@@ -61,10 +61,7 @@ def test_what_is_signed_goes_in_with_its_signatures(world: Trusting, registry: R
 def test_what_is_not_signed_stays_without_a_tag(world: Trusting, registry: Registry) -> None:
     said = world.do("push", "--only-image", "oci:out", f"docker://{registry.host}/team/plain:1.0")
     assert said.code != 0
-    assert (
-        "DENIED: a tag may only point to an image that is trusted here: the image is not signed; "
-        in said.stderr
-    )
+    assert "DENIED: the policy does not allow the tag: the image is not signed; " in said.stderr
     assert "push it by its digest, sign that, and set the tag then" in said.stderr
     assert registry.ask("GET", "/v2/team/plain/manifests/1.0").status == 404
     world.must("push", "oci:out", f"docker://{registry.host}/hello:1.0")
@@ -92,7 +89,7 @@ def test_what_is_signed_as_another_image_or_version_stays_without_a_tag(
 ) -> None:
     for place, reason in (
         ("another/app:1.0", "it is signed as example.com/hello, not as another/app"),
-        ("hello:2.0", "its signed version is 1.0, and the tag is 2.0"),
+        ("hello:2.0", "the signed version is 1.0, and the tag is 2.0"),
     ):
         refused = world.do("push", "oci:out", f"docker://{registry.host}/{place}")
         assert refused.code != 0

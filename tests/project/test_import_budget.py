@@ -131,4 +131,4 @@ def test_running_what_was_built_here_loads_nothing_that_knows_about_keys() -> No
         "print(sorted(n for n in sys.modules if n.startswith(('pumice.trust', 'cryptography', 'nacl'))))\n"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['pumice.trust', 'pumice.trust.admission']"
+    assert done.stdout.strip() == "['pumice.trust', 'pumice.trust.admission', 'pumice.trust.decision']"

@@ -39,7 +39,7 @@ _REASONS = {
     "could not verify": "not by the key",
     "invalid signature": "not by the key",
     "do not match threshold": "not by the key",
-    "by none of the keys": "not by the key",
+    "not signed by a key that is trusted": "not by the key",
     "no signatures found": "finds none",
     "no matching attestations": "finds none",
     "no signature exists": "finds none",

@@ -29,7 +29,7 @@ def key(number: int = 0) -> keys.PrivateKey:
 
 
 def trusted(number: int = 0, **more: object) -> TrustedKey:
-    return TrustedKey(key=key(number).public, rule="test", **more)  # type: ignore[arg-type]  # options of several types
+    return TrustedKey(key=key(number).public_key, rule="test", **more)  # type: ignore[arg-type]  # options of several types
 
 
 def image(
@@ -55,24 +55,24 @@ def folder(path: Path, made: Image | None = None) -> Path:
 
 
 def signer(number: int = 0) -> image_signing.Signer:
-    return image_signing.Signer(key(number).public, lambda: key(number))
+    return image_signing.Signer(key(number).public_key, lambda: key(number))
 
 
 def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
     """Sign the layout at ``path`` by each of the keys and return its image; ``at`` 0: with no time."""
     for number in numbers:
-        found = layout.read(path)
+        found = layout.read_layout(path)
         time = SigningTime(required=at) if at else UNDATED
         image_signing.sign_image(
             found, attachment.LayoutAttachment(path, found), None, signer(number), name=name, time=time
         )
-    return layout.read(path)
+    return layout.read_layout(path)
 
 
 def attested(path: Path, number: int, predicate: object, kind: str = "custom", name: str = "") -> Image:
-    found = layout.read(path)
+    found = layout.read_layout(path)
     place = attachment.LayoutAttachment(path, found)
     image_signing.attest_image(
         found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name
     )
-    return layout.read(path)
+    return layout.read_layout(path)

@@ -1,4 +1,4 @@
-"""``pumice attest``: state something about an image, signed."""
+"""``pumice attest``: attach a signed statement to an image."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ if TYPE_CHECKING:
     from typing import Any
 
 _EPILOG = """TYPE is a URI, or one of cosign's names: slsaprovenance1, spdxjson, cyclonedx, openvex, vuln,
-link, custom. An attestation does not vouch for the image: it may state a bad thing."""
+link, custom. An attestation is not a signature of the image: it may state something bad."""
 _MAX_PREDICATE = 40 << 20
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.make_parser(
+    parser = command_line.make_parser(
         "attest",
-        "State something about an image, signed, and attach it: as cosign's older attestation and as\n"
-        "a sigstore bundle.",
+        "Sign a statement about an image and attach it, as cosign's older attestation and as a sigstore\n"
+        "bundle.",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument(
-        "reference", metavar="REF", help="the image: name:version, a digest, oci:DIR or docker://HOST/NAME"
+    parser.add_argument(
+        "reference", metavar="REF", help="name:version, a digest, oci:DIR or docker://HOST/NAME"
     )
-    made.add_argument("--type", required=True, metavar="TYPE", help="what kind of statement it is")
-    made.add_argument(
-        "--predicate", required=True, type=Path, metavar="FILE", help="the statement itself, JSON"
+    parser.add_argument("--type", required=True, metavar="TYPE", help="type of the predicate")
+    parser.add_argument(
+        "--predicate", required=True, type=Path, metavar="FILE", help="the predicate, a JSON file"
     )
-    signing.key_options(made)
-    return made
+    signing.add_key_options(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.store.home import Home, locate
     from pumice.trust import image_signing
 
-    predicate = read(asked.predicate, "predicate")
-    signer = signing.signer(asked.key, asked.passphrase_file)
-    with Home(locate(os.environ)) as home, registries.open_to_sign(asked.reference, home) as opened:
-        done = image_signing.attest_image(
+    predicate = read_json(options.predicate, "predicate")
+    signer = signing.load_signer(options.key, options.passphrase_file)
+    with Home(locate(os.environ)) as home, registries.open_to_sign(options.reference, home) as opened:
+        result = image_signing.attest_image(
             *opened,
             signer,
-            predicate_type=asked.type,
+            predicate_type=options.type,
             predicate=predicate,
-            name=asked.name,
+            name=options.name,
         )
-    what = "attested" if done.new else "was attested already"
-    print(f"{output.printable(done.name)} {what} by {done.fingerprint}", file=sys.stderr)
-    print(done.digest)
+    state = "attested" if result.is_new else "already attested"
+    print(f"{output.printable(result.name)}: {state} by {result.fingerprint}", file=sys.stderr)
+    print(result.digest)
     return 0
 
 
-def read(path: Path, what: str) -> Any:
-    """Return the JSON in a file of the command line; raises UsageError and FormatError."""
+def read_json(path: Path, what: str) -> Any:
+    """Return the content of a JSON file of the command line; raises UsageError and FormatError."""
     from pumice.formats import strictjson
 
     try:
@@ -71,7 +71,7 @@ def read(path: Path, what: str) -> Any:
             data = file.read(_MAX_PREDICATE + 1)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"the {what} cannot be read ({reason})", where=str(path)) from None
+        raise UsageError(f"cannot read the {what}: {reason}", where=str(path)) from None
     try:
         return strictjson.read_value(data, what, limit=_MAX_PREDICATE)
     except FormatError as error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.image import BuiltImage
     from pumice.assembly.signing import SigningKey
-    from pumice.cli.signing import FilesToSign
+    from pumice.cli.signing import ArchivesToSign
     from pumice.image.transports.locations import Location
     from pumice.progress import Progress
     from pumice.recipe.model import Recipe
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     key_group.add_argument(
         "--no-sign", action="store_true", help="do not sign, even if the configuration names a key"
     )
-    signing.passphrase_option(parser)
+    signing.add_passphrase_option(parser)
     parser.add_argument("--digest-file", metavar="FILE", type=Path, help="write the digest to FILE as well")
     return parser
 
@@ -84,7 +84,12 @@ def main(arguments: Sequence[str]) -> int:
 
             names = _registry_names(destinations, recipe)
             signed.sign_image(
-                image, f"{recipe.name}:{recipe.version}", key, home, time=signing.time(), registries=names
+                image,
+                f"{recipe.name}:{recipe.version}",
+                key,
+                home,
+                time=signing.signing_time(),
+                registries=names,
             )
         if destinations:
             _write_image(
@@ -105,12 +110,12 @@ def _choose_keys(
     options: argparse.Namespace,
     recipe: Recipe,
     destinations: Sequence[Location],
-) -> tuple[SigningKey | None, FilesToSign | None]:
+) -> tuple[SigningKey | None, ArchivesToSign | None]:
     """Return the key to sign the image with, or the archives to sign, before the build starts."""
     if options.no_sign:
         return None, None
     if options.sign:
-        return signing.keys(options.sign, options.passphrase_file, destinations)
+        return signing.choose_key(options.sign, options.passphrase_file, destinations)
     from pumice.recipe import config
 
     section = config.load_config(os.environ).find_signing(recipe.name)
@@ -118,7 +123,7 @@ def _choose_keys(
         return None, None
     passphrase_file = Path(section.passphrase_file) if section.passphrase_file else None
     try:
-        return signing.keys(section.key, options.passphrase_file or passphrase_file, destinations)
+        return signing.choose_key(section.key, options.passphrase_file or passphrase_file, destinations)
     except TrustError as error:
         raise TrustError(error.message, where=section.location, hint=error.hint) from None
 
@@ -130,7 +135,9 @@ def _check_paths(options: argparse.Namespace) -> None:
         if path and path.is_dir():
             raise ImageError(f"{option} needs a file: '{path}' is a directory", hint="add a file name")
         if path and not path.parent.is_dir():
-            raise ImageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
+            raise ImageError(
+                f"{option}: the directory '{path.parent}' does not exist", hint="create it first"
+            )
 
 
 def _parse_destinations(texts: Sequence[str]) -> list[Location]:

@@ -1,4 +1,4 @@
-"""``pumice key``: make, list, and move keys."""
+"""``pumice key``: manage signing keys."""
 
 from __future__ import annotations
 
@@ -15,133 +15,144 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_EPILOG = """Private keys are files as cosign writes them: encrypted by a passphrase, and for you only.
-KEY is a file, or a name that 'list' shows; to export also gpg:ID. Fingerprints are the SHA-256 of
-the public key, of OpenPGP keys their own."""
+_EPILOG = """Private keys are encrypted with a passphrase, in cosign's format, and readable by their owner
+only. KEY is a file or a name from 'list'; export also takes gpg:ID. A fingerprint is the SHA-256
+of the public key; OpenPGP keys have their own."""
 
 
-def _parser(words: int | str) -> argparse.ArgumentParser:
-    made = command_line.make_parser(
+def _parser(key_count: int | str) -> argparse.ArgumentParser:
+    parser = command_line.make_parser(
         "key",
-        "Make and keep the keys that images are signed with.\n\n"
-        "  generate     make a pair, BASE.key and BASE.pub\n"
-        "  list         show the keys in your folder of keys\n"
-        "  export KEY   print the public key; with --private the private one, encrypted\n"
-        "  import KEY   copy a key from a file of cosign, openssl or gpg, encrypted anew",
+        "Manage the keys that sign images.\n\n"
+        "  generate     generate a key pair, BASE.key and BASE.pub\n"
+        "  list         list the keys in your key directory\n"
+        "  export KEY   print the public key, or with --private the encrypted private key\n"
+        "  import KEY   import a key file of cosign, openssl or gpg, and encrypt it",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument(
+    parser.add_argument(
         "action", choices=("generate", "list", "export", "import"), metavar="ACTION", help="see above"
     )
-    made.add_argument("key", nargs=words, default=[], metavar="KEY", help="for export and import")
-    made.add_argument(
-        "--output", metavar="BASE", type=Path, help="where a pair goes; by default 'default' in your folder"
+    parser.add_argument("key", nargs=key_count, default=[], metavar="KEY", help="for export and import")
+    parser.add_argument(
+        "--output",
+        metavar="BASE",
+        type=Path,
+        help="write BASE.key and BASE.pub (default: your key 'default')",
     )
-    made.add_argument(
+    parser.add_argument(
         "--type",
         choices=("ecdsa-p256", "ed25519"),
         default="ecdsa-p256",
         metavar="TYPE",
-        help="for generate: ecdsa-p256 (the default) or ed25519",
+        help="with generate: ecdsa-p256 (the default) or ed25519",
     )
-    made.add_argument(
+    parser.add_argument(
         "--openpgp",
         metavar="USER-ID",
-        help='for generate: an OpenPGP key of "Ada <ada@example.com>", for archives',
+        help='with generate: an OpenPGP key for archives, such as "Ada <ada@example.com>"',
     )
-    made.add_argument("--private", action="store_true", help="for export: the private key")
-    signing.passphrase_option(made)
-    return made
+    parser.add_argument("--private", action="store_true", help="with export: print the private key")
+    signing.add_passphrase_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     needs_key = any(word in ("export", "import") for word in arguments[:1])
-    asked = _parser(1 if needs_key else "*").parse_args(arguments)
-    if not needs_key and asked.key:
-        raise UsageError(f"key {asked.action} takes no KEY", hint=f"write pumice key {asked.action}")
-    asked.key = asked.key[0] if asked.key else ""
-    return {"generate": _generate, "list": _list, "export": _export, "import": _import}[asked.action](asked)
+    options = _parser(1 if needs_key else "*").parse_args(arguments)
+    if not needs_key and options.key:
+        raise UsageError(f"key {options.action} takes no KEY", hint=f"run 'pumice key {options.action}'")
+    options.key = options.key[0] if options.key else ""
+    actions = {"generate": _generate, "list": _list, "export": _export, "import": _import}
+    return actions[options.action](options)
 
 
-def _base(asked: argparse.Namespace) -> Path:
+def _output_base(options: argparse.Namespace) -> Path:
     from pumice.trust import key_files
 
-    base: Path = asked.output or key_files.keys_directory(os.environ) / key_files.DEFAULT_NAME
+    base: Path = options.output or key_files.keys_directory(os.environ) / key_files.DEFAULT_NAME
     return base
 
 
-def _generate(asked: argparse.Namespace) -> int:
+def _generate(options: argparse.Namespace) -> int:
     from pumice.trust import key_files, keys, openpgp
 
-    base = _base(asked)
-    passphrase = signing.passphrase(asked.passphrase_file, new=True, what=f"{base}.key")
+    base = _output_base(options)
+    passphrase = signing.passphrase_source(options.passphrase_file, new=True, what=f"{base}.key")
     for path in (Path(f"{base}.key"), Path(f"{base}.pub")):
         if os.path.lexists(path):
-            raise UsageError("there is such a file already", where=str(path), hint="choose another --output")
-    key: openpgp.SecretKey | keys.PrivateKey
-    if asked.openpgp is not None:
-        key = openpgp.generate_key(asked.openpgp)
-        private, public = openpgp.write_pair(key_files.create_parent(base), key, passphrase())
+            raise UsageError("the file exists", where=str(path), hint="choose another --output")
+    if options.openpgp is not None:
+        openpgp_key = openpgp.generate_key(options.openpgp)
+        fingerprint = openpgp_key.certificate.fingerprint
+        private, public = openpgp.write_pair(key_files.create_parent(base), openpgp_key, passphrase())
     else:
         secret = passphrase()
-        key = keys.generate_key(asked.type)
+        key = keys.generate_key(options.type)
+        fingerprint = key.public_key.fingerprint
         private, public = keys.write_pair(key_files.create_parent(base), key, secret)
-    print(key.public.fingerprint)
-    print(f"{output.printable(str(private))} signs: keep it to yourself", file=sys.stderr)
-    print(f"{output.printable(str(public))} verifies: give it to everybody", file=sys.stderr)
+    print(fingerprint)
+    print(f"Private key written to {output.printable(str(private))}", file=sys.stderr)
+    print(f"Public key written to {output.printable(str(public))}", file=sys.stderr)
     return 0
 
 
-def _list(_asked: argparse.Namespace) -> int:
+def _list(_options: argparse.Namespace) -> int:
     from pumice.trust import key_files
 
     rows = [
-        (one.name, one.public.kind, "yes" if one.can_sign else "no", one.public.fingerprint)
-        for one in key_files.list_keys(os.environ)
+        (key.name, key.public_key.kind, "yes" if key.can_sign else "no", key.public_key.fingerprint)
+        for key in key_files.list_keys(os.environ)
     ]
     sys.stdout.write(output.format_table(("name", "type", "can sign", "fingerprint"), rows) if rows else "")
     return 0
 
 
-def _export(asked: argparse.Namespace) -> int:
-    from pumice.trust import archive_keys, key_files, keys, public_keys
+def _export(options: argparse.Namespace) -> int:
+    from pumice.trust import archive_keys
 
-    if archive_keys.is_openpgp_key(asked.key, os.environ):
-        file = asked.passphrase_file
-        passphrase = signing.passphrase(file, new=True, what="the exported key")
-        made = archive_keys.export_key(asked.key, os.environ, passphrase if asked.private else None)
-        sys.stdout.write(made.decode())
-        return 0
-    if not asked.private:
-        public = Path(asked.key).with_suffix(".pub") if asked.key.endswith(".key") else None
-        if public is not None and public.is_file():
-            sys.stdout.write(public_keys.read_public_key(public).pem().decode())
-            return 0
-        try:
-            path = key_files.find_key_file(asked.key, ".pub", os.environ)
-        except TrustError:
-            path = key_files.find_key_file(asked.key, ".key", os.environ)
-        data = path.read_bytes()[:65536]
-        if b"PRIVATE KEY-----" in data:
-            opened = keys.read_private_key(path, signing.passphrase(asked.passphrase_file, what=str(path)))
-            sys.stdout.write(opened.public.pem().decode())
-        else:
-            sys.stdout.write(public_keys.read_public_key(path).pem().decode())
-        return 0
-    path = key_files.find_key_file(asked.key, ".key", os.environ)
-    passphrase = signing.passphrase(asked.passphrase_file, what=str(path))
-    secret = passphrase()
-    sys.stdout.write(keys.encrypt_private_key(keys.read_private_key(path, lambda: secret), secret).decode())
+    if archive_keys.is_openpgp_key(options.key, os.environ):
+        passphrase = signing.passphrase_source(options.passphrase_file, new=True, what="the exported key")
+        exported = archive_keys.export_key(options.key, os.environ, passphrase if options.private else None)
+    else:
+        exported = _private_pem(options) if options.private else _public_pem(options)
+    sys.stdout.write(exported.decode())
     return 0
 
 
-def _import(asked: argparse.Namespace) -> int:
+def _public_pem(options: argparse.Namespace) -> bytes:
+    """Return the public key: from its own file if there is one, so that no passphrase is needed."""
+    from pumice.trust import key_files, keys, public_keys
+
+    public = Path(options.key).with_suffix(".pub") if options.key.endswith(".key") else None
+    if public is not None and public.is_file():
+        return public_keys.read_public_key(public).pem()
+    try:
+        path = key_files.find_key_file(options.key, ".pub", os.environ)
+    except TrustError:
+        path = key_files.find_key_file(options.key, ".key", os.environ)
+    if b"PRIVATE KEY-----" not in path.read_bytes()[:65536]:
+        return public_keys.read_public_key(path).pem()
+    passphrase = signing.passphrase_source(options.passphrase_file, what=str(path))
+    return keys.read_private_key(path, passphrase).public_key.pem()
+
+
+def _private_pem(options: argparse.Namespace) -> bytes:
+    from pumice.trust import key_files, keys
+
+    path = key_files.find_key_file(options.key, ".key", os.environ)
+    passphrase = signing.passphrase_source(options.passphrase_file, what=str(path))()
+    return keys.encrypt_private_key(keys.read_private_key(path, lambda: passphrase), passphrase)
+
+
+def _import(options: argparse.Namespace) -> int:
     from pumice.trust import key_files
 
-    path = key_files.find_key_file(asked.key, ".key", os.environ)
-    old = signing.passphrase(asked.passphrase_file, what=str(path))
-    new = signing.passphrase(asked.passphrase_file, new=True, what="the copy")
-    print(key_files.import_key(path, key_files.create_parent(_base(asked)), old, new).fingerprint)
+    path = key_files.find_key_file(options.key, ".key", os.environ)
+    old_passphrase = signing.passphrase_source(options.passphrase_file, what=str(path))
+    new_passphrase = signing.passphrase_source(options.passphrase_file, new=True, what="the copy")
+    base = key_files.create_parent(_output_base(options))
+    print(key_files.import_key(path, base, old_passphrase, new_passphrase).fingerprint)
     return 0

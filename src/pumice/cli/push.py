@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "name that 'pumice key list' shows",
     )
     parser.add_argument("--as", dest="name", default="", metavar="NAME", help="name:version to sign it as")
-    signing.passphrase_option(parser)
+    signing.add_passphrase_option(parser)
     registries.options(parser)
     return parser
 
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     if signer:
         pushed = copied.destination.describe(copied.version).text
         with Home(locate(os.environ)) as home:
-            signed = signing.sign_where_it_lies(pushed, signer, home, name=options.name, connection=options)
-        progress.note(signing.said(signed))
+            signed = signing.sign_reference(pushed, signer, home, name=options.name, connection=options)
+        progress.note(signing.describe_result(signed))
     print(copied.digest)
     return 0
 
@@ -58,7 +58,7 @@ def _open_signer(options: argparse.Namespace) -> Signer:
     """Return the signer. An image that it cannot sign is refused before anything is pushed."""
     from pumice.trust import image_signing
 
-    signer = signing.signer(options.sign, options.passphrase_file)
+    signer = signing.load_signer(options.sign, options.passphrase_file)
     with (
         Home(locate(os.environ)) as home,
         registries.open_image(options.reference, home, options=options) as image,

@@ -172,8 +172,8 @@ def transfer(options: argparse.Namespace, source: str, destination: str, progres
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
         if to.address.transport.is_store and not origin.address.transport.is_store:
             _admit(options, source, image.image, home, progress)
-        gathered = transfer.gather(image, whole=not options.only_image, platform=platform)
-        counts = transfer.copy(gathered, image, to, opened)
+        gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
+        counts = transfer.copy_image(gathered, image, to, opened)
     progress.note(summarize(counts, gathered.graph.count_referrers()))
     return CopiedImage(gathered.graph.root.digest, to, image.version)
 
@@ -186,7 +186,7 @@ def _admit(options: argparse.Namespace, source: str, image: Image, home: Home, p
         image,
         "pull",
         home,
-        admission.Request(reference=source, name=options.signed_as, allow_older=options.allow_older),
+        admission.AdmissionRequest(reference=source, name=options.signed_as, allow_older=options.allow_older),
         environ=os.environ,
         progress=progress,
         insecure="image" in options.insecure_options,

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         Home(locate(os.environ)) as home,
         registries.open_image(options.reference, home) as multi_platform_image,
     ):
-        image = reading.chosen(multi_platform_image, options.platform)
+        image = reading.select_platform(multi_platform_image, options.platform)
         data = None
         if options.format != "table" and options.layer is None and not options.scan:
             data = _read_attached_sbom(image, home, options.reference, options.format)
@@ -72,15 +72,15 @@ def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: s
     from pumice.image import referrers
     from pumice.trust import document_verification, image_names, policy
 
-    sbom = documents.sbom(image, spdx.MEDIA_TYPE if sbom_format == "spdx" else cyclonedx.MEDIA_TYPE)
+    sbom = documents.find_sbom(image, spdx.MEDIA_TYPE if sbom_format == "spdx" else cyclonedx.MEDIA_TYPE)
     if sbom is None:
         return None
     requested_name = image_names.requested_name(reference, home)
     levels = policy.policy_directories(os.environ)
     signers = document_verification.verify_document(
-        image, sbom, home, levels, asked=requested_name, now=SystemClock().now()
+        image, sbom, home, levels, requested_name=requested_name, now=SystemClock().now()
     )
-    data = referrers.content(image, sbom, documents.MAX_DOCUMENT)
+    data = referrers.read_artifact_blob(image, sbom, documents.MAX_DOCUMENT)
     signer_names = ", ".join(f"{signer.label} {signer.key.fingerprint}".strip() for signer in signers)
     message = (
         f"signed by {signer_names}" if signers else "attached to the image, but not signed by a trusted key"
@@ -90,27 +90,27 @@ def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: s
 
 
 def _gather_facts(image: Image, home: Home, reference: str, layer: int | None) -> Facts:
-    facts = reading.facts(image, home, reference)
+    facts = reading.read_facts(image, home, reference)
     if layer is None:
         return facts
     if not 1 <= layer <= len(facts.layers):
         raise UsageError(
             f"the image has no layer {layer}", hint=f"use a number from 1 to {len(facts.layers)}"
         )
-    from pumice.evidence.facts import of_layer
+    from pumice.evidence.facts import select_layer
 
-    return of_layer(facts, layer - 1)
+    return select_layer(facts, layer - 1)
 
 
 def _format_facts(facts: Facts, sbom_format: str) -> bytes:
     if sbom_format == "spdx":
         from pumice.evidence import spdx_document
 
-        return spdx_document.write(facts)
+        return spdx_document.format_spdx(facts)
     if sbom_format == "cyclonedx":
         from pumice.evidence import cyclonedx_document
 
-        return cyclonedx_document.write(facts)
+        return cyclonedx_document.format_cyclonedx(facts)
     rows = [
         (package.name, package.version, package.architecture, package.source, _shorten(package.license))
         for package in facts.packages

@@ -256,12 +256,13 @@ def _refuse_offer(options: argparse.Namespace) -> Callable[[Offer], str | None] 
     """Return the admission check of --require-signed; None if all images are accepted."""
     if options.require_signed is None:
         return None
-    from pumice.cli import admission
     from pumice.clock import SystemClock
     from pumice.store.home import Home
+    from pumice.trust import registry_admission
 
+    directories = registry_admission.find_policy(options.require_signed, os.environ)
     records = Home(_root(options) / "admission")
-    return admission.judge(admission.policy(options.require_signed), SystemClock(), records)
+    return registry_admission.require_signed(directories, SystemClock(), records)
 
 
 def _policy(options: argparse.Namespace, *, is_loopback: bool, tls: bool) -> Policy:

@@ -1,4 +1,4 @@
-"""``pumice sign``: vouch for an image."""
+"""``pumice sign``: sign an image."""
 
 from __future__ import annotations
 
@@ -15,66 +15,68 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_EPILOG = """An image is signed as the name:version that its recipe gave it, wherever it lies. What the
-key has signed already is not signed again, and then the key is not opened. The documents that a
-build attached are signed with it, as attestations. The digest is printed."""
+_EPILOG = """An image is signed as the name:version of its recipe, wherever it is stored. The documents that
+its build attached are signed as attestations. If the key has signed everything before, nothing is
+signed and the key is not opened. The digest is printed."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.make_parser(
+    parser = command_line.make_parser(
         "sign",
-        "Sign an image with its SBOM and provenance, in the store or in an oci: layout, so that pumice,\n"
-        "cosign, skopeo and podman can verify it: in cosign's older form and as sigstore bundles. An\n"
-        "OpenPGP key signs an oci-archive: instead, as FILE.asc beside it, so that pumice and gpg can\n"
-        "verify it.",
+        "Sign an image with its SBOM and provenance, in the store, in an oci: layout or in a registry, so\n"
+        "that pumice, cosign, skopeo and podman can verify it. Signatures are written in cosign's older\n"
+        "format and as sigstore bundles. An OpenPGP key signs an oci-archive: instead; the signature\n"
+        "FILE.asc can be verified by pumice and gpg.",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument(
+    parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
-    signing.key_options(made, openpgp=True)
-    made.add_argument(
+    signing.add_key_options(parser, openpgp=True)
+    parser.add_argument(
         "--docker-reference",
         action="append",
         default=[],
         metavar="PLACE",
-        help="sign it as what lies at HOST/REPO:TAG as well, for skopeo and podman; may be repeated",
+        help="also sign the image as HOST/REPO:TAG, for skopeo and podman (repeatable)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--timestamp",
         metavar="TIME",
-        help="when it is signed: seconds since the epoch, 2027-12-31T00:00:00Z, or now (default:"
-        " SOURCE_DATE_EPOCH, else the time that the image was signed at before, else now)",
+        help="signing time: seconds since the epoch, 2027-12-31T00:00:00Z, or now (default:"
+        " SOURCE_DATE_EPOCH, or the time of the image's earlier signatures, or now)",
     )
-    made.add_argument("--no-evidence", dest="evidence", action="store_false", help="sign the image alone")
-    return made
+    parser.add_argument(
+        "--no-evidence", dest="evidence", action="store_false", help="do not sign the attached documents"
+    )
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
-    if signing.is_openpgp(asked.key):
-        return _sign_archive(asked)
+    options = _parser().parse_args(arguments)
+    if signing.is_openpgp_key(options.key):
+        return _sign_archive(options)
     from pumice.store.home import Home, locate
 
-    signer = signing.signer(asked.key, asked.passphrase_file)
+    signer = signing.load_signer(options.key, options.passphrase_file)
     with Home(locate(os.environ)) as home:
-        done = signing.sign_where_it_lies(
-            asked.reference,
+        result = signing.sign_reference(
+            options.reference,
             signer,
             home,
-            name=asked.name,
-            evidence=asked.evidence,
-            also=asked.docker_reference,
-            timestamp=asked.timestamp,
+            name=options.name,
+            evidence=options.evidence,
+            docker_references=options.docker_reference,
+            timestamp=options.timestamp,
         )
-    print(output.printable(signing.said(done)), file=sys.stderr)
-    print(done.digest)
+    print(output.printable(signing.describe_result(result)), file=sys.stderr)
+    print(result.digest)
     return 0
 
 
-def _sign_archive(asked: argparse.Namespace) -> int:
+def _sign_archive(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from pumice.assembly.context import read_source_date_epoch
@@ -82,28 +84,30 @@ def _sign_archive(asked: argparse.Namespace) -> int:
     from pumice.store.home import Home, locate
     from pumice.trust import archive_signatures
 
-    location = locations.parse_source(asked.reference)
+    location = locations.parse_source(options.reference)
     if not location.address.transport.has_detached_signature:
         raise UsageError(
-            "an OpenPGP key signs archives, and this is none",
-            where=asked.reference[:200],
-            hint="sign oci-archive:FILE, or by a key that 'pumice key generate' makes",
+            "an OpenPGP key can only sign archives",
+            where=options.reference[:200],
+            hint="sign oci-archive:FILE, or use a key from 'pumice key generate'",
         )
     with Home(locate(os.environ)) as home, registries.access(home) as access:
         image = location.open(access).image
-    if asked.timestamp is not None:
+    if options.timestamp is not None:
         raise UsageError(
-            "--timestamp is not for OpenPGP keys",
-            hint="the time of their signatures is now, or with gpg:ID that of SOURCE_DATE_EPOCH",
+            "--timestamp is not supported for OpenPGP keys",
+            hint="they sign at the current time, or with gpg:ID at SOURCE_DATE_EPOCH",
         )
-    name = archive_signatures.check_archive_name(image, asked.name)
-    signer = signing.archive_signer(asked.key, asked.passphrase_file)
-    path = Path(location.address.path)
-    done = archive_signatures.sign_archive(
-        path, signer, now=SystemClock().now(), moment=read_source_date_epoch(os.environ)
+    name = archive_signatures.check_archive_name(image, options.name)
+    signer = signing.open_archive_signer(options.key, options.passphrase_file)
+    signature = archive_signatures.sign_archive(
+        Path(location.address.path),
+        signer,
+        now=SystemClock().now(),
+        signed_at=read_source_date_epoch(os.environ),
     )
-    what = "signed" if done.new else "was signed already"
-    said = f"{name} {what} by {signer.public.fingerprint} in {done.path}"
-    print(output.printable(said), file=sys.stderr)
+    state = "signed" if signature.is_new else "already signed"
+    message = f"{name}: {state} by {signer.certificate.fingerprint} in {signature.path}"
+    print(output.printable(message), file=sys.stderr)
     print(image.root.digest)
     return 0

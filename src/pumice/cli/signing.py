@@ -1,4 +1,4 @@
-"""What the commands that use keys have in common: options, and asking for passphrases."""
+"""Options and helpers of the commands that use keys."""
 
 from __future__ import annotations
 
@@ -23,124 +23,132 @@ if TYPE_CHECKING:
     from pumice.trust.signing_time import SigningTime
 
 
-def passphrase_option(made: argparse.ArgumentParser) -> None:
+def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--passphrase-file``."""
-    made.add_argument(
+    parser.add_argument(
         "--passphrase-file",
         metavar="FILE",
         type=Path,
-        help="the key's passphrase; else PUMICE_KEY_PASSPHRASE, else the terminal is asked",
+        help="read the key's passphrase from FILE (default: PUMICE_KEY_PASSPHRASE, or ask on the terminal)",
     )
 
 
-def key_options(made: argparse.ArgumentParser, *, openpgp: bool = False) -> None:
-    """Add the options of a command that signs; ``openpgp`` is whether gpg's keys will do."""
+def add_key_options(parser: argparse.ArgumentParser, *, openpgp: bool = False) -> None:
+    """Add the options of a command that signs; with ``openpgp`` the key may be an OpenPGP key."""
     gpg = ", or gpg:ID" if openpgp else ""
-    made.add_argument(
+    parser.add_argument(
         "--key",
         required=True,
         metavar="KEY",
-        help=f"private key: a file, or a name that 'key list' shows{gpg}",
+        help=f"private key: a file, or a name from 'pumice key list'{gpg}",
     )
-    made.add_argument("--as", dest="name", default="", metavar="NAME", help="sign as this name:version")
-    passphrase_option(made)
+    parser.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="sign the image as this name:version"
+    )
+    add_passphrase_option(parser)
 
 
-def identity_options(made: argparse.ArgumentParser, why: str) -> None:
-    """Add ``--identity``, ``--issuer`` and ``--trusted-root``; ``why`` begins their help."""
-    made.add_argument(
-        "--identity", metavar="WHO", help=f"{why}who a certificate is for: an e-mail address or a URI"
+def add_identity_options(parser: argparse.ArgumentParser, prefix: str) -> None:
+    """Add ``--identity``, ``--issuer`` and ``--trusted-root``; ``prefix`` begins the first one's help."""
+    parser.add_argument(
+        "--identity",
+        metavar="WHO",
+        help=f"{prefix}the subject of a signing certificate, an e-mail address or a URI",
     )
-    made.add_argument(
-        "--issuer", metavar="URL", help="with --identity: who must have said so (OpenID Connect)"
+    parser.add_argument(
+        "--issuer", metavar="URL", help="with --identity: the OpenID Connect issuer of the certificate"
     )
-    made.add_argument(
+    parser.add_argument(
         "--trusted-root",
         type=Path,
         metavar="FILE",
-        help="with --identity: sigstore's trusted_root.json, if not the public one",
+        help="with --identity: sigstore's trusted_root.json (default: the public instance)",
     )
 
 
-def identity(asked: argparse.Namespace) -> Identity | None:
-    """Return the identity that was asked for, if one was; raises UsageError for half of one."""
+def read_identity(options: argparse.Namespace) -> Identity | None:
+    """Return the identity that the options name, None if there is none; raises UsageError."""
     from pumice.errors import UsageError
 
-    if asked.identity is None and asked.issuer is None and asked.trusted_root is None:
+    if options.identity is None and options.issuer is None and options.trusted_root is None:
         return None
-    if asked.identity is None:
-        raise UsageError("--issuer and --trusted-root go with --identity", hint="say --identity WHO as well")
-    if asked.issuer is None:
+    if options.identity is None:
+        raise UsageError("--issuer and --trusted-root need --identity", hint="pass --identity WHO as well")
+    if options.issuer is None:
         raise UsageError(
             "--identity needs --issuer URL",
-            hint="anybody who is an issuer can say that somebody is " + asked.identity[:80],
+            hint=f"any issuer can certify {options.identity[:80]}, so name the one that you trust",
         )
     from pumice.trust import keyless
 
-    return keyless.parse_identity(asked.identity, asked.issuer, asked.trusted_root)
+    return keyless.parse_identity(options.identity, options.issuer, options.trusted_root)
 
 
-def said(done: SigningResult) -> str:
-    """Return what signing did, as a sentence."""
-    what = "signed" if done.new else "was signed already"
-    also = f", with {', '.join(done.attested)}" if done.attested else ""
-    return f"{done.name} {what} by {done.fingerprint}{also}"
+def describe_result(result: SigningResult) -> str:
+    """Return what signing did, for people."""
+    state = "signed" if result.is_new else "already signed"
+    attested = f", with {', '.join(result.attested)}" if result.attested else ""
+    return f"{result.name}: {state} by {result.fingerprint}{attested}"
 
 
-def passphrase(file: Path | None, *, new: bool = False, what: str = "") -> Callable[[], bytes]:
-    """Return what gives the passphrase when it is needed; a ``new`` one is asked for twice."""
+def passphrase_source(file: Path | None, *, new: bool = False, what: str = "") -> Callable[[], bytes]:
+    """Return the function that reads the passphrase of ``what``; a ``new`` one is asked for twice."""
     from pumice.trust import keys
 
-    return keys.passphrase_source(os.environ, file, _asker(new, what) if _can_ask() else None)
+    prompt = _passphrase_prompt(what, repeat=new) if _can_prompt() else None
+    return keys.passphrase_source(os.environ, file, prompt)
 
 
-def signer(key: str, file: Path | None) -> Signer:
-    """Return what signs with the key that the command line names."""
+def load_signer(key: str, file: Path | None) -> Signer:
+    """Return the signer for a key of the command line; raises TrustError, UsageError."""
     from pumice.trust import archive_keys, key_files
 
     archive_keys.reject_openpgp_key(key, os.environ)
     path = key_files.find_key_file(key, ".key", os.environ)
-    return key_files.load_signer(path, passphrase(file, what=str(path)))
+    return key_files.load_signer(path, passphrase_source(file, what=str(path)))
 
 
-def key(text: str, file: Path | None) -> SigningKey:
-    """Return the key that the command line or the configuration names; it is not opened."""
+def find_signing_key(key: str, file: Path | None) -> SigningKey:
+    """Return the key that the command line or the configuration names, without opening it."""
     from pumice.assembly.signing import SigningKey
     from pumice.trust import key_files
 
-    path = key_files.find_key_file(text, ".key", os.environ)
-    return SigningKey(path, lambda: key_files.load_signer(path, passphrase(file, what=str(path))))
+    path = key_files.find_key_file(key, ".key", os.environ)
+    return SigningKey(path, lambda: key_files.load_signer(path, passphrase_source(file, what=str(path))))
 
 
-def sign_where_it_lies(
+def sign_reference(
     reference: str,
     signer: Signer,
     home: Home,
     *,
     name: str = "",
     evidence: bool = True,
-    also: Sequence[str] = (),
+    docker_references: Sequence[str] = (),
     timestamp: str | None = None,
     connection: argparse.Namespace | None = None,
 ) -> SigningResult:
-    """Sign the image that a REF names: as itself, as its place if that is a registry, and as ``also``.
+    """Sign the image of a REF under its name, its location in a registry, and each Docker reference.
 
-    skopeo and podman take an image of a registry only if it is signed as what they ask for, unless they
-    are told otherwise. ``connection`` is as for `registries.client`. Raises PumiceError.
+    skopeo and podman by default accept an image of a registry only if it is signed as the reference that
+    they pull. ``connection`` is as for `registries.client`. Raises PumiceError.
     """
     from pumice.cli import registries
     from pumice.trust import image_names, image_signing
 
-    when = time(timestamp)
-    others = [image_names.check_docker_reference(one) for one in (*also, *_registry_names(reference))]
+    time = signing_time(timestamp)
+    checked_references = [
+        image_names.check_docker_reference(docker_reference)
+        for docker_reference in (*docker_references, *_registry_names(reference))
+    ]
     with registries.open_to_sign(reference, home, connection) as opened:
-        done = image_signing.sign_image(*opened, signer, name=name, evidence=evidence, time=when)
-    for one in others:
-        # opened again, because it is added to what was just attached
+        result = image_signing.sign_image(*opened, signer, name=name, evidence=evidence, time=time)
+    for docker_reference in checked_references:
+        # Opened again, because the signature is added to those that were just attached.
         with registries.open_to_sign(reference, home, connection) as opened:
-            placed = image_signing.sign_docker_reference(*opened, signer, one, time=when)
-        done = msgspec.structs.replace(done, new=done.new or placed.new)
-    return done
+            signed = image_signing.sign_docker_reference(*opened, signer, docker_reference, time=time)
+        result = msgspec.structs.replace(result, is_new=result.is_new or signed.is_new)
+    return result
 
 
 def _registry_names(reference: str) -> list[str]:
@@ -151,64 +159,66 @@ def _registry_names(reference: str) -> list[str]:
     return [description.name] if description.repository and description.name else []
 
 
-def time(timestamp: str | None = None) -> SigningTime:
-    """Return which time signatures get, by ``--timestamp`` or SOURCE_DATE_EPOCH; raises UsageError."""
+def signing_time(timestamp: str | None = None) -> SigningTime:
+    """Return the time of signatures by ``--timestamp`` or SOURCE_DATE_EPOCH; raises UsageError."""
     from pumice.clock import SystemClock
-    from pumice.trust import policy, signing_time
+    from pumice.trust import policy
+    from pumice.trust.signing_time import SigningTime, parse_required_time
 
     now = SystemClock().now()
 
-    def believed(name: str) -> list[PublicKey]:
-        rules = policy.read_name_policy(name, policy.policy_directories(os.environ))
-        return [one.key for one in rules.keys if not one.revoked]
+    def trusted_keys(name: str) -> list[PublicKey]:
+        name_policy = policy.read_name_policy(name, policy.policy_directories(os.environ))
+        return [trusted_key.key for trusted_key in name_policy.keys if not trusted_key.revocation]
 
-    return signing_time.SigningTime(
-        now=now, required=signing_time.parse_required_time(timestamp, os.environ, now), trusted_keys=believed
+    return SigningTime(
+        now=now, required=parse_required_time(timestamp, os.environ, now), trusted_keys=trusted_keys
     )
 
 
-def keys(
-    text: str, file: Path | None, destinations: Sequence[Location]
-) -> tuple[SigningKey | None, FilesToSign | None]:
-    """Return what signs an image that is built, or the files that hold it: which, the kind of key says."""
-    if is_openpgp(text):
-        return None, files_to_sign(text, file, destinations)
-    return key(text, file), None
+def choose_key(
+    key: str, file: Path | None, destinations: Sequence[Location]
+) -> tuple[SigningKey | None, ArchivesToSign | None]:
+    """Return the key that signs a built image, or for an OpenPGP key the archives that it signs."""
+    if is_openpgp_key(key):
+        return None, plan_archives(key, file, destinations)
+    return find_signing_key(key, file), None
 
 
-def is_openpgp(key: str) -> bool:
-    """Say whether the command line names an OpenPGP key, which signs archives and nothing else."""
+def is_openpgp_key(key: str) -> bool:
+    """Return whether the command line names an OpenPGP key, which signs archives only."""
     from pumice.trust import archive_keys
 
     return archive_keys.is_openpgp_key(key, os.environ)
 
 
-def archive_signer(key: str, file: Path | None) -> ArchiveSigner:
-    """Return what signs archives with the OpenPGP key that the command line names."""
+def open_archive_signer(key: str, file: Path | None) -> ArchiveSigner:
+    """Return the signer of archives for an OpenPGP key of the command line."""
     from pumice.trust import archive_keys, keys
 
-    given = file is not None or keys.PASSPHRASE in os.environ
-    return archive_keys.open_archive_signer(key, os.environ, passphrase(file, what=key), given=given)
+    has_passphrase = file is not None or keys.PASSPHRASE in os.environ
+    passphrase = passphrase_source(file, what=key)
+    return archive_keys.open_archive_signer(key, os.environ, passphrase, has_passphrase=has_passphrase)
 
 
-class FilesToSign:
+class ArchivesToSign:
     """Archives that ``build`` writes, and the OpenPGP key that signs them."""
 
     def __init__(self, signer: ArchiveSigner, paths: Sequence[Path]) -> None:
         self._signer = signer
         self._paths = paths
 
-    def sign(self, moment: int | None) -> None:
-        """Write the signature of each file beside it."""
+    def sign(self, signed_at: int | None) -> None:
+        """Write ``FILE.asc`` for each archive; ``signed_at`` is in seconds since the epoch, None for now."""
         from pumice.clock import SystemClock
         from pumice.trust import archive_signatures
 
         for path in self._paths:
-            archive_signatures.sign_archive(path, self._signer, now=SystemClock().now(), moment=moment)
+            archive_signatures.sign_archive(path, self._signer, now=SystemClock().now(), signed_at=signed_at)
 
 
-def files_to_sign(key: str, file: Path | None, destinations: Sequence[Location]) -> FilesToSign:
-    """Return what an OpenPGP key will sign; raises UsageError if it cannot sign every destination."""
+def plan_archives(key: str, file: Path | None, destinations: Sequence[Location]) -> ArchivesToSign:
+    """Return the archives that an OpenPGP key signs; raises UsageError for any other destination."""
     from pumice.errors import UsageError
     from pumice.image.transports.locations import STDOUT
 
@@ -217,29 +227,31 @@ def files_to_sign(key: str, file: Path | None, destinations: Sequence[Location])
         if address.transport.is_file and address.path != STDOUT:
             continue
         raise UsageError(
-            "an OpenPGP key signs files only",
+            "an OpenPGP key can only sign archives",
             where=str(address),
-            hint="write oci-archive:FILE, or sign by a key that 'pumice key generate' makes",
+            hint="write oci-archive:FILE, or use a key from 'pumice key generate'",
         )
-    if not destinations:
-        raise UsageError("an OpenPGP key signs files only", hint="write one: -o oci-archive:FILE")
-    return FilesToSign(archive_signer(key, file), [Path(address.path) for address in addresses])
+    if not addresses:
+        raise UsageError("an OpenPGP key can only sign archives", hint="write one with -o oci-archive:FILE")
+    return ArchivesToSign(open_archive_signer(key, file), [Path(address.path) for address in addresses])
 
 
-def _can_ask() -> bool:
+def _can_prompt() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _asker(new: bool, what: str) -> Callable[[], str]:
-    def ask() -> str:
+def _passphrase_prompt(what: str, *, repeat: bool) -> Callable[[], str]:
+    def prompt() -> str:
         import getpass
 
         from pumice.errors import UsageError
         from pumice.terminal import printable_line
 
-        first = getpass.getpass(f"Passphrase for {printable_line(what) or 'the key'}: ", stream=sys.stderr)
-        if new and getpass.getpass("The same again: ", stream=sys.stderr) != first:
-            raise UsageError("the two passphrases are not the same")
-        return first
+        passphrase = getpass.getpass(
+            f"Passphrase for {printable_line(what) or 'the key'}: ", stream=sys.stderr
+        )
+        if repeat and getpass.getpass("Repeat the passphrase: ", stream=sys.stderr) != passphrase:
+            raise UsageError("the passphrases do not match")
+        return passphrase
 
-    return ask
+    return prompt

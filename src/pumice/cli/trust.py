@@ -1,4 +1,4 @@
-"""``pumice trust``: whose images may be used here."""
+"""``pumice trust``: manage the policy that says which images may be used."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.trust.keys import PublicKey
-    from pumice.trust.policy import PolicyDirectory, Rule
+    from pumice.trust.policy import NamePolicy, PolicyDirectory, Rule
 
-_EPILOG = """Rules are plain files in /usr/lib/pumice/trust, /etc/pumice/trust and your own folder; the later
-are stronger. What was built here needs no rule. A new key's fingerprint is shown for you to
-compare; without a terminal give it by --fingerprint."""
+_EPILOG = """Rules are plain files in /usr/lib/pumice/trust, /etc/pumice/trust and your own directory; later
+directories override earlier ones. Images that were built here need no rule. 'add' shows the
+fingerprint of a new key for you to compare; without a terminal, pass it with --fingerprint."""
 
 _IDENTITY = "--identity"
 _WORDS = {"add": 1, "list": 0, "remove": 1, "rotate": 2, "revoke": 1, "mirror": 2, "why": 1, "export": 0}
-_NEEDS = {
+_OPERANDS = {
     "add": "KEY|URL, or --identity and --issuer",
     "remove": "FINGERPRINT",
     "rotate": "OLD-FINGERPRINT NEW-KEY",
@@ -34,51 +34,59 @@ _NEEDS = {
     "why": "REF",
 }
 _DAY = 86_400
+_MAX_OVERLAP = 36_500
 
 
-def _parser(words: int | str) -> argparse.ArgumentParser:
-    made = command_line.make_parser(
+def _parser(word_count: int | str) -> argparse.ArgumentParser:
+    parser = command_line.make_parser(
         "trust",
-        "Say whose images may be used here.\n\n"
-        "  add KEY|URL         trust a public key for a prefix of names, or for all;\n"
-        "                      or --identity WHO --issuer URL in its place\n"
-        "  list                show the rules\n"
-        "  remove FINGERPRINT  trust a key no more, for --prefix or everywhere\n"
-        "  rotate OLD NEW      replace a key by another; the old one counts for --overlap days more\n"
-        "  revoke FINGERPRINT  let a key count nowhere, whoever trusts it\n"
-        "  mirror PREFIX NAME  images called PREFIX/... here are signed as NAME/...\n"
-        "  why REF             explain why an image is trusted, or not\n"
-        "  export              write what podman and skopeo need",
+        "Manage which keys are trusted to sign which images.\n\n"
+        "  add KEY|URL         trust a public key for a prefix of names, or for all names;\n"
+        "                      or an identity, with --identity WHO --issuer URL\n"
+        "  list                list the rules\n"
+        "  remove FINGERPRINT  remove a key's rules, for --prefix or all\n"
+        "  rotate OLD NEW      replace a key; the old one stays trusted for --overlap days\n"
+        "  revoke FINGERPRINT  reject a key everywhere, whatever the rules say\n"
+        "  mirror PREFIX NAME  accept images named PREFIX/... that are signed as NAME/...\n"
+        "  why REF             explain why an image is trusted or not\n"
+        "  export              print the policy for podman and skopeo",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument("action", choices=tuple(_WORDS), metavar="ACTION", help="see above")
-    made.add_argument("words", nargs=words, default=[], metavar="WORD", help="what the action needs")
-    made.add_argument("--prefix", metavar="P", help="names that begin with these whole elements")
-    made.add_argument("--root", action="store_true", help="every name")
-    signing.identity_options(made, "with add: ")
-    made.add_argument("--fingerprint", metavar="HEX", help="what the new key's fingerprint must be")
-    made.add_argument(
-        "--insecure-allow-http", action="store_true", help="fetch a key by http, which anybody can change"
+    parser.add_argument("action", choices=tuple(_WORDS), metavar="ACTION", help="see above")
+    parser.add_argument("words", nargs=word_count, default=[], metavar="WORD", help="operands of the action")
+    parser.add_argument("--prefix", metavar="P", help="names that are P or below P (whole path components)")
+    parser.add_argument("--root", action="store_true", help="all names")
+    signing.add_identity_options(parser, "with add: ")
+    parser.add_argument("--fingerprint", metavar="HEX", help="expected fingerprint of the new key")
+    parser.add_argument(
+        "--insecure-allow-http", action="store_true", help="fetch a key over http, which is not protected"
     )
-    made.add_argument("--expires", metavar="DAY", help="with add: until this day, as 2027-12-31")
-    made.add_argument("--threshold", type=int, metavar="N", help="with add: ask for N keys' signatures")
-    made.add_argument("--comment", default="", metavar="TEXT", help="with add: whose key it is")
-    made.add_argument(
-        "--overlap", type=int, default=30, metavar="DAYS", help="with rotate: by default 30 days"
+    parser.add_argument("--expires", metavar="DAY", help="with add: last day, such as 2027-12-31")
+    parser.add_argument(
+        "--threshold", type=int, metavar="N", help="with add: require signatures by N different keys"
     )
-    made.add_argument("--reason", default="", metavar="TEXT", help="with revoke: what happened")
-    made.add_argument("--system", action="store_true", help="change /etc/pumice/trust, not your own rules")
-    made.add_argument(
-        "--format", default="containers-policy", metavar="FORMAT", help="with export: containers-policy"
+    parser.add_argument("--comment", default="", metavar="TEXT", help="with add: whose key it is")
+    parser.add_argument(
+        "--overlap", type=int, default=30, metavar="DAYS", help="with rotate: days (default: 30)"
     )
-    made.add_argument("--output", type=Path, metavar="DIR", help="with export: write the files there")
-    return made
+    parser.add_argument("--reason", default="", metavar="TEXT", help="with revoke: why")
+    parser.add_argument(
+        "--system", action="store_true", help="change /etc/pumice/trust instead of your own rules"
+    )
+    parser.add_argument(
+        "--format",
+        default="containers-policy",
+        metavar="FORMAT",
+        help="with export: containers-policy (the default)",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="with export: write files to DIR")
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parsed(arguments)
+    options = _parse(arguments)
     actions = {
         "add": _add,
         "list": _list,
@@ -89,11 +97,11 @@ def main(arguments: Sequence[str]) -> int:
         "why": _why,
         "export": _export,
     }
-    return actions[asked.action](asked)
+    return actions[options.action](options)
 
 
-def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """Only with a number of words known beforehand does argparse take them after options as well."""
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse with a fixed number of operands: only then argparse accepts them after options as well."""
     action = next((word for word in arguments if word in _WORDS), "")
     count = _WORDS.get(action, 0)
     if action == "add" and any(word.partition("=")[0] == _IDENTITY for word in arguments):
@@ -103,269 +111,285 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     except UsageError as error:
         if "WORD" not in error.message:
             raise
-        needs = _NEEDS[action]
+        operands = _OPERANDS[action]
         raise UsageError(
-            f"trust {action} needs {needs}", hint=f"write pumice trust {action} {needs}"
+            f"trust {action} needs {operands}", hint=f"run 'pumice trust {action} {operands}'"
         ) from None
 
 
-def _levels() -> tuple[PolicyDirectory, ...]:
-    from pumice.trust import policy as keyring
+def _directories() -> tuple[PolicyDirectory, ...]:
+    from pumice.trust import policy
 
-    return keyring.policy_directories(os.environ)
-
-
-def _mine(asked: argparse.Namespace) -> PolicyDirectory:
-    wanted = "system" if asked.system else "user"
-    for level in _levels():
-        if level.name == wanted:
-            return level
-    raise UsageError("there is no home directory to keep rules in", hint="use --system")
+    return policy.policy_directories(os.environ)
 
 
-def _prefix(asked: argparse.Namespace) -> str:
-    if asked.root == bool(asked.prefix):
+def _edited_directory(options: argparse.Namespace) -> PolicyDirectory:
+    name = "system" if options.system else "user"
+    for directory in _directories():
+        if directory.name == name:
+            return directory
+    raise UsageError("no home directory for your rules", hint="set HOME, or pass --system")
+
+
+def _prefix(options: argparse.Namespace) -> str:
+    if options.root == bool(options.prefix):
         raise UsageError(
-            "say for which names the key counts", hint="give --prefix example.com/apps, or --root for all"
+            "the key needs a prefix of names", hint="pass --prefix example.com/apps, or --root for all names"
         )
-    return asked.prefix or ""
+    return options.prefix or ""
 
 
-def _add(asked: argparse.Namespace) -> int:
-    from pumice.trust import policy as keyring
-    from pumice.trust import policy_edit as rules
+def _add(options: argparse.Namespace) -> int:
+    from pumice.trust import policy, policy_edit
 
-    prefix = _prefix(asked)
-    expires = keyring.parse_day(asked.expires) if asked.expires else 0
+    prefix = _prefix(options)
+    expires = policy.parse_day(options.expires) if options.expires else 0
     if prefix:
-        keyring.prefix_directory(prefix)
-    if asked.threshold is not None:
-        rules.check_threshold(asked.threshold)
-    key, label = _new(asked, prefix)
-    comment = asked.comment or label
-    path = rules.add_key(_mine(asked), key, prefix, comment=comment, expires=expires)
-    if asked.threshold is not None:
-        rules.set_threshold(_mine(asked), prefix, asked.threshold)
-    decision = keyring.read_name_policy(f"{prefix}:0" if prefix else "", _levels())
-    if decision.threshold > len(decision.keys):
+        policy.prefix_directory(prefix)
+    if options.threshold is not None:
+        policy_edit.check_threshold(options.threshold)
+    key, label = _read_new_key(options, prefix)
+    directory = _edited_directory(options)
+    path = policy_edit.add_key(directory, key, prefix, comment=options.comment or label, expires=expires)
+    if options.threshold is not None:
+        policy_edit.set_threshold(directory, prefix, options.threshold)
+    name_policy = policy.read_name_policy(f"{prefix}:0" if prefix else "", _directories())
+    missing = name_policy.threshold - len(name_policy.keys)
+    if missing > 0:
         print(
-            f"note: {decision.threshold} keys must sign, and {len(decision.keys)} can: add the others",
+            f"note: {name_policy.threshold} keys must sign, but only {len(name_policy.keys)} are trusted:"
+            f" add {missing} more",
             file=sys.stderr,
         )
     print(output.printable(str(path)))
     return 0
 
 
-def _new(asked: argparse.Namespace, prefix: str) -> tuple[PublicKey, str]:
-    """Return whom to trust: a key that somebody compared, or an identity, which is what was typed."""
+def _read_new_key(options: argparse.Namespace, prefix: str) -> tuple[PublicKey, str]:
+    """Return the key to trust and its label: a confirmed key, or the identity of the command line."""
     from pumice.trust import keyless
 
-    who = signing.identity(asked)
-    if who is None:
-        return _reviewed(asked, asked.words[0], prefix)
-    for word in asked.words:
-        raise UsageError(f"{word[:80]!r} is one too many", hint="add a key, or an identity")
-    if asked.fingerprint:
-        raise UsageError("an identity has no fingerprint to compare", hint="say --identity and --issuer")
+    identity = signing.read_identity(options)
+    if identity is None:
+        return _read_confirmed_key(options, options.words[0], prefix)
+    if options.words:
+        raise UsageError(f"unexpected operand {options.words[0][:80]!r}", hint="add a key or an identity")
+    if options.fingerprint:
+        raise UsageError("an identity has no fingerprint", hint="remove --fingerprint")
     if not keyless.is_sigstore_installed():
         print(f"note: {keyless.MISSING}; {keyless.HINT}", file=sys.stderr)
-    return who, ""
+    return identity, ""
 
 
-def _key(asked: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
-    """Return a public key, where it is from, and what to call it."""
+def _read_key(options: argparse.Namespace, text: str) -> tuple[PublicKey, str, str]:
+    """Return a public key, its file or URL, and a label for it."""
     from pumice.trust import key_files, key_urls, public_keys
 
     if not key_urls.is_url(text):
         path = key_files.find_key_file(text, ".pub", os.environ)
         return public_keys.read_public_key(path), str(path), path.stem
-    key_urls.check_url(text, plain_http=asked.insecure_allow_http)
-    if asked.fingerprint is None:
-        _somebody_is_there(key_urls.redact_url(text))  # before anything is fetched
+    key_urls.check_url(text, plain_http=options.insecure_allow_http)
+    redacted_url = key_urls.redact_url(text)
+    if options.fingerprint is None:
+        _require_terminal(redacted_url)  # before anything is fetched
     if key_urls.is_unprotected(text):
-        place = output.printable(key_urls.redact_url(text))
         print(
-            f"warning: {place}: the key comes by http, so anybody on the way can put another in its place:"
-            " only its fingerprint says whose it is (--insecure-allow-http)",
+            f"warning: {output.printable(redacted_url)}: the connection is not protected; compare the"
+            " fingerprint with the key's owner (--insecure-allow-http)",
             file=sys.stderr,
         )
     from pumice.fetch.session import Session
     from pumice.store.home import Home, locate
 
     with Session(Home(locate(os.environ))) as session:
-        return key_urls.fetch_key(text, session), key_urls.redact_url(text), key_urls.label_from_url(text)
+        return key_urls.fetch_key(text, session), redacted_url, key_urls.label_from_url(text)
 
 
-def _somebody_is_there(where: str) -> None:
+def _require_terminal(where: str) -> None:
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
         raise TrustError(
-            "nobody is there to review the key's fingerprint",
+            "cannot ask you to confirm the fingerprint: there is no terminal",
             where=where,
-            hint="give --fingerprint with what its owner told you",
+            hint="pass --fingerprint HEX with the fingerprint from the key's owner",
         )
 
 
-def _reviewed(asked: argparse.Namespace, text: str, prefix: str) -> tuple[PublicKey, str]:
-    """Return the key in a file or at a URL once somebody has compared its fingerprint."""
+def _read_confirmed_key(options: argparse.Namespace, text: str, prefix: str) -> tuple[PublicKey, str]:
+    """Return the key in a file or at a URL, once its fingerprint is confirmed, and a label for it."""
     from pumice.trust import openpgp
 
-    expected = asked.fingerprint
-    key, path, label = _key(asked, text)
-    if expected is not None:
-        plain = expected.lower().removeprefix("sha256:").replace(" ", "")
-        if plain != key.fingerprint:
+    key, where, label = _read_key(options, text)
+    if options.fingerprint is not None:
+        expected = options.fingerprint.lower().removeprefix("sha256:").replace(" ", "")
+        if expected != key.fingerprint:
             raise TrustError(
-                f"the key's fingerprint is {key.fingerprint}, not what --fingerprint says",
-                where=path,
-                hint="do not trust it unless you know why",
+                f"the key's fingerprint is {key.fingerprint}, not {expected[:64]}",
+                where=where,
+                hint="ask the key's owner for the fingerprint; do not trust the key until it matches",
             )
         return key, label
-    _somebody_is_there(path)
-    print(f"key          {output.printable(path)} ({key.kind})", file=sys.stderr)
+    _require_terminal(where)
+    print(f"key          {output.printable(where)} ({key.kind})", file=sys.stderr)
     print(f"fingerprint  {key.fingerprint}", file=sys.stderr)
     if isinstance(key, openpgp.Certificate):
         print(f"user ID      {output.printable(key.user_id)}", file=sys.stderr)
-    print(f"for          {output.printable(prefix) or 'every name'}", file=sys.stderr)
-    sys.stderr.write("Is this the fingerprint that the key's owner told you? [yes/no] ")
+    print(f"for          {output.printable(prefix) or 'all names'}", file=sys.stderr)
+    sys.stderr.write("Does the fingerprint match the one from the key's owner? [yes/no] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise TrustError("the key was not added", where=path)
+        raise TrustError("the key was not added", where=where)
     return key, label
 
 
-def _list(_asked: argparse.Namespace) -> int:
+def _list(_options: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
-    from pumice.trust import policy as keyring
-    from pumice.trust.trusted_key import format_day
+    from pumice.trust import policy
 
     now = SystemClock().now()
     rows = [
         (
-            rule.prefix or "(every name)",
+            rule.prefix or "(all names)",
             rule.key.key.fingerprint,
             rule.key.label,
-            rule.key.rejection_reason(now)
-            or (f"until {format_day(rule.key.expires)}" if rule.key.expires else "counts"),
-            rule.level,
+            _key_state(rule, now),
+            rule.directory,
         )
-        for rule in keyring.read_rules(_levels())
+        for rule in policy.read_rules(_directories())
     ]
     if rows:
         sys.stdout.write(output.format_table(("prefix", "key", "comment", "state", "level"), rows))
-    for prefix, count in sorted(keyring.read_thresholds(_levels()).items()):
-        print(f"{output.printable(prefix) or '(every name)'} needs {count} keys")
-    for prefix, target in keyring.read_mirrors(_levels()).items():
+    for prefix, count in sorted(policy.read_thresholds(_directories()).items()):
+        print(f"{output.printable(prefix) or '(all names)'} requires {count} keys")
+    for prefix, target in policy.read_mirrors(_directories()).items():
         print(output.printable(f"{prefix} is a mirror of {target}"))
     return 0
 
 
-def _found(asked: argparse.Namespace) -> list[Rule]:
-    from pumice.trust import policy as keyring
-    from pumice.trust import policy_edit as rules
+def _key_state(rule: Rule, now: int) -> str:
+    from pumice.trust.trusted_key import format_day
 
-    found = rules.find_rules(keyring.read_rules(_levels()), asked.words[0])
-    if asked.root or asked.prefix:
-        prefix = _prefix(asked)
-        found = [rule for rule in found if rule.prefix == prefix]
-        if not found:
-            raise TrustError(f"the key has no rule for {prefix or 'every name'}")
-    return found
+    reason = rule.key.rejection_reason(now)
+    if reason:
+        return reason
+    return f"until {format_day(rule.key.expires)}" if rule.key.expires else "trusted"
 
 
-def _remove(asked: argparse.Namespace) -> int:
-    from pumice.trust import policy_edit as rules
+def _matching_rules(options: argparse.Namespace) -> list[Rule]:
+    from pumice.trust import policy, policy_edit
 
-    for rule in _found(asked):
-        print(output.printable(str(rules.remove_rule(_mine(asked), rule))))
+    rules = policy_edit.find_rules(policy.read_rules(_directories()), options.words[0])
+    if options.root or options.prefix:
+        prefix = _prefix(options)
+        rules = [rule for rule in rules if rule.prefix == prefix]
+        if not rules:
+            raise TrustError(f"the key has no rule for {prefix or 'all names'}")
+    return rules
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from pumice.trust import policy_edit
+
+    for rule in _matching_rules(options):
+        print(output.printable(str(policy_edit.remove_rule(_edited_directory(options), rule))))
     return 0
 
 
-def _rotate(asked: argparse.Namespace) -> int:
+def _rotate(options: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
-    from pumice.trust import policy_edit as rules
+    from pumice.trust import policy_edit
 
-    found = _found(asked)
-    if not 0 <= asked.overlap <= 36_500:
-        raise UsageError(f"an overlap of {asked.overlap} days makes no sense")
-    key, _ = _reviewed(asked, asked.words[1], ", ".join(rule.prefix or "every name" for rule in found))
+    rules = _matching_rules(options)
+    if not 0 <= options.overlap <= _MAX_OVERLAP:
+        raise UsageError(f"invalid overlap of {options.overlap} days", hint=f"use 0 to {_MAX_OVERLAP}")
+    prefixes = ", ".join(rule.prefix or "all names" for rule in rules)
+    key, _ = _read_confirmed_key(options, options.words[1], prefixes)
     until = SystemClock().now()
-    if asked.overlap:  # whole days, of which a part of today is none
-        until += asked.overlap * _DAY + -until % _DAY
-    for path in rules.rotate_key(_mine(asked), found, key, until=until):
+    if options.overlap:  # whole days; the rest of today is not one
+        until += options.overlap * _DAY + -until % _DAY
+    for path in policy_edit.rotate_key(_edited_directory(options), rules, key, until=until):
         print(output.printable(str(path)))
     return 0
 
 
-def _revoke(asked: argparse.Namespace) -> int:
+def _revoke(options: argparse.Namespace) -> int:
     from pumice.clock import SystemClock
-    from pumice.trust import policy as keyring
-    from pumice.trust import policy_edit as rules
+    from pumice.trust import policy, policy_edit
     from pumice.trust.trusted_key import format_day
 
-    word = asked.words[0].lower()
-    fingerprint = word
-    if len(word) not in (40, 64) or not set("0123456789abcdef").issuperset(word):
-        fingerprint = rules.find_rules(keyring.read_rules(_levels()), word)[0].key.key.fingerprint
-    reason = asked.reason or f"on {format_day(SystemClock().now())}"
-    print(output.printable(str(rules.revoke_key(_mine(asked), fingerprint, reason))))
+    rules = policy.read_rules(_directories())
+    fingerprint = options.words[0].lower()
+    if not policy.is_fingerprint(fingerprint):
+        fingerprint = policy_edit.find_rules(rules, fingerprint)[0].key.key.fingerprint
+    reason = options.reason or f"on {format_day(SystemClock().now())}"
+    for path in policy_edit.revoke_key(_edited_directory(options), fingerprint, reason, rules):
+        print(output.printable(str(path)))
     return 0
 
 
-def _mirror(asked: argparse.Namespace) -> int:
-    from pumice.trust import policy_edit as rules
+def _mirror(options: argparse.Namespace) -> int:
+    from pumice.trust import policy_edit
 
-    print(output.printable(str(rules.set_mirror(_mine(asked), asked.words[0], asked.words[1]))))
+    prefix, name = options.words
+    print(output.printable(str(policy_edit.set_mirror(_edited_directory(options), prefix, name))))
     return 0
 
 
-def _why(asked: argparse.Namespace) -> int:
+def _why(options: argparse.Namespace) -> int:
     from pumice.cli import registries, verify
     from pumice.clock import SystemClock
     from pumice.store.home import Home, locate
-    from pumice.trust import admission, image_names
-    from pumice.trust import policy as keyring
+    from pumice.trust import admission, image_names, policy
 
-    levels = _levels()
-    request = admission.Request(reference=asked.words[0])
-    with Home(locate(os.environ)) as home, registries.open_image(asked.words[0], home) as image:
-        name = image_names.requested_name(asked.words[0], home, image)
-        rules = keyring.read_name_policy(name or image_names.declared_name(image), levels)
-        lines = [f"name     {name or image_names.declared_name(image) or '(none)'}"]
-        if rules.mirror:
-            lines.append(f"as       {rules.name}, by the {rules.mirror}")
-        for one in rules.keys:
-            state = one.rejection_reason(SystemClock().now())
-            lines.append(f"key      {one.label} {one.key.fingerprint} ({one.rule}) {state}".rstrip())
-        if rules.threshold > 1:
-            lines.append(f"needs    {rules.threshold} of these {len(rules.keys)} keys")
-        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in lines))
-        decision = admission.judge(image, "run", home, request, levels, now=SystemClock().now())
+    (reference,) = options.words
+    now = SystemClock().now()
+    directories = _directories()
+    with Home(locate(os.environ)) as home, registries.open_image(reference, home) as image:
+        name = image_names.requested_name(reference, home, image) or image_names.declared_name(image)
+        _print_lines(_policy_lines(name, policy.read_name_policy(name, directories), now))
+        request = admission.AdmissionRequest(reference=reference)
+        decision = admission.decide(image, "run", home, request, directories, now=now)
         if admission.is_exempt(image, "run", home):
-            print("trusted  to be run from this store, because it was built here")
-    sys.stdout.write("".join(f"{output.printable(line)}\n" for line in verify.as_text(decision)))
-    print("skipped  content: 'pumice verify' hashes it")
+            print("trusted  to run from this store, because it was built here")
+    _print_lines(list(verify.decision_lines(decision)))
+    print("skipped  content: run 'pumice verify' to hash it")
     return 0
 
 
-def _export(asked: argparse.Namespace) -> int:
+def _policy_lines(name: str, name_policy: NamePolicy, now: int) -> list[str]:
+    lines = [f"name     {name or '(none)'}"]
+    if name_policy.mirror:
+        lines.append(f"as       {name_policy.name}, by the {name_policy.mirror}")
+    for key in name_policy.keys:
+        reason = key.rejection_reason(now)
+        lines.append(f"key      {key.label} {key.key.fingerprint} ({key.rule}) {reason}".rstrip())
+    if name_policy.threshold > 1:
+        lines.append(f"needs    {name_policy.threshold} of these {len(name_policy.keys)} keys")
+    return lines
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    sys.stdout.write("".join(f"{output.printable(line)}\n" for line in lines))
+
+
+def _export(options: argparse.Namespace) -> int:
     from pumice import files
     from pumice.clock import SystemClock
-    from pumice.trust import export
-    from pumice.trust import policy as keyring
+    from pumice.trust import export, policy
 
-    if asked.format != "containers-policy":
-        raise UsageError(f"there is no format {asked.format!r}", hint="use containers-policy")
-    levels = _levels()
-    rules, mirrors = keyring.read_rules(levels), keyring.read_mirrors(levels)
-    for what in sorted({export.UNSUPPORTED_KINDS.get(rule.key.key.kind, "") for rule in rules} - {""}):
-        print(f"# {what} are left out: podman and skopeo do not verify by them what we do", file=sys.stderr)
-    policy = export.containers_policy(
-        rules, keyring.read_thresholds(levels), mirrors, now=SystemClock().now()
+    if options.format != "containers-policy":
+        raise UsageError(f"unknown format {options.format!r}", hint="use containers-policy")
+    directories = _directories()
+    rules, mirrors = policy.read_rules(directories), policy.read_mirrors(directories)
+    skipped_kinds = {export.UNSUPPORTED_KINDS.get(rule.key.key.kind, "") for rule in rules} - {""}
+    for kind in sorted(skipped_kinds):
+        print(f"# {kind} are left out: podman and skopeo do not support them", file=sys.stderr)
+    policy_json = export.containers_policy(
+        rules, policy.read_thresholds(directories), mirrors, now=SystemClock().now()
     )
-    if asked.output is None:
-        sys.stdout.write(policy.decode())
+    if options.output is None:
+        sys.stdout.write(policy_json.decode())
         return 0
-    ownership.make_directories(asked.output / "registries.d")
-    files.replace(asked.output / "policy.json", policy)
-    files.replace(asked.output / "registries.d" / "pumice.yaml", export.registries_config(rules, mirrors))
+    ownership.make_directories(options.output / "registries.d")
+    files.replace(options.output / "policy.json", policy_json)
+    files.replace(options.output / "registries.d" / "pumice.yaml", export.registries_config(rules, mirrors))
     return 0

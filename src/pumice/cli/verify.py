@@ -1,4 +1,4 @@
-"""``pumice verify``: who vouches for an image."""
+"""``pumice verify``: verify the signatures of an image."""
 
 from __future__ import annotations
 
@@ -19,258 +19,270 @@ if TYPE_CHECKING:
 
     from pumice.image.model import Image
     from pumice.store.home import Home
-    from pumice.trust.admission import Check, Decision
+    from pumice.trust.decision import Check, Decision
     from pumice.trust.image_verification import EvaluatedClaim
     from pumice.trust.keyless import Identity
-    from pumice.trust.policy import PolicyDirectory
     from pumice.trust.trusted_key import TrustedKey
 
-_EPILOG = """Without --key the rules of 'pumice trust' decide. No network is used but that of a docker:// REF,
-of which only manifests are checked. The exit code is 7 if the image is not trusted; the message says
-why. Once an image was accepted, an older one of the same name is refused."""
+_EPILOG = """Without --key or --identity the policy of 'pumice trust' applies. Only a docker:// REF uses the
+network, and only its manifests are checked. The exit code is 7 if the image is not trusted. Once an
+image was accepted, an older image of the same name is refused."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.make_parser(
+    parser = command_line.make_parser(
         "verify",
-        "Check who signed an image, as what, that no newer one is known, and that its content is whole.",
+        "Verify who signed an image and under which name, that it is not outdated, and that its content\n"
+        "is intact.",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument(
+    parser.add_argument(
         "reference", metavar="REF", help="name:version, a digest, oci:DIR, oci-archive:FILE or docker://…"
     )
-    made.add_argument(
+    parser.add_argument(
         "--key",
         action="append",
         default=[],
         metavar="PUB",
-        help="trust this key, and no rule; may be repeated",
+        help="trust only this public key and ignore the policy (repeatable)",
     )
-    signing.identity_options(made, "trust, and no rule, ")
-    made.add_argument(
+    signing.add_identity_options(parser, "trust only this identity: ")
+    parser.add_argument(
         "--signature",
         type=Path,
         metavar="FILE",
-        help="where an archive's OpenPGP signatures are, if not in ARCHIVE.asc",
+        help="OpenPGP signatures of an archive (default: ARCHIVE.asc)",
     )
-    made.add_argument(
-        "--as", dest="name", default="", metavar="NAME", help="what the image must be signed as"
+    parser.add_argument(
+        "--as", dest="name", default="", metavar="NAME", help="require that the image is signed as NAME"
     )
-    made.add_argument(
+    parser.add_argument(
         "--attestation",
         metavar="TYPE",
         help="also require an attestation of this type, of the image or of each platform",
     )
-    made.add_argument(
-        "--policy", type=Path, metavar="FILE", help="what must stand in the attestation: JSON, a part of it"
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="JSON that the attestation must contain")
+    parser.add_argument(
+        "--allow-older", action="store_true", help="accept an image that is older than one accepted before"
     )
-    made.add_argument("--allow-older", action="store_true", help="accept an older image than before")
-    made.add_argument(
+    parser.add_argument(
         "--allow-built-here", action="store_true", help="accept an unsigned image that this store built"
     )
-    made.add_argument(
+    parser.add_argument(
         "--no-content", dest="content", action="store_false", help="do not hash the configs and layers"
     )
-    made.add_argument(
-        "--format", choices=("text", "json"), default="text", metavar="FORMAT", help="text or json"
+    parser.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text",
+        metavar="FORMAT",
+        help="text (the default) or json",
     )
-    return made
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
-    if asked.policy and not asked.attestation:
-        raise UsageError("--policy needs --attestation TYPE", hint="it says what the attestation must hold")
-    policy = None
-    if asked.policy:
-        from pumice.cli.attest import read
+    options = _parser().parse_args(arguments)
+    if options.policy and not options.attestation:
+        raise UsageError("--policy needs --attestation TYPE", hint="pass --attestation TYPE")
+    expected_predicate = None
+    if options.policy:
+        from pumice.cli.attest import read_json
 
-        policy = read(asked.policy, "policy")
-    decision = _decide(asked, policy)
-    if asked.format == "json":
+        expected_predicate = read_json(options.policy, "policy")
+    decision = _admit(options, expected_predicate)
+    if options.format == "json":
         import json
 
-        sys.stdout.write(json.dumps(as_json(decision), indent=2) + "\n")
+        sys.stdout.write(json.dumps(decision_json(decision), indent=2) + "\n")
     else:
-        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in as_text(decision)))
+        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in decision_lines(decision)))
     return 0
 
 
-def _decide(asked: argparse.Namespace, policy: Any) -> Decision:
+def _admit(options: argparse.Namespace, expected_predicate: Any) -> Decision:
     from pumice.clock import SystemClock
     from pumice.store.home import Home, locate
     from pumice.trust import admission
-    from pumice.trust import policy as keyring
 
     now = SystemClock().now()
-    levels = keyring.policy_directories(os.environ)
-    request = admission.Request(
-        reference=asked.reference,
-        name=asked.name,
-        keys=_keys(asked, levels),
-        allow_older=asked.allow_older,
-        allow_built_here=asked.allow_built_here,
+    request = admission.AdmissionRequest(
+        reference=options.reference,
+        name=options.name,
+        keys=_trusted_keys(options),
+        allow_older=options.allow_older,
+        allow_built_here=options.allow_built_here,
     )
-    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as found:
-        image = _with_signature(found, asked.signature)
-        decision = admission.judge(image, "verify", home, request, levels, now=now)
-        if asked.attestation:
-            _require(image, home, decision, asked.attestation, policy, now)
-        remote = bool(registries.describe(asked.reference).repository)
-        checks = (*decision.checks, _content(image, registry=remote, whole=asked.content))
-        if decision.warning:
-            print(f"warning: {output.printable(decision.warning)}", file=sys.stderr)
-        admission.record(decision, home)
-    return msgspec.structs.replace(decision, checks=checks)
+    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as located:
+        image = _with_signature_file(located, options.signature)
+
+        def inspect(decision: Decision) -> list[Check]:
+            if options.attestation:
+                _require_attestation(image, home, decision, options.attestation, expected_predicate, now)
+            is_remote = bool(registries.describe(options.reference).repository)
+            return [_check_content(image, is_remote=is_remote, hash_blobs=options.content)]
+
+        return admission.admit(
+            *(image, "verify", home, request),
+            progress=output.make_progress("none"),
+            environ=os.environ,
+            now=now,
+            inspect=inspect,
+        )
 
 
-def _keys(asked: argparse.Namespace, levels: Sequence[PolicyDirectory]) -> tuple[TrustedKey, ...] | None:
+def _trusted_keys(options: argparse.Namespace) -> tuple[TrustedKey, ...] | None:
     """Return the keys and identities of the command line, None if there are none."""
-    from pumice.trust import policy as keyring
+    from pumice.trust import policy
 
-    who = _identities(asked)
-    if not asked.key and not who:
+    identity = _read_identity(options)
+    if not options.key and identity is None:
         return None
-    revoked = keyring.read_revocations(levels)
-    return (
-        *(_given(text, revoked) for text in asked.key),
-        *(_somebody(one, revoked) for one in who),
-    )
+    revocations = policy.read_revocations(policy.policy_directories(os.environ))
+    keys = [_read_key(text, revocations) for text in options.key]
+    if identity is not None:
+        keys.append(_trust_identity(identity, revocations))
+    return tuple(keys)
 
 
-def _content(image: Image, *, registry: bool, whole: bool) -> Check:
-    """Check the digests of what the image consists of, as far as it is here."""
+def _check_content(image: Image, *, is_remote: bool, hash_blobs: bool) -> Check:
+    """Check the digests of the image's blobs, as far as they are on this machine."""
     from pumice.image import integrity
-    from pumice.trust.admission import Check
+    from pumice.trust.decision import Check
 
-    if registry:
+    if is_remote:
         count = integrity.check_manifests(image)
         detail = f"{count} manifest{'s' * (count != 1)} only; layers are hashed when they are pulled"
         return Check("content", True, detail)
-    if not whole:
+    if not hash_blobs:
         return Check("content", False, "configs and layers were not hashed (--no-content)")
-    hashed = integrity.check(image)
-    detail = f"{hashed.blobs} blobs, {output.format_size(hashed.size)}, have their digests"
+    hashed = integrity.check_blobs(image)
+    detail = f"{hashed.blobs} blobs, {output.format_size(hashed.size)}, match their digests"
     if hashed.absent:
-        detail += f"; {hashed.absent} that may not be distributed are not there"
+        detail += f"; {hashed.absent} non-distributable layers are missing"
     return Check("content", True, detail)
 
 
-def _with_signature(image: Image, signature: Path | None) -> Image:
+def _with_signature_file(image: Image, signature: Path | None) -> Image:
     if signature is None:
         return image
     if image.archive is None:
-        raise UsageError("--signature is for an archive", hint="other images have their signatures with them")
-
+        raise UsageError("--signature is for archives only", hint="pass oci-archive:FILE as REF")
     return image.inside(msgspec.structs.replace(image.archive, signature=signature))
 
 
-def _given(text: str, revoked: Mapping[str, str]) -> TrustedKey:
-    from pumice.trust import key_files, public_keys
-    from pumice.trust import policy as keyring
+def _read_key(text: str, revocations: Mapping[str, str]) -> TrustedKey:
+    from pumice.trust import key_files, policy, public_keys
     from pumice.trust.trusted_key import TrustedKey
 
     path = key_files.find_key_file(text, ".pub", os.environ)
     key = public_keys.read_public_key(path)
     return TrustedKey(
-        key=key, rule=f"--key {text}", label=path.name, revoked=keyring.revocation_reason(key, revoked)
+        key=key, rule=f"--key {text}", label=path.name, revocation=policy.revocation_reason(key, revocations)
     )
 
 
-def _identities(asked: argparse.Namespace) -> list[Identity]:
-    found = signing.identity(asked)
-    if found is None:
-        return []
-    from pumice.trust import keyless
+def _read_identity(options: argparse.Namespace) -> Identity | None:
+    identity = signing.read_identity(options)
+    if identity is not None:
+        from pumice.trust import keyless
 
-    keyless.require_sigstore()
-    return [found]
+        keyless.require_sigstore()
+    return identity
 
 
-def _somebody(who: Identity, revoked: Mapping[str, str]) -> TrustedKey:
-
-    reason = revoked.get(who.fingerprint, "")
+def _trust_identity(identity: Identity, revocations: Mapping[str, str]) -> TrustedKey:
     from pumice.trust.trusted_key import TrustedKey
 
-    return TrustedKey(key=who, rule="--identity", label=who.title, revoked=reason)
+    reason = revocations.get(identity.fingerprint, "")
+    return TrustedKey(key=identity, rule="--identity", label=identity.title, revocation=reason)
 
 
-def _require(image: Image, home: Home, decision: Decision, kind: str, policy: Any, now: int) -> None:
-    """Refuse unless the image, or each of its platforms, has an attestation as the policy asks."""
+def _require_attestation(
+    image: Image, home: Home, decision: Decision, kind: str, expected_predicate: Any, now: int
+) -> None:
+    """Raise TrustError unless the image, or each of its platforms, has the expected attestation."""
     from pumice.formats import intoto
     from pumice.trust import document_verification
     from pumice.trust.image_verification import find_mismatch
 
     uri = intoto.parse_predicate_type(kind)
-    about = document_verification.check_attestations(
+    mismatches = document_verification.check_attestations(
         *(image, home, decision.keys, uri),
         expected=decision.expected,
         now=now,
-        check=lambda claim: find_mismatch(policy, claim.predicate) if policy is not None else "",
+        check=lambda claim: (
+            find_mismatch(expected_predicate, claim.predicate) if expected_predicate is not None else ""
+        ),
     )
-    for digest, problems in about.items():
-        if not problems:
-            raise TrustError(f"no trusted key attests {uri} of the image", where=digest)
-        if all(problems):
-            text = f"the attestation {uri} is not as the policy asks, at {problems[0]}"
-            raise TrustError(text, where=digest)
+    for digest, paths in mismatches.items():
+        if not paths:
+            raise TrustError(f"no attestation {uri} of the image by a trusted key", where=digest)
+        if all(paths):
+            raise TrustError(f"the attestation {uri} does not match the policy at {paths[0]}", where=digest)
 
 
-def as_text(decision: Decision) -> Iterator[str]:
-    """Yield what a person wants to know."""
+def decision_lines(decision: Decision) -> Iterator[str]:
+    """Yield the lines of the text format."""
     yield f"{decision.name or 'no name'}  {decision.digest}"
-    for one in _unique(decision.signatures):
-        yield f"signed   by {_by(one)}{_when(one)}"
+    for signature in _without_duplicates(decision.signatures):
+        yield f"signed   by {_describe_signer(signature)}{_signing_date(signature)}"
     if decision.threshold > 1:
         yield f"needed   {decision.threshold} different keys"
-    for one in _unique(decision.attestations):
-        yield f"attested {one.claim.predicate_type} by {_by(one)}"
-    for reason in sorted({f"{_kind(one)} by {one.claim.form}: {one.problem}" for one in decision.others}):
+    for attestation in _without_duplicates(decision.attestations):
+        yield f"attested {attestation.claim.predicate_type} by {_describe_signer(attestation)}"
+    for reason in sorted({_describe_rejected(item) for item in decision.rejected}):
         yield f"ignored  {reason}"
     for check in decision.checks:
         yield f"{'checked' if check.passed else 'skipped'}  {check.subject}: {check.detail}"
 
 
-def _kind(one: EvaluatedClaim) -> str:
-    return "signature" if one.claim.is_signature else "attestation"
+def _describe_rejected(rejected: EvaluatedClaim) -> str:
+    kind = "signature" if rejected.claim.is_signature else "attestation"
+    return f"{kind} ({rejected.claim.form}): {rejected.problem}"
 
 
-def _unique(found: Sequence[EvaluatedClaim]) -> list[EvaluatedClaim]:
-    """Return one finding for each key, type and name: the same thing is usually said in two forms."""
-    seen = {(one.claim.predicate_type, one.claim.names, _by(one)): one for one in reversed(found)}
-    return list(reversed(seen.values()))
+def _without_duplicates(evaluated: Sequence[EvaluatedClaim]) -> list[EvaluatedClaim]:
+    """Return one claim for each key, type and name: most claims are attached in two formats."""
+    unique = {
+        (item.claim.predicate_type, item.claim.names, _describe_signer(item)): item
+        for item in reversed(evaluated)
+    }
+    return list(reversed(unique.values()))
 
 
-def _by(one: EvaluatedClaim) -> str:
-    if one.trusted_key is None:
-        return "nobody known"
-    label = f"{one.trusted_key.label} " if one.trusted_key.label else ""
-    return f"{label}{one.trusted_key.key.fingerprint} ({one.trusted_key.rule})"
+def _describe_signer(evaluated: EvaluatedClaim) -> str:
+    key = evaluated.trusted_key
+    if key is None:
+        return "an unknown key"
+    label = f"{key.label} " if key.label else ""
+    return f"{label}{key.key.fingerprint} ({key.rule})"
 
 
-def _when(one: EvaluatedClaim) -> str:
+def _signing_date(evaluated: EvaluatedClaim) -> str:
     from pumice.trust.trusted_key import format_day
 
-    return f" on {format_day(one.claim.created)}" if one.claim.created else ""
+    return f" on {format_day(evaluated.claim.created)}" if evaluated.claim.created else ""
 
 
-def as_json(decision: Decision) -> dict[str, Any]:
-    """Return the same for a program."""
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """Return the object of the JSON format."""
 
-    def plain(one: EvaluatedClaim) -> dict[str, Any]:
+    def claim_json(evaluated: EvaluatedClaim) -> dict[str, Any]:
+        claim, trusted_key = evaluated.claim, evaluated.trusted_key
         return {
-            "type": one.claim.predicate_type,
-            "form": one.claim.form,
-            "names": list(one.claim.names),
-            "manifest": one.claim.source,
-            "key": one.trusted_key.key.fingerprint if one.trusted_key else None,
-            "identity": getattr(one.trusted_key.key, "identity", None) if one.trusted_key else None,
-            "issuer": getattr(one.trusted_key.key, "issuer", None) if one.trusted_key else None,
-            "rule": one.trusted_key.rule if one.trusted_key else None,
-            "created": one.claim.created or None,
-            "problem": one.problem or None,
+            "type": claim.predicate_type,
+            "form": claim.form,
+            "names": list(claim.names),
+            "manifest": claim.source,
+            "key": trusted_key.key.fingerprint if trusted_key else None,
+            "identity": getattr(trusted_key.key, "identity", None) if trusted_key else None,
+            "issuer": getattr(trusted_key.key, "issuer", None) if trusted_key else None,
+            "rule": trusted_key.rule if trusted_key else None,
+            "created": claim.created or None,
+            "problem": evaluated.problem or None,
         }
 
     return {
@@ -279,10 +291,10 @@ def as_json(decision: Decision) -> dict[str, Any]:
         "built_here": decision.built_here,
         "threshold": decision.threshold,
         "checks": {
-            one.subject: {"result": "passed" if one.passed else "skipped", "detail": one.detail}
-            for one in decision.checks
+            check.subject: {"result": "passed" if check.passed else "skipped", "detail": check.detail}
+            for check in decision.checks
         },
-        "signatures": [plain(one) for one in decision.signatures],
-        "attestations": [plain(one) for one in decision.attestations],
-        "ignored": [plain(one) for one in decision.others],
+        "signatures": [claim_json(item) for item in decision.signatures],
+        "attestations": [claim_json(item) for item in decision.attestations],
+        "ignored": [claim_json(item) for item in decision.rejected],
     }

@@ -1,12 +1,11 @@
-"""The one tree that an image's layers amount to (image-spec 1.1, layer.md, "applying changesets").
+"""Merges the layers of an image into one tree (image-spec 1.1, layer.md, "Applying Changesets").
 
-Within a layer, entries below one of its own symbolic links go where it points to (`layer_links`).
-Over the layers below, paths are literal: where a layer puts something below a path that is not a
-directory, a directory takes that path's place, which is what overlay file systems show. All of that
-happens on names before anything is written, so nothing can leave the root, and the result is the same
-whatever file system it ends on.
+Within a layer, entries below one of its own symbolic links go where it points (`layer_links`). Over the
+layers below, paths are literal: if a layer has an entry below a path that is not a directory, a directory
+replaces that path, as in overlay file systems. All of that is done with names before anything is written,
+so nothing can escape from the root, and the result does not depend on the file system.
 
-Contents are not read here: the tree says which entry of which layer each path shows.
+Contents are not read here: the tree has the layer and position of the entry that each path shows.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.errors import FormatError
 from pumice.formats.tar import Entry
-from pumice.image.layer_links import LayerLinks, follow
+from pumice.image.layer_links import LayerLinks, follow_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,54 +31,54 @@ _MAX_NAMES = 512 << 20
 
 
 class Origin(NamedTuple):
-    """Which entry of which layer a path shows, both counted from 0; -1 for a directory none has.
+    """The layer and the entry in it that a path shows, both counted from 0; -1 for an implied directory.
 
-    Hard links show the entry that they are links to: paths of equal origin are one file.
+    A hard link has the origin of its target: paths of the same origin are one file.
     """
 
     layer: int
     position: int
 
 
-class Shown(NamedTuple):
-    """What a path shows. A hard link's ``entry`` is that of the file, under the file's own path."""
+class VisibleEntry(NamedTuple):
+    """The entry that a path shows. For a hard link it is the entry of the target, with the target's path."""
 
     entry: Entry
     origin: Origin
 
 
-class _Placed(NamedTuple):
-    """An entry of a layer, where it goes, and where its target is if it is a hard link."""
+class _PlacedEntry(NamedTuple):
+    """An entry of a layer with its resolved path, and the resolved target if it is a hard link."""
 
     path: str
     link: str
-    shown: Shown
+    shown: VisibleEntry
 
 
 class _Node:
-    """One path. ``children`` is None for all but directories, ``shown`` for one that no layer has."""
+    """One path. ``children`` is None unless it is a directory, ``shown`` for an implied directory."""
 
     __slots__ = ("children", "shown")
 
-    def __init__(self, shown: Shown | None, children: dict[str, _Node] | None) -> None:
+    def __init__(self, shown: VisibleEntry | None, children: dict[str, _Node] | None) -> None:
         self.shown = shown
         self.children = children
 
 
-def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, Shown]:
-    """Return what each path of an image shows, base layer first given, in the order of a tree walk.
+def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, VisibleEntry]:
+    """Return the entry that each path of an image shows, in the order of a tree walk.
 
-    The root is ``""`` and always there; directories that no layer has are 0755. Raises FormatError
-    for layers that amount to no tree.
+    ``layers`` begin with the base. The root is ``""`` and always present; implied directories have the
+    mode 0755. Raises FormatError for layers that cannot be merged into a tree.
     """
-    flat = _Flat()
+    flat = _MergedTree()
     for entries in layers:
         flat.add(entries)
     return dict(flat.walk())
 
 
-class _Flat:
-    """A tree under construction: layers are added base first."""
+class _MergedTree:
+    """A tree to which layers are added, the base first."""
 
     def __init__(self) -> None:
         self._top: dict[str, _Node] = {}
@@ -90,46 +89,48 @@ class _Flat:
         self._steps = 0
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Put a layer over what is there."""
-        removals, additions = self._sorted_out(entries)
-        targets = self._targets_below(additions)
-        # Whiteouts are about the layers below only, wherever they stand in their own.
+        """Apply a layer."""
+        removals, additions = self._split_whiteouts(entries)
+        targets = self._find_link_targets(additions)
+        # Whiteouts apply to the layers below only, whatever their position in their own layer.
         for folder, name in removals:
             self._remove(folder, name)
-        own: dict[str, Shown] = {}
-        late: list[_Placed] = []
+        layer_entries: dict[str, VisibleEntry] = {}
+        later_hardlinks: list[_PlacedEntry] = []
         for placed in additions:
             shown = placed.shown
             if shown.entry.kind == "hardlink":
-                target = own.get(placed.link) or targets.get(placed.link)
+                target = layer_entries.get(placed.link) or targets.get(placed.link)
                 if target is None:
-                    late.append(placed)
+                    later_hardlinks.append(placed)
                     continue
-                shown = _file(shown.entry, target)
-            own[placed.path] = shown
+                shown = _resolve_hardlink(shown.entry, target)
+            layer_entries[placed.path] = shown
             self._put(placed.path, shown)
-        for path, link, shown in late:
-            self._put(path, _file(shown.entry, own.get(link)))
+        for path, link, shown in later_hardlinks:
+            self._put(path, _resolve_hardlink(shown.entry, layer_entries.get(link)))
 
-    def _sorted_out(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[_Placed]]:
-        """Return a layer's whiteouts (folder and name, "" for all of it) and the rest of it."""
+    def _split_whiteouts(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[_PlacedEntry]]:
+        """Return the whiteouts of a layer (directory and name, "" for all of it) and its other entries."""
         removals: list[tuple[str, str]] = []
-        additions: list[_Placed] = []
+        additions: list[_PlacedEntry] = []
         links = LayerLinks()
         for position, entry in enumerate(entries):
             self._check(entry)
             if "/.wh." not in f"/{entry.path}":
-                path = links.place(entry)
+                path = links.resolve_entry(entry)
                 link = links.resolve_parents(entry.link) if entry.kind == "hardlink" else ""
                 if path != entry.path:
                     self._check_path(path)
-                additions.append(_Placed(path, link, Shown(entry, Origin(self._layers, position))))
+                additions.append(
+                    _PlacedEntry(path, link, VisibleEntry(entry, Origin(self._layers, position)))
+                )
                 continue
             folder, _, name = entry.path.rpartition("/")
             if name == _OPAQUE and not _is_reserved(folder):
                 removals.append((links.resolve(folder), ""))
             elif not _is_reserved(entry.path):
-                removals.append((links.resolve(folder), _removed(folder, name)))
+                removals.append((links.resolve(folder), _removed_name(folder, name)))
         self._layers += 1
         return removals, additions
 
@@ -140,30 +141,30 @@ class _Flat:
         if not entry.path and entry.kind != "dir":
             raise FormatError(f"the root of a layer is a {entry.kind}, not a directory")
         if "\0" in entry.link or (entry.kind == "symlink" and not entry.link):
-            raise FormatError(f"{entry.path!r} is a link to nothing")
+            raise FormatError(f"{entry.path!r} is a link without a target")
         self._entries += 1
         self._names += len(entry.path) + len(entry.link) + sum(len(value) for value in entry.xattrs.values())
         if self._entries > _MAX_ENTRIES or self._names > _MAX_NAMES:
-            raise FormatError("the image has more files than any real one")
+            raise FormatError("the image has too many files, or too long names")
 
     def _check_path(self, path: str) -> None:
         if len(path) > _MAX_PATH or path.count("/") >= _MAX_DEPTH:
             raise FormatError(f"the path {path[:100]!r}... is too long or too deep")
 
-    def _targets_below(self, additions: list[_Placed]) -> dict[str, Shown]:
-        """Return what hard links lead to in the layers below, before anything there goes."""
-        found: dict[str, Shown] = {}
+    def _find_link_targets(self, additions: list[_PlacedEntry]) -> dict[str, VisibleEntry]:
+        """Return the targets of hard links in the layers below, before whiteouts remove anything."""
+        targets: dict[str, VisibleEntry] = {}
         for _, link, shown in additions:
-            if shown.entry.kind == "hardlink" and link not in found:
+            if shown.entry.kind == "hardlink" and link not in targets:
                 node = self._find(link) or self._find_through_links(link)
                 if node is not None and node.children is None and node.shown is not None:
-                    found[link] = node.shown
-        return found
+                    targets[link] = node.shown
+        return targets
 
     def _find_through_links(self, path: str) -> _Node | None:
-        """Return what is at ``path`` when the links on the way to it are followed."""
+        """Return the node at ``path`` when the symbolic links in its directories are followed."""
         parent, _, name = path.rpartition("/")
-        return self._find(f"{follow(parent, self._read_link, self._count_step)}/{name}".lstrip("/"))
+        return self._find(f"{follow_links(parent, self._read_link, self._count_step)}/{name}".lstrip("/"))
 
     def _read_link(self, path: str) -> str | None:
         node = self._find(path)
@@ -174,12 +175,12 @@ class _Flat:
     def _count_step(self) -> None:
         self._steps += 1
         if self._steps > _MAX_STEPS:
-            raise FormatError("the hard links of the image lead on for too long")
+            raise FormatError("the links in the paths of hard links are nested too deep")
 
     def _find(self, path: str) -> _Node | None:
         node = self._root
-        for part in path.split("/") if path else ():
-            child = node.children.get(part) if node.children is not None else None
+        for component in path.split("/") if path else ():
+            child = node.children.get(component) if node.children is not None else None
             if child is None:
                 return None
             node = child
@@ -194,53 +195,53 @@ class _Flat:
         else:
             node.children.clear()
 
-    def _put(self, path: str, shown: Shown) -> None:
+    def _put(self, path: str, shown: VisibleEntry) -> None:
         if not path:
             self._root.shown = shown
             return
         *parents, name = path.split("/")
         children = self._top
-        for part in parents:
-            node = children.get(part)
+        for component in parents:
+            node = children.get(component)
             below = None if node is None else node.children
             if below is None:
                 below = {}
-                children[part] = _Node(None, below)
+                children[component] = _Node(None, below)
             children = below
-        known = children.get(name)
+        existing_node = children.get(name)
         if shown.entry.kind != "dir":
             children[name] = _Node(shown, None)
-        elif known is not None and known.children is not None:
-            known.shown = shown
+        elif existing_node is not None and existing_node.children is not None:
+            existing_node.shown = shown
         else:
             children[name] = _Node(shown, {})
 
-    def walk(self) -> Iterator[tuple[str, Shown]]:
-        """Yield every path with what it shows: a directory before what is in it, names sorted."""
+    def walk(self) -> Iterator[tuple[str, VisibleEntry]]:
+        """Yield every path with its entry: a directory before its content, names sorted."""
         pending = [("", self._root)]
         while pending:
             path, node = pending.pop()
-            yield path, node.shown or Shown(Entry(path=path, kind="dir", mode=0o755), Origin(-1, -1))
+            yield path, node.shown or VisibleEntry(Entry(path=path, kind="dir", mode=0o755), Origin(-1, -1))
             children = node.children or {}
             start = f"{path}/" if path else ""
             pending += [(start + name, children[name]) for name in sorted(children, reverse=True)]
 
 
-def _file(link: Entry, target: Shown | None) -> Shown:
-    """Return what a hard link shows, which is what it leads to."""
+def _resolve_hardlink(link: Entry, target: VisibleEntry | None) -> VisibleEntry:
+    """Return the target of a hard link; raises FormatError if it is not a file."""
     if target is None or target.entry.kind == "dir":
-        raise FormatError(f"{link.path!r} is a hard link to {link.link!r}, which is no file of the image")
+        raise FormatError(f"{link.path!r} is a hard link to {link.link!r}, which is not a file of the image")
     return target
 
 
 def _is_reserved(path: str) -> bool:
-    """Whether a path belongs to the private notes of AUFS (``.wh..wh.plnk`` and so on)."""
+    """Whether a path belongs to the metadata of AUFS (``.wh..wh.plnk`` and so on)."""
     return f"/{_RESERVED}" in f"/{path}"
 
 
-def _removed(folder: str, name: str) -> str:
+def _removed_name(folder: str, name: str) -> str:
     """Return the name that a whiteout removes."""
     removed = name.removeprefix(_WHITEOUT)
     if f"/{_WHITEOUT}" in f"/{folder}" or removed in ("", ".", ".."):
-        raise FormatError(f"{f'{folder}/{name}'[:200]!r} is no whiteout that removes anything")
+        raise FormatError(f"{f'{folder}/{name}'[:200]!r} is not a valid whiteout")
     return removed

@@ -1,8 +1,8 @@
-"""All that belongs to an image: its platforms, and what signs, describes or attests any of it.
+"""Everything that belongs to an image: its platforms, and their signatures, SBOMs and attestations.
 
-Beside what the root leads to there are *referrers* (manifests with a ``subject``, listed by the
-registry or under the fallback tag) and *cosign_tags* (tags ``sha256-<hex>.sig``, ``.att``, ``.sbom``,
-which cosign writes). Both may have their own; all of them are followed.
+These are *referrers* (manifests with a ``subject``, listed by the registry or under the fallback tag) and
+the manifests under cosign's tags (``sha256-<hex>.sig``, ``.att``, ``.sbom``). Both can have referrers and
+tags themselves; all are followed.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ _NOT_FOR_COPIES = "nondistributable"
 
 
 CosignTags = dict[str, tuple[oci.Descriptor, ...]]
-"""Tags like ``sha256-<hex>.sig`` and what they stand for; only outside of registries one has several."""
+"""Tags like ``sha256-<hex>.sig`` with their manifests; outside of registries a tag can have several."""
 
 
 class Source(Protocol):
-    """A place that an image is read from."""
+    """What an image is read from."""
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return a manifest or index, checked against its digest."""
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        """Open a blob. Whoever reads it checks it."""
+        """Open a blob. The reader checks its digest."""
 
     def referrers(self, digest: str) -> Sequence[Referrer]:
-        """Return what refers to a manifest."""
+        """Return the referrers of a manifest."""
 
     def cosign_tags(self, digests: Sequence[str]) -> CosignTags:
-        """Return the tags that stand for what belongs to some manifests by its name (`tagged_digest`)."""
+        """Return the tags that name one of these digests (see `tagged_digest`), with their manifests."""
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A manifest or index: its bytes, and what it leads to."""
+    """A manifest or index: its bytes, and the descriptors in it."""
 
     descriptor: oci.Descriptor
     data: bytes
@@ -60,7 +60,7 @@ class Node(msgspec.Struct, frozen=True):
     subject: str = ""
 
     def entry(self) -> dict[str, Any]:
-        """Return how a list of referrers has it: with the artifact's type and annotations."""
+        """Return its entry in a list of referrers, with the artifact type and annotations."""
         raw = msgspec.json.decode(self.data)
         config = raw.get("config")
         kind = raw.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
@@ -74,163 +74,167 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """An image with what belongs to it.
+    """An image with everything that belongs to it.
 
-    ``nodes`` are in the order in which they can be stored: what a node leads to is before it. ``lists``
-    are the referrers by subject, ``tags`` the cosign_tags; both are empty for the image alone.
+    ``nodes`` are in the order in which they can be stored: children before parents. ``referrers`` are by
+    subject, ``tags`` are those of cosign; both are empty for the image alone.
     """
 
     root: oci.Descriptor
     nodes: dict[str, Node]
-    lists: dict[str, tuple[Referrer, ...]] = {}
+    referrers: dict[str, tuple[Referrer, ...]] = {}
     tags: CosignTags = {}
 
     def blobs(self) -> dict[str, oci.Descriptor]:
         """Return every blob by digest, each once."""
-        found: dict[str, oci.Descriptor] = {}
+        blobs: dict[str, oci.Descriptor] = {}
         for node in self.nodes.values():
             for blob in node.blobs:
-                found.setdefault(blob.digest, blob)
-        return found
+                blobs.setdefault(blob.digest, blob)
+        return blobs
 
-    def attached(self) -> dict[str, tuple[oci.Descriptor, ...]]:
-        """Return what is about each manifest as the store and layouts list it, tags in annotations.
+    def referrers_by_subject(self) -> dict[str, tuple[oci.Descriptor, ...]]:
+        """Return the referrers of each manifest as the store and layouts list them, tags in annotations.
 
-        Raises FormatError for what one list cannot say.
+        Raises FormatError if one manifest has two tags.
         """
-        found: dict[str, dict[str, Descriptor]] = {}
-        for subject, links in self.lists.items():
+        by_subject: dict[str, dict[str, Descriptor]] = {}
+        for subject, links in self.referrers.items():
             for link in links:
-                own = self.nodes[link.digest].subject == subject
-                marks = {} if own else {oci.SUBJECT: subject}
-                found.setdefault(subject, {})[link.digest] = _marked(link.descriptor, marks)
-        for tag, some in self.tags.items():
+                has_subject = self.nodes[link.digest].subject == subject
+                marks = {} if has_subject else {oci.SUBJECT: subject}
+                by_subject.setdefault(subject, {})[link.digest] = _with_annotations(link.descriptor, marks)
+        for tag, tagged in self.tags.items():
             subject = tagged_digest(tag, self.nodes)
-            for one in some:
-                entry = msgspec.convert(self.nodes[one.digest].entry(), oci.Descriptor)
-                known = found.setdefault(subject, {}).get(one.digest, entry)
-                if referrers.tag_of(known, subject):
-                    raise FormatError(f"a manifest has two names, and one is {tag}", where=one.digest)
-                found[subject][one.digest] = _marked(known, {oci.REF_NAME: tag})
-        return {subject: tuple(some[digest] for digest in sorted(some)) for subject, some in found.items()}
+            for descriptor in tagged:
+                entry = msgspec.convert(self.nodes[descriptor.digest].entry(), oci.Descriptor)
+                listed_descriptor = by_subject.setdefault(subject, {}).get(descriptor.digest, entry)
+                if referrers.tag_of(listed_descriptor, subject):
+                    raise FormatError(f"a manifest has two names, and one is {tag}", where=descriptor.digest)
+                by_subject[subject][descriptor.digest] = _with_annotations(
+                    listed_descriptor, {oci.REF_NAME: tag}
+                )
+        return {
+            subject: tuple(some[digest] for digest in sorted(some)) for subject, some in by_subject.items()
+        }
 
     def count_referrers(self) -> int:
         """Return how many manifests are not part of the image itself."""
-        own: set[str] = set()
+        own_digests: set[str] = set()
         pending = [self.root.digest]
         while pending:
             digest = pending.pop()
-            if digest not in own:
-                own.add(digest)
+            if digest not in own_digests:
+                own_digests.add(digest)
                 pending += [child.digest for child in self.nodes[digest].children]
-        return len(self.nodes) - len(own)
+        return len(self.nodes) - len(own_digests)
 
 
-def gather(source: Source, root: Descriptor, *, whole: bool = True) -> Graph:
-    """Read everything that belongs to ``root``; without ``whole``, the image alone.
+def gather_graph(source: Source, root: Descriptor, *, with_referrers: bool = True) -> Graph:
+    """Read everything that belongs to ``root``; without ``with_referrers``, the image alone.
 
-    Raises PumiceError, above all for anything that is listed and not there: nothing is left out.
+    Raises PumiceError, in particular if anything that is listed is missing: nothing is left out.
     """
-    found: dict[str, Node] = {}
-    lists: dict[str, tuple[Referrer, ...]] = {}
+    nodes_by_digest: dict[str, Node] = {}
+    referrers_of: dict[str, tuple[Referrer, ...]] = {}
     tags: CosignTags = {}
     pending = [root]
     depth = 0
     while pending:
-        level = list({one.digest: one for one in pending if one.digest not in found}.values())
-        nodes = map_parallel(lambda one: _read(source, one), level)
-        found |= {node.descriptor.digest: node for node in nodes}
+        level = list({one.digest: one for one in pending if one.digest not in nodes_by_digest}.values())
+        nodes = map_parallel(lambda one: _read_document(source, one), level)
+        nodes_by_digest |= {node.descriptor.digest: node for node in nodes}
         depth += 1
-        _check(found, depth)
+        _check_limits(nodes_by_digest, depth)
         pending = [child for node in nodes for child in node.children]
-        if whole and nodes:
+        if with_referrers and nodes:
             digests = [node.descriptor.digest for node in nodes]
             for digest, links in zip(digests, map_parallel(source.referrers, digests), strict=True):
                 if links:
-                    lists[digest] = tuple(links)
+                    referrers_of[digest] = tuple(links)
                     pending += [link.descriptor for link in links]
-            more = source.cosign_tags(digests)
-            tags |= more
-            pending += [one for some in more.values() for one in some]
-    return Graph(root, _ordered(found, root), lists, dict(sorted(tags.items())))
+            level_tags = source.cosign_tags(digests)
+            tags |= level_tags
+            pending += [one for some in level_tags.values() for one in some]
+    return Graph(root, _sort_nodes(nodes_by_digest, root), referrers_of, dict(sorted(tags.items())))
 
 
-def _marked(descriptor: Descriptor, marks: dict[str, str]) -> Descriptor:
-    return msgspec.structs.replace(descriptor, annotations=descriptor.annotations | marks)
+def _with_annotations(descriptor: Descriptor, annotations: dict[str, str]) -> Descriptor:
+    return msgspec.structs.replace(descriptor, annotations=descriptor.annotations | annotations)
 
 
-def _check(found: dict[str, Node], depth: int) -> None:
-    size = sum(len(node.data) for node in found.values())
-    if len(found) > _MAX_DOCUMENTS or size > _MAX_BYTES or depth > _MAX_DEPTH:
-        raise FormatError("what belongs to the image is nested too deep or too much")
+def _check_limits(nodes: dict[str, Node], depth: int) -> None:
+    size = sum(len(node.data) for node in nodes.values())
+    if len(nodes) > _MAX_DOCUMENTS or size > _MAX_BYTES or depth > _MAX_DEPTH:
+        raise FormatError("the referrers of the image are nested too deep, or too many")
 
 
-def _ordered(found: dict[str, Node], root: Descriptor) -> dict[str, Node]:
-    """What a node leads to before it, subjects before their referrers; the root's own first."""
+def _sort_nodes(nodes: dict[str, Node], root: Descriptor) -> dict[str, Node]:
+    """Return the nodes with children before parents and subjects before referrers, the image itself first."""
     ordered: dict[str, Node] = {}
-    for start in (root.digest, *found):
+    for start in (root.digest, *nodes):
         pending = [(start, False)]
         while pending:
             digest, ready = pending.pop()
             if digest in ordered:
                 continue
             if ready:
-                ordered[digest] = found[digest]
+                ordered[digest] = nodes[digest]
             else:
                 pending.append((digest, True))
-                pending += [(child.digest, False) for child in reversed(found[digest].children)]
+                pending += [(child.digest, False) for child in reversed(nodes[digest].children)]
     return ordered
 
 
-def _read(source: Source, descriptor: Descriptor) -> Node:
+def _read_document(source: Source, descriptor: Descriptor) -> Node:
     if descriptor.size > oci.MAX_DOCUMENT:
         raise FormatError("the image has a manifest larger than 4 MiB", where=descriptor.digest)
-    return read(descriptor, source.document(descriptor))
+    return parse_node(descriptor, source.document(descriptor))
 
 
-def read(descriptor: Descriptor, data: bytes) -> Node:
-    """Take a manifest apart as far as it leads on; raises FormatError."""
+def parse_node(descriptor: Descriptor, data: bytes) -> Node:
+    """Parse the descriptors of a manifest or index; raises FormatError."""
     try:
         raw: Any = msgspec.json.decode(data)
-        _check_kind(raw, descriptor.digest)
-        listed = list(_descriptors(raw.get("manifests")))
-        blobs = [one for name in _BLOBS for one in _descriptors(raw.get(name))]
-        subject = next(_descriptors(raw.get("subject")), None)
+        _check_schema(raw, descriptor.digest)
+        listed = list(_read_descriptors(raw.get("manifests")))
+        blobs = [one for name in _BLOBS for one in _read_descriptors(raw.get(name))]
+        subject = next(_read_descriptors(raw.get("subject")), None)
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
         raise FormatError("a manifest of the image is malformed", where=descriptor.digest) from None
     children = [one for one in listed if oci.is_document(one)]
     blobs += [one for one in listed if not oci.is_document(one)]
-    stated = raw.get("mediaType")
-    kind = stated if isinstance(stated, str) and stated else descriptor.media_type
-    known = msgspec.structs.replace(descriptor, media_type=kind, size=len(data))
-    return Node(known, data, tuple(children), tuple(blobs), subject.digest if subject else "")
+    stated_type = raw.get("mediaType")
+    media_type = stated_type if isinstance(stated_type, str) and stated_type else descriptor.media_type
+    node_descriptor = msgspec.structs.replace(descriptor, media_type=media_type, size=len(data))
+    return Node(node_descriptor, data, tuple(children), tuple(blobs), subject.digest if subject else "")
 
 
-def _check_kind(raw: object, where: str) -> None:
+def _check_schema(raw: object, where: str) -> None:
     if not isinstance(raw, dict):
         raise FormatError("a manifest of the image is not a JSON object", where=where)
     if raw.get("schemaVersion") == 1 or "fsLayers" in raw:
         raise FormatError("the manifest is in Docker's version 1 form", where=where)
 
 
-def _descriptors(value: object) -> Iterator[Descriptor]:
+def _read_descriptors(value: object) -> Iterator[Descriptor]:
     for item in value if isinstance(value, list) else [] if value is None else [value]:
-        found = msgspec.convert(oci.remove_nulls(item), oci.Descriptor)
-        if not is_digest(found.digest):
+        descriptor = msgspec.convert(oci.remove_nulls(item), oci.Descriptor)
+        if not is_digest(descriptor.digest):
             raise FormatError(
-                f"{found.digest[:150]!r} is a digest that cannot be checked, so it cannot go along"
+                f"{descriptor.digest[:150]!r} is not a supported digest, so the image cannot be copied"
             )
-        yield found
+        yield descriptor
 
 
 def may_be_absent(descriptor: Descriptor) -> bool:
-    """Say whether a blob need not be anywhere: layers that must not be distributed (descriptor.md, urls)."""
+    """Return whether a blob may be missing: a layer that must not be distributed (descriptor.md, urls)."""
     return bool(descriptor.urls) and (
         _NOT_FOR_COPIES in descriptor.media_type or ".foreign." in descriptor.media_type
     )
 
 
 def tagged_digest(tag: str, digests: Iterable[str]) -> str:
-    """Return the digest of ``digests`` that a tag like ``sha256-<hex>.sig`` belongs to, or ""."""
+    """Return the one of ``digests`` that a tag like ``sha256-<hex>.sig`` names, or ""."""
     stem, dot, _ = tag.partition(".")
     return next((one for one in digests if dot and one.replace(":", "-") == stem), "")

@@ -1,8 +1,8 @@
-"""An image is a root descriptor and something to read blobs from; all else is derived.
+"""An image: a root descriptor and a source of blobs, from which everything else is derived.
 
-Every place where an image can live (the store, a layout, an archive, later a registry) supplies the
-seam `BlobSource` and nothing more. Nothing here changes anything: choosing a platform gives a new
-`Image`. Every document is checked against its digest before it is looked at.
+Every location (the store, a layout, an archive, a registry) supplies a `BlobSource`. An `Image` is never
+changed: selecting a platform returns a new one. Every document is checked against its digest before it is
+parsed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UNKNOWN = "unknown"
 
 
 class BlobSource(Protocol):
-    """Where blobs are read from."""
+    """What blobs are read from."""
 
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob; raises PumiceError if there is none."""
@@ -44,12 +44,12 @@ class Archive(msgspec.Struct, frozen=True):
     """
 
     path: Path
-    look: tuple[int, ...]
+    status: tuple[int, ...]
     signature: Path | None = None
 
 
 class Image:
-    """A manifest or an index with everything below it, wherever it lives."""
+    """A manifest or an index with everything below it, in any location."""
 
     def __init__(
         self,
@@ -72,14 +72,14 @@ class Image:
         self.archive = archive
         self.known_as = known_as
         self._documents = _Documents()
-        self._about = referrers
+        self._find_referrers = referrers
 
-    def referrers(self, about: Digest = "") -> tuple[Descriptor, ...]:
+    def referrers(self, subject: Digest = "") -> tuple[Descriptor, ...]:
         """Return the descriptors of the artifacts whose ``subject`` is the root, or ``about`` of it.
 
         Evidence and signatures are such artifacts. Raises what finding them in that place does.
         """
-        return tuple(self._about(about or self.root.digest)) if self._about else ()
+        return tuple(self._find_referrers(subject or self.root.digest)) if self._find_referrers else ()
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return the bytes of a manifest, index or config, exactly as they are in their place.
@@ -90,7 +90,7 @@ class Image:
         return self._documents.get(descriptor, self.blobs)
 
     def is_index(self) -> bool:
-        """Whether the root is an index, of which a platform can be chosen."""
+        """Return whether the root is an index."""
         return oci.is_index(self.document(self.root), self.root.media_type)
 
     def walk(self) -> Iterator[tuple[Descriptor, bytes]]:
@@ -101,13 +101,13 @@ class Image:
     def _descend(self) -> Iterator[Descriptor]:
         """Yield the root and what is below it, reading indexes only."""
         pending = [(self.root, 0)]
-        seen: set[Digest] = set()
+        visited: set[Digest] = set()
         while pending:
             descriptor, depth = pending.pop(0)
-            if descriptor.digest in seen:
+            if descriptor.digest in visited:
                 continue
-            seen.add(descriptor.digest)
-            if depth > _MAX_DEPTH or len(seen) > _MAX_DOCUMENTS:
+            visited.add(descriptor.digest)
+            if depth > _MAX_DEPTH or len(visited) > _MAX_DOCUMENTS:
                 raise FormatError("the image's indexes are nested too deep or list too much")
             yield descriptor
             if self._lists(descriptor):
@@ -115,7 +115,7 @@ class Image:
                 pending = [(child, depth + 1) for child in children if oci.is_document(child)] + pending
 
     def _lists(self, descriptor: Descriptor) -> bool:
-        """Whether a descriptor is an index's. One with a platform is a manifest's: no need to look."""
+        """Return whether a descriptor is that of an index. One with a platform is that of a manifest."""
         if descriptor.platform and descriptor.media_type in oci.MANIFESTS:
             return False
         return oci.is_index(self.document(descriptor), descriptor.media_type)
@@ -125,12 +125,12 @@ class Image:
 
         Attestations and other artifacts that an index may list are left out.
         """
-        found: list[tuple[Descriptor, Platform]] = []
+        members: list[tuple[Descriptor, Platform]] = []
         for descriptor in self._descend():
             platform = None if self._lists(descriptor) else self._platform(descriptor)
             if platform is not None and _UNKNOWN not in (platform.os, platform.architecture):
-                found.append((descriptor, platform))
-        return tuple(found)
+                members.append((descriptor, platform))
+        return tuple(members)
 
     def _platform(self, descriptor: Descriptor) -> Platform | None:
         if descriptor.artifact_type:
@@ -157,13 +157,13 @@ class Image:
         """
         members = self.members()
         if not members:
-            raise ImageError("this is an artifact, not an image that a platform could run")
+            raise ImageError("this is an artifact, not a container image")
         names = ", ".join(platforms.format_platform(found) for _, found in members)
         if platform is None:
             if len(members) > 1:
                 raise ImageError(
-                    f"the image is for {len(members)} platforms, and one of them is needed here",
-                    hint=f"choose with --platform: {names}",
+                    f"the image is for {len(members)} platforms, and the command needs one",
+                    hint=f"choose one with --platform: {names}",
                 )
             return self.at(members[0][0])
         position = platforms.choose_platform([found for _, found in members], platform)
@@ -193,7 +193,7 @@ class Image:
         diff_ids = oci.read_config(self.document(manifest.config)).rootfs.diff_ids
         if len(diff_ids) != len(manifest.layers):
             raise FormatError(
-                f"the manifest has {len(manifest.layers)} layers, the config's rootfs {len(diff_ids)}"
+                f"the manifest has {len(manifest.layers)} layers, but the config {len(diff_ids)} diff IDs"
             )
         return tuple(
             Layer(descriptor, digest.check(diff_id), self.blobs)
@@ -201,61 +201,61 @@ class Image:
         )
 
     def inside(self, archive: Archive) -> Image:
-        """Return the same image, known to be what ``archive`` holds."""
-        found = Image(self.root, self.blobs, self._about, self.beside, archive, self.known_as)
-        found._documents = self._documents
-        return found
+        """Return the same image as the content of ``archive``."""
+        image = Image(self.root, self.blobs, self._find_referrers, self.beside, archive, self.known_as)
+        image._documents = self._documents
+        return image
 
     def at(self, descriptor: Descriptor) -> Image:
-        """Return the image below the root that ``descriptor`` is of."""
+        """Return the image of ``descriptor``, which is below the root."""
         if descriptor.digest == self.root.digest:
             return self
-        chosen = Image(descriptor, self.blobs, self._about, self.beside, known_as=self.known_as)
+        chosen = Image(descriptor, self.blobs, self._find_referrers, self.beside, known_as=self.known_as)
         chosen._documents = self._documents  # checked already, and shared because it only grows
         return chosen
 
 
 class _Documents:
-    """What was read of an image and checked, within a total."""
+    """The documents of an image that were read and checked, within a limit on their total size."""
 
     def __init__(self) -> None:
         self._known: dict[Digest, bytes] = {}
         self._left = _MAX_TOTAL
 
     def get(self, descriptor: Descriptor, blobs: BlobSource) -> bytes:
-        known = self._known.get(descriptor.digest)
-        if known is None:
+        data = self._known.get(descriptor.digest)
+        if data is None:
             if 0 <= descriptor.size <= oci.MAX_DOCUMENT and descriptor.size > self._left:
                 raise FormatError(
                     f"the image's manifests and configs are larger than {_MAX_TOTAL >> 20} MiB together"
                 )
-            known = read_blob(descriptor, blobs)
-            self._known[descriptor.digest] = known
-            self._left -= len(known)
-        return known
+            data = read_blob(descriptor, blobs)
+            self._known[descriptor.digest] = data
+            self._left -= len(data)
+        return data
 
 
 def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:
-    """Return what a manifest or index leads to that is neither: configs, layers, other listed blobs."""
+    """Return the descriptors in a manifest or index that are not documents: configs, layers, other blobs."""
     if oci.is_index(data, descriptor.media_type):
         return tuple(child for child in oci.read_index(data).manifests if not oci.is_document(child))
     manifest = oci.read_manifest(data)
     return (manifest.config, *manifest.layers)
 
 
-def contents(image: Image) -> tuple[Descriptor, ...]:
+def list_blobs(image: Image) -> tuple[Descriptor, ...]:
     """Return the descriptors of everything that the image consists of, each digest once.
 
     Manifests and indexes first (the root before all), then configs and layers. Layers that may not
     be distributed (``urls``, deprecated) belong to it as well.
     """
     documents: dict[Digest, Descriptor] = {}
-    below: dict[Digest, Descriptor] = {}
+    blobs: dict[Digest, Descriptor] = {}
     for descriptor, data in image.walk():
         documents[descriptor.digest] = descriptor
         for child in blobs_of(descriptor, data):
-            below.setdefault(child.digest, child)
-    return (*documents.values(), *(below[key] for key in below if key not in documents))
+            blobs.setdefault(child.digest, child)
+    return (*documents.values(), *(blobs[key] for key in blobs if key not in documents))
 
 
 def read_blob(descriptor: Descriptor, blobs: BlobSource, limit: int = oci.MAX_DOCUMENT) -> bytes:

@@ -1,324 +1,311 @@
-"""The entrance for images: what runs, pulls or verifies an image asks here whether it may.
+"""The one entrance for images: every command that uses an image calls `admit` first.
 
-What this store built may be run from it without a signature; that takes one look-up, and nothing that
-knows about keys is loaded. Everything else must be signed by trusted keys under the name by which it was
-requested, and must not be older than what was accepted before.
+An image that this store built may be run from it without a signature. That takes one lookup and loads
+no code for keys. Every other image must be signed by trusted keys under the requested name, and must
+not be older than the images that were admitted before.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pumice.errors import TrustError
+from pumice.trust.decision import BUILT_HERE, AdmissionRequest, Check, Decision, Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pumice.image.model import Image
     from pumice.progress import Progress
     from pumice.store.home import Home
-    from pumice.trust.image_verification import EvaluatedClaim, VerifiedImage
+    from pumice.trust.image_verification import VerifiedImage
     from pumice.trust.policy import PolicyDirectory
-    from pumice.trust.rollback import AcceptedImage
+    from pumice.trust.rollback import PendingRecord
     from pumice.trust.trusted_key import TrustedKey
 
-Purpose = Literal["run", "pull", "verify"]
-"""What an image is to be admitted for: to be run, to enter the store, or to be reported on."""
-
-BUILT_HERE = "it was built here"
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """An image as it was asked for, and what may be waived.
-
-    ``reference`` is the REF of the command line: a name in it must be what the image is signed as, unless
-    ``name`` says otherwise. With ``keys`` these alone count, and no rule of the trust store.
-    """
-
-    reference: str = ""
-    name: str = ""
-    keys: tuple[TrustedKey, ...] | None = None
-    allow_older: bool = False
-    allow_built_here: bool = False
-    """For `verify`: an image that this store built needs no signature."""
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One thing that was checked, or skipped for the reason in ``detail``."""
-
-    subject: Literal["signature", "name", "freshness", "content"]
-    passed: bool
-    detail: str
-
-
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that may be used, and why: ``name`` is what it may be taken for."""
-
-    digest: str
-    name: str
-    expected: str = ""
-    """What it must be signed as, after mirrors; "" if nothing says so."""
-    built_here: bool = False
-    """Whether this store built it, whatever else speaks for it."""
-    keys: tuple[TrustedKey, ...] = ()
-    """The keys that count for the name."""
-    threshold: int = 1
-    signatures: tuple[EvaluatedClaim, ...] = ()
-    attestations: tuple[EvaluatedClaim, ...] = ()
-    others: tuple[EvaluatedClaim, ...] = ()
-    """What does not count, with the reasons."""
-    checks: tuple[Check, ...] = ()
-    record: AcceptedImage | None = None
-    """What later images of the name are compared with, once this one is used."""
-    warning: str = ""
+__all__ = [
+    "BUILT_HERE",
+    "AdmissionRequest",
+    "Check",
+    "Decision",
+    "Purpose",
+    "admit",
+    "decide",
+    "is_exempt",
+    "record_decision",
+]
 
 
 def admit(
     image: Image,
     purpose: Purpose,
     home: Home,
-    request: Request,
+    request: AdmissionRequest,
     *,
-    environ: Mapping[str, str],
     progress: Progress,
+    environ: Mapping[str, str] | None = None,
+    directories: Sequence[PolicyDirectory] | None = None,
+    now: int | None = None,
     insecure: bool = False,
+    inspect: Callable[[Decision], Sequence[Check]] | None = None,
 ) -> Decision:
-    """Return the decision by which an image may be used, and record it; raises TrustError.
+    """Return the decision to use an image and record it; raises TrustError if the image is not admitted.
 
-    ``insecure`` lets every image pass, with a warning.
+    The policy is in ``directories``, by default in those that ``environ`` names. ``now`` is in seconds
+    since the epoch, by default the machine's clock. ``insecure`` admits every image, with a warning.
+    ``inspect`` makes further checks before anything is recorded, and raises PumiceError if one fails.
     """
     if is_exempt(image, purpose, home):
-        return _exempted(image, request)
+        return _admit_built_here(image, request)
     if insecure:
-        progress.warn(
-            f"nothing is checked of who made {request.reference}: --insecure-options=image lets any image in"
-        )
+        progress.warn(f"{request.reference}: signatures are not verified (--insecure-options=image)")
         return Decision(digest=image.root.digest, name=request.name)
     from pumice.clock import SystemClock
     from pumice.trust import policy
 
-    decision = judge(
-        *(image, purpose, home, request, policy.policy_directories(environ)),
-        now=SystemClock().now(),
-        signatures_only=True,
+    decision = decide(
+        *(image, purpose, home, request),
+        policy.policy_directories(environ or {}) if directories is None else directories,
+        now=SystemClock().now() if now is None else now,
+        signatures_only=purpose != "verify",
     )
+    if inspect is not None:
+        decision = msgspec.structs.replace(decision, checks=(*decision.checks, *inspect(decision)))
     if decision.warning:
         progress.warn(decision.warning)
-    record(decision, home)
+    record_decision(decision, home)
     return decision
 
 
 def is_exempt(image: Image, purpose: Purpose, home: Home) -> bool:
-    """Whether an image needs no signature: it is run from the store that built it.
+    """Return whether an image needs no signature because it is run from the store that built it.
 
-    What a registry, a layout or an archive gives, under a name or a digest, may be another image of ours
-    than the one that is meant, so it counts as anybody's.
+    An image from a registry, a layout or an archive is never exempt: under the requested name or digest
+    there may be another image of ours than the intended one.
     """
     return purpose == "run" and image.blobs is home.blobs and home.build_marks.has(image.root.digest)
 
 
-def _exempted(image: Image, request: Request) -> Decision:
+def _admit_built_here(image: Image, request: AdmissionRequest) -> Decision:
     if request.name:
         from pumice.trust import image_names
 
-        own = image_names.declared_name(image)
-        if not image_names.matches(own, request.name):
-            sentence = f"the image was built here as {own or 'nothing'}, not as {request.name}"
-            raise TrustError(sentence, where=image.root.digest)
-    skipped = [Check(subject, False, BUILT_HERE) for subject in ("signature", "freshness")]
+        declared_name = image_names.declared_name(image)
+        if not image_names.matches(declared_name, request.name):
+            message = f"the image was built here as {declared_name or 'nothing'}, not as {request.name}"
+            raise TrustError(message, where=image.root.digest)
     return Decision(
         digest=image.root.digest,
         name=request.name or request.reference,
         built_here=True,
-        checks=tuple(skipped),
+        checks=(Check("signature", False, BUILT_HERE), Check("freshness", False, BUILT_HERE)),
     )
 
 
-def judge(
+def decide(
     image: Image,
     purpose: Purpose,
     home: Home,
-    request: Request,
-    levels: Sequence[PolicyDirectory],
+    request: AdmissionRequest,
+    directories: Sequence[PolicyDirectory],
     *,
     now: int,
     signatures_only: bool = False,
 ) -> Decision:
-    """Return the decision by the trust store's rules or by given keys; nothing is recorded.
+    """Return the decision by the policy or by the keys of the request, without recording it.
 
-    Raises TrustError that says why the image may not be used.
+    With ``signatures_only`` attestations are read only to explain why an image is not admitted. Raises
+    TrustError with the reason why the image is not admitted.
     """
-    from pumice.trust import image_names, policy
+    if purpose == "tag":
+        from pumice.trust import tag_admission
 
-    asked = request.name or image_names.requested_name(request.reference, home, image)
+        return tag_admission.decide_tags(image, home, request, directories, now=now)
+    requirement = _read_requirement(image, home, request, directories)
     built_here = home.build_marks.has(image.root.digest)
-    if request.keys is None:
-        rules = policy.read_name_policy(asked or image_names.declared_name(image), levels)
-        keys, expected, threshold = rules.keys, rules.name, rules.threshold
-    else:
-        mirrored = image.known_as and not request.name
-        expected = policy.resolve_mirror(asked, levels) if mirrored else asked
-        keys, threshold = request.keys, 1
     try:
-        verdict = _verify(
-            image, home, keys, expected, threshold, now=now, ruled=request.keys is None, light=signatures_only
-        )
+        verified = _verify(image, home, requirement, now=now, signatures_only=signatures_only)
     except TrustError as error:
-        waived = is_exempt(image, purpose, home) or (request.allow_built_here and built_here)
-        if not waived or not _fits_own(image, expected):
+        is_waived = is_exempt(image, purpose, home) or (request.allow_built_here and built_here)
+        if not is_waived or not _declares(image, requirement.expected):
             raise error from None
-        return _waived(image, home, keys, expected, threshold, now)
-    checks = [_signature(verdict), _name(verdict, expected)]
-    if built_here and is_exempt(image, purpose, home):
-        checks.append(Check("freshness", False, BUILT_HERE))
-        accepted, warning = None, ""
-    else:
-        accepted, warning, check = _freshness(image, verdict, home, allow_older=request.allow_older)
-        checks.append(check)
+        return _decide_built_here(image, home, requirement, now)
+    records: tuple[PendingRecord, ...] = ()
+    warning = ""
+    freshness = Check("freshness", False, BUILT_HERE)
+    if not is_exempt(image, purpose, home):
+        records, warning, freshness = _check_freshness(image, verified, home, request)
     return Decision(
-        digest=verdict.digest,
-        name=verdict.name,
-        expected=expected,
+        digest=verified.digest,
+        name=verified.name,
+        expected=requirement.expected,
         built_here=built_here,
-        keys=tuple(keys),
-        threshold=verdict.threshold,
-        signatures=verdict.signatures,
-        attestations=verdict.attestations,
-        others=verdict.rejected,
-        checks=tuple(checks),
-        record=accepted,
+        keys=requirement.keys,
+        threshold=verified.threshold,
+        signatures=verified.signatures,
+        attestations=verified.attestations,
+        rejected=verified.rejected,
+        checks=(_signature_check(verified), _name_check(verified, requirement.expected), freshness),
+        records=records,
         warning=warning,
     )
 
 
-def record(decision: Decision, home: Home) -> None:
-    """Let later images of the name be compared with this one.
+def record_decision(decision: Decision, home: Home) -> None:
+    """Store the image as the one that later images of its name are compared with.
 
-    Raises TrustError if another process accepted something newer since it was judged.
+    Raises TrustError if another process admitted a newer image since the decision.
     """
-    if decision.record is not None:
-        from pumice.trust import rollback as accepted
+    if decision.records:
+        from pumice.trust import rollback
 
-        accepted.record_accepted(decision.record, home)
+        for record in decision.records:
+            rollback.record_accepted(record.image, home, compared=record.compared)
+
+
+class _Requirement(msgspec.Struct, frozen=True):
+    """The keys of which ``threshold`` must have signed an image as ``expected`` ("": any name)."""
+
+    keys: tuple[TrustedKey, ...]
+    expected: str
+    threshold: int
+    is_policy: bool
+
+
+def _read_requirement(
+    image: Image, home: Home, request: AdmissionRequest, directories: Sequence[PolicyDirectory]
+) -> _Requirement:
+    from pumice.trust import image_names, policy
+
+    name = request.name or image_names.requested_name(request.reference, home, image)
+    if request.keys is None:
+        name_policy = policy.read_name_policy(name or image_names.declared_name(image), directories)
+        return _Requirement(name_policy.keys, name_policy.name, name_policy.threshold, True)
+    is_mirrored = image.known_as and not request.name
+    expected = policy.resolve_mirror(name, directories) if is_mirrored else name
+    return _Requirement(request.keys, expected, 1, False)
 
 
 def _verify(
-    image: Image,
-    home: Home,
-    keys: Sequence[TrustedKey],
-    expected: str,
-    threshold: int,
-    *,
-    now: int,
-    ruled: bool,
-    light: bool,
+    image: Image, home: Home, requirement: _Requirement, *, now: int, signatures_only: bool
 ) -> VerifiedImage:
+    """Return the verified image; raises TrustError with a hint about the policy."""
     from pumice.trust import image_verification
 
+    expected = requirement.expected
     try:
         return image_verification.verify_image(
-            *(image, home, keys), expected=expected, now=now, threshold=threshold, signatures_only=light
+            image,
+            home,
+            requirement.keys,
+            expected=expected,
+            now=now,
+            threshold=requirement.threshold,
+            signatures_only=signatures_only,
         )
     except TrustError as error:
         hint = error.hint
-        if ruled and not keys:
+        if requirement.is_policy and not requirement.keys:
             hint = f"no key is trusted for {expected or 'it'}: pumice trust add --prefix PREFIX KEY"
-        hint = _hint(hint, image, expected)
+        hint = _registry_hint(hint, image, expected)
         raise TrustError(error.message, where=error.where, hint=hint) from None
 
 
-def _fits_own(image: Image, expected: str) -> bool:
+def _declares(image: Image, expected: str) -> bool:
     from pumice.trust import image_names
 
     return not expected or image_names.matches(image_names.declared_name(image), expected)
 
 
-def _waived(
-    image: Image, home: Home, keys: Sequence[TrustedKey], expected: str, threshold: int, now: int
-) -> Decision:
-    """Return the decision on an image that was built here and that too few trusted keys signed."""
+def _decide_built_here(image: Image, home: Home, requirement: _Requirement, now: int) -> Decision:
+    """Return the decision about an image that was built here and is not signed by enough trusted keys."""
     from pumice.trust import claims, image_names, image_verification
 
-    findings = [
-        msgspec.structs.replace(one, claim=claims.without_content(one.claim))
-        for one in image_verification.evaluate_claims(image, home, keys, expected=expected, now=now)
+    evaluated = [
+        msgspec.structs.replace(item, claim=claims.without_content(item.claim))
+        for item in image_verification.evaluate_claims(
+            image, home, requirement.keys, expected=requirement.expected, now=now
+        )
     ]
-    good = [one for one in findings if not one.problem]
-    name = expected or image_names.declared_name(image)
+    valid = [item for item in evaluated if not item.problem]
+    name = requirement.expected or image_names.declared_name(image)
+    name_detail = f"the image declares the name {name}" if name else "the image declares no name"
     return Decision(
         digest=image.root.digest,
         name=name,
-        expected=expected,
+        expected=requirement.expected,
         built_here=True,
-        keys=tuple(keys),
-        threshold=threshold,
-        signatures=tuple(one for one in good if one.claim.is_signature),
-        attestations=tuple(one for one in good if not one.claim.is_signature),
-        others=tuple(one for one in findings if one.problem),
+        keys=requirement.keys,
+        threshold=requirement.threshold,
+        signatures=tuple(item for item in valid if item.claim.is_signature),
+        attestations=tuple(item for item in valid if not item.claim.is_signature),
+        rejected=tuple(item for item in evaluated if item.problem),
         checks=(
             Check("signature", False, BUILT_HERE),
-            Check("name", bool(name), f"the image calls itself {name}" if name else "the image has none"),
+            Check("name", bool(name), name_detail),
             Check("freshness", False, BUILT_HERE),
         ),
     )
 
 
-def _signature(verdict: VerifiedImage) -> Check:
-    if verdict.threshold > 1:
-        return Check("signature", True, f"made by {verdict.threshold} different trusted signers or more")
-    return Check("signature", True, "made by a trusted key")
+def _signature_check(verified: VerifiedImage) -> Check:
+    if verified.threshold > 1:
+        return Check("signature", True, f"signed by at least {verified.threshold} trusted signers")
+    return Check("signature", True, "signed by a trusted key")
 
 
-def _name(verdict: VerifiedImage, expected: str) -> Check:
+def _name_check(verified: VerifiedImage, expected: str) -> Check:
     if expected:
-        return Check("name", True, f"{expected} is what the signature names")
-    if verdict.name:
-        return Check("name", True, f"{verdict.name} is what the signature names; no other was requested")
-    return Check("name", False, "neither the reference nor the image has one")
+        return Check("name", True, f"signed as {expected}")
+    if verified.name:
+        return Check("name", True, f"signed as {verified.name}; no other name was requested")
+    return Check("name", False, "neither the reference nor the image has a name")
 
 
-def _freshness(
-    image: Image, verdict: VerifiedImage, home: Home, *, allow_older: bool
-) -> tuple[AcceptedImage | None, str, Check]:
-    """Return what to record, what to warn of, and the check; raises TrustError for an older image."""
-    from pumice.trust import rollback as accepted
+def _check_freshness(
+    image: Image, verified: VerifiedImage, home: Home, request: AdmissionRequest
+) -> tuple[tuple[PendingRecord, ...], str, Check]:
+    """Return what to record, the warning, and the check; raises TrustError for an older image."""
+    from pumice.trust import rollback
 
     try:
-        found = accepted.check_rollback(image, verdict.name, home, signed=verdict.signed_at)
+        record = rollback.check_rollback(image, verified.name, home, signed_at=verified.signed_at)
     except TrustError as error:
-        if not allow_older:
+        if not request.allow_older:
             raise
-        warning = f"{error.where}: {error.message}; it is allowed by --allow-older"
-        return None, warning, Check("freshness", False, f"{error.message} (--allow-older)")
-    if found is None:
-        return None, "", Check("freshness", False, "the image has no version to compare")
-    return found, "", Check("freshness", True, "no newer image of this name was accepted before")
+        warning = f"{error.where}: {error.message} (--allow-older)"
+        return (), warning, Check("freshness", False, f"{error.message} (--allow-older)")
+    if record is None:
+        return (), "", Check("freshness", False, "the image has no version to compare")
+    return (record,), "", Check("freshness", True, "no newer image of this name was admitted before")
 
 
-def _hint(hint: str | None, image: Image, expected: str) -> str | None:
-    """Return what to say of an image that a registry gave under a name that it is not signed as."""
+def _registry_hint(hint: str | None, image: Image, expected: str) -> str | None:
+    """Return the hint for an image that a registry has under a name that it is not signed as."""
     from pumice.trust import image_names
 
     if not expected or image.known_as != expected:
         return hint
-    own = image_names.declared_name(image)
-    if own:
-        first = [hint] if hint and "--as" not in hint else []
-        return "; ".join([*first, _meant(image, own)])
-    return (
-        hint or "what is signed without a name must be asked for by its digest: docker://HOST/REPO@sha256:…"
-    )
+    declared_name = image_names.declared_name(image)
+    if declared_name:
+        hints = [hint] if hint and "--as" not in hint else []
+        return "; ".join([*hints, _name_hint(image, declared_name)])
+    return hint or "pull an image that is signed without a name by its digest: docker://HOST/REPO@sha256:…"
 
 
-def _meant(image: Image, own: str) -> str:
-    """Say how an image of a registry is taken for what it calls itself."""
+def _name_hint(image: Image, declared_name: str) -> str:
+    """Return how to admit an image of a registry under the name that it declares."""
     from pumice.trust import image_names
 
-    (name, version), (place, tag) = image_names.split_name(own), image_names.split_name(image.known_as)
-    stem, slash, last = name.rpartition("/")
-    folder = place.removesuffix(f"/{last}")
-    if not slash or version != tag or folder == place:
-        return f"if {own} is what you mean, say --as {own}"
-    return f"if {own} is what you mean, say --as {own}, or once: pumice trust mirror {folder} {stem}"
+    name, version = image_names.split_name(declared_name)
+    location, tag = image_names.split_name(image.known_as)
+    name_prefix, slash, last = name.rpartition("/")
+    registry_prefix = location.removesuffix(f"/{last}")
+    if not slash or version != tag or registry_prefix == location:
+        return f"to accept it as {declared_name}, pass --as {declared_name}"
+    return (
+        f"to accept it as {declared_name}, pass --as {declared_name},"
+        f" or once: pumice trust mirror {registry_prefix} {name_prefix}"
+    )

@@ -1,4 +1,4 @@
-"""Which OpenPGP key ``--key`` means, and what signs archives with it."""
+"""OpenPGP keys of the command line: finding the key that ``--key`` names and signing archives with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_openpgp_key(key: str, environ: Mapping[str, str]) -> bool:
-    """Say whether ``key`` is one of gpg's, or a file with an OpenPGP key."""
+    """Return whether ``key`` names a key of gpg or a file with an OpenPGP key."""
     if key.startswith(PREFIX):
         return True
     for suffix in (".key", ".pub"):
@@ -28,39 +28,39 @@ def is_openpgp_key(key: str, environ: Mapping[str, str]) -> bool:
 
 
 def reject_openpgp_key(key: str, environ: Mapping[str, str]) -> None:
-    """Raise UsageError for an OpenPGP key, where another kind is needed."""
+    """Raise UsageError if ``key`` is an OpenPGP key."""
     if is_openpgp_key(key, environ):
         raise UsageError(
-            "an OpenPGP key signs archives only",
+            "an OpenPGP key can only sign archives",
             where=key[:200],
-            hint="use a key that 'pumice key generate' makes",
+            hint="use a key from 'pumice key generate'",
         )
 
 
 def open_archive_signer(
-    key: str, environ: Mapping[str, str], passphrase: Callable[[], bytes], *, given: bool
+    key: str, environ: Mapping[str, str], passphrase: Callable[[], bytes], *, has_passphrase: bool
 ) -> ArchiveSigner:
-    """Return what signs archives; raises TrustError, UsageError, FormatError.
+    """Return the signer of archives for a key; raises TrustError, UsageError, FormatError.
 
-    ``given`` is whether the passphrase is known, so that gpg's agent need not ask for it.
+    With ``has_passphrase`` gpg's agent does not ask for the passphrase.
     """
     if key.startswith(PREFIX):
-        return _gpg_signer(key.removeprefix(PREFIX), environ, passphrase if given else None)
+        return _gpg_signer(key.removeprefix(PREFIX), environ, passphrase if has_passphrase else None)
     path = key_files.find_key_file(key, ".key", environ)
     return _file_signer(openpgp.SecretKey(openpgp.read_secret_key(path), path), passphrase)
 
 
 def export_key(key: str, environ: Mapping[str, str], passphrase: Callable[[], bytes] | None) -> bytes:
-    """Return the armored certificate of an OpenPGP key, or with ``passphrase`` the secret key.
+    """Return the armored certificate of an OpenPGP key, or with ``passphrase`` the armored secret key.
 
-    A secret key without a passphrase is given that one. Raises TrustError, UsageError, FormatError.
+    ``passphrase`` protects a secret key that has no passphrase. Raises TrustError, UsageError, FormatError.
     """
     if key.startswith(PREFIX):
         from pumice.trust import gpg
 
         identity = key.removeprefix(PREFIX)
         if passphrase:
-            raise UsageError("gpg keeps its secret keys", hint="use gpg --export-secret-keys --armor")
+            raise UsageError("cannot export a secret key of gpg", hint="use gpg --export-secret-keys --armor")
         return gpg.export_certificate(environ, gpg.find_secret_key(environ, identity).fingerprint).pem()
     path = key_files.find_key_file(key, ".key", environ)
     data = openpgp.read_if_openpgp(path) or b""
@@ -68,7 +68,7 @@ def export_key(key: str, environ: Mapping[str, str], passphrase: Callable[[], by
         return openpgp.parse_certificate(data).pem()
     opened = openpgp.SecretKey(openpgp.read_secret_key(path), path)
     if not passphrase:
-        return opened.public.pem()
+        return opened.certificate.pem()
     return opened.export_protected(b"" if opened.is_protected else passphrase())
 
 
@@ -78,13 +78,13 @@ def _gpg_signer(
     from pumice.trust import gpg
     from pumice.trust.archive_signatures import ArchiveSigner
 
-    held = gpg.find_secret_key(environ, identity)
+    gpg_key = gpg.find_secret_key(environ, identity)
 
-    def sign(file: Path, moment: int | None) -> bytes:
-        word = passphrase() if passphrase else None
-        return gpg.sign_file(environ, held.fingerprint, file, moment=moment, passphrase=word)
+    def sign(file: Path, signed_at: int | None) -> bytes:
+        secret = passphrase() if passphrase else None
+        return gpg.sign_file(environ, gpg_key.fingerprint, file, signed_at=signed_at, passphrase=secret)
 
-    return ArchiveSigner(gpg.export_certificate(environ, held.fingerprint), sign)
+    return ArchiveSigner(gpg.export_certificate(environ, gpg_key.fingerprint), sign)
 
 
 def _file_signer(key: openpgp.SecretKey, passphrase: Callable[[], bytes]) -> ArchiveSigner:
@@ -93,4 +93,4 @@ def _file_signer(key: openpgp.SecretKey, passphrase: Callable[[], bytes]) -> Arc
     def sign(file: Path, _: int | None) -> bytes:
         return key.sign_file(file, passphrase)
 
-    return ArchiveSigner(key.public, sign)
+    return ArchiveSigner(key.certificate, sign)

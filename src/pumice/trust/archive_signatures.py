@@ -1,6 +1,6 @@
-"""OpenPGP signatures of archives: ``FILE.asc`` beside ``FILE``, just what ``gpg --verify`` accepts.
+"""OpenPGP signatures of archives: ``FILE.asc`` next to ``FILE``, in the format of ``gpg --verify``.
 
-Who signs an archive signs its bytes, so also the image's digest and what it says that it is called.
+A signature covers the bytes of the archive, and so the image's digest and the name that it declares.
 """
 
 from __future__ import annotations
@@ -29,74 +29,83 @@ if TYPE_CHECKING:
 
 SUFFIX = ".asc"
 _MAX_CHECKED = 32
-"""Each means reading the whole archive."""
+"""Signatures by trusted keys that are checked, because each check reads the whole archive."""
 
 
 class ArchiveSigner(msgspec.Struct, frozen=True):
-    """A key and what signs a file by it: returns signature packets, made at a time if that is given."""
+    """An OpenPGP key, and the function that returns the signature packet of a file for a signing time."""
 
-    public: Certificate
-    sign: Callable[[Path, int | None], bytes]
+    certificate: Certificate
+    sign_file: Callable[[Path, int | None], bytes]
 
 
 class ArchiveSignature(msgspec.Struct, frozen=True):
-    """What was done: the file of signatures, and whether anything was ``new``."""
+    """The file with the signatures, and whether a signature was added to it."""
 
     path: Path
-    new: bool
+    is_new: bool
 
 
 def signature_path(archive: Path) -> Path:
-    """Return the file that holds an archive's signatures."""
+    """Return the path of an archive's signatures."""
     return archive.with_name(archive.name + SUFFIX)
 
 
-def check_archive_name(image: Image, given: str) -> str:
-    """Return what an archive's image is called; raises UsageError if that is not ``given``, or nothing.
+def check_archive_name(image: Image, requested_name: str) -> str:
+    """Return the name that an archive's image declares.
 
-    Who signs bytes cannot give them another name.
+    A signature of an archive cannot name the image otherwise. Raises UsageError if the image declares no
+    name, or not ``requested_name``.
     """
-    own = image_names.declared_name(image)
-    if not own:
+    declared_name = image_names.declared_name(image)
+    if not declared_name:
         raise UsageError(
-            "the archive's image does not say what it is called, so that signing it would name nothing",
-            hint="build it by Pumice, or sign the file for others: gpg --detach-sign --armor FILE",
+            "the archive's image declares no name, so its signature would not name an image",
+            hint="build it with pumice, or sign it for other tools: gpg --detach-sign --armor FILE",
         )
-    if given and not image_names.matches(own, given):
+    if requested_name and not image_names.matches(declared_name, requested_name):
         raise UsageError(
-            f"the archive's image is called {own}, and its bytes cannot be signed as {given[:100]}",
-            hint="leave out --as, or sign the image in the store or in an oci: layout by another kind of key",
+            f"cannot sign an archive of {declared_name} as {requested_name[:100]}",
+            hint="remove --as, or sign an oci: layout with a key from 'pumice key generate'",
         )
-    return own
+    return declared_name
 
 
 def sign_archive(
-    archive: Path, signer: ArchiveSigner, *, now: int, moment: int | None = None
+    archive: Path, signer: ArchiveSigner, *, now: int, signed_at: int | None = None
 ) -> ArchiveSignature:
-    """Sign a file unless this key has done so; signatures of it by others stay, those of other bytes go.
+    """Sign an archive unless this key has signed it; signatures of earlier content are removed.
 
-    ``moment`` is when the signature is to be made, in seconds since the epoch, if the signer can say
-    other than ``now``. Raises TrustError, StoreError.
+    ``signed_at`` is the signing time in seconds since the epoch, for signers that support one; ``now`` is
+    the time at which existing signatures are checked. Raises TrustError, StoreError.
     """
     target = signature_path(archive)
-    data = read_small(target, openpgpsig.MAX_FILE)
-    old = [one for one in openpgpsig.read_signatures(data or b"") if not one.problem]
-    ring = openpgp.make_keyring([signer.public])
+    data = read_small(target, openpgpsig.MAX_FILE) or b""
+    old_signatures = [signature for signature in openpgpsig.read_signatures(data) if not signature.problem]
+    ring = openpgp.make_keyring([signer.certificate])
     with read_failures(archive):
-        mine = [one for one in old if ring.find_certificate(one.issuer or "none") is not None]
-        if any(_is_made_by(archive, one, ring, now) for one in mine):
-            return ArchiveSignature(target, new=False)
-        kept = [one.data for one in old if one not in mine and openpgpsig.matches_file(archive, one.data)]
-        made = signer.sign(archive, moment)
-    files.replace(target, openpgpsig.encode_armor([made, *kept]), mode=0o644)
-    return ArchiveSignature(target, new=True)
+        own_signatures = [
+            signature
+            for signature in old_signatures
+            if ring.find_certificate(signature.issuer or "none") is not None
+        ]
+        if any(_is_made_by(archive, signature, ring, now) for signature in own_signatures):
+            return ArchiveSignature(target, is_new=False)
+        other_packets = [
+            signature.data
+            for signature in old_signatures
+            if signature not in own_signatures and openpgpsig.matches_file(archive, signature.data)
+        ]
+        packet = signer.sign_file(archive, signed_at)
+    files.replace(target, openpgpsig.encode_armor([packet, *other_packets]), mode=0o644)
+    return ArchiveSignature(target, is_new=True)
 
 
 def read_claims(image: Image, trusted: Sequence[TrustedKey], *, now: int, budget: Budget) -> Iterator[Claim]:
     """Yield a claim for each OpenPGP signature of the archive that an image was read from.
 
-    Only what says it is by a trusted key is checked. Raises TrustError if a file of signatures that
-    was named is not there, or if the archive is not the one any more that the image was read from.
+    Only signatures whose issuer is a trusted key are checked. Raises TrustError if the user named a
+    signature file that does not exist, or if the archive changed since the image was read.
     """
     archive = image.archive
     if archive is None:
@@ -104,61 +113,62 @@ def read_claims(image: Image, trusted: Sequence[TrustedKey], *, now: int, budget
     data = _read_signatures(archive)
     if data is None:
         return
-    certificates = {one.key.fingerprint: one.key for one in trusted}
-    ring = openpgp.make_keyring(
-        [one for one in certificates.values() if isinstance(one, openpgp.Certificate)]
-    )
-    looked_at = 0
-    for one in openpgpsig.read_signatures(data):
-        known = not one.problem and ring.find_certificate(one.issuer or "none") is not None
-        looked_at += known
-        if known and looked_at > _MAX_CHECKED:
-            yield _make_claim(image, one, problem=f"more than {_MAX_CHECKED} claim to be by trusted keys")
+    keys = {trusted_key.key.fingerprint: trusted_key.key for trusted_key in trusted}
+    ring = openpgp.make_keyring([key for key in keys.values() if isinstance(key, openpgp.Certificate)])
+    checked = 0
+    for signature in openpgpsig.read_signatures(data):
+        is_known = not signature.problem and ring.find_certificate(signature.issuer or "none") is not None
+        checked += is_known
+        if is_known and checked > _MAX_CHECKED:
+            problem = f"more than {_MAX_CHECKED} signatures name a trusted key as issuer"
+            yield _make_claim(image, signature, problem=problem)
             return
-        if known and (problem := budget.take(0)):  # each means reading the whole archive
-            yield _make_claim(image, one, problem=problem)
+        if is_known and (problem := budget.take(0)):  # each check reads the whole archive
+            yield _make_claim(image, signature, problem=problem)
             continue
-        yield _check_signature(image, archive, one, ring, now)
+        yield _check_signature(image, archive, signature, ring, now)
 
 
-def _check_signature(image: Image, archive: Archive, one: Signature, ring: Keyring, now: int) -> Claim:
+def _check_signature(image: Image, archive: Archive, signature: Signature, ring: Keyring, now: int) -> Claim:
     from pumice.image.transports import archive_members
 
-    if one.problem:
-        return _make_claim(image, one, problem=one.problem)
+    if signature.problem:
+        return _make_claim(image, signature, problem=signature.problem)
     try:
         with read_failures(archive.path):
-            maker = openpgpsig.verify_file(archive.path, one, ring, now=now)
+            maker = openpgpsig.verify_file(archive.path, signature, ring, now=now)
     except (TrustError, FormatError) as error:
-        return _make_claim(image, one, problem=error.message)
-    if archive_members.look(archive.path) != archive.look:
-        raise TrustError("the archive was changed while it was looked at", where=str(archive.path))
-    return _make_claim(image, one, makers=(maker,))
+        return _make_claim(image, signature, problem=error.message)
+    if archive_members.read_status(archive.path) != archive.status:
+        raise TrustError("the archive changed while its signatures were checked", where=str(archive.path))
+    return _make_claim(image, signature, signer_fingerprints=(maker,))
 
 
-def _make_claim(image: Image, one: Signature, *, makers: tuple[str, ...] = (), problem: str = "") -> Claim:
+def _make_claim(
+    image: Image, signature: Signature, *, signer_fingerprints: tuple[str, ...] = (), problem: str = ""
+) -> Claim:
     return Claim(
         form="openpgp",
         source=image.root.digest,
         subject=image.root.digest,
         predicate_type=sigstore.SIGN,
-        signer_fingerprints=makers,
-        created=one.created,
+        signer_fingerprints=signer_fingerprints,
+        created=signature.created,
         problem=problem,
     )
 
 
-def _is_made_by(archive: Path, one: Signature, ring: Keyring, now: int) -> bool:
+def _is_made_by(archive: Path, signature: Signature, ring: Keyring, now: int) -> bool:
     try:
-        openpgpsig.verify_file(archive, one, ring, now=now)
+        openpgpsig.verify_file(archive, signature, ring, now=now)
     except (TrustError, FormatError):
         return False
     return True
 
 
 def _read_signatures(archive: Archive) -> bytes | None:
-    named = archive.signature
-    data = read_small(named or signature_path(archive.path), openpgpsig.MAX_FILE)
-    if data is None and named is not None:
-        raise TrustError("there is no such file of signatures", where=str(named))
+    named_file = archive.signature
+    data = read_small(named_file or signature_path(archive.path), openpgpsig.MAX_FILE)
+    if data is None and named_file is not None:
+        raise TrustError("no such signature file", where=str(named_file))
     return data

@@ -1,7 +1,7 @@
-"""How much work one image may cause while its signatures are judged, whatever is attached to it.
+"""Limits on the work that verifying one image may cause, whatever is attached to it.
 
-Limits per blob are not enough: a stranger can attach any number of blobs. So the bytes that are read and
-the processor time that is spent have a total each, and small blobs, which signatures are, come first.
+Limits per blob are not enough, because anyone may attach any number of blobs. The bytes that are read
+and the processor time that is spent have a total each. Small blobs, such as signatures, are read first.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIGNATURE_BYTES = 64 << 20
-"""In total, where only signatures are read; one has less than 10 KiB."""
+"""Total, if only signatures are read; a signature has less than 10 KiB."""
 TOTAL_BYTES = 1 << 30
-"""In total, with attestations: two bills of materials of 100,000 files in both forms."""
+"""Total with attestations: two SBOMs of 100,000 files in both formats."""
 SECONDS = 30.0
-"""Processor time. A large attestation takes half a second; waiting for a registry does not count."""
+"""Processor time. A large attestation takes half a second; waiting for a registry is not included."""
 
 
 class Budget:
-    """What is left for judging one image. It lives as long as one decision takes."""
+    """The remaining budget of one decision about one image."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class Budget:
         self._start = elapsed()
 
     def take(self, size: int) -> str:
-        """Take ``size`` bytes; return why they may not be read, "" if they may."""
+        """Reserve ``size`` bytes; return "" if they may be read, else the reason why not."""
         if self._elapsed() - self._start > self._seconds:
-            return f"not read: what is attached to the image takes more than {self._seconds:.0f} s to check"
+            return f"not read: checking the image's attachments takes more than {self._seconds:.0f} s"
         if size > self._left:
             return f"not read: more than {self._size >> 20} MiB are attached to the image"
         self._left -= size
@@ -46,5 +46,5 @@ class Budget:
 
 
 def signature_budget() -> Budget:
-    """Return the budget of a decision that reads signatures only."""
+    """Return the budget of a decision that reads only signatures."""
     return Budget(SIGNATURE_BYTES)

@@ -1,7 +1,7 @@
-"""What is attached to an image, taken apart into claims that still have to be believed.
+"""Reading the signatures and attestations that are attached to an image, without verifying them.
 
-A stranger can attach anything to an image that lies in a public place, so nothing here stops at what
-is malformed: it becomes a claim with a ``problem``, and the next one is looked at.
+Anyone may attach anything to an image in a public registry. A malformed attachment is therefore not an
+error: it becomes a claim with a ``problem``, and reading continues.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pumice.trust.budget import Budget
 
 Form = Literal["cosign", "bundle", "openpgp"]
-"""How a claim is written down: cosign's older annotations and tags, a sigstore bundle,
-or an OpenPGP signature of the archive that the image lies in."""
+"""The format of a claim: cosign's older annotations and tags, a sigstore bundle, or an OpenPGP
+signature of the archive that contains the image."""
 
 MAX_REFERRERS = 1000
 _MAX_LAYERS = 100
@@ -34,57 +34,57 @@ _NOT_FOUND = 404
 _MAX_MANIFESTS = 64 << 20
 """Bytes of all manifests that refer to one image; one has about 1 KiB."""
 _MAX_SIGNATURE = 1 << 20
-"""Bytes of a blob, where only signatures are wanted."""
+"""Bytes of a blob, if only signatures are read."""
 PREDICATE_TYPE = "predicateType"
-"""The annotation that cosign gives to its older attestations."""
+"""The annotation of cosign's older attestations."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """One signed claim: ``signatures`` are over ``signed``, of which the other fields were read.
+    """One signed claim: ``signatures`` are over ``signed``, from which the other fields were read.
 
-    ``predicate_type`` is `sigstore.SIGN` for a plain signature. ``source`` is the manifest that it is
-    attached by. With a ``problem`` it says nothing.
+    ``predicate_type`` is `sigstore.SIGN` for a plain signature. ``source`` is the digest of the manifest
+    that attaches it. A claim with a ``problem`` has no other content.
     """
 
     form: Form
     source: Digest
     subject: Digest = ""
     names: tuple[str, ...] = ()
-    """What the subject is called; none, if the claim does not say."""
+    """The names of the subject; empty if the claim has none."""
     predicate_type: str = ""
     json: bytes = b"null"
     """The predicate, as JSON."""
     signed: bytes = b""
     signatures: tuple[bytes, ...] = ()
     document: Digest = ""
-    """The attached document that is stated here, as whoever wrote it down says; "" for others."""
+    """The digest of the attached document that this attests, by an unsigned annotation; "" for none."""
     blob: Digest = ""
-    """What it was read from."""
+    """The digest of the blob that it was read from."""
     problem: str = ""
     signer_fingerprints: tuple[str, ...] | None = None
-    """Who made it, where that is known already: fingerprints."""
+    """Fingerprints of the keys that signed it, if they are known already."""
     created: int = 0
-    """When it was signed, in seconds since the epoch, as the signed bytes say; 0 if they do not."""
+    """When it was signed, by the signed bytes, in seconds since the epoch; 0 if unknown."""
     entry: str = ""
-    """What tells it from the other signatures in its manifest: see `entry_of`."""
+    """What distinguishes it from the other signatures in its manifest; see `entry_key`."""
     certified: bool = False
-    """Whether a certificate takes the place of a key that is known."""
+    """Whether it is signed with a certificate instead of a known key."""
     bundle: bytes = b""
-    """What proves that: the JSON of the bundle; nothing in cosign's older form."""
+    """The JSON of the bundle with the certificate; empty in cosign's older format."""
 
     @property
     def is_signature(self) -> bool:
-        """Whether this vouches for the image as such, rather than stating something about it."""
+        """Whether this is a signature of the image, not an attestation about it."""
         return self.predicate_type == sigstore.SIGN
 
     @property
     def predicate(self) -> Any:
-        """What is stated; raises FormatError where two readers could see two things."""
+        """The predicate; raises FormatError for JSON that two readers could read differently."""
         return intoto.Statement((), self.predicate_type, self.json).predicate
 
 
 class AttachedManifest(msgspec.Struct, frozen=True):
-    """A manifest that refers to an image, and where its blobs are."""
+    """A manifest that refers to an image, and the source of its blobs."""
 
     descriptor: Descriptor
     manifest: Manifest
@@ -92,29 +92,29 @@ class AttachedManifest(msgspec.Struct, frozen=True):
 
 
 def without_content(claim: Claim) -> Claim:
-    """Return a claim without its content: it has been judged, and a bill of materials is large."""
+    """Return a verified claim without its content, because an SBOM is large."""
     return msgspec.structs.replace(claim, signed=b"", json=b"null", bundle=b"", signatures=())
 
 
 def read_attached_manifests(image: Image, home: Home | None) -> Iterator[AttachedManifest]:
-    """Yield every manifest that refers to the image's root: from the store, and from where it lies.
+    """Yield every manifest that refers to the image's root, from the store and from the image's location.
 
-    Raises what reading from a place that does not answer does.
+    Raises FetchError if the location does not respond.
     """
-    seen: set[Digest] = set()
+    seen_digests: set[Digest] = set()
     subject = image.root.digest
-    places: list[tuple[Descriptor, BlobSource]] = []
+    candidates: list[tuple[Descriptor, BlobSource]] = []
     if home is not None:
-        places += [(descriptor, home.blobs) for descriptor in home.referrers.get(subject)]
-    places += [(descriptor, image.blobs) for descriptor in image.beside or image.referrers()]
-    left = _MAX_MANIFESTS
-    for descriptor, blobs in places[:MAX_REFERRERS]:
-        if descriptor.digest in seen or descriptor.media_type not in oci.MANIFESTS:
+        candidates += [(descriptor, home.blobs) for descriptor in home.referrers.get(subject)]
+    candidates += [(descriptor, image.blobs) for descriptor in image.beside or image.referrers()]
+    remaining_bytes = _MAX_MANIFESTS
+    for descriptor, blobs in candidates[:MAX_REFERRERS]:
+        if descriptor.digest in seen_digests or descriptor.media_type not in oci.MANIFESTS:
             continue
-        if descriptor.size > left:
+        if descriptor.size > remaining_bytes:
             continue
-        left -= descriptor.size
-        seen.add(descriptor.digest)
+        remaining_bytes -= descriptor.size
+        seen_digests.add(descriptor.digest)
         manifest = _read_manifest(descriptor, blobs)
         if manifest is not None and _is_about(descriptor, manifest, subject):
             yield AttachedManifest(descriptor, manifest, blobs)
@@ -132,15 +132,16 @@ def _read_manifest(descriptor: Descriptor, blobs: BlobSource) -> Manifest | None
 
 
 def _is_unreachable(error: PumiceError) -> bool:
-    """Whether a place failed to answer: what it has is not known then, and must not count as nothing.
+    """Return whether a location failed to respond, so that its content is unknown rather than missing.
 
-    Else an image would be called unsigned, and signing it again would take the other signatures away.
+    If it counted as missing, the image would be reported as unsigned, and signing it again would remove
+    the other signatures.
     """
     return error.exit_code == FetchError.exit_code and getattr(error, "status", 0) != _NOT_FOUND
 
 
 def _is_about(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bool:
-    """By its subject, or as cosign's older signatures, which have none, by name or by place."""
+    """Return whether a manifest refers to ``subject``; cosign's older ones do by tag or annotation."""
     if manifest.subject is not None:
         return manifest.subject.digest == subject
     name = descriptor.annotations.get(oci.REF_NAME, "")
@@ -149,64 +150,68 @@ def _is_about(descriptor: Descriptor, manifest: Manifest, subject: Digest) -> bo
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """A blob as a manifest lists it."""
+    """A layer and the manifest that lists it."""
 
     layer: Descriptor
     manifest: AttachedManifest
 
     @property
     def order(self) -> tuple[int, Digest]:
-        """Small ones first, and those of one blob together."""
+        """Sort key: small blobs first, and the entries of one blob together."""
         return (self.layer.size, self.layer.digest)
 
 
 def read_claims(
     image: Image, home: Home | None, *, signatures_only: bool = False, budget: Budget | None = None
 ) -> Iterator[Claim]:
-    """Yield every claim that is attached to the image's root, believed or not.
+    """Yield every claim that is attached to the image's root, trusted or not.
 
-    Each blob is read once and let go of before the next. With ``signatures_only`` what says of itself
-    that it is an attestation is left out: a bill of materials is large. What ``budget`` does not allow
+    Each blob is read once, and released before the next one. With ``signatures_only`` layers that are
+    annotated as attestations are skipped, because an SBOM is large. A blob that exceeds ``budget``
     becomes a claim with a problem.
     """
-    left = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
-    about = image.root.digest
-    before: _Content | None = None
+    remaining_budget = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
+    subject = image.root.digest
+    previous_content: _Content | None = None
     for entry in _list_entries(image, home, signatures_only=signatures_only):
-        if before is None or before.key != _content_key(entry.layer):
-            before = None  # so that two large blobs are never held at once
-            before = _read_content(entry, left, _MAX_SIGNATURE if signatures_only else dsse.MAX_ENVELOPE)
-        yield _make_claim(entry, before, about)
+        if previous_content is None or previous_content.key != _content_key(entry.layer):
+            previous_content = None  # so that two large blobs are never held at once
+            previous_content = _read_content(
+                entry, remaining_budget, _MAX_SIGNATURE if signatures_only else dsse.MAX_ENVELOPE
+            )
+        yield _make_claim(entry, previous_content, subject)
 
 
 def _list_entries(image: Image, home: Home | None, *, signatures_only: bool) -> list[_Entry]:
-    """Return what is attached, each signature once."""
-    found: dict[tuple[str, ...], _Entry] = {}
-    for one in read_attached_manifests(image, home):
-        for layer in one.manifest.layers[:_MAX_LAYERS]:
+    """Return the attached signatures and attestations, each once."""
+    entries: dict[tuple[str, ...], _Entry] = {}
+    for attached in read_attached_manifests(image, home):
+        for layer in attached.manifest.layers[:_MAX_LAYERS]:
             if _claim_form(layer) is None or (
-                signatures_only and _declared_predicate_type(layer, one) not in ("", sigstore.SIGN)
+                signatures_only and _declared_predicate_type(layer, attached) not in ("", sigstore.SIGN)
             ):
                 continue
             certified = simplesigning.CERTIFICATE in layer.annotations
-            document = _read_annotation(layer, one, oci.ATTESTED_DIGEST)
+            document = _read_annotation(layer, attached, oci.ATTESTED_DIGEST)
             key = (layer.media_type, entry_key(layer), str(layer.size), document, str(certified))
-            found.setdefault(key, _Entry(layer, one))
-    return sorted(found.values(), key=lambda entry: entry.order)
+            entries.setdefault(key, _Entry(layer, attached))
+    return sorted(entries.values(), key=lambda entry: entry.order)
 
 
 def entry_key(layer: Descriptor) -> str:
-    """Return what tells a signature from others in its manifest: several may be of the same bytes."""
+    """Return what identifies a signature in its manifest, where several may be of the same bytes."""
     return layer.digest + layer.annotations.get(simplesigning.SIGNATURE, "")
 
 
-def _declared_predicate_type(layer: Descriptor, one: AttachedManifest) -> str:
-    """Return of which predicate type a claim is said to be; "" if nothing is said."""
-    return layer.annotations.get(PREDICATE_TYPE) or one.manifest.annotations.get(sigstore.PREDICATE_TYPE, "")
+def _declared_predicate_type(layer: Descriptor, attached: AttachedManifest) -> str:
+    """Return the predicate type by the annotations, "" if they have none."""
+    return layer.annotations.get(PREDICATE_TYPE) or attached.manifest.annotations.get(
+        sigstore.PREDICATE_TYPE, ""
+    )
 
 
-def _read_annotation(layer: Descriptor, one: AttachedManifest, name: str) -> str:
-    return layer.annotations.get(name) or one.manifest.annotations.get(name, "")
+def _read_annotation(layer: Descriptor, attached: AttachedManifest, name: str) -> str:
+    return layer.annotations.get(name) or attached.manifest.annotations.get(name, "")
 
 
 def _claim_form(layer: Descriptor) -> Form | None:
@@ -216,14 +221,14 @@ def _claim_form(layer: Descriptor) -> Form | None:
 
 
 class _Content(msgspec.Struct, frozen=True, kw_only=True):
-    """A blob that was read: a payload, or a statement in its envelope, or why it is neither."""
+    """A blob that was read: a payload, a statement in its envelope, or the reason why it is neither."""
 
     key: tuple[Digest, int, str]
     payload: simplesigning.Payload | None = None
     envelope: dsse.Envelope | None = None
     statement: intoto.Statement | None = None
     data: bytes = b""
-    """What is signed, and for a bundle with a certificate all of it."""
+    """The signed bytes, or for a bundle with a certificate the whole bundle."""
     certified: bool = False
     problem: str = ""
 
@@ -244,10 +249,10 @@ def _read_content(entry: _Entry, budget: Budget, limit: int) -> _Content:
         else:
             bundle = sigstore.read_bundle(data)
             envelope, keyless = bundle.envelope, bundle.is_keyless
-        kept = data if keyless else b""
+        bundle_data = data if keyless else b""
         del data
         statement = intoto.read_statement(envelope.payload)
-        return _Content(key=key, envelope=envelope, statement=statement, data=kept, certified=keyless)
+        return _Content(key=key, envelope=envelope, statement=statement, data=bundle_data, certified=keyless)
     except PumiceError as error:
         return _Content(key=key, problem=error.message)
 
@@ -257,13 +262,13 @@ def _read_blob(layer: Descriptor, blobs: BlobSource, budget: Budget, limit: int)
     from pumice.image.model import read_blob
 
     if layer.size > limit:
-        raise FormatError(f"a signature of {layer.size} bytes is too large")
+        raise FormatError(f"the signature is too large ({layer.size} bytes)")
     if problem := budget.take(layer.size):
         raise TrustError(problem)
     return read_blob(layer, blobs, limit)
 
 
-def _make_claim(entry: _Entry, content: _Content, about: Digest) -> Claim:
+def _make_claim(entry: _Entry, content: _Content, subject: Digest) -> Claim:
     layer, source = entry.layer, entry.manifest.descriptor.digest
     form = _claim_form(layer) or "cosign"
     try:
@@ -272,7 +277,7 @@ def _make_claim(entry: _Entry, content: _Content, about: Digest) -> Claim:
         elif content.payload is not None:
             claim = _simple_claim(layer, content.payload, content.data, source)
         else:
-            claim = _statement_claim(content, form, source, about)
+            claim = _statement_claim(content, form, source, subject)
     except PumiceError as error:
         claim = Claim(form=form, source=source, problem=error.message)
     certified = claim.certified or (form == "cosign" and simplesigning.CERTIFICATE in layer.annotations)
@@ -299,27 +304,27 @@ def _simple_claim(layer: Descriptor, payload: simplesigning.Payload, data: bytes
     )
 
 
-def _statement_claim(content: _Content, form: Form, source: Digest, about: Digest) -> Claim:
-    """Return what a statement says about the image, under all the names that it gives it.
+def _statement_claim(content: _Content, form: Form, source: Digest, subject: Digest) -> Claim:
+    """Return the claim of a statement about the image, with all names that it gives the image.
 
-    Of one that is only about others, return what it says about one of them.
+    For a statement about other images, return the claim about one of them.
     """
     if content.envelope is None or content.statement is None:
-        raise FormatError("there is no statement in it")
-    subjects = [one for one in content.statement.subjects if one.digest == about]
-    others: Sequence[intoto.Subject] = subjects or content.statement.subjects[:1]
-    if not others:
-        raise FormatError("the statement is about nothing that has a SHA-256 digest")
+        raise FormatError("the envelope has no statement")
+    subjects = [item for item in content.statement.subjects if item.digest == subject]
+    described: Sequence[intoto.Subject] = subjects or content.statement.subjects[:1]
+    if not described:
+        raise FormatError("the statement has no subject with a SHA-256 digest")
     return Claim(
         form=form,
         source=source,
-        subject=others[0].digest,
-        names=tuple(sorted({one.name for one in others if one.name})),
+        subject=described[0].digest,
+        names=tuple(sorted({item.name for item in described if item.name})),
         predicate_type=content.statement.predicate_type,
         json=content.statement.json,
         signed=content.envelope.signed_bytes(),
         signatures=tuple(signature.value for signature in content.envelope.signatures),
-        created=min((one.timestamp for one in others), default=0),
+        created=min((item.timestamp for item in described), default=0),
         certified=content.certified,
         bundle=content.data,
     )

@@ -1,4 +1,4 @@
-"""Whether a document that is attached to an image is the one that was signed: it could have been swapped."""
+"""Verifying the documents that are attached to an image: a document could have been replaced."""
 
 from __future__ import annotations
 
@@ -21,53 +21,62 @@ if TYPE_CHECKING:
 
 
 def verify_document(
-    image: Image, artifact: Descriptor, home: Home, levels: Sequence[PolicyDirectory], *, asked: str, now: int
+    image: Image,
+    artifact: Descriptor,
+    home: Home,
+    directories: Sequence[PolicyDirectory],
+    *,
+    requested_name: str,
+    now: int,
 ) -> tuple[TrustedKey, ...]:
-    """Return the keys that attest an attached document; none, where no rule says whose word would count.
+    """Return the trusted keys that attest an attached document; empty if the policy trusts no key.
 
-    ``image`` is what the document is about, ``asked`` the name it must have, "" for its own. What the
-    store attached itself to what it built needs no key. Raises TrustError for a document that trusted keys
-    do not attest.
+    ``image`` is the document's subject and ``requested_name`` the name it must be signed as, "" for the
+    declared one. A document that this store attached to an image that it built needs no key. Raises
+    TrustError for a document that too few trusted keys attest.
     """
-    decision = policy.read_name_policy(asked or image_names.declared_name(image), levels)
-    if not decision.keys:
+    name_policy = policy.read_name_policy(requested_name or image_names.declared_name(image), directories)
+    if not name_policy.keys:
         return ()
-    uri, payload = image_signing.build_statement(image, artifact, decision.name)
-    stated = False
-    found: dict[str, TrustedKey] = {}
-    for one in image_verification.evaluate_claims(
-        image, home, decision.keys, expected=decision.name, now=now
+    uri, payload = image_signing.build_statement(image, artifact, name_policy.name)
+    is_attested = False
+    signers_found: dict[str, TrustedKey] = {}
+    for evaluated in image_verification.evaluate_claims(
+        image, home, name_policy.keys, expected=name_policy.name, now=now
     ):
-        if one.problem or one.claim.predicate_type != uri:
+        if evaluated.problem or evaluated.claim.predicate_type != uri:
             continue
-        stated = True
-        if one.trusted_key and one.trusted_key.key.fingerprint not in found and _states(one.claim, payload):
-            found[one.trusted_key.key.fingerprint] = one.trusted_key
-    if signers.count_signers(found.values(), decision.keys) >= decision.threshold:
-        return tuple(found.values())
-    if (found or not stated) and _is_own_document(image, artifact, home):
-        return tuple(found.values())  # what was built here needs nobody's word, and too few do no harm
-    if stated and not found:
-        text = "the document that is attached to the image is not the one that was signed"
+        is_attested = True
+        if (
+            evaluated.trusted_key
+            and evaluated.trusted_key.key.fingerprint not in signers_found
+            and _states(evaluated.claim, payload)
+        ):
+            signers_found[evaluated.trusted_key.key.fingerprint] = evaluated.trusted_key
+    if signers.count_signers(signers_found.values(), name_policy.keys) >= name_policy.threshold:
+        return tuple(signers_found.values())
+    if (signers_found or not is_attested) and _is_own_document(image, artifact, home):
+        return tuple(signers_found.values())  # built here; attestations by too few keys do no harm
+    if is_attested and not signers_found:
+        text = "the attached document is not the document that was signed"
     else:
-        text = f"{len(found)} of the {decision.threshold} trusted keys that are needed attest the document"
-    raise TrustError(text, where=artifact.digest, hint="read the layers instead: --scan")
+        text = f"the document is attested by {len(signers_found)} of {name_policy.threshold} required keys"
+    raise TrustError(text, where=artifact.digest, hint="to read the layers instead, pass --scan")
 
 
 def _is_own_document(image: Image, artifact: Descriptor, home: Home) -> bool:
-    about = image.root.digest
-    return home.build_marks.has(about) and artifact.digest in {
-        one.digest for one in home.referrers.get(about)
-    }
+    subject = image.root.digest
+    referrers = {referrer.digest for referrer in home.referrers.get(subject)}
+    return home.build_marks.has(subject) and artifact.digest in referrers
 
 
 def _states(claim: Claim, payload: bytes) -> bool:
-    """Whether a claim's statement is ``payload``, perhaps spelled in another way."""
+    """Return whether a claim states ``payload``, possibly in another JSON encoding."""
     if claim.signed == dsse.encode_pae(dsse.IN_TOTO, payload):
         return True
     try:
-        told: Any = claim.predicate
-        return bool(told == intoto.read_statement(payload).predicate)
+        predicate: Any = claim.predicate
+        return bool(predicate == intoto.read_statement(payload).predicate)
     except PumiceError:
         return False
 
@@ -82,23 +91,25 @@ def check_attestations(
     now: int,
     check: Callable[[Claim], str] = lambda _: "",
 ) -> dict[Digest, list[str]]:
-    """Return what ``check`` says of each attestation of a type that counts, "" for nothing to object to.
+    """Return the problems that ``check`` finds in the trusted attestations of a type, "" for none.
 
-    Of those about the root if there are any, else about each platform's manifest. All are read within
-    one budget.
+    The key is the digest of the manifest that the attestations are about: the root if it has any, else
+    each platform's manifest. All attestations share one budget.
     """
-    found: dict[Digest, list[str]] = {}
+    problems: dict[Digest, list[str]] = {}
     limit = budget.Budget()
-    members = [one for one, _ in image.members()]
+    members = [descriptor for descriptor, _ in image.members()]
     for descriptor in (image.root, *members):
-        known = image_verification.evaluate_claims(
+        evaluated_claims = image_verification.evaluate_claims(
             image.at(descriptor), home, trusted, expected=expected, now=now, budget=limit
         )
-        found[descriptor.digest] = [
-            check(one.claim) for one in known if not one.problem and one.claim.predicate_type == uri
+        problems[descriptor.digest] = [
+            check(evaluated.claim)
+            for evaluated in evaluated_claims
+            if not evaluated.problem and evaluated.claim.predicate_type == uri
         ]
-        if descriptor is image.root and found[descriptor.digest]:
-            return {descriptor.digest: found[descriptor.digest]}
+        if descriptor is image.root and problems[descriptor.digest]:
+            return {descriptor.digest: problems[descriptor.digest]}
     if image.is_index():
-        del found[image.root.digest]
-    return found
+        del problems[image.root.digest]
+    return problems

@@ -1,4 +1,7 @@
-"""The trust store for podman, skopeo and CRI-O: containers-policy.json(5), containers-registries.d(5)."""
+"""Exporting the policy for podman, skopeo and CRI-O.
+
+See containers-policy.json(5) and containers-registries.d(5).
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ if TYPE_CHECKING:
     from pumice.trust.policy import Rule
 
 UNSUPPORTED_KINDS = {"openpgp": "OpenPGP keys", "identity": "identities"}
-"""Kinds of keys that cannot be said there, and what to call them."""
+"""Kinds of keys that a policy.json cannot express, in the plural."""
 
 
 def containers_policy(
     rules: Sequence[Rule], thresholds: Mapping[str, int], mirrors: Mapping[str, str], *, now: int
 ) -> bytes:
-    """Return a ``policy.json`` that accepts from registries what the rules accept, and nothing else.
+    """Return a ``policy.json`` that accepts the same images of registries as the rules.
 
-    A prefix takes the keys of the prefixes above it as well, because there the nearest scope alone
-    counts. Images must be signed as what they are asked for (``HOST/REPO:TAG``), those of a mirror as
-    what they are at its origin. OpenPGP keys are left out, because what podman knows as signatures by
-    such keys are others than those of archives; identities, because podman reads no bundles.
-    Raises TrustError for a threshold, which cannot be said there.
+    A scope also lists the keys of the prefixes above it, because podman uses only the nearest scope.
+    Images must be signed as the reference that is pulled (``HOST/REPO:TAG``), images of a mirror as the
+    reference of its origin. OpenPGP keys are left out, because podman expects another kind of OpenPGP
+    signature; identities are left out, because podman does not read bundles. Raises TrustError for a
+    threshold above 1, which a policy.json cannot express.
     """
     live = [
         rule
@@ -50,18 +53,18 @@ def containers_policy(
 
 
 def _read_pems(live: Sequence[Rule], thresholds: Mapping[str, int], prefix: str) -> list[bytes]:
-    """Return the keys that count for a prefix; raises TrustError where one of them is not enough."""
-    asking = max((one for one in thresholds if _covers(one, prefix)), key=len, default=None)
-    if asking is not None and thresholds[asking] > 1:
+    """Return the keys that are trusted for a prefix; raises TrustError for a threshold above 1."""
+    nearest = max((scope for scope in thresholds if _covers(scope, prefix)), key=len, default=None)
+    if nearest is not None and thresholds[nearest] > 1:
         raise TrustError(
-            f"a policy.json cannot ask for several signatures, as the rule for {asking or 'every name'} does"
+            f"cannot export the threshold of {thresholds[nearest]} keys for {nearest or 'all names'}"
         )
-    mine = {rule.key.key.fingerprint: rule.key.key.pem() for rule in live if _covers(rule.prefix, prefix)}
-    return [mine[fingerprint] for fingerprint in sorted(mine)]
+    pems = {rule.key.key.fingerprint: rule.key.key.pem() for rule in live if _covers(rule.prefix, prefix)}
+    return [pems[fingerprint] for fingerprint in sorted(pems)]
 
 
 def registries_config(rules: Sequence[Rule], mirrors: Mapping[str, str]) -> bytes:
-    """Return a file for ``registries.d`` that makes podman look for signatures beside images."""
+    """Return a file for ``registries.d`` that makes podman fetch the signatures of images."""
     rules = [rule for rule in rules if rule.key.key.kind not in UNSUPPORTED_KINDS]
     prefixes = sorted({rule.prefix for rule in rules if rule.prefix} | mirrors.keys())
     document: dict[str, Any] = {}

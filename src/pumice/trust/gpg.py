@@ -1,4 +1,4 @@
-"""Keys that gpg holds, in its agent or on a card: found, exported, and signed with by gpg itself."""
+"""Keys of gpg, in its agent or on a card: gpg finds and exports them, and signs with them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pumice.trust.openpgp import Certificate
 
 PREFIX = "gpg:"
-"""What ``--key`` begins with for a key of gpg's."""
+"""Prefix of ``--key`` for a key of gpg."""
 
 
 class GpgKey(msgspec.Struct, frozen=True):
-    """A secret key in gpg's keyring; ``fingerprint`` is in lower case."""
+    """A secret key in gpg's keyring; ``fingerprint`` is lower-case hexadecimal."""
 
     fingerprint: str
     user_id: str
@@ -31,64 +31,71 @@ class GpgKey(msgspec.Struct, frozen=True):
 
 
 def list_secret_keys(environ: Mapping[str, str], identity: str = "") -> list[GpgKey]:
-    """Return the secret keys that gpg knows, or those that ``identity`` may mean.
+    """Return the secret keys of gpg, all or those that match ``identity``.
 
-    Raises UsageError, and TrustError if gpg fails.
+    Raises UsageError if gpg is not installed, TrustError if it fails.
     """
-    done = _run_gpg(environ, "--list-secret-keys", "--", *([identity] if identity else []), check=False)
-    if done.returncode and not done.stdout and b"No secret key" not in done.stderr:
-        raise TrustError(_describe_failure(done.stderr, "gpg cannot list its secret keys"))
-    found: list[GpgKey] = []
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
-        word = line.split(":")
-        if word[0] == "sec" and len(word) > 11:
-            # Its capital letters are what the key with all its subkeys can do, unless it is disabled.
-            found.append(GpgKey("", "", "S" in word[11] and "D" not in word[11] and word[1] not in "rei"))
-        elif word[0] == "fpr" and found and not found[-1].fingerprint:
-            found[-1] = msgspec.structs.replace(found[-1], fingerprint=word[9].lower())
-        elif word[0] == "uid" and found and not found[-1].user_id:
-            found[-1] = msgspec.structs.replace(found[-1], user_id=_unescape(word[9]))
-    return found
+    result = _run_gpg(environ, "--list-secret-keys", "--", *([identity] if identity else []), check=False)
+    if result.returncode and not result.stdout and b"No secret key" not in result.stderr:
+        raise TrustError(_describe_failure(result.stderr, "gpg cannot list its secret keys"))
+    keys: list[GpgKey] = []
+    for line in result.stdout.decode("utf-8", "replace").splitlines():
+        fields = line.split(":")
+        if fields[0] == "sec" and len(fields) > 11:
+            # Capital letters are the capabilities of the key with all its subkeys; D means disabled.
+            keys.append(
+                GpgKey("", "", "S" in fields[11] and "D" not in fields[11] and fields[1] not in "rei")
+            )
+        elif fields[0] == "fpr" and keys and not keys[-1].fingerprint:
+            keys[-1] = msgspec.structs.replace(keys[-1], fingerprint=fields[9].lower())
+        elif fields[0] == "uid" and keys and not keys[-1].user_id:
+            keys[-1] = msgspec.structs.replace(keys[-1], user_id=_unescape(fields[9]))
+    return keys
 
 
 def find_secret_key(environ: Mapping[str, str], identity: str) -> GpgKey:
-    """Return the one key that a fingerprint, key ID or user ID means; raises TrustError, UsageError."""
+    """Return the only key that matches a fingerprint, key ID or user ID; raises TrustError, UsageError."""
     if not identity or not identity.isprintable():
         raise UsageError(
-            "gpg: needs a fingerprint, a key ID or a user ID", hint="'gpg --list-secret-keys' shows them"
+            "gpg: needs a fingerprint, a key ID or a user ID", hint="see 'gpg --list-secret-keys'"
         )
-    found = list_secret_keys(environ, identity)
-    if not found:
-        raise TrustError(
-            f"gpg has no secret key {identity[:100]!r}", hint="'gpg --list-secret-keys' shows what it has"
-        )
-    if len(found) > 1:
+    keys = list_secret_keys(environ, identity)
+    if not keys:
+        raise TrustError(f"gpg has no secret key {identity[:100]!r}", hint="see 'gpg --list-secret-keys'")
+    if len(keys) > 1:
         raise UsageError(
-            f"gpg has {len(found)} secret keys {identity[:100]!r}",
-            hint="give a fingerprint: " + ", ".join(one.fingerprint.upper() for one in found[:4]),
+            f"{identity[:100]!r} matches {len(keys)} secret keys of gpg",
+            hint="use a fingerprint: " + ", ".join(key.fingerprint.upper() for key in keys[:4]),
         )
-    if not found[0].can_sign:
-        raise TrustError(f"gpg's key {found[0].fingerprint.upper()} may not sign, or not any more")
-    return found[0]
+    if not keys[0].can_sign:
+        raise TrustError(
+            f"gpg key {keys[0].fingerprint.upper()} cannot sign: it is expired, revoked or not for signing"
+        )
+    return keys[0]
 
 
 def export_certificate(environ: Mapping[str, str], fingerprint: str) -> Certificate:
     """Return the certificate of a key; raises TrustError, FormatError."""
-    done = _run_gpg(environ, "--export", "--", fingerprint)
-    return openpgp.parse_certificate(done.stdout[: openpgp.MAX_FILE])
+    result = _run_gpg(environ, "--export", "--", fingerprint)
+    return openpgp.parse_certificate(result.stdout[: openpgp.MAX_FILE])
 
 
 def sign_file(
-    environ: Mapping[str, str], fingerprint: str, file: Path, *, moment: int | None, passphrase: bytes | None
+    environ: Mapping[str, str],
+    fingerprint: str,
+    file: Path,
+    *,
+    signed_at: int | None,
+    passphrase: bytes | None,
 ) -> bytes:
     """Return gpg's detached signature of a file, in binary; raises TrustError.
 
-    Without ``passphrase`` gpg's agent asks whom it asks. ``moment`` is the signature's time, in
-    seconds since the epoch, if it is not to be now.
+    Without ``passphrase`` gpg's agent asks for it. ``signed_at`` is the signing time in seconds since
+    the epoch, None for the current time.
     """
     options = ["--local-user", fingerprint, "--digest-algo", "SHA512", "--detach-sign", "--output", "-"]
-    if moment is not None:
-        options = ["--faked-system-time", f"{moment}!", *options]
+    if signed_at is not None:
+        options = ["--faked-system-time", f"{signed_at}!", *options]
     source = None
     if passphrase is not None:
         source, sink = os.pipe()
@@ -112,9 +119,9 @@ def _run_gpg(
     if program is None:
         raise UsageError("gpg is not installed", hint="use a key file: pumice key generate --openpgp USER-ID")
     inherited = {key: value for key, value in environ.items() if not key.startswith("PUMICE_")}
-    if "GPG_TTY" not in inherited and os.isatty(0):  # where its agent asks for a passphrase
+    if "GPG_TTY" not in inherited and os.isatty(0):  # gpg's agent asks for the passphrase there
         inherited["GPG_TTY"] = os.ttyname(0)
-    done = subprocess.run(
+    result = subprocess.run(
         [program, "--batch", "--no-auto-key-locate", "--with-colons", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -122,24 +129,24 @@ def _run_gpg(
         pass_fds=pass_fds,
         check=False,
     )
-    if check and (done.returncode or not done.stdout):
-        failed = "gpg cannot export the key" if "--export" in arguments else "gpg did not sign"
-        raise TrustError(_describe_failure(done.stderr, failed))
-    return done
+    if check and (result.returncode or not result.stdout):
+        failure = "gpg cannot export the key" if "--export" in arguments else "gpg cannot sign"
+        raise TrustError(_describe_failure(result.stderr, failure))
+    return result
 
 
-def _describe_failure(text: bytes, failed: str = "gpg did not sign") -> str:
-    """Return the last thing that gpg said, which is what went wrong."""
+def _describe_failure(text: bytes, failure: str = "gpg cannot sign") -> str:
+    """Return an error message with the last line of gpg's output, which is the reason."""
     lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.startswith("gpg:")]
     lines = [line.removeprefix("gpg:").strip() for line in lines if "WARNING" not in line]
-    reason = lines[-1] if lines else "it says nothing"
+    reason = lines[-1] if lines else "unknown error"
     if any("created" in line and "in the future" in line for line in lines):
-        reason = "the key was made after SOURCE_DATE_EPOCH"
-    return f"{failed}: {reason[:200]}"
+        reason = "the key is newer than SOURCE_DATE_EPOCH"
+    return f"{failure}: {reason[:200]}"
 
 
 def _unescape(text: str) -> str:
-    """Undo what ``--with-colons`` does to a user ID (gpg's DETAILS, field 10)."""
+    """Undo the escaping of a user ID by ``--with-colons`` (gpg's DETAILS, field 10)."""
     import re
 
     return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), text)

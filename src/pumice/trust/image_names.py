@@ -1,4 +1,4 @@
-"""What images are called when they are signed: ``name:version`` of the recipe, wherever they lie."""
+"""Names under which images are signed: ``name:version`` of the recipe, wherever they are stored."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MAX_LENGTH = 250
 
 
 def declared_name(image: Image) -> str:
-    """Return the ``name:version`` that an image says of itself; "" if it does not.
+    """Return the ``name:version`` in an image's annotations, "" if they have none.
 
-    It stands in the manifest, so whoever signs the digest signs it as well.
+    The annotations are in the manifest, so a signature of the digest covers them.
     """
     annotations = read_annotations(image)
     name, version = annotations.get(TITLE, ""), annotations.get(VERSION, "")
@@ -29,7 +29,7 @@ def declared_name(image: Image) -> str:
 
 
 def read_annotations(image: Image) -> dict[str, str]:
-    """Return the annotations of an image's root."""
+    """Return the annotations of an image's root manifest or index."""
     data = image.document(image.root)
     if oci.is_index(data, image.root.media_type):
         return oci.read_index(data).annotations
@@ -37,7 +37,7 @@ def read_annotations(image: Image) -> dict[str, str]:
 
 
 def is_valid(text: str) -> bool:
-    """Say whether ``text`` may be the name of an image, with its version or without."""
+    """Return whether ``text`` is a valid name of an image, with or without a version."""
     from pumice.store import file_names
 
     try:
@@ -52,34 +52,34 @@ def check_name(text: str) -> str:
     if is_valid(text) and split_name(text)[1]:
         return text
     raise UsageError(
-        f"{text[:100]!r} is not the name of an image",
-        hint="expected name:version, as in example.com/hello:1.0",
+        f"invalid image name {text[:100]!r}",
+        hint="use name:version, such as example.com/hello:1.0",
     )
 
 
 def check_docker_reference(text: str) -> str:
-    """Return ``text`` if it is ``HOST/REPO:TAG``, where an image lies in a registry; raises UsageError."""
-    host, slash, rest = text.partition("/")
-    if slash and rest and ("." in host or ":" in host or host == "localhost") and split_name(text)[1]:
+    """Return ``text`` if it is ``HOST/REPO:TAG``; raises UsageError."""
+    host, slash, path = text.partition("/")
+    if slash and path and ("." in host or ":" in host or host == "localhost") and split_name(text)[1]:
         return check_name(text)
     raise UsageError(
-        f"{text[:100]!r} is no place in a registry",
-        hint="expected HOST/REPO:TAG, as in registry.example/apps/hello:1.0",
+        f"invalid Docker reference {text[:100]!r}",
+        hint="use HOST/REPO:TAG, such as registry.example/apps/hello:1.0",
     )
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """Return name and version; the version is "" if there is none."""
+    """Return name and version; the version may be ""."""
     text = text.partition("@")[0]
     name, colon, version = text.rpartition(":")
     return (name, version) if colon and "/" not in version else (text, "")
 
 
 def requested_name(reference: str, home: Home, image: Image | None = None) -> str:
-    """Return the name in a REF of the command line; "" if it is a digest or a place without names.
+    """Return the name in a REF of the command line; "" for a digest or a location without names.
 
-    A registry can be asked by name: what it gave as ``HOST/REPO:TAG`` (`Image.known_as`) must be signed
-    as that, or whoever keeps it could give another image that is rightly signed.
+    An image that a registry returned for ``HOST/REPO:TAG`` (`Image.known_as`) must be signed as that
+    name, or the registry could return another correctly signed image.
     """
     if image is not None and image.known_as:
         return image.known_as
@@ -87,12 +87,12 @@ def requested_name(reference: str, home: Home, image: Image | None = None) -> st
 
     location = locations.parse_source(reference)
     name = location.describe().name if location.address.transport.is_store else ""
-    if split_name(name)[1] or any(split_name(full_name)[0] == name for full_name in home.refs.names()):
+    if split_name(name)[1] or any(split_name(stored_name)[0] == name for stored_name in home.refs.names()):
         return name
     return ""
 
 
-def matches(stated: str, expected: str) -> bool:
-    """Say whether an image signed as ``stated`` is what ``expected`` names; a missing version is any."""
-    (name, version), (wanted, wanted_version) = split_name(stated), split_name(expected)
-    return name == wanted and (not version or not wanted_version or version == wanted_version)
+def matches(signed_name: str, expected: str) -> bool:
+    """Return whether an image signed as ``signed_name`` has the expected name; no version matches any."""
+    (name, version), (expected_name, expected_version) = split_name(signed_name), split_name(expected)
+    return name == expected_name and (not version or not expected_version or version == expected_version)

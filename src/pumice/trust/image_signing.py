@@ -1,8 +1,7 @@
-"""Signing: what a key vouches for, so that cosign 2, cosign 3, skopeo, podman and Pumice all read it.
+"""Signing images, in formats that cosign 2, cosign 3, skopeo, podman and Pumice can verify.
 
-An image is signed with the documents that its build attached to it: what it is called, what it is
-made of, and how it was built. Everything is the same for the same key and image, and names the image by
-the recipe's ``name:version``.
+An image is signed together with the documents that its build attached: SBOM and provenance. The
+signatures are the same for the same key and image, and name the image by the recipe's ``name:version``.
 """
 
 from __future__ import annotations
@@ -33,46 +32,46 @@ _PREDICATE_TYPES = {
     "application/vnd.cyclonedx+json": intoto.CYCLONEDX,
     intoto.MEDIA_TYPE: intoto.PROVENANCE,
 }
-"""What a build attaches, and what it is called once it is attested."""
+"""Predicate types of the documents that a build attaches, by artifact type."""
 _BOTH_FORMS = {"cosign", "bundle"}
 
 
 class Signer(msgspec.Struct, frozen=True):
-    """A key that is opened only when there is something to sign."""
+    """A key whose private half is opened only when there is something to sign."""
 
-    public: PublicKey
-    open: Callable[[], PrivateKey]
+    public_key: PublicKey
+    open_private_key: Callable[[], PrivateKey]
 
 
 class SigningResult(msgspec.Struct, frozen=True):
-    """What was done: the image, the name it was signed as, and whether anything was ``new``.
+    """The signed image, the name in its signature, and whether a signature was added.
 
-    ``attested`` are the predicate types of the documents that were signed with it; ``manifests`` what
-    holds it all, by what it is about.
+    ``attested`` has the predicate types of the documents that were signed with it; ``manifests`` the
+    digests of the manifests with the signatures, by the digest that they are about.
     """
 
     digest: Digest
     name: str
     fingerprint: str
-    new: bool
+    is_new: bool
     attested: tuple[str, ...] = ()
     manifests: dict[Digest, tuple[Digest, ...]] = {}
 
 
-def check_signed_name(image: Image, given: str = "") -> str:
-    """Return the ``name:version`` to sign an image as; raises UsageError if there is none to be had."""
-    name = given or image_names.declared_name(image)
+def check_signed_name(image: Image, requested_name: str = "") -> str:
+    """Return the ``name:version`` to sign an image as; raises UsageError if it has none."""
+    name = requested_name or image_names.declared_name(image)
     if not name:
         raise UsageError(
-            "the image does not say what it is called",
-            hint="say --as NAME:VERSION, and mind that others trust it",
+            "the image declares no name",
+            hint="pass --as NAME:VERSION",
         )
     return image_names.check_name(name)
 
 
 def sign_image(
     image: Image,
-    place: Attachment,
+    location: Attachment,
     home: Home | None,
     signer: Signer,
     *,
@@ -80,80 +79,91 @@ def sign_image(
     evidence: bool = True,
     time: SigningTime = signing_time.UNDATED,
 ) -> SigningResult:
-    """Sign an image and, of an index, the image of each platform, under ``name`` or its own.
+    """Sign an image, and each platform's image of an index, as ``name`` or as the declared name.
 
-    With ``evidence``, the documents that a build attached to each are attested as well. What this key
-    has signed under this name already stays as it is, unless ``time`` requires another one; if that is
-    all, the key is not opened. Raises TrustError for attached documents that are not what they should be.
+    With ``evidence`` the documents that a build attached are attested as well. Existing signatures by this
+    key under this name are kept unless ``time`` requires another time; if nothing is missing, the private
+    key is not opened. Raises TrustError and FormatError for attached documents that are not valid.
     """
     name = check_signed_name(image, name)
     root_time = 0
     key: PrivateKey | None = None
     manifests: dict[Digest, tuple[Digest, ...]] = {}
     attested: dict[str, None] = {}
-    for one in _signed_images(image):
-        moment = signing_time.choose_time(one, home, signer.public, time, root_time)
-        root_time = root_time or moment
-        said = [
-            _signature_statement(one, name, moment),
-            *(_document_statements(one, home, name) if evidence else ()),
+    for signed_image in _signed_images(image):
+        timestamp = signing_time.choose_time(signed_image, home, signer.public_key, time, root_time)
+        root_time = root_time or timestamp
+        statements = [
+            _signature_statement(signed_image, name, timestamp),
+            *(_document_statements(signed_image, home, name) if evidence else ()),
         ]
-        attested |= dict.fromkeys(claim.predicate_type for claim in said[1:])
-        known = _read_claims_of_key(one, home, signer.public, name)
-        outdated = [old for old in known if time.is_outdated(old)]
-        known = [old for old in known if old not in outdated]
+        attested |= dict.fromkeys(claim.predicate_type for claim in statements[1:])
+        existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
+        outdated = [old for old in existing_claims if time.is_outdated(old)]
+        existing_claims = [old for old in existing_claims if old not in outdated]
         missing = [
-            claim for claim in said if {form for form, _ in _matching_claims(claim, known)} != _BOTH_FORMS
+            claim
+            for claim in statements
+            if {form for form, _ in _matching_claims(claim, existing_claims)} != _BOTH_FORMS
         ]
-        found = [
-            where for claim in said if claim not in missing for _, where in _matching_claims(claim, known)
+        manifest_digests = [
+            where
+            for claim in statements
+            if claim not in missing
+            for _, where in _matching_claims(claim, existing_claims)
         ]
         if missing:
             key = key or _open_key(signer)
-            stale = {old.entry for old in known if any(_is_replaced(claim, old) for claim in missing)}
-            stale |= {old.entry for old in outdated}
-            found += sigstore_writer.write_signatures(one, place, home, key, name, missing, stale=stale)
-        manifests[one.root.digest] = tuple(dict.fromkeys(found))
+            stale_entries = {
+                old.entry for old in existing_claims if any(_is_replaced(claim, old) for claim in missing)
+            }
+            stale_entries |= {old.entry for old in outdated}
+            manifest_digests += sigstore_writer.write_signatures(
+                signed_image, location, home, key, name, missing, stale=stale_entries
+            )
+        manifests[signed_image.root.digest] = tuple(dict.fromkeys(manifest_digests))
     if key:
-        place.finish()
+        location.finish()
     return SigningResult(
-        *(image.root.digest, name, signer.public.fingerprint, key is not None), tuple(attested), manifests
+        *(image.root.digest, name, signer.public_key.fingerprint, key is not None), tuple(attested), manifests
     )
 
 
 def sign_docker_reference(
     image: Image,
-    place: Attachment,
+    location: Attachment,
     home: Home | None,
     signer: Signer,
     reference: str,
     *,
     time: SigningTime = signing_time.UNDATED,
 ) -> SigningResult:
-    """Sign an image once more, as what lies at ``reference`` (``HOST/REPO:TAG``), and its platforms.
+    """Sign an image and its platforms also as ``reference`` (``HOST/REPO:TAG``); raises UsageError.
 
-    That is the only name by which skopeo and podman, unless they are told otherwise, accept an image of
-    a registry; they read cosign's older form alone. What stands already stays. Raises UsageError.
+    By default, skopeo and podman accept an image of a registry only under this name, and they read only
+    cosign's older format. Existing signatures are kept.
     """
     name = image_names.check_docker_reference(reference)
     key: PrivateKey | None = None
-    for one in _signed_images(image):
-        known = _read_claims_of_key(one, home, signer.public, name)
-        outdated = {old.entry for old in known if time.is_outdated(old)}
-        if not any(old.form == "cosign" and old.is_signature and old.entry not in outdated for old in known):
+    for signed_image in _signed_images(image):
+        existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
+        outdated = {old.entry for old in existing_claims if time.is_outdated(old)}
+        if not any(
+            old.form == "cosign" and old.is_signature and old.entry not in outdated for old in existing_claims
+        ):
             key = key or _open_key(signer)
-            moment = signing_time.choose_time(one, home, signer.public, time, 0)
+            timestamp = signing_time.choose_time(signed_image, home, signer.public_key, time, 0)
             sigstore_writer.write_docker_reference_signature(
-                one, place, home, key, name, moment, stale=outdated
+                signed_image, location, home, key, name, timestamp, stale=outdated
             )
     if key:
-        place.finish()
-    return SigningResult(image.root.digest, name, signer.public.fingerprint, key is not None)
+        location.finish()
+    return SigningResult(image.root.digest, name, signer.public_key.fingerprint, key is not None)
 
 
 def attest_image(
     image: Image,
-    place: Attachment,
+    location: Attachment,
     home: Home | None,
     signer: Signer,
     *,
@@ -161,46 +171,46 @@ def attest_image(
     predicate: Any,
     name: str = "",
 ) -> SigningResult:
-    """State ``predicate`` (JSON) about an image, unless this key has stated just that already."""
+    """Attest ``predicate`` (JSON) about an image, unless this key has attested it already."""
     name = check_signed_name(image, name)
     uri = intoto.parse_predicate_type(predicate_type)
     if uri == sigstore.SIGN:
-        raise UsageError("a signature is no attestation", hint="use pumice sign")
-    said = _make_statement(image, name, uri, intoto.encode_predicate(predicate))
-    known = _read_claims_of_key(image, home, signer.public, name)
-    new = {form for form, _ in _matching_claims(said, known)} != _BOTH_FORMS
-    if new:
-        sigstore_writer.write_signatures(image, place, home, _open_key(signer), name, [said])
-        place.finish()
-    return SigningResult(image.root.digest, name, signer.public.fingerprint, new, (uri,))
+        raise UsageError("the predicate type of a signature cannot be attested", hint="run 'pumice sign'")
+    statement = _make_statement(image, name, uri, intoto.encode_predicate(predicate))
+    existing_claims = _read_claims_of_key(image, home, signer.public_key, name)
+    is_new = {form for form, _ in _matching_claims(statement, existing_claims)} != _BOTH_FORMS
+    if is_new:
+        sigstore_writer.write_signatures(image, location, home, _open_key(signer), name, [statement])
+        location.finish()
+    return SigningResult(image.root.digest, name, signer.public_key.fingerprint, is_new, (uri,))
 
 
 def build_statement(
     image: Image, artifact: Descriptor, name: str, *, trusted: bool = False
 ) -> tuple[str, bytes]:
-    """Return what an attached document says, as the type and the JSON of a statement about the image.
+    """Return the predicate type and the JSON of a statement with an attached document about the image.
 
-    One that is not ``trusted`` to be our own is read with suspicion. Raises FormatError, and TrustError
-    for a provenance of another image.
+    A document that is not ``trusted`` is parsed strictly. Raises FormatError, and TrustError for a
+    provenance of another image.
     """
     from pumice.image import referrers
 
-    data = referrers.content(image, artifact, intoto.MAX_STATEMENT)
+    data = referrers.read_artifact_blob(image, artifact, intoto.MAX_STATEMENT)
     uri = _PREDICATE_TYPES[artifact.artifact_type]
     if artifact.artifact_type == intoto.MEDIA_TYPE:
-        found = intoto.read_statement(data)
-        if all(subject.digest != image.root.digest for subject in found.subjects):
-            raise TrustError("the provenance that is attached is about another image", where=artifact.digest)
-        uri, data = found.predicate_type, found.json
+        statement = intoto.read_statement(data)
+        if all(subject.digest != image.root.digest for subject in statement.subjects):
+            raise TrustError("the attached provenance is about another image", where=artifact.digest)
+        uri, data = statement.predicate_type, statement.json
     if not trusted:
         strictjson.read_object(data, "attached document", limit=intoto.MAX_STATEMENT)
     return uri, _make_statement(image, name, uri, data.strip()).payload
 
 
 def _document_statements(image: Image, home: Home | None, name: str) -> Iterator[SignableStatement]:
-    """Yield what the build's documents about the root say; raises TrustError for two of a type."""
+    """Yield the statements of the build's documents about the root; raises TrustError for two of one type."""
     built_here = home is not None and home.build_marks.has(image.root.digest)
-    seen: set[str] = set()
+    seen_types: set[str] = set()
     for artifact in image.referrers():
         if oci.EVIDENCE not in artifact.annotations or artifact.artifact_type not in _PREDICATE_TYPES:
             continue
@@ -208,33 +218,33 @@ def _document_statements(image: Image, home: Home | None, name: str) -> Iterator
             uri, payload = build_statement(image, artifact, name, trusted=built_here)
         except FormatError as error:
             raise FormatError(error.message, where=artifact.digest, hint=_HINT) from None
-        if uri in seen:
+        if uri in seen_types:
             raise TrustError(
-                f"two documents of the type {uri} are attached to the image",
+                f"the image has two attached documents of type {uri}",
                 where=image.root.digest,
                 hint=_HINT,
             )
-        seen.add(uri)
+        seen_types.add(uri)
         yield SignableStatement(predicate_type=uri, payload=payload, document=artifact.digest)
 
 
-_HINT = "sign the image alone: --no-evidence"
+_HINT = "to sign the image without its documents, pass --no-evidence"
 
 
-def _signature_statement(image: Image, name: str, moment: int) -> SignableStatement:
-    return _make_statement(image, name, sigstore.SIGN, b"{}", moment)
+def _signature_statement(image: Image, name: str, timestamp: int) -> SignableStatement:
+    return _make_statement(image, name, sigstore.SIGN, b"{}", timestamp)
 
 
 def _make_statement(
-    image: Image, name: str, uri: str, predicate: bytes, moment: int = 0
+    image: Image, name: str, uri: str, predicate: bytes, timestamp: int = 0
 ) -> SignableStatement:
-    subject = intoto.Subject(name, image.root.digest, moment)
+    subject = intoto.Subject(name, image.root.digest, timestamp)
     payload = intoto.encode_statement(intoto.Statement((subject,), uri, predicate))
-    return SignableStatement(predicate_type=uri, payload=payload, timestamp=moment)
+    return SignableStatement(predicate_type=uri, payload=payload, timestamp=timestamp)
 
 
 def _signed_images(image: Image) -> Iterator[Image]:
-    """Podman and skopeo look for a signature of the platform's manifest that they copy, not of the index."""
+    """Yield the root and each platform's image: podman and skopeo verify the manifest that they copy."""
     yield image
     for descriptor, _ in image.members():
         if descriptor.digest != image.root.digest:
@@ -242,7 +252,7 @@ def _signed_images(image: Image) -> Iterator[Image]:
 
 
 def _read_claims_of_key(image: Image, home: Home | None, key: PublicKey, name: str) -> list[Claim]:
-    """Return what the key has claimed already about the image, under the name."""
+    """Return the key's existing claims about the image under the name."""
     return [
         claim
         for claim in claims.read_claims(image, home)
@@ -252,24 +262,26 @@ def _read_claims_of_key(image: Image, home: Home | None, key: PublicKey, name: s
     ]
 
 
-def _matching_claims(said: SignableStatement, known: Sequence[Claim]) -> list[tuple[str, Digest]]:
-    """Return in which forms a claim stands already, and in which manifests."""
-    if said.predicate_type == sigstore.SIGN:  # the older form has other bytes, and the time that it had stays
-        return [(old.form, old.source) for old in known if old.is_signature]
-    return [(old.form, old.source) for old in known if old.signed == said.signed]
+def _matching_claims(
+    statement: SignableStatement, existing_claims: Sequence[Claim]
+) -> list[tuple[str, Digest]]:
+    """Return the formats and manifests of the existing claims that equal the statement."""
+    if statement.predicate_type == sigstore.SIGN:  # other bytes in each format; the time is kept
+        return [(old.form, old.source) for old in existing_claims if old.is_signature]
+    return [(old.form, old.source) for old in existing_claims if old.signed == statement.signed]
 
 
-def _is_replaced(said: SignableStatement, old: Claim) -> bool:
-    """An image has one document of a type from its build: what was said of an earlier one is over."""
+def _is_replaced(statement: SignableStatement, claim: Claim) -> bool:
+    """Return whether a statement replaces a claim: a build attaches one document of a type."""
     return (
-        bool(said.document and old.document)
-        and said.predicate_type == old.predicate_type
-        and said.signed != old.signed
+        bool(statement.document and claim.document)
+        and statement.predicate_type == claim.predicate_type
+        and statement.signed != claim.signed
     )
 
 
 def _open_key(signer: Signer) -> PrivateKey:
-    key = signer.open()
-    if key.public != signer.public:
-        raise TrustError("the private key and the public key beside it are not a pair")
+    key = signer.open_private_key()
+    if key.public_key != signer.public_key:
+        raise TrustError("the private key does not match the public key next to it")
     return key

@@ -1,8 +1,8 @@
-"""Who vouches for an image, and whether that is enough.
+"""Verifying the signatures and attestations of an image against trusted keys.
 
-Nothing here asks a network. A claim counts if a key that is trusted for the image's name made it
-about this digest, under this name. What does not count is remembered with the reason, so that a
-refusal can say what was found.
+A claim is valid if a key that is trusted for the image's name signed it for this digest under this name.
+Claims that are not valid are kept with the reason, so that an error can list them. Nothing here uses the
+network.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pumice.trust.claims import Claim
     from pumice.trust.trusted_key import TrustedKey
 
-_MOST_NAMES = 5
+_MAX_NAMES = 5
 
 
 class EvaluatedClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim, who made it (None: nobody who is known), and why it does not count ("": it does)."""
+    """A claim, the trusted key that signed it (None: no such key), and why it is not valid ("": it is)."""
 
     claim: Claim
     trusted_key: TrustedKey | None = None
@@ -38,18 +38,18 @@ class EvaluatedClaim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found out about an image that is trusted."""
+    """An image that is signed by enough trusted keys, with its evaluated claims."""
 
     digest: Digest
     name: str
     signed_at: int = 0
-    """When so many signers as are needed had signed, in seconds since the epoch; 0 if they do not say."""
+    """When the required number of signers had signed, in seconds since the epoch; 0 if unknown."""
     signatures: tuple[EvaluatedClaim, ...] = ()
     attestations: tuple[EvaluatedClaim, ...] = ()
     threshold: int = 1
-    """How many different keys had to sign."""
+    """The number of different signers that were required."""
     rejected: tuple[EvaluatedClaim, ...] = ()
-    """What does not count, with the reasons."""
+    """Claims that are not valid, with the reasons."""
 
 
 def verify_image(
@@ -62,52 +62,54 @@ def verify_image(
     threshold: int = 1,
     signatures_only: bool = False,
 ) -> VerifiedImage:
-    """Return the verdict on an image that ``threshold`` of the trusted keys signed as ``expected``.
+    """Return the image with its claims if ``threshold`` trusted signers signed it as ``expected``.
 
-    ``expected`` may be "" for an image whose name is not known: then it is the one it was signed as.
-    With ``signatures_only`` attestations are not read unless it comes to saying why. Raises TrustError
-    that says why the image is not trusted.
+    ``expected`` is "" if the name is unknown; then the name in the signature is taken. With
+    ``signatures_only`` attestations are read only to explain an error. Raises TrustError with the reason
+    if the image is not signed by enough trusted signers.
     """
     name = expected or image_names.declared_name(image)
-    findings = _without_content(
+    evaluated_claims = _without_content(
         evaluate_claims(image, home, trusted, expected=name, now=now, signatures_only=signatures_only)
     )
-    good = [one for one in findings if not one.problem and one.claim.is_signature]
-    signed = [one.trusted_key for one in good if one.trusted_key]
-    if signers.count_signers(signed, trusted) < max(1, threshold):
-        if signatures_only and not signed:
-            limit = budgets.signature_budget()
-            findings = _without_content(
-                evaluate_claims(image, home, trusted, expected=name, now=now, budget=limit)
+    valid = [item for item in evaluated_claims if not item.problem and item.claim.is_signature]
+    signing_keys = [item.trusted_key for item in valid if item.trusted_key]
+    if signers.count_signers(signing_keys, trusted) < max(1, threshold):
+        if signatures_only and not signing_keys:
+            budget = budgets.signature_budget()
+            evaluated_claims = _without_content(
+                evaluate_claims(image, home, trusted, expected=name, now=now, budget=budget)
             )
-        raise _explain_rejection(image, findings, signed, trusted, threshold, now)
+        raise _explain_rejection(image, evaluated_claims, signing_keys, trusted, threshold, now)
     return VerifiedImage(
         digest=image.root.digest,
-        name=expected or image_names.declared_name(image) or _signed_name(good),
-        signed_at=_signing_time(good, trusted, max(1, threshold)),
-        signatures=tuple(good),
+        name=expected or image_names.declared_name(image) or _signed_name(valid),
+        signed_at=_signing_time(valid, trusted, max(1, threshold)),
+        signatures=tuple(valid),
         threshold=threshold,
-        attestations=tuple(one for one in findings if not one.problem and not one.claim.is_signature),
-        rejected=tuple(one for one in findings if one.problem),
+        attestations=tuple(
+            item for item in evaluated_claims if not item.problem and not item.claim.is_signature
+        ),
+        rejected=tuple(item for item in evaluated_claims if item.problem),
     )
 
 
-def _without_content(findings: Iterable[EvaluatedClaim]) -> list[EvaluatedClaim]:
-    kept: list[EvaluatedClaim] = []
-    for one in findings:
-        kept.append(msgspec.structs.replace(one, claim=claims.without_content(one.claim)))
-        del one  # before the next one is read
-    return kept
+def _without_content(evaluated_claims: Iterable[EvaluatedClaim]) -> list[EvaluatedClaim]:
+    reduced: list[EvaluatedClaim] = []
+    for item in evaluated_claims:
+        reduced.append(msgspec.structs.replace(item, claim=claims.without_content(item.claim)))
+        del item  # release it before the next claim is read
+    return reduced
 
 
-def _signing_time(good: Iterable[EvaluatedClaim], trusted: Sequence[TrustedKey], threshold: int) -> int:
-    """Return since when enough signers had signed: one of several cannot make an image newer alone."""
+def _signing_time(valid: Iterable[EvaluatedClaim], trusted: Sequence[TrustedKey], threshold: int) -> int:
+    """Return when enough signers had signed, so that a single signer cannot make an image newer."""
     numbers = signers.group_by_signer(trusted)
     latest: dict[int, int] = {}
-    for one in good:
-        if one.trusted_key is not None:
-            signer = numbers[one.trusted_key.key.fingerprint]
-            latest[signer] = max(latest.get(signer, 0), one.claim.created)
+    for item in valid:
+        if item.trusted_key is not None:
+            signer = numbers[item.trusted_key.key.fingerprint]
+            latest[signer] = max(latest.get(signer, 0), item.claim.created)
     return sorted(latest.values(), reverse=True)[threshold - 1]
 
 
@@ -121,18 +123,20 @@ def evaluate_claims(
     signatures_only: bool = False,
     budget: Budget | None = None,
 ) -> Iterator[EvaluatedClaim]:
-    """Yield every claim about an image with who made it and whether it counts.
+    """Yield every claim about an image with the key that signed it and whether it is valid.
 
-    One at a time, because each may hold a bill of materials: keep what you need of it only.
+    A claim may hold an SBOM, so they are yielded one at a time; keep only what you need of each.
     """
-    own = image_names.declared_name(image)
-    also = [one for one in (own, image.known_as) if one]
-    left = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
-    for claim in _read_claims(image, home, trusted, left, now=now, signatures_only=signatures_only):
-        if not claim.names and own:  # the image's digest covers what it says of itself
-            claim = msgspec.structs.replace(claim, names=(own,))  # noqa: PLW2901
-        yield from _evaluate_claim(claim, image.root.digest, trusted, expected, also, now)
-        del claim  # before the next one is read
+    declared_name = image_names.declared_name(image)
+    attestation_names = [name for name in (declared_name, image.known_as) if name]
+    remaining_budget = budget or (budgets.signature_budget() if signatures_only else budgets.Budget())
+    for claim in _read_claims(
+        image, home, trusted, remaining_budget, now=now, signatures_only=signatures_only
+    ):
+        if not claim.names and declared_name:  # the digest covers the declared name
+            claim = msgspec.structs.replace(claim, names=(declared_name,))  # noqa: PLW2901
+        yield from _evaluate_claim(claim, image.root.digest, trusted, expected, attestation_names, now)
+        del claim  # release it before the next claim is read
 
 
 def _read_claims(
@@ -145,72 +149,81 @@ def _read_claims(
     signatures_only: bool,
 ) -> Iterator[Claim]:
     yield from claims.read_claims(image, home, signatures_only=signatures_only, budget=budget)
-    if image.archive is not None:  # else what reads OpenPGP is not even loaded
+    if image.archive is not None:  # otherwise the OpenPGP code is not loaded
         from pumice.trust import archive_signatures
 
         yield from archive_signatures.read_claims(image, trusted, now=now, budget=budget)
 
 
 def _evaluate_claim(
-    claim: Claim, subject: Digest, trusted: Sequence[TrustedKey], expected: str, also: Sequence[str], now: int
+    claim: Claim,
+    subject: Digest,
+    trusted: Sequence[TrustedKey],
+    expected: str,
+    attestation_names: Sequence[str],
+    now: int,
 ) -> list[EvaluatedClaim]:
-    """One finding for each trusted key that made the claim; one without a key if none did.
+    """Return an evaluated claim for each trusted key that signed it, or one without a key if none did.
 
-    Only signatures say what an image may be taken for, so what is attested of it may call it by any of
-    ``also``: its own name, which its digest covers, and where it lies.
+    Only signatures decide the name of an image, so an attestation may also use ``attestation_names``: the
+    declared name, which the digest covers, and the reference in the registry.
     """
     if claim.problem:
         return [EvaluatedClaim(claim=claim, problem=claim.problem)]
     if claim.subject != subject:
-        return [EvaluatedClaim(claim=claim, problem=f"it is about another image, {claim.subject}")]
-    makers = [one for one in trusted if _is_signed_by(claim, one)]
-    reason = "it is by none of the keys that are trusted for this name"
-    if claim.certified and not makers:
+        return [EvaluatedClaim(claim=claim, problem=f"it is about another image ({claim.subject})")]
+    signing_keys = [key for key in trusted if _is_signed_by(claim, key)]
+    reason = "not signed by a key that is trusted for this name"
+    if claim.certified and not signing_keys:
         from pumice.trust import keyless
 
-        makers, reason = keyless.find_signers(claim, trusted)
-    if not makers:
+        signing_keys, reason = keyless.find_signers(claim, trusted)
+    if not signing_keys:
         return [EvaluatedClaim(claim=claim, problem=reason)]
-    wanted = [expected, *(() if claim.is_signature else also)]
-    findings: list[EvaluatedClaim] = []
-    for one in makers:
-        problem = one.rejection_reason(now)
+    accepted_names = [expected, *(() if claim.is_signature else attestation_names)]
+    evaluated: list[EvaluatedClaim] = []
+    for key in signing_keys:
+        problem = key.rejection_reason(now)
         if problem:
-            problem = f"its {one.kind} {describe_key(one)} {problem}"
-        elif expected and not any(image_names.matches(*pair) for pair in product(claim.names, wanted)):
-            stated = " and ".join(claim.names[:_MOST_NAMES]) or "nothing"
-            problem = f"it is signed as {stated}, not as {expected}"
-        findings.append(EvaluatedClaim(claim=claim, trusted_key=one, problem=problem))
-    return findings
+            problem = f"its {key.kind} {describe_key(key)} {problem}"
+        elif expected and not any(
+            image_names.matches(*pair) for pair in product(claim.names, accepted_names)
+        ):
+            signed_names = " and ".join(claim.names[:_MAX_NAMES]) or "nothing"
+            problem = f"signed as {signed_names}, not as {expected}"
+        evaluated.append(EvaluatedClaim(claim=claim, trusted_key=key, problem=problem))
+    return evaluated
 
 
-def _is_signed_by(claim: Claim, one: TrustedKey) -> bool:
+def _is_signed_by(claim: Claim, trusted_key: TrustedKey) -> bool:
     if claim.signer_fingerprints is not None:
-        return one.key.fingerprint in claim.signer_fingerprints
-    return any(keys.verify_signature(one.key, signature, claim.signed) for signature in claim.signatures)
+        return trusted_key.key.fingerprint in claim.signer_fingerprints
+    return any(
+        keys.verify_signature(trusted_key.key, signature, claim.signed) for signature in claim.signatures
+    )
 
 
-def _signed_name(good: Iterable[EvaluatedClaim]) -> str:
-    stated = sorted({name for one in good for name in one.claim.names})
-    return stated[0] if stated else ""
+def _signed_name(valid: Iterable[EvaluatedClaim]) -> str:
+    signed_names = sorted({name for item in valid for name in item.claim.names})
+    return signed_names[0] if signed_names else ""
 
 
 def _too_few_signers(
-    where: str, signed: Sequence[TrustedKey], trusted: Sequence[TrustedKey], threshold: int, now: int
+    where: str, signing_keys: Sequence[TrustedKey], trusted: Sequence[TrustedKey], threshold: int, now: int
 ) -> TrustError:
-    """Say who signed, and who else could."""
-    count = signers.count_signers(signed, trusted)
-    done = sorted({describe_key(one) for one in signed})
-    can = [one for one in trusted if not one.rejection_reason(now)]
-    done_by = signers.signer_numbers(signed, trusted)
+    """Return the error that lists who signed and who else could sign."""
+    count = signers.count_signers(signing_keys, trusted)
+    signing = sorted({describe_key(key) for key in signing_keys})
+    usable = [key for key in trusted if not key.rejection_reason(now)]
+    signed_numbers = signers.signer_numbers(signing_keys, trusted)
     missing = sorted(
-        {describe_key(one) for one in can if not signers.signer_numbers([one], trusted) <= done_by}
+        {describe_key(key) for key in usable if not signers.signer_numbers([key], trusted) <= signed_numbers}
     )
-    hint = f"signatures of these count as well: {', '.join(missing)}"
-    if signers.count_signers(can, trusted) < threshold:
-        hint = f"no more than {signers.count_signers(can, trusted)} signers are trusted for this name at all"
+    hint = f"also trusted for this name: {', '.join(missing)}"
+    if signers.count_signers(usable, trusted) < threshold:
+        hint = f"only {signers.count_signers(usable, trusted)} signers are trusted for this name"
     return TrustError(
-        f"the image is signed by {count} of the {threshold} keys that are needed: {', '.join(done)}",
+        f"the image is signed by {count} of {threshold} required keys: {', '.join(signing)}",
         where=where,
         hint=hint,
     )
@@ -218,45 +231,47 @@ def _too_few_signers(
 
 def _explain_rejection(
     image: Image,
-    found: Sequence[EvaluatedClaim],
-    signed: Sequence[TrustedKey],
+    evaluated_claims: Sequence[EvaluatedClaim],
+    signing_keys: Sequence[TrustedKey],
     trusted: Sequence[TrustedKey],
     threshold: int,
     now: int,
 ) -> TrustError:
-    """Say the one thing that is nearest to a signature that would have counted."""
+    """Return the error for the claim that is closest to a valid signature."""
     where = image.root.digest
-    if signed:
-        return _too_few_signers(where, signed, trusted, threshold, now)
-    known = [one for one in found if one.trusted_key and one.claim.is_signature]
-    if known:
+    if signing_keys:
+        return _too_few_signers(where, signing_keys, trusted, threshold, now)
+    by_trusted_keys = [item for item in evaluated_claims if item.trusted_key and item.claim.is_signature]
+    if by_trusted_keys:
         hint = None
-        if known[0].claim.names and "not as" in known[0].problem:
-            hint = f"if that is what you mean, say --as {known[0].claim.names[0]}"
-        reasons = "; ".join(sorted({one.problem for one in known}))
-        return TrustError(f"the image's signature does not count: {reasons}", where=where, hint=hint)
-    if any(one.trusted_key and not one.problem for one in found):
+        if by_trusted_keys[0].claim.names and "not as" in by_trusted_keys[0].problem:
+            hint = f"to accept this name, pass --as {by_trusted_keys[0].claim.names[0]}"
+        reasons = "; ".join(sorted({item.problem for item in by_trusted_keys}))
+        return TrustError(f"the image's signature is not valid: {reasons}", where=where, hint=hint)
+    if any(item.trusted_key and not item.problem for item in evaluated_claims):
         return TrustError(
             "the image has an attestation by a trusted key, but no signature",
             where=where,
-            hint="an attestation states something about an image, also a bad thing; ask for pumice sign",
+            hint="an attestation is not a signature; its publisher must run 'pumice sign'",
         )
-    if not found:
-        return TrustError("the image is not signed", where=where, hint="sign it: pumice sign REF --key KEY")
-    reasons = "; ".join(sorted({one.problem for one in found})[:5])
-    hint = "see 'pumice trust list' for the keys that are trusted"
-    if any(one.claim.certified for one in found):
+    if not evaluated_claims:
+        return TrustError(
+            "the image is not signed", where=where, hint="sign it with 'pumice sign REF --key KEY'"
+        )
+    reasons = "; ".join(sorted({item.problem for item in evaluated_claims})[:5])
+    hint = "run 'pumice trust list' to see the trusted keys"
+    if any(item.claim.certified for item in evaluated_claims):
         from pumice.trust import keyless
 
         hint = keyless.HINT if keyless.MISSING in reasons else hint
-    return TrustError(f"no signature of the image counts: {reasons}", where=where, hint=hint)
+    return TrustError(f"the image has no valid signature: {reasons}", where=where, hint=hint)
 
 
 def find_mismatch(policy: Any, predicate: Any) -> str:
-    """Say where ``predicate`` is not as ``policy`` asks, as a path; "" if it is.
+    """Return the path at which ``predicate`` does not match ``policy``; "" if it matches.
 
-    Objects must have the policy's keys with matching values, lists an element that matches for each
-    of the policy's, everything else must be equal.
+    An object must have the policy's keys with matching values, a list must have a matching element for
+    each of the policy's, and other values must be equal.
     """
     if isinstance(policy, dict):
         if not isinstance(predicate, dict):
@@ -277,6 +292,10 @@ def find_mismatch(policy: Any, predicate: Any) -> str:
     return "" if type(policy) is type(predicate) and policy == predicate else "."
 
 
-def describe_key(one: TrustedKey) -> str:
-    """Return what to call a key in a sentence."""
-    return f"{one.label} ({one.key.fingerprint[:16]})" if one.label else one.key.fingerprint[:16]
+def describe_key(trusted_key: TrustedKey) -> str:
+    """Return the label and short fingerprint of a key, for messages."""
+    return (
+        f"{trusted_key.label} ({trusted_key.key.fingerprint[:16]})"
+        if trusted_key.label
+        else trusted_key.key.fingerprint[:16]
+    )

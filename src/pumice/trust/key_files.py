@@ -1,4 +1,4 @@
-"""Where keys are kept: files anywhere, or by name in ``$XDG_CONFIG_HOME/pumice/keys``."""
+"""Key files: anywhere by path, or by name in ``$XDG_CONFIG_HOME/pumice/keys``."""
 
 from __future__ import annotations
 
@@ -24,75 +24,75 @@ DEFAULT_NAME = "default"
 
 
 class StoredKey(msgspec.Struct, frozen=True):
-    """A pair in the folder of keys; ``can_sign`` is whether the private half is there."""
+    """A key in the key directory; ``can_sign`` is whether it has the private half."""
 
     name: str
-    public: keys.PublicKey
+    public_key: keys.PublicKey
     can_sign: bool
 
 
 def keys_directory(environ: Mapping[str, str]) -> Path:
-    """Return the folder of keys; raises UsageError if there is no home directory to have it in."""
+    """Return the key directory; raises UsageError if there is no home directory."""
     base = environ.get("XDG_CONFIG_HOME", "")
     if not Path(base).is_absolute():
         if not environ.get("HOME"):
-            raise UsageError("there is no home directory to keep keys in", hint="give --output BASE")
+            raise UsageError("no home directory for keys", hint="set HOME, or pass --output BASE")
         base = str(Path(environ["HOME"], ".config"))
     return Path(base, "pumice", "keys")
 
 
 def find_key_file(text: str, suffix: str, environ: Mapping[str, str]) -> Path:
-    """Return the file that ``--key`` means: a path, or a name in the folder of keys; raises TrustError."""
+    """Return the file that ``--key`` names: a path, or a name in the key directory; raises TrustError."""
     path = Path(text)
     if path.exists() or "/" in text:
         if not path.exists():
-            raise TrustError("there is no such key file", where=text)
+            raise TrustError("no such key file", where=text)
         return path
-    kept = keys_directory(environ) / f"{text}{suffix}"
-    if kept.exists():
-        return kept
+    stored = keys_directory(environ) / f"{text}{suffix}"
+    if stored.exists():
+        return stored
     raise TrustError(
-        f"there is no key {text[:100]!r}",
-        hint="give a file, or a name that 'pumice key list' shows; 'pumice key generate' makes one",
+        f"no such key {text[:100]!r}",
+        hint="give a file or a name from 'pumice key list'; 'pumice key generate' generates a key",
     )
 
 
 def load_signer(path: Path, passphrase: Callable[[], bytes]) -> Signer:
-    """Return what signs with a private key: it is opened at once only if its public half is not beside it."""
+    """Return the signer for a private key, which is opened later if its public half is in BASE.pub."""
     from pumice.trust.image_signing import Signer
 
-    beside = path.with_suffix(".pub")
-    if path.suffix == ".key" and beside.is_file():
+    public_path = path.with_suffix(".pub")
+    if path.suffix == ".key" and public_path.is_file():
         return Signer(
-            public_keys.read_public_key(beside), cache(lambda: keys.read_private_key(path, passphrase))
+            public_keys.read_public_key(public_path), cache(lambda: keys.read_private_key(path, passphrase))
         )
-    opened = keys.read_private_key(path, passphrase)
-    return Signer(opened.public, lambda: opened)
+    private_key = keys.read_private_key(path, passphrase)
+    return Signer(private_key.public_key, lambda: private_key)
 
 
 def key_digest(path: Path) -> Digest:
-    """Return a digest that stands for a private key without opening it: of its public half, or of its file.
+    """Return a digest that identifies a private key without opening it; raises TrustError.
 
-    Raises TrustError if it cannot be read.
+    It is the digest of BASE.pub, or if that is missing of the key file.
     """
     from pumice import digest
 
-    beside = path.with_suffix(".pub")
-    public = path.suffix == ".key" and beside.is_file()
-    return digest.of(keys.read_key_file(beside if public else path))
+    public_path = path.with_suffix(".pub")
+    has_public = path.suffix == ".key" and public_path.is_file()
+    return digest.of(keys.read_key_file(public_path if has_public else path))
 
 
 def create_parent(base: Path) -> Path:
-    """Make the folder that a pair goes into, for its owner only, and return ``base``."""
+    """Create the directory of a key pair, for its owner only, and return ``base``."""
     with translate_os_errors(base.parent):
         ownership.make_directories(base.parent, private=True)
     return base
 
 
 def list_keys(environ: Mapping[str, str]) -> Iterator[StoredKey]:
-    """Yield the keys of the folder; what is no key is left out."""
-    place = keys_directory(environ)
-    for path in sorted(place.glob("*.pub")) if place.is_dir() else ():
+    """Yield the keys of the key directory; other files are skipped."""
+    directory = keys_directory(environ)
+    for path in sorted(directory.glob("*.pub")) if directory.is_dir() else ():
         try:
             public = public_keys.read_public_key(path)
         except PumiceError:
@@ -101,19 +101,19 @@ def list_keys(environ: Mapping[str, str]) -> Iterator[StoredKey]:
 
 
 def import_key(
-    path: Path, base: Path, passphrase: Callable[[], bytes], new: Callable[[], bytes]
+    path: Path, base: Path, passphrase: Callable[[], bytes], new_passphrase: Callable[[], bytes]
 ) -> keys.PublicKey:
-    """Copy a key of others to ``base``: a private key is encrypted anew, a public one is written as it is.
+    """Import a key file to ``base``: a private key is encrypted with the new passphrase.
 
-    Raises StoreError if there is one already.
+    Raises StoreError or UsageError if the target exists, FormatError for an unknown format.
     """
-    other = openpgp.read_if_openpgp(path)
-    if other is not None:
-        return openpgp.import_key(other, path, base, passphrase, new)
+    openpgp_data = openpgp.read_if_openpgp(path)
+    if openpgp_data is not None:
+        return openpgp.import_key(openpgp_data, path, base, passphrase, new_passphrase)
     data = keys.read_key_file(path)
     if b"-----BEGIN" not in data:
         raise FormatError(
-            "cannot find a key in PEM or OpenPGP in the file",
+            "the file has no PEM or OpenPGP key",
             where=str(path),
             hint=f"import {keys.SUPPORTED}",
         )
@@ -121,9 +121,9 @@ def import_key(
         public = public_keys.read_public_key(path)
         target = Path(f"{base}.pub")
         if os.path.lexists(target):
-            raise UsageError("the file exists already", where=str(target), hint="choose another --output")
+            raise UsageError("the file exists", where=str(target), hint="choose another --output")
         files.replace(target, public.pem(), mode=0o644)
         return public
-    opened = keys.read_private_key(path, passphrase)
-    keys.write_pair(base, opened, new())
-    return opened.public
+    private_key = keys.read_private_key(path, passphrase)
+    keys.write_pair(base, private_key, new_passphrase())
+    return private_key.public_key

@@ -1,7 +1,7 @@
-"""Public keys from a URL: fetched once, for a person to compare the fingerprint, and never again.
+"""Public keys from a URL, fetched once so that a person can compare the fingerprint.
 
-The connection proves little about whose key it is, so it is only kept from making things worse: TLS with
-a certificate that holds, no other host than the one that was named, and not many bytes.
+The connection does not prove whose key it is. It is only protected against the worst: TLS with a valid
+certificate, no redirect to another host, and a small size limit.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.errors import FetchError, FormatError, UsageError
-from pumice.fetch.network_rules import split_checked, without_login
+from pumice.fetch.network_rules import parse_url, without_login
 from pumice.formats.hosts import is_loopback
 
 if TYPE_CHECKING:
@@ -20,56 +20,56 @@ _MAX_KEY = 1 << 16
 
 
 def is_url(text: str) -> bool:
-    """Say whether a KEY of the command line is to be fetched."""
+    """Return whether a KEY of the command line is a URL."""
     return "://" in text
 
 
 def redact_url(url: str) -> str:
-    """Return a URL for people: without its login."""
+    """Return a URL without its credentials, for messages."""
     return without_login(url)
 
 
 def label_from_url(url: str) -> str:
-    """Return what to call the key at a URL: the file's name, else the host's."""
-    parts = split_checked(url)
+    """Return a label for the key at a URL: the name of the file, or else of the host."""
+    parts = parse_url(url)
     return parts.path.rpartition("/")[2].rpartition(".")[0] or parts.hostname or ""
 
 
 def check_url(url: str, *, plain_http: bool = False) -> str:
     """Return ``url`` if a key may be fetched from it; raises UsageError.
 
-    Without ``plain_http`` it is https, or this machine itself.
+    Without ``plain_http`` it must use https or a loopback address.
     """
     try:
-        parts = split_checked(url)
+        parts = parse_url(url)
     except FetchError as error:
         raise UsageError(error.message) from None
     where = without_login(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
-            "a key can be fetched by https only", where=where, hint="or save it, and give the file's name"
+            "cannot fetch a key from this URL: not https", where=where, hint="download it and pass the file"
         )
     if not plain_http and is_unprotected(url):
         raise UsageError(
-            "anybody on the way can change what comes by http",
+            "cannot fetch a key over http: the connection is not protected",
             where=where,
-            hint="use https; or say --insecure-allow-http, and compare the fingerprint all the better",
+            hint="use https, or pass --insecure-allow-http and compare the fingerprint",
         )
     return url
 
 
 def is_unprotected(url: str) -> bool:
-    """Say whether others can change what comes from a URL: by http, and not from this machine."""
-    parts = split_checked(url)
+    """Return whether the connection to a URL is unprotected: http to another machine."""
+    parts = parse_url(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def fetch_key(url: str, session: Session) -> PublicKey:
-    """Return the one public key at a URL that was checked; raises FetchError, FormatError."""
+    """Return the public key at a checked URL; raises FetchError, FormatError."""
     from pumice.trust import public_keys
 
-    answer = session.get(url, limit=_MAX_KEY, same_host=True)
+    response = session.get(url, limit=_MAX_KEY, same_host=True)
     try:
-        return public_keys.parse_public_key(answer.body)
+        return public_keys.parse_public_key(response.body)
     except FormatError as error:
         raise FormatError(error.message, where=without_login(url), hint=error.hint) from None

@@ -1,8 +1,8 @@
-"""Keys: made, read, and used. What opens a private key never leaves this file.
+"""Generating, reading and using keys. Only this module handles unencrypted private keys.
 
-Signatures are as sigstore's tools make and take them: ECDSA over SHA-256 in DER, Ed25519, RSA with
-PKCS#1 1.5. ECDSA's nonces are deterministic (RFC 6979): the same key and the same bytes always give
-the same signature, and a bad source of randomness cannot leak the key.
+Signatures are compatible with sigstore: ECDSA over SHA-256 in DER, Ed25519, and RSA with PKCS#1 1.5.
+ECDSA nonces are deterministic (RFC 6979): the same key and bytes give the same signature, and a bad
+source of randomness cannot leak the key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 GENERATED_KINDS = ("ecdsa-p256", "ed25519")
-"""What `generate` makes."""
+"""The kinds that `generate_key` supports."""
 
 PASSPHRASE = "PUMICE_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
 _MAX_FILE = 1 << 16
@@ -31,14 +31,14 @@ _CURVES = {"secp256r1": "ecdsa-p256", "secp384r1": "ecdsa-p384", "secp521r1": "e
 
 
 class PublicKey(msgspec.Struct, frozen=True):
-    """A public key: ``der`` is its SubjectPublicKeyInfo, whose digest is the key's fingerprint."""
+    """A public key; ``der`` is its SubjectPublicKeyInfo, whose SHA-256 is the fingerprint."""
 
     der: bytes
     kind: str
 
     @property
     def fingerprint(self) -> str:
-        """64 hexadecimal digits, the same that cosign's bundles hint at."""
+        """64 hexadecimal digits, the key hint of cosign's bundles."""
         return digest.hex_of(digest.of(self.der))
 
     def pem(self) -> bytes:
@@ -51,48 +51,46 @@ class PublicKey(msgspec.Struct, frozen=True):
 
 
 class PrivateKey:
-    """A private key that is open; printing it shows its fingerprint only."""
+    """A decrypted private key; its representation has only the fingerprint."""
 
     def __init__(self, key: Any) -> None:
         self._key = key
-        self.public = _public_key_of(key.public_key())
+        self.public_key = _public_key_of(key.public_key())
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature over ``data``: always the same for the same data."""
+        """Return the signature of ``data``; the same data gives the same signature."""
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-        if self.public.kind == "ed25519":
+        if self.public_key.kind == "ed25519":
             return bytes(self._key.sign(data))
-        if self.public.kind == "rsa":
+        if self.public_key.kind == "rsa":
             return bytes(self._key.sign(data, padding.PKCS1v15(), hashes.SHA256()))
         return bytes(self._key.sign(data, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
 
     def der(self) -> bytes:
-        """Return PKCS#8, unencrypted: for writing it encrypted."""
+        """Return the unencrypted PKCS#8, to be encrypted."""
         from cryptography.hazmat.primitives import serialization as s
 
         return bytes(self._key.private_bytes(s.Encoding.DER, s.PrivateFormat.PKCS8, s.NoEncryption()))
 
     def __repr__(self) -> str:
-        return f"<private key {self.public.fingerprint}>"
+        return f"<private key {self.public_key.fingerprint}>"
 
 
 def generate_key(kind: str = "ecdsa-p256") -> PrivateKey:
-    """Return a new key of one of `KINDS`."""
+    """Return a new key of a kind in `GENERATED_KINDS`; raises UsageError."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
     if kind == "ed25519":
         return PrivateKey(ed25519.Ed25519PrivateKey.generate())
     if kind == "ecdsa-p256":
         return PrivateKey(ec.generate_private_key(ec.SECP256R1()))
-    raise UsageError(
-        f"there is no kind of key {kind[:40]!r}", hint="use one of " + ", ".join(GENERATED_KINDS)
-    )
+    raise UsageError(f"unknown key type {kind[:40]!r}", hint="use one of " + ", ".join(GENERATED_KINDS))
 
 
 def encrypt_private_key(key: PrivateKey, passphrase: bytes) -> bytes:
-    """Return a private key as the file that Pumice and cosign read."""
+    """Return the content of an encrypted private key file, as cosign reads it."""
     from pumice.formats import cosignkey
 
     return cosignkey.encrypt_key(key.der(), passphrase, salt=os.urandom(32), nonce=os.urandom(24))
@@ -103,17 +101,17 @@ def write_pair(base: Path, key: PrivateKey, passphrase: bytes) -> tuple[Path, Pa
     private, public = Path(f"{base}.key"), Path(f"{base}.pub")
     for path in (private, public):
         if os.path.lexists(path):
-            raise StoreError("there is such a file already", where=str(path), hint="choose another name")
+            raise StoreError("the file exists", where=str(path), hint="choose another name")
     files.replace(private, encrypt_private_key(key, passphrase), mode=0o600)
-    files.replace(public, key.public.pem(), mode=0o644)
+    files.replace(public, key.public_key.pem(), mode=0o644)
     return private, public
 
 
 def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
-    """Open a private key; ``passphrase`` is asked only if the file needs one.
+    """Return the private key in a file; ``passphrase`` is called only if the key is encrypted.
 
-    Takes cosign's encrypted files and PEM of PKCS#8, SEC 1 or PKCS#1. Raises TrustError for a wrong
-    passphrase, FormatError for what is no key that signs.
+    Reads cosign's encrypted files and PEM of PKCS#8, SEC 1 or PKCS#1. Raises TrustError for a wrong
+    passphrase, FormatError for a file that is not a supported private key.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
@@ -125,11 +123,11 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         raise FormatError(
             "cannot read an OpenSSH private key",
             where=str(path),
-            hint="convert a copy of it to PKCS#8, if its kind is supported: ssh-keygen -p -m pkcs8 -f COPY",
+            hint="convert a copy of it to PKCS#8: ssh-keygen -p -m pkcs8 -f COPY",
         )
     if b"PRIVATE KEY-----" not in data:
-        what = "is a public key" if b"PUBLIC KEY-----" in data else "is no private key"
-        raise FormatError(f"the file {what}", where=str(path), hint="signing needs the file BASE.key")
+        kind = "a public key" if b"PUBLIC KEY-----" in data else "not a private key"
+        raise FormatError(f"the file is {kind}", where=str(path), hint="use the private key, BASE.key")
     try:
         if cosignkey.is_encrypted(data):
             opened = serialization.load_der_private_key(cosignkey.decrypt_key(data, passphrase()), None)
@@ -144,59 +142,57 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         raise
     except UnsupportedAlgorithm:
         raise _unsupported_key_error(str(path)) from None
-    except Exception as error:  # noqa: BLE001 - the library's are many, and for its developers
+    except Exception as error:  # noqa: BLE001 - the library raises many types, with messages for developers
         if "password" in str(error).lower():
-            raise TrustError("the passphrase does not open the key", where=str(path)) from None
+            raise TrustError("wrong passphrase", where=str(path)) from None
         raise FormatError("the private key is malformed", where=str(path)) from None
 
 
 def parse_pem_public_key(data: bytes) -> PublicKey:
-    """Read a public key in PEM, of a kind that is `SUPPORTED`.
+    """Return the public key in PEM data; text around it, such as a comment, is skipped.
 
-    Text around it, such as a comment, is skipped. Raises FormatError.
+    Raises FormatError if there is not exactly one key, or if its kind is not `SUPPORTED`.
     """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     if b"PRIVATE KEY-----" in data:
-        raise FormatError("this is a private key", hint="trust the public one, BASE.pub")
+        raise FormatError("the file is a private key", hint="use the public key, BASE.pub")
     if data.count(b"-----BEGIN PUBLIC KEY-----") != 1:
-        raise FormatError(
-            "this is not one public key in PEM", hint="it begins with -----BEGIN PUBLIC KEY-----"
-        )
+        raise FormatError("expected one public key in PEM", hint="it begins with -----BEGIN PUBLIC KEY-----")
     start = data.index(b"-----BEGIN PUBLIC KEY-----")
     try:
         key = serialization.load_pem_public_key(data[start:])
     except UnsupportedAlgorithm:
         raise _unsupported_key_error() from None
-    except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+    except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
         raise FormatError("the public key is malformed") from None
     return _public_key_of(key)
 
 
 def verify_signature(key: PublicKey, signature: bytes, data: bytes) -> bool:
-    """Say whether ``signature`` is that of ``key`` over ``data``."""
+    """Return whether ``signature`` is a valid signature of ``data`` by ``key``."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-    if key.kind in ("openpgp", "identity"):  # of files, and by certificates: checked elsewhere
+    if key.kind in ("openpgp", "identity"):  # verified by archive_signatures and keyless
         return False
     public: Any = serialization.load_der_public_key(key.der)
-    tries: list[tuple[Any, ...]]
+    candidates: list[tuple[Any, ...]]
     if key.kind == "ed25519":
-        tries = [()]
+        candidates = [()]
     elif key.kind == "rsa":
-        tries = [(padding.PKCS1v15(), hashes.SHA256())]
-    elif key.kind == "ecdsa-p384":  # cosign hashes by SHA-256 whatever the curve; sigstore's own by the curve
-        tries = [(ec.ECDSA(hashes.SHA256()),), (ec.ECDSA(hashes.SHA384()),)]
+        candidates = [(padding.PKCS1v15(), hashes.SHA256())]
+    elif key.kind == "ecdsa-p384":  # cosign always uses SHA-256, sigstore the hash of the curve
+        candidates = [(ec.ECDSA(hashes.SHA256()),), (ec.ECDSA(hashes.SHA384()),)]
     elif key.kind == "ecdsa-p521":
-        tries = [(ec.ECDSA(hashes.SHA256()),), (ec.ECDSA(hashes.SHA512()),)]
+        candidates = [(ec.ECDSA(hashes.SHA256()),), (ec.ECDSA(hashes.SHA512()),)]
     else:
-        tries = [(ec.ECDSA(hashes.SHA256()),)]
-    for how in tries:
+        candidates = [(ec.ECDSA(hashes.SHA256()),)]
+    for parameters in candidates:
         try:
-            public.verify(signature, data, *how)
+            public.verify(signature, data, *parameters)
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             continue
         return True
@@ -206,9 +202,10 @@ def verify_signature(key: PublicKey, signature: bytes, data: bytes) -> bool:
 def passphrase_source(
     environ: Mapping[str, str], file: Path | None, ask: Callable[[], str] | None
 ) -> Callable[[], bytes]:
-    """Return what gives the passphrase when it is needed: from ``file``, the environment, or by asking.
+    """Return the function that reads the passphrase from ``file``, the environment or ``ask``.
 
-    ``ask`` is None where nobody could answer. A file's last line feed is not part of it. Raises UsageError.
+    ``ask`` is None without a terminal. A final line feed in the file is removed. The returned function
+    raises UsageError if there is no passphrase.
     """
 
     def get() -> bytes:
@@ -220,8 +217,8 @@ def passphrase_source(
         if ask is not None:
             return ask().encode()
         raise UsageError(
-            "the key needs a passphrase, and there is no terminal to ask for it",
-            hint=f"give --passphrase-file FILE, or set {PASSPHRASE}",
+            "cannot ask for the key's passphrase: there is no terminal",
+            hint=f"pass --passphrase-file FILE, or set {PASSPHRASE}",
         )
 
     return get
@@ -244,20 +241,18 @@ def _public_key_of(key: Any) -> PublicKey:
 
 
 def _unsupported_key_error(where: str | None = None) -> FormatError:
-    return FormatError(
-        "keys of this kind are not supported", where=where, hint=f"supported kinds are {SUPPORTED}"
-    )
+    return FormatError("unsupported key type", where=where, hint=f"use {SUPPORTED}")
 
 
 def read_key_file(path: Path) -> bytes:
-    """Return the content of a file that should hold a key or a passphrase; raises TrustError."""
+    """Return the content of a key or passphrase file of at most 64 KiB; raises TrustError, FormatError."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE + 1)
     except OSError as error:
         raise TrustError(
-            f"it cannot be read ({(error.strerror or str(error)).lower()})", where=str(path)
+            f"cannot read the file: {(error.strerror or str(error)).lower()}", where=str(path)
         ) from None
     if len(data) > _MAX_FILE:
-        raise FormatError("the file is larger than 64 KiB, so it is no key", where=str(path))
+        raise FormatError("the file is not a key: larger than 64 KiB", where=str(path))
     return data

@@ -1,7 +1,7 @@
-"""OpenPGP keys: made, read and kept, in files as gpg reads and writes them.
+"""OpenPGP keys: generating, reading and writing them, in gpg's formats.
 
-A certificate is a public key among the others in the trust store. Its fingerprint is that of its
-primary key (40 hexadecimal digits, or 64 of version 6); signatures by its subkeys count as its own.
+A certificate can be trusted like any public key. Its fingerprint is that of its primary key (40
+hexadecimal digits, or 64 in version 6), also for signatures by its subkeys.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KIND = "openpgp"
 MAX_FILE = 1 << 20
-"""Bytes of a key's file: what strangers certified may stand in it as well."""
+"""Bytes of a key file, which may contain certifications by others."""
 
 _PUBLIC = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 _PRIVATE = b"-----BEGIN PGP PRIVATE KEY BLOCK-----"
@@ -30,42 +30,42 @@ _MAX_USER_ID = 200
 
 
 class Certificate(PublicKey, frozen=True):
-    """An OpenPGP certificate: ``der`` is it in binary, ``user`` the first user ID, unproven."""
+    """An OpenPGP certificate; ``der`` is its binary form, ``user_id`` the first, unverified user ID."""
 
     primary: str = ""
     user_id: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """The primary key's, in lower-case hexadecimal."""
+        """The primary key's fingerprint, in lower-case hexadecimal."""
         return self.primary
 
     def pem(self) -> bytes:
-        """Return the certificate, armored."""
+        """Return the armored certificate."""
         import pysequoia
 
         return pysequoia.armor(self.der, pysequoia.ArmorKind.PublicKey).encode()
 
 
 def make_keyring(certificates: Sequence[Certificate]) -> openpgp.Keyring:
-    """Return certificates as something to check signatures with."""
+    """Return a keyring that verifies signatures by the certificates."""
     from pysequoia import Cert
 
-    return openpgp.Keyring(b"", [Cert.from_bytes(one.der) for one in certificates])
+    return openpgp.Keyring(b"", [Cert.from_bytes(certificate.der) for certificate in certificates])
 
 
 def is_public(data: bytes) -> bool:
-    """Say whether a file's content looks like an OpenPGP certificate."""
+    """Return whether data looks like an OpenPGP certificate."""
     return _PUBLIC in data or openpgpkey.read_packet_tag(data) == openpgpkey.PUBLIC
 
 
 def is_private(data: bytes) -> bool:
-    """Say whether a file's content looks like an OpenPGP secret key."""
+    """Return whether data looks like an OpenPGP secret key."""
     return _PRIVATE in data or openpgpkey.read_packet_tag(data) == openpgpkey.SECRET
 
 
 def read_if_openpgp(path: Path) -> bytes | None:
-    """Return a file's content if that looks like an OpenPGP key, else None; also if it cannot be read."""
+    """Return a file's content if it looks like an OpenPGP key, else None, also if it cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
@@ -74,45 +74,45 @@ def read_if_openpgp(path: Path) -> bytes | None:
     if not is_public(data) and not is_private(data):
         return None
     if len(data) > MAX_FILE:
-        raise FormatError("the file is larger than 1 MiB, so it is no key", where=str(path))
+        raise FormatError("the file is not a key: larger than 1 MiB", where=str(path))
     return data
 
 
 def read_secret_key(path: Path) -> bytes:
-    """Return the content of a secret key's file; raises FormatError."""
+    """Return the content of a secret key file; raises FormatError."""
     data = read_if_openpgp(path)
     if data is None or not is_private(data):
         raise FormatError(
-            "the file is a public key" if data else "the file is no OpenPGP key",
+            "the file is a public key" if data else "the file is not an OpenPGP key",
             where=str(path),
-            hint="signing needs the secret key",
+            hint="use the secret key",
         )
     return data
 
 
 def parse_certificate(data: bytes) -> Certificate:
-    """Read one certificate, armored (with text around it) or binary; raises FormatError."""
+    """Return the only certificate in data, armored (with text around it) or binary; raises FormatError."""
     from pysequoia import Cert
 
     if is_private(data):
-        raise FormatError("this is a private key", hint="trust the public one: pumice key export KEY")
+        raise FormatError("the file is a private key", hint="export the public key: pumice key export KEY")
     if data.count(_PUBLIC) > 1:
-        raise FormatError("there are several OpenPGP keys in the file", hint="take one of them at a time")
+        raise FormatError("the file has several OpenPGP keys", hint="use a file with one key")
     if _PUBLIC in data:
         data = data[data.index(_PUBLIC) :]
     try:
-        found = Cert.split_bytes(data)
-        one = found[0]
-        made = Certificate(bytes(one), KIND, one.fingerprint.lower(), _read_user_id(data))
-    except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+        certificates = Cert.split_bytes(data)
+        first = certificates[0]
+        certificate = Certificate(bytes(first), KIND, first.fingerprint.lower(), _read_user_id(data))
+    except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
         raise FormatError("the OpenPGP key is malformed") from None
-    if len(found) > 1:
-        raise FormatError("there are several OpenPGP keys in the file", hint="take one of them at a time")
-    return made
+    if len(certificates) > 1:
+        raise FormatError("the file has several OpenPGP keys", hint="use a file with one key")
+    return certificate
 
 
 class SecretKey:
-    """A secret key that signs; printing it shows its fingerprint only."""
+    """A secret key; its representation has only the fingerprint."""
 
     def __init__(self, data: bytes, where: Path) -> None:
         """Read an armored or binary secret key; raises FormatError."""
@@ -122,32 +122,32 @@ class SecretKey:
         try:
             self._key: Tsk = Tsk.from_bytes(data[max(0, data.find(_PRIVATE)) :])
             certificate = self._key.extract_certificate()
-            self.public = Certificate(
+            self.certificate = Certificate(
                 bytes(certificate), KIND, certificate.fingerprint.lower(), _read_user_id(bytes(certificate))
             )
             self.is_protected = openpgpkey.is_protected(bytes(self._key))
-        except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+        except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
             raise FormatError("the OpenPGP key is malformed", where=str(where)) from None
 
     def unlock(self, passphrase: Callable[[], bytes]) -> PySigner:
-        """Return what signs; the passphrase is asked only if there is one. Raises TrustError."""
+        """Return the unlocked signer; ``passphrase`` is called only if the key has one. Raises TrustError."""
         where = str(self._where)
         try:
             return self._key.signer()
-        except Exception:  # noqa: BLE001 - the library's errors are many and for its developers
+        except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
             if not self.is_protected:
-                raise TrustError("the OpenPGP key has no part that may sign today", where=where) from None
-        word = passphrase()
+                raise TrustError("the OpenPGP key has no valid signing key", where=where) from None
+        secret = passphrase()
         try:
-            return self._key.signer(word.decode())
-        except Exception:  # noqa: BLE001 - as above
-            sentence = "the passphrase does not open the key, or no part of it may sign today"
-            raise TrustError(sentence, where=where) from None
+            return self._key.signer(secret.decode())
+        except Exception:  # noqa: BLE001 - the library raises many types, with messages for developers
+            message = "wrong passphrase, or the OpenPGP key has no valid signing key"
+            raise TrustError(message, where=where) from None
 
     def sign_file(self, file: Path, passphrase: Callable[[], bytes]) -> bytes:
         """Return the detached signature of a file, in binary; raises TrustError, OSError.
 
-        The library takes its time from the machine's clock, and puts random bytes into what it signs.
+        The signing time is the machine's clock, and the signature contains random bytes.
         """
         import tempfile
 
@@ -159,13 +159,13 @@ class SecretKey:
             target = Path(folder, "signature")
             try:
                 pysequoia.sign_file(signer, file, target, mode=mode, armor=False)
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - the library raises many types, with messages for developers
                 reason = str(error).partition("\n")[0][:200]
-                raise TrustError(f"the key did not sign ({reason})", where=str(file)) from None
+                raise TrustError(f"cannot sign with the key: {reason}", where=str(file)) from None
             return target.read_bytes()
 
     def export_protected(self, passphrase: bytes) -> bytes:
-        """Return the armored key, protected by a passphrase unless that is empty or there is one already."""
+        """Return the armored key; ``passphrase`` protects it unless it is empty or the key has one."""
         import pysequoia
 
         data = bytes(self._key)
@@ -174,21 +174,21 @@ class SecretKey:
         return pysequoia.armor(data, pysequoia.ArmorKind.SecretKey).encode()
 
     def __repr__(self) -> str:
-        return f"<OpenPGP key {self.public.fingerprint}>"
+        return f"<OpenPGP key {self.certificate.fingerprint}>"
 
 
-def generate_key(user: str) -> SecretKey:
-    """Return a new key for ``user``: Ed25519, in the form of RFC 4880 that every gpg reads."""
+def generate_key(user_id: str) -> SecretKey:
+    """Return a new Ed25519 key for a user ID, in the format of RFC 4880; raises UsageError."""
     import pysequoia
 
-    if not user.strip() or len(user) > _MAX_USER_ID or not user.isprintable():
+    if not user_id.strip() or len(user_id) > _MAX_USER_ID or not user_id.isprintable():
         raise UsageError(
-            f"{user[:40]!r} is no user ID", hint='write a name and an address: "Ada <ada@example.com>"'
+            f"invalid user ID {user_id[:40]!r}", hint='use a name and an address: "Ada <ada@example.com>"'
         )
-    made = pysequoia.Tsk.generate(
-        user, profile=pysequoia.Profile.RFC4880, cipher_suite=pysequoia.CipherSuite.Cv25519
+    key = pysequoia.Tsk.generate(
+        user_id, profile=pysequoia.Profile.RFC4880, cipher_suite=pysequoia.CipherSuite.Cv25519
     )
-    return SecretKey(bytes(made), Path("the new key"))
+    return SecretKey(bytes(key), Path("the new key"))
 
 
 def write_pair(base: Path, key: SecretKey, passphrase: bytes) -> tuple[Path, Path]:
@@ -196,34 +196,34 @@ def write_pair(base: Path, key: SecretKey, passphrase: bytes) -> tuple[Path, Pat
     private, public = Path(f"{base}.key"), Path(f"{base}.pub")
     for path in (private, public):
         if os.path.lexists(path):
-            raise StoreError("there is such a file already", where=str(path), hint="choose another name")
+            raise StoreError("the file exists", where=str(path), hint="choose another name")
     files.replace(private, key.export_protected(passphrase), mode=0o600)
-    files.replace(public, key.public.pem(), mode=0o644)
+    files.replace(public, key.certificate.pem(), mode=0o644)
     return private, public
 
 
 def import_key(
-    data: bytes, path: Path, base: Path, old: Callable[[], bytes], new: Callable[[], bytes]
+    data: bytes, path: Path, base: Path, passphrase: Callable[[], bytes], new_passphrase: Callable[[], bytes]
 ) -> Certificate:
-    """Copy a key of others to ``base``.
+    """Import an OpenPGP key to ``base``; raises TrustError for a wrong passphrase.
 
-    A secret key keeps its passphrase, which must open it, and is given one if it has none.
+    A secret key keeps its passphrase; ``new_passphrase`` protects a key that has none.
     """
     if not is_private(data):
         public = parse_certificate(data)
         target = Path(f"{base}.pub")
         if os.path.lexists(target):
-            raise UsageError("there is such a file already", where=str(target))
+            raise UsageError("the file exists", where=str(target), hint="choose another --output")
         files.replace(target, public.pem(), mode=0o644)
         return public
     key = SecretKey(data, path)
-    key.unlock(old)
-    write_pair(base, key, b"" if key.is_protected else new())
-    return key.public
+    key.unlock(passphrase)
+    write_pair(base, key, b"" if key.is_protected else new_passphrase())
+    return key.certificate
 
 
 def _read_user_id(data: bytes) -> str:
-    """Return the first user ID; it may be any bytes."""
+    """Return the first user ID, printable text or not."""
     from pysequoia.packet import PacketPile
 
     for packet in PacketPile.from_bytes(data):

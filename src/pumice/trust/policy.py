@@ -1,19 +1,20 @@
-"""Which keys are trusted for which names: plain files in three folders, the later ones stronger.
+"""The policy: which keys are trusted for which names, in plain files of three directories.
 
     vendor   /usr/lib/pumice/trust
     system   /etc/pumice/trust
     user     $XDG_CONFIG_HOME/pumice/trust
 
-    root.d/FINGERPRINT              a key for every name
+    root.d/FINGERPRINT              a key that is trusted for all names
     prefix.d/example.com/apps/FINGERPRINT
-                                    a key for example.com/apps and all names below it
-    …/threshold                     a number: how many keys must have signed
-    revoked.d/FINGERPRINT           this key counts nowhere any more; the file says why
-    sigstore.d/DIGEST.json          a trusted root, by which a rule's identity is believed
-    mirror.d/mirror.example/debian  a name: images called so there were signed under that name here
+                                    a key that is trusted for example.com/apps and all names below it
+    …/threshold                     the number of keys that must have signed
+    revoked.d/FINGERPRINT           a revoked key; the file has the reason
+    sigstore.d/DIGEST.json          the trusted root of an identity
+    mirror.d/mirror.example/debian.name
+                                    the name that images of this mirror are signed as
 
-An empty file hides the one of the same path in a weaker folder. Prefixes match whole elements of a
-name because each is a folder: a key for ``example.com/app`` says nothing about
+Later directories override earlier ones; an empty file hides the file of the same path in an earlier
+directory. Prefixes match whole components of a name: a key for ``example.com/app`` is not trusted for
 ``example.com/appliance``. Specified in ``docs/reference/trust.md``.
 """
 
@@ -39,40 +40,42 @@ THRESHOLD = "threshold"
 _HEX = frozenset("0123456789abcdef")
 _MAX_FILE = 1 << 20
 _MAX_THRESHOLD = 100
+_OPENPGP_DIGITS = 40
+"""Hexadecimal digits of an OpenPGP fingerprint of version 4."""
 
 
 class PolicyDirectory(msgspec.Struct, frozen=True):
-    """One of the three folders."""
+    """A directory of policy files."""
 
     name: str
-    folder: Path
+    path: Path
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that is trusted for a prefix; "" is every name. ``path`` is the file that says so."""
+    """A key that is trusted for a prefix ("": all names), with the rule's directory and file."""
 
-    level: str
+    directory: str
     prefix: str
     path: Path
     key: TrustedKey
 
 
 class NamePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for one name: ``name`` is what it must be signed as, after mirrors."""
+    """The policy for one name; ``name`` is what the image must be signed as, after mirrors."""
 
     name: str
     keys: tuple[TrustedKey, ...]
     threshold: int
     mirror: str = ""
-    """The rule by which the name was changed."""
+    """The mirror rule that changed the name, "" for none."""
 
 
 def policy_directories(environ: Mapping[str, str]) -> tuple[PolicyDirectory, ...]:
-    """Return the three folders, the weakest first; without a home directory there are two.
+    """Return the policy directories, the weakest first; without a home directory there are two.
 
-    Raises StoreError if root would follow another user's rules.
+    Raises StoreError if root would use another user's policy.
     """
-    found = [
+    directories = [
         PolicyDirectory("vendor", Path("/usr/lib/pumice/trust")),
         PolicyDirectory("system", Path("/etc/pumice/trust")),
     ]
@@ -82,72 +85,89 @@ def policy_directories(environ: Mapping[str, str]) -> tuple[PolicyDirectory, ...
     if base:
         folder = Path(base, "pumice", "trust")
         check_owner(folder, environ)
-        found.append(PolicyDirectory("user", folder))
-    return tuple(found)
+        directories.append(PolicyDirectory("user", folder))
+    return tuple(directories)
 
 
-def read_name_policy(name: str, found: Sequence[PolicyDirectory]) -> NamePolicy:
-    """Return which keys count for an image called ``name`` (``name:version``; "" for none known).
+def read_name_policy(name: str, directories: Sequence[PolicyDirectory]) -> NamePolicy:
+    """Return the keys and the threshold for an image called ``name`` (``name:version``, or "").
 
-    Raises FormatError for a file that cannot be understood: a rule that is not understood must not
-    quietly be no rule.
+    Raises FormatError for a malformed file, because a malformed rule must not be ignored.
     """
     from pumice.trust.image_names import split_name
 
-    original, rule = _apply_mirrors(name, found)
-    places = [ROOT, *_scope_directories(split_name(original)[0])]
+    original, rule = _apply_mirrors(name, directories)
+    scopes = [ROOT, *_scope_directories(split_name(original)[0])]
     threshold = 1
-    keys_found: list[TrustedKey] = []
-    for place in places:
-        keys_found += [one.key for one in _read_scope_rules(place, found)]
-        threshold = _read_threshold(place, found) or threshold
-    return NamePolicy(name=original, keys=tuple(keys_found), threshold=threshold, mirror=rule)
+    trusted_keys: list[TrustedKey] = []
+    for scope in scopes:
+        trusted_keys += [rule.key for rule in _read_scope_rules(scope, directories)]
+        threshold = _read_threshold(scope, directories) or threshold
+    return NamePolicy(name=original, keys=tuple(trusted_keys), threshold=threshold, mirror=rule)
 
 
-def resolve_mirror(name: str, found: Sequence[PolicyDirectory]) -> str:
-    """Return what an image called ``name`` must be signed as, after mirrors."""
-    return _apply_mirrors(name, found)[0]
+def resolve_mirror(name: str, directories: Sequence[PolicyDirectory]) -> str:
+    """Return the name that an image called ``name`` must be signed as, after mirrors."""
+    return _apply_mirrors(name, directories)[0]
 
 
-def read_rules(found: Sequence[PolicyDirectory]) -> list[Rule]:
-    """Return every rule that is not hidden, by prefix."""
-    listed = [rule for place in _list_scopes(found) for rule in _read_scope_rules(place, found)]
-    return sorted(listed, key=lambda rule: (rule.prefix, rule.path.name))
+def read_rules(directories: Sequence[PolicyDirectory]) -> list[Rule]:
+    """Return all rules that are not hidden, sorted by prefix."""
+    rules = [rule for scope in _list_scopes(directories) for rule in _read_scope_rules(scope, directories)]
+    return sorted(rules, key=lambda rule: (rule.prefix, rule.path.name))
 
 
-def _list_scopes(found: Sequence[PolicyDirectory]) -> set[str]:
-    places = {ROOT}
-    for level in found:
-        for folder, _, _ in os.walk(level.folder / PREFIX):
-            places.add(str(Path(folder).relative_to(level.folder)))
-    return places - {PREFIX}
+def _list_scopes(directories: Sequence[PolicyDirectory]) -> set[str]:
+    scopes = {ROOT}
+    for directory in directories:
+        for folder, _, _ in os.walk(directory.path / PREFIX):
+            scopes.add(str(Path(folder).relative_to(directory.path)))
+    return scopes - {PREFIX}
 
 
-def read_revocations(found: Sequence[PolicyDirectory]) -> dict[str, str]:
-    """Return why keys are revoked, by fingerprint. No level can take back another's revocation."""
-    revoked: dict[str, str] = {}
-    for level in found:
-        for name in _list_directory(level.folder / REVOKED):
-            if _is_fingerprint(name):
-                reason = (_read_text(level.folder / REVOKED / name) or "").strip().split("\n")[0]
-                revoked[name] = reason[:200] or "without a reason"
-    return revoked
+def read_revocations(directories: Sequence[PolicyDirectory]) -> dict[str, str]:
+    """Return the reasons of all revocations by fingerprint; no directory overrides another's."""
+    revocations: dict[str, str] = {}
+    for directory in directories:
+        for name in _list_directory(directory.path / REVOKED):
+            if is_fingerprint(name):
+                reason = (_read_text(directory.path / REVOKED / name) or "").strip().split("\n")[0]
+                revocations[name] = reason[:200] or "no reason given"
+    for fingerprint, reason in list(revocations.items()):
+        for alias in _certificate_fingerprints(fingerprint, directories):
+            revocations.setdefault(alias, reason)
+    return revocations
 
 
-def revocation_reason(key: keys.PublicKey, revoked: Mapping[str, str]) -> str:
-    """Return why a key is revoked, "" if it is not: also where it was revoked in another form."""
+def _certificate_fingerprints(fingerprint: str, directories: Sequence[PolicyDirectory]) -> frozenset[str]:
+    """Return the fingerprints of the keys in an OpenPGP certificate of any rule; empty for other keys."""
+    if len(fingerprint) != _OPENPGP_DIGITS:
+        return frozenset()
     from pumice.trust import signers
 
-    return next((revoked[one] for one in sorted(signers.known_fingerprints(key)) if one in revoked), "")
+    for scope in sorted(_list_scopes(directories)):
+        for directory in directories:
+            text = (_read_text(directory.path / scope / fingerprint) or "").strip()
+            if text:
+                return signers.known_fingerprints(public_keys.parse_public_key(text.encode()))
+    return frozenset()
+
+
+def revocation_reason(key: keys.PublicKey, revocations: Mapping[str, str]) -> str:
+    """Return why a key is revoked, "" if it is not, also by a fingerprint of its other format."""
+    from pumice.trust import signers
+
+    fingerprints = sorted(signers.known_fingerprints(key) & revocations.keys())
+    return revocations[fingerprints[0]] if fingerprints else ""
 
 
 def prefix_directory(prefix: str) -> str:
-    """Return the folder below a level for a prefix; raises UsageError if it is none."""
+    """Return the path of a prefix below a policy directory; raises UsageError for an invalid prefix."""
     return _scope_directories(_check_prefix(prefix))[-1]
 
 
 def format_rule(key: keys.PublicKey, *, comment: str = "", expires: int = 0, replaces: str = "") -> bytes:
-    """Return the content of a rule's file: up to three lines that a person reads, and the key in PEM."""
+    """Return the content of a rule file: up to three lines for people, and the key in PEM."""
     from pumice.trust.trusted_key import format_day
 
     lines = []
@@ -161,174 +181,182 @@ def format_rule(key: keys.PublicKey, *, comment: str = "", expires: int = 0, rep
 
 
 def parse_day(text: str) -> int:
-    """Return the first second of a day ``YYYY-MM-DD``, UTC; raises UsageError."""
+    """Return the start of a day ``YYYY-MM-DD`` (UTC) in seconds since the epoch; raises UsageError."""
     import datetime
 
     try:
-        found = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+        day = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
     except ValueError:
-        raise UsageError(f"{text[:40]!r} is no day", hint="write it as 2027-12-31") from None
-    return max(1, int(found.timestamp()))  # 0 is never
+        raise UsageError(f"invalid date {text[:40]!r}", hint="use YYYY-MM-DD, such as 2027-12-31") from None
+    return max(1, int(day.timestamp()))  # 0 means never
 
 
-def _read_scope_rules(place: str, found: Sequence[PolicyDirectory]) -> Iterator[Rule]:
-    """Yield the rules of one folder, over all levels."""
-    revoked = read_revocations(found)
+def _read_scope_rules(scope: str, directories: Sequence[PolicyDirectory]) -> Iterator[Rule]:
+    """Yield the rules of a scope, which is ``root.d`` or a directory of ``prefix.d``."""
+    revocations = read_revocations(directories)
     strongest: dict[str, PolicyDirectory] = {}
-    for level in found:
-        for name in _list_directory(level.folder / place):
-            if _is_fingerprint(name):
-                strongest[name] = level
-    prefix = "" if place == ROOT else _decode_prefix(place)
-    for name, level in sorted(strongest.items()):
-        path = level.folder / place / name
+    for directory in directories:
+        for name in _list_directory(directory.path / scope):
+            if is_fingerprint(name):
+                strongest[name] = directory
+    prefix = "" if scope == ROOT else _decode_prefix(scope)
+    for name, directory in sorted(strongest.items()):
+        path = directory.path / scope / name
         text = _read_text(path) or ""
         if text.strip():
-            what = f"{level.name} rule for {prefix or 'every name'}"
-            key = _parse_rule(text, path, what, revoked, level.folder / SIGSTORE_ROOTS)
-            yield Rule(level=level.name, prefix=prefix, path=path, key=key)
+            description = f"{directory.name} rule for {prefix or 'all names'}"
+            key = _parse_rule(text, path, description, revocations, directory.path / SIGSTORE_ROOTS)
+            yield Rule(directory=directory.name, prefix=prefix, path=path, key=key)
 
 
-def _parse_rule(text: str, path: Path, rule: str, revoked: Mapping[str, str], roots: Path) -> TrustedKey:
+def _parse_rule(
+    text: str, path: Path, description: str, revocations: Mapping[str, str], roots: Path
+) -> TrustedKey:
     try:
-        head = dict(
+        fields = dict(
             line.split(": ", 1) for line in text.partition("-----BEGIN")[0].splitlines() if ": " in line
         )
         key = (
-            _parse_identity(head, roots)
-            if "Identity" in head
+            _parse_identity(fields, roots)
+            if "Identity" in fields
             else public_keys.parse_public_key(text.encode())
         )
-        expires = parse_day(head["Expires"].strip()) if "Expires" in head else 0
+        expires = parse_day(fields["Expires"].strip()) if "Expires" in fields else 0
     except (FormatError, UsageError) as error:
-        raise FormatError(f"the trust rule cannot be read: {error.message}", where=str(path)) from None
+        raise FormatError(f"cannot read the trust rule: {error.message}", where=str(path)) from None
     if key.fingerprint != path.name:
         raise TrustError(
-            "the file's name is not the fingerprint of the key in it",
+            "the file name is not the fingerprint of the key",
             where=str(path),
-            hint=f"its key is {key.fingerprint}",
+            hint=f"the fingerprint is {key.fingerprint}",
         )
     return TrustedKey(
         key=key,
-        rule=rule,
-        label=" ".join(filter(None, (head.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
+        rule=description,
+        label=" ".join(filter(None, (fields.get("Comment", "").strip()[:80], getattr(key, "title", "")))),
         expires=expires,
-        replaces=head.get("Replaces", "").strip().lower(),
-        revoked=revocation_reason(key, revoked) if revoked else "",
+        replaces=fields.get("Replaces", "").strip().lower(),
+        revocation=revocation_reason(key, revocations) if revocations else "",
     )
 
 
-def _parse_identity(head: Mapping[str, str], roots: Path) -> keys.PublicKey:
+def _parse_identity(fields: Mapping[str, str], roots: Path) -> keys.PublicKey:
     """Return the identity in a rule; raises FormatError, UsageError."""
     from pumice.trust import keyless
 
-    wanted = head.get("Trusted-Root", "").strip()
-    root = None
-    if wanted:
-        if not _is_fingerprint(wanted):
-            raise FormatError("its trusted root is no digest")
-        root = roots / f"{wanted}.json"
-    made = keyless.parse_identity(head["Identity"].strip(), head.get("Issuer", "").strip(), root)
-    if made.root_digest != wanted:
-        raise TrustError("the trusted root does not have the digest it is known by", where=str(root))
-    return made
+    root_digest = fields.get("Trusted-Root", "").strip()
+    root_path = None
+    if root_digest:
+        if not is_fingerprint(root_digest):
+            raise FormatError("the trusted root is not a digest")
+        root_path = roots / f"{root_digest}.json"
+    identity = keyless.parse_identity(fields["Identity"].strip(), fields.get("Issuer", "").strip(), root_path)
+    if identity.root_digest != root_digest:
+        raise TrustError("the trusted root does not match its digest", where=str(root_path))
+    return identity
 
 
-def _read_threshold(place: str, found: Sequence[PolicyDirectory]) -> int:
-    """Return how many keys a folder asks for, by the strongest level that says so; 0 for none."""
-    for level in reversed(found):
-        path = level.folder / place / THRESHOLD
+def _read_threshold(scope: str, directories: Sequence[PolicyDirectory]) -> int:
+    """Return the threshold of a scope by the strongest directory that has one, 0 for none."""
+    for directory in reversed(directories):
+        path = directory.path / scope / THRESHOLD
         text = _read_text(path)
         if text is None:
             continue
-        word = text.strip()
-        if not word:
+        number = text.strip()
+        if not number:
             return 0
-        if not (word.isascii() and word.isdigit()) or not 1 <= int(word[:9]) <= _MAX_THRESHOLD:
-            raise FormatError("the threshold is not a number from 1 to 100", where=str(path))
-        return int(word[:9])
+        if not (number.isascii() and number.isdigit()) or not 1 <= int(number[:9]) <= _MAX_THRESHOLD:
+            raise FormatError("invalid threshold: not a number from 1 to 100", where=str(path))
+        return int(number[:9])
     return 0
 
 
-def read_thresholds(found: Sequence[PolicyDirectory]) -> dict[str, int]:
-    """Return how many keys must have signed, by the prefix for which a rule says so."""
-    listed = {place: _read_threshold(place, found) for place in _list_scopes(found)}
-    return {"" if place == ROOT else _decode_prefix(place): count for place, count in listed.items() if count}
+def read_thresholds(directories: Sequence[PolicyDirectory]) -> dict[str, int]:
+    """Return the thresholds by prefix ("": all names)."""
+    thresholds = {scope: _read_threshold(scope, directories) for scope in _list_scopes(directories)}
+    return {
+        "" if place == ROOT else _decode_prefix(place): count for place, count in thresholds.items() if count
+    }
 
 
-def read_mirrors(found: Sequence[PolicyDirectory]) -> dict[str, str]:
-    """Return what images below a prefix are signed as, by prefix; raises FormatError."""
-    listed: dict[str, str] = {}
-    for level in found:
-        for folder, _, names in os.walk(level.folder / MIRROR):
+def read_mirrors(directories: Sequence[PolicyDirectory]) -> dict[str, str]:
+    """Return the names that images of mirrors are signed as, by prefix; raises FormatError."""
+    targets: dict[str, str] = {}
+    for directory in directories:
+        for parent, _, names in os.walk(directory.path / MIRROR):
             for name in names:
-                place = Path(folder, name).relative_to(level.folder / MIRROR)
-                if place.suffix == ".name":
-                    prefix = _decode_component(str(place.with_suffix("")))
-                    listed[prefix] = _apply_mirrors(f"{prefix}/x:0", found)[0].removesuffix("/x:0")
-    return {prefix: target for prefix, target in sorted(listed.items()) if target != prefix}
+                path = Path(parent, name).relative_to(directory.path / MIRROR)
+                if path.suffix == ".name":
+                    prefix = _decode_component(str(path.with_suffix("")))
+                    targets[prefix] = _apply_mirrors(f"{prefix}/x:0", directories)[0].removesuffix("/x:0")
+    return {prefix: target for prefix, target in sorted(targets.items()) if target != prefix}
 
 
-def _apply_mirrors(name: str, found: Sequence[PolicyDirectory]) -> tuple[str, str]:
-    """Return the name that an image of a mirror was signed as, and the rule; the longest prefix counts."""
+def _apply_mirrors(name: str, directories: Sequence[PolicyDirectory]) -> tuple[str, str]:
+    """Return the signed name of an image of a mirror, and the rule with the longest prefix."""
     from pumice.trust.image_names import is_valid, split_name
 
-    plain, _ = split_name(name)
-    for folder in reversed(_scope_directories(plain)):
-        place = folder.replace(PREFIX, MIRROR, 1) + ".name"
-        for level in reversed(found):
-            text = _read_text(level.folder / place)
+    plain_name, _ = split_name(name)
+    for scope in reversed(_scope_directories(plain_name)):
+        path = scope.replace(PREFIX, MIRROR, 1) + ".name"
+        for directory in reversed(directories):
+            text = _read_text(directory.path / path)
             if text is None:
                 continue
             target = text.strip()
             if not target:
                 break
             if not is_valid(target) or split_name(target)[1]:
-                raise FormatError("the mirror rule holds no name", where=str(level.folder / place))
-            prefix = _decode_prefix(folder)
-            return target + name[len(prefix) :], f"{level.name} mirror of {target} at {prefix}"
+                raise FormatError("the mirror rule has no valid name", where=str(directory.path / path))
+            prefix = _decode_prefix(scope)
+            return target + name[len(prefix) :], f"{directory.name} mirror of {target} at {prefix}"
     return name, ""
 
 
 def mirror_path(prefix: str) -> str:
-    """Return the file below a level that says of what ``prefix`` is a mirror."""
+    """Return the path of the mirror rule for ``prefix`` below a policy directory."""
     return prefix_directory(prefix).replace(PREFIX, MIRROR, 1) + ".name"
 
 
 def _scope_directories(name: str) -> list[str]:
-    """Return the folder of each prefix of a name, the shortest first."""
-    words = name.split("/") if name else []
-    if any(not _encode_component(word).strip(".") for word in words):
+    """Return the scope of each prefix of a name, the shortest first."""
+    components = name.split("/") if name else []
+    if any(not _encode_component(word).strip(".") for word in components):
         return []
-    return ["/".join([PREFIX, *map(_encode_component, words[: count + 1])]) for count in range(len(words))]
+    return [
+        "/".join([PREFIX, *map(_encode_component, components[: count + 1])])
+        for count in range(len(components))
+    ]
 
 
-def _decode_prefix(folder: str) -> str:
-    return "/".join(_decode_component(word) for word in folder.split("/")[1:])
+def _decode_prefix(scope: str) -> str:
+    return "/".join(_decode_component(word) for word in scope.split("/")[1:])
 
 
-def _encode_component(word: str) -> str:
-    """Keep a name's element from being a path, or another one where file names ignore case."""
+def _encode_component(component: str) -> str:
+    """Encode a component, so that it is no special path and unique if file names ignore case."""
     plain = "abcdefghijklmnopqrstuvwxyz0123456789._-"
-    return "".join(c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in word)
+    return "".join(c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in component)
 
 
-def _decode_component(word: str) -> str:
+def _decode_component(component: str) -> str:
     from urllib.parse import unquote
 
-    return unquote(word)
+    return unquote(component)
 
 
 def _check_prefix(prefix: str) -> str:
     from pumice.trust.image_names import is_valid
 
     if not is_valid(f"{prefix}:0") or prefix.endswith("/"):
-        raise UsageError(f"{prefix[:100]!r} is no prefix of names", hint="write for example example.com/apps")
+        raise UsageError(f"invalid prefix {prefix[:100]!r}", hint="use a prefix such as example.com/apps")
     return prefix
 
 
-def _is_fingerprint(name: str) -> bool:
-    return len(name) in (40, 64) and _HEX.issuperset(name)  # 40 of OpenPGP
+def is_fingerprint(text: str) -> bool:
+    """Return whether ``text`` is a fingerprint in lower case: 64 hexadecimal digits, or 40 of OpenPGP."""
+    return len(text) in (_OPENPGP_DIGITS, 64) and _HEX.issuperset(text)
 
 
 def _list_directory(folder: Path) -> list[str]:
@@ -341,7 +369,7 @@ def _list_directory(folder: Path) -> list[str]:
 
 
 def _read_text(path: Path) -> str | None:
-    """Return a small file's text, None if there is none."""
+    """Return the text of a small file, None if it does not exist."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE + 1)
@@ -356,5 +384,5 @@ def _read_text(path: Path) -> str | None:
 
 def _read_error(path: Path, error: OSError) -> TrustError:
     return TrustError(
-        f"the trust rules cannot be read ({(error.strerror or str(error)).lower()})", where=str(path)
+        f"cannot read the trust policy: {(error.strerror or str(error)).lower()}", where=str(path)
     )

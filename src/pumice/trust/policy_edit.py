@@ -1,4 +1,4 @@
-"""Changing the trust store: adding, removing, replacing and revoking keys, in one of its three folders."""
+"""Changing the policy: adding, removing, rotating and revoking keys in one policy directory."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 from pumice import files, ownership
 from pumice.errors import TrustError, UsageError
 from pumice.os_errors import translate_os_errors
-from pumice.trust import policy
+from pumice.trust import policy, signers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pumice.trust.keys import PublicKey
     from pumice.trust.policy import PolicyDirectory, Rule
 
 _MIN_FINGERPRINT = 8
+_MAX_REASON = 200
 
 
 def add_key(
-    level: PolicyDirectory,
+    directory: PolicyDirectory,
     key: PublicKey,
     prefix: str,
     *,
@@ -27,58 +29,61 @@ def add_key(
     expires: int = 0,
     replaces: str = "",
 ) -> Path:
-    """Trust ``key`` for ``prefix``, "" for every name; return the file. Raises StoreError, UsageError.
+    """Trust ``key`` for ``prefix`` ("": all names) and return the file; replaces an existing rule.
 
-    The same rule again takes the place of the old one.
+    ``expires`` is in seconds since the epoch, 0 for never. Raises StoreError, UsageError.
     """
-    place = policy.prefix_directory(prefix) if prefix else policy.ROOT
-    path = level.folder / place / key.fingerprint
+    scope = policy.prefix_directory(prefix) if prefix else policy.ROOT
+    path = directory.path / scope / key.fingerprint
     if key.kind == "identity":
-        _write_trusted_root(level, key)
+        _write_trusted_root(directory, key)
     _write(path, policy.format_rule(key, comment=comment, expires=expires, replaces=replaces))
     return path
 
 
-def set_threshold(level: PolicyDirectory, prefix: str, count: int) -> Path:
-    """Ask for ``count`` signatures below ``prefix``; return the file."""
-    path = level.folder / (policy.prefix_directory(prefix) if prefix else policy.ROOT) / policy.THRESHOLD
+def set_threshold(directory: PolicyDirectory, prefix: str, count: int) -> Path:
+    """Require ``count`` signers for names below ``prefix`` and return the file; raises UsageError."""
+    path = directory.path / (policy.prefix_directory(prefix) if prefix else policy.ROOT) / policy.THRESHOLD
     _write(path, b"%d\n" % check_threshold(count))
     return path
 
 
 def check_threshold(count: int) -> int:
-    """Return ``count`` if so many keys can be asked for; raises UsageError."""
+    """Return ``count`` if it is a valid threshold; raises UsageError."""
     if not 1 <= count <= 100:
-        raise UsageError(f"a threshold of {count} makes no sense", hint="it is a number from 1 to 100")
+        raise UsageError(f"invalid threshold {count}", hint="use a number from 1 to 100")
     return count
 
 
-def set_mirror(level: PolicyDirectory, prefix: str, name: str) -> Path:
-    """Let images that are called ``prefix/...`` here be those that are signed as ``name/...``."""
-    policy.prefix_directory(name)  # checks it
-    path = level.folder / policy.mirror_path(prefix)
+def set_mirror(directory: PolicyDirectory, prefix: str, name: str) -> Path:
+    """Accept images named ``prefix/...`` that are signed as ``name/...``; return the file."""
+    policy.prefix_directory(name)  # raises UsageError for an invalid name
+    path = directory.path / policy.mirror_path(prefix)
     _write(path, name.encode() + b"\n")
     return path
 
 
-def find_rules(found: list[Rule], start: str) -> list[Rule]:
-    """Return the rules of the one key whose fingerprint begins so; raises TrustError, UsageError."""
+def find_rules(rules: list[Rule], start: str) -> list[Rule]:
+    """Return the rules of the only key whose fingerprint begins with ``start``.
+
+    Raises TrustError if there is none, UsageError if ``start`` is too short or ambiguous.
+    """
     if len(start) < _MIN_FINGERPRINT:
         raise UsageError(
-            f"{start[:40]!r} is too short for a fingerprint", hint=f"give {_MIN_FINGERPRINT} digits or more"
+            f"fingerprint {start[:40]!r} is too short", hint=f"use at least {_MIN_FINGERPRINT} digits"
         )
-    mine = [rule for rule in found if rule.key.key.fingerprint.startswith(start.lower())]
-    if not mine:
-        raise TrustError(f"no rule has the key {start[:64]}", hint="'pumice trust list' shows them")
-    if len({rule.key.key.fingerprint for rule in mine}) > 1:
-        raise UsageError(f"several keys begin with {start}", hint="give more of the fingerprint")
-    return mine
+    matching = [rule for rule in rules if rule.key.key.fingerprint.startswith(start.lower())]
+    if not matching:
+        raise TrustError(f"no rule for key {start[:64]}", hint="run 'pumice trust list' to see the rules")
+    if len({rule.key.key.fingerprint for rule in matching}) > 1:
+        raise UsageError(f"fingerprint {start} is ambiguous", hint="use more digits")
+    return matching
 
 
-def remove_rule(level: PolicyDirectory, rule: Rule) -> Path:
-    """Trust a key no more for a prefix: its file goes, or an empty one hides that of a weaker folder."""
-    path = level.folder / rule.path.relative_to(_rule_directory(rule))
-    if rule.level == level.name:
+def remove_rule(directory: PolicyDirectory, rule: Rule) -> Path:
+    """Remove a rule and return its file; a rule of another directory is hidden by an empty file."""
+    path = directory.path / rule.path.relative_to(_rule_directory(rule))
+    if rule.directory == directory.name:
         with translate_os_errors(path):
             path.unlink()
     else:
@@ -86,39 +91,56 @@ def remove_rule(level: PolicyDirectory, rule: Rule) -> Path:
     return path
 
 
-def rotate_key(level: PolicyDirectory, found: list[Rule], new: PublicKey, *, until: int) -> list[Path]:
-    """Trust ``new`` wherever an old key is, and the old one until ``until`` (seconds) only.
+def rotate_key(
+    directory: PolicyDirectory, rules: list[Rule], new_key: PublicKey, *, until: int
+) -> list[Path]:
+    """Replace a key by ``new_key`` in all its rules; the old key expires at ``until`` (seconds).
 
-    While both count they are one signer.
+    While both are trusted they are one signer. Returns the changed files; raises UsageError, TrustError.
     """
-    if any(rule.key.key.fingerprint == new.fingerprint for rule in found):
-        raise UsageError("the new key is the old one", hint="'pumice key generate' makes another")
+    if any(rule.key.key.fingerprint == new_key.fingerprint for rule in rules):
+        raise UsageError("the new key is the old key", hint="generate one with 'pumice key generate'")
     changed: list[Path] = []
-    for rule in found:
-        if not rule.path.exists():  # else somebody else's removal would be undone
-            raise TrustError("the rule was changed meanwhile", where=str(rule.path), hint="try again")
-    for rule in found:
+    for rule in rules:
+        if not rule.path.exists():  # do not restore a rule that another process removed
+            raise TrustError(
+                "the rule was changed by another process", where=str(rule.path), hint="try again"
+            )
+    for rule in rules:
         old = rule.key
-        changed.append(add_key(level, new, rule.prefix, comment=old.label, replaces=old.key.fingerprint))
+        changed.append(
+            add_key(directory, new_key, rule.prefix, comment=old.label, replaces=old.key.fingerprint)
+        )
         ends = min(until, old.expires) if old.expires else until
-        kept = {"comment": old.label, "replaces": old.replaces}
-        changed.append(add_key(level, old.key, rule.prefix, expires=ends, **kept))
+        attributes = {"comment": old.label, "replaces": old.replaces}
+        changed.append(add_key(directory, old.key, rule.prefix, expires=ends, **attributes))
     return changed
 
 
-def revoke_key(level: PolicyDirectory, fingerprint: str, reason: str) -> Path:
-    """Let a key count nowhere any more, whatever other rules say."""
-    path = level.folder / policy.REVOKED / fingerprint
-    _write(path, " ".join(reason.split()).encode()[:200] + b"\n")
-    return path
+def revoke_key(
+    directory: PolicyDirectory, fingerprint: str, reason: str, rules: Sequence[Rule] = ()
+) -> list[Path]:
+    """Reject a key everywhere, whatever the rules say; return the files.
+
+    If ``rules`` have the key as an OpenPGP certificate, its keys in PEM are revoked as well.
+    """
+    fingerprints = {fingerprint: None}
+    for rule in rules:
+        if rule.key.key.fingerprint == fingerprint:
+            fingerprints |= dict.fromkeys(sorted(signers.known_fingerprints(rule.key.key)))
+    content = " ".join(reason.split()).encode()[:_MAX_REASON] + b"\n"
+    paths = [directory.path / policy.REVOKED / revoked for revoked in fingerprints]
+    for path in paths:
+        _write(path, content)
+    return paths
 
 
-def _write_trusted_root(level: PolicyDirectory, key: PublicKey) -> None:
-    """Put the trusted root of an identity beside the rules of its level."""
+def _write_trusted_root(directory: PolicyDirectory, key: PublicKey) -> None:
+    """Write the trusted root of an identity to its policy directory."""
     from pumice.trust.keyless import Identity
 
     if isinstance(key, Identity) and key.root:
-        _write(level.folder / policy.SIGSTORE_ROOTS / f"{key.root_digest}.json", key.root)
+        _write(directory.path / policy.SIGSTORE_ROOTS / f"{key.root_digest}.json", key.root)
 
 
 def _rule_directory(rule: Rule) -> Path:

@@ -1,4 +1,4 @@
-"""Public keys of every kind that rules can name: in PEM, or OpenPGP certificates."""
+"""Reading public keys of every supported kind: PEM and OpenPGP certificates."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 def read_public_key(path: Path) -> PublicKey:
-    """Read a public key in PEM, or an OpenPGP certificate; raises FormatError."""
+    """Return the public key in a file, PEM or an OpenPGP certificate; raises TrustError, FormatError."""
     try:
-        other = openpgp.read_if_openpgp(path)
+        openpgp_data = openpgp.read_if_openpgp(path)
         return (
             keys.parse_pem_public_key(keys.read_key_file(path))
-            if other is None
-            else openpgp.parse_certificate(other)
+            if openpgp_data is None
+            else openpgp.parse_certificate(openpgp_data)
         )
     except FormatError as error:
         raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
 
 def parse_public_key(data: bytes) -> PublicKey:
-    """Read a public key in PEM, or an armored OpenPGP certificate; raises FormatError."""
+    """Return the public key in data, PEM or an armored OpenPGP certificate; raises FormatError."""
     if b"-----BEGIN PGP PUBLIC KEY BLOCK-----" in data:
         return openpgp.parse_certificate(data)
     return keys.parse_pem_public_key(data)

@@ -1,11 +1,10 @@
-"""What was accepted before, so that nobody can pass off an old image, rightly signed and full of holes.
+"""Protection against rollback: a correctly signed but outdated image must not replace a newer one.
 
-For each name the newest version that was trusted here, in the store as ``accepted/<hex>``. Older is
-an older version by Debian's order, or the same version signed earlier; only the signed bytes say when
-that was. Where one of two images does not say so, the one that was made earlier is older. A publisher
-who cares for several series of versions under one name says in the annotation `TRACK` to which an image
-belongs: each has its own newest version. The annotation stands in the manifest, so that it is signed with
-the digest.
+For each name the store has the newest image that was admitted, in ``accepted/<hex>``. An image is older
+if its version is older (`version_order`), or if it has the same version and was signed earlier; only
+the signed bytes say when. If one of two images has no signing time, the times of their creation are
+compared. A publisher who maintains several release series under one name sets the annotation `TRACK`:
+each track has its own newest version. The annotation is in the manifest, so the signed digest covers it.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice import digest, files
-from pumice.distro.versions import check_version, compare_versions
-from pumice.errors import FormatError, PumiceError, StoreError, TrustError
+from pumice.errors import PumiceError, StoreError, TrustError
 from pumice.formats import oci
 from pumice.os_errors import STORE, translate_os_errors
 from pumice.store import sealed_files
-from pumice.trust import image_names
+from pumice.trust import image_names, version_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +29,12 @@ if TYPE_CHECKING:
 
 TRACK = "dev.pumice.track"
 _MAX_RECORDS = 1000
-"""Records of one name; those without an order, such as of revisions, could be any number."""
+"""Records of one name. Versions without an order, such as commits, have one record each."""
+_MAX_TRACK = 100
 
 
 class AcceptedImage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An image that was trusted; ``created`` and ``signed`` are seconds since the epoch, 0 if not known."""
+    """An image that was admitted; ``created`` and ``signed`` are seconds since the epoch, 0 if unknown."""
 
     name: str
     version: str
@@ -46,59 +45,71 @@ class AcceptedImage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def slot(self) -> tuple[str, str]:
-        """What this takes the place of: one of a track, and one of each version that has no order."""
-        return (self.track, "" if _is_ordered(self.version) else self.version)
+        """The record that this image replaces: one a track, and one for each version without an order."""
+        return (self.track, "" if version_order.is_ordered(self.version) else self.version)
 
 
-def describe_image(image: Image, name: str, *, signed: int = 0) -> AcceptedImage | None:
-    """Return what there is to remember of an image; None if its version is not known."""
-    plain, version = image_names.split_name(name)
+class PendingRecord(msgspec.Struct, frozen=True):
+    """An image to record once it is used, and the records that it was compared with already."""
+
+    image: AcceptedImage
+    compared: tuple[AcceptedImage, ...] = ()
+
+
+def describe_image(image: Image, name: str, *, signed_at: int = 0) -> AcceptedImage | None:
+    """Return what is recorded of an image that is called ``name``; None if its version is unknown."""
+    plain_name, version = image_names.split_name(name)
     annotations = image_names.read_annotations(image)
     version = version or annotations.get(image_names.VERSION, "")
-    if not plain or not version:
+    if not plain_name or not version:
         return None
-    track = annotations.get(TRACK, "")[:100]
-    return AcceptedImage(plain, version, _read_created(image), image.root.digest, track, signed)
+    track = annotations.get(TRACK, "")[:_MAX_TRACK]
+    return AcceptedImage(plain_name, version, _read_created(image), image.root.digest, track, signed_at)
 
 
-def check_rollback(image: Image, name: str, home: Home, *, signed: int = 0) -> AcceptedImage | None:
-    """Return what to `remember`; raises TrustError if something newer was accepted under the name.
+def check_rollback(image: Image, name: str, home: Home, *, signed_at: int = 0) -> PendingRecord | None:
+    """Return what to record; raises TrustError if a newer image was admitted under the name.
 
-    ``signed`` is when the image was signed, as the signatures that count say in what they sign. None for
-    an image whose version is not known: it cannot be older than anything.
+    ``signed_at`` is the time in the image's trusted signatures, 0 if they have none. Returns None for an
+    image without a version, which is not older than any other.
     """
-    now = describe_image(image, name, signed=signed)
-    if now is not None:
-        _refuse_older(now, read_accepted(now.name, home))
-    return now
+    candidate = describe_image(image, name, signed_at=signed_at)
+    if candidate is None:
+        return None
+    records = read_accepted(candidate.name, home)
+    _reject_older(candidate, records)
+    return PendingRecord(candidate, records)
 
 
-def record_accepted(accepted: AcceptedImage, home: Home) -> None:
-    """Let this be what later images are compared with.
+def record_accepted(image: AcceptedImage, home: Home, *, compared: Sequence[AcceptedImage] = ()) -> None:
+    """Record the image that later images are compared with.
 
-    Raises TrustError if another process accepted something newer since it was checked.
+    Raises TrustError if a newer one was recorded; those in ``compared`` are not compared again, so that
+    only what another process recorded since is.
     """
-    if accepted in read_accepted(accepted.name, home):
+    if image in read_accepted(image.name, home):
         return
     with home.lock("accepted"):
-        before = read_accepted(accepted.name, home)
-        _refuse_older(accepted, before)
-        accepted = _keep_latest_time(accepted, before)
-        kept = [one for one in before if one.slot != accepted.slot]
-        # Those with an order come first: they are what must never be forgotten.
-        kept = sorted([*kept, accepted], key=lambda one: one.slot[1] != "")[:_MAX_RECORDS]
+        records = read_accepted(image.name, home)
+        _reject_older(image, [record for record in records if record not in compared])
+        image = _keep_latest_time(image, records)
+        kept = [record for record in records if record.slot != image.slot]
+        # Versions with an order come first, because they must never be dropped.
+        kept = sorted([*kept, image], key=lambda record: record.slot[1] != "")[:_MAX_RECORDS]
         data = sealed_files.seal(msgspec.json.encode(kept))
-        files.replace(_record_path(accepted.name, home), data, fs=home.fs, translation=STORE)
+        files.replace(_record_path(image.name, home), data, fs=home.fs, translation=STORE)
 
 
-def _keep_latest_time(accepted: AcceptedImage, before: Sequence[AcceptedImage]) -> AcceptedImage:
-    """An image is as new as it was: whoever takes its dated signatures away does not make it older."""
-    known = [one.signed for one in before if one.digest == accepted.digest and one.slot == accepted.slot]
-    return msgspec.structs.replace(accepted, signed=max([accepted.signed, *known]))
+def _keep_latest_time(image: AcceptedImage, records: Sequence[AcceptedImage]) -> AcceptedImage:
+    """Return the image with its latest known signing time: removing signatures does not make it older."""
+    times = [
+        record.signed for record in records if record.digest == image.digest and record.slot == image.slot
+    ]
+    return msgspec.structs.replace(image, signed=max([image.signed, *times]))
 
 
 def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
-    """Return what was accepted under a name, of each track; StoreError if that is damaged."""
+    """Return the records of a name, one for each track; raises StoreError if they are damaged."""
     path = _record_path(name, home)
     with translate_os_errors(path):
         try:
@@ -107,14 +118,14 @@ def read_accepted(name: str, home: Home) -> tuple[AcceptedImage, ...]:
             return ()
     content = sealed_files.unseal(data) or b""
     try:
-        if content.startswith(b"{"):  # the one that earlier versions of Pumice kept
+        if content.startswith(b"{"):  # one record, as early versions of Pumice wrote it
             return (msgspec.json.decode(content, type=AcceptedImage),)
         return msgspec.json.decode(content, type=tuple[AcceptedImage, ...])
     except msgspec.MsgspecError:
         raise StoreError(
-            f"what the store knows of the versions of {name} is damaged",
+            f"the record of admitted versions of {name} is damaged",
             where=str(path),
-            hint="remove the file, and check by hand that the image is not an old one",
+            hint="check that the image is not outdated, then delete the file",
         ) from None
 
 
@@ -122,54 +133,48 @@ def _record_path(name: str, home: Home) -> Path:
     return home.directory("accepted") / digest.hex_of(digest.of(name.encode()))
 
 
-def _refuse_older(now: AcceptedImage, known: Sequence[AcceptedImage]) -> None:
-    """An image without a track must not be older than anything: else leaving it out would help."""
-    for before in known:
-        if now.track and before.track != now.track:
+def _reject_older(image: AcceptedImage, records: Sequence[AcceptedImage]) -> None:
+    """Raise TrustError if the image is older than a record of its track.
+
+    An image without a track is compared with every track, else removing the annotation would help.
+    """
+    for record in records:
+        if image.track and record.track != image.track:
             continue
-        problem = "" if before.digest == now.digest else _compare_versions(now, before)
-        if problem:
+        reason = "" if record.digest == image.digest else _explain_older(image, record)
+        if reason:
             raise TrustError(
-                f"the image is older than one that was accepted before: {problem}",
-                where=f"{now.name}:{now.version}",
-                hint="if going back is what you want, say --allow-older",
+                f"the image is older than one that was admitted before: {reason}",
+                where=f"{image.name}:{image.version}",
+                hint="to go back to it, pass --allow-older",
             )
 
 
-def _compare_versions(now: AcceptedImage, before: AcceptedImage) -> str:
-    ordered = _is_ordered(now.version) and _is_ordered(before.version)
-    order = compare_versions(now.version, before.version) if ordered else 0
-    if now.version == before.version or (ordered and order == 0):
-        return _compare_times(now, before)
-    track = f" of the track {before.track}" if before.track else ""
-    return f"{before.version}{track} is known" if order < 0 else ""  # "latest" has no order to go by
+def _explain_older(image: AcceptedImage, record: AcceptedImage) -> str:
+    """Return why the image is older than the recorded one; "" if it is not."""
+    order = version_order.compare_versions(image.version, record.version)
+    if order == 0:
+        return _explain_earlier(image, record)
+    track = f" of track {record.track}" if record.track else ""
+    return f"{record.version}{track} was admitted" if order == -1 else ""
 
 
-def _compare_times(now: AcceptedImage, before: AcceptedImage) -> str:
-    """Say why one of two images of a version is the older one; "" if it is not."""
-    if before.signed and not now.signed:
-        return (
-            f"its signature does not say when it was made, and one of {_format_time(before.signed)} is known"
-        )
-    if before.signed and now.signed != before.signed:
-        if now.signed > before.signed:
+def _explain_earlier(image: AcceptedImage, record: AcceptedImage) -> str:
+    """Return why the image was made earlier than the recorded one of its version; "" if it was not."""
+    if record.signed and not image.signed:
+        return f"its signature has no time, and one of {_format_time(record.signed)} was admitted"
+    if record.signed and image.signed != record.signed:
+        if image.signed > record.signed:
             return ""
-        signed, known = _format_time(now.signed), _format_time(before.signed)
-        return f"it was signed on {signed}, and one signed on {known} is known"
-    made = now.created or (0 if before.signed else now.signed)
-    if before.created and not made:
-        return f"it does not say when it was made, and one made on {_format_time(before.created)} is known"
-    if made < before.created:
-        return f"it was made on {_format_time(made)}, and one made on {_format_time(before.created)} is known"
+        time, admitted_time = _format_time(image.signed), _format_time(record.signed)
+        return f"it was signed on {time}, and one signed on {admitted_time} was admitted"
+    created = image.created or (0 if record.signed else image.signed)
+    if record.created and not created:
+        return f"it has no creation time, and one created on {_format_time(record.created)} was admitted"
+    if created < record.created:
+        time, admitted_time = _format_time(created), _format_time(record.created)
+        return f"it was created on {time}, and one created on {admitted_time} was admitted"
     return ""
-
-
-def _is_ordered(version: str) -> bool:
-    try:
-        check_version(version)
-    except FormatError:
-        return False
-    return True
 
 
 def _format_time(seconds: int) -> str:
@@ -185,7 +190,6 @@ def _read_created(image: Image) -> int:
     try:
         if not text and not oci.is_index(image.document(image.root), image.root.media_type):
             text = image.config().created
-        found = datetime.datetime.fromisoformat(text)
-        return max(0, int(found.timestamp()))
+        return max(0, int(datetime.datetime.fromisoformat(text).timestamp()))
     except (PumiceError, ValueError, OverflowError, OSError):  # other artifacts have other configs
         return 0

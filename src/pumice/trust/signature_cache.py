@@ -1,8 +1,8 @@
-"""Signatures that stand: remembered, so that a build of which nothing changed opens no key and checks none.
+"""A cache of signatures, so that a build that changes nothing opens no key and verifies no signature.
 
-A record says by which manifests a key has signed an image and its documents. It counts only as long as
-the store lists each of them about that image and has every blob of it, unchanged: their content is
-their digest, so what was a good signature still is one. Whatever else is the case is found out anew.
+An entry has the manifests by which a key signed an image and its documents. It is valid only while the
+store lists each manifest as a referrer of the image and has all its blobs: their digests identify their
+content, so the signatures are still valid.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 _KIND = "signed"
 _VERSION = 1
-"""Of what is signed; to be raised when signing writes more or something else than before."""
+"""To be raised when signing writes more or other content than before."""
 
 
 class _CachedSignatures(msgspec.Struct, frozen=True):
-    """Manifests by what they are about, and the blobs that all of them consist of."""
+    """Manifests by the digest that they are about, and all their blobs."""
 
     manifests: dict[str, tuple[str, ...]]
     blobs: tuple[str, ...]
@@ -41,48 +41,54 @@ def compute_key(
     documents: Mapping[Digest, Sequence[Descriptor]],
     time: int = 0,
 ) -> Digest:
-    """Return where it is remembered that ``key`` signed an image as each of ``names`` with its documents.
+    """Return the cache key for the signatures of an image and its documents as each of ``names``.
 
-    ``key`` is any digest that stands for one key; ``time`` is the one that was required, 0 for none.
+    ``key`` is a digest that identifies the signing key; ``time`` is the required signing time, 0 for none.
     """
-    listed = {about: sorted(one.digest for one in found) for about, found in documents.items()}
-    return canonical.digest_of([_KIND, _VERSION, root, list(names), key, listed, *([time] if time else [])])
+    document_digests = {
+        subject: sorted(document.digest for document in descriptors)
+        for subject, descriptors in documents.items()
+    }
+    return canonical.digest_of(
+        [_KIND, _VERSION, root, list(names), key, document_digests, *([time] if time else [])]
+    )
 
 
-def has_valid(where: Digest, home: Home) -> bool:
-    """Say whether all that is remembered at ``where`` is still in the store as it was."""
-    data = home.records.get(_KIND, where)
+def has_valid(key: Digest, home: Home) -> bool:
+    """Return whether the store still has all signatures of the cache entry."""
+    data = home.records.get(_KIND, key)
     if data is None:
         return False
     try:
-        known = msgspec.msgpack.decode(data, type=_CachedSignatures)
-    except msgspec.MsgspecError:  # written by another version of Pumice: as good as nothing
+        cached = msgspec.msgpack.decode(data, type=_CachedSignatures)
+    except msgspec.MsgspecError:  # written by another version of Pumice
         return False
-    if not known.manifests or not all(known.manifests.values()):
+    if not cached.manifests or not all(cached.manifests.values()):
         return False
-    for about, manifests in known.manifests.items():
-        if not {one.digest for one in home.referrers.get(about)}.issuperset(manifests):
+    for subject, manifests in cached.manifests.items():
+        if not {referrer.digest for referrer in home.referrers.get(subject)}.issuperset(manifests):
             return False
-    return all(home.blobs.size(one) is not None for one in known.blobs)
+    return all(home.blobs.size(blob) is not None for blob in cached.blobs)
 
 
-def put(where: Digest, manifests: Mapping[Digest, tuple[Digest, ...]], home: Home) -> None:
-    """Remember that these manifests hold all that was to be signed; they are in the store.
+def put(key: Digest, manifests: Mapping[Digest, tuple[Digest, ...]], home: Home) -> None:
+    """Store that these manifests, by the digest that they are about, have all signatures.
 
-    Does nothing if they cannot be read: then the next build looks again.
+    Does nothing if a manifest cannot be read; then the next build signs again.
     """
     try:
-        blobs = tuple(dict.fromkeys(_list_blobs((one for some in manifests.values() for one in some), home)))
+        digests = [digest for of_subject in manifests.values() for digest in of_subject]
+        blobs = tuple(dict.fromkeys(_list_blobs(digests, home)))
     except PumiceError:
         return
-    home.records.put(_KIND, where, msgspec.msgpack.encode(_CachedSignatures(dict(manifests), blobs)))
+    home.records.put(_KIND, key, msgspec.msgpack.encode(_CachedSignatures(dict(manifests), blobs)))
 
 
 def _list_blobs(manifests: Iterable[Digest], home: Home) -> Iterable[Digest]:
-    for one in manifests:
-        with home.blobs.open(one) as file:
-            found = oci.read_manifest(file.read(oci.MAX_DOCUMENT))
-        yield one
-        yield found.config.digest
-        for layer in found.layers:
+    for manifest_digest in manifests:
+        with home.blobs.open(manifest_digest) as file:
+            manifest = oci.read_manifest(file.read(oci.MAX_DOCUMENT))
+        yield manifest_digest
+        yield manifest.config.digest
+        for layer in manifest.layers:
             yield layer.digest

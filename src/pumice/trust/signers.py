@@ -1,7 +1,7 @@
-"""How many different signers some keys are: what a threshold counts.
+"""Counting signers for thresholds: several trusted keys may belong to one signer.
 
-One person may hold several keys that are trusted: the one that took the place of another, or one key in
-two forms, as PEM and as an OpenPGP certificate. Counted apart, one person would be two.
+A signer may have a key and its replacement, or one key both in PEM and as an OpenPGP certificate. Without
+grouping them, one signer could satisfy a threshold of two.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def known_fingerprints(key: PublicKey) -> frozenset[str]:
-    """Return all fingerprints by which a key may be known.
+    """Return all fingerprints of a key.
 
-    Of an OpenPGP certificate these are its own, and those that its keys have when they stand in PEM.
+    An OpenPGP certificate has its own and those of its keys in PEM.
     """
     if not isinstance(key, Certificate):
         return frozenset({key.fingerprint})
@@ -30,24 +30,26 @@ def known_fingerprints(key: PublicKey) -> frozenset[str]:
 
 
 def group_by_signer(trusted: Sequence[TrustedKey]) -> dict[str, int]:
-    """Return a number for each fingerprint: equal ones belong to one signer."""
-    known: dict[str, int] = {}
-    for number, one in enumerate(trusted):
-        names = known_fingerprints(one.key) | ({one.replaces} if one.replaces else frozenset())
-        merged = {known[name] for name in names if name in known}
-        known |= dict.fromkeys(names, number)
-        for name, group in known.items():
+    """Return the number of the signer for each fingerprint of the trusted keys."""
+    groups: dict[str, int] = {}
+    for number, trusted_key in enumerate(trusted):
+        fingerprints = set(known_fingerprints(trusted_key.key))
+        if trusted_key.replaces:
+            fingerprints.add(trusted_key.replaces)
+        merged = {groups[name] for name in fingerprints if name in groups}
+        groups |= dict.fromkeys(fingerprints, number)
+        for name, group in groups.items():
             if group in merged:
-                known[name] = number
-    return known
+                groups[name] = number
+    return groups
 
 
-def count_signers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> int:
-    """Return how many signers these keys are."""
-    return len(signer_numbers(found, trusted))
+def count_signers(signing_keys: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> int:
+    """Return how many signers the keys, which are among the trusted ones, belong to."""
+    return len(signer_numbers(signing_keys, trusted))
 
 
-def signer_numbers(found: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[int]:
-    """Return the signers that these keys, which are among the trusted, belong to."""
-    known = group_by_signer(trusted)
-    return {known[one.key.fingerprint] for one in found}
+def signer_numbers(signing_keys: Iterable[TrustedKey], trusted: Sequence[TrustedKey]) -> set[int]:
+    """Return the numbers of the signers that the keys, which are among the trusted ones, belong to."""
+    groups = group_by_signer(trusted)
+    return {groups[trusted_key.key.fingerprint] for trusted_key in signing_keys}

@@ -1,7 +1,7 @@
-"""When an image is signed, as the signature itself says.
+"""The signing time in a signature.
 
-Images of one version are ordered by it, so signing an old image again must not make it newer: the time
-that it has is kept, unless somebody says otherwise.
+Images of one version are ordered by it, so signing an old image again must not make it newer. The time of
+an existing signature is kept unless the user requires another time.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ NOW = "now"
 
 
 class SigningTime(msgspec.Struct, frozen=True, kw_only=True):
-    """Which time a signature gets: ``required`` if that is not 0, else the one it has, else ``now``.
+    """How to choose a signing time: ``required``, else that of existing signatures, else ``now``.
 
-    ``believed`` gives the keys, besides the one that signs, whose signatures of an image of that name say
-    which time it has. All in seconds since the epoch.
+    ``trusted_keys`` returns the keys, besides the signing key, whose existing signatures of an image with a
+    name are used. Times are in seconds since the epoch.
     """
 
     now: int = 0
@@ -37,7 +37,7 @@ class SigningTime(msgspec.Struct, frozen=True, kw_only=True):
     trusted_keys: Callable[[str], Sequence[PublicKey]] = lambda _: ()
 
     def is_outdated(self, claim: Claim) -> bool:
-        """Whether a signature of ours has another time than the required one."""
+        """Return whether a claim is a signature with another time than the required one."""
         return claim.is_signature and self.required not in (0, claim.created)
 
 
@@ -45,36 +45,39 @@ UNDATED = SigningTime()
 
 
 def choose_time(image: Image, home: Home | None, key: PublicKey, time: SigningTime, fallback: int) -> int:
-    """Return the time to sign an image at: the required one, that of earlier signatures, or now.
+    """Return the signing time of an image in seconds since the epoch, 0 for none.
 
-    Earlier signatures without a time keep it so. ``fallback`` is the time of the index that lists it.
+    If existing signatures have no time, neither has the new one. ``fallback`` is the signing time of the
+    index that lists the image, 0 for none.
     """
     if time.required:
         return time.required
     from pumice.trust import claims, image_names
 
-    believed = (key, *time.trusted_keys(image_names.declared_name(image)))
-    dated = [
+    trusted_keys = (key, *time.trusted_keys(image_names.declared_name(image)))
+    times = [
         claim.created
         for claim in claims.read_claims(image, home, signatures_only=True)
-        if claim.subject == image.root.digest and claim.is_signature and _is_signed_by_any(claim, believed)
+        if claim.subject == image.root.digest
+        and claim.is_signature
+        and _is_signed_by_any(claim, trusted_keys)
     ]
-    return max(dated) if dated else fallback or time.now
+    return max(times) if times else fallback or time.now
 
 
-def _is_signed_by_any(claim: Claim, believed: Sequence[PublicKey]) -> bool:
+def _is_signed_by_any(claim: Claim, trusted_keys: Sequence[PublicKey]) -> bool:
     from pumice.trust import keys
 
     return any(
-        keys.verify_signature(one, value, claim.signed) for one in believed for value in claim.signatures
+        keys.verify_signature(key, value, claim.signed) for key in trusted_keys for value in claim.signatures
     )
 
 
 def parse_required_time(text: str | None, environ: Mapping[str, str], now: int) -> int:
-    """Return the time that ``--timestamp`` or the environment requires, 0 for none; raises UsageError."""
+    """Return the time of ``--timestamp`` or SOURCE_DATE_EPOCH, 0 for neither; raises UsageError."""
     if text is None:
         epoch = environ.get(EPOCH, "")
-        return max(1, _parse_seconds(epoch, EPOCH)) if epoch else 0  # 0 is no time
+        return max(1, _parse_seconds(epoch, EPOCH)) if epoch else 0  # 0 means no time
     return now if text == NOW else _parse_seconds(text, "--timestamp")
 
 
@@ -82,7 +85,7 @@ def _parse_seconds(text: str, where: str) -> int:
     seconds = int(text) if text.isascii() and text.isdigit() and len(text) < 13 else _parse_date(text)
     if not 0 <= seconds <= strictjson.MAX_SECONDS:
         raise UsageError(
-            f"{text[:40]!r} is not a time", where=where, hint="write seconds since the epoch, or 'now'"
+            f"invalid time {text[:40]!r}", where=where, hint="use seconds since the epoch, or 'now'"
         )
     return seconds
 
@@ -91,7 +94,7 @@ def _parse_date(text: str) -> int:
     import datetime
 
     try:
-        found = datetime.datetime.fromisoformat(text)
-        return int(found.replace(tzinfo=found.tzinfo or datetime.UTC).timestamp())
+        date = datetime.datetime.fromisoformat(text)
+        return int(date.replace(tzinfo=date.tzinfo or datetime.UTC).timestamp())
     except (ValueError, OverflowError):
         return -1

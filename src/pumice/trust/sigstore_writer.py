@@ -1,7 +1,7 @@
-"""How signed claims are written down: each as cosign's older artifact, and as a sigstore bundle.
+"""Writing signed claims, each in cosign's older format and as a sigstore bundle.
 
-Both refer to the image by its digest. cosign's older artifacts have all signatures of an image in one
-manifest, and all attestations in another; a bundle has a manifest of its own.
+Both refer to the image by its digest. cosign's older format has all signatures of an image in one
+manifest and all attestations in another; each bundle has a manifest of its own.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _SIGNATURES = "application/vnd.dev.cosign.artifact.sig.v1+json"
 _ATTESTATIONS = "application/vnd.dev.cosign.artifact.att.v1+json"
 _EMPTY = b"{}"
 _IN_TOTO_PREDICATE_TYPE = "in-toto.io/predicate-type"
-"""What other readers of referrers look at."""
+"""The annotation that other readers of referrers use."""
 
 
 class SignableStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim that is to be signed: ``payload`` is an in-toto statement.
+    """A claim to sign; ``payload`` is an in-toto statement.
 
-    ``document`` is the digest of the attached document that it states, "" for none; ``timestamp`` is
-    when it is signed, in seconds since the epoch.
+    ``document`` is the digest of the attached document that it attests, "" for none; ``timestamp`` is
+    the signing time in seconds since the epoch.
     """
 
     predicate_type: str
@@ -47,51 +47,57 @@ class SignableStatement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def signed(self) -> bytes:
-        """What the signature is over."""
+        """The bytes that the signature covers."""
         return dsse.encode_pae(dsse.IN_TOTO, self.payload)
 
 
 def write_signatures(
     image: Image,
-    place: Attachment,
+    location: Attachment,
     home: Home | None,
     key: PrivateKey,
     name: str,
-    said: Sequence[SignableStatement],
+    statements: Sequence[SignableStatement],
     *,
     stale: AbstractSet[str] = frozenset(),
 ) -> tuple[Digest, ...]:
-    """Sign each claim about the image's root and attach it in both forms; return the manifests' digests.
+    """Sign each statement about the image's root, attach it in both formats, and return the manifests.
 
-    ``stale`` are entries (`claims.entry_of`) that these take the place of. Counts once the place is finished.
+    The new claims replace the entries in ``stale`` (`claims.entry_key`). They take effect when the caller
+    finishes the location.
     """
-    written: list[Digest] = []
+    manifest_digests: list[Digest] = []
     envelopes = [
-        dsse.Envelope(dsse.IN_TOTO, one.payload, (dsse.Signature(key.sign(one.signed)),)) for one in said
+        dsse.Envelope(dsse.IN_TOTO, statement.payload, (dsse.Signature(key.sign(statement.signed)),))
+        for statement in statements
     ]
-    older: dict[str, list[Descriptor]] = {simplesigning.PAYLOAD: [], dsse.ENVELOPE: []}
-    for one, envelope in zip(said, envelopes, strict=True):
-        layer = _put_cosign_layer(image, place, key, name, envelope, one)
-        older[layer.media_type].append(layer)
+    cosign_layers: dict[str, list[Descriptor]] = {simplesigning.PAYLOAD: [], dsse.ENVELOPE: []}
+    for statement, envelope in zip(statements, envelopes, strict=True):
+        layer = _put_cosign_layer(image, location, key, name, envelope, statement)
+        cosign_layers[layer.media_type].append(layer)
     for media_type, kind, suffix in (
         (simplesigning.PAYLOAD, _SIGNATURES, ".sig"),
         (dsse.ENVELOPE, _ATTESTATIONS, ".att"),
     ):
-        if older[media_type]:
-            written.append(_write_cosign_manifest(image, place, home, older[media_type], kind, suffix, stale))
-    for one, envelope in zip(said, envelopes, strict=True):
-        written.append(_write_bundle(image, place, key, envelope, one))
-    gone = [
-        one.descriptor.digest for one in claims.read_attached_manifests(image, home) if _is_stale(one, stale)
+        if cosign_layers[media_type]:
+            manifest_digests.append(
+                _write_cosign_manifest(image, location, home, cosign_layers[media_type], kind, suffix, stale)
+            )
+    for statement, envelope in zip(statements, envelopes, strict=True):
+        manifest_digests.append(_write_bundle(image, location, key, envelope, statement))
+    stale_manifests = [
+        attached.descriptor.digest
+        for attached in claims.read_attached_manifests(image, home)
+        if _is_stale(attached, stale)
     ]
-    if gone:
-        place.change(image.root.digest, [], gone)
-    return tuple(written)
+    if stale_manifests:
+        location.change(image.root.digest, [], stale_manifests)
+    return tuple(manifest_digests)
 
 
 def write_docker_reference_signature(
     image: Image,
-    place: Attachment,
+    location: Attachment,
     home: Home | None,
     key: PrivateKey,
     reference: str,
@@ -99,22 +105,22 @@ def write_docker_reference_signature(
     *,
     stale: AbstractSet[str] = frozenset(),
 ) -> Digest:
-    """Sign the image's root as what lies at ``reference``, in the older form only; return the manifest."""
+    """Sign the image's root as ``reference``, only in cosign's older format; return the manifest's digest."""
     payload = simplesigning.encode_payload(simplesigning.Payload(reference, image.root.digest, timestamp))
-    layer = _put_signature(place, key, payload)
-    return _write_cosign_manifest(image, place, home, [layer], _SIGNATURES, ".sig", stale)
+    layer = _put_signature(location, key, payload)
+    return _write_cosign_manifest(image, location, home, [layer], _SIGNATURES, ".sig", stale)
 
 
-def _put_signature(place: Attachment, key: PrivateKey, payload: bytes) -> Descriptor:
-    layer = place.put(payload, simplesigning.PAYLOAD)
+def _put_signature(location: Attachment, key: PrivateKey, payload: bytes) -> Descriptor:
+    layer = location.put(payload, simplesigning.PAYLOAD)
     return msgspec.structs.replace(
         layer, annotations={simplesigning.SIGNATURE: _encode_base64(key.sign(payload))}
     )
 
 
-def _is_stale(one: AttachedManifest, stale: AbstractSet[str]) -> bool:
-    """Whether it is a bundle of nothing but what is not to stay."""
-    layers = one.manifest.layers
+def _is_stale(attached: AttachedManifest, stale: AbstractSet[str]) -> bool:
+    """Return whether all layers of a manifest are stale bundles."""
+    layers = attached.manifest.layers
     return bool(layers) and all(
         sigstore.is_bundle(layer.media_type) and claims.entry_key(layer) in stale for layer in layers
     )
@@ -122,27 +128,27 @@ def _is_stale(one: AttachedManifest, stale: AbstractSet[str]) -> bool:
 
 def _put_cosign_layer(
     image: Image,
-    place: Attachment,
+    location: Attachment,
     key: PrivateKey,
     name: str,
     envelope: dsse.Envelope,
-    one: SignableStatement,
+    statement: SignableStatement,
 ) -> Descriptor:
-    """Write the blob of a claim in cosign's older form: only its signatures are no statements."""
-    if one.predicate_type != sigstore.SIGN:
-        layer = place.put(dsse.encode_envelope(envelope), dsse.ENVELOPE)
-        told = {
+    """Write the blob of a claim in cosign's older format, in which only signatures are not statements."""
+    if statement.predicate_type != sigstore.SIGN:
+        layer = location.put(dsse.encode_envelope(envelope), dsse.ENVELOPE)
+        annotations = {
             simplesigning.SIGNATURE: "",
-            claims.PREDICATE_TYPE: one.predicate_type,
-            **_document_annotation(one),
+            claims.PREDICATE_TYPE: statement.predicate_type,
+            **_document_annotation(statement),
         }
-        return msgspec.structs.replace(layer, annotations=told)
-    payload = simplesigning.Payload(name, image.root.digest, one.timestamp)
-    return _put_signature(place, key, simplesigning.encode_payload(payload))
+        return msgspec.structs.replace(layer, annotations=annotations)
+    payload = simplesigning.Payload(name, image.root.digest, statement.timestamp)
+    return _put_signature(location, key, simplesigning.encode_payload(payload))
 
 
-def _document_annotation(one: SignableStatement) -> dict[str, str]:
-    return {oci.ATTESTED_DIGEST: one.document} if one.document else {}
+def _document_annotation(statement: SignableStatement) -> dict[str, str]:
+    return {oci.ATTESTED_DIGEST: statement.document} if statement.document else {}
 
 
 def _encode_base64(data: bytes) -> str:
@@ -152,71 +158,77 @@ def _encode_base64(data: bytes) -> str:
 
 
 def _write_bundle(
-    image: Image, place: Attachment, key: PrivateKey, envelope: dsse.Envelope, one: SignableStatement
+    image: Image, location: Attachment, key: PrivateKey, envelope: dsse.Envelope, statement: SignableStatement
 ) -> Digest:
-    uri = one.predicate_type
-    bundle = sigstore.Bundle(envelope, sigstore.make_key_hint(key.public.der))
-    layer = place.put(sigstore.encode_bundle(bundle), sigstore.BUNDLE)
+    uri = statement.predicate_type
+    bundle = sigstore.Bundle(envelope, sigstore.make_key_hint(key.public_key.der))
+    layer = location.put(sigstore.encode_bundle(bundle), sigstore.BUNDLE)
     annotations = {
         sigstore.CONTENT: "dsse-envelope",
         sigstore.PREDICATE_TYPE: uri,
-        **_document_annotation(one),
+        **_document_annotation(statement),
     }
     if uri != sigstore.SIGN:
         annotations[_IN_TOTO_PREDICATE_TYPE] = uri
-    empty = place.put(_EMPTY, oci.EMPTY)
-    return _attach_manifest(image, place, empty, (layer,), sigstore.BUNDLE, annotations)
+    empty = location.put(_EMPTY, oci.EMPTY)
+    return _attach_manifest(image, location, empty, (layer,), sigstore.BUNDLE, annotations)
 
 
 def _write_cosign_manifest(
     image: Image,
-    place: Attachment,
+    location: Attachment,
     home: Home | None,
     added: Sequence[Descriptor],
     kind: str,
     suffix: str,
     stale: AbstractSet[str],
 ) -> Digest:
-    """Add layers to the one manifest with all of their kind, whose tag is made of the image's digest."""
+    """Add layers to the manifest of their kind, whose tag contains the image's digest."""
     media_type = added[0].media_type
-    before = [one for one in claims.read_attached_manifests(image, home) if _has_only_layers(one, media_type)]
+    old_manifests = [
+        attached
+        for attached in claims.read_attached_manifests(image, home)
+        if _has_only_layers(attached, media_type)
+    ]
     layers = {
         claims.entry_key(old): old
-        for old in (*_all_layers(before), *added)
+        for old in (*_all_layers(old_manifests), *added)
         if old in added or claims.entry_key(old) not in stale
     }
-    for one in before:  # they may come from another place than the one that is written to
-        for old in one.manifest.layers:
+    for old_manifest in old_manifests:  # they may be from another location
+        for old in old_manifest.manifest.layers:
             if claims.entry_key(old) not in stale:
-                with one.blobs.open(old.digest) as file:
-                    place.put(file.read(old.size), old.media_type)
-    listed = tuple(layers.values())
-    config = place.put(simplesigning.encode_artifact_config([one.digest for one in listed]), oci.CONFIG)
+                with old_manifest.blobs.open(old.digest) as file:
+                    location.put(file.read(old.size), old.media_type)
+    all_layers = tuple(layers.values())
+    config = location.put(
+        simplesigning.encode_artifact_config([layer.digest for layer in all_layers]), oci.CONFIG
+    )
     tag = f"sha256-{hex_of(image.root.digest)}{suffix}"
-    old_ones = [one.descriptor.digest for one in before]
-    return _attach_manifest(image, place, config, listed, kind, {}, tag=tag, instead=old_ones)
+    old_digests = [old_manifest.descriptor.digest for old_manifest in old_manifests]
+    return _attach_manifest(image, location, config, all_layers, kind, {}, tag=tag, replaced=old_digests)
 
 
-def _has_only_layers(one: AttachedManifest, media_type: str) -> bool:
-    layers = one.manifest.layers
+def _has_only_layers(attached: AttachedManifest, media_type: str) -> bool:
+    layers = attached.manifest.layers
     return bool(layers) and all(layer.media_type == media_type for layer in layers)
 
 
-def _all_layers(found: list[AttachedManifest]) -> Iterator[Descriptor]:
-    for one in found:
-        yield from one.manifest.layers
+def _all_layers(manifests: list[AttachedManifest]) -> Iterator[Descriptor]:
+    for attached in manifests:
+        yield from attached.manifest.layers
 
 
 def _attach_manifest(
     image: Image,
-    place: Attachment,
+    location: Attachment,
     config: Descriptor,
     layers: tuple[Descriptor, ...],
     kind: str,
     annotations: dict[str, str],
     *,
     tag: str = "",
-    instead: Sequence[Digest] = (),
+    replaced: Sequence[Digest] = (),
 ) -> Digest:
     root = image.root
     manifest = oci.Manifest(
@@ -228,9 +240,9 @@ def _attach_manifest(
         subject=Descriptor(root.media_type, root.digest, root.size),
         annotations=annotations,
     )
-    written = place.put(oci.encode_document(manifest), oci.MANIFEST)
-    listed = msgspec.structs.replace(
-        written, artifact_type=kind, annotations={**annotations, **({oci.REF_NAME: tag} if tag else {})}
+    descriptor = location.put(oci.encode_document(manifest), oci.MANIFEST)
+    referrer = msgspec.structs.replace(
+        descriptor, artifact_type=kind, annotations={**annotations, **({oci.REF_NAME: tag} if tag else {})}
     )
-    place.change(root.digest, [listed], [one for one in instead if one != written.digest])
-    return written.digest
+    location.change(root.digest, [referrer], [digest for digest in replaced if digest != descriptor.digest])
+    return descriptor.digest

@@ -1,4 +1,4 @@
-"""A key that counts, by which rule, and until when."""
+"""A trusted key, the rule that trusts it, and until when."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from pumice.trust.keys import PublicKey
 
 
 class TrustedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key and the rule by which it counts.
+    """A key and the rule that trusts it.
 
-    ``expires`` is seconds since the epoch, 0 for never; ``revoked`` says since when or why.
+    ``expires`` is in seconds since the epoch, 0 for never; ``revocation`` is the reason of a revocation.
     """
 
     key: PublicKey
     rule: str
     label: str = ""
     expires: int = 0
-    revoked: str = ""
+    revocation: str = ""
     replaces: str = ""
-    """The fingerprint of the key whose place this takes: both together are one signer."""
+    """The fingerprint of the key that this one replaces; both are one signer."""
 
     @property
     def kind(self) -> str:
-        """What it is called in a sentence: a key, or an identity that takes the place of one."""
+        """``identity`` or ``key``, for messages."""
         return "identity" if self.key.kind == "identity" else "key"
 
     def rejection_reason(self, now: int) -> str:
-        """Say why the key does not count at ``now``; "" if it does."""
-        if self.revoked:
-            return f"is revoked ({self.revoked})"
+        """Return why the key is not trusted at ``now``, "" if it is."""
+        if self.revocation:
+            return f"is revoked ({self.revocation})"
         if self.expires and self.expires <= now:
-            return f"has expired on {format_day(self.expires)}"
+            return f"expired on {format_day(self.expires)}"
         return ""
 
 
-def format_day(moment: int) -> str:
-    """Return the day of a time in seconds since the epoch, UTC."""
+def format_day(seconds: int) -> str:
+    """Return the day of a time in seconds since the epoch, in UTC."""
     import datetime
 
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).strftime("%Y-%m-%d")
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError, TrustError
 from pumice.formats import oci
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, list_blobs
 from tests.support import handmade
 from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
@@ -31,7 +31,7 @@ def test_of_an_index_one_platform_is_chosen() -> None:
     assert image.config(oci.Platform("arm64")).architecture == "arm64"
     with pytest.raises(ImageError, match="is for 2 platforms") as caught:
         image.select()
-    assert caught.value.hint == "choose with --platform: linux/amd64, linux/arm64/v8"
+    assert caught.value.hint == "choose one with --platform: linux/amd64, linux/arm64/v8"
     with pytest.raises(ImageError, match="not for linux/s390x"):
         image.select(oci.Platform("s390x"))
 
@@ -70,13 +70,13 @@ def test_the_platforms_of_an_index_are_known_without_reading_their_manifests() -
     blobs.content = {image.root.digest: blobs.content[image.root.digest]}
     assert image.platforms() == (AMD64, ARM64)
     with pytest.raises(PumiceError, match="no blob"):
-        contents(image)
+        list_blobs(image)
 
 
 def test_contents_are_everything_once_and_the_root_first() -> None:
     shared = [file("same")]
     image = handmade.index({AMD64: Made([shared, [file("amd")]]), ARM64: Made([shared])})
-    listed = [descriptor.digest for descriptor in contents(image)]
+    listed = [descriptor.digest for descriptor in list_blobs(image)]
     assert listed[0] == image.root.digest
     assert len(listed) == len(set(listed)) == 1 + 2 + 2 + 2
     blobs = image.blobs
@@ -124,7 +124,7 @@ def test_layers_and_diff_ids_must_be_as_many() -> None:
     blobs = MemoryBlobs()
     image = handmade.image(Made([[file("a")]]), blobs)
     manifest = msgspec.structs.replace(image.manifest(), layers=())
-    with pytest.raises(FormatError, match="0 layers, the config's rootfs 1"):
+    with pytest.raises(FormatError, match="0 layers, but the config 1 diff IDs"):
         Image(handmade.put(blobs, oci.encode_document(manifest), oci.MANIFEST), blobs).layers()
 
 
@@ -157,7 +157,7 @@ def _with_layer(data: bytes, diff_id: str) -> Image:
 
 def test_the_diff_id_is_always_checked() -> None:
     image = _with_layer(gzip.compress(handmade.archive([file("a")])), "sha256:" + "0" * 64)
-    with pytest.raises(TrustError, match="not what the image's config says"):
+    with pytest.raises(TrustError, match="does not match its diff ID"):
         list(image.layers()[0].entries())
 
 
@@ -216,7 +216,7 @@ def test_any_manifest_gives_a_value_or_a_pumice_error(fields: dict[str, object])
     image = Image(
         handmade.put(blobs, json.dumps({"schemaVersion": 2} | fields).encode(), oci.MANIFEST), blobs
     )
-    for look in (image.platforms, image.layers, image.config, lambda: contents(image)):
+    for look in (image.platforms, image.layers, image.config, lambda: list_blobs(image)):
         try:
             look()
         except PumiceError:

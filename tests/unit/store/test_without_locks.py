@@ -30,11 +30,11 @@ def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 def test_a_layout_is_written_signed_and_verified(tmp_path: Path) -> None:
     image = signed(folder(tmp_path / "image"), 0)
     with Home(tmp_path / "home") as home:
-        request = admission.Request(name=NAME, keys=(trusted(),))
-        decision = admission.judge(image, "verify", home, request, (), now=0)
-        admission.record(decision, home)
+        request = admission.AdmissionRequest(name=NAME, keys=(trusted(),))
+        decision = admission.decide(image, "verify", home, request, (), now=0)
+        admission.record_decision(decision, home)
         assert rollback.read_accepted("example.com/hello", home)[0].version == "1.0"
-    assert layout.read(tmp_path / "image").root == image.root
+    assert layout.read_layout(tmp_path / "image").root == image.root
 
 
 def test_the_store_accepts_and_collects(tmp_path: Path) -> None:
@@ -49,5 +49,5 @@ def test_a_tree_on_which_something_may_run_is_kept(tmp_path: Path) -> None:
     with Home(tmp_path / "home") as home:
         tree = home.directory("trees") / ("0" * 64)
         tree.mkdir()
-        assert prepared_tree.drop(home, lambda _: False) == 0
+        assert prepared_tree.remove_unused(home, lambda _: False) == 0
         assert tree.is_dir()

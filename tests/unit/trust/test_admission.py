@@ -10,8 +10,8 @@ import pytest
 
 from pumice.clock import FixedClock
 from pumice.errors import StoreError, TrustError
-from pumice.image.model import Image, contents
-from pumice.image.referrers import Over
+from pumice.image.model import Image, list_blobs
+from pumice.image.referrers import OverlaidBlobs
 from pumice.image.transports import attachment
 from pumice.progress import Silent
 from pumice.store.garbage_collection import collect
@@ -30,14 +30,14 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
     found = (PolicyDirectory("user", tmp_path / "trust"),)
-    policy_edit.add_key(found[0], key(0).public, "example.com")
+    policy_edit.add_key(found[0], key(0).public_key, "example.com")
     return found
 
 
 def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None = 0, **how: object) -> Image:
     """Put an image of somebody else's into the store, signed."""
     made = vouched.image(name, **how)  # type: ignore[arg-type]
-    for descriptor in contents(made):
+    for descriptor in list_blobs(made):
         with made.blobs.open(descriptor.digest) as file:
             images.put(home, file.read())
     image = Image(made.root, home.blobs)
@@ -59,10 +59,10 @@ def judge(
     **more: Any,
 ) -> admission.Decision:
     """Judge an image, and with ``keep`` let it count as used."""
-    request = admission.Request(name=name, **more)
-    decision = admission.judge(image, purpose, home, request, levels, now=now)
+    request = admission.AdmissionRequest(name=name, **more)
+    decision = admission.decide(image, purpose, home, request, levels, now=now)
     if keep:
-        admission.record(decision, home)
+        admission.record_decision(decision, home)
     return decision
 
 
@@ -72,7 +72,7 @@ def checks(decision: admission.Decision) -> dict[str, tuple[bool, str]]:
 
 def elsewhere(image: Image, known_as: str = "") -> Image:
     """Return the same image as another place gives it."""
-    return Image(image.root, Over([], image.blobs), image.referrers, known_as=known_as)
+    return Image(image.root, OverlaidBlobs([], image.blobs), image.referrers, known_as=known_as)
 
 
 def test_what_was_built_here_runs_from_the_store_without_a_signature(
@@ -84,8 +84,8 @@ def test_what_was_built_here_runs_from_the_store_without_a_signature(
     home.build_marks.add(image.root.digest)
     decision = judge(image, home, NAME, levels, purpose="run")
     assert decision.built_here
-    assert checks(decision)["signature"] == (False, "it was built here")
-    assert checks(decision)["freshness"] == (False, "it was built here")
+    assert checks(decision)["signature"] == (False, "the image was built here")
+    assert checks(decision)["freshness"] == (False, "the image was built here")
 
 
 @pytest.mark.parametrize("purpose", ["run", "pull", "verify"])
@@ -118,8 +118,8 @@ def test_verify_needs_a_signature_of_what_was_built_here_unless_that_is_waived(
     with pytest.raises(TrustError, match="not signed"):
         judge(image, home, NAME, levels, purpose="verify")
     decision = judge(image, home, NAME, levels, purpose="verify", allow_built_here=True)
-    assert checks(decision)["signature"] == (False, "it was built here")
-    assert checks(decision)["name"] == (True, f"the image calls itself {NAME}")
+    assert checks(decision)["signature"] == (False, "the image was built here")
+    assert checks(decision)["name"] == (True, f"the image declares the name {NAME}")
     with pytest.raises(TrustError, match="not signed"):
         judge(image, home, "example.com/bank:1.0", levels, purpose="verify", allow_built_here=True)
 
@@ -136,7 +136,7 @@ def test_another_name_for_what_was_built_here_is_refused_to_run(home: Home, tmp_
     home.build_marks.add(image.root.digest)
 
     def admit(name: str) -> admission.Decision:
-        request = admission.Request(reference=NAME, name=name)
+        request = admission.AdmissionRequest(reference=NAME, name=name)
         return admission.admit(image, "run", home, request, environ={}, progress=Silent())
 
     assert admit("").built_here
@@ -147,9 +147,9 @@ def test_another_name_for_what_was_built_here_is_refused_to_run(home: Home, tmp_
 
 def test_a_decision_says_what_was_checked(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     assert checks(judge(brought(home), home, NAME, levels)) == {
-        "signature": (True, "made by a trusted key"),
-        "name": (True, f"{NAME} is what the signature names"),
-        "freshness": (True, "no newer image of this name was accepted before"),
+        "signature": (True, "signed by a trusted key"),
+        "name": (True, f"signed as {NAME}"),
+        "freshness": (True, "no newer image of this name was admitted before"),
     }
 
 
@@ -184,7 +184,7 @@ def test_older_versions_are_refused(home: Home, levels: tuple[PolicyDirectory, .
     judge(old, home, "", levels, now=0, keep=True)
     judge(new, home, "", levels, now=0, keep=True)
     judge(new, home, "", levels, now=0, keep=True)
-    with pytest.raises(TrustError, match=r"1\.10 is known") as caught:
+    with pytest.raises(TrustError, match=r"1\.10 was admitted") as caught:
         judge(old, home, "", levels, now=0)
     assert caught.value.hint is not None
     assert "--allow-older" in caught.value.hint
@@ -195,7 +195,7 @@ def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[Poli
     late = brought(home, created="2024-02-01T00:00:00Z")
     early = brought(home, created="2024-01-01T00:00:00Z")
     judge(late, home, NAME, levels, now=0, keep=True)
-    with pytest.raises(TrustError, match="it was made on 2024-01-01"):
+    with pytest.raises(TrustError, match="it was created on 2024-01-01"):
         judge(early, home, NAME, levels, now=0)
 
 
@@ -254,8 +254,8 @@ def test_names(stated: str, expected: str, fits: bool) -> None:
 
 def test_levels_follow_the_environment(tmp_path: Path) -> None:
     assert [one.name for one in policy.policy_directories({})] == ["vendor", "system"]
-    assert policy.policy_directories({"HOME": "/h"})[-1].folder == Path("/h/.config/pumice/trust")
-    assert policy.policy_directories({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].folder == Path(
+    assert policy.policy_directories({"HOME": "/h"})[-1].path == Path("/h/.config/pumice/trust")
+    assert policy.policy_directories({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].path == Path(
         "/x/pumice/trust"
     )
 
@@ -266,9 +266,9 @@ def test_tracks_have_newest_versions_of_their_own(home: Home, levels: tuple[Poli
 
     judge(of("16.2", "16"), home, "", levels, now=0, keep=True)
     judge(of("15.9", "15"), home, "", levels, now=0, keep=True)
-    with pytest.raises(TrustError, match=r"15\.9 of the track 15 is known"):
+    with pytest.raises(TrustError, match=r"15\.9 of track 15 was admitted"):
         judge(of("15.8", "15"), home, "", levels, now=0)
-    with pytest.raises(TrustError, match=r"16\.2 of the track 16 is known"):  # leaving it out helps nobody
+    with pytest.raises(TrustError, match=r"16\.2 of track 16 was admitted"):  # leaving it out helps nobody
         judge(of("16.1", ""), home, "", levels, now=0)
 
 
@@ -278,7 +278,7 @@ def test_a_version_without_an_order_does_not_make_older_ones_pass(
     for version in ("2.0", "latest"):
         image = brought(home, f"example.com/a:{version}", content=version.encode())
         judge(image, home, "", levels, now=0, keep=True)
-    with pytest.raises(TrustError, match=r"2\.0 is known"):
+    with pytest.raises(TrustError, match=r"2\.0 was admitted"):
         judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
 
@@ -289,8 +289,8 @@ def test_another_process_accepts_something_newer_in_between(
     checked = rollback.check_rollback(old, "example.com/a:1.0", home)
     judge(new, home, "", levels, now=0, keep=True)
     assert checked is not None
-    with pytest.raises(TrustError, match=r"1\.1 is known"):
-        rollback.record_accepted(checked, home)
+    with pytest.raises(TrustError, match=r"1\.1 was admitted"):
+        rollback.record_accepted(checked.image, home, compared=checked.compared)
     assert [one.version for one in rollback.read_accepted("example.com/a", home)] == ["1.1"]
 
 
@@ -303,21 +303,21 @@ def test_what_an_earlier_version_of_pumice_remembered_is_known(
     data = b'{"name":"example.com/a","version":"2.0","created":0,"digest":"sha256:0"}'
     where = home.directory("accepted") / digest.hex_of(digest.of(b"example.com/a"))
     where.write_bytes(sealed_files.seal(data))
-    with pytest.raises(TrustError, match=r"2\.0 is known"):
+    with pytest.raises(TrustError, match=r"2\.0 was admitted"):
         judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
 
 def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     day = 86_400
-    policy_edit.rotate_key(levels[0], policy.read_rules(levels), key(1).public, until=10 * day)
+    policy_edit.rotate_key(levels[0], policy.read_rules(levels), key(1).public_key, until=10 * day)
     image = brought(home)
     assert judge(image, home, "", levels, now=10 * day - 1).signatures  # by the old one
-    with pytest.raises(TrustError, match="has expired on 1970-01-11"):
+    with pytest.raises(TrustError, match="expired on 1970-01-11"):
         judge(image, home, "", levels, now=10 * day)
     image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
     for now in (0, 10 * day, 1000 * day):  # by the new one
         assert judge(image, home, "", levels, now=now).signatures
-    policy_edit.revoke_key(levels[0], key(1).public.fingerprint, "stolen")
+    policy_edit.revoke_key(levels[0], key(1).public_key.fingerprint, "stolen")
     with pytest.raises(TrustError, match=r"is revoked \(stolen\)"):
         judge(image, home, "", levels, now=10 * day)
 
@@ -325,14 +325,14 @@ def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Pol
 def test_who_has_the_old_and_the_new_key_is_one_signer(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
-    policy_edit.add_key(levels[0], key(2).public, "example.com")
+    policy_edit.add_key(levels[0], key(2).public_key, "example.com")
     policy_edit.set_threshold(levels[0], "example.com", 2)
-    mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public]
-    policy_edit.rotate_key(levels[0], mine, key(1).public, until=1000)
+    mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public_key]
+    policy_edit.rotate_key(levels[0], mine, key(1).public_key, until=1000)
     image = brought(home)
     image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(1))
-    with pytest.raises(TrustError, match="signed by 1 of the 2 keys that are needed") as caught:
+    with pytest.raises(TrustError, match="signed by 1 of 2 required keys") as caught:
         judge(image, home, "", levels, now=0)
-    assert key(2).public.fingerprint[:16] in (caught.value.hint or "")
+    assert key(2).public_key.fingerprint[:16] in (caught.value.hint or "")
     image_signing.sign_image(image, attachment.StoreAttachment(home), home, signer(2))
     assert judge(image, home, "", levels, now=0).threshold == 2

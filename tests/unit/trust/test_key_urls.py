@@ -15,7 +15,7 @@ from pumice.trust.keys import PublicKey
 from tests.support import keyserver, tls
 from tests.support.vouched import key
 
-PEM = key(0).public.pem()
+PEM = key(0).public_key.pem()
 PLAIN = {
     name: value for name, value in os.environ.items() if "proxy" not in name.lower()
 }  # loopback is not for proxies
@@ -36,7 +36,7 @@ def test_by_https_from_a_host_whose_certificate_holds(
             fetched(tmp_path, url)
         assert asked == []
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert fetched(tmp_path, url) == key(0).public
+        assert fetched(tmp_path, url) == key(0).public_key
 
 
 def test_where_it_may_redirect_to(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_where_it_may_redirect_to(tmp_path: Path) -> None:
     with keyserver.serving(answers) as (port, _):
         answers["/away"] = f"http://localhost:{port}/a.pub"
         base = f"http://127.0.0.1:{port}"
-        assert fetched(tmp_path, f"{base}/old") == key(0).public
+        assert fetched(tmp_path, f"{base}/old") == key(0).public_key
         with pytest.raises(FetchError, match="redirects to another host, localhost"):
             fetched(tmp_path, f"{base}/away")
 
@@ -52,9 +52,9 @@ def test_where_it_may_redirect_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "not one public key"),
-        (PEM + PEM, "not one public key"),
-        (b"<html>" * 100, "not one public key"),
+        (b"", "expected one public key"),
+        (PEM + PEM, "expected one public key"),
+        (b"<html>" * 100, "expected one public key"),
         (b"x" * 70_000, "larger than 65536 bytes"),
         (b"-----BEGIN EC PRIVATE KEY-----", "private key"),
     ],
@@ -66,7 +66,7 @@ def test_what_is_no_key(tmp_path: Path, body: bytes, message: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://example.com/a.pub", "http://localhost.example/a", "http://[::2]/a"])
 def test_plain_http_is_for_this_machine(url: str) -> None:
-    with pytest.raises(UsageError, match="anybody on the way"):
+    with pytest.raises(UsageError, match="the connection is not protected"):
         key_urls.check_url(url)
     assert key_urls.check_url(url, plain_http=True) == url
 

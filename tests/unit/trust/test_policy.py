@@ -25,11 +25,11 @@ def who(name: str, levels: tuple[PolicyDirectory, ...]) -> set[str]:
 
 
 def fp(number: int) -> str:
-    return key(number).public.fingerprint
+    return key(number).public_key.fingerprint
 
 
 def test_prefixes_match_whole_elements(levels: tuple[PolicyDirectory, ...]) -> None:
-    policy_edit.add_key(levels[2], key(0).public, "example.com/app")
+    policy_edit.add_key(levels[2], key(0).public_key, "example.com/app")
     assert who("example.com/app:1", levels) == {fp(0)}
     assert who("example.com/app/web:1", levels) == {fp(0)}
     assert who("example.com/appliance:1", levels) == set()
@@ -39,9 +39,9 @@ def test_prefixes_match_whole_elements(levels: tuple[PolicyDirectory, ...]) -> N
 
 
 def test_root_and_all_prefixes_above_count(levels: tuple[PolicyDirectory, ...]) -> None:
-    policy_edit.add_key(levels[0], key(0).public, "")
-    policy_edit.add_key(levels[1], key(1).public, "example.com")
-    policy_edit.add_key(levels[2], key(2).public, "example.com/Apps+x")
+    policy_edit.add_key(levels[0], key(0).public_key, "")
+    policy_edit.add_key(levels[1], key(1).public_key, "example.com")
+    policy_edit.add_key(levels[2], key(2).public_key, "example.com/Apps+x")
     assert who("example.com/Apps+x:1", levels) == {fp(0), fp(1), fp(2)}
     assert who("example.com/apps+x:1", levels) == {fp(0), fp(1)}
     assert who("example.org:1", levels) == {fp(0)}
@@ -49,19 +49,19 @@ def test_root_and_all_prefixes_above_count(levels: tuple[PolicyDirectory, ...]) 
 
 
 def test_an_empty_file_hides_a_weaker_rule(levels: tuple[PolicyDirectory, ...]) -> None:
-    policy_edit.add_key(levels[0], key(0).public, "example.com")
+    policy_edit.add_key(levels[0], key(0).public_key, "example.com")
     (rule,) = keyring.read_rules(levels)
     path = policy_edit.remove_rule(levels[2], rule)
     assert path.read_bytes() == b""
     assert who("example.com/x:1", levels) == set()
-    policy_edit.add_key(levels[2], key(0).public, "example.com")
+    policy_edit.add_key(levels[2], key(0).public_key, "example.com")
     (rule,) = keyring.read_rules(levels)
     policy_edit.remove_rule(levels[2], rule)
     assert who("example.com/x:1", levels) == {fp(0)}
 
 
 def test_no_level_takes_back_a_revocation(levels: tuple[PolicyDirectory, ...]) -> None:
-    policy_edit.add_key(levels[2], key(0).public, "example.com")
+    policy_edit.add_key(levels[2], key(0).public_key, "example.com")
     policy_edit.revoke_key(levels[0], fp(0), "stolen\nby night")
     (one,) = keyring.read_name_policy("example.com/x:1", levels).keys
     assert one.rejection_reason(0) == "is revoked (stolen by night)"
@@ -75,12 +75,12 @@ def test_thresholds(levels: tuple[PolicyDirectory, ...]) -> None:
     assert keyring.read_name_policy("example.org/x:1", levels).threshold == 1
     policy_edit.set_threshold(levels[1], "example.com", 1)
     assert keyring.read_name_policy("example.com/x:1", levels).threshold == 1
-    with pytest.raises(UsageError, match="makes no sense"):
+    with pytest.raises(UsageError, match="invalid"):
         policy_edit.set_threshold(levels[0], "", 0)
 
 
 def test_mirrors_change_the_name_that_is_expected(levels: tuple[PolicyDirectory, ...]) -> None:
-    policy_edit.add_key(levels[2], key(0).public, "example.com")
+    policy_edit.add_key(levels[2], key(0).public_key, "example.com")
     policy_edit.set_mirror(levels[2], "mirror.example/all", "example.com")
     decision = keyring.read_name_policy("mirror.example/all/app:1.0", levels)
     assert decision.name == "example.com/app:1.0"
@@ -90,12 +90,12 @@ def test_mirrors_change_the_name_that_is_expected(levels: tuple[PolicyDirectory,
 
 
 def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[PolicyDirectory, ...]) -> None:
-    policy_edit.add_key(levels[2], key(0).public, "example.com", comment="ours")
+    policy_edit.add_key(levels[2], key(0).public_key, "example.com", comment="ours")
     found = policy_edit.find_rules(keyring.read_rules(levels), fp(0)[:8])
-    policy_edit.rotate_key(levels[2], found, key(1).public, until=keyring.parse_day("2030-01-01"))
+    policy_edit.rotate_key(levels[2], found, key(1).public_key, until=keyring.parse_day("2030-01-01"))
     state = {one.key.fingerprint: one for one in keyring.read_name_policy("example.com/x:1", levels).keys}
     assert set(state) == {fp(0), fp(1)}
-    assert state[fp(0)].rejection_reason(keyring.parse_day("2030-01-01")) == "has expired on 2030-01-01"
+    assert state[fp(0)].rejection_reason(keyring.parse_day("2030-01-01")) == "expired on 2030-01-01"
     assert state[fp(1)].rejection_reason(keyring.parse_day("2040-01-01")) == ""
     assert state[fp(1)].label == "ours"
 
@@ -103,7 +103,7 @@ def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[PolicyDirectory
 def test_finding_a_key(levels: tuple[PolicyDirectory, ...]) -> None:
     with pytest.raises(UsageError, match="too short"):
         policy_edit.find_rules([], "abc")
-    with pytest.raises(TrustError, match="no rule has the key"):
+    with pytest.raises(TrustError, match="no rule for key"):
         policy_edit.find_rules([], "0" * 64)
 
 
@@ -111,7 +111,7 @@ def test_finding_a_key(levels: tuple[PolicyDirectory, ...]) -> None:
     ("name", "content", "message"),
     [
         ("0" * 64, None, "not the fingerprint"),
-        ("", b"garbage", "cannot be read"),
+        ("", b"garbage", "cannot read"),
         ("threshold", b"many", "not a number"),
         ("threshold", b"0", "not a number"),
     ],
@@ -119,9 +119,9 @@ def test_finding_a_key(levels: tuple[PolicyDirectory, ...]) -> None:
 def test_a_rule_that_is_not_understood_is_an_error(
     levels: tuple[PolicyDirectory, ...], name: str, content: bytes | None, message: str
 ) -> None:
-    folder = levels[1].folder / "prefix.d" / "example.com"
+    folder = levels[1].path / "prefix.d" / "example.com"
     folder.mkdir(parents=True)
-    (folder / (name or fp(0))).write_bytes(key(0).public.pem() if content is None else content)
+    (folder / (name or fp(0))).write_bytes(key(0).public_key.pem() if content is None else content)
     with pytest.raises(PumiceError, match=message):
         keyring.read_name_policy("example.com/x:1", levels)
     assert keyring.read_name_policy("example.org/x:1", levels).keys == ()
@@ -142,15 +142,15 @@ def test_no_name_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactor
 def test_a_policy_for_podman(levels: tuple[PolicyDirectory, ...]) -> None:
     import json
 
-    policy_edit.add_key(levels[2], key(0).public, "example.com")
-    policy_edit.add_key(levels[2], key(1).public, "example.com/apps")
-    policy_edit.add_key(levels[2], key(2).public, "example.com/old", expires=7)
+    policy_edit.add_key(levels[2], key(0).public_key, "example.com")
+    policy_edit.add_key(levels[2], key(1).public_key, "example.com/apps")
+    policy_edit.add_key(levels[2], key(2).public_key, "example.com/old", expires=7)
     found = keyring.read_rules(levels)
     policy = json.loads(export.containers_policy(found, {}, {}, now=8))
     assert policy["default"] == [{"type": "reject"}]
     scopes = policy["transports"]["docker"]
     assert set(scopes) == {"example.com", "example.com/apps"}
     assert len(scopes["example.com/apps"][0]["keyDatas"]) == 2
-    with pytest.raises(TrustError, match="cannot ask for several"):
+    with pytest.raises(TrustError, match="cannot export the threshold"):
         export.containers_policy(found, {"example.com": 2}, {}, now=8)
     assert b"use-sigstore-attachments" in export.registries_config(found, {})

@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Home:
 def replay(source: Image, target: Path) -> Image:
     """Attach every blob that is attached to one image to another one."""
     for one in claims.read_attached_manifests(source, None):
-        image = layout.read(target)
+        image = layout.read_layout(target)
         place = attachment.LayoutAttachment(target, image)
         for layer in one.manifest.layers:
             with one.blobs.open(layer.digest) as file:
@@ -41,7 +41,7 @@ def replay(source: Image, target: Path) -> Image:
         manifest = msgspec.structs.replace(one.manifest, subject=image.root)
         place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
         place.finish()
-    return layout.read(target)
+    return layout.read_layout(target)
 
 
 def attesting(image: Image, home: Home, expected: str = NAME) -> int:
@@ -76,7 +76,7 @@ def test_an_attestation_of_another_type_does_not_count(tmp_path: Path, home: Hom
 def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) -> None:
     path = folder(tmp_path / "image")
     for one in claims.read_attached_manifests(attest(path, 0, {}), None):
-        image = layout.read(path)
+        image = layout.read_layout(path)
         place = attachment.LayoutAttachment(path, image)
         notes = {sigstore.PREDICATE_TYPE: sigstore.SIGN}
         manifest = msgspec.structs.replace(one.manifest, annotations=notes)
@@ -84,7 +84,7 @@ def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) ->
         place.finish()
     with pytest.raises(TrustError, match="an attestation by a trusted key, but no signature"):
         image_verification.verify_image(
-            layout.read(path), None, [trusted()], expected=NAME, now=0, signatures_only=True
+            layout.read_layout(path), None, [trusted()], expected=NAME, now=0, signatures_only=True
         )
 
 
@@ -93,12 +93,12 @@ def test_a_signature_over_a_statement_is_none_over_its_payload_alone(tmp_path: P
     (bundle,) = [one for one in claims.read_claims(image, None) if one.form == "bundle"]
     payload = bundle.signed.split(b" ", 4)[4]
     assert bundle.signed == dsse.encode_pae(dsse.IN_TOTO, payload)
-    assert not any(keys.verify_signature(key().public, one, payload) for one in bundle.signatures)
+    assert not any(keys.verify_signature(key().public_key, one, payload) for one in bundle.signatures)
 
 
 def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     level = PolicyDirectory("user", tmp_path)
-    policy_edit.add_key(level, key(0).public, "example.com")
+    policy_edit.add_key(level, key(0).public_key, "example.com")
     policy_edit.set_threshold(level, "example.com", 1)
     seen: list[set[str]] = []
     write = files.replace
@@ -113,8 +113,8 @@ def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch:
                 write(path, data, **how)
 
     monkeypatch.setattr(files, "replace", watched)
-    policy_edit.rotate_key(level, policy.read_rules([level]), key(1).public, until=50)
-    old, new = key(0).public.fingerprint, key(1).public.fingerprint
+    policy_edit.rotate_key(level, policy.read_rules([level]), key(1).public_key, until=50)
+    old, new = key(0).public_key.fingerprint, key(1).public_key.fingerprint
     assert seen == [{old}, {old, new}, {old, new}, {new}]
 
 
@@ -122,10 +122,10 @@ def test_two_rotations_of_one_key_at_once_make_one_signer(tmp_path: Path) -> Non
     from pumice.trust import signers
 
     level = PolicyDirectory("user", tmp_path)
-    policy_edit.add_key(level, key(0).public, "example.com")
+    policy_edit.add_key(level, key(0).public_key, "example.com")
     seen_by_both = policy.read_rules([level])
-    policy_edit.rotate_key(level, seen_by_both, key(1).public, until=100)
-    policy_edit.rotate_key(level, seen_by_both, key(2).public, until=100)
+    policy_edit.rotate_key(level, seen_by_both, key(1).public_key, until=100)
+    policy_edit.rotate_key(level, seen_by_both, key(2).public_key, until=100)
     found = policy.read_name_policy(NAME, [level]).keys
     assert len(found) == 3
     assert signers.count_signers(found, found) == 1
@@ -133,9 +133,9 @@ def test_two_rotations_of_one_key_at_once_make_one_signer(tmp_path: Path) -> Non
 
 def test_a_key_that_is_removed_meanwhile_does_not_come_back_by_a_rotation(tmp_path: Path) -> None:
     level = PolicyDirectory("user", tmp_path)
-    policy_edit.add_key(level, key(0).public, "example.com")
+    policy_edit.add_key(level, key(0).public_key, "example.com")
     seen_before = policy.read_rules([level])
     policy_edit.remove_rule(level, seen_before[0])
-    with pytest.raises(TrustError, match="was changed meanwhile"):
-        policy_edit.rotate_key(level, seen_before, key(1).public, until=100)
+    with pytest.raises(TrustError, match="was changed by another process"):
+        policy_edit.rotate_key(level, seen_before, key(1).public_key, until=100)
     assert policy.read_rules([level]) == []

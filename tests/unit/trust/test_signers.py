@@ -43,7 +43,7 @@ def trust(key: keys.PublicKey, **more: object) -> TrustedKey:
 
 
 def test_the_openpgp_and_the_pem_form_of_a_key_are_one_signer() -> None:
-    certificate = openpgp.generate_key("Ada <ada@example.com>").public
+    certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
     both = [trust(one) for one in (certificate, *in_pem(certificate))]
     assert len(both) > 1
     assert signers.count_signers(both, both) == 1
@@ -51,7 +51,7 @@ def test_the_openpgp_and_the_pem_form_of_a_key_are_one_signer() -> None:
 
 
 def test_a_replaced_key_and_its_other_form_are_one_signer() -> None:
-    certificate = openpgp.generate_key("Ada <ada@example.com>").public
+    certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
     newer = trusted(0, replaces=certificate.fingerprint)
     everything = [trusted(1), newer, trust(in_pem(certificate)[0]), trust(certificate)]
     assert signers.count_signers(everything, everything) == 2
@@ -97,8 +97,34 @@ def test_keys_of_gpg_are_known_in_pem(gpg: gnupg.Gpg, kind: str) -> None:
 
 def test_revoking_the_pem_form_revokes_the_certificate(tmp_path: Path) -> None:
     level = PolicyDirectory("user", tmp_path)
-    certificate = openpgp.generate_key("Ada <ada@example.com>").public
+    certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
     policy_edit.add_key(level, certificate, "example.com")
     policy_edit.revoke_key(level, in_pem(certificate)[0].fingerprint, "stolen")
     (rule,) = policy.read_rules([level])
     assert rule.key.rejection_reason(0) == "is revoked (stolen)"
+
+
+@pytest.mark.parametrize("certificate_rule_is_removed", [False, True])
+def test_revoking_the_openpgp_fingerprint_revokes_the_pem_form(
+    tmp_path: Path, certificate_rule_is_removed: bool
+) -> None:
+    directory = PolicyDirectory("user", tmp_path)
+    certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
+    pem_key = in_pem(certificate)[0]
+    certificate_path = policy_edit.add_key(directory, certificate, "example.com/archives")
+    policy_edit.add_key(directory, pem_key, "example.com/images")
+    policy_edit.revoke_key(directory, certificate.fingerprint, "stolen", policy.read_rules([directory]))
+    if certificate_rule_is_removed:
+        certificate_path.unlink()
+    rules = policy.read_rules([directory])
+    assert {rule.key.rejection_reason(0) for rule in rules} == {"is revoked (stolen)"}
+
+
+def test_a_revocation_file_with_the_openpgp_fingerprint_revokes_the_pem_form(tmp_path: Path) -> None:
+    directory = PolicyDirectory("user", tmp_path)
+    certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
+    policy_edit.add_key(directory, certificate, "example.com/archives")
+    policy_edit.add_key(directory, in_pem(certificate)[0], "")
+    policy_edit.revoke_key(directory, certificate.fingerprint, "stolen")
+    rules = policy.read_rules([directory])
+    assert [rule.key.rejection_reason(0) for rule in rules] == ["is revoked (stolen)"] * 2

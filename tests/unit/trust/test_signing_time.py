@@ -29,12 +29,12 @@ def place(tmp_path: Path) -> Path:
 
 
 def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Image:
-    image = layout.read(path)
+    image = layout.read_layout(path)
     when = SigningTime(**time)  # type: ignore[arg-type]
     image_signing.sign_image(
         image, attachment.LayoutAttachment(path, image), None, signer(number), name=name, time=when
     )
-    return layout.read(path)
+    return layout.read_layout(path)
 
 
 def times(image: Image) -> set[tuple[str, int]]:
@@ -63,7 +63,7 @@ def test_signing_again_keeps_the_time(place: Path) -> None:
 def test_another_time_is_signed_where_it_is_required(place: Path) -> None:
     signed(place, now=JULY)
     assert times(signed(place, required=AUGUST)) == {("cosign", AUGUST), ("bundle", AUGUST)}
-    assert len(list(claims.read_attached_manifests(layout.read(place), None))) == 2
+    assert len(list(claims.read_attached_manifests(layout.read_layout(place), None))) == 2
 
 
 def test_another_keys_signature_of_the_same_bytes_stays(place: Path) -> None:
@@ -76,7 +76,7 @@ def test_another_keys_signature_of_the_same_bytes_stays(place: Path) -> None:
 
 def test_a_new_key_keeps_the_time_of_one_that_is_believed(place: Path) -> None:
     signed(place, 0, now=JULY)
-    image = signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public])
+    image = signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public_key])
     assert when(image, 1) == JULY
 
 
@@ -87,7 +87,7 @@ def test_a_strangers_time_is_not_kept(place: Path) -> None:
 
 def test_signatures_without_a_time_keep_none(place: Path) -> None:
     signed(place)
-    assert when(signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public]), 1) == 0
+    assert when(signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public_key]), 1) == 0
 
 
 def test_an_annotation_that_is_not_signed_says_nothing(place: Path) -> None:
@@ -151,7 +151,7 @@ def test_the_required_time(option: str | None, epoch: str, expected: int) -> Non
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "9" * 12, "99999-01-01"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is not a time"):
+    with pytest.raises(UsageError, match="invalid time"):
         signing_time.parse_required_time(text, {}, AUGUST)
 
 
@@ -226,8 +226,8 @@ def test_two_builds_of_one_version_are_ordered_when_they_are_verified(tmp_path: 
     home = Home(tmp_path / "home")
     old = signed(folder(tmp_path / "old", vouched.image(content=b"old")), now=JULY)
     new = signed(folder(tmp_path / "new", vouched.image(content=b"new")), now=AUGUST)
-    request = admission.Request(name=NAME, keys=(trusted(),))
+    request = admission.AdmissionRequest(name=NAME, keys=(trusted(),))
     for image in (old, new):
-        admission.record(admission.judge(image, "verify", home, request, (), now=0), home)
+        admission.record_decision(admission.decide(image, "verify", home, request, (), now=0), home)
     with pytest.raises(TrustError, match="it was signed on 2024-07-01"):
-        admission.judge(old, "verify", home, request, (), now=0)
+        admission.decide(old, "verify", home, request, (), now=0)

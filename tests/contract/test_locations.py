@@ -19,7 +19,7 @@ import pytest
 from pumice import digest
 from pumice.errors import ImageError, PumiceError, UsageError
 from pumice.formats import oci, tar
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, list_blobs
 from pumice.image.transports.locations import (
     TRANSPORTS,
     Location,
@@ -202,7 +202,7 @@ def test_a_referrer_is_found_or_attaching_is_refused(workplace: Workplace, trans
 
 def everything(image: Image) -> dict[str, bytes]:
     blobs = {}
-    for descriptor in contents(image):
+    for descriptor in list_blobs(image):
         with image.blobs.open(descriptor.digest) as source:
             blobs[descriptor.digest] = source.read()
     return blobs
@@ -224,7 +224,7 @@ def test_every_blob_stays_the_same(workplace: Workplace, transport: Transport, n
 @named(WHOLE)
 def test_blobs_can_be_read_again_and_in_pieces(workplace: Workplace, transport: Transport) -> None:
     kept = workplace.keep(SMALL, transport)
-    largest = max(contents(kept), key=lambda descriptor: descriptor.size)
+    largest = max(list_blobs(kept), key=lambda descriptor: descriptor.size)
     for _ in range(2):
         with kept.blobs.open(largest.digest) as source:
             pieces = [source.read(100)]

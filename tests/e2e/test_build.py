@@ -25,7 +25,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_the_digest_is_the_one_that_is_written_here(tmp_path: Path) -> None:
+def test_the_digest_matches_the_recorded_one(tmp_path: Path) -> None:
     # Without compression the packages' own digests, and so the lock, are the same everywhere.
     world = World(tmp_path, [Deb(**{**package.__dict__, "compression": "none"}) for package in PACKAGES])
     shutil.copy(ROOT / "tests/golden/lock/build-test.lock", world.project / "recipe.lock")
@@ -40,7 +40,7 @@ def test_the_digest_is_the_one_that_is_written_here(tmp_path: Path) -> None:
         ({"PYTHONHASHSEED": "4294967295", "USER": "somebody", "HOME": "/nonexistent"}, 0o027),
     ],
 )
-def test_nothing_around_a_build_reaches_the_image(
+def test_the_environment_of_a_build_does_not_change_the_image(
     world: World, tmp_path: Path, environment: dict[str, str], umask: int
 ) -> None:
     files = "files:\n  - {from: app, to: /app}\n  - {text: 'x', to: /etc/x, mode: '0600'}\n"
@@ -78,7 +78,7 @@ def test_the_number_of_processors_changes_nothing(world: World) -> None:
         os.sched_setaffinity(0, everywhere)
 
 
-def test_a_file_changed_with_size_and_time_preserved_is_noticed(world: World) -> None:
+def test_a_changed_file_with_equal_size_and_time_is_detected(world: World) -> None:
     world.write("files:\n  - {from: app.txt, to: /app.txt}\n")
     source = world.project / "app.txt"
     source.write_text("one")
@@ -105,7 +105,7 @@ def test_a_second_build_fetches_and_cuts_nothing(world: World) -> None:
     assert world.build("--locked", "--offline") == first
 
 
-def test_the_image_is_what_the_recipe_says(world: World) -> None:
+def test_the_image_matches_the_recipe(world: World) -> None:
     world.write(
         "description: Says hello\n"
         "labels: {team: rock}\n"
@@ -154,7 +154,7 @@ def _root(world: World, *arguments: str) -> dict[str, tarfile.TarInfo]:
         return {member.name.removeprefix("./"): member for member in archive}
 
 
-def test_the_tree_is_a_merged_debian_with_a_true_package_database(world: World) -> None:
+def test_the_tree_is_merged_usr_with_a_correct_dpkg_database(world: World) -> None:
     root = _root(world)
     assert root["bin"].linkname == "usr/bin"
     assert root["usr/bin/hello"].mode == 0o755
@@ -168,7 +168,7 @@ def test_the_tree_is_a_merged_debian_with_a_true_package_database(world: World) 
     assert listed == ["Package: hello", "Package: libhello"]
 
 
-def test_files_take_the_place_of_a_packages_and_follow_links(world: World) -> None:
+def test_recipe_files_replace_package_files_and_follow_links(world: World) -> None:
     world.write(
         "files:\n  - {text: 'mine', to: /etc/hello.conf}\n  - {text: 'tool', to: /bin/tool, mode: '0755'}\n"
     )
@@ -188,7 +188,7 @@ def test_every_layer_policy_gives_the_same_tree(world: World, policy: str) -> No
     assert facts == {path: (m.mode, m.uid, m.gid, m.size, m.linkname, m.type) for path, m in expected.items()}
 
 
-def test_no_layer_has_a_path_twice_and_parents_come_first(world: World) -> None:
+def test_layers_have_no_duplicate_paths_and_parents_first(world: World) -> None:
     world.build("-o", "oci:image")
     image = world.project / "image"
     manifest = world.blobs(image)
@@ -205,7 +205,7 @@ def test_no_layer_has_a_path_twice_and_parents_come_first(world: World) -> None:
             seen.add(path)
 
 
-def test_several_architectures_make_an_index(world: World) -> None:
+def test_several_architectures_give_an_index(world: World) -> None:
     arm = Deb(**{**LIBHELLO.__dict__, "architecture": "arm64", "files": [text("usr/lib/hello/data", "arm")]})
     other = [
         Deb(**{**package.__dict__, "architecture": "arm64"})
@@ -223,7 +223,7 @@ def test_several_architectures_make_an_index(world: World) -> None:
     assert sorted(lock["packages"]) == ["amd64", "arm64"]
 
 
-def test_source_date_epoch_is_the_images_time(world: World) -> None:
+def test_source_date_epoch_is_the_creation_time_of_the_image(world: World) -> None:
     world.build("-o", "oci:image", environment={"SOURCE_DATE_EPOCH": "86400"})
     assert world.blobs(world.project / "image")["_config"]["created"] == "1970-01-02T00:00:00Z"
 
@@ -243,7 +243,7 @@ def test_standard_output_is_the_digest_or_the_image(world: World) -> None:
         assert "index.json" in archive.getnames()
 
 
-def test_what_scripts_would_have_done_is_reported(world: World) -> None:
+def test_skipped_script_actions_are_reported(world: World) -> None:
     script = "#!/bin/sh\ndeb-systemd-helper enable x.service\nvendor-setup --init\n"
     scripted = Deb("scripted", control_files={"postinst": script})
     world.publish([*PACKAGES, scripted])
@@ -257,7 +257,7 @@ def test_what_scripts_would_have_done_is_reported(world: World) -> None:
     assert package["scripts_not_run"] == ["services", "vendor-setup"]
 
 
-def test_an_update_ships_the_package_that_changed_and_the_state(world: World) -> None:
+def test_an_update_changes_only_the_layers_of_the_package_and_the_state(world: World) -> None:
     big = [
         Deb(f"big{number}", files=[Item(f"usr/lib/big{number}", os.urandom(400_000))]) for number in range(3)
     ]
@@ -290,7 +290,7 @@ def test_an_update_ships_the_package_that_changed_and_the_state(world: World) ->
         (["recipe.yaml"], {"PUMICE_HOME": "/proc/pumice"}, 9, "/proc"),
     ],
 )
-def test_a_mistake_gets_one_sentence(
+def test_a_mistake_is_reported_in_one_sentence(
     world: World, arguments: list[str], environment: dict[str, str], code: int, sentence: str
 ) -> None:
     outcome = world.run("build", *arguments, environment=environment)
@@ -322,7 +322,7 @@ def test_a_hostile_package_leaves_nothing_behind(world: World, package: Deb, sen
     assert not (world.project / "image").exists()
 
 
-def test_a_package_that_is_not_what_the_lock_says_is_refused(world: World) -> None:
+def test_a_package_that_differs_from_the_lock_is_rejected(world: World) -> None:
     world.run("lock", "recipe.yaml")
     (path,) = world.mirror.rglob("hello_*.deb")
     path.write_bytes(path.read_bytes().replace(b"2.0\n", b"2.1\n", 1))
@@ -331,21 +331,21 @@ def test_a_package_that_is_not_what_the_lock_says_is_refused(world: World) -> No
     assert "hello" in outcome.stderr
 
 
-def test_unknown_users_are_errors_at_their_place(world: World) -> None:
+def test_unknown_users_are_errors_with_a_location(world: World) -> None:
     world.write("run: {user: ghost}\n")
     outcome = world.run("build", "recipe.yaml")
     assert outcome.code == 10
     assert "ghost" in outcome.stderr
 
 
-def test_the_base_can_be_left_out(world: World) -> None:
+def test_base_none_installs_no_base(world: World) -> None:
     world.write("base: none\n", packages="[libhello]")
     root = _root(world)
     assert "usr/share/base-passwd/passwd.master" not in root
     assert "usr/lib/hello/data" in root
 
 
-def test_essential_packages_can_be_asked_for(world: World) -> None:
+def test_base_essential_installs_the_essential_packages(world: World) -> None:
     world.write("base: essential\n")
     world.build()
     lock = json.loads((world.project / "recipe.lock").read_bytes())

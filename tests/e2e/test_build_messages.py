@@ -41,7 +41,7 @@ def world(tmp_path: Path) -> World:
         ),
     ],
 )
-def test_an_error_about_an_own_file_names_its_rule(
+def test_an_error_about_a_recipe_file_names_its_rule(
     world: World, rule: str, message: str, hint: str | None
 ) -> None:
     recipe = world.write(f"files:\n  - {rule}\n")
@@ -60,8 +60,8 @@ def test_without_a_base_the_hint_is_not_to_use_a_name(world: World) -> None:
 
 
 @pytest.mark.parametrize("option", ["--report", "--digest-file"])
-def test_a_place_that_cannot_be_written_is_refused_before_the_work(world: World, option: str) -> None:
-    for path, reason in ((".", "'.' is a directory"), ("none/r", "there is no directory 'none'")):
+def test_an_unwritable_output_file_is_rejected_before_the_build(world: World, option: str) -> None:
+    for path, reason in ((".", "'.' is a directory"), ("none/r", "the directory 'none' does not exist")):
         outcome = world.run("build", "recipe.yaml", option, path)
         assert (outcome.code, reason in outcome.stderr) == (10, True), outcome.stderr
     assert not (world.project / "recipe.lock").exists()

@@ -61,7 +61,7 @@ def test_an_empty_store_gives_the_same_digest(compiled: Compiled, tmp_path: Path
     assert again == compiled.digest
 
 
-def test_every_module_has_byte_code_that_is_never_compared(compiled: Compiled, tmp_path: Path) -> None:
+def test_every_module_has_unchecked_bytecode(compiled: Compiled, tmp_path: Path) -> None:
     recipe = compiled.folder / "project" / "recipe.yaml"
     real.must(compiled.home, "build", "--locked", recipe, "-o", f"tar:{tmp_path / 'root.tar'}")
     sources, compiled_ones = set(), set()
@@ -82,7 +82,7 @@ def test_every_module_has_byte_code_that_is_never_compared(compiled: Compiled, t
     assert sources - compiled_ones == {"app/broken.py"}
 
 
-def test_the_interpreter_takes_it(compiled: Compiled) -> None:
+def test_the_interpreter_uses_the_bytecode(compiled: Compiled) -> None:
     outcome = real.run(
         *(compiled.home, "run", compiled.digest, "-v", "-c"),
         "import json, http.server; print(http.server.__cached__)",

@@ -40,7 +40,9 @@ def explain(shop: Workshop, capsys: pytest.CaptureFixture[str], name: str, *more
     return ran.out
 
 
-def test_the_shortest_chain_and_the_cost(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_prints_the_shortest_chain_and_the_size(
+    shop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = shop.recipe_path.read_text().splitlines().index('    "app",') + 1
     assert explain(shop, capsys, "deep") == (
         "deep 1.0\n"
@@ -58,7 +60,7 @@ def test_the_shortest_chain_and_the_cost(shop: Workshop, capsys: pytest.CaptureF
     )
 
 
-def test_what_is_not_there_is_answered_too(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_absent_packages_are_explained(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     place = shop.recipe_path.read_text().splitlines().index('    "-big"') + 1
     assert explain(shop, capsys, "big") == (
         "big is not in the image\n"
@@ -81,7 +83,7 @@ def test_json(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["alone_size"] == 2
 
 
-def test_versions_that_the_archive_dropped_are_guessed(
+def test_versions_missing_from_the_archive_are_explained_by_newer_ones(
     shop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     explain(shop, capsys, "deep")

@@ -106,7 +106,9 @@ def hostile_image() -> Any:
     for kind in (spdx.MEDIA_TYPE, cyclonedx.MEDIA_TYPE):
         document = json.dumps({"name": EVIL, "packages": [{"name": EVIL}]}, ensure_ascii=False).encode()
         about = {oci.EVIDENCE: EVIL, EVIL: EVIL}
-        artifacts.append(referrers.attach(made.root, document, kind, cast("Any", blobs), annotations=about))
+        artifacts.append(
+            referrers.put_artifact(made.root, document, kind, cast("Any", blobs), annotations=about)
+        )
     return Image(made.root, blobs, lambda subject: tuple(artifacts) if subject == made.root.digest else ())
 
 
@@ -154,8 +156,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store, hostile layouts, recipes and keys."""
     root = tmp_path_factory.mktemp("hostile")
     image = hostile_image()
-    layout_writer.write(image, root / "evil", "1.0", records=None, progress=Silent())
-    layout_writer.write(image, root / f"dir{EVIL}", "1.0", records=None, progress=Silent())
+    layout_writer.write_layout(image, root / "evil", "1.0", records=None, progress=Silent())
+    layout_writer.write_layout(image, root / f"dir{EVIL}", "1.0", records=None, progress=Silent())
     vouched.folder(root / "plain", vouched.image("example.com/plain:1.0"))
     vouched.signed(root / "plain", 0)
     with Home(root / "store", environ={}) as home:

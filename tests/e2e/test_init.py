@@ -27,7 +27,7 @@ RECIPE_KEYS = {key.name for table in (RECIPE, RUN) for key in table.keys}
         ("ü1" + "x" * 200, "ü1" + "x" * 200 + "/recipe.yaml", "example.com/1" + "x" * 63),
     ],
 )
-def test_it_writes_a_recipe_that_loads(
+def test_init_writes_a_valid_recipe(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsysbinary: pytest.CaptureFixture[bytes],
@@ -42,7 +42,7 @@ def test_it_writes_a_recipe_that_loads(
     assert load_recipe(Path(written)).name == name
 
 
-def test_what_is_commented_out_would_load(tmp_path: Path) -> None:
+def test_the_commented_keys_are_valid(tmp_path: Path) -> None:
     """Every line that begins with '# ' and looks like a key is taken in, one at a time."""
     assert main(["init", str(tmp_path)]) == 0
     lines = (tmp_path / "recipe.yaml").read_text().splitlines()

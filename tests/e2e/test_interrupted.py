@@ -122,7 +122,7 @@ def left(world: World) -> set[str]:
     [("InRelease", None), ("by-hash", 100), ("hello_", None), ("noise_", 5_000_000)],
     ids=["release", "index", "package", "half a package"],
 )
-def test_while_a_mirror_keeps_it_waiting(
+def test_interrupted_while_waiting_for_a_mirror(
     where: str, sent: int | None, how: signal.Signals, world: World, mirror: Mirror
 ) -> None:
     fault = Fault(hold=True, truncate=sent)
@@ -139,7 +139,7 @@ def test_while_a_mirror_keeps_it_waiting(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
 @pytest.mark.parametrize("stage", ["cutting", "delivering"])
-def test_while_it_works(stage: str, how: signal.Signals, tmp_path: Path) -> None:
+def test_interrupted_while_working(stage: str, how: signal.Signals, tmp_path: Path) -> None:
     world = World(tmp_path, [*PACKAGES, Rock("rock", weight=150_000_000)])
     world.write(packages="[rock, hello]")
     expected = world.build(store="undisturbed")
@@ -190,7 +190,7 @@ def test_while_it_works(stage: str, how: signal.Signals, tmp_path: Path) -> None
     ],
     ids=["cut once", "dropped once", "busy once", "dropped", "gone", "truncated", "wrong", "a page"],
 )
-def test_a_package_that_does_not_come_as_it_should(
+def test_a_package_that_arrives_damaged_or_incomplete(
     fault: Fault, sentence: str, world: World, mirror: Mirror
 ) -> None:
     mirror.add_fault("noise_", fault)

@@ -63,7 +63,7 @@ def test_the_recipe_is_found_on_either_side_of_upgrade(
         ([], 2, "error: RECIPE is missing\n  hint: see 'pumice lock --help'\n"),
         (["--upgrade", "lib"], 2, "error: RECIPE is missing\n  hint: see 'pumice lock --help'\n"),
         (["none.yaml"], 3, "none.yaml"),
-        (["RECIPE", "--upgrade", "lub"], 2, "error: there is no package 'lub' in the lock to upgrade"),
+        (["RECIPE", "--upgrade", "lub"], 2, "error: cannot upgrade 'lub': the lock has no such package"),
         (["RECIPE", "--arch", "vax"], 2, "vax"),
         (
             ["RECIPE", "--chek"],
@@ -72,7 +72,7 @@ def test_the_recipe_is_found_on_either_side_of_upgrade(
         ),
     ],
 )
-def test_bad_use_is_one_sentence(
+def test_invalid_usage_is_reported_in_one_sentence(
     shop: Workshop, capsys: pytest.CaptureFixture[str], words: list[str], code: int, error: str
 ) -> None:
     shop.run(capsys, "lock", str(shop.recipe_path), "--arch", "amd64")
@@ -90,7 +90,7 @@ def test_check_without_a_lock(shop: Workshop, capsys: pytest.CaptureFixture[str]
     )
 
 
-def test_an_unsolvable_recipe_is_a_proof(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unsolvable_recipe_prints_the_proof(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     shop.publish(Deb("python3-foo", fields={"Depends": "libbar (>= 2)"}), Deb("libbar", "1.9"))
     shop.write(["python3-foo"])
     ran = shop.run(capsys, "lock", str(shop.recipe_path), "--arch", "amd64", "--progress", "none")
@@ -100,7 +100,9 @@ def test_an_unsolvable_recipe_is_a_proof(shop: Workshop, capsys: pytest.CaptureF
     assert not shop.lock_path.exists()
 
 
-def test_a_bundle_holds_all_that_the_lock_names(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bundle_contains_all_packages_of_the_lock(
+    shop: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
     (shop.root / "mine.deb").write_bytes(Deb("mine", architecture="all").build())
     shop.write(["app", "./mine.deb"])
     bundle = shop.root / "bundle"
@@ -120,7 +122,7 @@ def test_a_bundle_holds_all_that_the_lock_names(shop: Workshop, capsys: pytest.C
     ]
 
 
-def test_equal_locks_whatever_the_surroundings(shop: Workshop) -> None:
+def test_locks_are_equal_in_any_environment(shop: Workshop) -> None:
     found = set()
     for number, (zone, language, seed, mask) in enumerate(
         [("UTC", "C", "0", 0o022), ("Asia/Tokyo", "de_DE.UTF-8", "7", 0o077)]

@@ -83,7 +83,7 @@ def forge(layout: Path, path: str, *, mode: int | None = None) -> int:
     return changed
 
 
-def test_an_image_is_reproduced_from_what_is_attached_to_it(world: World) -> None:
+def test_an_image_is_reproduced_from_its_attached_provenance(world: World) -> None:
     shutil.rmtree(world.project / "app")  # nothing but the image and the mirror is needed
     done = world.run("reproduce", "oci:image", store="empty", cwd=world.root)
     assert done.code != 0  # there is no image in that folder
@@ -92,7 +92,7 @@ def test_an_image_is_reproduced_from_what_is_attached_to_it(world: World) -> Non
     assert (done.code, done.stdout[:19]) == (0, "reproduced: sha256:"), done.stderr
 
 
-def test_the_store_has_the_packages(world: World) -> None:
+def test_reproduce_takes_packages_from_the_store(world: World) -> None:
     world.build()
     shutil.rmtree(world.mirror)
     done = world.run("reproduce", "example.com/hello", "--offline", "--format", "json")
@@ -101,7 +101,7 @@ def test_the_store_has_the_packages(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["usr/bin/hello", "usr/lib/hello/data", "etc/passwd"])
-def test_one_forged_byte_is_found_by_layer_and_path(world: World, path: str) -> None:
+def test_a_forged_byte_is_reported_by_layer_and_path(world: World, path: str) -> None:
     layer = forge(world.project / "image", path)
     assert layer
     done = world.run("reproduce", "oci:image", "--format", "json")
@@ -113,13 +113,13 @@ def test_one_forged_byte_is_found_by_layer_and_path(world: World, path: str) -> 
     assert f"/{path}: content" in text
 
 
-def test_a_forged_mode_is_found(world: World) -> None:
+def test_a_forged_mode_is_detected(world: World) -> None:
     forge(world.project / "image", "usr/bin/hello", mode=0o4755)
     difference = json.loads(world.run("reproduce", "oci:image", "--format", "json").stdout)["difference"]
     assert (difference["what"], difference["given"], difference["rebuilt"]) == ("mode", "4755", "0755")
 
 
-def test_a_forged_file_of_the_recipe_is_found_with_and_without_its_source(world: World) -> None:
+def test_a_forged_recipe_file_is_detected_with_and_without_its_source(world: World) -> None:
     forge(world.project / "image", "app/inner/run.sh")
     for arguments in ((), ("--source", ".")):
         done = world.run("reproduce", "oci:image", *arguments, "--format", "json")
@@ -127,7 +127,7 @@ def test_a_forged_file_of_the_recipe_is_found_with_and_without_its_source(world:
         assert json.loads(done.stdout)["difference"]["path"] == "/app/inner/run.sh"
 
 
-def test_a_changed_source_is_found(world: World) -> None:
+def test_a_changed_source_file_is_detected(world: World) -> None:
     assert world.run("reproduce", "oci:image", "--source", ".").code == 0
     (world.project / "app" / "inner" / "run.sh").write_text("#!/bin/no\n")
     done = world.run("reproduce", "oci:image", "--source", ".")
@@ -169,7 +169,7 @@ def test_from_a_snapshot_mirror_when_mirrors_have_moved_on(world: World) -> None
     assert (done.code, done.stdout[:11]) == (0, "reproduced:"), done.stderr
 
 
-def test_provenance_of_another_image_is_refused(world: World) -> None:
+def test_the_provenance_of_another_image_is_rejected(world: World) -> None:
     (world.project / "p.json").write_text("{}")
     done = world.run("reproduce", "oci:image", "--provenance", "p.json")
     assert (done.code, "not an in-toto statement" in done.stderr) == (8, True)

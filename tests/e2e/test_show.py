@@ -11,7 +11,7 @@ from pumice.cli.main import main
 from tests.support.recipes import HEAD, write
 
 
-def test_it_prints_a_recipe_that_loads(
+def test_show_prints_a_valid_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -25,14 +25,14 @@ def test_it_prints_a_recipe_that_loads(
     assert main(["show", "shown.yaml"]) == 0
 
 
-def test_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(write(tmp_path, HEAD)), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["recipe"]["from"] == {"debian": "bookworm"}
 
 
 @pytest.mark.parametrize("name", ["a\nb.yaml", "a\udcff.yaml"])
 @pytest.mark.parametrize("form", ["yaml", "json"])
-def test_any_file_name_is_told(
+def test_any_file_name_can_be_shown(
     tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes], name: str, form: str
 ) -> None:
     path = tmp_path / name
@@ -44,7 +44,7 @@ def test_any_file_name_is_told(
     assert form == "json" or main(["show", str(tmp_path / "shown.yaml")]) == 0
 
 
-def test_every_problem_is_told_and_nothing_printed(
+def test_all_problems_are_reported_and_nothing_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["show", str(write(tmp_path, HEAD + "pakages: []\nlayers: none\n"))]) == 3
@@ -54,6 +54,8 @@ def test_every_problem_is_told_and_nothing_printed(
     assert "did you mean 'packages'?" in said.err
 
 
-def test_no_recipe_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_recipe_is_reported_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["show", str(tmp_path / "none.yaml")]) == 3
     assert capsys.readouterr().err.startswith(f"error: the recipe '{tmp_path}/none.yaml' does not exist")

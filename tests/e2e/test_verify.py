@@ -58,7 +58,7 @@ def test_what_was_built_here_needs_a_signature_unless_that_is_waived(world: Trus
 
 def _change_a_layer(folder: Path) -> str:
     """Flip a byte of the last layer of a layout; return its name."""
-    last = layout.read(folder).layers()[-1].descriptor
+    last = layout.read_layout(folder).layers()[-1].descriptor
     path = folder / layout.BLOBS / digest.hex_of(last.digest)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

@@ -121,7 +121,7 @@ def test_a_package_that_moved_within_the_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["all", "files-and-users", "links-packages", "essential"])
-def test_hashes_of_texts_and_the_names_of_folders_say_nothing(tmp_path: Path, name: str) -> None:
+def test_hash_seeds_and_directory_names_do_not_change_an_image(tmp_path: Path, name: str) -> None:
     world = World(tmp_path, PACKAGES)
     sources(world.project)
     world.write(IMAGES[name].extra, IMAGES[name].packages)
@@ -162,7 +162,7 @@ def test_an_edited_cut_gives_the_new_image_from_a_warm_store(tmp_path: Path) -> 
     assert warm == world.build(store="cold", **how) != first
 
 
-def test_a_new_version_cuts_nothing_anew(tmp_path: Path) -> None:
+def test_a_new_version_of_pumice_cuts_no_package_again(tmp_path: Path) -> None:
     world, checkout = World(tmp_path / "world"), Checkout(tmp_path)
     how: dict[str, Any] = {"environment": checkout.environment}
     first = world.build(**how)
@@ -188,7 +188,7 @@ def test_reports_of_warm_and_cold_builds_are_equal(tmp_path: Path) -> None:
     assert [json.dumps(report) for report in reports] == [json.dumps(reports[0])] * 3
 
 
-def test_large_files_do_not_depend_on_the_folder_of_the_store(tmp_path: Path) -> None:
+def test_large_files_do_not_depend_on_the_path_of_the_store(tmp_path: Path) -> None:
     large = Deb("large", files=[Item("usr/lib/large", bytes(range(256)) * 9000)])
     world = World(tmp_path, [*BASE, large])
     world.write(packages="[large]")

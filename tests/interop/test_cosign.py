@@ -65,7 +65,7 @@ def test_it_verifies_what_we_sign(
 ) -> None:
     key = pair(tmp_path, kind)
     place = vouched.folder(tmp_path / "image")
-    image = layout.read(place)
+    image = layout.read_layout(place)
     when = signing_time.SigningTime(now=1_700_000_000)
     image_signing.sign_image(
         image,
@@ -96,7 +96,7 @@ def test_it_verifies_what_we_sign(
 def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
     place = vouched.folder(tmp_path / "image")
-    image = layout.read(place)
+    image = layout.read_layout(place)
     signer = image_signing.Signer(key.public_key, lambda: key)
     image_signing.attest_image(
         *(image, attachment.LayoutAttachment(place, image), None, signer),
@@ -127,7 +127,7 @@ def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> Non
     done = cosign(program, tmp_path, "sign", "--yes", "--key", "pair.key", *extra, place)
     assert done.returncode == 0, done.stderr
     assert cosign(program, tmp_path, "save", "--dir", "saved", place).returncode == 0
-    saved = layout.read(tmp_path / "saved")
+    saved = layout.read_layout(tmp_path / "saved")
     trusted = [TrustedKey(key=key.public_key, rule="x")]
     verdict = image_verification.verify_image(saved, None, trusted, expected="", now=0)
     assert verdict.name in ("", image_names.split_name(place)[0])
@@ -179,7 +179,7 @@ def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
     )
-    assert layout.read(tmp_path / "copy").root.digest == digest
+    assert layout.read_layout(tmp_path / "copy").root.digest == digest
 
 
 @pytest.fixture(scope="module")
@@ -209,17 +209,17 @@ def test_it_verifies_the_evidence_that_a_build_signs(
 def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> None:
     made = pair(tmp_path)
     vouched.folder(tmp_path / "plain")
-    image = layout.read(tmp_path / "plain")
+    image = layout.read_layout(tmp_path / "plain")
     signer = image_signing.Signer(made.public_key, lambda: made)
     image_signing.sign_image(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)
-    image = layout.read(tmp_path / "plain")
-    layout_writer.write(
+    image = layout.read_layout(tmp_path / "plain")
+    layout_writer.write_layout(
         image, tmp_path / "listed", "v1", records=None, progress=Silent(), referrers_in_index=True
     )
     how = ("verify", "--local-image", "--insecure-ignore-tlog=true", "--key", "pair.pub")
     done = cosign(program, tmp_path, *how, "listed")
     assert done.returncode == 0, done.stderr
     assert cosign(program, tmp_path, *how, "plain").returncode != 0
-    again = layout.read(tmp_path / "listed")
+    again = layout.read_layout(tmp_path / "listed")
     assert {one.digest for one in again.beside} == {one.digest for one in image.beside}
     assert not any("kind" in one.annotations for one in again.beside)

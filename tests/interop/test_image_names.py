@@ -46,7 +46,7 @@ def test_what_podman_saves_is_read(podman: list[str], tmp_path: Path) -> None:
     locations.write(SMALL, f"oci-archive:{tmp_path}/x.tar", name=NAME, version="1.0")
     run(*podman, "load", "--quiet", "--input", str(tmp_path / "x.tar"))
     run(*podman, "save", "--quiet", "--output", str(tmp_path / "a.tar"), f"{NAME}:1.0")
-    image = docker_load.read(tmp_path / "a.tar")
+    image = docker_load.read_archive(tmp_path / "a.tar")
     assert [layer.diff_id for layer in image.layers()] == [layer.diff_id for layer in SMALL.layers()]
     locations.write(image, f"oci:{tmp_path}/y", version="1.0")
 
@@ -54,5 +54,5 @@ def test_what_podman_saves_is_read(podman: list[str], tmp_path: Path) -> None:
 def test_what_skopeo_writes_is_read(tmp_path: Path) -> None:
     locations.write(SMALL, f"oci:{tmp_path}/x", name=NAME, version="1.0")
     run(need("skopeo"), "copy", f"oci:{tmp_path}/x:1.0", f"docker-archive:{tmp_path}/a.tar:{NAME}:2.0")
-    image = docker_load.read(tmp_path / "a.tar", f"{NAME}:2.0")
+    image = docker_load.read_archive(tmp_path / "a.tar", f"{NAME}:2.0")
     assert [layer.diff_id for layer in image.layers()] == [layer.diff_id for layer in SMALL.layers()]

@@ -28,7 +28,7 @@ def test_the_library_accepts_what_the_simulator_makes(tmp_path: Path, who: str) 
 def test_cosign_accepts_what_the_simulator_makes(tmp_path: Path, who: str) -> None:
     place = vouched.folder(tmp_path / "image")
     certified.sign(place, Wish(identity=who))
-    digest = layout.read(place).root.digest
+    digest = layout.read_layout(place).root.digest
     root = certified.root_file(tmp_path / "root.json")
     with registry.debian(tmp_path) as host:
         pushing.push(place, host, "keyless/hello", "1.0")

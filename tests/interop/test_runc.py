@@ -44,7 +44,7 @@ def test_the_folder_that_we_unpack_runs_as_well(tmp_path: Path) -> None:
     place = written(specimens.made("many-members"), f"oci:{tmp_path}/image")
     quiet("umoci", "unpack", "--image", place.removeprefix("oci:"), str(tmp_path / "bundle"))
     (tmp_path / "bundle/rootfs").rename(tmp_path / "theirs")
-    rootfs.write_folder(image, tmp_path / "bundle/rootfs", progress=Silent())
+    rootfs.write_directory(image, tmp_path / "bundle/rootfs", progress=Silent())
     assert run(tmp_path / "bundle") == HELLO
 
 

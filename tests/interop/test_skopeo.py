@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, list_blobs
 from pumice.image.transports import layout, layout_archive
 from tests.support import handmade, specimens
 from tests.support.handmade import AMD64, ARM64, Made, file
@@ -39,7 +39,9 @@ def test_copies_keep_the_digest_both_ways(tmp_path: Path, kind: str, name: str) 
     image = specimens.made(name)
     skopeo("copy", written(image, f"{kind}:{tmp_path}/ours"), f"{kind}:{tmp_path}/theirs:copied")
     path = tmp_path / "theirs"
-    theirs = layout.read(path, "copied") if kind == "oci" else layout_archive.read(path, "copied")
+    theirs = (
+        layout.read_layout(path, "copied") if kind == "oci" else layout_archive.read_archive(path, "copied")
+    )
     assert theirs.root.digest == image.root.digest
     assert _content(theirs) == HELLO
 
@@ -47,9 +49,9 @@ def test_copies_keep_the_digest_both_ways(tmp_path: Path, kind: str, name: str) 
 def test_an_index_is_copied_with_all_its_platforms(tmp_path: Path) -> None:
     image = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
     skopeo("copy", "--all", written(image, f"oci:{tmp_path}/ours"), f"oci:{tmp_path}/theirs:copied")
-    theirs = layout.read(tmp_path / "theirs")
+    theirs = layout.read_layout(tmp_path / "theirs")
     assert theirs.root.digest == image.root.digest
-    assert len(contents(theirs)) == len(contents(image))
+    assert len(list_blobs(theirs)) == len(list_blobs(image))
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -60,7 +62,7 @@ def test_a_docker_archive_is_read(tmp_path: Path, name: str) -> None:
     config = json.loads(skopeo("inspect", "--config", place))
     assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in image.layers()]
     skopeo("copy", place, f"oci:{tmp_path}/theirs:copied")
-    assert _content(layout.read(tmp_path / "theirs")) == HELLO
+    assert _content(layout.read_layout(tmp_path / "theirs")) == HELLO
 
 
 @pytest.mark.mirror
@@ -69,7 +71,7 @@ def test_a_built_example_is_copied_unchanged(tmp_path: Path, shared_home: Path, 
     place = specimens.example(name, tmp_path, shared_home)
     found = json.loads(skopeo("inspect", place))
     skopeo("copy", place, f"oci:{tmp_path}/theirs:copied")
-    assert layout.read(tmp_path / "theirs").root.digest == found["Digest"]
+    assert layout.read_layout(tmp_path / "theirs").root.digest == found["Digest"]
 
 
 def _content(image: Image) -> str:

@@ -28,7 +28,7 @@ def unpack(layout: str, where: Path) -> Path:
 def test_the_tree_is_ours(tmp_path: Path, name: str) -> None:
     image = specimens.made(name)
     theirs = unpack(written(image, f"oci:{tmp_path}/image"), tmp_path / "bundle")
-    rootfs.write_folder(image, tmp_path / "ours", progress=Silent())
+    rootfs.write_directory(image, tmp_path / "ours", progress=Silent())
     assert _tree(theirs) == _tree(tmp_path / "ours")
     assert (theirs / "app/greeting").read_text() == HELLO
     assert not (theirs / "etc/gone").exists()
@@ -50,8 +50,8 @@ def test_a_built_example_is_unpacked_to_our_tree(tmp_path: Path, shared_home: Pa
 
     place = specimens.example(name, tmp_path, shared_home)
     theirs = unpack(place, tmp_path / "bundle")
-    ours: Image = layout.read(tmp_path / f"{name}.oci")
-    rootfs.write_folder(ours.select(), tmp_path / "ours", progress=Silent())
+    ours: Image = layout.read_layout(tmp_path / f"{name}.oci")
+    rootfs.write_directory(ours.select(), tmp_path / "ours", progress=Silent())
     assert _tree(theirs) == _tree(tmp_path / "ours")
 
 

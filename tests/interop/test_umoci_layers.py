@@ -99,7 +99,7 @@ def _theirs(layers: list[list[Item]], where: Path) -> dict[str, object] | None:
 
 
 def _ours(layers: list[list[Item]], where: Path) -> dict[str, object]:
-    rootfs.write_folder(handmade.image(Made(layers)), where / "ours", progress=Silent())
+    rootfs.write_directory(handmade.image(Made(layers)), where / "ours", progress=Silent())
     return _tree(where / "ours")
 
 

@@ -34,7 +34,7 @@ def attach(
     annotations: dict[str, str] | None = None,
 ) -> Image:
     """Attach a bundle to the layout in ``folder`` as cosign 3 does, and return its image."""
-    image = layout.read(folder)
+    image = layout.read_layout(folder)
     place = attachment.LayoutAttachment(folder, image)
     layer = msgspec.structs.replace(place.put(data, media_type), annotations=annotations or {})
     manifest = oci.Manifest(
@@ -47,12 +47,12 @@ def attach(
     )
     place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
     place.finish()
-    return layout.read(folder)
+    return layout.read_layout(folder)
 
 
 def sign(folder: Path, wish: Wish | None = None, *, number: int = 0, kind: str = sigstore.SIGN) -> Image:
     """Sign the layout in ``folder`` at a simulated instance, and return its image."""
-    digest = layout.read(folder).root.digest
+    digest = layout.read_layout(folder).root.digest
     return attach(folder, instance(number).signature(digest, wish, kind=kind), kind=kind)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from pumice.formats import oci
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, list_blobs
 from pumice.image.transports import layout
 
 
@@ -17,7 +17,7 @@ def push(
     folder: Path, host: str, repository: str, tag: str, *, kinds: tuple[str, ...] = ("sig", "bundle")
 ) -> str:
     """Push a layout and those of its referrers that are of ``kinds``; return the digest."""
-    image = layout.read(folder)
+    image = layout.read_layout(folder)
     base = f"http://{host}/v2/{repository}"
     _push(image, base, [tag])
     by_subject: dict[str, list[oci.Descriptor]] = {}
@@ -40,7 +40,7 @@ def push(
 
 
 def _push(image: Image, base: str, tags: list[str]) -> None:
-    listed = contents(image)
+    listed = list_blobs(image)
     documents = {descriptor.digest: data for descriptor, data in image.walk()}
     for descriptor in listed:
         if descriptor.digest not in documents:

@@ -96,9 +96,9 @@ def open_source(source: str, home: Home, client: Client) -> OpenedImage:
 def copy_with(client: Client, source: str, destination: str, home: Home, *, whole: bool = True) -> Graph:
     """Copy an image with a client."""
     opened = open_source(source, home, client)
-    gathered = transfer.gather(opened, whole=whole)
+    gathered = transfer.gather_image(opened, with_referrers=whole)
     location = parse_destination(destination)
-    transfer.copy(gathered, opened, location, locations.access(home, lambda: client))
+    transfer.copy_image(gathered, opened, location, locations.access(home, lambda: client))
     return gathered.graph
 
 
@@ -115,7 +115,7 @@ def everything(source: str, home: Home) -> dict[str, bytes]:
 
 def everything_with(client: Client, source: str, home: Home) -> dict[str, bytes]:
     """As `everything`, with a client."""
-    gathered = transfer.gather(open_source(source, home, client))
+    gathered = transfer.gather_image(open_source(source, home, client))
     graph = gathered.graph
     contents = {name: node.data for name, node in graph.nodes.items()}
     for name, blob in graph.blobs().items():
@@ -123,7 +123,7 @@ def everything_with(client: Client, source: str, home: Home) -> dict[str, bytes]
             contents[name] = file.read()
     assert all(digest.of(data) == name for name, data in contents.items() if name.startswith("sha256:"))
     contents |= {f"tag {tag}": tagged.digest.encode() for tag, (tagged,) in graph.tags.items()}
-    for subject, links in graph.lists.items():
+    for subject, links in graph.referrers.items():
         contents[f"about {subject}"] = "\n".join(sorted(link.digest for link in links)).encode()
     return contents
 

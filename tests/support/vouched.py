@@ -61,18 +61,18 @@ def signer(number: int = 0) -> image_signing.Signer:
 def signed(path: Path, *numbers: int, name: str = "", at: int = 0) -> Image:
     """Sign the layout at ``path`` by each of the keys and return its image; ``at`` 0: with no time."""
     for number in numbers:
-        found = layout.read(path)
+        found = layout.read_layout(path)
         time = SigningTime(required=at) if at else UNDATED
         image_signing.sign_image(
             found, attachment.LayoutAttachment(path, found), None, signer(number), name=name, time=time
         )
-    return layout.read(path)
+    return layout.read_layout(path)
 
 
 def attested(path: Path, number: int, predicate: object, kind: str = "custom", name: str = "") -> Image:
-    found = layout.read(path)
+    found = layout.read_layout(path)
     place = attachment.LayoutAttachment(path, found)
     image_signing.attest_image(
         found, place, None, signer(number), predicate_type=kind, predicate=predicate, name=name
     )
-    return layout.read(path)
+    return layout.read_layout(path)

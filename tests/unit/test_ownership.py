@@ -90,7 +90,7 @@ def test_trust_rules_keys_logins_and_registries_are_never_writable_for_others(
 
 def test_layouts_are_never_writable_for_others(tmp_path: Path, umask: int) -> None:
     image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
-    layout_writer.write(image, tmp_path / "out", "1", records=None, progress=Silent())
+    layout_writer.write_layout(image, tmp_path / "out", "1", records=None, progress=Silent())
     assert set(modes(tmp_path / "out").values()) == {0o755 & ~umask}
 
 
@@ -103,7 +103,7 @@ def test_a_layout_is_not_written_through_a_linked_folder(tmp_path: Path, which: 
     image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
     folder, victim = tmp_path / "layout", tmp_path / "victim"
     if complete:
-        layout_writer.write(image, folder, "1", records=None, progress=Silent())
+        layout_writer.write_layout(image, folder, "1", records=None, progress=Silent())
         (folder / which).rename(victim)
     else:
         folder.mkdir()
@@ -117,9 +117,9 @@ def test_a_layout_is_not_written_through_a_linked_folder(tmp_path: Path, which: 
     (folder / which).symlink_to(victim)
     before = sorted(path.name for path in inside.iterdir())
     with pytest.raises(ImageError, match="through a symbolic link"):
-        layout_writer.write(image, folder, "1", records=None, progress=Silent())
+        layout_writer.write_layout(image, folder, "1", records=None, progress=Silent())
     with pytest.raises(ImageError, match="through a symbolic link"):
-        layout_writer.attach(folder, image, (), image.blobs)
+        layout_writer.attach_referrers(folder, image, (), image.blobs)
     assert sorted(path.name for path in inside.iterdir()) == before
 
 
@@ -150,7 +150,7 @@ def test_outputs_do_not_follow_a_planted_link(tmp_path: Path, sticky: Path) -> N
     with pytest.raises(ImageError, match="permission denied"), Output(str(folder / "file")):
         pass
     with pytest.raises(ImageError, match="permission denied"):
-        layout_writer.write(image, folder, "1", records=None, progress=Silent())
+        layout_writer.write_layout(image, folder, "1", records=None, progress=Silent())
     assert victim.read_text() == "precious"
     assert list((tmp_path / "folder").iterdir()) == []
 

@@ -113,7 +113,7 @@ def _attach(
 ) -> tuple[oci.Descriptor, Digest]:
     """Write an artifact about ``subject``; return its descriptor and the digest of its data."""
     annotations = {oci.EVIDENCE: evidence_kind, PREDICATE_TYPE: predicate_type}
-    artifact = referrers.attach(subject, data, media_type, home.blobs, annotations=annotations)
+    artifact = referrers.put_artifact(subject, data, media_type, home.blobs, annotations=annotations)
     return artifact, digest.of(data)
 
 

@@ -234,7 +234,7 @@ def _names_without_pin(old_lock: Lock | None, upgrade: frozenset[str] | None) ->
 
         suggestion = find_similar_name(name, locked_names)
         hint = f"did you mean {suggestion!r}?" if suggestion else "name packages that are in the lock"
-        raise UsageError(f"there is no package {name!r} in the lock to upgrade", hint=hint)
+        raise UsageError(f"cannot upgrade {name!r}: the lock has no such package", hint=hint)
     sources = {package.source or package.name for package in locked_packages if package.name in upgrade}
     return frozenset(
         package.name for package in locked_packages if (package.source or package.name) in sources

@@ -127,7 +127,7 @@ def staleness_reason(recipe: Recipe, lock: Lock | None, architectures: Sequence[
     ``directory`` is the directory that the recipe's local packages are relative to.
     """
     if lock is None:
-        return "there is no lock"
+        return "the lock does not exist"
     if lock.requirements != requirements.requirements_digest(recipe):
         return "the recipe's requirements have changed"
     missing = [name for name in architectures if name not in lock.packages]

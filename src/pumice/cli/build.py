@@ -135,7 +135,9 @@ def _check_paths(options: argparse.Namespace) -> None:
         if path and path.is_dir():
             raise ImageError(f"{option} needs a file: '{path}' is a directory", hint="add a file name")
         if path and not path.parent.is_dir():
-            raise ImageError(f"{option}: there is no directory '{path.parent}'", hint="create it first")
+            raise ImageError(
+                f"{option}: the directory '{path.parent}' does not exist", hint="create it first"
+            )
 
 
 def _parse_destinations(texts: Sequence[str]) -> list[Location]:

@@ -54,7 +54,10 @@ def main(arguments: Sequence[str]) -> int:
         registries.open_image(options.old, home) as old_root,
         registries.open_image(options.new, home) as new_root,
     ):
-        old, new = reading.chosen(old_root, options.platform), reading.chosen(new_root, options.platform)
+        old, new = (
+            reading.select_platform(old_root, options.platform),
+            reading.select_platform(new_root, options.platform),
+        )
         difference = comparison.compare(old, new, semantic=options.semantic, records=home.records)
     if options.format == "json":
         import json

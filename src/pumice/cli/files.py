@@ -23,50 +23,50 @@ _NO_PACKAGE = "-"
 
 
 def _parser() -> Parser:
-    made = command_line.make_parser(
+    parser = command_line.make_parser(
         "files",
         "List the files of an image, with the package that each is from and its size.",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument("reference", metavar="REF", help="the image")
-    made.add_argument("--platform", metavar="PLATFORM", help="the platform to look at, such as linux/arm64")
-    made.add_argument(
+    parser.add_argument("reference", metavar="REF", help="the image")
+    parser.add_argument("--platform", metavar="PLATFORM", help="the platform to look at, such as linux/arm64")
+    parser.add_argument(
         "--sort",
         choices=("path", "size", "package"),
         default=None,
         metavar="KEY",
         help="order by path (the default), size (largest first) or package",
     )
-    shape = made.add_mutually_exclusive_group()
+    shape = parser.add_mutually_exclusive_group()
     shape.add_argument(
         "--tree", action="store_true", help="show directories as a tree, with the size below each"
     )
     shape.add_argument(
         "--by-package", action="store_true", help="show one line for each package, largest first"
     )
-    command_line.add_format_option(made)
-    return made
+    command_line.add_format_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the files of an image."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.cli import registries
     from pumice.image import inventory
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as whole:
-        image = _chosen(whole, asked.platform)
-        found = inventory.gather(image, home.records)
-    if asked.format == "json":
-        text = _json(found, asked.sort or "path", by_package=asked.by_package)
-    elif asked.tree:
-        text = "".join(f"{line}\n" for line in _tree(found.files, asked.sort or "path"))
-    elif asked.by_package:
-        text = _package_table(found, asked.sort or "size")
+    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as whole_image:
+        image = _chosen(whole_image, options.platform)
+        image_inventory = inventory.read_inventory(image, home.records)
+    if options.format == "json":
+        text = _format_json(image_inventory, options.sort or "path", by_package=options.by_package)
+    elif options.tree:
+        text = "".join(f"{line}\n" for line in _format_tree(image_inventory.files, options.sort or "path"))
+    elif options.by_package:
+        text = _format_package_table(image_inventory, options.sort or "size")
     else:
-        text = _table(found.files, asked.sort or "path")
+        text = _format_table(image_inventory.files, options.sort or "path")
     sys.stdout.write(text)
     return 0
 
@@ -83,7 +83,7 @@ def _chosen(image: Image, platform: str | None) -> Image:
     return image.select()
 
 
-def _ordered(files: Sequence[FileFact], key: str) -> Sequence[FileFact]:
+def _sort_files(files: Sequence[FileFact], key: str) -> Sequence[FileFact]:
     if key == "size":
         return sorted(files, key=lambda file: -file.size)
     if key == "package":
@@ -91,7 +91,7 @@ def _ordered(files: Sequence[FileFact], key: str) -> Sequence[FileFact]:
     return files
 
 
-def _table(files: Sequence[FileFact], key: str) -> str:
+def _format_table(files: Sequence[FileFact], key: str) -> str:
     import stat
 
     kinds = {"dir": stat.S_IFDIR, "symlink": stat.S_IFLNK, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
@@ -104,7 +104,7 @@ def _table(files: Sequence[FileFact], key: str) -> str:
             file.package or _NO_PACKAGE,
             _name(file),
         )
-        for file in _ordered(files, key)
+        for file in _sort_files(files, key)
     ]
     return output.format_table(("mode", "owner", "size", "package", "path"), rows, right=(2,))
 
@@ -118,22 +118,28 @@ def _one_line(text: str) -> str:
     return text.replace("\n", "\\n")
 
 
-def _package_table(found: Inventory, key: str) -> str:
-    loose = [file for file in found.files if not file.package and file.kind != "dir"]
-    rows = [(package.name, package.version, package.files, package.size) for package in found.packages]
-    if loose:
-        rows.append((_NO_PACKAGE, "", len(loose), sum(file.size for file in loose)))
+def _format_package_table(image_inventory: Inventory, key: str) -> str:
+    unowned = [file for file in image_inventory.files if not file.package and file.kind != "dir"]
+    rows = [
+        (package.name, package.version, package.files, package.size) for package in image_inventory.packages
+    ]
+    if unowned:
+        rows.append((_NO_PACKAGE, "", len(unowned), sum(file.size for file in unowned)))
     rows.sort(
         key=(lambda row: (-row[3], row[0]))
         if key == "size"
         else (lambda row: (row[0] == _NO_PACKAGE, row[0]))
     )
-    shown = [(name, version, str(count), output.format_size(size)) for name, version, count, size in rows]
+    formatted_rows = [
+        (name, version, str(count), output.format_size(size)) for name, version, count, size in rows
+    ]
     total = ("total", "", str(sum(row[2] for row in rows)), output.format_size(sum(row[3] for row in rows)))
-    return output.format_table(("package", "version", "files", "size"), [*shown, total], right=(2, 3))
+    return output.format_table(
+        ("package", "version", "files", "size"), [*formatted_rows, total], right=(2, 3)
+    )
 
 
-def _tree(files: Sequence[FileFact], key: str) -> Iterator[str]:
+def _format_tree(files: Sequence[FileFact], key: str) -> Iterator[str]:
     below = _sizes_below(files)
     children: dict[str, list[FileFact]] = {}
     for file in files[1:]:  # all but the root
@@ -179,13 +185,13 @@ def _label(file: FileFact) -> str:
     return f"{name}  ({file.package})" if file.package else name
 
 
-def _json(found: Inventory, key: str, *, by_package: bool) -> str:
+def _format_json(image_inventory: Inventory, key: str, *, by_package: bool) -> str:
     import json
 
     import msgspec
 
     if by_package:
-        value = msgspec.to_builtins(found.packages)
+        value = msgspec.to_builtins(image_inventory.packages)
     else:
-        value = [msgspec.to_builtins(file) for file in _ordered(found.files, key)]
+        value = [msgspec.to_builtins(file) for file in _sort_files(image_inventory.files, key)]
     return json.dumps(value, indent=1) + "\n"

@@ -19,51 +19,51 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.make_parser("images", "List the images in the local store.", progress=False)
-    made.add_argument(
+    parser = command_line.make_parser("images", "List the images in the local store.", progress=False)
+    parser.add_argument(
         "--format",
         choices=("table", "json"),
         default="table",
         metavar="FORMAT",
         help="table (the default) or json",
     )
-    return made
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     import msgspec
 
     from pumice.store.home import Home, locate
 
     with Home(locate(os.environ)) as home:
-        images = [_facts(name, root, home) for name, root in home.refs.all().items()]
-    if asked.format == "json":
+        images = [_describe_image(name, root, home) for name, root in home.refs.all().items()]
+    if options.format == "json":
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(images)).decode() + "\n")
     else:
         sys.stdout.write(_table(images))
     return 0
 
 
-def _facts(name: str, root: Descriptor, home: Home) -> dict[str, Any]:
+def _describe_image(name: str, root: Descriptor, home: Home) -> dict[str, Any]:
     """Return what a list says of an image; ``size`` is what a registry would hold of it, in bytes."""
     from pumice.formats import oci, platforms
-    from pumice.image.model import Image, contents
+    from pumice.image.model import Image, list_blobs
 
     image = Image(root, home.blobs)
-    known: dict[str, Any] = {"name": name, "digest": root.digest, "media_type": root.media_type}
+    description: dict[str, Any] = {"name": name, "digest": root.digest, "media_type": root.media_type}
     try:
         members = image.members()
         manifests = [oci.read_manifest(image.document(member)) for member, _ in members]
         created = {oci.read_config(image.document(manifest.config)).created for manifest in manifests}
-        return known | {
+        return description | {
             "platforms": [platforms.format_platform(platform) for _, platform in members],
-            "size": sum(descriptor.size for descriptor in contents(image)),
+            "size": sum(descriptor.size for descriptor in list_blobs(image)),
             "created": max(created, default="") or None,
         }
     except PumiceError as error:  # one damaged image must not hide the others
-        return known | {"platforms": [], "size": None, "created": None, "problem": error.message}
+        return description | {"platforms": [], "size": None, "created": None, "problem": error.message}
 
 
 def _table(images: Sequence[dict[str, Any]]) -> str:

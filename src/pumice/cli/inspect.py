@@ -23,65 +23,71 @@ _LONGEST = 12
 
 
 def _parser() -> Parser:
-    made = command_line.make_parser(
+    parser = command_line.make_parser(
         "inspect",
         "Show what an image is: digest, platforms, sizes, config, layers, packages, and what in it\n"
         "deserves a second look. Nothing of the image is run.",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument("reference", metavar="REF", help="the image")
-    made.add_argument("--platform", metavar="PLATFORM", help="one of its platforms only, such as linux/arm64")
-    command_line.add_format_option(made)
-    return made
+    parser.add_argument("reference", metavar="REF", help="the image")
+    parser.add_argument(
+        "--platform", metavar="PLATFORM", help="one of its platforms only, such as linux/arm64"
+    )
+    command_line.add_format_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the summary of an image."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.cli import registries
     from pumice.formats import platforms
     from pumice.image import summary
     from pumice.store.home import Home, locate
 
-    platform = platforms.parse_platform(asked.platform) if asked.platform else None
-    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as image:
-        found = summary.summarise(image, platform, home.records)
+    platform = platforms.parse_platform(options.platform) if options.platform else None
+    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as image:
+        image_summary = summary.summarize(image, platform, home.records)
     sys.stdout.write(
-        _json(found) if asked.format == "json" else "".join(f"{line}\n" for line in _text(found))
+        _format_json(image_summary)
+        if options.format == "json"
+        else "".join(f"{line}\n" for line in _format_text(image_summary))
     )
     return 0
 
 
-def _json(found: Summary) -> str:
+def _format_json(image_summary: Summary) -> str:
     import json
 
     import msgspec
 
-    return json.dumps(msgspec.to_builtins(found), indent=2) + "\n"
+    return json.dumps(msgspec.to_builtins(image_summary), indent=2) + "\n"
 
 
-def _text(found: Summary) -> Iterator[str]:
-    yield from _fields(
+def _format_text(image_summary: Summary) -> Iterator[str]:
+    yield from _format_fields(
         [
-            ("digest", found.digest),
-            ("media type", found.media_type),
-            ("size", output.format_size(found.size)),
-            ("platforms", ", ".join(one.platform for one in found.platforms)),
+            ("digest", image_summary.digest),
+            ("media type", image_summary.media_type),
+            ("size", output.format_size(image_summary.size)),
+            ("platforms", ", ".join(platform.platform for platform in image_summary.platforms)),
         ]
     )
-    for one in found.platforms:
+    for one in image_summary.platforms:
         yield ""
-        yield from _platform(one)
-    for artifact in found.artifacts:
+        yield from _format_platform(one)
+    for artifact in image_summary.artifacts:
         yield ""
-        yield from _artifact(artifact)
+        yield from _format_artifact(artifact)
 
 
-def _artifact(artifact: ArtifactSummary) -> Iterator[str]:
+def _format_artifact(artifact: ArtifactSummary) -> Iterator[str]:
     yield output.printable(f"artifact {artifact.artifact_type}".rstrip())
-    yield from _fields([("digest", artifact.digest), ("size", output.format_size(artifact.size))], "  ")
-    yield from _list("annotations", _pairs(artifact.annotations))
+    yield from _format_fields(
+        [("digest", artifact.digest), ("size", output.format_size(artifact.size))], "  "
+    )
+    yield from _format_list("annotations", _format_pairs(artifact.annotations))
     yield "  blobs"
     rows = [
         (
@@ -96,30 +102,36 @@ def _artifact(artifact: ArtifactSummary) -> Iterator[str]:
     yield from (f"    {line}".rstrip() for line in table.splitlines())
 
 
-def _platform(one: PlatformSummary) -> Iterator[str]:
-    yield output.printable(one.platform)
-    config = one.config
+def _format_platform(platform: PlatformSummary) -> Iterator[str]:
+    yield output.printable(platform.platform)
+    config = platform.config
     fields = [
-        ("manifest", one.digest),
-        ("config", one.config_digest),
-        ("created", one.created),
-        ("release", one.release),
-        ("size", f"{output.format_size(one.size)} compressed, {output.format_size(one.unpacked)} unpacked"),
-        ("files", str(one.files)),
-        ("packages", str(len(one.packages))),
+        ("manifest", platform.digest),
+        ("config", platform.config_digest),
+        ("created", platform.created),
+        ("release", platform.release),
+        (
+            "size",
+            (
+                f"{output.format_size(platform.size)} compressed, "
+                f"{output.format_size(platform.unpacked)} unpacked"
+            ),
+        ),
+        ("files", str(platform.files)),
+        ("packages", str(len(platform.packages))),
         ("user", config.get("User", "")),
-        ("entrypoint", _command(config.get("Entrypoint", ()))),
-        ("command", _command(config.get("Cmd", ()))),
+        ("entrypoint", _format_command(config.get("Entrypoint", ()))),
+        ("command", _format_command(config.get("Cmd", ()))),
         ("directory", config.get("WorkingDir", "")),
         ("ports", ", ".join(sorted(config.get("ExposedPorts", ())))),
         ("volumes", ", ".join(sorted(config.get("Volumes", ())))),
         ("stop signal", config.get("StopSignal", "")),
-        ("health", _command(config.get("Healthcheck", {}).get("Test", ()))),
+        ("health", _format_command(config.get("Healthcheck", {}).get("Test", ()))),
     ]
-    yield from _fields(fields, "  ")
-    yield from _list("environment", config.get("Env", ()))
-    yield from _list("labels", _pairs(config.get("Labels", {})))
-    yield from _list("annotations", _pairs(one.annotations))
+    yield from _format_fields(fields, "  ")
+    yield from _format_list("environment", config.get("Env", ()))
+    yield from _format_list("labels", _format_pairs(config.get("Labels", {})))
+    yield from _format_list("annotations", _format_pairs(platform.annotations))
     yield "  layers"
     rows = [
         (
@@ -129,23 +141,23 @@ def _platform(one: PlatformSummary) -> Iterator[str]:
             output.format_size(layer.unpacked),
             layer.comment,
         )
-        for number, layer in enumerate(one.layers, 1)
+        for number, layer in enumerate(platform.layers, 1)
     ]
     table = output.format_table(("", "digest", "size", "unpacked", "what"), rows, right=(0, 2, 3))
     yield from (f"    {line}".rstrip() for line in table.splitlines())
-    yield from _list("users", _wrapped([user.name for user in one.users]))
-    yield from _list("set-ID files", [_file(file) for file in one.set_id])
-    yield from _list("files with capabilities", [_file(file) for file in one.capable])
-    yield from _list("world-writable", [_file(file) for file in one.world_writable])
+    yield from _format_list("users", _join_in_lines([user.name for user in platform.users]))
+    yield from _format_list("set-ID files", [_file(file) for file in platform.set_id])
+    yield from _format_list("files with capabilities", [_file(file) for file in platform.capable])
+    yield from _format_list("world-writable", [_file(file) for file in platform.world_writable])
 
 
-def _fields(pairs: Iterable[tuple[str, str]], indent: str = "") -> Iterator[str]:
+def _format_fields(pairs: Iterable[tuple[str, str]], indent: str = "") -> Iterator[str]:
     for name, value in pairs:
         if value:
             yield f"{indent}{name:<12}  {_one_line(value)}"
 
 
-def _list(name: str, values: Sequence[str]) -> Iterator[str]:
+def _format_list(name: str, values: Sequence[str]) -> Iterator[str]:
     if values:
         yield f"  {name}"
         yield from (f"    {_one_line(value)}" for value in values)
@@ -155,17 +167,17 @@ def _one_line(text: str) -> str:
     return output.printable(text.replace("\n", "\\n"))
 
 
-def _pairs(values: dict[str, str]) -> list[str]:
+def _format_pairs(values: dict[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in sorted(values.items())]
 
 
-def _command(words: Sequence[str]) -> str:
+def _format_command(words: Sequence[str]) -> str:
     import shlex
 
     return shlex.join(words)
 
 
-def _wrapped(names: Sequence[str]) -> list[str]:
+def _join_in_lines(names: Sequence[str]) -> list[str]:
     return [", ".join(names[start : start + _LONGEST]) for start in range(0, len(names), _LONGEST)]
 
 

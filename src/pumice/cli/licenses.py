@@ -60,8 +60,8 @@ def main(arguments: Sequence[str]) -> int:
         Home(locate(os.environ)) as home,
         registries.open_image(options.reference, home) as multi_platform_image,
     ):
-        image = reading.chosen(multi_platform_image, options.platform)
-        facts = reading.facts(image, home, options.reference)
+        image = reading.select_platform(multi_platform_image, options.platform)
+        facts = reading.read_facts(image, home, options.reference)
     violations = license_policy.check(facts.packages, policy)
     if options.format == "json":
         import json

@@ -16,25 +16,25 @@ oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]. Of an image f
 platforms, this machine's is taken unless --platform says otherwise."""
 
 
-def platform_option(made: Parser) -> None:
+def platform_option(parser: Parser) -> None:
     """Add ``--platform``."""
-    made.add_argument("--platform", metavar="PLATFORM", help="the platform to look at, such as linux/arm64")
+    parser.add_argument("--platform", metavar="PLATFORM", help="the platform to look at, such as linux/arm64")
 
 
-def chosen(image: Image, platform: str | None) -> Image:
+def select_platform(image: Image, platform: str | None) -> Image:
     """Return the image of one platform: the one asked for, else this machine's, else the only one."""
     from pumice.formats import platforms
 
     if platform:
         return image.select(platforms.parse_platform(platform))
-    known = image.platforms()
-    here = platforms.from_machine(os.uname().machine)
-    if len(known) > 1 and platforms.choose_platform(known, here) is not None:
-        return image.select(here)
+    image_platforms = image.platforms()
+    machine_platform = platforms.from_machine(os.uname().machine)
+    if len(image_platforms) > 1 and platforms.choose_platform(image_platforms, machine_platform) is not None:
+        return image.select(machine_platform)
     return image.select()
 
 
-def facts(image: Image, home: Home, reference: str) -> Facts:
+def read_facts(image: Image, home: Home, reference: str) -> Facts:
     """Return the facts of an image, read from its layers; ``reference`` names it if it does not say."""
     from pumice.evidence import image_facts
 

@@ -172,8 +172,8 @@ def transfer(options: argparse.Namespace, source: str, destination: str, progres
         to.describe(image.version)  # raises for a version that is not a tag, before anything is copied
         if to.address.transport.is_store and not origin.address.transport.is_store:
             _admit(options, source, image.image, home, progress)
-        gathered = transfer.gather(image, whole=not options.only_image, platform=platform)
-        counts = transfer.copy(gathered, image, to, opened)
+        gathered = transfer.gather_image(image, with_referrers=not options.only_image, platform=platform)
+        counts = transfer.copy_image(gathered, image, to, opened)
     progress.note(summarize(counts, gathered.graph.count_referrers()))
     return CopiedImage(gathered.graph.root.digest, to, image.version)
 

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         Home(locate(os.environ), progress=progress) as home,
         registries.open_image(options.reference, home, progress) as whole,
     ):
-        image = reading.chosen(whole, options.platform)
+        image = reading.select_platform(whole, options.platform)
         plan = read_rebuild_plan(_read_provenance(image, options.provenance))
         if plan.subject != image.root.digest:
             raise TrustError(f"the provenance is for another image, {plan.subject}", where=image.root.digest)

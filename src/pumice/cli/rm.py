@@ -20,60 +20,60 @@ _SHORTEST = 4
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = command_line.make_parser(
+    parser = command_line.make_parser(
         "rm",
         "Remove images from the local store by name. All of them, or none if one is not there.",
         epilog="What no other image needs is cache from then on, which 'pumice gc' frees after some days.",
         progress=False,
     )
-    made.add_argument(
+    parser.add_argument(
         "references", metavar="REF", nargs="+", help="name:version, or a digest for every name of it"
     )
-    return made
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; print the names that are gone."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
     with Home(locate(os.environ)) as home:
         names = home.refs.names()
-        doomed: dict[str, None] = {}
-        for reference in asked.references:
-            doomed |= dict.fromkeys(_find(reference, names, home.refs))
-        for name in doomed:
+        names_to_remove: dict[str, None] = {}
+        for reference in options.references:
+            names_to_remove |= dict.fromkeys(_find_names(reference, names, home.refs))
+        for name in names_to_remove:
             if home.refs.remove(name):
                 print(name)
     return 0
 
 
-def _find(reference: str, names: Sequence[str], refs: Refs) -> Iterable[str]:
+def _find_names(reference: str, names: Sequence[str], refs: Refs) -> Iterable[str]:
     """Return the names that ``reference`` means: itself, the only version, or all of one digest."""
     if reference in names:
         return [reference]
-    found = [name for name in names if name.rpartition(":")[0] == reference]
-    if len(found) > 1:
+    matches = [name for name in names if name.rpartition(":")[0] == reference]
+    if len(matches) > 1:
         raise ImageError(
-            f"there are {len(found)} versions of {reference}, so each must be named",
-            hint="write " + " ".join(found[:10]),
+            f"there are {len(matches)} versions of {reference}, so each must be named",
+            hint="write " + " ".join(matches[:10]),
         )
-    found = found or _of_digest(reference, refs)
-    if not found:
+    matches = matches or _find_names_of_digest(reference, refs)
+    if not matches:
         raise ImageError(
             f"there is no image {reference[:200]!r} in the store", hint="'pumice images' lists what is there"
         )
-    return found
+    return matches
 
 
-def _of_digest(reference: str, refs: Refs) -> list[str]:
+def _find_names_of_digest(reference: str, refs: Refs) -> list[str]:
     digits = reference.removeprefix("sha256:")
     if not _HEX.issuperset(digits) or not _SHORTEST <= len(digits) <= 64:
         return []
     start = f"sha256:{digits}"
-    found = {name: root.digest for name, root in refs.all().items() if root.digest.startswith(start)}
-    if len(set(found.values())) > 1:
+    matches = {name: root.digest for name, root in refs.all().items() if root.digest.startswith(start)}
+    if len(set(matches.values())) > 1:
         raise ImageError(
             f"several images have a digest that begins with {digits}", hint="write more of the digest"
         )
-    return list(found)
+    return list(matches)

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         Home(locate(os.environ)) as home,
         registries.open_image(options.reference, home) as multi_platform_image,
     ):
-        image = reading.chosen(multi_platform_image, options.platform)
+        image = reading.select_platform(multi_platform_image, options.platform)
         data = None
         if options.format != "table" and options.layer is None and not options.scan:
             data = _read_attached_sbom(image, home, options.reference, options.format)
@@ -80,7 +80,7 @@ def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: s
     signers = document_verification.verify_document(
         image, sbom, home, levels, requested_name=requested_name, now=SystemClock().now()
     )
-    data = referrers.content(image, sbom, documents.MAX_DOCUMENT)
+    data = referrers.read_artifact_blob(image, sbom, documents.MAX_DOCUMENT)
     signer_names = ", ".join(f"{signer.label} {signer.key.fingerprint}".strip() for signer in signers)
     message = (
         f"signed by {signer_names}" if signers else "attached to the image, but not signed by a trusted key"
@@ -90,7 +90,7 @@ def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: s
 
 
 def _gather_facts(image: Image, home: Home, reference: str, layer: int | None) -> Facts:
-    facts = reading.facts(image, home, reference)
+    facts = reading.read_facts(image, home, reference)
     if layer is None:
         return facts
     if not 1 <= layer <= len(facts.layers):

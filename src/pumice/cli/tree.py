@@ -45,32 +45,32 @@ class Branch(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def _parser() -> Parser:
-    made = command_line.make_parser(
+    parser = command_line.make_parser(
         "tree",
         "Show an image as a tree: platforms, layers, and the evidence and signatures about each.",
         progress=False,
         epilog=_EPILOG,
     )
-    made.add_argument("reference", metavar="REF", help="the image")
-    command_line.add_format_option(made)
-    return made
+    parser.add_argument("reference", metavar="REF", help="the image")
+    command_line.add_format_option(parser)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tree of an image."""
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from pumice.store.home import Home, locate
 
-    with Home(locate(os.environ)) as home, registries.open_image(asked.reference, home) as image:
-        found = _branch(image, image.root, 0)
-    if asked.format == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=1).decode() + "\n")
+    with Home(locate(os.environ)) as home, registries.open_image(options.reference, home) as image:
+        root = _read_branch(image, image.root, 0)
+    if options.format == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(root), indent=1).decode() + "\n")
     else:
-        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in _text(found)))
+        sys.stdout.write("".join(f"{output.printable(line)}\n" for line in _format_tree(root)))
     return 0
 
 
-def _branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
+def _read_branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
     from pumice.errors import FormatError
     from pumice.formats import oci, platforms
 
@@ -82,24 +82,28 @@ def _branch(image: Image, descriptor: Descriptor, depth: int) -> Branch:
         index = oci.read_index(data)
         what = f"index {index.artifact_type}".rstrip()
         below += [
-            _branch(image, child, depth + 1)
+            _read_branch(image, child, depth + 1)
             if oci.is_document(child)
             else Branch(f"content {child.media_type}", child.digest, child.size)
             for child in index.manifests
         ]
     else:
         manifest = oci.read_manifest(data)
-        config = None if _is_artifact(manifest) else _config(image, manifest)
+        config = None if _is_artifact(manifest) else _read_config(image, manifest)
         platform = descriptor.platform or (
             config and oci.Platform(config.architecture, config.os, config.variant)
         )
         is_artifact = config is None
-        what = _kind(manifest) if is_artifact or not platform else platforms.format_platform(platform)
-        titles = _titles(config) if config else []
+        what = (
+            _describe_artifact(manifest)
+            if is_artifact or not platform
+            else platforms.format_platform(platform)
+        )
+        titles = _layer_titles(config) if config else []
         for number, layer in enumerate(manifest.layers):
             note = titles[number] if len(titles) == len(manifest.layers) else ""
             below.append(Branch("content" if is_artifact else "layer", layer.digest, layer.size, note))
-    below += [_branch(image, found, depth + 1) for found in image.referrers(descriptor.digest)]
+    below += [_read_branch(image, referrer, depth + 1) for referrer in image.referrers(descriptor.digest)]
     return Branch(what, descriptor.digest, descriptor.size, "", tuple(below))
 
 
@@ -110,7 +114,7 @@ def _is_artifact(manifest: oci.Manifest) -> bool:
     return bool(manifest.artifact_type or manifest.subject) or manifest.config.media_type not in oci.CONFIGS
 
 
-def _config(image: Image, manifest: oci.Manifest) -> oci.ImageConfig | None:
+def _read_config(image: Image, manifest: oci.Manifest) -> oci.ImageConfig | None:
     """Return the config; None for one that only has the type of an image's, as some artifacts do."""
     from pumice.formats import oci
 
@@ -118,11 +122,11 @@ def _config(image: Image, manifest: oci.Manifest) -> oci.ImageConfig | None:
     return oci.read_config(data) if oci.is_image_config(data) else None
 
 
-def _titles(config: oci.ImageConfig) -> list[str]:
+def _layer_titles(config: oci.ImageConfig) -> list[str]:
     return [(entry.created_by or entry.comment)[:60] for entry in config.history if not entry.empty_layer]
 
 
-def _kind(manifest: oci.Manifest) -> str:
+def _describe_artifact(manifest: oci.Manifest) -> str:
     """Return what an artifact is; without a type of its own, its config's counts (image-spec)."""
     kind = manifest.artifact_type or manifest.config.media_type
     predicate = manifest.annotations.get("in-toto.io/predicate-type", "")
@@ -134,8 +138,8 @@ def _kind(manifest: oci.Manifest) -> str:
     return _KINDS.get(kind) or _KINDS.get(predicate, f"artifact {kind}")
 
 
-def _text(root: Branch) -> Iterator[str]:
-    yield _line(root)
+def _format_tree(root: Branch) -> Iterator[str]:
+    yield _format_line(root)
     pending = [("", root.below, 0)]
     while pending:
         indent, siblings, position = pending.pop()
@@ -143,11 +147,11 @@ def _text(root: Branch) -> Iterator[str]:
             continue
         is_last = position == len(siblings) - 1
         pending.append((indent, siblings, position + 1))
-        yield f"{indent}{'└── ' if is_last else '├── '}{_line(siblings[position])}"
+        yield f"{indent}{'└── ' if is_last else '├── '}{_format_line(siblings[position])}"
         pending.append((indent + ("    " if is_last else "│   "), siblings[position].below, 0))
 
 
-def _line(branch: Branch) -> str:
+def _format_line(branch: Branch) -> str:
     note = f"  {branch.note}".replace("\n", " ") if branch.note else ""
     return f"{branch.what}  {branch.digest[:19]}  {output.format_size(branch.size)}{note}"
 

@@ -158,7 +158,7 @@ def _check_content(image: Image, *, is_remote: bool, hash_blobs: bool) -> Check:
         return Check("content", True, detail)
     if not hash_blobs:
         return Check("content", False, "configs and layers were not hashed (--no-content)")
-    hashed = integrity.check(image)
+    hashed = integrity.check_blobs(image)
     detail = f"{hashed.blobs} blobs, {output.format_size(hashed.size)}, match their digests"
     if hashed.absent:
         detail += f"; {hashed.absent} non-distributable layers are missing"

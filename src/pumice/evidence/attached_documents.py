@@ -33,7 +33,7 @@ def provenance(image: Image) -> intoto.Statement | None:
     """
     for artifact in image.referrers():
         if artifact.artifact_type == intoto.MEDIA_TYPE and oci.EVIDENCE in artifact.annotations:
-            found = intoto.read_statement(referrers.content(image, artifact, intoto.MAX_STATEMENT))
+            found = intoto.read_statement(referrers.read_artifact_blob(image, artifact, intoto.MAX_STATEMENT))
             if found.predicate_type == intoto.PROVENANCE:
                 return found
     return None

@@ -183,7 +183,7 @@ def _unpacked(facts: Facts) -> int:
 
 
 def _pull(old: Image, new: Image) -> int:
-    from pumice.image.model import contents
+    from pumice.image.model import list_blobs
 
-    have = {descriptor.digest for descriptor in contents(old)}
-    return sum(descriptor.size for descriptor in contents(new) if descriptor.digest not in have)
+    have = {descriptor.digest for descriptor in list_blobs(old)}
+    return sum(descriptor.size for descriptor in list_blobs(new) if descriptor.digest not in have)

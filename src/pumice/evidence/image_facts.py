@@ -12,7 +12,7 @@ from pumice.evidence.facts import Facts, File, LayerFacts, Package, edges, os_re
 from pumice.formats import apkstate, deb822, oci, platforms
 from pumice.image import inventory as image_facts
 from pumice.image import layer_scan
-from pumice.image.flatten import Shown, flatten
+from pumice.image.flatten import VisibleEntry, flatten
 from pumice.packing.segments import DOC_DIRECTORY
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def gather(image: Image, records: Records | None = None, name: str = "") -> Fact
     opened = image.layers()
     scans = [layer_scan.scan_layer(layer, records, detailed=True) for layer in opened]
     shown = flatten(scan.entries for scan in scans)
-    known = image_facts.of_layers(scans)
+    known = image_facts.make_inventory(scans)
     texts = _texts(shown, scans)
     status = _status(texts)
     packages, licensed, owners = _deb(status, known, texts, shown)
@@ -93,7 +93,7 @@ def _moment(created: str) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment.year >= 1970 else "1970-01-01T00:00:00Z"
 
 
-def _texts(shown: Mapping[str, Shown], scans: Sequence[LayerScan]) -> dict[str, bytes]:
+def _texts(shown: Mapping[str, VisibleEntry], scans: Sequence[LayerScan]) -> dict[str, bytes]:
     """Return the telling files that the image shows, links to them included."""
     found: dict[str, bytes] = {}
     for path, (entry, origin) in shown.items():
@@ -124,7 +124,7 @@ def _deb(
     status: Mapping[str, Mapping[str, str]],
     known: image_facts.Inventory,
     texts: Mapping[str, bytes],
-    shown: Mapping[str, Shown],
+    shown: Mapping[str, VisibleEntry],
 ) -> tuple[tuple[Package, ...], dict[str, Licensing], dict[str, str]]:
     needs = edges(status)
     licensed: dict[str, Licensing] = {}
@@ -154,7 +154,7 @@ def _deb(
     return tuple(packages), licensed, owners
 
 
-def _copyright(name: str, texts: Mapping[str, bytes], shown: Mapping[str, Shown]) -> bytes:
+def _copyright(name: str, texts: Mapping[str, bytes], shown: Mapping[str, VisibleEntry]) -> bytes:
     """Return a package's copyright file; its folder or the file may be a link to another package's."""
     folder = shown.get(f"{DOC_DIRECTORY}/{name}")
     if folder and folder.entry.kind == "symlink":
@@ -166,7 +166,7 @@ def _copyright(name: str, texts: Mapping[str, bytes], shown: Mapping[str, Shown]
 
 
 def _apk(
-    texts: Mapping[str, bytes], shown: Mapping[str, Shown], licensed: dict[str, Licensing]
+    texts: Mapping[str, bytes], shown: Mapping[str, VisibleEntry], licensed: dict[str, Licensing]
 ) -> tuple[tuple[Package, ...], dict[str, str]]:
     installed: dict[str, apkstate.InstalledPackage] = {}
     for where in apkstate.DATABASE_PATHS:
@@ -229,7 +229,7 @@ def _text(path: str) -> str:
 
 def _files(
     files: Sequence[FileFact],
-    shown: Mapping[str, Shown],
+    shown: Mapping[str, VisibleEntry],
     scans: Sequence[LayerScan],
     owners: Mapping[str, int],
 ) -> tuple[File, ...]:

@@ -44,7 +44,9 @@ class Indexes:
         standings: dict[str, SuitePolicy],
     ) -> None:
         self.locked = tuple(locked)
-        self._universes = {name: SuiteUniverse(name, found, standings) for name, found in indexes.items()}
+        self._universes = {
+            name: SuiteUniverse(name, suite_indexes, standings) for name, suite_indexes in indexes.items()
+        }
 
     def universe(self, architecture: str) -> Universe:
         """Return the packages for ``architecture``; raises KeyError if it was not loaded."""

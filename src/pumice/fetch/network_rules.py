@@ -50,7 +50,7 @@ class NetworkRules:
 
     def route(self, url: str) -> Route:
         """Return how to connect to the host of ``url``; raises FetchError for an unsupported proxy."""
-        parts = split_checked(url)
+        parts = parse_url(url)
         host = (parts.hostname or "").lower()
         proxy, login = self._proxy(parts.scheme, host)
         if parts.scheme != "https":
@@ -74,7 +74,7 @@ class NetworkRules:
         A login in the URL takes precedence. An entry of apt's login files is for encrypted connections
         only, unless it begins with http://.
         """
-        parts = split_checked(url)
+        parts = parse_url(url)
         if parts.username:
             return _basic_authorization(unquote(parts.username), unquote(parts.password or ""))
         return self._login(parts.scheme, parts.hostname or "", parts.port, parts.path)
@@ -93,7 +93,7 @@ class NetworkRules:
             return "", ""
         if "://" not in proxy:
             proxy = f"http://{proxy}"
-        proxy_parts = split_checked(proxy)
+        proxy_parts = parse_url(proxy)
         if proxy_parts.scheme not in {"http", "https"} or not proxy_parts.hostname:
             raise FetchError(
                 f"cannot use a proxy with the scheme {proxy_parts.scheme!r}",
@@ -153,7 +153,7 @@ class NetworkRules:
         return float(text) if text.isascii() and text.isdigit() and 0 < int(text[:6]) <= 3600 else 30.0
 
 
-def split_checked(url: str) -> SplitResult:
+def parse_url(url: str) -> SplitResult:
     """Return the parts of a URL; raises FetchError if it is malformed."""
     try:
         split_url = urlsplit(url)
@@ -165,7 +165,7 @@ def split_checked(url: str) -> SplitResult:
 
 def without_login(url: str) -> str:
     """Return ``url`` without user and password: for messages, files and other hosts."""
-    parts = split_checked(url)
+    parts = parse_url(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
 
 

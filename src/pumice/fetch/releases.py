@@ -17,7 +17,7 @@ from pumice.distro.debian.sources import missing_mirror_error
 from pumice.errors import FetchError, FormatError, PumiceError, TrustError
 from pumice.fetch import index_cache
 from pumice.fetch.index_cache import CachedRelease
-from pumice.fetch.network_rules import split_checked, without_login
+from pumice.fetch.network_rules import parse_url, without_login
 from pumice.fetch.transfer import MissingError
 from pumice.formats import aptrelease, openpgp
 from pumice.formats.aptrelease import MAX_RELEASE, Release
@@ -104,7 +104,7 @@ class _MirrorAttempt:
     def run(self) -> VerifiedRelease:
         """Return the mirror's Release, or the cached one if that is newer; raises FetchError, TrustError."""
         cached = self._cached
-        if self._session.offline and split_checked(self._url).scheme in {"http", "https"}:
+        if self._session.offline and parse_url(self._url).scheme in {"http", "https"}:
             if cached is None:
                 raise FetchError(
                     "the index is not cached, and --offline does not allow downloading it",

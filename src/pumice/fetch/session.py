@@ -17,7 +17,7 @@ import msgspec
 
 from pumice.clock import SystemClock
 from pumice.errors import FetchError
-from pumice.fetch.network_rules import NetworkRules, Route, split_checked, without_login
+from pumice.fetch.network_rules import NetworkRules, Route, parse_url, without_login
 from pumice.fetch.transfer import CHUNK, DownloadResult, MissingError, OfflineError, Transfer, too_large_error
 from pumice.progress import Silent
 
@@ -114,7 +114,7 @@ class Session:
     def _download(
         self, url: str, sink: Sink, limit: int, headers: dict[str, str], *, same_host: bool = False
     ) -> DownloadResult:
-        scheme = split_checked(url).scheme
+        scheme = parse_url(url).scheme
         if scheme in {"file", "copy"}:
             return self._read_file(url, sink, limit)
         if scheme not in {"http", "https"}:
@@ -129,7 +129,7 @@ class Session:
         return Transfer(self._request, self._sleep, url, sink, limit, headers, same_host=same_host).run()
 
     def _read_file(self, url: str, sink: Sink, limit: int) -> DownloadResult:
-        path = unquote(split_checked(url).path)
+        path = unquote(parse_url(url).path)
         try:
             with Path(path).open("rb") as file:
                 remaining = limit

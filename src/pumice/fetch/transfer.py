@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from pumice.errors import FetchError, FormatError
-from pumice.fetch.network_rules import split_checked, without_login
+from pumice.fetch.network_rules import parse_url, without_login
 from pumice.formats import hosts
 
 if TYPE_CHECKING:
@@ -139,18 +139,18 @@ class Transfer:
                 return response
             target = urljoin(without_login(url), response.headers.get("Location", ""))
             response.close()
-            old_scheme, new_scheme = split_checked(url).scheme, split_checked(target).scheme
+            old_scheme, new_scheme = parse_url(url).scheme, parse_url(target).scheme
             if new_scheme not in {"http", "https"} or (old_scheme, new_scheme) == ("https", "http"):
                 raise FetchError(
                     f"the mirror redirects from {old_scheme} to {new_scheme}", where=without_login(self._url)
                 )
-            if hosts.is_local(split_checked(target).hostname or "") and not hosts.is_local(
-                split_checked(url).hostname or ""
+            if hosts.is_local(parse_url(target).hostname or "") and not hosts.is_local(
+                parse_url(url).hostname or ""
             ):
                 raise FetchError("the mirror redirects to a local address", where=without_login(self._url))
-            if self._same_host and split_checked(target).hostname != split_checked(self._url).hostname:
+            if self._same_host and parse_url(target).hostname != parse_url(self._url).hostname:
                 raise FetchError(
-                    f"the server redirects to another host, {split_checked(target).hostname}",
+                    f"the server redirects to another host, {parse_url(target).hostname}",
                     where=without_login(self._url),
                     hint=f"if you trust that host, use its URL: {without_login(target)[:200]}",
                 )

@@ -33,7 +33,7 @@ class Content(Protocol):
         """Give all bytes to ``write``, piece by piece; raises TrustError if they are not the right ones."""
 
 
-class Literal:
+class BytesContent:
     """Bytes at hand."""
 
     def __init__(self, data: bytes) -> None:
@@ -55,19 +55,19 @@ class Blob:
 
     def copy(self, write: Write) -> None:
         """Give all bytes to ``write``; raises TrustError when size or digest are not the descriptor's."""
-        found = hashlib.sha256()
-        left = self.size
+        content_hash = hashlib.sha256()
+        remaining = self.size
         with self._blobs.open(self._digest) as file:
-            while left > 0 and (data := file.read(min(_CHUNK, left))):
-                found.update(data)
+            while remaining > 0 and (data := file.read(min(_CHUNK, remaining))):
+                content_hash.update(data)
                 write(data)
-                left -= len(data)
+                remaining -= len(data)
             surplus = file.read(1)
-        if left or surplus or "sha256:" + found.hexdigest() != self._digest:
-            raise _altered(self._digest, self._blobs)
+        if remaining or surplus or "sha256:" + content_hash.hexdigest() != self._digest:
+            raise _wrong_content_of(self._digest, self._blobs)
 
 
-def _altered(name: Digest, blobs: BlobSource) -> TrustError:
+def _wrong_content_of(name: Digest, blobs: BlobSource) -> TrustError:
     """Return what to raise for a blob with other content; the store lets go of it, to be made again."""
     from pumice.image.model import wrong_content
     from pumice.store.directory_blobs import DirectoryBlobs
@@ -78,7 +78,7 @@ def _altered(name: Digest, blobs: BlobSource) -> TrustError:
     return wrong_content(name, hint)
 
 
-class Unpacked:
+class UncompressedLayer:
     """A layer without its compression. Finding its size takes reading it once."""
 
     def __init__(self, layer: Layer) -> None:
@@ -97,7 +97,7 @@ class Unpacked:
             stream.finish()
 
 
-def in_parallel(work: Callable[[_Item], object], items: Sequence[_Item]) -> None:
+def run_in_threads(function: Callable[[_Item], object], items: Sequence[_Item]) -> None:
     """Do ``work`` on every item, in a few threads; the first failure stops what has not begun.
 
     Copying is hashing and writing, both of which release the interpreter's lock.
@@ -105,12 +105,12 @@ def in_parallel(work: Callable[[_Item], object], items: Sequence[_Item]) -> None
     threads = min(_MOST_THREADS, os.cpu_count() or 1, len(items))
     if threads <= 1:
         for item in items:
-            work(item)
+            function(item)
         return
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
     with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(work, item) for item in items]
+        futures = [pool.submit(function, item) for item in items]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:

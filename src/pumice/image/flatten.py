@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pumice.errors import FormatError
 from pumice.formats.tar import Entry
-from pumice.image.layer_links import LayerLinks, follow
+from pumice.image.layer_links import LayerLinks, follow_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,19 +41,19 @@ class Origin(NamedTuple):
     position: int
 
 
-class Shown(NamedTuple):
+class VisibleEntry(NamedTuple):
     """What a path shows. A hard link's ``entry`` is that of the file, under the file's own path."""
 
     entry: Entry
     origin: Origin
 
 
-class _Placed(NamedTuple):
+class _PlacedEntry(NamedTuple):
     """An entry of a layer, where it goes, and where its target is if it is a hard link."""
 
     path: str
     link: str
-    shown: Shown
+    shown: VisibleEntry
 
 
 class _Node:
@@ -61,24 +61,24 @@ class _Node:
 
     __slots__ = ("children", "shown")
 
-    def __init__(self, shown: Shown | None, children: dict[str, _Node] | None) -> None:
+    def __init__(self, shown: VisibleEntry | None, children: dict[str, _Node] | None) -> None:
         self.shown = shown
         self.children = children
 
 
-def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, Shown]:
+def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, VisibleEntry]:
     """Return what each path of an image shows, base layer first given, in the order of a tree walk.
 
     The root is ``""`` and always there; directories that no layer has are 0755. Raises FormatError
     for layers that amount to no tree.
     """
-    flat = _Flat()
+    flat = _MergedTree()
     for entries in layers:
         flat.add(entries)
     return dict(flat.walk())
 
 
-class _Flat:
+class _MergedTree:
     """A tree under construction: layers are added base first."""
 
     def __init__(self) -> None:
@@ -91,45 +91,47 @@ class _Flat:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Put a layer over what is there."""
-        removals, additions = self._sorted_out(entries)
-        targets = self._targets_below(additions)
+        removals, additions = self._split_whiteouts(entries)
+        targets = self._find_link_targets(additions)
         # Whiteouts are about the layers below only, wherever they stand in their own.
         for folder, name in removals:
             self._remove(folder, name)
-        own: dict[str, Shown] = {}
-        late: list[_Placed] = []
+        layer_entries: dict[str, VisibleEntry] = {}
+        later_hardlinks: list[_PlacedEntry] = []
         for placed in additions:
             shown = placed.shown
             if shown.entry.kind == "hardlink":
-                target = own.get(placed.link) or targets.get(placed.link)
+                target = layer_entries.get(placed.link) or targets.get(placed.link)
                 if target is None:
-                    late.append(placed)
+                    later_hardlinks.append(placed)
                     continue
-                shown = _file(shown.entry, target)
-            own[placed.path] = shown
+                shown = _resolve_hardlink(shown.entry, target)
+            layer_entries[placed.path] = shown
             self._put(placed.path, shown)
-        for path, link, shown in late:
-            self._put(path, _file(shown.entry, own.get(link)))
+        for path, link, shown in later_hardlinks:
+            self._put(path, _resolve_hardlink(shown.entry, layer_entries.get(link)))
 
-    def _sorted_out(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[_Placed]]:
+    def _split_whiteouts(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[_PlacedEntry]]:
         """Return a layer's whiteouts (folder and name, "" for all of it) and the rest of it."""
         removals: list[tuple[str, str]] = []
-        additions: list[_Placed] = []
+        additions: list[_PlacedEntry] = []
         links = LayerLinks()
         for position, entry in enumerate(entries):
             self._check(entry)
             if "/.wh." not in f"/{entry.path}":
-                path = links.place(entry)
+                path = links.resolve_entry(entry)
                 link = links.resolve_parents(entry.link) if entry.kind == "hardlink" else ""
                 if path != entry.path:
                     self._check_path(path)
-                additions.append(_Placed(path, link, Shown(entry, Origin(self._layers, position))))
+                additions.append(
+                    _PlacedEntry(path, link, VisibleEntry(entry, Origin(self._layers, position)))
+                )
                 continue
             folder, _, name = entry.path.rpartition("/")
             if name == _OPAQUE and not _is_reserved(folder):
                 removals.append((links.resolve(folder), ""))
             elif not _is_reserved(entry.path):
-                removals.append((links.resolve(folder), _removed(folder, name)))
+                removals.append((links.resolve(folder), _removed_name(folder, name)))
         self._layers += 1
         return removals, additions
 
@@ -150,20 +152,20 @@ class _Flat:
         if len(path) > _MAX_PATH or path.count("/") >= _MAX_DEPTH:
             raise FormatError(f"the path {path[:100]!r}... is too long or too deep")
 
-    def _targets_below(self, additions: list[_Placed]) -> dict[str, Shown]:
+    def _find_link_targets(self, additions: list[_PlacedEntry]) -> dict[str, VisibleEntry]:
         """Return what hard links lead to in the layers below, before anything there goes."""
-        found: dict[str, Shown] = {}
+        targets: dict[str, VisibleEntry] = {}
         for _, link, shown in additions:
-            if shown.entry.kind == "hardlink" and link not in found:
+            if shown.entry.kind == "hardlink" and link not in targets:
                 node = self._find(link) or self._find_through_links(link)
                 if node is not None and node.children is None and node.shown is not None:
-                    found[link] = node.shown
-        return found
+                    targets[link] = node.shown
+        return targets
 
     def _find_through_links(self, path: str) -> _Node | None:
         """Return what is at ``path`` when the links on the way to it are followed."""
         parent, _, name = path.rpartition("/")
-        return self._find(f"{follow(parent, self._read_link, self._count_step)}/{name}".lstrip("/"))
+        return self._find(f"{follow_links(parent, self._read_link, self._count_step)}/{name}".lstrip("/"))
 
     def _read_link(self, path: str) -> str | None:
         node = self._find(path)
@@ -178,8 +180,8 @@ class _Flat:
 
     def _find(self, path: str) -> _Node | None:
         node = self._root
-        for part in path.split("/") if path else ():
-            child = node.children.get(part) if node.children is not None else None
+        for component in path.split("/") if path else ():
+            child = node.children.get(component) if node.children is not None else None
             if child is None:
                 return None
             node = child
@@ -194,39 +196,39 @@ class _Flat:
         else:
             node.children.clear()
 
-    def _put(self, path: str, shown: Shown) -> None:
+    def _put(self, path: str, shown: VisibleEntry) -> None:
         if not path:
             self._root.shown = shown
             return
         *parents, name = path.split("/")
         children = self._top
-        for part in parents:
-            node = children.get(part)
+        for component in parents:
+            node = children.get(component)
             below = None if node is None else node.children
             if below is None:
                 below = {}
-                children[part] = _Node(None, below)
+                children[component] = _Node(None, below)
             children = below
-        known = children.get(name)
+        existing_node = children.get(name)
         if shown.entry.kind != "dir":
             children[name] = _Node(shown, None)
-        elif known is not None and known.children is not None:
-            known.shown = shown
+        elif existing_node is not None and existing_node.children is not None:
+            existing_node.shown = shown
         else:
             children[name] = _Node(shown, {})
 
-    def walk(self) -> Iterator[tuple[str, Shown]]:
+    def walk(self) -> Iterator[tuple[str, VisibleEntry]]:
         """Yield every path with what it shows: a directory before what is in it, names sorted."""
         pending = [("", self._root)]
         while pending:
             path, node = pending.pop()
-            yield path, node.shown or Shown(Entry(path=path, kind="dir", mode=0o755), Origin(-1, -1))
+            yield path, node.shown or VisibleEntry(Entry(path=path, kind="dir", mode=0o755), Origin(-1, -1))
             children = node.children or {}
             start = f"{path}/" if path else ""
             pending += [(start + name, children[name]) for name in sorted(children, reverse=True)]
 
 
-def _file(link: Entry, target: Shown | None) -> Shown:
+def _resolve_hardlink(link: Entry, target: VisibleEntry | None) -> VisibleEntry:
     """Return what a hard link shows, which is what it leads to."""
     if target is None or target.entry.kind == "dir":
         raise FormatError(f"{link.path!r} is a hard link to {link.link!r}, which is no file of the image")
@@ -238,7 +240,7 @@ def _is_reserved(path: str) -> bool:
     return f"/{_RESERVED}" in f"/{path}"
 
 
-def _removed(folder: str, name: str) -> str:
+def _removed_name(folder: str, name: str) -> str:
     """Return the name that a whiteout removes."""
     removed = name.removeprefix(_WHITEOUT)
     if f"/{_WHITEOUT}" in f"/{folder}" or removed in ("", ".", ".."):

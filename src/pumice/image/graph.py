@@ -82,145 +82,149 @@ class Graph(msgspec.Struct, frozen=True):
 
     root: oci.Descriptor
     nodes: dict[str, Node]
-    lists: dict[str, tuple[Referrer, ...]] = {}
+    referrers: dict[str, tuple[Referrer, ...]] = {}
     tags: CosignTags = {}
 
     def blobs(self) -> dict[str, oci.Descriptor]:
         """Return every blob by digest, each once."""
-        found: dict[str, oci.Descriptor] = {}
+        blobs: dict[str, oci.Descriptor] = {}
         for node in self.nodes.values():
             for blob in node.blobs:
-                found.setdefault(blob.digest, blob)
-        return found
+                blobs.setdefault(blob.digest, blob)
+        return blobs
 
-    def attached(self) -> dict[str, tuple[oci.Descriptor, ...]]:
+    def referrers_by_subject(self) -> dict[str, tuple[oci.Descriptor, ...]]:
         """Return what is about each manifest as the store and layouts list it, tags in annotations.
 
         Raises FormatError for what one list cannot say.
         """
-        found: dict[str, dict[str, Descriptor]] = {}
-        for subject, links in self.lists.items():
+        by_subject: dict[str, dict[str, Descriptor]] = {}
+        for subject, links in self.referrers.items():
             for link in links:
-                own = self.nodes[link.digest].subject == subject
-                marks = {} if own else {oci.SUBJECT: subject}
-                found.setdefault(subject, {})[link.digest] = _marked(link.descriptor, marks)
-        for tag, some in self.tags.items():
+                has_subject = self.nodes[link.digest].subject == subject
+                marks = {} if has_subject else {oci.SUBJECT: subject}
+                by_subject.setdefault(subject, {})[link.digest] = _with_annotations(link.descriptor, marks)
+        for tag, tagged in self.tags.items():
             subject = tagged_digest(tag, self.nodes)
-            for one in some:
-                entry = msgspec.convert(self.nodes[one.digest].entry(), oci.Descriptor)
-                known = found.setdefault(subject, {}).get(one.digest, entry)
-                if referrers.tag_of(known, subject):
-                    raise FormatError(f"a manifest has two names, and one is {tag}", where=one.digest)
-                found[subject][one.digest] = _marked(known, {oci.REF_NAME: tag})
-        return {subject: tuple(some[digest] for digest in sorted(some)) for subject, some in found.items()}
+            for descriptor in tagged:
+                entry = msgspec.convert(self.nodes[descriptor.digest].entry(), oci.Descriptor)
+                listed_descriptor = by_subject.setdefault(subject, {}).get(descriptor.digest, entry)
+                if referrers.tag_of(listed_descriptor, subject):
+                    raise FormatError(f"a manifest has two names, and one is {tag}", where=descriptor.digest)
+                by_subject[subject][descriptor.digest] = _with_annotations(
+                    listed_descriptor, {oci.REF_NAME: tag}
+                )
+        return {
+            subject: tuple(some[digest] for digest in sorted(some)) for subject, some in by_subject.items()
+        }
 
     def count_referrers(self) -> int:
         """Return how many manifests are not part of the image itself."""
-        own: set[str] = set()
+        own_digests: set[str] = set()
         pending = [self.root.digest]
         while pending:
             digest = pending.pop()
-            if digest not in own:
-                own.add(digest)
+            if digest not in own_digests:
+                own_digests.add(digest)
                 pending += [child.digest for child in self.nodes[digest].children]
-        return len(self.nodes) - len(own)
+        return len(self.nodes) - len(own_digests)
 
 
-def gather(source: Source, root: Descriptor, *, whole: bool = True) -> Graph:
+def gather_graph(source: Source, root: Descriptor, *, with_referrers: bool = True) -> Graph:
     """Read everything that belongs to ``root``; without ``whole``, the image alone.
 
     Raises PumiceError, above all for anything that is listed and not there: nothing is left out.
     """
-    found: dict[str, Node] = {}
-    lists: dict[str, tuple[Referrer, ...]] = {}
+    nodes_by_digest: dict[str, Node] = {}
+    referrers_of: dict[str, tuple[Referrer, ...]] = {}
     tags: CosignTags = {}
     pending = [root]
     depth = 0
     while pending:
-        level = list({one.digest: one for one in pending if one.digest not in found}.values())
-        nodes = map_parallel(lambda one: _read(source, one), level)
-        found |= {node.descriptor.digest: node for node in nodes}
+        level = list({one.digest: one for one in pending if one.digest not in nodes_by_digest}.values())
+        nodes = map_parallel(lambda one: _read_document(source, one), level)
+        nodes_by_digest |= {node.descriptor.digest: node for node in nodes}
         depth += 1
-        _check(found, depth)
+        _check_limits(nodes_by_digest, depth)
         pending = [child for node in nodes for child in node.children]
-        if whole and nodes:
+        if with_referrers and nodes:
             digests = [node.descriptor.digest for node in nodes]
             for digest, links in zip(digests, map_parallel(source.referrers, digests), strict=True):
                 if links:
-                    lists[digest] = tuple(links)
+                    referrers_of[digest] = tuple(links)
                     pending += [link.descriptor for link in links]
-            more = source.cosign_tags(digests)
-            tags |= more
-            pending += [one for some in more.values() for one in some]
-    return Graph(root, _ordered(found, root), lists, dict(sorted(tags.items())))
+            level_tags = source.cosign_tags(digests)
+            tags |= level_tags
+            pending += [one for some in level_tags.values() for one in some]
+    return Graph(root, _sort_nodes(nodes_by_digest, root), referrers_of, dict(sorted(tags.items())))
 
 
-def _marked(descriptor: Descriptor, marks: dict[str, str]) -> Descriptor:
-    return msgspec.structs.replace(descriptor, annotations=descriptor.annotations | marks)
+def _with_annotations(descriptor: Descriptor, annotations: dict[str, str]) -> Descriptor:
+    return msgspec.structs.replace(descriptor, annotations=descriptor.annotations | annotations)
 
 
-def _check(found: dict[str, Node], depth: int) -> None:
-    size = sum(len(node.data) for node in found.values())
-    if len(found) > _MAX_DOCUMENTS or size > _MAX_BYTES or depth > _MAX_DEPTH:
+def _check_limits(nodes: dict[str, Node], depth: int) -> None:
+    size = sum(len(node.data) for node in nodes.values())
+    if len(nodes) > _MAX_DOCUMENTS or size > _MAX_BYTES or depth > _MAX_DEPTH:
         raise FormatError("what belongs to the image is nested too deep or too much")
 
 
-def _ordered(found: dict[str, Node], root: Descriptor) -> dict[str, Node]:
+def _sort_nodes(nodes: dict[str, Node], root: Descriptor) -> dict[str, Node]:
     """What a node leads to before it, subjects before their referrers; the root's own first."""
     ordered: dict[str, Node] = {}
-    for start in (root.digest, *found):
+    for start in (root.digest, *nodes):
         pending = [(start, False)]
         while pending:
             digest, ready = pending.pop()
             if digest in ordered:
                 continue
             if ready:
-                ordered[digest] = found[digest]
+                ordered[digest] = nodes[digest]
             else:
                 pending.append((digest, True))
-                pending += [(child.digest, False) for child in reversed(found[digest].children)]
+                pending += [(child.digest, False) for child in reversed(nodes[digest].children)]
     return ordered
 
 
-def _read(source: Source, descriptor: Descriptor) -> Node:
+def _read_document(source: Source, descriptor: Descriptor) -> Node:
     if descriptor.size > oci.MAX_DOCUMENT:
         raise FormatError("the image has a manifest larger than 4 MiB", where=descriptor.digest)
-    return read(descriptor, source.document(descriptor))
+    return parse_node(descriptor, source.document(descriptor))
 
 
-def read(descriptor: Descriptor, data: bytes) -> Node:
+def parse_node(descriptor: Descriptor, data: bytes) -> Node:
     """Take a manifest apart as far as it leads on; raises FormatError."""
     try:
         raw: Any = msgspec.json.decode(data)
-        _check_kind(raw, descriptor.digest)
-        listed = list(_descriptors(raw.get("manifests")))
-        blobs = [one for name in _BLOBS for one in _descriptors(raw.get(name))]
-        subject = next(_descriptors(raw.get("subject")), None)
+        _check_schema(raw, descriptor.digest)
+        listed = list(_read_descriptors(raw.get("manifests")))
+        blobs = [one for name in _BLOBS for one in _read_descriptors(raw.get(name))]
+        subject = next(_read_descriptors(raw.get("subject")), None)
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
         raise FormatError("a manifest of the image is malformed", where=descriptor.digest) from None
     children = [one for one in listed if oci.is_document(one)]
     blobs += [one for one in listed if not oci.is_document(one)]
-    stated = raw.get("mediaType")
-    kind = stated if isinstance(stated, str) and stated else descriptor.media_type
-    known = msgspec.structs.replace(descriptor, media_type=kind, size=len(data))
-    return Node(known, data, tuple(children), tuple(blobs), subject.digest if subject else "")
+    stated_type = raw.get("mediaType")
+    media_type = stated_type if isinstance(stated_type, str) and stated_type else descriptor.media_type
+    node_descriptor = msgspec.structs.replace(descriptor, media_type=media_type, size=len(data))
+    return Node(node_descriptor, data, tuple(children), tuple(blobs), subject.digest if subject else "")
 
 
-def _check_kind(raw: object, where: str) -> None:
+def _check_schema(raw: object, where: str) -> None:
     if not isinstance(raw, dict):
         raise FormatError("a manifest of the image is not a JSON object", where=where)
     if raw.get("schemaVersion") == 1 or "fsLayers" in raw:
         raise FormatError("the manifest is in Docker's version 1 form", where=where)
 
 
-def _descriptors(value: object) -> Iterator[Descriptor]:
+def _read_descriptors(value: object) -> Iterator[Descriptor]:
     for item in value if isinstance(value, list) else [] if value is None else [value]:
-        found = msgspec.convert(oci.remove_nulls(item), oci.Descriptor)
-        if not is_digest(found.digest):
+        descriptor = msgspec.convert(oci.remove_nulls(item), oci.Descriptor)
+        if not is_digest(descriptor.digest):
             raise FormatError(
-                f"{found.digest[:150]!r} is a digest that cannot be checked, so it cannot go along"
+                f"{descriptor.digest[:150]!r} is a digest that cannot be checked, so it cannot go along"
             )
-        yield found
+        yield descriptor
 
 
 def may_be_absent(descriptor: Descriptor) -> bool:

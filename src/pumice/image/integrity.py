@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pumice.errors import PumiceError, TrustError
-from pumice.image.blob_copy import Blob, in_parallel
-from pumice.image.model import contents
+from pumice.image.blob_copy import Blob, run_in_threads
+from pumice.image.model import list_blobs
 
 if TYPE_CHECKING:
     from pumice.formats.oci import Descriptor
@@ -18,7 +18,7 @@ _WORTH_THREADS = 16 << 20
 """Bytes that are hashed in less time than threads take to be loaded."""
 
 
-class Hashed(msgspec.Struct, frozen=True):
+class IntegrityReport(msgspec.Struct, frozen=True):
     """What was hashed; ``absent`` layers may not be distributed, and are not there."""
 
     blobs: int
@@ -26,18 +26,18 @@ class Hashed(msgspec.Struct, frozen=True):
     absent: int = 0
 
 
-def check(image: Image) -> Hashed:
+def check_blobs(image: Image) -> IntegrityReport:
     """Hash all manifests, configs and layers of an image, of each platform.
 
     Raises TrustError for a blob with other content, and what opening one does if it is missing.
     """
     # The large ones first, so that no thread is left alone.
-    blobs = sorted(contents(image), key=lambda one: (-one.size, one.digest))
+    blobs = sorted(list_blobs(image), key=lambda one: (-one.size, one.digest))
     absent: list[Descriptor] = []
 
     def hash_blob(descriptor: Descriptor) -> None:
         try:
-            Blob(descriptor, image.blobs).copy(_ignore)
+            Blob(descriptor, image.blobs).copy(_discard)
         except TrustError:
             raise
         except PumiceError:
@@ -50,11 +50,11 @@ def check(image: Image) -> Hashed:
         for one in blobs:
             hash_blob(one)
     else:
-        in_parallel(hash_blob, blobs)
-    return Hashed(len(blobs) - len(absent), total - sum(one.size for one in absent), len(absent))
+        run_in_threads(hash_blob, blobs)
+    return IntegrityReport(len(blobs) - len(absent), total - sum(one.size for one in absent), len(absent))
 
 
-def _ignore(_: bytes) -> None:
+def _discard(_: bytes) -> None:
     """Hashing a blob takes reading it; nothing else is to happen to it."""
 
 

@@ -13,7 +13,7 @@ import msgspec
 from pumice.errors import FormatError
 from pumice.formats import deb822
 from pumice.image import layer_scan
-from pumice.image.flatten import Shown, flatten
+from pumice.image.flatten import VisibleEntry, flatten
 from pumice.packing.tree import Node, Tree
 
 if TYPE_CHECKING:
@@ -80,70 +80,70 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size for file in self.files)
 
 
-def gather(image: Image, records: Records | None = None) -> Inventory:
+def read_inventory(image: Image, records: Records | None = None) -> Inventory:
     """Return the facts of an image of one platform.
 
     With ``records`` (``Home.records``) each layer is read only once in its life. Raises what
     reading the layers does, and FormatError for a package database that is none.
     """
-    return of_layers([layer_scan.scan_layer(layer, records) for layer in image.layers()])
+    return make_inventory([layer_scan.scan_layer(layer, records) for layer in image.layers()])
 
 
-def of_layers(layers: Sequence[LayerScan]) -> Inventory:
+def make_inventory(layers: Sequence[LayerScan]) -> Inventory:
     """Return the facts of the image that layers amount to, base first."""
-    shown = flatten(layer.entries for layer in layers)
-    texts = _Texts(shown, layers)
-    packages = _packages(texts)
-    owners = _owners(texts, shown)
-    files = _files(shown, owners)
+    tree = flatten(layer.entries for layer in layers)
+    texts = _VisibleTexts(tree, layers)
+    packages = _read_packages(texts)
+    owners = _find_owners(texts, tree)
+    files = _list_files(tree, owners)
     return Inventory(
         files=files,
-        packages=_measured(packages, files),
-        users=_users(texts.get("etc/passwd")),
-        groups=_users(texts.get("etc/group")),
-        release=_release(texts),
+        packages=_measure_packages(packages, files),
+        users=_parse_users(texts.get("etc/passwd")),
+        groups=_parse_users(texts.get("etc/group")),
+        release=_read_release(texts),
         layer_sizes=tuple(layer.unpacked for layer in layers),
     )
 
 
-class _Texts:
+class _VisibleTexts:
     """The telling files that the image shows."""
 
-    def __init__(self, shown: dict[str, Shown], layers: Sequence[LayerScan]) -> None:
-        self._found: dict[str, bytes] = {}
-        for path in sorted(path for path in shown if layer_scan.describes_image(path)):
-            item = shown[path]
+    def __init__(self, tree: dict[str, VisibleEntry], layers: Sequence[LayerScan]) -> None:
+        self._texts: dict[str, bytes] = {}
+        for path in sorted(path for path in tree if layer_scan.describes_image(path)):
+            item = tree[path]
             text = layers[item.origin.layer].texts.get(item.entry.path) if item.origin.layer >= 0 else None
             if text is not None and item.entry.kind == "file":
-                self._found[path] = text
+                self._texts[path] = text
 
     def get(self, path: str) -> bytes:
-        return self._found.get(path, b"")
+        return self._texts.get(path, b"")
 
     def below(self, folder: str, ending: str = "") -> Iterator[tuple[str, bytes]]:
         """Yield name and content of the files in ``folder`` (with its final slash)."""
-        for path, text in self._found.items():
+        for path, text in self._texts.items():
             if path.startswith(folder) and path.endswith(ending):
                 yield path[len(folder) : len(path) - len(ending)], text
 
 
-def _packages(texts: _Texts) -> list[PackageFact]:
+def _read_packages(texts: _VisibleTexts) -> list[PackageFact]:
     paragraphs = [(layer_scan.STATUS, texts.get(layer_scan.STATUS))]
     paragraphs += [
         (layer_scan.STATUS_DIRECTORY + name, text)
         for name, text in texts.below(layer_scan.STATUS_DIRECTORY)
         if not name.endswith(".md5sums")
     ]
-    found: dict[tuple[str, str], PackageFact] = {}
+    packages: dict[tuple[str, str], PackageFact] = {}
     for where, text in paragraphs:
         for fields in deb822.read_paragraphs(text, latin1=True, where=where):
-            package = _package(fields, where)
+            package = _parse_package(fields, where)
             if package is not None:
-                found.setdefault((package.name, package.architecture), package)
-    return [found[key] for key in sorted(found)]
+                packages.setdefault((package.name, package.architecture), package)
+    return [packages[key] for key in sorted(packages)]
 
 
-def _package(fields: dict[str, str], where: str) -> PackageFact | None:
+def _parse_package(fields: dict[str, str], where: str) -> PackageFact | None:
     """Read one stanza; None for a package that is not there any more."""
     name, version = fields.get("Package", ""), fields.get("Version", "")
     if "Status" in fields and not fields["Status"].endswith(" installed"):
@@ -154,15 +154,15 @@ def _package(fields: dict[str, str], where: str) -> PackageFact | None:
     return PackageFact(name=name, version=version, architecture=fields.get("Architecture", ""), source=source)
 
 
-def _owners(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
+def _find_owners(texts: _VisibleTexts, merged_tree: dict[str, VisibleEntry]) -> dict[str, str]:
     """Return which package each path belongs to.
 
     The lists have the packages' own paths (``/lib/x``), of which a merged ``/usr`` shows others.
     """
-    tree = Tree({path: Node(item.entry) for path, item in shown.items()}, _unreadable)
+    tree = Tree({path: Node(item.entry) for path, item in merged_tree.items()}, _unreadable)
     folders: dict[str, str | None] = {}
-    owners = _database_files(texts, shown)
-    for package, paths in _lists(texts):
+    owners = _find_database_files(texts, merged_tree)
+    for package, paths in _read_file_lists(texts):
         # What has something in it is a directory in the package, and may be a merging link here.
         inhabited = {path.rpartition("/")[0] for path in paths}
         for path in paths:
@@ -171,27 +171,27 @@ def _owners(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
                 continue
             if folder not in folders:
                 folders[folder] = tree.resolve(folder)
-            place = folders[folder]
-            real = f"{place}/{name}" if place else name
-            item = shown.get(real) if place is not None else None
+            resolved = folders[folder]
+            real = f"{resolved}/{name}" if resolved else name
+            item = merged_tree.get(real) if resolved is not None else None
             if item is not None and item.entry.kind != "dir":
                 owners[real] = package
     return owners
 
 
-def _database_files(texts: _Texts, shown: dict[str, Shown]) -> dict[str, str]:
+def _find_database_files(texts: _VisibleTexts, tree: dict[str, VisibleEntry]) -> dict[str, str]:
     """Return the files of dpkg's database that are about one package: they are there because of it."""
-    known = {name.split(":", 1)[0] for name, _ in texts.below(layer_scan.INFO_DIRECTORY, ".list")}
+    package_names = {name.split(":", 1)[0] for name, _ in texts.below(layer_scan.INFO_DIRECTORY, ".list")}
     owners: dict[str, str] = {}
-    for path in shown:
+    for path in tree:
         if path.startswith(layer_scan.INFO_DIRECTORY):
             name = path[len(layer_scan.INFO_DIRECTORY) :].rpartition(".")[0].split(":", 1)[0]
-            if name in known:
+            if name in package_names:
                 owners[path] = name
     return owners
 
 
-def _lists(texts: _Texts) -> Iterator[tuple[str, list[str]]]:
+def _read_file_lists(texts: _VisibleTexts) -> Iterator[tuple[str, list[str]]]:
     """Yield each package with the paths that it says are its own, without slashes at their ends."""
     for name, text in texts.below(layer_scan.INFO_DIRECTORY, ".list"):
         lines = text.decode("utf-8", "surrogateescape").split("\n")
@@ -205,10 +205,10 @@ def _unreadable(path: str) -> bytes:
     raise KeyError(path)
 
 
-def _files(shown: dict[str, Shown], owners: dict[str, str]) -> tuple[FileFact, ...]:
+def _list_files(tree: dict[str, VisibleEntry], owners: dict[str, str]) -> tuple[FileFact, ...]:
     counted: set[tuple[int, int]] = set()
     facts: list[FileFact] = []
-    for path, (entry, origin) in shown.items():
+    for path, (entry, origin) in tree.items():
         again = entry.kind == "file" and origin in counted
         counted.add(origin)
         facts.append(
@@ -228,7 +228,7 @@ def _files(shown: dict[str, Shown], owners: dict[str, str]) -> tuple[FileFact, .
     return tuple(facts)
 
 
-def _measured(packages: Sequence[PackageFact], files: Sequence[FileFact]) -> tuple[PackageFact, ...]:
+def _measure_packages(packages: Sequence[PackageFact], files: Sequence[FileFact]) -> tuple[PackageFact, ...]:
     count: dict[str, int] = {}
     size: dict[str, int] = {}
     for file in files:
@@ -241,16 +241,16 @@ def _measured(packages: Sequence[PackageFact], files: Sequence[FileFact]) -> tup
     )
 
 
-def _users(text: bytes) -> tuple[User, ...]:
-    found = []
+def _parse_users(text: bytes) -> tuple[User, ...]:
+    users = []
     for line in text.decode("utf-8", "replace").split("\n"):
         fields = line.split(":")
         if len(fields) > 2 and fields[2].isascii() and fields[2].isdigit() and len(fields[2]) < 11:
-            found.append(User(fields[0], int(fields[2])))
-    return tuple(found)
+            users.append(User(fields[0], int(fields[2])))
+    return tuple(users)
 
 
-def _release(texts: _Texts) -> str:
+def _read_release(texts: _VisibleTexts) -> str:
     for path in layer_scan.RELEASES:
         for line in texts.get(path).decode("utf-8", "replace").split("\n"):
             if line.startswith("PRETTY_NAME="):

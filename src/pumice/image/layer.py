@@ -82,8 +82,8 @@ class LayerStream:
         """Read what is left and check the whole; raises TrustError if it is not the layer's content."""
         while self.read(_CHUNK):
             pass
-        found = "sha256:" + self._hash.hexdigest()
-        if found != self._diff_id:
+        diff_id = "sha256:" + self._hash.hexdigest()
+        if diff_id != self._diff_id:
             raise TrustError("a layer's content is not what the image's config says", where=self._diff_id)
 
     def __enter__(self) -> LayerStream:

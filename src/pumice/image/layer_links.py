@@ -35,7 +35,7 @@ class LayerLinks:
         self._touched: set[str] = set()
         self._steps = 0
 
-    def place(self, entry: Entry) -> str:
+    def resolve_entry(self, entry: Entry) -> str:
         """Return where ``entry`` is, and remember it if it is a link.
 
         Raises FormatError when the links on the way lead in a circle or to an endless path.
@@ -79,10 +79,10 @@ class LayerLinks:
         """Return where ``path`` leads to."""
         if not self._links:
             return path
-        known = self._resolved.get(path)
-        if known is None:
-            known = self._resolved[path] = follow(path, self._link, self._check)
-        return known
+        resolved = self._resolved.get(path)
+        if resolved is None:
+            resolved = self._resolved[path] = follow_links(path, self._link, self._check)
+        return resolved
 
     def _link(self, path: str) -> str | None:
         self._touched.add(path)
@@ -94,32 +94,32 @@ class LayerLinks:
             raise FormatError("the symbolic links of the layer lead on for too long")
 
 
-def follow(path: str, read_link: Callable[[str], str | None], check: Callable[[], None]) -> str:
+def follow_links(path: str, read_link: Callable[[str], str | None], check: Callable[[], None]) -> str:
     """Return where ``path`` leads when every link is followed, within the root.
 
     ``read_link`` returns the target of a path that is a link, None for any other; ``check`` is called
     for each component. What is not there is taken as a directory.
     """
     pending = path.split("/")[::-1]
-    place: list[str] = []
+    components: list[str] = []
     length = links = 0
     while pending:
         check()
-        part = pending.pop()
-        if part in ("", "."):
+        component = pending.pop()
+        if component in ("", "."):
             continue
-        if part == "..":
-            length -= len(place.pop()) + 1 if place else 0
+        if component == "..":
+            length -= len(components.pop()) + 1 if components else 0
             continue
-        target = read_link("/".join([*place, part]))
+        target = read_link("/".join([*components, component]))
         if target is None:
-            place.append(part)
-            length += len(part) + 1
+            components.append(component)
+            length += len(component) + 1
         else:
             links += 1
             if target.startswith("/"):
-                place, length = [], 0
+                components, length = [], 0
             pending += target.split("/")[::-1]
         if links > _MAX_LINKS or length + len(pending) > _MAX_PATH:
             raise FormatError(f"the links on the way to {path[:200]!r} lead in a circle, or too far")
-    return "/".join(place)
+    return "/".join(components)

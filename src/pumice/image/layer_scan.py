@@ -114,7 +114,7 @@ def _read(layer: Layer) -> LayerScan:
     links = LayerLinks()
     for entry, body in layer.entries():
         entries.append(entry)
-        if describes_image(links.place(entry)) and entry.kind == "file":
+        if describes_image(links.resolve_entry(entry)) and entry.kind == "file":
             texts.reserve(entry)
             texts.contents[entry.path] = body.read()
     return LayerScan(tuple(entries), texts.contents, sum(entry.size for entry in entries))
@@ -127,7 +127,7 @@ def _read_detailed(layer: Layer) -> LayerScan:
     links = LayerLinks()
     for entry, body in layer.entries():
         entries.append(entry)
-        path = links.place(entry)
+        path = links.resolve_entry(entry)
         if entry.kind != "file":
             digests.append(FileDigests())
         elif _describes_packages(path, entry.size):

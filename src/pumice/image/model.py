@@ -44,7 +44,7 @@ class Archive(msgspec.Struct, frozen=True):
     """
 
     path: Path
-    look: tuple[int, ...]
+    status: tuple[int, ...]
     signature: Path | None = None
 
 
@@ -72,14 +72,14 @@ class Image:
         self.archive = archive
         self.known_as = known_as
         self._documents = _Documents()
-        self._about = referrers
+        self._find_referrers = referrers
 
-    def referrers(self, about: Digest = "") -> tuple[Descriptor, ...]:
+    def referrers(self, subject: Digest = "") -> tuple[Descriptor, ...]:
         """Return the descriptors of the artifacts whose ``subject`` is the root, or ``about`` of it.
 
         Evidence and signatures are such artifacts. Raises what finding them in that place does.
         """
-        return tuple(self._about(about or self.root.digest)) if self._about else ()
+        return tuple(self._find_referrers(subject or self.root.digest)) if self._find_referrers else ()
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return the bytes of a manifest, index or config, exactly as they are in their place.
@@ -101,13 +101,13 @@ class Image:
     def _descend(self) -> Iterator[Descriptor]:
         """Yield the root and what is below it, reading indexes only."""
         pending = [(self.root, 0)]
-        seen: set[Digest] = set()
+        visited: set[Digest] = set()
         while pending:
             descriptor, depth = pending.pop(0)
-            if descriptor.digest in seen:
+            if descriptor.digest in visited:
                 continue
-            seen.add(descriptor.digest)
-            if depth > _MAX_DEPTH or len(seen) > _MAX_DOCUMENTS:
+            visited.add(descriptor.digest)
+            if depth > _MAX_DEPTH or len(visited) > _MAX_DOCUMENTS:
                 raise FormatError("the image's indexes are nested too deep or list too much")
             yield descriptor
             if self._lists(descriptor):
@@ -125,12 +125,12 @@ class Image:
 
         Attestations and other artifacts that an index may list are left out.
         """
-        found: list[tuple[Descriptor, Platform]] = []
+        members: list[tuple[Descriptor, Platform]] = []
         for descriptor in self._descend():
             platform = None if self._lists(descriptor) else self._platform(descriptor)
             if platform is not None and _UNKNOWN not in (platform.os, platform.architecture):
-                found.append((descriptor, platform))
-        return tuple(found)
+                members.append((descriptor, platform))
+        return tuple(members)
 
     def _platform(self, descriptor: Descriptor) -> Platform | None:
         if descriptor.artifact_type:
@@ -202,15 +202,15 @@ class Image:
 
     def inside(self, archive: Archive) -> Image:
         """Return the same image, known to be what ``archive`` holds."""
-        found = Image(self.root, self.blobs, self._about, self.beside, archive, self.known_as)
-        found._documents = self._documents
-        return found
+        image = Image(self.root, self.blobs, self._find_referrers, self.beside, archive, self.known_as)
+        image._documents = self._documents
+        return image
 
     def at(self, descriptor: Descriptor) -> Image:
         """Return the image below the root that ``descriptor`` is of."""
         if descriptor.digest == self.root.digest:
             return self
-        chosen = Image(descriptor, self.blobs, self._about, self.beside, known_as=self.known_as)
+        chosen = Image(descriptor, self.blobs, self._find_referrers, self.beside, known_as=self.known_as)
         chosen._documents = self._documents  # checked already, and shared because it only grows
         return chosen
 
@@ -223,16 +223,16 @@ class _Documents:
         self._left = _MAX_TOTAL
 
     def get(self, descriptor: Descriptor, blobs: BlobSource) -> bytes:
-        known = self._known.get(descriptor.digest)
-        if known is None:
+        data = self._known.get(descriptor.digest)
+        if data is None:
             if 0 <= descriptor.size <= oci.MAX_DOCUMENT and descriptor.size > self._left:
                 raise FormatError(
                     f"the image's manifests and configs are larger than {_MAX_TOTAL >> 20} MiB together"
                 )
-            known = read_blob(descriptor, blobs)
-            self._known[descriptor.digest] = known
-            self._left -= len(known)
-        return known
+            data = read_blob(descriptor, blobs)
+            self._known[descriptor.digest] = data
+            self._left -= len(data)
+        return data
 
 
 def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:
@@ -243,19 +243,19 @@ def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:
     return (manifest.config, *manifest.layers)
 
 
-def contents(image: Image) -> tuple[Descriptor, ...]:
+def list_blobs(image: Image) -> tuple[Descriptor, ...]:
     """Return the descriptors of everything that the image consists of, each digest once.
 
     Manifests and indexes first (the root before all), then configs and layers. Layers that may not
     be distributed (``urls``, deprecated) belong to it as well.
     """
     documents: dict[Digest, Descriptor] = {}
-    below: dict[Digest, Descriptor] = {}
+    blobs: dict[Digest, Descriptor] = {}
     for descriptor, data in image.walk():
         documents[descriptor.digest] = descriptor
         for child in blobs_of(descriptor, data):
-            below.setdefault(child.digest, child)
-    return (*documents.values(), *(below[key] for key in below if key not in documents))
+            blobs.setdefault(child.digest, child)
+    return (*documents.values(), *(blobs[key] for key in blobs if key not in documents))
 
 
 def read_blob(descriptor: Descriptor, blobs: BlobSource, limit: int = oci.MAX_DOCUMENT) -> bytes:

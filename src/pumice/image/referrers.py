@@ -16,7 +16,7 @@ import msgspec
 from pumice import digest
 from pumice.errors import FormatError, PumiceError
 from pumice.formats import oci
-from pumice.image.model import Image, contents, read_blob
+from pumice.image.model import Image, list_blobs, read_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,46 +36,46 @@ class ReferrerSet(msgspec.Struct, frozen=True):
     """What is about an image: the artifacts' descriptors, and all blobs that they consist of."""
 
     artifacts: tuple[Descriptor, ...]
-    parts: tuple[Descriptor, ...]
+    blobs: tuple[Descriptor, ...]
 
     def index(self) -> bytes:
         """Return an index of the artifacts."""
         return oci.encode_document(oci.make_index(self.artifacts))
 
 
-def gather(image: Image) -> ReferrerSet:
+def gather_referrers(image: Image) -> ReferrerSet:
     """Return what is about an image's root and manifests, and about that in turn (a signed SBOM).
 
     Raises FormatError where that has no end.
     """
     artifacts: dict[Digest, Descriptor] = {}
-    parts: dict[Digest, Descriptor] = {}
+    blobs: dict[Digest, Descriptor] = {}
     pending = [(descriptor.digest, 0) for descriptor, _ in image.walk()]
     while pending:
-        about, depth = pending.pop()
-        for found in image.referrers(about):
-            if found.digest in artifacts:
+        subject, depth = pending.pop()
+        for referrer in image.referrers(subject):
+            if referrer.digest in artifacts:
                 continue
-            artifacts[found.digest] = found
+            artifacts[referrer.digest] = referrer
             if depth > _MAX_DEPTH or len(artifacts) > _MAX_ARTIFACTS:
                 raise FormatError("the documents about the image are nested too deep or too many")
-            pending.append((found.digest, depth + 1))
-            parts[found.digest] = oci.Descriptor(found.media_type, found.digest, found.size)
-            data = image.document(found)
-            if oci.is_index(data, found.media_type):
-                artifact = image.at(found)
-                for part in contents(artifact):
-                    parts.setdefault(part.digest, part)
+            pending.append((referrer.digest, depth + 1))
+            blobs[referrer.digest] = oci.Descriptor(referrer.media_type, referrer.digest, referrer.size)
+            data = image.document(referrer)
+            if oci.is_index(data, referrer.media_type):
+                artifact = image.at(referrer)
+                for blob in list_blobs(artifact):
+                    blobs.setdefault(blob.digest, blob)
                 pending += [(one.digest, depth + 1) for one, _ in artifact.walk()]
             else:
                 manifest = oci.read_manifest(data)
-                for part in (manifest.config, *manifest.layers):
-                    parts.setdefault(part.digest, part)
+                for blob in (manifest.config, *manifest.layers):
+                    blobs.setdefault(blob.digest, blob)
     ordered = tuple(artifacts[key] for key in sorted(artifacts))
-    return ReferrerSet(ordered, tuple(parts[key] for key in sorted(parts)))
+    return ReferrerSet(ordered, tuple(blobs[key] for key in sorted(blobs)))
 
 
-def attach(
+def put_artifact(
     subject: Descriptor, data: bytes, media_type: str, blobs: Blobs, *, annotations: dict[str, str]
 ) -> Descriptor:
     """Write ``data`` as an artifact about ``subject`` and return the artifact's descriptor."""
@@ -87,7 +87,7 @@ def attach(
     )
 
 
-def content(image: Image, artifact: Descriptor, limit: int) -> bytes:
+def read_artifact_blob(image: Image, artifact: Descriptor, limit: int) -> bytes:
     """Return the one blob of an artifact; raises FormatError if it has not one or it is over ``limit``."""
     manifest = oci.read_manifest(image.document(artifact))
     if len(manifest.layers) != 1:
@@ -98,7 +98,7 @@ def content(image: Image, artifact: Descriptor, limit: int) -> bytes:
     return read_blob(layer, image.blobs, limit)
 
 
-class Over:
+class OverlaidBlobs:
     """Blobs in memory over those of another place."""
 
     def __init__(self, data: Sequence[bytes], below: BlobSource) -> None:
@@ -111,7 +111,7 @@ class Over:
         return io.BytesIO(data) if data is not None else self._below.open(digest_)
 
 
-class Listed:
+class LayoutReferrers:
     """The artifacts that a layout lists, by what they are about; read when somebody asks first."""
 
     def __init__(self, root: Descriptor, others: Sequence[Descriptor], blobs: BlobSource) -> None:
@@ -119,30 +119,32 @@ class Listed:
         self._root = root
         self._others = others
         self._blobs = blobs
-        self._about: dict[Digest, list[Descriptor]] | None = None
+        self._by_subject: dict[Digest, list[Descriptor]] | None = None
 
     def __call__(self, about: Digest) -> Sequence[Descriptor]:
         """Return the artifacts about ``about``; raises FormatError or TrustError for bad lists."""
-        if self._about is None:
-            self._about = self._read()
-        return self._about.get(about, ())
+        if self._by_subject is None:
+            self._by_subject = self._read()
+        return self._by_subject.get(about, ())
 
     def _read(self) -> dict[Digest, list[Descriptor]]:
-        found: dict[Digest, list[Descriptor]] = {}
+        by_subject: dict[Digest, list[Descriptor]] = {}
         image = Image(self._root, self._blobs)
-        listed = [*self._named(), *self._others]
-        listed += [more for one in listed for more in self._below(one, image)]
-        if len(listed) > _MAX_ARTIFACTS:
+        descriptors = [*self._read_index(), *self._others]
+        descriptors += [more for one in descriptors for more in self._read_fallback_list(one, image)]
+        if len(descriptors) > _MAX_ARTIFACTS:
             raise FormatError(f"the layout lists more than {_MAX_ARTIFACTS} documents about its image")
-        for descriptor in {one.digest: one for one in reversed(listed)}.values():
-            known = described(descriptor, image.document(descriptor))
-            about = subject_of(descriptor, image.document(descriptor))
-            if about:
-                found.setdefault(about, []).append(known)
-        return {about: sorted(some, key=lambda one: one.digest) for about, some in found.items()}
+        for descriptor in {one.digest: one for one in reversed(descriptors)}.values():
+            referrer = describe_artifact(descriptor, image.document(descriptor))
+            subject = subject_of(descriptor, image.document(descriptor))
+            if subject:
+                by_subject.setdefault(subject, []).append(referrer)
+        return {
+            about: sorted(referrers, key=lambda one: one.digest) for about, referrers in by_subject.items()
+        }
 
     @staticmethod
-    def _below(descriptor: Descriptor, image: Image) -> Sequence[Descriptor]:
+    def _read_fallback_list(descriptor: Descriptor, image: Image) -> Sequence[Descriptor]:
         """What a list lists that somebody copied out of a registry under its fallback tag."""
         name = descriptor.annotations.get(oci.REF_NAME, "")
         data = image.document(descriptor)
@@ -150,7 +152,7 @@ class Listed:
             return ()
         return oci.read_index(data).manifests
 
-    def _named(self) -> Sequence[Descriptor]:
+    def _read_index(self) -> Sequence[Descriptor]:
         name = self._root.annotations.get(oci.REFERRERS, "")
         if not name:
             return ()
@@ -162,7 +164,7 @@ class Listed:
         return oci.read_index(data).manifests
 
 
-def described(descriptor: Descriptor, data: bytes) -> Descriptor:
+def describe_artifact(descriptor: Descriptor, data: bytes) -> Descriptor:
     """Return the descriptor of an artifact with what its manifest says of its kind."""
     manifest = oci.read_index(data) if oci.is_index(data, descriptor.media_type) else oci.read_manifest(data)
     return msgspec.structs.replace(
@@ -192,11 +194,11 @@ def tag_of(descriptor: Descriptor, about: Digest) -> str:
     return name if name.startswith(about.replace(":", "-") + ".") and _LEGACY.fullmatch(name) else ""
 
 
-def split(index: oci.Index) -> tuple[tuple[Descriptor, ...], tuple[Descriptor, ...]]:
+def split_index(index: oci.Index) -> tuple[tuple[Descriptor, ...], tuple[Descriptor, ...]]:
     """Return what a layout's index lists as images, and what as documents about them."""
-    about = tuple(one for one in index.manifests if is_attachment(one))
-    images = tuple(one for one in index.manifests if one not in about)
-    return (images, about) if images else (about, ())
+    attachments = tuple(descriptor for descriptor in index.manifests if is_attachment(descriptor))
+    images = tuple(one for one in index.manifests if one not in attachments)
+    return (images, attachments) if images else (attachments, ())
 
 
 def is_attachment(descriptor: Descriptor) -> bool:
@@ -210,7 +212,7 @@ def is_attachment(descriptor: Descriptor) -> bool:
     )
 
 
-def named(root: Descriptor, blobs: BlobSource) -> tuple[Descriptor, ...]:
+def read_named_index(root: Descriptor, blobs: BlobSource) -> tuple[Descriptor, ...]:
     """Return what the index of referrers lists that ``root`` names; nothing if that is lost or damaged,
     for an image is whole without.
     """

@@ -27,21 +27,21 @@ def read_failures(where: str | os.PathLike[str]) -> Iterator[None]:
         raise ImageError(f"cannot read the file: {reason}", where=os.fspath(where), hint=hint) from error
 
 
-def is_plain(found: os.stat_result) -> bool:
+def is_regular(status: os.stat_result) -> bool:
     """Whether a status is a plain file's."""
-    return stat.S_ISREG(found.st_mode)
+    return stat.S_ISREG(status.st_mode)
 
 
-def open_plain(path: Path) -> BinaryIO | None:
+def open_regular(path: Path) -> BinaryIO | None:
     """Open a file for reading, None if there is none; raises ImageError for a pipe or device."""
     with read_failures(path):
         try:
-            if not is_plain(path.stat()):  # to open a device can be to use it
+            if not is_regular(path.stat()):  # to open a device can be to use it
                 raise ImageError("this is not a plain file", where=str(path))
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if not is_plain(os.fstat(descriptor)):
+        if not is_regular(os.fstat(descriptor)):
             os.close(descriptor)
             raise ImageError("this is not a plain file", where=str(path))
         return os.fdopen(descriptor, "rb")
@@ -49,7 +49,7 @@ def open_plain(path: Path) -> BinaryIO | None:
 
 def read_small(path: Path, limit: int) -> bytes | None:
     """Return a file's content, None if there is none; raises FormatError beyond ``limit`` bytes."""
-    file = open_plain(path)
+    file = open_regular(path)
     if file is None:
         return None
     with file:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from pumice.formats import tar
-from pumice.image.flatten import Origin, Shown, flatten
+from pumice.image.flatten import Origin, VisibleEntry, flatten
 from pumice.os_errors import IMAGE, translate_os_errors
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-class Target(Protocol):
+class RootfsWriter(Protocol):
     """What a tree is written into: folders first, then the rest, and no path twice."""
 
-    def folder(self, entry: Entry) -> None:
+    def add_directory(self, entry: Entry) -> None:
         """Add a directory; its parents are there already."""
 
-    def other(self, entry: Entry, body: Body) -> None:
+    def add_entry(self, entry: Entry, body: Body) -> None:
         """Add anything else, a file with its content."""
 
-    def link(self, entry: Entry) -> None:
+    def add_hardlink(self, entry: Entry) -> None:
         """Add a hard link to a file that is there already."""
 
 
-def tree(layers: Iterable[Layer]) -> dict[str, Shown]:
+def merge_layers(layers: Iterable[Layer]) -> dict[str, VisibleEntry]:
     """Return what each path of an image shows (see `flatten`), reading and checking every layer."""
     return flatten(_entries(layer) for layer in layers)
 
@@ -54,33 +54,37 @@ def write_tar(image: Image, output: Output, *, progress: Progress) -> None:
     """Write the root of an image of one platform as a tar file: equal images, equal bytes."""
     layers = image.layers()
     with translate_os_errors(str(output), IMAGE):
-        _write(layers, tree(layers), _Archive(output), progress, f"writing {output}")
+        _write(layers, merge_layers(layers), _TarWriter(output), progress, f"writing {output}")
         output.file.write(tar.END_OF_ARCHIVE)
 
 
-def write_folder(image: Image, path: Path, *, progress: Progress) -> dict[str, Shown]:
+def write_directory(image: Image, path: Path, *, progress: Progress) -> dict[str, VisibleEntry]:
     """Unpack the root of an image of one platform into a new or empty folder.
 
     Owners, devices and capabilities need root; without it they are left out, and a note says so.
     Returns what each path shows. Raises ImageError, and leaves nothing behind then.
     """
-    from pumice.image.unpack import unpacked
+    from pumice.image.unpack import unpack_into
 
     layers = image.layers()
-    shown = tree(layers)
-    with unpacked(path, progress) as folder:
-        _write(layers, shown, folder, progress, f"writing {path}")
-    return shown
+    tree = merge_layers(layers)
+    with unpack_into(path, progress) as folder:
+        _write(layers, tree, folder, progress, f"writing {path}")
+    return tree
 
 
 def _write(
-    layers: Sequence[Layer], shown: dict[str, Shown], target: Target, progress: Progress, label: str
+    layers: Sequence[Layer],
+    tree: dict[str, VisibleEntry],
+    target: RootfsWriter,
+    progress: Progress,
+    label: str,
 ) -> None:
     paths: dict[Origin, list[str]] = {}
     total = 0
-    for path, item in shown.items():
+    for path, item in tree.items():
         if item.entry.kind == "dir":
-            target.folder(msgspec.structs.replace(item.entry, path=path))
+            target.add_directory(msgspec.structs.replace(item.entry, path=path))
         else:
             if item.origin not in paths:
                 total += item.entry.size
@@ -94,30 +98,32 @@ def _write(
                     task.advance(entry.size)
 
 
-def _put(entry: Entry, body: Body, names: Sequence[str], target: Target) -> None:
+def _put(entry: Entry, body: Body, names: Sequence[str], target: RootfsWriter) -> None:
     """Write one file under all its names, the first of which has the content."""
-    target.other(msgspec.structs.replace(entry, path=names[0]), body)
+    target.add_entry(msgspec.structs.replace(entry, path=names[0]), body)
     for name in names[1:]:
         if entry.kind == "file":
-            target.link(msgspec.structs.replace(entry, path=name, kind="hardlink", size=0, link=names[0]))
+            target.add_hardlink(
+                msgspec.structs.replace(entry, path=name, kind="hardlink", size=0, link=names[0])
+            )
         else:  # hard links to links and devices exist, but few programs know
-            target.other(msgspec.structs.replace(entry, path=name), body)
+            target.add_entry(msgspec.structs.replace(entry, path=name), body)
 
 
-class _Archive:
+class _TarWriter:
     """A tar file as a target."""
 
     def __init__(self, output: Output) -> None:
         self._file = output.file
 
-    def folder(self, entry: Entry) -> None:
+    def add_directory(self, entry: Entry) -> None:
         self._file.write(tar.encode_header(entry))
 
-    def other(self, entry: Entry, body: Body) -> None:
+    def add_entry(self, entry: Entry, body: Body) -> None:
         self._file.write(tar.encode_header(entry))
         while data := body.read(_CHUNK):
             self._file.write(data)
         self._file.write(bytes(tar.padding_size(entry.size)))
 
-    def link(self, entry: Entry) -> None:
+    def add_hardlink(self, entry: Entry) -> None:
         self._file.write(tar.encode_header(msgspec.structs.replace(entry, xattrs={})))

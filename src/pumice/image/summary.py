@@ -9,7 +9,7 @@ import msgspec
 
 from pumice.formats import oci, platforms
 from pumice.image import inventory
-from pumice.image.model import blobs_of, contents
+from pumice.image.model import blobs_of, list_blobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What is no image: the whole, or what an index lists beside images."""
 
 
-def summarise(image: Image, platform: Platform | None = None, records: Records | None = None) -> Summary:
+def summarize(image: Image, platform: Platform | None = None, records: Records | None = None) -> Summary:
     """Look at an image, or at one platform of it. Raises what reading it does."""
     if platform is not None:
         image = image.select(platform)
@@ -94,14 +94,17 @@ def summarise(image: Image, platform: Platform | None = None, records: Records |
     return Summary(
         digest=image.root.digest,
         media_type=image.root.media_type,
-        size=sum(descriptor.size for descriptor in contents(image)),
-        platforms=tuple(_platform(image.at(descriptor), known, records) for descriptor, known in members),
-        artifacts=_artifacts(image, {descriptor.digest for descriptor, _ in members}),
+        size=sum(descriptor.size for descriptor in list_blobs(image)),
+        platforms=tuple(
+            _summarize_platform(image.at(descriptor), image_platform, records)
+            for descriptor, image_platform in members
+        ),
+        artifacts=_summarize_artifacts(image, {descriptor.digest for descriptor, _ in members}),
     )
 
 
-def _artifacts(image: Image, members: set[str]) -> tuple[ArtifactSummary, ...]:
-    found: list[ArtifactSummary] = []
+def _summarize_artifacts(image: Image, members: set[str]) -> tuple[ArtifactSummary, ...]:
+    artifacts: list[ArtifactSummary] = []
     for descriptor, data in image.walk():
         if descriptor.digest in members:
             continue
@@ -115,16 +118,16 @@ def _artifacts(image: Image, members: set[str]) -> tuple[ArtifactSummary, ...]:
             manifest = oci.read_manifest(data)
             kind = manifest.artifact_type or manifest.config.media_type
             annotations = manifest.annotations
-        found.append(
+        artifacts.append(
             ArtifactSummary(
                 digest=descriptor.digest,
                 artifact_type=kind,
                 size=sum(blob.size for blob in blobs) + descriptor.size,
                 annotations=annotations,
-                blobs=tuple(_blob(blob) for blob in blobs),
+                blobs=tuple(_summarize_blob(blob) for blob in blobs),
             )
         )
-    return tuple(found)
+    return tuple(artifacts)
 
 
 def _first_kind(blobs: Sequence[Descriptor]) -> str:
@@ -132,7 +135,7 @@ def _first_kind(blobs: Sequence[Descriptor]) -> str:
     return next((blob.media_type for blob in blobs if ".layer." not in blob.media_type), "")
 
 
-def _blob(descriptor: Descriptor) -> BlobSummary:
+def _summarize_blob(descriptor: Descriptor) -> BlobSummary:
     return BlobSummary(
         digest=descriptor.digest,
         media_type=descriptor.media_type,
@@ -141,19 +144,19 @@ def _blob(descriptor: Descriptor) -> BlobSummary:
     )
 
 
-def _platform(image: Image, platform: Platform, records: Records | None) -> PlatformSummary:
+def _summarize_platform(image: Image, platform: Platform, records: Records | None) -> PlatformSummary:
     manifest, config, layers = image.manifest(), image.config(), image.layers()
-    found = inventory.gather(image, records)
-    comments = _comments(config, len(layers))
+    image_inventory = inventory.read_inventory(image, records)
+    comments = _layer_comments(config, len(layers))
     return PlatformSummary(
         platform=platforms.format_platform(platform),
         digest=image.root.digest,
         config_digest=manifest.config.digest,
         created=config.created,
-        release=found.release,
+        release=image_inventory.release,
         size=sum(layer.descriptor.size for layer in layers) + manifest.config.size + image.root.size,
-        unpacked=found.size,
-        files=sum(file.kind != "dir" for file in found.files),
+        unpacked=image_inventory.size,
+        files=sum(file.kind != "dir" for file in image_inventory.files),
         config=msgspec.to_builtins(config.config),
         annotations=manifest.annotations,
         layers=tuple(
@@ -165,27 +168,30 @@ def _platform(image: Image, platform: Platform, records: Records | None) -> Plat
                 unpacked=unpacked,
                 comment=comment,
             )
-            for layer, unpacked, comment in zip(layers, found.layer_sizes, comments, strict=True)
+            for layer, unpacked, comment in zip(layers, image_inventory.layer_sizes, comments, strict=True)
         ),
-        packages=found.packages,
-        users=found.users,
-        groups=found.groups,
-        set_id=_with(
-            found, lambda file: file.kind == "file" and bool(file.mode & (stat.S_ISUID | stat.S_ISGID))
+        packages=image_inventory.packages,
+        users=image_inventory.users,
+        groups=image_inventory.groups,
+        set_id=_select_files(
+            image_inventory,
+            lambda file: file.kind == "file" and bool(file.mode & (stat.S_ISUID | stat.S_ISGID)),
         ),
-        capable=_with(found, lambda file: file.capabilities),
-        world_writable=_with(found, lambda file: file.kind != "symlink" and bool(file.mode & stat.S_IWOTH)),
+        capable=_select_files(image_inventory, lambda file: file.capabilities),
+        world_writable=_select_files(
+            image_inventory, lambda file: file.kind != "symlink" and bool(file.mode & stat.S_IWOTH)
+        ),
     )
 
 
-def _with(found: Inventory, is_so: Callable[[FileFact], bool]) -> tuple[FileFact, ...]:
-    return tuple(file for file in found.files if is_so(file))
+def _select_files(image_inventory: Inventory, predicate: Callable[[FileFact], bool]) -> tuple[FileFact, ...]:
+    return tuple(file for file in image_inventory.files if predicate(file))
 
 
-def _comments(config: ImageConfig, count: int) -> Sequence[str]:
+def _layer_comments(config: ImageConfig, count: int) -> Sequence[str]:
     """Return what the history says of each layer; nothing when it does not fit the layers."""
-    told = [_comment(entry) for entry in config.history if not entry.empty_layer]
-    return told if len(told) == count else [""] * count
+    comments = [_comment(entry) for entry in config.history if not entry.empty_layer]
+    return comments if len(comments) == count else [""] * count
 
 
 def _comment(entry: History) -> str:

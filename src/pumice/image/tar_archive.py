@@ -9,7 +9,7 @@ import msgspec
 
 from pumice.errors import ImageError
 from pumice.formats import tar
-from pumice.image.blob_copy import Content, Literal, in_parallel
+from pumice.image.blob_copy import BytesContent, Content, run_in_threads
 from pumice.os_errors import IMAGE, translate_os_errors
 
 if TYPE_CHECKING:
@@ -19,64 +19,64 @@ if TYPE_CHECKING:
     from pumice.progress import Progress, Task
 
 
-class Part(msgspec.Struct, frozen=True):
+class TarMember(msgspec.Struct, frozen=True):
     """One member of an archive on its way out: always root's, from 1970, with the same mode."""
 
     path: str
     content: Content | None = None
     """None for a folder."""
 
-    def head(self) -> bytes:
+    def header(self) -> bytes:
         """Return the header blocks."""
         if self.content is None:
             return tar.encode_header(tar.Entry(path=self.path, kind="dir", mode=0o755))
         return tar.encode_header(tar.Entry(path=self.path, kind="file", mode=0o644, size=self.content.size))
 
 
-def text(path: str, data: bytes) -> Part:
+def text_member(path: str, data: bytes) -> TarMember:
     """Return a small file."""
-    return Part(path, Literal(data))
+    return TarMember(path, BytesContent(data))
 
 
-def write(parts: Sequence[Part], output: Output, progress: Progress) -> None:
+def write_archive(members: Sequence[TarMember], output: Output, progress: Progress) -> None:
     """Write an archive of ``parts`` in their order; equal parts give equal bytes.
 
     Raises ImageError when that is not possible and TrustError when a content is not what it should be.
     """
-    total = sum(part.content.size for part in parts if part.content is not None)
+    total = sum(member.content.size for member in members if member.content is not None)
     with progress.task(f"writing {output}", total) as task:
         if output.is_regular:
-            _write_anywhere(parts, output, task)
+            _write_anywhere(members, output, task)
         else:
-            _write_in_order(parts, output, task)
+            _write_in_order(members, output, task)
 
 
-def _write_in_order(parts: Sequence[Part], output: Output, task: Task) -> None:
+def _write_in_order(members: Sequence[TarMember], output: Output, task: Task) -> None:
     def put(data: bytes) -> None:
         with translate_os_errors(str(output), IMAGE):
             output.file.write(data)
         task.advance(len(data))
 
-    for part in parts:
-        put(part.head())
-        if part.content is not None:
-            part.content.copy(put)
-            put(bytes(tar.padding_size(part.content.size)))
+    for member in members:
+        put(member.header())
+        if member.content is not None:
+            member.content.copy(put)
+            put(bytes(tar.padding_size(member.content.size)))
     put(tar.END_OF_ARCHIVE)
 
 
-def _write_anywhere(parts: Sequence[Part], output: Output, task: Task) -> None:
+def _write_anywhere(members: Sequence[TarMember], output: Output, task: Task) -> None:
     """Put every part where it belongs: all sizes are known, so the order of writing is free."""
     file = output.file.fileno()
     jobs: list[tuple[int, Content]] = []
     position = 0
-    for part in parts:
-        head = part.head()
+    for member in members:
+        head = member.header()
         _put_at(file, position, head, output)
         position += len(head)
-        if part.content is not None:
-            jobs.append((position, part.content))
-            position += part.content.size + tar.padding_size(part.content.size)
+        if member.content is not None:
+            jobs.append((position, member.content))
+            position += member.content.size + tar.padding_size(member.content.size)
     with translate_os_errors(str(output), IMAGE):
         os.ftruncate(file, position + len(tar.END_OF_ARCHIVE))  # padding and the end mark are zeros
 
@@ -91,15 +91,15 @@ def _write_anywhere(parts: Sequence[Part], output: Output, task: Task) -> None:
 
         content.copy(put)
 
-    in_parallel(copy, sorted(jobs, key=lambda job: (-job[1].size, job[0])))
+    run_in_threads(copy, sorted(jobs, key=lambda job: (-job[1].size, job[0])))
 
 
 def _put_at(file: int, position: int, data: bytes, output: Output) -> None:
     view = memoryview(data)
     while view:
         with translate_os_errors(str(output), IMAGE):
-            written = os.pwrite(file, view, position)
-        if written <= 0:
+            count = os.pwrite(file, view, position)
+        if count <= 0:
             raise ImageError("the file cannot be written any further", where=str(output))
-        view = view[written:]
-        position += written
+        view = view[count:]
+        position += count

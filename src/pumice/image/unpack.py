@@ -32,7 +32,7 @@ _NOT_ALLOWED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP}
 
 
 @contextmanager
-def unpacked(path: Path, progress: Progress) -> Iterator[Folder]:
+def unpack_into(path: Path, progress: Progress) -> Iterator[UnpackedDirectory]:
     """Give a folder to fill, which appears at ``path`` when the context is left without an exception.
 
     Raises ImageError when there is something at ``path`` already, or something cannot be written.
@@ -43,7 +43,7 @@ def unpacked(path: Path, progress: Progress) -> Iterator[Folder]:
         temporary = target.with_name(f".pumice-{os.urandom(8).hex()}")
         make_directory(temporary, private=True)
         try:
-            folder = Folder(temporary, is_root=os.geteuid() == 0)
+            folder = UnpackedDirectory(temporary, is_root=os.geteuid() == 0)
             try:
                 yield folder
                 folder.finish()
@@ -78,7 +78,7 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-class Folder:
+class UnpackedDirectory:
     """A folder being filled; counts what could not be done."""
 
     def __init__(self, path: Path, *, is_root: bool) -> None:
@@ -96,36 +96,36 @@ class Folder:
         os.close(self._parent[1])
         os.close(self._root)
 
-    def folder(self, entry: Entry) -> None:
+    def add_directory(self, entry: Entry) -> None:
         """Add a directory, writable until `finish`."""
         self._folders.append(entry)
         if entry.path:
-            parent, name = self._place(entry.path)
+            parent, name = self._open_parent_cached(entry.path)
             os.mkdir(name, 0o700, dir_fd=parent)
 
-    def other(self, entry: Entry, body: Body) -> None:
+    def add_entry(self, entry: Entry, body: Body) -> None:
         """Add a file, link, pipe or device."""
-        parent, name = self._place(entry.path)
+        parent, name = self._open_parent_cached(entry.path)
         if entry.kind == "file":
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS
             file = os.open(name, flags, 0o600, dir_fd=parent)
             try:
                 while data := body.read(_CHUNK):
                     _write_all(file, data)
-                self._dress(file, entry)
+                self._set_attributes(file, entry)
             finally:
                 os.close(file)
         elif entry.kind == "symlink":
-            os.symlink(_bytes(entry.link), name, dir_fd=parent)
-            self._own_link(entry, name, parent)
+            os.symlink(_encode_name(entry.link), name, dir_fd=parent)
+            self._set_link_owner(entry, name, parent)
         else:
-            self._special(entry, name, parent)
+            self._add_special_file(entry, name, parent)
 
-    def link(self, entry: Entry) -> None:
+    def add_hardlink(self, entry: Entry) -> None:
         """Add a hard link."""
         source, old = self._open_parent(entry.link)
         try:
-            parent, name = self._place(entry.path)
+            parent, name = self._open_parent_cached(entry.path)
             os.link(old, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         finally:
             os.close(source)
@@ -134,12 +134,12 @@ class Folder:
         """Give the directories their modes, owners and times, now that nothing is added any more."""
         for entry in reversed(self._folders):
             if entry.path:
-                parent, name = self._place(entry.path)
+                parent, name = self._open_parent_cached(entry.path)
                 file = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=parent)
             else:
                 file = os.dup(self._root)
             try:
-                self._dress(file, entry)
+                self._set_attributes(file, entry)
             finally:
                 os.close(file)
 
@@ -147,41 +147,43 @@ class Folder:
         """Say what was left out."""
         if self._owners:
             progress.note(
-                f"{_paths(self._owners)} of other users belong to you now, without set-ID bits: "
+                f"{_count_paths(self._owners)} of other users belong to you now, without set-ID bits: "
                 "owners can only be set by root"
             )
         if self._devices:
-            progress.note(f"{_paths(self._devices)} left out: devices can only be made by root")
+            progress.note(f"{_count_paths(self._devices)} left out: devices can only be made by root")
         if self._attributes:
-            progress.note(f"{_paths(self._attributes)} without extended attributes, which could not be set")
+            progress.note(
+                f"{_count_paths(self._attributes)} without extended attributes, which could not be set"
+            )
 
-    def _special(self, entry: Entry, name: bytes, parent: int) -> None:
+    def _add_special_file(self, entry: Entry, name: bytes, parent: int) -> None:
         kinds = {"fifo": stat.S_IFIFO, "char": stat.S_IFCHR, "block": stat.S_IFBLK}
         try:
             os.mknod(name, kinds[entry.kind] | 0o600, os.makedev(*entry.device), dir_fd=parent)
         except PermissionError:
             self._devices += 1
             return
-        mode = self._own_link(entry, name, parent)
+        mode = self._set_link_owner(entry, name, parent)
         os.chmod(name, mode, dir_fd=parent)
         os.utime(name, (entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
-    def _own_link(self, entry: Entry, name: bytes, parent: int) -> int:
+    def _set_link_owner(self, entry: Entry, name: bytes, parent: int) -> int:
         """Set owner and time of what cannot be opened; return the mode that goes with the owner."""
-        mode = self._owned(
+        mode = self._set_owner(
             entry, lambda: os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         )
         os.utime(name, (entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
         return mode
 
-    def _dress(self, file: int, entry: Entry) -> None:
+    def _set_attributes(self, file: int, entry: Entry) -> None:
         """Give an open file or folder its owner, mode, attributes and time, in the order that keeps them."""
-        os.fchmod(file, self._owned(entry, lambda: os.fchown(file, entry.uid, entry.gid)))
+        os.fchmod(file, self._set_owner(entry, lambda: os.fchown(file, entry.uid, entry.gid)))
         if entry.xattrs:
-            self._attribute(file, entry)
+            self._set_xattrs(file, entry)
         os.utime(file, (entry.mtime, entry.mtime))
 
-    def _owned(self, entry: Entry, change: Change) -> int:
+    def _set_owner(self, entry: Entry, change: Change) -> int:
         """Set the owner if that is allowed; return the mode, whose set-ID bits would else mean *you*."""
         if max(entry.uid, entry.gid) > _MAX_ID:
             raise FormatError(f"{entry.path!r} belongs to an owner that no system has")
@@ -198,34 +200,36 @@ class Folder:
         self._owners += 1
         return entry.mode & ~_SET_IDS
 
-    def _attribute(self, file: int, entry: Entry) -> None:
+    def _set_xattrs(self, file: int, entry: Entry) -> None:
         try:
             for name, value in sorted(entry.xattrs.items()):
-                os.setxattr(file, _bytes(name), value)
+                os.setxattr(file, _encode_name(name), value)
         except (OSError, AttributeError) as error:  # AttributeError: not Linux
             if getattr(error, "errno", errno.ENOTSUP) not in _NOT_ALLOWED:
                 raise
             self._attributes += 1
 
-    def _place(self, path: str) -> tuple[int, bytes]:
+    def _open_parent_cached(self, path: str) -> tuple[int, bytes]:
         """Return the open parent of a path, kept for the next one beside it, and the last name."""
         folder, _, name = path.rpartition("/")
         if folder != self._parent[0]:
             opened, _ = self._open_parent(path)
             os.close(self._parent[1])
             self._parent = (folder, opened)
-        return self._parent[1], _bytes(name)
+        return self._parent[1], _encode_name(name)
 
     def _open_parent(self, path: str) -> tuple[int, bytes]:
         *parents, name = path.split("/")
         opened = os.dup(self._root)
-        for part in parents:
-            before = opened
+        for component in parents:
+            previous = opened
             try:
-                opened = os.open(_bytes(part), os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=before)
+                opened = os.open(
+                    _encode_name(component), os.O_RDONLY | os.O_DIRECTORY | _NO_LINKS, dir_fd=previous
+                )
             finally:
-                os.close(before)
-        return opened, _bytes(name)
+                os.close(previous)
+        return opened, _encode_name(name)
 
 
 if TYPE_CHECKING:
@@ -234,11 +238,11 @@ if TYPE_CHECKING:
     Change = Callable[[], None]
 
 
-def _bytes(name: str) -> bytes:
+def _encode_name(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def _paths(count: int) -> str:
+def _count_paths(count: int) -> str:
     return "1 path" if count == 1 else f"{count} paths"
 
 

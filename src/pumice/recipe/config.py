@@ -63,7 +63,7 @@ class Config(msgspec.Struct, frozen=True):
             for section in self.sign
             if not section.prefix or f"{name}/".startswith(f"{section.prefix}/")
         ]
-        return max(matching, key=lambda one: len(one.prefix), default=None)
+        return max(matching, key=lambda section: len(section.prefix), default=None)
 
 
 def config_path(environ: Mapping[str, str]) -> Path:

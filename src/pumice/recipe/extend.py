@@ -119,7 +119,7 @@ class RecipeLoader:
     def _read_bytes(self, file: RecipeFile, named_at: Node | None) -> bytes | None:
         try:
             # The command line may name a pipe; a recipe may name only regular files.
-            with open(file.name, "rb") if named_at is None else open_regular(file.name) as stream:  # noqa: PTH123
+            with open(file.name, "rb") if named_at is None else open_regular(file.name) as stream:  # noqa: PTH123 - as open_regular()
                 return stream.read(yaml.MAX_BYTES + 1)
         except IsADirectoryError:
             message = f"the recipe{self._label(file, named_at)} is a directory, not a file"

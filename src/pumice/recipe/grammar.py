@@ -10,7 +10,7 @@ from pumice.recipe.kinds import Grammar, InvalidValue
 from pumice.recipe.model import Request
 
 MAX_ID = (1 << 32) - 2
-"""The highest user or group id: (uid_t) -1 stands for none in system calls."""
+"""The highest user or group id: (uid_t) -1 means no id in system calls."""
 
 _USER = "[a-z_][a-z0-9_-]{0,31}"
 # Printable ASCII without '?' and '#', and in hosts without '/' and '@'.
@@ -52,7 +52,7 @@ URL = Grammar(
 SNAPSHOT = Grammar(
     "a URL template of a snapshot mirror",
     f"(https?://{_URL_HOST}/|file:(//)?/){_URL_TEXT}*[{{]date[}}]{_URL_TEXT}*",
-    "a URL in which {date} stands for the lock's date, as in https://snapshot.example/{date}/debian",
+    "a URL in which {date} is replaced by the lock's date, as in https://snapshot.example/{date}/debian",
 )
 # Debian Policy 5.6.1 and 5.6.12.
 PACKAGE = Grammar("a package", "[a-z0-9][a-z0-9+.-]+", "lower-case letters, digits, '+', '-' and '.'", 128)
@@ -62,7 +62,7 @@ PACKAGE_VERSION = Grammar(
 PACKAGE_PATTERN = Grammar(
     "a package or a pattern of names",
     r"[a-z0-9*][a-z0-9+.*-]*",
-    "a name, in which '*' stands for anything, as in postgresql-*",
+    "a name, in which '*' matches anything, as in postgresql-*",
     128,
 )
 REQUEST = Grammar(

@@ -1,4 +1,4 @@
-"""Every key of a recipe: the one table that loading, `extend`, `show`, the schema and the docs go by."""
+"""The table of all keys of a recipe: loading, `extend`, `show`, the schema and the docs follow it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ ARCHIVE = Table(
         Key(
             "name",
             Text(grammar.ARCHIVE, grammar.parse_archive_name),
-            "What locks and messages call it.",
+            "Its name in locks and messages.",
             "tools",
             True,
         ),
         Key(
             "url",
             Text(grammar.URL),
-            "Where its `dists` folder is found, or the archive itself if it has none.",
+            "The URL of the directory that contains `dists`, or of a flat archive.",
             "https://mirror.example/tools",
             True,
         ),
         Key(
             "suite",
             Text(grammar.ARCHIVE_SUITE, grammar.parse_archive_suite),
-            "The suite to use; for an archive without `dists` its folder, with `/` at the end.",
+            "The suite to use; for a flat archive its directory, with `/` at the end.",
             "bookworm",
             True,
         ),
@@ -44,17 +44,17 @@ ARCHIVE = Table(
             "Its OpenPGP keyring, a path relative to the recipe or absolute.",
             "keys/tools.asc",
         ),
-        Key("trusted", Flag(), "Take it without any signature.", "true"),
+        Key("trusted", Flag(), "Use it without a signature.", "true"),
         Key(
             "packages",
             ListOf(Text(grammar.PACKAGE_PATTERN), identity="value", min_length=1),
-            "The only packages to take from it, also as dependencies and in place of Debian's.",
+            "The only packages to take from it, also as dependencies and instead of Debian's.",
             '[libpq5, "postgresql-*"]',
         ),
         Key(
             "priority",
             Integer(1, 1000),
-            "What its packages count for beside Debian's 500, as with apt's pins.",
+            "The priority of its packages, as in apt_preferences(5); Debian's is 500.",
             "500",
         ),
     ),
@@ -80,7 +80,7 @@ ORIGIN = Table(
         Key(
             "snapshots",
             ListOf(Text(grammar.SNAPSHOT), identity="value"),
-            "URL templates of snapshot mirrors; `{date}` stands for the lock's date.",
+            "URL templates of snapshot mirrors; `{date}` is replaced by the date of the lock.",
             '["https://snapshot.example/{date}/debian"]',
         ),
         Key(
@@ -98,13 +98,13 @@ ORIGIN = Table(
         Key(
             "suites",
             ListOf(Text(grammar.SUITE), identity="value"),
-            "The suites to use in place of release, updates and security.",
+            "The suites to use instead of release, updates and security.",
             "[bookworm, bookworm-backports]",
         ),
         Key(
             "archives",
             ListOf(ARCHIVE, identity="name"),
-            "Other archives of Debian's shape, used beside it.",
+            "Extra archives with Debian's layout.",
             "[{name: tools, url: https://mirror.example/tools, suite: bookworm, key: keys/tools.asc}]",
         ),
     ),
@@ -116,22 +116,22 @@ FILE = Table(
         Key(
             "from",
             Text(grammar.SOURCE, loose=True),
-            "A file, folder or glob in the folder of the recipe file that says it.",
+            "A file, directory or glob in the directory of the recipe file with this rule.",
             "app",
             field="source",
         ),
-        Key("text", Text(loose=True, allows_empty=True), "The content itself.", '"hello\\n"'),
+        Key("text", Text(loose=True, allows_empty=True), "The content of the file.", '"hello\\n"'),
         Key(
             "link",
             Text(grammar.LINK, loose=True),
-            "Make a symbolic link with this target.",
+            "Create a symbolic link with this target.",
             "/usr/bin/busybox",
         ),
-        Key("directory", Flag(), "Make an empty folder.", "true"),
+        Key("directory", Flag(), "Create an empty directory.", "true"),
         Key(
             "to",
             Text(grammar.TARGET),
-            "Where in the image; `/` at its end means into that folder.",
+            "The path in the image; with `/` at the end, the directory to copy into.",
             "/app",
             True,
         ),
@@ -145,7 +145,7 @@ FILE = Table(
         Key(
             "ignore",
             ListOf(Text(grammar.PATTERN)),
-            "What to leave out of a folder or glob, in the manner of .gitignore.",
+            "What to leave out of a directory or glob, in the syntax of .gitignore.",
             '["__pycache__/", "*.pyc"]',
         ),
     ),
@@ -156,15 +156,20 @@ USER = Table(
     model.User,
     (
         Key("name", Text(grammar.USER), "The user's name.", "app", True),
-        Key("uid", Integer(0, grammar.MAX_ID), "Its number; without it the lock keeps one.", "1000"),
+        Key(
+            "uid",
+            Integer(0, grammar.MAX_ID),
+            "Its id; without it, one is allocated and stored in the lock.",
+            "1000",
+        ),
         Key(
             "group",
             Text(grammar.GROUP_OR_ID, grammar.parse_owner, loose=True),
-            "Its primary group; without it one of the same name.",
+            "Its primary group (default: a group of the same name).",
             "app",
         ),
         Key("groups", ListOf(Text(grammar.GROUP), identity="value"), "Further groups.", "[tty]"),
-        Key("home", Text(grammar.PATH), "Its home.", "/home/app"),
+        Key("home", Text(grammar.PATH), "Its home directory.", "/home/app"),
         Key("shell", Text(grammar.PATH), "Its login shell.", "/bin/sh"),
         Key(
             "comment",
@@ -179,7 +184,12 @@ GROUP = Table(
     model.Group,
     (
         Key("name", Text(grammar.GROUP), "The group's name.", "app", True),
-        Key("gid", Integer(0, grammar.MAX_ID), "Its number; without it the lock keeps one.", "1000"),
+        Key(
+            "gid",
+            Integer(0, grammar.MAX_ID),
+            "Its id; without it, one is allocated and stored in the lock.",
+            "1000",
+        ),
     ),
 )
 
@@ -187,12 +197,16 @@ HEALTH = Table(
     model.HealthCheck,
     (
         Key(
-            "command", _COMMAND, "What to run; 0 means well.", "[/usr/bin/curl, -f, http://localhost/]", True
+            "command",
+            _COMMAND,
+            "The command to run; exit code 0 means healthy.",
+            "[/usr/bin/curl, -f, http://localhost/]",
+            True,
         ),
-        Key("interval", Duration(), "Time between two checks.", "30s"),
-        Key("timeout", Duration(), "How long one may take.", "5s"),
-        Key("start_period", Duration(), "Time in which failures do not count.", "1m"),
-        Key("retries", Integer(1, 1000), "Failures in a row that mean unwell.", "3"),
+        Key("interval", Duration(), "The time between two checks.", "30s"),
+        Key("timeout", Duration(), "The longest time that a check may take.", "5s"),
+        Key("start_period", Duration(), "The time after the start in which failures do not count.", "1m"),
+        Key("retries", Integer(1, 1000), "The number of failures in a row that mean unhealthy.", "3"),
     ),
 )
 
@@ -202,7 +216,7 @@ RUN = Table(
         Key(
             "user",
             Text(grammar.OWNER, grammar.parse_owner, loose=True),
-            "Who runs it: `user` or `user:group`.",
+            "The user of the process: `user` or `user:group`.",
             "nonroot",
         ),
         Key(
@@ -221,29 +235,29 @@ RUN = Table(
         Key(
             "ports",
             MapOf(Text(grammar.AC_NAME, loose=True), Text(grammar.PORT, grammar.parse_port, loose=True)),
-            "Names and numbers of the ports it listens on.",
+            "The names and numbers of the ports that it listens on.",
             "{http: 8080, dns: 53/udp}",
         ),
         Key(
             "volumes",
             MapOf(Text(grammar.AC_NAME, loose=True), Text(grammar.PATH)),
-            "Names and paths of the places it keeps data in.",
+            "The names and paths of the directories that hold its data.",
             "{data: /var/lib/app}",
         ),
         Key(
             "stop_signal",
             Text(grammar.SIGNAL, grammar.parse_signal),
-            "The signal that asks it to end.",
+            "The signal that stops it.",
             "SIGTERM",
         ),
-        Key("health", HEALTH, "How to ask whether it is well.", "{command: [/app/health], interval: 30s}"),
+        Key("health", HEALTH, "The health check.", "{command: [/app/health], interval: 30s}"),
     ),
     grammar.check_ports,
 )
 
 PYTHON = Table(
     model.Python,
-    (Key("bytecode", Flag(), "Compile the packages' Python files into the image.", "true"),),
+    (Key("bytecode", Flag(), "Compile the Python files of the image to bytecode.", "true"),),
 )
 
 _TEXTS = MapOf(Text(grammar.LABEL, loose=True), _ANY)
@@ -254,18 +268,22 @@ RECIPE = Table(
         Key(
             "extend",
             ListOf(Text(grammar.FILE), single=True),
-            "Recipes that this one builds on, paths relative to it.",
+            "The recipes that this one extends, paths relative to it.",
             "base.yaml",
             field="-",
         ),
         Key("name", Text(grammar.NAME, loose=True), "The image's name.", "example.com/hello", True),
         Key(
-            "version", Text(grammar.VERSION, loose=True), "The image's version, also its tag.", '"1.0"', True
+            "version",
+            Text(grammar.VERSION, loose=True),
+            "The version of the image, which is also its tag.",
+            '"1.0"',
+            True,
         ),
         Key(
             "description",
             Text(loose=True, allows_empty=True),
-            "What it is, in a sentence.",
+            "A description in one sentence.",
             "A small web page",
         ),
         Key("labels", _TEXTS, "Labels for the image's config.", "{com.example.team: web}"),
@@ -276,19 +294,19 @@ RECIPE = Table(
             "{org.opencontainers.image.source: https://code.example/hello}",
         ),
         Key(
-            "from", ORIGIN, "The distribution that packages come from.", "{debian: bookworm}", True, "origin"
+            "from", ORIGIN, "The distribution to install packages from.", "{debian: bookworm}", True, "origin"
         ),
-        Key("base", Choice(("data", "essential", "none")), "What is there besides the packages.", "data"),
-        Key("recommends", Flag(), "Install what packages recommend as well.", "true"),
+        Key("base", Choice(("data", "essential", "none")), "What to install besides the packages.", "data"),
+        Key("recommends", Flag(), "Install recommended packages too.", "true"),
         Key(
             "packages",
             ListOf(
                 Text(grammar.REQUEST, grammar.parse_request, loose=True, path="dotted"), identity="package"
             ),
-            "The packages to install; what they depend on comes by itself.",
+            "The packages to install, with their dependencies.",
             "[python3, ca-certificates]",
         ),
-        Key("files", ListOf(FILE), "Files, links and folders of your own.", "[{from: app, to: /app}]"),
+        Key("files", ListOf(FILE), "Your own files, links and directories.", "[{from: app, to: /app}]"),
         Key("users", ListOf(USER, identity="name"), "Users to add.", "[{name: app, uid: 1000}]"),
         Key("groups", ListOf(GROUP, identity="name"), "Groups to add.", "[{name: app, gid: 1000}]"),
         Key(
@@ -297,7 +315,12 @@ RECIPE = Table(
             "Environment variables.",
             "{LANG: C.UTF-8}",
         ),
-        Key("run", RUN, "What runs, as whom and where.", "{user: nonroot, command: [/usr/bin/python3]}"),
+        Key(
+            "run",
+            RUN,
+            "The process: program, user and directory.",
+            "{user: nonroot, command: [/usr/bin/python3]}",
+        ),
         Key(
             "archs",
             ListOf(
@@ -305,24 +328,29 @@ RECIPE = Table(
                 identity="value",
                 min_length=1,
             ),
-            "Architectures to build for; without it the machine's own.",
+            "The architectures to build for (default: that of this machine).",
             "[amd64, arm64]",
         ),
-        Key("layers", Choice(("auto", "packages", "single")), "How packages are put into layers.", "auto"),
+        Key(
+            "layers",
+            Choice(("auto", "packages", "single")),
+            "How packages are distributed over layers.",
+            "auto",
+        ),
         Key(
             "include",
             ListOf(Choice(("docs", "man", "info", "locales", "lintian")), identity="value"),
-            "What to keep of that which is left out by default.",
+            "What to keep that is left out by default.",
             "[locales]",
         ),
-        Key("python", PYTHON, "Extras for Python.", "{bytecode: true}"),
+        Key("python", PYTHON, "Options for Python.", "{bytecode: true}"),
     ),
     grammar.check_users,
     (
         (
             "scripts",
-            "running package scripts in a sandbox is not available yet",
-            "remove it; 'pumice build --report FILE' lists what the scripts would have done",
+            "running package scripts in a sandbox is not supported yet",
+            "remove it; 'pumice build --report FILE' lists the skipped actions of the scripts",
         ),
     ),
 )

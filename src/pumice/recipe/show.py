@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Strings that every YAML reader takes for strings without quotes.
 _UNQUOTED = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+-]+)*")
-_YAML_WORDS = frozenset("true false yes no on off y n null".split())  # noqa: SIM905
+_YAML_WORDS = frozenset("true false yes no on off y n null".split())  # noqa: SIM905 - shorter than a list
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
@@ -84,7 +84,7 @@ def _quote(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _plain_value(node: Node, kind: Kind, pointer: str, sources: dict[str, str]) -> Any:

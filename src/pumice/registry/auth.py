@@ -268,7 +268,7 @@ def merge_scopes(scopes: Sequence[str]) -> Scope:
     for scope in scopes:
         resource, _, names = scope.rpartition(":")
         actions.setdefault(resource, {}).update(dict.fromkeys(names.split(",")))
-    return tuple(f"{thing}:{','.join(names)}" for thing, names in actions.items())
+    return tuple(f"{resource}:{','.join(names)}" for resource, names in actions.items())
 
 
 def _read_token_response(content: bytes) -> _TokenResponse:
@@ -303,7 +303,7 @@ def _choose_challenge(challenges: tuple[Challenge, ...]) -> Challenge | None:
 
 def _token_request(realm: str, service: str, scope: Scope, login: Login | None) -> Request:
     query = [("service", service)] if service else []
-    query += [("scope", one) for one in scope]
+    query += [("scope", item) for item in scope]
     if login is not None and login.username:
         query.append(("account", login.username))
     separator = "&" if "?" in realm else "?"

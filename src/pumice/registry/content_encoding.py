@@ -82,5 +82,5 @@ class GzipStream:
             raise self._error("is truncated")
         return data
 
-    def _error(self, what: str) -> TransportError:
-        return TransportError(f"the compressed response {what}", where=self._where)
+    def _error(self, reason: str) -> TransportError:
+        return TransportError(f"the compressed response {reason}", where=self._where)

@@ -54,7 +54,9 @@ def save_login(target: Repository, login: Login, environ: Mapping[str, str]) -> 
     encoded = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
     # Replace the whole entry: its other fields (such as a token) belong to the old login.
     for same_key in [
-        known for known in auths if normalize_key(known) == key and known != _entry_key(file, target)
+        entry_key
+        for entry_key in auths
+        if normalize_key(entry_key) == key and entry_key != _entry_key(file, target)
     ]:
         del auths[same_key]
     auths[_entry_key(file, target)] = {"auth": encoded}

@@ -64,12 +64,12 @@ def connection_config(configs: Sequence[RegistryConfig], host: str) -> RegistryC
         for config in configs
         if config.prefix.partition("/")[0] == host and (config.plain_http or config.tls != TlsFiles())
     ]
-    return min(matching, key=lambda one: len(one.prefix), default=None)
+    return min(matching, key=lambda config: len(config.prefix), default=None)
 
 
 def _most_specific(configs: Sequence[RegistryConfig], repository: Repository) -> RegistryConfig | None:
     matching = [config for config in configs if config.applies_to(repository)]
-    return max(matching, key=lambda one: len(one.prefix), default=None)
+    return max(matching, key=lambda config: len(config.prefix), default=None)
 
 
 def _replace_prefix(repository: Repository, prefix: str, new_prefix: str) -> Repository:

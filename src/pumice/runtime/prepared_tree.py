@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pumice.digest import Digest
-    from pumice.image.flatten import Shown
+    from pumice.image.flatten import VisibleEntry
     from pumice.image.model import Image
     from pumice.progress import Progress, Task
     from pumice.store.home import Home
@@ -148,7 +148,7 @@ def _make(image: Image, place: Path, scratch: Path, progress: Progress) -> None:
             if place.exists():
                 _discard(place, scratch)
             make_directory(temporary, private=True)  # there may be set-id programs in it
-        shown = rootfs.write_folder(image, temporary / "root", progress=_WithoutNotes(progress))
+        shown = rootfs.write_directory(image, temporary / "root", progress=_WithoutNotes(progress))
         with translate_os_errors(place):
             if os.geteuid() != 0:
                 _write_owners(temporary / "owners", shown, progress)
@@ -159,7 +159,7 @@ def _make(image: Image, place: Path, scratch: Path, progress: Progress) -> None:
         raise
 
 
-def _write_owners(path: Path, shown: Mapping[str, Shown], progress: Progress) -> None:
+def _write_owners(path: Path, shown: Mapping[str, VisibleEntry], progress: Progress) -> None:
     """Keep what the tree lacks, as ``uid gid mode path`` with NULs between."""
     records = [
         f"{item.entry.uid} {item.entry.gid} {item.entry.mode:o} {name}\0"

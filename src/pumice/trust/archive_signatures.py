@@ -139,7 +139,7 @@ def _check_signature(image: Image, archive: Archive, signature: Signature, ring:
             maker = openpgpsig.verify_file(archive.path, signature, ring, now=now)
     except (TrustError, FormatError) as error:
         return _make_claim(image, signature, problem=error.message)
-    if archive_members.look(archive.path) != archive.look:
+    if archive_members.read_status(archive.path) != archive.status:
         raise TrustError("the archive changed while its signatures were checked", where=str(archive.path))
     return _make_claim(image, signature, signer_fingerprints=(maker,))
 

@@ -195,7 +195,7 @@ def build_statement(
     """
     from pumice.image import referrers
 
-    data = referrers.content(image, artifact, intoto.MAX_STATEMENT)
+    data = referrers.read_artifact_blob(image, artifact, intoto.MAX_STATEMENT)
     uri = _PREDICATE_TYPES[artifact.artifact_type]
     if artifact.artifact_type == intoto.MEDIA_TYPE:
         statement = intoto.read_statement(data)

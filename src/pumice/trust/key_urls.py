@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pumice.errors import FetchError, FormatError, UsageError
-from pumice.fetch.network_rules import split_checked, without_login
+from pumice.fetch.network_rules import parse_url, without_login
 from pumice.formats.hosts import is_loopback
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def redact_url(url: str) -> str:
 
 def label_from_url(url: str) -> str:
     """Return a label for the key at a URL: the name of the file, or else of the host."""
-    parts = split_checked(url)
+    parts = parse_url(url)
     return parts.path.rpartition("/")[2].rpartition(".")[0] or parts.hostname or ""
 
 
@@ -41,7 +41,7 @@ def check_url(url: str, *, plain_http: bool = False) -> str:
     Without ``plain_http`` it must use https or a loopback address.
     """
     try:
-        parts = split_checked(url)
+        parts = parse_url(url)
     except FetchError as error:
         raise UsageError(error.message) from None
     where = without_login(url)
@@ -60,7 +60,7 @@ def check_url(url: str, *, plain_http: bool = False) -> str:
 
 def is_unprotected(url: str) -> bool:
     """Return whether the connection to a URL is unprotected: http to another machine."""
-    parts = split_checked(url)
+    parts = parse_url(url)
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 

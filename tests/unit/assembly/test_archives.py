@@ -82,14 +82,14 @@ def test_the_base_never_comes_from_an_extra_archive(shop: Shop) -> None:
     ],
     ids=["packages", "priority", "low-priority"],
 )
-def test_the_recipe_can_give_an_archive_the_base(
+def test_the_recipe_can_take_the_base_from_an_extra_archive(
     shop: Shop, rule: dict[str, Any], expected: list[str]
 ) -> None:
     shop.tools(Deb("dash", "9", fields=ESSENTIAL), Deb("mawk", "9"), Deb("evil", "9", fields=ESSENTIAL))
     assert shop.lock_with(["mawk"], base="essential", **rule) == expected
 
 
-def test_a_package_that_needs_another_base_is_refused_with_the_cause(shop: Shop) -> None:
+def test_a_package_that_needs_another_base_is_rejected_with_the_cause(shop: Shop) -> None:
     shop.tools(Deb("tool", "2", fields={"Depends": "dash (>= 9)"}), Deb("dash", "9"))
     with pytest.raises(ResolveError) as caught:
         shop.lock_with(["tool"])
@@ -99,14 +99,14 @@ def test_a_package_that_needs_another_base_is_refused_with_the_cause(shop: Shop)
     assert caught.value.hint == "add dash to the 'packages' of the archive tools"
 
 
-def test_a_name_that_is_not_listed_is_told_as_such(shop: Shop) -> None:
+def test_a_package_outside_the_list_is_reported_as_such(shop: Shop) -> None:
     shop.tools(Deb("tool", "2"), Deb("other", "1"))
     with pytest.raises(ResolveError) as caught:
         shop.lock_with(["tool"], packages=["other"])
     assert caught.value.message == "tool 2 is only in the archive tools, which may not provide it"
 
 
-def test_an_alternative_of_debians_goes_before_a_package_of_another_archive(shop: Shop) -> None:
+def test_an_alternative_from_debian_is_preferred_to_an_extra_archive(shop: Shop) -> None:
     shop.publish(Deb("app", "1", fields={"Depends": "tool-lib | lib, mail-agent"}), Deb("lib", "1"),
                  Deb("mta", "1", fields={"Provides": "mail-agent", "Installed-Size": "90000"}))  # fmt: skip
     shop.tools(
@@ -115,7 +115,7 @@ def test_an_alternative_of_debians_goes_before_a_package_of_another_archive(shop
     assert shop.lock_with(["app"]) == ["app=1", "lib=1", "mta=1"]
 
 
-def test_a_smaller_set_is_no_reason_to_take_more_from_another_archive(shop: Shop) -> None:
+def test_a_smaller_solution_does_not_take_more_from_an_extra_archive(shop: Shop) -> None:
     shop.publish(
         Deb("one", fields={"Depends": "xx | shared"}),
         Deb("two", fields={"Depends": "yy | shared"}),
@@ -162,7 +162,7 @@ def test_a_flat_archive_is_used(shop: Shop, suite: str, folder: str, signing: An
 
 
 @pytest.mark.parametrize("signing", ["none", "no release"])
-def test_an_unsigned_flat_archive_needs_the_recipes_word(shop: Shop, signing: Any) -> None:
+def test_an_unsigned_flat_archive_must_be_trusted_by_the_recipe(shop: Shop, signing: Any) -> None:
     archive.publish_flat(shop.root / "tools", "", *TOOL, signing=signing)
     with pytest.raises((TrustError, FetchError)):
         shop.lock_with(["tool"], suite="/")
@@ -189,7 +189,7 @@ def test_a_pinned_version_is_not_kept_by_another_archive_that_has_its_number(sho
     assert shop.lock_with(["app", "dash", "other"]) == ["app=1", "dash=2", "lib=2", "other=1"]
 
 
-def test_what_an_archive_is_for_makes_a_lock_stale_and_nothing_else_does(shop: Shop) -> None:
+def test_only_the_packages_and_priority_of_an_archive_make_a_lock_stale(shop: Shop) -> None:
     shop.tools(Deb("lib", "3"))
     assert shop.lock_with(["app"]) == ["app=1", "lib=1"]
     before = shop.lock_path.read_bytes()

@@ -59,7 +59,7 @@ def compiled(root: Path, scratch: Path, *directories: str) -> list[GeneratedEntr
     return bytecode.compile_bytecode(root, directories or ("app",), platform=HERE, scratch=scratch)
 
 
-def test_byte_code_is_made_beside_its_sources(python: Path, tmp_path: Path) -> None:
+def test_bytecode_is_written_next_to_its_sources(python: Path, tmp_path: Path) -> None:
     before = sorted(python.rglob("*"))
     made = compiled(python, tmp_path)
     tag = sys.implementation.cache_tag
@@ -78,7 +78,7 @@ def test_byte_code_is_made_beside_its_sources(python: Path, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_the_same_every_time(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytecode_is_reproducible(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = compiled(python, tmp_path, "app", python_library())
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -97,12 +97,12 @@ def python_library() -> str:
     return str(Path(os.__file__).parent).lstrip("/")
 
 
-def test_another_architecture_is_refused(tmp_path: Path) -> None:
+def test_another_architecture_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot compile bytecode for linux/s390x on"):
         bytecode.compile_bytecode(tmp_path, ["app"], platform=Platform("s390x"), scratch=tmp_path)
 
 
-def test_an_image_without_python_is_refused(tmp_path: Path) -> None:
+def test_an_image_without_python_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="has no /usr/bin/python3"):
         compiled(tmp_path, tmp_path)
 
@@ -128,7 +128,7 @@ def imposter(tmp_path: Path, script: str) -> Path:
     return root
 
 
-def test_what_a_hostile_interpreter_leaves_is_looked_at_with_care(tmp_path: Path) -> None:
+def test_the_output_of_a_hostile_interpreter_is_checked(tmp_path: Path) -> None:
     good = r"printf '\0\0\0\0\1\0\0\0rest'"
     script = f"""
 mkdir -p $OUT/app/none $OUT/other
@@ -158,18 +158,18 @@ exit 0
         ("kill -SEGV $$", "exit code 139"),
     ],
 )
-def test_an_interpreter_that_fails_is_told_of(tmp_path: Path, script: str, said: str) -> None:
+def test_a_failing_interpreter_is_reported(tmp_path: Path, script: str, said: str) -> None:
     with pytest.raises(ImageError, match=said):
         compiled(imposter(tmp_path, script), tmp_path / "scratch")
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_nothing_is_said_on_the_callers_streams(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_written_to_the_callers_streams(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert compiled(imposter(tmp_path, "echo out; echo err >&2"), tmp_path / "scratch") == []
     assert capfd.readouterr() == ("", "")
 
 
 @given(st.text(max_size=30))
-def test_names_are_taken_apart_or_not(name: str) -> None:
+def test_only_names_of_bytecode_files_match(name: str) -> None:
     match = bytecode._COMPILED_NAME.fullmatch(name)
     assert match is None or f"{match['module']}.{match['tag']}.pyc" == name

@@ -60,13 +60,13 @@ SOURCES = (
         {"generated": b"another source that an effect makes"},
     ],
 )
-def test_every_source_counts_wherever_it_is_from(other: dict[str, str]) -> None:
+def test_every_source_changes_the_key(other: dict[str, str]) -> None:
     assert key(**other) != key()  # type: ignore[arg-type]
 
 
-def test_a_folder_for_byte_code_that_is_there_already_counts() -> None:
+def test_an_existing_bytecode_directory_changes_the_key() -> None:
     assert key(Entry("app/__pycache__", "dir", 0o755)) != key()
 
 
-def test_what_is_no_source_counts_for_nothing() -> None:
+def test_other_files_do_not_change_the_key() -> None:
     assert key(Entry("app/data", "dir", 0o755)) == key()

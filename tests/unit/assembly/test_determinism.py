@@ -82,7 +82,7 @@ _EXTRAS = st.sampled_from(
 @pytest.mark.sampled
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(_packages(), _EXTRAS, st.sampled_from((1, 2)), st.data())
-def test_no_store_and_no_number_of_workers_shows_in_an_image(
+def test_neither_the_store_nor_the_number_of_workers_changes_an_image(
     packages: list[Deb], extra: str, lock_format: int, data: st.DataObject
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +98,7 @@ def test_no_store_and_no_number_of_workers_shows_in_an_image(
         assert build(warm, packages, extra, lock_format=lock_format, processors=1, seed=3) == expected
 
 
-def test_segments_come_in_the_order_of_what_was_wanted(tmp_path: Path) -> None:
+def test_segments_are_in_the_order_of_the_requests(tmp_path: Path) -> None:
     packages = [Deb(name, files=[text(f"usr/{name}", name)]) for name in ("pa", "pb", "pc", "pd")]
     by_name = {package.name: package for package in packages}
     wanted = [SegmentRequest(package, Selection()) for package in lock_of(packages, 2).packages["amd64"]]
@@ -126,7 +126,7 @@ def test_segments_come_in_the_order_of_what_was_wanted(tmp_path: Path) -> None:
         assert list(cut_segments(wanted[::-1], context(2))) == ["pd", "pc", "pb", "pa"]
 
 
-def test_the_order_of_folders_says_nothing_about_a_recipes_files(tmp_path: Path) -> None:
+def test_the_order_of_directory_entries_does_not_change_recipe_files(tmp_path: Path) -> None:
     app = tmp_path / "project/app"
     for name in ("z", "b", "a/y", "a/x", "deep/er/one", "deep/er/two"):
         (app / name).parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ def test_the_order_of_folders_says_nothing_about_a_recipes_files(tmp_path: Path)
     assert not any("Error" in one for one in results.pop())
 
 
-def test_folders_are_really_shuffled(tmp_path: Path) -> None:
+def test_directories_are_shuffled(tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / str(number)).touch()
     with shuffled_folders(1):

@@ -49,7 +49,7 @@ def test_an_id_of_the_recipe_or_a_package_reaches_the_image(
 
 
 @pytest.mark.parametrize("number", [str(HIGHEST + 1), "9" * 40])
-def test_an_id_beyond_the_range_is_out_of_range_and_not_a_strange_number(
+def test_an_id_beyond_the_range_is_reported_as_out_of_range(
     number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = Workshop(tmp_path)

@@ -72,7 +72,7 @@ def test_a_lock_is_written_once_and_then_used(shop: Workshop) -> None:
     assert shop.said.notes == []
 
 
-def test_a_lock_that_fits_needs_neither_mirror_nor_resolver(shop: Workshop) -> None:
+def test_a_current_lock_needs_neither_mirror_nor_resolver(shop: Workshop) -> None:
     ensure(shop)
     program = f"""
 import os, sys
@@ -113,13 +113,13 @@ def test_a_changed_recipe_keeps_the_other_pins(shop: Workshop) -> None:
     assert shop.pins() == ["data=2.0", "other=1.0"]
 
 
-def test_what_says_nothing_about_packages_changes_nothing(shop: Workshop) -> None:
+def test_keys_that_do_not_concern_packages_keep_the_lock(shop: Workshop) -> None:
     first = ensure(shop)
     shop.write(["app"], environment={"A": "b"}, version="2")
     assert ensure(shop, locked=True) == first
 
 
-def test_a_pin_that_the_archive_dropped_moves_and_says_so(shop: Workshop) -> None:
+def test_a_pin_missing_from_the_archive_moves_and_is_reported(shop: Workshop) -> None:
     ensure(shop)
     shop.publish(APP, NEW_LIB, NEW_DATA, OTHER)
     shop.write(["app", "other"])
@@ -128,7 +128,7 @@ def test_a_pin_that_the_archive_dropped_moves_and_says_so(shop: Workshop) -> Non
     assert "  data 2.0 -> 2.1 (amd64)" in shop.said.notes
 
 
-def test_upgrades_of_all_and_of_some(shop: Workshop) -> None:
+def test_upgrade_of_all_and_of_named_packages(shop: Workshop) -> None:
     shop.write(["app", "lib-extra"])
     ensure(shop)
     shop.publish(*BOTH)
@@ -142,13 +142,14 @@ def test_upgrades_of_all_and_of_some(shop: Workshop) -> None:
     with pytest.raises(UsageError) as caught:
         ensure(shop, upgrade=frozenset({"libb"}))
     assert (
-        str(caught.value) == "there is no package 'libb' in the lock to upgrade\n  hint: did you mean 'lib'?"
+        str(caught.value)
+        == "cannot upgrade 'libb': the lock has no such package\n  hint: did you mean 'lib'?"
     )
     with pytest.raises(UsageError, match="cannot use --locked with --upgrade"):
         ensure(shop, locked=True, upgrade=locking.UPGRADE_ALL)
 
 
-def test_an_upgrade_to_the_same_leaves_the_file_alone(shop: Workshop) -> None:
+def test_an_upgrade_without_changes_does_not_write_the_lock(shop: Workshop) -> None:
     ensure(shop)
     before = shop.lock_path.read_bytes()
     shop.publish(*OLD)
@@ -197,7 +198,7 @@ def test_check_shows_old_and_new_and_writes_nothing(shop: Workshop) -> None:
     assert shop.lock_path.read_bytes() == before
 
 
-def test_locked_refuses_what_is_missing_or_stale(shop: Workshop) -> None:
+def test_locked_rejects_a_missing_or_stale_lock(shop: Workshop) -> None:
     with pytest.raises(LockError, match="the lock does not exist"):
         ensure(shop, locked=True)
     ensure(shop)
@@ -228,7 +229,7 @@ def test_architectures_are_added_without_touching_the_others(shop: Workshop) -> 
         ensure(shop, "armhf")
 
 
-def test_the_same_change_on_two_architectures_is_told_once(shop: Workshop) -> None:
+def test_the_same_change_on_two_architectures_is_reported_once(shop: Workshop) -> None:
     shop.write(["data"])
     ensure(shop, "amd64", "arm64")
     shop.publish(*BOTH)
@@ -236,7 +237,7 @@ def test_the_same_change_on_two_architectures_is_told_once(shop: Workshop) -> No
     assert shop.said.notes == ["  data 2.0 -> 2.1 (amd64, arm64)"]
 
 
-def test_ids_are_kept(shop: Workshop) -> None:
+def test_locking_again_keeps_ids(shop: Workshop) -> None:
     first = ensure(shop)
     ids = Ids({"app": 100}, {"app": 101})
     shop.lock_path.write_bytes(
@@ -301,7 +302,7 @@ def test_bad_local_packages(
     assert not shop.lock_path.exists()
 
 
-def test_a_package_that_is_malformed_is_named_with_the_place_in_it(
+def test_a_malformed_package_is_reported_with_the_location_in_it(
     shop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = Deb("odd", fields={"Strange field": "x"})
@@ -326,14 +327,14 @@ def test_a_package_that_is_malformed_is_named_with_the_place_in_it(
 
 
 @pytest.mark.parametrize("size", ["12.5", "12 kB", "0012", "unknown", "-3"])
-def test_what_apt_makes_of_an_installed_size(shop: Workshop, size: str) -> None:
+def test_installed_sizes_are_read_like_apt_does(shop: Workshop, size: str) -> None:
     (shop.root / "x.deb").write_bytes(Deb("mine", fields={"Installed-Size": size}).build())
     shop.write(["./x.deb"])
     ensure(shop)
     assert shop.pins() == ["mine=1.0"]
 
 
-def test_one_package_from_two_files_is_refused(shop: Workshop) -> None:
+def test_one_package_from_two_files_is_rejected(shop: Workshop) -> None:
     for name in ("x.deb", "y.deb"):
         (shop.root / name).write_bytes(Deb("mine", "1.0").build())
     shop.write(["./x.deb", "./y.deb"])
@@ -341,7 +342,7 @@ def test_one_package_from_two_files_is_refused(shop: Workshop) -> None:
         ensure(shop)
 
 
-def test_base_data_stands_in_the_lock_by_its_role(shop: Workshop) -> None:
+def test_base_data_is_in_the_lock_with_its_role(shop: Workshop) -> None:
     files = Deb("base-files", "12", fields={"Essential": "yes", "Pre-Depends": "awk"})
     shop.publish(*OLD, files, Deb("base-passwd", "3", fields={"Essential": "yes"}))
     shop.write(["data"], base="data")
@@ -350,7 +351,7 @@ def test_base_data_stands_in_the_lock_by_its_role(shop: Workshop) -> None:
     assert roles == [("base-files", "base-data"), ("base-passwd", "base-data"), ("data", "package")]
 
 
-def test_the_order_of_packages_says_nothing(shop: Workshop) -> None:
+def test_the_order_of_packages_does_not_matter(shop: Workshop) -> None:
     shop.write(["app", "other"])
     ensure(shop)
     first = shop.lock_path.read_bytes()
@@ -381,7 +382,7 @@ def test_a_failure_leaves_the_lock_as_it_was(shop: Workshop) -> None:
     ]
 
 
-def test_offline_locks_from_what_is_kept(shop: Workshop) -> None:
+def test_offline_locks_from_cached_indexes(shop: Workshop) -> None:
     with Mirror(shop.root / "mirror") as mirror:
         shop.url = mirror.url
         shop.write(["app"])

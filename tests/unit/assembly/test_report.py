@@ -23,11 +23,11 @@ def built(**undone: tuple[str, ...]) -> PlatformImage:
     )
 
 
-def test_nothing_is_said_when_nothing_was_skipped() -> None:
+def test_there_is_no_summary_without_skipped_actions() -> None:
     assert summarize_skipped_actions([built(), built()]) is None
 
 
-def test_kinds_are_counted_by_package_and_minor_ones_give_way() -> None:
+def test_kinds_are_counted_by_package_and_minor_ones_are_hidden() -> None:
     amd64 = built(a=("services", "chown"), b=("chown", "vendor-setup"), c=("services",))
     arm64 = built(a=("chown",))
     assert summarize_skipped_actions([amd64, arm64]) == SkippedActions(
@@ -41,7 +41,7 @@ def test_kinds_are_counted_by_package_and_minor_ones_give_way() -> None:
 
 
 @pytest.mark.parametrize(("count", "ending"), [(8, "k7 (1); see r"), (10, "k7 (1), 2 more kinds; see r")])
-def test_the_line_does_not_grow_without_end(count: int, ending: str) -> None:
+def test_the_summary_lists_a_limited_number_of_kinds(count: int, ending: str) -> None:
     skipped = summarize_skipped_actions([built(a=tuple(f"k{number}" for number in range(count)))], "r")
     assert skipped
     assert skipped.summary.endswith(ending)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError
 from pumice.formats.tar import Entry
-from pumice.image.flatten import Origin, Shown, flatten
+from pumice.image.flatten import Origin, VisibleEntry, flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def paths(*layers: list[Entry]) -> dict[str, tuple[str, Origin]]:
 
 
 def test_an_image_without_layers_is_an_empty_root() -> None:
-    assert flatten([]) == {"": Shown(Entry(path="", kind="dir", mode=0o755), Origin(-1, -1))}
+    assert flatten([]) == {"": VisibleEntry(Entry(path="", kind="dir", mode=0o755), Origin(-1, -1))}
 
 
 def test_later_layers_hide_earlier_ones() -> None:
@@ -297,7 +297,7 @@ def test_flattening_is_what_the_simple_model_says(layers: list[list[Entry]]) -> 
         assert paths(*layers) == expected
 
 
-def flattened(*layers: list[Entry]) -> dict[str, Shown]:
+def flattened(*layers: list[Entry]) -> dict[str, VisibleEntry]:
     try:
         return flatten(layers)
     except FormatError:

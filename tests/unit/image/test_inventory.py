@@ -17,7 +17,7 @@ BLANK = "install ok installed"
 
 
 def gather(*layers: list[Item]) -> inventory.Inventory:
-    return inventory.gather(handmade.image(Made(layers)))
+    return inventory.read_inventory(handmade.image(Made(layers)))
 
 
 def owners(found: inventory.Inventory) -> dict[str, str]:
@@ -33,7 +33,7 @@ def database(name: str, *paths: str, version: str = "1", suffix: str = "") -> li
 
 
 def test_packages_versions_sources_and_sizes_come_from_the_images_own_database() -> None:
-    found = inventory.gather(handmade.image(handmade.small()))
+    found = inventory.read_inventory(handmade.image(handmade.small()))
     tool = next(package for package in found.packages if package.name == "tool")
     assert (tool.version, tool.architecture, tool.source) == ("1.0-1", "amd64", "tool-src")
     assert (tool.files, tool.size) == (5, 2002 + 100 + 46)
@@ -54,7 +54,7 @@ def test_a_database_below_a_link_of_its_layer_is_found() -> None:
 
 
 def test_files_say_which_layer_and_package_they_are_from() -> None:
-    found = {file.path: file for file in inventory.gather(handmade.image(handmade.small())).files}
+    found = {file.path: file for file in inventory.read_inventory(handmade.image(handmade.small())).files}
     assert (found["bin/tool"].layer, found["bin/tool"].package) == (1, "tool")
     assert (found["app/hello"].layer, found["app/hello"].package) == (2, "")
     assert "etc/old" not in found
@@ -62,7 +62,7 @@ def test_files_say_which_layer_and_package_they_are_from() -> None:
 
 
 def test_hard_links_are_counted_once() -> None:
-    found = inventory.gather(handmade.image(handmade.small()))
+    found = inventory.read_inventory(handmade.image(handmade.small()))
     sizes = {file.path: file.size for file in found.files}
     assert (sizes["bin/tool"], sizes["bin/tool-2"]) == (2002, 0)
     assert found.size == sum(sizes.values())
@@ -138,16 +138,16 @@ def test_the_second_look_reads_no_layer(tmp_path: Path) -> None:
     blobs = MemoryBlobs()
     image = handmade.image(handmade.small(), blobs)
     with Home(tmp_path) as home:
-        first = inventory.gather(image, home.records)
+        first = inventory.read_inventory(image, home.records)
         for layer in image.manifest().layers:
             del blobs.content[layer.digest]
-        assert inventory.gather(Image(image.root, blobs), home.records) == first
+        assert inventory.read_inventory(Image(image.root, blobs), home.records) == first
 
 
 def test_names_that_are_not_utf_8_are_no_trouble(tmp_path: Path) -> None:
     image = handmade.image(Made([[file(b"caf\xe9".decode("utf-8", "surrogateescape"))]]))
     with Home(tmp_path) as home:
-        assert inventory.gather(image, home.records) == inventory.gather(image, home.records)
+        assert inventory.read_inventory(image, home.records) == inventory.read_inventory(image, home.records)
 
 
 @given(st.binary(max_size=100), st.binary(max_size=100), st.binary(max_size=50))
@@ -160,6 +160,6 @@ def test_any_database_gives_facts_or_a_pumice_error(status: bytes, listed: bytes
         file("etc/os-release", passwd),
     ]
     try:
-        inventory.gather(handmade.image(Made([layer], compression="plain")))
+        inventory.read_inventory(handmade.image(Made([layer], compression="plain")))
     except PumiceError:
         pass

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError, TrustError
 from pumice.formats import oci
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, list_blobs
 from tests.support import handmade
 from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
@@ -70,13 +70,13 @@ def test_the_platforms_of_an_index_are_known_without_reading_their_manifests() -
     blobs.content = {image.root.digest: blobs.content[image.root.digest]}
     assert image.platforms() == (AMD64, ARM64)
     with pytest.raises(PumiceError, match="no blob"):
-        contents(image)
+        list_blobs(image)
 
 
 def test_contents_are_everything_once_and_the_root_first() -> None:
     shared = [file("same")]
     image = handmade.index({AMD64: Made([shared, [file("amd")]]), ARM64: Made([shared])})
-    listed = [descriptor.digest for descriptor in contents(image)]
+    listed = [descriptor.digest for descriptor in list_blobs(image)]
     assert listed[0] == image.root.digest
     assert len(listed) == len(set(listed)) == 1 + 2 + 2 + 2
     blobs = image.blobs
@@ -216,7 +216,7 @@ def test_any_manifest_gives_a_value_or_a_pumice_error(fields: dict[str, object])
     image = Image(
         handmade.put(blobs, json.dumps({"schemaVersion": 2} | fields).encode(), oci.MANIFEST), blobs
     )
-    for look in (image.platforms, image.layers, image.config, lambda: contents(image)):
+    for look in (image.platforms, image.layers, image.config, lambda: list_blobs(image)):
         try:
             look()
         except PumiceError:

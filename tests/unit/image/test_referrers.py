@@ -22,8 +22,10 @@ from tests.support import images, locations
 def image(tmp_path: Path) -> Image:
     home = Home(tmp_path / "store")
     made = images.make(home, [{"a": "a"}])
-    sbom = referrers.attach(made.root, b"sbom", "application/x-sbom", home.blobs, annotations={"k": "v"})
-    signature = referrers.attach(sbom, b"sig", "application/x-sig", home.blobs, annotations={})
+    sbom = referrers.put_artifact(
+        made.root, b"sbom", "application/x-sbom", home.blobs, annotations={"k": "v"}
+    )
+    signature = referrers.put_artifact(sbom, b"sig", "application/x-sig", home.blobs, annotations={})
     home.referrers.add(made.root.digest, [sbom])
     home.referrers.add(sbom.digest, [signature])
     return Image(made.root, home.blobs, home.referrers.get)
@@ -34,13 +36,13 @@ def image(tmp_path: Path) -> Image:
 def test_they_come_back_from_every_layout(image: Image, tmp_path: Path, kind: str, listed: bool) -> None:
     place = tmp_path / "image"
     locations.write(image, f"{kind}:{place}:1", referrers_in_index=listed)
-    back = (layout if kind == "oci" else layout_archive).read(place)
+    back = layout.read_layout(place) if kind == "oci" else layout_archive.read_archive(place)
     assert back.root.digest == image.root.digest
-    assert referrers.gather(back) == referrers.gather(image)
+    assert referrers.gather_referrers(back) == referrers.gather_referrers(image)
     (sbom,) = back.referrers()
-    assert referrers.content(back, sbom, 100) == b"sbom"
+    assert referrers.read_artifact_blob(back, sbom, 100) == b"sbom"
     with pytest.raises(PumiceError, match="larger than"):
-        referrers.content(back, sbom, 3)
+        referrers.read_artifact_blob(back, sbom, 3)
 
 
 def test_a_layout_has_one_descriptor_unless_asked(image: Image, tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_a_loop_ends_in_an_error() -> None:
             return oci.encode_document(oci.make_manifest(oci.EMPTY_CONFIG, ()))
 
     with pytest.raises(PumiceError, match="nested too deep"):
-        referrers.gather(Nothing(descriptor, None))  # type: ignore[arg-type]
+        referrers.gather_referrers(Nothing(descriptor, None))  # type: ignore[arg-type]
 
 
 @given(
@@ -77,8 +79,8 @@ def test_a_loop_ends_in_an_error() -> None:
 def test_any_list_is_read_or_an_error(data: bytes) -> None:
     descriptor = oci.make_descriptor(data, oci.INDEX)
     root = oci.Descriptor(oci.MANIFEST, "sha256:" + "0" * 64, 2, {oci.REFERRERS: descriptor.digest})
-    blobs = referrers.Over([data], referrers.Over([], None))  # type: ignore[arg-type]
+    blobs = referrers.OverlaidBlobs([data], referrers.OverlaidBlobs([], None))  # type: ignore[arg-type]
     try:
-        referrers.Listed(root, (), blobs)("sha256:" + "0" * 64)
+        referrers.LayoutReferrers(root, (), blobs)("sha256:" + "0" * 64)
     except PumiceError:
         pass

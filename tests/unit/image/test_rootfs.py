@@ -43,7 +43,7 @@ def flat_of(image: Image) -> list[tuple[Entry, bytes]]:
 
 def unpack(image: Image, where: Path) -> list[str]:
     notes = Notes()
-    rootfs.write_folder(image, where, progress=notes)
+    rootfs.write_directory(image, where, progress=notes)
     return notes.heard
 
 

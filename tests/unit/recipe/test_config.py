@@ -12,17 +12,17 @@ from pumice.errors import PumiceError, RecipeError
 from pumice.recipe import config
 
 
-def test_where_it_is_looked_for() -> None:
+def test_the_path_of_the_configuration() -> None:
     assert config.config_path({"HOME": "/h"}) == Path("/h/.config/pumice/config.yaml")
     assert config.config_path({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}) == Path("/x/pumice/config.yaml")
     assert config.config_path({"HOME": "/h", "PUMICE_CONFIG": "/c.yaml"}) == Path("/c.yaml")
 
 
-def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_empty_configuration(tmp_path: Path) -> None:
     assert config.load_config({"HOME": str(tmp_path)}) == config.Config()
 
 
-def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+def test_a_file_named_by_the_environment_must_exist(tmp_path: Path) -> None:
     with pytest.raises(PumiceError) as caught:
         config.load_config({"PUMICE_CONFIG": str(tmp_path / "none")})
     assert caught.value.message == "the configuration file does not exist"
@@ -47,7 +47,7 @@ debian:
     )
 
 
-def test_every_problem_has_its_place() -> None:
+def test_every_problem_has_its_location() -> None:
     data = b"debian:\n  mirror: x\n  mirrors: {a: b}\nfedora: {}\n"
     with pytest.raises(RecipeError) as caught:
         config.parse_config(data, "c.yaml")
@@ -58,7 +58,7 @@ def test_every_problem_has_its_place() -> None:
     ]
 
 
-def test_keys_to_sign_with(tmp_path: Path) -> None:
+def test_signing_keys(tmp_path: Path) -> None:
     (tmp_path / "here.key").touch()
     path = tmp_path / "config.yaml"
     path.write_text(
@@ -97,7 +97,7 @@ sign:
         ("sign: [{key: x}, {key: y}]", "c.yaml:1:18", "every name has a signing key already, at c.yaml:1:8"),
     ],
 )
-def test_what_is_wrong_with_keys_has_its_place(text: str, place: str, message: str) -> None:
+def test_problems_of_signing_keys_have_locations(text: str, place: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         config.parse_config(text.encode(), "c.yaml")
     assert [(problem.where, problem.message) for problem in caught.value.problems][:1] == [(place, message)]

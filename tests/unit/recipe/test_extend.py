@@ -23,7 +23,7 @@ def names(recipe: Recipe) -> list[str]:
     ]
 
 
-def test_what_is_not_said_comes_from_below(tmp_path: Path) -> None:
+def test_missing_keys_come_from_the_extended_recipe(tmp_path: Path) -> None:
     found = merged(tmp_path, "description: below\nlayers: single\n", "description: above\n")
     assert (found.name, found.description, found.layers) == ("example.com/hello", "above", "single")
 
@@ -39,12 +39,12 @@ def test_maps_merge_key_by_key(tmp_path: Path) -> None:
     assert found.run.health == HealthCheck(command=("x",), retries=2, interval=60)
 
 
-def test_lists_follow_one_another_without_repeating(tmp_path: Path) -> None:
+def test_lists_are_appended_without_duplicates(tmp_path: Path) -> None:
     found = merged(tmp_path, "archs: [amd64]\ninclude: [docs]\n", "archs: [arm64, amd64]\ninclude: [man]\n")
     assert (found.archs, found.include) == (("amd64", "arm64"), ("docs", "man"))
 
 
-def test_commands_and_arguments_are_replaced_whole(tmp_path: Path) -> None:
+def test_commands_and_arguments_are_replaced(tmp_path: Path) -> None:
     below = "run: {command: [a, b], arguments: [c], health: {command: [d, e]}}\n"
     found = merged(tmp_path, below, "run: {command: x, arguments: [], health: {command: [y]}}\n")
     assert (found.run.command, found.run.arguments) == (("x",), ())
@@ -65,7 +65,7 @@ def test_commands_and_arguments_are_replaced_whole(tmp_path: Path) -> None:
         ("[-aa]", "[-aa]", ["-aa"]),
     ],
 )
-def test_a_request_takes_the_place_of_one_for_the_same_package(
+def test_a_request_replaces_one_for_the_same_package(
     tmp_path: Path, below: str, above: str, both: list[str]
 ) -> None:
     assert names(merged(tmp_path, f"packages: {below}\n", f"packages: {above}\n")) == both
@@ -87,14 +87,14 @@ def test_users_groups_and_archives_merge_by_name(tmp_path: Path) -> None:
     assert found.origin.archives == (ExtraArchive(name="t", url="https://a.example/", suite="s", key="k"),)
 
 
-def test_several_are_merged_in_their_order(tmp_path: Path) -> None:
+def test_several_recipes_are_merged_in_order(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "description: one\npackages: [aa]\n", "one.yaml")
     write(tmp_path, "description: two\npackages: [bb, -aa]\n", "two.yaml")
     found = load_recipe(write(tmp_path, "extend: [one.yaml, two.yaml]\npackages: [cc]\n"))
     assert (found.description, names(found)) == ("two", ["bb", "cc"])
 
 
-def test_what_is_extended_by_two_ways_comes_once(tmp_path: Path) -> None:
+def test_a_recipe_extended_twice_contributes_once(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "packages: [aa]\nfiles: [{text: a, to: /a}]\n", "root.yaml")
     write(tmp_path, "extend: root.yaml\npackages: [bb]\n", "left.yaml")
     write(tmp_path, "extend: root.yaml\npackages: [cc]\n", "right.yaml")
@@ -103,14 +103,14 @@ def test_what_is_extended_by_two_ways_comes_once(tmp_path: Path) -> None:
     assert len(found.files) == 1
 
 
-def test_many_ways_to_one_file_cost_no_more_than_one(tmp_path: Path) -> None:
+def test_a_file_extended_many_times_is_merged_once(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "files: [{text: a, to: /a}]\n", "0.yaml")
     for number in range(1, 60):
         write(tmp_path, f"extend: [{number - 1}.yaml, {number - 1}.yaml]\n", f"{number}.yaml")
     assert len(load_recipe(tmp_path / "59.yaml").files) == 1
 
 
-def test_paths_are_seen_from_the_main_recipe(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_main_recipe(tmp_path: Path) -> None:
     below = """
 from:
   debian: bookworm
@@ -130,7 +130,9 @@ files: [{from: app, to: /app}]
     assert found.files[0].where == f"{tmp_path}/common/deep/base.yaml:7:9"
 
 
-def test_places_name_the_file_as_the_person_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locations_name_files_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, "pakages: []\n", "common/base.yaml")
     write(tmp_path, "extend: ../common/base.yaml\n" + HEAD, "app/recipe.yaml")
     monkeypatch.chdir(tmp_path)
@@ -139,7 +141,7 @@ def test_places_name_the_file_as_the_person_would(tmp_path: Path, monkeypatch: p
     assert caught.value.problems[0].where == "common/base.yaml:1:1"
 
 
-def test_what_is_wrong_below_is_told_though_it_is_overridden(tmp_path: Path) -> None:
+def test_problems_of_overridden_values_are_reported(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"base.yaml:4:9: the value of 'layers' is invalid"):
         merged(tmp_path, "layers: nope\n", "layers: auto\n")
 
@@ -150,7 +152,7 @@ def test_a_recipe_cannot_extend_itself(tmp_path: Path, path: str) -> None:
         load_recipe(write(tmp_path, f"extend: {path}\n" + HEAD))
 
 
-def test_too_many_files_are_refused(tmp_path: Path) -> None:
+def test_too_many_files_are_rejected(tmp_path: Path) -> None:
     for number in range(100):
         write(tmp_path, f"extend: {number + 1}.yaml\n", f"{number}.yaml")
     with pytest.raises(RecipeError, match="more than 64 recipe files"):

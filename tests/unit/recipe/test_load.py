@@ -21,7 +21,7 @@ def refused(folder: Path, text: str) -> list[str]:
     return [problem.message for problem in caught.value.problems]
 
 
-def test_three_keys_are_a_recipe(tmp_path: Path) -> None:
+def test_three_keys_are_a_complete_recipe(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD)
     assert load_recipe(path) == model.Recipe(
         name="example.com/hello", version="1.0", origin=model.Origin(debian="bookworm"), path=str(path)
@@ -64,7 +64,7 @@ def test_the_version_stays_as_written(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, text)).version == "1.10"
 
 
-def test_the_origin_takes_everything_about_sources(tmp_path: Path) -> None:
+def test_all_keys_of_from(tmp_path: Path) -> None:
     text = """
 name: example.com/x
 version: "1"
@@ -120,7 +120,7 @@ def test_packages_are_plain_pinned_excluded_or_local(tmp_path: Path) -> None:
     assert found.packages[1].where == f"{tmp_path}/recipe.yaml:4:21"
 
 
-def test_files_say_what_where_and_how(tmp_path: Path) -> None:
+def test_all_keys_of_files(tmp_path: Path) -> None:
     text = """
 files:
   - {from: app, to: /app/, mode: 0640, owner: "app:1000", ignore: ["*.pyc", "!a.pyc"]}
@@ -155,7 +155,7 @@ users:
     )
 
 
-def test_run_says_what_as_whom_and_where(tmp_path: Path) -> None:
+def test_all_keys_of_run(tmp_path: Path) -> None:
     text = """
 run:
   user: no
@@ -207,11 +207,11 @@ def test_a_mode_is_octal_however_it_is_written(tmp_path: Path, mode: str) -> Non
         "scripts: run",
     ],
 )
-def test_what_does_not_fit_together_is_refused_once(tmp_path: Path, text: str) -> None:
+def test_contradictions_are_reported_once(tmp_path: Path, text: str) -> None:
     assert len(refused(tmp_path, text)) == 1
 
 
-def test_a_long_list_of_problems_is_cut(tmp_path: Path) -> None:
+def test_a_long_list_of_problems_is_truncated(tmp_path: Path) -> None:
     said = refused(tmp_path, "packages:\n" + "".join(f"  - Bad{n}\n" for n in range(500)))
     assert len(said) == 51
     assert said[-1] == "450 more problems"
@@ -224,7 +224,7 @@ def test_a_password_in_a_mirror_is_not_repeated(tmp_path: Path) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.symlink_to(path)
     with pytest.raises(RecipeError, match="cannot read the recipe"):
@@ -232,7 +232,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["no/such.yaml", ".", "a" * 5000])
-def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_not_a_file_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(RecipeError):
         load_recipe(tmp_path / name)
 

@@ -58,11 +58,11 @@ def refused(text: str) -> LockError:
     return caught.value
 
 
-def test_it_is_written_one_package_a_line() -> None:
+def test_a_lock_has_one_package_per_line() -> None:
     assert (Path(__file__).resolve().parents[2] / "golden/lock/example.lock").read_text() == TEXT
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_a_written_lock_reads_back_equal() -> None:
     assert lock.parse_lock(TEXT.encode(), "r.lock") == GOOD
 
 
@@ -76,7 +76,7 @@ def test_order_does_not_matter() -> None:
     assert [p.name for p in lock.parse_lock(text, "r.lock").packages["amd64"]] == ["bash", "zlib1g"]
 
 
-def test_one_changed_package_is_one_changed_line() -> None:
+def test_a_changed_package_changes_one_line() -> None:
     newer = package("bash", version="2")
     changed = msgspec.structs.replace(
         GOOD, packages={**GOOD.packages, "amd64": (newer, GOOD.packages["amd64"][1])}
@@ -91,7 +91,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["none.lock", ".", "loop"])
-def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_not_a_file_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(LockError) as caught:
         lock.read_lock(tmp_path / name)
@@ -125,7 +125,7 @@ def test_what_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
         ('  "format": 2', '<<<<<<< HEAD\n  "format": 2', "the lock contains merge conflict markers"),
     ],
 )
-def test_a_lock_that_does_not_hold_is_refused(old: str, new: str, said: str) -> None:
+def test_an_invalid_lock_is_rejected(old: str, new: str, said: str) -> None:
     assert old in TEXT
     error = refused(TEXT.replace(old, new, 1))
     assert (error.message, error.where) == (said, "r.lock")
@@ -159,19 +159,19 @@ def test_a_lock_that_does_not_hold_is_refused(old: str, new: str, said: str) -> 
         ({"source": "A B"}, "the source 'A B' of 'bash' is not a package's name"),
     ],
 )
-def test_a_package_is_held_to_its_grammar(changes: dict[str, Any], said: str) -> None:
+def test_the_grammar_of_packages_is_checked(changes: dict[str, Any], said: str) -> None:
     bad = msgspec.structs.replace(GOOD, packages={"amd64": (package("bash", **changes),)})
     error = refused(lock.encode_lock(bad).decode())
     assert (error.message, error.where) == (said, "r.lock:10:7")
 
 
-def test_a_local_package_may_lie_beside_the_recipes_folder() -> None:
+def test_a_local_package_may_be_outside_the_recipes_directory() -> None:
     local = package("bash", role="local", path="../common/my tool.deb", archive="", suite="")
     good = msgspec.structs.replace(GOOD, packages={"amd64": (local,)})
     assert lock.parse_lock(lock.encode_lock(good), "r.lock") == good
 
 
-def test_a_package_stands_there_once() -> None:
+def test_duplicate_packages_are_rejected() -> None:
     twice = msgspec.structs.replace(GOOD, packages={"amd64": (package("bash"), package("bash", version="2"))})
     assert refused(lock.encode_lock(twice).decode()).message == "duplicate package 'bash' for amd64"
 
@@ -188,12 +188,12 @@ def test_a_package_stands_there_once() -> None:
         {"origin": "a\nb"},
     ],
 )
-def test_an_index_is_held_to_its_grammar(changes: dict[str, Any]) -> None:
+def test_the_grammar_of_indexes_is_checked(changes: dict[str, Any]) -> None:
     bad = msgspec.structs.replace(GOOD, indexes=(msgspec.structs.replace(INDEX, **changes),))
     assert refused(lock.encode_lock(bad).decode()).where == "r.lock:6:5"
 
 
-def test_what_does_not_fit_is_told_with_its_line() -> None:
+def test_an_invalid_value_is_reported_with_its_line() -> None:
     error = refused(TEXT.replace('"size":1234', '"size":"1234"', 1))
     assert (error.where, error.message) == (
         "r.lock:10:7",
@@ -203,12 +203,12 @@ def test_what_does_not_fit_is_told_with_its_line() -> None:
     assert error.message == "the lock is invalid: object contains unknown field"
 
 
-def test_broken_json_is_told_with_its_place() -> None:
+def test_malformed_json_is_reported_with_its_location() -> None:
     error = refused(TEXT.replace('"format": 2', '"format": one'))
     assert (error.where, error.message) == ("r.lock:3:13", "the lock is not JSON: invalid character")
 
 
-def test_requirements_ignore_order_and_places(tmp_path: Path) -> None:
+def test_requirements_ignore_order_and_locations(tmp_path: Path) -> None:
     one = read(tmp_path, "packages: [aa, bb, -cc, ./x.deb]\narchs: [amd64, arm64]\n")
     other = read(
         tmp_path,
@@ -217,7 +217,7 @@ def test_requirements_ignore_order_and_places(tmp_path: Path) -> None:
     assert requirements.requirements_digest(one) == requirements.requirements_digest(other)
 
 
-def test_where_a_mirror_is_does_not_make_a_lock_stale(tmp_path: Path) -> None:
+def test_the_url_of_a_mirror_does_not_make_a_lock_stale(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     assert requirements.requirements_digest(_from(path, "")) == requirements.requirements_digest(
         _from(path, ", mirrors: [https://mirror.example/], snapshots: ['https://a.example/{date}/']")
@@ -243,7 +243,7 @@ def _from(path: Path, more: str) -> Recipe:
         "archs: [arm64]",
     ],
 )
-def test_requirements_notice_what_decides(tmp_path: Path, text: str) -> None:
+def test_requirements_depend_on_every_key_that_decides_packages(tmp_path: Path, text: str) -> None:
     assert requirements.requirements_digest(read(tmp_path, text)) != requirements.requirements_digest(
         read(tmp_path, "")
     )
@@ -258,14 +258,14 @@ def test_requirements_notice_what_decides(tmp_path: Path, text: str) -> None:
         ", archives: [{name: t, url: 'https://a.example/', suite: s}]",
     ],
 )
-def test_requirements_notice_the_origin(tmp_path: Path, more: str) -> None:
+def test_requirements_depend_on_the_origin(tmp_path: Path, more: str) -> None:
     path = tmp_path / "o.yaml"
     assert requirements.requirements_digest(_from(path, "")) != requirements.requirements_digest(
         _from(path, more)
     )
 
 
-def test_the_digest_of_requirements_stays() -> None:
+def test_the_digest_of_requirements_is_stable() -> None:
     """A change of this digest makes every lock in the world stale."""
     recipe = Recipe(name="a", version="1", origin=Origin(debian="bookworm"), packages=(Request(name="bash"),))
     assert (

@@ -18,7 +18,7 @@ RENEW = os.environ.get("PUMICE_RENEW") == "1"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.yaml")))
-def test_all_problems_are_told_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(GOLDEN)
     with pytest.raises(RecipeError) as caught:
         load_recipe(Path(f"{name}.yaml"))

@@ -54,7 +54,7 @@ def test_every_recipe_on_the_page_loads(tmp_path: Path, block: Block) -> None:
 
 
 @pytest.mark.parametrize("table", tables(RECIPE), ids=lambda table: table.struct.__name__)
-def test_every_example_of_the_table_is_one(tmp_path: Path, table: Table) -> None:
+def test_every_example_of_the_table_is_valid(tmp_path: Path, table: Table) -> None:
     """What hints and the schema offer as an example must work."""
     for key in table.keys:
         document = yaml.read_document(f"{key.name}: {key.example}".encode(), "example")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 VALIDATOR = jsonschema.Draft202012Validator(recipe_schema())
 
 
-def test_it_is_a_schema() -> None:
+def test_the_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(recipe_schema())
 
 
@@ -34,7 +34,7 @@ _BEYOND |= {"extend-cycle", "extend-missing", "extend-together"}
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (ROOT / "tests/golden/recipe").glob("*.yaml")))
-def test_what_does_not_load_is_not_valid(name: str) -> None:
+def test_the_schema_rejects_invalid_recipes(name: str) -> None:
     if name in _BEYOND:
         return
     text = (ROOT / "tests/golden/recipe" / f"{name}.yaml").read_text()
@@ -51,13 +51,13 @@ def test_what_does_not_load_is_not_valid(name: str) -> None:
         "{name: a, version: 1, from: {debian: x}, run: {health: {command: x, interval: 5}}}",
     ],
 )
-def test_values_as_other_readers_type_them_are_valid(text: str) -> None:
+def test_the_schema_accepts_values_as_yaml_types_them(text: str) -> None:
     VALIDATOR.validate(yaml.safe_load(text))
 
 
 @settings(max_examples=40)
 @given(made_up())
-def test_everything_that_loads_is_valid(
+def test_the_schema_accepts_every_valid_recipe(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
 ) -> None:
     try:

@@ -107,7 +107,7 @@ def test_the_configuration_is_never_quoted(shape: str) -> None:
         max_leaves=8,
     )
 )
-def test_a_lock_that_is_none_is_never_quoted(value: object) -> None:
+def test_a_file_that_is_not_a_lock_is_never_quoted(value: object) -> None:
     for text in (
         json.dumps(value),
         json.dumps(value)[:-1],
@@ -119,7 +119,7 @@ def test_a_lock_that_is_none_is_never_quoted(value: object) -> None:
         assert SECRET not in folded(str(caught.value))
 
 
-def test_what_a_person_named_is_quoted(tmp_path: Path) -> None:
+def test_the_main_recipe_is_quoted(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="unknown key 'pakages'"):
         load_recipe(write(tmp_path, HEAD + "pakages: []\n"))
 
@@ -147,7 +147,7 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
         sources._read_keyring(odd)
 
 
-def test_a_recipe_itself_may_come_through_a_pipe(tmp_path: Path) -> None:
+def test_the_main_recipe_may_be_a_pipe(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.write(writing, HEAD.encode())
     os.close(writing)

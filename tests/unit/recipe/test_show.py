@@ -27,7 +27,7 @@ def bare(recipe: Recipe) -> Recipe:
     )
 
 
-def test_each_value_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_value_has_its_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(
         tmp_path,
@@ -56,7 +56,7 @@ def test_each_value_has_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_json_has_the_sources_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_contains_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, HEAD + "labels: {a/b: x}\nrecommends: true\nusers: [{name: u, uid: 7}]\n")
     found = show.format_json(load_effective("recipe.yaml"))
@@ -81,7 +81,7 @@ def test_a_file_name_cannot_end_its_comment(tmp_path: Path) -> None:
 
 @settings(max_examples=40)
 @given(made_up())
-def test_what_is_shown_loads_as_the_same_recipe(
+def test_the_shown_recipe_loads_as_the_same_recipe(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
@@ -97,7 +97,7 @@ def test_what_is_shown_loads_as_the_same_recipe(
 
 @settings(max_examples=40)
 @given(made_up())
-def test_what_is_shown_is_what_other_readers_take_for_texts(
+def test_shown_strings_are_strings_to_other_readers(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, Any]
 ) -> None:
     import yaml as pyyaml

@@ -19,7 +19,7 @@ from tests.support import images
 def attach(
     home: Home, subject: oci.Descriptor, text: str, kind: str = "application/x-test"
 ) -> oci.Descriptor:
-    made = referrers.attach(subject, text.encode(), kind, home.blobs, annotations={"n": text})
+    made = referrers.put_artifact(subject, text.encode(), kind, home.blobs, annotations={"n": text})
     home.referrers.add(subject.digest, [made])
     return made
 
@@ -42,7 +42,7 @@ def test_one_kind_can_take_the_place_of_another(home: Home) -> None:
     image = images.make(home, [{"a": "a"}], name="example.com/a:1")
     attach(home, image.root, "old", "application/x-sbom")
     kept = attach(home, image.root, "signature")
-    new = referrers.attach(image.root, b"new", "application/x-sbom", home.blobs, annotations={})
+    new = referrers.put_artifact(image.root, b"new", "application/x-sbom", home.blobs, annotations={})
     home.referrers.add(
         image.root.digest, [new], is_replaced=lambda each: each.artifact_type == "application/x-sbom"
     )

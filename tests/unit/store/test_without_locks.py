@@ -34,7 +34,7 @@ def test_a_layout_is_written_signed_and_verified(tmp_path: Path) -> None:
         decision = admission.decide(image, "verify", home, request, (), now=0)
         admission.record_decision(decision, home)
         assert rollback.read_accepted("example.com/hello", home)[0].version == "1.0"
-    assert layout.read(tmp_path / "image").root == image.root
+    assert layout.read_layout(tmp_path / "image").root == image.root
 
 
 def test_the_store_accepts_and_collects(tmp_path: Path) -> None:

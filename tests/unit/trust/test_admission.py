@@ -10,8 +10,8 @@ import pytest
 
 from pumice.clock import FixedClock
 from pumice.errors import StoreError, TrustError
-from pumice.image.model import Image, contents
-from pumice.image.referrers import Over
+from pumice.image.model import Image, list_blobs
+from pumice.image.referrers import OverlaidBlobs
 from pumice.image.transports import attachment
 from pumice.progress import Silent
 from pumice.store.garbage_collection import collect
@@ -37,7 +37,7 @@ def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
 def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None = 0, **how: object) -> Image:
     """Put an image of somebody else's into the store, signed."""
     made = vouched.image(name, **how)  # type: ignore[arg-type]
-    for descriptor in contents(made):
+    for descriptor in list_blobs(made):
         with made.blobs.open(descriptor.digest) as file:
             images.put(home, file.read())
     image = Image(made.root, home.blobs)
@@ -72,7 +72,7 @@ def checks(decision: admission.Decision) -> dict[str, tuple[bool, str]]:
 
 def elsewhere(image: Image, known_as: str = "") -> Image:
     """Return the same image as another place gives it."""
-    return Image(image.root, Over([], image.blobs), image.referrers, known_as=known_as)
+    return Image(image.root, OverlaidBlobs([], image.blobs), image.referrers, known_as=known_as)
 
 
 def test_what_was_built_here_runs_from_the_store_without_a_signature(

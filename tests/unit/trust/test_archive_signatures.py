@@ -39,7 +39,7 @@ def trusted(name: str, **more: object) -> TrustedKey:
 def checked(
     file: Path, *trust: TrustedKey, expected: str = "", threshold: int = 1
 ) -> image_verification.VerifiedImage:
-    image = layout_archive.read(file)
+    image = layout_archive.read_archive(file)
     return image_verification.verify_image(
         image, None, trust, expected=expected, now=NOW, threshold=threshold
     )
@@ -115,7 +115,7 @@ def test_a_key_counts_once_however_often_it_signed(file: Path) -> None:
 def test_both_kinds_together_make_a_threshold(tmp_path: Path) -> None:
     place = vouched.folder(tmp_path / "image")
     vouched.signed(place, 0)
-    file = written(tmp_path / "image.tar", layout.read(place))
+    file = written(tmp_path / "image.tar", layout.read_layout(place))
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     assert len(checked(file, trusted("good"), vouched.trusted(), threshold=2).signatures) == 3
 
@@ -127,7 +127,7 @@ def test_an_archive_that_changes_meanwhile(file: Path) -> None:
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     good = file.read_bytes()
     file.write_bytes(bad.read_bytes())
-    image = layout_archive.read(file)
+    image = layout_archive.read_archive(file)
     assert image_names.declared_name(image) == NAME  # it is read
     file.write_bytes(good)
     with pytest.raises(TrustError, match="changed while its signatures were checked"):
@@ -137,7 +137,7 @@ def test_an_archive_that_changes_meanwhile(file: Path) -> None:
 def test_a_file_of_signatures_of_another_name(file: Path, tmp_path: Path) -> None:
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     moved = archive_signatures.signature_path(file).rename(tmp_path / "elsewhere.asc")
-    image = layout_archive.read(file)
+    image = layout_archive.read_archive(file)
     assert image.archive
     assert "not signed" in refused(file, trusted("good"))
     for path, message in ((moved, ""), (tmp_path / "nothing", "no such signature file")):
@@ -158,10 +158,10 @@ def test_many_signatures_that_claim_to_be_ours_end_somewhere(file: Path) -> None
 
 
 def test_an_image_without_a_name_is_not_signed(tmp_path: Path) -> None:
-    image = layout_archive.read(written(tmp_path / "image.tar", vouched.image("")))
+    image = layout_archive.read_archive(written(tmp_path / "image.tar", vouched.image("")))
     with pytest.raises(UsageError, match="declares no name"):
         archive_signatures.check_archive_name(image, "")
-    named = layout_archive.read(written(tmp_path / "named.tar"))
+    named = layout_archive.read_archive(written(tmp_path / "named.tar"))
     assert archive_signatures.check_archive_name(named, "example.com/hello") == NAME
     with pytest.raises(UsageError, match="cannot sign an archive"):
         archive_signatures.check_archive_name(named, "example.com/bank:1.0")

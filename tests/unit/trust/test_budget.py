@@ -35,7 +35,7 @@ class Counting:
 
 
 def counted(path: Path) -> tuple[Image, Counting]:
-    image = layout.read(path)
+    image = layout.read_layout(path)
     blobs = Counting(image)
     return Image(image.root, blobs, image.referrers, image.beside), blobs
 
@@ -53,7 +53,7 @@ def statement(image: Image, size: int, *, by: int = 0, kind: str = "https://x.ex
 
 def attach(path: Path, *blobs: bytes, media_type: str = dsse.ENVELOPE, times: int = 1, **notes: str) -> None:
     """Attach blobs by one manifest that lists each of them a number of times."""
-    image = layout.read(path)
+    image = layout.read_layout(path)
     place = attachment.LayoutAttachment(path, image)
     layers = [
         msgspec.structs.replace(place.put(data, media_type), annotations={**notes, "n": str(number)})
@@ -77,7 +77,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_a_blob_that_is_listed_a_hundred_times_is_read_and_judged_once(place: Path) -> None:
-    data = statement(layout.read(place), 1000)
+    data = statement(layout.read_layout(place), 1000)
     attach(place, data, times=100)
     image, blobs = counted(place)
     assert len(list(claims.read_claims(image, None))) == 1
@@ -93,13 +93,13 @@ def test_several_signatures_of_one_payload_read_it_once(place: Path) -> None:
 
 
 def test_small_blobs_come_first_so_that_large_ones_hide_nothing(place: Path) -> None:
-    large = [statement(layout.read(place), 100_000 + number, by=1) for number in range(5)]
+    large = [statement(layout.read_layout(place), 100_000 + number, by=1) for number in range(5)]
     attach(place, *large)
     signed(place, 0)
     limit = budget.Budget(250_000)
     found = list(
         image_verification.evaluate_claims(
-            layout.read(place), None, [trusted()], expected=NAME, now=0, budget=limit
+            layout.read_layout(place), None, [trusted()], expected=NAME, now=0, budget=limit
         )
     )
     assert [one.problem for one in found[:2]] == ["", ""]
@@ -107,7 +107,7 @@ def test_small_blobs_come_first_so_that_large_ones_hide_nothing(place: Path) -> 
 
 
 def test_the_bytes_of_all_blobs_have_a_total(place: Path) -> None:
-    attach(place, *(statement(layout.read(place), 100_000 + number) for number in range(10)))
+    attach(place, *(statement(layout.read_layout(place), 100_000 + number) for number in range(10)))
     image, blobs = counted(place)
     found = list(claims.read_claims(image, None, budget=budget.Budget(500_000)))
     assert [one.problem != "" for one in found] == [False] * 3 + [True] * 7
@@ -115,10 +115,10 @@ def test_the_bytes_of_all_blobs_have_a_total(place: Path) -> None:
 
 
 def test_the_time_has_a_total(place: Path) -> None:
-    attach(place, *(statement(layout.read(place), 1000 + number) for number in range(5)))
+    attach(place, *(statement(layout.read_layout(place), 1000 + number) for number in range(5)))
     clock = iter([0.0, 1.0, 20.0, 31.0, 32.0, 33.0])
     limit = budget.Budget(elapsed=lambda: next(clock))
-    found = list(claims.read_claims(layout.read(place), None, budget=limit))
+    found = list(claims.read_claims(layout.read_layout(place), None, budget=limit))
     assert [one.problem for one in found] == [
         *("", ""),
         *["not read: checking the image's attachments takes more than 30 s"] * 3,
@@ -126,7 +126,7 @@ def test_the_time_has_a_total(place: Path) -> None:
 
 
 def test_where_signatures_are_wanted_nothing_large_is_read(place: Path) -> None:
-    attach(place, statement(layout.read(place), 2 << 20, kind=sigstore.SIGN))
+    attach(place, statement(layout.read_layout(place), 2 << 20, kind=sigstore.SIGN))
     image, blobs = counted(place)
     (claim,) = claims.read_claims(image, None, signatures_only=True)
     assert claim.problem.startswith("the signature is too large")
@@ -134,30 +134,32 @@ def test_where_signatures_are_wanted_nothing_large_is_read(place: Path) -> None:
 
 
 def test_manifests_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = layout.read(place)
+    image = layout.read_layout(place)
     for number in range(3):
         attach(place, statement(image, number), note="x" * 10_000)
     monkeypatch.setattr(claims, "_MAX_MANIFESTS", 25_000)
-    assert len(list(claims.read_attached_manifests(layout.read(place), None))) == 2
+    assert len(list(claims.read_attached_manifests(layout.read_layout(place), None))) == 2
 
 
 def test_what_was_judged_is_let_go_of(place: Path) -> None:
-    image = layout.read(place)
+    image = layout.read_layout(place)
     attach(place, statement(image, 1 << 20))
     signed(place, 0)
-    verdict = image_verification.verify_image(layout.read(place), None, [trusted()], expected=NAME, now=0)
+    verdict = image_verification.verify_image(
+        layout.read_layout(place), None, [trusted()], expected=NAME, now=0
+    )
     assert {(len(one.claim.signed), len(one.claim.json)) for one in verdict.attestations} == {(0, 4)}
 
 
 def test_a_statement_about_many_others_is_one_claim(place: Path) -> None:
-    image = layout.read(place)
+    image = layout.read_layout(place)
     subjects = tuple(intoto.Subject("x", digest.of(str(number).encode())) for number in range(1000))
     said = intoto.encode_statement(intoto.Statement(subjects, sigstore.SIGN, b"{}"))
     attach(place, dsse.encode_envelope(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b"x"),))))
-    (claim,) = claims.read_claims(layout.read(place), None)
+    (claim,) = claims.read_claims(layout.read_layout(place), None)
     assert claim.subject != image.root.digest
     with pytest.raises(TrustError, match="about another image"):
-        image_verification.verify_image(layout.read(place), None, [trusted()], expected=NAME, now=0)
+        image_verification.verify_image(layout.read_layout(place), None, [trusted()], expected=NAME, now=0)
 
 
 @pytest.mark.parametrize(("part", "count"), [(b"[],", 2_000_000), (b"0,", 16_000_000)])
@@ -180,7 +182,7 @@ print(code, peak // 1024)
 @pytest.mark.parametrize("command", ["verify", "run"])
 def test_the_memory_is_that_of_one_blob(place: Path, tmp_path: Path, command: str) -> None:
     """Four statements of 20 MiB, each listed as 24 layers: 2 GiB if each were read for itself."""
-    image = layout.read(place)
+    image = layout.read_layout(place)
     notes = {} if command == "verify" else {claims.PREDICATE_TYPE: sigstore.SIGN}
     blobs = [statement(image, (14 << 20) + number) for number in range(4)]
     attach(place, *blobs, times=24, **notes)
@@ -200,9 +202,9 @@ def test_the_memory_is_that_of_one_blob(place: Path, tmp_path: Path, command: st
 def test_the_documents_of_an_image_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pumice.image import model
 
-    image = layout.read(place)
+    image = layout.read_layout(place)
     size = image.root.size + image.manifest().config.size
     monkeypatch.setattr(model, "_MAX_TOTAL", size - 1)
-    image = layout.read(place)
+    image = layout.read_layout(place)
     with pytest.raises(FormatError, match="larger than 0 MiB together"):
         image.config()

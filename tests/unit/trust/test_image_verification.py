@@ -60,7 +60,7 @@ def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> 
     def never() -> keys.PrivateKey:
         raise AssertionError("the key was opened")
 
-    image = layout.read(place)
+    image = layout.read_layout(place)
     again = image_signing.sign_image(
         image, attachment.LayoutAttachment(place, image), None, image_signing.Signer(key().public_key, never)
     )
@@ -76,7 +76,7 @@ def test_an_index_has_one_descriptor_still(place: Path) -> None:
 
 
 def test_no_signature(place: Path) -> None:
-    assert refused(layout.read(place), trusted()) == "the image is not signed"
+    assert refused(layout.read_layout(place), trusted()) == "the image is not signed"
 
 
 def test_other_key(place: Path) -> None:
@@ -113,7 +113,7 @@ def test_an_attestation_by_a_trusted_key_is_told(place: Path) -> None:
     signed(place, 0)
     attested(place, 1, {"by": "stranger"})
     verdict = checked(attested(place, 0, {"by": "us"}), trusted())
-    assert predicates(layout.read(place), trusted()) == [{"by": "us"}] * 2
+    assert predicates(layout.read_layout(place), trusted()) == [{"by": "us"}] * 2
     assert (len(verdict.attestations), len(verdict.rejected)) == (2, 2)
 
 
@@ -132,7 +132,7 @@ def test_garbage_hides_nothing(
     path = folder(tmp_path_factory.mktemp("garbage") / "image")
     image = signed(path, 0)
     _attach(path, image, media_type, data, {simplesigning.SIGNATURE: "!"})
-    verdict = checked(layout.read(path), trusted())
+    verdict = checked(layout.read_layout(path), trusted())
     assert len(verdict.signatures) == 2
     assert all(one.problem for one in verdict.rejected)
 
@@ -155,25 +155,25 @@ def _attach(
 
 def test_a_signature_of_another_image_does_not_count(place: Path, tmp_path: Path) -> None:
     other = signed(folder(tmp_path / "other", vouched.image(content=b"evil")), 0)
-    image = layout.read(place)
+    image = layout.read_layout(place)
     for claim in claims.read_claims(other, None):
         envelope = dsse.Envelope(dsse.IN_TOTO, b"", (dsse.Signature(claim.signatures[0]),))
         if claim.form == "bundle":
             payload = claim.signed.split(b" ", 4)[4]
             envelope = msgspec.structs.replace(envelope, payload=payload)
             _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
-    assert "it is about another image" in refused(layout.read(place), trusted())
+    assert "it is about another image" in refused(layout.read_layout(place), trusted())
 
 
 def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
-    image = layout.read(place)
+    image = layout.read_layout(place)
     said = intoto.encode_statement(
         intoto.Statement((intoto.Subject(NAME, image.root.digest),), sigstore.SIGN, b"{}")
     )
     signature = dsse.Signature(key().sign(dsse.encode_pae("text/plain", said)))
     envelope = dsse.Envelope(dsse.IN_TOTO, said, (signature,))
     _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
-    assert "not signed by a key that is trusted" in refused(layout.read(place), trusted())
+    assert "not signed by a key that is trusted" in refused(layout.read_layout(place), trusted())
 
 
 def test_a_changed_blob_is_found(place: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_changed_blob_is_found(place: Path) -> None:
         manifest = oci.read_manifest((place / "blobs" / claim.source.replace(":", "/")).read_bytes())
         path = place / "blobs" / manifest.layers[0].digest.replace(":", "/")
         path.write_bytes(path.read_bytes().replace(b"hello", b"hellO").replace(b"5", b"6"))
-    assert "does not match its digest" in refused(layout.read(place), trusted())
+    assert "does not match its digest" in refused(layout.read_layout(place), trusted())
 
 
 def test_keys_that_expired_or_were_revoked(place: Path) -> None:
@@ -202,14 +202,14 @@ def test_thresholds_count_keys_not_signatures(place: Path) -> None:
 @pytest.mark.parametrize("kind", keys.GENERATED_KINDS)
 def test_kinds_of_keys(place: Path, kind: str) -> None:
     made = keys.generate_key(kind)
-    image = layout.read(place)
+    image = layout.read_layout(place)
     image_signing.sign_image(
         image,
         attachment.LayoutAttachment(place, image),
         None,
         image_signing.Signer(made.public_key, lambda: made),
     )
-    assert checked(layout.read(place), TrustedKey(key=made.public_key, rule="x")).signatures
+    assert checked(layout.read_layout(place), TrustedKey(key=made.public_key, rule="x")).signatures
 
 
 def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_an_index_is_signed_with_its_platforms(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cosign2", "cosign3"])
 def test_images_that_cosign_signed_and_saved(name: str) -> None:
-    image = layout.read(DATA / name)
+    image = layout.read_layout(DATA / name)
     by = TrustedKey(key=public_keys.read_public_key(DATA / "saved.pub"), rule="x")
     verdict = checked(image, by, expected="")
     assert len(verdict.signatures) == 1
@@ -234,7 +234,7 @@ def test_images_that_cosign_signed_and_saved(name: str) -> None:
 
 
 def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(place: Path) -> None:
-    image = layout.read(place)
+    image = layout.read_layout(place)
     said = intoto.encode_statement(
         intoto.Statement((intoto.Subject("", image.root.digest),), sigstore.SIGN, b"{}")
     )
@@ -242,24 +242,24 @@ def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(pl
         dsse.IN_TOTO, said, (dsse.Signature(key().sign(dsse.encode_pae(dsse.IN_TOTO, said))),)
     )
     _attach(place, image, sigstore.BUNDLE, sigstore.encode_bundle(sigstore.Bundle(envelope)))
-    assert checked(layout.read(place), trusted()).signatures
-    assert "not as" in refused(layout.read(place), trusted(), expected="example.com/other:1.0")
+    assert checked(layout.read_layout(place), trusted()).signatures
+    assert "not as" in refused(layout.read_layout(place), trusted(), expected="example.com/other:1.0")
 
 
 def test_a_certificate_is_said_not_to_count(place: Path) -> None:
-    subject = intoto.Subject("", layout.read(place).root.digest)
+    subject = intoto.Subject("", layout.read_layout(place).root.digest)
     said = intoto.encode_statement(intoto.Statement((subject,), sigstore.SIGN, b"{}"))
     document = {
         "mediaType": sigstore.BUNDLE,
         "verificationMaterial": {"certificate": {}},
         "dsseEnvelope": dsse.envelope_to_json(dsse.Envelope(dsse.IN_TOTO, said, (dsse.Signature(b""),))),
     }
-    _attach(place, layout.read(place), sigstore.BUNDLE, json.dumps(document).encode())
-    assert "signed with a certificate" in refused(layout.read(place), trusted())
+    _attach(place, layout.read_layout(place), sigstore.BUNDLE, json.dumps(document).encode())
+    assert "signed with a certificate" in refused(layout.read_layout(place), trusted())
 
 
 def test_a_pair_that_is_none(place: Path) -> None:
-    image = layout.read(place)
+    image = layout.read_layout(place)
     with pytest.raises(TrustError, match="does not match the public key"):
         image_signing.sign_image(
             image,
@@ -301,8 +301,8 @@ _HOSTILE = [
 def test_what_is_hostile_is_told_and_hides_nothing(
     place: Path, media_type: str, data: bytes, message: str
 ) -> None:
-    _attach(place, layout.read(place), media_type, data, {simplesigning.SIGNATURE: "eA=="})
-    assert message in refused(layout.read(place), trusted())
+    _attach(place, layout.read_layout(place), media_type, data, {simplesigning.SIGNATURE: "eA=="})
+    assert message in refused(layout.read_layout(place), trusted())
     verdict = checked(signed(place, 0), trusted())
     assert len(verdict.signatures) == 2
 

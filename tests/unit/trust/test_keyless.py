@@ -90,7 +90,7 @@ def test_a_signature_of_another_image_says_nothing(place: Path) -> None:
 
 
 def test_a_statement_that_was_put_in_afterwards(place: Path) -> None:
-    digest = layout.read(place).root.digest
+    digest = layout.read_layout(place).root.digest
     document = json.loads(certified.instance().signature("sha256:" + "0" * 64))
     said = intoto.encode_statement(intoto.Statement((intoto.Subject("", digest),), sigstore.SIGN, b"{}"))
     signatures = dsse.envelope_from_json(document["dsseEnvelope"]).signatures
@@ -102,20 +102,20 @@ def test_a_statement_that_was_put_in_afterwards(place: Path) -> None:
 def test_two_identities_are_two_signers(place: Path) -> None:
     certified.sign(place)
     both = (trusted(), trusted(EVE))
-    assert "signed by 1 of 2" in refused(layout.read(place), *both, threshold=2)
+    assert "signed by 1 of 2" in refused(layout.read_layout(place), *both, threshold=2)
     certified.sign(place)  # once more by the same is no second
-    assert "signed by 1 of 2" in refused(layout.read(place), *both, threshold=2)
+    assert "signed by 1 of 2" in refused(layout.read_layout(place), *both, threshold=2)
     certified.sign(place, Wish(identity=EVE))
-    assert len(checked(layout.read(place), *both, threshold=2).signatures) == 3
+    assert len(checked(layout.read_layout(place), *both, threshold=2).signatures) == 3
 
 
 def test_a_key_and_an_identity_do_not_hide_each_other(place: Path) -> None:
     certified.sign(place, Wish(identity=EVE))
     vouched.signed(place, 0)
-    assert checked(layout.read(place), vouched.trusted()).signatures
-    assert "eve@example.com" in refused(layout.read(place), trusted())
+    assert checked(layout.read_layout(place), vouched.trusted()).signatures
+    assert "eve@example.com" in refused(layout.read_layout(place), trusted())
     certified.sign(place)
-    assert checked(layout.read(place), trusted()).signatures
+    assert checked(layout.read_layout(place), trusted()).signatures
 
 
 def test_expired_and_revoked(place: Path) -> None:
@@ -125,7 +125,7 @@ def test_expired_and_revoked(place: Path) -> None:
 
 
 def test_cosigns_older_form_is_refused_with_a_reason(place: Path) -> None:
-    payload = simplesigning.encode_payload(simplesigning.Payload(NAME, layout.read(place).root.digest))
+    payload = simplesigning.encode_payload(simplesigning.Payload(NAME, layout.read_layout(place).root.digest))
     words = {simplesigning.SIGNATURE: "aGVsbG8=", simplesigning.CERTIFICATE: "-----BEGIN CERTIFICATE-----"}
     image = certified.attach(place, payload, simplesigning.PAYLOAD, annotations=words)
     assert "in cosign's older form" in refused(image, trusted())
@@ -140,7 +140,7 @@ def test_without_the_extra_it_says_what_to_install(place: Path, monkeypatch: pyt
     assert "the Python package sigstore is not installed" in caught.value.message
     assert caught.value.hint == "install it: pip install 'pumice[keyless]'"
     vouched.signed(place, 0)  # and it is in nobody's way
-    assert checked(layout.read(place), trusted(), vouched.trusted()).signatures
+    assert checked(layout.read_layout(place), trusted(), vouched.trusted()).signatures
 
 
 def test_the_librarys_own_trusted_root_is_of_use() -> None:

@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Home:
 def replay(source: Image, target: Path) -> Image:
     """Attach every blob that is attached to one image to another one."""
     for one in claims.read_attached_manifests(source, None):
-        image = layout.read(target)
+        image = layout.read_layout(target)
         place = attachment.LayoutAttachment(target, image)
         for layer in one.manifest.layers:
             with one.blobs.open(layer.digest) as file:
@@ -41,7 +41,7 @@ def replay(source: Image, target: Path) -> Image:
         manifest = msgspec.structs.replace(one.manifest, subject=image.root)
         place.change(image.root.digest, [place.put(oci.encode_document(manifest), oci.MANIFEST)], [])
         place.finish()
-    return layout.read(target)
+    return layout.read_layout(target)
 
 
 def attesting(image: Image, home: Home, expected: str = NAME) -> int:
@@ -76,7 +76,7 @@ def test_an_attestation_of_another_type_does_not_count(tmp_path: Path, home: Hom
 def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) -> None:
     path = folder(tmp_path / "image")
     for one in claims.read_attached_manifests(attest(path, 0, {}), None):
-        image = layout.read(path)
+        image = layout.read_layout(path)
         place = attachment.LayoutAttachment(path, image)
         notes = {sigstore.PREDICATE_TYPE: sigstore.SIGN}
         manifest = msgspec.structs.replace(one.manifest, annotations=notes)
@@ -84,7 +84,7 @@ def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) ->
         place.finish()
     with pytest.raises(TrustError, match="an attestation by a trusted key, but no signature"):
         image_verification.verify_image(
-            layout.read(path), None, [trusted()], expected=NAME, now=0, signatures_only=True
+            layout.read_layout(path), None, [trusted()], expected=NAME, now=0, signatures_only=True
         )
 
 

@@ -29,12 +29,12 @@ def place(tmp_path: Path) -> Path:
 
 
 def signed(path: Path, number: int = 0, *, name: str = "", **time: object) -> Image:
-    image = layout.read(path)
+    image = layout.read_layout(path)
     when = SigningTime(**time)  # type: ignore[arg-type]
     image_signing.sign_image(
         image, attachment.LayoutAttachment(path, image), None, signer(number), name=name, time=when
     )
-    return layout.read(path)
+    return layout.read_layout(path)
 
 
 def times(image: Image) -> set[tuple[str, int]]:
@@ -63,7 +63,7 @@ def test_signing_again_keeps_the_time(place: Path) -> None:
 def test_another_time_is_signed_where_it_is_required(place: Path) -> None:
     signed(place, now=JULY)
     assert times(signed(place, required=AUGUST)) == {("cosign", AUGUST), ("bundle", AUGUST)}
-    assert len(list(claims.read_attached_manifests(layout.read(place), None))) == 2
+    assert len(list(claims.read_attached_manifests(layout.read_layout(place), None))) == 2
 
 
 def test_another_keys_signature_of_the_same_bytes_stays(place: Path) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from pumice.errors import FormatError, ImageError
 from pumice.formats import oci, tar
 from pumice.formats.compression import DecompressedStream, detect_compression
-from pumice.image.regular_file import open_plain, read_failures
+from pumice.image.regular_file import open_regular, read_failures
 from pumice.os_errors import IMAGE, translate_os_errors
 
 if TYPE_CHECKING:
@@ -30,32 +30,32 @@ _MOST_EXPANSION = 200
 """As for layers: a compressed archive may grow to this many times its size, or to 1 GiB."""
 _CHUNK = 1 << 20
 
-Places = dict[str, tuple[int, int]]
+MemberRanges = dict[str, tuple[int, int]]
 """Member path to offset and size, in bytes."""
 
 
-class Members(msgspec.Struct, frozen=True):
+class ArchiveIndex(msgspec.Struct, frozen=True):
     """What is in an archive: where files lie and what links lead to, both by path.
 
     ``path`` is where the tar file can be read, as long as ``held`` lives.
     """
 
-    places: Places
+    ranges: MemberRanges
     links: dict[str, str]
     path: Path
-    held: object = None
+    keep_alive: object = None
 
 
-def section(members: Members, offset: int, size: int) -> BinaryIO:
+def open_member(members: ArchiveIndex, offset: int, size: int) -> BinaryIO:
     """Open a member of an archive by where it lies."""
     with read_failures(members.path):
-        return cast("BinaryIO", io.BufferedReader(_Section(members, offset, size)))
+        return cast("BinaryIO", io.BufferedReader(_FileRange(members, offset, size)))
 
 
-class _Section(io.RawIOBase):
+class _FileRange(io.RawIOBase):
     """Some bytes in the middle of a file."""
 
-    def __init__(self, members: Members, offset: int, size: int) -> None:
+    def __init__(self, members: ArchiveIndex, offset: int, size: int) -> None:
         super().__init__()
         self._descriptor = os.open(members.path, os.O_RDONLY | os.O_CLOEXEC)
         self._members = members  # what is held must live as long as this
@@ -79,7 +79,7 @@ class _Section(io.RawIOBase):
         super().close()
 
 
-def look(path: Path) -> tuple[int, ...]:
+def read_status(path: Path) -> tuple[int, ...]:
     """Return what changes when a file does: whoever checks it after reading it compares."""
     with read_failures(path):
         try:
@@ -89,16 +89,16 @@ def look(path: Path) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def small(members: Members, place: tuple[int, int], name: str) -> bytes:
+def read_member(members: ArchiveIndex, member_range: tuple[int, int], name: str) -> bytes:
     """Return a member of at most 4 MiB; raises FormatError for a larger one."""
-    offset, size = place
+    offset, size = member_range
     if size > oci.MAX_DOCUMENT:
         raise FormatError(f"its {name[:200]} is larger than 4 MiB", where=str(members.path))
-    with section(members, offset, size) as file:
+    with open_member(members, offset, size) as file:
         return file.read(size)
 
 
-class _Counted:
+class _CountingReader:
     """A file that knows where it is."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -111,29 +111,31 @@ class _Counted:
         return data
 
 
-class _Held:
+class _UnnamedFile:
     """A file without a name, which is there as long as this is."""
 
     def __init__(self, descriptor: int) -> None:
-        own = os.dup(descriptor)
-        self.path = Path(f"/proc/self/fd/{own}")
-        weakref.finalize(self, os.close, own)
+        own_descriptor = os.dup(descriptor)
+        self.path = Path(f"/proc/self/fd/{own_descriptor}")
+        weakref.finalize(self, os.close, own_descriptor)
 
 
-def scan(path: Path) -> Members:
+def index_archive(path: Path) -> ArchiveIndex:
     """Find where each member lies, also of a compressed tar file; raises FormatError for what is none."""
-    file = open_plain(path)
+    file = open_regular(path)
     if file is None:
         raise ImageError("there is no such file", where=str(path))
     with read_failures(path), file:
-        kind = detect_compression(file.read(6))
+        compression = detect_compression(file.read(6))
         file.seek(0)
         try:
-            if kind == "plain":
-                return _members(_Counted(file), path, None)
-            with _decompressed(file, kind) as content:
-                held = _Held(content.fileno())
-                return _members(_Counted(cast("BinaryIO", content)), held.path, held)
+            if compression == "plain":
+                return _index_members(_CountingReader(file), path, None)
+            with _decompressed(file, compression) as content:
+                unnamed_file = _UnnamedFile(content.fileno())
+                return _index_members(
+                    _CountingReader(cast("BinaryIO", content)), unnamed_file.path, unnamed_file
+                )
         except FormatError as error:
             raise FormatError(error.message, where=str(path), hint=error.hint) from None
 
@@ -153,19 +155,19 @@ def _decompressed(file: BinaryIO, kind: str) -> IO[bytes]:
     return content
 
 
-def _members(source: _Counted, path: Path, held: object) -> Members:
+def _index_members(source: _CountingReader, path: Path, keep_alive: object) -> ArchiveIndex:
     """As in tar itself, the last of several members with one name counts."""
-    members = Members({}, {}, path, held)
+    index = ArchiveIndex({}, {}, path, keep_alive)
     for count, (entry, _) in enumerate(tar.read_entries(source, skip_global_headers=True)):
         if count >= _MAX_MEMBERS:
             raise FormatError(f"the archive has more than {_MAX_MEMBERS} members")
-        members.places.pop(entry.path, None)
-        members.links.pop(entry.path, None)
+        index.ranges.pop(entry.path, None)
+        index.links.pop(entry.path, None)
         if entry.kind == "file":
-            members.places[entry.path] = (source.position, entry.size)
+            index.ranges[entry.path] = (source.position, entry.size)
         elif entry.kind == "hardlink":
-            members.links[entry.path] = entry.link
+            index.links[entry.path] = entry.link
         elif entry.kind == "symlink":
             folder = posixpath.dirname(entry.path)
-            members.links[entry.path] = posixpath.normpath(posixpath.join(folder, entry.link))
-    return members
+            index.links[entry.path] = posixpath.normpath(posixpath.join(folder, entry.link))
+    return index

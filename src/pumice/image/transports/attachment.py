@@ -78,16 +78,16 @@ class LayoutAttachment:
 
     def change(self, subject: Digest, add: Sequence[Descriptor], remove: Sequence[Digest]) -> None:
         """Record a change."""
-        self._listed = _changed(self._listed, add, remove)
+        self._listed = _update_descriptors(self._listed, add, remove)
 
     def finish(self) -> None:
         """Write blobs, the index of referrers, and the layout's index, in this order."""
         from pumice.image.transports import layout_writer
 
-        layout_writer.attach(self._directory, self._image, self._listed, self)
+        layout_writer.attach_referrers(self._directory, self._image, self._listed, self)
 
 
-def _changed(
+def _update_descriptors(
     descriptors: Sequence[Descriptor], add: Sequence[Descriptor], remove: Sequence[Digest]
 ) -> tuple[Descriptor, ...]:
     kept = {descriptor.digest: descriptor for descriptor in descriptors if descriptor.digest not in remove}

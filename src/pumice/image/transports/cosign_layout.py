@@ -27,11 +27,11 @@ _MAX_BLOBS = 4096
 _MAX_MANIFEST = 1 << 16
 
 
-def unlisted(folder: Path, root: Descriptor) -> tuple[Descriptor, ...]:
+def find_unlisted(folder: Path, root: Descriptor) -> tuple[Descriptor, ...]:
     """Return the manifests in a folder of blobs that refer to ``root``; nothing that cannot be read."""
     if root.annotations.get(KIND) not in IMAGES:
         return ()
-    found: list[Descriptor] = []
+    descriptors: list[Descriptor] = []
     for path in sorted(folder.iterdir())[:_MAX_BLOBS]:
         if len(path.name) != 64 or path.lstat().st_size > _MAX_MANIFEST:
             continue
@@ -41,28 +41,28 @@ def unlisted(folder: Path, root: Descriptor) -> tuple[Descriptor, ...]:
         except PumiceError:
             continue
         if manifest.subject is not None and digest.of(data) == f"sha256:{path.name}":
-            found.append(oci.make_descriptor(data, oci.MANIFEST))
-    return tuple(found)
+            descriptors.append(oci.make_descriptor(data, oci.MANIFEST))
+    return tuple(descriptors)
 
 
-def marked(root: Descriptor, artifacts: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+def mark_for_cosign(root: Descriptor, artifacts: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
     """Return an image's descriptor and those of what is about it, as cosign looks for them."""
     kinds = {f"{root.digest.replace(':', '-')}.{suffix}": kind for suffix, kind in _LEGACY.items()}
-    found = [_with(root, IMAGES[root.media_type == oci.INDEX])]
-    for one in artifacts:
-        kind = kinds.get(one.annotations.get(oci.REF_NAME, ""))
-        found.append(_with(one, kind) if kind else one)
-    return tuple(found)
+    descriptors = [_with_kind(root, IMAGES[root.media_type == oci.INDEX])]
+    for artifact in artifacts:
+        kind = kinds.get(artifact.annotations.get(oci.REF_NAME, ""))
+        descriptors.append(_with_kind(artifact, kind) if kind else artifact)
+    return tuple(descriptors)
 
 
-def unmarked(descriptor: Descriptor) -> Descriptor:
+def remove_mark(descriptor: Descriptor) -> Descriptor:
     """Return a descriptor without what `marked` says of it; cosign's own have no other name."""
-    own = oci.REF_NAME in descriptor.annotations
-    if not own or descriptor.annotations.get(KIND) not in _LEGACY.values():
+    has_tag = oci.REF_NAME in descriptor.annotations
+    if not has_tag or descriptor.annotations.get(KIND) not in _LEGACY.values():
         return descriptor
-    rest = {name: value for name, value in descriptor.annotations.items() if name != KIND}
-    return msgspec.structs.replace(descriptor, annotations=rest)
+    annotations = {name: value for name, value in descriptor.annotations.items() if name != KIND}
+    return msgspec.structs.replace(descriptor, annotations=annotations)
 
 
-def _with(descriptor: Descriptor, kind: str) -> Descriptor:
+def _with_kind(descriptor: Descriptor, kind: str) -> Descriptor:
     return msgspec.structs.replace(descriptor, annotations={**descriptor.annotations, KIND: kind})

@@ -32,63 +32,71 @@ _MERGED = (".sig", ".att")
 """Tags whose manifests are sets of layers. What else there is, such as ``.sbom``, is one document."""
 
 
-def put(client: Client, target: Reference, nodes: Sequence[Node], *, replaced: Collection[str] = ()) -> None:
+def merge_into_tag(
+    client: Client, target: Reference, nodes: Sequence[Node], *, replaced: Collection[str] = ()
+) -> None:
     """Make sure that a tag stands for all that ``nodes`` (manifests) say, and for what it had.
 
     ``replaced`` are the digests of manifests that these replace. Raises RegistryError, FormatError
     when the tag has something that these cannot be added to.
     """
     documents = [node.data for node in nodes]
-    known = {node.data: node for node in nodes}
+    nodes_by_data = {node.data: node for node in nodes}
     for _ in range(_ATTEMPTS):
-        there = _read(client, target)
-        kept = [there.data] if there is not None and there.digest not in replaced else []
-        merged = union([*kept, *documents], target)
-        if there is not None and merged == there.data:
+        current = _read_manifest(client, target)
+        current_documents = [current.data] if current is not None and current.digest not in replaced else []
+        merged = merge_manifests([*current_documents, *documents], target)
+        if current is not None and merged == current.data:
             return
-        _write(client, target, known.get(merged) or _made(merged), there, is_new=merged not in known)
+        _write_manifest(
+            client,
+            target,
+            nodes_by_data.get(merged) or _parse_node(merged),
+            current,
+            is_new=merged not in nodes_by_data,
+        )
     raise RegistryError("others keep changing this tag", where=str(target), hint="try again")
 
 
-def union(documents: Sequence[bytes], target: Reference) -> bytes:
+def merge_manifests(documents: Sequence[bytes], target: Reference) -> bytes:
     """Return the first of some manifests that has the layers of all, or a new one that has them."""
-    kinds = [_taken_apart(data, target) for data in documents]
+    parsed = [_parse_manifest(data, target) for data in documents]
     if len(set(documents)) == 1:
         return documents[0]
-    if not target.tag.endswith(_MERGED) or any(kind is None for kind in kinds):
+    if not target.tag.endswith(_MERGED) or any(kind is None for kind in parsed):
         raise FormatError(
             "the registry has something else under this tag, which would be lost",
             where=str(target),
             hint=f"delete it with pumice delete docker://{target}, or leave out ours with --only-image",
         )
-    manifests = [kind for kind in kinds if kind is not None]
+    manifests = [kind for kind in parsed if kind is not None]
     layers = {_key(layer): layer for one in manifests for layer in one["layers"]}
     for data, one in zip(documents, manifests, strict=True):
         if {_key(layer) for layer in one["layers"]} >= layers.keys():
             return data
     config = simplesigning.encode_artifact_config([str(layer["digest"]) for layer in layers.values()])
     descriptor = {"mediaType": oci.CONFIG, "digest": blob_content.digest_of(config), "size": len(config)}
-    joined: dict[str, Any] = {}
-    notes: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
+    annotations: dict[str, Any] = {}
     for one in reversed(manifests):
-        joined |= one
-        notes |= one.get("annotations") or {}
-    joined |= {"config": descriptor, "layers": list(layers.values())} | (
-        {"annotations": notes} if notes else {}
+        merged |= one
+        annotations |= one.get("annotations") or {}
+    merged |= {"config": descriptor, "layers": list(layers.values())} | (
+        {"annotations": annotations} if annotations else {}
     )
-    return msgspec.json.encode(joined, order="deterministic")
+    return msgspec.json.encode(merged, order="deterministic")
 
 
-def _taken_apart(data: bytes, target: Reference) -> dict[str, Any] | None:
+def _parse_manifest(data: bytes, target: Reference) -> dict[str, Any] | None:
     """A manifest as JSON; None for an index and whatever else has no layers."""
     try:
-        found = msgspec.json.decode(data)
+        manifest = msgspec.json.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise FormatError("the manifest under this tag is malformed", where=str(target)) from None
-    layers = found.get("layers") if isinstance(found, dict) else None
+    layers = manifest.get("layers") if isinstance(manifest, dict) else None
     if not isinstance(layers, list) or not all(isinstance(one, dict) and one.get("digest") for one in layers):
         return None
-    return dict(found)
+    return dict(manifest)
 
 
 def _key(layer: dict[str, Any]) -> bytes:
@@ -96,24 +104,26 @@ def _key(layer: dict[str, Any]) -> bytes:
     return msgspec.json.encode(layer, order="deterministic")
 
 
-def _read(client: Client, target: Reference) -> RawManifest | None:
+def _read_manifest(client: Client, target: Reference) -> RawManifest | None:
     try:
         return client.get_manifest(target, skip_mirrors=True)
     except NotFoundError:
         return None
 
 
-def _write(client: Client, target: Reference, node: Node, there: RawManifest | None, *, is_new: bool) -> None:
+def _write_manifest(
+    client: Client, target: Reference, node: Node, current: RawManifest | None, *, is_new: bool
+) -> None:
     """Write the manifest, unless somebody was faster. One that is new has a config that is, too."""
     if is_new:
         config = next(blob for blob in node.blobs if blob.media_type == oci.CONFIG)
         digests = [str(layer["digest"]) for layer in msgspec.json.decode(node.data)["layers"]]
         client.upload_blob(target.repository, config, simplesigning.encode_artifact_config(digests))
     conditions = []
-    if there is None:
+    if current is None:
         conditions.append(("If-None-Match", "*"))
-    elif there.etag and not there.etag.startswith("W/"):
-        conditions.append(("If-Match", there.etag))
+    elif current.etag and not current.etag.startswith("W/"):
+        conditions.append(("If-Match", current.etag))
     try:
         stored = client.put_manifest(target, node.data, node.descriptor.media_type, extra_headers=conditions)
     except RegistryError as error:
@@ -124,5 +134,5 @@ def _write(client: Client, target: Reference, node: Node, there: RawManifest | N
         client.add_fallback_referrers(target.repository, node.subject, [node.entry()])
 
 
-def _made(data: bytes) -> Node:
-    return graph.read(oci.Descriptor(oci.MANIFEST, blob_content.digest_of(data), len(data)), data)
+def _parse_node(data: bytes) -> Node:
+    return graph.parse_node(oci.Descriptor(oci.MANIFEST, blob_content.digest_of(data), len(data)), data)

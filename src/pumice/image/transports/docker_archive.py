@@ -13,7 +13,7 @@ from pumice import canonical, digest
 from pumice.errors import UsageError
 from pumice.formats.image_names import is_full_name, is_tag
 from pumice.image import tar_archive
-from pumice.image.blob_copy import Blob, Content, Unpacked
+from pumice.image.blob_copy import Blob, Content, UncompressedLayer
 from pumice.image.output import Output
 from pumice.image.transports.locations import Address, Description, refuse_attaching, select_only_platform
 
@@ -35,7 +35,7 @@ class DockerArchiveLocation:
         """Return the image; raises ImageError if there is none, or several."""
         from pumice.image.transports import docker_load, layout_index
 
-        image = docker_load.read(Path(self.address.path), self.address.tag)
+        image = docker_load.read_archive(Path(self.address.path), self.address.tag)
         return layout_index.open_image(image, self.address.tag)
 
     def check(self, name: str, version: str) -> None:
@@ -47,7 +47,7 @@ class DockerArchiveLocation:
         image = select_only_platform(outgoing.image, self.address)
         with Output(self.address.path, access.stdout) as output:
             name = image_name(outgoing.name, self.address.tag or outgoing.version)
-            write(image, output, name, progress=access.progress)
+            write_archive(image, output, name, progress=access.progress)
         return outgoing.counts()
 
     def attach(self, image: Image, access: Access) -> Attachment:
@@ -78,40 +78,40 @@ def image_name(name: str, tag: str) -> str:
     return f"{name}:{tag}"
 
 
-def write(image: Image, output: Output, name: str, *, progress: Progress) -> None:
+def write_archive(image: Image, output: Output, name: str, *, progress: Progress) -> None:
     """Write an image of one platform that is loaded as ``name``: the same bytes for the same image."""
     manifest = image.manifest()
     config = f"{digest.hex_of(manifest.config.digest)}.json"
     contents: dict[str, Content] = {}
     layers: list[str] = []
     for layer in image.layers():
-        path, content = _layer(image, layer)
+        path, content = _layer_content(image, layer)
         layers.append(path)
         contents.setdefault(path, content)
     images = [{"Config": config, "RepoTags": [name] if name else None, "Layers": layers}]
-    parts = [
-        tar_archive.text("manifest.json", canonical.dumps(images)),
-        *_repositories(name, layers),
-        tar_archive.Part(config, Blob(manifest.config, image.blobs)),
-        *(tar_archive.Part(path, contents[path]) for path in contents),
+    members = [
+        tar_archive.text_member("manifest.json", canonical.dumps(images)),
+        *_repositories_member(name, layers),
+        tar_archive.TarMember(config, Blob(manifest.config, image.blobs)),
+        *(tar_archive.TarMember(path, contents[path]) for path in contents),
     ]
-    tar_archive.write(parts, output, progress)
+    tar_archive.write_archive(members, output, progress)
 
 
-def _layer(image: Image, layer: Layer) -> tuple[str, Content]:
+def _layer_content(image: Image, layer: Layer) -> tuple[str, Content]:
     with layer.open() as stream:
         compression = stream.compression
     if compression == "gzip":
         return f"{digest.hex_of(layer.descriptor.digest)}.tar.gz", Blob(layer.descriptor, image.blobs)
     if compression == "plain":
         return f"{digest.hex_of(layer.descriptor.digest)}.tar", Blob(layer.descriptor, image.blobs)
-    return f"{digest.hex_of(layer.diff_id)}.tar", Unpacked(layer)
+    return f"{digest.hex_of(layer.diff_id)}.tar", UncompressedLayer(layer)
 
 
-def _repositories(name: str, layers: list[str]) -> list[tar_archive.Part]:
+def _repositories_member(name: str, layers: list[str]) -> list[tar_archive.TarMember]:
     """Return the ``repositories`` file, where engines older than manifest.json look for names."""
     if not name or not layers:
         return []
     repository, _, tag = name.rpartition(":")
     top = layers[-1].split(".", 1)[0]
-    return [tar_archive.text("repositories", canonical.dumps({repository: {tag: top}}))]
+    return [tar_archive.text_member("repositories", canonical.dumps({repository: {tag: top}}))]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.formats.oci import Descriptor
-    from pumice.image.transports.archive_members import Members
+    from pumice.image.transports.archive_members import ArchiveIndex
 
 MANIFEST = "manifest.json"
 _MAX_LAYERS = 1000
@@ -35,7 +35,7 @@ _CHUNK = 1 << 20
 _LAYERS = {"plain": oci.LAYER_TAR, "gzip": oci.LAYER_GZIP, "zstd": oci.LAYER_ZSTD}
 
 
-class _Saved(msgspec.Struct, frozen=True, rename="pascal"):
+class _SavedImage(msgspec.Struct, frozen=True, rename="pascal"):
     """One image of an archive: paths of its members, and the names that it had."""
 
     config: str
@@ -43,127 +43,131 @@ class _Saved(msgspec.Struct, frozen=True, rename="pascal"):
     repo_tags: tuple[str, ...] | None = None
 
 
-class _Blobs:
+class _ArchiveBlobs:
     """Members of an archive by their digests, and documents in memory."""
 
     def __init__(
-        self, members: Members, places: dict[Digest, tuple[int, int]], documents: dict[Digest, bytes]
+        self, members: ArchiveIndex, ranges: dict[Digest, tuple[int, int]], documents: dict[Digest, bytes]
     ) -> None:
         self._members = members
-        self._places = places
+        self._places = ranges
         self._documents = documents
 
     def open(self, digest_: Digest) -> BinaryIO:
         """Open a blob; raises ImageError when it is not there. Whoever reads it checks it."""
         if digest_ in self._documents:
             return io.BytesIO(self._documents[digest_])
-        place = self._places.get(digest_)
-        if place is None:
+        blob_range = self._places.get(digest_)
+        if blob_range is None:
             raise ImageError(f"the archive has no blob {digest_}", where=str(self._members.path))
-        return archive_members.section(self._members, *place)
+        return archive_members.open_member(self._members, *blob_range)
 
 
-def read(path: Path, name: str = "") -> Image:
+def read_archive(path: Path, name: str = "") -> Image:
     """Return the image called ``name`` (``NAME:TAG``, or TAG alone) in an archive, or the only one.
 
     Raises ImageError, FormatError.
     """
-    look = archive_members.look(path)
-    members = archive_members.scan(path)
-    saved = _choose(_listed(path, members), name, str(path))
-    config = archive_members.small(members, _place(members, saved.config, path), saved.config)
+    status = archive_members.read_status(path)
+    members = archive_members.index_archive(path)
+    saved = _choose_image(_read_images(path, members), name, str(path))
+    config = archive_members.read_member(members, _find_member(members, saved.config, path), saved.config)
     diff_ids = oci.read_config(config).rootfs.diff_ids
     layers = saved.layers or ()
     if len(layers) != len(diff_ids) or len(layers) > _MAX_LAYERS:
         raise FormatError(
             f"the archive has {len(layers)} layers, the image's config {len(diff_ids)}", where=str(path)
         )
-    places: dict[Digest, tuple[int, int]] = {}
+    ranges: dict[Digest, tuple[int, int]] = {}
     descriptors = []
     known_layers: dict[tuple[int, int], Descriptor] = {}  # one member may be listed again and again
     for layer, diff_id in zip(layers, diff_ids, strict=True):
-        place = _place(members, layer, path)
-        descriptor = known_layers.get(place) or _layer(members, place, digest.check(diff_id))
-        known_layers[place] = descriptor
-        places[descriptor.digest] = place
+        layer_range = _find_member(members, layer, path)
+        descriptor = known_layers.get(layer_range) or _describe_layer(
+            members, layer_range, digest.check(diff_id)
+        )
+        known_layers[layer_range] = descriptor
+        ranges[descriptor.digest] = layer_range
         descriptors.append(descriptor)
     manifest = oci.encode_document(
         oci.make_manifest(oci.make_descriptor(config, oci.CONFIG), tuple(descriptors))
     )
     documents = {digest.of(data): data for data in (config, manifest)}
-    known = (saved.repo_tags or ("",))[0]
-    described = oci.make_descriptor(manifest, oci.MANIFEST)
-    stem, _, tag = known.rpartition(":")
-    annotations = layout_index.naming(stem, tag) if stem and tag else {}
-    root = msgspec.structs.replace(described, annotations=annotations)
-    return Image(root, _Blobs(members, places, documents)).inside(Archive(path, look))
+    full_name = (saved.repo_tags or ("",))[0]
+    manifest_descriptor = oci.make_descriptor(manifest, oci.MANIFEST)
+    repository, _, tag = full_name.rpartition(":")
+    annotations = layout_index.name_annotations(repository, tag) if repository and tag else {}
+    root = msgspec.structs.replace(manifest_descriptor, annotations=annotations)
+    return Image(root, _ArchiveBlobs(members, ranges, documents)).inside(Archive(path, status))
 
 
-def _listed(path: Path, members: Members) -> tuple[_Saved, ...]:
-    if MANIFEST not in members.places:
-        is_layout = "index.json" in members.places
+def _read_images(path: Path, members: ArchiveIndex) -> tuple[_SavedImage, ...]:
+    if MANIFEST not in members.ranges:
+        is_layout = "index.json" in members.ranges
         raise ImageError(
             f"this is not an archive of docker save: it has no {MANIFEST}",
             where=str(path),
             hint=f"read it as oci-archive:{path}" if is_layout else "save it again with docker 1.10 or newer",
         )
-    data = archive_members.small(members, members.places[MANIFEST], MANIFEST)
+    data = archive_members.read_member(members, members.ranges[MANIFEST], MANIFEST)
     try:
-        listed = msgspec.json.decode(data, type=tuple[_Saved, ...])
+        images = msgspec.json.decode(data, type=tuple[_SavedImage, ...])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise FormatError(f"the archive's {MANIFEST} is malformed", where=str(path)) from None
-    if not listed:
+    if not images:
         raise ImageError("the archive holds no image", where=str(path))
-    return listed
+    return images
 
 
-def _choose(listed: tuple[_Saved, ...], name: str, where: str) -> _Saved:
-    names = sorted({tag for saved in listed for tag in saved.repo_tags or ()})
-    known = ", ".join(names[:20]) or "none"
+def _choose_image(images: tuple[_SavedImage, ...], name: str, where: str) -> _SavedImage:
+    names = sorted({tag for saved in images for tag in saved.repo_tags or ()})
+    all_names = ", ".join(names[:20]) or "none"
     if not name:
-        if len(listed) > 1:
+        if len(images) > 1:
             raise ImageError(
-                f"the archive holds {len(listed)} images",
+                f"the archive holds {len(images)} images",
                 where=where,
-                hint=f"choose one by appending :NAME:TAG; the names are {known}",
+                hint=f"choose one by appending :NAME:TAG; the names are {all_names}",
             )
-        return listed[0]
-    for saved in listed:
+        return images[0]
+    for saved in images:
         if name in (saved.repo_tags or ()):
             return msgspec.structs.replace(saved, repo_tags=(name,))
     by_tag = [
         msgspec.structs.replace(saved, repo_tags=(full,))
-        for saved in listed
+        for saved in images
         for full in saved.repo_tags or ()
         if full.rpartition(":")[2] == name
     ]
     if len(by_tag) != 1:
-        raise ImageError(f"the archive has no image {name!r}", where=where, hint=f"the names are {known}")
+        raise ImageError(f"the archive has no image {name!r}", where=where, hint=f"the names are {all_names}")
     return by_tag[0]
 
 
-def _place(members: Members, name: str, path: Path) -> tuple[int, int]:
+def _find_member(members: ArchiveIndex, name: str, path: Path) -> tuple[int, int]:
     """Return where a member lies, through links that stay in the archive."""
     current = posixpath.normpath(name)
     for _ in range(_MAX_LINKS):
-        if current in members.places:
-            return members.places[current]
+        if current in members.ranges:
+            return members.ranges[current]
         if current not in members.links:
             break
         current = members.links[current]
     raise FormatError(f"the archive has no member {name[:200]!r}", where=str(path))
 
 
-def _layer(members: Members, place: tuple[int, int], diff_id: Digest) -> Descriptor:
+def _describe_layer(members: ArchiveIndex, layer_range: tuple[int, int], diff_id: Digest) -> Descriptor:
     """Return a layer's descriptor. A plain tar has its diff ID for a digest, which reading it checks."""
-    with archive_members.section(members, *place) as file:
+    with archive_members.open_member(members, *layer_range) as file:
         start = file.read(6)
-        kind = detect_compression(start)
-        if kind not in _LAYERS:
-            raise FormatError(f"a layer of the archive is compressed with {kind}", where=str(members.path))
-        if kind == "plain":
-            return oci.Descriptor(oci.LAYER_TAR, diff_id, place[1])
-        found = hashlib.sha256(start)
+        compression = detect_compression(start)
+        if compression not in _LAYERS:
+            raise FormatError(
+                f"a layer of the archive is compressed with {compression}", where=str(members.path)
+            )
+        if compression == "plain":
+            return oci.Descriptor(oci.LAYER_TAR, diff_id, layer_range[1])
+        content_hash = hashlib.sha256(start)
         while data := file.read(_CHUNK):
-            found.update(data)
-    return oci.Descriptor(_LAYERS[kind], f"sha256:{found.hexdigest()}", place[1])
+            content_hash.update(data)
+    return oci.Descriptor(_LAYERS[compression], f"sha256:{content_hash.hexdigest()}", layer_range[1])

@@ -11,8 +11,8 @@ from pumice import digest
 from pumice.errors import ImageError
 from pumice.formats import oci
 from pumice.image import referrers
-from pumice.image.model import Image, contents
-from pumice.image.regular_file import open_plain, read_small
+from pumice.image.model import Image, list_blobs
+from pumice.image.regular_file import open_regular, read_small
 from pumice.image.transports import cosign_layout, layout_index
 from pumice.image.transports.locations import Address, Description, choose_tag
 
@@ -37,7 +37,7 @@ class LayoutLocation:
 
     def open(self, access: Access) -> OpenedImage:
         """Return the image; raises ImageError if there is none, or several."""
-        return layout_index.open_image(read(self._directory, self.address.tag), self.address.tag)
+        return layout_index.open_image(read_layout(self._directory, self.address.tag), self.address.tag)
 
     def check(self, name: str, version: str) -> None:
         """Refuse a version that is not a tag."""
@@ -47,7 +47,7 @@ class LayoutLocation:
         """Write the image, in place of the image that the layout holds."""
         from pumice.image.transports import layout_writer
 
-        layout_writer.write(
+        layout_writer.write_layout(
             outgoing.image,
             self._directory,
             choose_tag(self.address, outgoing.version),
@@ -81,13 +81,13 @@ class LayoutBlobs:
     def open(self, digest_: Digest) -> BinaryIO:
         """Open a blob; raises ImageError if there is none. The reader checks its digest."""
         path = self._blobs / digest.hex_of(digest_)
-        file = open_plain(path)
+        file = open_regular(path)
         if file is None:
             raise ImageError(f"the layout has no blob {digest_}", where=str(self._blobs.parent.parent))
         return file
 
 
-def read(directory: Path, tag: str = "") -> Image:
+def read_layout(directory: Path, tag: str = "") -> Image:
     """Return the image with a tag in a layout, or the only image; raises ImageError."""
     header = read_small(directory / HEADER, MAX_HEADER)
     index = read_small(directory / INDEX, oci.MAX_DOCUMENT)
@@ -95,10 +95,10 @@ def read(directory: Path, tag: str = "") -> Image:
         missing = HEADER if header is None else INDEX
         raise ImageError(f"not an OCI layout: there is no {missing}", where=str(directory))
     oci.read_layout_header(header)
-    image = layout_index.select(index, tag, str(directory), LayoutBlobs(directory))
+    image = layout_index.select_image(index, tag, str(directory), LayoutBlobs(directory))
     if cosign_layout.KIND in image.root.annotations:
         listed = {descriptor.digest for descriptor in image.beside}
-        unlisted = cosign_layout.unlisted(directory / BLOBS, image.root)
+        unlisted = cosign_layout.find_unlisted(directory / BLOBS, image.root)
         image.beside += tuple(descriptor for descriptor in unlisted if descriptor.digest not in listed)
     return image
 
@@ -122,9 +122,9 @@ def layout_content(
     Referrers are listed in an index that an annotation names. With ``referrers_in_index`` they are listed
     in ``index.json`` itself, which oras and cosign need, and skopeo, buildah and crane reject.
     """
-    root, attached = image.root, referrers.gather(image)
-    annotations = layout_index.naming(name, tag)
-    blobs, documents = contents(image) + attached.parts, []
+    root, attached = image.root, referrers.gather_referrers(image)
+    annotations = layout_index.name_annotations(name, tag)
+    blobs, documents = list_blobs(image) + attached.blobs, []
     if attached.artifacts and not referrers_in_index:
         documents.append(attached.index())
         descriptor = oci.make_descriptor(documents[0], oci.INDEX)
@@ -133,10 +133,10 @@ def layout_content(
     pointer = oci.Descriptor(
         root.media_type, root.digest, root.size, annotations, artifact_type=root.artifact_type
     )
-    listed = cosign_layout.marked(pointer, attached.artifacts) if referrers_in_index else (pointer,)
+    listed = cosign_layout.mark_for_cosign(pointer, attached.artifacts) if referrers_in_index else (pointer,)
     unique_blobs = tuple({blob.digest: blob for blob in blobs}.values())
     index = oci.encode_document(oci.make_index(listed))
-    return LayoutContent(index, unique_blobs, Image(root, referrers.Over(documents, image.blobs)))
+    return LayoutContent(index, unique_blobs, Image(root, referrers.OverlaidBlobs(documents, image.blobs)))
 
 
 def layout_header() -> bytes:

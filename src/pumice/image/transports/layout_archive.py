@@ -17,7 +17,7 @@ from pumice.image.blob_copy import Blob
 from pumice.image.model import Archive
 from pumice.image.output import Output
 from pumice.image.transports import layout, layout_index
-from pumice.image.transports.archive_members import look, scan, section, small
+from pumice.image.transports.archive_members import index_archive, open_member, read_member, read_status
 from pumice.image.transports.locations import Address, Description, choose_tag, refuse_attaching
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pumice.digest import Digest
     from pumice.image.model import Image
-    from pumice.image.transports.archive_members import Members
+    from pumice.image.transports.archive_members import ArchiveIndex
     from pumice.image.transports.attachment import Attachment
     from pumice.image.transports.locations import Access, Counts, OpenedImage, OutgoingImage
     from pumice.progress import Progress
@@ -39,7 +39,9 @@ class LayoutArchiveLocation:
 
     def open(self, access: Access) -> OpenedImage:
         """Return the image; raises ImageError if there is none, or several."""
-        return layout_index.open_image(read(Path(self.address.path), self.address.tag), self.address.tag)
+        return layout_index.open_image(
+            read_archive(Path(self.address.path), self.address.tag), self.address.tag
+        )
 
     def check(self, name: str, version: str) -> None:
         """Refuse a version that is not a tag."""
@@ -49,7 +51,7 @@ class LayoutArchiveLocation:
         """Write the image to the file, or to standard output."""
         tag = choose_tag(self.address, outgoing.version)
         with Output(self.address.path, access.stdout) as output:
-            write(
+            write_archive(
                 outgoing.image,
                 output,
                 tag,
@@ -71,38 +73,38 @@ class LayoutArchiveLocation:
 class ArchiveBlobs:
     """The blobs of an archive, read from where they are in the file."""
 
-    def __init__(self, members: Members, path: Path) -> None:
+    def __init__(self, members: ArchiveIndex, path: Path) -> None:
         self._members = members
         self._path = path
 
     def open(self, digest_: Digest) -> BinaryIO:
         """Open a blob; raises ImageError if there is none. The reader checks its digest."""
-        place = self._members.places.get(f"{layout.BLOBS}/{digest.hex_of(digest_)}")
-        if place is None:
+        blob_range = self._members.ranges.get(f"{layout.BLOBS}/{digest.hex_of(digest_)}")
+        if blob_range is None:
             raise ImageError(f"the archive has no blob {digest_}", where=str(self._path))
-        return section(self._members, *place)
+        return open_member(self._members, *blob_range)
 
 
-def read(path: Path, tag: str = "") -> Image:
+def read_archive(path: Path, tag: str = "") -> Image:
     """Return the image with a tag in an archive, or the only image; raises ImageError."""
-    seen = look(path)
-    members = scan(path)
-    places = members.places
+    status = read_status(path)
+    members = index_archive(path)
+    ranges = members.ranges
     blobs = ArchiveBlobs(members, path)
     for name in (layout.HEADER, layout.INDEX):
-        if name not in places:
-            raise _not_a_layout(path, places, name)
-    header, index = (small(members, places[name], name) for name in (layout.HEADER, layout.INDEX))
+        if name not in ranges:
+            raise _not_a_layout(path, ranges, name)
+    header, index = (read_member(members, ranges[name], name) for name in (layout.HEADER, layout.INDEX))
     oci.read_layout_header(header)
-    return layout_index.select(index, tag, str(path), blobs).inside(Archive(path, seen))
+    return layout_index.select_image(index, tag, str(path), blobs).inside(Archive(path, status))
 
 
-def _not_a_layout(path: Path, places: Mapping[str, object], name: str) -> ImageError:
-    hint = f"read it as docker-archive:{path}" if "manifest.json" in places else None
+def _not_a_layout(path: Path, ranges: Mapping[str, object], name: str) -> ImageError:
+    hint = f"read it as docker-archive:{path}" if "manifest.json" in ranges else None
     return ImageError(f"not an OCI archive: there is no {name}", where=str(path), hint=hint)
 
 
-def write(
+def write_archive(
     image: Image,
     output: Output,
     tag: str,
@@ -117,16 +119,16 @@ def write(
     """
     content = layout.layout_content(image, tag, name=name, referrers_in_index=referrers_in_index)
     blobs = [
-        tar_archive.Part(
+        tar_archive.TarMember(
             f"{layout.BLOBS}/{digest.hex_of(descriptor.digest)}", Blob(descriptor, content.image.blobs)
         )
         for descriptor in sorted(content.blobs, key=lambda descriptor: descriptor.digest)
     ]
-    parts = [
-        tar_archive.text(layout.HEADER, layout.layout_header()),
-        tar_archive.text(layout.INDEX, content.index),
-        tar_archive.Part("blobs"),
-        tar_archive.Part(layout.BLOBS),
+    members = [
+        tar_archive.text_member(layout.HEADER, layout.layout_header()),
+        tar_archive.text_member(layout.INDEX, content.index),
+        tar_archive.TarMember("blobs"),
+        tar_archive.TarMember(layout.BLOBS),
         *blobs,
     ]
-    tar_archive.write(parts, output, progress)
+    tar_archive.write_archive(members, output, progress)

@@ -25,34 +25,34 @@ if TYPE_CHECKING:
 _UNKNOWN = "unknown"
 
 
-def select(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
+def select_image(data: bytes, tag: str, where: str, blobs: BlobSource) -> Image:
     """Return the image with ``tag`` in an ``index.json``, or the only image, with its referrers.
 
     ``tag`` may be a full name where the layout has them. Raises ImageError, FormatError.
     """
     index = oci.read_index(data)
-    images, listed = referrers.split(index)
-    attached = tuple(cosign_layout.unmarked(descriptor) for descriptor in listed)
-    candidates = _named(images, tag, where)
+    images, listed = referrers.split_index(index)
+    attached = tuple(cosign_layout.remove_mark(descriptor) for descriptor in listed)
+    candidates = _find_tagged(images, tag, where)
     if len(candidates) > 1 and _is_one_image(candidates):
         own = data if candidates == index.manifests else oci.encode_document(oci.make_index(candidates))
         root = oci.make_descriptor(own, oci.INDEX)
-        blobs = referrers.Over([own], blobs)
+        blobs = referrers.OverlaidBlobs([own], blobs)
     elif len(candidates) > 1 and not tag:
         raise ImageError(
             f"the layout holds {len(candidates)} images",
             where=where,
-            hint=f"choose one by appending :TAG; the tags are {_tags(images)}",
+            hint=f"choose one by appending :TAG; the tags are {_list_tags(images)}",
         )
     else:
         root = candidates[0]
     if not attached and oci.REFERRERS not in root.annotations:
         return Image(root, blobs)
-    beside = attached + referrers.named(root, blobs)
-    return Image(root, blobs, referrers.Listed(root, attached, blobs), beside)
+    beside = attached + referrers.read_named_index(root, blobs)
+    return Image(root, blobs, referrers.LayoutReferrers(root, attached, blobs), beside)
 
 
-def _named(images: tuple[Descriptor, ...], tag: str, where: str) -> tuple[Descriptor, ...]:
+def _find_tagged(images: tuple[Descriptor, ...], tag: str, where: str) -> tuple[Descriptor, ...]:
     if not images:
         raise ImageError("the layout holds no image", where=where)
     if not tag:
@@ -61,10 +61,10 @@ def _named(images: tuple[Descriptor, ...], tag: str, where: str) -> tuple[Descri
         candidates = tuple(image for image in images if image.annotations.get(annotation) == tag)
         if candidates:
             return candidates
-    raise ImageError(f"the layout has no tag {tag!r}", where=where, hint=f"the tags are {_tags(images)}")
+    raise ImageError(f"the layout has no tag {tag!r}", where=where, hint=f"the tags are {_list_tags(images)}")
 
 
-def _tags(images: Sequence[Descriptor]) -> str:
+def _list_tags(images: Sequence[Descriptor]) -> str:
     names = {one.annotations.get(oci.REF_NAME) or one.annotations.get(oci.FULL_NAME, "") for one in images}
     return ", ".join(sorted(name for name in names if name)[:20]) or "none"
 
@@ -85,7 +85,7 @@ def _is_one_image(candidates: Sequence[Descriptor]) -> bool:
     return is_complete and bool(runnable) and len(set(runnable)) == len(runnable)
 
 
-def naming(name: str, tag: str) -> dict[str, str]:
+def name_annotations(name: str, tag: str) -> dict[str, str]:
     """Return the annotations that name an image in ``index.json``.
 
     ``ref.name`` is the tag, by which skopeo, umoci and buildah choose. containerd, docker and podman load
@@ -101,7 +101,7 @@ def naming(name: str, tag: str) -> dict[str, str]:
     return {oci.REF_NAME: tag, oci.FULL_NAME: f"{full_name}:{version}"}
 
 
-def known_name(root: Descriptor) -> tuple[str, str]:
+def read_name(root: Descriptor) -> tuple[str, str]:
     """Return the name and the tag under which a layout lists an image, "" for what it does not have."""
     name, colon, tag = root.annotations.get(oci.FULL_NAME, "").rpartition(":")
     if not colon or "/" in tag or not is_full_name(name) or not is_tag(tag):
@@ -111,6 +111,6 @@ def known_name(root: Descriptor) -> tuple[str, str]:
 
 def open_image(image: Image, tag: str) -> OpenedImage:
     """Return an image of a layout or archive as opened; ``tag`` is the one that it was chosen by, or ""."""
-    name, version = known_name(image.root)
+    name, version = read_name(image.root)
     version = tag if tag and not name else version
     return OpenedImage(image, lambda: open_local_source(image), name, version)

@@ -20,9 +20,9 @@ from pumice import digest, files, ownership
 from pumice.errors import ImageError, PumiceError, TrustError
 from pumice.formats import oci
 from pumice.image import referrers
-from pumice.image.blob_copy import Blob, in_parallel
+from pumice.image.blob_copy import Blob, run_in_threads
 from pumice.image.model import Image
-from pumice.image.regular_file import is_plain, read_small
+from pumice.image.regular_file import is_regular, read_small
 from pumice.image.stat_cache import LayoutStatCache
 from pumice.image.transports.layout import (
     BLOBS,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _TEMPORARY = ".pumice-"
 
 
-def write(
+def write_layout(
     image: Image,
     directory: Path,
     tag: str,
@@ -73,7 +73,9 @@ def write(
         writer.stat_cache.save()
 
 
-def attach(directory: Path, image: Image, attached: tuple[Descriptor, ...], blobs: BlobSource) -> None:
+def attach_referrers(
+    directory: Path, image: Image, attached: tuple[Descriptor, ...], blobs: BlobSource
+) -> None:
     """Make ``attached``, read from ``blobs``, the referrers of an image in a layout directory.
 
     ``image`` is as `layout.read` returned it. Other images of the layout stay. Raises ImageError.
@@ -81,17 +83,17 @@ def attach(directory: Path, image: Image, attached: tuple[Descriptor, ...], blob
     with translate_os_errors(directory, IMAGE), _lock(directory) as writer:
         _check_is_listed(directory, image)
         writer.check()
-        listed = oci.encode_document(oci.make_index(attached))
+        referrer_index = oci.encode_document(oci.make_index(attached))
         writer.add_documents(attached, blobs)
-        writer.add_blob(listed)
-        old = read_small(directory / INDEX, oci.MAX_DOCUMENT)
-        if old is None:
+        writer.add_blob(referrer_index)
+        index_data = read_small(directory / INDEX, oci.MAX_DOCUMENT)
+        if index_data is None:
             raise ImageError(f"the layout no longer has {INDEX}", where=str(directory))
-        before = oci.read_index(old)
-        if all(descriptor.digest != image.root.digest for descriptor in before.manifests):
+        index = oci.read_index(index_data)
+        if all(descriptor.digest != image.root.digest for descriptor in index.manifests):
             raise ImageError("the image in the layout has changed", where=str(directory), hint="try again")
-        manifests = [_point_to_referrers(one, digest.of(listed), image) for one in before.manifests]
-        writer.publish(oci.encode_document(msgspec.structs.replace(before, manifests=tuple(manifests))))
+        manifests = [_point_to_referrers(one, digest.of(referrer_index), image) for one in index.manifests]
+        writer.publish(oci.encode_document(msgspec.structs.replace(index, manifests=tuple(manifests))))
 
 
 def _check_is_listed(directory: Path, image: Image) -> None:
@@ -161,7 +163,7 @@ class _Writer:
             )
         oci.read_layout_header(header)
         index = read_small(self._directory / INDEX, oci.MAX_DOCUMENT)
-        count = len(referrers.split(oci.read_index(index))[0]) if index is not None else 0
+        count = len(referrers.split_index(oci.read_index(index))[0]) if index is not None else 0
         if count > 1:
             raise ImageError(
                 f"the layout holds {count} images, which would be overwritten",
@@ -185,7 +187,7 @@ class _Writer:
             return
         total = sum(descriptor.size for descriptor in missing)
         with progress.task(f"writing {self._directory}", total) as task:
-            in_parallel(lambda descriptor: self._add(descriptor, image, task), missing)
+            run_in_threads(lambda descriptor: self._add(descriptor, image, task), missing)
 
     def check_links(self) -> None:
         """Refuse a layout whose blobs are elsewhere: `sweep` could remove files that are not blobs."""
@@ -213,7 +215,7 @@ class _Writer:
             return False
         return (
             status.st_size == descriptor.size
-            and is_plain(status)
+            and is_regular(status)
             and self.stat_cache.is_unchanged(hex_digits, status)
         )
 

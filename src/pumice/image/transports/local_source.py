@@ -44,7 +44,7 @@ class LocalSource:
         """Return the referrers of a manifest, without those that are known only by a tag."""
         links: list[Referrer] = []
         for descriptor in self._referrers(digest):
-            node = graph.read(descriptor, self.document(descriptor))
+            node = graph.parse_node(descriptor, self.document(descriptor))
             if node.subject == digest or not referrers.tag_of(descriptor, digest):
                 links.append(_link(node, descriptor, digest))
         return links
@@ -114,7 +114,7 @@ class _GatheredBlobs:
 
 def image_of(gathered: GatheredImage) -> Image:
     """Return a gathered image with its referrers as an `Image`."""
-    attached = gathered.graph.attached()
+    attached = gathered.graph.referrers_by_subject()
     root = gathered.graph.nodes[gathered.graph.root.digest].descriptor
     blobs = _GatheredBlobs(gathered.graph, gathered.source)
     return Image(bare_descriptor(root), blobs, lambda digest: attached.get(digest, ()))

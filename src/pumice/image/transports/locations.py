@@ -188,7 +188,7 @@ class OutgoingImage(msgspec.Struct, frozen=True, kw_only=True):
         from pumice.image.transports.local_source import bare_descriptor
 
         source = open_local_source(self.image)
-        return GatheredImage(graph.gather(source, bare_descriptor(self.image.root)), source)
+        return GatheredImage(graph.gather_graph(source, bare_descriptor(self.image.root)), source)
 
     def counts(self) -> Counts:
         """Return the result of writing every blob that was gathered."""

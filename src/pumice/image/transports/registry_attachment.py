@@ -54,7 +54,7 @@ class RegistryAttachment:
         data = self._new.get(referrer.digest)
         if data is None:
             raise FormatError("cannot attach a manifest that was not put first", where=referrer.digest)
-        node = graph.read(referrer, data)
+        node = graph.parse_node(referrer, data)
         for blob in node.blobs:
             if blob.digest in self._new:
                 self._client.upload_blob(self._repository, blob, self._new[blob.digest])
@@ -63,7 +63,9 @@ class RegistryAttachment:
         if not stored.is_listed:
             self._client.add_fallback_referrers(self._repository, subject, [node.entry()])
         if tag := referrers.tag_of(referrer, subject):
-            cosign_tags.put(self._client, self._repository.with_tag(tag), [node], replaced=replaced)
+            cosign_tags.merge_into_tag(
+                self._client, self._repository.with_tag(tag), [node], replaced=replaced
+            )
 
     def _remove(self, digest: str, subject: str) -> None:
         """Remove a referrer, or only unlist it where the registry does not allow deleting."""

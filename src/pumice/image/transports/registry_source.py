@@ -102,7 +102,7 @@ class RegistryBlobs:
         if digest not in self._documents:
             return self.client.open_blob(self.repository, digest, self._sizes.get(digest))
         document = self.client.get_manifest(self.repository.with_digest(digest))
-        node = graph.read(document.descriptor, document.data)
+        node = graph.parse_node(document.descriptor, document.data)
         self._documents.update(child.digest for child in node.children)
         self._sizes |= {blob.digest: blob.size for blob in node.blobs}
         return io.BytesIO(document.data)

@@ -105,7 +105,7 @@ class RegistryWriter:
                     unlisted.setdefault(node.subject, []).append(node)
         for tag, descriptors in gathered.tags.items():
             nodes = [gathered.nodes[descriptor.digest] for descriptor in descriptors]
-            cosign_tags.put(self._client, self._repository.with_tag(tag), nodes)
+            cosign_tags.merge_into_tag(self._client, self._repository.with_tag(tag), nodes)
         self._list_referrers(gathered, unlisted)
 
     def _is_present(self, target: Reference) -> bool:
@@ -118,20 +118,20 @@ class RegistryWriter:
     def _list_referrers(self, gathered: Graph, unlisted: Mapping[str, list[Node]]) -> None:
         """List referrers under the fallback tag where the registry has no referrers API."""
         entries: dict[str, dict[str, dict[str, Any]]] = {}
-        for subject, links in gathered.lists.items():
+        for subject, links in gathered.referrers.items():
             # These are listed under a tag, but do not name the subject themselves.
             unlinked = [link for link in links if gathered.nodes[link.digest].subject != subject]
             for link in unlinked:
                 entries.setdefault(subject, {})[link.digest] = msgspec.json.decode(link.raw)
         for subject, nodes in unlisted.items():
             source_entries = {
-                link.digest: msgspec.json.decode(link.raw) for link in gathered.lists.get(subject, ())
+                link.digest: msgspec.json.decode(link.raw) for link in gathered.referrers.get(subject, ())
             }
             for node in nodes:
                 name = node.descriptor.digest
                 entries.setdefault(subject, {})[name] = source_entries.get(name) or node.entry()
         for subject, listed in sorted(entries.items()):
-            order = [link.digest for link in gathered.lists.get(subject, ())]
+            order = [link.digest for link in gathered.referrers.get(subject, ())]
             ordered = sorted(
                 listed.values(), key=lambda entry: (_position(order, entry["digest"]), entry["digest"])
             )

@@ -30,7 +30,7 @@ class RootfsDirectoryLocation:
     def write(self, outgoing: OutgoingImage, access: Access) -> Counts:
         """Unpack the root file system of the only platform."""
         image = select_only_platform(outgoing.image, self.address)
-        rootfs.write_folder(image, Path(self.address.path), progress=access.progress)
+        rootfs.write_directory(image, Path(self.address.path), progress=access.progress)
         return outgoing.counts()
 
     def attach(self, image: Image, access: Access) -> Attachment:

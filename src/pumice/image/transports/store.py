@@ -204,7 +204,7 @@ class _StoreWriter:
         blobs = sorted(graph.blobs().values(), key=lambda blob: (-blob.size, blob.digest))
         for descriptor in (*blobs, *(node.descriptor for node in graph.nodes.values())):
             digest.check(descriptor.digest)
-        referrers = graph.attached()
+        referrers = graph.referrers_by_subject()
         cancellation = Cancellation()
         with progress.task(f"pulling {self._name}", sum(blob.size for blob in blobs)) as task:
             outcomes = map_parallel(

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pumice.image.transports.locations import Access, Counts, Location, OpenedImage
 
 
-def gather(opened: OpenedImage, *, whole: bool = True, platform: Platform | None = None) -> GatheredImage:
+def gather_image(
+    opened: OpenedImage, *, with_referrers: bool = True, platform: Platform | None = None
+) -> GatheredImage:
     """Read all documents of an image, or of one platform of it; without ``whole``, no referrers.
 
     Raises PumiceError.
@@ -22,10 +24,14 @@ def gather(opened: OpenedImage, *, whole: bool = True, platform: Platform | None
     source, root = opened.source(), opened.image.root
     if platform is not None:
         root = opened.image.select(platform).root
-    return GatheredImage(graph.gather(source, bare_descriptor(root), whole=whole), source, opened.repository)
+    return GatheredImage(
+        graph.gather_graph(source, bare_descriptor(root), with_referrers=with_referrers),
+        source,
+        opened.repository,
+    )
 
 
-def copy(gathered: GatheredImage, opened: OpenedImage, destination: Location, access: Access) -> Counts:
+def copy_image(gathered: GatheredImage, opened: OpenedImage, destination: Location, access: Access) -> Counts:
     """Write a gathered image to a location; raises PumiceError if any part of it cannot be copied."""
     address = destination.address
     if address.transport.has_one_platform and (count := gathered.graph.count_referrers()):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pumice import digest
 from pumice.errors import FormatError, ImageError, PumiceError
 from pumice.formats import oci
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, list_blobs
 from pumice.image.transports import docker_load, layout_archive
 from tests.support import handmade, locations
 from tests.support.handmade import file
@@ -103,13 +103,13 @@ def unpacked(image: Image) -> list[bytes]:
 
 @pytest.mark.parametrize("save", [old, new])
 def test_both_forms_are_read(tmp_path: Path, save: Any) -> None:
-    image = docker_load.read(save(tmp_path / "a.tar", ["example.com/app:1.0"]))
+    image = docker_load.read_archive(save(tmp_path / "a.tar", ["example.com/app:1.0"]))
     assert unpacked(image) == TARS
     assert image.config().architecture == "amd64"
     assert image.root.annotations == {oci.REF_NAME: "1.0", oci.FULL_NAME: "example.com/app:1.0"}
     assert (
-        docker_load.read(old(tmp_path / "b.tar")).root.digest
-        == docker_load.read(new(tmp_path / "c.tar")).root.digest
+        docker_load.read_archive(old(tmp_path / "b.tar")).root.digest
+        == docker_load.read_archive(new(tmp_path / "c.tar")).root.digest
     )
 
 
@@ -119,9 +119,9 @@ def test_layers_stay_the_bytes_that_they_are(tmp_path: Path, layers: list[bytes]
     names = [f"{number}.tar" for number in range(len(layers))]
     members: list[tuple[str, bytes | str]] = [("c.json", data), *zip(names, layers, strict=True)]
     path = pack(tmp_path / "a.tar", [*members, ("manifest.json", listed(("c.json", None, names or None)))])
-    image = docker_load.read(path)
+    image = docker_load.read_archive(path)
     assert [one.digest for one in image.manifest().layers] == [digest.of(layer) for layer in layers]
-    for descriptor in contents(image)[1:]:
+    for descriptor in list_blobs(image)[1:]:
         with image.blobs.open(descriptor.digest) as file_:
             assert digest.of(file_.read()) == descriptor.digest
 
@@ -138,7 +138,7 @@ def test_links_say_that_two_layers_are_one(tmp_path: Path) -> None:
             listed(("c.json", None, [f"{name}/layer.tar" for name in ("one", "two", "three")])),
         ),
     ]
-    image = docker_load.read(pack(tmp_path / "a.tar", members))
+    image = docker_load.read_archive(pack(tmp_path / "a.tar", members))
     assert unpacked(image) == [TARS[0]] * 3
 
 
@@ -151,7 +151,7 @@ def test_links_lead_nowhere_but_into_the_archive(tmp_path: Path, target: str) ->
         ("manifest.json", listed(("c.json", None, ["x/layer.tar"]))),
     ]
     with pytest.raises(FormatError, match=r"has no member 'x/layer\.tar'"):
-        docker_load.read(pack(tmp_path / "a.tar", members))
+        docker_load.read_archive(pack(tmp_path / "a.tar", members))
 
 
 def test_one_of_several_images_is_named(tmp_path: Path) -> None:
@@ -162,12 +162,12 @@ def test_one_of_several_images_is_named(tmp_path: Path) -> None:
     )
     path = pack(tmp_path / "a.tar", [*members, ("manifest.json", manifest)])
     for name, number in (("example.com/a:1", 0), ("latest", 0), ("b:2", 1), ("2", 1)):
-        assert unpacked(docker_load.read(path, name)) == [TARS[number]]
+        assert unpacked(docker_load.read_archive(path, name)) == [TARS[number]]
     with pytest.raises(ImageError, match="holds 2 images") as raised:
-        docker_load.read(path)
+        docker_load.read_archive(path)
     assert str(raised.value.hint).endswith("the names are b:2, example.com/a:1, example.com/a:latest")
     with pytest.raises(ImageError, match="no image 'c:3'"):
-        docker_load.read(path, "c:3")
+        docker_load.read_archive(path, "c:3")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_what_is_no_such_archive_is_one_sentence(tmp_path: Path, manifest: bytes
     if manifest is not None:
         members.append(("manifest.json", manifest))
     with pytest.raises(PumiceError, match=error):
-        docker_load.read(pack(tmp_path / "a.tar", members))
+        docker_load.read_archive(pack(tmp_path / "a.tar", members))
 
 
 def test_a_layer_with_other_content_is_found_out(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_layer_with_other_content_is_found_out(tmp_path: Path) -> None:
         ("0.tar", TARS[1]),
         ("manifest.json", listed(("c.json", None, ["0.tar"]))),
     ]
-    image = docker_load.read(pack(tmp_path / "a.tar", members))
+    image = docker_load.read_archive(pack(tmp_path / "a.tar", members))
     with pytest.raises(PumiceError):
         locations.write(image, f"oci:{tmp_path}/out", version="1")
 
@@ -208,17 +208,17 @@ def test_a_layer_with_other_content_is_found_out(tmp_path: Path) -> None:
 def test_each_kind_of_archive_says_what_the_other_is(tmp_path: Path) -> None:
     locations.write(SMALL, f"oci-archive:{tmp_path}/oci.tar", version="1.0")
     with pytest.raises(ImageError) as raised:
-        docker_load.read(tmp_path / "oci.tar")
+        docker_load.read_archive(tmp_path / "oci.tar")
     assert raised.value.hint == f"read it as oci-archive:{tmp_path}/oci.tar"
     with pytest.raises(ImageError) as raised:
-        layout_archive.read(old(tmp_path / "docker.tar"))
+        layout_archive.read_archive(old(tmp_path / "docker.tar"))
     assert raised.value.hint == f"read it as docker-archive:{tmp_path}/docker.tar"
 
 
 def test_what_we_write_is_what_we_read(tmp_path: Path) -> None:
     where = f"docker-archive:{tmp_path}/a.tar"
     locations.write(SMALL, where, name="example.com/small", version="1.0")
-    image = docker_load.read(tmp_path / "a.tar", "example.com/small:1.0")
+    image = docker_load.read_archive(tmp_path / "a.tar", "example.com/small:1.0")
     assert image.manifest().config.digest == SMALL.manifest().config.digest
     assert [one.digest for one in image.manifest().layers] == [one.digest for one in SMALL.manifest().layers]
 
@@ -233,6 +233,6 @@ def test_any_bytes_are_an_image_or_an_error(
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     try:
-        unpacked(docker_load.read(path))
+        unpacked(docker_load.read_archive(path))
     except PumiceError:
         pass

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import ImageError, PumiceError, StoreError, TrustError
 from pumice.formats import oci
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, list_blobs
 from pumice.image.stat_cache import Records
 from pumice.image.transports import layout, layout_writer
 from pumice.progress import Silent
@@ -22,7 +22,7 @@ from tests.support.handmade import AMD64, ARM64, Made, MemoryBlobs, file
 
 
 def write(image: Image, folder: Path, tag: str = "1.0", records: Records | None = None) -> None:
-    layout_writer.write(image, folder, tag, records=records, progress=Silent())
+    layout_writer.write_layout(image, folder, tag, records=records, progress=Silent())
 
 
 def listing(folder: Path) -> dict[str, bytes]:
@@ -62,7 +62,7 @@ def test_a_layout_has_exactly_one_descriptor_with_the_tag(tmp_path: Path) -> Non
         }
     ]
     assert json.loads((tmp_path / "out/oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
-    assert {f"blobs/sha256/{one.digest[7:]}" for one in contents(image)} == {
+    assert {f"blobs/sha256/{one.digest[7:]}" for one in list_blobs(image)} == {
         name for name in listing(tmp_path / "out") if name.startswith("blobs")
     }
 
@@ -75,7 +75,7 @@ def test_the_same_image_gives_the_same_layout(tmp_path: Path) -> None:
 
 def test_an_empty_folder_will_do(tmp_path: Path) -> None:
     write(handmade.image(handmade.small()), tmp_path)
-    assert layout.read(tmp_path).platforms() == (AMD64,)
+    assert layout.read_layout(tmp_path).platforms() == (AMD64,)
 
 
 def test_another_image_takes_the_place_of_the_first_and_its_blobs_go(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_damaged_records_only_cost_time(tmp_path: Path) -> None:
     image = handmade.image(handmade.small())
     for _ in range(2):
         write(image, tmp_path / "out", records=Broken())
-    assert layout.read(tmp_path / "out").root.digest == image.root.digest
+    assert layout.read_layout(tmp_path / "out").root.digest == image.root.digest
 
 
 @pytest.mark.parametrize("error", [StoreError("gone"), OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
@@ -209,7 +209,7 @@ def test_a_blob_with_another_digest_is_refused(tmp_path: Path) -> None:
 def test_an_index_goes_whole(tmp_path: Path) -> None:
     image = handmade.index({AMD64: Made([[file("amd")]]), ARM64: Made([[file("arm")]])})
     write(image, tmp_path)
-    assert layout.read(tmp_path).platforms() == (AMD64, ARM64)
+    assert layout.read_layout(tmp_path).platforms() == (AMD64, ARM64)
 
 
 def test_a_file_in_place_of_the_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -229,12 +229,12 @@ def test_a_tag_is_found_among_several(tmp_path: Path) -> None:
     index = json.loads((tmp_path / "index.json").read_bytes())
     index["manifests"] += [index["manifests"][0] | {"annotations": {oci.REF_NAME: "two"}}]
     (tmp_path / "index.json").write_text(json.dumps(index))
-    assert layout.read(tmp_path, "two").root.annotations == {oci.REF_NAME: "two"}
+    assert layout.read_layout(tmp_path, "two").root.annotations == {oci.REF_NAME: "two"}
     with pytest.raises(ImageError, match="holds 2 images") as caught:
-        layout.read(tmp_path)
+        layout.read_layout(tmp_path)
     assert caught.value.hint == "choose one by appending :TAG; the tags are one, two"
     with pytest.raises(ImageError, match="no tag 'three'"):
-        layout.read(tmp_path, "three")
+        layout.read_layout(tmp_path, "three")
 
 
 @pytest.mark.parametrize("missing", ["oci-layout", "index.json"])
@@ -242,13 +242,13 @@ def test_a_directory_without_its_files_is_not_a_layout(tmp_path: Path, missing: 
     write(handmade.image(handmade.small()), tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(ImageError, match=f"not an OCI layout: there is no {missing}"):
-        layout.read(tmp_path)
+        layout.read_layout(tmp_path)
 
 
 def test_a_pipe_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "oci-layout")
     with pytest.raises(ImageError, match="not a plain file"):
-        layout.read(tmp_path)
+        layout.read_layout(tmp_path)
 
 
 def test_a_missing_blob_is_one_sentence(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_missing_blob_is_one_sentence(tmp_path: Path) -> None:
     write(image, tmp_path)
     (tmp_path / "blobs/sha256" / image.manifest().config.digest[7:]).unlink()
     with pytest.raises(ImageError, match="the layout has no blob sha256:"):
-        layout.read(tmp_path).config()
+        layout.read_layout(tmp_path).config()
 
 
 @given(st.binary(max_size=300), st.binary(max_size=60))
@@ -268,6 +268,6 @@ def test_any_files_give_an_image_or_a_pumice_error(
         (folder / "oci-layout").write_bytes(text)
         (folder / "index.json").write_bytes(index)
         try:
-            layout.read(folder).platforms()
+            layout.read_layout(folder).platforms()
         except PumiceError:
             pass

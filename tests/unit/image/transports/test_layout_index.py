@@ -41,11 +41,11 @@ def named(entry: dict[str, Any], tag: str) -> dict[str, Any]:
 
 def test_index_json_may_be_the_image_itself(tmp_path: Path) -> None:
     data = laid_out(tmp_path / "x", entries())
-    image = layout.read(tmp_path / "x")
+    image = layout.read_layout(tmp_path / "x")
     assert image.root.digest == digest.of(data)
     assert image.platforms() == (AMD64, ARM64)
     locations.write(image, f"oci-archive:{tmp_path}/copy.tar:2")
-    copied = layout_archive.read(tmp_path / "copy.tar")
+    copied = layout_archive.read_archive(tmp_path / "copy.tar")
     assert copied.root.digest == digest.of(data)
     assert copied.document(copied.root) == data
 
@@ -57,16 +57,16 @@ def test_attestations_in_it_belong_to_the_image(tmp_path: Path) -> None:
         "annotations": {"vnd.docker.reference.digest": amd["digest"]},
     }
     laid_out(tmp_path / "x", [amd, attestation])
-    assert layout.read(tmp_path / "x").platforms() == (AMD64,)
+    assert layout.read_layout(tmp_path / "x").platforms() == (AMD64,)
 
 
 def test_all_entries_of_one_tag_are_one_image(tmp_path: Path) -> None:
     amd, arm = entries()
     laid_out(tmp_path / "x", [named(amd, "1"), named(arm, "1"), named(amd, "2")])
-    assert layout.read(tmp_path / "x", "1").platforms() == (AMD64, ARM64)
-    assert layout.read(tmp_path / "x", "2").root.digest == amd["digest"]
+    assert layout.read_layout(tmp_path / "x", "1").platforms() == (AMD64, ARM64)
+    assert layout.read_layout(tmp_path / "x", "2").root.digest == amd["digest"]
     with pytest.raises(ImageError, match="holds 3 images"):
-        layout.read(tmp_path / "x")
+        layout.read_layout(tmp_path / "x")
 
 
 def test_images_of_one_platform_each_are_several(tmp_path: Path) -> None:
@@ -75,14 +75,14 @@ def test_images_of_one_platform_each_are_several(tmp_path: Path) -> None:
     for number, listed in enumerate(several):
         laid_out(tmp_path / str(number), listed)
         with pytest.raises(ImageError, match="holds 2 images"):
-            layout.read(tmp_path / str(number))
+            layout.read_layout(tmp_path / str(number))
 
 
 def test_nothing_can_be_attached_to_index_json(tmp_path: Path) -> None:
     laid_out(tmp_path / "x", entries())
-    image = layout.read(tmp_path / "x")
+    image = layout.read_layout(tmp_path / "x")
     with pytest.raises(ImageError, match="own index"):
-        layout_writer.attach(tmp_path / "x", image, (), image.blobs)
+        layout_writer.attach_referrers(tmp_path / "x", image, (), image.blobs)
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,20 @@ def test_an_image_is_named_in_full_where_that_is_possible(
     for kind in ("oci", "oci-archive"):
         where = f"{kind}:{tmp_path}/{kind}:{tag}"
         locations.write(TWO, where, name=name)
-    for image in (layout.read(tmp_path / "oci"), layout_archive.read(tmp_path / "oci-archive")):
+    for image in (
+        layout.read_layout(tmp_path / "oci"),
+        layout_archive.read_archive(tmp_path / "oci-archive"),
+    ):
         assert image.root.annotations.get(oci.FULL_NAME) == full
         assert image.root.annotations[oci.REF_NAME] == tag
         if full:
-            assert ":".join(layout_index.known_name(image.root)[:1]) == full.rpartition(":")[0]
-            assert layout.read(tmp_path / "oci", full).root.digest == TWO.root.digest
+            assert ":".join(layout_index.read_name(image.root)[:1]) == full.rpartition(":")[0]
+            assert layout.read_layout(tmp_path / "oci", full).root.digest == TWO.root.digest
 
 
 @given(st.text("aB0._-/:", max_size=12), st.text("aB0._-+", max_size=6))
 def test_full_names_are_names_for_docker(name: str, tag: str) -> None:
-    full = layout_index.naming(name, tag).get(oci.FULL_NAME)
+    full = layout_index.name_annotations(name, tag).get(oci.FULL_NAME)
     if full is not None:
         assert docker_archive.image_name(name, tag) == full
 

@@ -127,7 +127,7 @@ def test_locations_of_one_platform_refuse_two(destination: str) -> None:
 
 def test_one_platform_of_an_image_can_be_written_anywhere(tmp_path: Path) -> None:
     locations.write(TWO, f"oci:{tmp_path}/out", version="1", platform=ARM64)
-    assert layout.read(tmp_path / "out").root.digest == TWO.select(ARM64).root.digest
+    assert layout.read_layout(tmp_path / "out").root.digest == TWO.select(ARM64).root.digest
     out = io.BytesIO()
     locations.write(TWO, "tar:-", platform=ARM64, stdout=out)
     assert b"arm\0" in out.getvalue()
@@ -137,7 +137,7 @@ def test_one_platform_of_an_image_can_be_written_anywhere(tmp_path: Path) -> Non
 def test_the_version_is_the_default_tag(tmp_path: Path) -> None:
     image = handmade.image(Made([[file("a")]]))
     locations.write(image, f"oci:{tmp_path}/out", version="1.10")
-    assert layout.read(tmp_path / "out", "1.10").root.digest == image.root.digest
+    assert layout.read_layout(tmp_path / "out", "1.10").root.digest == image.root.digest
     with pytest.raises(UsageError, match=r"the version '1~rc' is not a valid tag"):
         locations.write(image, f"oci:{tmp_path}/two", version="1~rc")
     with pytest.raises(UsageError, match="needs a tag"):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import ImageError, PumiceError, StoreError, UsageError
-from pumice.image.model import Image, contents
+from pumice.image.model import Image, list_blobs
 from pumice.store.home import Home
 from tests.support import handmade, locations
 from tests.support.handmade import AMD64, ARM64, Made, file
@@ -21,7 +21,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def keep(home: Home, image: Image, name: str = "") -> None:
-    for descriptor in contents(image):
+    for descriptor in list_blobs(image):
         with home.blobs.writer() as writer, image.blobs.open(descriptor.digest) as source:
             writer.write(source.read())
             writer.commit(descriptor.digest)

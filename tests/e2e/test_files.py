@@ -60,8 +60,8 @@ def test_of_several_foreign_platforms_one_must_be_named(capsys: pytest.CaptureFi
     locations.write(image, "oci:two", version="1.0")
     assert main(["files", "oci:two"]) == 10
     assert capsys.readouterr().err == (
-        "error: the image is for 2 platforms, and one of them is needed here\n"
-        "  hint: choose with --platform: linux/vax, linux/pdp\n"
+        "error: the image is for 2 platforms, and the command needs one\n"
+        "  hint: choose one with --platform: linux/vax, linux/pdp\n"
     )
 
 

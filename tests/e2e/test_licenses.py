@@ -58,7 +58,7 @@ def test_the_inventory(world: World) -> None:
         ("deny: [AGPL-*]", 0, ""),
         ("deny: [GPL-*]", 1, "forbidden: hello has the license GPL-2.0-or-later"),
         ("allow: [MIT, GPL-*]", 1, "forbidden: libodd has the license LicenseRef-Odd-"),
-        ("denny: [GPL-*]", 3, "the policy does not fit"),
+        ("denny: [GPL-*]", 3, "invalid policy"),
         ("[", 3, "policy.yaml:2:1: a value is missing here"),
     ],
 )

@@ -171,7 +171,7 @@ def test_every_file_that_is_written_is_signed(world: Trusting) -> None:
             7,
             "not a valid OpenPGP signature",
         ),
-        (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "."), 10, "not a plain file"),
+        (("verify", ARCHIVE, "--key", "eve.pub", "--signature", "."), 10, "not a regular file"),
         (("verify", "example.com/hello:1.0", "--signature", "x"), 10, "there is no image"),
         (("key", "generate", "--openpgp", ""), 2, "invalid user ID"),
         (("key", "generate", "--openpgp", "A <a@example.com>", "--output", "ada"), 2, "the file exists"),

@@ -149,7 +149,7 @@ def test_root_inside_can_become_others_where_there_are_ids(who: Person) -> None:
 WRONG = {
     "no image": (("nope:1",), 10, "there is no image nope:1"),
     "no user": (("--user", "nobody", "box:1", "id"), 10, "the image has no user 'nobody'"),
-    "no program": (("silent:1",), 10, "the image does not say what to run"),
+    "no program": (("silent:1",), 10, "the image has no entrypoint and no command"),
     "no reference": ((), 2, "REF is missing"),
     "volume": (("--volume", "x", "box:1"), 2, "'x' is not a volume"),
     "volume source": (
@@ -157,7 +157,11 @@ WRONG = {
         2,
         "cannot mount '/no/such': no such file or directory",
     ),
-    "volume place": (("--volume", "/etc:/", "box:1"), 2, "the volume's place '/' is not a path below /"),
+    "volume place": (
+        ("--volume", "/etc:/", "box:1"),
+        2,
+        "the mount point '/' is not an absolute path below /",
+    ),
     "volume mode": (("--volume", "/etc:/x:rx", "box:1"), 2, "'/etc:/x:rx' is not a volume"),
     "directory": (
         ("--workdir", "srv", "box:1", "x"),
@@ -166,7 +170,7 @@ WRONG = {
     ),
     "stage 1": (("--stage1", "vm", "box:1"), 2, "--stage1 cannot be 'vm'"),
     "network": (("--network", "bridge", "box:1"), 2, "--network cannot be 'bridge'"),
-    "variable": (("--env", "=x", "box:1", "x"), 2, "'=x' is no variable"),
+    "variable": (("--env", "=x", "box:1", "x"), 2, "'=x' is not a variable"),
     "platform": (("--platform", "linux/s390x", "box:1", "x"), 10, "the image is not for linux/s390x"),
     "architecture": (("arm:1", "id"), 10, "the image is not for linux/"),
     "a file as a place": (("--workdir", "/etc/passwd", "box:1", "exit"), 11, "/etc/passwd"),

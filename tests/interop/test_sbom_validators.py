@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from pumice.evidence import cyclonedx_document, identifiers, license_expressions, spdx_document
-from pumice.evidence.facts import of_layer
+from pumice.evidence.facts import select_layer
 from pumice.formats import purl
 from tests.support import bsi, evidence, schemas
 
@@ -47,7 +47,7 @@ def judged(program: str, path: Path) -> str:
 def test_spdx_tools_has_nothing_to_say(tmp_path: Path, whole: bool) -> None:
     facts = evidence.facts(20, 200)
     path = tmp_path / "image.spdx.json"
-    path.write_bytes(spdx_document.write(facts if whole else of_layer(facts, 1)))
+    path.write_bytes(spdx_document.format_spdx(facts if whole else select_layer(facts, 1)))
     assert judged(_SPDX, path) == ""
 
 
@@ -55,25 +55,27 @@ def test_spdx_tools_has_nothing_to_say(tmp_path: Path, whole: bool) -> None:
 def test_cyclonedx_validates_strictly_against_its_schema(tmp_path: Path, whole: bool) -> None:
     facts = evidence.facts(20, 200)
     path = tmp_path / "image.cdx.json"
-    path.write_bytes(cyclonedx_document.write(facts if whole else of_layer(facts, 1)))
+    path.write_bytes(cyclonedx_document.format_cyclonedx(facts if whole else select_layer(facts, 1)))
     assert judged(_CYCLONEDX, path) == ""
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_published_schemas_accept_documents_of_any_size(whole: bool) -> None:
     facts = evidence.facts(100, 5000)
-    facts = facts if whole else of_layer(facts, 1)
-    assert schemas.complaints("spdx", spdx_document.write(facts)) == []
-    assert schemas.complaints("cyclonedx", cyclonedx_document.write(facts)) == []
+    facts = facts if whole else select_layer(facts, 1)
+    assert schemas.complaints("spdx", spdx_document.format_spdx(facts)) == []
+    assert schemas.complaints("cyclonedx", cyclonedx_document.format_cyclonedx(facts)) == []
 
 
 def test_the_schemas_are_not_asleep() -> None:
     facts = evidence.facts()
-    broken = spdx_document.write(facts).replace(b'"SHA256"', b'"SHA257"')
+    broken = spdx_document.format_spdx(facts).replace(b'"SHA256"', b'"SHA257"')
     assert any("SHA257" in one for one in schemas.complaints("spdx", broken))
-    broken = cyclonedx_document.write(facts).replace(b'"operating-system"', b'"operating"')
+    broken = cyclonedx_document.format_cyclonedx(facts).replace(b'"operating-system"', b'"operating"')
     assert schemas.complaints("cyclonedx", broken)
-    broken = cyclonedx_document.write(facts).replace(b'"SHA-256","content":"', b'"SHA-256","content":"x')
+    broken = cyclonedx_document.format_cyclonedx(facts).replace(
+        b'"SHA-256","content":"', b'"SHA-256","content":"x'
+    )
     assert schemas.complaints("cyclonedx", broken)
 
 
@@ -83,7 +85,7 @@ def test_the_schemas_are_not_asleep() -> None:
 def test_every_field_that_bsi_wants_is_in_cyclonedx(authors: str) -> None:
     facts = evidence.facts(20, 200)
     annotations = {**facts.annotations, "org.opencontainers.image.authors": authors}
-    document = cyclonedx_document.write(msgspec.structs.replace(facts, annotations=annotations))
+    document = cyclonedx_document.format_cyclonedx(msgspec.structs.replace(facts, annotations=annotations))
     assert bsi.complaints(json.loads(document)) == []
 
 
@@ -100,13 +102,13 @@ def test_every_field_that_bsi_wants_is_in_cyclonedx(authors: str) -> None:
     ],
 )
 def test_the_checker_for_bsi_is_not_asleep(old: str, new: str, missing: str) -> None:
-    document = cyclonedx_document.write(evidence.facts()).decode().replace(old, new)
+    document = cyclonedx_document.format_cyclonedx(evidence.facts()).decode().replace(old, new)
     assert any(one.endswith(missing) for one in bsi.complaints(json.loads(document)))
 
 
 def test_the_minimum_elements_of_ntia_are_there(tmp_path: Path) -> None:
     path = tmp_path / "image.spdx.json"
-    path.write_bytes(spdx_document.write(evidence.facts(20, 200)))
+    path.write_bytes(spdx_document.format_spdx(evidence.facts(20, 200)))
     done = subprocess.run(
         [Path(sys.executable).parent / "ntia-checker", path, "-c", "ntia"],
         capture_output=True,
@@ -136,7 +138,10 @@ def test_the_image_and_its_packages_have_package_urls() -> None:
     from packageurl import PackageURL
 
     facts = evidence.facts()
-    for url in (identifiers.image_url(facts), identifiers.source_url(facts.packages[0], facts.system)):
+    for url in (
+        identifiers.format_image_url(facts),
+        identifiers.format_source_url(facts.packages[0], facts.system),
+    ):
         assert PackageURL.from_string(url).name
 
 
@@ -146,7 +151,7 @@ def test_expressions_of_this_machines_copyright_files_parse() -> None:
     known = get_spdx_licensing()
     files = sorted(Path("/usr/share/doc").glob("*/copyright"))
     for path in files[:400]:
-        found = license_expressions.roll_up(path.read_bytes(), path.parent.name)
+        found = license_expressions.read_copyright(path.read_bytes(), path.parent.name)
         plain = re.sub(r"LicenseRef-[A-Za-z0-9.-]+", "MIT", found.expression)
         if plain != "NOASSERTION":
             assert known.validate(plain).errors == [], (path, found.expression)

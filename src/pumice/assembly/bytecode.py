@@ -136,7 +136,7 @@ def _read_compiled(root: Path, directories: Sequence[str], out: Path) -> Iterato
                 match = _COMPILED_NAME.fullmatch(name)
                 if match is None or not _is_regular_file(root / folder / f"{match['module']}.py"):
                     continue
-                data = tree_lookup.read(out, f"{folder}/{name}", min(remaining, _MAX_FILE) + 1) or b""
+                data = tree_lookup.read_file(out, f"{folder}/{name}", min(remaining, _MAX_FILE) + 1) or b""
                 remaining -= len(data)
                 if len(data) > _MAX_FILE or remaining < 0:
                     raise ImageError("the image's python3 wrote too much bytecode")

@@ -88,7 +88,7 @@ def write_image_facts(
     from pumice.packing.config import standard_annotations, timestamp
 
     manifest, config = documents
-    facts = build_facts.gather(
+    facts = build_facts.gather_facts(
         inputs.recipe,
         inputs.architecture,
         inputs.packages,
@@ -101,8 +101,8 @@ def write_image_facts(
             created=timestamp(created),
             annotations=standard_annotations(inputs.recipe, created),
         ),
-        build_facts.system_of(os_release.encode(), inputs.recipe.origin.debian),
-        own=[layer_entry.entry for layer_entry in contents.recipe_entries],
+        build_facts.read_system(os_release.encode(), inputs.recipe.origin.debian),
+        recipe_entries=[layer_entry.entry for layer_entry in contents.recipe_entries],
         records=home.records,
     )
     with home.blobs.writer() as writer:

@@ -36,8 +36,13 @@ def write_platform_evidence(
     facts = _read_facts(image, home)
     urls = mirror_urls(sources.recipe.origin)
     sboms = [
-        ("sbom.spdx.json", spdx.MEDIA_TYPE, spdx_document.write(facts, urls), intoto.SPDX),
-        ("sbom.cdx.json", cyclonedx.MEDIA_TYPE, cyclonedx_document.write(facts, urls), intoto.CYCLONEDX),
+        ("sbom.spdx.json", spdx.MEDIA_TYPE, spdx_document.format_spdx(facts, urls), intoto.SPDX),
+        (
+            "sbom.cdx.json",
+            cyclonedx.MEDIA_TYPE,
+            cyclonedx_document.format_cyclonedx(facts, urls),
+            intoto.CYCLONEDX,
+        ),
     ]
     attached = [
         _attach(image.manifest, data, media_type, "sbom", predicate_type, home)
@@ -52,7 +57,7 @@ def write_platform_evidence(
         architecture=architecture,
         suites={package.name: package.suite for package in sources.lock.packages[architecture]},
     )
-    statement = provenance.write(facts, inputs, urls, byproducts)
+    statement = provenance.format_provenance(facts, inputs, urls, byproducts)
     return _collect([*attached, _attach_provenance(image.manifest, statement, home)])
 
 
@@ -65,7 +70,7 @@ def write_index_evidence(
         for architecture, image in images.items()
     ]
     subject = (f"{sources.recipe.name}:{sources.recipe.version}", index.digest)
-    statement = provenance.write_index(subject, _provenance_inputs(sources), manifests)
+    statement = provenance.format_index_provenance(subject, _provenance_inputs(sources), manifests)
     return _collect([_attach_provenance(index, statement, home)])
 
 

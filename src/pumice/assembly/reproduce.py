@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pumice.assembly.rebuild_plan import ProvenanceEntry, RebuildPlan
     from pumice.digest import Digest
-    from pumice.evidence.first_difference import Found
+    from pumice.evidence.first_difference import FirstDifference
     from pumice.progress import Progress
     from pumice.recipe.lock import LockedPackage
     from pumice.recipe.model import Recipe
@@ -156,12 +156,12 @@ def _extract_files(image: Image, names: Mapping[str, str], directory: Path) -> N
                         file.write(data)
 
 
-def find_changed_entry(plan: RebuildPlan, image: Image) -> Found | None:
+def find_changed_entry(plan: RebuildPlan, image: Image) -> FirstDifference | None:
     """Return the first of the recipe's files in ``image`` that differs from the provenance, if any.
 
     A rebuild that extracts them from the image cannot find this: it would reproduce the difference.
     """
-    from pumice.evidence.first_difference import Found
+    from pumice.evidence.first_difference import FirstDifference
     from pumice.image.layer_scan import scan_layer
 
     expected = {entry.path.lstrip("/"): entry.sha256 for entry in plan.entries if entry.kind == "file"}
@@ -169,7 +169,7 @@ def find_changed_entry(plan: RebuildPlan, image: Image) -> Found | None:
         scan = scan_layer(layer, detailed=True)
         for entry, digests in zip(scan.entries, scan.digests, strict=True):
             if entry.kind == "file" and expected.get(entry.path, digests.sha256) != digests.sha256:
-                return Found(
+                return FirstDifference(
                     place=f"layer {number}",
                     layer=number,
                     path=f"/{entry.path}",

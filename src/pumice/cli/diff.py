@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
             reading.select_platform(old_root, options.platform),
             reading.select_platform(new_root, options.platform),
         )
-        difference = comparison.compare(old, new, semantic=options.semantic, records=home.records)
+        difference = comparison.compare_images(old, new, semantic=options.semantic, records=home.records)
     if options.format == "json":
         import json
 

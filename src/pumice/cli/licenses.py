@@ -55,14 +55,14 @@ def main(arguments: Sequence[str]) -> int:
         data = read_small(options.policy, 1 << 20)
         if data is None:
             raise UsageError(f"cannot read the policy {str(options.policy)!r}: no such file")
-        policy = license_policy.read(data, str(options.policy))
+        policy = license_policy.read_policy(data, str(options.policy))
     with (
         Home(locate(os.environ)) as home,
         registries.open_image(options.reference, home) as multi_platform_image,
     ):
         image = reading.select_platform(multi_platform_image, options.platform)
         facts = reading.read_facts(image, home, options.reference)
-    violations = license_policy.check(facts.packages, policy)
+    violations = license_policy.find_violations(facts.packages, policy)
     if options.format == "json":
         import json
 
@@ -84,7 +84,7 @@ def _packages_by_license(facts: Facts) -> dict[str, list[str]]:
 
     packages: dict[str, list[str]] = {}
     for package in facts.packages:
-        for name in license_expressions.atoms(package.license):
+        for name in license_expressions.list_licenses(package.license):
             packages.setdefault(name, []).append(package.name)
     return {
         name: packages[name]

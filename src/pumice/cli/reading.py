@@ -39,4 +39,4 @@ def read_facts(image: Image, home: Home, reference: str) -> Facts:
     from pumice.evidence import image_facts
 
     name = reference.rpartition("/")[2].partition(":")[0] if ":" in reference else reference
-    return image_facts.gather(image, home.records, name or "image")
+    return image_facts.gather_facts(image, home.records, name or "image")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pumice.assembly.rebuild_plan import RebuildPlan
-    from pumice.evidence.first_difference import Found
+    from pumice.evidence.first_difference import FirstDifference
     from pumice.formats.intoto import Statement
     from pumice.image.model import Image
     from pumice.progress import Progress
@@ -80,7 +80,7 @@ def _read_provenance(image: Image, path: Path | None) -> Statement:
         if data is None:
             raise UsageError("there is no such file", hint=f"looked for {path}")
         return intoto.read_statement(data)
-    statement = attached_documents.provenance(image)
+    statement = attached_documents.read_provenance(image)
     if statement is None:
         raise ImageError(
             "no provenance is attached to the image",
@@ -99,7 +99,7 @@ def _note_other_version(plan: RebuildPlan, progress: Progress) -> None:
 
 def _compare(
     plan: RebuildPlan, image: Image, home: Home, options: argparse.Namespace, progress: Progress
-) -> Found | None:
+) -> FirstDifference | None:
     from pumice.assembly import reproduce
     from pumice.evidence import first_difference
 
@@ -109,7 +109,7 @@ def _compare(
     with reproduce.rebuild_image(
         plan, image, sources, source_directory=options.source, progress=progress
     ) as rebuilt:
-        difference = first_difference.find(image, rebuilt)
+        difference = first_difference.find_first_difference(image, rebuilt)
     # A file extracted from the image is equal in the rebuilt one: only the provenance can tell.
     changed = reproduce.find_changed_entry(plan, image) if options.source is None else None
     if changed and (difference is None or changed.layer <= (difference.layer or changed.layer)):
@@ -117,7 +117,7 @@ def _compare(
     return difference
 
 
-def _print_result(image: Image, difference: Found | None, output_format: str) -> None:
+def _print_result(image: Image, difference: FirstDifference | None, output_format: str) -> None:
     if output_format == "json":
         import json
 

@@ -94,14 +94,14 @@ def main(arguments: Sequence[str]) -> int:
     options = _make_parser().parse_args(arguments)
     from pumice.formats import platforms
     from pumice.runtime.process import Overrides
-    from pumice.runtime.run import run
+    from pumice.runtime.run import run_image
     from pumice.store.home import Home, locate
 
     _exit_on_signals()
     home = Home(locate(os.environ))
     progress = output.make_progress(options.progress)
     with registries.open_image(options.reference, home, progress) as image:
-        return run(
+        return run_image(
             image,
             Overrides(
                 arguments=tuple(options.arguments),

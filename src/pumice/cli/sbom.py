@@ -72,7 +72,7 @@ def _read_attached_sbom(image: Image, home: Home, reference: str, sbom_format: s
     from pumice.image import referrers
     from pumice.trust import document_verification, image_names, policy
 
-    sbom = documents.sbom(image, spdx.MEDIA_TYPE if sbom_format == "spdx" else cyclonedx.MEDIA_TYPE)
+    sbom = documents.find_sbom(image, spdx.MEDIA_TYPE if sbom_format == "spdx" else cyclonedx.MEDIA_TYPE)
     if sbom is None:
         return None
     requested_name = image_names.requested_name(reference, home)
@@ -97,20 +97,20 @@ def _gather_facts(image: Image, home: Home, reference: str, layer: int | None) -
         raise UsageError(
             f"the image has no layer {layer}", hint=f"use a number from 1 to {len(facts.layers)}"
         )
-    from pumice.evidence.facts import of_layer
+    from pumice.evidence.facts import select_layer
 
-    return of_layer(facts, layer - 1)
+    return select_layer(facts, layer - 1)
 
 
 def _format_facts(facts: Facts, sbom_format: str) -> bytes:
     if sbom_format == "spdx":
         from pumice.evidence import spdx_document
 
-        return spdx_document.write(facts)
+        return spdx_document.format_spdx(facts)
     if sbom_format == "cyclonedx":
         from pumice.evidence import cyclonedx_document
 
-        return cyclonedx_document.write(facts)
+        return cyclonedx_document.format_cyclonedx(facts)
     rows = [
         (package.name, package.version, package.architecture, package.source, _shorten(package.license))
         for package in facts.packages

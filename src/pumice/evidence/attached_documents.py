@@ -1,4 +1,4 @@
-"""Documents that are attached to an image: found, and read with their digests checked."""
+"""Find and read the documents that are attached to an image, with their digests verified."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
 
 MAX_DOCUMENT = 256 << 20
-"""Bytes of a document that is looked at: 100,000 files make 60 MB."""
+"""The largest document in bytes that is read; 100,000 files take about 60 MB."""
 
 
-def sbom(image: Image, media_type: str) -> Descriptor | None:
-    """Return the bill of materials of that type that its build attached to an image, None if there is none.
+def find_sbom(image: Image, media_type: str) -> Descriptor | None:
+    """Return the SBOM of the given type that the build attached to ``image``, None if there is none.
 
-    ``image`` is of one platform.
+    ``image`` has one platform.
     """
     for artifact in image.referrers():
         if artifact.artifact_type == media_type and oci.EVIDENCE in artifact.annotations:
@@ -26,14 +26,16 @@ def sbom(image: Image, media_type: str) -> Descriptor | None:
     return None
 
 
-def provenance(image: Image) -> intoto.Statement | None:
+def read_provenance(image: Image) -> intoto.Statement | None:
     """Return the provenance that is attached to an image of one platform, None if there is none.
 
-    Raises FormatError for one that is malformed. Whose word it is, only a signature can say.
+    Raises FormatError if it is malformed. Who made the statement is not verified.
     """
     for artifact in image.referrers():
         if artifact.artifact_type == intoto.MEDIA_TYPE and oci.EVIDENCE in artifact.annotations:
-            found = intoto.read_statement(referrers.read_artifact_blob(image, artifact, intoto.MAX_STATEMENT))
-            if found.predicate_type == intoto.PROVENANCE:
-                return found
+            statement = intoto.read_statement(
+                referrers.read_artifact_blob(image, artifact, intoto.MAX_STATEMENT)
+            )
+            if statement.predicate_type == intoto.PROVENANCE:
+                return statement
     return None

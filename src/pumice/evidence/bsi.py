@@ -1,9 +1,8 @@
-"""What the guideline TR-03183-2 (2.1.0) of Germany's BSI wants to know of a component, in CycloneDX.
+"""The fields of a CycloneDX component that guideline TR-03183-2 (2.1.0) of the German BSI requires.
 
-Its names are those of BSI's property taxonomy; where each field stands is its table 8.2. A component
-that exists as a file (an image, a package) says what kind of file; one that only groups others (an
-operating system, the recipe's files) has no such fields (3.2.2). Files inside of a component are
-parts of it and are described by it.
+Property names are from BSI's taxonomy; table 8.2 of the guideline maps them to CycloneDX fields. A component
+that exists as a file (an image, a package) has fields about that file; a component that only groups others
+(an operating system, the recipe's files) has none (3.2.2). Files in a component are parts of it.
 """
 
 from __future__ import annotations
@@ -21,33 +20,33 @@ if TYPE_CHECKING:
     from pumice.formats.cyclonedx import Component
 
 UNKNOWN = "LicenseRef-pumice-unknown"
-"""The license of what states none: the guideline (6.1) knows no ``NOASSERTION``."""
+"""The license of a component that states none: the guideline (6.1) does not allow ``NOASSERTION``."""
 
 _PERSON = re.compile(r"\s*([^<]*?)\s*<([^<>\s]+@[^<>\s]+)>\s*")
 _CODE = re.compile(r"\.so(\.[0-9.]+)?$|\.(py|pl|pm|rb|js|mjs|lua|jar|class|sh|node|wasm)$")
-"""Libraries and scripts are executable in the sense of the guideline (8.1.4), whatever their mode."""
+"""Libraries and scripts, which the guideline (8.1.4) calls executable whatever their mode."""
 
 
-def person(text: str) -> tuple[str, str]:
-    """Return name and mail of ``Name <mail>``, the text and nothing where it is not of that form."""
-    found = _PERSON.fullmatch(text)
-    return (found[1] or found[2], found[2]) if found else (text.strip(), "")
+def parse_person(text: str) -> tuple[str, str]:
+    """Return the name and mail address in ``Name <mail>``; for other text, the text and ``""``."""
+    match = _PERSON.fullmatch(text)
+    return (match[1] or match[2], match[2]) if match else (text.strip(), "")
 
 
-def creator(name: str, mail: str, url: str = "") -> Component:
-    """Return who made something, reachable by mail or else by an address, never by both (5.2.2)."""
+def make_creator(name: str, mail: str, url: str = "") -> Component:
+    """Return an organization with its mail address or else its URL, never both (5.2.2)."""
     return cyclonedx.make_organization(name, mail) if mail else cyclonedx.make_organization(name, url=url)
 
 
-def maker(facts: Facts) -> Component:
-    """Return who makes the image: its authors' mail address, else the site of its name's domain."""
-    _, mail = person(facts.annotations.get("org.opencontainers.image.authors", ""))
+def make_image_creator(facts: Facts) -> Component:
+    """Return the creator of the image, with the mail address of its authors or the site of its domain."""
+    _, mail = parse_person(facts.annotations.get("org.opencontainers.image.authors", ""))
     domain = facts.name.partition("/")[0]
-    return creator(identifiers.maker(facts), mail, f"https://{domain}" if "." in domain else "")
+    return make_creator(identifiers.find_maker(facts), mail, f"https://{domain}" if "." in domain else "")
 
 
-def file_properties(filename: str, *, executable: bool) -> dict[str, str]:
-    """Return the properties of a component that is an archive with everything known of its parts."""
+def make_file_properties(filename: str, *, executable: bool) -> dict[str, str]:
+    """Return the properties of a component that is a structured archive."""
     return {
         "bsi__component__filename": filename,
         "bsi__component__executable": "executable" if executable else "non-executable",
@@ -56,13 +55,13 @@ def file_properties(filename: str, *, executable: bool) -> dict[str, str]:
     }
 
 
-def runs(files: Iterable[File]) -> bool:
-    """Whether any of the files is a program, a library or a script."""
+def has_executables(files: Iterable[File]) -> bool:
+    """Return whether any of the files is a program, library or script."""
     return any(file.executable or _CODE.search(file.path) for file in files)
 
 
-def deployable(url: str, *, sha256: str, sha512: str) -> list[Component]:
-    """Return the reference to what is deployed, with its hashes; nothing where they are not known."""
+def make_distribution_reference(url: str, *, sha256: str, sha512: str) -> list[Component]:
+    """Return the reference to the distributed file with its hashes, nothing if they are unknown."""
     if not sha512:
         return []
     return [
@@ -70,16 +69,16 @@ def deployable(url: str, *, sha256: str, sha512: str) -> list[Component]:
     ]
 
 
-def source(package: Package, facts: Facts) -> Component:
-    """Return the reference to the source: a package URL, for what a mirror is called is not its identity."""
-    return {"type": "source-distribution", "url": identifiers.source_url(package, facts.system)}
+def make_source_reference(package: Package, facts: Facts) -> Component:
+    """Return the reference to the source package by its package URL, which is the same for every mirror."""
+    return {"type": "source-distribution", "url": identifiers.format_source_url(package, facts.system)}
 
 
-def licensed(expression: str, *, complete: bool) -> dict[str, object]:
-    """Return the fields of a component with its license: as distributed, and as its makers declare it.
+def make_license_fields(expression: str, *, complete: bool) -> dict[str, object]:
+    """Return the license fields of a component: the distribution license and the declared license.
 
-    Distribution licenses are ``concluded`` in the guideline's table. CycloneDX 1.6 has room for one
-    expression, so what was declared is given as evidence. A scan leaves out what it does not know.
+    The guideline's table calls distribution licenses ``concluded``. CycloneDX 1.6 allows one expression,
+    so the declared license goes into ``evidence``. An SBOM from a scan omits unknown licenses.
     """
     declared = cyclonedx.make_licenses(expression, "declared")
     if not declared and not complete:
@@ -90,6 +89,6 @@ def licensed(expression: str, *, complete: bool) -> dict[str, object]:
     return {"licenses": concluded, "evidence": {"licenses": declared} if declared else None}
 
 
-def of_all(packages: Iterable[Package]) -> str:
-    """Return the license of everything together."""
-    return license_expressions.joined(package.license for package in packages)
+def combine_licenses(packages: Iterable[Package]) -> str:
+    """Return the expression for the licenses of all packages together."""
+    return license_expressions.join_terms(package.license for package in packages)

@@ -1,4 +1,4 @@
-"""The facts of an image out of what its build knows: nothing is read again, nothing is guessed."""
+"""Gather the facts of an image from its build: nothing is read again, nothing is guessed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import msgspec
 from pumice import digest
 from pumice.cache_keys import cache_key
 from pumice.evidence import license_expressions
-from pumice.evidence.facts import RECIPE, Facts, File, LayerFacts, Package, System, edges, source_of
+from pumice.evidence.facts import (
+    RECIPE,
+    Facts,
+    File,
+    LayerFacts,
+    Package,
+    System,
+    find_dependencies,
+    parse_source_field,
+)
 from pumice.formats import oci, platforms
 from pumice.packing.segments import DOC_DIRECTORY
 
@@ -28,7 +37,7 @@ _KIND = "license"
 
 
 class Documents(msgspec.Struct, frozen=True, kw_only=True):
-    """The image's own documents; ``created`` is RFC 3339."""
+    """The manifest and config of the image; ``created`` is an RFC 3339 time."""
 
     manifest: oci.Descriptor
     config: oci.Descriptor
@@ -36,7 +45,7 @@ class Documents(msgspec.Struct, frozen=True, kw_only=True):
     annotations: dict[str, str]
 
 
-def gather(
+def gather_facts(
     recipe: Recipe,
     architecture: str,
     locked: Sequence[LockedPackage],
@@ -45,20 +54,22 @@ def gather(
     origins: Mapping[str, str],
     documents: Documents,
     system: System,
-    own: Sequence[Entry] = (),
+    recipe_entries: Sequence[Entry] = (),
     records: Records | None = None,
 ) -> Facts:
-    """Return the facts of an image just built.
+    """Return the facts of an image that was just built.
 
     ``origins`` says by path what made the files that no package ships. ``records`` remembers what
     license a copyright file stands for.
     """
     platform = platforms.from_debian(architecture)
-    shipped = sorted((package for package in locked if package.name in segments), key=lambda one: one.name)
-    numbers = {package.name: number for number, package in enumerate(shipped)}
+    shipped_packages = sorted(
+        (package for package in locked if package.name in segments), key=lambda one: one.name
+    )
+    numbers = {package.name: number for number, package in enumerate(shipped_packages)}
     files = _files(layers, numbers, origins)
-    needs = edges({name: segments[name].facts.fields for name in numbers})
-    homes = {piece.package: number for number, one in enumerate(layers) for piece in one.chunks}
+    needs = find_dependencies({name: segments[name].facts.fields for name in numbers})
+    layer_numbers = {chunk.package: number for number, layer in enumerate(layers) for chunk in layer.chunks}
     licensed = _licenses(segments, numbers, records)
     return Facts(
         name=recipe.name,
@@ -72,32 +83,34 @@ def gather(
         created=documents.created,
         system=system,
         packages=tuple(
-            _package(one, segments[one.name], needs[one.name], homes.get(one.name, 0), licensed[one.name])
-            for one in shipped
+            _package(
+                one, segments[one.name], needs[one.name], layer_numbers.get(one.name, 0), licensed[one.name]
+            )
+            for one in shipped_packages
         ),
         layers=tuple(_layer(one) for one in layers),
         files=files,
         texts={id_: text for name in numbers for id_, text in licensed[name].texts.items()},
         annotations=documents.annotations,
-        own=tuple(own),
+        own=tuple(recipe_entries),
         complete=True,
     )
 
 
-def system_of(release: bytes, codename: str) -> System:
-    """Return the operating system: by the image's os-release, and where that is silent by the recipe."""
-    from pumice.evidence.facts import os_release
+def read_system(release: bytes, codename: str) -> System:
+    """Return the operating system from the image's os-release, completed with the recipe's codename."""
+    from pumice.evidence.facts import parse_os_release
 
-    said = os_release(release)
-    return msgspec.structs.replace(said, id=said.id or "debian", codename=said.codename or codename)
+    system = parse_os_release(release)
+    return msgspec.structs.replace(system, id=system.id or "debian", codename=system.codename or codename)
 
 
-def _layer(one: ComposedLayer) -> LayerFacts:
+def _layer(layer: ComposedLayer) -> LayerFacts:
     return LayerFacts(
-        title=one.title,
-        digest=one.layer.digest,
-        diff_id=one.layer.diff_id,
-        size=one.layer.size,
+        title=layer.title,
+        digest=layer.layer.digest,
+        diff_id=layer.layer.diff_id,
+        size=layer.layer.size,
         media_type=oci.LAYER_GZIP,
     )
 
@@ -107,10 +120,10 @@ def _files(
 ) -> tuple[File, ...]:
     files: list[File] = []
     for number, layer in enumerate(layers):
-        for piece in layer.chunks:
-            package = numbers.get(piece.package, -1)
+        for chunk in layer.chunks:
+            package = numbers.get(chunk.package, -1)
             sums: dict[str, tuple[str, str, int]] = {}
-            for item in piece.items:
+            for item in chunk.items:
                 entry = item.entry
                 if entry.kind == "file":
                     sums[entry.path] = item.sha256, item.sha1, entry.size
@@ -128,7 +141,7 @@ def _package(
     locked: LockedPackage, segment: Segment, needs: tuple[str, ...], layer: int, licensing: Licensing
 ) -> Package:
     fields = segment.facts.fields
-    source, source_version = source_of(locked.name, locked.version, fields.get("Source", ""))
+    source, source_version = parse_source_field(locked.name, locked.version, fields.get("Source", ""))
     return Package(
         type="deb",
         name=locked.name,
@@ -156,35 +169,35 @@ def _package(
 def _licenses(
     segments: Mapping[str, Segment], names: Mapping[str, int], records: Records | None
 ) -> dict[str, Licensing]:
-    known: dict[tuple[str, str], Licensing] = {}
-    found: dict[str, Licensing] = {}
+    by_content: dict[tuple[str, str], Licensing] = {}
+    by_package: dict[str, Licensing] = {}
     for name in names:
         text = _copyright(name, segments)
         source = segments[name].facts.fields.get("Source", name).split(" ")[0]
         key = digest.of(text), source
-        if key not in known:
-            known[key] = _remembered(text, source, records)
-        found[name] = known[key]
-    return found
+        if key not in by_content:
+            by_content[key] = _read_licensing(text, source, records)
+        by_package[name] = by_content[key]
+    return by_package
 
 
 def _copyright(name: str, segments: Mapping[str, Segment]) -> bytes:
-    """Return the text for a package; its documentation may be a link to another package's."""
+    """Return the copyright file of a package; its documentation may be a link to another package's."""
     segment = segments[name]
     if segment.copyright:
         return segment.copyright
-    places = {f"{DOC_DIRECTORY}/{name}", f"{DOC_DIRECTORY}/{name}/copyright"}
+    copyright_paths = {f"{DOC_DIRECTORY}/{name}", f"{DOC_DIRECTORY}/{name}/copyright"}
     for item in segment.items:
-        if item.entry.kind == "symlink" and item.entry.path in places:
-            other = item.entry.link.removesuffix("/copyright").rpartition("/")[2]
-            if other in segments:
-                return segments[other].copyright
+        if item.entry.kind == "symlink" and item.entry.path in copyright_paths:
+            other_package = item.entry.link.removesuffix("/copyright").rpartition("/")[2]
+            if other_package in segments:
+                return segments[other_package].copyright
     return b""
 
 
-def _remembered(text: bytes, source: str, records: Records | None) -> Licensing:
+def _read_licensing(text: bytes, source: str, records: Records | None) -> Licensing:
     if records is None:
-        return license_expressions.roll_up(text, source)
+        return license_expressions.read_copyright(text, source)
     key = cache_key("license", source, digest.of(text))
     data = records.get(_KIND, key)
     try:
@@ -192,6 +205,6 @@ def _remembered(text: bytes, source: str, records: Records | None) -> Licensing:
             return msgspec.json.decode(data, type=license_expressions.Licensing)
     except msgspec.MsgspecError:
         pass
-    found = license_expressions.roll_up(text, source)
-    records.put(_KIND, key, msgspec.json.encode(found))
-    return found
+    licensing = license_expressions.read_copyright(text, source)
+    records.put(_KIND, key, msgspec.json.encode(licensing))
+    return licensing

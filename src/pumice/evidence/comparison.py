@@ -1,7 +1,7 @@
-"""How two images differ: packages, files, configuration, licenses, and what a client must pull.
+"""Compare two images: packages, files, configuration, licenses, and what a client must pull.
 
-*Strict* compares all there is, up to the digest; *semantic* leaves out what a program inside could not
-care about: when the image and its files were made, and how the files are spread over layers.
+A strict comparison includes the digest. A semantic comparison ignores what does not affect programs in the
+image: timestamps, and how files are divided into layers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One thing that differs; ``old`` or ``new`` is empty where it is not there at all."""
+    """One difference; ``old`` or ``new`` is empty if only one image has it."""
 
     name: str
     old: str = ""
@@ -31,9 +31,9 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """All that differs from one image to another; sizes are bytes.
+    """All differences between two images; sizes are in bytes.
 
-    ``pull`` is what a client that has the first must still fetch for the second.
+    ``pull`` is the size of what a client that has the first image must pull for the second.
     """
 
     digests: tuple[str, str]
@@ -49,7 +49,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Side(msgspec.Struct, frozen=True):
-    """One image, as far as it is compared."""
+    """One of the two images, as far as it is compared."""
 
     facts: Facts
     files: dict[str, dict[str, str]]
@@ -57,100 +57,105 @@ class _Side(msgspec.Struct, frozen=True):
     size: int
 
 
-def compare(old: Image, new: Image, *, semantic: bool, records: Records | None = None) -> Difference:
-    """Return how two images of one platform each differ. Raises what reading them does."""
-    one, two = (_side(image, semantic=semantic, records=records) for image in (old, new))
-    packages = _changes(_packages(one.facts), _packages(two.facts))
-    files = tuple(_file_changes(one.files, two.files))
-    config = _changes(one.config, two.config)
-    laid = _changes(_layers(one.facts), _layers(two.facts))
-    same_digest = one.facts.digest == two.facts.digest
+def compare_images(old: Image, new: Image, *, semantic: bool, records: Records | None = None) -> Difference:
+    """Return the differences between two images of one platform each.
+
+    Raises the errors of reading them.
+    """
+    old_side, new_side = (_read_side(image, semantic=semantic, records=records) for image in (old, new))
+    packages = _diff_values(_packages(old_side.facts), _packages(new_side.facts))
+    files = tuple(_diff_files(old_side.files, new_side.files))
+    config = _diff_values(old_side.config, new_side.config)
+    layers = _diff_values(_layers(old_side.facts), _layers(new_side.facts))
+    same_digest = old_side.facts.digest == new_side.facts.digest
     content = packages or files or config
     return Difference(
-        digests=(one.facts.digest, two.facts.digest),
+        digests=(old_side.facts.digest, new_side.facts.digest),
         same=not content if semantic else same_digest,
         packages=packages,
         files=files,
         config=config,
-        licenses=_changes(_licenses(one.facts), _licenses(two.facts)),
-        layers=() if semantic else laid,
-        size=(one.size, two.size),
-        unpacked=(_unpacked(one.facts), _unpacked(two.facts)),
-        pull=_pull(old, new),
+        licenses=_diff_values(_licenses(old_side.facts), _licenses(new_side.facts)),
+        layers=() if semantic else layers,
+        size=(old_side.size, new_side.size),
+        unpacked=(_unpacked_size(old_side.facts), _unpacked_size(new_side.facts)),
+        pull=_pull_size(old, new),
     )
 
 
-def _side(image: Image, *, semantic: bool, records: Records | None) -> _Side:
-    facts = image_facts.gather(image, records)
+def _read_side(image: Image, *, semantic: bool, records: Records | None) -> _Side:
+    facts = image_facts.gather_facts(image, records)
     manifest, config = image.manifest(), image.config()
-    told = _flat(msgspec.to_builtins(config.config))
-    told |= {"architecture": config.architecture, "os": config.os, "variant": config.variant}
-    told |= {f"annotation {key}": value for key, value in manifest.annotations.items()}
+    settings = _flatten_config(msgspec.to_builtins(config.config))
+    settings |= {"architecture": config.architecture, "os": config.os, "variant": config.variant}
+    settings |= {f"annotation {key}": value for key, value in manifest.annotations.items()}
     if semantic:
-        told.pop("annotation org.opencontainers.image.created", None)
+        settings.pop("annotation org.opencontainers.image.created", None)
     else:
-        told["created"] = config.created
+        settings["created"] = config.created
     size = sum(layer.size for layer in manifest.layers) + manifest.config.size + facts.size
-    return _Side(facts, _files(image, semantic, records), {k: v for k, v in told.items() if v}, size)
+    return _Side(facts, _files(image, semantic, records), {k: v for k, v in settings.items() if v}, size)
 
 
-def _flat(value: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _flatten_config(value: Mapping[str, Any]) -> dict[str, str]:
+    settings: dict[str, str] = {}
     for key, item in value.items():
         if key == "Env":
-            found |= {f"Env {line.partition('=')[0]}": line.partition("=")[2] for line in item}
+            settings |= {f"Env {line.partition('=')[0]}": line.partition("=")[2] for line in item}
         elif isinstance(item, dict):
-            found |= {f"{key} {name}": str(inner or "yes") for name, inner in item.items()}
+            settings |= {f"{key} {name}": str(inner or "yes") for name, inner in item.items()}
         elif isinstance(item, list | tuple):
-            found[key] = " ".join(map(str, item))
+            settings[key] = " ".join(map(str, item))
         else:
-            found[key] = str(item)
-    return found
+            settings[key] = str(item)
+    return settings
 
 
 def _files(image: Image, semantic: bool, records: Records | None) -> dict[str, dict[str, str]]:
     scans = [scan_layer(layer, records, detailed=True) for layer in image.layers()]
-    found: dict[str, dict[str, str]] = {}
+    files: dict[str, dict[str, str]] = {}
     for path, (entry, origin) in flatten(scan.entries for scan in scans).items():
         if not path:
             continue
-        told = {"kind": entry.kind, "mode": f"{entry.mode:04o}", "owner": f"{entry.uid}:{entry.gid}"}
+        attributes = {"kind": entry.kind, "mode": f"{entry.mode:04o}", "owner": f"{entry.uid}:{entry.gid}"}
         if entry.kind == "symlink":
-            told["link"] = entry.link
+            attributes["link"] = entry.link
         if origin.layer >= 0 and entry.kind == "file":
-            told["content"] = (
+            attributes["content"] = (
                 f"{scans[origin.layer].digests[origin.position].sha256[:16]} ({entry.size} bytes)"
             )
         if entry.xattrs:
-            told["attributes"] = ", ".join(sorted(entry.xattrs))
+            attributes["attributes"] = ", ".join(sorted(entry.xattrs))
         if not semantic:
-            told["time"] = str(entry.mtime)
-        found[path] = told
-    return found
+            attributes["time"] = str(entry.mtime)
+        files[path] = attributes
+    return files
 
 
-def _file_changes(old: Mapping[str, dict[str, str]], new: Mapping[str, dict[str, str]]) -> Iterable[Change]:
+def _diff_files(old: Mapping[str, dict[str, str]], new: Mapping[str, dict[str, str]]) -> Iterable[Change]:
     for path in sorted(old.keys() | new.keys()):
-        one, two = old.get(path), new.get(path)
-        if one == two:
+        old_file, new_file = old.get(path), new.get(path)
+        if old_file == new_file:
             continue
-        if one is None or two is None:
-            told = _told(one or two or {})
-            yield Change(f"/{path}", told if one else "", told if two else "")
+        if old_file is None or new_file is None:
+            description = _describe_file(old_file or new_file or {})
+            yield Change(f"/{path}", description if old_file else "", description if new_file else "")
             continue
-        keys = [key for key in sorted(one.keys() | two.keys()) if one.get(key) != two.get(key)]
+        keys = [
+            key for key in sorted(old_file.keys() | new_file.keys()) if old_file.get(key) != new_file.get(key)
+        ]
         yield Change(
             f"/{path}",
-            ", ".join(f"{key} {one.get(key, 'none')}" for key in keys),
-            ", ".join(f"{key} {two.get(key, 'none')}" for key in keys),
+            ", ".join(f"{key} {old_file.get(key, 'none')}" for key in keys),
+            ", ".join(f"{key} {new_file.get(key, 'none')}" for key in keys),
         )
 
 
-def _told(file: Mapping[str, str]) -> str:
+def _describe_file(file: Mapping[str, str]) -> str:
     return " ".join(file[key] for key in ("kind", "mode", "owner", "link", "content") if key in file)
 
 
-def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Change, ...]:
+def _diff_values(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Change, ...]:
     return tuple(
         Change(name, old.get(name, ""), new.get(name, ""))
         for name in sorted(old.keys() | new.keys())
@@ -159,31 +164,33 @@ def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[Change, ..
 
 
 def _packages(facts: Facts) -> dict[str, str]:
-    return {f"{one.name}:{one.architecture}": one.version for one in facts.packages}
+    return {f"{package.name}:{package.architecture}": package.version for package in facts.packages}
 
 
 def _licenses(facts: Facts) -> dict[str, str]:
-    found: dict[str, list[str]] = {}
+    packages: dict[str, list[str]] = {}
     for package in facts.packages:
-        for name in license_expressions.atoms(package.license):
-            found.setdefault(name, []).append(package.name)
-    return {name: _counted(packages) for name, packages in found.items()}
+        for name in license_expressions.list_licenses(package.license):
+            packages.setdefault(name, []).append(package.name)
+    return {name: _format_count(packages) for name, packages in packages.items()}
 
 
-def _counted(packages: list[str]) -> str:
+def _format_count(packages: list[str]) -> str:
     return f"{len(packages)} package{'s' if len(packages) != 1 else ''}"
 
 
 def _layers(facts: Facts) -> dict[str, str]:
-    return {f"layer {number} {one.title}".strip(): one.digest for number, one in enumerate(facts.layers, 1)}
+    return {
+        f"layer {number} {layer.title}".strip(): layer.digest for number, layer in enumerate(facts.layers, 1)
+    }
 
 
-def _unpacked(facts: Facts) -> int:
+def _unpacked_size(facts: Facts) -> int:
     return sum(file.size for file in facts.files)
 
 
-def _pull(old: Image, new: Image) -> int:
+def _pull_size(old: Image, new: Image) -> int:
     from pumice.image.model import list_blobs
 
-    have = {descriptor.digest for descriptor in list_blobs(old)}
-    return sum(descriptor.size for descriptor in list_blobs(new) if descriptor.digest not in have)
+    old_digests = {descriptor.digest for descriptor in list_blobs(old)}
+    return sum(descriptor.size for descriptor in list_blobs(new) if descriptor.digest not in old_digests)

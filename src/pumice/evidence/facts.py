@@ -1,7 +1,7 @@
-"""What an image is made of: the one value that every document about it is written from.
+"""The facts of an image, from which all evidence documents are made.
 
-It is filled by the build, which knows all of it (`pumice.evidence.build_facts`), or for an image of anybody's
-by reading the package databases and files in its layers (`pumice.evidence.image_facts`).
+`pumice.evidence.build_facts` gathers them from a build; `pumice.evidence.image_facts` gathers them from the
+package databases and files in the layers of any image.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 PackageType = Literal["deb", "apk"]
 
 RECIPE = "recipe"
-"""What `File.by` says of the recipe's own files."""
+"""The value of `File.by` for the recipe's own files."""
 
 
 class System(msgspec.Struct, frozen=True, kw_only=True):
-    """The operating system by its os-release(5), completed by what the recipe says."""
+    """The operating system, from os-release(5) and the recipe."""
 
     id: str = ""
     version: str = ""
@@ -33,7 +33,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One layer; ``size`` is bytes as it lies."""
+    """A layer; ``size`` is its compressed size in bytes."""
 
     title: str
     digest: str
@@ -43,10 +43,10 @@ class LayerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One file of the image with its content's digests in hexadecimal; hard links each count.
+    """A file, or one name of a hard link, with the digests of its content in hexadecimal.
 
-    ``layer`` counts from 0; ``package`` is a position in `Facts.packages` or -1; ``by`` is what put a
-    file of no package there, `RECIPE` or an effect, empty where nobody knows.
+    ``layer`` counts from 0; ``package`` is an index into `Facts.packages`, or -1. For a file that no package
+    owns, ``by`` is its origin: `RECIPE`, the name of an effect, or empty if unknown.
     """
 
     path: str
@@ -60,11 +60,11 @@ class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """One installed package. ``needs`` are names of packages of the same image.
+    """An installed package. ``needs`` names its dependencies in the same image.
 
-    ``path`` is where it lies in a mirror of ``archive``; digests are of the package file, in
-    hexadecimal, empty where it is not known. ``layer`` counts from 0. ``license`` is an SPDX
-    expression, ``exact`` false where it was gathered from prose.
+    ``path`` is its path in a mirror of ``archive``; digests are of the package file, in hexadecimal,
+    empty if unknown. ``layer`` counts from 0. ``license`` is an SPDX expression; ``exact`` is False if
+    it was gathered from prose.
     """
 
     type: PackageType
@@ -90,9 +90,10 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of one platform. ``created`` is RFC 3339; ``texts`` are licenses by ``LicenseRef-``.
+    """The facts of an image of one platform.
 
-    ``complete`` says that whoever filled it knows that nothing is missing.
+    ``created`` is an RFC 3339 time, ``texts`` are license texts by their ``LicenseRef-`` id. ``complete``
+    is True if nothing is missing, which only a build can know.
     """
 
     name: str
@@ -111,14 +112,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     texts: dict[str, str]
     annotations: dict[str, str] = {}
     own: tuple[Entry, ...] = ()
-    """The recipe's own entries, folders and links included; empty for a scan."""
+    """The recipe's own entries, directories and links included; empty for a scan."""
     complete: bool = False
     sha512: str = ""
-    """Of the manifest, in hexadecimal."""
+    """The SHA-512 digest of the manifest in hexadecimal."""
 
 
-def os_release(text: bytes) -> System:
-    """Return what an os-release(5) file says, as far as it can be read."""
+def parse_os_release(text: bytes) -> System:
+    """Return the fields of an os-release(5) file; malformed lines are ignored."""
     values: dict[str, str] = {}
     for line in text[: 1 << 16].decode("utf-8", "replace").split("\n"):
         name, equals, value = line.strip().partition("=")
@@ -133,29 +134,32 @@ def os_release(text: bytes) -> System:
     )
 
 
-def edges(fields: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Return which packages each package needs, out of control fields by package name.
+def find_dependencies(fields: Mapping[str, Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Return the dependencies of each package, from control fields by package name.
 
-    Of alternatives the first that is in the set counts, by its name or by what it provides; a
-    dependency that nothing here meets has no edge.
+    Of alternatives, the first that is present by its name or by a provided name counts; a dependency
+    that no package satisfies is omitted.
     """
     providers: dict[str, str] = {name: name for name in fields}
     for name in sorted(fields):
         for relation in _relations(fields[name].get("Provides", "")):
             providers.setdefault(relation[0], name)
     return {
-        name: tuple(sorted(_needed(name, control, providers))) for name, control in sorted(fields.items())
+        name: tuple(sorted(_find_needed(name, control, providers)))
+        for name, control in sorted(fields.items())
     }
 
 
-def _needed(name: str, control: Mapping[str, str], providers: Mapping[str, str]) -> set[str]:
-    found: set[str] = set()
+def _find_needed(name: str, control: Mapping[str, str], providers: Mapping[str, str]) -> set[str]:
+    needed: set[str] = set()
     for field in ("Pre-Depends", "Depends"):
         for group in _relations(control.get(field, "")):
-            present = next((providers[other] for other in group if other in providers), name)
-            if present != name:
-                found.add(present)
-    return found
+            provider = next(
+                (providers[alternative] for alternative in group if alternative in providers), name
+            )
+            if provider != name:
+                needed.add(provider)
+    return needed
 
 
 def _relations(field: str) -> Iterable[tuple[str, ...]]:
@@ -163,34 +167,34 @@ def _relations(field: str) -> Iterable[tuple[str, ...]]:
 
     try:
         return [tuple(relation.name for relation in group) for group in relations.parse_relations(field)]
-    except FormatError:  # a foreign image's field: better no edge than no document
+    except FormatError:  # a malformed field of a foreign image must not prevent the document
         return []
 
 
-def source_of(name: str, version: str, field: str) -> tuple[str, str]:
-    """Return source package and version that a ``Source`` field (deb-control(5)) stands for."""
-    source, _, rest = field.partition(" ")
-    return source or name, rest.strip(" ()") or version
+def parse_source_field(name: str, version: str, field: str) -> tuple[str, str]:
+    """Return the name and version of the source package from a ``Source`` field (deb-control(5))."""
+    source, _, source_version = field.partition(" ")
+    return source or name, source_version.strip(" ()") or version
 
 
-def of_layer(facts: Facts, number: int) -> Facts:
-    """Return the part of an image that one layer has, counted from 0: its files and their packages."""
+def select_layer(facts: Facts, number: int) -> Facts:
+    """Return the facts of one layer, counted from 0: its files and their packages."""
     files = [file for file in facts.files if file.layer == number]
-    kept = sorted({file.package for file in files if file.package >= 0})
-    moved = {old: new for new, old in enumerate(kept)}
-    names = {facts.packages[old].name for old in kept}
+    package_numbers = sorted({file.package for file in files if file.package >= 0})
+    renumbered = {old: new for new, old in enumerate(package_numbers)}
+    names = {facts.packages[old].name for old in package_numbers}
     packages = tuple(
         msgspec.structs.replace(
             facts.packages[old], needs=tuple(name for name in facts.packages[old].needs if name in names)
         )
-        for old in kept
+        for old in package_numbers
     )
     texts = {id_ for package in packages for id_ in facts.texts if id_ in package.license}
     return msgspec.structs.replace(
         facts,
         packages=packages,
         files=tuple(
-            msgspec.structs.replace(file, package=moved.get(file.package, -1), layer=0) for file in files
+            msgspec.structs.replace(file, package=renumbered.get(file.package, -1), layer=0) for file in files
         ),
         layers=(facts.layers[number],),
         texts={id_: text for id_, text in facts.texts.items() if id_ in texts},

@@ -1,7 +1,7 @@
-"""What names the parts of an image to the programs that read about them: package URLs, CPEs, places.
+"""Identifiers of packages and images in evidence documents: package URLs, CPEs, file names, addresses.
 
-Scanners disagree about the ``distro`` of a Debian package: some want ``debian-12``, some ``bookworm``.
-The first is in the package URL proper, the second in one more.
+Scanners disagree about the ``distro`` of a Debian package: some expect ``debian-12``, others ``bookworm``.
+The main package URL has the former, an additional one the latter.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
     from pumice.evidence.facts import Facts, Package, System
 
-Places = dict[str, str]
-"""Archive to the address of the mirror that the recipe names for it; mostly empty."""
+Mirrors = dict[str, str]
+"""The mirrors that the recipe names, by archive; often empty."""
 
 
-def distro(system: System) -> str:
-    """Return ``debian-12``, or with the codename where a release has no number yet."""
-    word = system.version or system.codename
-    return f"{system.id}-{word}" if system.id and word else system.id
+def format_distro(system: System) -> str:
+    """Return ``debian-12``, or ``debian-CODENAME`` if the release has no number yet."""
+    release = system.version or system.codename
+    return f"{system.id}-{release}" if system.id and release else system.id
 
 
-def package_url(package: Package, system: System, *, codename: bool = False) -> str:
-    """Return the package URL of a binary package, with its source package where that differs."""
+def format_package_url(package: Package, system: System, *, codename: bool = False) -> str:
+    """Return the package URL of a binary package, with its source package if that differs."""
     upstream = package.source
     if package.source_version != package.version:
         upstream = f"{package.source}@{package.source_version}"
@@ -36,12 +36,12 @@ def package_url(package: Package, system: System, *, codename: bool = False) -> 
         package.name,
         package.version,
         arch=package.architecture,
-        distro=system.codename if codename else distro(system),
+        distro=system.codename if codename else format_distro(system),
         upstream="" if upstream == package.name else upstream,
     )
 
 
-def source_url(package: Package, system: System) -> str:
+def format_source_url(package: Package, system: System) -> str:
     """Return the package URL of the source package."""
     qualifiers = {"arch": "source"} if package.type == "deb" else {}
     return purl.format_purl(
@@ -49,13 +49,13 @@ def source_url(package: Package, system: System) -> str:
         system.id or "debian",
         package.source,
         package.source_version,
-        distro=distro(system),
+        distro=format_distro(system),
         **qualifiers,
     )
 
 
-def image_url(facts: Facts) -> str:
-    """Return the package URL of the image: by its digest, for the place it is in is not its identity."""
+def format_image_url(facts: Facts) -> str:
+    """Return the package URL of the image by its digest, without a location, which is not its identity."""
     return purl.format_purl(
         "oci",
         "",
@@ -66,14 +66,14 @@ def image_url(facts: Facts) -> str:
     )
 
 
-def cpe(package: Package) -> str:
-    """Return the CPE of the software that is packaged: its upstream version, as databases have it."""
+def format_cpe(package: Package) -> str:
+    """Return the CPE of the packaged software, with its upstream version as in vulnerability databases."""
     version = package.source_version.partition(":")[2] or package.source_version
     return purl.format_cpe(package.source, package.source, version.rpartition("-")[0] or version)
 
 
-def filename(package: Package) -> str:
-    """Return what the package's file is called, as an archive calls it (deb(7)) where that is not known."""
+def format_filename(package: Package) -> str:
+    """Return the name of the package file; if it is unknown, the name that archives use (deb(7))."""
     if package.path:
         return package.path.rpartition("/")[2]
     version = package.version.partition(":")[2] or package.version
@@ -82,19 +82,19 @@ def filename(package: Package) -> str:
     return f"{package.name}_{version}_{package.architecture}.deb"
 
 
-def download(package: Package, places: Mapping[str, str]) -> str:
-    """Return where the recipe says that a package is to be had; nothing if it does not."""
-    place = places.get(package.archive, "") if package.archive else ""
-    return f"{place.rstrip('/')}/{package.path}" if place else ""
+def format_download_url(package: Package, mirrors: Mapping[str, str]) -> str:
+    """Return the URL of the package in the recipe's mirror, ``""`` if the recipe names none."""
+    mirror = mirrors.get(package.archive, "") if package.archive else ""
+    return f"{mirror.rstrip('/')}/{package.path}" if mirror else ""
 
 
-def maker(facts: Facts) -> str:
-    """Return who makes the image: what its annotations say, else the domain of its name."""
-    said = facts.annotations.get("org.opencontainers.image.vendor", "")
-    return said or facts.name.partition("/")[0]
+def find_maker(facts: Facts) -> str:
+    """Return the vendor of the image from its annotations, else the domain in its name."""
+    vendor = facts.annotations.get("org.opencontainers.image.vendor", "")
+    return vendor or facts.name.partition("/")[0]
 
 
-def address(text: str) -> str:
-    """Return an address as far as it is one: what maintainers write there is free text."""
+def check_url(text: str) -> str:
+    """Return ``text`` if it is an HTTP URL, else ``""``: maintainers can write any text there."""
     good = text.startswith(("https://", "http://")) and not any(c <= " " or c in '<>"' for c in text)
     return text[:500] if good else ""

@@ -1,8 +1,8 @@
-"""What license a package is under: its copyright file rolled up to one SPDX expression.
+"""Convert the copyright file of a package to one SPDX license expression.
 
-Licenses on the SPDX list get their identifiers (SPDX 2.3, annex D); any other becomes a
-``LicenseRef-`` that carries its text, whose name ends with a part of the text's digest, so that equal
-texts are one license in the whole image and different ones under one name are not.
+Licenses on the SPDX list get their identifiers (SPDX 2.3, annex D). Any other becomes a ``LicenseRef-`` with
+its text; the name ends with a part of the text's digest, so that equal texts are one license in the
+whole image, and different texts under one name are not.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _NOT_ID = re.compile(r"[^A-Za-z0-9.]+")
 
 
 class Licensing(msgspec.Struct, frozen=True):
-    """A package's license: an SPDX expression, and the texts of the references in it.
+    """The license of a package: an SPDX expression, and the texts of the ``LicenseRef-`` ids in it.
 
-    ``exact`` is false where it was gathered from the references of a prose file.
+    ``exact`` is False if it was gathered from the references in a prose file.
     """
 
     expression: str = NONE
@@ -71,59 +71,65 @@ def _names() -> _Names:
     )
 
 
-def roll_up(data: bytes, package: str) -> Licensing:
-    """Return the license that a copyright file states for ``package``, for any bytes at all."""
+def read_copyright(data: bytes, package: str) -> Licensing:
+    """Return the license that a copyright file states for ``package``; accepts any bytes."""
     if not data.strip():
         return Licensing()
     found = copyright_file.read_copyright(data)
-    return _machine_readable(found, package) if found.machine_readable else _prose(found, package)
+    return _read_machine_readable(found, package) if found.machine_readable else _read_prose(found, package)
 
 
-def of_expression(text: str) -> Licensing:
-    """Return the license that a one-line expression states, as apk's ``L:`` field has."""
+def parse_expression(text: str) -> Licensing:
+    """Return the license that a one-line expression states, such as apk's ``L:`` field."""
     if not text.strip():
         return Licensing()
-    roll = _RollUp({}, "")
+    roll = _ExpressionBuilder({}, "")
     return Licensing(roll.expression(text), roll.texts)
 
 
-def _machine_readable(found: Copyright, package: str) -> Licensing:
-    stated = found.files or ((found.header,) if found.header else ())
+def _read_machine_readable(copyright_data: Copyright, package: str) -> Licensing:
+    stated = copyright_data.files or ((copyright_data.header,) if copyright_data.header else ())
     texts: dict[str, str] = {}
-    for stated_license in (*found.texts, *stated):
+    for stated_license in (*copyright_data.texts, *stated):
         if stated_license.text:
             texts.setdefault(stated_license.name.lower(), stated_license.text)
-    roll = _RollUp(texts, package)
+    roll = _ExpressionBuilder(texts, package)
     terms = dict.fromkeys(roll.term(stated_license) for stated_license in stated[:10_000])
-    return Licensing(joined(terms), roll.texts)
+    return Licensing(join_terms(terms), roll.texts)
 
 
-def _prose(found: Copyright, package: str) -> Licensing:
-    roll = _RollUp({}, package)
+def _read_prose(copyright_data: Copyright, package: str) -> Licensing:
+    roll = _ExpressionBuilder({}, package)
     terms = []
-    for name in found.common:
-        plus = "+" if found.later and re.match(r"(L|A)?GPL|GFDL", name) and not name.endswith("+") else ""
-        known = _known(name + plus)
-        if known:
-            terms.append(known)
-    if not terms or len(found.text) > _SHORT_PROSE:  # a long one says more than what it refers to
-        terms.append(roll.reference(f"{package}-copyright", found.text[:_MAX_QUOTED]))
-    return Licensing(joined(terms), roll.texts, exact=False)
+    for name in copyright_data.common:
+        plus = (
+            "+"
+            if copyright_data.later and re.match(r"(L|A)?GPL|GFDL", name) and not name.endswith("+")
+            else ""
+        )
+        spdx_term = _find_spdx(name + plus)
+        if spdx_term:
+            terms.append(spdx_term)
+    if not terms or len(copyright_data.text) > _SHORT_PROSE:  # a long file says more than its references do
+        terms.append(roll.reference(f"{package}-copyright", copyright_data.text[:_MAX_QUOTED]))
+    return Licensing(join_terms(terms), roll.texts, exact=False)
 
 
-def joined(terms: Iterable[str]) -> str:
-    """Return the expression that says that all ``terms`` apply; those with OR get parentheses."""
-    once = sorted({term for term in terms if term and term != NONE}, key=lambda term: (term.lower(), term))
-    if not once:
+def join_terms(terms: Iterable[str]) -> str:
+    """Return the conjunction of ``terms``; those with OR get parentheses."""
+    distinct = sorted(
+        {term for term in terms if term and term != NONE}, key=lambda term: (term.lower(), term)
+    )
+    if not distinct:
         return NONE
-    if len(once) == 1:
-        return once[0]
-    flat = {part for term in once for part in _conjuncts(term)}
-    return " AND ".join(sorted(flat, key=lambda part: (part.lstrip("(").lower(), part)))
+    if len(distinct) == 1:
+        return distinct[0]
+    conjuncts = {part for term in distinct for part in _conjuncts(term)}
+    return " AND ".join(sorted(conjuncts, key=lambda part: (part.lstrip("(").lower(), part)))
 
 
 def _conjuncts(term: str) -> list[str]:
-    """Return the terms of ``term`` that all apply, taken apart as far as AND is outermost."""
+    """Return the operands of the outermost AND operators in ``term``."""
     while _is_grouped(term):
         term = term[1:-1]
     parts = [""]
@@ -140,7 +146,7 @@ def _conjuncts(term: str) -> list[str]:
 
 
 def _is_grouped(term: str) -> bool:
-    """Whether the parentheses at both ends belong together."""
+    """Return whether one pair of parentheses encloses the whole term."""
     if not term.startswith("("):
         return False
     depth = 0
@@ -151,17 +157,17 @@ def _is_grouped(term: str) -> bool:
     return False
 
 
-class _RollUp:
-    """Turns the words of one file into SPDX terms and collects the texts they need."""
+class _ExpressionBuilder:
+    """Converts license names of one file to SPDX terms, and collects the texts that they need."""
 
     def __init__(self, texts: dict[str, str], package: str) -> None:
-        self._given = texts
+        self._stated_texts = texts
         self._package = package
         self.texts: dict[str, str] = {}
 
     def term(self, stated_license: License) -> str:
         name = stated_license.name
-        if not name or (len(name) > 60 and " " in name):  # prose where a name should be
+        if not name or (len(name) > 60 and " " in name):  # prose instead of a name
             text = "\n".join(part for part in (name, stated_license.text) if part)
             return self.reference(f"{self._package}-unnamed", text)
         return self.expression(name)
@@ -169,20 +175,20 @@ class _RollUp:
     def expression(self, text: str) -> str:
         """Return the expression for a synopsis such as ``GPL-2+ and (Expat or BSD-3-clause)``.
 
-        A comma binds weaker than any word (copyright-format/1.0, "License synopsis").
+        A comma has lower precedence than any word (copyright-format/1.0, "License synopsis").
         """
         plain = " ".join(text.replace("(", " ").replace(")", " ").replace("|", " or ").split())
         nested = "(" in text
         if not nested:
             for word, sign in ((", and ", " AND "), (", or ", " OR ")):
                 if word in plain.lower():
-                    return self._all(_split(plain, word), sign)
+                    return self._join(_split(plain, word), sign)
             plain = plain.replace(", ", " and ").rstrip(",")
         for word, sign in ((" or ", " OR "), (" and ", " AND ")):
             if word in plain.lower():
-                if nested and _mixed(plain):  # rare, and flattening it would change what it means
+                if nested and _mixed(plain):  # rare, and flattening it would change its meaning
                     return self._by_parentheses(text)
-                return self._all(_split(plain, word), sign)
+                return self._join(_split(plain, word), sign)
         return self._atom(plain)
 
     def _by_parentheses(self, text: str) -> str:
@@ -198,30 +204,34 @@ class _RollUp:
                 for word in words
                 if word.strip()
             )
-        made = " ".join(out).replace("( ", "(").replace(" )", ")")
-        return made if is_expression(made) else self.reference(text, self._given.get(text.lower(), ""))
+        expression = " ".join(out).replace("( ", "(").replace(" )", ")")
+        return (
+            expression
+            if is_expression(expression)
+            else self.reference(text, self._stated_texts.get(text.lower(), ""))
+        )
 
-    def _all(self, parts: list[str], sign: str) -> str:
-        made = dict.fromkeys(self.expression(part) for part in parts[:_MAX_TERMS] if part.strip())
-        if len(made) == 1:
-            return next(iter(made))
+    def _join(self, parts: list[str], sign: str) -> str:
+        terms = dict.fromkeys(self.expression(part) for part in parts[:_MAX_TERMS] if part.strip())
+        if len(terms) == 1:
+            return next(iter(terms))
         other = " OR " if sign == " AND " else " AND "
-        return sign.join(f"({one})" if other in one and not _is_grouped(one) else one for one in made)
+        return sign.join(f"({term})" if other in term and not _is_grouped(term) else term for term in terms)
 
     def _atom(self, name: str) -> str:
-        known = _known(name)
-        if known:
-            return known
+        spdx_term = _find_spdx(name)
+        if spdx_term:
+            return spdx_term
         base, word, exception = name.partition(" with ")
         if word:
             spdx = _names().aliases.get("with " + exception.lower().removesuffix(" exception").strip())
             spdx = spdx or _names().exceptions.get(exception.lower().replace(" ", "-"))
-            if spdx and (of := _known(base)) and " " not in of:
+            if spdx and (of := _find_spdx(base)) and " " not in of:
                 return f"{of} WITH {spdx}"
-        return self.reference(name, self._given.get(name.lower(), ""))
+        return self.reference(name, self._stated_texts.get(name.lower(), ""))
 
     def reference(self, name: str, text: str) -> str:
-        """Return the ``LicenseRef-`` for a license that is on no list."""
+        """Return the ``LicenseRef-`` for a license that is not on the SPDX list."""
         words = _NOT_ID.sub("-", name).strip("-.")[:60].rstrip("-.") or "unnamed"
         if not text:
             text = f"The copyright file of {self._package or 'a package'} names {name!r} without its text."
@@ -239,8 +249,8 @@ def _split(text: str, word: str) -> list[str]:
     return re.split(re.escape(word), text, flags=re.IGNORECASE)
 
 
-def _known(name: str) -> str:
-    """Return the SPDX expression for a license's name, nothing if there is none."""
+def _find_spdx(name: str) -> str:
+    """Return the SPDX expression for the name of a license, ``""`` if there is none."""
     names = _names()
     low = name.strip().lower()
     dashed = low.replace(" ", "-")
@@ -248,31 +258,31 @@ def _known(name: str) -> str:
         return names.aliases[dashed]
     gnu = _GNU.fullmatch(dashed)
     if gnu:
-        return _gnu(gnu)
+        return _format_gnu(gnu)
     return names.ids.get(dashed) or names.ids.get(dashed.removesuffix("-license")) or ""
 
 
-def _gnu(found: re.Match[str]) -> str:
-    family, version = found["family"], found["version"]
-    known = _GNU_VERSIONS[family]
+def _format_gnu(match: re.Match[str]) -> str:
+    family, version = match["family"], match["version"]
+    versions = _GNU_VERSIONS[family]
     if version is None:  # any version that was ever published
-        later, full = True, known[0]
+        later, full = True, versions[0]
     else:
-        later, full = bool(found["later"]), version if "." in version else f"{version}.0"
-        if full not in known:
+        later, full = bool(match["later"]), version if "." in version else f"{version}.0"
+        if full not in versions:
             return ""
-    niv = "-no-invariants" if found["niv"] else ""
+    niv = "-no-invariants" if match["niv"] else ""
     return f"{family.upper()}-{full}{niv}-{'or-later' if later else 'only'}"
 
 
-def atoms(expression: str) -> tuple[str, ...]:
+def list_licenses(expression: str) -> tuple[str, ...]:
     """Return the licenses in an expression (``X WITH Y`` is one), each once, sorted."""
     words = [word for word in re.split(r"[()]|\s(?:AND|OR)\s", expression) if word.strip()]
     return tuple(sorted({word.strip() for word in words}))
 
 
 def is_expression(text: str) -> bool:
-    """Whether ``text`` has the form of an SPDX expression (words are not looked up)."""
+    """Return whether ``text`` has the syntax of an SPDX expression; identifiers are not looked up."""
     depth, operand = 0, True
     for word in re.findall(r"\(|\)|[^\s()]+", text):
         if word == "(":

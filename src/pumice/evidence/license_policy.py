@@ -1,14 +1,14 @@
-"""Which licenses are welcome: a small file of rules, applied to an image's packages.
+"""License policies: a file of rules for the licenses of an image's packages.
 
 ```yaml
 allow: [MIT, Apache-2.0, BSD-*]      # if given, everything else is forbidden
 deny: [AGPL-*, LicenseRef-*]
-except: {bash: [GPL-3.0-or-later]}   # a package and what it may have all the same
-unknown: deny                        # packages of which nobody can tell; allow is the default
+except: {bash: [GPL-3.0-or-later]}   # licenses that a package may have nevertheless
+unknown: deny                        # packages without a known license (default: allow)
 ```
 
-Names are SPDX identifiers and compared without regard to case, ``*`` stands for anything. Of licenses
-joined by OR one that is welcome is enough; of those joined by AND each must be.
+Names are SPDX identifiers; case does not matter, and ``*`` matches anything. Of licenses joined by OR, one
+must be allowed; of licenses joined by AND, all must be.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """A package whose license the policy forbids, and which part of it."""
+    """A package with a license that the policy forbids; ``license`` is the forbidden operand."""
 
     package: str
     license: str
     expression: str
 
 
-def read(data: bytes, name: str) -> Policy:
-    """Read a policy; ``name`` is what to call the file. Raises RecipeError or FormatError."""
+def read_policy(data: bytes, name: str) -> Policy:
+    """Return the policy in ``data``; ``name`` is the file for errors. Raises RecipeError or FormatError."""
     from pumice.formats import yaml
 
     if len(data) > _MAX_POLICY:
@@ -56,51 +56,51 @@ def read(data: bytes, name: str) -> Policy:
     if document.problems:
         raise RecipeError(document.problems)
     try:
-        return msgspec.convert(_plain(document.root), Policy)
+        return msgspec.convert(_to_builtins(document.root), Policy)
     except msgspec.ValidationError as error:
-        said = str(error).replace("`", "'").replace("Object contains unknown field", "there is no rule")
+        reason = str(error).replace("`", "'").replace("Object contains unknown field", "unknown rule")
         problem = Problem(
-            f"the policy does not fit: {said[:1].lower()}{said[1:]}",
+            f"invalid policy: {reason[:1].lower()}{reason[1:]}",
             where=name,
-            hint="rules are allow, deny, except and unknown",
+            hint="use the rules allow, deny, except and unknown",
         )
         raise RecipeError([problem]) from None
 
 
-def _plain(node: object) -> object:
+def _to_builtins(node: object) -> object:
     from pumice.formats.yaml import Mapping, Scalar
     from pumice.formats.yaml import Sequence as Items
 
     if isinstance(node, Mapping):
-        return {key.text: _plain(value) for key, value in node.items}
+        return {key.text: _to_builtins(value) for key, value in node.items}
     if isinstance(node, Items):
-        return [_plain(item) for item in node.items]
+        return [_to_builtins(item) for item in node.items]
     return node.text if isinstance(node, Scalar) else {}
 
 
-def check(packages: Sequence[Package], policy: Policy) -> list[Violation]:
-    """Return what a policy forbids, in the order of the packages."""
-    found = []
+def find_violations(packages: Sequence[Package], policy: Policy) -> list[Violation]:
+    """Return the violations of a policy, in the order of the packages."""
+    violations = []
     for package in packages:
         expression = package.license
         if expression == "NOASSERTION":
             if policy.unknown == "deny":
-                found.append(Violation(package.name, "unknown", expression))
+                violations.append(Violation(package.name, "unknown", expression))
             continue
-        granted = policy.exceptions.get(package.name, ())
-        bad = _forbidden(expression, policy, granted)
-        if bad:
-            found.append(Violation(package.name, bad, expression))
-    return found
+        exceptions = policy.exceptions.get(package.name, ())
+        forbidden = _find_forbidden(expression, policy, exceptions)
+        if forbidden:
+            violations.append(Violation(package.name, forbidden, expression))
+    return violations
 
 
-def _forbidden(expression: str, policy: Policy, granted: Sequence[str]) -> str:
-    """Return the first license that stands in the way, nothing if the expression is welcome."""
-    return _Reader(re.findall(r"[()]|[^\s()]+", expression), policy, granted).alternatives()
+def _find_forbidden(expression: str, policy: Policy, granted: Sequence[str]) -> str:
+    """Return the first forbidden license, ``""`` if the expression is allowed."""
+    return _ExpressionReader(re.findall(r"[()]|[^\s()]+", expression), policy, granted).alternatives()
 
 
-class _Reader:
-    """Recursive descent over an SPDX expression (annex D): OR binds weakest, then AND, then WITH."""
+class _ExpressionReader:
+    """A recursive descent parser of SPDX expressions (annex D), with the precedence WITH, AND, OR."""
 
     def __init__(self, words: list[str], policy: Policy, granted: Sequence[str]) -> None:
         self._words = words
@@ -109,18 +109,18 @@ class _Reader:
         self._granted = granted
 
     def alternatives(self) -> str:
-        found = [self._all()]
+        forbidden = [self._conjunction()]
         while self._take("OR"):
-            found.append(self._all())
-        return "" if "" in found else found[0]
+            forbidden.append(self._conjunction())
+        return "" if "" in forbidden else forbidden[0]
 
-    def _all(self) -> str:
-        found = [self._one()]
+    def _conjunction(self) -> str:
+        forbidden = [self._operand()]
         while self._take("AND"):
-            found.append(self._one())
-        return next((bad for bad in found if bad), "")
+            forbidden.append(self._operand())
+        return next((bad for bad in forbidden if bad), "")
 
-    def _one(self) -> str:
+    def _operand(self) -> str:
         if self._take("("):
             bad = self.alternatives()
             self._take(")")
@@ -128,9 +128,9 @@ class _Reader:
         name = self._next()
         if self._take("WITH"):
             name = f"{name} WITH {self._next()}"
-        return "" if self._is_welcome(name) else name
+        return "" if self._is_allowed(name) else name
 
-    def _is_welcome(self, name: str) -> bool:
+    def _is_allowed(self, name: str) -> bool:
         if _matches(name, self._granted):
             return True
         if _matches(name, self._policy.deny):

@@ -1,6 +1,6 @@
-"""SLSA build provenance v1 of an image: what went into it, exactly enough to build it again.
+"""SLSA build provenance v1 of an image: all inputs of the build, enough to rebuild the image.
 
-Equal builds give equal statements: there is no time, host or path in them, and no level is claimed.
+Equal builds give equal statements: they have no time, host or path, and claim no SLSA level.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 BUILD_TYPE = "urn:pumice:build:v1"
 INDEX_TYPE = "urn:pumice:index:v1"
-"""Both are specified in ``docs/reference/provenance.md``."""
+"""The build types of an image and of an index; ``docs/reference/provenance.md`` specifies both."""
 BUILDER = "urn:pumice:builder:local"
-"""Whoever runs ``pumice build`` on a machine of theirs: nothing vouches for it but its signature."""
+"""The builder id for ``pumice build`` on any machine; only the signature vouches for it."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build was asked to do.
+    """The inputs of a build.
 
-    ``recipe`` is the recipe file's text, ``effective`` the same after everything it extends, as plain
-    values; ``lock`` the lock file; ``epoch`` is ``SOURCE_DATE_EPOCH`` where it was set.
+    ``recipe`` is the text of the recipe file, ``effective`` the recipe with everything that it extends, as
+    plain values; ``lock`` is the text of the lock file; ``epoch`` is ``SOURCE_DATE_EPOCH``, if set.
     """
 
     recipe_name: str
@@ -52,11 +52,11 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """Package name to the suite it was locked from."""
 
 
-def write(
-    facts: Facts, inputs: Inputs, places: Mapping[str, str], byproducts: Sequence[tuple[str, str, str]]
+def format_provenance(
+    facts: Facts, inputs: Inputs, mirrors: Mapping[str, str], byproducts: Sequence[tuple[str, str, str]]
 ) -> bytes:
-    """Return the statement; ``byproducts`` are (name, media type, digest) of what else was written."""
-    made = [
+    """Return the statement; ``byproducts`` are (name, media type, digest) of the other outputs."""
+    byproduct_descriptors = [
         make_resource_descriptor(name, sha256=digest.removeprefix("sha256:"), media_type=media_type)
         for name, media_type, digest in byproducts
     ]
@@ -66,22 +66,22 @@ def write(
         _external(inputs) | {"architecture": inputs.architecture},
         inputs,
         [
-            *_packages(facts, inputs, places),
+            *_packages(facts, inputs, mirrors),
             *_indexes(inputs.indexes),
             *_keyrings(inputs.indexes),
-            *_own_files(facts),
+            *_recipe_files(facts),
         ],
-        byproducts=made,
+        byproducts=byproduct_descriptors,
     )
 
 
-def write_index(
+def format_index_provenance(
     subject: tuple[str, Digest], inputs: Inputs, manifests: Sequence[tuple[str, str, Descriptor]]
 ) -> bytes:
-    """Return the statement about the index of an image of several platforms.
+    """Return the statement about the index of a multi-platform image.
 
-    ``subject`` is its name and digest, ``manifests`` are (Debian's architecture, platform, manifest): what
-    went into each, its own statement says.
+    ``subject`` is its name and digest, ``manifests`` are (Debian architecture, platform, manifest). Each
+    manifest has its own statement with its inputs.
     """
     return _statement(
         subject,
@@ -91,17 +91,17 @@ def write_index(
         [
             make_resource_descriptor(
                 platform,
-                sha256=one.digest.removeprefix("sha256:"),
-                media_type=one.media_type,
+                sha256=manifest.digest.removeprefix("sha256:"),
+                media_type=manifest.media_type,
                 annotations={"architecture": architecture},
             )
-            for architecture, platform, one in manifests
+            for architecture, platform, manifest in manifests
         ],
     )
 
 
 def _external(inputs: Inputs) -> dict[str, Any]:
-    """Return what somebody asked for."""
+    """Return the external parameters: what the user requested."""
     external: dict[str, Any] = {
         "recipe": make_resource_descriptor(
             inputs.recipe_name,
@@ -128,9 +128,9 @@ def _statement(
     external: Mapping[str, Any],
     inputs: Inputs,
     dependencies: Sequence[Mapping[str, Any]],
-    **more: Sequence[Mapping[str, Any]],
+    **run_details: Sequence[Mapping[str, Any]],
 ) -> bytes:
-    """``more`` is what the run's details say beside the builder."""
+    """Return the encoded statement; ``run_details`` are fields of ``runDetails`` other than the builder."""
     predicate = {
         "buildDefinition": {
             "buildType": build_type,
@@ -140,22 +140,22 @@ def _statement(
         },
         "runDetails": {
             "builder": {"id": BUILDER, "version": {"pumice": __version__, "python": inputs.python}},
-            **more,
+            **run_details,
         },
     }
     about = (intoto.Subject(*subject),)
     return intoto.encode_statement(intoto.Statement(about, intoto.PROVENANCE, canonical.dumps(predicate)))
 
 
-def _packages(facts: Facts, inputs: Inputs, places: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _packages(facts: Facts, inputs: Inputs, mirrors: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for package in facts.packages:
         yield make_resource_descriptor(
             package.path.rpartition("/")[2] or package.name,
-            uri=identifiers.package_url(package, facts.system),
+            uri=identifiers.format_package_url(package, facts.system),
             sha256=package.sha256,
             sha512=package.sha512,
             media_type="application/vnd.debian.binary-package",
-            download=identifiers.download(package, places),
+            download=identifiers.format_download_url(package, mirrors),
             annotations={
                 "archive": package.archive,
                 "suite": inputs.suites.get(package.name, ""),
@@ -189,20 +189,20 @@ def _keyrings(indexes: Sequence[LockedIndex]) -> Iterator[dict[str, Any]]:
         )
 
 
-def _own_files(facts: Facts) -> Iterator[dict[str, Any]]:
+def _recipe_files(facts: Facts) -> Iterator[dict[str, Any]]:
     sums = {file.path: file.sha256 for file in facts.files if file.by == RECIPE}
     for entry in facts.own:
-        told: dict[str, Any] = {
+        annotations: dict[str, Any] = {
             "kind": entry.kind,
             "mode": f"{entry.mode:04o}",
             "owner": f"{entry.uid}:{entry.gid}",
         }
         if entry.link:
-            told["link"] = entry.link
+            annotations["link"] = entry.link
         sha256 = sums.get(entry.path, "")
-        # Folders and links have no content; a ResourceDescriptor has a digest or an address.
+        # Directories and links have no content, but a ResourceDescriptor needs a digest or a URI.
         uri = "" if sha256 else "file:///" + "/".join(map(purl.percent_encode, entry.path.split("/")))
-        yield make_resource_descriptor(f"/{entry.path}", uri=uri, sha256=sha256, annotations=told)
+        yield make_resource_descriptor(f"/{entry.path}", uri=uri, sha256=sha256, annotations=annotations)
 
 
 def _sha256(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The facts of an image as an SPDX 2.3 document."""
+"""Format the facts of an image as an SPDX 2.3 document."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _SCANNED = (
 )
 
 
-def write(facts: Facts, places: Mapping[str, str] | None = None) -> bytes:
-    """Return the document. Equal facts give equal bytes; ``places`` are the recipe's own mirrors."""
-    maker = f"Organization: {identifiers.maker(facts)}" if facts.name else NO_ASSERTION
-    others = list(_others(facts, maker))
+def format_spdx(facts: Facts, mirrors: Mapping[str, str] | None = None) -> bytes:
+    """Return the document; equal facts give equal bytes. ``mirrors`` are those of the recipe."""
+    maker = f"Organization: {identifiers.find_maker(facts)}" if facts.name else NO_ASSERTION
+    others = list(_unpackaged_files(facts, maker))
     packages = [
         _root(facts, maker),
         *([_system(facts)] if facts.system.id else []),
         *(_layer(facts, number, maker) for number in range(len(facts.layers))),
-        *_packages(facts, places or {}),
+        *_packages(facts, mirrors or {}),
         *_sources(facts),
         *others,
     ]
@@ -61,11 +61,13 @@ def _root(facts: Facts, maker: str) -> Element:
         supplier=maker,
         originator=maker if maker != NO_ASSERTION else "",
         description=facts.annotations.get("org.opencontainers.image.description", ""),
-        homepage=identifiers.address(facts.annotations.get("org.opencontainers.image.url", "")),
+        homepage=identifiers.check_url(facts.annotations.get("org.opencontainers.image.url", "")),
         packageFileName=facts.digest,
         checksums=spdx.make_checksums(sha256=facts.digest[7:]),
         comment=f"manifest {facts.digest}, config {facts.config}, platform {facts.platform}",
-        externalRefs=[spdx.make_external_reference("PACKAGE-MANAGER", "purl", identifiers.image_url(facts))],
+        externalRefs=[
+            spdx.make_external_reference("PACKAGE-MANAGER", "purl", identifiers.format_image_url(facts))
+        ],
     )
 
 
@@ -97,24 +99,24 @@ def _layer(facts: Facts, number: int, maker: str) -> Element:
     )
 
 
-def _packages(facts: Facts, places: Mapping[str, str]) -> Iterator[Element]:
+def _packages(facts: Facts, mirrors: Mapping[str, str]) -> Iterator[Element]:
     sums: dict[int, list[str]] = {}
     for file in facts.files:
         sums.setdefault(file.package, []).append(file.sha1)
     for number, package in enumerate(facts.packages):
-        made = _package(facts, package, identifiers.download(package, places))
-        found = sums.get(number)
-        if found and all(found):
-            made["filesAnalyzed"] = True
-            made["packageVerificationCode"] = spdx.make_verification_code(found)
-        yield made
+        element = _package(facts, package, identifiers.format_download_url(package, mirrors))
+        sha1_sums = sums.get(number)
+        if sha1_sums and all(sha1_sums):
+            element["filesAnalyzed"] = True
+            element["packageVerificationCode"] = spdx.make_verification_code(sha1_sums)
+        yield element
 
 
 def _package(facts: Facts, package: Package, download: str) -> Element:
     supplier = spdx.format_actor(package.maintainer)
-    urls = [identifiers.package_url(package, facts.system)]
+    urls = [identifiers.format_package_url(package, facts.system)]
     if facts.system.codename and facts.system.version:
-        urls.append(identifiers.package_url(package, facts.system, codename=True))
+        urls.append(identifiers.format_package_url(package, facts.system, codename=True))
     return spdx.make_package(
         _package_id(package),
         package.name,
@@ -125,24 +127,24 @@ def _package(facts: Facts, package: Package, download: str) -> Element:
         download=download,
         license_declared=package.license,
         packageFileName=package.path.rpartition("/")[2],
-        homepage=identifiers.address(package.homepage),
+        homepage=identifiers.check_url(package.homepage),
         summary=package.summary,
         sourceInfo=f"built package from: {package.source} {package.source_version}",
         checksums=spdx.make_checksums(sha256=package.sha256, sha512=package.sha512),
         licenseComments="" if package.exact else "gathered from the references of a copyright file in prose",
         externalRefs=[
             *(spdx.make_external_reference("PACKAGE-MANAGER", "purl", url) for url in urls),
-            spdx.make_external_reference("SECURITY", "cpe23Type", identifiers.cpe(package)),
+            spdx.make_external_reference("SECURITY", "cpe23Type", identifiers.format_cpe(package)),
         ],
     )
 
 
 def _sources(facts: Facts) -> Iterator[Element]:
-    done: set[str] = set()
+    seen: set[str] = set()
     for package in facts.packages:
         id_ = _source_id(package)
-        if id_ not in done:
-            done.add(id_)
+        if id_ not in seen:
+            seen.add(id_)
             yield spdx.make_package(
                 id_,
                 package.source,
@@ -150,38 +152,38 @@ def _sources(facts: Facts) -> Iterator[Element]:
                 purpose="SOURCE",
                 supplier=spdx.format_actor(package.maintainer),
                 license_declared=NO_ASSERTION,
-                homepage=identifiers.address(package.homepage),
+                homepage=identifiers.check_url(package.homepage),
                 externalRefs=[
                     spdx.make_external_reference(
-                        "PACKAGE-MANAGER", "purl", identifiers.source_url(package, facts.system)
+                        "PACKAGE-MANAGER", "purl", identifiers.format_source_url(package, facts.system)
                     )
                 ],
             )
 
 
-def _others(facts: Facts, maker: str) -> Iterator[Element]:
-    """Yield one package for the recipe's files and one for what was generated (or is nobody's)."""
+def _unpackaged_files(facts: Facts, maker: str) -> Iterator[Element]:
+    """Yield packages for the recipe's files, for generated files, and for files of unknown origin."""
     sums: dict[str, list[str]] = {}
     for file in facts.files:
         if file.package < 0:
-            sums.setdefault(_other_id(file), []).append(file.sha1)
+            sums.setdefault(_unpackaged_id(file), []).append(file.sha1)
     for id_, name, version, summary, supplier in (
         (_RECIPE, f"{facts.name} (files)", facts.version, "the recipe's own files", maker),
         (_GENERATED, "pumice (generated files)", __version__, "what installing packages generates", maker),
         (_UNKNOWN, "files of no package", NO_ASSERTION, "files that no package database lists", NO_ASSERTION),
     ):
         if id_ in sums:
-            made = spdx.make_package(
+            element = spdx.make_package(
                 id_, name, version or NO_ASSERTION, purpose="FILE", supplier=supplier, summary=summary
             )
-            yield made | {
+            yield element | {
                 "filesAnalyzed": True,
                 "packageVerificationCode": spdx.make_verification_code(sums[id_]),
             }
 
 
 def _file(facts: Facts, number: int, file: File) -> Element:
-    made: Element = {
+    element: Element = {
         "SPDXID": f"SPDXRef-File-{number}",
         "fileName": f"./{file.path}",
         "checksums": [
@@ -190,8 +192,8 @@ def _file(facts: Facts, number: int, file: File) -> Element:
         ],
     }
     if file.package < 0 or facts.packages[file.package].layer != file.layer:
-        made["comment"] = f"layerID: {facts.layers[file.layer].diff_id}"
-    return made
+        element["comment"] = f"layerID: {facts.layers[file.layer].diff_id}"
+    return element
 
 
 _RECIPE = make_element_id("RecipeFiles")
@@ -199,7 +201,7 @@ _GENERATED = make_element_id("GeneratedFiles")
 _UNKNOWN = make_element_id("UnownedFiles")
 
 
-def _other_id(file: File) -> str:
+def _unpackaged_id(file: File) -> str:
     if not file.by:
         return _UNKNOWN
     return _RECIPE if file.by == RECIPE else _GENERATED
@@ -217,19 +219,19 @@ def _relationships(facts: Facts) -> Iterator[Element]:
         yield make_relationship(image, "CONTAINS", id_)
         yield make_relationship(_layer_id(package.layer), "CONTAINS", id_)
         yield make_relationship(id_, "GENERATED_FROM", _source_id(package))
-        for other in package.needs:
-            if other in ids:
-                yield make_relationship(id_, "DEPENDS_ON", ids[other])
-    for other in sorted({_other_id(file) for file in facts.files if file.package < 0}):
-        yield make_relationship(image, "CONTAINS", other)
+        for dependency in package.needs:
+            if dependency in ids:
+                yield make_relationship(id_, "DEPENDS_ON", ids[dependency])
+    for dependency in sorted({_unpackaged_id(file) for file in facts.files if file.package < 0}):
+        yield make_relationship(image, "CONTAINS", dependency)
     owners = [_package_id(package) for package in facts.packages]
     for number, file in enumerate(facts.files):
-        owner = owners[file.package] if file.package >= 0 else _other_id(file)
+        owner = owners[file.package] if file.package >= 0 else _unpackaged_id(file)
         yield make_relationship(owner, "CONTAINS", f"SPDXRef-File-{number}")
 
 
 def _image_id(facts: Facts) -> str:
-    """Return the image's own id: of two images in one merged document it must not be the same."""
+    """Return the id of the image, which must be unique in a merged document of several images."""
     return make_element_id("Image", facts.digest.partition(":")[2][:12])
 
 

@@ -1,4 +1,4 @@
-"""Contents on their way out of their place: checked while they are copied."""
+"""Copies the contents of blobs and checks their digests meanwhile."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ _Item = TypeVar("_Item")
 
 
 class Content(Protocol):
-    """Bytes of a known number that can be copied somewhere, as often as needed."""
+    """Bytes of a known size that can be copied any number of times."""
 
     size: int
 
     def copy(self, write: Write) -> None:
-        """Give all bytes to ``write``, piece by piece; raises TrustError if they are not the right ones."""
+        """Pass all bytes to ``write`` in chunks; raises TrustError if the content is not the expected one."""
 
 
 class BytesContent:
-    """Bytes at hand."""
+    """Bytes in memory."""
 
     def __init__(self, data: bytes) -> None:
         self.size = len(data)
         self._data = data
 
     def copy(self, write: Write) -> None:
-        """Give all bytes to ``write``."""
+        """Pass all bytes to ``write``."""
         write(self._data)
 
 
 class Blob:
-    """What a descriptor points to."""
+    """The blob of a descriptor."""
 
     def __init__(self, descriptor: Descriptor, blobs: BlobSource) -> None:
         self.size = descriptor.size
@@ -54,7 +54,7 @@ class Blob:
         self._blobs = blobs
 
     def copy(self, write: Write) -> None:
-        """Give all bytes to ``write``; raises TrustError when size or digest are not the descriptor's."""
+        """Pass all bytes to ``write``; raises TrustError if size or digest differ from the descriptor."""
         content_hash = hashlib.sha256()
         remaining = self.size
         with self._blobs.open(self._digest) as file:
@@ -68,7 +68,7 @@ class Blob:
 
 
 def _wrong_content_of(name: Digest, blobs: BlobSource) -> TrustError:
-    """Return what to raise for a blob with other content; the store lets go of it, to be made again."""
+    """Return the error for a blob with the wrong content, which is removed if it is in the store."""
     from pumice.image.model import wrong_content
     from pumice.store.directory_blobs import DirectoryBlobs
 
@@ -79,7 +79,7 @@ def _wrong_content_of(name: Digest, blobs: BlobSource) -> TrustError:
 
 
 class UncompressedLayer:
-    """A layer without its compression. Finding its size takes reading it once."""
+    """A layer without its compression. Its size is found by reading it once."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
@@ -90,7 +90,7 @@ class UncompressedLayer:
         self.size += len(data)
 
     def copy(self, write: Write) -> None:
-        """Give the layer's tar to ``write``; raises TrustError when it does not have its diff ID."""
+        """Pass the tar of the layer to ``write``; raises TrustError if it does not match its diff ID."""
         with self._layer.open() as stream:
             while data := stream.read(_CHUNK):
                 write(data)
@@ -98,9 +98,9 @@ class UncompressedLayer:
 
 
 def run_in_threads(function: Callable[[_Item], object], items: Sequence[_Item]) -> None:
-    """Do ``work`` on every item, in a few threads; the first failure stops what has not begun.
+    """Call ``function`` on every item in a few threads; after a failure no further item is started.
 
-    Copying is hashing and writing, both of which release the interpreter's lock.
+    Threads help because hashing and writing release the lock of the interpreter.
     """
     threads = min(_MOST_THREADS, os.cpu_count() or 1, len(items))
     if threads <= 1:

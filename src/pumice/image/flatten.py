@@ -1,12 +1,11 @@
-"""The one tree that an image's layers amount to (image-spec 1.1, layer.md, "applying changesets").
+"""Merges the layers of an image into one tree (image-spec 1.1, layer.md, "Applying Changesets").
 
-Within a layer, entries below one of its own symbolic links go where it points to (`layer_links`).
-Over the layers below, paths are literal: where a layer puts something below a path that is not a
-directory, a directory takes that path's place, which is what overlay file systems show. All of that
-happens on names before anything is written, so nothing can leave the root, and the result is the same
-whatever file system it ends on.
+Within a layer, entries below one of its own symbolic links go where it points (`layer_links`). Over the
+layers below, paths are literal: if a layer has an entry below a path that is not a directory, a directory
+replaces that path, as in overlay file systems. All of that is done with names before anything is written,
+so nothing can escape from the root, and the result does not depend on the file system.
 
-Contents are not read here: the tree says which entry of which layer each path shows.
+Contents are not read here: the tree has the layer and position of the entry that each path shows.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ _MAX_NAMES = 512 << 20
 
 
 class Origin(NamedTuple):
-    """Which entry of which layer a path shows, both counted from 0; -1 for a directory none has.
+    """The layer and the entry in it that a path shows, both counted from 0; -1 for an implied directory.
 
-    Hard links show the entry that they are links to: paths of equal origin are one file.
+    A hard link has the origin of its target: paths of the same origin are one file.
     """
 
     layer: int
@@ -42,14 +41,14 @@ class Origin(NamedTuple):
 
 
 class VisibleEntry(NamedTuple):
-    """What a path shows. A hard link's ``entry`` is that of the file, under the file's own path."""
+    """The entry that a path shows. For a hard link it is the entry of the target, with the target's path."""
 
     entry: Entry
     origin: Origin
 
 
 class _PlacedEntry(NamedTuple):
-    """An entry of a layer, where it goes, and where its target is if it is a hard link."""
+    """An entry of a layer with its resolved path, and the resolved target if it is a hard link."""
 
     path: str
     link: str
@@ -57,7 +56,7 @@ class _PlacedEntry(NamedTuple):
 
 
 class _Node:
-    """One path. ``children`` is None for all but directories, ``shown`` for one that no layer has."""
+    """One path. ``children`` is None unless it is a directory, ``shown`` for an implied directory."""
 
     __slots__ = ("children", "shown")
 
@@ -67,10 +66,10 @@ class _Node:
 
 
 def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, VisibleEntry]:
-    """Return what each path of an image shows, base layer first given, in the order of a tree walk.
+    """Return the entry that each path of an image shows, in the order of a tree walk.
 
-    The root is ``""`` and always there; directories that no layer has are 0755. Raises FormatError
-    for layers that amount to no tree.
+    ``layers`` begin with the base. The root is ``""`` and always present; implied directories have the
+    mode 0755. Raises FormatError for layers that cannot be merged into a tree.
     """
     flat = _MergedTree()
     for entries in layers:
@@ -79,7 +78,7 @@ def flatten(layers: Iterable[Iterable[Entry]]) -> dict[str, VisibleEntry]:
 
 
 class _MergedTree:
-    """A tree under construction: layers are added base first."""
+    """A tree to which layers are added, the base first."""
 
     def __init__(self) -> None:
         self._top: dict[str, _Node] = {}
@@ -90,10 +89,10 @@ class _MergedTree:
         self._steps = 0
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Put a layer over what is there."""
+        """Apply a layer."""
         removals, additions = self._split_whiteouts(entries)
         targets = self._find_link_targets(additions)
-        # Whiteouts are about the layers below only, wherever they stand in their own.
+        # Whiteouts apply to the layers below only, whatever their position in their own layer.
         for folder, name in removals:
             self._remove(folder, name)
         layer_entries: dict[str, VisibleEntry] = {}
@@ -112,7 +111,7 @@ class _MergedTree:
             self._put(path, _resolve_hardlink(shown.entry, layer_entries.get(link)))
 
     def _split_whiteouts(self, entries: Iterable[Entry]) -> tuple[list[tuple[str, str]], list[_PlacedEntry]]:
-        """Return a layer's whiteouts (folder and name, "" for all of it) and the rest of it."""
+        """Return the whiteouts of a layer (directory and name, "" for all of it) and its other entries."""
         removals: list[tuple[str, str]] = []
         additions: list[_PlacedEntry] = []
         links = LayerLinks()
@@ -142,18 +141,18 @@ class _MergedTree:
         if not entry.path and entry.kind != "dir":
             raise FormatError(f"the root of a layer is a {entry.kind}, not a directory")
         if "\0" in entry.link or (entry.kind == "symlink" and not entry.link):
-            raise FormatError(f"{entry.path!r} is a link to nothing")
+            raise FormatError(f"{entry.path!r} is a link without a target")
         self._entries += 1
         self._names += len(entry.path) + len(entry.link) + sum(len(value) for value in entry.xattrs.values())
         if self._entries > _MAX_ENTRIES or self._names > _MAX_NAMES:
-            raise FormatError("the image has more files than any real one")
+            raise FormatError("the image has too many files, or too long names")
 
     def _check_path(self, path: str) -> None:
         if len(path) > _MAX_PATH or path.count("/") >= _MAX_DEPTH:
             raise FormatError(f"the path {path[:100]!r}... is too long or too deep")
 
     def _find_link_targets(self, additions: list[_PlacedEntry]) -> dict[str, VisibleEntry]:
-        """Return what hard links lead to in the layers below, before anything there goes."""
+        """Return the targets of hard links in the layers below, before whiteouts remove anything."""
         targets: dict[str, VisibleEntry] = {}
         for _, link, shown in additions:
             if shown.entry.kind == "hardlink" and link not in targets:
@@ -163,7 +162,7 @@ class _MergedTree:
         return targets
 
     def _find_through_links(self, path: str) -> _Node | None:
-        """Return what is at ``path`` when the links on the way to it are followed."""
+        """Return the node at ``path`` when the symbolic links in its directories are followed."""
         parent, _, name = path.rpartition("/")
         return self._find(f"{follow_links(parent, self._read_link, self._count_step)}/{name}".lstrip("/"))
 
@@ -176,7 +175,7 @@ class _MergedTree:
     def _count_step(self) -> None:
         self._steps += 1
         if self._steps > _MAX_STEPS:
-            raise FormatError("the hard links of the image lead on for too long")
+            raise FormatError("the links in the paths of hard links are nested too deep")
 
     def _find(self, path: str) -> _Node | None:
         node = self._root
@@ -218,7 +217,7 @@ class _MergedTree:
             children[name] = _Node(shown, {})
 
     def walk(self) -> Iterator[tuple[str, VisibleEntry]]:
-        """Yield every path with what it shows: a directory before what is in it, names sorted."""
+        """Yield every path with its entry: a directory before its content, names sorted."""
         pending = [("", self._root)]
         while pending:
             path, node = pending.pop()
@@ -229,14 +228,14 @@ class _MergedTree:
 
 
 def _resolve_hardlink(link: Entry, target: VisibleEntry | None) -> VisibleEntry:
-    """Return what a hard link shows, which is what it leads to."""
+    """Return the target of a hard link; raises FormatError if it is not a file."""
     if target is None or target.entry.kind == "dir":
-        raise FormatError(f"{link.path!r} is a hard link to {link.link!r}, which is no file of the image")
+        raise FormatError(f"{link.path!r} is a hard link to {link.link!r}, which is not a file of the image")
     return target
 
 
 def _is_reserved(path: str) -> bool:
-    """Whether a path belongs to the private notes of AUFS (``.wh..wh.plnk`` and so on)."""
+    """Whether a path belongs to the metadata of AUFS (``.wh..wh.plnk`` and so on)."""
     return f"/{_RESERVED}" in f"/{path}"
 
 
@@ -244,5 +243,5 @@ def _removed_name(folder: str, name: str) -> str:
     """Return the name that a whiteout removes."""
     removed = name.removeprefix(_WHITEOUT)
     if f"/{_WHITEOUT}" in f"/{folder}" or removed in ("", ".", ".."):
-        raise FormatError(f"{f'{folder}/{name}'[:200]!r} is no whiteout that removes anything")
+        raise FormatError(f"{f'{folder}/{name}'[:200]!r} is not a valid whiteout")
     return removed

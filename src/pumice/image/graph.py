@@ -1,8 +1,8 @@
-"""All that belongs to an image: its platforms, and what signs, describes or attests any of it.
+"""Everything that belongs to an image: its platforms, and their signatures, SBOMs and attestations.
 
-Beside what the root leads to there are *referrers* (manifests with a ``subject``, listed by the
-registry or under the fallback tag) and *cosign_tags* (tags ``sha256-<hex>.sig``, ``.att``, ``.sbom``,
-which cosign writes). Both may have their own; all of them are followed.
+These are *referrers* (manifests with a ``subject``, listed by the registry or under the fallback tag) and
+the manifests under cosign's tags (``sha256-<hex>.sig``, ``.att``, ``.sbom``). Both can have referrers and
+tags themselves; all are followed.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ _NOT_FOR_COPIES = "nondistributable"
 
 
 CosignTags = dict[str, tuple[oci.Descriptor, ...]]
-"""Tags like ``sha256-<hex>.sig`` and what they stand for; only outside of registries one has several."""
+"""Tags like ``sha256-<hex>.sig`` with their manifests; outside of registries a tag can have several."""
 
 
 class Source(Protocol):
-    """A place that an image is read from."""
+    """What an image is read from."""
 
     def document(self, descriptor: Descriptor) -> bytes:
         """Return a manifest or index, checked against its digest."""
 
     def open(self, descriptor: Descriptor) -> BinaryIO:
-        """Open a blob. Whoever reads it checks it."""
+        """Open a blob. The reader checks its digest."""
 
     def referrers(self, digest: str) -> Sequence[Referrer]:
-        """Return what refers to a manifest."""
+        """Return the referrers of a manifest."""
 
     def cosign_tags(self, digests: Sequence[str]) -> CosignTags:
-        """Return the tags that stand for what belongs to some manifests by its name (`tagged_digest`)."""
+        """Return the tags that name one of these digests (see `tagged_digest`), with their manifests."""
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A manifest or index: its bytes, and what it leads to."""
+    """A manifest or index: its bytes, and the descriptors in it."""
 
     descriptor: oci.Descriptor
     data: bytes
@@ -60,7 +60,7 @@ class Node(msgspec.Struct, frozen=True):
     subject: str = ""
 
     def entry(self) -> dict[str, Any]:
-        """Return how a list of referrers has it: with the artifact's type and annotations."""
+        """Return its entry in a list of referrers, with the artifact type and annotations."""
         raw = msgspec.json.decode(self.data)
         config = raw.get("config")
         kind = raw.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
@@ -74,10 +74,10 @@ class Node(msgspec.Struct, frozen=True):
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """An image with what belongs to it.
+    """An image with everything that belongs to it.
 
-    ``nodes`` are in the order in which they can be stored: what a node leads to is before it. ``lists``
-    are the referrers by subject, ``tags`` the cosign_tags; both are empty for the image alone.
+    ``nodes`` are in the order in which they can be stored: children before parents. ``referrers`` are by
+    subject, ``tags`` are those of cosign; both are empty for the image alone.
     """
 
     root: oci.Descriptor
@@ -94,9 +94,9 @@ class Graph(msgspec.Struct, frozen=True):
         return blobs
 
     def referrers_by_subject(self) -> dict[str, tuple[oci.Descriptor, ...]]:
-        """Return what is about each manifest as the store and layouts list it, tags in annotations.
+        """Return the referrers of each manifest as the store and layouts list them, tags in annotations.
 
-        Raises FormatError for what one list cannot say.
+        Raises FormatError if one manifest has two tags.
         """
         by_subject: dict[str, dict[str, Descriptor]] = {}
         for subject, links in self.referrers.items():
@@ -131,9 +131,9 @@ class Graph(msgspec.Struct, frozen=True):
 
 
 def gather_graph(source: Source, root: Descriptor, *, with_referrers: bool = True) -> Graph:
-    """Read everything that belongs to ``root``; without ``whole``, the image alone.
+    """Read everything that belongs to ``root``; without ``with_referrers``, the image alone.
 
-    Raises PumiceError, above all for anything that is listed and not there: nothing is left out.
+    Raises PumiceError, in particular if anything that is listed is missing: nothing is left out.
     """
     nodes_by_digest: dict[str, Node] = {}
     referrers_of: dict[str, tuple[Referrer, ...]] = {}
@@ -166,11 +166,11 @@ def _with_annotations(descriptor: Descriptor, annotations: dict[str, str]) -> De
 def _check_limits(nodes: dict[str, Node], depth: int) -> None:
     size = sum(len(node.data) for node in nodes.values())
     if len(nodes) > _MAX_DOCUMENTS or size > _MAX_BYTES or depth > _MAX_DEPTH:
-        raise FormatError("what belongs to the image is nested too deep or too much")
+        raise FormatError("the referrers of the image are nested too deep, or too many")
 
 
 def _sort_nodes(nodes: dict[str, Node], root: Descriptor) -> dict[str, Node]:
-    """What a node leads to before it, subjects before their referrers; the root's own first."""
+    """Return the nodes with children before parents and subjects before referrers, the image itself first."""
     ordered: dict[str, Node] = {}
     for start in (root.digest, *nodes):
         pending = [(start, False)]
@@ -193,7 +193,7 @@ def _read_document(source: Source, descriptor: Descriptor) -> Node:
 
 
 def parse_node(descriptor: Descriptor, data: bytes) -> Node:
-    """Take a manifest apart as far as it leads on; raises FormatError."""
+    """Parse the descriptors of a manifest or index; raises FormatError."""
     try:
         raw: Any = msgspec.json.decode(data)
         _check_schema(raw, descriptor.digest)
@@ -222,19 +222,19 @@ def _read_descriptors(value: object) -> Iterator[Descriptor]:
         descriptor = msgspec.convert(oci.remove_nulls(item), oci.Descriptor)
         if not is_digest(descriptor.digest):
             raise FormatError(
-                f"{descriptor.digest[:150]!r} is a digest that cannot be checked, so it cannot go along"
+                f"{descriptor.digest[:150]!r} is not a supported digest, so the image cannot be copied"
             )
         yield descriptor
 
 
 def may_be_absent(descriptor: Descriptor) -> bool:
-    """Say whether a blob need not be anywhere: layers that must not be distributed (descriptor.md, urls)."""
+    """Return whether a blob may be missing: a layer that must not be distributed (descriptor.md, urls)."""
     return bool(descriptor.urls) and (
         _NOT_FOR_COPIES in descriptor.media_type or ".foreign." in descriptor.media_type
     )
 
 
 def tagged_digest(tag: str, digests: Iterable[str]) -> str:
-    """Return the digest of ``digests`` that a tag like ``sha256-<hex>.sig`` belongs to, or ""."""
+    """Return the one of ``digests`` that a tag like ``sha256-<hex>.sig`` names, or ""."""
     stem, dot, _ = tag.partition(".")
     return next((one for one in digests if dot and one.replace(":", "-") == stem), "")

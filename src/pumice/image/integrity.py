@@ -1,4 +1,4 @@
-"""Whether every blob of an image has its digest: hashed in a few threads, in bounded memory."""
+"""Checks that every blob of an image matches its digest, in a few threads and bounded memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pumice.image.model import Image
 
 _WORTH_THREADS = 16 << 20
-"""Bytes that are hashed in less time than threads take to be loaded."""
+"""Bytes that are hashed faster than the thread pool is imported."""
 
 
 class IntegrityReport(msgspec.Struct, frozen=True):
-    """What was hashed; ``absent`` layers may not be distributed, and are not there."""
+    """How many blobs and bytes were hashed; ``absent`` layers must not be distributed, and are missing."""
 
     blobs: int
     size: int
@@ -31,7 +31,7 @@ def check_blobs(image: Image) -> IntegrityReport:
 
     Raises TrustError for a blob with other content, and what opening one does if it is missing.
     """
-    # The large ones first, so that no thread is left alone.
+    # The largest first, so that the threads end together.
     blobs = sorted(list_blobs(image), key=lambda one: (-one.size, one.digest))
     absent: list[Descriptor] = []
 
@@ -55,7 +55,7 @@ def check_blobs(image: Image) -> IntegrityReport:
 
 
 def _discard(_: bytes) -> None:
-    """Hashing a blob takes reading it; nothing else is to happen to it."""
+    """Discard the data: reading it is what checks it."""
 
 
 def check_manifests(image: Image) -> int:

@@ -1,4 +1,4 @@
-"""What is in an image, found out without running anything of it: files, packages, users.
+"""The files, packages and users of an image, read without running anything in it.
 
 The packages are those of the image's own dpkg database (or of ``status.d``, as in distroless
 images); a file belongs to the package whose ``.list`` names it.
@@ -28,8 +28,8 @@ class FileFact(msgspec.Struct, frozen=True, kw_only=True):
     """One path of an image.
 
     ``size`` is bytes, 0 for further names of a file that was counted already (hard links).
-    ``layer`` counts from 1, base first; 0 is a directory that no layer has. ``package`` is empty
-    for what no package brought, and for directories, which belong to many.
+    ``layer`` counts from 1, base first; 0 is an implied directory. ``package`` is empty
+    for files of no package, and for directories, which belong to many.
     """
 
     path: str
@@ -63,7 +63,7 @@ class User(msgspec.Struct, frozen=True):
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about the content of one platform's image. Files are in the order of a tree walk."""
+    """The content of the image of one platform. Files are in the order of a tree walk."""
 
     files: tuple[FileFact, ...]
     packages: tuple[PackageFact, ...]
@@ -72,25 +72,25 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     """``PRETTY_NAME`` of os-release."""
     layer_sizes: tuple[int, ...]
-    """Bytes of the files that each layer has, whether a later layer hides them or not."""
+    """Bytes of the files in each layer, including those that a later layer hides."""
 
     @property
     def size(self) -> int:
-        """Bytes of all files that the image shows."""
+        """Bytes of all visible files."""
         return sum(file.size for file in self.files)
 
 
 def read_inventory(image: Image, records: Records | None = None) -> Inventory:
-    """Return the facts of an image of one platform.
+    """Return the inventory of an image of one platform.
 
-    With ``records`` (``Home.records``) each layer is read only once in its life. Raises what
-    reading the layers does, and FormatError for a package database that is none.
+    With ``records`` (``Home.records``) each layer is read only once. Raises what reading the layers
+    raises, and FormatError for a malformed package database.
     """
     return make_inventory([layer_scan.scan_layer(layer, records) for layer in image.layers()])
 
 
 def make_inventory(layers: Sequence[LayerScan]) -> Inventory:
-    """Return the facts of the image that layers amount to, base first."""
+    """Return the inventory of an image from the scans of its layers, the base first."""
     tree = flatten(layer.entries for layer in layers)
     texts = _VisibleTexts(tree, layers)
     packages = _read_packages(texts)
@@ -107,7 +107,7 @@ def make_inventory(layers: Sequence[LayerScan]) -> Inventory:
 
 
 class _VisibleTexts:
-    """The telling files that the image shows."""
+    """The contents of visible files that describe the image."""
 
     def __init__(self, tree: dict[str, VisibleEntry], layers: Sequence[LayerScan]) -> None:
         self._texts: dict[str, bytes] = {}
@@ -144,7 +144,7 @@ def _read_packages(texts: _VisibleTexts) -> list[PackageFact]:
 
 
 def _parse_package(fields: dict[str, str], where: str) -> PackageFact | None:
-    """Read one stanza; None for a package that is not there any more."""
+    """Read one stanza; None for a package that is no longer installed."""
     name, version = fields.get("Package", ""), fields.get("Version", "")
     if "Status" in fields and not fields["Status"].endswith(" installed"):
         return None
@@ -155,15 +155,15 @@ def _parse_package(fields: dict[str, str], where: str) -> PackageFact | None:
 
 
 def _find_owners(texts: _VisibleTexts, merged_tree: dict[str, VisibleEntry]) -> dict[str, str]:
-    """Return which package each path belongs to.
+    """Return the package that each path belongs to.
 
-    The lists have the packages' own paths (``/lib/x``), of which a merged ``/usr`` shows others.
+    The lists have the paths of the packages (``/lib/x``), which differ from those of a merged ``/usr``.
     """
     tree = Tree({path: Node(item.entry) for path, item in merged_tree.items()}, _unreadable)
     folders: dict[str, str | None] = {}
     owners = _find_database_files(texts, merged_tree)
     for package, paths in _read_file_lists(texts):
-        # What has something in it is a directory in the package, and may be a merging link here.
+        # A path with others below it is a directory in the package, and may be a link in a merged /usr.
         inhabited = {path.rpartition("/")[0] for path in paths}
         for path in paths:
             folder, _, name = path.rpartition("/")
@@ -180,7 +180,7 @@ def _find_owners(texts: _VisibleTexts, merged_tree: dict[str, VisibleEntry]) -> 
 
 
 def _find_database_files(texts: _VisibleTexts, tree: dict[str, VisibleEntry]) -> dict[str, str]:
-    """Return the files of dpkg's database that are about one package: they are there because of it."""
+    """Return the files in the database of dpkg that belong to one package, with its name."""
     package_names = {name.split(":", 1)[0] for name, _ in texts.below(layer_scan.INFO_DIRECTORY, ".list")}
     owners: dict[str, str] = {}
     for path in tree:
@@ -192,7 +192,7 @@ def _find_database_files(texts: _VisibleTexts, tree: dict[str, VisibleEntry]) ->
 
 
 def _read_file_lists(texts: _VisibleTexts) -> Iterator[tuple[str, list[str]]]:
-    """Yield each package with the paths that it says are its own, without slashes at their ends."""
+    """Yield each package with the paths in its file list, without slashes at their ends."""
     for name, text in texts.below(layer_scan.INFO_DIRECTORY, ".list"):
         lines = text.decode("utf-8", "surrogateescape").split("\n")
         yield name.split(":", 1)[0], [line.strip("/") for line in lines if line not in ("", "/.")]

@@ -29,7 +29,7 @@ reach 10. Deflate alone can reach 1032, zstandard millions."""
 
 
 class Layer:
-    """A layer where it lies; opened as often as needed."""
+    """A layer of an image; it can be opened any number of times."""
 
     def __init__(self, descriptor: Descriptor, diff_id: Digest, blobs: _Blobs) -> None:
         self.descriptor = descriptor
@@ -37,7 +37,7 @@ class Layer:
         self._blobs = blobs
 
     def open(self) -> LayerStream:
-        """Open the layer's tar: decompressed by what its bytes are, whatever its media type says."""
+        """Open the tar of the layer, decompressed according to its bytes, not to its media type."""
         return LayerStream(self._blobs.open(self.descriptor.digest), self.descriptor.size, self.diff_id)
 
     def entries(self) -> Iterator[tuple[tar.Entry, tar.Body]]:
@@ -79,12 +79,12 @@ class LayerStream:
         return data
 
     def finish(self) -> None:
-        """Read what is left and check the whole; raises TrustError if it is not the layer's content."""
+        """Read what is left and check the whole; raises TrustError if it does not match the diff ID."""
         while self.read(_CHUNK):
             pass
         diff_id = "sha256:" + self._hash.hexdigest()
         if diff_id != self._diff_id:
-            raise TrustError("a layer's content is not what the image's config says", where=self._diff_id)
+            raise TrustError("the content of a layer does not match its diff ID", where=self._diff_id)
 
     def __enter__(self) -> LayerStream:
         return self

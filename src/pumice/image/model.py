@@ -1,8 +1,8 @@
-"""An image is a root descriptor and something to read blobs from; all else is derived.
+"""An image: a root descriptor and a source of blobs, from which everything else is derived.
 
-Every place where an image can live (the store, a layout, an archive, later a registry) supplies the
-seam `BlobSource` and nothing more. Nothing here changes anything: choosing a platform gives a new
-`Image`. Every document is checked against its digest before it is looked at.
+Every location (the store, a layout, an archive, a registry) supplies a `BlobSource`. An `Image` is never
+changed: selecting a platform returns a new one. Every document is checked against its digest before it is
+parsed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UNKNOWN = "unknown"
 
 
 class BlobSource(Protocol):
-    """Where blobs are read from."""
+    """What blobs are read from."""
 
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob; raises PumiceError if there is none."""
@@ -49,7 +49,7 @@ class Archive(msgspec.Struct, frozen=True):
 
 
 class Image:
-    """A manifest or an index with everything below it, wherever it lives."""
+    """A manifest or an index with everything below it, in any location."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Image:
         return self._documents.get(descriptor, self.blobs)
 
     def is_index(self) -> bool:
-        """Whether the root is an index, of which a platform can be chosen."""
+        """Return whether the root is an index."""
         return oci.is_index(self.document(self.root), self.root.media_type)
 
     def walk(self) -> Iterator[tuple[Descriptor, bytes]]:
@@ -115,7 +115,7 @@ class Image:
                 pending = [(child, depth + 1) for child in children if oci.is_document(child)] + pending
 
     def _lists(self, descriptor: Descriptor) -> bool:
-        """Whether a descriptor is an index's. One with a platform is a manifest's: no need to look."""
+        """Return whether a descriptor is that of an index. One with a platform is that of a manifest."""
         if descriptor.platform and descriptor.media_type in oci.MANIFESTS:
             return False
         return oci.is_index(self.document(descriptor), descriptor.media_type)
@@ -157,13 +157,13 @@ class Image:
         """
         members = self.members()
         if not members:
-            raise ImageError("this is an artifact, not an image that a platform could run")
+            raise ImageError("this is an artifact, not a container image")
         names = ", ".join(platforms.format_platform(found) for _, found in members)
         if platform is None:
             if len(members) > 1:
                 raise ImageError(
-                    f"the image is for {len(members)} platforms, and one of them is needed here",
-                    hint=f"choose with --platform: {names}",
+                    f"the image is for {len(members)} platforms, and the command needs one",
+                    hint=f"choose one with --platform: {names}",
                 )
             return self.at(members[0][0])
         position = platforms.choose_platform([found for _, found in members], platform)
@@ -193,7 +193,7 @@ class Image:
         diff_ids = oci.read_config(self.document(manifest.config)).rootfs.diff_ids
         if len(diff_ids) != len(manifest.layers):
             raise FormatError(
-                f"the manifest has {len(manifest.layers)} layers, the config's rootfs {len(diff_ids)}"
+                f"the manifest has {len(manifest.layers)} layers, but the config {len(diff_ids)} diff IDs"
             )
         return tuple(
             Layer(descriptor, digest.check(diff_id), self.blobs)
@@ -201,13 +201,13 @@ class Image:
         )
 
     def inside(self, archive: Archive) -> Image:
-        """Return the same image, known to be what ``archive`` holds."""
+        """Return the same image as the content of ``archive``."""
         image = Image(self.root, self.blobs, self._find_referrers, self.beside, archive, self.known_as)
         image._documents = self._documents
         return image
 
     def at(self, descriptor: Descriptor) -> Image:
-        """Return the image below the root that ``descriptor`` is of."""
+        """Return the image of ``descriptor``, which is below the root."""
         if descriptor.digest == self.root.digest:
             return self
         chosen = Image(descriptor, self.blobs, self._find_referrers, self.beside, known_as=self.known_as)
@@ -216,7 +216,7 @@ class Image:
 
 
 class _Documents:
-    """What was read of an image and checked, within a total."""
+    """The documents of an image that were read and checked, within a limit on their total size."""
 
     def __init__(self) -> None:
         self._known: dict[Digest, bytes] = {}
@@ -236,7 +236,7 @@ class _Documents:
 
 
 def blobs_of(descriptor: Descriptor, data: bytes) -> tuple[Descriptor, ...]:
-    """Return what a manifest or index leads to that is neither: configs, layers, other listed blobs."""
+    """Return the descriptors in a manifest or index that are not documents: configs, layers, other blobs."""
     if oci.is_index(data, descriptor.media_type):
         return tuple(child for child in oci.read_index(data).manifests if not oci.is_document(child))
     manifest = oci.read_manifest(data)

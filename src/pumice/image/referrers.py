@@ -33,7 +33,7 @@ _MAX_DEPTH = 4
 
 
 class ReferrerSet(msgspec.Struct, frozen=True):
-    """What is about an image: the artifacts' descriptors, and all blobs that they consist of."""
+    """All referrers of an image, and the descriptors of all blobs that they consist of."""
 
     artifacts: tuple[Descriptor, ...]
     blobs: tuple[Descriptor, ...]
@@ -44,9 +44,9 @@ class ReferrerSet(msgspec.Struct, frozen=True):
 
 
 def gather_referrers(image: Image) -> ReferrerSet:
-    """Return what is about an image's root and manifests, and about that in turn (a signed SBOM).
+    """Return the referrers of an image's root and manifests, and their referrers in turn (a signed SBOM).
 
-    Raises FormatError where that has no end.
+    Raises FormatError if they are nested too deep or too many.
     """
     artifacts: dict[Digest, Descriptor] = {}
     blobs: dict[Digest, Descriptor] = {}
@@ -99,7 +99,7 @@ def read_artifact_blob(image: Image, artifact: Descriptor, limit: int) -> bytes:
 
 
 class OverlaidBlobs:
-    """Blobs in memory over those of another place."""
+    """Documents in memory, in addition to the blobs of another source."""
 
     def __init__(self, data: Sequence[bytes], below: BlobSource) -> None:
         self._data = {digest.of(one): one for one in data}
@@ -112,7 +112,7 @@ class OverlaidBlobs:
 
 
 class LayoutReferrers:
-    """The artifacts that a layout lists, by what they are about; read when somebody asks first."""
+    """The referrers in a layout by their subject; the layout is read on first use."""
 
     def __init__(self, root: Descriptor, others: Sequence[Descriptor], blobs: BlobSource) -> None:
         """``others`` are what ``index.json`` lists beside the image."""

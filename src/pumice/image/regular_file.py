@@ -1,4 +1,4 @@
-"""Plain files in places that somebody else arranged: opened without blocking or being led astray."""
+"""Opens regular files at untrusted paths without blocking on pipes or touching devices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_failures(where: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def is_regular(status: os.stat_result) -> bool:
-    """Whether a status is a plain file's."""
+    """Return whether a status is that of a regular file."""
     return stat.S_ISREG(status.st_mode)
 
 
@@ -37,13 +37,13 @@ def open_regular(path: Path) -> BinaryIO | None:
     with read_failures(path):
         try:
             if not is_regular(path.stat()):  # to open a device can be to use it
-                raise ImageError("this is not a plain file", where=str(path))
+                raise ImageError("not a regular file", where=str(path))
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not is_regular(os.fstat(descriptor)):
             os.close(descriptor)
-            raise ImageError("this is not a plain file", where=str(path))
+            raise ImageError("not a regular file", where=str(path))
         return os.fdopen(descriptor, "rb")
 
 

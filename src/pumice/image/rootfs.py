@@ -1,7 +1,7 @@
-"""An image's root as one tree: in a tar file, or in a folder.
+"""Writes the root file system of an image to a tar file or a directory.
 
-The layers are read twice: once for what each path shows, once for the contents that are shown. So
-nothing is kept but names, and an archive of any size can be written to a pipe.
+The layers are read twice: once for the entry that each path shows, once for the contents. So only names
+are kept in memory, and an archive of any size can be written to a pipe.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 
 
 class RootfsWriter(Protocol):
-    """What a tree is written into: folders first, then the rest, and no path twice."""
+    """What a root file system is written to: directories first, then the rest, and no path twice."""
 
     def add_directory(self, entry: Entry) -> None:
         """Add a directory; its parents are there already."""

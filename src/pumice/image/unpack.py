@@ -1,7 +1,7 @@
-"""A folder that a tree is unpacked into, as the person who runs Pumice may: root or not.
+"""Unpacks a tree into a directory, with or without root.
 
-Everything is done relative to open folders and no link is followed, so nothing that is in an image
-(or changes beside us) can lead a write out of the folder. Names are bytes, whatever the locale.
+Everything is done relative to open directories and no link is followed, so neither an image nor another
+process can redirect a write out of the directory. Names are bytes, whatever the locale.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def _check_free(target: Path, path: Path) -> None:
     if not target.is_dir():
         raise ImageError("a file exists where a directory is needed", where=str(path))
     if any(target.iterdir()):
-        raise ImageError("the folder is not empty", where=str(path), hint="choose a new or an empty folder")
+        raise ImageError("the directory is not empty", where=str(path), hint="choose an empty one")
     if target.is_mount():
-        raise ImageError("the folder is a mount point", where=str(path), hint="name a new folder inside it")
+        raise ImageError("the directory is a mount point", where=str(path), hint="choose a directory in it")
 
 
 def _discard(folder: Path) -> None:
@@ -144,14 +144,14 @@ class UnpackedDirectory:
                 os.close(file)
 
     def report(self, progress: Progress) -> None:
-        """Say what was left out."""
+        """Report what could not be written."""
         if self._owners:
             progress.note(
                 f"{_count_paths(self._owners)} of other users belong to you now, without set-ID bits: "
                 "owners can only be set by root"
             )
         if self._devices:
-            progress.note(f"{_count_paths(self._devices)} left out: devices can only be made by root")
+            progress.note(f"{_count_paths(self._devices)} omitted: only root can create devices")
         if self._attributes:
             progress.note(
                 f"{_count_paths(self._attributes)} without extended attributes, which could not be set"

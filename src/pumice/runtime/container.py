@@ -1,4 +1,4 @@
-"""A program and the place it runs in, ready for any stage 1."""
+"""The description of a container, which any stage 1 can run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ HOSTNAME = "pumice"
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """What is executed, as whom, and where (runtime-spec 1.0, config.md, "Process").
+    """The process to execute (runtime-spec 1.0, config.md, "Process").
 
-    ``arguments`` has at least the program; ``directory`` is an absolute path inside the container.
+    ``arguments`` starts with the program; ``directory`` is an absolute path inside the container.
     """
 
     arguments: tuple[str, ...]
@@ -25,18 +25,18 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """A file or directory of this machine at ``target``; an empty ``source`` is a file system in memory."""
+    """A mount of a host file or directory at ``target``; an empty ``source`` is a tmpfs."""
 
     source: str
     target: str
     read_only: bool = False
 
 
-class Maps(msgspec.Struct, frozen=True):
-    """Who the ids of the container are on this machine: (inside, outside, count) for users and groups.
+class IdMaps(msgspec.Struct, frozen=True):
+    """The id maps of a user namespace: (inside, outside, count) for users and groups.
 
-    No extents mean everyone as root, and only oneself otherwise. ``helpers``: newuidmap and newgidmap
-    must write them.
+    Without extents, root maps all ids and an ordinary user only its own. With ``helpers``, newuidmap and
+    newgidmap must write the maps.
     """
 
     users: tuple[tuple[int, int, int], ...] = ()
@@ -45,12 +45,12 @@ class Maps(msgspec.Struct, frozen=True):
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a stage 1 needs to know.
+    """A container, as a stage 1 runs it.
 
-    ``root`` is the prepared tree, which is never written to. ``owners`` is the file with the owners
-    that the tree could not be given, empty if there are none. ``files`` are names and texts of files
-    that exist only while it runs: mounts find them as ``{root}/{name}``. With ``init`` process 1 is an
-    init that forwards signals and reaps orphans, else it is the program.
+    ``root`` is the prepared tree, which is never written to. ``owners`` is the file with the owners that the
+    tree lacks, empty if there are none. ``files`` are names and texts of files that exist only while the
+    container runs; their mounts have the source ``{root}/{name}``. With ``init``, process 1 is an init that
+    forwards signals and reaps orphans, else it is the program.
     """
 
     root: str

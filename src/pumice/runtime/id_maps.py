@@ -1,4 +1,4 @@
-"""Which ids of this machine a container of an ordinary user may have (user_namespaces(7), subuid(5))."""
+"""The id maps that an ordinary user can give a container (user_namespaces(7), subuid(5))."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ import shutil
 import stat
 from pathlib import Path
 
-from pumice.runtime.container import Maps
+from pumice.runtime.container import IdMaps
 
 Extent = tuple[int, int, int]
 
 
-def ranges() -> Maps | None:
-    """Return oneself as root and one's subordinate ids as everybody else; None where that is not set up."""
-    if not (_may_map("newuidmap") and _may_map("newgidmap")):
+def subordinate_maps() -> IdMaps | None:
+    """Return maps of the user to root and of its subordinate ids to the other ids.
+
+    Returns None if there are no subordinate ids or no privileged newuidmap and newgidmap.
+    """
+    if not (_is_privileged("newuidmap") and _is_privileged("newgidmap")):
         return None
     names = _names(os.getuid())
-    users, groups = _subordinate("/etc/subuid", names), _subordinate("/etc/subgid", names)
+    users, groups = _read_subordinate_ids("/etc/subuid", names), _read_subordinate_ids("/etc/subgid", names)
     if not users or not groups:
         return None
-    return Maps(_extents(os.getuid(), users), _extents(os.getgid(), groups), helpers=True)
+    return IdMaps(_extents(os.getuid(), users), _extents(os.getgid(), groups), helpers=True)
 
 
-def _may_map(program: str) -> bool:
-    """Whether the helper has the privilege that makes it one: set-uid, or a file capability."""
+def _is_privileged(program: str) -> bool:
+    """Return whether ``program`` is set-user-ID or has file capabilities."""
     path = shutil.which(program)
     if path is None:
         return False
@@ -43,22 +46,22 @@ def _names(uid: int) -> tuple[str, ...]:
         return (str(uid),)
 
 
-def _subordinate(path: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
+def _read_subordinate_ids(path: str, names: tuple[str, ...]) -> list[tuple[int, int]]:
     try:
         lines = Path(path).read_text(errors="replace").splitlines()
     except OSError:
         return []
-    found = []
+    ranges = []
     for line in lines:
-        name, _, rest = line.strip().partition(":")
-        start, _, count = rest.partition(":")
+        name, _, range_fields = line.strip().partition(":")
+        start, _, count = range_fields.partition(":")
         if name in names and start.isdigit() and count.isdigit() and int(count):
-            found.append((int(start), int(count)))
-    return found
+            ranges.append((int(start), int(count)))
+    return ranges
 
 
-def _extents(own: int, subordinate: list[tuple[int, int]]) -> tuple[Extent, ...]:
-    extents: list[Extent] = [(0, own, 1)]
+def _extents(own_id: int, subordinate: list[tuple[int, int]]) -> tuple[Extent, ...]:
+    extents: list[Extent] = [(0, own_id, 1)]
     first = 1
     for start, count in subordinate:
         extents.append((first, start, count))
@@ -67,10 +70,10 @@ def _extents(own: int, subordinate: list[tuple[int, int]]) -> tuple[Extent, ...]
 
 
 def is_ordinary_user() -> bool:
-    """Whether this process lacks the right to give files to others."""
+    """Return whether this process cannot change the owners of files."""
     return os.geteuid() != 0
 
 
-def can_own(found: Maps) -> bool:
-    """Whether files can belong to others than oneself in a container with these maps."""
-    return found.helpers or not is_ordinary_user()
+def can_set_owners(maps: IdMaps) -> bool:
+    """Return whether files can have other owners in a container with these maps."""
+    return maps.helpers or not is_ordinary_user()

@@ -1,8 +1,8 @@
-"""The one check of text that comes from an image before it takes part in starting a program.
+"""Check strings from an image before they are used to start a program.
 
-JSON can hold every character, and so can a line of ``/etc/passwd``; paths, names and the kernel's
-calls cannot. Text that passes here has no NUL, which ends a string for the kernel, and names have
-no other control character either, which would begin a new line or field for whoever reads them.
+JSON and lines of ``/etc/passwd`` can contain any character; paths, names and system calls cannot. Checked
+strings have no NUL, which ends a string for the kernel. Names have no control characters at all, which
+would start a new line or field for a reader.
 """
 
 from __future__ import annotations
@@ -24,35 +24,37 @@ _IN_SCRIPTS = frozenset("\t\n\r\x1b")
 def check_name(text: str, field: str) -> str:
     """Return ``text`` of the image's ``field``; raises ImageError if it has a control character."""
     if not _CONTROLS.isdisjoint(text):
-        raise _refusal(text, field)
+        raise _control_character_error(text, field)
     return text
 
 
-def check_script(text: str, field: str) -> str:
-    """Return ``text`` as `check_name` does, but allow tabs, line ends and escapes: it is free text."""
+def check_text(text: str, field: str) -> str:
+    """Return ``text`` of the image's ``field``; raises ImageError for control characters other than
+    tab, line feed, carriage return and escape, which free text may have.
+    """
     if not (_CONTROLS - _IN_SCRIPTS).isdisjoint(text):
-        raise _refusal(text, field)
+        raise _control_character_error(text, field)
     return text
 
 
-def _refusal(text: str, field: str) -> ImageError:
+def _control_character_error(text: str, field: str) -> ImageError:
     return ImageError(
         f"the image's {field} contains a control character: {text[:100]!r}",
-        hint="no tool writes that by accident: do not run this image, or ask its maker",
+        hint="do not run this image unless you trust its publisher: no tool writes this by accident",
     )
 
 
 def check_config(config: RunConfig) -> None:
-    """Raise ImageError, naming the field, unless all that a config says about running is clean text."""
+    """Raise ImageError if a field that affects how the image runs contains control characters."""
     for field, text in _names(config):
         check_name(text, field)
-    for field, words in (("Entrypoint", config.entrypoint), ("Cmd", config.cmd)):
-        for word in words:
-            check_script(word, field)
+    for field, arguments in (("Entrypoint", config.entrypoint), ("Cmd", config.cmd)):
+        for argument in arguments:
+            check_text(argument, field)
     for line in config.env:
         name, _, value = line.partition("=")
         check_name(name, "Env")
-        check_script(value, "Env")
+        check_text(value, "Env")
 
 
 def _names(config: RunConfig) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
-"""The prepared tree of an image: unpacked once, kept in the store, never written to.
+"""Prepared trees: the root file systems of images, unpacked once into the store and never changed.
 
-``trees/<hex digits of the manifest's digest>/`` holds ``root``, the tree; ``owners``, the owners that
-could not be set because Pumice did not run as root; and ``boot``, because a tree is not synced to
-the disk (that would cost more than unpacking): one from before the machine's last start is made anew.
+``trees/<hex digits of the manifest's digest>/`` has ``root``, the tree; ``owners``, the owners that could not
+be set because Pumice did not run as root; and ``boot``, the boot id. Trees are not synced to the disk, which
+would take longer than unpacking, so a tree from before the last boot is unpacked again.
 """
 
 from __future__ import annotations
@@ -33,57 +33,57 @@ _NAME = frozenset("0123456789abcdef")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Prepared(msgspec.Struct, frozen=True):
-    """A tree that is ready: its root, and the file with the owners it lacks (None if it has them all)."""
+class PreparedTree(msgspec.Struct, frozen=True):
+    """A prepared tree: its root, and the file with the owners that it lacks, None if there is none."""
 
     root: Path
     owners: Path | None = None
 
 
-def prepare(image: Image, home: Home, progress: Progress) -> Prepared:
-    """Return the tree of an image of one platform, made if it is not there; `hold` also keeps it.
+def prepare(image: Image, home: Home, progress: Progress) -> PreparedTree:
+    """Return the tree of an image of one platform, unpacked if needed; `hold` also protects it.
 
-    Only the user may enter it. Raises FormatError and TrustError for an image that cannot be
-    unpacked, StoreError or ImageError when the tree cannot be written; nothing is left behind then.
+    Only its user can enter it. Raises FormatError and TrustError for an image that cannot be unpacked,
+    StoreError or ImageError if the tree cannot be written; then no partial tree remains.
     """
     name = digest.hex_of(image.root.digest)
-    place = home.directory("trees") / name
-    if not _is_ready(place):
-        with home.lock(_lock(name)):
-            if not _is_ready(place):
-                _make(image, place, home.directory("tmp"), progress)
-    owners = place / "owners"
-    return Prepared(place / "root", owners if owners.exists() else None)
+    directory = home.directory("trees") / name
+    if not _is_ready(directory):
+        with home.lock(_lock_name(name)):
+            if not _is_ready(directory):
+                _unpack(image, directory, home.directory("tmp"), progress)
+    owners = directory / "owners"
+    return PreparedTree(directory / "root", owners if owners.exists() else None)
 
 
 @contextmanager
-def hold(image: Image, home: Home, progress: Progress) -> Iterator[Prepared]:
-    """Prepare the tree of an image, and keep `drop` away from it until the context ends.
+def hold(image: Image, home: Home, progress: Progress) -> Iterator[PreparedTree]:
+    """Prepare the tree of an image, and protect it from `remove_unused` until the context ends.
 
-    Raises what `prepare` raises.
+    Raises the errors of `prepare`.
     """
     while True:
         tree = prepare(image, home, progress)
         descriptor = _lock_tree(tree.root.parent)
         if descriptor is not None:
-            break  # or a collection has dropped it in between: that can happen once for each collection
+            break  # else a collection removed it in between, which happens at most once per collection
     try:
         yield tree
     finally:
         os.close(descriptor)
 
 
-def _lock_tree(place: Path) -> int | None:
-    """Return a descriptor that locks a tree against `drop`; None if the tree is not there any more."""
+def _lock_tree(directory: Path) -> int | None:
+    """Return a descriptor that locks a tree against `remove_unused`, None if the tree is gone."""
     try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     with suppress(OSError):  # a file system without locks
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     try:
-        # What is locked must be what has the name now, and not a tree that was dropped and made anew.
-        if os.path.samestat(os.fstat(descriptor), place.stat()):
+        # The locked directory must be the one that has the name now, not one that was replaced.
+        if os.path.samestat(os.fstat(descriptor), directory.stat()):
             return descriptor
     except FileNotFoundError:
         pass
@@ -91,99 +91,99 @@ def _lock_tree(place: Path) -> int | None:
     return None
 
 
-def drop(home: Home, wanted: Callable[[Digest], bool]) -> int:
-    """Remove the trees of manifests that are not ``wanted`` and that nothing runs on; return how many."""
-    dropped = 0
-    for place in sorted(home.directory("trees").iterdir()):
-        if not _NAME.issuperset(place.name) or wanted(f"sha256:{place.name}"):
+def remove_unused(home: Home, is_needed: Callable[[Digest], bool]) -> int:
+    """Remove the trees of manifests that are not needed and not in use; return their number."""
+    count = 0
+    for directory in sorted(home.directory("trees").iterdir()):
+        if not _NAME.issuperset(directory.name) or is_needed(f"sha256:{directory.name}"):
             continue
-        with home.lock(_lock(place.name)):
-            dropped += _drop(place, home.directory("tmp"))
-    return dropped
+        with home.lock(_lock_name(directory.name)):
+            count += _remove_if_unused(directory, home.directory("tmp"))
+    return count
 
 
-def _lock(name: str) -> str:
-    # Some images share a lock, so that lock files do not add up.
+def _lock_name(name: str) -> str:
+    # Images share 16 locks, so that there are few lock files.
     return f"tree-{name[0]}"
 
 
-def _drop(place: Path, scratch: Path) -> bool:
+def _remove_if_unused(directory: Path, scratch: Path) -> bool:
     try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _discard(place, scratch)
+        _discard(directory, scratch)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in files.NO_LOCKS:
             raise
-        return False  # without locks nobody knows whether something runs on it
+        return False  # without locks it is unknown whether the tree is in use
     finally:
         os.close(descriptor)
     return True
 
 
-def _is_ready(place: Path) -> bool:
+def _is_ready(directory: Path) -> bool:
     try:
-        return (place / "boot").read_bytes() == _boot()
+        return (directory / "boot").read_bytes() == _read_boot_id()
     except OSError:
         return False
 
 
-def _boot() -> bytes:
+def _read_boot_id() -> bytes:
     with suppress(OSError):
         return _BOOT.read_bytes()
     return b""
 
 
-def _make(image: Image, place: Path, scratch: Path, progress: Progress) -> None:
+def _unpack(image: Image, directory: Path, scratch: Path, progress: Progress) -> None:
     from pumice.image import rootfs
 
     temporary = scratch / f"tree-{files.scratch_name()}"
     try:
-        with translate_os_errors(place):
-            if place.exists():
-                _discard(place, scratch)
-            make_directory(temporary, private=True)  # there may be set-id programs in it
-        shown = rootfs.write_directory(image, temporary / "root", progress=_WithoutNotes(progress))
-        with translate_os_errors(place):
+        with translate_os_errors(directory):
+            if directory.exists():
+                _discard(directory, scratch)
+            make_directory(temporary, private=True)  # it may contain set-id programs
+        entries = rootfs.write_directory(image, temporary / "root", progress=_WithoutNotes(progress))
+        with translate_os_errors(directory):
             if os.geteuid() != 0:
-                _write_owners(temporary / "owners", shown, progress)
-            (temporary / "boot").write_bytes(_boot())
-            temporary.rename(place)
+                _write_owners(temporary / "owners", entries, progress)
+            (temporary / "boot").write_bytes(_read_boot_id())
+            temporary.rename(directory)
     except BaseException:
         _remove(temporary)
         raise
 
 
-def _write_owners(path: Path, shown: Mapping[str, VisibleEntry], progress: Progress) -> None:
-    """Keep what the tree lacks, as ``uid gid mode path`` with NULs between."""
+def _write_owners(path: Path, entries: Mapping[str, VisibleEntry], progress: Progress) -> None:
+    """Write the owners and set-id bits that the tree lacks: ``uid gid mode path``, separated by NULs."""
     records = [
         f"{item.entry.uid} {item.entry.gid} {item.entry.mode:o} {name}\0"
-        for name, item in shown.items()
+        for name, item in entries.items()
         if (item.entry.uid or item.entry.gid or item.entry.mode & (stat.S_ISUID | stat.S_ISGID))
         and item.entry.kind not in ("char", "block")
     ]
     if records:
         path.write_text("".join(records), encoding="utf-8", errors="surrogateescape")
         progress.note(
-            f"{len(records)} files belong to others than root in the image, or have set-id bits; "
-            "where you have no subordinate ids they are yours"
+            f"{len(records)} files of the image have another owner than root, or set-id bits; "
+            "without subordinate ids, they belong to you"
         )
 
 
-def _discard(place: Path, scratch: Path) -> None:
-    """Take a tree away at once, then remove it."""
-    grave = scratch / f"dropped-{files.scratch_name()}"
-    place.rename(grave)
-    _remove(grave)
+def _discard(directory: Path, scratch: Path) -> None:
+    """Move a tree away atomically, then remove it."""
+    discarded = scratch / f"dropped-{files.scratch_name()}"
+    directory.rename(discarded)
+    _remove(discarded)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a tree with all that its modes forbid; what cannot be removed is left to the next gc."""
+    """Remove a tree, including read-only directories; what remains is left to the next collection."""
     import shutil
 
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""From an image's config and a person's wishes to the process that is run.
+"""Determine the process to run from the config of an image and the options of the user.
 
 Image-spec 1.1, config.md ("User", "Env", "Entrypoint", "Cmd", "WorkingDir") and conversion.md.
 """
@@ -26,9 +26,9 @@ _MAX_ID = (1 << 32) - 2
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person wants otherwise than the image says; None and empty mean as the image says.
+    """The user's changes to the config; None and empty values keep what the image says.
 
-    ``environment`` holds ``NAME=VALUE``, or ``NAME`` to take the value that it has here.
+    ``environment`` has ``NAME=VALUE``, or ``NAME`` to copy the variable of this process.
     """
 
     arguments: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """A user as the kernel and the program know it."""
+    """The ids and the home directory of a user."""
 
     uid: int
     gid: int
@@ -47,7 +47,7 @@ class Identity(msgspec.Struct, frozen=True):
     home: str = "/"
 
 
-def plan(
+def plan_process(
     config: RunConfig,
     root: Path,
     overrides: Overrides,
@@ -55,94 +55,93 @@ def plan(
     *,
     has_terminal: bool = False,
 ) -> Process:
-    """Return the process for an image whose tree is at ``root``; on a terminal it gets a ``TERM``.
+    """Return the process for an image whose tree is at ``root``; with a terminal, it gets a ``TERM``.
 
-    Raises ImageError when the image names no program or a user that it does not have, or says any of
-    it in control characters, UsageError when the wishes make no sense. ``environ`` is only asked for
-    variables that are named.
+    Raises ImageError if the image has no program, lacks its user, or has control characters in its config;
+    raises UsageError for invalid overrides. Only named variables of ``environ`` are copied.
     """
     image_strings.check_config(config)
     _check_overrides(overrides)
-    who = identity(overrides.user if overrides.user is not None else config.user, root)
+    identity = find_identity(overrides.user if overrides.user is not None else config.user, root)
     return Process(
         arguments=_arguments(config, overrides),
         environment={
             **({"TERM": "xterm"} if has_terminal else {}),
-            **_environment(config.env, overrides.environment, who, environ),
+            **_environment(config.env, overrides.environment, identity, environ),
         },
         directory=_directory(overrides.directory or config.working_dir or "/"),
-        uid=who.uid,
-        gid=who.gid,
-        groups=who.groups,
+        uid=identity.uid,
+        gid=identity.gid,
+        groups=identity.groups,
     )
 
 
 def _arguments(config: RunConfig, overrides: Overrides) -> tuple[str, ...]:
     if overrides.entrypoint is not None:
-        # As with other tools, the image's arguments belong to the image's entry point.
+        # As in other tools, the arguments of the image belong to the entrypoint of the image.
         entrypoint = (overrides.entrypoint,) if overrides.entrypoint else ()
         arguments = (*entrypoint, *overrides.arguments)
     else:
         arguments = (*config.entrypoint, *(overrides.arguments or config.cmd))
     if not arguments or not arguments[0]:
         raise ImageError(
-            "the image does not say what to run",
+            "the image has no entrypoint and no command",
             hint="name a program after the image: pumice run REF PROGRAM",
         )
     if overrides.entrypoint is None:
-        # Errors name it: a line end in it could add a line to them.
+        # Errors name the program, and a line feed could add a line to them.
         image_strings.check_name(arguments[0], "program")
     return arguments
 
 
 def _check_overrides(overrides: Overrides) -> None:
-    words = {
+    texts_by_name = {
         "argument": overrides.arguments,
         "program": (overrides.entrypoint or "",),
         "user": (overrides.user or "",),
         "working directory": (overrides.directory or "",),
     }
-    for name, texts in words.items():
+    for name, texts in texts_by_name.items():
         for text in texts:
             if "\0" in text:
                 raise UsageError(f"the {name} {text[:100]!r} contains a NUL")
 
 
 def _environment(
-    image: Sequence[str], wishes: Sequence[str], who: Identity, environ: Mapping[str, str]
+    image: Sequence[str], overrides: Sequence[str], identity: Identity, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    found = {"PATH": PATH}
+    variables = {"PATH": PATH}
     for line in image:
         name, equals, value = line.partition("=")
         if name and equals:
-            found[name] = value
-    for line in wishes:
+            variables[name] = value
+    for line in overrides:
         name, equals, value = line.partition("=")
         if not name or "\0" in line:
-            raise UsageError(f"{line!r} is no variable", hint="--env takes NAME=VALUE")
+            raise UsageError(f"{line!r} is not a variable", hint="write --env NAME=VALUE, or --env NAME")
         if equals:
-            found[name] = value
+            variables[name] = value
         elif name in environ:
-            found[name] = environ[name]
-    found.setdefault("HOME", who.home)
-    return found
+            variables[name] = environ[name]
+    variables.setdefault("HOME", identity.home)
+    return variables
 
 
 def _directory(path: str) -> str:
     if not path.startswith("/"):
         raise UsageError(f"the working directory {path!r} is not an absolute path")
-    # Two slashes at the start mean something special to POSIX, but nothing here.
+    # POSIX allows a special meaning for two leading slashes, which Linux does not use.
     return "/" + posixpath.normpath(path).lstrip("/")
 
 
 # Users --------------------------------------------------------------------------------------------
 
 
-def identity(user: str, root: Path) -> Identity:
-    """Return who ``user`` (``NAME|UID[:NAME|GID]``, empty for root) is in the tree at ``root``.
+def find_identity(user: str, root: Path) -> Identity:
+    """Return the identity of ``user`` (``NAME|UID[:NAME|GID]``, empty for root) in the tree at ``root``.
 
-    Without a group it is the user's own, with the others that the image's ``/etc/group`` lists.
-    Raises ImageError for a name that the image does not have.
+    Without a group, it has the user's primary group and the supplementary groups in ``/etc/group`` of the
+    image. Raises ImageError for a name that is not in the image.
     """
     name, colon, group = user.partition(":")
     name = name or "0"
@@ -160,8 +159,8 @@ def identity(user: str, root: Path) -> Identity:
 
 
 def _user(name: str, root: Path) -> tuple[int, int, str, str] | None:
-    """Return uid, gid, name and home of the first line of passwd that fits."""
-    for fields in _lines(root, "etc/passwd", 7):
+    """Return uid, gid, name and home directory of the first matching line of passwd."""
+    for fields in _read_database(root, "etc/passwd", 7):
         if not (_is_number(fields[2]) and _is_number(fields[3])):
             continue
         if fields[2] == name if _is_number(name) else fields[0] == name:
@@ -173,7 +172,7 @@ def _user(name: str, root: Path) -> tuple[int, int, str, str] | None:
 def _group(name: str, root: Path) -> int:
     if _is_number(name):
         return _number(name)
-    for fields in _lines(root, "etc/group", 4):
+    for fields in _read_database(root, "etc/group", 4):
         if fields[0] == name and _is_number(fields[2]):
             return _number(fields[2])
     raise ImageError(f"the image has no group {name!r}", hint="see its /etc/group, or give a number")
@@ -182,17 +181,17 @@ def _group(name: str, root: Path) -> int:
 def _memberships(login: str, root: Path) -> set[int]:
     return {
         _number(fields[2])
-        for fields in _lines(root, "etc/group", 4)
+        for fields in _read_database(root, "etc/group", 4)
         if login and login in fields[3].split(",") and _is_number(fields[2])
     }
 
 
-def _lines(root: Path, path: str, fields: int) -> Iterator[list[str]]:
-    data = tree_lookup.read(root, path, _MAX_DATABASE) or b""
+def _read_database(root: Path, path: str, fields: int) -> Iterator[list[str]]:
+    data = tree_lookup.read_file(root, path, _MAX_DATABASE) or b""
     for line in data.decode("utf-8", "surrogateescape").split("\n"):
-        parts = line.split(":")
-        if len(parts) == fields:
-            yield parts
+        columns = line.split(":")
+        if len(columns) == fields:
+            yield columns
 
 
 def _is_number(text: str) -> bool:

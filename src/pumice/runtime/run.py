@@ -1,4 +1,4 @@
-"""Run an image: prepare its tree, start a stage 1 on it, pass signals on, return the exit code."""
+"""Run an image: prepare its tree, start a stage 1, forward signals, return the exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MAX_HOSTS = 1 << 20
 _HOSTS = "hosts"
 
 
-def run(
+def run_image(
     image: Image,
     overrides: Overrides,
     *,
@@ -54,12 +54,11 @@ def run(
 ) -> int:
     """Run the program of ``image`` in the foreground and return its exit code, 128+n for signal n.
 
-    ``isolation`` is one of `stage1.NAMES`; ``platform`` is this machine's by default. The program is
-    process 1, or the child of an ``init``. What it writes is gone afterwards, except on ``mounts``. An
-    image must be admitted by `admission.admit`: ``reference`` is how it was asked for, ``name`` what it
-    must be signed as. Raises ImageError, TrustError and FormatError for an image that cannot
-    be used, SandboxError when nothing could be started; its exit code is 126 or 127 when the image's
-    program is to blame, as a shell would say it.
+    ``isolation`` is one of `stage1.NAMES`; ``platform`` is that of the host by default. The program is
+    process 1, or the child of an ``init``. Its changes are discarded when it ends, except on ``mounts``. The
+    image must pass `admission.admit`: ``reference`` is the requested reference, ``name`` the name that it
+    must be signed as. Raises ImageError, TrustError and FormatError for an unusable image, and SandboxError
+    if the program cannot be started; its exit code is 126 or 127 if the program is not executable or missing.
     """
     admission.admit(
         image,
@@ -80,26 +79,30 @@ def run(
         container = Container(
             root=str(tree.root),
             owners=str(tree.owners or ""),
-            process=process.plan(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
-            mounts=(*_names(tree.root), *_volumes(config.volumes, mounts, read_only), *mounts),
+            process=process.plan_process(config, tree.root, overrides, os.environ, has_terminal=has_terminal),
+            mounts=(
+                *_name_resolution_mounts(tree.root),
+                *_volume_mounts(config.volumes, mounts, read_only),
+                *mounts,
+            ),
             files=((_HOSTS, _hosts(HOSTNAME)),),
             network=network,
             read_only=read_only,
             init=init,
         )
-        home.close()  # a program may run for weeks: collections need not wait for it
+        home.close()  # a program may run for weeks, and garbage collections must not wait for it
         return execute(container, runner, tree.root.parent)
 
 
-def _names(root: Path) -> Iterator[Mount]:
-    """Yield what names are resolved by."""
+def _name_resolution_mounts(root: Path) -> Iterator[Mount]:
+    """Yield the mounts of the files for name resolution."""
     if Path("/etc/resolv.conf").is_file():
         yield Mount("/etc/resolv.conf", "/etc/resolv.conf", read_only=True)
     yield Mount(f"{root}/{_HOSTS}", "/etc/hosts", read_only=True)
 
 
 def _hosts(hostname: str) -> str:
-    """Return this machine's ``/etc/hosts`` with the container's own name, which must resolve too."""
+    """Return the host's ``/etc/hosts`` with a line for the container's own name."""
     text = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
     if Path("/etc/hosts").is_file():
         with suppress(OSError), Path("/etc/hosts").open(encoding="utf-8", errors="surrogateescape") as file:
@@ -109,34 +112,36 @@ def _hosts(hostname: str) -> str:
     return f"{text.rstrip()}\n127.0.1.1\t{hostname}\n"
 
 
-def _volumes(named: Iterable[str], mounts: Sequence[Mount], read_only: bool) -> Iterator[Mount]:
-    """Yield memory for the places that the image declares to be written to, where the rest is read-only."""
-    given = {mount.target for mount in mounts}
-    for path in sorted(named) if read_only else ():
-        if path.startswith("/") and path not in given:
+def _volume_mounts(
+    declared_volumes: Iterable[str], mounts: Sequence[Mount], read_only: bool
+) -> Iterator[Mount]:
+    """Yield a tmpfs for each volume that the image declares, if the root is read-only."""
+    mounted = {mount.target for mount in mounts}
+    for path in sorted(declared_volumes) if read_only else ():
+        if path.startswith("/") and path not in mounted:
             yield Mount("", path)
 
 
 def execute(
     container: Container, runner: Stage1, scratch: Path, streams: tuple[int, int, int] = (0, 1, 2)
 ) -> int:
-    """Run a container by ``runner`` and return its program's exit code; see `run`.
+    """Run a container with ``runner`` and return the exit code of its program; see `run_image`.
 
     ``streams`` are the descriptors that become its standard input, output and error.
     """
-    with closing(runner), _signals_held():
+    with closing(runner), _blocked_signals():
         start = runner.start(container, scratch)
         reasons, pid = _spawn(container, start, streams)
         with os.fdopen(reasons, "rb") as file:
-            code = sandbox.attend(pid, lambda: runner.target(pid))
+            code = sandbox.wait_and_forward(pid, lambda: runner.target(pid))
             os.set_blocking(reasons, False)
             text = (file.read(_MAX_REASON) or b"").decode(errors="replace").strip()
         if text:
-            _raise(text, code)
+            _raise_reason(text, code)
         return runner.finish(code)
 
 
-def _raise(text: str, code: int) -> None:
+def _raise_reason(text: str, code: int) -> None:
     message, _, hint = text.partition("\n  hint: ")
     if code in (sandbox.NOT_FOUND, sandbox.NOT_EXECUTABLE):
         program, _, reason = message.rpartition(": ")
@@ -145,9 +150,9 @@ def _raise(text: str, code: int) -> None:
 
 
 def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) -> tuple[int, int]:
-    """Start the sandbox's file in a process of its own; return where its reasons come from, and its id.
+    """Start the sandbox in its own process; return the descriptor for failure reasons, and the process id.
 
-    All options travel in memory, because a command line can be read by everybody.
+    Options are passed in a memory file, because every user can read a command line.
     """
     reasons, reason = os.pipe()
     owned = [reason, *start.descriptors]
@@ -161,21 +166,21 @@ def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) ->
             *(word for file in container.files for word in ("--file", *file)),
             *start.options,
         ]
-        external.check_words((*options, *start.program))
-        owned.append(external.memory(sandbox.frame(options)))
+        external.check_arguments((*options, *start.program))
+        owned.append(external.create_memory_file(sandbox.encode_arguments(options)))
         for descriptor in owned:
             os.set_inheritable(descriptor, True)
         command = [
             sys.executable,
             "-I",
             "-S",
-            _program(),
+            _sandbox_file(),
             "--args",
             str(owned[-1]),
             "--",
             *start.program,
         ]
-        # Nothing of this environment is for the program: it could be read through /proc.
+        # The program must not get this environment: it could read it through /proc.
         environment = {"PATH": os.environ.get("PATH", sandbox.PATH)}
         pid = os.posix_spawn(
             sys.executable,
@@ -194,23 +199,23 @@ def _spawn(container: Container, start: Start, streams: tuple[int, int, int]) ->
     return reasons, pid
 
 
-def _program() -> str:
-    """Return the sandbox's file, compiled if that is to be had: it saves a quarter of the start."""
+def _sandbox_file() -> str:
+    """Return the path of the sandbox program, compiled if possible, which saves a quarter of its start."""
     compiled = importlib.util.cache_from_source(sandbox.__file__)
     source = Path(sandbox.__file__).stat()
     with suppress(OSError), Path(compiled).open("rb") as file:
-        # The form that Python writes by itself: time and size of the source it was made of (PEP 552).
+        # The header that Python writes by default: mtime and size of the source (PEP 552).
         if file.read(16)[4:] == struct.pack("<3I", 0, int(source.st_mtime), source.st_size):
             return compiled
     return sandbox.__file__
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keep signals for `sandbox.attend`, so that none of them ends this process before its cleaning."""
-    held = sandbox.FORWARDED | {signal.SIGCHLD}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+def _blocked_signals() -> Iterator[None]:
+    """Block the signals that `sandbox.wait_and_forward` handles, so that none ends this process early."""
+    blocked = sandbox.FORWARDED_SIGNALS | {signal.SIGCHLD}
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)

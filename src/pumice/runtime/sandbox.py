@@ -1,20 +1,22 @@
-"""Run one program in namespaces of its own: a whole sandbox in one file of the standard library.
+"""Run one program in its own namespaces: a sandbox in one file.
 
     python3 -I -S sandbox.py [OPTION VALUE…]… -- PROGRAM [ARGUMENT…]
 
-It imports nothing from pumice, so that it can be copied anywhere and starts fast. What it isolates
-and what it does not is described in ``docs/explanation/sandbox.md``; the options are those of
-`Options`. Three processes take part. This one stays outside, passes signals in, and copies streams
-that the program could not open by name. The second supervises: with its process namespace everything
-ends. The third is the program, process 1 of a process namespace within; with ``--init`` the second is
-process 1 instead, and reaps orphans.
+``docs/explanation/sandbox.md`` describes what it isolates and what it does not; `Options` lists the options.
+There are three processes. This one stays outside, forwards signals, and copies streams that the program
+cannot open by name. The second supervises: when it ends, its PID namespace ends with it. The third is the
+program, process 1 of a nested PID namespace; with ``--init`` the second is process 1 and reaps orphans.
 
-Exit code: the program's own, 128+n when signal n ended it, 126 when it is not executable, 127 when
-it does not exist, 125 when the sandbox could not be made (the reason goes to ``--status-fd``, else
-to standard error).
+Exit code: that of the program, 128+n if signal n ended it, 126 if it is not executable, 127 if it does not
+exist, 125 if the sandbox cannot be set up (the reason goes to ``--status-fd``, by default standard error).
+
+It is one file although it is long, and imports only the standard library. With ``-I -S`` the import path has
+nothing but that, so no installed package can run code in the process that sets up the isolation, and once the
+root has changed nothing can be imported, because an import would find files of the image. One file can
+be copied and audited as a whole. (Startup time is no reason: two files take no longer to load.)
 """
 
-# pathlib would cost more than all the rest, and processes are started by hand here:
+# pathlib takes longer to import than everything else, and processes are started with os calls here:
 # ruff: noqa: PTH101, PTH102, PTH110, PTH112, PTH116, PTH119, PTH120, PTH123, PTH208, S606
 from __future__ import annotations
 
@@ -32,12 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-NOT_MADE, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
+SETUP_FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-FORWARDED = frozenset(
+FORWARDED_SIGNALS = frozenset(
     getattr(signal, f"SIG{name}") for name in ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH", "ALRM")
 )
-# From the helper of the program's terminal: the key of that signal was typed.
+# Sent by the helper of the program's terminal when the key of that signal was typed.
 _TYPED = {signal.SIGRTMIN: signal.SIGINT, signal.SIGRTMIN + 1: signal.SIGQUIT}
 
 # linux/sched.h, linux/mount.h, linux/fcntl.h, linux/openat2.h, linux/prctl.h, linux/capability.h
@@ -49,7 +51,7 @@ _OPENAT2, _MOUNT_SETATTR = 437, 442  # the same number on every architecture
 _IN_ROOT = 0x12  # RESOLVE_IN_ROOT and no magic links
 CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7}
 CAPABILITIES["NET_BIND_SERVICE"] = 10
-"""All that root has inside."""
+"""The capabilities of root in the container."""
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = (
@@ -59,8 +61,8 @@ _DEVICE_LINKS = (
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
 )
-# The paths that runtime-spec engines hide or freeze by default.
-MASKED = (
+# The paths that OCI runtimes mask or make read-only by default.
+MASKED_PATHS = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
     *("/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"),
     *("/sys/firmware", "/sys/fs/selinux", "/sys/devices/virtual/powercap"),
@@ -68,10 +70,10 @@ MASKED = (
     *("/sys/fs/bpf", "/sys/fs/pstore", "/sys/fs/fuse/connections"),
 )
 _SHOWN_BELOW_SYS = ("sysfs", "cgroup", "cgroup2", "tmpfs")
-FROZEN = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-# What no contained program needs: name, number on x86_64, number in asm-generic (arm64, riscv64).
-DENIED = """
+# Calls that no contained program needs: name, number on x86_64, number in asm-generic (arm64, riscv64).
+DENIED_SYSCALLS = """
 acct 163 89, add_key 248 217, bpf 321 280, chroot 161 51, clock_adjtime 305 266, clock_settime 227 112,
 create_module 174 -, delete_module 176 106, fanotify_init 300 262, finit_module 313 273, fsconfig 431 431,
 fsmount 432 432, fsopen 430 430, fspick 433 433, get_kernel_syms 177 -, init_module 175 105,
@@ -84,10 +86,10 @@ quotactl_fd 443 443, reboot 169 142, request_key 249 218, setdomainname 171 162,
 setns 308 268, settimeofday 164 170, swapoff 168 225, swapon 167 224, syslog 103 116, umount2 166 39,
 unshare 272 97, uselib 134 -, userfaultfd 323 282, vhangup 153 58, _sysctl 156 -
 """
-_FIRST_UNKNOWN = 467  # calls newer than this list answer ENOSYS, as they would on an older kernel
+_FIRST_UNKNOWN = 467  # newer system calls fail with ENOSYS, as on an older kernel
 _CLONE3 = 435
-INJECTING = (0x5412, 0x541C)
-"""TIOCSTI and TIOCLINUX: they type on the terminal in the name of whoever sits there."""
+DENIED_IOCTLS = (0x5412, 0x541C)
+"""TIOCSTI and TIOCLINUX, which insert input into the terminal as if the user had typed it."""
 # machine: (AUDIT_ARCH, column of DENIED, clone, ioctl)
 _MACHINES = {
     "x86_64": (0xC000003E, 1, 56, 16),
@@ -96,8 +98,8 @@ _MACHINES = {
 }
 
 
-class Failure(Exception):  # noqa: N818 - it is the reason why there is no sandbox
-    """The sandbox cannot be made: one sentence, and what a person can do about it."""
+class Failure(Exception):  # noqa: N818 - the sandbox's reason for exit code 125
+    """The sandbox cannot be set up: one sentence and a hint."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -106,7 +108,7 @@ class Failure(Exception):  # noqa: N818 - it is the reason why there is no sandb
 
 
 class Options:
-    """What the command line says. Options may also come from ``--args FD``, framed as by `frame`."""
+    """The options of the command line. ``--args FD`` reads more, in the format of `encode_arguments`."""
 
     def __init__(self) -> None:
         self.root = ""  # --root DIR: never written to
@@ -137,35 +139,35 @@ class Options:
         self.console = ""  # the terminal among them
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """Return the options in ``arguments``; raises Failure with the one that is wrong."""
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Return the options in ``arguments``; raises Failure for an invalid one."""
     options = Options()
-    left = list(reversed(arguments))
+    remaining = list(reversed(arguments))
     try:
-        while left and (option := left.pop()) != "--":
+        while remaining and (option := remaining.pop()) != "--":
             if option == "--args":
-                with open(int(left.pop()), "rb") as file:
-                    left += reversed(unframe(file.read()))
+                with open(int(remaining.pop()), "rb") as file:
+                    remaining += reversed(decode_arguments(file.read()))
             else:
-                _take(options, option, left)
+                _parse_option(options, option, remaining)
     except (IndexError, ValueError, OSError):
         raise Failure(f"the option {option} has no usable value") from None
-    options.argv = list(reversed(left))
+    options.argv = list(reversed(remaining))
     if not options.root or not options.argv:
         raise Failure("a root and a program are needed", "sandbox.py --root DIR -- PROGRAM")
     return options
 
 
-def frame(words: Sequence[str]) -> bytes:
-    """Return words as bytes that `unframe` reads, each after its length: no word can pose as two."""
+def encode_arguments(words: Sequence[str]) -> bytes:
+    """Return arguments as bytes for `decode_arguments`, each after its length, so that none can be split."""
     encoded = [word.encode(errors="surrogateescape") for word in words]
     return b"".join(struct.pack("<I", len(word)) + word for word in encoded)
 
 
-def unframe(data: bytes) -> list[str]:
-    """Return the words of `frame`; raises ValueError for other bytes, and for a word with a NUL.
+def decode_arguments(data: bytes) -> list[str]:
+    """Return the arguments that `encode_arguments` encoded; raises ValueError for malformed bytes.
 
-    No word may have one, because the kernel would take only what comes before it.
+    An argument with a NUL is malformed, because the kernel would take only what precedes it.
     """
     words = []
     position = 0
@@ -194,7 +196,7 @@ _FLAGS = (
 _WORDS = ("root", "network", "hostname", "cwd", "owners")
 
 
-def _take(options: Options, option: str, left: list[str]) -> None:
+def _parse_option(options: Options, option: str, left: list[str]) -> None:
     name = option.removeprefix("--").replace("-", "_")
     if name in _FLAGS:
         setattr(options, name, True)
@@ -207,10 +209,10 @@ def _take(options: Options, option: str, left: list[str]) -> None:
     elif name in ("uid_map", "gid_map"):
         options.maps[name[:3]].append(left.pop().replace(":", " "))
     else:
-        _take_place(options, name, option, left)
+        _parse_mount_option(options, name, option, left)
 
 
-def _take_place(options: Options, name: str, option: str, left: list[str]) -> None:
+def _parse_mount_option(options: Options, name: str, option: str, left: list[str]) -> None:
     match name:
         case "env":
             key, _, value = left.pop().partition("=")
@@ -222,7 +224,7 @@ def _take_place(options: Options, name: str, option: str, left: list[str]) -> No
         case "file":
             options.files.append((left.pop(), left.pop()))
         case _:
-            raise Failure(f"there is no option {option}")
+            raise Failure(f"unknown option {option}")
 
 
 # The kernel's calls that the os module lacks ------------------------------------------------------
@@ -231,7 +233,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def _call(what: str, result: int) -> int:
+def _check_result(what: str, result: int) -> int:
     if result == -1:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
@@ -240,7 +242,7 @@ def _call(what: str, result: int) -> int:
 
 def _mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
     fields = (os.fsencode(source), os.fsencode(target), kind.encode() if kind else None)
-    _call(target, _libc.mount(*fields, ctypes.c_ulong(flags), data.encode()))
+    _check_result(target, _libc.mount(*fields, ctypes.c_ulong(flags), data.encode()))
 
 
 def _prctl(option: int, value: int = 0, pointer: object = None) -> int:
@@ -251,14 +253,14 @@ def _set_capabilities(numbers: Sequence[int]) -> None:
     mask = sum(1 << number for number in numbers)
     low, high = mask & 0xFFFFFFFF, mask >> 32
     data = struct.pack("6I", low, low, 0, high, high, 0)  # effective, permitted, inheritable; twice
-    _call("capset", _libc.capset(struct.pack("Ii", 0x20080522, 0), data))
+    _check_result("capset", _libc.capset(struct.pack("Ii", 0x20080522, 0), data))
 
 
 # The user namespace -------------------------------------------------------------------------------
 
 
-def _unshare(options: Options, flags: int) -> None:
-    """Enter a user namespace and those in ``flags``; a helper that stays outside writes the maps."""
+def _unshare_user(options: Options, flags: int) -> None:
+    """Enter a user namespace and those in ``flags``; a helper outside of it writes the id maps."""
     if not options.maps["uid"]:
         options.maps = _default_maps(options)
     ready, go = os.pipe()
@@ -271,19 +273,19 @@ def _unshare(options: Options, flags: int) -> None:
         number = ctypes.get_errno()
         os.kill(helper, signal.SIGKILL)
         raise _no_namespaces(os.strerror(number))
-    os.close(go)  # the end of the pipe is the word to begin
+    os.close(go)  # closing the pipe tells the helper to begin
     _, status = os.waitpid(helper, 0)
     os.close(ready)
     if status:
         hint = "check /etc/subuid and /etc/subgid" if options.map_helpers else ""
-        raise _no_namespaces("the map of user ids was refused", hint)
+        raise _no_namespaces("cannot write the map of user ids", hint)
 
 
 def _default_maps(options: Options) -> dict[str, list[str]]:
     if os.geteuid() != 0:
         return {"uid": [f"{options.uid} {os.geteuid()} 1"], "gid": [f"{options.gid} {os.getegid()} 1"]}
     maps = {}
-    for kind in ("uid", "gid"):  # everything that is mapped here, onto itself
+    for kind in ("uid", "gid"):  # map all ids that are mapped here onto themselves
         with open(f"/proc/self/{kind}_map") as file:
             maps[kind] = [f"{first} {first} {count}" for first, _, count in map(str.split, file)]
     return maps
@@ -329,46 +331,46 @@ def _no_namespaces(reason: str, hint: str = "") -> Failure:
                     hint = f"{path} is {off}: ask the administrator to change it, or run as root with runc"
         except OSError:
             continue
-    return Failure(f"this machine does not let the sandbox make a user namespace ({reason})", hint)
+    return Failure(f"cannot create a user namespace: {reason}", hint)
 
 
 # The file system ----------------------------------------------------------------------------------
 
 
 class _Root:
-    """The new root. Paths are looked up inside it: no link leads out, whatever the image holds."""
+    """The new root. Paths are resolved inside it, so no link of the image leads out."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
     def open(self, path: str) -> int:
-        """Return an O_PATH descriptor of what ``path`` means inside the root."""
+        """Return an O_PATH descriptor of ``path`` inside the root."""
         how = struct.pack("3Q", os.O_PATH | os.O_CLOEXEC, 0, _IN_ROOT)
-        return _call(path, _libc.syscall(_OPENAT2, self.descriptor, os.fsencode(path), how, len(how)))
+        return _check_result(path, _libc.syscall(_OPENAT2, self.descriptor, os.fsencode(path), how, len(how)))
 
-    def place(self, path: str, directory: bool) -> int:
-        """Return a descriptor of ``path``, made with its parents if it is not there."""
+    def ensure(self, path: str, directory: bool) -> int:
+        """Return a descriptor of ``path``, which is created with its parents if it does not exist."""
         try:
             return self.open(path)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ELOOP):
                 raise
             parent, _, name = path.rstrip("/").rpartition("/")
-        above = self.place(parent or "/", directory=True)
+        above = self.ensure(parent or "/", directory=True)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=above)  # a link that leads nowhere, or in circles
+            os.unlink(name, dir_fd=above)  # a dangling or circular link
         if directory:
             os.mkdir(name, 0o755, dir_fd=above)
         else:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644, dir_fd=above))
-        found = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=above)
+        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=above)
         os.close(above)
-        return found
+        return descriptor
 
     def mount(self, source: str, path: str, kind: str | None, flags: int, data: str = "") -> None:
-        """Mount on ``path``; a bind mount also gets ``flags``, with all that is mounted below it."""
+        """Mount on ``path``; ``flags`` of a bind mount also apply to the mounts below it."""
         try:
-            target = self.place(path, directory=kind is not None or os.path.isdir(source))
+            target = self.ensure(path, directory=kind is not None or os.path.isdir(source))
             _mount(source, f"/proc/self/fd/{target}", kind, flags if kind else _BIND | _REC, data)
             os.close(target)
             if not kind:
@@ -387,16 +389,16 @@ def _add_flags(mount_point: int, flags: int) -> None:
     attributes = struct.pack("4Q", flags, 0, 0, 0)
     empty_path_recursive = 0x1000 | 0x8000
     arguments = (mount_point, b"", empty_path_recursive, attributes, len(attributes))
-    _call("mount_setattr", _libc.syscall(_MOUNT_SETATTR, *arguments))
+    _check_result("mount_setattr", _libc.syscall(_MOUNT_SETATTR, *arguments))
 
 
-def _build(options: Options) -> None:
-    """Make the new root with all that belongs in it, and leave the old one for good."""
+def _build_root(options: Options) -> None:
+    """Set up the new root with all its mounts, and leave the old root."""
     root = _writable_root(options)
     root.mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
     root.mount("/sys", "/sys", None, _RDONLY | _NOSUID | _NODEV | _NOEXEC)
-    _devices(root, options.console)
-    _hide(root)
+    _make_devices(root, options.console)
+    _mask_paths(root)
     if options.read_only:
         for path, mode in (("/tmp", "1777"), ("/var/tmp", "1777"), ("/run", "0755")):  # noqa: S108 - inside
             root.mount("tmpfs", path, "tmpfs", _NOSUID | _NODEV, f"mode={mode}")
@@ -405,19 +407,21 @@ def _build(options: Options) -> None:
             root.mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV, "mode=1777")
         else:
             root.mount(source, target, None, _NOSUID | _NODEV | (_RDONLY if kind == "ro_bind" else 0))
-    os.close(root.place(options.cwd, directory=True))
+    os.close(root.ensure(options.cwd, directory=True))
     os.fchdir(root.descriptor)
     if options.read_only:
         _mount("none", ".", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
-    _call("pivot_root", _libc.pivot_root(b".", b"."))
-    _call("umount2", _libc.umount2(b".", 2))  # MNT_DETACH: the old root, which now lies on top
+    _check_result("pivot_root", _libc.pivot_root(b".", b"."))
+    _check_result(
+        "umount2", _libc.umount2(b".", 2)
+    )  # MNT_DETACH: unmount the old root, which is stacked on the new one
     os.chdir("/")
     _reopen_devices(options)
 
 
 def _writable_root(options: Options) -> _Root:
-    """Return a root over the given one that keeps its changes in memory, so that nothing is left behind."""
-    _call("unshare", _libc.unshare(_NEWNS))
+    """Return a root over ``options.root`` that keeps changes in memory, so that nothing is left behind."""
+    _check_result("unshare", _libc.unshare(_NEWNS))
     _mount("none", "/", None, _REC | _PRIVATE)
     try:
         lower = os.open(options.root, os.O_PATH | os.O_DIRECTORY)
@@ -432,24 +436,24 @@ def _writable_root(options: Options) -> _Root:
     for file_name, text in options.files:
         with open(file_name, "x", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
-    if options.copy or not _overlaid(lower):
-        _copied(lower, options)
+    if options.copy or not _try_overlay(lower):
+        _copy_root(lower, options)
     root = _Root(os.open("root", os.O_PATH | os.O_DIRECTORY))
     if options.owners:
-        _own(root, options.owners)
+        _restore_owners(root, options.owners)
     return root
 
 
-def _overlaid(lower: int) -> bool:
+def _try_overlay(lower: int) -> bool:
     layers = f"userxattr,lowerdir=/proc/self/fd/{lower},upperdir=upper,workdir=work"
     try:
         _mount("overlay", "root", "overlay", _NOSUID | _NODEV, layers)
-    except OSError:  # before Linux 5.11, or on file systems that it refuses
+    except OSError:  # before Linux 5.11, or on an unsupported file system
         return False
     return True
 
 
-def _copied(lower: int, options: Options) -> None:
+def _copy_root(lower: int, options: Options) -> None:
     command = ["cp", "-a", f"/proc/self/fd/{lower}/.", "root"]
     if options.maps["uid"][0].endswith(" 1"):
         command.insert(2, "--no-preserve=ownership")
@@ -460,8 +464,8 @@ def _copied(lower: int, options: Options) -> None:
     _mount("root", "root", None, _BIND | _REC)
 
 
-def _own(root: _Root, records: str) -> None:
-    """Give files the owners that could not be set when the root was unpacked."""
+def _restore_owners(root: _Root, records: str) -> None:
+    """Set the owners that could not be set when the root was unpacked."""
     with open(records, encoding="utf-8", errors="surrogateescape") as file:
         for record in file.read().split("\0")[:-1]:
             uid, gid, mode, path = record.split(" ", 3)
@@ -473,8 +477,8 @@ def _own(root: _Root, records: str) -> None:
             os.close(above)
 
 
-def _devices(root: _Root, console: str) -> None:
-    """Make /dev. The nodes are this machine's: read-only, so that nobody changes their mode or owner."""
+def _make_devices(root: _Root, console: str) -> None:
+    """Set up /dev. The nodes are those of the host, read-only so that their mode and owner cannot change."""
     root.mount("tmpfs", "/dev", "tmpfs", _NOSUID | _NOEXEC, "mode=0755")
     for name in _DEVICES:
         root.mount(f"/dev/{name}", f"/dev/{name}", None, _RDONLY | _NOSUID | _NOEXEC)
@@ -489,7 +493,7 @@ def _devices(root: _Root, console: str) -> None:
 
 
 def _freeze_devices() -> None:
-    """Make the devices read-only for what is started outside: it binds them into the root as they are."""
+    """Make the devices read-only for an external program, which binds them into the root as they are."""
     for name in _DEVICES:
         _mount(f"/dev/{name}", f"/dev/{name}", None, _BIND)
         node = os.open(f"/dev/{name}", os.O_PATH)
@@ -498,45 +502,45 @@ def _freeze_devices() -> None:
 
 
 def _reopen_devices(options: Options) -> None:
-    """Open the devices among the streams by the names they have here, where they are read-only.
+    """Reopen devices among the streams by their names in the new root, where they are read-only.
 
-    A descriptor of the machine's own /dev/null would be as good as its path to change its mode.
+    With a descriptor of the host's /dev/null, the program could change its mode.
     """
     names = {os.stat(f"/dev/{name}").st_rdev: name for name in _DEVICES if name != "tty"}
     for number, stream in enumerate(options.streams):
         try:
             status = os.fstat(stream)
-        except OSError:  # closed by the caller
+        except OSError:  # the caller closed it
             continue
         if stat.S_ISCHR(status.st_mode) and status.st_rdev in names:
             options.streams[number] = os.open(f"/dev/{names[status.st_rdev]}", os.O_RDWR)
 
 
 def masked_paths() -> list[str]:
-    """Return `MASKED`, and what else is mounted below /sys: debugfs, tracefs, bpf and all to come."""
-    found = list(MASKED)
+    """Return `MASKED_PATHS` and the other mounts below /sys, such as debugfs, tracefs and bpf."""
+    paths = list(MASKED_PATHS)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             fields = line.split(" ")
             path, kind = fields[4], fields[fields.index("-") + 1]
             if path.startswith("/sys/") and kind not in _SHOWN_BELOW_SYS and "\\" not in path:
-                found.append(path)
-    return [path for path in dict.fromkeys(found) if not _is_below(path, found)]
+                paths.append(path)
+    return [path for path in dict.fromkeys(paths) if not _is_below(path, paths)]
 
 
 def _is_below(path: str, others: Sequence[str]) -> bool:
     return any(path.startswith(other + "/") for other in others)
 
 
-def _hide(root: _Root) -> None:
-    for path in (*masked_paths(), *FROZEN):
+def _mask_paths(root: _Root) -> None:
+    for path in (*masked_paths(), *READ_ONLY_PATHS):
         try:
             found = root.open(path)
         except OSError:
             continue
         directory = stat.S_ISDIR(os.fstat(found).st_mode)
         os.close(found)
-        if path in FROZEN:
+        if path in READ_ONLY_PATHS:
             root.mount(f"/proc/self/fd/{root.open(path)}", path, None, _RDONLY)
         elif directory:
             root.mount("tmpfs", path, "tmpfs", _RDONLY | _NOSUID | _NODEV | _NOEXEC, "size=0k")
@@ -552,51 +556,51 @@ def _raise_loopback() -> None:
         fcntl.ioctl(probe, 0x8914, struct.pack("16sH14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 
 
-# Giving up privileges -----------------------------------------------------------------------------
+# Dropping privileges ------------------------------------------------------------------------------
 
 
-def _confine() -> None:
+def _drop_privileges() -> None:
     for number in range(64):
         if (
             number not in CAPABILITIES.values() and _prctl(24, number) == -1
         ):  # PR_CAPBSET_DROP; EINVAL ends the list
             break
     _prctl(47, 4)  # PR_CAP_AMBIENT, clear all
-    _call("no_new_privs", _libc.prctl(38, 1, 0, 0, 0))
-    program = seccomp(os.uname().machine)
+    _check_result("no_new_privs", _libc.prctl(38, 1, 0, 0, 0))
+    program = make_seccomp_filter(os.uname().machine)
     if program:
         buffer = ctypes.create_string_buffer(program, len(program))
         header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
-        _call("seccomp", _prctl(22, 2, header))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+        _check_result("seccomp", _prctl(22, 2, header))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
 
 
-def seccomp(machine: str) -> bytes:
+def make_seccomp_filter(machine: str) -> bytes:
     """Return the filter for ``machine`` as classic BPF over struct seccomp_data (linux/seccomp.h).
 
-    Empty for a machine whose numbers are not known here.
+    Empty for a machine whose system call numbers are unknown.
     """
     if machine not in _MACHINES:
         return b""
     architecture, column, clone, ioctl = _MACHINES[machine]
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse, unknown = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
-    words = (row.split() for row in DENIED.replace("\n", " ").split(","))
+    words = (row.split() for row in DENIED_SYSCALLS.replace("\n", " ").split(","))
     numbers = sorted(int(row[column]) for row in words if row[column] != "-")
     code = [
-        (load, 0, 0, 4),  # the architecture: a 32-bit call would have other numbers
+        (load, 0, 0, 4),  # the architecture, because 32-bit system calls have other numbers
         (equal, 1, 0, architecture),
         (answer, 0, 0, unknown),
-        (load, 0, 0, 0),  # the number of the call
+        (load, 0, 0, 0),  # the number of the system call
         (at_least, 0, 1, _FIRST_UNKNOWN),  # which also covers x32
         (answer, 0, 0, unknown),
-        (equal, 0, 1, _CLONE3),  # its flags are out of sight; libc falls back to clone
+        (equal, 0, 1, _CLONE3),  # a filter cannot read its flags; libc falls back to clone
         (answer, 0, 0, unknown),
     ]
     for number in numbers:
         code += [(equal, 0, 1, number), (answer, 0, 0, refuse)]
     code += [(equal, 0, 4, clone), (load, 0, 0, 16), (any_bit, 0, 1, sum(NAMESPACES)), (answer, 0, 0, refuse)]
     code += [(answer, 0, 0, allow), (equal, 0, 4, ioctl), (load, 0, 0, 24)]
-    code += [(equal, 1, 0, INJECTING[0]), (equal, 0, 1, INJECTING[1]), (answer, 0, 0, refuse)]
+    code += [(equal, 1, 0, DENIED_IOCTLS[0]), (equal, 0, 1, DENIED_IOCTLS[1]), (answer, 0, 0, refuse)]
     code += [(answer, 0, 0, allow)]
     return b"".join(struct.pack("HBBI", *line) for line in code)
 
@@ -605,31 +609,31 @@ def seccomp(machine: str) -> bytes:
 
 
 def _prepare_streams(options: Options) -> list[int]:
-    """Make the standard streams such that the program can open them by name; return helpers to wait for.
+    """Prepare the standard streams so that the program can open them by name; return helpers to wait for.
 
-    ``/dev/stdout`` opens what the descriptor leads to anew, with the program's own rights. A pipe is
-    given to the program's user, as engines do. Nothing else is: a helper copies to files, which would
-    be cut off or overwritten, to sockets, which nobody can open, and to terminals of somebody else.
+    Opening ``/dev/stdout`` opens the file of the descriptor again, with the rights of the program. The owner
+    of a pipe becomes the program's user, as in other runtimes. For everything else a helper copies: to files,
+    which would be truncated, to sockets, which cannot be opened, and to terminals of other users.
     """
     helpers = []
     if options.terminal and os.isatty(0) and os.isatty(1) and _is_foreground():
-        helpers += _own_terminal(options)
+        helpers += _make_terminal(options)
     elif not options.only_root:
         options.console = next((os.ttyname(number) for number in (0, 1, 2) if os.isatty(number)), "")
     pipes: dict[tuple[int, int], int] = {}
     for number in (0, 1, 2):
         try:
             status = os.fstat(number)
-        except OSError:  # closed by the caller
+        except OSError:  # the caller closed it
             continue
         if options.streams[number] != number:
             continue
         if _is_anonymous_pipe(status) and os.geteuid() in (0, status.st_uid):
-            _give(number, options)
+            _chown_stream(number, options)
         elif number and _needs_copying(number, status, options):
             key = (status.st_dev, status.st_ino)
             if key not in pipes:
-                pipes[key], helper = _copied_stream(number, options)
+                pipes[key], helper = _copy_stream(number, options)
                 helpers.append(helper)
             options.streams[number] = pipes[key]
     return helpers
@@ -638,12 +642,12 @@ def _prepare_streams(options: Options) -> list[int]:
 def _is_foreground() -> bool:
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:  # a terminal that controls another session, or none
+    except OSError:  # the terminal of another session, or of none
         return True
 
 
 def _is_anonymous_pipe(status: os.stat_result) -> bool:
-    """Whether it has no name: to give away a named one would change a file of this machine."""
+    """Return whether it is an unnamed pipe: changing the owner of a named one would change a file."""
     if not stat.S_ISFIFO(status.st_mode):
         return False
     reader, writer = os.pipe()
@@ -656,32 +660,32 @@ def _is_anonymous_pipe(status: os.stat_result) -> bool:
 def _needs_copying(number: int, status: os.stat_result, options: Options) -> bool:
     if not stat.S_ISCHR(status.st_mode):
         return True
-    if os.geteuid() != 0 or options.only_root:  # the ids inside are the caller's own
+    if os.geteuid() != 0 or options.only_root:  # the ids inside are those of the caller
         return options.terminal and os.isatty(number) and os.geteuid() not in (0, status.st_uid)
     if not os.isatty(number):
         return not any(os.stat(f"/dev/{name}").st_rdev == status.st_rdev for name in _DEVICES)
     return options.uid not in (0, status.st_uid)
 
 
-def _give(descriptor: int, options: Options) -> None:
+def _chown_stream(descriptor: int, options: Options) -> None:
     if os.geteuid() == 0 and not options.only_root:
-        with contextlib.suppress(OSError):  # an id that is not mapped here
+        with contextlib.suppress(OSError):  # the id is not mapped
             os.fchown(descriptor, options.uid, -1)
 
 
-def _copied_stream(number: int, options: Options) -> tuple[int, int]:
-    """Return a pipe, or a terminal for a terminal, whose data goes to a descriptor; and the helper's id."""
+def _copy_stream(number: int, options: Options) -> tuple[int, int]:
+    """Return a pipe (for a terminal: a terminal) that a helper copies to a descriptor, and its id."""
     if os.isatty(number):
         import termios
 
         source, target = os.openpty()
         attributes = termios.tcgetattr(target)
-        attributes[1] &= ~termios.OPOST  # the real one turns line ends into two characters
+        attributes[1] &= ~termios.OPOST  # the real terminal converts line feeds
         termios.tcsetattr(target, termios.TCSANOW, attributes)
         _copy_size(number, source)
     else:
         source, target = os.pipe()
-    _give(target, options)
+    _chown_stream(target, options)
     helper = os.fork()
     if helper == 0:
         _close_all_but({source, number, options.status_fd})
@@ -689,7 +693,7 @@ def _copied_stream(number: int, options: Options) -> tuple[int, int]:
             while data := os.read(source, 1 << 16):
                 _write_all(number, data)
         except OSError as error:
-            if error.errno not in (errno.EIO, errno.EPIPE):  # the end of a terminal, nobody reads any more
+            if error.errno not in (errno.EIO, errno.EPIPE):  # the terminal was closed, or the reader is gone
                 _fail(options, Failure(f"cannot write the program's output ({error.strerror})"))
         os._exit(0)
     os.close(source)
@@ -705,34 +709,34 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def _close_all_but(keep: set[int]) -> None:
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor not in keep:
-            with contextlib.suppress(OSError):  # the one that listed the others
+            with contextlib.suppress(OSError):  # the descriptor that listed the others
                 os.close(descriptor)
 
 
-def _own_terminal(options: Options) -> list[int]:
-    """Make a terminal for the program and a helper between it and the real one, if there is another."""
+def _make_terminal(options: Options) -> list[int]:
+    """Create a terminal for the program, and a helper that copies between it and the real one."""
     import termios
 
     try:
-        ours, theirs = os.openpty()
+        outer_end, inner_end = os.openpty()
     except OSError:
         options.console = os.ttyname(0)
         return []
     attributes = termios.tcgetattr(0)
-    termios.tcsetattr(theirs, termios.TCSANOW, attributes)
-    _copy_size(0, ours)
-    _give(theirs, options)
+    termios.tcsetattr(inner_end, termios.TCSANOW, attributes)
+    _copy_size(0, outer_end)
+    _chown_stream(inner_end, options)
     helper = os.fork()
     if helper == 0:
-        _close_all_but({0, 1, ours})
-        with contextlib.suppress(OSError):  # EIO: the program is gone, or the real terminal is
-            _between_terminals(ours, 0 if options.init else os.getppid())
+        _close_all_but({0, 1, outer_end})
+        with contextlib.suppress(OSError):  # EIO: the program or the real terminal is gone
+            _copy_between_terminals(outer_end, 0 if options.init else os.getppid())
         with contextlib.suppress(OSError):
             termios.tcsetattr(0, termios.TCSADRAIN, attributes)
         os._exit(0)
-    os.close(ours)
-    options.console = os.ttyname(theirs)
-    options.streams = [theirs if os.isatty(number) else number for number in (0, 1, 2)]
+    os.close(outer_end)
+    options.console = os.ttyname(inner_end)
+    options.streams = [inner_end if os.isatty(number) else number for number in (0, 1, 2)]
     return [helper]
 
 
@@ -744,43 +748,45 @@ def _copy_size(real: int, other: int) -> None:
         fcntl.ioctl(other, termios.TIOCSWINSZ, fcntl.ioctl(real, termios.TIOCGWINSZ, bytes(8)))
 
 
-def _between_terminals(ours: int, outside: int) -> None:
-    """Copy between the real terminal and the program's until one of them ends.
+def _copy_between_terminals(outer_end: int, outside: int) -> None:
+    """Copy between the real terminal and the program's until one of them is closed.
 
-    The process ``outside`` is told of keys that send signals: see `attend`.
+    The process ``outside`` gets a signal for each key that sends one; see `wait_and_forward`.
     """
     import select
     import termios
 
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    signal.signal(signal.SIGWINCH, lambda *_: _copy_size(0, ours))
+    signal.signal(signal.SIGWINCH, lambda *_: _copy_size(0, outer_end))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGWINCH})
-    # As cfmakeraw(3): the program's own terminal does what is to be done with lines and control keys.
+    # As cfmakeraw(3), because the program's own terminal handles lines and control keys.
     raw = termios.tcgetattr(0)
     raw[:4] = [0, 0, termios.CS8 | termios.CREAD, 0]
     raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
     termios.tcsetattr(0, termios.TCSADRAIN, raw)
-    os.set_blocking(ours, False)
-    typed = b""
+    os.set_blocking(outer_end, False)
+    input_data = b""
     while True:
-        readable, writable, _ = select.select([ours] if typed else [0, ours], [ours] if typed else [], [])
+        readable, writable, _ = select.select(
+            [outer_end] if input_data else [0, outer_end], [outer_end] if input_data else [], []
+        )
         with contextlib.suppress(BlockingIOError):
             if writable:
-                typed = typed[os.write(ours, typed) :]
-            if ours in readable:
-                _write_all(1, os.read(ours, 1 << 16))
+                input_data = input_data[os.write(outer_end, input_data) :]
+            if outer_end in readable:
+                _write_all(1, os.read(outer_end, 1 << 16))
             if 0 in readable:
-                typed = os.read(0, 1 << 12)
-                if not typed:
+                input_data = os.read(0, 1 << 12)
+                if not input_data:
                     return
-                settings = termios.tcgetattr(ours)
+                settings = termios.tcgetattr(outer_end)
                 for number, key in zip(_TYPED, (termios.VINTR, termios.VQUIT), strict=True):
-                    if outside and settings[3] & termios.ISIG and settings[6][key] in typed:
+                    if outside and settings[3] & termios.ISIG and settings[6][key] in input_data:
                         os.kill(outside, number)
 
 
-def _take_streams(options: Options) -> None:
-    """Put the prepared streams in their places, and the program's own terminal in control."""
+def _install_streams(options: Options) -> None:
+    """Move the prepared streams to descriptors 0 to 2, and make the terminal the controlling one."""
     for number, stream in enumerate(options.streams):
         if stream != number:
             os.dup2(stream, number)
@@ -795,29 +801,29 @@ def _take_streams(options: Options) -> None:
 # Processes ----------------------------------------------------------------------------------------
 
 
-def attend(
+def wait_and_forward(
     child: int, target: Callable[[], int] | None = None, first: Callable[[], str] | None = None
 ) -> int:
-    """Wait for ``child``, reap every other one, pass signals on; return its exit code, or 128+signal.
+    """Wait for ``child``, reap all other processes, forward signals; return its exit code, or 128+signal.
 
-    Signals go to ``child``, or to the process that ``target`` names. The caller has blocked FORWARDED
-    and SIGCHLD. What a terminal sends is not passed on: it goes to the whole foreground group, so the
-    child has it already. ``first`` returns the ``/proc`` directory of a program that is process 1: the
-    kernel drops signals that such a one has no handler for, so here they end it, as anywhere else. What
-    is typed on a terminal of its own comes as ``_TYPED`` for that reason alone.
+    Signals go to ``child``, or to the process that ``target`` returns. The caller has blocked
+    FORWARDED_SIGNALS and SIGCHLD. Signals of a terminal are not forwarded: they go to the whole foreground
+    group, which includes the child. ``first`` returns the ``/proc`` directory of a program that is process 1:
+    the kernel drops signals for which it has no handler, so they are turned into SIGKILL here. Keys that are
+    typed on its own terminal arrive as ``_TYPED`` for the same reason.
     """
-    watched = FORWARDED | {signal.SIGCHLD, *_TYPED}
+    watched = FORWARDED_SIGNALS | {signal.SIGCHLD, *_TYPED}
     ended_by = 0
     while True:
         info = signal.sigwaitinfo(watched)
         if info.si_signo != signal.SIGCHLD:
             number = _TYPED.get(info.si_signo, info.si_signo)
             by_process = info.si_code <= 0 and not (first and info.si_signo in _TYPED)
-            sent = info.si_signo if by_process else 0
-            if first and _would_end(first(), number):
-                sent, ended_by = signal.SIGKILL, number
+            signal_to_send = info.si_signo if by_process else 0
+            if first and _is_fatal(first(), number):
+                signal_to_send, ended_by = signal.SIGKILL, number
             with contextlib.suppress(ProcessLookupError):
-                os.kill(target() if target else child, sent)
+                os.kill(target() if target else child, signal_to_send)
             continue
         while True:
             try:
@@ -832,8 +838,8 @@ def attend(
                 break
 
 
-def _would_end(process: str, number: int) -> bool:
-    """Whether a signal's default action, to end the process, is what it is set to."""
+def _is_fatal(process: str, number: int) -> bool:
+    """Return whether the signal would end the process, because its action is the default."""
     if number == signal.SIGWINCH:
         return False
     prepared = 0
@@ -848,7 +854,7 @@ def _would_end(process: str, number: int) -> bool:
 
 
 def _child_of(process: str) -> str:
-    """Return the ``/proc`` directory of a process's first child, "" without one."""
+    """Return the ``/proc`` directory of a process's first child, ``""`` if there is none."""
     with contextlib.suppress(OSError):
         for task in os.listdir(f"{process}/task"):
             with open(f"{process}/task/{task}/children") as file:
@@ -858,8 +864,8 @@ def _child_of(process: str) -> str:
 
 
 def _supervise(options: Options) -> int:
-    """Be the process with which all others end; start the program within."""
-    _prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nothing outlives the process outside
+    """Run the supervising process, with which all others end; start the program."""
+    _prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the process outside
     _libc.sethostname(options.hostname.encode(), len(options.hostname.encode()))
     if options.network == "none":
         _raise_loopback()
@@ -868,32 +874,32 @@ def _supervise(options: Options) -> int:
         _build_and_confine(options)
         _prctl(4, 0)  # PR_SET_DUMPABLE: the program cannot look into this process
     else:
-        # One more namespace: in this one the program could undo its PR_SET_PDEATHSIG and stay.
-        _call("unshare", _libc.unshare(_NEWPID))
+        # A nested namespace, because in this one the program could clear its PR_SET_PDEATHSIG and survive.
+        _check_result("unshare", _libc.unshare(_NEWPID))
     child = os.fork()
     if child == 0:
         if not options.init:
             _build_and_confine(options)
-        _become(options)
+        _execute_as_user(options)
     _set_capabilities([CAPABILITIES["KILL"]])
     if options.init:
-        return attend(child)
-    return attend(child, first=lambda: _child_of("/proc/self"))
+        return wait_and_forward(child)
+    return wait_and_forward(child, first=lambda: _child_of("/proc/self"))
 
 
 def _build_and_confine(options: Options) -> None:
-    _build(options)
-    # From here on an import would find the image's files.
+    _build_root(options)
+    # From here on, an import would find files of the image.
     sys.path[:] = []
     sys.meta_path[:] = []
-    _confine()
+    _drop_privileges()
 
 
 def _only_root(options: Options) -> int:
-    """Make the writable root, and start a program of this machine that knows how to use it."""
+    """Set up the writable root, and start a program of the host on it."""
     as_root = os.geteuid() == 0
     helpers = _prepare_streams(options)
-    _enter(options, _NEWPID)
+    _enter_namespaces(options, _NEWPID)
     child = os.fork()
     if child == 0:
         _prctl(1, signal.SIGKILL)
@@ -906,12 +912,12 @@ def _only_root(options: Options) -> int:
         if child == 0:
             _start_outside(options)
         os._exit(_attend_outside(child, options))
-    return _finish(child, options, helpers)
+    return _wait_for_helpers(child, options, helpers)
 
 
 def _attend_outside(child: int, options: Options) -> int:
     if not options.signal_child:
-        return attend(child)
+        return wait_and_forward(child)
 
     def program() -> str:
         found = _child_of(f"/proc/{child}")
@@ -920,14 +926,14 @@ def _attend_outside(child: int, options: Options) -> int:
     def target() -> int:
         return int(program().removeprefix("/proc/") or child)
 
-    return attend(child, target, None if options.init else program)
+    return wait_and_forward(child, target, None if options.init else program)
 
 
-def _finish(child: int, options: Options, helpers: Sequence[int]) -> int:
-    """Wait for ``child``, then for the helpers, which copy the last of what the program wrote."""
+def _wait_for_helpers(child: int, options: Options, helpers: Sequence[int]) -> int:
+    """Wait for ``child``, then for the helpers, which copy the remaining output of the program."""
     for stream in set(options.streams) - {0, 1, 2}:
-        os.close(stream)  # a helper waits for the last writer to be gone
-    code = attend(child)
+        os.close(stream)  # a helper ends when the last writer is gone
+    code = wait_and_forward(child)
     for helper in helpers:
         with contextlib.suppress(ChildProcessError):  # reaped while the program ran
             os.waitpid(helper, 0)
@@ -937,37 +943,37 @@ def _finish(child: int, options: Options, helpers: Sequence[int]) -> int:
 def _start_outside(options: Options) -> NoReturn:
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > 2 and descriptor not in options.keep:
-            with contextlib.suppress(OSError):  # the one that listed the others
+            with contextlib.suppress(OSError):  # the descriptor that listed the others
                 os.set_inheritable(descriptor, False)
-    _take_streams(options)
+    _install_streams(options)
     _release_signals()
     os.execvp(options.argv[0], options.argv)
 
 
 def _release_signals() -> None:
-    """Undo what Python and `attend` do to signals; what the caller ignores stays ignored, as for nohup."""
+    """Restore default signal handling; signals that the caller ignores stay ignored, as with nohup."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    for number in signal.sigpending() & FORWARDED - {signal.SIGWINCH}:
-        if signal.getsignal(number) is signal.SIG_DFL:  # the kernel would drop it if this is process 1
+    for number in signal.sigpending() & FORWARDED_SIGNALS - {signal.SIGWINCH}:
+        if signal.getsignal(number) is signal.SIG_DFL:  # the kernel would drop it for process 1
             os._exit(128 + number)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _enter(options: Options, flags: int) -> None:
-    """Enter the namespaces in ``flags``; root needs no user namespace for that."""
+def _enter_namespaces(options: Options, flags: int) -> None:
+    """Enter the namespaces in ``flags``; root does not need a user namespace for that."""
     if os.geteuid() != 0:
-        _unshare(options, flags)
+        _unshare_user(options, flags)
     else:
-        _call("unshare", _libc.unshare(flags))
+        _check_result("unshare", _libc.unshare(flags))
 
 
-def _become(options: Options) -> NoReturn:
-    """Turn into the program, with its user, environment and default signal handling."""
+def _execute_as_user(options: Options) -> NoReturn:
+    """Execute the program with its user, environment and default signal handling."""
     try:
-        _take_streams(options)
+        _install_streams(options)
         os.chdir(options.cwd)
         with open("/proc/self/setgroups") as file:
             if file.read().strip() != "deny":
@@ -975,7 +981,7 @@ def _become(options: Options) -> NoReturn:
         os.setresgid(options.gid, options.gid, options.gid)
         os.setresuid(options.uid, options.uid, options.uid)
         _set_capabilities(list(CAPABILITIES.values()) if options.uid == 0 else [])
-        _prctl(1, signal.SIGKILL)  # again: the kernel forgets it with the change of user
+        _prctl(1, signal.SIGKILL)  # again, because a change of user clears it
     except OSError as error:
         _fail(options, Failure(f"cannot become user {options.uid}:{options.gid} in {options.cwd}: {error}"))
     _release_signals()
@@ -987,7 +993,7 @@ def _become(options: Options) -> NoReturn:
 
 
 def _execute(options: Options) -> tuple[int, str]:
-    """Replace this process; return why that failed, as a shell would."""
+    """Execute the program; on failure return the exit code and message of a shell."""
     name = options.argv[0]
     directories = options.env.get("PATH", PATH).split(":") if "/" not in name else [""]
     code, message = NOT_FOUND, "not found in the image"
@@ -1005,7 +1011,7 @@ def _execute(options: Options) -> tuple[int, str]:
     return code, message
 
 
-def _fail(options: Options, failure: Failure, code: int = NOT_MADE) -> NoReturn:
+def _fail(options: Options, failure: Failure, code: int = SETUP_FAILED) -> NoReturn:
     separator = "\n  hint: " if failure.hint else ""
     text = f"{failure.message}{separator}{failure.hint}\n"
     os.write(options.status_fd, text.encode(errors="surrogateescape"))
@@ -1016,24 +1022,24 @@ def main(arguments: Sequence[str]) -> int:
     """Run the program that ``arguments`` describe and return its exit code."""
     options = Options()
     try:
-        options = parse(arguments)
+        options = parse_options(arguments)
         if options.die_with_parent:
             _prctl(1, signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD, *_TYPED})
+        signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS | {signal.SIGCHLD, *_TYPED})
         if options.only_root:
             return _only_root(options)
         helpers = _prepare_streams(options)
         network = _NEWNET if options.network == "none" else 0
-        _unshare(options, _NEWPID | _NEWIPC | _NEWUTS | _NEWCGROUP | network)
+        _unshare_user(options, _NEWPID | _NEWIPC | _NEWUTS | _NEWCGROUP | network)
         child = os.fork()
         if child == 0:
             os._exit(_supervise(options))
-        return _finish(child, options, helpers)
+        return _wait_for_helpers(child, options, helpers)
     except Failure as failure:
         _fail(options, failure)
     except (OSError, ValueError, OverflowError) as error:
-        _fail(options, Failure(f"the sandbox could not be made: {error}"))
+        _fail(options, Failure(f"cannot set up the sandbox: {error}"))
 
 
 if __name__ == "__main__":

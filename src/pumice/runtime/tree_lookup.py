@@ -1,4 +1,4 @@
-"""Looking into a prepared tree without ever being led out of it by a link."""
+"""Look up paths in a prepared tree; symbolic links never lead out of it."""
 
 from __future__ import annotations
 
@@ -15,68 +15,68 @@ _MAX_LINKS = 40
 
 
 def resolve(root: Path, path: str) -> Path | None:
-    """Return where ``path`` leads inside ``root``, every link followed as if ``root`` were ``/``.
+    """Return the file that ``path`` leads to, with links resolved as if ``root`` were ``/``.
 
-    None if there is nothing. The tree must not change meanwhile.
+    Returns None if it does not exist. The tree must not change in the meantime.
     """
-    pending = [part for part in path.split("/") if part]
-    found = root
+    pending = [component for component in path.split("/") if component]
+    resolved = root
     links = 0
     while pending:
         part = pending.pop(0)
         if part == ".":
             continue
         if part == "..":
-            found = found if found == root else found.parent
+            resolved = resolved if resolved == root else resolved.parent
             continue
         try:
-            mode = (found / part).lstat().st_mode
-            text = str((found / part).readlink()) if stat.S_ISLNK(mode) else ""
+            mode = (resolved / part).lstat().st_mode
+            text = str((resolved / part).readlink()) if stat.S_ISLNK(mode) else ""
         except (OSError, ValueError):
             return None
         if not text:
-            found = found / part
+            resolved = resolved / part
             continue
         links += 1
         if links > _MAX_LINKS:
             return None
         if text.startswith("/"):
-            found = root
-        pending = [piece for piece in text.split("/") if piece] + pending
-    return found
+            resolved = root
+        pending = [component_of_link for component_of_link in text.split("/") if component_of_link] + pending
+    return resolved
 
 
-def locate(root: Path, path: str, mounted: Mapping[str, str]) -> str | None:
-    """Return ``path`` with every link on the way followed as if ``root`` were ``/``, absolute.
+def resolve_with_mounts(root: Path, path: str, mounted: Mapping[str, str]) -> str | None:
+    """Return ``path`` as an absolute path with links resolved as if ``root`` were ``/``.
 
-    What is not there needs no following: the rest of the path is as given, without ``.`` and ``..``.
-    ``mounted`` are directories (as `locate` returns them) where something else is seen: its path on
-    this machine, or "" for something new. None if the links lead in circles.
+    Missing components are kept as they are, without ``.`` and ``..``. ``mounted`` maps mount points, as this
+    function returns them, to their source on the host, or to ``""`` for a new file system. Returns None
+    for too many links.
     """
-    parts: list[str] = []
+    components: list[str] = []
     pending = path.split("/")[::-1]
     links = 0
     while pending:
-        part = pending.pop()
-        if part in ("", "."):
+        component = pending.pop()
+        if component in ("", "."):
             continue
-        if part == "..":
-            del parts[-1:]
+        if component == "..":
+            del components[-1:]
             continue
-        text = _link(_seen(root, [*parts, part], mounted))
+        text = _read_link(_visible_path(root, [*components, component], mounted))
         if text is None:
-            parts.append(part)
+            components.append(component)
             continue
         links += 1
         if links > _MAX_LINKS:
             return None
         if text.startswith("/"):
-            parts = []
+            components = []
         pending += text.split("/")[::-1]
-    return "/" + "/".join(parts)
+    return "/" + "/".join(components)
 
 
-def _seen(root: Path, parts: Sequence[str], mounted: Mapping[str, str]) -> Path | None:
+def _visible_path(root: Path, parts: Sequence[str], mounted: Mapping[str, str]) -> Path | None:
     for count in range(len(parts), 0, -1):
         source = mounted.get("/" + "/".join(parts[:count]))
         if source is not None:
@@ -84,28 +84,28 @@ def _seen(root: Path, parts: Sequence[str], mounted: Mapping[str, str]) -> Path 
     return Path(root, *parts)
 
 
-def _link(place: Path | None) -> str | None:
+def _read_link(place: Path | None) -> str | None:
     with suppress(OSError, ValueError):
         return os.readlink(place) if place else None  # noqa: PTH115 - it may not be valid UTF-8
     return None
 
 
-def read(root: Path, path: str, limit: int) -> bytes | None:
-    """Return the first ``limit`` bytes of the regular file that ``path`` leads to, None without one."""
-    found = resolve(root, path)
-    if found is None:
+def read_file(root: Path, path: str, limit: int) -> bytes | None:
+    """Return the first ``limit`` bytes of the regular file at ``path``, None if there is none."""
+    path_in_tree = resolve(root, path)
+    if path_in_tree is None:
         return None
     try:
-        # To open a device can be to use it, so it is first looked at.
-        place = os.open(found, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Opening a device can have effects, so its type is checked first.
+        descriptor = os.open(path_in_tree, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        if not stat.S_ISREG(os.fstat(place).st_mode):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        with open(f"/proc/self/fd/{place}", "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(f"/proc/self/fd/{descriptor}", "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read(limit)
     except OSError:
         return None
     finally:
-        os.close(place)
+        os.close(descriptor)

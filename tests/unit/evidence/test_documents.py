@@ -11,17 +11,17 @@ import msgspec
 import pytest
 
 from pumice.evidence import cyclonedx_document, spdx_document
-from pumice.evidence.facts import Facts, of_layer
+from pumice.evidence.facts import Facts, select_layer
 from tests.support import evidence
 
 
 def spdx(facts: Facts, **places: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(spdx_document.write(facts, places))
+    document: dict[str, Any] = json.loads(spdx_document.format_spdx(facts, places))
     return document
 
 
 def cyclonedx(facts: Facts, **places: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(cyclonedx_document.write(facts, places))
+    document: dict[str, Any] = json.loads(cyclonedx_document.format_cyclonedx(facts, places))
     return document
 
 
@@ -113,9 +113,9 @@ def test_a_mirror_that_the_recipe_names_is_the_download_location() -> None:
 
 def test_identity_follows_content() -> None:
     one, other = evidence.facts(), msgspec.structs.replace(evidence.facts(), version="2.0")
-    assert spdx_document.write(one) == spdx_document.write(evidence.facts())
+    assert spdx_document.format_spdx(one) == spdx_document.format_spdx(evidence.facts())
     assert spdx(one)["documentNamespace"] != spdx(other)["documentNamespace"]
-    assert cyclonedx_document.write(one) == cyclonedx_document.write(evidence.facts())
+    assert cyclonedx_document.format_cyclonedx(one) == cyclonedx_document.format_cyclonedx(evidence.facts())
     assert cyclonedx(one)["serialNumber"] != cyclonedx(other)["serialNumber"]
 
 
@@ -124,7 +124,7 @@ def test_nothing_depends_on_the_hash_seed() -> None:
         "import hashlib\n"
         "from pumice.evidence import cyclonedx_document as c, spdx_document as s\n"
         "from tests.support import evidence as e\n"
-        "print(hashlib.sha256(c.write(e.facts()) + s.write(e.facts())).hexdigest())"
+        "print(hashlib.sha256(c.format_cyclonedx(e.facts()) + s.format_spdx(e.facts())).hexdigest())"
     )
     seen = {
         subprocess.run(
@@ -140,7 +140,7 @@ def test_nothing_depends_on_the_hash_seed() -> None:
 
 
 def test_one_layer_is_a_document_of_its_own() -> None:
-    part = of_layer(evidence.facts(), 1)
+    part = select_layer(evidence.facts(), 1)
     document = spdx(part)
     assert len(document["files"]) == 15
     assert sum("Layer" in one["SPDXID"] for one in document["packages"]) == 1

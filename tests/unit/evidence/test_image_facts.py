@@ -41,7 +41,7 @@ APK += "P:box\nV:2\nD:so:libc\nL:GPL-2.0-only\n"
 
 
 def facts(tmp_path: Path, *layers: images.Layer) -> Facts:
-    return image_facts.gather(images.make(Home(tmp_path / "store"), layers), name="foreign")
+    return image_facts.gather_facts(images.make(Home(tmp_path / "store"), layers), name="foreign")
 
 
 def test_dpkg_state_is_read_from_the_layers(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_apk_state_is_read_from_the_layers(tmp_path: Path) -> None:
     )
     box, musl = found.packages
     assert (box.needs, musl.source, musl.license) == (("musl",), "musl-src", "MIT")
-    document = json.loads(spdx_document.write(found))
+    document = json.loads(spdx_document.format_spdx(found))
     urls = [
         one["referenceLocator"] for package in document["packages"] for one in package.get("externalRefs", ())
     ]
@@ -86,14 +86,14 @@ def test_apk_state_is_read_from_the_layers(tmp_path: Path) -> None:
 def test_names_that_are_not_utf_8_are_shown(tmp_path: Path) -> None:
     found = facts(tmp_path, {"odd\udcff": "x"})
     assert [file.path for file in found.files] == ["odd\\xff"]
-    spdx_document.write(found)
-    cyclonedx_document.write(found)
+    spdx_document.format_spdx(found)
+    cyclonedx_document.format_cyclonedx(found)
 
 
 def test_an_image_with_nothing_in_it(tmp_path: Path) -> None:
     found = facts(tmp_path, {})
     assert (found.packages, found.files) == ((), ())
-    assert json.loads(spdx_document.write(found))["creationInfo"]["created"].endswith("Z")
+    assert json.loads(spdx_document.format_spdx(found))["creationInfo"]["created"].endswith("Z")
 
 
 _text = st.text(st.characters(codec="utf-8"), max_size=120) | st.sampled_from([STATUS, APK, RELEASE])
@@ -121,8 +121,8 @@ def test_any_database_gives_documents_or_an_error(tmp_path: Path, files: dict[st
         found = facts(tmp_path, dict(files))
     except PumiceError:
         return
-    json.loads(spdx_document.write(found))
-    json.loads(cyclonedx_document.write(found))
+    json.loads(spdx_document.format_spdx(found))
+    json.loads(cyclonedx_document.format_cyclonedx(found))
 
 
 @pytest.mark.parametrize("semantic", [False, True])
@@ -130,7 +130,7 @@ def test_a_later_layer_that_hides_a_file_is_a_difference(tmp_path: Path, semanti
     home = Home(tmp_path / "store")
     one = images.make(home, [{"a": "a", "b": "b"}])
     two = images.make(home, [{"a": "a", "b": "b"}, {".wh.b": ""}])
-    found = comparison.compare(one, two, semantic=semantic)
+    found = comparison.compare_images(one, two, semantic=semantic)
     assert not found.same
     assert [change.name for change in found.files] == ["/b"]
     assert found.pull > 0

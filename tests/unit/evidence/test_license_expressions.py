@@ -18,7 +18,7 @@ def rolled(*fields: str) -> license_expressions.Licensing:
     text = FORMAT + "\n\n".join(
         f"Files: x{number}\nCopyright: me\nLicense: {one}" for number, one in enumerate(fields)
     )
-    return license_expressions.roll_up(text.encode(), "x")
+    return license_expressions.read_copyright(text.encode(), "x")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def rolled(*fields: str) -> license_expressions.Licensing:
     ],
 )
 def test_names(name: str, expression: str) -> None:
-    assert license_expressions.of_expression(name).expression == expression
+    assert license_expressions.parse_expression(name).expression == expression
     assert rolled(name).texts == {}
 
 
@@ -54,7 +54,7 @@ def test_all_files_licenses_apply() -> None:
 
 def test_a_license_on_no_list_is_a_reference_with_its_text() -> None:
     text = FORMAT + "Files: *\nLicense: Odd\n\nLicense: Odd\n Do what\n .\n is odd.\n"
-    found = license_expressions.roll_up(text.encode(), "x")
+    found = license_expressions.read_copyright(text.encode(), "x")
     ((id_, quoted),) = found.texts.items()
     assert found.expression == id_
     assert re.fullmatch(r"LicenseRef-Odd-[0-9a-f]{8}", id_)
@@ -63,33 +63,39 @@ def test_a_license_on_no_list_is_a_reference_with_its_text() -> None:
 
 def test_one_text_is_one_license_whatever_the_package() -> None:
     one, other = (
-        license_expressions.roll_up((FORMAT + f"Files: *\nLicense: Odd\n {text}\n").encode(), name)
+        license_expressions.read_copyright((FORMAT + f"Files: *\nLicense: Odd\n {text}\n").encode(), name)
         for name, text in (("a", "Same."), ("b", "Same."))
     )
     assert one == other
-    assert one != license_expressions.roll_up((FORMAT + "Files: *\nLicense: Odd\n Other.\n").encode(), "a")
+    assert one != license_expressions.read_copyright(
+        (FORMAT + "Files: *\nLicense: Odd\n Other.\n").encode(), "a"
+    )
 
 
 def test_prose_counts_by_what_it_refers_to() -> None:
     text = b"You may use it under version 2 or any later version,\nsee /usr/share/common-licenses/GPL-2.\n"
-    found = license_expressions.roll_up(text, "x")
+    found = license_expressions.read_copyright(text, "x")
     assert (found.expression, found.exact) == ("GPL-2.0-or-later", False)
-    long = license_expressions.roll_up(text + b"And much more.\n" * 1000, "x")
+    long = license_expressions.read_copyright(text + b"And much more.\n" * 1000, "x")
     assert re.fullmatch(r"GPL-2.0-or-later AND LicenseRef-x-copyright-[0-9a-f]{8}", long.expression)
 
 
 def test_prose_without_references_is_quoted() -> None:
-    found = license_expressions.roll_up(b"All mine.\n", "x")
+    found = license_expressions.read_copyright(b"All mine.\n", "x")
     assert list(found.texts.values()) == ["All mine.\n"]
 
 
 def test_no_copyright_file_is_no_assertion() -> None:
-    assert license_expressions.roll_up(b"", "x") == license_expressions.Licensing("NOASSERTION")
+    assert license_expressions.read_copyright(b"", "x") == license_expressions.Licensing("NOASSERTION")
 
 
 def test_the_licenses_of_an_expression() -> None:
     expression = "(MIT OR GPL-2.0-only WITH Linux-syscall-note) AND Zlib AND MIT"
-    assert license_expressions.atoms(expression) == ("GPL-2.0-only WITH Linux-syscall-note", "MIT", "Zlib")
+    assert license_expressions.list_licenses(expression) == (
+        "GPL-2.0-only WITH Linux-syscall-note",
+        "MIT",
+        "Zlib",
+    )
 
 
 _words = st.sampled_from(
@@ -116,7 +122,7 @@ _words = st.sampled_from(
 def test_any_synopsis_gives_a_valid_expression(text: str) -> None:
     found = rolled(text)
     assert found.expression == "NOASSERTION" or license_expressions.is_expression(found.expression)
-    for id_ in license_expressions.atoms(found.expression):
+    for id_ in license_expressions.list_licenses(found.expression):
         assert not id_.startswith("LicenseRef-") or id_ in found.texts
 
 
@@ -126,5 +132,5 @@ def test_any_synopsis_gives_a_valid_expression(text: str) -> None:
 )
 def test_any_bytes_give_a_valid_expression(data: bytes) -> None:
     copyright_file.read_copyright(data)
-    found = license_expressions.roll_up(data, "x")
+    found = license_expressions.read_copyright(data, "x")
     assert found.expression == "NOASSERTION" or license_expressions.is_expression(found.expression)

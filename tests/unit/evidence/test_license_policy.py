@@ -15,7 +15,9 @@ def forbidden(expression: str, rules: str) -> list[str]:
     packages = [evidence.package("x", license=expression)]
     return [
         one.license
-        for one in license_policy.check(packages, license_policy.read(rules.encode(), "policy.yaml"))
+        for one in license_policy.find_violations(
+            packages, license_policy.read_policy(rules.encode(), "policy.yaml")
+        )
     ]
 
 
@@ -50,14 +52,14 @@ def test_rules(expression: str, rules: str, found: list[str]) -> None:
 )
 def test_a_wrong_policy_is_a_sentence_with_a_place(text: str) -> None:
     with pytest.raises(PumiceError) as caught:
-        license_policy.read(text.encode(), "policy.yaml")
+        license_policy.read_policy(text.encode(), "policy.yaml")
     assert (caught.value.where or "").startswith("policy.yaml")
 
 
 @given(st.binary(max_size=200), st.text(alphabet="MIT ORANDWH()", max_size=40))
 def test_any_bytes_are_a_policy_or_an_error(data: bytes, expression: str) -> None:
     try:
-        rules = license_policy.read(data, "policy.yaml")
+        rules = license_policy.read_policy(data, "policy.yaml")
     except PumiceError:
         rules = license_policy.Policy(deny=("M*",))
-    license_policy.check([evidence.package("x", license=expression)], rules)
+    license_policy.find_violations([evidence.package("x", license=expression)], rules)

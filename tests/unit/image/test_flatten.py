@@ -166,7 +166,7 @@ def test_a_hard_link_may_stand_before_its_target() -> None:
 @pytest.mark.parametrize("target", ["missing", "d", "", "b", "d/x/y"])
 def test_a_hard_link_to_no_file_of_the_image_is_refused(target: str) -> None:
     layer = [entry("d", "dir"), entry("d/x"), entry("b", "hardlink", link=target)]
-    with pytest.raises(FormatError, match="which is no file of the image"):
+    with pytest.raises(FormatError, match="which is not a file of the image"):
         flatten([layer])
 
 

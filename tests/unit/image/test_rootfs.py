@@ -168,7 +168,7 @@ def test_without_root_owners_and_what_hangs_on_them_are_left_out_with_a_note(
     )
     assert heard == [
         "1 path of other users belong to you now, without set-ID bits: owners can only be set by root",
-        "1 path left out: devices can only be made by root",
+        "1 path omitted: only root can create devices",
         "1 path without extended attributes, which could not be set",
     ]
     assert (tmp_path / "root/su").stat().st_mode & 0o7777 == 0o755
@@ -278,7 +278,7 @@ def test_a_layer_with_a_pax_global_header_is_read(tmp_path: Path) -> None:
 def test_a_hard_link_to_the_outside_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("a")
     info.type, info.linkname = tarfile.LNKTYPE, "/etc/passwd"
-    with pytest.raises(FormatError, match="which is no file of the image"):
+    with pytest.raises(FormatError, match="which is not a file of the image"):
         unpack(_of(info.tobuf(tarfile.GNU_FORMAT) + tar.END_OF_ARCHIVE), tmp_path / "root")
 
 

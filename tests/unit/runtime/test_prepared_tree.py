@@ -125,7 +125,7 @@ def test_owners_that_cannot_be_set_are_kept_beside(home: Home, monkeypatch: pyte
     assert tree.owners is not None
     assert tree.owners.read_text() == "5 0 777 link\x0033 34 750 own\x000 0 4755 set\0"
     assert len(notes) == 1
-    assert "3 files belong to others" in notes[0]
+    assert "3 files of the image have another owner" in notes[0]
     assert not (tree.root / "set").stat().st_mode & stat.S_ISUID
 
 
@@ -135,9 +135,9 @@ def test_trees_that_nobody_wants_are_dropped_unless_something_runs_on_them(home:
     wanted = f"sha256:{trees[0].root.parent.name}"
     with prepared_tree.hold(made[1], home, Silent()) as held:
         assert held == trees[1]
-        assert prepared_tree.drop(home, lambda digest: digest == wanted) == 1
+        assert prepared_tree.remove_unused(home, lambda digest: digest == wanted) == 1
         assert [tree.root.exists() for tree in trees] == [True, True, False]
-    assert prepared_tree.drop(home, lambda digest: digest == wanted) == 1
+    assert prepared_tree.remove_unused(home, lambda digest: digest == wanted) == 1
     assert [tree.root.exists() for tree in trees] == [True, False, False]
     assert list(home.directory("tmp").iterdir()) == []
 
@@ -157,7 +157,7 @@ def test_a_tree_that_a_collection_drops_before_it_is_held_is_made_again(
             return opened(path, flags, *arguments, **named)
         collections += 1
         descriptor = opened(path, flags, *arguments, **named) if remade else -1
-        assert prepared_tree.drop(home, lambda _: False) == 1
+        assert prepared_tree.remove_unused(home, lambda _: False) == 1
         if not remade:
             return opened(path, flags, *arguments, **named)
         prepared_tree.prepare(image, home, Silent())
@@ -167,5 +167,5 @@ def test_a_tree_that_a_collection_drops_before_it_is_held_is_made_again(
     with prepared_tree.hold(image, home, Silent()) as tree:
         assert collections == 1
         assert (tree.root / "a").read_text() == "content"
-        assert prepared_tree.drop(home, lambda _: False) == 0
+        assert prepared_tree.remove_unused(home, lambda _: False) == 0
         assert (tree.root / "a").read_text() == "content"

@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_users_are_looked_up_in_the_image(root: Path, user: str, expected: Identity) -> None:
-    assert process.identity(user, root) == expected
+    assert process.find_identity(user, root) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,24 +54,24 @@ def test_users_are_looked_up_in_the_image(root: Path, user: str, expected: Ident
 )
 def test_a_user_that_the_image_lacks_is_an_error(root: Path, user: str) -> None:
     with pytest.raises(ImageError, match="the image has no"):
-        process.identity(user, root)
+        process.find_identity(user, root)
 
 
 def test_an_image_without_users_knows_numbers_only(tmp_path: Path) -> None:
-    assert process.identity("65532", tmp_path) == Identity(65532, 0)
+    assert process.find_identity("65532", tmp_path) == Identity(65532, 0)
     with pytest.raises(ImageError):
-        process.identity("root", tmp_path)
+        process.find_identity("root", tmp_path)
 
 
 def test_the_users_of_this_machine_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").symlink_to("/etc/passwd")
     with pytest.raises(ImageError):
-        process.identity("root", tmp_path)
+        process.find_identity("root", tmp_path)
     (tmp_path / "etc/passwd").unlink()
     (tmp_path / "etc/passwd").symlink_to("../../../../../../../../etc/passwd")
     with pytest.raises(ImageError):
-        process.identity("root", tmp_path)
+        process.find_identity("root", tmp_path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,7 +83,7 @@ def test_any_database_gives_a_user_or_an_error(
     (tmp_path / "etc/passwd").write_bytes(passwd)
     (tmp_path / "etc/group").write_bytes(group)
     try:
-        who = process.identity(user, tmp_path)
+        who = process.find_identity(user, tmp_path)
     except PumiceError:
         return
     assert 0 <= who.uid < (1 << 32) - 1
@@ -91,7 +91,7 @@ def test_any_database_gives_a_user_or_an_error(
 
 
 def arguments(config: RunConfig, **wishes: object) -> tuple[str, ...]:
-    return process.plan(config, Path("/nonexistent"), Overrides(**wishes), {}).arguments  # type: ignore[arg-type]
+    return process.plan_process(config, Path("/nonexistent"), Overrides(**wishes), {}).arguments  # type: ignore[arg-type]
 
 
 def test_entry_point_and_arguments_follow_the_image_specification() -> None:
@@ -107,14 +107,14 @@ def test_entry_point_and_arguments_follow_the_image_specification() -> None:
 
 @pytest.mark.parametrize("config", [RunConfig(), RunConfig(cmd=("",))])
 def test_an_image_that_says_nothing_to_run_is_an_error(config: RunConfig) -> None:
-    with pytest.raises(ImageError, match="does not say what to run"):
+    with pytest.raises(ImageError, match="has no entrypoint and no command"):
         arguments(config)
 
 
 def environment(image: tuple[str, ...], wishes: tuple[str, ...] = (), user: str = "7") -> dict[str, str]:
     config = RunConfig(cmd=("x",), env=image, user=user)
     overrides = Overrides(environment=wishes)
-    return process.plan(
+    return process.plan_process(
         config, Path("/nonexistent"), overrides, {"HERE": "value", "PATH": "/mine"}
     ).environment
 
@@ -152,7 +152,7 @@ def test_any_config_gives_clean_text_or_an_error(tmp_path: Path, config: RunConf
     (tmp_path / "etc").mkdir(exist_ok=True)
     (tmp_path / "etc/passwd").write_bytes(f"root:x:0:0::{home}:\n".encode())
     try:
-        planned = process.plan(config, tmp_path, Overrides(), {})
+        planned = process.plan_process(config, tmp_path, Overrides(), {})
     except PumiceError:
         return
     names = [planned.directory, planned.arguments[0], planned.environment["HOME"], *planned.environment]
@@ -163,7 +163,7 @@ def test_any_config_gives_clean_text_or_an_error(tmp_path: Path, config: RunConf
 
 def test_scripts_may_have_lines_and_colors() -> None:
     config = RunConfig(cmd=("sh", "-c", "a\n\tb"), env=("PS1=\x1b[1m$ ", "LIST=a\tb"))
-    planned = process.plan(config, Path("/nonexistent"), Overrides(), {})
+    planned = process.plan_process(config, Path("/nonexistent"), Overrides(), {})
     assert planned.arguments[2] == "a\n\tb"
     assert planned.environment["PS1"] == "\x1b[1m$ "
 
@@ -182,7 +182,7 @@ def test_scripts_may_have_lines_and_colors() -> None:
 )
 def test_control_characters_are_refused_with_the_field(config: RunConfig, field: str) -> None:
     with pytest.raises(ImageError, match=f"the image's {field} contains a control character"):
-        process.plan(config, Path("/nonexistent"), Overrides(), {})
+        process.plan_process(config, Path("/nonexistent"), Overrides(), {})
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ def test_control_characters_are_refused_with_the_field(config: RunConfig, field:
 )
 def test_a_nul_in_a_wish_is_refused(wishes: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="contains a NUL"):
-        process.plan(RunConfig(cmd=("x",)), Path("/nonexistent"), Overrides(**wishes), {})
+        process.plan_process(RunConfig(cmd=("x",)), Path("/nonexistent"), Overrides(**wishes), {})
 
 
 @pytest.mark.parametrize("wish", ["=x", "", "A=\0"])
 def test_what_is_no_variable_is_refused(wish: str) -> None:
-    with pytest.raises(UsageError, match="is no variable"):
+    with pytest.raises(UsageError, match="is not a variable"):
         environment((), (wish,))
 
 
@@ -205,9 +205,9 @@ def test_what_is_no_variable_is_refused(wish: str) -> None:
 )
 def test_the_directory_stays_inside(given_: str, expected: str) -> None:
     config = RunConfig(cmd=("x",), working_dir=given_)
-    assert process.plan(config, Path("/nonexistent"), Overrides(), {}).directory == expected
+    assert process.plan_process(config, Path("/nonexistent"), Overrides(), {}).directory == expected
 
 
 def test_a_relative_directory_is_refused() -> None:
     with pytest.raises(UsageError, match="not an absolute path"):
-        process.plan(RunConfig(cmd=("x",)), Path("/nonexistent"), Overrides(directory="srv"), {})
+        process.plan_process(RunConfig(cmd=("x",)), Path("/nonexistent"), Overrides(directory="srv"), {})

@@ -23,8 +23,8 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC0000
 def judge(machine: str, number: int, first: int = 0, second: int = 0, architecture: int | None = None) -> int:
     """Execute the filter as the kernel does (classic BPF, the few instructions that it has)."""
     code = [
-        struct.unpack_from("HBBI", sandbox.seccomp(machine), at)
-        for at in range(0, len(sandbox.seccomp(machine)), 8)
+        struct.unpack_from("HBBI", sandbox.make_seccomp_filter(machine), at)
+        for at in range(0, len(sandbox.make_seccomp_filter(machine)), 8)
     ]
     data = struct.pack("<iIQQQ", number, architecture or ARCHITECTURES[machine], 0, first, second)
     position = accumulator = 0
@@ -46,7 +46,7 @@ def judge(machine: str, number: int, first: int = 0, second: int = 0, architectu
 
 def numbers(machine: str) -> dict[str, int]:
     column = 1 if machine == "x86_64" else 2
-    rows = [row.split() for row in sandbox.DENIED.replace("\n", " ").split(",")]
+    rows = [row.split() for row in sandbox.DENIED_SYSCALLS.replace("\n", " ").split(",")]
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
 
 
@@ -102,7 +102,7 @@ def test_the_numbers_are_those_of_the_kernels_headers(machine: str, header: str)
 
 
 def test_machines_without_a_table_have_no_filter() -> None:
-    assert sandbox.seccomp("vax") == b""
+    assert sandbox.make_seccomp_filter("vax") == b""
 
 
 def test_it_is_one_file_of_the_standard_library() -> None:
@@ -129,8 +129,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ((), "a root and a program are needed"),
         (("--root", "/x"), "a root and a program are needed"),
         (("--root", "/x", "--"), "a root and a program are needed"),
-        (("--nope", "--", "x"), "there is no option --nope"),
-        (("nope",), "there is no option nope"),
+        (("--nope", "--", "x"), "unknown option --nope"),
+        (("nope",), "unknown option nope"),
         (("--uid", "x", "--", "x"), "the option --uid has no usable value"),
         (("--root",), "the option --root has no usable value"),
         (("--args", "77", "--", "x"), "the option --args has no usable value"),
@@ -151,7 +151,7 @@ def test_a_wrong_command_line_is_one_sentence_and_125(arguments: tuple[str, ...]
 )
 def test_any_command_line_is_options_or_a_failure(words: list[str]) -> None:
     try:
-        options = sandbox.parse([word for word in words if word != "--args"])
+        options = sandbox.parse_options([word for word in words if word != "--args"])
     except sandbox.Failure:
         return
     assert options.root
@@ -163,13 +163,13 @@ WORDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
 
 @given(WORDS)
 def test_framed_words_come_back_as_they_were(words: list[str]) -> None:
-    assert sandbox.unframe(sandbox.frame(words)) == words
+    assert sandbox.decode_arguments(sandbox.encode_arguments(words)) == words
 
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_words_or_an_error(data: bytes) -> None:
     try:
-        words = sandbox.unframe(data)
+        words = sandbox.decode_arguments(data)
     except ValueError:
         return
     assert not any("\0" in word for word in words)
@@ -188,9 +188,9 @@ def test_no_text_becomes_another_option(
     words += [word for target in mounts for word in ("--tmpfs", target)]
     if any("\0" in word for word in words):
         with pytest.raises(ValueError, match="NUL"):
-            sandbox.unframe(sandbox.frame(words))
+            sandbox.decode_arguments(sandbox.encode_arguments(words))
         return
-    options = sandbox.parse([*sandbox.unframe(sandbox.frame(words)), "--", "x"])
+    options = sandbox.parse_options([*sandbox.decode_arguments(sandbox.encode_arguments(words)), "--", "x"])
     assert (options.cwd, options.env) == (directory, environment)
     assert options.mounts == [("tmpfs", "tmpfs", target) for target in mounts]
 
@@ -208,7 +208,7 @@ def test_user_namespaces_that_are_switched_off_are_explained(tmp_path: Path) -> 
     if "unshare" in done.stderr or "Permission" in done.stderr:
         pytest.skip("this machine has none to switch off")
     assert done.returncode == 125
-    assert "does not let the sandbox make a user namespace" in done.stderr
+    assert "cannot create a user namespace" in done.stderr
     assert "max_user_namespaces is 0" in done.stderr
 
 

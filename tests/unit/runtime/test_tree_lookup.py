@@ -37,14 +37,14 @@ def test_links_are_followed_as_if_the_tree_were_everything(root: Path) -> None:
 
 
 def test_nothing_leads_out(root: Path) -> None:
-    assert tree_lookup.read(root, "up", 100) == b"inside"
-    assert tree_lookup.read(root, "out", 100) is None
+    assert tree_lookup.read_file(root, "up", 100) == b"inside"
+    assert tree_lookup.read_file(root, "out", 100) is None
 
 
 @pytest.mark.parametrize("path", ["none", "loop", "usr/bin/tool/below", "a\0b", "x" * 5000])
 def test_what_is_not_there_is_none(root: Path, path: str) -> None:
     assert tree_lookup.resolve(root, path) is None
-    assert tree_lookup.read(root, path, 10) is None
+    assert tree_lookup.read_file(root, path, 10) is None
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_places_are_located_without_links(root: Path, path: str, expected: str |
     (source / "evil").symlink_to("/usr")
     (root / "memory").mkdir()
     (root / "memory/bin").symlink_to("/")
-    located = tree_lookup.locate(root, path, {"/data": str(source), "/memory": ""})
+    located = tree_lookup.resolve_with_mounts(root, path, {"/data": str(source), "/memory": ""})
     assert located == (expected or f"{root.parent}/outside/below")
 
 
 def test_links_in_circles_lead_nowhere(root: Path) -> None:
-    assert tree_lookup.locate(root, "loop/x", {}) is None
+    assert tree_lookup.resolve_with_mounts(root, "loop/x", {}) is None
 
 
 def opened(path: Path, action: Callable[[], object]) -> bool:
@@ -94,12 +94,12 @@ def test_what_is_no_plain_file_is_not_opened_to_find_that_out(root: Path) -> Non
     os.mkfifo(root / "device")
     if opened(root / "device", lambda: os.close(os.open(root / "device", os.O_PATH))):
         pytest.skip("this kernel reports every look as an opening")
-    assert opened(root / "usr/bin/tool", lambda: tree_lookup.read(root, "bin/tool", 2))
-    assert not opened(root / "device", lambda: tree_lookup.read(root, "device", 2))
+    assert opened(root / "usr/bin/tool", lambda: tree_lookup.read_file(root, "bin/tool", 2))
+    assert not opened(root / "device", lambda: tree_lookup.read_file(root, "device", 2))
 
 
 def test_only_plain_files_are_read_and_not_too_much_of_them(root: Path) -> None:
     os.mkfifo(root / "pipe")
-    assert tree_lookup.read(root, "pipe", 10) is None
-    assert tree_lookup.read(root, "usr", 10) is None
-    assert tree_lookup.read(root, "bin/tool", 2) == b"to"
+    assert tree_lookup.read_file(root, "pipe", 10) is None
+    assert tree_lookup.read_file(root, "usr", 10) is None
+    assert tree_lookup.read_file(root, "bin/tool", 2) == b"to"

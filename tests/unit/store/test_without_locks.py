@@ -49,5 +49,5 @@ def test_a_tree_on_which_something_may_run_is_kept(tmp_path: Path) -> None:
     with Home(tmp_path / "home") as home:
         tree = home.directory("trees") / ("0" * 64)
         tree.mkdir()
-        assert prepared_tree.drop(home, lambda _: False) == 0
+        assert prepared_tree.remove_unused(home, lambda _: False) == 0
         assert tree.is_dir()

@@ -1,7 +1,7 @@
-"""Stage 1: what isolates the program. Three ways to do it, one seam.
+"""Stage 1: the executors that isolate a program, behind one protocol.
 
-Every stage 1 is reached through the sandbox's own file (`pumice.runtime.sandbox`), which gives it a
-root to write to that exists in memory only, so that no way leaves anything behind.
+The sandbox program (`pumice.runtime.sandbox`) starts every stage 1, and gives it a writable root in memory,
+so that none leaves files behind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = ("builtin", "bwrap", "runc", "crun")
 
 
 class Start(msgspec.Struct, frozen=True):
-    """How to start: options for the sandbox's file, the program it ends in, descriptors it inherits."""
+    """How to start: options of the sandbox program, the program that it executes, inherited descriptors."""
 
     options: tuple[str, ...]
     program: tuple[str, ...]
@@ -29,23 +29,26 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Stage1(Protocol):
-    """One way to isolate one program; an object of it serves one container, from start to close."""
+    """An executor that isolates a program; each object runs one container, from start to close."""
 
     def start(self, container: Container, scratch: Path) -> Start:
-        """Prepare; raises SandboxError when this way cannot work here. ``scratch`` may get a directory."""
+        """Prepare the start; raises SandboxError if this executor cannot work here.
+
+        ``scratch`` is a directory for temporary files.
+        """
 
     def target(self, pid: int) -> int:
-        """Return which process gets the signals; ``pid`` is the one that was started."""
+        """Return the process that receives signals; ``pid`` is the started process."""
 
     def finish(self, code: int) -> int:
-        """Return the program's exit code; raises SandboxError if it never began."""
+        """Return the exit code of the program; raises SandboxError if it was not started."""
 
     def close(self) -> None:
-        """Remove whatever `start` made."""
+        """Remove what `start` created."""
 
 
 def choose(name: str) -> Stage1:
-    """Return a stage 1 by name; raises UsageError for one that does not exist."""
+    """Return a stage 1 by name; raises UsageError for an unknown name."""
     if name == "builtin":
         from pumice.runtime.stage1.builtin import Builtin
 
@@ -58,4 +61,4 @@ def choose(name: str) -> Stage1:
         from pumice.runtime.stage1.runc import Runc
 
         return Runc(name)
-    raise UsageError(f"there is no stage 1 {name!r}", hint=f"use one of {', '.join(NAMES)}")
+    raise UsageError(f"unknown stage 1 {name!r}", hint=f"use one of {', '.join(NAMES)}")

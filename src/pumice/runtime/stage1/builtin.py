@@ -1,11 +1,11 @@
-"""The sandbox that Pumice brings: nothing else is needed."""
+"""The built-in sandbox, which needs no other program."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pumice.runtime import id_maps
-from pumice.runtime.container import Maps
+from pumice.runtime.container import IdMaps
 from pumice.runtime.stage1 import Start
 
 if TYPE_CHECKING:
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class Builtin:
-    """`pumice.runtime.sandbox` does everything itself."""
+    """The stage 1 in which `pumice.runtime.sandbox` does everything itself."""
 
     def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
-        """Translate the container to the sandbox's options."""
+        """Translate the container to options of the sandbox."""
         return Start(tuple(_options(container)), container.process.arguments)
 
     def target(self, pid: int) -> int:
-        """Return ``pid``: it passes signals on."""
+        """Return ``pid``, which forwards signals."""
         return pid
 
     def finish(self, code: int) -> int:
-        """Return ``code``: it is the program's own."""
+        """Return ``code``, which is that of the program."""
         return code
 
     def close(self) -> None:
-        """Do nothing: there is nothing to remove."""
+        """Do nothing."""
 
 
 def _options(container: Container) -> Iterator[str]:
@@ -52,18 +52,18 @@ def _options(container: Container) -> Iterator[str]:
     if container.init:
         yield "--init"
     yield "--terminal"
-    # A program that is root inside may want to become others; any other has one id only.
-    wanted = id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
-    found = (id_maps.ranges() if wanted else None) or Maps()
-    yield from map_options(found)
-    if container.owners and id_maps.can_own(found):
+    # A program that is root inside may switch to other users; any other program has one id only.
+    needs_many_ids = id_maps.is_ordinary_user() and (process.uid, process.gid) == (0, 0)
+    maps = (id_maps.subordinate_maps() if needs_many_ids else None) or IdMaps()
+    yield from map_options(maps)
+    if container.owners and id_maps.can_set_owners(maps):
         yield from ("--owners", container.owners)
 
 
-def map_options(found: Maps) -> Iterator[str]:
-    """Yield the sandbox's options for ``found``."""
-    for option, extents in (("--uid-map", found.users), ("--gid-map", found.groups)):
+def map_options(maps: IdMaps) -> Iterator[str]:
+    """Yield the options of the sandbox for ``maps``."""
+    for option, extents in (("--uid-map", maps.users), ("--gid-map", maps.groups)):
         for inside, outside, count in extents:
             yield from (option, f"{inside}:{outside}:{count}")
-    if found.helpers:
+    if maps.helpers:
         yield "--map-helpers"

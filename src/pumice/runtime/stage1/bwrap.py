@@ -17,46 +17,46 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container
 
 _MAX_STATUS = 1 << 16
-_OWN = ("/proc", "/dev", "/sys")
-# What is below these are links that only the kernel can follow, and they lead out.
-_KERNELS = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr")
+_KERNEL_MOUNTS = ("/proc", "/dev", "/sys")
+# Below these are links that only the kernel can follow, and they lead out of the root.
+_UNUSABLE = ("/proc", "/sys", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr")
 
 
 class Bwrap:
-    """Runs ``bwrap``; always with one user id, whoever starts it."""
+    """The stage 1 that runs ``bwrap``, always with one user id."""
 
     def __init__(self) -> None:
         self._status = -1
         self._report = b""
 
     def start(self, container: Container, scratch: Path) -> Start:  # noqa: ARG002 - all in memory
-        """Translate the container to bwrap's options, which travel in a file that only it sees."""
-        bwrap = external.need("bwrap", "bubblewrap")
-        external.check(container)
+        """Translate the container to options of bwrap, which are passed in a memory file."""
+        bwrap = external.find_program("bwrap", "bubblewrap")
+        external.check_program(container)
         self._status, status = os.pipe()
         options = [*_options(container), "--json-status-fd", str(status)]
-        filter_program = sandbox.seccomp(os.uname().machine)
+        filter_program = sandbox.make_seccomp_filter(os.uname().machine)
         descriptors = [status]
         if filter_program:
-            descriptors.append(external.memory(filter_program))
+            descriptors.append(external.create_memory_file(filter_program))
             options += ["--seccomp", str(descriptors[-1])]
-        descriptors.append(external.memory(external.null_separated(options)))
+        descriptors.append(external.create_memory_file(external.join_arguments(options)))
         command = (bwrap, "--args", str(descriptors[-1]), "--", *container.process.arguments)
         keep = [word for descriptor in descriptors for word in ("--keep", str(descriptor))]
         init = ("--init",) if container.init else ()
-        # bwrap passes no signals on: they go to its child, which is the program or bwrap's init.
-        wishes = ("--only-root", "--signal-child", "--terminal", *init, *keep)
-        return Start(wishes, command, tuple(descriptors))
+        # bwrap does not forward signals, so its child gets them: the program, or bwrap's init.
+        sandbox_options = ("--only-root", "--signal-child", "--terminal", *init, *keep)
+        return Start(sandbox_options, command, tuple(descriptors))
 
     def target(self, pid: int) -> int:
-        """Return ``pid``: it passes signals on."""
+        """Return ``pid``, which forwards signals."""
         return pid
 
     def finish(self, code: int) -> int:
-        """Return ``code``, which is bwrap's and so the program's; without a report nothing was run."""
-        self._read()
-        if self._value("exit-code") is None and code < 128:
-            raise SandboxError("bwrap could not start the program", hint="its own message is above")
+        """Return ``code``, which bwrap takes from the program; raises SandboxError if nothing was run."""
+        self._read_report()
+        if self._report_value("exit-code") is None and code < 128:
+            raise SandboxError("bwrap could not start the program", hint="see its message above")
         return code
 
     def close(self) -> None:
@@ -65,13 +65,13 @@ class Bwrap:
             os.close(self._status)
             self._status = -1
 
-    def _read(self) -> None:
+    def _read_report(self) -> None:
         os.set_blocking(self._status, False)
         with suppress(BlockingIOError):
-            while len(self._report) < _MAX_STATUS and (piece := os.read(self._status, 4096)):
-                self._report += piece
+            while len(self._report) < _MAX_STATUS and (data := os.read(self._status, 4096)):
+                self._report += data
 
-    def _value(self, key: str) -> int | None:
+    def _report_value(self, key: str) -> int | None:
         import msgspec
 
         for line in self._report.splitlines():
@@ -94,23 +94,23 @@ def _options(container: Container) -> Iterator[str]:
     yield from ("--uid", str(process.uid), "--gid", str(process.gid), "--cap-drop", "ALL")
     for capability in external.CAPABILITIES if process.uid == 0 else ():
         yield from ("--cap-add", capability)
-    yield from _machine(container)
-    yield from _places(container)
+    yield from _root_options(container)
+    yield from _mount_options(container)
     yield "--clearenv"
     for name, value in process.environment.items():
         yield from ("--setenv", name, value)
 
 
-def _machine(container: Container) -> Iterator[str]:
-    """Yield the root and what the kernel shows of the machine, without what is none of its business."""
-    for path in _OWN:
-        if tree_lookup.locate(Path(container.root), path, {}) != path:
+def _root_options(container: Container) -> Iterator[str]:
+    """Yield the options for the root and the file systems of the kernel, with sensitive paths masked."""
+    for path in _KERNEL_MOUNTS:
+        if tree_lookup.resolve_with_mounts(Path(container.root), path, {}) != path:
             raise SandboxError(
-                f"bwrap cannot run an image whose {path} is a link", hint="use the built-in stage 1"
+                f"bwrap cannot run an image whose {path} is a symbolic link", hint="use --stage1 builtin"
             )
-    yield from ("--bind", external.writable(container), "/", "--proc", "/proc", "--dev", "/dev")
+    yield from ("--bind", external.writable_root(container), "/", "--proc", "/proc", "--dev", "/dev")
     yield from ("--ro-bind", "/sys", "/sys")
-    for path in sandbox.FROZEN:
+    for path in sandbox.READ_ONLY_PATHS:
         yield from ("--ro-bind-try", path, path)
     for path in filter(
         os.path.exists, sandbox.masked_paths()
@@ -119,32 +119,32 @@ def _machine(container: Container) -> Iterator[str]:
         yield from ("--tmpfs", path, "--remount-ro", path) if folder else ("--ro-bind", "/dev/null", path)
 
 
-def _places(container: Container) -> Iterator[str]:
-    places = _Places(Path(container.root))
+def _mount_options(container: Container) -> Iterator[str]:
+    mount_points = _MountPoints(Path(container.root))
     for directory in ("/tmp", "/var/tmp", "/run") if container.read_only else ():  # noqa: S108 - inside
-        yield from ("--tmpfs", places.add(directory, ""))
+        yield from ("--tmpfs", mount_points.add(directory, ""))
     for mount in container.mounts:
-        target = places.add(mount.target, mount.source)
+        target = mount_points.add(mount.target, mount.source)
         if not mount.source:
             yield from ("--tmpfs", target)
         else:
             yield from ("--ro-bind" if mount.read_only else "--bind", mount.source, target)
-    directory = places.resolve(container.process.directory)
+    directory = mount_points.resolve(container.process.directory)
     yield from ("--dir", directory, "--chdir", directory)
     if container.read_only:
         yield from ("--remount-ro", "/")
 
 
-class _Places:
-    """The places that bwrap makes, with all links resolved inside the root.
+class _MountPoints:
+    """The mount points that bwrap creates, with links resolved inside the root.
 
-    bwrap itself follows links, and ``..``, in a root of its own that has this machine's below
-    ``/oldroot``: it would make files and directories there.
+    bwrap itself would follow links and ``..`` in its own root, which has the host's root below ``/oldroot``,
+    and create files and directories there.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._mounted = dict.fromkeys(_OWN, "")
+        self._mounted = dict.fromkeys(_KERNEL_MOUNTS, "")
 
     def add(self, path: str, source: str) -> str:
         target = self.resolve(path)
@@ -152,10 +152,10 @@ class _Places:
         return target
 
     def resolve(self, path: str) -> str:
-        target = tree_lookup.locate(self._root, path, self._mounted)
-        if target is None or any(target == own or target.startswith(own + "/") for own in _KERNELS):
+        target = tree_lookup.resolve_with_mounts(self._root, path, self._mounted)
+        if target is None or any(target == own or target.startswith(own + "/") for own in _UNUSABLE):
             raise SandboxError(
-                f"bwrap cannot use {path!r}: it leads to the kernel's own files, or in circles",
-                hint="use another path, or the built-in stage 1",
+                f"bwrap cannot use {path!r}: it leads to files of the kernel, or through too many links",
+                hint="use another path, or --stage1 builtin",
             )
         return target

@@ -1,4 +1,4 @@
-"""What the stages that drive another program have in common."""
+"""Shared code of the executors that run an external program."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from pumice.runtime.container import Container
 
 CAPABILITIES = tuple(f"CAP_{name}" for name in sandbox.CAPABILITIES)
-"""All that root has inside, as the engines spell it."""
+"""The capabilities of root in the container, as OCI engines spell them."""
 
 
-def need(program: str, package: str) -> str:
-    """Return the path of ``program``; raises SandboxError where it is not installed."""
+def find_program(program: str, package: str) -> str:
+    """Return the path of ``program``; raises SandboxError if it is not installed."""
     path = shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
     if path is None:
         raise SandboxError(
             f"{program} is not installed",
-            hint=f"install {package}, or leave --stage1 out to use the built-in",
+            hint=f"install {package}, or use --stage1 builtin",
         )
     return path
 
 
-def memory(data: bytes) -> int:
-    """Return a descriptor, for a child to inherit, of a file in memory with ``data``."""
+def create_memory_file(data: bytes) -> int:
+    """Return an inheritable descriptor of a memory file with ``data``."""
     descriptor = os.memfd_create("pumice", 0)
     view = memoryview(data)
     while view:
@@ -41,8 +41,8 @@ def memory(data: bytes) -> int:
     return descriptor
 
 
-def check_words(words: Sequence[str]) -> None:
-    """Raise SandboxError for a word that no program can be given, or that would become two."""
+def check_arguments(words: Sequence[str]) -> None:
+    """Raise SandboxError for an argument that is not Unicode text or contains a NUL."""
     for word in words:
         try:
             data = word.encode(errors="surrogateescape")
@@ -52,30 +52,29 @@ def check_words(words: Sequence[str]) -> None:
             raise SandboxError(f"{word[:100]!r} contains a NUL")
 
 
-def null_separated(words: Sequence[str]) -> bytes:
+def join_arguments(words: Sequence[str]) -> bytes:
     """Return words as the ``--args`` of bwrap; raises SandboxError as `check_words`."""
-    check_words(words)
+    check_arguments(words)
     return b"".join(word.encode(errors="surrogateescape") + b"\0" for word in words)
 
 
-def writable(container: Container) -> str:
-    """Return where ``--only-root`` puts the root that may be written to."""
+def writable_root(container: Container) -> str:
+    """Return the path at which ``--only-root`` creates the writable root."""
     return f"{container.root}/root"
 
 
 class NotRunnableError(SandboxError):
-    """The image's program cannot be executed; the exit code is the one that a shell would give."""
+    """The program of the image cannot be executed; the exit code is that of a shell."""
 
     def __init__(self, program: str, code: int, reason: str) -> None:
         super().__init__(f"{program}: {reason}")
         self.exit_code = code
 
 
-def check(container: Container) -> None:
-    """Raise NotRunnableError for a program that the tree does not have, or has but not as a program.
+def check_program(container: Container) -> None:
+    """Raise NotRunnableError if the program is missing in the tree or not executable.
 
-    The engines would each say so in their own way and with exit code 1. A program on a mount is
-    theirs to find.
+    The engines would each report that differently, with exit code 1. A program on a mount is not checked.
     """
     process = container.process
     name, root = process.arguments[0], Path(container.root)
@@ -86,10 +85,10 @@ def check(container: Container) -> None:
         candidates = [f"{directory}/{name}" for directory in search.split(":")]
     if any(_is_mounted(path, container) for path in candidates):
         return
-    found = [place for path in candidates if (place := tree_lookup.resolve(root, path))]
-    if not found:
+    programs = [program for path in candidates if (program := tree_lookup.resolve(root, path))]
+    if not programs:
         raise NotRunnableError(name, sandbox.NOT_FOUND, "not found in the image")
-    if not any(_is_program(place) for place in found):
+    if not any(_is_program(place) for place in programs):
         raise NotRunnableError(
             name, sandbox.NOT_EXECUTABLE, "cannot be executed: it is not an executable file"
         )

@@ -247,7 +247,7 @@ def test_a_directory_without_its_files_is_not_a_layout(tmp_path: Path, missing: 
 
 def test_a_pipe_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "oci-layout")
-    with pytest.raises(ImageError, match="not a plain file"):
+    with pytest.raises(ImageError, match="not a regular file"):
         layout.read_layout(tmp_path)
 
 

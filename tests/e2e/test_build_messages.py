@@ -37,7 +37,7 @@ def world(tmp_path: Path) -> World:
         (
             "{text: x, to: /etc/.wh.hello.conf}",
             f"cannot add '/etc/.wh.hello.conf' to the image: {WHITEOUT}",
-            "give it another name in 'to'",
+            "use another name in 'to'",
         ),
     ],
 )

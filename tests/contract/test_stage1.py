@@ -91,7 +91,7 @@ def test_a_missing_program_is_127_and_one_that_cannot_run_126(who: Person, stage
         assert done.stderr.count("\n") == 1
 
 
-def test_the_environment_is_the_images_and_what_was_asked_for(who: Person, stage1: str) -> None:
+def test_environment_combines_the_config_and_the_overrides(who: Person, stage1: str) -> None:
     done = who.pumice(
         *("run", "--stage1", stage1, "--env", "A=1", "--env", "MINE", "--entrypoint", "env", "box:1"),
         env={"MINE": "passed on", "SECRET": "stays out"},
@@ -219,12 +219,12 @@ ESCAPES = {
 
 
 @pytest.mark.parametrize("attempt", sorted(ESCAPES))
-def test_there_is_no_way_out(who: Person, stage1: str, attempt: str) -> None:
+def test_links_never_lead_out_of_the_tree(who: Person, stage1: str, attempt: str) -> None:
     script = f"({ESCAPES[attempt]}) >/dev/null 2>&1 && echo out || echo in"
     assert sh(who, stage1, script) == "in\n"
 
 
-def test_the_program_is_process_1_unless_an_init_is_wanted(who: Person, stage1: str) -> None:
+def test_program_is_process_1_unless_init_is_requested(who: Person, stage1: str) -> None:
     assert sh(who, stage1, "echo $$") == "1\n"
     if stage1 != "runc":
         assert sh(who, stage1, "echo $$", "--init") == "2\n"

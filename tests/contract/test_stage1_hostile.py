@@ -210,7 +210,7 @@ def test_the_devices_of_this_machine_stay_as_they_are(who: Person, stage1: str) 
 KERNEL = ("debug", "tracing", "security", "config")
 
 
-def test_what_else_is_mounted_below_sys_is_not_seen(stage1: str) -> None:
+def test_other_mounts_below_sys_are_masked(stage1: str) -> None:
     """debugfs, tracefs, bpf, pstore; ramfs stands for all that this kernel may lack."""
     with people.person("root") as root:
         with Home(root.home / "store") as home:

@@ -44,7 +44,7 @@ def read(blobs: Blobs, digest: Digest) -> bytes:
         return file.read()
 
 
-def test_what_is_put_is_there(blobs: Blobs) -> None:
+def test_committed_blob_can_be_read(blobs: Blobs) -> None:
     digest = put(blobs, b"some ", b"", b"content")
     assert digest == of(b"some content")
     assert blobs.size(digest) == 12
@@ -58,7 +58,7 @@ def test_an_empty_blob_is_a_blob(blobs: Blobs) -> None:
     assert read(blobs, digest) == b""
 
 
-def test_what_is_absent_has_no_size_and_cannot_be_opened(blobs: Blobs) -> None:
+def test_missing_blob_has_no_size_and_cannot_be_opened(blobs: Blobs) -> None:
     assert blobs.size(ABSENT) is None
     with pytest.raises(StoreError, match="has no blob") as caught:
         blobs.open(ABSENT)
@@ -88,7 +88,7 @@ def test_an_exception_leaves_no_trace(blobs: Blobs) -> None:
     assert list(blobs.digests()) == []
 
 
-def test_what_was_expected_is_checked(blobs: Blobs) -> None:
+def test_commit_rejects_another_digest_than_expected(blobs: Blobs) -> None:
     with blobs.writer() as writer:
         writer.write(b"right")
         assert writer.commit(of(b"right")) == of(b"right")
@@ -103,7 +103,7 @@ def test_the_same_content_twice_is_one_blob(blobs: Blobs) -> None:
     assert list(blobs.digests()) == [of(b"twice")]
 
 
-def test_a_composed_blob_reads_as_the_whole(blobs: Blobs) -> None:
+def test_composed_blob_reads_as_the_concatenation_of_its_parts(blobs: Blobs) -> None:
     parts = [put(blobs, b"one"), put(blobs, b""), put(blobs, b"two"), put(blobs, b"one")]
     whole = of(b"onetwoone")
     blobs.compose(parts, whole)
@@ -133,7 +133,7 @@ def test_composed_blobs_can_be_parts(blobs: Blobs) -> None:
     assert read(blobs, of(b"abcab")) == b"abcab"
 
 
-def test_nothing_can_be_composed_of_what_is_absent(blobs: Blobs) -> None:
+def test_compose_rejects_missing_parts(blobs: Blobs) -> None:
     with pytest.raises(StoreError, match="has no blob"):
         blobs.compose([put(blobs, b"there"), ABSENT], of(b"whatever"))
     assert blobs.size(of(b"whatever")) is None

@@ -23,7 +23,7 @@ def world(tmp_path: Path) -> World:
     return made
 
 
-def test_what_differs_is_named(world: World) -> None:
+def test_first_difference_names_the_attribute(world: World) -> None:
     done = world.run("diff", "oci:one", "oci:two")
     assert done.code == 1, done.stderr
     lines = done.stdout.splitlines()

@@ -54,7 +54,7 @@ def test_a_removed_image_goes_with_all_it_had(world: World) -> None:
     assert list((world.root / "store" / "composed").iterdir()) == []
 
 
-def test_what_two_images_share_stays_for_the_second(world: World) -> None:
+def test_collection_keeps_blobs_that_another_image_shares(world: World) -> None:
     world.build()
     world.write(name="other.yaml", extra="description: another\n")
     other = (world.project / "other.yaml").read_text().replace('version: "1.0"', 'version: "2.0"')

@@ -290,7 +290,7 @@ class Terminal(io.TextIOWrapper):
 
 @pytest.mark.parametrize("verb", sorted(cli.COMMANDS))
 @pytest.mark.parametrize("how", ["pipe", "terminal", "traceback"])
-def test_no_verb_passes_on_what_commands_a_terminal(
+def test_no_command_prints_terminal_escape_sequences(
     place: Path, verb: str, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
@@ -326,7 +326,7 @@ def _printed(
     return captured.out + out.text(), captured.err + err.text()
 
 
-def test_what_is_json_stays_the_same_json(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_escaping_keeps_the_json_value(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setenv("PUMICE_HOME", str(place / "store"))
     assert cli.main(["sbom", "oci:evil"]) == 0

@@ -74,7 +74,7 @@ def test_they_survive_a_collection_and_go_with_the_image(world: World) -> None:
     assert not any((world.root / "store" / "blobs" / "sha256").iterdir())
 
 
-def test_what_is_attached_passes_the_published_schemas_and_bsi(world: World) -> None:
+def test_attached_documents_pass_the_published_schemas_and_bsi(world: World) -> None:
     world.write(
         "files: [{text: x, to: /srv/x}, {directory: true, to: /srv/dir}]\n"
         "annotations: {org.opencontainers.image.licenses: MIT}\n"
@@ -117,7 +117,7 @@ def test_every_file_and_package_is_there_with_its_owner(world: World) -> None:
     assert ("hello", "libhello") in needs
 
 
-def test_a_scan_finds_what_the_build_knew(world: World) -> None:
+def test_facts_from_a_scan_equal_those_from_the_build(world: World) -> None:
     world.build()
     built = spdx(world, "example.com/hello")
     read = spdx(world, "example.com/hello", "--scan")
@@ -168,7 +168,7 @@ def test_the_same_packages_give_the_same_documents_from_any_mirror(world: World)
         assert str(world.root).encode() not in data
 
 
-def test_provenance_has_what_a_rebuild_needs(world: World) -> None:
+def test_provenance_has_all_inputs_of_a_rebuild(world: World) -> None:
     digest = world.build("-o", "oci:image")
     statement = json.loads(attached(world.project / "image")["application/vnd.in-toto+json"])
     assert statement["subject"] == [{"digest": {"sha256": digest[7:]}, "name": "example.com/hello:1.0"}]

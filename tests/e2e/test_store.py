@@ -44,7 +44,7 @@ def test_the_path_is_printed_and_not_made(world: World) -> None:
     assert not (world.root / "nowhere").exists()
 
 
-def test_a_store_that_is_whole(world: World) -> None:
+def test_intact_store_verifies(world: World) -> None:
     world.build()
     code, lines, _ = verify(world)
     number = len(blobs(world)) + len(list((world.root / "store" / "composed").iterdir()))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_replacing_writes_the_whole_content(tmp_path: Path) -> None:
+def test_replace_writes_the_complete_content(tmp_path: Path) -> None:
     path = tmp_path / "file"
     files.replace(path, b"old")
     files.replace(path, b"new")
@@ -35,13 +35,13 @@ def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
-def test_a_relative_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replace_accepts_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     files.replace("file", b"data")
     assert (tmp_path / "file").read_bytes() == b"data"
 
 
-def test_a_long_name_will_do(tmp_path: Path) -> None:
+def test_replace_accepts_the_longest_file_name(tmp_path: Path) -> None:
     files.replace(tmp_path / ("x" * 255), b"data")
     assert (tmp_path / ("x" * 255)).read_bytes() == b"data"
 

@@ -47,7 +47,7 @@ def writable_files(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file() and path.stat().st_mode & 0o022]
 
 
-def test_folders_are_never_writable_for_others(tmp_path: Path, umask: int) -> None:
+def test_directories_are_never_writable_for_others(tmp_path: Path, umask: int) -> None:
     ownership.make_directories(tmp_path / "shared" / "a" / "b")
     ownership.make_directories(tmp_path / "private" / "a" / "b", private=True)
     assert set(modes(tmp_path / "shared").values()) == {0o755 & ~umask}
@@ -99,7 +99,7 @@ def test_layouts_are_never_writable_for_others(tmp_path: Path, umask: int) -> No
 
 @pytest.mark.parametrize("which", ["blobs", "blobs/sha256"])
 @pytest.mark.parametrize("complete", [False, True])
-def test_a_layout_is_not_written_through_a_linked_folder(tmp_path: Path, which: str, complete: bool) -> None:
+def test_layout_is_not_written_through_a_symbolic_link(tmp_path: Path, which: str, complete: bool) -> None:
     image = handmade.image(handmade.Made([[handmade.file("a", b"x")]]))
     folder, victim = tmp_path / "layout", tmp_path / "victim"
     if complete:
@@ -291,6 +291,6 @@ def test_a_link_of_another_user_is_not_a_store_of_roots(tmp_path: Path) -> None:
         _ = home.refs
 
 
-def test_other_users_use_what_they_may(tmp_path: Path) -> None:
+def test_other_users_can_use_a_readable_store(tmp_path: Path) -> None:
     ownership.check_owner("/", [], user=1000)
     ownership.check_owner(tmp_path / "missing", [], user=0)

@@ -30,7 +30,7 @@ def test_nothing_unprintable_gets_through_and_json_stays_the_same(text: str) -> 
 
 
 @given(st.text().filter(str.isprintable))
-def test_ordinary_text_is_left_alone(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     assert terminal.printable(text) == terminal.printable_line(text) == text
 
 
@@ -49,7 +49,7 @@ def test_logs_are_printable_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert "ValueError: " in caplog.text
 
 
-def test_what_an_upstream_registry_says_is_logged_as_one_printable_line(
+def test_messages_of_an_upstream_registry_are_logged_as_one_escaped_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)

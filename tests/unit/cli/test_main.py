@@ -86,7 +86,7 @@ def test_help_of_a_verb_is_the_verbs_own(capsys: pytest.CaptureFixture[str]) -> 
         ),
     ],
 )
-def test_unknown_words_get_the_nearest_known_one(
+def test_unknown_words_suggest_the_most_similar_one(
     argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(argv) == UsageError.exit_code
@@ -104,7 +104,7 @@ def test_an_error_is_a_sentence_with_place_and_hint(
     assert capsys.readouterr().err == "error: bookworm: the mirror does not answer\n  hint: try --offline\n"
 
 
-def test_every_problem_of_a_recipe_is_told(
+def test_every_problem_of_a_recipe_is_reported(
     verb: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def probe(_: Sequence[str]) -> int:
@@ -139,7 +139,7 @@ def test_the_machines_own_refusals_name_the_file(
     assert capsys.readouterr().err == "error: /some/file: permission denied\n"
 
 
-def test_a_surprise_asks_for_a_report_and_shows_no_traceback(
+def test_internal_error_asks_for_a_report_without_a_traceback(
     verb: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def probe(_: Sequence[str]) -> int:
@@ -192,7 +192,7 @@ def written_to(stdout: IO[bytes], arguments: list[str], unbuffered: str) -> tupl
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["--help"], ["help", "completion"], ["completion", "--help"]])
-def test_a_reader_that_goes_away_is_no_news(arguments: list[str], unbuffered: str) -> None:
+def test_broken_pipe_prints_no_error(arguments: list[str], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as gone:

@@ -105,7 +105,7 @@ def test_none_keeps_warnings() -> None:
     assert stream.getvalue() == "warning: w\n"
 
 
-def test_what_is_over_at_once_shows_no_bar() -> None:
+def test_short_task_shows_no_bar() -> None:
     stream = Terminal()
     progress = output.make_progress("auto", stream)
     with progress.task("quick", 10) as task:

@@ -148,7 +148,7 @@ def test_one_layer_is_a_document_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("text", ["ftp://x", "https://a b", 'https://a"b', "javascript:1", "", "https://<x>"])
-def test_a_homepage_that_is_no_address_is_left_out(text: str) -> None:
+def test_homepage_that_is_not_a_url_is_omitted(text: str) -> None:
     facts = msgspec.structs.replace(
         evidence.facts(), packages=(evidence.package("x", homepage=text),), files=()
     )

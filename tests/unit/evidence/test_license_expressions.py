@@ -72,7 +72,7 @@ def test_one_text_is_one_license_whatever_the_package() -> None:
     )
 
 
-def test_prose_counts_by_what_it_refers_to() -> None:
+def test_license_of_prose_comes_from_its_references() -> None:
     text = b"You may use it under version 2 or any later version,\nsee /usr/share/common-licenses/GPL-2.\n"
     found = license_expressions.read_copyright(text, "x")
     assert (found.expression, found.exact) == ("GPL-2.0-or-later", False)
@@ -85,7 +85,7 @@ def test_prose_without_references_is_quoted() -> None:
     assert list(found.texts.values()) == ["All mine.\n"]
 
 
-def test_no_copyright_file_is_no_assertion() -> None:
+def test_missing_copyright_file_gives_noassertion() -> None:
     assert license_expressions.read_copyright(b"", "x") == license_expressions.Licensing("NOASSERTION")
 
 

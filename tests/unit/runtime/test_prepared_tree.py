@@ -95,14 +95,14 @@ def test_a_hostile_layer_is_refused_or_stays_inside(home: Home, tmp_path: Path, 
         assert path.is_symlink() or path.resolve().is_relative_to(tree.root)
 
 
-def test_a_layer_that_is_not_what_the_config_says_is_refused(home: Home) -> None:
+def test_layer_with_another_diff_id_than_in_the_config_is_rejected(home: Home) -> None:
     image = images.make(home, [{"a": "1"}], diff_ids=["sha256:" + "0" * 64])
     with pytest.raises(TrustError):
         prepared_tree.prepare(image, home, Silent())
     assert leftovers(home) == []
 
 
-def test_owners_that_cannot_be_set_are_kept_beside(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_owners_that_cannot_be_set_are_saved_to_a_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4242)
     notes: list[str] = []
 
@@ -129,7 +129,7 @@ def test_owners_that_cannot_be_set_are_kept_beside(home: Home, monkeypatch: pyte
     assert not (tree.root / "set").stat().st_mode & stat.S_ISUID
 
 
-def test_trees_that_nobody_wants_are_dropped_unless_something_runs_on_them(home: Home) -> None:
+def test_unneeded_trees_are_removed_unless_in_use(home: Home) -> None:
     made = [images.make(home, [{str(number): Entry(str(number), "dir", 0o000)}]) for number in range(3)]
     trees = [prepared_tree.prepare(image, home, Silent()) for image in made]
     wanted = f"sha256:{trees[0].root.parent.name}"

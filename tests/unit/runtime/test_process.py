@@ -195,7 +195,7 @@ def test_a_nul_in_a_wish_is_refused(wishes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("wish", ["=x", "", "A=\0"])
-def test_what_is_no_variable_is_refused(wish: str) -> None:
+def test_malformed_environment_variable_is_rejected(wish: str) -> None:
     with pytest.raises(UsageError, match="is not a variable"):
         environment((), (wish,))
 

@@ -51,7 +51,7 @@ def numbers(machine: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("machine", sorted(ARCHITECTURES))
-def test_the_filter_refuses_what_it_lists_and_lets_the_rest_pass(machine: str) -> None:
+def test_seccomp_filter_denies_the_listed_calls_only(machine: str) -> None:
     denied = set(numbers(machine).values())
     for number in range(sandbox._FIRST_UNKNOWN):
         if number in denied:

@@ -42,7 +42,7 @@ def test_nothing_leads_out(root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["none", "loop", "usr/bin/tool/below", "a\0b", "x" * 5000])
-def test_what_is_not_there_is_none(root: Path, path: str) -> None:
+def test_missing_value_is_none(root: Path, path: str) -> None:
     assert tree_lookup.resolve(root, path) is None
     assert tree_lookup.read_file(root, path, 10) is None
 
@@ -89,7 +89,7 @@ def opened(path: Path, action: Callable[[], object]) -> bool:
         os.close(watch)
 
 
-def test_what_is_no_plain_file_is_not_opened_to_find_that_out(root: Path) -> None:
+def test_open_regular_does_not_open_other_kinds_of_files(root: Path) -> None:
     """To open a device can be to use it: a tape rewinds, a watchdog starts."""
     os.mkfifo(root / "device")
     if opened(root / "device", lambda: os.close(os.open(root / "device", os.O_PATH))):

@@ -90,7 +90,7 @@ def test_a_changed_blob_is_noticed_by_who_opens_it(home: Home) -> None:
         home.blobs.open(digest)
 
 
-def test_writing_mends_what_is_damaged(home: Home) -> None:
+def test_writing_replaces_a_damaged_blob(home: Home) -> None:
     digest = put(home.blobs, b"precious")
     spoil(path_of(home, digest), same_times=True)
     assert put(home.blobs, b"precious") == digest
@@ -117,7 +117,7 @@ def test_a_trusted_blob_is_not_read(home: Home, monkeypatch: pytest.MonkeyPatch)
         assert other.blobs.size(digest) == 7
 
 
-def test_what_another_process_hashed_is_trusted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stat_cache_is_shared_between_processes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     put(home.blobs, b"first")
     with Home(home.root) as other:
         other.blobs.size(of(b"first"))
@@ -156,7 +156,7 @@ def test_a_torn_line_of_trust_spoils_no_other(home: Home, monkeypatch: pytest.Mo
         assert hashed == [hex_of(first)]
 
 
-def test_trust_cannot_be_recorded_and_nobody_minds(home: Home) -> None:
+def test_stat_cache_that_cannot_be_written_is_ignored(home: Home) -> None:
     (home.root / "trust").mkdir()
     digest = put(home.blobs, b"content")
     assert reads(home, digest) == 7
@@ -193,7 +193,7 @@ def test_a_composed_blob_goes_with_its_parts(home: Home) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"\0" * 200, b"0" * 64 + b'\n{"parts":["../../x"],"sizes":[1]}']
 )
-def test_a_spoiled_list_of_parts_is_no_blob(home: Home, content: bytes) -> None:
+def test_damaged_list_of_parts_counts_as_missing(home: Home, content: bytes) -> None:
     home.blobs.compose([put(home.blobs, b"one")] * 2, of(b"oneone"))
     path = home.root / "composed" / hex_of(of(b"oneone"))
     path.chmod(0o644)
@@ -204,7 +204,7 @@ def test_a_spoiled_list_of_parts_is_no_blob(home: Home, content: bytes) -> None:
     assert home.blobs.size(of(b"oneone")) == 6
 
 
-def test_what_looks_right_and_is_not_goes_when_it_is_copied_out(home: Home) -> None:
+def test_blob_that_is_damaged_behind_the_stat_cache_is_removed_when_copied(home: Home) -> None:
     """A disk that lost a bit says nothing by the file's times: only reading shows it."""
     parts = [put(home.blobs, b"one"), put(home.blobs, b"two")]
     home.blobs.compose(parts, of(b"onetwo"))
@@ -226,7 +226,7 @@ def test_a_wrong_composition_is_found_by_verifying(home: Home) -> None:
     assert list(home.blobs.digests()) == [of(b"one")]
 
 
-def test_deleting_says_what_it_frees(home: Home) -> None:
+def test_delete_returns_the_freed_bytes(home: Home) -> None:
     digest = put(home.blobs, b"content")
     assert home.blobs.delete(digest) == 7
     assert home.blobs.delete(digest) == 0

@@ -67,7 +67,7 @@ def log(tmp_path: Path) -> list[Operation]:
     return recorder.log
 
 
-def test_a_reference_comes_after_what_it_names_is_safe(log: list[Operation]) -> None:
+def test_blobs_are_durable_before_a_reference_names_them(log: list[Operation]) -> None:
     """Write, fsync the file, rename, fsync the directory; only then whatever points there."""
     written: dict[int, str] = {}
     file_at: dict[str, int] = {}

@@ -70,7 +70,7 @@ def test_encodings_are_as_documented(name: str, encoded: str) -> None:
         "a\0:1",
     ],
 )
-def test_bad_names_are_told(name: str) -> None:
+def test_invalid_names_are_reported(name: str) -> None:
     with pytest.raises(UsageError, match="is not an image name") as caught:
         encode_reference(name)
     assert caught.value.hint == "expected name:version, as in example.com/hello:1.0"

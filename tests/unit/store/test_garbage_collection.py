@@ -56,7 +56,7 @@ def test_everything_of_an_image_stays(home: Home) -> None:
     assert verify(home, Silent()).is_sound()
 
 
-def test_indexes_subjects_and_what_is_not_invented_yet_are_followed(home: Home) -> None:
+def test_descriptors_are_followed_in_indexes_subjects_and_unknown_documents(home: Home) -> None:
     image = make_image(home, [[b"one"]])
     strange = put(home.blobs, b"strange content")
     document = msgspec.json.encode(
@@ -144,7 +144,7 @@ def test_a_damaged_reference_stops_it(home: Home) -> None:
     assert set(home.blobs.digests()) == before
 
 
-def test_what_killed_processes_left_goes(home: Home) -> None:
+def test_collection_removes_leftovers_of_killed_processes(home: Home) -> None:
     tmp = home.directory("tmp")
     (tmp / "123-abc").write_bytes(b"half")
     (tmp / "tree" / "locked").mkdir(parents=True)
@@ -166,7 +166,7 @@ def test_what_killed_processes_left_goes(home: Home) -> None:
     assert (home.root / "version").exists()
 
 
-def test_a_locked_folder_in_tmp_is_somebodys(home: Home) -> None:
+def test_collection_keeps_locked_directories_in_tmp(home: Home) -> None:
     fcntl = pytest.importorskip("fcntl")
     bundle = home.directory("tmp") / "bundle"
     bundle.mkdir()
@@ -179,7 +179,7 @@ def test_a_locked_folder_in_tmp_is_somebodys(home: Home) -> None:
     assert not bundle.exists()
 
 
-def test_trust_of_what_is_gone_is_forgotten(home: Home) -> None:
+def test_compacting_the_stat_cache_drops_entries_of_removed_blobs(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"]]))
     for number in range(20):
         put(home.blobs, b"%d" % number)
@@ -192,7 +192,7 @@ def test_trust_of_what_is_gone_is_forgotten(home: Home) -> None:
         assert all(other.blobs.size(digest) is not None for digest in home.blobs.digests())
 
 
-def test_verifying_finds_what_is_damaged_missing_or_astray(home: Home) -> None:
+def test_verify_finds_damaged_missing_and_misplaced_blobs(home: Home) -> None:
     home.refs.set("a:1", make_image(home, [[b"one"], [b"two"]]))
     home.refs.set("b:1", make_image(home, [[b"two"], [b"three"]]))
     home.refs.set("c:1", make_image(home, [[b"four"]]))

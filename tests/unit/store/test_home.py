@@ -86,14 +86,14 @@ def test_a_spoiled_version_is_refused(tmp_path: Path, content: bytes) -> None:
         Home(tmp_path).directory("tmp")
 
 
-def test_somebody_elses_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_directory_with_other_content_is_rejected_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("dear")
     with pytest.raises(StoreError, match=r"is not a store of Pumice: it contains 'thesis.tex'"):
         Home(tmp_path).directory("tmp")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
+def test_file_in_place_of_a_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "store"):
         with pytest.raises(StoreError) as caught:
@@ -127,7 +127,7 @@ class InterruptedFileSystem(files.OsFileSystem):
 
 
 @pytest.mark.concurrency
-def test_a_collection_leaves_a_store_alone_that_is_being_created(tmp_path: Path) -> None:
+def test_collection_does_not_touch_a_store_that_is_being_created(tmp_path: Path) -> None:
     """It waits, because whoever creates a store holds the collection lock already."""
     root = tmp_path / "store"
     events: list[str] = []
@@ -225,7 +225,7 @@ def test_a_lock_excludes_threads_of_one_and_of_two_homes(tmp_path: Path) -> None
 
 
 @pytest.mark.concurrency
-def test_being_alone_waits_for_those_who_are_in(tmp_path: Path) -> None:
+def test_exclusive_lock_waits_for_other_users_of_the_store(tmp_path: Path) -> None:
     other = Home(tmp_path / "store")
     put(other.blobs, b"in use")
 

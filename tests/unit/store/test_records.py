@@ -31,7 +31,7 @@ def path_of(home: Home) -> Path:
 
 
 @pytest.mark.parametrize("value", [b"", b"value", b"\n", b"two\nlines\n", bytes(range(256)) * 1000])
-def test_what_was_put_is_got(home: Home, value: bytes) -> None:
+def test_get_returns_the_value_that_was_put(home: Home, value: bytes) -> None:
     assert home.records.get("segment", KEY) is None
     home.records.put("segment", KEY, value, [of(b"a"), of(b"b")])
     assert home.records.get("segment", KEY) == value
@@ -46,7 +46,7 @@ def test_the_last_one_counts(home: Home) -> None:
 
 
 @given(data=st.data())
-def test_a_record_that_a_crash_spoiled_is_no_record(
+def test_damaged_record_counts_as_missing(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with Home(tmp_path_factory.mktemp("store")) as home:
@@ -70,7 +70,7 @@ def test_a_record_that_a_crash_spoiled_is_no_record(
         assert home.records.get("segment", KEY) == b"value"
 
 
-def test_all_records_say_what_they_keep(home: Home) -> None:
+def test_all_records_list_the_blobs_that_they_keep(home: Home) -> None:
     home.records.put("b", KEY, b"1", [of(b"x"), of(b"y")])
     home.records.put("a", KEY, b"2")
     assert [(record.path.split("/")[-2], record.keeps) for record in home.records.all()] == [
@@ -116,5 +116,5 @@ def test_sealing_is_undone_by_unsealing(data: bytes) -> None:
 
 
 @given(st.binary())
-def test_what_was_not_sealed_does_not_open(data: bytes) -> None:
+def test_unseal_rejects_unsealed_data(data: bytes) -> None:
     assert sealed_files.unseal(data) is None

@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "store")
 
 
-def test_what_is_added_is_there_in_one_order(home: Home) -> None:
+def test_referrers_are_sorted_by_digest(home: Home) -> None:
     image = images.make(home, [{"a": "a"}], name="example.com/a:1")
     one, two = attach(home, image.root, "one"), attach(home, image.root, "two")
     assert home.referrers.get(image.root.digest) == tuple(sorted((one, two), key=lambda each: each.digest))
@@ -60,7 +60,7 @@ def test_threads_lose_nothing(home: Home) -> None:
     assert len(home.referrers.get(image.root.digest)) == 12
 
 
-def test_gc_keeps_what_is_about_what_it_keeps_and_about_that(home: Home) -> None:
+def test_collection_keeps_referrers_of_kept_blobs_recursively(home: Home) -> None:
     image = images.make(home, [{"a": "a"}], name="example.com/a:1")
     sbom = attach(home, image.root, "sbom")
     attach(home, sbom, "signature of the sbom")

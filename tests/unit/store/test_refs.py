@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield home
 
 
-def test_a_name_stands_for_what_it_was_set_to(home: Home) -> None:
+def test_reference_returns_the_descriptor_that_was_set(home: Home) -> None:
     assert home.refs.get("a:1") is None
     home.refs.set("a:1", ONE)
     home.refs.set("example.com/A:1", TWO)
@@ -41,7 +41,7 @@ def test_a_name_can_be_forgotten(home: Home) -> None:
     assert home.refs.get("a:1") is None
 
 
-def test_names_never_leave_their_folder(home: Home) -> None:
+def test_encoded_names_never_leave_their_directory(home: Home) -> None:
     for name in ("../../x:1", "/etc/passwd:1", "a:../../b", "a:.."):
         for attempt in (home.refs.get, home.refs.remove):
             with pytest.raises(UsageError):
@@ -51,7 +51,7 @@ def test_names_never_leave_their_folder(home: Home) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\0" * 100, b"\xff" * 500])
-def test_a_damaged_reference_is_told_and_can_be_removed(home: Home, content: bytes) -> None:
+def test_damaged_reference_is_reported_and_can_be_removed(home: Home, content: bytes) -> None:
     home.refs.set("a:1", ONE)
     path = home.root / "refs" / "a%3a1"
     path.write_bytes(content)

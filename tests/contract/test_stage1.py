@@ -231,7 +231,7 @@ def test_program_is_process_1_unless_init_is_requested(who: Person, stage1: str)
         return
     done = who.pumice("run", "--stage1", "runc", "--init", "box:1", "echo $$")
     assert done.returncode == 2
-    assert "runc has no init" in done.stderr
+    assert "runc does not support --init" in done.stderr
 
 
 def test_the_built_in_init_cannot_be_looked_into(who: Person) -> None:

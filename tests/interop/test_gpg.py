@@ -98,7 +98,7 @@ def test_the_time_of_gpgs_signatures_is_the_builds(built: Trusting, gpg: Gpg) ->
     home["SOURCE_DATE_EPOCH"] = "1000000000"
     copied(built, "old.tar", signed=False)
     said = built.refused("sign", "oci-archive:old.tar", "--key", f"gpg:{key}", environment=home)
-    assert "made after SOURCE_DATE_EPOCH" in said
+    assert "newer than SOURCE_DATE_EPOCH" in said
 
 
 def test_a_passphrase_reaches_gpg_and_no_command_line(built: Trusting, gpg: Gpg) -> None:
@@ -108,7 +108,7 @@ def test_a_passphrase_reaches_gpg_and_no_command_line(built: Trusting, gpg: Gpg)
     subprocess.run(["gpgconf", "--homedir", str(gpg.home), "--kill", "gpg-agent"], check=True)  # it remembers
     (built.project / "wrong").write_text("wrong\n")
     asked = ("sign", "oci-archive:secret.tar", "--key", f"gpg:{key}")
-    assert "gpg did not sign" in built.refused(*asked, "--passphrase-file", "wrong", environment=home)
+    assert "gpg cannot sign" in built.refused(*asked, "--passphrase-file", "wrong", environment=home)
     built.must(*asked, environment=home)
 
 
@@ -117,8 +117,8 @@ def test_a_passphrase_reaches_gpg_and_no_command_line(built: Trusting, gpg: Gpg)
     [
         ("gpg:nobody@example.com", 7, "gpg has no secret key"),
         ("gpg:", 2, "needs a fingerprint"),
-        ("gpg:example.com", 2, "gpg has 2 secret keys"),
-        ("gpg:encrypt@other.invalid", 7, "may not sign"),
+        ("gpg:example.com", 2, "matches 2 secret keys of gpg"),
+        ("gpg:encrypt@other.invalid", 7, "cannot sign: it is expired"),
         ("gpg:--version", 7, "gpg has no secret key"),
     ],
 )

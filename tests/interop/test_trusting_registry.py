@@ -62,7 +62,7 @@ def test_what_is_not_signed_stays_without_a_tag(world: Trusting, registry: Regis
     said = world.do("push", "--only-image", "oci:out", f"docker://{registry.host}/team/plain:1.0")
     assert said.code != 0
     assert "DENIED: the policy does not allow the tag: the image is not signed; " in said.stderr
-    assert "push it by its digest, sign that, and set the tag then" in said.stderr
+    assert "push the image by digest, sign it, then set the tag" in said.stderr
     assert registry.ask("GET", "/v2/team/plain/manifests/1.0").status == 404
     world.must("push", "oci:out", f"docker://{registry.host}/hello:1.0")
     refused = world.do(
@@ -88,7 +88,7 @@ def test_what_is_signed_as_another_image_or_version_stays_without_a_tag(
     world: Trusting, registry: Registry
 ) -> None:
     for place, reason in (
-        ("another/app:1.0", "it is signed as example.com/hello, not as another/app"),
+        ("another/app:1.0", "the image is signed as example.com/hello, not as another/app"),
         ("hello:2.0", "the signed version is 1.0, and the tag is 2.0"),
     ):
         refused = world.do("push", "oci:out", f"docker://{registry.host}/{place}")
@@ -124,7 +124,7 @@ def test_crane_and_cosign_push_by_digest_then_sign_then_tag(
     crane, cosign = need("crane"), need(generation)
     name = f"{registry.host}/theirs/{generation}"
     said = run(crane, "push", str(world.project / "out"), f"{name}:1.0", folder=tmp_path, ok=False)
-    assert "push it by its digest, sign that, and set the tag then" in said
+    assert "push the image by digest, sign it, then set the tag" in said
     for data in (b"{}", b"layer"):
         registry.push_blob(f"theirs/{generation}", data)
     document = image()

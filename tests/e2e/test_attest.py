@@ -18,7 +18,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
 @pytest.mark.parametrize(
     ("policy", "message"), [('{"open": [2]}', ""), ('{"open": [3]}', "at .open[0]"), ('{"x": 1}', "at .x")]
 )
-def test_a_policy_is_held_against_the_predicate(world: Trusting, policy: str, message: str) -> None:
+def test_a_policy_is_matched_against_the_predicate(world: Trusting, policy: str, message: str) -> None:
     (world.project / "policy.json").write_text(policy)
     command = (
         *("verify", "oci:out", "--key", "release.pub"),
@@ -30,12 +30,12 @@ def test_a_policy_is_held_against_the_predicate(world: Trusting, policy: str, me
         assert "attested https://cosign.sigstore.dev/attestation/vuln/v1" in world.must(*command)
 
 
-def test_another_type_is_not_there(world: Trusting) -> None:
+def test_an_attestation_of_another_type_is_missing(world: Trusting) -> None:
     said = world.refused("verify", "oci:out", "--key", "release.pub", "--attestation", "openvex")
     assert "no attestation https://openvex.dev/ns" in said
 
 
-def test_the_same_again_is_not_signed_again(world: Trusting) -> None:
+def test_the_same_attestation_is_signed_once(world: Trusting) -> None:
     done = world.do(
         *("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json"),
         environment={"PUMICE_KEY_PASSPHRASE": "wrong"},

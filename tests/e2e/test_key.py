@@ -18,7 +18,7 @@ def world(tmp_path: Path) -> Trusting:
     return Trusting(tmp_path)
 
 
-def test_a_pair_is_made_listed_and_exported(world: Trusting) -> None:
+def test_a_key_pair_is_generated_listed_and_exported(world: Trusting) -> None:
     fingerprint = world.must("key", "generate", umask=0)
     assert fingerprint in world.must("key", "list")
     folder = world.config / "pumice" / "keys"
@@ -30,7 +30,7 @@ def test_a_pair_is_made_listed_and_exported(world: Trusting) -> None:
     assert not any(SECRET.encode() in path.read_bytes() for path in folder.iterdir())
 
 
-def test_nothing_to_list_is_no_error(world: Trusting) -> None:
+def test_an_empty_list_is_not_an_error(world: Trusting) -> None:
     assert world.must("key", "list") == ""
 
 
@@ -62,14 +62,14 @@ def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int,
     assert message in world.refused(*arguments, code=code)
 
 
-def test_without_a_passphrase_or_a_terminal_nothing_is_written(world: Trusting) -> None:
+def test_without_a_passphrase_or_terminal_nothing_is_written(world: Trusting) -> None:
     done = world.run("key", "generate", "--output", "x")
     assert done.code == 2
     assert "there is no terminal" in done.stderr
     assert not (world.project / "x.key").exists()
 
 
-def test_a_key_of_openssh_is_not_called_malformed(world: Trusting) -> None:
+def test_an_openssh_key_is_reported_as_unsupported(world: Trusting) -> None:
     key = ed25519.Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )

@@ -34,7 +34,7 @@ def world(built: Trusting, tmp_path: Path) -> Trusting:
     return built
 
 
-def test_by_an_identity_that_is_given(world: Trusting) -> None:
+def test_verify_with_an_identity(world: Trusting) -> None:
     printed = world.must("verify", "oci:out", *BY, store=OTHER)
     assert f"signed   by {ADA} of {ISSUER}" in printed
     known = json.loads(world.must("verify", "oci:out", *BY, "--format", "json", store=OTHER))
@@ -48,7 +48,7 @@ def test_by_an_identity_that_is_given(world: Trusting) -> None:
     assert "the certificate is not valid" in said  # to the public services
 
 
-def test_by_a_rule(world: Trusting) -> None:
+def test_verify_by_a_rule_for_an_identity(world: Trusting) -> None:
     said = world.refused("verify", "oci:out", store=OTHER)
     assert "no key is trusted for example.com/hello:1.0" in said
     path = Path(world.must("trust", "add", "--prefix", "example.com/hel", *BY).strip())
@@ -66,7 +66,7 @@ def test_by_a_rule(world: Trusting) -> None:
     assert "is revoked (left)" in world.refused("verify", "oci:out", store=OTHER)
 
 
-def test_a_key_takes_the_place_of_an_identity(world: Trusting) -> None:
+def test_an_identity_is_rotated_to_a_key(world: Trusting) -> None:
     path = Path(world.must("trust", "add", "--root", *BY).strip())
     new = world.must("key", "generate", "--output", "new").strip()
     world.must("trust", "rotate", path.name, "new.pub", "--fingerprint", new)
@@ -84,7 +84,7 @@ def test_an_attestation_by_an_identity(world: Trusting) -> None:
     assert "no attestation" in world.refused(*asked, "https://example.com/audit", store=OTHER)
 
 
-def test_a_certificate_that_had_run_out(world: Trusting) -> None:
+def test_an_expired_certificate_is_refused(world: Trusting) -> None:
     world.must("build", "recipe.yaml", "-o", "oci:late")
     certified.sign(world.project / "late", Wish(after=601))
     assert "not valid at" in world.refused("verify", "oci:late", *BY, store=OTHER)

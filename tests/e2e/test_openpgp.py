@@ -55,14 +55,14 @@ def test_signing_again_changes_nothing_and_needs_no_passphrase(world: Trusting) 
     assert (world.project / "ada.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_who_when_and_by_which_rule(world: Trusting) -> None:
+def test_verify_prints_signer_time_and_rule(world: Trusting) -> None:
     said = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
     assert re.search(rf"signed   by ada.pub {fingerprint(world, 'ada')} \(--key ada.pub\) on 20\d\d-", said)
     printed = json.loads(world.must("verify", ARCHIVE, "--key", "ada.pub", "--format", "json", store=OTHER))
     assert [(one["form"], one["created"] > 0) for one in printed["signatures"]] == [("openpgp", True)]
 
 
-def test_names_are_bound_by_the_content(world: Trusting) -> None:
+def test_a_signed_archive_keeps_its_name(world: Trusting) -> None:
     key = ("--key", "ada.pub")
     world.must("verify", ARCHIVE, *key, "--as", "example.com/hello:1.0", store=OTHER)
     said = world.refused("verify", ARCHIVE, *key, "--as", "example.com/bank:1.0", store=OTHER)
@@ -107,7 +107,7 @@ def test_revoking_and_rotating(world: Trusting) -> None:
     assert "is revoked (stolen)" in world.refused("verify", ARCHIVE, "--key", "eve.pub", store=OTHER)
 
 
-def test_masking(world: Trusting) -> None:
+def test_an_empty_rule_file_hides_an_openpgp_key(world: Trusting) -> None:
     trust(world, "--root")
     path = world.config / "pumice" / "trust" / "root.d" / fingerprint(world, "ada")
     path.write_bytes(b"")
@@ -147,7 +147,7 @@ def test_keys_are_listed_exported_and_imported(world: Trusting) -> None:
     assert not (world.project / "again.key").exists()
 
 
-def test_every_file_that_is_written_is_signed(world: Trusting) -> None:
+def test_build_signs_every_archive(world: Trusting) -> None:
     world.must("build", "recipe.yaml", "--sign", "ada.key", "-o", "docker-archive:d.tar", "-o", "tar:t.tar")
     assert (world.project / "d.tar.asc").exists()
     assert (world.project / "t.tar.asc").exists()
@@ -184,7 +184,7 @@ def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int,
     assert message in world.refused(*arguments, code=code, store=OTHER)
 
 
-def test_an_unsigned_archive(world: Trusting) -> None:
+def test_an_unsigned_archive_is_refused(world: Trusting) -> None:
     (world.project / "image.tar.asc").unlink()
     assert "the image is not signed" in world.refused("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
 

@@ -43,19 +43,19 @@ def test_a_rule_lets_an_image_be_used(world: Trusting) -> None:
     assert fingerprint(world) in world.must("trust", "list")
 
 
-def test_a_rule_for_another_prefix_does_not(world: Trusting) -> None:
+def test_a_rule_for_another_prefix_does_not_apply(world: Trusting) -> None:
     trust(world, "--prefix", "example.com/hel")
     world.refused("verify", "oci:out", store=OTHER)
 
 
-def test_insecure_is_loud_and_for_once(world: Trusting) -> None:
+def test_insecure_options_warn_and_apply_once(world: Trusting) -> None:
     done = world.do("run", "--insecure-options=image", "oci:out", "/bin/hello", store=OTHER)
     assert "warning: oci:out: signatures are not verified" in done.stderr
     assert "its interpreter" in done.stderr
     world.refused("run", "oci:out", "/bin/hello", store=OTHER)
 
 
-def test_what_was_built_here_runs_without_a_rule_or_a_key(world: Trusting) -> None:
+def test_an_image_built_here_runs_without_a_rule(world: Trusting) -> None:
     world.build()
     assert "its interpreter" in world.do("run", "example.com/hello:1.0", "/bin/hello").stderr
     assert "the image was built here" in world.must("trust", "why", "example.com/hello:1.0")
@@ -69,7 +69,7 @@ def test_without_a_terminal_a_fingerprint_must_be_given(world: Trusting) -> None
 
 
 @pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7), ("", 7)])
-def test_on_a_terminal_a_person_is_asked(world: Trusting, answer: str, code: int) -> None:
+def test_on_a_terminal_the_fingerprint_is_confirmed(world: Trusting, answer: str, code: int) -> None:
     shown, returned = on_a_terminal(world, answer, "release.pub")
     assert returned == code
     assert fingerprint(world) in shown
@@ -133,7 +133,7 @@ def test_a_key_from_a_url(world: Trusting) -> None:
     world.must("verify", "oci:out", store=OTHER)
 
 
-def test_http_is_loud(world: Trusting) -> None:
+def test_plain_http_warns(world: Trusting) -> None:
     url = "http://keys.invalid/release.pub"
     words = ("trust", "add", "--root", url, "--fingerprint", "0" * 64)
     assert "the connection is not protected" in world.refused(*words, code=2)
@@ -142,7 +142,7 @@ def test_http_is_loud(world: Trusting) -> None:
     assert f"warning: {url}: the connection is not protected" in done.stderr
 
 
-def test_run_takes_an_older_image_once_if_asked(world: Trusting) -> None:
+def test_run_with_allow_older_admits_an_older_image_once(world: Trusting) -> None:
     trust(world, "--root")
     recipe = world.project / "recipe.yaml"
     text = recipe.read_text()
@@ -189,7 +189,7 @@ def test_two_of_two(world: Trusting) -> None:
     assert world.must("verify", "oci:out", store=OTHER).count("signed   by") == 2
 
 
-def test_the_documents_of_what_was_built_here_need_no_second_key(world: Trusting) -> None:
+def test_documents_of_an_image_built_here_need_no_second_key(world: Trusting) -> None:
     world.must("build", "recipe.yaml", "--sign", "release.key")
     trust(world, "--prefix", "example.com", "--threshold", "2")
     second = world.must("key", "generate", "--output", "second").strip()

@@ -18,13 +18,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
     return signed(tmp_path_factory.mktemp("world"))
 
 
-def test_by_a_key(world: Trusting) -> None:
+def test_verify_with_a_key(world: Trusting) -> None:
     printed = world.must("verify", "oci:out", "--key", "release.pub", store="other")
     assert printed.startswith("example.com/hello:1.0  sha256:")
     assert "(--key release.pub)" in printed
 
 
-def test_as_json(world: Trusting) -> None:
+def test_verify_prints_json(world: Trusting) -> None:
     printed = json.loads(
         world.must("verify", "oci:out", "--key", "release.pub", "--format", "json", store="other")
     )
@@ -39,7 +39,7 @@ checked  freshness: no newer image of this name was admitted before
 """
 
 
-def test_says_what_was_checked(world: Trusting) -> None:
+def test_verify_lists_its_checks(world: Trusting) -> None:
     printed = world.must("verify", "oci:out", "--key", "release.pub", "--as", "example.com/hello:1.0")
     assert CHECKED in printed
     assert re.search(r"^checked  content: \d+ blobs, .* match their digests$", printed, re.MULTILINE)
@@ -94,24 +94,24 @@ def test_a_missing_layer_does_not_verify(world: Trusting, tmp_path: Path) -> Non
     assert "the layout has no blob" in said
 
 
-def test_without_a_rule(world: Trusting) -> None:
+def test_verify_without_a_rule_is_refused(world: Trusting) -> None:
     said = world.refused("verify", "oci:out", store="other")
     assert "no key is trusted for example.com/hello:1.0: pumice trust add --prefix" in said
 
 
-def test_under_another_name(world: Trusting) -> None:
+def test_verify_under_another_name_is_refused(world: Trusting) -> None:
     said = world.refused("verify", "oci:out", "--key", "release.pub", "--as", "example.com/bank:1.0")
     assert "signed as example.com/hello:1.0, not as example.com/bank:1.0" in said
 
 
-def test_by_another_key(world: Trusting) -> None:
+def test_verify_with_another_key_is_refused(world: Trusting) -> None:
     world.must("key", "generate", "--output", "stranger")
     assert "not signed by a key that is trusted" in world.refused(
         "verify", "oci:out", "--key", "stranger.pub"
     )
 
 
-def test_older_than_before(world: Trusting) -> None:
+def test_verify_refuses_an_older_image(world: Trusting) -> None:
     recipe = world.project / "recipe.yaml"
     text = recipe.read_text()
     recipe.write_text(text.replace('"1.0"', '"1.1"'))

@@ -60,7 +60,7 @@ def pair(folder: Path, kind: str = "ecdsa-p256") -> keys.PrivateKey:
         if (program, forms) != ("cosign2", ("bundle",))  # which does not know bundles of images
     ],
 )
-def test_it_verifies_what_we_sign(
+def test_cosign_verifies_our_signatures(
     host: str, tmp_path: Path, program: str, kind: str, forms: tuple[str, ...]
 ) -> None:
     key = pair(tmp_path, kind)
@@ -93,7 +93,7 @@ def test_it_verifies_what_we_sign(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> None:
+def test_cosign_verifies_our_attestations(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
     place = vouched.folder(tmp_path / "image")
     image = layout.read_layout(place)
@@ -113,7 +113,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> None:
+def test_we_verify_cosigns_signatures(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
     image = handmade.image(Made([[file(program)]]))
     locations.write(image, f"oci:{tmp_path}/image", version="1.0")
@@ -159,7 +159,7 @@ def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ou
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_keys_go_both_ways(tmp_path: Path, program: str) -> None:
+def test_keys_are_exchanged_in_both_directions(tmp_path: Path, program: str) -> None:
     cosign(program, tmp_path, "generate-key-pair")
     theirs = keys.read_private_key(tmp_path / "cosign.key", lambda: SECRET)
     assert theirs.public_key == public_keys.read_public_key(tmp_path / "cosign.pub")
@@ -192,7 +192,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
 @pytest.mark.parametrize(
     ("program", "forms"), [("cosign2", ("sig",)), ("cosign3", ("sig", "bundle")), ("cosign3", ("bundle",))]
 )
-def test_it_verifies_the_evidence_that_a_build_signs(
+def test_cosign_verifies_the_evidence_of_a_build(
     host: str, built: Trusting, program: str, forms: tuple[str, ...], kind: str
 ) -> None:
     repository = f"{program}/built-{'-'.join(forms)}"
@@ -206,7 +206,7 @@ def test_it_verifies_the_evidence_that_a_build_signs(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> None:
+def test_a_layout_with_listed_referrers_is_verified(tmp_path: Path, program: str) -> None:
     made = pair(tmp_path)
     vouched.folder(tmp_path / "plain")
     image = layout.read_layout(tmp_path / "plain")

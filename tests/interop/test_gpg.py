@@ -47,7 +47,7 @@ def fingerprint(world: Trusting, name: str) -> str:
     return public_keys.read_public_key(world.project / name).fingerprint
 
 
-def test_gpg_and_gpgv_verify_what_we_sign(built: Trusting, gpg: Gpg) -> None:
+def test_gpg_and_gpgv_verify_our_signatures(built: Trusting, gpg: Gpg) -> None:
     file = built.project / "image.tar"
     gpg.run("--import", data=built.must("key", "export", "ada.pub").encode())
     assert gpg.verify(Path(f"{file}.asc"), file) == (True, {fingerprint(built, "ada.pub")})
@@ -60,7 +60,7 @@ def test_gpg_and_gpgv_verify_what_we_sign(built: Trusting, gpg: Gpg) -> None:
     assert "is not what" in built.refused("verify", "oci-archive:changed.tar", "--key", "ada.pub", store="o")
 
 
-def test_gpg_signs_with_a_secret_key_of_ours(built: Trusting, gpg: Gpg) -> None:
+def test_gpg_signs_with_our_secret_key(built: Trusting, gpg: Gpg) -> None:
     gpg.run("--passphrase", SECRET, "--import", str(built.project / "ada.key"))
     file = copied(built, "theirs.tar", signed=False)
     gpg.run("--passphrase", SECRET, "-u", "ada@example.com", "-a", "-b", str(file))
@@ -84,7 +84,7 @@ def test_gpg_signs_for_us_by_its_agent(built: Trusting, gpg: Gpg) -> None:
     )
 
 
-def test_the_time_of_gpgs_signatures_is_the_builds(built: Trusting, gpg: Gpg) -> None:
+def test_gpg_signs_at_source_date_epoch(built: Trusting, gpg: Gpg) -> None:
     key = gpg.generate("Time <time@example.com>")
     home = {"GNUPGHOME": str(gpg.home), "SOURCE_DATE_EPOCH": "1700000000"}
     made = []
@@ -101,7 +101,7 @@ def test_the_time_of_gpgs_signatures_is_the_builds(built: Trusting, gpg: Gpg) ->
     assert "newer than SOURCE_DATE_EPOCH" in said
 
 
-def test_a_passphrase_reaches_gpg_and_no_command_line(built: Trusting, gpg: Gpg) -> None:
+def test_a_passphrase_is_passed_to_gpg_outside_the_command_line(built: Trusting, gpg: Gpg) -> None:
     key = gpg.generate("Secret <secret@example.com>", passphrase=SECRET)
     home = {"GNUPGHOME": str(gpg.home)}
     copied(built, "secret.tar", signed=False)
@@ -145,7 +145,7 @@ def test_secret_keys_of_gpg_sign_here(built: Trusting, gpg: Gpg) -> None:
     assert gpg.verify(Path(f"{file}.asc"), file) == (True, {key.lower()})
 
 
-def test_verdicts_on_odd_signatures_agree_or_are_stricter(built: Trusting, gpg: Gpg) -> None:
+def test_unusual_signatures_are_verified_as_by_gpg_or_more_strictly(built: Trusting, gpg: Gpg) -> None:
     key = gpg.generate("Odd <odd@example.com>")
     (built.project / "odd.pub").write_bytes(gpg.run("--armor", "--export", key).stdout)
     for name, options, refusal in (
@@ -161,7 +161,7 @@ def test_verdicts_on_odd_signatures_agree_or_are_stricter(built: Trusting, gpg: 
         assert refusal in built.refused("verify", f"oci-archive:{name}.tar", "--key", "odd.pub", store="o")
 
 
-def test_a_signature_of_text_is_none_of_bytes(gpg: Gpg, tmp_path: Path) -> None:
+def test_a_text_signature_is_refused(gpg: Gpg, tmp_path: Path) -> None:
     """It holds whatever the line ends are, so that the file could be another one."""
     key = gpg.generate("Text <text@example.com>")
     file = tmp_path / "file"

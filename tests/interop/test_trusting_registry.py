@@ -48,7 +48,7 @@ def run(*command: str, folder: Path, ok: bool = True) -> str:
     return done.stdout if ok else done.stderr
 
 
-def test_what_is_signed_goes_in_with_its_signatures(world: Trusting, registry: Registry) -> None:
+def test_a_signed_image_is_pushed_with_its_signatures(world: Trusting, registry: Registry) -> None:
     place = f"docker://{registry.host}/team/app:1.0"
     world.must("push", "oci:out", place)
     assert registry.ask("GET", "/v2/team/app/manifests/1.0").status == 200
@@ -58,7 +58,7 @@ def test_what_is_signed_goes_in_with_its_signatures(world: Trusting, registry: R
     assert registry.ask("GET", "/v2/other/app/manifests/latest").status == 200
 
 
-def test_what_is_not_signed_stays_without_a_tag(world: Trusting, registry: Registry) -> None:
+def test_an_unsigned_image_gets_no_tag(world: Trusting, registry: Registry) -> None:
     said = world.do("push", "--only-image", "oci:out", f"docker://{registry.host}/team/plain:1.0")
     assert said.code != 0
     assert "DENIED: the policy does not allow the tag: the image is not signed; " in said.stderr
@@ -74,7 +74,7 @@ def test_what_is_not_signed_stays_without_a_tag(world: Trusting, registry: Regis
     assert "the image is not signed" in refused.stderr
 
 
-def test_a_revoked_key_counts_no_more_without_a_restart(tmp_path: Path) -> None:
+def test_a_revocation_takes_effect_without_a_restart(tmp_path: Path) -> None:
     world = trusting.signed(tmp_path / "world")
     key = fingerprint(world)
     with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
@@ -84,9 +84,7 @@ def test_a_revoked_key_counts_no_more_without_a_restart(tmp_path: Path) -> None:
         assert "revoked (lost)" in refused.stderr
 
 
-def test_what_is_signed_as_another_image_or_version_stays_without_a_tag(
-    world: Trusting, registry: Registry
-) -> None:
+def test_an_image_signed_as_another_name_or_version_gets_no_tag(world: Trusting, registry: Registry) -> None:
     for place, reason in (
         ("another/app:1.0", "the image is signed as example.com/hello, not as another/app"),
         ("hello:2.0", "the signed version is 1.0, and the tag is 2.0"),
@@ -110,7 +108,7 @@ def test_every_tag_of_a_put_is_checked(registry: Registry) -> None:
     assert registry.put("many", digest.replace(":", "-") + ".exe", document).status == 403
 
 
-def test_what_is_no_image_at_all_is_refused_with_one_sentence(registry: Registry) -> None:
+def test_a_manifest_that_is_not_an_image_is_refused_with_one_sentence(registry: Registry) -> None:
     for document, kind in ((b'{"a": 1}', "application/x"), (b'{"annotations": 7}', "application/y+json")):
         assert registry.put("odd", "v1", document, kind).status == 403
     digest = digest_of(b'{"a": 1}', "sha512")

@@ -14,7 +14,7 @@ from pumice.image.transports import layout_writer
 from pumice.store import sealed_files
 from pumice.store.memory_blobs import MemoryBlobs
 from tests.support.deb import Deb
-from tests.support.trusting import SECRET, signed
+from tests.support.trust_world import SECRET, signed
 from tests.support.world import PACKAGES
 
 

@@ -18,12 +18,12 @@ from pumice.progress import Silent
 from pumice.store.home import Home
 from pumice.trust import image_names, image_signing, image_verification, keys, public_keys, signing_time
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import handmade, locations, pushing, registry, vouched
+from tests.support import handmade, locations, pushing, registry, signed_images
 from tests.support.handmade import Made, file
 from tests.support.peers import need
 from tests.support.serving import serving
 from tests.support.transfers import copy
-from tests.support.trusting import Trusting, signed
+from tests.support.trust_world import TrustWorld, signed
 
 SECRET = b"secret"
 PROGRAMS = ["cosign2", "cosign3"]
@@ -64,7 +64,7 @@ def test_cosign_verifies_our_signatures(
     host: str, tmp_path: Path, program: str, kind: str, forms: tuple[str, ...]
 ) -> None:
     key = pair(tmp_path, kind)
-    place = vouched.folder(tmp_path / "image")
+    place = signed_images.folder(tmp_path / "image")
     image = layout.read_layout(place)
     when = signing_time.SigningTime(now=1_700_000_000)
     image_signing.sign_image(
@@ -95,7 +95,7 @@ def test_cosign_verifies_our_signatures(
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_cosign_verifies_our_attestations(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
-    place = vouched.folder(tmp_path / "image")
+    place = signed_images.folder(tmp_path / "image")
     image = layout.read_layout(place)
     signer = image_signing.Signer(key.public_key, lambda: key)
     image_signing.attest_image(
@@ -172,8 +172,8 @@ def test_keys_are_exchanged_in_both_directions(tmp_path: Path, program: str) -> 
 
 
 def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
-    place = vouched.folder(tmp_path / "image")
-    digest = vouched.signed(place, 0).root.digest
+    place = signed_images.folder(tmp_path / "image")
+    digest = signed_images.signed(place, 0).root.digest
     subprocess.run(
         [need("skopeo"), "--insecure-policy", "copy", f"oci:{place}", f"oci:{tmp_path}/copy:1.0"],
         check=True,
@@ -183,7 +183,7 @@ def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     """A world with an image that saw ``pumice build --sign`` and nothing else."""
     return signed(tmp_path_factory.mktemp("built"))
 
@@ -193,7 +193,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
     ("program", "forms"), [("cosign2", ("sig",)), ("cosign3", ("sig", "bundle")), ("cosign3", ("bundle",))]
 )
 def test_cosign_verifies_the_evidence_of_a_build(
-    host: str, built: Trusting, program: str, forms: tuple[str, ...], kind: str
+    host: str, built: TrustWorld, program: str, forms: tuple[str, ...], kind: str
 ) -> None:
     repository = f"{program}/built-{'-'.join(forms)}"
     digest = pushing.push(built.project / "out", host, repository, "1.0", kinds=forms)
@@ -208,7 +208,7 @@ def test_cosign_verifies_the_evidence_of_a_build(
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_layout_with_listed_referrers_is_verified(tmp_path: Path, program: str) -> None:
     made = pair(tmp_path)
-    vouched.folder(tmp_path / "plain")
+    signed_images.folder(tmp_path / "plain")
     image = layout.read_layout(tmp_path / "plain")
     signer = image_signing.Signer(made.public_key, lambda: made)
     image_signing.sign_image(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)

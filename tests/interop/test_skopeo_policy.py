@@ -12,9 +12,9 @@ from pumice.image.transports import attachment, layout
 from pumice.trust import export, image_signing, policy_edit
 from pumice.trust import policy as keyring
 from pumice.trust.policy import PolicyDirectory
-from tests.support import pushing, registry, skopeo, vouched
-from tests.support.trusting import Trusting
-from tests.support.vouched import key, signer
+from tests.support import pushing, registry, signed_images, skopeo
+from tests.support.signed_images import key, signer
+from tests.support.trust_world import TrustWorld
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, place: str = "") -> None:
     """Push an image; signed as itself by one of the keys, and as what lies at ``place``."""
-    vouched.folder(folder)
+    signed_images.folder(folder)
     if by is not None:
-        image = vouched.signed(folder, by)
+        image = signed_images.signed(folder, by)
         if place:
             image_signing.sign_docker_reference(
                 image, attachment.LayoutAttachment(folder, image), None, signer(by), place
@@ -111,7 +111,7 @@ def test_skopeo_refuses_an_image_without_a_rule(
 
 @pytest.mark.parametrize("how", ["build", "sign", "push"])
 def test_skopeo_accepts_images_signed_in_a_registry(host: str, tmp_path: Path, how: str) -> None:
-    world = Trusting(tmp_path)
+    world = TrustWorld(tmp_path)
     world.must("key", "generate", "--output", "release")
     place = f"{host}/apps/{how}:1.0"
     built = ("build", "recipe.yaml", "-o", f"docker://{place}")

@@ -18,8 +18,8 @@ from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
 from pumice.trust import admission, image_names, image_signing, policy, policy_edit, rollback
 from pumice.trust.policy import PolicyDirectory
-from tests.support import images, vouched
-from tests.support.vouched import NAME, key, signer, trusted
+from tests.support import images, signed_images
+from tests.support.signed_images import NAME, key, signer, trusted
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
 
 def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None = 0, **how: object) -> Image:
     """Put an image of somebody else's into the store, signed."""
-    made = vouched.image(name, **how)  # type: ignore[arg-type]
+    made = signed_images.image(name, **how)  # type: ignore[arg-type]
     for descriptor in list_blobs(made):
         with made.blobs.open(descriptor.digest) as file:
             images.put(home, file.read())

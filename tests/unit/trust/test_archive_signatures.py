@@ -14,10 +14,10 @@ from pumice.image.model import Image
 from pumice.image.transports import layout, layout_archive
 from pumice.trust import archive_signatures, image_names, image_verification, openpgp
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import archive, locations, vouched
+from tests.support import archive, locations, signed_images
 
 NOW = 1_900_000_000
-NAME = vouched.NAME
+NAME = signed_images.NAME
 
 
 @cache
@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def written(path: Path, image: Image | None = None) -> Path:
-    locations.write(image or vouched.image(), f"oci-archive:{path}", version="1.0")
+    locations.write(image or signed_images.image(), f"oci-archive:{path}", version="1.0")
     return path
 
 
@@ -87,7 +87,7 @@ def test_signing_again_adds_nothing_and_keeps_signatures_by_others(file: Path) -
 def test_signatures_of_an_older_archive_are_removed(file: Path) -> None:
     archive_signatures.sign_archive(file, signer("other"), now=NOW)
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
-    written(file, vouched.image(content=b"new"))
+    written(file, signed_images.image(content=b"new"))
     assert "is not what" in refused(file, trusted("good"))
     assert archive_signatures.sign_archive(file, signer("good"), now=NOW).is_new
     assert len(list(openpgpsig.read_signatures(archive_signatures.signature_path(file).read_bytes()))) == 1
@@ -113,17 +113,17 @@ def test_a_key_counts_once_however_often_it_signed(file: Path) -> None:
 
 
 def test_both_kinds_together_make_a_threshold(tmp_path: Path) -> None:
-    place = vouched.folder(tmp_path / "image")
-    vouched.signed(place, 0)
+    place = signed_images.folder(tmp_path / "image")
+    signed_images.signed(place, 0)
     file = written(tmp_path / "image.tar", layout.read_layout(place))
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
-    assert len(checked(file, trusted("good"), vouched.trusted(), threshold=2).signatures) == 3
+    assert len(checked(file, trusted("good"), signed_images.trusted(), threshold=2).signatures) == 3
 
 
 def test_an_archive_that_changes_during_verification_is_refused(file: Path) -> None:
     """The signature is that of the file that lies there now, the image that of another."""
     bad = file.with_name("bad.tar")
-    written(bad, vouched.image(content=b"bad"))
+    written(bad, signed_images.image(content=b"bad"))
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     good = file.read_bytes()
     file.write_bytes(bad.read_bytes())
@@ -152,13 +152,13 @@ def test_a_signature_file_with_another_name_is_read(file: Path, tmp_path: Path) 
 
 def test_the_number_of_checked_signatures_is_limited(file: Path) -> None:
     old = secret("good").sign_file(file, bytes)
-    written(file, vouched.image(content=b"new"))
+    written(file, signed_images.image(content=b"new"))
     archive_signatures.signature_path(file).write_bytes(old * 100)
     assert "more than 32 signatures name a trusted key as issuer" in refused(file, trusted("good"))
 
 
 def test_an_image_without_a_name_is_not_signed(tmp_path: Path) -> None:
-    image = layout_archive.read_archive(written(tmp_path / "image.tar", vouched.image("")))
+    image = layout_archive.read_archive(written(tmp_path / "image.tar", signed_images.image("")))
     with pytest.raises(UsageError, match="declares no name"):
         archive_signatures.check_archive_name(image, "")
     named = layout_archive.read_archive(written(tmp_path / "named.tar"))

@@ -19,7 +19,7 @@ from pumice.formats import dsse, intoto, oci, sigstore, simplesigning, strictjso
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.trust import budget, claims, image_verification
-from tests.support.vouched import NAME, folder, key, signed, trusted
+from tests.support.signed_images import NAME, folder, key, signed, trusted
 
 
 class Counting:

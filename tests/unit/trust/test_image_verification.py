@@ -18,8 +18,8 @@ from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.trust import claims, image_signing, image_verification, keys, public_keys
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import vouched
-from tests.support.vouched import DATA, NAME, attested, folder, key, signed, signer, trusted
+from tests.support import signed_images
+from tests.support.signed_images import DATA, NAME, attested, folder, key, signed, signer, trusted
 
 
 def checked(
@@ -99,7 +99,7 @@ def test_a_requested_name_replaces_the_declared_name(place: Path) -> None:
 
 
 def test_an_image_without_a_name_is_signed_as_the_requested_name(tmp_path: Path) -> None:
-    place = folder(tmp_path / "image", vouched.image(""))
+    place = folder(tmp_path / "image", signed_images.image(""))
     with pytest.raises(PumiceError, match="declares no name"):
         signed(place, 0)
     assert checked(signed(place, 0, name=NAME), trusted(), expected="").name == NAME
@@ -154,7 +154,7 @@ def _attach(
 
 
 def test_a_signature_of_another_image_is_not_valid(place: Path, tmp_path: Path) -> None:
-    other = signed(folder(tmp_path / "other", vouched.image(content=b"evil")), 0)
+    other = signed(folder(tmp_path / "other", signed_images.image(content=b"evil")), 0)
     image = layout.read_layout(place)
     for claim in claims.read_claims(other, None):
         envelope = dsse.Envelope(dsse.IN_TOTO, b"", (dsse.Signature(claim.signatures[0]),))

@@ -13,7 +13,7 @@ from pumice.store.home import Home
 from pumice.trust import key_urls
 from pumice.trust.keys import PublicKey
 from tests.support import keyserver, tls
-from tests.support.vouched import key
+from tests.support.signed_images import key
 
 PEM = key(0).public_key.pem()
 PLAIN = {

@@ -17,17 +17,17 @@ from pumice.image.model import Image
 from pumice.image.transports import layout
 from pumice.trust import image_verification, keyless, policy, policy_edit
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import certified, sigstore_simulator, vouched
+from tests.support import certified, signed_images, sigstore_simulator
 from tests.support.certified import trusted
+from tests.support.signed_images import NAME
 from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
-from tests.support.vouched import NAME
 
 EVE = "eve@example.com"
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    return vouched.folder(tmp_path / "image")
+    return signed_images.folder(tmp_path / "image")
 
 
 def checked(
@@ -111,8 +111,8 @@ def test_two_identities_are_two_signers(place: Path) -> None:
 
 def test_a_key_and_an_identity_do_not_hide_each_other(place: Path) -> None:
     certified.sign(place, Wish(identity=EVE))
-    vouched.signed(place, 0)
-    assert checked(layout.read_layout(place), vouched.trusted()).signatures
+    signed_images.signed(place, 0)
+    assert checked(layout.read_layout(place), signed_images.trusted()).signatures
     assert "eve@example.com" in refused(layout.read_layout(place), trusted())
     certified.sign(place)
     assert checked(layout.read_layout(place), trusted()).signatures
@@ -129,7 +129,7 @@ def test_cosigns_older_format_with_a_certificate_is_refused_with_a_reason(place:
     words = {simplesigning.SIGNATURE: "aGVsbG8=", simplesigning.CERTIFICATE: "-----BEGIN CERTIFICATE-----"}
     image = certified.attach(place, payload, simplesigning.PAYLOAD, annotations=words)
     assert "in cosign's older form" in refused(image, trusted())
-    assert "no identity is trusted" in refused(image, vouched.trusted())
+    assert "no identity is trusted" in refused(image, signed_images.trusted())
 
 
 def test_without_the_extra_the_error_says_what_to_install(
@@ -141,8 +141,8 @@ def test_without_the_extra_the_error_says_what_to_install(
         checked(image, trusted())
     assert "the Python package sigstore is not installed" in caught.value.message
     assert caught.value.hint == "install it: pip install 'pumice[keyless]'"
-    vouched.signed(place, 0)  # and it is in nobody's way
-    assert checked(layout.read_layout(place), trusted(), vouched.trusted()).signatures
+    signed_images.signed(place, 0)  # and it is in nobody's way
+    assert checked(layout.read_layout(place), trusted(), signed_images.trusted()).signatures
 
 
 def test_the_librarys_trusted_root_is_usable() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError, UsageError
 from pumice.trust import key_files, keys, public_keys
 from tests.support.peers import need
-from tests.support.vouched import DATA, key
+from tests.support.signed_images import DATA, key
 
 
 def secret() -> bytes:

@@ -12,7 +12,7 @@ from pumice.errors import PumiceError, TrustError, UsageError
 from pumice.trust import export, policy_edit
 from pumice.trust import policy as keyring
 from pumice.trust.policy import PolicyDirectory
-from tests.support.vouched import key
+from tests.support.signed_images import key
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from pumice.image.transports import attachment, layout
 from pumice.store.home import Home
 from pumice.trust import claims, document_verification, image_verification, keys, policy, policy_edit
 from pumice.trust.policy import PolicyDirectory
-from tests.support import vouched
-from tests.support.vouched import NAME, folder, key, signed, trusted
-from tests.support.vouched import attested as attest
+from tests.support import signed_images
+from tests.support.signed_images import NAME, folder, key, signed, trusted
+from tests.support.signed_images import attested as attest
 
 KIND = intoto.parse_predicate_type("custom")
 
@@ -55,7 +55,7 @@ def test_an_attestation_is_not_valid_for_another_image(tmp_path: Path, home: Hom
     signed(folder(tmp_path / "good"), 0)
     good = attest(tmp_path / "good", 0, {"reviewed": True})
     assert attesting(good, home) == 2
-    other = replay(good, folder(tmp_path / "evil", vouched.image(content=b"evil")))
+    other = replay(good, folder(tmp_path / "evil", signed_images.image(content=b"evil")))
     assert len(list(claims.read_attached_manifests(other, None))) == 4
     assert attesting(other, home) == 0
     with pytest.raises(TrustError, match="about another image"):

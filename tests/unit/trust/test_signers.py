@@ -17,7 +17,7 @@ from pumice.trust import keys, openpgp, policy, policy_edit, signers
 from pumice.trust.policy import PolicyDirectory
 from pumice.trust.trusted_key import TrustedKey
 from tests.support import gnupg
-from tests.support.vouched import trusted
+from tests.support.signed_images import trusted
 
 
 @pytest.fixture

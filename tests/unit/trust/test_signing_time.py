@@ -17,8 +17,8 @@ from pumice.store.home import Home
 from pumice.trust import claims, image_signing, image_verification, rollback, signing_time
 from pumice.trust.rollback import AcceptedImage
 from pumice.trust.signing_time import SigningTime
-from tests.support import vouched
-from tests.support.vouched import NAME, folder, key, signer, trusted
+from tests.support import signed_images
+from tests.support.signed_images import NAME, folder, key, signer, trusted
 
 JULY, AUGUST = 1_719_792_000, 1_722_470_400
 
@@ -226,8 +226,8 @@ def test_two_builds_of_one_version_are_ordered_when_they_are_verified(tmp_path: 
     from pumice.trust import admission
 
     home = Home(tmp_path / "home")
-    old = signed(folder(tmp_path / "old", vouched.image(content=b"old")), now=JULY)
-    new = signed(folder(tmp_path / "new", vouched.image(content=b"new")), now=AUGUST)
+    old = signed(folder(tmp_path / "old", signed_images.image(content=b"old")), now=JULY)
+    new = signed(folder(tmp_path / "new", signed_images.image(content=b"new")), now=AUGUST)
     request = admission.AdmissionRequest(name=NAME, keys=(trusted(),))
     for image in (old, new):
         admission.record_decision(admission.decide(image, "verify", home, request, (), now=0), home)

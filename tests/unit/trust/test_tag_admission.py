@@ -16,7 +16,7 @@ from pumice.registry.server.storage.protocol import StoredBlob, StoredManifest
 from pumice.store.home import Home
 from pumice.trust import image_names, policy_edit, registry_admission, tag_admission
 from pumice.trust.policy import PolicyDirectory
-from tests.support import vouched
+from tests.support import signed_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Registry:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.policy = PolicyDirectory("policy", root / "policy")
-        policy_edit.add_key(self.policy, vouched.key(0).public_key, "")
+        policy_edit.add_key(self.policy, signed_images.key(0).public_key, "")
         self._count = 0
 
     def put(self, image: Image, repository: str, *tags: str) -> str:
@@ -89,8 +89,8 @@ class Registry:
         """Return an image that is signed; ``signed_as`` "" is by the name that it says of itself."""
         self._count += 1
         folder = self._root / f"layout-{self._count}"
-        vouched.folder(folder, vouched.image(name, content=f"{self._count}".encode(), **more))
-        return vouched.signed(folder, key, name=signed_as, at=at)
+        signed_images.folder(folder, signed_images.image(name, content=f"{self._count}".encode(), **more))
+        return signed_images.signed(folder, key, name=signed_as, at=at)
 
 
 @pytest.fixture
@@ -188,18 +188,18 @@ def test_an_image_without_a_version_does_not_replace_one_with_a_version(
 
 
 def test_a_key_is_trusted_only_below_its_prefix(registry: Registry) -> None:
-    policy_edit.add_key(registry.policy, vouched.key(1).public_key, "example.com/team")
+    policy_edit.add_key(registry.policy, signed_images.key(1).public_key, "example.com/team")
     assert registry.put(registry.image("example.com/team/app:1.0", key=1), "team/app", "1.0") == ""
     assert "no valid signature" in registry.put(registry.image("example.com/app:1.0", key=1), "app", "1.0")
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_all_required_keys_must_sign_the_same_version(registry: Registry, tmp_path: Path, count: int) -> None:
-    policy_edit.add_key(registry.policy, vouched.key(1).public_key, "")
+    policy_edit.add_key(registry.policy, signed_images.key(1).public_key, "")
     (registry.policy.path / "root.d" / "threshold").write_text("2")
-    folder = vouched.folder(tmp_path / "both", vouched.image("example.com/app:1.0"))
-    vouched.signed(folder, 0, name="example.com/app:1.0")
-    image = vouched.signed(folder, 1, name=f"example.com/app:{count}.0")
+    folder = signed_images.folder(tmp_path / "both", signed_images.image("example.com/app:1.0"))
+    signed_images.signed(folder, 0, name="example.com/app:1.0")
+    image = signed_images.signed(folder, 1, name=f"example.com/app:{count}.0")
     assert (registry.put(image, "app", "1.0") == "") is (count == 1)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.trusting import Trusting, signed
+from tests.support.trust_world import TrustWorld, signed
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     made = signed(tmp_path_factory.mktemp("world"))
     (made.project / "p.json").write_text('{"score": 9.5, "open": [1, 2]}')
     made.must("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json")
@@ -18,7 +18,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
 @pytest.mark.parametrize(
     ("policy", "message"), [('{"open": [2]}', ""), ('{"open": [3]}', "at .open[0]"), ('{"x": 1}', "at .x")]
 )
-def test_a_policy_is_held_against_the_predicate(world: Trusting, policy: str, message: str) -> None:
+def test_a_policy_is_matched_against_the_predicate(world: TrustWorld, policy: str, message: str) -> None:
     (world.project / "policy.json").write_text(policy)
     command = (
         *("verify", "oci:out", "--key", "release.pub"),
@@ -30,12 +30,12 @@ def test_a_policy_is_held_against_the_predicate(world: Trusting, policy: str, me
         assert "attested https://cosign.sigstore.dev/attestation/vuln/v1" in world.must(*command)
 
 
-def test_another_type_is_not_there(world: Trusting) -> None:
+def test_an_attestation_of_another_type_is_missing(world: TrustWorld) -> None:
     said = world.refused("verify", "oci:out", "--key", "release.pub", "--attestation", "openvex")
     assert "no attestation https://openvex.dev/ns" in said
 
 
-def test_the_same_again_is_not_signed_again(world: Trusting) -> None:
+def test_the_same_attestation_is_signed_once(world: TrustWorld) -> None:
     done = world.do(
         *("attest", "oci:out", "--key", "release.key", "--type", "vuln", "--predicate", "p.json"),
         environment={"PUMICE_KEY_PASSPHRASE": "wrong"},
@@ -58,7 +58,7 @@ def test_the_same_again_is_not_signed_again(world: Trusting) -> None:
         (None, "vuln", 2, "cannot read"),
     ],
 )
-def test_what_goes_wrong(world: Trusting, content: str | None, kind: str, code: int, message: str) -> None:
+def test_what_goes_wrong(world: TrustWorld, content: str | None, kind: str, code: int, message: str) -> None:
     path = world.project / "bad.json"
     path.unlink(missing_ok=True)
     if content is not None:

@@ -21,7 +21,7 @@ from pumice.image.model import Image
 from pumice.image.transports import layout_writer
 from pumice.progress import Silent
 from pumice.store.home import Home
-from tests.support import handmade, images, vouched
+from tests.support import handmade, images, signed_images
 from tests.support.handmade import Made, file, folder, symlink
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\x9b31m\x85\u202egnp.exe\u2066\u200f\ufeff\x7f\r"
@@ -158,8 +158,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image = hostile_image()
     layout_writer.write_layout(image, root / "evil", "1.0", records=None, progress=Silent())
     layout_writer.write_layout(image, root / f"dir{EVIL}", "1.0", records=None, progress=Silent())
-    vouched.folder(root / "plain", vouched.image("example.com/plain:1.0"))
-    vouched.signed(root / "plain", 0)
+    signed_images.folder(root / "plain", signed_images.image("example.com/plain:1.0"))
+    signed_images.signed(root / "plain", 0)
     with Home(root / "store", environ={}) as home:
         images.make(home, [{f"etc/{EVIL}": EVIL}], name="example.com/hello:1.0")
         with home.blobs.writer() as writer:

@@ -9,16 +9,16 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tests.support.trusting import SECRET, Trusting
-from tests.support.vouched import DATA
+from tests.support.signed_images import DATA
+from tests.support.trust_world import SECRET, TrustWorld
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Trusting:
-    return Trusting(tmp_path)
+def world(tmp_path: Path) -> TrustWorld:
+    return TrustWorld(tmp_path)
 
 
-def test_a_pair_is_made_listed_and_exported(world: Trusting) -> None:
+def test_a_key_pair_is_generated_listed_and_exported(world: TrustWorld) -> None:
     fingerprint = world.must("key", "generate", umask=0)
     assert fingerprint in world.must("key", "list")
     folder = world.config / "pumice" / "keys"
@@ -30,18 +30,18 @@ def test_a_pair_is_made_listed_and_exported(world: Trusting) -> None:
     assert not any(SECRET.encode() in path.read_bytes() for path in folder.iterdir())
 
 
-def test_nothing_to_list_is_no_error(world: Trusting) -> None:
+def test_an_empty_list_is_not_an_error(world: TrustWorld) -> None:
     assert world.must("key", "list") == ""
 
 
-def test_a_key_of_cosign_is_imported_under_a_new_passphrase(world: Trusting) -> None:
+def test_a_key_of_cosign_is_imported_under_a_new_passphrase(world: TrustWorld) -> None:
     (world.project / "secret").write_text("hunter2\n")
     world.must("key", "import", str(DATA / "cosign.key"), "--output", "mine", "--passphrase-file", "secret")
     assert world.must("key", "export", "mine.pub").encode() == (DATA / "cosign.pub").read_bytes().strip()
     assert "does not open the key" in world.refused("key", "import", "mine.key", "--output", "again")
 
 
-def test_a_public_key_is_imported_alone(world: Trusting) -> None:
+def test_a_public_key_is_imported_alone(world: TrustWorld) -> None:
     world.must("key", "import", str(DATA / "cosign.pub"), "--output", "theirs")
     assert not (world.project / "theirs.key").exists()
 
@@ -58,18 +58,18 @@ def test_a_public_key_is_imported_alone(world: Trusting) -> None:
         (("key", "generate", "--passphrase-file", "none"), 7, "none: cannot read"),
     ],
 )
-def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
     assert message in world.refused(*arguments, code=code)
 
 
-def test_without_a_passphrase_or_a_terminal_nothing_is_written(world: Trusting) -> None:
+def test_without_a_passphrase_or_terminal_nothing_is_written(world: TrustWorld) -> None:
     done = world.run("key", "generate", "--output", "x")
     assert done.code == 2
     assert "there is no terminal" in done.stderr
     assert not (world.project / "x.key").exists()
 
 
-def test_a_key_of_openssh_is_not_called_malformed(world: Trusting) -> None:
+def test_an_openssh_key_is_reported_as_unsupported(world: TrustWorld) -> None:
     key = ed25519.Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )

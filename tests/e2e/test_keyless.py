@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import certified
 from tests.support.sigstore_simulator import ADA, ISSUER, Wish
-from tests.support.trusting import Trusting
+from tests.support.trust_world import TrustWorld
 
 WHO = ("--identity", ADA, "--issuer", ISSUER)
 BY = (*WHO, "--trusted-root", "root.json")
@@ -17,15 +17,15 @@ OTHER = "other"
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
-    world = Trusting(tmp_path_factory.mktemp("world"))
+def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
+    world = TrustWorld(tmp_path_factory.mktemp("world"))
     world.must("build", "recipe.yaml", "-o", "oci:out")
     certified.sign(world.project / "out")
     return world
 
 
 @pytest.fixture
-def world(built: Trusting, tmp_path: Path) -> Trusting:
+def world(built: TrustWorld, tmp_path: Path) -> TrustWorld:
     """Return a world with a signed layout, and without rules or keys."""
     built.config = tmp_path / "config"
     for old in ("new.key", "new.pub"):
@@ -34,7 +34,7 @@ def world(built: Trusting, tmp_path: Path) -> Trusting:
     return built
 
 
-def test_by_an_identity_that_is_given(world: Trusting) -> None:
+def test_verify_with_an_identity(world: TrustWorld) -> None:
     printed = world.must("verify", "oci:out", *BY, store=OTHER)
     assert f"signed   by {ADA} of {ISSUER}" in printed
     known = json.loads(world.must("verify", "oci:out", *BY, "--format", "json", store=OTHER))
@@ -48,7 +48,7 @@ def test_by_an_identity_that_is_given(world: Trusting) -> None:
     assert "the certificate is not valid" in said  # to the public services
 
 
-def test_by_a_rule(world: Trusting) -> None:
+def test_verify_by_a_rule_for_an_identity(world: TrustWorld) -> None:
     said = world.refused("verify", "oci:out", store=OTHER)
     assert "no key is trusted for example.com/hello:1.0" in said
     path = Path(world.must("trust", "add", "--prefix", "example.com/hel", *BY).strip())
@@ -66,7 +66,7 @@ def test_by_a_rule(world: Trusting) -> None:
     assert "is revoked (left)" in world.refused("verify", "oci:out", store=OTHER)
 
 
-def test_a_key_takes_the_place_of_an_identity(world: Trusting) -> None:
+def test_an_identity_is_rotated_to_a_key(world: TrustWorld) -> None:
     path = Path(world.must("trust", "add", "--root", *BY).strip())
     new = world.must("key", "generate", "--output", "new").strip()
     world.must("trust", "rotate", path.name, "new.pub", "--fingerprint", new)
@@ -75,7 +75,7 @@ def test_a_key_takes_the_place_of_an_identity(world: Trusting) -> None:
     assert "its identity" in world.refused("verify", "oci:out", store=OTHER)
 
 
-def test_an_attestation_by_an_identity(world: Trusting) -> None:
+def test_an_attestation_by_an_identity(world: TrustWorld) -> None:
     certified.sign(world.project / "out", kind="https://example.com/review")
     asked = ("verify", "oci:out", *BY, "--attestation")
     assert "attested https://example.com/review by" in world.must(
@@ -84,13 +84,13 @@ def test_an_attestation_by_an_identity(world: Trusting) -> None:
     assert "no attestation" in world.refused(*asked, "https://example.com/audit", store=OTHER)
 
 
-def test_a_certificate_that_had_run_out(world: Trusting) -> None:
+def test_an_expired_certificate_is_refused(world: TrustWorld) -> None:
     world.must("build", "recipe.yaml", "-o", "oci:late")
     certified.sign(world.project / "late", Wish(after=601))
     assert "not valid at" in world.refused("verify", "oci:late", *BY, store=OTHER)
 
 
-def test_export_leaves_identities_out(world: Trusting) -> None:
+def test_export_leaves_identities_out(world: TrustWorld) -> None:
     world.must("trust", "add", "--root", *BY)
     done = world.do("trust", "export")
     assert json.loads(done.stdout)["transports"] == {}
@@ -113,5 +113,5 @@ def test_export_leaves_identities_out(world: Trusting) -> None:
         (("trust", "add", "--root", *WHO, "--trusted-root", "out"), 7, "cannot read"),
     ],
 )
-def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
     assert message in world.refused(*arguments, code=code)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.trusting import Trusting
+from tests.support.trust_world import TrustWorld
 
 ARCHIVE = "oci-archive:image.tar"
 OTHER = "other"
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
-    world = Trusting(tmp_path_factory.mktemp("world"))
+def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
+    world = TrustWorld(tmp_path_factory.mktemp("world"))
     for name in ("ada", "eve"):
         world.must("key", "generate", "--openpgp", f"{name.title()} <{name}@example.com>", "--output", name)
     world.must("build", "recipe.yaml", "--sign", "ada.key", "-o", ARCHIVE)
@@ -27,7 +27,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
 
 
 @pytest.fixture
-def world(built: Trusting) -> Trusting:
+def world(built: TrustWorld) -> TrustWorld:
     """No rules, and the archive signed by ada alone."""
     shutil.rmtree(built.config, ignore_errors=True)
     shutil.rmtree(built.root / OTHER, ignore_errors=True)
@@ -36,17 +36,17 @@ def world(built: Trusting) -> Trusting:
     return built
 
 
-def fingerprint(world: Trusting, name: str) -> str:
+def fingerprint(world: TrustWorld, name: str) -> str:
     from pumice.trust import public_keys
 
     return public_keys.read_public_key(world.project / f"{name}.pub").fingerprint
 
 
-def trust(world: Trusting, *arguments: str, key: str = "ada") -> str:
+def trust(world: TrustWorld, *arguments: str, key: str = "ada") -> str:
     return world.must("trust", "add", *arguments, f"{key}.pub", "--fingerprint", fingerprint(world, key))
 
 
-def test_signing_again_changes_nothing_and_needs_no_passphrase(world: Trusting) -> None:
+def test_signing_again_changes_nothing_and_needs_no_passphrase(world: TrustWorld) -> None:
     signature = world.project / "image.tar.asc"
     before = signature.read_bytes()
     done = world.do("sign", ARCHIVE, "--key", "ada.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
@@ -55,14 +55,14 @@ def test_signing_again_changes_nothing_and_needs_no_passphrase(world: Trusting) 
     assert (world.project / "ada.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_who_when_and_by_which_rule(world: Trusting) -> None:
+def test_verify_prints_signer_time_and_rule(world: TrustWorld) -> None:
     said = world.must("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
     assert re.search(rf"signed   by ada.pub {fingerprint(world, 'ada')} \(--key ada.pub\) on 20\d\d-", said)
     printed = json.loads(world.must("verify", ARCHIVE, "--key", "ada.pub", "--format", "json", store=OTHER))
     assert [(one["form"], one["created"] > 0) for one in printed["signatures"]] == [("openpgp", True)]
 
 
-def test_names_are_bound_by_the_content(world: Trusting) -> None:
+def test_a_signed_archive_keeps_its_name(world: TrustWorld) -> None:
     key = ("--key", "ada.pub")
     world.must("verify", ARCHIVE, *key, "--as", "example.com/hello:1.0", store=OTHER)
     said = world.refused("verify", ARCHIVE, *key, "--as", "example.com/bank:1.0", store=OTHER)
@@ -71,7 +71,7 @@ def test_names_are_bound_by_the_content(world: Trusting) -> None:
     assert "cannot sign an archive of example.com/hello:1.0 as example.com/bank:1.0" in said
 
 
-def test_a_rule_lets_an_archive_run(world: Trusting) -> None:
+def test_a_rule_lets_an_archive_run(world: TrustWorld) -> None:
     said = world.refused("run", ARCHIVE, "/bin/hello", store=OTHER)
     assert "no key is trusted for example.com/hello:1.0" in said
     trust(world, "--prefix", "example.com/hel")
@@ -83,7 +83,7 @@ def test_a_rule_lets_an_archive_run(world: Trusting) -> None:
     assert fingerprint(world, "ada") in world.must("trust", "list")
 
 
-def test_a_stranger_hides_nothing(world: Trusting) -> None:
+def test_a_stranger_hides_nothing(world: TrustWorld) -> None:
     signature = world.project / "image.tar.asc"
     ours = signature.read_bytes()
     signature.unlink()
@@ -95,7 +95,7 @@ def test_a_stranger_hides_nothing(world: Trusting) -> None:
     assert "ignored  signature (openpgp): it is by the OpenPGP key" in said
 
 
-def test_revoking_and_rotating(world: Trusting) -> None:
+def test_revoking_and_rotating(world: TrustWorld) -> None:
     key, new = fingerprint(world, "ada"), fingerprint(world, "eve")
     trust(world, "--prefix", "example.com")
     world.must("verify", ARCHIVE, store=OTHER)
@@ -107,14 +107,14 @@ def test_revoking_and_rotating(world: Trusting) -> None:
     assert "is revoked (stolen)" in world.refused("verify", ARCHIVE, "--key", "eve.pub", store=OTHER)
 
 
-def test_masking(world: Trusting) -> None:
+def test_an_empty_rule_file_hides_an_openpgp_key(world: TrustWorld) -> None:
     trust(world, "--root")
     path = world.config / "pumice" / "trust" / "root.d" / fingerprint(world, "ada")
     path.write_bytes(b"")
     world.refused("verify", ARCHIVE, store=OTHER)
 
 
-def test_two_of_two(world: Trusting) -> None:
+def test_two_of_two(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com", "--threshold", "2")
     trust(world, "--prefix", "example.com", key="eve")
     assert "signed by 1 of 2 required keys" in world.refused("verify", ARCHIVE, store=OTHER)
@@ -122,14 +122,14 @@ def test_two_of_two(world: Trusting) -> None:
     assert world.must("verify", ARCHIVE, store=OTHER).count("signed   by") == 2
 
 
-def test_a_policy_for_podman_leaves_openpgp_keys_out(world: Trusting) -> None:
+def test_a_policy_for_podman_leaves_openpgp_keys_out(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com")
     done = world.do("trust", "export")
     assert json.loads(done.stdout) == {"default": [{"type": "reject"}], "transports": {}}
     assert "OpenPGP keys are left out" in done.stderr
 
 
-def test_keys_are_listed_exported_and_imported(world: Trusting) -> None:
+def test_keys_are_listed_exported_and_imported(world: TrustWorld) -> None:
     made = world.must("key", "generate", "--openpgp", "Kay <kay@example.com>")
     assert made in world.must("key", "list")
     public = world.must("key", "export", "default")
@@ -147,7 +147,7 @@ def test_keys_are_listed_exported_and_imported(world: Trusting) -> None:
     assert not (world.project / "again.key").exists()
 
 
-def test_every_file_that_is_written_is_signed(world: Trusting) -> None:
+def test_build_signs_every_archive(world: TrustWorld) -> None:
     world.must("build", "recipe.yaml", "--sign", "ada.key", "-o", "docker-archive:d.tar", "-o", "tar:t.tar")
     assert (world.project / "d.tar.asc").exists()
     assert (world.project / "t.tar.asc").exists()
@@ -180,11 +180,11 @@ def test_every_file_that_is_written_is_signed(world: Trusting) -> None:
         (("trust", "revoke", "0" * 39), 7, "no rule for key"),
     ],
 )
-def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
     assert message in world.refused(*arguments, code=code, store=OTHER)
 
 
-def test_an_unsigned_archive(world: Trusting) -> None:
+def test_an_unsigned_archive_is_refused(world: TrustWorld) -> None:
     (world.project / "image.tar.asc").unlink()
     assert "the image is not signed" in world.refused("verify", ARCHIVE, "--key", "ada.pub", store=OTHER)
 
@@ -206,7 +206,7 @@ for one in openpgpsig.read_signatures(Path(f"{large}.asc").read_bytes()):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_does_not_grow_with_the_archive(world: Trusting) -> None:
+def test_memory_does_not_grow_with_the_archive(world: TrustWorld) -> None:
     large = world.project / "large"
     with large.open("wb") as file:
         file.truncate(300 << 20)

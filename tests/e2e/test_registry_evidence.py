@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import registry as support
 from tests.support.registry import Registry
-from tests.support.trusting import Trusting
+from tests.support.trust_world import TrustWorld
 
 NAME = "example.com/hello:1.0"
 KINDS = ["memory", pytest.param("debian", marks=pytest.mark.peer("docker-registry"))]
@@ -28,7 +28,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield docker_registry
 
 
-def attached(world: Trusting, reference: str, store: str = "store") -> list[str]:
+def attached(world: TrustWorld, reference: str, store: str = "store") -> list[str]:
     """Return the sorted output of ``tree``, with artifacts."""
 
     def names(branch: object) -> Iterator[str]:
@@ -44,7 +44,7 @@ def attached(world: Trusting, reference: str, store: str = "store") -> list[str]
 
 
 def test_a_signed_build_survives_a_round_trip(host: str, tmp_path: Path) -> None:
-    world = Trusting(tmp_path)
+    world = TrustWorld(tmp_path)
     world.must("key", "generate", "--output", "release")
     pushed = f"docker://{host}/team/hello:1.0"
     world.must("build", "recipe.yaml", "--sign", "release.key", "-o", pushed, "-o", "oci:out")
@@ -67,7 +67,7 @@ def test_a_signed_build_survives_a_round_trip(host: str, tmp_path: Path) -> None
 
 
 def test_an_image_is_signed_and_attested_in_its_registry(host: str, tmp_path: Path) -> None:
-    world = Trusting(tmp_path)
+    world = TrustWorld(tmp_path)
     for key in ("one", "two"):
         world.must("key", "generate", "--output", key)
     (world.project / "p.json").write_text('{"passed": true}')

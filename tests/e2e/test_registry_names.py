@@ -9,10 +9,10 @@ import pytest
 
 from pumice.trust import policy_edit
 from tests.support import registry as support
-from tests.support import vouched
+from tests.support import signed_images
 from tests.support.pushing import push
 from tests.support.registry import Registry
-from tests.support.trusting import Trusting
+from tests.support.trust_world import TrustWorld
 
 OWN = "example.com/hello:1.0"
 
@@ -24,22 +24,22 @@ def host() -> Iterator[str]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, host: str) -> Trusting:
+def world(tmp_path: Path, host: str) -> TrustWorld:
     """A registry with a signed and an unsigned image; the key is trusted for all names."""
-    world = Trusting(tmp_path)
-    vouched.folder(tmp_path / "signed")
-    vouched.signed(tmp_path / "signed", 0)
+    world = TrustWorld(tmp_path)
+    signed_images.folder(tmp_path / "signed")
+    signed_images.signed(tmp_path / "signed", 0)
     push(tmp_path / "signed", host, "team/hello", "1.0")
-    vouched.folder(tmp_path / "unsigned", vouched.image(content=b"other"))
+    signed_images.folder(tmp_path / "unsigned", signed_images.image(content=b"other"))
     push(tmp_path / "unsigned", host, "team/unsigned", "1.0")
-    policy_edit.add_key(world.rules, vouched.key().public_key, "")
-    (world.project / "key.pub").write_bytes(vouched.key().public_key.pem())
+    policy_edit.add_key(world.rules, signed_images.key().public_key, "")
+    (world.project / "key.pub").write_bytes(signed_images.key().public_key.pem())
     return world
 
 
 @pytest.mark.parametrize("key_options", [(), ("--key", "key.pub")])
 def test_an_image_signed_under_another_name_is_refused_with_a_hint(
-    world: Trusting, host: str, key_options: tuple[str, ...]
+    world: TrustWorld, host: str, key_options: tuple[str, ...]
 ) -> None:
     name = f"{host}/team/hello:1.0"
     error = world.refused("verify", f"docker://{name}", *key_options)
@@ -51,7 +51,7 @@ def test_an_image_signed_under_another_name_is_refused_with_a_hint(
 
 @pytest.mark.parametrize("key_options", [(), ("--key", "key.pub")])
 def test_a_mirror_rule_accepts_the_original_name(
-    world: Trusting, host: str, key_options: tuple[str, ...]
+    world: TrustWorld, host: str, key_options: tuple[str, ...]
 ) -> None:
     image_reference = f"docker://{host}/team/hello:1.0"
     world.must("trust", "mirror", f"{host}/team", "example.com")
@@ -63,17 +63,17 @@ def test_a_mirror_rule_accepts_the_original_name(
     )
 
 
-def test_a_digest_reference_accepts_any_signed_name(world: Trusting, host: str, tmp_path: Path) -> None:
+def test_a_digest_reference_accepts_any_signed_name(world: TrustWorld, host: str, tmp_path: Path) -> None:
     digest = world.must("resolve", f"docker://{host}/team/hello:1.0").split()[-1]
     assert f"{OWN}  {digest}" in world.must("verify", f"docker://{host}/team/hello@{digest}")
 
 
 def test_another_signed_image_under_the_same_name_is_refused(
-    world: Trusting, host: str, tmp_path: Path
+    world: TrustWorld, host: str, tmp_path: Path
 ) -> None:
     world.must("trust", "mirror", f"{host}/team", "example.com")
-    vouched.folder(tmp_path / "bank", vouched.image("example.com/bank:1.0"))
-    vouched.signed(tmp_path / "bank", 0)
+    signed_images.folder(tmp_path / "bank", signed_images.image("example.com/bank:1.0"))
+    signed_images.signed(tmp_path / "bank", 0)
     push(tmp_path / "bank", host, "team/hello", "1.0")
     image_reference = f"docker://{host}/team/hello:1.0"
     for command in (
@@ -88,7 +88,7 @@ def test_another_signed_image_under_the_same_name_is_refused(
 
 @pytest.mark.parametrize("command", ["pull", "copy", "oci"])
 def test_an_unsigned_image_does_not_enter_the_store(
-    world: Trusting, host: str, tmp_path: Path, command: str
+    world: TrustWorld, host: str, tmp_path: Path, command: str
 ) -> None:
     image_reference = f"docker://{host}/team/unsigned:1.0"
     arguments = {
@@ -104,12 +104,12 @@ def test_an_unsigned_image_does_not_enter_the_store(
     world.refused("run", "x.example/a:1")
 
 
-def test_copies_outside_the_store_need_no_signature(world: Trusting, host: str, tmp_path: Path) -> None:
+def test_copies_outside_the_store_need_no_signature(world: TrustWorld, host: str, tmp_path: Path) -> None:
     world.must("copy", f"docker://{host}/team/unsigned:1.0", "oci:there:1")
     world.must("copy", "oci:there:1", f"docker://{host}/team/again:1")
 
 
-def test_run_uses_the_name_in_the_image(world: Trusting, host: str) -> None:
+def test_run_uses_the_name_in_the_image(world: TrustWorld, host: str) -> None:
     image_reference = f"docker://{host}/team/hello:1.0"
     assert "say --as" in world.refused("run", image_reference, "/x")
     assert "signed as" not in world.do("run", "--as", OWN, image_reference, "/x").stderr

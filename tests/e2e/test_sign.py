@@ -14,7 +14,7 @@ from pumice.image.transports import layout_writer
 from pumice.store import sealed_files
 from pumice.store.memory_blobs import MemoryBlobs
 from tests.support.deb import Deb
-from tests.support.trusting import SECRET, signed
+from tests.support.trust_world import SECRET, signed
 from tests.support.world import PACKAGES
 
 
@@ -32,7 +32,7 @@ def test_an_image_is_signed_once_and_stays_signed(tmp_path: Path) -> None:
     assert len(json.loads(before)["manifests"]) == 1
 
 
-def test_signatures_of_several_keys_stay_beside_each_other(tmp_path: Path) -> None:
+def test_signatures_by_several_keys_are_kept(tmp_path: Path) -> None:
     world = signed(tmp_path)
     world.must("key", "generate", "--output", "second", "--type", "ed25519")
     world.must("sign", "oci:out", "--key", "second.key")
@@ -76,7 +76,7 @@ def test_evidence_is_signed_with_the_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["list", "blob", "content"])
-def test_what_stands_is_believed_only_while_it_is_there(tmp_path: Path, how: str) -> None:
+def test_the_signature_cache_is_valid_only_while_the_signatures_exist(tmp_path: Path, how: str) -> None:
     world = signed(tmp_path)
     again = ("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:out")
     world.must(*again, environment=WRONG)
@@ -99,7 +99,7 @@ def test_what_stands_is_believed_only_while_it_is_there(tmp_path: Path, how: str
     world.must(*again, environment=WRONG)
 
 
-def test_the_documents_of_an_earlier_build_are_not_attested_any_more(tmp_path: Path) -> None:
+def test_attestations_of_an_earlier_builds_documents_are_removed(tmp_path: Path) -> None:
     world = signed(tmp_path)
     world.write(extra="# another recipe that makes the same image\n")
     world.must("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:out")
@@ -108,7 +108,7 @@ def test_the_documents_of_an_earlier_build_are_not_attested_any_more(tmp_path: P
     assert len(types) == len(set(types)) == 6
 
 
-def test_keys_of_the_configuration_sign(tmp_path: Path) -> None:
+def test_the_key_of_the_configuration_signs(tmp_path: Path) -> None:
     world = signed(tmp_path)
     folder = world.config / "pumice"
     folder.mkdir(parents=True)
@@ -131,7 +131,7 @@ def test_keys_of_the_configuration_sign(tmp_path: Path) -> None:
     assert "config.yaml:1:7: no such key 'none'" in said
 
 
-def test_a_document_that_was_swapped_is_not_printed(tmp_path: Path) -> None:
+def test_a_replaced_document_is_not_printed(tmp_path: Path) -> None:
     world = signed(tmp_path)
     layout = world.project / "out"
     unchecked = world.do("sbom", "oci:out", store="other")

@@ -12,27 +12,27 @@ from pathlib import Path
 import pytest
 
 from tests.support import keyserver
-from tests.support.trusting import Trusting, signed
+from tests.support.trust_world import TrustWorld, signed
 
 OTHER = "other"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Trusting:
+def world(tmp_path: Path) -> TrustWorld:
     return signed(tmp_path)
 
 
-def fingerprint(world: Trusting) -> str:
+def fingerprint(world: TrustWorld) -> str:
     from pumice.trust import public_keys
 
     return public_keys.read_public_key(world.project / "release.pub").fingerprint
 
 
-def trust(world: Trusting, *arguments: str) -> str:
+def trust(world: TrustWorld, *arguments: str) -> str:
     return world.must("trust", "add", *arguments, "release.pub", "--fingerprint", fingerprint(world))
 
 
-def test_a_rule_lets_an_image_be_used(world: Trusting) -> None:
+def test_a_rule_lets_an_image_be_used(world: TrustWorld) -> None:
     said = world.refused("run", "oci:out", "/bin/hello", store=OTHER)
     assert "no key is trusted for example.com/hello:1.0" in said
     trust(world, "--prefix", "example.com/hello")
@@ -43,25 +43,25 @@ def test_a_rule_lets_an_image_be_used(world: Trusting) -> None:
     assert fingerprint(world) in world.must("trust", "list")
 
 
-def test_a_rule_for_another_prefix_does_not(world: Trusting) -> None:
+def test_a_rule_for_another_prefix_does_not_apply(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com/hel")
     world.refused("verify", "oci:out", store=OTHER)
 
 
-def test_insecure_is_loud_and_for_once(world: Trusting) -> None:
+def test_insecure_options_warn_and_apply_once(world: TrustWorld) -> None:
     done = world.do("run", "--insecure-options=image", "oci:out", "/bin/hello", store=OTHER)
     assert "warning: oci:out: signatures are not verified" in done.stderr
     assert "its interpreter" in done.stderr
     world.refused("run", "oci:out", "/bin/hello", store=OTHER)
 
 
-def test_what_was_built_here_runs_without_a_rule_or_a_key(world: Trusting) -> None:
+def test_an_image_built_here_runs_without_a_rule(world: TrustWorld) -> None:
     world.build()
     assert "its interpreter" in world.do("run", "example.com/hello:1.0", "/bin/hello").stderr
     assert "the image was built here" in world.must("trust", "why", "example.com/hello:1.0")
 
 
-def test_without_a_terminal_a_fingerprint_must_be_given(world: Trusting) -> None:
+def test_without_a_terminal_a_fingerprint_must_be_given(world: TrustWorld) -> None:
     said = world.refused("trust", "add", "--prefix", "example.com", "release.pub")
     assert "cannot ask you to confirm" in said
     said = world.refused("trust", "add", "--root", "release.pub", "--fingerprint", "0" * 64)
@@ -69,14 +69,14 @@ def test_without_a_terminal_a_fingerprint_must_be_given(world: Trusting) -> None
 
 
 @pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7), ("", 7)])
-def test_on_a_terminal_a_person_is_asked(world: Trusting, answer: str, code: int) -> None:
+def test_on_a_terminal_the_fingerprint_is_confirmed(world: TrustWorld, answer: str, code: int) -> None:
     shown, returned = on_a_terminal(world, answer, "release.pub")
     assert returned == code
     assert fingerprint(world) in shown
 
 
 @pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 7)])
-def test_on_a_terminal_a_key_from_a_url_is_shown(world: Trusting, answer: str, code: int) -> None:
+def test_on_a_terminal_a_key_from_a_url_is_shown(world: TrustWorld, answer: str, code: int) -> None:
     pem = (world.project / "release.pub").read_bytes()
     with keyserver.serving({"/release.pub": pem}) as (port, asked):
         url = f"http://127.0.0.1:{port}/release.pub"
@@ -87,7 +87,7 @@ def test_on_a_terminal_a_key_from_a_url_is_shown(world: Trusting, answer: str, c
     assert ("release" in world.must("trust", "list")) == (code == 0)
 
 
-def on_a_terminal(world: Trusting, answer: str, key: str) -> tuple[str, int]:
+def on_a_terminal(world: TrustWorld, answer: str, key: str) -> tuple[str, int]:
     """Add a key where somebody answers; return what was shown, and the exit code."""
     ours, theirs = pty.openpty()
     environ = {
@@ -117,7 +117,7 @@ def on_a_terminal(world: Trusting, answer: str, key: str) -> tuple[str, int]:
     return shown.decode(), code
 
 
-def test_a_key_from_a_url(world: Trusting) -> None:
+def test_a_key_from_a_url(world: TrustWorld) -> None:
     key = fingerprint(world)
     pem = (world.project / "release.pub").read_bytes()
     with keyserver.serving({"/release.pub": pem}) as (port, asked):
@@ -133,7 +133,7 @@ def test_a_key_from_a_url(world: Trusting) -> None:
     world.must("verify", "oci:out", store=OTHER)
 
 
-def test_http_is_loud(world: Trusting) -> None:
+def test_plain_http_warns(world: TrustWorld) -> None:
     url = "http://keys.invalid/release.pub"
     words = ("trust", "add", "--root", url, "--fingerprint", "0" * 64)
     assert "the connection is not protected" in world.refused(*words, code=2)
@@ -142,7 +142,7 @@ def test_http_is_loud(world: Trusting) -> None:
     assert f"warning: {url}: the connection is not protected" in done.stderr
 
 
-def test_run_takes_an_older_image_once_if_asked(world: Trusting) -> None:
+def test_run_with_allow_older_admits_an_older_image_once(world: TrustWorld) -> None:
     trust(world, "--root")
     recipe = world.project / "recipe.yaml"
     text = recipe.read_text()
@@ -160,7 +160,7 @@ def test_run_takes_an_older_image_once_if_asked(world: Trusting) -> None:
     assert "1.1 was admitted" in world.refused(*runs, store=OTHER)
 
 
-def test_removing_revoking_and_rotating(world: Trusting) -> None:
+def test_removing_revoking_and_rotating(world: TrustWorld) -> None:
     key = fingerprint(world)
     trust(world, "--root")
     world.must("verify", "oci:out", store=OTHER)
@@ -179,7 +179,7 @@ def test_removing_revoking_and_rotating(world: Trusting) -> None:
     assert "is revoked (stolen)" in world.refused("verify", "oci:out", "--key", "new.pub", store=OTHER)
 
 
-def test_two_of_two(world: Trusting) -> None:
+def test_two_of_two(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com", "--threshold", "2")
     second = world.must("key", "generate", "--output", "second")
     world.must("trust", "add", "--prefix", "example.com", "second.pub", "--fingerprint", second)
@@ -189,7 +189,7 @@ def test_two_of_two(world: Trusting) -> None:
     assert world.must("verify", "oci:out", store=OTHER).count("signed   by") == 2
 
 
-def test_the_documents_of_what_was_built_here_need_no_second_key(world: Trusting) -> None:
+def test_documents_of_an_image_built_here_need_no_second_key(world: TrustWorld) -> None:
     world.must("build", "recipe.yaml", "--sign", "release.key")
     trust(world, "--prefix", "example.com", "--threshold", "2")
     second = world.must("key", "generate", "--output", "second").strip()
@@ -198,7 +198,7 @@ def test_the_documents_of_what_was_built_here_need_no_second_key(world: Trusting
     assert "attested by 1 of 2 required keys" in world.refused("sbom", "oci:out", store=OTHER)
 
 
-def test_export(world: Trusting) -> None:
+def test_export(world: TrustWorld) -> None:
     trust(world, "--prefix", "example.com")
     world.must("trust", "export", "--output", "policy")
     policy = json.loads((world.project / "policy" / "policy.json").read_text())
@@ -224,5 +224,5 @@ def test_export(world: Trusting) -> None:
         (("mirror", "a b", "c"), 2, "invalid prefix"),
     ],
 )
-def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
     assert message in world.refused("trust", *arguments, code=code)

@@ -10,21 +10,21 @@ import pytest
 
 from pumice import digest
 from pumice.image.transports import layout
-from tests.support.trusting import Trusting, signed
+from tests.support.trust_world import TrustWorld, signed
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     return signed(tmp_path_factory.mktemp("world"))
 
 
-def test_by_a_key(world: Trusting) -> None:
+def test_verify_with_a_key(world: TrustWorld) -> None:
     printed = world.must("verify", "oci:out", "--key", "release.pub", store="other")
     assert printed.startswith("example.com/hello:1.0  sha256:")
     assert "(--key release.pub)" in printed
 
 
-def test_as_json(world: Trusting) -> None:
+def test_verify_prints_json(world: TrustWorld) -> None:
     printed = json.loads(
         world.must("verify", "oci:out", "--key", "release.pub", "--format", "json", store="other")
     )
@@ -39,13 +39,13 @@ checked  freshness: no newer image of this name was admitted before
 """
 
 
-def test_says_what_was_checked(world: Trusting) -> None:
+def test_verify_lists_its_checks(world: TrustWorld) -> None:
     printed = world.must("verify", "oci:out", "--key", "release.pub", "--as", "example.com/hello:1.0")
     assert CHECKED in printed
     assert re.search(r"^checked  content: \d+ blobs, .* match their digests$", printed, re.MULTILINE)
 
 
-def test_what_was_built_here_needs_a_signature_unless_that_is_waived(world: Trusting) -> None:
+def test_an_image_built_here_needs_a_signature_unless_waived(world: TrustWorld) -> None:
     world.must("build", "recipe.yaml", "--no-sign")
     said = world.refused("verify", "example.com/hello:1.0")
     assert "no key is trusted for example.com/hello:1.0" in said
@@ -67,7 +67,7 @@ def _change_a_layer(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
-def test_a_changed_layer_does_not_verify(world: Trusting, tmp_path: Path, kind: str) -> None:
+def test_a_changed_layer_does_not_verify(world: TrustWorld, tmp_path: Path, kind: str) -> None:
     import shutil
     import tarfile
 
@@ -85,7 +85,7 @@ def test_a_changed_layer_does_not_verify(world: Trusting, tmp_path: Path, kind: 
     assert "skipped  content: configs and layers were not hashed (--no-content)" in printed
 
 
-def test_a_missing_layer_does_not_verify(world: Trusting, tmp_path: Path) -> None:
+def test_a_missing_layer_does_not_verify(world: TrustWorld, tmp_path: Path) -> None:
     import shutil
 
     shutil.copytree(world.project / "out", tmp_path / "copy")
@@ -94,24 +94,24 @@ def test_a_missing_layer_does_not_verify(world: Trusting, tmp_path: Path) -> Non
     assert "the layout has no blob" in said
 
 
-def test_without_a_rule(world: Trusting) -> None:
+def test_verify_without_a_rule_is_refused(world: TrustWorld) -> None:
     said = world.refused("verify", "oci:out", store="other")
     assert "no key is trusted for example.com/hello:1.0: pumice trust add --prefix" in said
 
 
-def test_under_another_name(world: Trusting) -> None:
+def test_verify_under_another_name_is_refused(world: TrustWorld) -> None:
     said = world.refused("verify", "oci:out", "--key", "release.pub", "--as", "example.com/bank:1.0")
     assert "signed as example.com/hello:1.0, not as example.com/bank:1.0" in said
 
 
-def test_by_another_key(world: Trusting) -> None:
+def test_verify_with_another_key_is_refused(world: TrustWorld) -> None:
     world.must("key", "generate", "--output", "stranger")
     assert "not signed by a key that is trusted" in world.refused(
         "verify", "oci:out", "--key", "stranger.pub"
     )
 
 
-def test_older_than_before(world: Trusting) -> None:
+def test_verify_refuses_an_older_image(world: TrustWorld) -> None:
     recipe = world.project / "recipe.yaml"
     text = recipe.read_text()
     recipe.write_text(text.replace('"1.0"', '"1.1"'))
@@ -136,5 +136,5 @@ def test_older_than_before(world: Trusting) -> None:
         (("--key", "recipe.yaml"), 8, "expected one public key"),
     ],
 )
-def test_what_goes_wrong(world: Trusting, arguments: tuple[str, ...], code: int, message: str) -> None:
+def test_what_goes_wrong(world: TrustWorld, arguments: tuple[str, ...], code: int, message: str) -> None:
     assert message in world.refused("verify", "oci:out", *arguments, code=code)

@@ -18,12 +18,12 @@ from pumice.progress import Silent
 from pumice.store.home import Home
 from pumice.trust import image_names, image_signing, image_verification, keys, public_keys, signing_time
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import handmade, locations, pushing, registry, vouched
+from tests.support import handmade, locations, pushing, registry, signed_images
 from tests.support.handmade import Made, file
 from tests.support.peers import need
 from tests.support.serving import serving
 from tests.support.transfers import copy
-from tests.support.trusting import Trusting, signed
+from tests.support.trust_world import TrustWorld, signed
 
 SECRET = b"secret"
 PROGRAMS = ["cosign2", "cosign3"]
@@ -60,11 +60,11 @@ def pair(folder: Path, kind: str = "ecdsa-p256") -> keys.PrivateKey:
         if (program, forms) != ("cosign2", ("bundle",))  # which does not know bundles of images
     ],
 )
-def test_it_verifies_what_we_sign(
+def test_cosign_verifies_our_signatures(
     host: str, tmp_path: Path, program: str, kind: str, forms: tuple[str, ...]
 ) -> None:
     key = pair(tmp_path, kind)
-    place = vouched.folder(tmp_path / "image")
+    place = signed_images.folder(tmp_path / "image")
     image = layout.read_layout(place)
     when = signing_time.SigningTime(now=1_700_000_000)
     image_signing.sign_image(
@@ -93,9 +93,9 @@ def test_it_verifies_what_we_sign(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> None:
+def test_cosign_verifies_our_attestations(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
-    place = vouched.folder(tmp_path / "image")
+    place = signed_images.folder(tmp_path / "image")
     image = layout.read_layout(place)
     signer = image_signing.Signer(key.public_key, lambda: key)
     image_signing.attest_image(
@@ -113,7 +113,7 @@ def test_it_verifies_what_we_attest(host: str, tmp_path: Path, program: str) -> 
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_we_verify_what_it_signs(host: str, tmp_path: Path, program: str) -> None:
+def test_we_verify_cosigns_signatures(host: str, tmp_path: Path, program: str) -> None:
     key = pair(tmp_path)
     image = handmade.image(Made([[file(program)]]))
     locations.write(image, f"oci:{tmp_path}/image", version="1.0")
@@ -159,7 +159,7 @@ def test_signatures_of_both_sides_of_a_copy_verify(host: str, tmp_path: Path, ou
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_keys_go_both_ways(tmp_path: Path, program: str) -> None:
+def test_keys_are_exchanged_in_both_directions(tmp_path: Path, program: str) -> None:
     cosign(program, tmp_path, "generate-key-pair")
     theirs = keys.read_private_key(tmp_path / "cosign.key", lambda: SECRET)
     assert theirs.public_key == public_keys.read_public_key(tmp_path / "cosign.pub")
@@ -172,8 +172,8 @@ def test_keys_go_both_ways(tmp_path: Path, program: str) -> None:
 
 
 def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
-    place = vouched.folder(tmp_path / "image")
-    digest = vouched.signed(place, 0).root.digest
+    place = signed_images.folder(tmp_path / "image")
+    digest = signed_images.signed(place, 0).root.digest
     subprocess.run(
         [need("skopeo"), "--insecure-policy", "copy", f"oci:{place}", f"oci:{tmp_path}/copy:1.0"],
         check=True,
@@ -183,7 +183,7 @@ def test_skopeo_copies_a_signed_layout(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     """A world with an image that saw ``pumice build --sign`` and nothing else."""
     return signed(tmp_path_factory.mktemp("built"))
 
@@ -192,8 +192,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
 @pytest.mark.parametrize(
     ("program", "forms"), [("cosign2", ("sig",)), ("cosign3", ("sig", "bundle")), ("cosign3", ("bundle",))]
 )
-def test_it_verifies_the_evidence_that_a_build_signs(
-    host: str, built: Trusting, program: str, forms: tuple[str, ...], kind: str
+def test_cosign_verifies_the_evidence_of_a_build(
+    host: str, built: TrustWorld, program: str, forms: tuple[str, ...], kind: str
 ) -> None:
     repository = f"{program}/built-{'-'.join(forms)}"
     digest = pushing.push(built.project / "out", host, repository, "1.0", kinds=forms)
@@ -206,9 +206,9 @@ def test_it_verifies_the_evidence_that_a_build_signs(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_layout_that_lists_what_is_about_it(tmp_path: Path, program: str) -> None:
+def test_a_layout_with_listed_referrers_is_verified(tmp_path: Path, program: str) -> None:
     made = pair(tmp_path)
-    vouched.folder(tmp_path / "plain")
+    signed_images.folder(tmp_path / "plain")
     image = layout.read_layout(tmp_path / "plain")
     signer = image_signing.Signer(made.public_key, lambda: made)
     image_signing.sign_image(image, attachment.LayoutAttachment(tmp_path / "plain", image), None, signer)

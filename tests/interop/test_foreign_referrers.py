@@ -8,23 +8,23 @@ import subprocess
 from itertools import pairwise
 from pathlib import Path
 
-from tests.support import pushing, registry, serving, vouched
+from tests.support import pushing, registry, serving, signed_images
 from tests.support.peers import need
 from tests.support.serving import Registry, descriptor
-from tests.support.trusting import SECRET, Trusting
+from tests.support.trust_world import SECRET, TrustWorld
 
 NOTATION = "application/vnd.cncf.notary.signature"
 
 
-def everything(world: Trusting, place: str) -> list[str]:
+def everything(world: TrustWorld, place: str) -> list[str]:
     """The digest of all that belongs to an image."""
     text = world.must("tree", place, "--format", "json")
     return sorted({word for word in json.dumps(json.loads(text)).split('"') if word.startswith("sha256:")})
 
 
 def test_they_go_from_registry_to_archive_to_registry(tmp_path: Path) -> None:
-    world = Trusting(tmp_path / "world")
-    vouched.folder(tmp_path / "image")
+    world = TrustWorld(tmp_path / "world")
+    signed_images.folder(tmp_path / "image")
     (tmp_path / "debian").mkdir()
     with serving.serving(tmp_path / "served") as first, registry.debian(tmp_path / "debian") as second:
         digest = pushing.push(tmp_path / "image", first.host, "team/hello", "1.0")
@@ -49,7 +49,7 @@ def test_they_go_from_registry_to_archive_to_registry(tmp_path: Path) -> None:
         world.must("copy", hops[0], "docker-archive:three.tar:1.0", "--only-image")
 
 
-def _attach(world: Trusting, host: Registry, place: str, digest: str) -> None:
+def _attach(world: TrustWorld, host: Registry, place: str, digest: str) -> None:
     """Let cosign attach a bill of materials and attest something, and push what notation would."""
     world.must("key", "generate", "--output", "theirs")
     (world.project / "sbom.json").write_text('{"spdxVersion": "SPDX-2.3"}')

@@ -13,7 +13,7 @@ from pumice.formats import openpgpsig
 from tests.support import gnupg
 from tests.support.gnupg import Gpg
 from tests.support.peers import need
-from tests.support.trusting import SECRET, Trusting
+from tests.support.trust_world import SECRET, TrustWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +25,14 @@ def gpg() -> Iterator[Gpg]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
-    world = Trusting(tmp_path_factory.mktemp("world"))
+def built(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
+    world = TrustWorld(tmp_path_factory.mktemp("world"))
     world.must("key", "generate", "--openpgp", "Ada <ada@example.com>", "--output", "ada")
     world.must("build", "recipe.yaml", "--sign", "ada.key", "-o", "oci-archive:image.tar")
     return world
 
 
-def copied(world: Trusting, name: str, *, signed: bool = True) -> Path:
+def copied(world: TrustWorld, name: str, *, signed: bool = True) -> Path:
     """Return a copy of the archive, so that tests do not meet."""
     target = world.project / name
     shutil.copy(world.project / "image.tar", target)
@@ -41,13 +41,13 @@ def copied(world: Trusting, name: str, *, signed: bool = True) -> Path:
     return target
 
 
-def fingerprint(world: Trusting, name: str) -> str:
+def fingerprint(world: TrustWorld, name: str) -> str:
     from pumice.trust import public_keys
 
     return public_keys.read_public_key(world.project / name).fingerprint
 
 
-def test_gpg_and_gpgv_verify_what_we_sign(built: Trusting, gpg: Gpg) -> None:
+def test_gpg_and_gpgv_verify_our_signatures(built: TrustWorld, gpg: Gpg) -> None:
     file = built.project / "image.tar"
     gpg.run("--import", data=built.must("key", "export", "ada.pub").encode())
     assert gpg.verify(Path(f"{file}.asc"), file) == (True, {fingerprint(built, "ada.pub")})
@@ -60,14 +60,14 @@ def test_gpg_and_gpgv_verify_what_we_sign(built: Trusting, gpg: Gpg) -> None:
     assert "is not what" in built.refused("verify", "oci-archive:changed.tar", "--key", "ada.pub", store="o")
 
 
-def test_gpg_signs_with_a_secret_key_of_ours(built: Trusting, gpg: Gpg) -> None:
+def test_gpg_signs_with_our_secret_key(built: TrustWorld, gpg: Gpg) -> None:
     gpg.run("--passphrase", SECRET, "--import", str(built.project / "ada.key"))
     file = copied(built, "theirs.tar", signed=False)
     gpg.run("--passphrase", SECRET, "-u", "ada@example.com", "-a", "-b", str(file))
     assert "signed   by" in built.must("verify", f"oci-archive:{file}", "--key", "ada.pub", store="o")
 
 
-def test_gpg_signs_for_us_by_its_agent(built: Trusting, gpg: Gpg) -> None:
+def test_gpg_signs_for_us_by_its_agent(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Bob <bob@example.com>")
     home = {"GNUPGHOME": str(gpg.home)}
     file = copied(built, "agent.tar")
@@ -84,7 +84,7 @@ def test_gpg_signs_for_us_by_its_agent(built: Trusting, gpg: Gpg) -> None:
     )
 
 
-def test_the_time_of_gpgs_signatures_is_the_builds(built: Trusting, gpg: Gpg) -> None:
+def test_gpg_signs_at_source_date_epoch(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Time <time@example.com>")
     home = {"GNUPGHOME": str(gpg.home), "SOURCE_DATE_EPOCH": "1700000000"}
     made = []
@@ -98,17 +98,17 @@ def test_the_time_of_gpgs_signatures_is_the_builds(built: Trusting, gpg: Gpg) ->
     home["SOURCE_DATE_EPOCH"] = "1000000000"
     copied(built, "old.tar", signed=False)
     said = built.refused("sign", "oci-archive:old.tar", "--key", f"gpg:{key}", environment=home)
-    assert "made after SOURCE_DATE_EPOCH" in said
+    assert "newer than SOURCE_DATE_EPOCH" in said
 
 
-def test_a_passphrase_reaches_gpg_and_no_command_line(built: Trusting, gpg: Gpg) -> None:
+def test_a_passphrase_is_passed_to_gpg_outside_the_command_line(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Secret <secret@example.com>", passphrase=SECRET)
     home = {"GNUPGHOME": str(gpg.home)}
     copied(built, "secret.tar", signed=False)
     subprocess.run(["gpgconf", "--homedir", str(gpg.home), "--kill", "gpg-agent"], check=True)  # it remembers
     (built.project / "wrong").write_text("wrong\n")
     asked = ("sign", "oci-archive:secret.tar", "--key", f"gpg:{key}")
-    assert "gpg did not sign" in built.refused(*asked, "--passphrase-file", "wrong", environment=home)
+    assert "gpg cannot sign" in built.refused(*asked, "--passphrase-file", "wrong", environment=home)
     built.must(*asked, environment=home)
 
 
@@ -117,12 +117,12 @@ def test_a_passphrase_reaches_gpg_and_no_command_line(built: Trusting, gpg: Gpg)
     [
         ("gpg:nobody@example.com", 7, "gpg has no secret key"),
         ("gpg:", 2, "needs a fingerprint"),
-        ("gpg:example.com", 2, "gpg has 2 secret keys"),
-        ("gpg:encrypt@other.invalid", 7, "may not sign"),
+        ("gpg:example.com", 2, "matches 2 secret keys of gpg"),
+        ("gpg:encrypt@other.invalid", 7, "cannot sign: it is expired"),
         ("gpg:--version", 7, "gpg has no secret key"),
     ],
 )
-def test_keys_that_gpg_cannot_sign_with(built: Trusting, key: str, code: int, message: str) -> None:
+def test_keys_that_gpg_cannot_sign_with(built: TrustWorld, key: str, code: int, message: str) -> None:
     for gpg in gnupg.started():
         gpg.generate("Bob <bob@example.com>")
         gpg.generate("Eve <eve@example.com>")
@@ -134,7 +134,7 @@ def test_keys_that_gpg_cannot_sign_with(built: Trusting, key: str, code: int, me
         assert not (built.project / "never.tar.asc").exists()
 
 
-def test_secret_keys_of_gpg_sign_here(built: Trusting, gpg: Gpg) -> None:
+def test_secret_keys_of_gpg_sign_here(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Rae <rae@example.com>", passphrase=SECRET)
     secret = gpg.run("--passphrase", SECRET, "--armor", "--export-secret-keys", key).stdout
     (built.project / "rae.asc").write_bytes(secret)
@@ -145,7 +145,7 @@ def test_secret_keys_of_gpg_sign_here(built: Trusting, gpg: Gpg) -> None:
     assert gpg.verify(Path(f"{file}.asc"), file) == (True, {key.lower()})
 
 
-def test_verdicts_on_odd_signatures_agree_or_are_stricter(built: Trusting, gpg: Gpg) -> None:
+def test_unusual_signatures_are_verified_as_by_gpg_or_more_strictly(built: TrustWorld, gpg: Gpg) -> None:
     key = gpg.generate("Odd <odd@example.com>")
     (built.project / "odd.pub").write_bytes(gpg.run("--armor", "--export", key).stdout)
     for name, options, refusal in (
@@ -161,7 +161,7 @@ def test_verdicts_on_odd_signatures_agree_or_are_stricter(built: Trusting, gpg: 
         assert refusal in built.refused("verify", f"oci-archive:{name}.tar", "--key", "odd.pub", store="o")
 
 
-def test_a_signature_of_text_is_none_of_bytes(gpg: Gpg, tmp_path: Path) -> None:
+def test_a_text_signature_is_refused(gpg: Gpg, tmp_path: Path) -> None:
     """It holds whatever the line ends are, so that the file could be another one."""
     key = gpg.generate("Text <text@example.com>")
     file = tmp_path / "file"

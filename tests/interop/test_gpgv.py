@@ -48,7 +48,7 @@ def ours(data: bytes, keyring: bytes) -> tuple[bool, bytes]:
 
 
 @pytest.mark.parametrize("signer", ["good", "subkey", "other", "expired", "lapsed", "revoked"])
-def test_verdicts_on_signers_agree(signer: str, tmp_path: Path) -> None:
+def test_signers_are_verified_as_by_gpgv(signer: str, tmp_path: Path) -> None:
     data = archive.sign(TEXT, signer)
     theirs, content = gpgv(tmp_path, archive.keyring(*RING), data)
     verdict, signed = ours(data, archive.keyring(*RING))
@@ -58,7 +58,7 @@ def test_verdicts_on_signers_agree(signer: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("signer", ["good", "subkey", "other", "expired", "lapsed", "revoked"])
-def test_verdicts_on_detached_signatures_agree(signer: str, tmp_path: Path) -> None:
+def test_detached_signatures_are_verified_as_by_gpgv(signer: str, tmp_path: Path) -> None:
     signature = archive.detached(TEXT, signer)
     theirs, _ = gpgv(tmp_path, archive.keyring(*RING), signature, TEXT)
     try:
@@ -72,7 +72,7 @@ def test_verdicts_on_detached_signatures_agree(signer: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["signed-with-sha1", "signature-expired", "signed-before-expiry"])
-def test_what_is_refused_of_the_past_gpgv_does_not_vouch_for(name: str, tmp_path: Path) -> None:
+def test_past_signatures_that_we_refuse_are_refused_by_gpgv(name: str, tmp_path: Path) -> None:
     data = (archive.KEYS / f"{name}.asc").read_bytes()
     theirs, _ = gpgv(tmp_path, archive.keyring(*RING), data)
     assert ours(data, archive.keyring(*RING)) == (False, b"")
@@ -87,7 +87,7 @@ def test_a_changed_text_is_refused_by_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.mirror
-def test_real_indexes_are_signed_by_the_keys_that_come_with_pumice(tmp_path: Path) -> None:
+def test_real_indexes_are_signed_by_pumices_built_in_keys(tmp_path: Path) -> None:
     lists = [
         path
         for path in Path("/var/lib/apt/lists").glob("*_InRelease")

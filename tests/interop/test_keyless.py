@@ -11,7 +11,7 @@ from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier, policy
 
 from pumice.image.transports import layout
-from tests.support import certified, pushing, registry, vouched
+from tests.support import certified, pushing, registry, signed_images
 from tests.support.peers import need
 from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
 
@@ -26,7 +26,7 @@ def test_the_library_accepts_what_the_simulator_makes(tmp_path: Path, who: str) 
 
 @pytest.mark.parametrize("who", [ADA, WORKFLOW])
 def test_cosign_accepts_what_the_simulator_makes(tmp_path: Path, who: str) -> None:
-    place = vouched.folder(tmp_path / "image")
+    place = signed_images.folder(tmp_path / "image")
     certified.sign(place, Wish(identity=who))
     digest = layout.read_layout(place).root.digest
     root = certified.root_file(tmp_path / "root.json")

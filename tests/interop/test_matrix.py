@@ -19,19 +19,19 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> matrix.Answers:
     return matrix.run(tmp_path_factory.mktemp("matrix"))
 
 
-def test_everybody_reads_what_we_write(answers: matrix.Answers) -> None:
+def test_peers_verify_our_signatures(answers: matrix.Answers) -> None:
     assert {said for (one, _, _), said in answers.items() if one.writer == "pumice"} <= {
         "yes",
         "yes (`--trusted-root`)",
     }
 
 
-def test_we_read_what_everybody_writes(answers: matrix.Answers) -> None:
+def test_we_verify_the_signatures_of_peers(answers: matrix.Answers) -> None:
     for (one, form, reader), said in answers.items():
         if reader == "pumice" and said not in ("yes", "yes (`--as`)"):
             assert answers[one, form, one.writer] == said == "no: not by the key"  # not even the writer does
 
 
-def test_the_page_says_so(answers: matrix.Answers) -> None:
+def test_the_documented_matrix_is_current(answers: matrix.Answers) -> None:
     text = Path(interop.PAGE).read_text()
     assert text == interop.renewed(matrix.table(answers)), "run: python tools/interop.py"

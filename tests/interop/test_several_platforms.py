@@ -10,12 +10,12 @@ from pathlib import Path
 from tests.support import serving
 from tests.support.deb import Deb
 from tests.support.peers import need
-from tests.support.trusting import SECRET, Trusting
+from tests.support.trust_world import SECRET, TrustWorld
 from tests.support.world import PACKAGES
 
 
 def test_cosign_and_skopeo_take_it(tmp_path: Path) -> None:
-    world = Trusting(tmp_path / "world")
+    world = TrustWorld(tmp_path / "world")
     other = [Deb(**{**package.__dict__, "architecture": "arm64"}) for package in PACKAGES]
     world.publish([*PACKAGES, *other])
     world.must("key", "generate", "--output", "release")

@@ -12,9 +12,9 @@ from pumice.image.transports import attachment, layout
 from pumice.trust import export, image_signing, policy_edit
 from pumice.trust import policy as keyring
 from pumice.trust.policy import PolicyDirectory
-from tests.support import pushing, registry, skopeo, vouched
-from tests.support.trusting import Trusting
-from tests.support.vouched import key, signer
+from tests.support import pushing, registry, signed_images, skopeo
+from tests.support.signed_images import key, signer
+from tests.support.trust_world import TrustWorld
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def pushed(folder: Path, host: str, repository: str, *, by: int | None = 0, place: str = "") -> None:
     """Push an image; signed as itself by one of the keys, and as what lies at ``place``."""
-    vouched.folder(folder)
+    signed_images.folder(folder)
     if by is not None:
-        image = vouched.signed(folder, by)
+        image = signed_images.signed(folder, by)
         if place:
             image_signing.sign_docker_reference(
                 image, attachment.LayoutAttachment(folder, image), None, signer(by), place
@@ -58,7 +58,7 @@ def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
     return (PolicyDirectory("user", tmp_path / "trust"),)
 
 
-def test_an_image_that_is_signed_as_its_place(
+def test_skopeo_accepts_an_image_signed_as_its_reference(
     host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     policy_edit.add_key(levels[0], key(0).public_key, f"{host}/apps")
@@ -75,7 +75,7 @@ def test_an_image_that_is_signed_as_its_place(
     ("repository", "by", "message"),
     [("apps/elsewhere", 0, "is not accepted"), ("apps/unsigned", None, "no signature")],
 )
-def test_what_is_signed_as_another_or_not_at_all(
+def test_skopeo_refuses_other_and_unsigned_images(
     host: str,
     tmp_path: Path,
     levels: tuple[PolicyDirectory, ...],
@@ -90,7 +90,9 @@ def test_what_is_signed_as_another_or_not_at_all(
     assert message in done.stderr
 
 
-def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_skopeo_accepts_an_image_of_a_mirror(
+    host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]
+) -> None:
     policy_edit.add_key(levels[0], key(0).public_key, "example.com")
     policy_edit.set_mirror(levels[0], f"{host}/mirror", "example.com")
     pushed(tmp_path / "image", host, "mirror/hello")  # signed as example.com/hello:1.0 and no more
@@ -100,14 +102,16 @@ def test_an_image_of_a_mirror(host: str, tmp_path: Path, levels: tuple[PolicyDir
     assert "is not accepted" in fetched(tmp_path, levels, f"{host}/mirror/bank:1.0").stderr
 
 
-def test_an_image_of_nobody(host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_skopeo_refuses_an_image_without_a_rule(
+    host: str, tmp_path: Path, levels: tuple[PolicyDirectory, ...]
+) -> None:
     pushed(tmp_path / "image", host, "apps/nobody", place=f"{host}/apps/nobody:1.0")
     assert "rejected by policy" in fetched(tmp_path, levels, f"{host}/apps/nobody:1.0").stderr
 
 
 @pytest.mark.parametrize("how", ["build", "sign", "push"])
-def test_what_the_commands_sign_in_a_registry(host: str, tmp_path: Path, how: str) -> None:
-    world = Trusting(tmp_path)
+def test_skopeo_accepts_images_signed_in_a_registry(host: str, tmp_path: Path, how: str) -> None:
+    world = TrustWorld(tmp_path)
     world.must("key", "generate", "--output", "release")
     place = f"{host}/apps/{how}:1.0"
     built = ("build", "recipe.yaml", "-o", f"docker://{place}")

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import trusting
+from tests.support import trust_world
 from tests.support.peers import need
 from tests.support.serving import MANIFEST, Registry, digest_of, image, serving
-from tests.support.trusting import Trusting
+from tests.support.trust_world import TrustWorld
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Trusting:
+def world(tmp_path_factory: pytest.TempPathFactory) -> TrustWorld:
     """A signed layout ``oci:out``, and a key that is trusted for every name."""
-    made = trusting.signed(tmp_path_factory.mktemp("world"))
+    made = trust_world.signed(tmp_path_factory.mktemp("world"))
     fingerprint(made)
     for repository in ("team/app", "other/app"):
         made.must("trust", "mirror", f"registry.example/{repository}", "example.com/hello")
     return made
 
 
-def fingerprint(world: Trusting) -> str:
+def fingerprint(world: TrustWorld) -> str:
     """Trust the world's key for every name; return its fingerprint."""
     from pumice.trust import public_keys
 
@@ -36,19 +36,19 @@ def fingerprint(world: Trusting) -> str:
 
 
 @pytest.fixture
-def registry(world: Trusting, tmp_path: Path) -> Iterator[Registry]:
+def registry(world: TrustWorld, tmp_path: Path) -> Iterator[Registry]:
     with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
         yield one
 
 
 def run(*command: str, folder: Path, ok: bool = True) -> str:
-    environment = os.environ | {"COSIGN_PASSWORD": trusting.SECRET, "HOME": str(folder)}
+    environment = os.environ | {"COSIGN_PASSWORD": trust_world.SECRET, "HOME": str(folder)}
     done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) is ok, done.stderr
     return done.stdout if ok else done.stderr
 
 
-def test_what_is_signed_goes_in_with_its_signatures(world: Trusting, registry: Registry) -> None:
+def test_a_signed_image_is_pushed_with_its_signatures(world: TrustWorld, registry: Registry) -> None:
     place = f"docker://{registry.host}/team/app:1.0"
     world.must("push", "oci:out", place)
     assert registry.ask("GET", "/v2/team/app/manifests/1.0").status == 200
@@ -58,11 +58,11 @@ def test_what_is_signed_goes_in_with_its_signatures(world: Trusting, registry: R
     assert registry.ask("GET", "/v2/other/app/manifests/latest").status == 200
 
 
-def test_what_is_not_signed_stays_without_a_tag(world: Trusting, registry: Registry) -> None:
+def test_an_unsigned_image_gets_no_tag(world: TrustWorld, registry: Registry) -> None:
     said = world.do("push", "--only-image", "oci:out", f"docker://{registry.host}/team/plain:1.0")
     assert said.code != 0
     assert "DENIED: the policy does not allow the tag: the image is not signed; " in said.stderr
-    assert "push it by its digest, sign that, and set the tag then" in said.stderr
+    assert "push the image by digest, sign it, then set the tag" in said.stderr
     assert registry.ask("GET", "/v2/team/plain/manifests/1.0").status == 404
     world.must("push", "oci:out", f"docker://{registry.host}/hello:1.0")
     refused = world.do(
@@ -74,8 +74,8 @@ def test_what_is_not_signed_stays_without_a_tag(world: Trusting, registry: Regis
     assert "the image is not signed" in refused.stderr
 
 
-def test_a_revoked_key_counts_no_more_without_a_restart(tmp_path: Path) -> None:
-    world = trusting.signed(tmp_path / "world")
+def test_a_revocation_takes_effect_without_a_restart(tmp_path: Path) -> None:
+    world = trust_world.signed(tmp_path / "world")
     key = fingerprint(world)
     with serving(tmp_path / "root", "--require-signed", str(world.config / "pumice/trust")) as one:
         world.must("push", "oci:out", f"docker://{one.host}/hello:1.0")
@@ -84,11 +84,11 @@ def test_a_revoked_key_counts_no_more_without_a_restart(tmp_path: Path) -> None:
         assert "revoked (lost)" in refused.stderr
 
 
-def test_what_is_signed_as_another_image_or_version_stays_without_a_tag(
-    world: Trusting, registry: Registry
+def test_an_image_signed_as_another_name_or_version_gets_no_tag(
+    world: TrustWorld, registry: Registry
 ) -> None:
     for place, reason in (
-        ("another/app:1.0", "it is signed as example.com/hello, not as another/app"),
+        ("another/app:1.0", "the image is signed as example.com/hello, not as another/app"),
         ("hello:2.0", "the signed version is 1.0, and the tag is 2.0"),
     ):
         refused = world.do("push", "oci:out", f"docker://{registry.host}/{place}")
@@ -110,7 +110,7 @@ def test_every_tag_of_a_put_is_checked(registry: Registry) -> None:
     assert registry.put("many", digest.replace(":", "-") + ".exe", document).status == 403
 
 
-def test_what_is_no_image_at_all_is_refused_with_one_sentence(registry: Registry) -> None:
+def test_a_manifest_that_is_not_an_image_is_refused_with_one_sentence(registry: Registry) -> None:
     for document, kind in ((b'{"a": 1}', "application/x"), (b'{"annotations": 7}', "application/y+json")):
         assert registry.put("odd", "v1", document, kind).status == 403
     digest = digest_of(b'{"a": 1}', "sha512")
@@ -119,12 +119,12 @@ def test_what_is_no_image_at_all_is_refused_with_one_sentence(registry: Registry
 
 @pytest.mark.parametrize("generation", ["cosign2", "cosign3"])
 def test_crane_and_cosign_push_by_digest_then_sign_then_tag(
-    world: Trusting, registry: Registry, tmp_path: Path, generation: str
+    world: TrustWorld, registry: Registry, tmp_path: Path, generation: str
 ) -> None:
     crane, cosign = need("crane"), need(generation)
     name = f"{registry.host}/theirs/{generation}"
     said = run(crane, "push", str(world.project / "out"), f"{name}:1.0", folder=tmp_path, ok=False)
-    assert "push it by its digest, sign that, and set the tag then" in said
+    assert "push the image by digest, sign it, then set the tag" in said
     for data in (b"{}", b"layer"):
         registry.push_blob(f"theirs/{generation}", data)
     document = image()

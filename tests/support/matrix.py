@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pumice.trust import keys
 from tests.support import pushing, registry, serving, skopeo
 from tests.support.peers import need
-from tests.support.trusting import SECRET, Trusting
+from tests.support.trust_world import SECRET, TrustWorld
 
 OWN = "example.com/hello:1.0"
 WRITERS = ("pumice", "cosign 2", "cosign 3")
@@ -45,7 +45,7 @@ _REASONS = {
     "no signature exists": "finds none",
     "signature was required, but no signature": "finds none",
 }
-"""What refusals have in them, the most telling first."""
+"""Parts of error messages and their meaning, the most specific first."""
 
 
 class Written(NamedTuple):
@@ -77,7 +77,7 @@ class Bench:
     """A project with an image, keys, and two registries."""
 
     def __init__(self, root: Path, hosts: dict[str, str]) -> None:
-        self.world = Trusting(root)
+        self.world = TrustWorld(root)
         self.root = root
         self.folder = self.world.project
         self.hosts = hosts

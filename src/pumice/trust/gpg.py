@@ -149,4 +149,4 @@ def _unescape(text: str) -> str:
     """Undo the escaping of a user ID by ``--with-colons`` (gpg's DETAILS, field 10)."""
     import re
 
-    return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), text)
+    return re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), text)

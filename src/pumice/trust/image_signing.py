@@ -99,7 +99,7 @@ def sign_image(
         ]
         attested |= dict.fromkeys(claim.predicate_type for claim in statements[1:])
         existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
-        outdated = [old for old in existing_claims if time.is_outdated(old)]
+        outdated = [claim for claim in existing_claims if time.is_outdated(claim)]
         existing_claims = [old for old in existing_claims if old not in outdated]
         missing = [
             claim
@@ -147,7 +147,7 @@ def sign_docker_reference(
     key: PrivateKey | None = None
     for signed_image in _signed_images(image):
         existing_claims = _read_claims_of_key(signed_image, home, signer.public_key, name)
-        outdated = {old.entry for old in existing_claims if time.is_outdated(old)}
+        outdated = {claim.entry for claim in existing_claims if time.is_outdated(claim)}
         if not any(
             old.form == "cosign" and old.is_signature and old.entry not in outdated for old in existing_claims
         ):

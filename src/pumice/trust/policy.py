@@ -276,7 +276,7 @@ def read_thresholds(directories: Sequence[PolicyDirectory]) -> dict[str, int]:
     """Return the thresholds by prefix ("": all names)."""
     thresholds = {scope: _read_threshold(scope, directories) for scope in _list_scopes(directories)}
     return {
-        "" if place == ROOT else _decode_prefix(place): count for place, count in thresholds.items() if count
+        "" if scope == ROOT else _decode_prefix(scope): count for scope, count in thresholds.items() if count
     }
 
 
@@ -322,7 +322,7 @@ def mirror_path(prefix: str) -> str:
 def _scope_directories(name: str) -> list[str]:
     """Return the scope of each prefix of a name, the shortest first."""
     components = name.split("/") if name else []
-    if any(not _encode_component(word).strip(".") for word in components):
+    if any(not _encode_component(component).strip(".") for component in components):
         return []
     return [
         "/".join([PREFIX, *map(_encode_component, components[: count + 1])])
@@ -331,7 +331,7 @@ def _scope_directories(name: str) -> list[str]:
 
 
 def _decode_prefix(scope: str) -> str:
-    return "/".join(_decode_component(word) for word in scope.split("/")[1:])
+    return "/".join(_decode_component(component) for component in scope.split("/")[1:])
 
 
 def _encode_component(component: str) -> str:

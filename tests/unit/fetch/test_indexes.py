@@ -22,7 +22,7 @@ from pumice.store.home import Home
 from tests.support import archive, mirror
 from tests.support.archive import EPOCH, Deb, Suite
 from tests.support.mirror import Fault
-from tests.support.telling import Telling
+from tests.support.recording_progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class World:
         self.root = root
         self.server = server
         self.home = home
-        self.progress = Telling()
+        self.progress = RecordingProgress()
         self.today = EPOCH + DAY
 
     def publish(self, *suites: Suite) -> None:

@@ -21,7 +21,7 @@ from pumice.store.home import Home
 from tests.support import mirror
 from tests.support.archive import EPOCH, Deb
 from tests.support.mirror import Fault
-from tests.support.telling import Telling
+from tests.support.recording_progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ class World:
         self.root = root
         self.server = server
         self.home = home
-        self.told = Telling()
+        self.told = RecordingProgress()
         self.pool = root / "mirror" / HELLO.path
 
     def source(self, *urls: str, snapshots: tuple[str, ...] = (), suite: str = "bookworm") -> Source:

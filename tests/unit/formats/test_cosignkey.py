@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pumice.errors import FormatError, PumiceError, TrustError
 from pumice.formats import cosignkey
-from tests.support.vouched import DATA
+from tests.support.signed_images import DATA
 
 PASSPHRASE = b"hunter2"
 KEY = (DATA / "cosign.key").read_bytes()

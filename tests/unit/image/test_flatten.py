@@ -271,7 +271,8 @@ def delete(tree: dict[str, tuple[str, Origin]], whiteout: str) -> None:
 
 
 def drop_below(tree: dict[str, tuple[str, Origin]], folder: str) -> None:
-    for path in [path for path in tree if path.startswith(folder + "/")]:
+    prefix = f"{folder}/" if folder else ""  # the root itself has no name
+    for path in [path for path in tree if path.startswith(prefix)]:
         del tree[path]
 
 

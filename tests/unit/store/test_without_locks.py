@@ -16,7 +16,7 @@ from pumice.store.home import Home
 from pumice.trust import admission, rollback
 from pumice.trust.rollback import AcceptedImage
 from tests.support import images
-from tests.support.vouched import NAME, folder, signed, trusted
+from tests.support.signed_images import NAME, folder, signed, trusted
 
 
 @pytest.fixture(autouse=True, params=[errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS])

@@ -18,8 +18,8 @@ from pumice.store.garbage_collection import collect
 from pumice.store.home import Home
 from pumice.trust import admission, image_names, image_signing, policy, policy_edit, rollback
 from pumice.trust.policy import PolicyDirectory
-from tests.support import images, vouched
-from tests.support.vouched import NAME, key, signer, trusted
+from tests.support import images, signed_images
+from tests.support.signed_images import NAME, key, signer, trusted
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def levels(tmp_path: Path) -> tuple[PolicyDirectory, ...]:
 
 def brought(home: Home, name: str = NAME, *, sign_as: str = "", by: int | None = 0, **how: object) -> Image:
     """Put an image of somebody else's into the store, signed."""
-    made = vouched.image(name, **how)  # type: ignore[arg-type]
+    made = signed_images.image(name, **how)  # type: ignore[arg-type]
     for descriptor in list_blobs(made):
         with made.blobs.open(descriptor.digest) as file:
             images.put(home, file.read())
@@ -75,7 +75,7 @@ def elsewhere(image: Image, known_as: str = "") -> Image:
     return Image(image.root, OverlaidBlobs([], image.blobs), image.referrers, known_as=known_as)
 
 
-def test_what_was_built_here_runs_from_the_store_without_a_signature(
+def test_run_admits_an_unsigned_image_from_the_store_that_built_it(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home, by=None)
@@ -89,7 +89,7 @@ def test_what_was_built_here_runs_from_the_store_without_a_signature(
 
 
 @pytest.mark.parametrize("purpose", ["run", "pull", "verify"])
-def test_what_was_built_here_and_comes_from_elsewhere_needs_a_signature(
+def test_an_image_built_here_needs_a_signature_if_it_comes_from_elsewhere(
     home: Home, levels: tuple[PolicyDirectory, ...], purpose: admission.Purpose
 ) -> None:
     image = brought(home, by=None)
@@ -100,7 +100,7 @@ def test_what_was_built_here_and_comes_from_elsewhere_needs_a_signature(
 
 @pytest.mark.parametrize("purpose", ["run", "pull", "verify"])
 @pytest.mark.parametrize("waived", [False, True])
-def test_a_registry_cannot_give_an_image_that_was_built_here_another_name(
+def test_a_registry_cannot_serve_an_image_built_here_under_another_name(
     home: Home, levels: tuple[PolicyDirectory, ...], purpose: admission.Purpose, waived: bool
 ) -> None:
     image = brought(home)
@@ -110,7 +110,7 @@ def test_a_registry_cannot_give_an_image_that_was_built_here_another_name(
         judge(given, home, "", levels, purpose=purpose, allow_built_here=waived)
 
 
-def test_verify_needs_a_signature_of_what_was_built_here_unless_that_is_waived(
+def test_verify_requires_a_signature_of_an_image_built_here_unless_waived(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home, by=None)
@@ -124,14 +124,14 @@ def test_verify_needs_a_signature_of_what_was_built_here_unless_that_is_waived(
         judge(image, home, "example.com/bank:1.0", levels, purpose="verify", allow_built_here=True)
 
 
-def test_an_image_that_was_not_built_here_is_not_waived(
+def test_allow_built_here_does_not_admit_an_image_from_elsewhere(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     with pytest.raises(TrustError, match="not signed"):
         judge(brought(home, by=None), home, NAME, levels, purpose="verify", allow_built_here=True)
 
 
-def test_another_name_for_what_was_built_here_is_refused_to_run(home: Home, tmp_path: Path) -> None:
+def test_run_refuses_an_image_built_here_under_another_name(home: Home, tmp_path: Path) -> None:
     image = brought(home, by=None)
     home.build_marks.add(image.root.digest)
 
@@ -145,7 +145,7 @@ def test_another_name_for_what_was_built_here_is_refused_to_run(home: Home, tmp_
         admit("example.com/bank:1.0")
 
 
-def test_a_decision_says_what_was_checked(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_a_decision_lists_its_checks(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     assert checks(judge(brought(home), home, NAME, levels)) == {
         "signature": (True, "signed by a trusted key"),
         "name": (True, f"signed as {NAME}"),
@@ -153,14 +153,18 @@ def test_a_decision_says_what_was_checked(home: Home, levels: tuple[PolicyDirect
     }
 
 
-def test_what_is_signed_by_a_key_of_the_rules_passes(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_an_image_signed_by_a_key_of_the_policy_is_admitted(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
     decision = judge(brought(home), home, NAME, levels, now=0)
     assert decision.signatures[0].trusted_key is not None
     assert decision.signatures[0].trusted_key.rule == "user rule for example.com"
     assert decision.threshold == 1
 
 
-def test_a_key_for_one_prefix_is_none_for_another(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_a_key_for_one_prefix_is_not_trusted_for_another(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
     image = brought(home, "example.org/hello:1.0")
     with pytest.raises(TrustError) as caught:
         judge(image, home, "example.org/hello:1.0", levels, now=0)
@@ -168,7 +172,7 @@ def test_a_key_for_one_prefix_is_none_for_another(home: Home, levels: tuple[Poli
     assert "no key is trusted for example.org/hello:1.0" in caught.value.hint
 
 
-def test_the_name_that_was_asked_for_counts_not_the_one_the_image_has(
+def test_the_requested_name_must_be_signed_not_the_declared_name(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home)
@@ -176,7 +180,7 @@ def test_the_name_that_was_asked_for_counts_not_the_one_the_image_has(
         judge(image, home, "example.com/bank:1.0", levels, now=0)
 
 
-def test_older_versions_are_refused(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_an_older_version_is_refused(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     new, old = (
         brought(home, "example.com/a:1.10", content=b"new"),
         brought(home, "example.com/a:1.9", content=b"old"),
@@ -191,7 +195,9 @@ def test_older_versions_are_refused(home: Home, levels: tuple[PolicyDirectory, .
     assert judge(old, home, "", levels, now=0, allow_older=True).signatures
 
 
-def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_an_earlier_build_of_the_same_version_is_refused(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
     late = brought(home, created="2024-02-01T00:00:00Z")
     early = brought(home, created="2024-01-01T00:00:00Z")
     judge(late, home, NAME, levels, now=0, keep=True)
@@ -199,12 +205,12 @@ def test_the_same_version_made_earlier_is_refused(home: Home, levels: tuple[Poli
         judge(early, home, NAME, levels, now=0)
 
 
-def test_looking_does_not_count_as_accepting(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_a_decision_alone_records_nothing(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     judge(brought(home), home, NAME, levels, now=0)
     assert rollback.read_accepted("example.com/hello", home) == ()
 
 
-def test_a_damaged_memory_is_told(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_a_damaged_record_is_reported(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     image = brought(home)
     judge(image, home, NAME, levels, now=0, keep=True)
     (path,) = home.directory("accepted").iterdir()
@@ -213,16 +219,16 @@ def test_a_damaged_memory_is_told(home: Home, levels: tuple[PolicyDirectory, ...
         judge(image, home, NAME, levels, now=0)
 
 
-def test_versions_without_an_order_are_no_older(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_versions_without_an_order_are_not_older(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     judge(brought(home, "example.com/a:latest", content=b"1"), home, "", levels, now=0, keep=True)
     assert judge(brought(home, "example.com/a:edge", content=b"2"), home, "", levels, now=0).signatures
 
 
-def test_keys_given_for_once(home: Home) -> None:
+def test_keys_of_the_request_replace_the_policy(home: Home) -> None:
     assert judge(brought(home), home, NAME, (), keys=(trusted(),)).signatures
 
 
-def test_collections_keep_signatures_as_long_as_the_image(
+def test_garbage_collection_keeps_signatures_as_long_as_the_image(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     image = brought(home)
@@ -252,7 +258,7 @@ def test_names(stated: str, expected: str, fits: bool) -> None:
     assert image_names.matches(stated, expected) is fits
 
 
-def test_levels_follow_the_environment(tmp_path: Path) -> None:
+def test_policy_directories_follow_the_environment(tmp_path: Path) -> None:
     assert [one.name for one in policy.policy_directories({})] == ["vendor", "system"]
     assert policy.policy_directories({"HOME": "/h"})[-1].path == Path("/h/.config/pumice/trust")
     assert policy.policy_directories({"XDG_CONFIG_HOME": "/x", "HOME": "/h"})[-1].path == Path(
@@ -260,7 +266,7 @@ def test_levels_follow_the_environment(tmp_path: Path) -> None:
     )
 
 
-def test_tracks_have_newest_versions_of_their_own(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_each_track_has_its_own_newest_version(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     def of(version: str, track: str) -> Image:
         return brought(home, f"example.com/db:{version}", content=version.encode(), track=track)
 
@@ -272,7 +278,7 @@ def test_tracks_have_newest_versions_of_their_own(home: Home, levels: tuple[Poli
         judge(of("16.1", ""), home, "", levels, now=0)
 
 
-def test_a_version_without_an_order_does_not_make_older_ones_pass(
+def test_a_version_without_an_order_does_not_admit_older_versions(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     for version in ("2.0", "latest"):
@@ -282,7 +288,7 @@ def test_a_version_without_an_order_does_not_make_older_ones_pass(
         judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
 
-def test_another_process_accepts_something_newer_in_between(
+def test_recording_refuses_an_image_if_another_process_recorded_a_newer_one(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     old, new = (brought(home, f"example.com/a:{v}", content=v.encode()) for v in ("1.0", "1.1"))
@@ -294,7 +300,7 @@ def test_another_process_accepts_something_newer_in_between(
     assert [one.version for one in rollback.read_accepted("example.com/a", home)] == ["1.1"]
 
 
-def test_what_an_earlier_version_of_pumice_remembered_is_known(
+def test_records_of_earlier_versions_of_pumice_are_read(
     home: Home, levels: tuple[PolicyDirectory, ...]
 ) -> None:
     from pumice import digest
@@ -307,7 +313,9 @@ def test_what_an_earlier_version_of_pumice_remembered_is_known(
         judge(brought(home, "example.com/a:1.0"), home, "", levels, now=0)
 
 
-def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
+def test_both_keys_are_trusted_during_the_overlap_of_a_rotation(
+    home: Home, levels: tuple[PolicyDirectory, ...]
+) -> None:
     day = 86_400
     policy_edit.rotate_key(levels[0], policy.read_rules(levels), key(1).public_key, until=10 * day)
     image = brought(home)
@@ -322,9 +330,7 @@ def test_a_key_is_rotated_with_overlapping_periods(home: Home, levels: tuple[Pol
         judge(image, home, "", levels, now=10 * day)
 
 
-def test_who_has_the_old_and_the_new_key_is_one_signer(
-    home: Home, levels: tuple[PolicyDirectory, ...]
-) -> None:
+def test_a_key_and_its_replacement_are_one_signer(home: Home, levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[0], key(2).public_key, "example.com")
     policy_edit.set_threshold(levels[0], "example.com", 2)
     mine = [rule for rule in policy.read_rules(levels) if rule.key.key == key(0).public_key]

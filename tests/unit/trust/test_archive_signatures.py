@@ -14,10 +14,10 @@ from pumice.image.model import Image
 from pumice.image.transports import layout, layout_archive
 from pumice.trust import archive_signatures, image_names, image_verification, openpgp
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import archive, locations, vouched
+from tests.support import archive, locations, signed_images
 
 NOW = 1_900_000_000
-NAME = vouched.NAME
+NAME = signed_images.NAME
 
 
 @cache
@@ -57,11 +57,11 @@ def file(tmp_path: Path) -> Path:
 
 
 def written(path: Path, image: Image | None = None) -> Path:
-    locations.write(image or vouched.image(), f"oci-archive:{path}", version="1.0")
+    locations.write(image or signed_images.image(), f"oci-archive:{path}", version="1.0")
     return path
 
 
-def test_a_signature_counts_for_the_name_in_the_archive(file: Path) -> None:
+def test_a_signature_is_valid_for_the_name_in_the_archive(file: Path) -> None:
     done = archive_signatures.sign_archive(file, signer("good"), now=NOW)
     assert (done.path.name, done.is_new) == ("image.tar.asc", True)
     verdict = checked(file, trusted("good"))
@@ -71,7 +71,7 @@ def test_a_signature_counts_for_the_name_in_the_archive(file: Path) -> None:
     assert "not as example.com/bank:1.0" in refused(file, trusted("good"), expected="example.com/bank:1.0")
 
 
-def test_it_is_done_once_and_signatures_of_others_stay(file: Path) -> None:
+def test_signing_again_adds_nothing_and_keeps_signatures_by_others(file: Path) -> None:
     def never(file: Path, moment: int | None) -> bytes:
         raise AssertionError("the key was opened")
 
@@ -84,10 +84,10 @@ def test_it_is_done_once_and_signatures_of_others_stay(file: Path) -> None:
     assert len(checked(file, trusted("good"), trusted("other"), threshold=2).signatures) == 2
 
 
-def test_what_is_about_an_older_archive_goes(file: Path) -> None:
+def test_signatures_of_an_older_archive_are_removed(file: Path) -> None:
     archive_signatures.sign_archive(file, signer("other"), now=NOW)
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
-    written(file, vouched.image(content=b"new"))
+    written(file, signed_images.image(content=b"new"))
     assert "is not what" in refused(file, trusted("good"))
     assert archive_signatures.sign_archive(file, signer("good"), now=NOW).is_new
     assert len(list(openpgpsig.read_signatures(archive_signatures.signature_path(file).read_bytes()))) == 1
@@ -101,7 +101,7 @@ def test_what_is_about_an_older_archive_goes(file: Path) -> None:
         ({"revocation": "stolen"}, "is revoked (stolen)"),
     ],
 )
-def test_rules_count_for_keys_of_both_kinds(file: Path, more: dict[str, object], message: str) -> None:
+def test_rules_apply_to_openpgp_keys(file: Path, more: dict[str, object], message: str) -> None:
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     assert message in refused(file, trusted("good", **more))
 
@@ -113,17 +113,17 @@ def test_a_key_counts_once_however_often_it_signed(file: Path) -> None:
 
 
 def test_both_kinds_together_make_a_threshold(tmp_path: Path) -> None:
-    place = vouched.folder(tmp_path / "image")
-    vouched.signed(place, 0)
+    place = signed_images.folder(tmp_path / "image")
+    signed_images.signed(place, 0)
     file = written(tmp_path / "image.tar", layout.read_layout(place))
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
-    assert len(checked(file, trusted("good"), vouched.trusted(), threshold=2).signatures) == 3
+    assert len(checked(file, trusted("good"), signed_images.trusted(), threshold=2).signatures) == 3
 
 
-def test_an_archive_that_changes_meanwhile(file: Path) -> None:
+def test_an_archive_that_changes_during_verification_is_refused(file: Path) -> None:
     """The signature is that of the file that lies there now, the image that of another."""
     bad = file.with_name("bad.tar")
-    written(bad, vouched.image(content=b"bad"))
+    written(bad, signed_images.image(content=b"bad"))
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     good = file.read_bytes()
     file.write_bytes(bad.read_bytes())
@@ -134,7 +134,7 @@ def test_an_archive_that_changes_meanwhile(file: Path) -> None:
         image_verification.verify_image(image, None, [trusted("good")], expected="", now=NOW)
 
 
-def test_a_file_of_signatures_of_another_name(file: Path, tmp_path: Path) -> None:
+def test_a_signature_file_with_another_name_is_read(file: Path, tmp_path: Path) -> None:
     archive_signatures.sign_archive(file, signer("good"), now=NOW)
     moved = archive_signatures.signature_path(file).rename(tmp_path / "elsewhere.asc")
     image = layout_archive.read_archive(file)
@@ -150,15 +150,15 @@ def test_a_file_of_signatures_of_another_name(file: Path, tmp_path: Path) -> Non
             assert not message
 
 
-def test_many_signatures_that_claim_to_be_ours_end_somewhere(file: Path) -> None:
+def test_the_number_of_checked_signatures_is_limited(file: Path) -> None:
     old = secret("good").sign_file(file, bytes)
-    written(file, vouched.image(content=b"new"))
+    written(file, signed_images.image(content=b"new"))
     archive_signatures.signature_path(file).write_bytes(old * 100)
     assert "more than 32 signatures name a trusted key as issuer" in refused(file, trusted("good"))
 
 
 def test_an_image_without_a_name_is_not_signed(tmp_path: Path) -> None:
-    image = layout_archive.read_archive(written(tmp_path / "image.tar", vouched.image("")))
+    image = layout_archive.read_archive(written(tmp_path / "image.tar", signed_images.image("")))
     with pytest.raises(UsageError, match="declares no name"):
         archive_signatures.check_archive_name(image, "")
     named = layout_archive.read_archive(written(tmp_path / "named.tar"))

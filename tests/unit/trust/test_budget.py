@@ -19,7 +19,7 @@ from pumice.formats import dsse, intoto, oci, sigstore, simplesigning, strictjso
 from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.trust import budget, claims, image_verification
-from tests.support.vouched import NAME, folder, key, signed, trusted
+from tests.support.signed_images import NAME, folder, key, signed, trusted
 
 
 class Counting:
@@ -76,7 +76,7 @@ def place(tmp_path: Path) -> Path:
     return folder(tmp_path / "image")
 
 
-def test_a_blob_that_is_listed_a_hundred_times_is_read_and_judged_once(place: Path) -> None:
+def test_a_blob_that_is_listed_a_hundred_times_is_read_once(place: Path) -> None:
     data = statement(layout.read_layout(place), 1000)
     attach(place, data, times=100)
     image, blobs = counted(place)
@@ -92,7 +92,7 @@ def test_several_signatures_of_one_payload_read_it_once(place: Path) -> None:
     assert blobs.opened[digest.of(payload)] == 1
 
 
-def test_small_blobs_come_first_so_that_large_ones_hide_nothing(place: Path) -> None:
+def test_small_blobs_are_read_before_large_ones(place: Path) -> None:
     large = [statement(layout.read_layout(place), 100_000 + number, by=1) for number in range(5)]
     attach(place, *large)
     signed(place, 0)
@@ -106,7 +106,7 @@ def test_small_blobs_come_first_so_that_large_ones_hide_nothing(place: Path) -> 
     assert found[-1].problem == "not read: more than 0 MiB are attached to the image"
 
 
-def test_the_bytes_of_all_blobs_have_a_total(place: Path) -> None:
+def test_the_total_size_of_blobs_is_limited(place: Path) -> None:
     attach(place, *(statement(layout.read_layout(place), 100_000 + number) for number in range(10)))
     image, blobs = counted(place)
     found = list(claims.read_claims(image, None, budget=budget.Budget(500_000)))
@@ -114,7 +114,7 @@ def test_the_bytes_of_all_blobs_have_a_total(place: Path) -> None:
     assert sum(count for name, count in blobs.opened.items() if name in {one.blob for one in found}) == 3
 
 
-def test_the_time_has_a_total(place: Path) -> None:
+def test_the_total_processor_time_is_limited(place: Path) -> None:
     attach(place, *(statement(layout.read_layout(place), 1000 + number) for number in range(5)))
     clock = iter([0.0, 1.0, 20.0, 31.0, 32.0, 33.0])
     limit = budget.Budget(elapsed=lambda: next(clock))
@@ -125,7 +125,7 @@ def test_the_time_has_a_total(place: Path) -> None:
     ]
 
 
-def test_where_signatures_are_wanted_nothing_large_is_read(place: Path) -> None:
+def test_large_blobs_are_not_read_if_only_signatures_are_needed(place: Path) -> None:
     attach(place, statement(layout.read_layout(place), 2 << 20, kind=sigstore.SIGN))
     image, blobs = counted(place)
     (claim,) = claims.read_claims(image, None, signatures_only=True)
@@ -133,7 +133,7 @@ def test_where_signatures_are_wanted_nothing_large_is_read(place: Path) -> None:
     assert blobs.opened[claim.blob] == 0
 
 
-def test_manifests_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_size_of_manifests_is_limited(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = layout.read_layout(place)
     for number in range(3):
         attach(place, statement(image, number), note="x" * 10_000)
@@ -141,7 +141,7 @@ def test_manifests_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(list(claims.read_attached_manifests(layout.read_layout(place), None))) == 2
 
 
-def test_what_was_judged_is_let_go_of(place: Path) -> None:
+def test_an_evaluated_claim_is_released(place: Path) -> None:
     image = layout.read_layout(place)
     attach(place, statement(image, 1 << 20))
     signed(place, 0)
@@ -151,7 +151,7 @@ def test_what_was_judged_is_let_go_of(place: Path) -> None:
     assert {(len(one.claim.signed), len(one.claim.json)) for one in verdict.attestations} == {(0, 4)}
 
 
-def test_a_statement_about_many_others_is_one_claim(place: Path) -> None:
+def test_a_statement_about_many_other_images_is_one_claim(place: Path) -> None:
     image = layout.read_layout(place)
     subjects = tuple(intoto.Subject("x", digest.of(str(number).encode())) for number in range(1000))
     said = intoto.encode_statement(intoto.Statement(subjects, sigstore.SIGN, b"{}"))
@@ -163,7 +163,7 @@ def test_a_statement_about_many_others_is_one_claim(place: Path) -> None:
 
 
 @pytest.mark.parametrize(("part", "count"), [(b"[],", 2_000_000), (b"0,", 16_000_000)])
-def test_json_of_too_many_parts_is_refused_before_it_is_read(part: bytes, count: int) -> None:
+def test_json_with_too_many_values_is_refused_before_it_is_parsed(part: bytes, count: int) -> None:
     with pytest.raises(FormatError, match="too many values"):
         strictjson.read_value(b"[" + part * count + b"0]", "document", limit=1 << 30)
 
@@ -180,7 +180,7 @@ print(code, peak // 1024)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("command", ["verify", "run"])
-def test_the_memory_is_that_of_one_blob(place: Path, tmp_path: Path, command: str) -> None:
+def test_memory_is_bounded_by_one_blob(place: Path, tmp_path: Path, command: str) -> None:
     """Four statements of 20 MiB, each listed as 24 layers: 2 GiB if each were read for itself."""
     image = layout.read_layout(place)
     notes = {} if command == "verify" else {claims.PREDICATE_TYPE: sigstore.SIGN}
@@ -199,7 +199,7 @@ def test_the_memory_is_that_of_one_blob(place: Path, tmp_path: Path, command: st
     assert peak < 300
 
 
-def test_the_documents_of_an_image_have_a_total(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_size_of_documents_is_limited(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pumice.image import model
 
     image = layout.read_layout(place)

@@ -18,8 +18,8 @@ from pumice.image.model import Image
 from pumice.image.transports import attachment, layout
 from pumice.trust import claims, image_signing, image_verification, keys, public_keys
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import vouched
-from tests.support.vouched import DATA, NAME, attested, folder, key, signed, signer, trusted
+from tests.support import signed_images
+from tests.support.signed_images import DATA, NAME, attested, folder, key, signed, signer, trusted
 
 
 def checked(
@@ -44,7 +44,7 @@ def place(tmp_path: Path) -> Path:
     return folder(tmp_path / "image")
 
 
-def test_both_forms_count(place: Path) -> None:
+def test_both_formats_are_verified(place: Path) -> None:
     verdict = checked(signed(place, 0), trusted())
     assert [one.claim.form for one in verdict.signatures] == ["cosign", "bundle"]
     assert (verdict.name, verdict.rejected) == (NAME, ())
@@ -68,22 +68,22 @@ def test_signing_is_deterministic_and_done_once(place: Path, tmp_path: Path) -> 
     assert (place / "index.json").read_bytes() == before
 
 
-def test_an_index_has_one_descriptor_still(place: Path) -> None:
+def test_a_signed_layout_still_has_one_descriptor_in_its_index(place: Path) -> None:
     signed(place, 0)
     index = json.loads((place / "index.json").read_bytes())
     (only,) = index["manifests"]
     assert only["annotations"]["dev.pumice.referrers"].startswith("sha256:")
 
 
-def test_no_signature(place: Path) -> None:
+def test_an_unsigned_image_is_refused(place: Path) -> None:
     assert refused(layout.read_layout(place), trusted()) == "the image is not signed"
 
 
-def test_other_key(place: Path) -> None:
+def test_a_signature_by_another_key_is_refused(place: Path) -> None:
     assert "not signed by a key that is trusted" in refused(signed(place, 1), trusted())
 
 
-def test_other_name(place: Path) -> None:
+def test_a_signature_under_another_name_is_refused(place: Path) -> None:
     image = signed(place, 0)
     message = refused(image, trusted(), expected="example.com/other:1.0")
     assert f"signed as {NAME}, not as example.com/other:1.0" in message
@@ -91,25 +91,25 @@ def test_other_name(place: Path) -> None:
     assert checked(image, trusted(), expected="example.com/hello").signatures
 
 
-def test_a_name_given_takes_the_place_of_the_images_own(place: Path) -> None:
+def test_a_requested_name_replaces_the_declared_name(place: Path) -> None:
     image = signed(place, 0, name="example.com/other:7")
     assert checked(image, trusted(), expected="example.com/other:7").signatures
     assert "not as" in refused(image, trusted())
     assert "not as" in refused(image, trusted(), expected="")
 
 
-def test_an_image_without_a_name_is_signed_under_a_given_one(tmp_path: Path) -> None:
-    place = folder(tmp_path / "image", vouched.image(""))
+def test_an_image_without_a_name_is_signed_as_the_requested_name(tmp_path: Path) -> None:
+    place = folder(tmp_path / "image", signed_images.image(""))
     with pytest.raises(PumiceError, match="declares no name"):
         signed(place, 0)
     assert checked(signed(place, 0, name=NAME), trusted(), expected="").name == NAME
 
 
-def test_an_attestation_is_no_signature(place: Path) -> None:
+def test_an_attestation_is_not_a_signature(place: Path) -> None:
     assert "an attestation by a trusted key, but no signature" in refused(attested(place, 0, {}), trusted())
 
 
-def test_an_attestation_by_a_trusted_key_is_told(place: Path) -> None:
+def test_the_error_mentions_an_attestation_by_a_trusted_key(place: Path) -> None:
     signed(place, 0)
     attested(place, 1, {"by": "stranger"})
     verdict = checked(attested(place, 0, {"by": "us"}), trusted())
@@ -126,7 +126,7 @@ def test_a_stranger_hides_nothing(place: Path) -> None:
 @pytest.mark.parametrize("media_type", [simplesigning.PAYLOAD, dsse.ENVELOPE, sigstore.BUNDLE])
 @settings(max_examples=15)
 @given(data=st.binary(max_size=100))
-def test_garbage_hides_nothing(
+def test_garbage_does_not_hide_a_signature(
     tmp_path_factory: pytest.TempPathFactory, media_type: str, data: bytes
 ) -> None:
     path = folder(tmp_path_factory.mktemp("garbage") / "image")
@@ -153,8 +153,8 @@ def _attach(
     place.finish()
 
 
-def test_a_signature_of_another_image_does_not_count(place: Path, tmp_path: Path) -> None:
-    other = signed(folder(tmp_path / "other", vouched.image(content=b"evil")), 0)
+def test_a_signature_of_another_image_is_not_valid(place: Path, tmp_path: Path) -> None:
+    other = signed(folder(tmp_path / "other", signed_images.image(content=b"evil")), 0)
     image = layout.read_layout(place)
     for claim in claims.read_claims(other, None):
         envelope = dsse.Envelope(dsse.IN_TOTO, b"", (dsse.Signature(claim.signatures[0]),))
@@ -165,7 +165,7 @@ def test_a_signature_of_another_image_does_not_count(place: Path, tmp_path: Path
     assert "it is about another image" in refused(layout.read_layout(place), trusted())
 
 
-def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
+def test_a_signature_over_changed_bytes_is_not_valid(place: Path) -> None:
     image = layout.read_layout(place)
     said = intoto.encode_statement(
         intoto.Statement((intoto.Subject(NAME, image.root.digest),), sigstore.SIGN, b"{}")
@@ -176,7 +176,7 @@ def test_a_signature_over_changed_bytes_does_not_count(place: Path) -> None:
     assert "not signed by a key that is trusted" in refused(layout.read_layout(place), trusted())
 
 
-def test_a_changed_blob_is_found(place: Path) -> None:
+def test_a_changed_blob_is_detected(place: Path) -> None:
     image = signed(place, 0)
     for claim in claims.read_claims(image, None):
         manifest = oci.read_manifest((place / "blobs" / claim.source.replace(":", "/")).read_bytes())
@@ -185,7 +185,7 @@ def test_a_changed_blob_is_found(place: Path) -> None:
     assert "does not match its digest" in refused(layout.read_layout(place), trusted())
 
 
-def test_keys_that_expired_or_were_revoked(place: Path) -> None:
+def test_expired_and_revoked_keys_are_not_trusted(place: Path) -> None:
     image = signed(place, 0)
     assert "expired on 2001-09-09" in refused(image, trusted(expires=1_000_000_000))
     assert "is revoked (stolen)" in refused(image, trusted(revocation="stolen"))
@@ -200,7 +200,7 @@ def test_thresholds_count_keys_not_signatures(place: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", keys.GENERATED_KINDS)
-def test_kinds_of_keys(place: Path, kind: str) -> None:
+def test_every_kind_of_key_signs_and_verifies(place: Path, kind: str) -> None:
     made = keys.generate_key(kind)
     image = layout.read_layout(place)
     image_signing.sign_image(
@@ -233,7 +233,7 @@ def test_images_that_cosign_signed_and_saved(name: str) -> None:
     assert predicates(image, by) == [{"Data": '{"a":1.5}', "Timestamp": ANY}]
 
 
-def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(place: Path) -> None:
+def test_a_signature_without_a_name_is_valid_for_the_declared_name(place: Path) -> None:
     image = layout.read_layout(place)
     said = intoto.encode_statement(
         intoto.Statement((intoto.Subject("", image.root.digest),), sigstore.SIGN, b"{}")
@@ -246,7 +246,7 @@ def test_a_foreign_signature_that_names_nobody_counts_for_what_the_image_says(pl
     assert "not as" in refused(layout.read_layout(place), trusted(), expected="example.com/other:1.0")
 
 
-def test_a_certificate_is_said_not_to_count(place: Path) -> None:
+def test_the_error_mentions_a_signature_by_certificate(place: Path) -> None:
     subject = intoto.Subject("", layout.read_layout(place).root.digest)
     said = intoto.encode_statement(intoto.Statement((subject,), sigstore.SIGN, b"{}"))
     document = {
@@ -258,7 +258,7 @@ def test_a_certificate_is_said_not_to_count(place: Path) -> None:
     assert "signed with a certificate" in refused(layout.read_layout(place), trusted())
 
 
-def test_a_pair_that_is_none(place: Path) -> None:
+def test_keys_that_do_not_match_are_refused(place: Path) -> None:
     image = layout.read_layout(place)
     with pytest.raises(TrustError, match="does not match the public key"):
         image_signing.sign_image(
@@ -281,7 +281,7 @@ def test_a_pair_that_is_none(place: Path) -> None:
         ({}, [], "."),
     ],
 )
-def test_policies(policy: object, predicate: object, where: str) -> None:
+def test_policies_are_matched_against_predicates(policy: object, predicate: object, where: str) -> None:
     assert image_verification.find_mismatch(policy, predicate) == where
 
 
@@ -298,7 +298,7 @@ _HOSTILE = [
 
 
 @pytest.mark.parametrize(("media_type", "data", "message"), _HOSTILE)
-def test_what_is_hostile_is_told_and_hides_nothing(
+def test_hostile_attachments_are_reported_and_hide_nothing(
     place: Path, media_type: str, data: bytes, message: str
 ) -> None:
     _attach(place, layout.read_layout(place), media_type, data, {simplesigning.SIGNATURE: "eA=="})
@@ -308,7 +308,7 @@ def test_what_is_hostile_is_told_and_hides_nothing(
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p384", "rsa"])
-def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None:
+def test_a_key_of_another_kind_does_not_verify(place: Path, kind: str) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     private = {
@@ -321,7 +321,7 @@ def test_a_key_of_another_kind_made_none_of_them(place: Path, kind: str) -> None
 
 
 @pytest.mark.parametrize("status", [0, 500])
-def test_a_place_that_does_not_answer_does_not_make_an_image_unsigned(place: Path, status: int) -> None:
+def test_an_unreachable_location_does_not_make_an_image_unsigned(place: Path, status: int) -> None:
     from pumice.errors import FetchError
 
     class Silent:

@@ -13,7 +13,7 @@ from pumice.store.home import Home
 from pumice.trust import key_urls
 from pumice.trust.keys import PublicKey
 from tests.support import keyserver, tls
-from tests.support.vouched import key
+from tests.support.signed_images import key
 
 PEM = key(0).public_key.pem()
 PLAIN = {
@@ -26,7 +26,7 @@ def fetched(tmp_path: Path, url: str) -> PublicKey:
         return key_urls.fetch_key(key_urls.check_url(url), session)
 
 
-def test_by_https_from_a_host_whose_certificate_holds(
+def test_a_key_is_fetched_over_https_with_a_valid_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate, secret = tls.self_signed(tmp_path)
@@ -39,7 +39,7 @@ def test_by_https_from_a_host_whose_certificate_holds(
         assert fetched(tmp_path, url) == key(0).public_key
 
 
-def test_where_it_may_redirect_to(tmp_path: Path) -> None:
+def test_redirects_to_other_hosts_are_refused(tmp_path: Path) -> None:
     answers: dict[str, bytes | str] = {"/old": "/a.pub", "/a.pub": PEM}
     with keyserver.serving(answers) as (port, _):
         answers["/away"] = f"http://localhost:{port}/a.pub"
@@ -59,13 +59,13 @@ def test_where_it_may_redirect_to(tmp_path: Path) -> None:
         (b"-----BEGIN EC PRIVATE KEY-----", "private key"),
     ],
 )
-def test_what_is_no_key(tmp_path: Path, body: bytes, message: str) -> None:
+def test_content_that_is_not_a_key_is_refused(tmp_path: Path, body: bytes, message: str) -> None:
     with keyserver.serving({"/a.pub": body}) as (port, _), pytest.raises(FormatError, match=message):
         fetched(tmp_path, f"http://127.0.0.1:{port}/a.pub")
 
 
 @pytest.mark.parametrize("url", ["http://example.com/a.pub", "http://localhost.example/a", "http://[::2]/a"])
-def test_plain_http_is_for_this_machine(url: str) -> None:
+def test_plain_http_is_allowed_for_loopback_only(url: str) -> None:
     with pytest.raises(UsageError, match="the connection is not protected"):
         key_urls.check_url(url)
     assert key_urls.check_url(url, plain_http=True) == url
@@ -74,12 +74,12 @@ def test_plain_http_is_for_this_machine(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://a/b", "file:///etc/passwd", "https://", "://", "http://[::1", "x://y"]
 )
-def test_what_is_no_url_of_a_key(url: str) -> None:
+def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(PumiceError):
         key_urls.check_url(url, plain_http=True)
 
 
-def test_a_login_in_a_url_is_not_shown() -> None:
+def test_credentials_in_a_url_are_not_shown() -> None:
     url = "http://ada:secret@example.com/keys/ada.pub"
     with pytest.raises(UsageError) as caught:
         key_urls.check_url(url)

@@ -17,17 +17,17 @@ from pumice.image.model import Image
 from pumice.image.transports import layout
 from pumice.trust import image_verification, keyless, policy, policy_edit
 from pumice.trust.trusted_key import TrustedKey
-from tests.support import certified, sigstore_simulator, vouched
+from tests.support import certified, signed_images, sigstore_simulator
 from tests.support.certified import trusted
+from tests.support.signed_images import NAME
 from tests.support.sigstore_simulator import ADA, ISSUER, WORKFLOW, Wish
-from tests.support.vouched import NAME
 
 EVE = "eve@example.com"
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    return vouched.folder(tmp_path / "image")
+    return signed_images.folder(tmp_path / "image")
 
 
 def checked(
@@ -43,7 +43,7 @@ def refused(image: Image, *keys: TrustedKey, **how: Any) -> str:
 
 
 @pytest.mark.parametrize("who", [ADA, WORKFLOW])
-def test_whoever_a_certificate_names_has_signed(place: Path, who: str) -> None:
+def test_the_subject_of_a_certificate_is_the_signer(place: Path, who: str) -> None:
     image = certified.sign(place, Wish(identity=who))
     verdict = checked(image, trusted(who))
     assert [one.trusted_key and one.trusted_key.label for one in verdict.signatures] == [f"{who} of {ISSUER}"]
@@ -63,33 +63,33 @@ def test_whoever_a_certificate_names_has_signed(place: Path, who: str) -> None:
         (Wish(logged=b"{}"), "log entry payload hash does not match"),
     ],
 )
-def test_what_does_not_hold(place: Path, wish: Wish, reason: str) -> None:
+def test_invalid_bundles_are_refused(place: Path, wish: Wish, reason: str) -> None:
     assert reason in refused(certified.sign(place, wish), trusted())
 
 
-def test_another_instance_proves_nothing(place: Path) -> None:
+def test_a_bundle_of_another_instance_is_refused(place: Path) -> None:
     image = certified.sign(place, number=1)
     assert "the certificate is not valid" in refused(image, trusted())
     assert "the certificate is not valid" in refused(image, trusted(number=None))
     assert checked(image, trusted(number=1)).signatures
 
 
-def test_another_name_is_refused(place: Path) -> None:
+def test_a_keyless_signature_under_another_name_is_refused(place: Path) -> None:
     said = refused(certified.sign(place), trusted(), expected="example.com/bank:1.0")
     assert f"signed as {NAME}, not as example.com/bank:1.0" in said
 
 
-def test_an_attestation_is_no_signature(place: Path) -> None:
+def test_an_attestation_is_not_a_signature(place: Path) -> None:
     image = certified.sign(place, kind="https://example.com/review")
     assert "an attestation by a trusted key, but no signature" in refused(image, trusted())
 
 
-def test_a_signature_of_another_image_says_nothing(place: Path) -> None:
+def test_a_keyless_signature_of_another_image_is_not_valid(place: Path) -> None:
     bundle = certified.instance().signature("sha256:" + "0" * 64)
     assert "about another image" in refused(certified.attach(place, bundle), trusted())
 
 
-def test_a_statement_that_was_put_in_afterwards(place: Path) -> None:
+def test_a_replaced_statement_is_detected(place: Path) -> None:
     digest = layout.read_layout(place).root.digest
     document = json.loads(certified.instance().signature("sha256:" + "0" * 64))
     said = intoto.encode_statement(intoto.Statement((intoto.Subject("", digest),), sigstore.SIGN, b"{}"))
@@ -111,39 +111,41 @@ def test_two_identities_are_two_signers(place: Path) -> None:
 
 def test_a_key_and_an_identity_do_not_hide_each_other(place: Path) -> None:
     certified.sign(place, Wish(identity=EVE))
-    vouched.signed(place, 0)
-    assert checked(layout.read_layout(place), vouched.trusted()).signatures
+    signed_images.signed(place, 0)
+    assert checked(layout.read_layout(place), signed_images.trusted()).signatures
     assert "eve@example.com" in refused(layout.read_layout(place), trusted())
     certified.sign(place)
     assert checked(layout.read_layout(place), trusted()).signatures
 
 
-def test_expired_and_revoked(place: Path) -> None:
+def test_expired_and_revoked_identities_are_not_trusted(place: Path) -> None:
     image = certified.sign(place)
     assert "its identity ada@example.com of" in refused(image, trusted(expires=1))
     assert "is revoked (left)" in refused(image, trusted(revocation="left"))
 
 
-def test_cosigns_older_form_is_refused_with_a_reason(place: Path) -> None:
+def test_cosigns_older_format_with_a_certificate_is_refused_with_a_reason(place: Path) -> None:
     payload = simplesigning.encode_payload(simplesigning.Payload(NAME, layout.read_layout(place).root.digest))
     words = {simplesigning.SIGNATURE: "aGVsbG8=", simplesigning.CERTIFICATE: "-----BEGIN CERTIFICATE-----"}
     image = certified.attach(place, payload, simplesigning.PAYLOAD, annotations=words)
     assert "in cosign's older form" in refused(image, trusted())
-    assert "no identity is trusted" in refused(image, vouched.trusted())
+    assert "no identity is trusted" in refused(image, signed_images.trusted())
 
 
-def test_without_the_extra_it_says_what_to_install(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_says_what_to_install(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = certified.sign(place)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TrustError) as caught:
         checked(image, trusted())
     assert "the Python package sigstore is not installed" in caught.value.message
     assert caught.value.hint == "install it: pip install 'pumice[keyless]'"
-    vouched.signed(place, 0)  # and it is in nobody's way
-    assert checked(layout.read_layout(place), trusted(), vouched.trusted()).signatures
+    signed_images.signed(place, 0)  # and it is in nobody's way
+    assert checked(layout.read_layout(place), trusted(), signed_images.trusted()).signatures
 
 
-def test_the_librarys_own_trusted_root_is_of_use() -> None:
+def test_the_librarys_trusted_root_is_usable() -> None:
     bundle = certified.instance().signature("sha256:" + "0" * 64)
     with pytest.raises(TrustError, match="the certificate is not valid"):
         keyless.verify_bundle(bundle, b"")
@@ -175,16 +177,14 @@ def test_a_rule_is_a_plain_file(tmp_path: Path) -> None:
         (("Trusted-Root: ", "Trusted-Root: " + "0" * 64 + "\nX: "), "cannot read"),
     ],
 )
-def test_a_rule_that_is_not_understood_is_an_error(
-    tmp_path: Path, change: tuple[str, str], message: str
-) -> None:
+def test_a_malformed_rule_is_an_error(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     path = policy_edit.add_key(policy.PolicyDirectory("user", tmp_path), trusted().key, "")
     path.write_text(path.read_text().replace(*change))
     with pytest.raises((FormatError, TrustError), match=message):
         policy.read_name_policy("example.com/apps:1", [policy.PolicyDirectory("user", tmp_path)])
 
 
-def test_a_trusted_root_that_was_changed_is_an_error(tmp_path: Path) -> None:
+def test_a_changed_trusted_root_is_an_error(tmp_path: Path) -> None:
     level = policy.PolicyDirectory("user", tmp_path)
     policy_edit.add_key(level, trusted().key, "")
     (kept,) = (tmp_path / "sigstore.d").iterdir()
@@ -204,7 +204,7 @@ def test_a_trusted_root_that_was_changed_is_an_error(tmp_path: Path) -> None:
         (ADA, "accounts"),
     ],
 )
-def test_what_is_no_identity(who: str, issuer: str) -> None:
+def test_invalid_identities_are_refused(who: str, issuer: str) -> None:
     with pytest.raises(UsageError):
         keyless.parse_identity(who, issuer)
 
@@ -212,13 +212,13 @@ def test_what_is_no_identity(who: str, issuer: str) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{}", b'{"mediaType": 1}', b"\xff", b"[" * 5000, b" " * (2 << 20)]
 )
-def test_what_is_no_trusted_root(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_trusted_roots_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "root").write_bytes(content)
     with pytest.raises(FormatError):
         keyless.read_trusted_root(tmp_path / "root")
 
 
-def test_a_trusted_root_with_nothing_in_it(place: Path) -> None:
+def test_an_empty_trusted_root_is_unusable(place: Path) -> None:
     empty = json.dumps({"mediaType": json.loads(certified.instance().trusted_root())["mediaType"]}).encode()
     with pytest.raises(TrustError, match="cannot use the trusted root"):
         keyless.verify_bundle(certified.instance().signature("sha256:" + "0" * 64), b"", empty)
@@ -226,7 +226,7 @@ def test_a_trusted_root_with_nothing_in_it(place: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_any_bundle_gives_a_verdict(data: st.DataObject) -> None:
+def test_any_bundle_is_verified_or_refused(data: st.DataObject) -> None:
     bundle = _BUNDLE
     start = data.draw(st.integers(0, len(bundle)))
     end = data.draw(st.integers(start, min(len(bundle), start + 40)))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pumice.errors import FormatError, PumiceError, StoreError, TrustError, UsageError
 from pumice.trust import key_files, keys, public_keys
 from tests.support.peers import need
-from tests.support.vouched import DATA, key
+from tests.support.signed_images import DATA, key
 
 
 def secret() -> bytes:
@@ -21,7 +21,7 @@ def secret() -> bytes:
 
 
 @pytest.mark.parametrize("kind", keys.GENERATED_KINDS)
-def test_a_pair_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
+def test_a_key_pair_round_trips(tmp_path: Path, kind: str) -> None:
     made = keys.generate_key(kind)
     private, public = keys.write_pair(tmp_path / "pair", made, secret())
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
@@ -34,18 +34,18 @@ def test_a_pair_is_read_as_it_was_written(tmp_path: Path, kind: str) -> None:
         keys.write_pair(tmp_path / "pair", made, secret())
 
 
-def test_a_private_key_is_not_printed() -> None:
+def test_the_representation_of_a_private_key_has_only_its_fingerprint() -> None:
     made = key()
     assert repr(made) == f"<private key {made.public_key.fingerprint}>"
 
 
-def test_a_wrong_passphrase(tmp_path: Path) -> None:
+def test_a_wrong_passphrase_is_reported(tmp_path: Path) -> None:
     private, _ = keys.write_pair(tmp_path / "pair", key(), secret())
     with pytest.raises(TrustError, match="does not open"):
         keys.read_private_key(private, lambda: b"other")
 
 
-def test_the_nonce_is_that_of_rfc_6979() -> None:
+def test_ecdsa_nonces_are_those_of_rfc_6979() -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
@@ -67,7 +67,7 @@ def test_the_nonce_is_that_of_rfc_6979() -> None:
         "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048",
     ],
 )
-def test_keys_of_openssl(tmp_path: Path, command: str) -> None:
+def test_keys_of_openssl_are_read(tmp_path: Path, command: str) -> None:
     private, public = tmp_path / "a.key", tmp_path / "a.pub"
     subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True)
@@ -86,7 +86,7 @@ def test_keys_of_openssl(tmp_path: Path, command: str) -> None:
         "genpkey -algorithm ed448",
     ],
 )
-def test_kinds_that_are_refused(tmp_path: Path, command: str) -> None:
+def test_unsupported_key_types_are_refused(tmp_path: Path, command: str) -> None:
     private = tmp_path / "a.key"
     subprocess.run([need("openssl"), *command.split(), "-out", str(private)], check=True, capture_output=True)
     with pytest.raises(FormatError, match="unsupported key type") as caught:
@@ -108,14 +108,14 @@ def test_kinds_that_are_refused(tmp_path: Path, command: str) -> None:
         (b"x" * 100_000, "larger than 64 KiB"),
     ],
 )
-def test_what_is_no_private_key(tmp_path: Path, data: bytes, message: str) -> None:
+def test_files_that_are_not_private_keys_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "key"
     path.write_bytes(data)
     with pytest.raises(PumiceError, match=message):
         keys.read_private_key(path, secret)
 
 
-def test_a_private_key_is_not_trusted() -> None:
+def test_a_private_key_is_not_read_as_a_public_key() -> None:
     with pytest.raises(FormatError, match="the file is a private key"):
         public_keys.parse_public_key((DATA / "cosign.key").read_bytes())
 
@@ -128,7 +128,7 @@ def test_any_bytes_are_a_key_or_refused(data: bytes) -> None:
         pass
 
 
-def test_passphrases_come_from_a_file_the_environment_or_a_person(tmp_path: Path) -> None:
+def test_passphrases_come_from_a_file_the_environment_or_a_prompt(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_bytes(b" two words \r\n")
     environ = {keys.PASSPHRASE: "three"}
@@ -150,7 +150,7 @@ def test_keys_are_found_by_name_or_path(tmp_path: Path) -> None:
         key_files.find_key_file("other", ".key", environ)
 
 
-def test_a_key_is_not_opened_while_its_public_half_lies_beside_it(tmp_path: Path) -> None:
+def test_a_private_key_is_not_opened_if_its_public_key_is_next_to_it(tmp_path: Path) -> None:
     private, _ = keys.write_pair(tmp_path / "pair", key(), secret())
 
     def never() -> bytes:

@@ -17,7 +17,7 @@ PRIVATE = (archive.KEYS / "good.secret.asc").read_bytes()
 BINARY = openpgp.parse_certificate(PUBLIC).der
 
 
-def test_a_certificate_is_a_public_key(tmp_path: Path) -> None:
+def test_a_certificate_is_read_as_a_public_key(tmp_path: Path) -> None:
     one = openpgp.parse_certificate(b"Comment: mine\n" + PUBLIC)
     assert (one.kind, len(one.fingerprint)) == ("openpgp", 40)
     assert one.user_id.endswith("<good@pumice.invalid>")
@@ -37,12 +37,12 @@ def test_a_certificate_is_a_public_key(tmp_path: Path) -> None:
         (BINARY[:20], "malformed"),
     ],
 )
-def test_what_is_no_certificate(data: bytes, message: str) -> None:
+def test_data_that_is_not_a_certificate_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         openpgp.parse_certificate(data)
 
 
-def test_a_pair(tmp_path: Path) -> None:
+def test_an_openpgp_key_pair_round_trips(tmp_path: Path) -> None:
     key = openpgp.generate_key("Ada Lovelace <ada@example.com>")
     private, public = openpgp.write_pair(tmp_path / "ada", key, b"secret")
     assert (private.stat().st_mode & 0o777, public.stat().st_mode & 0o777) == (0o600, 0o644)
@@ -58,7 +58,7 @@ def test_a_pair(tmp_path: Path) -> None:
         openpgp.write_pair(tmp_path / "ada", key, b"other")
 
 
-def test_an_unprotected_key_asks_nobody_and_is_protected_when_it_is_brought(tmp_path: Path) -> None:
+def test_importing_protects_an_unprotected_key(tmp_path: Path) -> None:
     def never() -> bytes:
         raise AssertionError("somebody was asked")
 
@@ -72,7 +72,7 @@ def test_an_unprotected_key_asks_nobody_and_is_protected_when_it_is_brought(tmp_
 
 
 @pytest.mark.parametrize("user", ["", "  ", "a\nb", "x" * 201, "tab\there", "\x1b[31mred"])
-def test_user_ids_that_are_none(user: str) -> None:
+def test_invalid_user_ids_are_refused(user: str) -> None:
     with pytest.raises(UsageError, match="invalid user ID"):
         openpgp.generate_key(user)
 

@@ -12,7 +12,7 @@ from pumice.errors import PumiceError, TrustError, UsageError
 from pumice.trust import export, policy_edit
 from pumice.trust import policy as keyring
 from pumice.trust.policy import PolicyDirectory
-from tests.support.vouched import key
+from tests.support.signed_images import key
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def fp(number: int) -> str:
     return key(number).public_key.fingerprint
 
 
-def test_prefixes_match_whole_elements(levels: tuple[PolicyDirectory, ...]) -> None:
+def test_prefixes_match_whole_components(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[2], key(0).public_key, "example.com/app")
     assert who("example.com/app:1", levels) == {fp(0)}
     assert who("example.com/app/web:1", levels) == {fp(0)}
@@ -38,7 +38,7 @@ def test_prefixes_match_whole_elements(levels: tuple[PolicyDirectory, ...]) -> N
     assert who("../example.com/app:1", levels) == set()
 
 
-def test_root_and_all_prefixes_above_count(levels: tuple[PolicyDirectory, ...]) -> None:
+def test_keys_of_the_root_and_all_parent_prefixes_are_trusted(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[0], key(0).public_key, "")
     policy_edit.add_key(levels[1], key(1).public_key, "example.com")
     policy_edit.add_key(levels[2], key(2).public_key, "example.com/Apps+x")
@@ -60,7 +60,7 @@ def test_an_empty_file_hides_a_weaker_rule(levels: tuple[PolicyDirectory, ...]) 
     assert who("example.com/x:1", levels) == {fp(0)}
 
 
-def test_no_level_takes_back_a_revocation(levels: tuple[PolicyDirectory, ...]) -> None:
+def test_no_directory_overrides_a_revocation(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[2], key(0).public_key, "example.com")
     policy_edit.revoke_key(levels[0], fp(0), "stolen\nby night")
     (one,) = keyring.read_name_policy("example.com/x:1", levels).keys
@@ -79,7 +79,7 @@ def test_thresholds(levels: tuple[PolicyDirectory, ...]) -> None:
         policy_edit.set_threshold(levels[0], "", 0)
 
 
-def test_mirrors_change_the_name_that_is_expected(levels: tuple[PolicyDirectory, ...]) -> None:
+def test_mirrors_change_the_expected_name(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[2], key(0).public_key, "example.com")
     policy_edit.set_mirror(levels[2], "mirror.example/all", "example.com")
     decision = keyring.read_name_policy("mirror.example/all/app:1.0", levels)
@@ -89,7 +89,7 @@ def test_mirrors_change_the_name_that_is_expected(levels: tuple[PolicyDirectory,
     assert keyring.read_name_policy("mirror.example/allx:1.0", levels).keys == ()
 
 
-def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[PolicyDirectory, ...]) -> None:
+def test_rotation_keeps_the_old_key_until_the_overlap_ends(levels: tuple[PolicyDirectory, ...]) -> None:
     policy_edit.add_key(levels[2], key(0).public_key, "example.com", comment="ours")
     found = policy_edit.find_rules(keyring.read_rules(levels), fp(0)[:8])
     policy_edit.rotate_key(levels[2], found, key(1).public_key, until=keyring.parse_day("2030-01-01"))
@@ -100,7 +100,7 @@ def test_rotation_lets_both_keys_count_for_a_while(levels: tuple[PolicyDirectory
     assert state[fp(1)].label == "ours"
 
 
-def test_finding_a_key(levels: tuple[PolicyDirectory, ...]) -> None:
+def test_rules_are_found_by_the_start_of_a_fingerprint(levels: tuple[PolicyDirectory, ...]) -> None:
     with pytest.raises(UsageError, match="too short"):
         policy_edit.find_rules([], "abc")
     with pytest.raises(TrustError, match="no rule for key"):
@@ -116,7 +116,7 @@ def test_finding_a_key(levels: tuple[PolicyDirectory, ...]) -> None:
         ("threshold", b"0", "not a number"),
     ],
 )
-def test_a_rule_that_is_not_understood_is_an_error(
+def test_a_malformed_rule_is_an_error(
     levels: tuple[PolicyDirectory, ...], name: str, content: bytes | None, message: str
 ) -> None:
     folder = levels[1].path / "prefix.d" / "example.com"
@@ -128,18 +128,18 @@ def test_a_rule_that_is_not_understood_is_an_error(
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "a//b", "../x", "a/", "a b", "x\0"])
-def test_what_is_no_prefix(levels: tuple[PolicyDirectory, ...], prefix: str) -> None:
+def test_invalid_prefixes_are_refused(levels: tuple[PolicyDirectory, ...], prefix: str) -> None:
     with pytest.raises(UsageError):
         keyring.prefix_directory(prefix)
 
 
 @given(st.text(max_size=60))
-def test_no_name_leads_out_of_the_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_no_name_leaves_the_policy_directory(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     found = (PolicyDirectory("user", tmp_path_factory.getbasetemp() / "none"),)
     assert keyring.read_name_policy(name, found).keys == ()
 
 
-def test_a_policy_for_podman(levels: tuple[PolicyDirectory, ...]) -> None:
+def test_the_exported_policy_has_the_rules(levels: tuple[PolicyDirectory, ...]) -> None:
     import json
 
     policy_edit.add_key(levels[2], key(0).public_key, "example.com")

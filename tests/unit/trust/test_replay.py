@@ -16,9 +16,9 @@ from pumice.image.transports import attachment, layout
 from pumice.store.home import Home
 from pumice.trust import claims, document_verification, image_verification, keys, policy, policy_edit
 from pumice.trust.policy import PolicyDirectory
-from tests.support import vouched
-from tests.support.vouched import NAME, folder, key, signed, trusted
-from tests.support.vouched import attested as attest
+from tests.support import signed_images
+from tests.support.signed_images import NAME, folder, key, signed, trusted
+from tests.support.signed_images import attested as attest
 
 KIND = intoto.parse_predicate_type("custom")
 
@@ -51,29 +51,29 @@ def attesting(image: Image, home: Home, expected: str = NAME) -> int:
     return sum(len(of_manifest) for of_manifest in problems.values())
 
 
-def test_an_attestation_of_one_image_says_nothing_about_another(tmp_path: Path, home: Home) -> None:
+def test_an_attestation_is_not_valid_for_another_image(tmp_path: Path, home: Home) -> None:
     signed(folder(tmp_path / "good"), 0)
     good = attest(tmp_path / "good", 0, {"reviewed": True})
     assert attesting(good, home) == 2
-    other = replay(good, folder(tmp_path / "evil", vouched.image(content=b"evil")))
+    other = replay(good, folder(tmp_path / "evil", signed_images.image(content=b"evil")))
     assert len(list(claims.read_attached_manifests(other, None))) == 4
     assert attesting(other, home) == 0
     with pytest.raises(TrustError, match="about another image"):
         image_verification.verify_image(other, home, [trusted()], expected=NAME, now=0)
 
 
-def test_an_attestation_under_another_name_does_not_count(tmp_path: Path, home: Home) -> None:
+def test_an_attestation_under_another_name_is_not_valid(tmp_path: Path, home: Home) -> None:
     image = attest(folder(tmp_path / "image"), 0, {}, name="example.com/bank:1.0")
     assert attesting(image, home) == 0
     assert attesting(image, home, expected="example.com/bank:1.0") == 2
 
 
-def test_an_attestation_of_another_type_does_not_count(tmp_path: Path, home: Home) -> None:
+def test_an_attestation_of_another_type_is_not_valid(tmp_path: Path, home: Home) -> None:
     image = attest(folder(tmp_path / "image"), 0, {}, kind="https://example.com/review/v1")
     assert attesting(image, home) == 0
 
 
-def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) -> None:
+def test_an_attestation_annotated_as_a_signature_is_not_a_signature(tmp_path: Path) -> None:
     path = folder(tmp_path / "image")
     for one in claims.read_attached_manifests(attest(path, 0, {}), None):
         image = layout.read_layout(path)
@@ -88,7 +88,7 @@ def test_an_attestation_that_is_marked_as_a_signature_is_none(tmp_path: Path) ->
         )
 
 
-def test_a_signature_over_a_statement_is_none_over_its_payload_alone(tmp_path: Path) -> None:
+def test_a_signature_over_a_statement_does_not_verify_its_payload(tmp_path: Path) -> None:
     image = signed(folder(tmp_path / "image"), 0)
     (bundle,) = [one for one in claims.read_claims(image, None) if one.form == "bundle"]
     payload = bundle.signed.split(b" ", 4)[4]
@@ -96,7 +96,9 @@ def test_a_signature_over_a_statement_is_none_over_its_payload_alone(tmp_path: P
     assert not any(keys.verify_signature(key().public_key, one, payload) for one in bundle.signatures)
 
 
-def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_trusted_at_every_step_of_a_rotation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     level = PolicyDirectory("user", tmp_path)
     policy_edit.add_key(level, key(0).public_key, "example.com")
     policy_edit.set_threshold(level, "example.com", 1)
@@ -118,7 +120,7 @@ def test_at_every_moment_of_a_rotation_a_key_counts(tmp_path: Path, monkeypatch:
     assert seen == [{old}, {old, new}, {old, new}, {new}]
 
 
-def test_two_rotations_of_one_key_at_once_make_one_signer(tmp_path: Path) -> None:
+def test_concurrent_rotations_of_one_key_make_one_signer(tmp_path: Path) -> None:
     from pumice.trust import signers
 
     level = PolicyDirectory("user", tmp_path)
@@ -131,7 +133,7 @@ def test_two_rotations_of_one_key_at_once_make_one_signer(tmp_path: Path) -> Non
     assert signers.count_signers(found, found) == 1
 
 
-def test_a_key_that_is_removed_meanwhile_does_not_come_back_by_a_rotation(tmp_path: Path) -> None:
+def test_a_rotation_does_not_restore_a_key_that_was_removed_concurrently(tmp_path: Path) -> None:
     level = PolicyDirectory("user", tmp_path)
     policy_edit.add_key(level, key(0).public_key, "example.com")
     seen_before = policy.read_rules([level])

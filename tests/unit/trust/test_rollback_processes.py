@@ -34,7 +34,7 @@ with Home(Path(sys.argv[1])) as home:
 
 
 @pytest.mark.concurrency
-def test_the_newest_of_each_track_stays(tmp_path: Path) -> None:
+def test_concurrent_processes_keep_the_newest_image_of_each_track(tmp_path: Path) -> None:
     Home(tmp_path).close()
     running = [
         subprocess.Popen(

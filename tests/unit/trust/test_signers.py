@@ -17,7 +17,7 @@ from pumice.trust import keys, openpgp, policy, policy_edit, signers
 from pumice.trust.policy import PolicyDirectory
 from pumice.trust.trusted_key import TrustedKey
 from tests.support import gnupg
-from tests.support.vouched import trusted
+from tests.support.signed_images import trusted
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_the_openpgp_and_the_pem_form_of_a_key_are_one_signer() -> None:
     assert signers.count_signers([*both, trusted(0)], [*both, trusted(0)]) == 2
 
 
-def test_a_replaced_key_and_its_other_form_are_one_signer() -> None:
+def test_a_replaced_key_and_its_pem_form_are_one_signer() -> None:
     certificate = openpgp.generate_key("Ada <ada@example.com>").certificate
     newer = trusted(0, replaces=certificate.fingerprint)
     everything = [trusted(1), newer, trust(in_pem(certificate)[0]), trust(certificate)]
@@ -59,7 +59,9 @@ def test_a_replaced_key_and_its_other_form_are_one_signer() -> None:
 
 
 @given(st.permutations(range(5)), st.lists(st.integers(0, 4), max_size=5))
-def test_the_order_of_the_rules_does_not_matter(order: list[int], replaced: list[int]) -> None:
+def test_counting_signers_does_not_depend_on_the_order_of_rules(
+    order: list[int], replaced: list[int]
+) -> None:
     names = [trusted(number).key.fingerprint for number in range(5)]
     made = [
         trusted(number, replaces=names[replaced[number]] if number < len(replaced) else "")
@@ -71,7 +73,7 @@ def test_the_order_of_the_rules_does_not_matter(order: list[int], replaced: list
 
 
 @pytest.mark.parametrize("kind", ["rsa2048", "nistp256", "nistp384", "nistp521", "ed25519"])
-def test_keys_of_gpg_are_known_in_pem(gpg: gnupg.Gpg, kind: str) -> None:
+def test_the_pem_fingerprints_of_gpgs_keys_are_computed(gpg: gnupg.Gpg, kind: str) -> None:
     gpg.run("--quick-generate-key", "Ada <ada@example.com>", kind, "cert,sign", "never")
     certificate = openpgp.parse_certificate(gpg.run("--export").stdout)
     (packet,) = [one for one in PacketPile.from_bytes(certificate.der) if int(one.tag) == 6]

@@ -17,8 +17,8 @@ from pumice.store.home import Home
 from pumice.trust import claims, image_signing, image_verification, rollback, signing_time
 from pumice.trust.rollback import AcceptedImage
 from pumice.trust.signing_time import SigningTime
-from tests.support import vouched
-from tests.support.vouched import NAME, folder, key, signer, trusted
+from tests.support import signed_images
+from tests.support.signed_images import NAME, folder, key, signer, trusted
 
 JULY, AUGUST = 1_719_792_000, 1_722_470_400
 
@@ -48,7 +48,7 @@ def when(image: Image, *trust: int, threshold: int = 1) -> int:
     ).signed_at
 
 
-def test_both_forms_say_when_they_were_signed(place: Path) -> None:
+def test_both_formats_have_the_signing_time(place: Path) -> None:
     image = signed(place, now=JULY)
     assert times(image) == {("cosign", JULY), ("bundle", JULY)}
     assert when(image) == JULY
@@ -60,13 +60,13 @@ def test_signing_again_keeps_the_time(place: Path) -> None:
     assert {time for _, time in times(signed(place, now=AUGUST, name="example.com/other:1.0"))} == {JULY}
 
 
-def test_another_time_is_signed_where_it_is_required(place: Path) -> None:
+def test_a_required_time_replaces_the_existing_one(place: Path) -> None:
     signed(place, now=JULY)
     assert times(signed(place, required=AUGUST)) == {("cosign", AUGUST), ("bundle", AUGUST)}
     assert len(list(claims.read_attached_manifests(layout.read_layout(place), None))) == 2
 
 
-def test_another_keys_signature_of_the_same_bytes_stays(place: Path) -> None:
+def test_a_signature_of_the_same_bytes_by_another_key_is_kept(place: Path) -> None:
     signed(place, 0, now=JULY)
     signed(place, 1, now=JULY)
     image = signed(place, 0, required=AUGUST)
@@ -74,23 +74,23 @@ def test_another_keys_signature_of_the_same_bytes_stays(place: Path) -> None:
     assert (when(image, 0), when(image, 1)) == (AUGUST, JULY)
 
 
-def test_a_new_key_keeps_the_time_of_one_that_is_believed(place: Path) -> None:
+def test_a_new_key_keeps_the_time_of_a_trusted_key(place: Path) -> None:
     signed(place, 0, now=JULY)
     image = signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public_key])
     assert when(image, 1) == JULY
 
 
-def test_a_strangers_time_is_not_kept(place: Path) -> None:
+def test_the_time_of_an_untrusted_key_is_not_kept(place: Path) -> None:
     signed(place, 1, now=AUGUST * 2)
     assert when(signed(place, 0, now=AUGUST)) == AUGUST
 
 
-def test_signatures_without_a_time_keep_none(place: Path) -> None:
+def test_signatures_without_a_time_stay_without_a_time(place: Path) -> None:
     signed(place)
     assert when(signed(place, 1, now=AUGUST, trusted_keys=lambda _: [key(0).public_key]), 1) == 0
 
 
-def test_an_annotation_that_is_not_signed_says_nothing(place: Path) -> None:
+def test_an_unsigned_annotation_does_not_set_the_time(place: Path) -> None:
     image = signed(place)
     name = "org.opencontainers.image.created"
     for one in claims.read_attached_manifests(image, None):
@@ -116,7 +116,7 @@ def test_one_of_two_required_signers_cannot_make_an_image_newer(place: Path) -> 
 
 
 @pytest.mark.parametrize("value", ["1", True, 1.5, -1, 0, 10**15, None, {}, []])
-def test_what_is_not_a_time_is_none(value: object) -> None:
+def test_an_invalid_time_is_ignored(value: object) -> None:
     import json
 
     image = "sha256:" + "0" * 64
@@ -145,12 +145,14 @@ def test_what_is_not_a_time_is_none(value: object) -> None:
         ("2024-07-01", "", JULY),
     ],
 )
-def test_the_required_time(option: str | None, epoch: str, expected: int) -> None:
+def test_the_required_time_comes_from_the_option_or_the_environment(
+    option: str | None, epoch: str, expected: int
+) -> None:
     assert signing_time.parse_required_time(option, {"SOURCE_DATE_EPOCH": epoch}, AUGUST) == expected
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "9" * 12, "99999-01-01"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_invalid_times_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="invalid time"):
         signing_time.parse_required_time(text, {}, AUGUST)
 
@@ -187,13 +189,13 @@ def refuses(home: Home, accepted_before: AcceptedImage, now: AcceptedImage) -> b
         (image_of(AUGUST), image_of(JULY), False),  # the same image
     ],
 )
-def test_the_order_within_a_version(
+def test_images_of_one_version_are_ordered_by_time(
     tmp_path: Path, before: AcceptedImage, now: AcceptedImage, refused: bool
 ) -> None:
     assert refuses(Home(tmp_path), before, now) is refused
 
 
-def test_taking_the_dated_signature_away_forgets_no_time(tmp_path: Path) -> None:
+def test_removing_a_dated_signature_keeps_the_recorded_time(tmp_path: Path) -> None:
     home = Home(tmp_path)
     rollback.record_accepted(image_of(AUGUST), home)
     rollback.record_accepted(image_of(0), home)
@@ -202,7 +204,7 @@ def test_taking_the_dated_signature_away_forgets_no_time(tmp_path: Path) -> None
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=4))
-def test_nobody_gets_back_to_an_image_that_was_replaced(
+def test_a_replaced_image_is_never_accepted_again(
     tmp_path_factory: pytest.TempPathFactory, dates: list[tuple[int, int]]
 ) -> None:
     home = Home(tmp_path_factory.mktemp("home"))
@@ -224,8 +226,8 @@ def test_two_builds_of_one_version_are_ordered_when_they_are_verified(tmp_path: 
     from pumice.trust import admission
 
     home = Home(tmp_path / "home")
-    old = signed(folder(tmp_path / "old", vouched.image(content=b"old")), now=JULY)
-    new = signed(folder(tmp_path / "new", vouched.image(content=b"new")), now=AUGUST)
+    old = signed(folder(tmp_path / "old", signed_images.image(content=b"old")), now=JULY)
+    new = signed(folder(tmp_path / "new", signed_images.image(content=b"new")), now=AUGUST)
     request = admission.AdmissionRequest(name=NAME, keys=(trusted(),))
     for image in (old, new):
         admission.record_decision(admission.decide(image, "verify", home, request, (), now=0), home)

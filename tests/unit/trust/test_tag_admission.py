@@ -16,7 +16,7 @@ from pumice.registry.server.storage.protocol import StoredBlob, StoredManifest
 from pumice.store.home import Home
 from pumice.trust import image_names, policy_edit, registry_admission, tag_admission
 from pumice.trust.policy import PolicyDirectory
-from tests.support import vouched
+from tests.support import signed_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Registry:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.policy = PolicyDirectory("policy", root / "policy")
-        policy_edit.add_key(self.policy, vouched.key(0).public_key, "")
+        policy_edit.add_key(self.policy, signed_images.key(0).public_key, "")
         self._count = 0
 
     def put(self, image: Image, repository: str, *tags: str) -> str:
@@ -89,8 +89,8 @@ class Registry:
         """Return an image that is signed; ``signed_as`` "" is by the name that it says of itself."""
         self._count += 1
         folder = self._root / f"layout-{self._count}"
-        vouched.folder(folder, vouched.image(name, content=f"{self._count}".encode(), **more))
-        return vouched.signed(folder, key, name=signed_as, at=at)
+        signed_images.folder(folder, signed_images.image(name, content=f"{self._count}".encode(), **more))
+        return signed_images.signed(folder, key, name=signed_as, at=at)
 
 
 @pytest.fixture
@@ -100,14 +100,16 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.mark.parametrize("repository", ["team/app", "example.com/team/app"])
 @pytest.mark.parametrize("tag", ["1.2.3", "1.2", "1", "v1.2", "latest", "stable", "main", "1a2b3c4"])
-def test_an_image_goes_where_it_is_signed_for(registry: Registry, repository: str, tag: str) -> None:
+def test_an_image_is_admitted_to_its_repository_and_tags(
+    registry: Registry, repository: str, tag: str
+) -> None:
     assert registry.put(registry.image("example.com/team/app:1.2.3"), repository, tag) == ""
 
 
 @pytest.mark.parametrize(
     "repository", ["app", "team", "team/app2", "team/app/x", "other/app", "com/team/app"]
 )
-def test_an_image_does_not_go_to_another_repository(registry: Registry, repository: str) -> None:
+def test_an_image_is_not_admitted_to_another_repository(registry: Registry, repository: str) -> None:
     said = registry.put(registry.image("example.com/team/app:1.2.3"), repository, "1.2.3")
     assert f"the image is signed as example.com/team/app, not as {repository}" in said
 
@@ -115,20 +117,20 @@ def test_an_image_does_not_go_to_another_repository(registry: Registry, reposito
 @pytest.mark.parametrize(
     "tag", ["1.2.4", "2", "2.0", "1.3", "1.2.30", "v2", "2.0rc1", "1.2.3-debug", "1.20", "20240101"]
 )
-def test_the_tag_of_a_version_is_the_signed_version(registry: Registry, tag: str) -> None:
+def test_a_version_tag_must_be_the_signed_version(registry: Registry, tag: str) -> None:
     said = registry.put(registry.image("example.com/team/app:1.2.3"), "team/app", tag)
     assert f"the signed version is 1.2.3, and the tag is {tag}" in said
     assert registry.put(registry.image("example.com/team/app:1.2.3"), "team/app", "1.2.3", tag) != ""
 
 
-def test_the_signed_name_counts_and_not_what_the_image_says_of_itself(registry: Registry) -> None:
+def test_the_signed_name_decides_not_the_declared_name(registry: Registry) -> None:
     image = registry.image("example.com/other:9", signed_as="registry.example/team/app:1.0")
     assert registry.put(image, "team/app", "1.0") == ""
     assert "the signed version is 1.0" in registry.put(image, "team/app", "9")
     assert "signature is not valid" in registry.put(image, "other", "9")
 
 
-def test_a_mirror_rule_says_what_a_repository_is_a_mirror_of(registry: Registry) -> None:
+def test_a_mirror_rule_admits_images_of_its_origin(registry: Registry) -> None:
     policy_edit.set_mirror(registry.policy, "registry.example/mirror", "example.com")
     image = registry.image("example.com/team/app:1.0")
     assert registry.put(image, "mirror/team/app", "1.0") == ""
@@ -136,7 +138,7 @@ def test_a_mirror_rule_says_what_a_repository_is_a_mirror_of(registry: Registry)
     assert "the signed version" in registry.put(image, "mirror/team/app", "2.0")
 
 
-def test_a_moving_tag_does_not_go_back(registry: Registry) -> None:
+def test_a_moving_tag_does_not_move_back(registry: Registry) -> None:
     old, new = (registry.image(f"example.com/app:{version}") for version in ("1.0", "2.0"))
     for tag in ("1.0", "latest"):
         assert registry.put(old, "app", tag) == ""
@@ -147,7 +149,7 @@ def test_a_moving_tag_does_not_go_back(registry: Registry) -> None:
     assert registry.put(old, "app", "1.0") == ""  # what the tag says is what it is
 
 
-def test_the_tag_of_a_version_does_not_go_back_to_an_earlier_build(registry: Registry) -> None:
+def test_a_version_tag_does_not_move_back_to_an_earlier_build(registry: Registry) -> None:
     old = registry.image("example.com/app:1.0", created="2024-01-01T00:00:00Z")
     new = registry.image("example.com/app:1.0", created="2024-02-01T00:00:00Z")
     for tag in ("1.0", "latest"):
@@ -168,13 +170,13 @@ def test_the_signed_time_orders_builds_of_one_version(registry: Registry) -> Non
             assert "older than one that was admitted before" in registry.put(image, "app", tag)
 
 
-def test_a_refused_push_changes_no_record(registry: Registry) -> None:
+def test_a_refused_tag_records_nothing(registry: Registry) -> None:
     old, new = (registry.image(f"example.com/app:{version}") for version in ("1.0", "2.0"))
     assert registry.put(new, "app", "latest", "9.9") != ""
     assert registry.put(old, "app", "latest") == ""
 
 
-def test_an_image_without_a_version_does_not_follow_one_with(
+def test_an_image_without_a_version_does_not_replace_one_with_a_version(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_names, "check_name", lambda text: text)  # as cosign: the repository alone
@@ -185,21 +187,19 @@ def test_an_image_without_a_version_does_not_follow_one_with(
     assert "the image has no version, and the tag has pointed to 2.0" in said
 
 
-def test_a_key_for_one_prefix_signs_nothing_else(registry: Registry) -> None:
-    policy_edit.add_key(registry.policy, vouched.key(1).public_key, "example.com/team")
+def test_a_key_is_trusted_only_below_its_prefix(registry: Registry) -> None:
+    policy_edit.add_key(registry.policy, signed_images.key(1).public_key, "example.com/team")
     assert registry.put(registry.image("example.com/team/app:1.0", key=1), "team/app", "1.0") == ""
     assert "no valid signature" in registry.put(registry.image("example.com/app:1.0", key=1), "app", "1.0")
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_all_keys_that_are_needed_sign_the_same_version(
-    registry: Registry, tmp_path: Path, count: int
-) -> None:
-    policy_edit.add_key(registry.policy, vouched.key(1).public_key, "")
+def test_all_required_keys_must_sign_the_same_version(registry: Registry, tmp_path: Path, count: int) -> None:
+    policy_edit.add_key(registry.policy, signed_images.key(1).public_key, "")
     (registry.policy.path / "root.d" / "threshold").write_text("2")
-    folder = vouched.folder(tmp_path / "both", vouched.image("example.com/app:1.0"))
-    vouched.signed(folder, 0, name="example.com/app:1.0")
-    image = vouched.signed(folder, 1, name=f"example.com/app:{count}.0")
+    folder = signed_images.folder(tmp_path / "both", signed_images.image("example.com/app:1.0"))
+    signed_images.signed(folder, 0, name="example.com/app:1.0")
+    image = signed_images.signed(folder, 1, name=f"example.com/app:{count}.0")
     assert (registry.put(image, "app", "1.0") == "") is (count == 1)
 
 
@@ -217,5 +217,5 @@ def test_all_keys_that_are_needed_sign_the_same_version(
         ("bookworm", "12.1", True),
     ],
 )
-def test_which_tags_move(tag: str, version: str, expected: bool) -> None:
+def test_words_and_partial_versions_may_move(tag: str, version: str, expected: bool) -> None:
     assert tag_admission.can_move_to(tag, version) is expected

@@ -1,4 +1,4 @@
-"""A world with keys, and a second store that knows nothing of the first."""
+"""A `World` with keys and trust rules."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 SECRET = "correct horse"
 
 
-class Trusting(World):
-    """`World` with a folder for configuration, and a passphrase in the environment."""
+class TrustWorld(World):
+    """A `World` with a configuration directory and a passphrase in the environment."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.config = root / "config"
 
     def do(self, *arguments: str, **how: Any) -> Outcome:
-        """Run ``pumice`` with the keys and rules of this world."""
+        """Run pumice with the keys and rules of this world."""
         environment = {
             "XDG_CONFIG_HOME": str(self.config),
             "PUMICE_KEY_PASSPHRASE": SECRET,
@@ -32,7 +32,7 @@ class Trusting(World):
         return self.run(*arguments, environment=environment, **how)
 
     def must(self, *arguments: str, **how: Any) -> str:
-        """Do it, and fail the test if it fails; return what it printed."""
+        """Run pumice, require exit code 0, and return standard output."""
         done = self.do(*arguments, **how)
         assert done.code == 0, done.stderr
         return done.stdout
@@ -47,7 +47,7 @@ class Trusting(World):
         return PolicyDirectory("user", self.config / "pumice" / "trust")
 
     def refused(self, *arguments: str, code: int = 7, **how: Any) -> str:
-        """Do it, and fail the test unless it fails so; return what it said."""
+        """Run pumice, require the exit code, and return standard error."""
         done = self.do(*arguments, **how)
         assert (done.code, done.stdout) == (code, ""), done.stderr
         assert "Traceback" not in done.stderr
@@ -55,9 +55,9 @@ class Trusting(World):
         return done.stderr
 
 
-def signed(root: Path) -> Trusting:
+def signed(root: Path) -> TrustWorld:
     """Return a world with the pair ``release`` and the signed layout ``oci:out``."""
-    world = Trusting(root)
+    world = TrustWorld(root)
     world.must("key", "generate", "--output", "release")
     world.must("build", "recipe.yaml", "--sign", "release.key", "-o", "oci:out")
     return world

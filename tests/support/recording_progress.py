@@ -1,4 +1,4 @@
-"""A progress display that remembers what it was told."""
+"""A progress display that records messages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pumice.progress import Task
 
 
-class Telling(Silent):
-    """Keeps notes, warnings and the labels of tasks."""
+class RecordingProgress(Silent):
+    """Records notes, warnings and the labels of tasks."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -77,7 +77,7 @@ def test_an_image_is_signed_and_attested_in_its_registry(host: str, tmp_path: Pa
     for key in ("one", "two"):
         world.must("sign", pushed, "--key", f"{key}.key")
     again = world.do("sign", pushed, "--key", "one.key", environment={"PUMICE_KEY_PASSPHRASE": "wrong"})
-    assert (again.code, "was signed already" in again.stderr) == (0, True)
+    assert (again.code, "already signed" in again.stderr) == (0, True)
     world.must("attest", pushed, "--key", "one.key", "--type", "https://t.example/t", "--predicate", "p.json")
     for key in ("one", "two"):
         assert "signed   by" in world.must("verify", pushed, "--key", f"{key}.pub", store="other")

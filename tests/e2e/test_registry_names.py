@@ -43,8 +43,8 @@ def test_an_image_signed_under_another_name_is_refused_with_a_hint(
 ) -> None:
     name = f"{host}/team/hello:1.0"
     error = world.refused("verify", f"docker://{name}", *key_options)
-    assert f"it is signed as {OWN}, not as {name}" in error
-    assert f"say --as {OWN}, or once: pumice trust mirror {host}/team example.com" in error
+    assert f"signed as {OWN}, not as {name}" in error
+    assert f"pass --as {OWN}, or once: pumice trust mirror {host}/team example.com" in error
     assert "signed   by" in world.must("verify", f"docker://{name}", *key_options, "--as", OWN)
     world.refused("verify", f"docker://{name}", *key_options, "--as", "example.com/bank:1.0")
 
@@ -82,7 +82,7 @@ def test_another_signed_image_under_the_same_name_is_refused(
         ("pull", image_reference),
         ("copy", image_reference, "store:x.example/a:1"),
     ):
-        assert f"it is signed as example.com/bank:1.0, not as {OWN}" in world.refused(*command)
+        assert f"signed as example.com/bank:1.0, not as {OWN}" in world.refused(*command)
     assert len(world.must("images").splitlines()) == 1  # the head
 
 
@@ -99,7 +99,10 @@ def test_an_unsigned_image_does_not_enter_the_store(
     assert "the image is not signed" in world.refused(*arguments)
     assert len(world.must("images").splitlines()) == 1  # the head
     outcome = world.do(*arguments, "--insecure-options=image")
-    assert (outcome.code, "warning: nothing is checked of who made" in outcome.stderr) == (0, True)
+    assert (outcome.code, "signatures are not verified (--insecure-options=image)" in outcome.stderr) == (
+        0,
+        True,
+    )
     assert "x.example/a" in world.must("images")
     world.refused("run", "x.example/a:1")
 
@@ -111,5 +114,5 @@ def test_copies_outside_the_store_need_no_signature(world: TrustWorld, host: str
 
 def test_run_uses_the_name_in_the_image(world: TrustWorld, host: str) -> None:
     image_reference = f"docker://{host}/team/hello:1.0"
-    assert "say --as" in world.refused("run", image_reference, "/x")
+    assert "pass --as" in world.refused("run", image_reference, "/x")
     assert "signed as" not in world.do("run", "--as", OWN, image_reference, "/x").stderr

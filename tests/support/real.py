@@ -49,9 +49,9 @@ def example(name: str, folder: Path) -> Path:
 
 
 def recipe(folder: Path, packages: Sequence[str], *lines: str) -> Path:
-    """Write a recipe of ``packages`` for the machine's own mirror; ``more`` are lines to add."""
+    """Write a recipe of ``packages`` for the machine's own mirror; ``lines`` are added to it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.yaml"
-    lines = ("name: example.com/real", 'version: "1"', "from: {debian: bookworm}")
-    path.write_text("\n".join([*lines, f"packages: [{', '.join(packages)}]", *lines]) + "\n")
+    head = ("name: example.com/real", 'version: "1"', "from: {debian: bookworm}")
+    path.write_text("\n".join([*head, f"packages: [{', '.join(packages)}]", *lines]) + "\n")
     return path

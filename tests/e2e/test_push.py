@@ -82,7 +82,7 @@ def test_what_cannot_be_signed_is_not_sent(
         assert text in run(capsys, *push, key, code=code)[1]
     assert registry.tags == {}
     said = run(capsys, *push, "release.key", "--as", "example.com/hello:1.0")[1]
-    assert "example.com/hello:1.0 signed by" in said
+    assert "example.com/hello:1.0: signed by" in said
     assert any(tag.endswith(".sig") for tag in registry.tags["team/hello"])
     registry.tags.clear()
     monkeypatch.setenv("PUMICE_KEY_PASSPHRASE", "wrong")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumice.errors import FormatError
-from pumice.formats import tar
+from pumice.formats import paxrecords, tar
 from pumice.formats.tar import Entry
 
 _NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=130)
@@ -100,10 +100,24 @@ def test_any_damage_returns_entries_or_raises_format_error(data: st.DataObject) 
 
 
 def _with_type(flag: bytes) -> bytes:
+    return _with_field(156, flag)
+
+
+def _with_field(offset: int, value: bytes) -> bytes:
+    """Return a header with another value in one field, and the right checksum."""
     block = bytearray(tar.encode_header(Entry("x", "file", 0o644)))
-    block[156:157] = flag
+    block[offset : offset + len(value)] = value
     block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 256)
     return bytes(block)
+
+
+def _with_record(key: str, value: bytes) -> bytes:
+    """Return the extended header with one PAX record, without the header that it extends."""
+    body = paxrecords.encode_records({key: value})
+    header = bytearray(_with_field(124, b"%011o\0" % len(body)))
+    header[156:157] = b"x"
+    header[148:156] = b"%06o\0 " % (sum(header) - sum(header[148:156]) + 256)
+    return bytes(header) + body + bytes(tar.padding_size(len(body)))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +133,16 @@ def _with_type(flag: bytes) -> bytes:
         (tar.encode_header(Entry("x", "file", 0o644, size=1 << 51)), "not a valid number"),
         (tar.encode_header(Entry("x", "dir", 0o755))[:300], "truncated in a header"),
         (b"\1" * 512, "checksum"),
+        (_with_field(124, b"0000001_0\0"), "instead of a number"),
+        (_with_field(124, b"       0o17\0"), "instead of a number"),
+        (_with_field(108, b"     -1\0"), "instead of a number"),
+        (_with_field(108, b"     19\0"), "instead of a number"),
+        (_with_field(136, b"\xff\x80" + bytes(10)), "too large"),
+        (_with_record("mtime", b"--5") + _with_type(b"0"), "not a valid number"),
+        (_with_record("mtime", b"-") + _with_type(b"0"), "not a valid number"),
+        (_with_record("uid", b"1_0") + _with_type(b"0"), "not a valid number"),
+        (_with_record("size", b"-1") + _with_type(b"0"), "negative size or owner"),
+        (_with_record("GNU.sparse.major", b"1") + _with_type(b"0"), "sparse file"),
     ],
 )
 def test_refuses_hostile_archives(data: bytes, sentence: str) -> None:
